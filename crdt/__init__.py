@@ -1,0 +1,1 @@
+"""What merges: entity documents on Yjs, the strict decoder of their updates, and the hybrid logical clock. Pure."""

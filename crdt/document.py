@@ -1,0 +1,381 @@
+"""One entity as a Yjs document that does not grow with its history.
+
+Theory of operation (design section 4). Each writer appends to its own root array and nobody else does; anybody
+may delete. An array holds JSON strings of two kinds:
+
+    ["h", n, {counter: total}]                                          the header, one live per writer
+    ["f", path, value, stamp, terminal, operation, version, accepted, rank]     a field record
+
+A write to a field deletes the records of that field *its author has seen* and appends one (observed-remove), so
+each field is a multi-value register: one record is agreement, several are concurrent siblings, and a strategy
+decides what is shown. The entity's version is the sum of all `n`.
+
+The records are mirrored in Python from checked updates; the engine is opened only when something is written to
+the document, because an engine document whose root was touched is never freed (hazard 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import orjson
+from attrs import define, field, frozen
+
+from crdt.engine import EngineDocument, open_document
+from crdt.update_format import DecodedUpdate, decode_update, live_records
+
+Path = tuple[str, ...]
+"""Where in an entity a register lives: ("status",) for a top-level field, () for the whole entity."""
+
+PATH_LIMIT = 8
+"""Deepest path a record may name."""
+
+CANONICAL = orjson.OPT_SORT_KEYS
+
+
+class DocumentError(ValueError):
+    """An update that is well-formed Yjs but not something our own nodes write. Nothing was applied."""
+
+    code = 4006
+
+
+class ForkError(DocumentError):
+    """A foreign update claims our own writer with clocks we never issued: two live nodes share a writer."""
+
+
+@frozen(eq=False)
+class FieldRecord:
+    """One write to one register. `writer` and `clock` are its identity (the id of the Yjs item).
+
+    stamp, accepted, rank: HLCs (crdt.hlc). version: the entity's version when it was accepted.
+    """
+
+    writer: int
+    clock: int
+    path: Path
+    value: object
+    stamp: int
+    terminal: str
+    operation: str
+    version: int
+    accepted: int
+    rank: int
+
+    @property
+    def id(self) -> tuple[int, int]:
+        return (self.writer, self.clock)
+
+    def canonical(self) -> bytes:
+        """The value's JSON text with sorted keys; equal texts are equal values."""
+        return orjson.dumps(self.value, option=CANONICAL)
+
+
+@frozen
+class NewField:
+    """A field record about to be appended; the document gives it its identity."""
+
+    path: Path
+    value: object
+    stamp: int
+    terminal: str
+    operation: str
+    version: int
+    accepted: int
+    rank: int
+
+    def text(self) -> str:
+        return orjson.dumps(
+            (
+                "f",
+                self.path,
+                self.value,
+                self.stamp,
+                self.terminal,
+                self.operation,
+                self.version,
+                self.accepted,
+                self.rank,
+            )
+        ).decode()
+
+
+@frozen
+class Header:
+    """A writer's live header record: its share of the version and its counter totals."""
+
+    clock: int
+    n: int
+    counters: Mapping[str, object]
+
+
+@frozen
+class Edit:
+    """What one local operation did to the document, ready for the log and the links.
+
+    update: Yjs v1 bytes, exactly what the transaction added. before: state vector entries a receiver must
+    cover to apply it. span: the author's clock range [first, end). added, removed: field records.
+    """
+
+    update: bytes
+    before: Mapping[int, int]
+    writer: int
+    span: tuple[int, int]
+    added: tuple[FieldRecord, ...]
+    removed: tuple[FieldRecord, ...]
+
+
+@frozen
+class Applied:
+    """A remote update that is now part of the document."""
+
+    added: tuple[FieldRecord, ...]
+    removed: tuple[FieldRecord, ...]
+
+
+@frozen
+class Known:
+    """A remote update whose clock range the document already holds; nothing changed."""
+
+
+@frozen
+class Gap:
+    """A remote update that must wait: for each writer, the clocks [have, need) that are missing."""
+
+    missing: Mapping[int, tuple[int, int]]
+
+
+def _parse(writer: int, clock: int, text: str) -> FieldRecord | Header:
+    """A record from its JSON text. Raises DocumentError unless it is one our own nodes could have written."""
+    try:
+        record = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise DocumentError(f"record {writer}:{clock} is not JSON: {error}") from None
+    match record:
+        case ["h", int(n), dict(counters)] if not isinstance(n, bool) and 0 <= n < 2**53:
+            return Header(clock, n, counters)
+        case [
+            "f",
+            list(path),
+            value,
+            int(stamp),
+            str(terminal),
+            str(operation),
+            int(version),
+            int(accepted),
+            int(rank),
+        ] if len(path) <= PATH_LIMIT and all(isinstance(step, str) for step in path):
+            if any(isinstance(n, bool) or not 0 <= n < 2**63 for n in (stamp, version, accepted, rank)):
+                raise DocumentError(f"record {writer}:{clock} has a number out of range")
+            if path == [] and not isinstance(value, dict):
+                raise DocumentError(f"record {writer}:{clock} writes a whole entity that is no object")
+            return FieldRecord(
+                writer, clock, tuple(path), value, stamp, terminal, operation, version, accepted, rank
+            )
+    raise DocumentError(f"record {writer}:{clock} is neither a header nor a field record")
+
+
+@define(eq=False)
+class Document:
+    """The CRDT of one entity on one replica.
+
+    fields: path -> live siblings in (writer, clock) order. version: sum of all headers' `n`.
+    vector: state vector (writer -> next clock).
+    """
+
+    writer: int
+    engine_name: str
+    fields: dict[Path, list[FieldRecord]] = field(factory=dict)
+    headers: dict[int, Header] = field(factory=dict)
+    vector: dict[int, int] = field(factory=dict)
+    version: int = 0
+    _live: dict[int, list[int]] = field(factory=dict)  # writer -> live clocks in array order
+    _by_id: dict[tuple[int, int], FieldRecord] = field(factory=dict)
+    _engine: EngineDocument | None = None
+    _snapshot: bytes | None = None
+
+    # ------------------------------------------------------------------ reading
+
+    @classmethod
+    def load(cls, snapshot: bytes | None, *, writer: int, engine: str) -> Document:
+        """A document from its snapshot (None: empty) without opening the engine.
+
+        Raises UpdateError or DocumentError when the snapshot is not one of ours.
+        """
+        document = cls(writer, engine)
+        if snapshot is not None:
+            records, vector = live_records(snapshot)
+            for client, clock, text in records:
+                document._insert(_parse(client, clock, text), client)
+            document.vector = vector
+            document._snapshot = snapshot
+        return document
+
+    @property
+    def resident(self) -> bool:
+        """Whether the engine document is open (and, with y-py, will stay in memory)."""
+        return self._engine is not None
+
+    def records(self) -> Iterable[FieldRecord]:
+        return self._by_id.values()
+
+    def record(self, writer: int, clock: int) -> FieldRecord | None:
+        return self._by_id.get((writer, clock))
+
+    def siblings(self, path: Path) -> Sequence[FieldRecord]:
+        return self.fields.get(path, ())
+
+    def operations(self) -> set[str]:
+        """Ids of the operations that still have a live record."""
+        return {record.operation for record in self._by_id.values()}
+
+    def encode(self) -> bytes:
+        """The whole document as one Yjs v1 update (the snapshot)."""
+        if self._engine is not None:
+            return self._engine.encode()
+        return self._snapshot if self._snapshot is not None else self._open().encode()
+
+    # ------------------------------------------------------------------ writing
+
+    def edit(self, *, supersede: Sequence[FieldRecord], fields: Sequence[NewField], n: int = 1) -> Edit:
+        """One local operation in one transaction: delete `supersede`, append `fields`, add `n` to the version."""
+        engine = self._open()
+        own = self.writer
+        header = self.headers.get(own)
+        deletes: list[tuple[int, int]] = []
+        before = {own: self.vector.get(own, 0)}
+        if header is not None:
+            deletes.append((own, self._live[own].index(header.clock)))
+        for record in supersede:
+            deletes.append((record.writer, self._live[record.writer].index(record.clock)))
+            if record.writer != own:
+                before[record.writer] = max(before.get(record.writer, 0), record.clock + 1)
+        total = (header.n if header else 0) + n
+        counters = header.counters if header else {}
+        texts = [orjson.dumps(("h", total, counters)).decode(), *(new.text() for new in fields)]
+        update = engine.edit(deletes, texts)
+        first = before[own]
+        for record in supersede:
+            self._remove(record)
+        if header is not None:
+            self._live[own].remove(header.clock)
+        self._insert(Header(first, total, counters), own)
+        added = tuple(self._insert_new(new, first + 1 + place) for place, new in enumerate(fields))
+        self.vector[own] = first + len(texts)
+        return Edit(update, before, own, (first, first + len(texts)), added, tuple(supersede))
+
+    def _insert_new(self, new: NewField, clock: int) -> FieldRecord:
+        record = FieldRecord(
+            self.writer,
+            clock,
+            new.path,
+            new.value,
+            new.stamp,
+            new.terminal,
+            new.operation,
+            new.version,
+            new.accepted,
+            new.rank,
+        )
+        self._insert(record, self.writer)
+        return record
+
+    def apply(self, update: bytes, before: Mapping[int, int]) -> Applied | Known | Gap:
+        """A remote operation's update, through the gap guard (design section 4, hazards 2 and 5).
+
+        Raises UpdateError (not Yjs as we write it), DocumentError (not ours) or ForkError; nothing is applied then.
+        """
+        decoded = decode_update(update)
+        if len(decoded.ranges) != 1:
+            raise DocumentError(f"an operation's update carries one writer, not {len(decoded.ranges)}")
+        ((author, (first, end)),) = decoded.ranges.items()
+        have = self.vector.get(author, 0)
+        if author == self.writer and end > have:
+            raise ForkError(f"update claims our own writer {author} up to clock {end}; we issued {have}")
+        if end <= have:
+            return Known()
+        missing = {w: (self.vector.get(w, 0), need) for w, need in before.items() if need > self.vector.get(w, 0)}
+        for writer, ranges in decoded.deletes.items():
+            need = max(clock + length for clock, length in ranges)
+            if writer != author and need > self.vector.get(writer, 0):
+                missing[writer] = (self.vector.get(writer, 0), need)
+        if first > have:
+            missing[author] = (have, first)
+        if missing:
+            return Gap(missing)
+        inserts = self._check(decoded, author, have)
+        self._open().apply(update, decoded)
+        removed = [self._remove_id(w, clock) for w, clock in self._doomed(decoded)]
+        for record in inserts:
+            self._insert(record, author)
+        self.vector[author] = end
+        added = tuple(record for record in inserts if isinstance(record, FieldRecord))
+        return Applied(added, tuple(record for record in removed if record is not None))
+
+    def _check(self, decoded: DecodedUpdate, author: int, have: int) -> list[FieldRecord | Header]:
+        """What an update inserts, parsed; DocumentError where it breaks a rule of the record shape."""
+        inserts = [_parse(i.client, i.clock, i.text) for i in decoded.inserts if i.clock >= have]
+        headers = [record for record in inserts if isinstance(record, Header)]
+        if len(headers) != 1:
+            raise DocumentError(f"an operation writes one header, not {len(headers)}")
+        old = self.headers.get(author)
+        if old is not None and headers[0].n < old.n:
+            raise DocumentError(f"writer {author} lowers its share of the version: {old.n} -> {headers[0].n}")
+        replaced = False
+        for writer, clock in self._doomed(decoded):
+            header = self.headers.get(writer)
+            if header is not None and header.clock == clock:
+                if writer != author:
+                    raise DocumentError(f"writer {author} deletes the header of writer {writer}")
+                replaced = True
+        if old is not None and not replaced:
+            raise DocumentError(f"writer {author} leaves two live headers")
+        return inserts
+
+    def _doomed(self, decoded: DecodedUpdate) -> list[tuple[int, int]]:
+        """Live records an update deletes, in a fixed order."""
+        doomed: list[tuple[int, int]] = []
+        for writer, ranges in sorted(decoded.deletes.items()):
+            live = self._live.get(writer, ())
+            for first, length in ranges:
+                doomed.extend((writer, clock) for clock in live if first <= clock < first + length)
+        return doomed
+
+    # ------------------------------------------------------------------ the mirror
+
+    def _open(self) -> EngineDocument:
+        if self._engine is None:
+            self._engine = open_document(self.engine_name, self.writer, self._snapshot)
+            self._snapshot = None
+        return self._engine
+
+    def _insert(self, record: FieldRecord | Header, writer: int) -> None:
+        self._live.setdefault(writer, []).append(record.clock)
+        if isinstance(record, Header):
+            old = self.headers.get(writer)
+            self.version += record.n - (old.n if old else 0)
+            self.headers[writer] = record
+            return
+        self._by_id[record.id] = record
+        siblings = self.fields.setdefault(record.path, [])
+        siblings.append(record)
+        if len(siblings) > 1:
+            siblings.sort(key=_identity)
+
+    def _remove(self, record: FieldRecord) -> None:
+        del self._by_id[record.id]
+        self._live[record.writer].remove(record.clock)
+        siblings = self.fields[record.path]
+        siblings.remove(record)
+        if not siblings:
+            del self.fields[record.path]
+
+    def _remove_id(self, writer: int, clock: int) -> FieldRecord | None:
+        record = self._by_id.get((writer, clock))
+        if record is not None:
+            self._remove(record)
+        else:
+            self._live[writer].remove(clock)
+        return record
+
+
+_identity: Callable[[FieldRecord], tuple[int, int]] = lambda record: (record.writer, record.clock)  # noqa: E731

@@ -1,0 +1,214 @@
+"""The only file that imports y_py (and, chosen by a setting, pycrdt): one Yjs document as our entities use it.
+
+y-py 0.6.2 is no longer developed and has sharp edges (design section 4). What is contained here: bytes go through
+the strict decoder before the engine sees them; only checked strings are stored; a Rust panic, which is a
+BaseException, becomes EngineError; shared types are root arrays held in variables; an observer's bytes are copied
+inside its callback; documents stay on one thread; throw-away documents never touch a root.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import y_py
+
+from crdt.update_format import DecodedUpdate, decode_state_vector, decode_update, encode_state_vector
+
+T = TypeVar("T")
+
+ENGINES = ("y_py", "pycrdt")
+
+
+class EngineError(Exception):
+    """The CRDT engine failed; its document is to be dropped and loaded again."""
+
+
+class EngineDocument(Protocol):
+    """One Yjs document. `client_id` is the writer whose root array `edit` appends to."""
+
+    client_id: int
+
+    def edit(self, deletes: Sequence[tuple[int, int]], appends: Sequence[str]) -> bytes:
+        """One transaction. deletes: (writer, index in that writer's array before the transaction); appends: strings
+        for this writer's array. Returns exactly what it added, as a Yjs v1 update."""
+        ...
+
+    def apply(self, update: bytes, decoded: DecodedUpdate | None = None) -> DecodedUpdate:
+        """Apply an update without a gap. `decoded` vouches that these very bytes were checked."""
+        ...
+
+    def encode(self) -> bytes:
+        """The whole document as one update."""
+        ...
+
+    def diff(self, state_vector: Mapping[int, int]) -> bytes: ...
+
+    def state_vector(self) -> dict[int, int]: ...
+
+    def texts(self, writer: int) -> list[str]:
+        """The live strings of one writer's array."""
+        ...
+
+
+def _guarded(call: Callable[..., T], *arguments: Any) -> T:
+    """Call into an engine; a panic or an engine exception becomes EngineError."""
+    try:
+        return call(*arguments)
+    except Exception as error:
+        raise EngineError(f"{type(error).__name__}: {error}") from error
+    except BaseException as error:
+        if type(error).__module__ == "pyo3_runtime":
+            raise EngineError(f"panic: {error}") from error
+        raise
+
+
+def _checked(deletes: Sequence[tuple[int, int]], appends: Sequence[str]) -> dict[int, list[int]]:
+    """Indices to delete by writer, highest first. EngineError for a string that would poison the document."""
+    for text in appends:
+        if type(text) is not str:
+            raise EngineError(f"only strings are stored, not {type(text).__name__}")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise EngineError("a string with a lone surrogate cannot be stored") from None
+    by_writer: dict[int, list[int]] = {}
+    for writer, index in deletes:
+        by_writer.setdefault(writer, []).append(index)
+    for indices in by_writer.values():
+        indices.sort(reverse=True)
+    return by_writer
+
+
+class YPyDocument:
+    """An EngineDocument on y-py."""
+
+    def __init__(self, client_id: int, snapshot: bytes | None = None) -> None:
+        self.client_id = client_id
+        self._doc = y_py.YDoc(client_id)
+        self._arrays: dict[int, Any] = {}
+        if snapshot is not None:
+            decode_update(snapshot)
+            _guarded(y_py.apply_update, self._doc, snapshot)
+        self._update = b""
+        self._doc.observe_after_transaction(self._observe)
+
+    def _observe(self, event: Any) -> None:
+        self._update = bytes(event.get_update())  # the event must not be kept: reading it later segfaults
+
+    def _array(self, writer: int) -> Any:
+        array = self._arrays.get(writer)
+        if array is None:
+            array = self._arrays[writer] = self._doc.get_array(str(writer))
+        return array
+
+    def edit(self, deletes: Sequence[tuple[int, int]], appends: Sequence[str]) -> bytes:
+        by_writer = _checked(deletes, appends)
+        own = self._array(self.client_id)
+        arrays = [(self._array(writer), indices) for writer, indices in by_writer.items()]
+
+        def transact() -> None:
+            with self._doc.begin_transaction() as txn:
+                for array, indices in arrays:
+                    for index in indices:
+                        array.delete(txn, index)
+                if appends:
+                    own.extend(txn, list(appends))
+
+        _guarded(transact)
+        return self._update
+
+    def apply(self, update: bytes, decoded: DecodedUpdate | None = None) -> DecodedUpdate:
+        checked = decoded if decoded is not None else decode_update(update)
+        _guarded(y_py.apply_update, self._doc, update)
+        return checked
+
+    def encode(self) -> bytes:
+        return bytes(_guarded(y_py.encode_state_as_update, self._doc))
+
+    def diff(self, state_vector: Mapping[int, int]) -> bytes:
+        return bytes(_guarded(y_py.encode_state_as_update, self._doc, encode_state_vector(state_vector)))
+
+    def state_vector(self) -> dict[int, int]:
+        return decode_state_vector(bytes(_guarded(y_py.encode_state_vector, self._doc)))
+
+    def texts(self, writer: int) -> list[str]:
+        array = self._array(writer)
+        return [str(text) for text in _guarded(list, array)]
+
+
+class PycrdtDocument:
+    """The same on pycrdt, which reads and writes the same bytes."""
+
+    def __init__(self, client_id: int, snapshot: bytes | None = None) -> None:
+        import pycrdt
+
+        self.client_id = client_id
+        self._array_type = pycrdt.Array
+        self._doc = pycrdt.Doc(client_id=client_id)
+        self._arrays: dict[int, Any] = {}
+        if snapshot is not None:
+            decode_update(snapshot)
+            _guarded(self._doc.apply_update, snapshot)
+        self._update = b""
+        self._subscription = self._doc.observe(self._observe)
+
+    def _observe(self, event: Any) -> None:
+        self._update = bytes(event.update)
+
+    def _array(self, writer: int) -> Any:
+        array = self._arrays.get(writer)
+        if array is None:
+            array = self._arrays[writer] = self._doc.get(str(writer), type=self._array_type)
+        return array
+
+    def edit(self, deletes: Sequence[tuple[int, int]], appends: Sequence[str]) -> bytes:
+        by_writer = _checked(deletes, appends)
+        own = self._array(self.client_id)
+        arrays = [(self._array(writer), indices) for writer, indices in by_writer.items()]
+
+        def transact() -> None:
+            with self._doc.transaction():
+                for array, indices in arrays:
+                    for index in indices:
+                        del array[index]
+                if appends:
+                    own.extend(list(appends))
+
+        _guarded(transact)
+        return self._update
+
+    def apply(self, update: bytes, decoded: DecodedUpdate | None = None) -> DecodedUpdate:
+        checked = decoded if decoded is not None else decode_update(update)
+        _guarded(self._doc.apply_update, update)
+        return checked
+
+    def encode(self) -> bytes:
+        return bytes(_guarded(self._doc.get_update))
+
+    def diff(self, state_vector: Mapping[int, int]) -> bytes:
+        return bytes(_guarded(self._doc.get_update, encode_state_vector(state_vector)))
+
+    def state_vector(self) -> dict[int, int]:
+        return decode_state_vector(bytes(_guarded(self._doc.get_state)))
+
+    def texts(self, writer: int) -> list[str]:
+        return [str(text) for text in _guarded(list, self._array(writer))]
+
+
+def open_document(engine: str, client_id: int, snapshot: bytes | None = None) -> EngineDocument:
+    """A document of one of ENGINES, from a snapshot that the decoder accepts. Raises UpdateError, EngineError."""
+    if engine == "y_py":
+        return YPyDocument(client_id, snapshot)
+    if engine == "pycrdt":
+        return PycrdtDocument(client_id, snapshot)
+    raise ValueError(f"engine {engine!r} is none of {', '.join(ENGINES)}")
+
+
+def merge(updates: Sequence[bytes]) -> bytes:
+    """Several checked updates as one, through a throw-away document whose roots are never touched (hazard 7)."""
+    doc = y_py.YDoc()
+    for update in updates:
+        decode_update(update)
+        _guarded(y_py.apply_update, doc, update)
+    return bytes(_guarded(y_py.encode_state_as_update, doc))

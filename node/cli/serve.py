@@ -1,0 +1,62 @@
+"""`comanda serve`: run a node."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from functools import partial
+from pathlib import Path
+
+import click
+import trio
+
+from node.config import Config, load
+from node.errors import ComandaError
+from storage.database import StorageError
+
+
+@click.command()
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Arquivo TOML. / TOML file.")
+@click.option("--host", help="Endereço. / Address to listen on.  [localhost]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Porta; 0 escolhe uma livre. / 0 picks one.  [8001]")
+@click.option("--data", help="Diretório de dados. / Data directory.  [comanda-data]")
+@click.option("--id", "node_id", help="Nome deste nó. / This node's id.")
+@click.option("--engine", type=click.Choice(["y_py", "pycrdt"]), help="Motor CRDT. / CRDT engine.  [y_py]")
+@click.option("--insecure", is_flag=True, default=None, help="Sem tokens fora do loopback. / No tokens needed.")
+@click.option("--verbose", is_flag=True, help="Mostra cada conexão. / Log every connection.")
+def serve(
+    config_file: Path | None,
+    host: str | None,
+    port: int | None,
+    data: str | None,
+    node_id: str | None,
+    engine: str | None,
+    insecure: bool | None,
+    verbose: bool,
+) -> None:
+    """Roda um nó até SIGTERM. / Run a node until SIGTERM."""
+    from node.runtime.app import Started
+    from node.runtime.app import serve as run
+
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+
+    def started(node: Started) -> None:
+        for url in node.urls:
+            click.echo(f"{node.node_id} {url}/ws/{{terminal_id}}?type={{pos|kds|waiter|monitor}}")
+        if node.open:
+            click.echo("sem tokens: qualquer programa desta máquina pode conectar / open: no token needed")
+        sys.stdout.flush()
+
+    try:
+        config = load(config_file) if config_file else Config()
+        config = config.with_flags(
+            host=host, port=port, data=data, id=node_id, engine=engine, insecure=insecure
+        )
+        trio.run(partial(run, config, started))
+    except (ComandaError, StorageError) as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"{host or config.node.host}:{port or config.node.port}: {error}") from error

@@ -1,0 +1,1 @@
+"""What decides: sessions, locks, cursors and the replica. Pure: time and randomness arrive as arguments."""

@@ -1,0 +1,68 @@
+"""What an operation did to an entity's conflicts, and their rows in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import orjson
+from attrs import define, field
+
+from crdt.document import Path
+from storage.records import ConflictRow
+from strategies.conflict import Conflict
+
+
+@define(eq=False)
+class ConflictNews:
+    """Conflicts an operation raised, and those that are no longer."""
+
+    raised: list[Conflict] = field(factory=list)
+    gone: list[Conflict] = field(factory=list)
+
+    def compare(self, before: Mapping[Path, Conflict], after: Mapping[Path, Conflict]) -> None:
+        """Note the difference between two states of one entity's conflicts."""
+        old = {conflict.id for conflict in before.values()}
+        new = {conflict.id for conflict in after.values()}
+        self.raised.extend(conflict for conflict in after.values() if conflict.id not in old)
+        self.gone.extend(conflict for conflict in before.values() if conflict.id not in new)
+
+    def replacement(self, gone: Conflict) -> Conflict | None:
+        """The new conflict of the same register that still holds one of `gone`'s operations."""
+        for conflict in self.raised:
+            same = (conflict.entity_type, conflict.entity_id, conflict.path) == (
+                gone.entity_type,
+                gone.entity_id,
+                gone.path,
+            )
+            if same and set(conflict.operations) & set(gone.operations):
+                return conflict
+        return None
+
+    def status_of(self, operation_id: str) -> str | None:
+        """What the confirmation says: `conflict`, `lost`, or None when the operation collided with nothing."""
+        mine = [conflict for conflict in self.raised if operation_id in conflict.operations]
+        if any(conflict.state == "open" for conflict in mine):
+            return "conflict"
+        if any(operation_id not in conflict.prevailing for conflict in mine):
+            return "lost"
+        return "merged" if mine else None
+
+
+def conflict_row(
+    conflict: Conflict, seq: int, *, closed_by: str | None = None, outcome: bytes = b""
+) -> ConflictRow:
+    """The stored row of a conflict; closed when `closed_by` names the operation that ended it."""
+    return ConflictRow(
+        conflict_id=conflict.id,
+        entity_type=conflict.entity_type,
+        entity_id=conflict.entity_id,
+        path=orjson.dumps(conflict.path),
+        operations=conflict.operations,
+        type=conflict.type,
+        state="closed" if closed_by is not None else conflict.state,
+        body=orjson.dumps(conflict.body()),
+        created_at=conflict.created_at,
+        closed_by=closed_by,
+        outcome=outcome,
+        seq=seq,
+    )

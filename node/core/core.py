@@ -1,0 +1,307 @@
+"""The whole node without its sockets and its disk: sessions, replica, log's end, and what a commit sends.
+
+`step(input) -> what to persist, then what to send`: sessions put operations into the replica's group; the writer
+takes it, makes it durable, and `committed` lets the answers and the rows go. Nothing leaves before that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from attrs import define, field
+
+from crdt import hlc
+from node.core import status
+from node.core.cursors import CLASSES, NO_POSITION, Cursor
+from node.core.delivery import Delivery, LogView
+from node.core.group import Group, Recipient
+from node.core.instant import Clock
+from node.core.locks import LockTable
+from node.core.ports import Connection, Disk, Timer
+from node.core.rates import Bucket
+from node.core.replica import Replica
+from node.core.ring import Ring, RingRow, ring_row
+from node.core.session import Activity, Identity, Permissions, Session
+from node.core.statistics import Statistics
+from node.wire import outgoing_messages as outgoing
+from node.wire.codec import CodecLimits
+from storage.records import ConflictRow, CursorRow
+
+CURSOR_FLUSH_MS = 1_000
+"""How long a moved cursor may wait before it is stored; what is lost in a crash is delivered again."""
+
+CONFLICTS_KEPT = 10_000
+"""Closed conflicts kept in memory; older ones are read from disk when named."""
+
+
+@define(eq=False)
+class Bounds:
+    """Limits of sessions, from the configuration."""
+
+    rate_per_second: float = 2_000
+    rate_burst: float = 5_000
+    window_rows: int = 1_024
+    codec: CodecLimits = field(factory=CodecLimits)
+
+
+@define(eq=False)
+class Core:
+    """One node's decisions."""
+
+    node_id: str
+    replica: Replica
+    ring: Ring
+    disk: Disk
+    timer: Timer
+    clock: Clock
+    encode: Callable[[bytes], object]
+    join: Callable[[Sequence[object]], object]
+    permissions: dict[str, Permissions]
+    bounds: Bounds
+    statistics: Statistics
+    class_heads: list[int]
+    cursors: dict[str, CursorRow] = field(factory=dict)
+    sessions: dict[str, Session] = field(factory=dict)
+    healthy: bool = True
+    failure: str | None = None
+    _log: LogView = field(init=False)
+    _dirty: set[str] = field(factory=set)
+    _flushed_ms: int = 0
+    _in_flight: list[tuple[Group, int]] = field(factory=list)
+    _changed: bool = True
+
+    def __attrs_post_init__(self) -> None:
+        self._log = LogView(
+            self.ring,
+            self.replica.registry,
+            self.node_id,
+            self.encode,
+            self.join,
+            self.class_heads,
+            self._open_conflicts,
+            lambda: hlc.iso(self.clock().wall_ms),
+        )
+
+    def _open_conflicts(self, priority: int) -> list[ConflictRow]:
+        types = self.replica.registry.of_class(priority)
+        rows = [c for c in self.replica.conflicts.values() if c.state == "open" and c.entity_type in types]
+        return [c for c in rows if c.seq <= self.replica.committed]
+
+    # ------------------------------------------------------------------ connections
+
+    def connect(self, identity: Identity, connection: Connection, *, full: bool = False) -> Session:
+        """A terminal is connected: it is told so, and gets what lies after its cursor (full: everything)."""
+        now = self.clock()
+        bounds = self.bounds
+        known = self.cursors.get(identity.terminal_id)
+        positions = [NO_POSITION] * CLASSES if known is None or full else list(known.positions)
+        permissions = self.permissions[identity.terminal_type]
+        writable = [p.entity_type for p in self.replica.registry.all() if permissions.may_write(p.entity_type)]
+        delivery = Delivery(
+            identity.terminal_id,
+            frozenset([identity.terminal_id, *(f"write:{entity_type}" for entity_type in writable)]),
+            identity.terminal_type == "monitor",
+            Cursor.at(positions, bounds.window_rows),
+            self._log,
+            self.disk,
+            connection,
+        )
+        session = Session(
+            identity,
+            permissions,
+            self.replica,
+            delivery,
+            connection,
+            self.disk,
+            self.timer,
+            self.clock,
+            self.encode,
+            self.join,
+            bounds.codec,
+            Bucket.full(bounds.rate_per_second, bounds.rate_burst, now.mono_ms),
+            Activity(now.wall_ms, now.wall_ms),
+            lambda: self.healthy,
+        )
+        self.sessions[identity.terminal_id] = session
+        self._changed = True
+        session.reply(
+            outgoing.connection_established(identity.terminal_id, hlc.iso(now.wall_ms), identity.session_id)
+        )
+        delivery.pump()
+        return session
+
+    def disconnect(self, session: Session) -> None:
+        """The connection ended; the cursor stays where the terminal confirmed up to."""
+        session.end()
+        terminal_id = session.identity.terminal_id
+        if self.sessions.get(terminal_id) is session:
+            del self.sessions[terminal_id]
+        self._remember(session)
+        self._changed = True
+        self.flush_cursors()
+
+    def _remember(self, session: Session) -> None:
+        identity = session.identity
+        cursor = session.delivery.cursor
+        self.cursors[identity.terminal_id] = CursorRow(
+            terminal_id=identity.terminal_id,
+            terminal_type=identity.terminal_type,
+            user_id=identity.user_id,
+            positions=cursor.positions,
+            last_seen_ms=self.clock().wall_ms,
+        )
+        cursor.dirty = False
+        self._dirty.add(identity.terminal_id)
+
+    def flush_cursors(self) -> None:
+        """Put moved cursors into the current group."""
+        for session in self.sessions.values():
+            if session.delivery.cursor.dirty:
+                self._remember(session)
+        if not self._dirty or not self.healthy:
+            return
+        self.replica.group.commit.cursors.extend(self.cursors[t] for t in sorted(self._dirty))
+        self._dirty.clear()
+        self._flushed_ms = self.clock().mono_ms
+        self.disk.wake_writer()
+
+    # ------------------------------------------------------------------ commit, then send
+
+    def take_group(self) -> Group | None:
+        """What is to be made durable next, or None."""
+        if not self.replica.group.pending():
+            return None
+        group = self.replica.take_group()
+        self._in_flight.append((group, self.clock().mono_ms))
+        return group
+
+    def committed(self, group: Group) -> None:
+        """`group` is durable: answer its authors, then send its rows to everybody whose cursor is behind."""
+        self._in_flight = [(g, at) for g, at in self._in_flight if g is not group]
+        self.replica.committed_group(group)
+        self.statistics.commits += 1
+        now = self.clock()
+        self._answer(group.replies)
+        if group.rows:
+            self.statistics.operations.add(now.mono_ms, sum(r.kind == "operation" for r in group.rows))
+            self._send(group)
+        if len(self.replica.conflicts) > CONFLICTS_KEPT:
+            self._forget_closed_conflicts()
+
+    def _answer(self, replies: Sequence[tuple[Recipient, bytes]]) -> None:
+        """Answers in order, those of one terminal as one write."""
+        by_recipient: dict[int, tuple[Recipient, list[bytes]]] = {}
+        for recipient, message in replies:
+            by_recipient.setdefault(id(recipient), (recipient, []))[1].append(message)
+        for recipient, messages in by_recipient.values():
+            recipient.reply(*messages)
+
+    def _send(self, group: Group) -> None:
+        previous = self.ring.head
+        monitored = any(s.delivery.monitor for s in self.sessions.values())
+        rows = [ring_row(row, self.encode, audit=monitored) for row in group.rows]
+        self.ring.extend(rows)
+        for row in rows:
+            self.class_heads[row.priority] = row.seq
+        shared = _Shared(rows, self.join)
+        delivered = 0
+        for session in list(self.sessions.values()):
+            delivery = session.delivery
+            if delivery.closed:
+                continue
+            if shared.suits(delivery) and delivery.live(previous, len(rows)):
+                delivery.send_batch(shared.batch, shared.entries, self.ring.head)
+                delivered += len(shared.entries)
+            else:
+                delivery.pump()
+        self.statistics.deliveries.add(self.clock().mono_ms, delivered)
+
+    def _forget_closed_conflicts(self) -> None:
+        conflicts = self.replica.conflicts
+        for conflict_id in [c.conflict_id for c in conflicts.values() if c.state != "open"]:
+            if conflicts[conflict_id].seq <= self.replica.committed:
+                del conflicts[conflict_id]
+
+    # ------------------------------------------------------------------ when the disk fails
+
+    def failed(self, reason: str) -> None:
+        """A commit failed: every uncommitted operation is refused, and nothing is accepted until `recovered`."""
+        self.healthy, self.failure = False, reason
+        self.statistics.commit_failures += 1
+        groups = [group for group, _ in self._in_flight]
+        current = self.replica.group
+        if current.pending():
+            groups.append(current)
+        self._in_flight.clear()
+        for group in groups:
+            self._answer(group.refusals)
+            self._dirty.update(row.terminal_id for row in group.commit.cursors)
+        self.replica.forget_uncommitted(groups, self.replica.writer)
+
+    def recovered(
+        self, writer: int, locks: LockTable, open_conflicts: Iterable[ConflictRow], clock: hlc.Clock
+    ) -> None:
+        """Writing works again: go on from what the disk holds, under a fresh writer."""
+        replica = self.replica
+        replica.forget_uncommitted([], writer)
+        replica.locks = locks
+        replica.clock = clock
+        replica.conflicts.clear()
+        replica.open_conflicts.clear()
+        for row in open_conflicts:
+            replica.remember_conflict(row)
+        replica.group.commit.meta["writer"] = str(writer)
+        self.healthy, self.failure = True, None
+
+    # ------------------------------------------------------------------ time
+
+    def tick(self) -> None:
+        """Once a second: store moved cursors, ask silent sessions whether rows arrived."""
+        now = self.clock()
+        for session in list(self.sessions.values()):
+            session.delivery.probe(force=True)
+        if now.mono_ms - self._flushed_ms >= CURSOR_FLUSH_MS:
+            self.flush_cursors()
+
+    def changed(self) -> bool:
+        """Whether a terminal came or went since the last call."""
+        changed, self._changed = self._changed, False
+        return changed
+
+    def tell_monitors(self, messages: Iterable[bytes]) -> None:
+        """Status and metrics, to every monitor. They are no log rows: the newest replaces the older."""
+        monitors = [s for s in self.sessions.values() if s.delivery.monitor and not s.closed]
+        if not monitors:
+            return
+        batch = self.join([self.encode(message) for message in messages])
+        for session in monitors:
+            if session.connection.outbox_bytes < 1_000_000:
+                session.connection.send(batch)
+
+    def status_messages(self) -> list[bytes]:
+        return [status.terminal_status(self)]
+
+    def metrics_messages(self, memory_mb: float) -> list[bytes]:
+        return status.performance(self, memory_mb)
+
+
+class _Shared:
+    """A commit's frames for the sessions that get all its rows alike, joined once."""
+
+    def __init__(self, rows: Sequence[RingRow], join: Callable[[Sequence[object]], object]) -> None:
+        plain = [row for row in rows if row.audience is None]
+        self.whole = len(plain) == len(rows)
+        self.authors = {row.author for row in plain if not row.echo}
+        self.entries = [row.entry for row in rows]
+        self._rows = rows
+        self._join = join
+        self._batch: object | None = None
+
+    def suits(self, delivery: Delivery) -> bool:
+        return self.whole and not delivery.monitor and delivery.terminal_id not in self.authors
+
+    @property
+    def batch(self) -> object:
+        if self._batch is None:
+            self._batch = self._join([frame for row in self._rows for frame in row.frames])
+        return self._batch

@@ -1,0 +1,238 @@
+"""One path for live delivery, catch-up and first synchronisation: a cursor that follows the log.
+
+`pump` sends whatever lies between the cursor and the head, from the shared ring or, when further behind, from
+SQLite, critical classes first; a class without a position gets its entities' state and then the tail. It stops at
+the window, at a full outbox, or to wait for the disk, and is called again when one of these has room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from node.core.cursors import CLASSES, NO_POSITION, PASSED, Cursor, Entry
+from node.core.render import state_id, state_message
+from node.core.ring import Encode, Ring, RingRow, ring_row
+
+if TYPE_CHECKING:
+    from node.core.ports import Connection, Disk
+    from storage.records import ConflictRow, EntityRow, LogRow
+    from strategies.policy import Registry
+
+PAGE = 256
+"""Most rows or entities read from disk at once for one session."""
+
+OUTBOX_HIGH = 256 * 1024
+"""Bytes queued on a connection above which nothing more is handed to it."""
+
+
+@define(eq=False)
+class LogView:
+    """What every session shares: the committed log's end."""
+
+    ring: Ring
+    registry: Registry
+    node_id: str
+    encode: Encode
+    join: Callable[[Sequence[object]], object]
+    class_heads: list[int]
+    """The last committed row of each priority class."""
+    open_conflicts: Callable[[int], Sequence[ConflictRow]]
+    """Open conflicts of one priority class."""
+    now_iso: Callable[[], str]
+
+    @property
+    def head(self) -> int:
+        return self.ring.head
+
+
+@define(eq=False)
+class Delivery:
+    """What one terminal is sent. names: its id and `write:<type>` for what it may write (conflict notices)."""
+
+    terminal_id: str
+    names: frozenset[str]
+    monitor: bool
+    cursor: Cursor
+    log: LogView
+    disk: Disk
+    connection: Connection
+    _reading: bool = False
+    _state_after: dict[int, tuple[str, str] | None] = field(factory=dict)
+    _state_from: dict[int, int] = field(factory=dict)
+    _ping: int | None = None
+    closed: bool = False
+
+    # ------------------------------------------------------------------ live
+
+    def live(self, previous_head: int, rows: int) -> bool:
+        """Whether this session had everything up to the last commit and has room for this one."""
+        cursor = self.cursor
+        return (
+            not self._reading
+            and cursor.room >= rows
+            and min(cursor.sent) >= previous_head
+            and self.connection.outbox_bytes <= OUTBOX_HIGH
+        )
+
+    def send_batch(self, batch: object, entries: Sequence[Entry], head: int) -> None:
+        """The fast path: a commit's frames, joined once for all sessions that get the same rows."""
+        self.connection.send(batch)
+        self.cursor.sending(entries)
+        self.cursor.passed([head] * CLASSES)
+        self.probe()
+
+    # ------------------------------------------------------------------ behind
+
+    def pump(self) -> None:
+        """Send what there is until the window is full, the outbox is, or the disk is asked."""
+        cursor, log = self.cursor, self.log
+        while not (self.closed or self._reading):
+            if cursor.room <= 0 or self.connection.outbox_bytes > OUTBOX_HIGH:
+                break
+            behind = self._next_class()
+            if behind is None:
+                break
+            if min(cursor.sent) >= log.ring.reaches_back_to:
+                self._from_ring()
+            elif cursor.sent[behind] == NO_POSITION:
+                self._read_state(behind)
+            else:
+                self._reading = True
+                limit = min(PAGE, cursor.room)
+                after = cursor.sent[behind]
+                self.disk.rows(behind, after, log.head, limit, self._rows_arrived(behind, log.head, limit))
+        self.probe()
+
+    def _next_class(self) -> int | None:
+        """The most urgent class that has something; classes with nothing new are moved to the head."""
+        cursor, log = self.cursor, self.log
+        positions = list(cursor.sent)
+        found = None
+        for priority in range(CLASSES):
+            if positions[priority] == NO_POSITION or log.class_heads[priority] > positions[priority]:
+                found = priority if found is None else found
+            else:
+                positions[priority] = log.head
+        cursor.passed(positions)
+        return found
+
+    def _from_ring(self) -> None:
+        cursor = self.cursor
+        sent = list(cursor.sent)
+        room = cursor.room
+        frames: list[object] = []
+        entries: list[Entry] = []
+        for row in self.log.ring.after(min(sent)):
+            if row.seq > sent[row.priority]:
+                self._take(row, frames, entries)
+            for priority in range(CLASSES):
+                if sent[priority] < row.seq:
+                    sent[priority] = row.seq
+            if len(entries) >= room:
+                break
+        self._hand_over(frames, entries, sent)
+
+    def _take(self, row: RingRow, frames: list[object], entries: list[Entry]) -> None:
+        before = len(frames)
+        if row.for_terminal(self.terminal_id, self.names) or (self.monitor and row.monitors):
+            frames.extend(row.frames)
+        if self.monitor:
+            frames.extend(row.audit)
+        if len(frames) > before:
+            entries.append(row.entry)
+
+    def _hand_over(self, frames: list[object], entries: list[Entry], sent: Sequence[int]) -> None:
+        if frames:
+            self.connection.send(self.log.join(frames))
+            self.cursor.sending(entries)
+        self.cursor.passed(sent)
+
+    def _rows_arrived(self, priority: int, upto: int, limit: int) -> Callable[[Sequence[LogRow]], None]:
+        def arrived(rows: Sequence[LogRow]) -> None:
+            self._reading = False
+            if self.closed:
+                return
+            frames: list[object] = []
+            entries: list[Entry] = []
+            for row in rows:
+                self._take(ring_row(row, self.log.encode, audit=self.monitor), frames, entries)
+            sent = list(self.cursor.sent)
+            sent[priority] = rows[-1].seq if len(rows) == limit else upto
+            self._hand_over(frames, entries, sent)
+            self.pump()
+
+        return arrived
+
+    # ------------------------------------------------------------------ first synchronisation
+
+    def _read_state(self, priority: int) -> None:
+        """The entities of one class, a page at a time; then the class has the position it began with."""
+        types = self.log.registry.of_class(priority)
+        if priority not in self._state_from:
+            self._state_from[priority] = self.log.head
+            self._state_after[priority] = None
+        self._reading = True
+        limit = min(PAGE, self.cursor.room)
+        after = self._state_after[priority]
+
+        def arrived(rows: Sequence[EntityRow]) -> None:
+            self._reading = False
+            if self.closed:
+                return
+            if rows:
+                self._state_after[priority] = (rows[-1].entity_type, rows[-1].entity_id)
+            self._send_state(priority, rows, last=len(rows) < limit)
+            self.pump()
+
+        self.disk.state(types, after, limit, arrived)
+
+    def _send_state(self, priority: int, rows: Sequence[EntityRow], *, last: bool) -> None:
+        log = self.log
+        frames: list[object] = []
+        entries: list[Entry] = []
+        for row in rows:
+            policy = log.registry.get(row.entity_type)
+            if policy is None:
+                continue
+            at = log.now_iso()
+            frames.append(log.encode(state_message(policy, row, node_id=log.node_id, at=at)))
+            entries.append((NO_POSITION, priority, state_id(row.entity_type, row.entity_id, row.version)))
+        sent = list(self.cursor.sent)
+        if last:
+            for conflict in log.open_conflicts(priority):
+                if self.monitor or f"write:{conflict.entity_type}" in self.names:
+                    frames.append(log.encode(b'{"type":"sync_conflict","conflict":' + conflict.body + b"}"))
+            sent[priority] = self._state_from[priority]
+            entries.append((sent[priority], priority, PASSED))
+        self._hand_over(frames, entries, sent)
+
+    # ------------------------------------------------------------------ acknowledgements
+
+    def probe(self, *, force: bool = False) -> None:
+        """Ask for a pong that acknowledges what is under way, one at a time.
+
+        A client that confirms is asked only when it leaves the window half full, or by `force` (the clock).
+        """
+        cursor = self.cursor
+        if self._ping is not None or self.closed or not cursor.under_way:
+            return
+        if cursor.confirms and not force and cursor.room > cursor.window // 2:
+            return
+        self._ping = cursor.serial
+        self.connection.ping(b"%d" % cursor.serial)
+
+    def pong(self, serial: int) -> None:
+        if self._ping is None or serial != self._ping:
+            return
+        self._ping = None
+        self.cursor.pong(serial)
+        self.pump()
+
+    def confirm(self, operation_id: str) -> bool:
+        known = self.cursor.confirm(operation_id)
+        if known and min(self.cursor.sent) < self.log.head:
+            self.pump()
+        return known

@@ -1,0 +1,97 @@
+"""A resident entity: its document, its view, and what this node knows of who has seen which record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import orjson
+from attrs import define, field
+
+from crdt.document import Document, FieldRecord
+from storage.records import EntityRow
+from strategies.policy import EntityPolicy
+from strategies.view import View, view_of
+
+Key = tuple[str, str]
+Seen = Callable[[FieldRecord], bool]
+
+
+@define(eq=False)
+class Entity:
+    """One entity in memory.
+
+    seqs: live record -> the local log row that brought it, which is what "delivered and acknowledged" is
+    measured against (design section 5). seq, last_author, last_echo, other_seq: the last row of this entity, and
+    the last row before it that its author was sent.
+    """
+
+    key: Key
+    policy: EntityPolicy
+    document: Document
+    view: View
+    seqs: dict[tuple[int, int], int] = field(factory=dict)
+    seq: int = 0
+    last_author: str | None = None
+    last_echo: bool = True
+    other_seq: int = 0
+
+    @classmethod
+    def load(cls, key: Key, policy: EntityPolicy, row: EntityRow | None, *, writer: int, engine: str) -> Entity:
+        """From its stored row (None: an entity nobody has written yet)."""
+        document = Document.load(row.snapshot if row else None, writer=writer, engine=engine)
+        entity = cls(key, policy, document, view_of(*key, policy, document))
+        if row is not None:
+            entity.seq = row.seq
+            entity.seqs = {(writer, clock): seq for writer, clock, seq in orjson.loads(row.seen)}
+        return entity
+
+    def row(self) -> EntityRow:
+        """What is stored after a commit."""
+        return EntityRow(
+            entity_type=self.key[0],
+            entity_id=self.key[1],
+            version=self.document.version,
+            deleted=not self.view.alive,
+            view=orjson.dumps(self.shown()),
+            snapshot=self.document.encode(),
+            seen=orjson.dumps([(*identity, seq) for identity, seq in self.seqs.items()]),
+            seq=self.seq,
+        )
+
+    def shown(self) -> dict[str, object]:
+        """The entity as a reader sees it: its fields and its version (and `deleted_at` once dead)."""
+        shown = {**self.view.fields, "version": self.document.version}
+        if not self.view.alive and self.view.deleted_at is not None:
+            shown["deleted_at"] = self.view.deleted_at
+        return shown
+
+    def seen_by(self, terminal: str, acknowledged: int, version: int | None) -> Seen:
+        """Which records an operation's author had seen (design section 5).
+
+        acknowledged: log position the terminal has confirmed for this priority class. version: the documented
+        version of its operation; it narrows the set and never widens it.
+        """
+        current = self.document.version
+        newest = version - 1 if version is not None and version <= current else None
+        seqs = self.seqs
+
+        def seen(record: FieldRecord) -> bool:
+            if record.terminal == terminal:
+                return True
+            if newest is not None and record.version > newest:
+                return False
+            return seqs[record.id] <= acknowledged
+
+        return seen
+
+    def delivered_to(self, terminal: str) -> int:
+        """The last row of this entity that `terminal` was or will be sent."""
+        if self.last_author == terminal and not self.last_echo:
+            return self.other_seq
+        return self.seq
+
+    def touched(self, seq: int, author: str, echo: bool) -> None:
+        """A new row of this entity."""
+        if self.last_author != author or self.last_echo:
+            self.other_seq = self.seq
+        self.seq, self.last_author, self.last_echo = seq, author, echo

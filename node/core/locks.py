@@ -1,0 +1,248 @@
+"""Leases with fencing tokens: the lock overlay (design section 7, single node).
+
+A lease is granted to a terminal for a time. Whether it still runs is measured on the monotonic clock; `expires_ms`
+is informative. A write checks this table and never waits. State of one (entity type, entity id):
+
+    free --acquire--> held --release by its holder--> free
+    held --acquire by its holder--> held (extended, same token)
+    held --time--> expired --acquire by anybody--> held (the earlier holder is told 4009 when it writes or releases)
+    expired --write by anybody--> the write goes through as unlocked
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from attrs import define, evolve, field, frozen
+
+from node.core.instant import Instant
+from node.errors import InvalidMessage, LockTimeout, PermissionDenied
+from storage.records import LockRow
+
+Key = tuple[str, str]
+
+
+@frozen
+class Lease:
+    """A granted lock. token: (authority, epoch, counter), compared only within one authority and epoch."""
+
+    key: Key
+    lock_id: str
+    terminal: str
+    authority: str
+    epoch: int
+    counter: int
+    scope: str
+    granted_ms: int
+    expires_ms: int
+    timeout_ms: int
+    deadline_mono_ms: int
+
+    def live(self, now: Instant) -> bool:
+        return now.mono_ms < self.deadline_mono_ms
+
+    def token(self) -> dict[str, object]:
+        return {"authority": self.authority, "epoch": self.epoch, "counter": self.counter}
+
+    def row(self, *, released: bool = False) -> LockRow:
+        return LockRow(
+            entity_type=self.key[0],
+            entity_id=self.key[1],
+            lock_id=self.lock_id,
+            terminal_id=self.terminal,
+            authority=self.authority,
+            epoch=self.epoch,
+            counter=self.counter,
+            scope=self.scope,
+            granted_ms=self.granted_ms,
+            expires_ms=self.expires_ms,
+            timeout_ms=self.timeout_ms,
+            released=released,
+        )
+
+
+@frozen
+class Held:
+    """The lock is somebody else's."""
+
+    lease: Lease
+    taken_over: bool = False
+    """Whether the asking terminal held it before, let it expire, and it was granted on."""
+
+
+@define
+class LockTable:
+    """All leases of one node. `max_lease_ms` bounds a lease, `max_leases` the table."""
+
+    authority: str
+    epoch: int
+    counter: int
+    new_id: Callable[[], str]
+    default_lease_ms: int = 30_000
+    max_lease_ms: int = 600_000
+    max_leases: int = 100_000
+
+    _leases: dict[Key, Lease] = field(factory=dict)
+    _ids: dict[tuple[str, str], Key] = field(factory=dict)
+    """(terminal, lock id) -> entity, while the lease is in the table."""
+    _lost: dict[tuple[str, str], tuple[Key, str]] = field(factory=dict)
+    """A lease that was taken over: (terminal, lock id) -> (entity, by whom)."""
+    _losers: dict[tuple[str, Key], str] = field(factory=dict)
+    """The same by (terminal, entity): -> lock id."""
+
+    @classmethod
+    def restore(cls, table: LockTable, rows: Iterable[LockRow], now: Instant) -> LockTable:
+        """Leases from disk. The monotonic clock did not survive: what is left on the wall clock counts,
+        but never more than the lease's whole length."""
+        for row in rows:
+            left = min(max(row.expires_ms - now.wall_ms, 0), row.timeout_ms)
+            lease = Lease(
+                (row.entity_type, row.entity_id),
+                row.lock_id,
+                row.terminal_id,
+                row.authority,
+                row.epoch,
+                row.counter,
+                row.scope,
+                row.granted_ms,
+                row.expires_ms,
+                row.timeout_ms,
+                now.mono_ms + left,
+            )
+            table._put(lease)
+        return table
+
+    def _put(self, lease: Lease) -> None:
+        old = self._leases.get(lease.key)
+        if old is not None:
+            self._ids.pop((old.terminal, old.lock_id), None)
+        self._leases[lease.key] = lease
+        self._ids[lease.terminal, lease.lock_id] = lease.key
+        self._forget_lost(lease.terminal, lease.lock_id)
+        mine = self._losers.get((lease.terminal, lease.key))
+        if mine is not None:
+            self._forget_lost(lease.terminal, mine)
+
+    def _drop(self, lease: Lease) -> None:
+        self._leases.pop(lease.key, None)
+        self._ids.pop((lease.terminal, lease.lock_id), None)
+
+    def holder(self, key: Key, now: Instant) -> Lease | None:
+        """The running lease on an entity, if there is one."""
+        lease = self._leases.get(key)
+        return lease if lease is not None and lease.live(now) else None
+
+    def all(self, now: Instant) -> list[Lease]:
+        return [lease for lease in self._leases.values() if lease.live(now)]
+
+    # ------------------------------------------------------------------ transitions
+
+    def acquire(
+        self, key: Key, terminal: str, lock_id: str | None, timeout_ms: int | None, now: Instant
+    ) -> Lease | Held:
+        """Grant, extend or refuse. Raises InvalidMessage for a timeout or a lock id that cannot be."""
+        wanted = self.default_lease_ms if timeout_ms is None else timeout_ms
+        if wanted <= 0:
+            raise InvalidMessage(f"timeout must be positive, got {wanted} ms", "$.timeout")
+        wanted = min(wanted, self.max_lease_ms)
+        if lock_id is not None and self._ids.get((terminal, lock_id), key) != key:
+            other = self._ids[terminal, lock_id]
+            if self.holder(other, now) is not None:
+                raise InvalidMessage(f"{lock_id} already names the lock on {other[0]} {other[1]}", "$.lock_id")
+        held = self._leases.get(key)
+        if held is not None and held.live(now):
+            if held.terminal != terminal:
+                return Held(held)
+            lease = evolve(
+                held,
+                lock_id=lock_id or held.lock_id,
+                expires_ms=now.wall_ms + wanted,
+                timeout_ms=wanted,
+                deadline_mono_ms=now.mono_ms + wanted,
+            )
+            self._put(lease)
+            return lease
+        if held is None and len(self._leases) >= self.max_leases:
+            self._sweep(now)
+        if held is not None and held.terminal != terminal:
+            self._remember_lost(held, terminal)
+        self.counter += 1
+        lease = Lease(
+            key,
+            lock_id or self.new_id(),
+            terminal,
+            self.authority,
+            self.epoch,
+            self.counter,
+            "local",
+            now.wall_ms,
+            now.wall_ms + wanted,
+            wanted,
+            now.mono_ms + wanted,
+        )
+        self._put(lease)
+        return lease
+
+    def _remember_lost(self, lease: Lease, taker: str) -> None:
+        self._lost[lease.terminal, lease.lock_id] = (lease.key, taker)
+        self._losers[lease.terminal, lease.key] = lease.lock_id
+        while len(self._lost) > self.max_leases:
+            self._forget_lost(*next(iter(self._lost)))
+
+    def _forget_lost(self, terminal: str, lock_id: str) -> tuple[Key, str] | None:
+        lost = self._lost.pop((terminal, lock_id), None)
+        if lost is not None:
+            self._losers.pop((terminal, lost[0]), None)
+        return lost
+
+    def _sweep(self, now: Instant) -> None:
+        for lease in [lease for lease in self._leases.values() if not lease.live(now)]:
+            self._drop(lease)
+        if len(self._leases) >= self.max_leases:
+            raise PermissionDenied(f"all {self.max_leases} leases of this node are taken", None)
+
+    def release(self, terminal: str, lock_id: str, now: Instant) -> Lease:
+        """Give a lease back. Raises LockTimeout (expired or taken over) or PermissionDenied (not the holder)."""
+        key = self._ids.get((terminal, lock_id))
+        if key is None:
+            lost = self._forget_lost(terminal, lock_id)
+            if lost is not None:
+                (entity_type, entity_id), taker = lost
+                raise LockTimeout(
+                    f"lock {lock_id} expired and {entity_type} {entity_id} was locked by {taker} since",
+                    None,
+                    entity_type=entity_type,
+                    entity_id=entity_id,
+                )
+            raise PermissionDenied(f"{terminal} holds no lock {lock_id}", "$.lock_id")
+        lease = self._leases[key]
+        self._drop(lease)
+        if not lease.live(now):
+            raise LockTimeout(
+                f"lock {lock_id} had expired before it was released",
+                None,
+                entity_type=key[0],
+                entity_id=key[1],
+            )
+        return lease
+
+    # ------------------------------------------------------------------ the check of a write
+
+    def check(self, key: Key, terminal: str, lock_id: str | None, now: Instant) -> str | Held:
+        """May `terminal` write? The lock status for the audit ("held", "unlocked", "expired"), or who holds it.
+
+        lock_id: the lock a write names itself, if it does (an addition to the document).
+        """
+        lease = self._leases.get(key)
+        if lease is None:
+            if lock_id is not None and (terminal, lock_id) in self._lost:
+                raise LockTimeout(f"lock {lock_id} expired and was taken over since", "$.operation.lock_id")
+            return "unlocked"
+        mine = lease.terminal == terminal
+        if lease.live(now):
+            if not mine:
+                return Held(lease, taken_over=(terminal, key) in self._losers)
+            if lock_id is not None and lock_id != lease.lock_id and (terminal, lock_id) in self._lost:
+                raise LockTimeout(f"lock {lock_id} expired and was taken over since", "$.operation.lock_id")
+            return "held"
+        return "expired" if mine else "unlocked"

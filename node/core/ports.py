@@ -1,0 +1,57 @@
+"""What the core asks of the world: a connection, a disk, a timer. The runtime and the simulator implement them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from node.core.replica import Needs
+from storage.reader import Fetched
+from storage.records import EntityRow, LogRow
+
+
+class Connection(Protocol):
+    """The outbound side of one terminal's connection. No call blocks or raises."""
+
+    def send(self, message: object) -> None:
+        """One message, or a batch, made by the core's `encode` and `join`."""
+        ...
+
+    def ping(self, payload: bytes) -> None:
+        """A WebSocket protocol ping behind everything sent before it."""
+        ...
+
+    def close(self, code: int, reason: str) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    @property
+    def outbox_bytes(self) -> int: ...
+
+
+class Disk(Protocol):
+    """Reads of committed state, answered later by a callback on the core's thread, and the commit of groups."""
+
+    def wake_writer(self) -> None:
+        """The current group has something to write."""
+        ...
+
+    def fetch(self, needs: Needs, done: Callable[[Fetched], None]) -> None: ...
+
+    def rows(
+        self, priority: int, after: int, upto: int, limit: int, done: Callable[[Sequence[LogRow]], None]
+    ) -> None: ...
+
+    def state(
+        self,
+        entity_types: Sequence[str],
+        after: tuple[str, str] | None,
+        limit: int,
+        done: Callable[[Sequence[EntityRow]], None],
+    ) -> None: ...
+
+
+class Timer(Protocol):
+    def call_later(self, delay_ms: int, action: Callable[[], None]) -> None: ...

@@ -1,0 +1,94 @@
+"""The recent end of the log in memory, encoded once and shared by all sessions (design section 3)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+
+from attrs import define, field, frozen
+
+from node.core.cursors import NOTICE, Entry
+from node.core.render import audit_entry
+from node.wire import outgoing_messages as outgoing
+from storage.records import LogRow
+
+
+@frozen(eq=False)
+class RingRow:
+    """A committed row as sessions need it. frames: its messages for a plain terminal, each an encoded message.
+
+    audience: None for everybody but (unless echo) the author; else the terminals it addresses.
+    """
+
+    seq: int
+    priority: int
+    author: str
+    echo: bool
+    audience: frozenset[str] | None
+    monitors: bool
+    frames: tuple[object, ...]
+    audit: tuple[object, ...]
+    entry: Entry
+    size: int
+
+    def for_terminal(self, terminal: str, names: frozenset[str]) -> bool:
+        """Whether a terminal, known by these names (its id, and what it may write), gets this row."""
+        if self.audience is None:
+            return self.echo or self.author != terminal
+        return not self.audience.isdisjoint(names)
+
+
+Encode = Callable[[bytes], object]
+
+
+def ring_row(row: LogRow, encode: Encode, *, audit: bool) -> RingRow:
+    """A log row, encoded. `audit`: also its `audit_log` message, where a monitor is connected."""
+    frames = tuple(encode(text) for text in row.message.split(b"\n")) if row.message else ()
+    audited: tuple[object, ...] = ()
+    if audit and row.kind != "notice":
+        audited = (encode(outgoing.audit_log(audit_entry(row))),)
+    return RingRow(
+        row.seq,
+        row.priority,
+        row.terminal_id,
+        row.echo,
+        None if row.kind == "operation" else frozenset(row.targets),
+        row.monitors,
+        frames,
+        audited,
+        (row.seq, row.priority, row.operation_id if row.kind == "operation" else NOTICE),
+        len(row.message),
+    )
+
+
+@define(eq=False)
+class Ring:
+    """Bounded by rows and by bytes; what falls out is read from SQLite."""
+
+    max_rows: int
+    max_bytes: int
+    head: int
+    rows: deque[RingRow] = field(factory=deque)
+    size: int = 0
+
+    @property
+    def reaches_back_to(self) -> int:
+        """The last row that is *not* in memory: a cursor at or past it can be served from here."""
+        return self.rows[0].seq - 1 if self.rows else self.head
+
+    def extend(self, rows: Sequence[RingRow]) -> None:
+        for row in rows:
+            self.rows.append(row)
+            self.size += row.size
+        if rows:
+            self.head = rows[-1].seq
+        while len(self.rows) > self.max_rows or self.size > self.max_bytes:
+            self.size -= self.rows.popleft().size
+
+    def after(self, seq: int) -> Iterator[RingRow]:
+        """Rows after `seq`, in log order. `seq` must not be before `reaches_back_to`."""
+        skip = len(self.rows) - (self.head - seq)
+        rows = self.rows
+        for place in range(max(skip, 0), len(rows)):
+            yield rows[place]
+

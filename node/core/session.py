@@ -1,0 +1,372 @@
+"""One terminal's connection: who it is, what it may do, and what becomes of each message it sends.
+
+Messages are handled in order. One that needs something from disk, or comes when the terminal has asked for too
+much, makes the rest of this connection wait (its socket is not read meanwhile); nobody else notices.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
+
+from crdt import hlc
+from node.core.delivery import Delivery
+from node.core.instant import Clock
+from node.core.locks import Held
+from node.core.rates import Bucket
+from node.core.replica import Author, Replica
+from node.errors import EntityNotFound, NotStored, PermissionDenied, RateLimited, WireError
+from node.wire import outgoing_messages as outgoing
+from node.wire.codec import CodecLimits, decode
+from node.wire.messages import (
+    AcquireLock,
+    ConflictResolution,
+    DataSync,
+    Message,
+    Ping,
+    ReleaseLock,
+    SyncConfirmation,
+)
+
+if TYPE_CHECKING:
+    from node.core.ports import Connection, Disk, Timer
+    from storage.reader import Fetched
+
+RATE_STRIKES = 200
+"""Refusals by the rate limit, with no full second of calm between, after which the connection is closed (4005)."""
+
+FORMAT_STRIKES = 100
+"""Unreadable messages on one connection after which it is closed (4006)."""
+
+BACKLOG_PAUSE = 64
+"""Messages waiting behind one that waits for the disk, above which the socket is not read."""
+
+
+@frozen
+class Identity:
+    """Who is connected, from the endpoint ("Conexão WebSocket" of the protocol document)."""
+
+    terminal_id: str
+    terminal_type: str
+    user_id: str | None
+    session_id: str
+
+
+@frozen
+class Permissions:
+    """Entity types a terminal type may write; ("*",) is all of them."""
+
+    writes: tuple[str, ...]
+
+    def may_write(self, entity_type: str) -> bool:
+        return "*" in self.writes or entity_type in self.writes
+
+
+@define(eq=False)
+class Activity:
+    """What this terminal did, for status and metrics."""
+
+    connected_ms: int
+    last_ping_ms: int
+    last_sync_ms: int | None = None
+    messages: int = 0
+    operations: int = 0
+    errors: int = 0
+    latency_ms: float | None = None
+    performance: Mapping[str, object] = field(factory=dict)
+
+
+@define(eq=False)
+class Session:
+    """A connected terminal. `recipient` of its own replies; `delivery` is its place in the log."""
+
+    identity: Identity
+    permissions: Permissions
+    replica: Replica
+    delivery: Delivery
+    connection: Connection
+    disk: Disk
+    timer: Timer
+    clock: Clock
+    encode: Callable[[bytes], object]
+    join: Callable[[Sequence[object]], object]
+    limits: CodecLimits
+    bucket: Bucket
+    activity: Activity
+    ready: Callable[[], bool]
+    """Whether the node can store anything now."""
+    _backlog: deque[str | bytes] = field(factory=deque)
+    _waiting: bool = False
+    _paused: bool = False
+    _rate_strikes: int = 0
+    _format_strikes: int = 0
+    closed: bool = False
+
+    @property
+    def author(self) -> Author:
+        identity = self.identity
+        return Author(
+            identity.terminal_id,
+            identity.terminal_type,
+            identity.user_id,
+            self.delivery.cursor.acknowledged,
+            self,
+        )
+
+    # ------------------------------------------------------------------ outbound
+
+    def reply(self, *messages: bytes) -> None:
+        if self.closed:
+            return
+        if len(messages) == 1:
+            self.connection.send(self.encode(messages[0]))
+        else:
+            self.connection.send(self.join([self.encode(message) for message in messages]))
+
+    def _close(self, code: int, reason: str) -> None:
+        self.closed = self.delivery.closed = True
+        self.connection.close(code, reason)
+
+    def end(self) -> None:
+        """The connection is gone."""
+        self.closed = self.delivery.closed = True
+        self._backlog.clear()
+
+    # ------------------------------------------------------------------ inbound
+
+    def receive(self, text: str | bytes) -> None:
+        """One message from the socket."""
+        if self.closed:
+            return
+        if self._waiting or self._backlog:
+            self._backlog.append(text)
+            if len(self._backlog) > BACKLOG_PAUSE:
+                self._pause()
+            return
+        self._step(text)
+
+    def _drain(self) -> None:
+        while self._backlog and not self._waiting and not self.closed:
+            self._step(self._backlog.popleft())
+        if self._paused and not self._waiting and not self._backlog and self.bucket.tokens >= 0:
+            self._paused = False
+            self.connection.resume_reading()
+
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self.connection.pause_reading()
+
+    def _step(self, text: str | bytes) -> None:
+        self.activity.messages += 1
+        try:
+            message = decode(text, self.limits)
+        except WireError as error:
+            self._format_strikes += 1
+            self._error(error)
+            if self._format_strikes >= FORMAT_STRIKES:
+                self._close(error.code, f"{self._format_strikes} unreadable messages")
+            return
+        self._handle(message)
+
+    def _handle(self, message: Message) -> None:
+        try:
+            self._check_sender(message)
+            match message:
+                case SyncConfirmation():
+                    self._confirmation(message)
+                case DataSync():
+                    self._operation(message)
+                case Ping():
+                    self._ping(message)
+                case ConflictResolution():
+                    self._resolution(message)
+                case AcquireLock():
+                    self._acquire(message)
+                case ReleaseLock():
+                    self._release(message)
+        except WireError as error:
+            self._error(error, message)
+
+    def _check_sender(self, message: Message) -> None:
+        named = message.operation.terminal_id if isinstance(message, DataSync) else getattr(
+            message, "terminal_id", None
+        )
+        if named is not None and named != self.identity.terminal_id:
+            where = "$.operation.terminal_id" if isinstance(message, DataSync) else "$.terminal_id"
+            raise PermissionDenied(f"this connection is {self.identity.terminal_id}, not {named}", where)
+
+    def _error(self, error: WireError, message: Message | None = None) -> None:
+        """Answer with the documented `sync_error`; the connection stays."""
+        self.activity.errors += 1
+        operation_id, entity_type, entity_id = error.operation_id, error.entity_type, error.entity_id
+        if isinstance(message, DataSync):
+            operation = message.operation
+            operation_id, entity_type, entity_id = operation.id, operation.entity_type, operation.entity_id
+        elif isinstance(message, AcquireLock):
+            entity_type, entity_id = message.entity_type, message.entity_id
+        extra: dict[str, object] = {}
+        if isinstance(message, ConflictResolution):
+            extra["conflict_id"] = message.conflict_id
+        if isinstance(message, AcquireLock | ReleaseLock):
+            extra["lock_id"] = message.lock_id
+        if error.where is not None:
+            extra["where"] = error.where
+        self.reply(
+            outgoing.sync_error(
+                operation_id, error.reason, entity_type, entity_id, self.identity.terminal_id, error.code, **extra
+            )
+        )
+
+    # ------------------------------------------------------------------ rates
+
+    def _limit(self) -> None:
+        """Pings, locks and resolutions over the rate are refused (4005), and close after repeated offence."""
+        now_ms = self.clock().mono_ms
+        if self.bucket.take(now_ms) >= 0:
+            if self.bucket.tokens > self.bucket.rate:
+                self._rate_strikes = 0
+            return
+        self.bucket.give_back()
+        self._rate_strikes += 1
+        if self._rate_strikes >= RATE_STRIKES:
+            self._close(RateLimited.code, "Rate limit exceeded")
+        raise RateLimited(f"Rate limit exceeded: {self.bucket.rate:g} a second", None)
+
+    def _throttle(self) -> None:
+        """Operations over the rate are never refused: the socket is not read until the debt is paid, so a
+        terminal that flushes a long queue after an outage loses none of it."""
+        if self.bucket.take(self.clock().mono_ms) < 0 and not self._paused:
+            self._pause()
+            self.timer.call_later(self.bucket.wait_ms(), self._resume)
+
+    def _resume(self) -> None:
+        if self.closed:
+            return
+        self.bucket.refill(self.clock().mono_ms)
+        if self.bucket.tokens < 0:
+            self.timer.call_later(self.bucket.wait_ms(), self._resume)
+            return
+        self._drain()
+
+    # ------------------------------------------------------------------ messages
+
+    def _ping(self, message: Ping) -> None:
+        self._limit()
+        now = self.clock()
+        self.activity.last_ping_ms = now.wall_ms
+        if message.performance is not None:
+            self.activity.performance = message.performance
+        self.reply(outgoing.pong(hlc.iso(now.wall_ms)))
+
+    def _confirmation(self, message: SyncConfirmation) -> None:
+        if message.operation_id is None or not self.delivery.confirm(message.operation_id):
+            self._limit()  # a confirmation of nothing; what was delivered does not count
+        self.activity.last_sync_ms = self.clock().wall_ms
+
+    def _operation(self, message: DataSync) -> None:
+        self._throttle()
+        operation = message.operation
+        if self.replica.registry.get(operation.entity_type) is None:
+            raise EntityNotFound(f"unknown entity type {operation.entity_type!r}", "$.operation.entity_type")
+        self._may_write(operation.entity_type)
+        self._when_here(message)
+
+    def _resolution(self, message: ConflictResolution) -> None:
+        self._limit()
+        self._when_here(message)
+
+    def _may_write(self, entity_type: str) -> None:
+        if not self.permissions.may_write(entity_type):
+            raise PermissionDenied(
+                f"a terminal of type {self.identity.terminal_type} may not write {entity_type}", None
+            )
+
+    def _when_here(self, message: DataSync | ConflictResolution) -> None:
+        """Decide the message now, or once what it needs has come from disk."""
+        subject = message.operation if isinstance(message, DataSync) else message
+        needs = self.replica.needs(subject)
+        if needs is None:
+            self._decide(message)
+            return
+        self._waiting = True
+
+        def fetched(found: Fetched) -> None:
+            self.replica.provide(needs, found.entities, found.operations, found.conflicts)
+            self._waiting = False
+            if self.closed:
+                return
+            try:
+                # A resolution first finds its conflict, then the conflict's entity; a row that is not
+                # there now will not be there the next time either.
+                again = self.replica.needs(subject)
+                if again is not None and again != needs:
+                    self._when_here(message)
+                else:
+                    self._decide(message)
+            except WireError as error:
+                self._error(error, message)
+            self._drain()
+
+        self.disk.fetch(needs, fetched)
+
+    def _decide(self, message: DataSync | ConflictResolution) -> None:
+        now = self.clock()
+        if not self.ready():
+            raise NotStored("the node cannot store anything at the moment; send it again")
+        if isinstance(message, DataSync):
+            self.activity.operations += 1
+            self.replica.accept(message.operation, self.author, now)
+        else:
+            row = self.replica.conflicts.get(message.conflict_id)
+            if row is not None:
+                self._may_write(row.entity_type)
+            self.replica.resolve(message, self.author, now)
+        self.activity.last_sync_ms = now.wall_ms
+        self.disk.wake_writer()
+
+    def _acquire(self, message: AcquireLock) -> None:
+        self._limit()
+        if self.replica.registry.get(message.entity_type) is None:
+            raise EntityNotFound(f"unknown entity type {message.entity_type!r}", "$.entity_type")
+        self._may_write(message.entity_type)
+        if not self.ready():
+            raise NotStored("the node cannot store anything at the moment; send it again")
+        now = self.clock()
+        key = (message.entity_type, message.entity_id)
+        locks = self.replica.locks
+        answer = locks.acquire(key, self.identity.terminal_id, message.lock_id, message.timeout, now)
+        if isinstance(answer, Held):
+            held = answer.lease
+            self.reply(
+                outgoing.lock_failed(
+                    *key,
+                    f"Already locked by {held.terminal}",
+                    held.terminal,
+                    hlc.iso(held.expires_ms),
+                    message.lock_id,
+                )
+            )
+            return
+        group = self.replica.group
+        group.commit.locks.append(answer.row())
+        group.commit.meta["lock_counter"] = str(locks.counter)
+        expires_at = hlc.iso(answer.expires_ms)
+        granted = outgoing.lock_acquired(answer.lock_id, *key, expires_at, answer.token(), answer.scope)
+        group.replies.append((self, granted))
+        failed = "the node could not store the lock; ask again"
+        group.refusals.append(
+            (self, outgoing.sync_error(None, failed, *key, self.identity.terminal_id, 1011, lock_id=answer.lock_id))
+        )
+        self.disk.wake_writer()
+
+    def _release(self, message: ReleaseLock) -> None:
+        self._limit()
+        lease = self.replica.locks.release(self.identity.terminal_id, message.lock_id, self.clock())
+        group = self.replica.group
+        group.commit.locks.append(lease.row(released=True))
+        group.replies.append((self, outgoing.lock_released(lease.lock_id, *lease.key)))
+        self.disk.wake_writer()

@@ -1,0 +1,69 @@
+"""Measured figures of a node: never made up. Rates over a sliding window, latencies as running averages."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from attrs import define, field
+
+WINDOW_MS = 10_000
+"""Length of the window that rates are measured over."""
+
+SAMPLES = 2_048
+"""Latest latencies kept for the percentiles."""
+
+
+@define(eq=False)
+class Rate:
+    """Events a second over the last ten seconds. Counts are kept per second."""
+
+    _seconds: deque[tuple[int, int]] = field(factory=deque)
+    total: int = 0
+
+    def add(self, now_ms: int, count: int = 1) -> None:
+        second = now_ms // 1000
+        self.total += count
+        if self._seconds and self._seconds[-1][0] == second:
+            self._seconds[-1] = (second, self._seconds[-1][1] + count)
+        else:
+            self._seconds.append((second, count))
+            while self._seconds[0][0] < second - WINDOW_MS // 1000:
+                self._seconds.popleft()
+
+    def per_second(self, now_ms: int) -> float:
+        oldest = now_ms // 1000 - WINDOW_MS // 1000
+        return sum(count for second, count in self._seconds if second > oldest) / (WINDOW_MS / 1000)
+
+
+@define(eq=False)
+class Latencies:
+    """The latest latencies, in milliseconds."""
+
+    _samples: deque[float] = field(factory=lambda: deque(maxlen=SAMPLES))
+
+    def add(self, milliseconds: float) -> None:
+        self._samples.append(milliseconds)
+
+    def average(self) -> float:
+        return sum(self._samples) / len(self._samples) if self._samples else 0.0
+
+    def percentile(self, fraction: float) -> float:
+        if not self._samples:
+            return 0.0
+        ordered = sorted(self._samples)
+        return ordered[min(len(ordered) - 1, int(fraction * len(ordered)))]
+
+
+@define(eq=False)
+class Statistics:
+    """What the stats endpoint, the metrics and the monitors show."""
+
+    started_ms: int
+    messages: Rate = field(factory=Rate)
+    operations: Rate = field(factory=Rate)
+    deliveries: Rate = field(factory=Rate)
+    confirmation: Latencies = field(factory=Latencies)
+    """From an operation's arrival to its durable confirmation."""
+    commits: int = 0
+    commit_failures: int = 0
+    connections_refused: int = 0

@@ -1,0 +1,1 @@
+"""The trio shell: sockets, HTTP, the storage threads, the clock. It decides nothing."""

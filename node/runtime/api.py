@@ -1,0 +1,210 @@
+"""The HTTP endpoints: the documented stats, and reading. Writing goes over the documented messages only.
+
+    GET /api/v1/websocket/stats                      documented
+    GET /api/v1/entities/{type}[?after=&limit=&deleted=1]    all of a type, or a page of it
+    GET /api/v1/entities/{type}/{id}
+    GET /api/v1/conflicts[?state=open|settled|closed]
+    GET /api/v1/audit[?entity_type=&entity_id=&terminal_id=&since=&until=&after=&limit=]
+    GET /api/v1/refused                              writes that were refused and kept
+    GET /api/v1/policies                             the entity types, in the document's words
+    GET /healthz  /readyz  /metrics  /
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import orjson
+
+from crdt.hlc import iso, pack, parse_iso
+from node.core import status
+from node.core.render import audit_entry
+from node.runtime.http_server import Request, Response, error_response, json_response
+from node.runtime.metrics import exposition
+from node.runtime.page import page
+
+if TYPE_CHECKING:
+    from node.core.core import Core
+    from node.runtime.writer import TrioDisk
+    from storage.reader import Reader
+    from storage.records import ConflictRow, EntityRow
+
+PAGE = 1_000
+"""Rows of a page where `limit` is not given, and the most it may be."""
+
+
+class Api:
+    """Answers GET requests from committed state."""
+
+    def __init__(self, core: Core, disk: TrioDisk, reader: Reader) -> None:
+        self._core = core
+        self._disk = disk
+        self._reader = reader
+
+    async def answer(self, request: Request, terminal_id: str | None) -> Response:
+        """terminal_id: whose token the request carries, where it carries one."""
+        words = [word for word in request.path.split("/") if word]
+        match words:
+            case ["api", "v1", "websocket", "stats"]:
+                return json_response(status.stats(self._core))
+            case ["api", "v1", "entities", entity_type]:
+                return await self._entities(request, entity_type)
+            case ["api", "v1", "entities", entity_type, entity_id]:
+                return await self._entity(entity_type, entity_id, terminal_id)
+            case ["api", "v1", "conflicts"]:
+                return await self._conflicts(request)
+            case ["api", "v1", "audit"]:
+                return await self._audit(request, ("operation", "refused"))
+            case ["api", "v1", "refused"]:
+                return await self._audit(request, ("refused",))
+            case ["api", "v1", "policies"]:
+                return json_response({"policies": [p.documented() for p in self._core.replica.registry.all()]})
+            case ["healthz"]:
+                return json_response({"status": "ok"})
+            case ["readyz"]:
+                return self._ready()
+            case ["metrics"]:
+                return Response(200, exposition(self._core), "text/plain; version=0.0.4; charset=utf-8")
+            case []:
+                return page()
+        return error_response(404, f"nothing at {request.path[:200]}")
+
+    def _ready(self) -> Response:
+        core = self._core
+        if core.healthy:
+            return json_response({"status": "ready", "node_id": core.node_id, "head": core.replica.committed})
+        return error_response(503, "the node cannot store anything", reason=core.failure)
+
+    # ------------------------------------------------------------------ entities
+
+    async def _entities(self, request: Request, entity_type: str) -> Response:
+        if self._core.replica.registry.get(entity_type) is None:
+            return error_response(404, f"unknown entity type {entity_type[:128]!r}", code=4007)
+        deleted = request.first("deleted") in ("1", "true")
+        after = request.first("after")
+        if request.first("limit") is None and after is None:
+            return Response(200, self._all(entity_type, deleted))
+        limit = _number(request, "limit", PAGE, most=PAGE)
+        if isinstance(limit, Response):
+            return limit
+        rows = await self._disk.read(self._reader.entities, entity_type, after, limit, deleted)
+        following = rows[-1].entity_id if len(rows) == limit else None
+        return json_response(
+            {"entity_type": entity_type, "entities": [self._shown(row) for row in rows], "next": following}
+        )
+
+    async def _all(self, entity_type: str, deleted: bool) -> AsyncIterator[bytes]:
+        """Every entity of a type, read and sent a page at a time."""
+        yield b'{"entity_type":' + orjson.dumps(entity_type) + b',"entities":['
+        after, first = None, True
+        while True:
+            rows = await self._disk.read(self._reader.entities, entity_type, after, PAGE, deleted)
+            if rows:
+                yield (b"" if first else b",") + b",".join(orjson.dumps(self._shown(row)) for row in rows)
+                first, after = False, rows[-1].entity_id
+            if len(rows) < PAGE:
+                break
+        yield b'],"next":null}'
+
+    async def _entity(self, entity_type: str, entity_id: str, terminal_id: str | None) -> Response:
+        core = self._core
+        committed = core.replica.committed
+        row = await self._disk.read(self._reader.entity, entity_type, entity_id)
+        if row is None:
+            return error_response(404, f"no {entity_type[:128]} {entity_id[:128]!r}", code=4007)
+        if terminal_id is not None:
+            core.replica.has_read(terminal_id, (entity_type, entity_id), min(committed, row.seq))
+        return json_response(self._shown(row))
+
+    def _shown(self, row: EntityRow) -> dict[str, object]:
+        core = self._core
+        key = (row.entity_type, row.entity_id)
+        lease = core.replica.locks.holder(key, core.clock())
+        return {
+            "entity_type": row.entity_type,
+            "entity_id": row.entity_id,
+            "version": row.version,
+            "deleted": row.deleted,
+            "data": orjson.loads(row.view),
+            "conflicts": core.replica.open_conflicts.get(key, []),
+            "lock": None
+            if lease is None
+            else {
+                "lock_id": lease.lock_id,
+                "locked_by": lease.terminal,
+                "expires_at": iso(lease.expires_ms),
+                "scope": lease.scope,
+            },
+        }
+
+    # ------------------------------------------------------------------ conflicts, audit
+
+    async def _conflicts(self, request: Request) -> Response:
+        state = request.first("state")
+        if state not in (None, "open", "settled", "closed"):
+            return error_response(400, "state is open, settled or closed")
+        after = _number(request, "after", -1, least=-1)
+        limit = _number(request, "limit", PAGE, most=PAGE)
+        if isinstance(after, Response):
+            return after
+        if isinstance(limit, Response):
+            return limit
+        rows = await self._disk.read(self._reader.conflicts, state, after, limit)
+        return json_response({"conflicts": [_conflict(row) for row in rows]})
+
+    async def _audit(self, request: Request, kinds: tuple[str, ...]) -> Response:
+        after = _number(request, "after", 0)
+        limit = _number(request, "limit", PAGE, most=PAGE)
+        if isinstance(after, Response):
+            return after
+        if isinstance(limit, Response):
+            return limit
+        times: list[int | None] = []
+        for name in ("since", "until"):
+            text = request.first(name)
+            try:
+                times.append(None if text is None else pack(parse_iso(text) // 1000))
+            except (ValueError, OverflowError):
+                return error_response(400, f"{name} is not an ISO 8601 time: {quote(text or '')[:80]}")
+        rows = await self._disk.read(
+            self._reader.audit,
+            request.first("entity_type"),
+            request.first("entity_id"),
+            request.first("terminal_id"),
+            times[0],
+            times[1],
+            after,
+            limit,
+            kinds,
+        )
+        entries = []
+        for row in rows:
+            entry = audit_entry(row)
+            if row.kind == "refused":
+                entry["refused"] = orjson.loads(row.operation)
+            entries.append(entry)
+        return json_response({"entries": entries, "next": rows[-1].seq if len(rows) == limit else None})
+
+
+def _conflict(row: ConflictRow) -> dict[str, object]:
+    body: dict[str, object] = orjson.loads(row.body)
+    body["state"] = row.state
+    if row.closed_by is not None:
+        body["closed_by"] = row.closed_by
+        body["outcome"] = orjson.loads(row.outcome) if row.outcome else None
+    return body
+
+
+def _number(request: Request, name: str, default: int, *, least: int = 0, most: int = 2**62) -> int | Response:
+    text = request.first(name)
+    if text is None:
+        return default
+    try:
+        number = int(text)
+    except ValueError:
+        return error_response(400, f"{name} is not a number")
+    if not least <= number <= most:
+        return error_response(400, f"{name} is not between {least} and {most}")
+    return number

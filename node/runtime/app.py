@@ -1,0 +1,258 @@
+"""The whole node put together: the only file that knows everything."""
+
+from __future__ import annotations
+
+import gc
+import ipaddress
+import logging
+import os
+import secrets
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import trio
+from attrs import define
+
+from crdt import hlc
+from node.config import Config
+from node.core.core import Bounds, Core
+from node.core.instant import Instant
+from node.core.locks import LockTable
+from node.core.replica import Replica, Settings
+from node.core.ring import Ring
+from node.core.statistics import Statistics
+from node.errors import ConfigError
+from node.runtime.api import Api
+from node.runtime.auth import Tokens
+from node.runtime.endpoint import Endpoint, own_origins
+from node.runtime.frames import Batch, Outgoing
+from node.runtime.identity import continuity, note_head
+from node.runtime.listener import Listener, ListenerLimits, open_listeners
+from node.runtime.writer import TrioDisk
+from node.wire.codec import CodecLimits
+from storage.reader import Reader
+from storage.records import Boot
+from storage.store import Store
+
+logger = logging.getLogger("comanda")
+
+SWITCH_INTERVAL_S = 0.0005
+CHECKPOINT_S = 30.0
+CHANGE_POLL_S = 0.1
+
+
+def now() -> Instant:
+    """The one place the core's time comes from."""
+    return Instant(time.time_ns() // 1_000_000, time.monotonic_ns() // 1_000_000)
+
+
+def random_writer() -> int:
+    """A Yjs client id, 1 .. 2**32 - 1."""
+    return secrets.randbelow(2**32 - 1) + 1
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def memory_mb() -> float:
+    """Resident memory of this process, where the system tells (0.0 elsewhere)."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1_048_576
+
+
+async def _stop_on(signals: Sequence[signal.Signals], scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(*signals) as received:
+        async for number in received:
+            logger.info("stopping on %s", signal.Signals(number).name)
+            scope.cancel()
+
+
+@define
+class Started:
+    """A node that is listening. urls: its ws:// addresses."""
+
+    node_id: str
+    urls: list[str]
+    open: bool
+    """Whether it takes terminals without a token."""
+
+
+class Node:
+    """One node: its data directory, its core, its listener."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config.check()
+
+    async def run(self, started: Callable[[Started], None], signals: Sequence[signal.Signals] = ()) -> None:
+        """Serve until cancelled, or one of `signals`, then stop cleanly. Raises StorageError, ConfigError or OSError at the start."""
+        config = self.config
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        directory = Path(config.node.data)
+        store = Store.open(directory, config.node.id, lambda: uuid.uuid4().hex)
+        reader = Reader(store.path)
+        try:
+            boot = store.boot()
+            tokens = Tokens(reader.tokens())
+            if not is_loopback(config.node.host) and not tokens.required and not config.node.insecure:
+                raise ConfigError(
+                    f"{config.node.host} is not a loopback address and there are no tokens: add one with "
+                    "`comanda token add`, or run with --insecure"
+                )
+            listeners = await open_listeners(config.node.host, config.node.port)
+        except BaseException:
+            reader.close()
+            store.close()
+            raise
+        async with trio.open_nursery() as nursery:
+            disk = TrioDisk(nursery, store, reader)
+            core = self._core(boot, store, disk)
+            bound = {str(s.socket.getsockname()[0]): int(s.socket.getsockname()[1]) for s in listeners}
+            endpoint = Endpoint(core, Api(core, disk, reader), tokens, config, own_origins(bound))
+            listener = Listener(endpoint, self._listener_limits())
+            nursery.start_soon(disk.run, core, lambda: self._recover(core, store))
+            nursery.start_soon(self._every_second, core, disk, store)
+            nursery.start_soon(self._monitors, core, endpoint)
+            if signals:
+                nursery.start_soon(_stop_on, signals, nursery.cancel_scope)
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(50_000, 20, 50)
+            urls = [f"ws://{f'[{h}]' if ':' in h else h}:{p}" for h, p in bound.items()]
+            started(Started(store.node_id, urls, not tokens.required))
+            try:
+                await listener.serve(listeners)
+            finally:
+                with trio.CancelScope(shield=True):
+                    core.flush_cursors()
+                    await disk.commit_pending(core)
+                    note_head(store.directory, store.epoch, store.head)
+                    await disk.stop()
+                nursery.cancel_scope.cancel()
+
+    # ------------------------------------------------------------------ putting together
+
+    def _listener_limits(self) -> ListenerLimits:
+        limits = self.config.limits
+        return ListenerLimits(
+            connections=limits.connections,
+            connections_per_address=limits.connections_per_address,
+            message_bytes=limits.message_bytes,
+            outbox_bytes=limits.outbox_bytes,
+        )
+
+    def _core(self, boot: Boot, store: Store, disk: TrioDisk) -> Core:
+        config, limits = self.config, self.config.limits
+        going_on = continuity(store.directory, store.path, boot.meta, boot.epoch, boot.head, random_writer)
+        if going_on.fresh:
+            logger.info("fresh writer %d: %s", going_on.writer, going_on.reason)
+            store.set_meta(dict(going_on.meta), remove=("restored_from",))
+        instant = now()
+        replica = Replica(
+            Settings(
+                store.node_id,
+                config.node.engine,
+                config.time.max_skew_ms,
+                limits.version_jump,
+                limits.ring_rows,
+            ),
+            config.registry(),
+            self._locks(boot, store.node_id, instant),
+            going_on.writer,
+            hlc.Clock(int(boot.meta.get("hlc", 0))),
+            boot.head,
+            boot.head,
+            boot.entity_keys,
+            boot.operation_keys,
+        )
+        for row in boot.open_conflicts:
+            replica.remember_conflict(row)
+        return Core(
+            store.node_id,
+            replica,
+            Ring(limits.ring_rows, limits.ring_bytes, boot.head),
+            disk,
+            disk,
+            now,
+            Outgoing,
+            Batch,
+            config.permissions(),
+            Bounds(
+                limits.rate_per_second,
+                limits.rate_burst,
+                limits.window_rows,
+                CodecLimits(limits.json_depth, limits.bulk_items, limits.fields),
+            ),
+            Statistics(instant.mono_ms),
+            boot.class_heads,
+            {row.terminal_id: row for row in boot.cursors},
+        )
+
+    def _locks(self, boot: Boot, node_id: str, instant: Instant) -> LockTable:
+        limits = self.config.limits
+        table = LockTable(
+            node_id,
+            int(boot.meta.get("lock_epoch", 1)),
+            int(boot.meta.get("lock_counter", 0)),
+            lambda: f"lock-{uuid.uuid4().hex}",
+            limits.lease_ms_default,
+            limits.lease_ms_max,
+        )
+        return LockTable.restore(table, boot.locks, instant)
+
+    def _recover(self, core: Core, store: Store) -> None:
+        """Writing works again: rebuild clock, leases and conflicts from the last commit, under a fresh writer."""
+        boot = store.boot()
+        writer = random_writer()
+        clock = hlc.Clock(max(int(boot.meta.get("hlc", 0)), core.replica.clock.last))
+        core.recovered(writer, self._locks(boot, store.node_id, now()), boot.open_conflicts, clock)
+        logger.warning("the disk takes writes again; going on from row %d under writer %d", boot.head, writer)
+
+    # ------------------------------------------------------------------ time
+
+    async def _every_second(self, core: Core, disk: TrioDisk, store: Store) -> None:
+        noted, checkpointed, commits = 0, trio.current_time(), 0
+        while True:
+            await trio.sleep(1.0)
+            core.tick()
+            if store.head != noted:
+                noted = store.head
+                await disk.read(note_head, store.directory, store.epoch, noted)
+            if core.healthy and trio.current_time() - checkpointed > CHECKPOINT_S:
+                if core.statistics.commits != commits:
+                    commits = core.statistics.commits
+                    await disk.checkpoint()
+                checkpointed = trio.current_time()
+
+    async def _monitors(self, core: Core, endpoint: Endpoint) -> None:
+        times = self.config.time
+        status_at = metrics_at = trio.current_time()
+        while True:
+            await trio.sleep(CHANGE_POLL_S)
+            instant = trio.current_time()
+            due = instant - status_at >= times.status_interval_s
+            if due:
+                endpoint.heartbeat()
+            if due or core.changed():
+                status_at = instant if due else status_at
+                core.tell_monitors(core.status_messages())
+            if instant - metrics_at >= times.metrics_interval_s:
+                metrics_at = instant
+                core.tell_monitors(core.metrics_messages(memory_mb()))
+
+
+async def serve(config: Config, started: Callable[[Started], None]) -> None:
+    """Run a node until SIGTERM or SIGINT. Raises StorageError, ConfigError or OSError when it cannot start."""
+    await Node(config).run(started, signals=(signal.SIGTERM, signal.SIGINT))

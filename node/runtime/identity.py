@@ -1,0 +1,75 @@
+"""Whether a node that starts is still the writer it was (design section 9).
+
+A writer's clock must never be used twice, so the writer goes on only where the data directory is provably the one
+it was: same machine, same database file, and a head no older than the one last noted beside it. Anything else (a
+copy, a restored backup, a file put back in place) gets a fresh writer and a new epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from attrs import frozen
+
+HEAD_FILE = "head.json"
+"""Beside the database: the last durable position, noted once a second. Ahead of the database = rolled back."""
+
+
+@frozen
+class Continuity:
+    """The writer to use, and what the store must remember of it."""
+
+    writer: int
+    fresh: bool
+    reason: str
+    meta: Mapping[str, str]
+
+
+def fingerprint(database: Path) -> str:
+    """The machine and the database file, as far as the system tells."""
+    status = database.stat()
+    machine = ""
+    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        try:
+            machine = Path(path).read_text().strip()
+        except OSError:
+            continue
+        break
+    return f"{machine or os.uname().nodename}:{status.st_dev}:{status.st_ino}"
+
+
+def note_head(directory: Path, epoch: str, head: int) -> None:
+    """Note the durable position beside the database (atomic; not fsynced: an older note is harmless)."""
+    note = directory / f".{HEAD_FILE}"
+    note.write_text(json.dumps({"epoch": epoch, "head": head}))
+    note.replace(directory / HEAD_FILE)
+
+
+def _noted(directory: Path, epoch: str) -> int:
+    try:
+        noted = json.loads((directory / HEAD_FILE).read_text())
+        return int(noted["head"]) if noted["epoch"] == epoch else 0
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
+def continuity(
+    directory: Path, database: Path, meta: Mapping[str, str], epoch: str, head: int, random: Callable[[], int]
+) -> Continuity:
+    """Decide on the writer of this start. random: draws a candidate writer, 1 .. 2**32 - 1."""
+    here = fingerprint(database)
+    if "writer" not in meta:
+        reason = "new data directory"
+    elif meta.get("fingerprint") != here:
+        reason = "this data directory was copied or moved"
+    elif "restored_from" in meta:
+        reason = "this data directory is a restored backup"
+    elif _noted(directory, epoch) > head:
+        reason = "the database is older than this node remembers"
+    else:
+        return Continuity(int(meta["writer"]), False, "", {})
+    writer = random()
+    return Continuity(writer, True, reason, {"writer": str(writer), "fingerprint": here})

@@ -1,0 +1,59 @@
+"""`/metrics` in the Prometheus text format, collected from the core when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from node.core.core import Core
+
+
+class CoreCollector(Collector):
+    """Reads a core's counters; keeps none of its own."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def collect(self) -> Iterator[Metric]:
+        core = self._core
+        counts, statistics, replica = core.replica.counts, core.statistics, core.replica
+        for name, text, gauge in (
+            ("ready", "1 while the node can store operations.", int(core.healthy)),
+            ("connections", "Connected terminals.", len(core.sessions)),
+            ("log_head", "Last durable log row.", replica.committed),
+            ("resident_entities", "Entities held in memory.", len(replica.entities)),
+            ("known_operations", "Operation ids remembered.", len(replica.known_operations)),
+        ):
+            yield GaugeMetricFamily(f"comanda_{name}", text, value=gauge)
+        for name, text, count in (
+            ("operations", "Operations accepted.", counts.operations),
+            ("duplicates", "Operations that were already in the log.", counts.duplicates),
+            ("refused", "Writes refused and kept.", counts.refused),
+            ("conflicts", "Conflicts raised.", counts.conflicts),
+            ("conflicts_resolved", "Conflicts closed.", counts.conflicts_resolved),
+            ("commits", "Durable transactions.", statistics.commits),
+            ("commit_failures", "Transactions the disk refused.", statistics.commit_failures),
+            ("messages", "Messages received.", statistics.messages.total),
+            ("deliveries", "Rows sent to terminals on the live path.", statistics.deliveries.total),
+        ):
+            yield CounterMetricFamily(f"comanda_{name}", text, value=count)
+        latency = GaugeMetricFamily(
+            "comanda_confirmation_milliseconds",
+            "From a group's first operation to its durable confirmation, latest 2048 groups.",
+            labels=["quantile"],
+        )
+        for quantile in (0.5, 0.99):
+            latency.add_metric([str(quantile)], statistics.confirmation.percentile(quantile))
+        yield latency
+
+
+def exposition(core: Core) -> bytes:
+    """The text a scraper gets."""
+    registry = CollectorRegistry()
+    registry.register(CoreCollector(core))
+    return generate_latest(registry)

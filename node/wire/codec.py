@@ -1,0 +1,358 @@
+"""From a text frame to a message, or an InvalidMessage that says what is wrong and where.
+
+orjson, then our own dispatch on `type`, then cattrs with strict primitives: cattrs' defaults turn null into
+"None" and "false" into true.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import orjson
+from attrs import frozen
+from cattrs import Converter, transform_error
+
+from crdt.hlc import parse_iso
+from node.errors import InvalidMessage
+from node.wire.messages import (
+    KINDS,
+    RESOLUTIONS,
+    AcquireLock,
+    BulkItem,
+    ConflictResolution,
+    DataSync,
+    Message,
+    Operation,
+    Ping,
+    ReleaseLock,
+    SyncConfirmation,
+)
+from node.wire.numbers import LARGEST, SMALLEST, check_exact
+from strategies.policy import PRIORITIES
+
+ID_ALPHABET = r"[A-Za-z0-9._:@#/+=~|-]"
+"""Characters of entity, operation, lock and conflict ids. Terminal ids take the same without the slash."""
+
+ID = re.compile(rf"{ID_ALPHABET}{{1,128}}\Z")
+TERMINAL_ID = re.compile(r"[A-Za-z0-9._:@#+=~|-]{1,128}\Z")
+
+
+@frozen
+class CodecLimits:
+    """Bounds of one message. depth: nested arrays and objects. field_name: characters of a data field's name."""
+
+    depth: int = 32
+    bulk_items: int = 1_000
+    fields: int = 1_000
+    field_name: int = 128
+
+
+# ------------------------------------------------------------------ strict primitives
+
+_converter = Converter(prefer_attrib_converters=False)
+
+
+def _strict(kind: type) -> Callable[[Any, Any], Any]:
+    name = {str: "string", int: "integer", bool: "boolean"}[kind]
+
+    def structure(value: Any, _: Any) -> Any:
+        if type(value) is not kind:
+            raise InvalidMessage(f"expected {name}, got {_json_type(value)}")
+        return value
+
+    return structure
+
+
+def _object(value: Any, _: Any) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise InvalidMessage(f"expected object, got {_json_type(value)}")
+    return value
+
+
+for _kind in (str, int, bool):
+    _converter.register_structure_hook(_kind, _strict(_kind))
+_converter.register_structure_hook_func(lambda cls: cls == dict[str, Any], _object)
+
+
+def _json_type(value: Any) -> str:
+    if value is None:
+        return "null"
+    names = {str: "string", int: "integer", float: "number", bool: "boolean", dict: "object", list: "array"}
+    return names[type(value)]
+
+
+@frozen
+class _RawOperation:
+    """The documented fields of an operation, typed; checked further by `_operation`."""
+
+    id: str
+    entity_type: str
+    operation: str
+    entity_id: str | None = None
+    data: dict[str, Any] | None = None
+    version: int | None = None
+    timestamp: str | None = None
+    terminal_id: str | None = None
+    user_id: str | None = None
+    requires_lock: bool | None = None
+    priority: str | None = None
+    lock_id: str | None = None
+
+
+_HOOKS: dict[str, Callable[[Any, Any], Any]] = {}
+for _name, _cls in (
+    ("ping", Ping),
+    ("conflict_resolution", ConflictResolution),
+    ("acquire_lock", AcquireLock),
+    ("release_lock", ReleaseLock),
+):
+    _HOOKS[_name] = _converter.get_structure_hook(_cls)
+_operation_hook = _converter.get_structure_hook(_RawOperation)
+TYPES = ("ping", "data_sync", "sync_confirmation", "conflict_resolution", "acquire_lock", "release_lock")
+
+
+# ------------------------------------------------------------------ decoding
+
+
+def decode(text: str | bytes, limits: CodecLimits) -> Message:
+    """One message. Raises InvalidMessage (4006) and nothing else, whatever the text."""
+    message = _load(text)
+    kind = message.get("type")
+    if kind == "sync_confirmation":
+        return _confirmation(message)
+    if kind == "data_sync":
+        return DataSync(_operation(message.get("operation"), text, limits))
+    if not isinstance(kind, str):
+        raise InvalidMessage(f"expected a message type, got {_json_type(kind)}", "$.type")
+    hook = _HOOKS.get(kind)
+    if hook is None:
+        raise InvalidMessage(f"unknown message type {kind[:64]!r}; known are {', '.join(TYPES)}", "$.type")
+    decoded = _structured(hook, message, "$", {})
+    if isinstance(decoded, ConflictResolution):
+        _check_resolution(decoded, text, limits)
+    elif isinstance(decoded, AcquireLock):
+        _check_id(decoded.entity_id, "$.entity_id")
+        _check_id(decoded.lock_id, "$.lock_id")
+    elif isinstance(decoded, ReleaseLock):
+        _check_id(decoded.lock_id, "$.lock_id")
+    elif isinstance(decoded, Ping) and decoded.performance is not None:
+        _check_depth(decoded.performance, limits.depth, "$.performance")
+        _check_data(decoded.performance, "$.performance", limits)
+    return decoded  # type: ignore[no-any-return]
+
+
+def _load(text: str | bytes) -> dict[str, Any]:
+    try:
+        message = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise InvalidMessage(
+            f"not JSON: {error.msg} (line {error.lineno}, column {error.colno})", "$"
+        ) from None
+    except ValueError as error:  # a lone surrogate in a str
+        raise InvalidMessage(f"not JSON: {error}", "$") from None
+    if type(message) is not dict:
+        raise InvalidMessage(f"expected an object, got {_json_type(message)}", "$")
+    return message
+
+
+def _confirmation(message: dict[str, Any]) -> SyncConfirmation:
+    """The message there is most of: the shortest path."""
+    operation_id = message.get("operation_id")
+    seq = message.get("seq")
+    if type(operation_id) is not str and not (operation_id is None and type(seq) is int):
+        raise InvalidMessage(f"expected string, got {_json_type(operation_id)}", "$.operation_id")
+    terminal_id = message.get("terminal_id")
+    if terminal_id is not None and type(terminal_id) is not str:
+        raise InvalidMessage(f"expected string, got {_json_type(terminal_id)}", "$.terminal_id")
+    return SyncConfirmation(operation_id, terminal_id, seq if type(seq) is int else None)
+
+
+def _structured(hook: Callable[[Any, Any], Any], value: Any, path: str, known: dict[str, Any]) -> Any:
+    try:
+        return hook(value, None)
+    except Exception as error:  # cattrs' ExceptionGroups, and whatever a strange payload makes it raise
+        wrong = transform_error(error, path=path, format_exception=_say)
+        first, _, where = wrong[0].rpartition(" @ ")
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise InvalidMessage((first or wrong[0]) + more, where or path, **known) from None
+
+
+def _say(error: BaseException, _: type | None) -> str:
+    if isinstance(error, InvalidMessage):
+        return error.reason
+    if isinstance(error, KeyError):
+        return f"required field missing: {error.args[0]}"
+    return f"expected another type ({type(error).__name__})"
+
+
+def _operation(raw: Any, text: str | bytes, limits: CodecLimits) -> Operation:
+    if type(raw) is not dict:
+        raise InvalidMessage(f"expected object, got {_json_type(raw)}", "$.operation")
+    known = _known(raw)
+    typed: _RawOperation = _structured(_operation_hook, raw, "$.operation", known)
+    try:
+        return _checked(typed, raw, text, limits)
+    except InvalidMessage as error:
+        for name, value in known.items():
+            setattr(error, name, value)
+        raise
+
+
+def _known(raw: dict[str, Any]) -> dict[str, Any]:
+    """What of an operation can be named in an error about it."""
+
+    def text(name: str) -> str | None:
+        value = raw.get(name)
+        return value if isinstance(value, str) and len(value) <= 128 else None
+
+    return {
+        "operation_id": text("id"),
+        "entity_type": text("entity_type"),
+        "entity_id": text("entity_id"),
+    }
+
+
+def _checked(typed: _RawOperation, raw: dict[str, Any], text: str | bytes, limits: CodecLimits) -> Operation:
+    """What types cannot say: alphabets, ranges, times, and what each kind of operation needs."""
+    _check_id(typed.id, "$.operation.id")
+    if typed.operation not in KINDS:
+        raise InvalidMessage(
+            f"operation {typed.operation[:32]!r} is none of {', '.join(KINDS)}", "$.operation.operation"
+        )
+    if typed.priority is not None and typed.priority not in PRIORITIES:
+        raise InvalidMessage(
+            f"priority {typed.priority[:32]!r} is none of {', '.join(PRIORITIES)}", "$.operation.priority"
+        )
+    if not typed.entity_type or len(typed.entity_type) > 128:
+        raise InvalidMessage("an entity type has 1 to 128 characters", "$.operation.entity_type")
+    if typed.user_id is not None and len(typed.user_id) > 256:
+        raise InvalidMessage("a user id has at most 256 characters", "$.operation.user_id")
+    _check_id(typed.lock_id, "$.operation.lock_id")
+    _check_version(typed.version, "$.operation.version")
+    _check_depth(raw, limits.depth, "$.operation")
+    check_exact(text if isinstance(text, bytes) else text.encode())
+    timestamp_us = None
+    if typed.timestamp is not None:
+        try:
+            timestamp_us = parse_iso(typed.timestamp)
+        except (ValueError, OverflowError) as error:
+            raise InvalidMessage(f"not an ISO 8601 time: {str(error)[:80]}", "$.operation.timestamp") from None
+    data = typed.data if typed.data is not None else {}
+    updates: tuple[BulkItem, ...] = ()
+    if typed.operation == "BULK_UPDATE":
+        updates = _bulk_items(data, limits)
+    else:
+        if typed.entity_id is None:
+            raise InvalidMessage(f"{typed.operation} needs an entity_id", "$.operation.entity_id")
+        if typed.data is None and typed.operation != "DELETE":
+            raise InvalidMessage(f"{typed.operation} needs data", "$.operation.data")
+        _check_id(typed.entity_id, "$.operation.entity_id")
+        _check_data(data, "$.operation.data", limits)
+        _check_version(data.get("version"), "$.operation.data.version")
+    return Operation(
+        typed.id,
+        typed.entity_type,
+        typed.entity_id if typed.operation != "BULK_UPDATE" else None,
+        typed.operation,
+        data,
+        typed.version,
+        typed.timestamp,
+        timestamp_us,
+        typed.terminal_id,
+        typed.user_id,
+        typed.requires_lock,
+        typed.priority,
+        typed.lock_id,
+        raw,
+        updates,
+    )
+
+
+def _bulk_items(data: dict[str, Any], limits: CodecLimits) -> tuple[BulkItem, ...]:
+    items = data.get("updates")
+    if type(items) is not list:
+        raise InvalidMessage(f"expected array, got {_json_type(items)}", "$.operation.data.updates")
+    if not 1 <= len(items) <= limits.bulk_items:
+        raise InvalidMessage(
+            f"a BULK_UPDATE has 1 to {limits.bulk_items} updates, not {len(items)}", "$.operation.data.updates"
+        )
+    found: dict[str, BulkItem] = {}
+    for place, item in enumerate(items):
+        where = f"$.operation.data.updates[{place}]"
+        if type(item) is not dict:
+            raise InvalidMessage(f"expected object, got {_json_type(item)}", where)
+        entity_id, fields = item.get("entity_id"), item.get("data")
+        if type(entity_id) is not str:
+            raise InvalidMessage(f"expected string, got {_json_type(entity_id)}", f"{where}.entity_id")
+        if type(fields) is not dict:
+            raise InvalidMessage(f"expected object, got {_json_type(fields)}", f"{where}.data")
+        _check_id(entity_id, f"{where}.entity_id")
+        _check_data(fields, f"{where}.data", limits)
+        _check_version(fields.get("version"), f"{where}.data.version")
+        if entity_id in found:
+            raise InvalidMessage(f"entity {entity_id} twice", f"{where}.entity_id")
+        found[entity_id] = BulkItem(entity_id, fields)
+    return tuple(found.values())
+
+
+def _check_resolution(message: ConflictResolution, text: str | bytes, limits: CodecLimits) -> None:
+    _check_id(message.conflict_id, "$.conflict_id")
+    _check_id(message.id, "$.id")
+    if message.resolution not in RESOLUTIONS:
+        raise InvalidMessage(
+            f"resolution {message.resolution[:32]!r} is none of {', '.join(RESOLUTIONS)}", "$.resolution"
+        )
+    if message.resolved_data is not None:
+        _check_depth(message.resolved_data, limits.depth, "$.resolved_data")
+        _check_data(message.resolved_data, "$.resolved_data", limits)
+        _check_version(message.resolved_data.get("version"), "$.resolved_data.version")
+        check_exact(text if isinstance(text, bytes) else text.encode())
+
+
+# ------------------------------------------------------------------ checks
+
+
+def _check_id(value: str | None, where: str) -> None:
+    if value is not None and ID.match(value) is None:
+        raise InvalidMessage(f"an id is 1 to 128 characters of {ID_ALPHABET}", where)
+
+
+def _check_version(value: Any, where: str) -> None:
+    if value is None:
+        return
+    if type(value) is not int:
+        raise InvalidMessage(f"expected integer, got {_json_type(value)}", where)
+    if not 0 <= value <= LARGEST:
+        raise InvalidMessage("a version is not negative and below 2^63", where)
+
+
+def _check_data(data: dict[str, Any], where: str, limits: CodecLimits) -> None:
+    if len(data) > limits.fields:
+        raise InvalidMessage(f"at most {limits.fields} fields, not {len(data)}", where)
+    for name in data:
+        if not 1 <= len(name) <= limits.field_name:
+            raise InvalidMessage(f"a field name has 1 to {limits.field_name} characters", where)
+
+
+def _check_depth(value: Any, depth: int, where: str) -> None:
+    """Nesting at most `depth`, and integers of 64 bits (orjson passes 2^63 .. 2^64-1)."""
+    level = [value]
+    for _ in range(depth):
+        below: list[Any] = []
+        for node in level:
+            for child in node.values() if type(node) is dict else node:
+                kind = type(child)
+                if kind is dict or kind is list:
+                    below.append(child)
+                elif kind is int and not SMALLEST <= child <= LARGEST:
+                    _too_large(child, where)
+        if not below:
+            return
+        level = below
+    raise InvalidMessage(f"nested deeper than {depth}", where)
+
+
+def _too_large(number: int, where: str) -> NoReturn:
+    raise InvalidMessage(f"the number {number} is no 64-bit integer; send it as a string", where)

@@ -1,0 +1,118 @@
+"""Every message a client may send, one class each. The codec makes them; nothing past it handles raw dicts.
+
+Server-to-client messages are built as bytes in outgoing_messages.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+
+KINDS = ("CREATE", "UPDATE", "DELETE", "BULK_UPDATE")
+RESOLUTIONS = ("accept_local", "accept_remote", "merge")
+
+
+@frozen
+class Ping:
+    """Client -> server, every 30 s ("Ping/Pong"). performance: optional figures of the terminal itself."""
+
+    timestamp: str | None = None
+    performance: dict[str, Any] | None = None
+
+
+@frozen
+class BulkItem:
+    """One entity of a BULK_UPDATE."""
+
+    entity_id: str
+    data: dict[str, Any]
+
+
+@frozen
+class Operation:
+    """What a `data_sync` carries ("Data Sync", "Operações Suportadas").
+
+    kind: the field `operation`. version: the top-level one, as sent. timestamp_us: microseconds since the epoch.
+    lock_id: an addition; the lock a write claims to hold. raw: the whole object, unknown fields included.
+    """
+
+    id: str
+    entity_type: str
+    entity_id: str | None
+    kind: str
+    data: dict[str, Any]
+    version: int | None
+    timestamp: str | None
+    timestamp_us: int | None
+    terminal_id: str | None
+    user_id: str | None
+    requires_lock: bool | None
+    priority: str | None
+    lock_id: str | None
+    raw: dict[str, Any]
+    updates: tuple[BulkItem, ...] = ()
+
+
+@frozen
+class DataSync:
+    """Client -> server -> other clients, when somebody changed something."""
+
+    operation: Operation
+
+
+@frozen
+class SyncConfirmation:
+    """Client -> server, for each `data_sync` it received ("Sync Confirmation"); the timestamp is optional."""
+
+    operation_id: str | None
+    terminal_id: str | None = None
+    seq: int | None = None
+
+
+@frozen
+class ConflictResolution:
+    """Client -> server, when a person decided ("Conflict Resolution"). id: optional operation id."""
+
+    conflict_id: str
+    resolution: str
+    resolved_data: dict[str, Any] | None = None
+    terminal_id: str | None = None
+    id: str | None = None
+
+
+@frozen
+class AcquireLock:
+    """Client -> server ("Acquire Lock"). timeout in milliseconds."""
+
+    entity_type: str
+    entity_id: str
+    terminal_id: str | None = None
+    timeout: int | None = None
+    lock_id: str | None = None
+
+
+@frozen
+class ReleaseLock:
+    """Client -> server ("Release Lock")."""
+
+    lock_id: str
+    terminal_id: str | None = None
+
+
+Message = Ping | DataSync | SyncConfirmation | ConflictResolution | AcquireLock | ReleaseLock
+
+
+def effective_version(data: Mapping[str, Any], version: int | None, kind: str) -> int | None:
+    """The version an operation claims: `data.version`, else the top-level one.
+
+    The document's client sends a top-level `version: 1` when `data.version` is missing; on anything but CREATE that
+    means "no version" (design section 5).
+    """
+    inner = data.get("version")
+    if isinstance(inner, int) and not isinstance(inner, bool):
+        return inner
+    if version == 1 and kind != "CREATE":
+        return None
+    return version

@@ -1,0 +1,164 @@
+"""Every message the node sends, as JSON bytes, fields in the order the protocol document shows them.
+
+Each function is named after the message; its docstring says to whom it goes and when. Keyword extras are additions
+a documented client may ignore.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import orjson
+
+
+def connection_established(terminal_id: str, server_time: str, session_id: str) -> bytes:
+    """To a terminal, first of all ("Connection Established")."""
+    return orjson.dumps(
+        {
+            "type": "connection_established",
+            "terminal_id": terminal_id,
+            "server_time": server_time,
+            "session_id": session_id,
+        }
+    )
+
+
+def pong(server_time: str) -> bytes:
+    """To a terminal that sent a ping ("Ping/Pong")."""
+    return orjson.dumps({"type": "pong", "server_time": server_time})
+
+
+def data_sync(operation: Mapping[str, object]) -> bytes:
+    """To every terminal but its author, once an operation is durable ("Data Sync")."""
+    return orjson.dumps({"type": "data_sync", "operation": operation})
+
+
+def sync_confirmation(
+    operation_id: str, terminal_id: str, timestamp: str, version: int, status: str, **extra: object
+) -> bytes:
+    """To an operation's author, once it is durable. status: applied | merged | lost | conflict | duplicate."""
+    return orjson.dumps(
+        {
+            "type": "sync_confirmation",
+            "operation_id": operation_id,
+            "terminal_id": terminal_id,
+            "timestamp": timestamp,
+            "version": version,
+            "status": status,
+            **extra,
+        }
+    )
+
+
+def sync_error(
+    operation_id: str | None,
+    error: str,
+    entity_type: str | None,
+    entity_id: str | None,
+    terminal_id: str,
+    code: int,
+    **extra: object,
+) -> bytes:
+    """To the sender of something that was refused ("Sync Error"), with the documented code."""
+    return orjson.dumps(
+        {
+            "type": "sync_error",
+            "operation_id": operation_id,
+            "error": error,
+            "entity_type": entity_type,
+            "entity_id": entity_id,
+            "terminal_id": terminal_id,
+            "code": code,
+            **extra,
+        }
+    )
+
+
+def sync_conflict(conflict: Mapping[str, object]) -> bytes:
+    """To the authors in a conflict, to those who may decide it, and to monitors ("Sync Conflict")."""
+    return orjson.dumps({"type": "sync_conflict", "conflict": conflict})
+
+
+def conflict_closed(
+    conflict_id: str, resolution: str, resolved_data: Mapping[str, object], terminal_id: str, operation_id: str
+) -> bytes:
+    """To those who were told of an open conflict: it is closed, and how.
+
+    The document gives `conflict_resolution` the other direction only; its client ignores it from the server.
+    """
+    return orjson.dumps(
+        {
+            "type": "conflict_resolution",
+            "conflict_id": conflict_id,
+            "resolution": resolution,
+            "resolved_data": resolved_data,
+            "terminal_id": terminal_id,
+            "operation_id": operation_id,
+            "state": "closed",
+        }
+    )
+
+
+def lock_acquired(
+    lock_id: str, entity_type: str, entity_id: str, expires_at: str, token: Mapping[str, object], scope: str
+) -> bytes:
+    """To the terminal whose lease is granted or extended ("Lock Acquired"); token: the fencing token."""
+    return orjson.dumps(
+        {
+            "type": "lock_acquired",
+            "lock_id": lock_id,
+            "entity_type": entity_type,
+            "entity_id": entity_id,
+            "expires_at": expires_at,
+            "token": token,
+            "scope": scope,
+        }
+    )
+
+
+def lock_failed(
+    entity_type: str, entity_id: str, reason: str, locked_by: str, locked_until: str, lock_id: str | None
+) -> bytes:
+    """To a terminal that asked for a lock another holds ("Lock Failed")."""
+    return orjson.dumps(
+        {
+            "type": "lock_failed",
+            "entity_type": entity_type,
+            "entity_id": entity_id,
+            "reason": reason,
+            "locked_by": locked_by,
+            "locked_until": locked_until,
+            "lock_id": lock_id,
+        }
+    )
+
+
+def lock_released(lock_id: str, entity_type: str, entity_id: str) -> bytes:
+    """To the terminal that released its lock; an addition, the document has no answer to `release_lock`."""
+    return orjson.dumps(
+        {"type": "lock_released", "lock_id": lock_id, "entity_type": entity_type, "entity_id": entity_id}
+    )
+
+
+def terminal_status_update(terminals: Mapping[str, object], total_online: int, timestamp: str) -> bytes:
+    """To monitors, at an interval and when a terminal comes or goes ("Terminal Status Update")."""
+    return orjson.dumps(
+        {
+            "type": "terminal_status_update",
+            "terminals": terminals,
+            "total_online": total_online,
+            "timestamp": timestamp,
+        }
+    )
+
+
+def performance_metrics(terminal_id: str, metrics: Mapping[str, object], timestamp: str) -> bytes:
+    """To monitors, one a connected terminal, at an interval ("Performance Metrics")."""
+    return orjson.dumps(
+        {"type": "performance_metrics", "terminal_id": terminal_id, "metrics": metrics, "timestamp": timestamp}
+    )
+
+
+def audit_log(entry: Mapping[str, object]) -> bytes:
+    """To monitors, one an operation, once it is durable ("Audit Log Entry")."""
+    return orjson.dumps({"type": "audit_log", "entry": entry})

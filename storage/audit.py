@@ -1,0 +1,80 @@
+"""The audit chain: each log row carries the hash of the one before, so an edit, a removal or a cut shows.
+
+hash = blake2b-256(previous hash | for each column in order: 4-byte length, bytes). Integers are their decimal
+text, None is the length 0xFFFFFFFF. The first row follows 32 zero bytes. `meta` holds the head and its hash,
+written in the same transaction, so that a truncated log is found too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from storage.records import LogRow
+
+if TYPE_CHECKING:
+    from storage.reader import Reader
+
+GENESIS = bytes(32)
+_NONE = b"\xff\xff\xff\xff"
+
+
+def chain_hash(previous: bytes, row: LogRow) -> bytes:
+    """The hash of `row` after the row whose hash is `previous`."""
+    parts = [previous]
+    for value in (
+        b"%d" % row.seq,
+        row.kind.encode(),
+        b"%d" % row.priority,
+        row.entity_type.encode(),
+        None if row.entity_id is None else row.entity_id.encode(),
+        row.operation_id.encode(),
+        row.terminal_id.encode(),
+        None if row.user_id is None else row.user_id.encode(),
+        "\n".join(row.targets).encode(),
+        b"%d %d %d %d" % (row.monitors, row.stamp, row.accepted, row.version),
+        row.status.encode(),
+        row.lock_status.encode(),
+        b"%d" % row.echo,
+        row.operation,
+        row.message,
+        row.changes,
+        row.updates,
+    ):
+        if value is None:
+            parts.append(_NONE)
+        else:
+            parts.append(len(value).to_bytes(4, "big"))
+            parts.append(value)
+    return blake2b(b"".join(parts), digest_size=32).digest()
+
+
+@frozen
+class Finding:
+    """Something wrong with the log. seq: the first row that shows it."""
+
+    seq: int
+    what: str
+
+
+def verify(reader: Reader, progress: Callable[[int, int], None] = lambda done, total: None) -> Iterator[Finding]:
+    """Walk the whole log and yield what does not fit. progress: called with rows done and the head."""
+    head, stored = reader.head()
+    previous, expected = GENESIS, 1
+    for row, row_hash in reader.chained_rows():
+        if row.seq != expected:
+            yield Finding(expected, f"rows {expected} to {row.seq - 1} are missing")
+            previous, expected = row_hash, row.seq + 1
+            continue
+        if chain_hash(previous, row) != row_hash:
+            yield Finding(row.seq, f"row {row.seq} was edited, or the row before it was replaced")
+        previous, expected = row_hash, row.seq + 1
+        if row.seq % 1000 == 0:
+            progress(row.seq, head)
+    if expected - 1 < head:
+        yield Finding(expected, f"the log was cut: it ends at {expected - 1}, its head was {head}")
+    elif previous != stored:
+        yield Finding(head, f"the last row {head} is not the one that was committed")

@@ -1,0 +1,76 @@
+"""Opening the database: one read-write connection a process, readers that cannot write, one node a directory.
+
+SQLite up to 3.51.2 can corrupt a WAL when two connections write or checkpoint at once, so only the writer does
+either; readers are opened read-only and never checkpoint.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from pathlib import Path
+
+import sqlite_utils
+
+DATABASE = "comanda.db"
+LOCK_FILE = "lock"
+
+WAL_PAGES = 4_000
+"""Pages in the WAL at which SQLite checkpoints by itself; the node does it sooner, when idle."""
+
+
+class StorageError(Exception):
+    """The disk, the file or the database refused. Says which file and why; nothing of the commit was stored."""
+
+
+class DataDirectoryBusy(StorageError):
+    """Another node has this data directory open."""
+
+
+def lock_directory(directory: Path) -> int:
+    """Take the directory for this process; the lock goes with the process. Returns the open descriptor."""
+    path = directory / LOCK_FILE
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise DataDirectoryBusy(f"{directory} is in use by another node") from None
+    return descriptor
+
+
+def open_writer(path: Path) -> sqlite_utils.Database:
+    """The read-write connection: WAL, synchronous FULL, explicit transactions. Raises StorageError."""
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+        connection.execute("PRAGMA journal_mode=WAL")
+        for pragma in (
+            "synchronous=FULL",
+            f"wal_autocheckpoint={WAL_PAGES}",
+            "busy_timeout=5000",
+            "cell_size_check=ON",
+            "journal_size_limit=67108864",
+            "temp_store=MEMORY",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+    except sqlite3.Error as error:
+        raise StorageError(f"{path}: {error}") from error
+    return sqlite_utils.Database(connection, execute_plugins=False)
+
+
+def open_reader(path: Path) -> sqlite_utils.Database:
+    """A read-only connection that sees every committed transaction. Raises StorageError."""
+    try:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute("PRAGMA query_only=ON")
+        connection.execute("PRAGMA busy_timeout=5000")
+    except sqlite3.Error as error:
+        raise StorageError(f"{path}: {error}") from error
+    return sqlite_utils.Database(connection, execute_plugins=False)

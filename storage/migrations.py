@@ -1,0 +1,94 @@
+"""The schema, as numbered migrations (sqlite-utils). A change here is a line in the changelog."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sqlite_utils import Database, Migrations
+
+from storage.database import StorageError
+
+migrations = Migrations("comanda")
+
+
+@migrations()
+def m001_log(db: Database) -> None:
+    """The log: operations, notices and refused writes, chained by hash."""
+    db.execute(
+        """CREATE TABLE log (
+            seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, priority INTEGER NOT NULL,
+            entity_type TEXT NOT NULL, entity_id TEXT, operation_id TEXT NOT NULL, op_key INTEGER,
+            terminal_id TEXT NOT NULL, user_id TEXT, targets TEXT NOT NULL, monitors INTEGER NOT NULL,
+            stamp INTEGER NOT NULL, accepted INTEGER NOT NULL, version INTEGER NOT NULL, status TEXT NOT NULL,
+            lock_status TEXT NOT NULL, echo INTEGER NOT NULL, operation BLOB NOT NULL, message BLOB NOT NULL,
+            changes BLOB NOT NULL, updates BLOB NOT NULL, hash BLOB NOT NULL)"""
+    )
+    db.execute("CREATE INDEX log_operation ON log (op_key) WHERE op_key IS NOT NULL")
+    db.execute("CREATE INDEX log_class ON log (priority, seq)")
+    db.execute("CREATE INDEX log_entity ON log (entity_type, entity_id, seq)")
+
+
+@migrations()
+def m002_state(db: Database) -> None:
+    """What the log amounts to: entities, conflicts, locks, cursors; and the node's own facts."""
+    db.execute(
+        """CREATE TABLE entities (
+            entity_type TEXT NOT NULL, entity_id TEXT NOT NULL, version INTEGER NOT NULL,
+            deleted INTEGER NOT NULL, view BLOB NOT NULL, snapshot BLOB NOT NULL, seen BLOB NOT NULL,
+            seq INTEGER NOT NULL, PRIMARY KEY (entity_type, entity_id)) WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE TABLE conflicts (
+            conflict_id TEXT PRIMARY KEY, entity_type TEXT NOT NULL, entity_id TEXT NOT NULL, path BLOB NOT NULL,
+            operations TEXT NOT NULL, type TEXT NOT NULL, state TEXT NOT NULL, body BLOB NOT NULL,
+            created_at TEXT NOT NULL, closed_by TEXT, outcome BLOB NOT NULL, seq INTEGER NOT NULL) WITHOUT ROWID"""
+    )
+    db.execute("CREATE INDEX conflicts_state ON conflicts (state, seq)")
+    db.execute(
+        """CREATE TABLE locks (
+            entity_type TEXT NOT NULL, entity_id TEXT NOT NULL, lock_id TEXT NOT NULL, terminal_id TEXT NOT NULL,
+            authority TEXT NOT NULL, epoch INTEGER NOT NULL, counter INTEGER NOT NULL, scope TEXT NOT NULL,
+            granted_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL, timeout_ms INTEGER NOT NULL,
+            released INTEGER NOT NULL, PRIMARY KEY (entity_type, entity_id)) WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE TABLE cursors (
+            terminal_id TEXT PRIMARY KEY, terminal_type TEXT NOT NULL, user_id TEXT, positions TEXT NOT NULL,
+            last_seen_ms INTEGER NOT NULL) WITHOUT ROWID"""
+    )
+    db.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
+
+
+@migrations()
+def m003_tokens(db: Database) -> None:
+    """Bearer tokens, by hash."""
+    db.execute(
+        """CREATE TABLE tokens (
+            token_hash TEXT PRIMARY KEY, terminal_id TEXT NOT NULL, terminal_type TEXT NOT NULL,
+            label TEXT NOT NULL, created_at TEXT NOT NULL, revoked_at TEXT) WITHOUT ROWID"""
+    )
+
+
+@migrations()
+def m004_bulk(db: Database) -> None:
+    """Which entities a BULK_UPDATE row touched, so that an entity's history finds it."""
+    db.execute(
+        """CREATE TABLE log_entities (
+            entity_type TEXT NOT NULL, entity_id TEXT NOT NULL, seq INTEGER NOT NULL,
+            PRIMARY KEY (entity_type, entity_id, seq)) WITHOUT ROWID"""
+    )
+
+
+def migrate(db: Database, path: str) -> None:
+    """Bring the schema up to date. Raises StorageError for a database of a newer Comanda."""
+    newer = {m.name for m in migrations.applied(db)} - DEFINED
+    if newer:
+        steps = ", ".join(sorted(newer))
+        raise StorageError(f"{path} was written by a newer Comanda (schema steps {steps}); update to open it")
+    try:
+        migrations.apply(db)
+    except sqlite3.Error as error:
+        raise StorageError(f"{path}: {error}") from error
+
+
+DEFINED = frozenset(migration.name for migration in migrations.pending(Database(memory=True, execute_plugins=False)))

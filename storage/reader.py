@@ -1,0 +1,172 @@
+"""Reads of committed state on a read-only connection: catch-up, cold entities, and what HTTP shows."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from storage.database import StorageError, open_reader
+from storage.records import ConflictRow, EntityRow, LogRow, TokenRow, key64
+from storage.rows import conflict_of, entity_of, log_of, token_of
+
+CHUNK = 500
+"""Keys looked up with one statement."""
+
+
+@frozen
+class Fetched:
+    """What `fetch` found; what is not in it is not there."""
+
+    entities: dict[tuple[str, str], EntityRow]
+    operations: dict[str, LogRow]
+    conflicts: dict[str, ConflictRow]
+
+
+class Reader:
+    """A read-only view of one database; used by one thread at a time. Every method may raise StorageError."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = open_reader(path)
+        self._connection: sqlite3.Connection = self._db.conn
+        self._path = path
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _query(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
+        try:
+            cursor = self._connection.execute(sql, parameters)
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        except sqlite3.Error as error:
+            raise StorageError(f"{self._path}: {error}") from error
+
+    # ------------------------------------------------------------------ by key
+
+    def entity(self, entity_type: str, entity_id: str) -> EntityRow | None:
+        rows = self._query(
+            "SELECT * FROM entities WHERE entity_type = ? AND entity_id = ?", (entity_type, entity_id)
+        )
+        return entity_of(rows[0]) if rows else None
+
+    def fetch(
+        self, keys: Sequence[tuple[str, str]], operation_ids: Sequence[str], conflict_ids: Sequence[str]
+    ) -> Fetched:
+        """Entities, accepted operations and conflicts by key, in one go."""
+        entities: dict[tuple[str, str], EntityRow] = {}
+        for part in _parts(keys):
+            marks = ",".join(["(?,?)"] * len(part))
+            sql = f"SELECT * FROM entities WHERE (entity_type, entity_id) IN (VALUES {marks})"
+            for row in self._query(sql, [word for key in part for word in key]):
+                entities[row["entity_type"], row["entity_id"]] = entity_of(row)
+        operations = {}
+        for operation_id in operation_ids:
+            sql = "SELECT * FROM log WHERE op_key = ? AND operation_id = ?"
+            for row in self._query(sql, (key64(operation_id), operation_id)):
+                operations[operation_id] = log_of(row)
+        conflicts = {}
+        for conflict_id in conflict_ids:
+            for row in self._query("SELECT * FROM conflicts WHERE conflict_id = ?", (conflict_id,)):
+                conflicts[conflict_id] = conflict_of(row)
+        return Fetched(entities, operations, conflicts)
+
+    # ------------------------------------------------------------------ in order
+
+    def entities(self, entity_type: str, after: str | None, limit: int, deleted: bool = False) -> list[EntityRow]:
+        """A page of one type, by id."""
+        sql = "SELECT * FROM entities WHERE entity_type = ? AND entity_id > ?"
+        sql += "" if deleted else " AND deleted = 0"
+        sql += " ORDER BY entity_id LIMIT ?"
+        return [entity_of(row) for row in self._query(sql, (entity_type, after or "", limit))]
+
+    def state(
+        self, entity_types: Sequence[str], after: tuple[str, str] | None, limit: int
+    ) -> list[EntityRow]:
+        """A page of all entities of some types, dead ones too, by type and id (first synchronisation)."""
+        if not entity_types:
+            return []
+        marks = ",".join("?" * len(entity_types))
+        start = after or ("", "")
+        sql = (
+            f"SELECT * FROM entities WHERE entity_type IN ({marks}) AND (entity_type, entity_id) > (?, ?)"
+            " ORDER BY entity_type, entity_id LIMIT ?"
+        )
+        return [entity_of(row) for row in self._query(sql, (*entity_types, *start, limit))]
+
+    def rows(self, priority: int | None, after: int, upto: int, limit: int) -> list[LogRow]:
+        """Log rows after `after` up to `upto`, of one priority class or (None) of all, by seq."""
+        where = "" if priority is None else "priority = ? AND "
+        parameters = () if priority is None else (priority,)
+        sql = f"SELECT * FROM log WHERE {where}seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+        return [log_of(row) for row in self._query(sql, (*parameters, after, upto, limit))]
+
+    # ------------------------------------------------------------------ for people
+
+    def audit(
+        self,
+        entity_type: str | None = None,
+        entity_id: str | None = None,
+        terminal_id: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        after: int = 0,
+        limit: int = 1000,
+        kinds: Sequence[str] = ("operation", "refused"),
+    ) -> list[LogRow]:
+        """Log rows after seq `after`, filtered. since, until: HLCs of acceptance."""
+        where = ["seq > ?", f"kind IN ({','.join('?' * len(kinds))})"]
+        parameters: list[object] = [after, *kinds]
+        if entity_type is not None:
+            where.append("entity_type = ?")
+            parameters.append(entity_type)
+        if entity_id is not None:
+            where.append(
+                "(entity_id = ? OR seq IN (SELECT seq FROM log_entities WHERE entity_id = ?"
+                + (" AND entity_type = ?" if entity_type is not None else "")
+                + "))"
+            )
+            parameters += [entity_id, entity_id, *([entity_type] if entity_type is not None else [])]
+        for condition, value in (
+            ("terminal_id = ?", terminal_id),
+            ("accepted >= ?", since),
+            ("accepted <= ?", until),
+        ):
+            if value is not None:
+                where.append(condition)
+                parameters.append(value)
+        sql = f"SELECT * FROM log WHERE {' AND '.join(where)} ORDER BY seq LIMIT ?"
+        return [log_of(row) for row in self._query(sql, (*parameters, limit))]
+
+    def conflicts(self, state: str | None, after: int = -1, limit: int = 1000) -> list[ConflictRow]:
+        """Conflicts by the row that raised or closed them."""
+        where, parameters = ("state = ? AND ", [state]) if state else ("", [])
+        sql = f"SELECT * FROM conflicts WHERE {where}seq > ? ORDER BY seq, conflict_id LIMIT ?"
+        return [conflict_of(row) for row in self._query(sql, (*parameters, after, limit))]
+
+    def tokens(self) -> list[TokenRow]:
+        return [token_of(row) for row in self._db.table("tokens").rows_where(order_by="created_at")]
+
+    # ------------------------------------------------------------------ the chain
+
+    def head(self) -> tuple[int, bytes]:
+        """The head and its hash as the last commit noted them."""
+        meta = {row["key"]: row["value"] for row in self._query("SELECT key, value FROM meta")}
+        return int(meta.get("head", 0)), bytes.fromhex(meta.get("chain", "00" * 32))
+
+    def chained_rows(self) -> Iterator[tuple[LogRow, bytes]]:
+        """Every log row with its hash, in order."""
+        after = 0
+        while rows := self._query("SELECT * FROM log WHERE seq > ? ORDER BY seq LIMIT 1000", (after,)):
+            for row in rows:
+                yield log_of(row), bytes(row["hash"])
+            after = rows[-1]["seq"]
+
+
+def _parts(keys: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    pending = list(keys)
+    for first in range(0, len(pending), CHUNK):
+        yield pending[first : first + CHUNK]

@@ -1,0 +1,150 @@
+"""What is stored, as values. JSON texts are opaque bytes here."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from attrs import define, field, frozen
+
+
+def key64(*parts: str) -> int:
+    """A stable 64-bit hash (signed, as SQLite stores integers) of a key, for the in-memory indexes."""
+    return int.from_bytes(blake2b("\x1f".join(parts).encode(), digest_size=8).digest(), "big", signed=True)
+
+
+@define(eq=False)
+class LogRow:
+    """One row of the log, numbered by a gapless `seq`.
+
+    kind: operation | notice | refused | state. priority: 0 critical .. 3 low. entity_id: None for BULK_UPDATE.
+    targets: terminals a notice is for (of a BULK_UPDATE: the entities it touched). stamp, accepted: HLCs. operation: the authored operation. message: what
+    JSON clients are sent, one or more messages, a line each. changes: the audit's before and after.
+    """
+
+    seq: int
+    kind: str
+    priority: int
+    entity_type: str
+    entity_id: str | None
+    operation_id: str
+    terminal_id: str
+    user_id: str | None
+    targets: tuple[str, ...]
+    monitors: bool
+    stamp: int
+    accepted: int
+    version: int
+    status: str
+    lock_status: str
+    echo: bool
+    operation: bytes
+    message: bytes
+    changes: bytes
+    updates: bytes
+
+
+@frozen
+class EntityRow:
+    """An entity's state: its shown view (JSON), its document's snapshot, and who brought which record (`seen`)."""
+
+    entity_type: str
+    entity_id: str
+    version: int
+    deleted: bool
+    view: bytes
+    snapshot: bytes
+    seen: bytes
+    seq: int
+
+
+@frozen
+class ConflictRow:
+    """A conflict by its deterministic id. state: open | settled | closed."""
+
+    conflict_id: str
+    entity_type: str
+    entity_id: str
+    path: bytes
+    operations: tuple[str, ...]
+    type: str
+    state: str
+    body: bytes
+    created_at: str
+    closed_by: str | None
+    outcome: bytes
+    seq: int
+
+
+@frozen
+class LockRow:
+    """A lease. Times in Unix milliseconds; the token is (authority, epoch, counter)."""
+
+    entity_type: str
+    entity_id: str
+    lock_id: str
+    terminal_id: str
+    authority: str
+    epoch: int
+    counter: int
+    scope: str
+    granted_ms: int
+    expires_ms: int
+    timeout_ms: int
+    released: bool
+
+
+@frozen
+class CursorRow:
+    """How far a terminal has confirmed the log, one position a priority class (-1: nothing yet)."""
+
+    terminal_id: str
+    terminal_type: str
+    user_id: str | None
+    positions: tuple[int, ...]
+    last_seen_ms: int
+
+
+@frozen
+class TokenRow:
+    """A bearer token, by the SHA-256 of it."""
+
+    token_hash: str
+    terminal_id: str
+    terminal_type: str
+    label: str
+    created_at: str
+    revoked_at: str | None
+
+
+@define(eq=False)
+class Commit:
+    """One transaction. Rows in `seq` order, continuing the log's head."""
+
+    rows: list[LogRow] = field(factory=list)
+    entities: list[EntityRow] = field(factory=list)
+    conflicts: list[ConflictRow] = field(factory=list)
+    locks: list[LockRow] = field(factory=list)
+    cursors: list[CursorRow] = field(factory=list)
+    meta: dict[str, str] = field(factory=dict)
+
+    def empty(self) -> bool:
+        """Whether nothing but the clock would be written."""
+        written = self.rows or self.entities or self.conflicts or self.locks or self.cursors
+        return not written and not (self.meta.keys() - {"hlc"})
+
+
+@define(eq=False)
+class Boot:
+    """What a node reads when it starts."""
+
+    node_id: str
+    epoch: str
+    head: int
+    chain: bytes
+    class_heads: list[int]
+    locks: list[LockRow]
+    cursors: list[CursorRow]
+    open_conflicts: list[ConflictRow]
+    entity_keys: set[int]
+    operation_keys: set[int]
+    meta: dict[str, str]

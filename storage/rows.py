@@ -1,0 +1,80 @@
+"""From database rows (as sqlite-utils yields them) to records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from storage.records import ConflictRow, CursorRow, EntityRow, LockRow, LogRow, TokenRow
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(text.split("\n")) if text else ()
+
+
+def log_of(row: Mapping[str, Any]) -> LogRow:
+    return LogRow(
+        row["seq"],
+        row["kind"],
+        row["priority"],
+        row["entity_type"],
+        row["entity_id"],
+        row["operation_id"],
+        row["terminal_id"],
+        row["user_id"],
+        _lines(row["targets"]),
+        bool(row["monitors"]),
+        row["stamp"],
+        row["accepted"],
+        row["version"],
+        row["status"],
+        row["lock_status"],
+        bool(row["echo"]),
+        row["operation"],
+        row["message"],
+        row["changes"],
+        row["updates"],
+    )
+
+
+def entity_of(row: Mapping[str, Any]) -> EntityRow:
+    return EntityRow(
+        row["entity_type"],
+        row["entity_id"],
+        row["version"],
+        bool(row["deleted"]),
+        row["view"],
+        row["snapshot"],
+        row["seen"],
+        row["seq"],
+    )
+
+
+def conflict_of(row: Mapping[str, Any]) -> ConflictRow:
+    return ConflictRow(
+        row["conflict_id"],
+        row["entity_type"],
+        row["entity_id"],
+        row["path"],
+        _lines(row["operations"]),
+        row["type"],
+        row["state"],
+        row["body"],
+        row["created_at"],
+        row["closed_by"],
+        row["outcome"],
+        row["seq"],
+    )
+
+
+def lock_of(row: Mapping[str, Any]) -> LockRow:
+    return LockRow(**{**row, "released": bool(row["released"])})
+
+
+def cursor_of(row: Mapping[str, Any]) -> CursorRow:
+    positions = tuple(int(position) for position in row["positions"].split(","))
+    return CursorRow(row["terminal_id"], row["terminal_type"], row["user_id"], positions, row["last_seen_ms"])
+
+
+def token_of(row: Mapping[str, Any]) -> TokenRow:
+    return TokenRow(**row)

@@ -1,0 +1,320 @@
+"""The one connection that writes: every group of operations is one durable transaction (synchronous FULL)."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, lru_cache
+from operator import attrgetter
+from pathlib import Path
+
+from attrs import AttrsInstance, fields
+
+from storage.audit import GENESIS, chain_hash
+from storage.database import DATABASE, StorageError, lock_directory, open_writer
+from storage.migrations import migrate
+from storage.records import (
+    Boot,
+    Commit,
+    ConflictRow,
+    CursorRow,
+    EntityRow,
+    LockRow,
+    LogRow,
+    TokenRow,
+    key64,
+)
+from storage.rows import conflict_of, cursor_of, lock_of
+
+CLASSES = 4
+ROWS_PER_STATEMENT = 256
+PARAMETERS = 30_000
+"""Most bound values of one statement (SQLite's own limit is 32,766)."""
+
+LOG_COLUMNS = (
+    "seq kind priority entity_type entity_id operation_id op_key terminal_id user_id targets monitors stamp "
+    "accepted version status lock_status echo operation message changes updates hash"
+).split()
+
+
+@lru_cache(maxsize=2_048)
+def _insert(table: str, columns: tuple[str, ...], rows: int, key: tuple[str, ...]) -> str:
+    """A multi-row INSERT, or an upsert where the table has a key."""
+    row = "(" + ",".join("?" * len(columns)) + ")"
+    sql = f"INSERT INTO {table} ({','.join(columns)}) VALUES {','.join([row] * rows)}"
+    if key:
+        rest = ",".join(f"{c}=excluded.{c}" for c in columns if c not in key)
+        sql += f" ON CONFLICT ({','.join(key)}) DO UPDATE SET {rest}"
+    return sql
+
+
+class Store:
+    """A node's database, open for writing. Only one process, and in it only one thread, uses it at a time."""
+
+    def __init__(self, directory: Path, descriptor: int, node_id: str, epoch: str) -> None:
+        self.directory = directory
+        self.path = directory / DATABASE
+        self.node_id = node_id
+        self.epoch = epoch
+        self._descriptor = descriptor
+        self._db = open_writer(self.path)
+        self._connection: sqlite3.Connection = self._db.conn
+        self.head, self.chain = self._read_head()
+
+    @classmethod
+    def open(cls, directory: Path, node_id: str | None, new_id: Callable[[], str]) -> Store:
+        """Open or create a data directory (mode 0700) and bring its schema up to date.
+
+        node_id: None takes the stored one, or a new one. Raises StorageError (DataDirectoryBusy when another node
+        has it open; also when it belongs to another node).
+        """
+        try:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise StorageError(f"{directory}: {error.strerror}") from error
+        descriptor = lock_directory(directory)
+        try:
+            db = open_writer(directory / DATABASE)
+            try:
+                migrate(db, str(directory / DATABASE))
+                known, epoch = cls._identity(db.conn, node_id, new_id, directory)
+            except sqlite3.Error as error:
+                raise StorageError(f"{directory / DATABASE}: {error}") from error
+            finally:
+                db.conn.close()
+            return cls(directory, descriptor, known, epoch)
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    @staticmethod
+    def _identity(
+        connection: sqlite3.Connection, node_id: str | None, new_id: Callable[[], str], directory: Path
+    ) -> tuple[str, str]:
+        meta = dict(connection.execute("SELECT key, value FROM meta"))
+        known = meta.get("node_id")
+        if known is not None and node_id is not None and known != node_id:
+            raise StorageError(f"{directory} belongs to node {known}, not {node_id}")
+        known = known or node_id or f"node-{new_id()[:8]}"
+        epoch = meta.get("epoch") or new_id()
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(
+            "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value=excluded.value",
+            [("node_id", known), ("epoch", epoch)],
+        )
+        connection.execute("COMMIT")
+        return known, epoch
+
+    def _read_head(self) -> tuple[int, bytes]:
+        row = self._connection.execute("SELECT seq, hash FROM log ORDER BY seq DESC LIMIT 1").fetchone()
+        return (row[0], bytes(row[1])) if row else (0, GENESIS)
+
+    # ------------------------------------------------------------------ starting
+
+    def boot(self) -> Boot:
+        """Everything a node needs to go on from the last commit. Raises StorageError."""
+        try:
+            return self._boot()
+        except sqlite3.Error as error:
+            raise StorageError(f"{self.path}: {error}") from error
+
+    def _boot(self) -> Boot:
+        db, execute = self._db, self._connection.execute
+        self.head, self.chain = self._read_head()
+        heads = [
+            execute("SELECT coalesce(max(seq), 0) FROM log WHERE priority = ?", (p,)).fetchone()[0]
+            for p in range(CLASSES)
+        ]
+        keys = execute("SELECT entity_type, entity_id FROM entities")
+        return Boot(
+            self.node_id,
+            self.epoch,
+            self.head,
+            self.chain,
+            heads,
+            [lock_of(row) for row in db.table("locks").rows_where("released = 0")],
+            [cursor_of(row) for row in db.table("cursors").rows],
+            [conflict_of(row) for row in db.table("conflicts").rows_where("state = 'open'", order_by="seq")],
+            {key64(entity_type, entity_id) for entity_type, entity_id in keys},
+            {key for (key,) in execute("SELECT op_key FROM log WHERE op_key IS NOT NULL")},
+            {row["key"]: row["value"] for row in db.table("meta").rows},
+        )
+
+    # ------------------------------------------------------------------ committing
+
+    def commit(self, commit: Commit) -> None:
+        """Store a group in one transaction and fsync it. Raises StorageError; then nothing of it is stored."""
+        chain, head = self.chain, self.head
+        log_rows = []
+        for row in commit.rows:
+            if row.seq != head + 1:
+                raise StorageError(f"row {row.seq} does not follow the log's head {head}")
+            chain, head = chain_hash(chain, row), row.seq
+            log_rows.append(_log_values(row, chain))
+        meta = {**commit.meta, "head": str(head), "chain": chain.hex()}
+        execute = self._connection.execute
+        try:
+            execute("BEGIN IMMEDIATE")
+            try:
+                self._write(commit, log_rows, meta)
+                execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise StorageError(f"{self.path}: {error}") from error
+        self.chain, self.head = chain, head
+
+    def _write(self, commit: Commit, log_rows: Sequence[tuple[object, ...]], meta: dict[str, str]) -> None:
+        self._many("log", LOG_COLUMNS, (), log_rows)
+        bulk = [
+            (row.entity_type, entity_id, row.seq)
+            for row in commit.rows
+            if row.entity_id is None and row.kind == "operation"
+            for entity_id in row.targets
+        ]
+        self._many("log_entities", ("entity_type", "entity_id", "seq"), (), bulk)
+        key: tuple[str, ...] = ("entity_type", "entity_id")
+        entities = {(e.entity_type, e.entity_id): _values(e) for e in commit.entities}
+        self._many("entities", _columns(EntityRow), key, entities.values())
+        locks = {(lock.entity_type, lock.entity_id): _values(lock) for lock in commit.locks}
+        self._many("locks", _columns(LockRow), key, locks.values())
+        conflicts = {
+            c.conflict_id: (*_values(c)[:4], "\n".join(c.operations), *_values(c)[5:]) for c in commit.conflicts
+        }
+        self._many("conflicts", _columns(ConflictRow), ("conflict_id",), conflicts.values())
+        cursors = {
+            c.terminal_id: (
+                c.terminal_id,
+                c.terminal_type,
+                c.user_id,
+                ",".join(map(str, c.positions)),
+                c.last_seen_ms,
+            )
+            for c in commit.cursors
+        }
+        self._many("cursors", _columns(CursorRow), ("terminal_id",), cursors.values())
+        self._many("meta", ("key", "value"), ("key",), meta.items())
+
+    def _many(
+        self, table: str, columns: Sequence[str], key: tuple[str, ...], rows: Iterable[tuple[object, ...]]
+    ) -> None:
+        """Multi-row statements: one call into SQLite for up to 256 rows, so no thread switch for each."""
+        pending = list(rows)
+        most = min(ROWS_PER_STATEMENT, PARAMETERS // len(columns))
+        for first in range(0, len(pending), most):
+            part = pending[first : first + most]
+            sql = _insert(table, tuple(columns), len(part), key)
+            self._connection.execute(sql, [value for row in part for value in row])
+
+    # ------------------------------------------------------------------ upkeep
+
+    def probe(self) -> None:
+        """A tiny durable write: whether writing works (again). Raises StorageError."""
+        try:
+            self._connection.execute(
+                "INSERT INTO meta VALUES ('probe', '1') ON CONFLICT (key) DO UPDATE SET value = value + 1"
+            )
+        except sqlite3.Error as error:
+            raise StorageError(f"{self.path}: {error}") from error
+
+    def checkpoint(self) -> None:
+        """Move committed pages from the WAL into the database file, as far as readers allow."""
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except sqlite3.Error as error:
+            raise StorageError(f"{self.path}: {error}") from error
+
+    def close(self) -> None:
+        """Checkpoint, close, and give the directory free."""
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error:
+            pass  # the next start reads the WAL
+        self._connection.close()
+        os.close(self._descriptor)
+
+    def backup(self, target: Path) -> None:
+        """A consistent copy while the node runs, marked so that a node started on it knows it is one."""
+        if target.exists():
+            raise StorageError(f"{target} exists already")
+        try:
+            self._connection.execute("VACUUM INTO ?", (str(target),))
+            copy = sqlite3.connect(target, isolation_level=None)
+            copy.execute(
+                "INSERT INTO meta VALUES ('restored_from', ?) ON CONFLICT (key) DO UPDATE SET value=excluded.value",
+                (f"{self.epoch}:{self.head}",),
+            )
+            copy.close()
+        except sqlite3.Error as error:
+            raise StorageError(f"{target}: {error}") from error
+
+    def set_meta(self, values: dict[str, str], *, remove: Sequence[str] = ()) -> None:
+        """Write facts of the node outside a group. Raises StorageError."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._many("meta", ("key", "value"), ("key",), values.items())
+            for key in remove:
+                self._connection.execute("DELETE FROM meta WHERE key = ?", (key,))
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise StorageError(f"{self.path}: {error}") from error
+
+    # ------------------------------------------------------------------ tokens
+
+    def add_token(self, token: TokenRow) -> None:
+        self._db.table("tokens").upsert(
+            {column: getattr(token, column) for column in _columns(TokenRow)}, pk="token_hash"
+        )
+
+    def revoke_tokens(self, terminal_id: str, at: str) -> int:
+        """Revoke every live token of a terminal; how many there were."""
+        cursor = self._connection.execute(
+            "UPDATE tokens SET revoked_at = ? WHERE terminal_id = ? AND revoked_at IS NULL", (at, terminal_id)
+        )
+        return cursor.rowcount
+
+
+@cache
+def _columns(record: type[AttrsInstance]) -> tuple[str, ...]:
+    return tuple(attribute.name for attribute in fields(record))
+
+
+@cache
+def _getter(record: type[AttrsInstance]) -> Callable[[object], tuple[object, ...]]:
+    return attrgetter(*_columns(record))
+
+
+def _values(record: AttrsInstance) -> tuple[object, ...]:
+    return _getter(type(record))(record)
+
+
+def _log_values(row: LogRow, row_hash: bytes) -> tuple[object, ...]:
+    return (
+        row.seq,
+        row.kind,
+        row.priority,
+        row.entity_type,
+        row.entity_id,
+        row.operation_id,
+        key64(row.operation_id) if row.kind in ("operation", "state") else None,
+        row.terminal_id,
+        row.user_id,
+        "\n".join(row.targets),
+        row.monitors,
+        row.stamp,
+        row.accepted,
+        row.version,
+        row.status,
+        row.lock_status,
+        row.echo,
+        row.operation,
+        row.message,
+        row.changes,
+        row.updates,
+        row_hash,
+    )

@@ -1,0 +1,1 @@
+"""Who wins and what is a conflict: pure functions of an entity's records and its entity type's policy."""

@@ -1,0 +1,159 @@
+"""What a conflict is, its id, and what the documented messages say of it.
+
+A conflict is a register with more than one value, or a deletion that had not seen a write. Everything in it
+derives from the records alone, so every node that holds them raises the same conflict, with the same id, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+
+import orjson
+from attrs import frozen
+
+from crdt.document import FieldRecord, Path
+from crdt.hlc import iso, millis
+from strategies.registers import DELETED_AT, OPEN
+
+DELETE_CONFLICT = "delete_conflict"
+VERSION_CONFLICT = "version_conflict"
+
+
+def conflict_id(entity_type: str, entity_id: str, path: Path, operations: Sequence[str]) -> str:
+    """Deterministic: of the entity, the register and its sibling operations (sorted)."""
+    text = orjson.dumps([entity_type, entity_id, path, operations])
+    return "conflict-" + blake2b(text, digest_size=10).hexdigest()
+
+
+@frozen
+class Conflict:
+    """Concurrent siblings of one register. candidates: the shown record first, then the challengers."""
+
+    id: str
+    type: str
+    state: str
+    entity_type: str
+    entity_id: str
+    path: Path
+    candidates: tuple[FieldRecord, ...]
+    operations: tuple[str, ...]
+    prevailing: frozenset[str]
+    """Operations whose value is shown."""
+
+    @property
+    def shown(self) -> FieldRecord:
+        return self.candidates[0]
+
+    @property
+    def challenger(self) -> FieldRecord:
+        return self.candidates[1]
+
+    @property
+    def created_at(self) -> str:
+        """When the youngest candidate was accepted: the moment the conflict came to be."""
+        return iso(max(millis(record.accepted) for record in self.candidates))
+
+    def authors(self) -> tuple[str, ...]:
+        return tuple(sorted({record.terminal for record in self.candidates}))
+
+    def losers(self) -> tuple[str, ...]:
+        """Terminals whose value is not shown."""
+        return tuple(sorted({r.terminal for r in self.candidates if r.operation not in self.prevailing}))
+
+    def body(self) -> dict[str, object]:
+        """The `conflict` object of a `sync_conflict` ("Sync Conflict" of the protocol document).
+
+        Added to the documented fields: path, state, and every candidate with who wrote it and when.
+        """
+        return {
+            "id": self.id,
+            "type": self.type,
+            "entity_type": self.entity_type,
+            "entity_id": self.entity_id,
+            "local_data": side(self.shown),
+            "remote_data": side(self.challenger),
+            "local_version": self.shown.version,
+            "remote_version": self.challenger.version,
+            "created_at": self.created_at,
+            "path": list(self.path),
+            "state": self.state,
+            "candidates": [
+                {
+                    "operation_id": record.operation,
+                    "terminal_id": record.terminal,
+                    "timestamp": iso(millis(record.stamp)),
+                    "accepted_at": iso(millis(record.accepted)),
+                    "data": side(record),
+                }
+                for record in self.candidates
+            ],
+        }
+
+
+def side(record: FieldRecord) -> dict[str, object]:
+    """One candidate as the document's `local_data` / `remote_data`: its fields and version."""
+    if record.path == DELETED_AT:
+        value = record.value
+        return {"deleted_at": value.get("at") if isinstance(value, dict) else None, "version": record.version}
+    if record.path == ():
+        fields = dict(record.value) if isinstance(record.value, dict) else {}
+        return {**fields, "version": record.version}
+    return {record.path[-1]: record.value, "version": record.version}
+
+
+def sibling_conflict(
+    entity_type: str,
+    entity_id: str,
+    path: Path,
+    ordered: Sequence[FieldRecord],
+    *,
+    type: str,
+    state: str,
+) -> Conflict:
+    """The conflict of a register whose siblings, shown first, hold different values."""
+    operations = tuple(sorted({record.operation for record in ordered}))
+    shown = ordered[0].canonical()
+    prevailing = frozenset(r.operation for r in ordered if r.canonical() == shown)
+    return Conflict(
+        conflict_id(entity_type, entity_id, path, operations),
+        type,
+        state,
+        entity_type,
+        entity_id,
+        path,
+        tuple(ordered),
+        operations,
+        prevailing,
+    )
+
+
+def deletion_conflict(
+    entity_type: str,
+    entity_id: str,
+    deletions: Sequence[FieldRecord],
+    unseen: Iterable[FieldRecord],
+    *,
+    alive: bool,
+    state: str,
+) -> Conflict:
+    """A deletion against writes it had not seen: an open `delete_conflict`, or settled by the strategy's rule.
+
+    The prevailing side comes first.
+    """
+    writes = sorted(unseen, key=lambda r: (-r.accepted, r.terminal, r.operation, r.path))
+    deleters = sorted(deletions, key=lambda r: (-r.accepted, r.terminal, r.operation))
+    first, second = (writes, deleters) if alive else (deleters, writes)
+    candidates = (first[0], *second, *first[1:])
+    operations = tuple(sorted({record.operation for record in candidates}))
+    return Conflict(
+        conflict_id(entity_type, entity_id, DELETED_AT, operations),
+        DELETE_CONFLICT if state == OPEN else VERSION_CONFLICT,
+        state,
+        entity_type,
+        entity_id,
+        DELETED_AT,
+        candidates,
+        operations,
+        frozenset(record.operation for record in first),
+    )

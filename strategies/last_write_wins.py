@@ -1,0 +1,31 @@
+"""`last_write_wins`: "A operação com timestamp mais recente prevalece" (orders).
+
+Every field is a register; the latest HLC is shown, the loser is reported to its author as settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from crdt.document import FieldRecord
+from strategies.registers import SETTLED, by_time
+
+
+class LastWriteWins:
+    name = "last_write_wins"
+    whole_entity = False
+    conflict_type = "version_conflict"
+    conflict_state = SETTLED
+    freezes = False
+
+    def ordered(self, siblings: Sequence[FieldRecord]) -> list[FieldRecord]:
+        return sorted(siblings, key=by_time, reverse=True)
+
+    def superseded(
+        self, siblings: Sequence[FieldRecord], seen: Sequence[FieldRecord], terminal: str
+    ) -> list[FieldRecord]:
+        return list(seen)
+
+    def survives(self, deletions: Sequence[FieldRecord], unseen: Sequence[FieldRecord]) -> bool:
+        """Of a deletion and a concurrent update, the later prevails."""
+        return bool(unseen) and max(map(by_time, unseen)) > max(map(by_time, deletions))

@@ -1,0 +1,27 @@
+"""`manual_resolution`: "Conflito é marcado para resolução manual" (cashier operations).
+
+The register is the whole entity; the first-written state stays, frozen, until a person decides.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from strategies.merge_non_conflicting import MergeNonConflicting
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crdt.document import FieldRecord
+
+
+class ManualResolution(MergeNonConflicting):
+    name = "manual_resolution"
+    whole_entity = True
+    conflict_type = "version_conflict"
+    freezes = True
+
+    def superseded(
+        self, siblings: Sequence[FieldRecord], seen: Sequence[FieldRecord], terminal: str
+    ) -> list[FieldRecord]:
+        return list(seen)

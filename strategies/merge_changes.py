@@ -1,0 +1,22 @@
+"""`merge_changes`: "Campos não conflitantes são mesclados automaticamente" (products).
+
+As last write wins field by field; a concurrent update revives a deleted entity.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from strategies.last_write_wins import LastWriteWins
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crdt.document import FieldRecord
+
+
+class MergeChanges(LastWriteWins):
+    name = "merge_changes"
+
+    def survives(self, deletions: Sequence[FieldRecord], unseen: Sequence[FieldRecord]) -> bool:
+        return bool(unseen)
