@@ -43,9 +43,9 @@ class ForkError(DocumentError):
     """A foreign update claims our own writer with clocks we never issued: two live nodes share a writer."""
 
 
-@frozen(eq=False)
+@define(eq=False)
 class FieldRecord:
-    """One write to one register. `writer` and `clock` are its identity (the id of the Yjs item).
+    """One write to one register, never changed. `writer` and `clock` are its identity (the id of the Yjs item).
 
     stamp, accepted, rank: HLCs (crdt.hlc). version: the entity's version when it was accepted.
     """
@@ -70,7 +70,7 @@ class FieldRecord:
         return orjson.dumps(self.value, option=CANONICAL)
 
 
-@frozen
+@define(eq=False)
 class NewField:
     """A field record about to be appended; the document gives it its identity."""
 
@@ -108,7 +108,7 @@ class Header:
     counters: Mapping[str, object]
 
 
-@frozen
+@define(eq=False)
 class Edit:
     """What one local operation did to the document, ready for the log and the links.
 
@@ -168,9 +168,7 @@ def _parse(writer: int, clock: int, text: str) -> FieldRecord | Header:
                 raise DocumentError(f"record {writer}:{clock} has a number out of range")
             if path == [] and not isinstance(value, dict):
                 raise DocumentError(f"record {writer}:{clock} writes a whole entity that is no object")
-            return FieldRecord(
-                writer, clock, tuple(path), value, stamp, terminal, operation, version, accepted, rank
-            )
+            return FieldRecord(writer, clock, tuple(path), value, stamp, terminal, operation, version, accepted, rank)
     raise DocumentError(f"record {writer}:{clock} is neither a header nor a field record")
 
 

@@ -8,12 +8,14 @@ inside its callback; documents stay on one thread; throw-away documents never to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import y_py
 
 from crdt.update_format import DecodedUpdate, decode_state_vector, decode_update, encode_state_vector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 T = TypeVar("T")
 
@@ -85,7 +87,7 @@ class YPyDocument:
 
     def __init__(self, client_id: int, snapshot: bytes | None = None) -> None:
         self.client_id = client_id
-        self._doc = y_py.YDoc(client_id)
+        self._doc: Any = y_py.YDoc(client_id)
         self._arrays: dict[int, Any] = {}
         if snapshot is not None:
             decode_update(snapshot)
@@ -133,8 +135,8 @@ class YPyDocument:
         return decode_state_vector(bytes(_guarded(y_py.encode_state_vector, self._doc)))
 
     def texts(self, writer: int) -> list[str]:
-        array = self._array(writer)
-        return [str(text) for text in _guarded(list, array)]
+        texts: list[Any] = _guarded(list, self._array(writer))
+        return [str(text) for text in texts]
 
 
 class PycrdtDocument:
@@ -145,7 +147,7 @@ class PycrdtDocument:
 
         self.client_id = client_id
         self._array_type = pycrdt.Array
-        self._doc = pycrdt.Doc(client_id=client_id)
+        self._doc: Any = pycrdt.Doc(client_id=client_id)
         self._arrays: dict[int, Any] = {}
         if snapshot is not None:
             decode_update(snapshot)
@@ -193,7 +195,8 @@ class PycrdtDocument:
         return decode_state_vector(bytes(_guarded(self._doc.get_state)))
 
     def texts(self, writer: int) -> list[str]:
-        return [str(text) for text in _guarded(list, self._array(writer))]
+        texts: list[Any] = _guarded(list, self._array(writer))
+        return [str(text) for text in texts]
 
 
 def open_document(engine: str, client_id: int, snapshot: bytes | None = None) -> EngineDocument:

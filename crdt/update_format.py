@@ -18,6 +18,7 @@ It also reads a document's live records without opening an engine (hazard 7), an
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import NoReturn
 
@@ -222,7 +223,7 @@ def _delete_set(reader: _Reader, limits: UpdateLimits) -> dict[int, tuple[tuple[
                 reader.fail("empty range")
             found.append((clock, length))
         ordered = sorted(found)
-        if any(a + n > b for (a, n), (b, _) in zip(ordered, ordered[1:], strict=False)):
+        if any(a + n > b for (a, n), (b, _) in itertools.pairwise(ordered)):
             reader.fail(f"ranges of client {client} overlap")
         deletes[client] = tuple(ordered)
     return deletes

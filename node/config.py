@@ -6,9 +6,7 @@ Command-line flags win over the file. Unknown sections, keys and values of the w
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, fields, frozen
 from cattrs import Converter, transform_error
@@ -18,6 +16,10 @@ from crdt.engine import ENGINES
 from node.core.session import Permissions
 from node.errors import ConfigError
 from strategies.policy import EntityPolicy, PolicyError, Registry, policy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 
 @frozen
@@ -104,7 +106,7 @@ class Config:
     terminals: dict[str, list[str]] = field(factory=lambda: dict(DEFAULT_TERMINALS))
     entities: dict[str, EntityConfig] = field(factory=dict)
 
-    def with_flags(self, **flags: object) -> Config:
+    def with_flags(self, **flags: Any) -> Config:
         """The same with command-line flags of [node] that were given (not None)."""
         return evolve(self, node=evolve(self.node, **{k: v for k, v in flags.items() if v is not None}))
 

@@ -7,16 +7,16 @@ written in the same transaction, so that a truncated log is found too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from storage.records import LogRow
-
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from storage.reader import Reader
+    from storage.records import LogRow
 
 GENESIS = bytes(32)
 _NONE = b"\xff\xff\xff\xff"

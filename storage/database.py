@@ -9,9 +9,12 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlite_utils
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DATABASE = "comanda.db"
 LOCK_FILE = "lock"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
 from storage.database import StorageError, open_reader
 from storage.records import ConflictRow, EntityRow, LogRow, TokenRow, key64
 from storage.rows import conflict_of, entity_of, log_of, token_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
 CHUNK = 500
 """Keys looked up with one statement."""
@@ -48,9 +50,7 @@ class Reader:
     # ------------------------------------------------------------------ by key
 
     def entity(self, entity_type: str, entity_id: str) -> EntityRow | None:
-        rows = self._query(
-            "SELECT * FROM entities WHERE entity_type = ? AND entity_id = ?", (entity_type, entity_id)
-        )
+        rows = self._query("SELECT * FROM entities WHERE entity_type = ? AND entity_id = ?", (entity_type, entity_id))
         return entity_of(rows[0]) if rows else None
 
     def fetch(
@@ -83,9 +83,7 @@ class Reader:
         sql += " ORDER BY entity_id LIMIT ?"
         return [entity_of(row) for row in self._query(sql, (entity_type, after or "", limit))]
 
-    def state(
-        self, entity_types: Sequence[str], after: tuple[str, str] | None, limit: int
-    ) -> list[EntityRow]:
+    def state(self, entity_types: Sequence[str], after: tuple[str, str] | None, limit: int) -> list[EntityRow]:
         """A page of all entities of some types, dead ones too, by type and id (first synchronisation)."""
         if not entity_types:
             return []

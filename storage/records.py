@@ -17,8 +17,9 @@ class LogRow:
     """One row of the log, numbered by a gapless `seq`.
 
     kind: operation | notice | refused | state. priority: 0 critical .. 3 low. entity_id: None for BULK_UPDATE.
-    targets: terminals a notice is for (of a BULK_UPDATE: the entities it touched). stamp, accepted: HLCs. operation: the authored operation. message: what
-    JSON clients are sent, one or more messages, a line each. changes: the audit's before and after.
+    targets: terminals a notice is for (of a BULK_UPDATE: the entities it touched). stamp, accepted: HLCs.
+    operation: the authored operation. message: what JSON clients are sent, one or more messages, a line each.
+    changes: the audit's before and after. updates: what links send.
     """
 
     seq: int

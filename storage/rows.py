@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from storage.records import ConflictRow, CursorRow, EntityRow, LockRow, LogRow, TokenRow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def _lines(text: str) -> tuple[str, ...]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import cache, lru_cache
 from operator import attrgetter
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import AttrsInstance, fields
 
@@ -27,15 +27,39 @@ from storage.records import (
 )
 from storage.rows import conflict_of, cursor_of, lock_of
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
 CLASSES = 4
 ROWS_PER_STATEMENT = 256
 PARAMETERS = 30_000
 """Most bound values of one statement (SQLite's own limit is 32,766)."""
 
-LOG_COLUMNS = (
-    "seq kind priority entity_type entity_id operation_id op_key terminal_id user_id targets monitors stamp "
-    "accepted version status lock_status echo operation message changes updates hash"
-).split()
+LOG_COLUMNS = [
+    "seq",
+    "kind",
+    "priority",
+    "entity_type",
+    "entity_id",
+    "operation_id",
+    "op_key",
+    "terminal_id",
+    "user_id",
+    "targets",
+    "monitors",
+    "stamp",
+    "accepted",
+    "version",
+    "status",
+    "lock_status",
+    "echo",
+    "operation",
+    "message",
+    "changes",
+    "updates",
+    "hash",
+]
 
 
 @lru_cache(maxsize=2_048)
@@ -229,10 +253,8 @@ class Store:
 
     def close(self) -> None:
         """Checkpoint, close, and give the directory free."""
-        try:
+        with suppress(sqlite3.Error):  # the next start reads the WAL
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        except sqlite3.Error:
-            pass  # the next start reads the WAL
         self._connection.close()
         os.close(self._descriptor)
 

@@ -6,8 +6,8 @@ derives from the records alone, so every node that holds them raises the same co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 import orjson
 from attrs import frozen
@@ -15,6 +15,9 @@ from attrs import frozen
 from crdt.document import FieldRecord, Path
 from crdt.hlc import iso, millis
 from strategies.registers import DELETED_AT, OPEN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 DELETE_CONFLICT = "delete_conflict"
 VERSION_CONFLICT = "version_conflict"

@@ -5,10 +5,14 @@ Every field is a register; the latest HLC is shown, the loser is reported to its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from crdt.document import FieldRecord
 from strategies.registers import SETTLED, by_time
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crdt.document import FieldRecord
 
 
 class LastWriteWins:

@@ -93,9 +93,7 @@ DOCUMENTED = (
     policy("orders", priority="high", requires_lock=True, conflict_resolution="last_write_wins"),
     policy("products", priority="medium", requires_lock=False, conflict_resolution="merge_changes"),
     policy("customers", priority="medium", requires_lock=False, conflict_resolution="merge_non_conflicting"),
-    policy(
-        "cashier_operations", priority="critical", requires_lock=True, conflict_resolution="manual_resolution"
-    ),
+    policy("cashier_operations", priority="critical", requires_lock=True, conflict_resolution="manual_resolution"),
 )
 """The protocol document's table."""
 

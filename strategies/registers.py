@@ -5,10 +5,12 @@ A strategy is a stateless object; policy.py maps the documented names to the fou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from crdt.document import FieldRecord, Path
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from crdt.document import FieldRecord, Path
 
 DELETED_AT: Path = ("deleted_at",)
 """The register a DELETE writes. Its value is {"at": ISO 8601 text, "saw": [operation ids]}."""

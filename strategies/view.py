@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 
@@ -14,6 +14,9 @@ from crdt.document import Document, Path
 from strategies.conflict import Conflict, deletion_conflict, sibling_conflict
 from strategies.policy import EntityPolicy
 from strategies.registers import DELETED_AT, WHOLE, distinct, unseen_by
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @define(eq=False)

@@ -52,9 +52,7 @@ def serve(
 
     try:
         config = load(config_file) if config_file else Config()
-        config = config.with_flags(
-            host=host, port=port, data=data, id=node_id, engine=engine, insecure=insecure
-        )
+        config = config.with_flags(host=host, port=port, data=data, id=node_id, engine=engine, insecure=insecure)
         trio.run(partial(run, config, started))
     except (ComandaError, StorageError) as error:
         raise click.ClickException(str(error)) from error

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import orjson
 from attrs import define, field
 
-from crdt.document import Path
 from storage.records import ConflictRow
 from strategies.conflict import Conflict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from crdt.document import Path
 
 
 @define(eq=False)
@@ -48,9 +52,7 @@ class ConflictNews:
         return "merged" if mine else None
 
 
-def conflict_row(
-    conflict: Conflict, seq: int, *, closed_by: str | None = None, outcome: bytes = b""
-) -> ConflictRow:
+def conflict_row(conflict: Conflict, seq: int, *, closed_by: str | None = None, outcome: bytes = b"") -> ConflictRow:
     """The stored row of a conflict; closed when `closed_by` names the operation that ended it."""
     return ConflictRow(
         conflict_id=conflict.id,

@@ -6,7 +6,7 @@ takes it, makes it durable, and `committed` lets the answers and the rows go. No
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 
@@ -16,7 +16,6 @@ from node.core.cursors import CLASSES, NO_POSITION, Cursor
 from node.core.delivery import Delivery, LogView
 from node.core.group import Group, Recipient
 from node.core.instant import Clock
-from node.core.locks import LockTable
 from node.core.ports import Connection, Disk, Timer
 from node.core.rates import Bucket
 from node.core.replica import Replica
@@ -25,7 +24,13 @@ from node.core.session import Activity, Identity, Permissions, Session
 from node.core.statistics import Statistics
 from node.wire import outgoing_messages as outgoing
 from node.wire.codec import CodecLimits
+from node.wire.frames import Batch, Outgoing
 from storage.records import ConflictRow, CursorRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from node.core.locks import LockTable
 
 CURSOR_FLUSH_MS = 1_000
 """How long a moved cursor may wait before it is stored; what is lost in a crash is delivered again."""
@@ -54,8 +59,6 @@ class Core:
     disk: Disk
     timer: Timer
     clock: Clock
-    encode: Callable[[bytes], object]
-    join: Callable[[Sequence[object]], object]
     permissions: dict[str, Permissions]
     bounds: Bounds
     statistics: Statistics
@@ -75,8 +78,6 @@ class Core:
             self.ring,
             self.replica.registry,
             self.node_id,
-            self.encode,
-            self.join,
             self.class_heads,
             self._open_conflicts,
             lambda: hlc.iso(self.clock().wall_ms),
@@ -115,8 +116,6 @@ class Core:
             self.disk,
             self.timer,
             self.clock,
-            self.encode,
-            self.join,
             bounds.codec,
             Bucket.full(bounds.rate_per_second, bounds.rate_burst, now.mono_ms),
             Activity(now.wall_ms, now.wall_ms),
@@ -199,11 +198,11 @@ class Core:
     def _send(self, group: Group) -> None:
         previous = self.ring.head
         monitored = any(s.delivery.monitor for s in self.sessions.values())
-        rows = [ring_row(row, self.encode, audit=monitored) for row in group.rows]
+        rows = [ring_row(row, audit=monitored) for row in group.rows]
         self.ring.extend(rows)
         for row in rows:
             self.class_heads[row.priority] = row.seq
-        shared = _Shared(rows, self.join)
+        shared = _Shared(rows)
         delivered = 0
         for session in list(self.sessions.values()):
             delivery = session.delivery
@@ -234,7 +233,7 @@ class Core:
             groups.append(current)
         self._in_flight.clear()
         for group in groups:
-            self._answer(group.refusals)
+            self._answer([(recipient, make()) for recipient, make in group.refusals])
             self._dirty.update(row.terminal_id for row in group.commit.cursors)
         self.replica.forget_uncommitted(groups, self.replica.writer)
 
@@ -273,7 +272,7 @@ class Core:
         monitors = [s for s in self.sessions.values() if s.delivery.monitor and not s.closed]
         if not monitors:
             return
-        batch = self.join([self.encode(message) for message in messages])
+        batch = Batch([Outgoing(message) for message in messages])
         for session in monitors:
             if session.connection.outbox_bytes < 1_000_000:
                 session.connection.send(batch)
@@ -288,20 +287,19 @@ class Core:
 class _Shared:
     """A commit's frames for the sessions that get all its rows alike, joined once."""
 
-    def __init__(self, rows: Sequence[RingRow], join: Callable[[Sequence[object]], object]) -> None:
+    def __init__(self, rows: Sequence[RingRow]) -> None:
         plain = [row for row in rows if row.audience is None]
         self.whole = len(plain) == len(rows)
         self.authors = {row.author for row in plain if not row.echo}
         self.entries = [row.entry for row in rows]
         self._rows = rows
-        self._join = join
-        self._batch: object | None = None
+        self._batch: Batch | None = None
 
     def suits(self, delivery: Delivery) -> bool:
         return self.whole and not delivery.monitor and delivery.terminal_id not in self.authors
 
     @property
-    def batch(self) -> object:
+    def batch(self) -> Batch:
         if self._batch is None:
-            self._batch = self._join([frame for row in self._rows for frame in row.frames])
+            self._batch = Batch([frame for row in self._rows for frame in row.frames])
         return self._batch

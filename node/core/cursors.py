@@ -9,9 +9,12 @@ whose pong came back; merely written to a socket is not acknowledged.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from attrs import define, field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 CLASSES = 4
 NO_POSITION = -1

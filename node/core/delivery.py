@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from node.core.cursors import CLASSES, NO_POSITION, PASSED, Cursor, Entry
+from node.core.ports import Connection, Disk
 from node.core.render import state_id, state_message
-from node.core.ring import Encode, Ring, RingRow, ring_row
+from node.core.ring import Ring, RingRow, ring_row
+from node.wire.frames import Batch, Outgoing
+from storage.records import ConflictRow
+from strategies.policy import Registry
 
 if TYPE_CHECKING:
-    from node.core.ports import Connection, Disk
-    from storage.records import ConflictRow, EntityRow, LogRow
-    from strategies.policy import Registry
+    from storage.records import EntityRow, LogRow
 
 PAGE = 256
 """Most rows or entities read from disk at once for one session."""
@@ -35,8 +37,6 @@ class LogView:
     ring: Ring
     registry: Registry
     node_id: str
-    encode: Encode
-    join: Callable[[Sequence[object]], object]
     class_heads: list[int]
     """The last committed row of each priority class."""
     open_conflicts: Callable[[int], Sequence[ConflictRow]]
@@ -77,7 +77,7 @@ class Delivery:
             and self.connection.outbox_bytes <= OUTBOX_HIGH
         )
 
-    def send_batch(self, batch: object, entries: Sequence[Entry], head: int) -> None:
+    def send_batch(self, batch: Batch, entries: Sequence[Entry], head: int) -> None:
         """The fast path: a commit's frames, joined once for all sessions that get the same rows."""
         self.connection.send(batch)
         self.cursor.sending(entries)
@@ -123,7 +123,7 @@ class Delivery:
         cursor = self.cursor
         sent = list(cursor.sent)
         room = cursor.room
-        frames: list[object] = []
+        frames: list[Outgoing] = []
         entries: list[Entry] = []
         for row in self.log.ring.after(min(sent)):
             if row.seq > sent[row.priority]:
@@ -135,7 +135,7 @@ class Delivery:
                 break
         self._hand_over(frames, entries, sent)
 
-    def _take(self, row: RingRow, frames: list[object], entries: list[Entry]) -> None:
+    def _take(self, row: RingRow, frames: list[Outgoing], entries: list[Entry]) -> None:
         before = len(frames)
         if row.for_terminal(self.terminal_id, self.names) or (self.monitor and row.monitors):
             frames.extend(row.frames)
@@ -144,9 +144,9 @@ class Delivery:
         if len(frames) > before:
             entries.append(row.entry)
 
-    def _hand_over(self, frames: list[object], entries: list[Entry], sent: Sequence[int]) -> None:
+    def _hand_over(self, frames: list[Outgoing], entries: list[Entry], sent: Sequence[int]) -> None:
         if frames:
-            self.connection.send(self.log.join(frames))
+            self.connection.send(Batch(frames))
             self.cursor.sending(entries)
         self.cursor.passed(sent)
 
@@ -155,10 +155,10 @@ class Delivery:
             self._reading = False
             if self.closed:
                 return
-            frames: list[object] = []
+            frames: list[Outgoing] = []
             entries: list[Entry] = []
             for row in rows:
-                self._take(ring_row(row, self.log.encode, audit=self.monitor), frames, entries)
+                self._take(ring_row(row, audit=self.monitor), frames, entries)
             sent = list(self.cursor.sent)
             sent[priority] = rows[-1].seq if len(rows) == limit else upto
             self._hand_over(frames, entries, sent)
@@ -191,20 +191,20 @@ class Delivery:
 
     def _send_state(self, priority: int, rows: Sequence[EntityRow], *, last: bool) -> None:
         log = self.log
-        frames: list[object] = []
+        frames: list[Outgoing] = []
         entries: list[Entry] = []
         for row in rows:
             policy = log.registry.get(row.entity_type)
             if policy is None:
                 continue
             at = log.now_iso()
-            frames.append(log.encode(state_message(policy, row, node_id=log.node_id, at=at)))
+            frames.append(Outgoing(state_message(policy, row, node_id=log.node_id, at=at)))
             entries.append((NO_POSITION, priority, state_id(row.entity_type, row.entity_id, row.version)))
         sent = list(self.cursor.sent)
         if last:
             for conflict in log.open_conflicts(priority):
                 if self.monitor or f"write:{conflict.entity_type}" in self.names:
-                    frames.append(log.encode(b'{"type":"sync_conflict","conflict":' + conflict.body + b"}"))
+                    frames.append(Outgoing(b'{"type":"sync_conflict","conflict":' + conflict.body + b"}"))
             sent[priority] = self._state_from[priority]
             entries.append((sent[priority], priority, PASSED))
         self._hand_over(frames, entries, sent)

@@ -24,8 +24,8 @@ class Group:
 
     commit: Commit = field(factory=Commit)
     replies: list[tuple[Recipient, bytes]] = field(factory=list)
-    refusals: list[tuple[Recipient, bytes]] = field(factory=list)
-    """What is sent instead when the commit fails."""
+    refusals: list[tuple[Recipient, Callable[[], bytes]]] = field(factory=list)
+    """What is sent instead when the commit fails; made only then."""
     touched: dict[Key, Entity] = field(factory=dict)
 
     @property

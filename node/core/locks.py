@@ -12,12 +12,15 @@ is informative. A write checks this table and never waits. State of one (entity 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field, frozen
 
-from node.core.instant import Instant
 from node.errors import InvalidMessage, LockTimeout, PermissionDenied
 from storage.records import LockRow
+
+if TYPE_CHECKING:
+    from node.core.instant import Instant
 
 Key = tuple[str, str]
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from node.core.replica import Needs
-from storage.reader import Fetched
-from storage.records import EntityRow, LogRow
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from node.core.replica import Needs
+    from node.wire.frames import Batch, Outgoing
+    from storage.reader import Fetched
+    from storage.records import EntityRow, LogRow
 
 
 class Connection(Protocol):
     """The outbound side of one terminal's connection. No call blocks or raises."""
 
-    def send(self, message: object) -> None:
-        """One message, or a batch, made by the core's `encode` and `join`."""
+    def send(self, what: Outgoing | Batch) -> None:
+        """One message, or a batch as one write."""
         ...
 
     def ping(self, payload: bytes) -> None:

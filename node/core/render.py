@@ -7,19 +7,22 @@ merges fields into it, DELETE removes it (design section 3).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import orjson
-from attrs import frozen
+from attrs import define
 
 from crdt.hlc import iso, millis
-from node.core.entity import Entity
 from node.wire import outgoing_messages as outgoing
 from storage.records import EntityRow, LogRow, key64
-from strategies.policy import EntityPolicy
 from strategies.registers import WHOLE
 
+if TYPE_CHECKING:
+    from node.core.entity import Entity
+    from strategies.policy import EntityPolicy
 
-@frozen
+
+@define(eq=False)
 class Before:
     """What an entity showed before a write: of a field register only the fields about to be touched."""
 
@@ -38,7 +41,7 @@ class Before:
         return cls(view.alive, entity.document.version, view.deleted_at, whole, fields)
 
 
-@frozen
+@define(eq=False)
 class Difference:
     """How one entity's shown state changed.
 
@@ -80,9 +83,7 @@ def difference(
     if not before.alive or vanished:
         whole = {**view.fields, "version": version}
         foreign = len(view.fields) != len(written)
-        return Difference(
-            "CREATE", whole, audit_before, audit_after, exact and not foreign and kind != "DELETE"
-        )
+        return Difference("CREATE", whole, audit_before, audit_after, exact and not foreign and kind != "DELETE")
     unasked = any(n not in written for n in changed)
     data = {**audit_after, "version": version}
     data.pop("deleted_at", None)

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 import orjson
 from attrs import define, field, frozen
 
 from crdt import hlc
-from crdt.document import Edit
 from node.core.conflicts import ConflictNews, conflict_row
 from node.core.entity import Entity, Key
 from node.core.group import Group, Recipient
-from node.core.instant import Instant
 from node.core.locks import Held, LockTable
 from node.core.render import Before, Difference, difference, state_message
 from node.core.writes import Plan, Planner, Stamp
@@ -30,6 +30,9 @@ from strategies.conflict import Conflict
 from strategies.policy import EntityPolicy, Registry
 from strategies.registers import DELETED_AT, WHOLE
 
+if TYPE_CHECKING:
+    from crdt.document import Edit
+    from node.core.instant import Instant
 
 READS_KEPT = 100_000
 """Reads over HTTP remembered as seen; forgetting one only makes a later write of that terminal a sibling."""
@@ -226,9 +229,7 @@ class Replica:
             and first.get("data", {}) == operation.data
         )
         if not same:
-            raise InvalidMessage(
-                f"operation id {operation.id} already names another operation", "$.operation.id"
-            )
+            raise InvalidMessage(f"operation id {operation.id} already names another operation", "$.operation.id")
         self.counts.duplicates += 1
         self._confirm(author, row.operation_id, row.version, "duplicate", row.accepted, row.seq)
         return True
@@ -288,7 +289,7 @@ class Replica:
         else:
             version = effective_version(operation.data, operation.version, operation.kind)
             items = [(entities[0], operation.data, version) for _ in range(1)]
-        plans = []
+        plans: list[tuple[Plan, Mapping[str, object], bool]] = []
         for entity, data, version in items:
             if operation.kind != "DELETE" and data.get("deleted_at") is not None:
                 raise InvalidMessage("deleted_at is written by DELETE", "$.operation.data.deleted_at")
@@ -358,7 +359,7 @@ class Replica:
         if skew:
             extra["clock_skew_ms"] = skew
         self._confirm(author, operation.id, version, status, stamp.accepted, seq, **extra)
-        self.group.refusals.append((author.recipient, _storage_error(operation, author)))
+        self.group.refusals.append((author.recipient, partial(_storage_error, operation, author)))
         self._tell(news, policy, operation.id, author, stamp.accepted)
 
     def _edit(
@@ -436,8 +437,7 @@ class Replica:
         conflict = self._live_conflict(entity, row)
         if conflict is None:
             raise ConflictResolutionFailed(
-                f"conflict {message.conflict_id} is closed"
-                + (f": {row.outcome.decode()}" if row.outcome else ""),
+                f"conflict {message.conflict_id} is closed" + (f": {row.outcome.decode()}" if row.outcome else ""),
                 "$.conflict_id",
                 entity_type=row.entity_type,
                 entity_id=row.entity_id,
@@ -473,7 +473,7 @@ class Replica:
         self._confirm(
             author, operation_id, version, log_row.status, stamp.accepted, seq, conflict_id=message.conflict_id
         )
-        self.group.refusals.append((author.recipient, _storage_error(operation, author)))
+        self.group.refusals.append((author.recipient, partial(_storage_error, operation, author)))
         self._tell(news, entity.policy, operation_id, author, stamp.accepted, resolution=message)
 
     def _live_conflict(self, entity: Entity, row: ConflictRow) -> Conflict | None:
@@ -482,7 +482,7 @@ class Replica:
         current = entity.view.conflicts.get(path)
         if current is not None and current.id == row.conflict_id:
             return current
-        if current is None or row.state == "closed" and not row.outcome.startswith(b'{"replaced_by"'):
+        if current is None or (row.state == "closed" and not row.outcome.startswith(b'{"replaced_by"')):
             return None
         named = set(row.operations)
         left = tuple(r for r in current.candidates if r.operation in named)
@@ -558,7 +558,11 @@ class Replica:
         if conflict.path not in (WHOLE, DELETED_AT):
             shown = {n: shown.get(n) for n in (conflict.path[0], "version")}
         notice.message = outgoing.conflict_closed(
-            conflict.id, resolution.resolution if resolution else "superseded", shown, author.terminal_id, operation_id
+            conflict.id,
+            resolution.resolution if resolution else "superseded",
+            shown,
+            author.terminal_id,
+            operation_id,
         )
         self._append(notice)
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from node.core.cursors import NOTICE, Entry
 from node.core.render import audit_entry
 from node.wire import outgoing_messages as outgoing
-from storage.records import LogRow
+from node.wire.frames import Outgoing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from storage.records import LogRow
 
 
-@frozen(eq=False)
+@define(eq=False)
 class RingRow:
     """A committed row as sessions need it. frames: its messages for a plain terminal, each an encoded message.
 
@@ -26,8 +31,8 @@ class RingRow:
     echo: bool
     audience: frozenset[str] | None
     monitors: bool
-    frames: tuple[object, ...]
-    audit: tuple[object, ...]
+    frames: tuple[Outgoing, ...]
+    audit: tuple[Outgoing, ...]
     entry: Entry
     size: int
 
@@ -38,15 +43,12 @@ class RingRow:
         return not self.audience.isdisjoint(names)
 
 
-Encode = Callable[[bytes], object]
-
-
-def ring_row(row: LogRow, encode: Encode, *, audit: bool) -> RingRow:
+def ring_row(row: LogRow, *, audit: bool) -> RingRow:
     """A log row, encoded. `audit`: also its `audit_log` message, where a monitor is connected."""
-    frames = tuple(encode(text) for text in row.message.split(b"\n")) if row.message else ()
-    audited: tuple[object, ...] = ()
+    frames = tuple(Outgoing(text) for text in row.message.split(b"\n")) if row.message else ()
+    audited: tuple[Outgoing, ...] = ()
     if audit and row.kind != "notice":
-        audited = (encode(outgoing.audit_log(audit_entry(row))),)
+        audited = (Outgoing(outgoing.audit_log(audit_entry(row))),)
     return RingRow(
         row.seq,
         row.priority,
@@ -91,4 +93,3 @@ class Ring:
         rows = self.rows
         for place in range(max(skip, 0), len(rows)):
             yield rows[place]
-

@@ -7,7 +7,8 @@ much, makes the rest of this connection wait (its socket is not read meanwhile);
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
@@ -15,12 +16,14 @@ from attrs import define, field, frozen
 from crdt import hlc
 from node.core.delivery import Delivery
 from node.core.instant import Clock
-from node.core.locks import Held
+from node.core.locks import Held, Lease
+from node.core.ports import Connection, Disk, Timer
 from node.core.rates import Bucket
 from node.core.replica import Author, Replica
 from node.errors import EntityNotFound, NotStored, PermissionDenied, RateLimited, WireError
 from node.wire import outgoing_messages as outgoing
 from node.wire.codec import CodecLimits, decode
+from node.wire.frames import Batch, Outgoing
 from node.wire.messages import (
     AcquireLock,
     ConflictResolution,
@@ -32,7 +35,6 @@ from node.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from node.core.ports import Connection, Disk, Timer
     from storage.reader import Fetched
 
 RATE_STRIKES = 200
@@ -91,8 +93,6 @@ class Session:
     disk: Disk
     timer: Timer
     clock: Clock
-    encode: Callable[[bytes], object]
-    join: Callable[[Sequence[object]], object]
     limits: CodecLimits
     bucket: Bucket
     activity: Activity
@@ -122,9 +122,9 @@ class Session:
         if self.closed:
             return
         if len(messages) == 1:
-            self.connection.send(self.encode(messages[0]))
+            self.connection.send(Outgoing(messages[0]))
         else:
-            self.connection.send(self.join([self.encode(message) for message in messages]))
+            self.connection.send(Batch([Outgoing(message) for message in messages]))
 
     def _close(self, code: int, reason: str) -> None:
         self.closed = self.delivery.closed = True
@@ -192,8 +192,8 @@ class Session:
             self._error(error, message)
 
     def _check_sender(self, message: Message) -> None:
-        named = message.operation.terminal_id if isinstance(message, DataSync) else getattr(
-            message, "terminal_id", None
+        named = (
+            message.operation.terminal_id if isinstance(message, DataSync) else getattr(message, "terminal_id", None)
         )
         if named is not None and named != self.identity.terminal_id:
             where = "$.operation.terminal_id" if isinstance(message, DataSync) else "$.terminal_id"
@@ -357,11 +357,18 @@ class Session:
         expires_at = hlc.iso(answer.expires_ms)
         granted = outgoing.lock_acquired(answer.lock_id, *key, expires_at, answer.token(), answer.scope)
         group.replies.append((self, granted))
-        failed = "the node could not store the lock; ask again"
-        group.refusals.append(
-            (self, outgoing.sync_error(None, failed, *key, self.identity.terminal_id, 1011, lock_id=answer.lock_id))
-        )
+        group.refusals.append((self, partial(self._lock_not_stored, answer)))
         self.disk.wake_writer()
+
+    def _lock_not_stored(self, lease: Lease) -> bytes:
+        return outgoing.sync_error(
+            None,
+            "the node could not store the lock; ask again",
+            *lease.key,
+            self.identity.terminal_id,
+            NotStored.code,
+            lock_id=lease.lock_id,
+        )
 
     def _release(self, message: ReleaseLock) -> None:
         self._limit()

@@ -5,16 +5,20 @@ Pure planning: nothing is changed here. `Plan` is then carried out in one docume
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import orjson
-from attrs import frozen
+from attrs import define, frozen
 
 from crdt.document import CANONICAL, FieldRecord, NewField, Path
-from node.core.entity import Entity, Seen
 from node.errors import EntityNotFound
-from strategies.conflict import Conflict
 from strategies.registers import DELETED_AT, WHOLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from node.core.entity import Entity, Seen
+    from strategies.conflict import Conflict
 
 RESERVED = frozenset({"version", "deleted_at"})
 """Names in an operation's `data` that are no fields: the count of versions, and what DELETE writes."""
@@ -30,7 +34,7 @@ class Stamp:
     accepted: int
 
 
-@frozen
+@define(eq=False)
 class Plan:
     """One document transaction. named: top-level fields the operation names."""
 
@@ -70,7 +74,8 @@ class Planner:
         if deletions and not entity.view.alive and all(map(self.seen, deletions)):
             if not create:
                 raise EntityNotFound(
-                    f"{entity.key[0]} {entity.key[1]} was deleted at {entity.view.deleted_at}", "$.operation.entity_id"
+                    f"{entity.key[0]} {entity.key[1]} was deleted at {entity.view.deleted_at}",
+                    "$.operation.entity_id",
                 )
             afresh = True
             self._replace(record for record in list(entity.document.records()) if self.seen(record))
@@ -110,7 +115,7 @@ class Planner:
         doomed = [r for r in self.entity.document.siblings(conflict.path) if r.operation in operations]
         self._replace(doomed)
         if conflict.path == WHOLE:
-            base = chosen.value if isinstance(chosen.value, dict) else {}
+            base = _as_object(chosen.value)
             self._add(WHOLE, {**base, **extra}, doomed)
             return self._plan([*base, *extra])
         name = conflict.path[0]
@@ -136,8 +141,8 @@ class Planner:
         kept = resolved is not None and "deleted_at" not in resolved and bool(extra)
         if chosen.path == DELETED_AT and deletion is not None and not kept:
             saw = {r.operation for r in document.records() if r.operation in operations or self.seen(r)}
-            value = deletion.value if isinstance(deletion.value, dict) else {}
-            given = (resolved or {}).get("deleted_at", value.get("at"))
+            earlier = _as_object(deletion.value)
+            given = (resolved or {}).get("deleted_at", earlier.get("at"))
             stated = given if isinstance(given, str) else at
             self._add(DELETED_AT, {"at": stated, "saw": sorted(saw - {deletion.operation})}, doomed)
             return self._plan(["deleted_at"])
@@ -188,3 +193,8 @@ class Planner:
     def _plan(self, named: Iterable[str]) -> Plan:
         names = tuple(dict.fromkeys(named))
         return Plan(tuple(self._supersede.values()), tuple(self._fields), self.increment, names)
+
+
+def _as_object(value: object) -> dict[str, object]:
+    """A record's value where it is an object by construction (a whole entity, a deletion)."""
+    return value if isinstance(value, dict) else {}

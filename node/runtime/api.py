@@ -1,18 +1,17 @@
 """The HTTP endpoints: the documented stats, and reading. Writing goes over the documented messages only.
 
-    GET /api/v1/websocket/stats                      documented
-    GET /api/v1/entities/{type}[?after=&limit=&deleted=1]    all of a type, or a page of it
-    GET /api/v1/entities/{type}/{id}
-    GET /api/v1/conflicts[?state=open|settled|closed]
-    GET /api/v1/audit[?entity_type=&entity_id=&terminal_id=&since=&until=&after=&limit=]
-    GET /api/v1/refused                              writes that were refused and kept
-    GET /api/v1/policies                             the entity types, in the document's words
-    GET /healthz  /readyz  /metrics  /
+GET /api/v1/websocket/stats                      documented
+GET /api/v1/entities/{type}[?after=&limit=&deleted=1]    all of a type, or a page of it
+GET /api/v1/entities/{type}/{id}
+GET /api/v1/conflicts[?state=open|settled|closed]
+GET /api/v1/audit[?entity_type=&entity_id=&terminal_id=&since=&until=&after=&limit=]
+GET /api/v1/refused                              writes that were refused and kept
+GET /api/v1/policies                             the entity types, in the document's words
+GET /healthz  /readyz  /metrics  /
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -26,6 +25,8 @@ from node.runtime.metrics import exposition
 from node.runtime.page import page
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from node.core.core import Core
     from node.runtime.writer import TrioDisk
     from storage.reader import Reader

@@ -11,14 +11,13 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 from attrs import define
 
 from crdt import hlc
-from node.config import Config
 from node.core.core import Bounds, Core
 from node.core.instant import Instant
 from node.core.locks import LockTable
@@ -29,14 +28,18 @@ from node.errors import ConfigError
 from node.runtime.api import Api
 from node.runtime.auth import Tokens
 from node.runtime.endpoint import Endpoint, own_origins
-from node.runtime.frames import Batch, Outgoing
 from node.runtime.identity import continuity, note_head
 from node.runtime.listener import Listener, ListenerLimits, open_listeners
 from node.runtime.writer import TrioDisk
 from node.wire.codec import CodecLimits
 from storage.reader import Reader
-from storage.records import Boot
 from storage.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from node.config import Config
+    from storage.records import Boot
 
 logger = logging.getLogger("comanda")
 
@@ -97,7 +100,10 @@ class Node:
         self.config = config.check()
 
     async def run(self, started: Callable[[Started], None], signals: Sequence[signal.Signals] = ()) -> None:
-        """Serve until cancelled, or one of `signals`, then stop cleanly. Raises StorageError, ConfigError or OSError at the start."""
+        """Serve until cancelled, or one of `signals`, then stop cleanly.
+
+        Raises StorageError, ConfigError or OSError when it cannot start.
+        """
         config = self.config
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         directory = Path(config.node.data)
@@ -186,8 +192,6 @@ class Node:
             disk,
             disk,
             now,
-            Outgoing,
-            Batch,
             config.permissions(),
             Bounds(
                 limits.rate_per_second,

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from node.errors import AuthenticationFailed
-from storage.records import TokenRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from storage.records import TokenRow
 
 
 def new_token() -> str:

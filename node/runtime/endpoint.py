@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import trio
 from attrs import define, field
 
-from node.core.core import Core
 from node.core.session import Identity, Session
 from node.errors import AlreadyConnected, AuthenticationFailed, InvalidTerminalId, InvalidTerminalType, WireError
-from node.runtime.auth import Tokens
 from node.runtime.http_server import Request, Response, error_response
 from node.runtime.listener import Acceptance, Refusal
+from node.runtime.transport import Connection
 from node.wire.codec import TERMINAL_ID
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from node.config import Config
+    from node.core.core import Core
     from node.runtime.api import Api
-    from node.runtime.transport import Connection
+    from node.runtime.auth import Tokens
 
 logger = logging.getLogger("comanda.endpoint")
 

@@ -92,20 +92,21 @@ class Listener:
         self._limits = limits
         self._connections: set[Connection] = set()
         self._addresses: Counter[str] = Counter()
+        self._idle = trio.Event()
+        self._idle.set()
         self._open = 0
         self.refused = 0
 
     async def serve(self, listeners: list[trio.SocketListener]) -> None:
-        async with trio.open_nursery() as connections:
-            connections.cancel_scope.shield = True
+        async with trio.open_nursery() as nursery:
+            connections: trio.Nursery = await nursery.start(_hold_shielded)
             try:
                 await trio.serve_listeners(self._serve, listeners, handler_nursery=connections)
             finally:
                 with trio.move_on_after(CLOSE_GRACE_S, shield=True):
                     for connection in list(self._connections):
                         connection.close(1001, "the node is stopping")
-                    while self._connections:
-                        await trio.sleep(0.01)
+                    await self._idle.wait()
                 connections.cancel_scope.cancel()
 
     async def _serve(self, stream: trio.SocketStream) -> None:
@@ -204,10 +205,21 @@ class Listener:
             raise BadRequest(400, f"WebSocket handshake: {error}") from None
         await connection.handshake(verdict.subprotocol)
         self._connections.add(connection)
+        self._idle = trio.Event()
         try:
             await self._handler.websocket(request, connection)
         finally:
             self._connections.discard(connection)
+            if not self._connections:
+                self._idle.set()
+
+
+async def _hold_shielded(task_status: trio.TaskStatus[trio.Nursery]) -> None:
+    """A nursery whose connections outlive the cancellation of the listener, until it cancels them itself."""
+    async with trio.open_nursery() as nursery:
+        nursery.cancel_scope.shield = True
+        task_status.started(nursery)
+        await trio.sleep_forever()
 
 
 def _handshake_problem(request: Request) -> tuple[int, str] | None:

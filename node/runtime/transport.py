@@ -12,9 +12,9 @@ import logging
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import trio
@@ -26,7 +26,10 @@ from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Even
 from wsproto.extensions import PerMessageDeflate
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from node.runtime.frames import Batch, Outgoing
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from node.wire.frames import Batch, Outgoing
 
 logger = logging.getLogger("comanda.transport")
 
@@ -124,6 +127,7 @@ class Connection(WebSocketConnection):
         super().__init__(
             self._socket, wsproto, max_message_size=max_message_bytes, receive_buffer_size=READ_BYTES, **client
         )
+        self._deflating = wsproto.deflate
         self.peer = peer
         self.on_text: Callable[[str], None] = _ignore
         self.on_binary: Callable[[bytes], None] = _ignore
@@ -142,8 +146,7 @@ class Connection(WebSocketConnection):
     @property
     def deflate(self) -> bool:
         """Whether the other side agreed to permessage-deflate."""
-        extension: PerMessageDeflate = self._wsproto.deflate
-        return extension.enabled()
+        return self._deflating.enabled()
 
     # ------------------------------------------------------------------ sending
 
@@ -152,7 +155,7 @@ class Connection(WebSocketConnection):
         if not self._closing:
             self._write(what.frame(self.deflate))
 
-    def ping(self, payload: bytes) -> None:
+    def ping(self, payload: bytes) -> None:  # type: ignore[override]  # not awaited: it never blocks
         """A protocol ping; its pong comes after everything sent before it was read."""
         self._event(Ping(payload=payload))
 
@@ -176,10 +179,8 @@ class Connection(WebSocketConnection):
     def _event(self, event: Event) -> None:
         if self._closing:
             return
-        try:
+        with suppress(LocalProtocolError):  # the other side closed meanwhile
             self._write(self._wsproto.send(event))
-        except LocalProtocolError:
-            pass  # the other side closed meanwhile
 
     def _write(self, frames: bytes) -> None:
         if not self._writing and not self._outbox:
@@ -234,7 +235,7 @@ class Connection(WebSocketConnection):
             message: Any = data
         else:
             self._message_size += len(data) if isinstance(data, bytes | bytearray) else len(data.encode())
-            parts.append(data)
+            parts.append(data if isinstance(data, str) else bytes(data))
             if self._message_size > self._max_message_size or len(parts) > FRAGMENTS:
                 self._message_parts, self._message_size = [], 0
                 self.close(1009, f"a message has at most {self._max_message_size} bytes")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import outcome
@@ -18,6 +17,8 @@ import trio
 from storage.database import StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from node.core.core import Core
     from node.core.replica import Needs
     from storage.reader import Fetched, Reader

@@ -7,8 +7,7 @@ orjson, then our own dispatch on `type`, then cattrs with strict primitives: cat
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
 from attrs import frozen
@@ -31,6 +30,9 @@ from node.wire.messages import (
 )
 from node.wire.numbers import LARGEST, SMALLEST, check_exact
 from strategies.policy import PRIORITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ID_ALPHABET = r"[A-Za-z0-9._:@#/+=~|-]"
 """Characters of entity, operation, lock and conflict ids. Terminal ids take the same without the slash."""
@@ -147,9 +149,7 @@ def _load(text: str | bytes) -> dict[str, Any]:
     try:
         message = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise InvalidMessage(
-            f"not JSON: {error.msg} (line {error.lineno}, column {error.colno})", "$"
-        ) from None
+        raise InvalidMessage(f"not JSON: {error.msg} (line {error.lineno}, column {error.colno})", "$") from None
     except ValueError as error:  # a lone surrogate in a str
         raise InvalidMessage(f"not JSON: {error}", "$") from None
     if type(message) is not dict:

@@ -5,10 +5,12 @@ Server-to-client messages are built as bytes in outgoing_messages.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 KINDS = ("CREATE", "UPDATE", "DELETE", "BULK_UPDATE")
 RESOLUTIONS = ("accept_local", "accept_remote", "merge")

@@ -6,9 +6,12 @@ a documented client may ignore.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def connection_established(terminal_id: str, server_time: str, session_id: str) -> bytes:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 DEFLATE_FROM = 1_024
 """Messages of this many bytes and more are compressed where the client agreed; smaller ones are sent plain."""
