@@ -101,7 +101,7 @@ class YPyDocument:
     def _array(self, writer: int) -> Any:
         array = self._arrays.get(writer)
         if array is None:
-            array = self._arrays[writer] = self._doc.get_array(str(writer))
+            array = self._arrays[writer] = _guarded(self._doc.get_array, str(writer))
         return array
 
     def edit(self, deletes: Sequence[tuple[int, int]], appends: Sequence[str]) -> bytes:

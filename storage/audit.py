@@ -61,20 +61,35 @@ class Finding:
 
 
 def verify(reader: Reader, progress: Callable[[int, int], None] = lambda done, total: None) -> Iterator[Finding]:
-    """Walk the whole log and yield what does not fit. progress: called with rows done and the head."""
+    """Walk the whole log and yield what does not fit. progress: called with rows done and the head.
+
+    Commits may go on meanwhile. A cut that a start of the node met is yielded too: the rows written since hide it.
+    Raises StorageError where the database cannot be read.
+    """
+    for head, end in reader.cuts():
+        if end == head:
+            yield Finding(end, f"the last row {end} was replaced before a start")
+        else:
+            what = "cut" if end < head else "added to"
+            yield Finding(
+                min(head, end) + 1, f"the log was {what} before a start: it ended at {end}, its head was {head}"
+            )
     head, stored = reader.head()
     previous, expected = GENESIS, 1
-    for row, row_hash in reader.chained_rows():
-        if row.seq != expected:
-            yield Finding(expected, f"rows {expected} to {row.seq - 1} are missing")
-            previous, expected = row_hash, row.seq + 1
-            continue
-        if chain_hash(previous, row) != row_hash:
-            yield Finding(row.seq, f"row {row.seq} was edited, or the row before it was replaced")
-        previous, expected = row_hash, row.seq + 1
-        if row.seq % 1000 == 0:
-            progress(row.seq, head)
+    for seq, row, row_hash in reader.chained_rows():
+        if seq > head:  # committed since the head was read, or never committed
+            head, stored = reader.head()
+        if seq > head:
+            yield Finding(seq, f"row {seq} is past the head {head}")
+            return
+        if seq != expected:
+            yield Finding(expected, f"rows {expected} to {seq - 1} are missing")
+        elif row is None or chain_hash(previous, row) != row_hash:
+            yield Finding(seq, f"row {seq} was edited, or the row before it was replaced")
+        if seq == head and row_hash != stored:
+            yield Finding(seq, f"the last row {seq} is not the one that was committed")
+        previous, expected = row_hash, seq + 1
+        if seq % 1000 == 0:
+            progress(seq, head)
     if expected - 1 < head:
         yield Finding(expected, f"the log was cut: it ends at {expected - 1}, its head was {head}")
-    elif previous != stored:
-        yield Finding(head, f"the last row {head} is not the one that was committed")

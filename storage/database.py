@@ -9,11 +9,13 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import sqlite_utils
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 DATABASE = "comanda.db"
@@ -29,6 +31,37 @@ class StorageError(Exception):
 
 class DataDirectoryBusy(StorageError):
     """Another node has this data directory open."""
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """StorageError for what SQLite says, and for values it cannot store (lone surrogates, integers past 64 bits)."""
+    try:
+        yield
+    except (sqlite3.Error, OverflowError, UnicodeError) as error:
+        raise StorageError(f"{path}: {error}") from error
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """One durable transaction: committed at the end, rolled back on any exception. Raises StorageError."""
+    with storage_errors(path):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:  # SQLite may have rolled back by itself (disk full)
+                connection.execute("ROLLBACK")
+            raise
+
+
+def quick_check(connection: sqlite3.Connection, path: Path) -> None:
+    """Read the whole database and check its structure (seconds for a large one). Raises StorageError."""
+    with storage_errors(path):
+        found = [text for (text,) in connection.execute("PRAGMA quick_check(10)")]
+    if found != ["ok"]:
+        raise StorageError(f"{path} is damaged: {'; '.join(found)}")
 
 
 def lock_directory(directory: Path) -> int:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from storage.database import StorageError, open_reader
+from storage.database import open_reader, storage_errors
 from storage.records import ConflictRow, EntityRow, LogRow, TokenRow, key64
-from storage.rows import conflict_of, entity_of, log_of, token_of
+from storage.rows import LOG_TYPES, conflict_of, entity_of, log_of, token_of
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
@@ -40,12 +40,10 @@ class Reader:
         self._connection.close()
 
     def _query(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
-        try:
+        with storage_errors(self._path):
             cursor = self._connection.execute(sql, parameters)
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        except sqlite3.Error as error:
-            raise StorageError(f"{self._path}: {error}") from error
 
     # ------------------------------------------------------------------ by key
 
@@ -59,8 +57,11 @@ class Reader:
         """Entities, accepted operations and conflicts by key, in one go."""
         entities: dict[tuple[str, str], EntityRow] = {}
         for part in _parts(keys):
-            marks = ",".join(["(?,?)"] * len(part))
-            sql = f"SELECT * FROM entities WHERE (entity_type, entity_id) IN (VALUES {marks})"
+            # A join from the keys: `(entity_type, entity_id) IN (VALUES ...)` would scan the whole table.
+            sql = (
+                f"WITH wanted (entity_type, entity_id) AS (VALUES {','.join(['(?,?)'] * len(part))}) "
+                "SELECT entities.* FROM wanted CROSS JOIN entities USING (entity_type, entity_id)"
+            )
             for row in self._query(sql, [word for key in part for word in key]):
                 entities[row["entity_type"], row["entity_id"]] = entity_of(row)
         operations = {}
@@ -118,16 +119,16 @@ class Reader:
         """Log rows after seq `after`, filtered. since, until: HLCs of acceptance."""
         where = ["seq > ?", f"kind IN ({','.join('?' * len(kinds))})"]
         parameters: list[object] = [after, *kinds]
-        if entity_type is not None:
+        if entity_id is not None:
+            # Both halves from an index; an OR would read every row of the type.
+            of_entity = "entity_id = ?" if entity_type is None else "entity_type = ? AND entity_id = ?"
+            where.append(
+                f"seq IN (SELECT seq FROM log WHERE {of_entity} UNION SELECT seq FROM log_entities WHERE {of_entity})"
+            )
+            parameters += [entity_id] * 2 if entity_type is None else [entity_type, entity_id] * 2
+        elif entity_type is not None:
             where.append("entity_type = ?")
             parameters.append(entity_type)
-        if entity_id is not None:
-            where.append(
-                "(entity_id = ? OR seq IN (SELECT seq FROM log_entities WHERE entity_id = ?"
-                + (" AND entity_type = ?" if entity_type is not None else "")
-                + "))"
-            )
-            parameters += [entity_id, entity_id, *([entity_type] if entity_type is not None else [])]
         for condition, value in (
             ("terminal_id = ?", terminal_id),
             ("accepted >= ?", since),
@@ -146,7 +147,8 @@ class Reader:
         return [conflict_of(row) for row in self._query(sql, (*parameters, after, limit))]
 
     def tokens(self) -> list[TokenRow]:
-        return [token_of(row) for row in self._db.table("tokens").rows_where(order_by="created_at")]
+        with storage_errors(self._path):
+            return [token_of(row) for row in self._db.table("tokens").rows_where(order_by="created_at")]
 
     # ------------------------------------------------------------------ the chain
 
@@ -155,12 +157,19 @@ class Reader:
         meta = {row["key"]: row["value"] for row in self._query("SELECT key, value FROM meta")}
         return int(meta.get("head", 0)), bytes.fromhex(meta.get("chain", "00" * 32))
 
-    def chained_rows(self) -> Iterator[tuple[LogRow, bytes]]:
-        """Every log row with its hash, in order."""
+    def cuts(self) -> list[tuple[int, int]]:
+        """Where starts of the node found the log cut: the head that was noted, and where the log ended."""
+        rows = self._query("SELECT value FROM meta WHERE key = 'log_cuts'")
+        pairs = [pair.split(">") for row in rows for pair in row["value"].split()]
+        return [(int(head), int(end)) for head, end in pairs]
+
+    def chained_rows(self) -> Iterator[tuple[int, LogRow | None, bytes]]:
+        """Every log row with its seq and hash, in order; None for a row that holds what the node never writes."""
         after = 0
         while rows := self._query("SELECT * FROM log WHERE seq > ? ORDER BY seq LIMIT 1000", (after,)):
             for row in rows:
-                yield log_of(row), bytes(row["hash"])
+                sound = all(type(value) in LOG_TYPES[column] for column, value in row.items())
+                yield row["seq"], log_of(row) if sound else None, row["hash"] if type(row["hash"]) is bytes else b""
             after = rows[-1]["seq"]
 
 

@@ -9,6 +9,18 @@ from storage.records import ConflictRow, CursorRow, EntityRow, LockRow, LogRow, 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_NULL = type(None)
+LOG_TYPES: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(
+        ("kind", "entity_type", "operation_id", "terminal_id", "targets", "status", "lock_status"), (str,)
+    ),
+    **dict.fromkeys(("entity_id", "user_id"), (str, _NULL)),
+    **dict.fromkeys(("seq", "priority", "monitors", "stamp", "accepted", "version", "echo"), (int,)),
+    "op_key": (int, _NULL),
+    **dict.fromkeys(("operation", "message", "changes", "updates", "hash"), (bytes,)),
+}
+"""What each column of the log holds. SQLite does not hold others to it: an edit by hand leaves text in a BLOB."""
+
 
 def _lines(text: str) -> tuple[str, ...]:
     return tuple(text.split("\n")) if text else ()

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 from attrs import AttrsInstance, fields
 
 from storage.audit import GENESIS, chain_hash
-from storage.database import DATABASE, StorageError, lock_directory, open_writer
+from storage.backup import write_copy
+from storage.database import (
+    DATABASE,
+    StorageError,
+    lock_directory,
+    open_writer,
+    quick_check,
+    storage_errors,
+    transaction,
+)
 from storage.migrations import migrate
 from storage.records import (
     Boot,
@@ -87,11 +96,12 @@ class Store:
         self.head, self.chain = self._read_head()
 
     @classmethod
-    def open(cls, directory: Path, node_id: str | None, new_id: Callable[[], str]) -> Store:
+    def open(cls, directory: Path, node_id: str | None, new_id: Callable[[], str], *, verify: bool = False) -> Store:
         """Open or create a data directory (mode 0700) and bring its schema up to date.
 
         node_id: None takes the stored one, or a new one. Raises StorageError (DataDirectoryBusy when another node
-        has it open; also when it belongs to another node).
+        has it open; also when it belongs to another node). verify: check the whole file first, and refuse a damaged
+        one.
         """
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -101,13 +111,16 @@ class Store:
         try:
             db = open_writer(directory / DATABASE)
             try:
-                migrate(db, str(directory / DATABASE))
-                known, epoch = cls._identity(db.conn, node_id, new_id, directory)
-            except sqlite3.Error as error:
-                raise StorageError(f"{directory / DATABASE}: {error}") from error
+                with storage_errors(directory / DATABASE):
+                    if verify:
+                        quick_check(db.conn, directory / DATABASE)
+                    migrate(db, str(directory / DATABASE))
+                    known, epoch = cls._identity(db.conn, node_id, new_id, directory)
             finally:
                 db.conn.close()
-            return cls(directory, descriptor, known, epoch)
+            store = cls(directory, descriptor, known, epoch)
+            store._note_cut()
+            return store
         except BaseException:
             os.close(descriptor)
             raise
@@ -122,26 +135,34 @@ class Store:
             raise StorageError(f"{directory} belongs to node {known}, not {node_id}")
         known = known or node_id or f"node-{new_id()[:8]}"
         epoch = meta.get("epoch") or new_id()
-        connection.execute("BEGIN IMMEDIATE")
-        connection.executemany(
-            "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value=excluded.value",
-            [("node_id", known), ("epoch", epoch)],
-        )
-        connection.execute("COMMIT")
+        with transaction(connection, directory / DATABASE):
+            connection.executemany(
+                "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value=excluded.value",
+                [("node_id", known), ("epoch", epoch)],
+            )
         return known, epoch
 
     def _read_head(self) -> tuple[int, bytes]:
         row = self._connection.execute("SELECT seq, hash FROM log ORDER BY seq DESC LIMIT 1").fetchone()
         return (row[0], bytes(row[1])) if row else (0, GENESIS)
 
+    def _note_cut(self) -> None:
+        """Note for the audit, for good, that the log does not end where its last commit left it.
+
+        The next commit writes a new head, after which nothing else in the database would show it.
+        """
+        with storage_errors(self.path):
+            meta = dict(self._connection.execute("SELECT key, value FROM meta"))
+        if (meta.get("head", "0"), meta.get("chain", GENESIS.hex())) != (str(self.head), self.chain.hex()):
+            cuts = f"{meta.get('log_cuts', '')} {meta.get('head', '0')}>{self.head}".strip()
+            self.set_meta({"log_cuts": cuts, "head": str(self.head), "chain": self.chain.hex()})
+
     # ------------------------------------------------------------------ starting
 
     def boot(self) -> Boot:
         """Everything a node needs to go on from the last commit. Raises StorageError."""
-        try:
+        with storage_errors(self.path):
             return self._boot()
-        except sqlite3.Error as error:
-            raise StorageError(f"{self.path}: {error}") from error
 
     def _boot(self) -> Boot:
         db, execute = self._db, self._connection.execute
@@ -171,24 +192,15 @@ class Store:
         """Store a group in one transaction and fsync it. Raises StorageError; then nothing of it is stored."""
         chain, head = self.chain, self.head
         log_rows = []
-        for row in commit.rows:
-            if row.seq != head + 1:
-                raise StorageError(f"row {row.seq} does not follow the log's head {head}")
-            chain, head = chain_hash(chain, row), row.seq
-            log_rows.append(_log_values(row, chain))
+        with storage_errors(self.path):
+            for row in commit.rows:
+                if row.seq != head + 1:
+                    raise StorageError(f"row {row.seq} does not follow the log's head {head}")
+                chain, head = chain_hash(chain, row), row.seq
+                log_rows.append(_log_values(row, chain))
         meta = {**commit.meta, "head": str(head), "chain": chain.hex()}
-        execute = self._connection.execute
-        try:
-            execute("BEGIN IMMEDIATE")
-            try:
-                self._write(commit, log_rows, meta)
-                execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            raise StorageError(f"{self.path}: {error}") from error
+        with transaction(self._connection, self.path):
+            self._write(commit, log_rows, meta)
         self.chain, self.head = chain, head
 
     def _write(self, commit: Commit, log_rows: Sequence[tuple[object, ...]], meta: dict[str, str]) -> None:
@@ -197,7 +209,7 @@ class Store:
             (row.entity_type, entity_id, row.seq)
             for row in commit.rows
             if row.entity_id is None and row.kind == "operation"
-            for entity_id in row.targets
+            for entity_id in dict.fromkeys(row.targets)
         ]
         self._many("log_entities", ("entity_type", "entity_id", "seq"), (), bulk)
         key: tuple[str, ...] = ("entity_type", "entity_id")
@@ -237,19 +249,15 @@ class Store:
 
     def probe(self) -> None:
         """A tiny durable write: whether writing works (again). Raises StorageError."""
-        try:
+        with storage_errors(self.path):
             self._connection.execute(
                 "INSERT INTO meta VALUES ('probe', '1') ON CONFLICT (key) DO UPDATE SET value = value + 1"
             )
-        except sqlite3.Error as error:
-            raise StorageError(f"{self.path}: {error}") from error
 
     def checkpoint(self) -> None:
         """Move committed pages from the WAL into the database file, as far as readers allow."""
-        try:
+        with storage_errors(self.path):
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        except sqlite3.Error as error:
-            raise StorageError(f"{self.path}: {error}") from error
 
     def close(self) -> None:
         """Checkpoint, close, and give the directory free."""
@@ -259,45 +267,34 @@ class Store:
         os.close(self._descriptor)
 
     def backup(self, target: Path) -> None:
-        """A consistent copy while the node runs, marked so that a node started on it knows it is one."""
-        if target.exists():
-            raise StorageError(f"{target} exists already")
-        try:
-            self._connection.execute("VACUUM INTO ?", (str(target),))
-            copy = sqlite3.connect(target, isolation_level=None)
-            copy.execute(
-                "INSERT INTO meta VALUES ('restored_from', ?) ON CONFLICT (key) DO UPDATE SET value=excluded.value",
-                (f"{self.epoch}:{self.head}",),
-            )
-            copy.close()
-        except sqlite3.Error as error:
-            raise StorageError(f"{target}: {error}") from error
+        """A consistent copy while the node runs, marked so that a node started on it knows it is one.
+
+        Raises StorageError, also where the target exists; then no target is left behind.
+        """
+        write_copy(self._connection, target, f"{self.epoch}:{self.head}")
 
     def set_meta(self, values: dict[str, str], *, remove: Sequence[str] = ()) -> None:
         """Write facts of the node outside a group. Raises StorageError."""
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with transaction(self._connection, self.path):
             self._many("meta", ("key", "value"), ("key",), values.items())
             for key in remove:
                 self._connection.execute("DELETE FROM meta WHERE key = ?", (key,))
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise StorageError(f"{self.path}: {error}") from error
 
     # ------------------------------------------------------------------ tokens
 
     def add_token(self, token: TokenRow) -> None:
-        self._db.table("tokens").upsert(
-            {column: getattr(token, column) for column in _columns(TokenRow)}, pk="token_hash"
-        )
+        """Store a token, or a change of one. Raises StorageError."""
+        with storage_errors(self.path):
+            self._db.table("tokens").upsert(
+                {column: getattr(token, column) for column in _columns(TokenRow)}, pk="token_hash"
+            )
 
     def revoke_tokens(self, terminal_id: str, at: str) -> int:
-        """Revoke every live token of a terminal; how many there were."""
-        cursor = self._connection.execute(
-            "UPDATE tokens SET revoked_at = ? WHERE terminal_id = ? AND revoked_at IS NULL", (at, terminal_id)
-        )
+        """Revoke every live token of a terminal; how many there were. Raises StorageError."""
+        with storage_errors(self.path):
+            cursor = self._connection.execute(
+                "UPDATE tokens SET revoked_at = ? WHERE terminal_id = ? AND revoked_at IS NULL", (at, terminal_id)
+            )
         return cursor.rowcount
 
 

@@ -79,8 +79,9 @@ def difference(
     if not view.alive:
         data = {**audit_after, "deleted_at": view.deleted_at, "version": version}
         return Difference("DELETE", data, audit_before, audit_after, kind == "DELETE")
-    vanished = any(n not in view.fields for n in changed)
-    if not before.alive or vanished:
+    vanished = any(n not in view.fields for n in (*changed, *written))
+    # Whoever wrote CREATE or DELETE has replaced or dropped the entity on its own screen: it gets it whole.
+    if not before.alive or vanished or kind in ("CREATE", "DELETE"):
         whole = {**view.fields, "version": version}
         foreign = len(view.fields) != len(written)
         return Difference("CREATE", whole, audit_before, audit_after, exact and not foreign and kind != "DELETE")

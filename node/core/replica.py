@@ -212,7 +212,11 @@ class Replica:
             self._refuse(operation, author, entities, now, reason, 4010, {"conflict_id": blocked.id})
             return
         stamp, skew = self._stamp(operation, author, now)
-        plans = self._plans(operation, author, entities, stamp, now)
+        try:
+            plans = self._plans(operation, author, entities, stamp, now)
+        except EntityNotFound as error:  # its author saw it deleted, and is shown again that it is
+            self._refuse(operation, author, entities, now, error.reason, error.code, {"where": error.where})
+            return
         self._carry_out(operation, author, policy, entities, plans, stamp, lock_status, now, skew)
 
     def _duplicate(self, operation: Operation, author: Author) -> bool:
@@ -625,6 +629,8 @@ class Replica:
                 )
         row.message = b"\n".join(messages)
         self._append(row)
+        for entity in entities:  # it shows the author the current state: what it writes next comes after that
+            entity.touched(row.seq, author.terminal_id, True)
         self.counts.refused += 1
 
     # ------------------------------------------------------------------ rows

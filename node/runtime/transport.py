@@ -1,9 +1,19 @@
 """WebSocket connections: the only file that imports trio_websocket and wsproto.
 
-trio-websocket as shipped makes a task switch for each message and a syscall for each send; here a message goes
-to a synchronous callback, and a send is a direct non-blocking write of a ready frame, or waits in the outbox for
-the connection's writer task. Only the writer task, or the direct write while the outbox is empty, touches the
-socket: a cancelled send would leave half a frame.
+trio-websocket as shipped makes a task switch for each message and a syscall for each send. Here a message goes to a
+synchronous callback, and a send is a direct non-blocking write of a ready frame, or waits in the outbox for the
+connection's writer task. Only these two touch the socket, and never at once: a send that is cancelled would leave half
+a frame, so after a cancel the stream is dropped and nothing more is written to it.
+
+How a connection ends, and what `Connection.run` then returns:
+
+    the other side closes            its close frame is answered; its code and reason
+    `close(code, reason)`            outbox flushed, close frame, the answer awaited; that code and reason
+    broken rules                     close frame 1002, 1007 or 1009, the rest discarded until the other side hangs up
+    the outbox passes its limit      what is queued is dropped, close frame 1013 behind the piece under way
+    the socket breaks, or just ends  1006
+
+No ending takes longer than CLOSE_GRACE_S.
 """
 
 from __future__ import annotations
@@ -11,72 +21,139 @@ from __future__ import annotations
 import logging
 import os
 import re
+import zlib
 from collections import deque
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import h11
 import trio
-from trio_websocket import WebSocketConnection, WebSocketRequest
-from trio_websocket._impl import CloseReason
+from trio_websocket import CloseReason, WebSocketConnection, WebSocketRequest
 from wsproto import ConnectionType, WSConnection
 from wsproto.connection import ConnectionState
-from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Event, Ping, Pong, Request, TextMessage
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Event,
+    Ping,
+    Pong,
+    RejectConnection,
+    Request,
+    TextMessage,
+)
 from wsproto.extensions import PerMessageDeflate
-from wsproto.utilities import LocalProtocolError, RemoteProtocolError
+from wsproto.frame_protocol import CloseReason as CloseCode
+from wsproto.frame_protocol import FrameDecoder, FrameProtocol, Opcode, RsvBits
+from wsproto.utilities import ProtocolError
+
+from node.wire.frames import DEFLATE_FROM, Batch, Outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from node.wire.frames import Batch, Outgoing
-
 logger = logging.getLogger("comanda.transport")
 
 READ_BYTES = 16 * 1024
-"""One read; with a compression bomb it bounds what a single read can expand to."""
+"""One read."""
+
+WRITE_BYTES = 64 * 1024
+"""How much of the outbox the writer task joins into one write; a larger batch goes out whole."""
 
 CLOSE_GRACE_S = 2.0
 """How long a close may take to be flushed and answered before the socket is dropped."""
 
 FRAGMENTS = 10_000
-"""Most parts of one message."""
+"""Most frames of one message."""
 
-_GOOD_DEFLATE_OFFER = re.compile(
-    r"permessage-deflate(\s*;\s*(client_max_window_bits(\s*=\s*(8|9|1[0-5]))?|client_no_context_takeover|"
-    r"server_no_context_takeover|server_max_window_bits\s*=\s*15))*",
+_JOIN_PARTS = 1_024
+"""A message that trickles in is joined whenever it is in this many parts, so that tiny parts cost no memory."""
+
+_DEFLATE_OFFER = re.compile(
+    r"permessage-deflate(\s*;\s*(client_max_window_bits(\s*=\s*(9|1[0-5]))?|client_no_context_takeover|"
+    r"server_no_context_takeover|server_max_window_bits\s*=\s*15))*"
 )
 
 
-def usable_extensions(offer: str) -> str:
-    """The parts of a Sec-WebSocket-Extensions offer that can be agreed to; wsproto chokes on some others."""
-    parts = [part.strip() for part in offer.split(",")]
-    return ", ".join(part for part in parts if _GOOD_DEFLATE_OFFER.fullmatch(part))
+def usable_extension(offers: str) -> str | None:
+    """The first part of a Sec-WebSocket-Extensions offer that can be agreed to; wsproto chokes on some others."""
+    for offer in offers.split(","):
+        parameters = [part.partition("=")[0].strip() for part in offer.split(";")]
+        if _DEFLATE_OFFER.fullmatch(offer.strip()) and len(set(parameters)) == len(parameters):
+            return offer.strip()
+    return None
 
 
-class _Deflating(WSConnection):
+class _Deflate(PerMessageDeflate):
+    """permessage-deflate (RFC 7692) with two things wsproto's lacks, and small messages left alone.
+
+    A message is refused (1009) as soon as it has grown past `max_message_bytes`, so that a compression bomb never
+    takes more than that; and a ping between two frames of a compressed message does not end its decompression.
+    """
+
+    def __init__(self, client: bool, max_message_bytes: int) -> None:
+        super().__init__(server_no_context_takeover=True, client_no_context_takeover=client)
+        self._left = self._max = max_message_bytes
+        self._control = False
+
+    def frame_inbound_header(
+        self, proto: FrameDecoder | FrameProtocol, opcode: Opcode, rsv: RsvBits, payload_length: int
+    ) -> CloseCode | RsvBits:
+        self._control = opcode.iscontrol()
+        if self._control:
+            return CloseCode.PROTOCOL_ERROR if rsv.rsv1 else RsvBits(False, False, False)
+        return super().frame_inbound_header(proto, opcode, rsv, payload_length)
+
+    def frame_inbound_payload_data(self, proto: FrameDecoder | FrameProtocol, data: bytes) -> bytes | CloseCode:
+        if self._control or not self._inbound_compressed or self._decompressor is None:
+            return data
+        try:
+            grown = self._decompressor.decompress(data, self._left + 1)
+        except zlib.error:
+            return CloseCode.INVALID_FRAME_PAYLOAD_DATA
+        self._left -= len(grown)
+        return grown if self._left >= 0 else CloseCode.MESSAGE_TOO_BIG
+
+    def frame_inbound_complete(self, proto: FrameDecoder | FrameProtocol, fin: bool) -> bytes | CloseCode | None:
+        if self._control:
+            return None
+        if fin:
+            self._left = self._max
+        return super().frame_inbound_complete(proto, fin)
+
+    def frame_outbound(
+        self, proto: FrameDecoder | FrameProtocol, opcode: Opcode, rsv: RsvBits, data: bytes, fin: bool
+    ) -> tuple[RsvBits, bytes]:
+        if fin and len(data) < DEFLATE_FROM:  # nothing here sends in fragments
+            return rsv, data
+        return super().frame_outbound(proto, opcode, rsv, data, fin)
+
+
+class _Protocol(WSConnection):
     """wsproto's connection with permessage-deflate, which trio-websocket does not expose."""
 
-    def __init__(self, kind: ConnectionType) -> None:
+    def __init__(self, kind: ConnectionType, max_message_bytes: int, deflate: bool = True) -> None:
         super().__init__(kind)
-        self.deflate = PerMessageDeflate(
-            server_no_context_takeover=True, client_no_context_takeover=kind is ConnectionType.CLIENT
-        )
+        self.deflate = _Deflate(kind is ConnectionType.CLIENT, max_message_bytes)
+        self._extensions = [self.deflate] if deflate else []
 
     def send(self, event: Event) -> bytes:
         if isinstance(event, AcceptConnection | Request):
-            event = replace(event, extensions=[self.deflate])
+            event = replace(event, extensions=list(self._extensions))
         return super().send(event)
 
 
 class _Socket(trio.abc.HalfCloseableStream):
     """A trio stream that can be held back from reading, and that first yields what came with the request."""
 
-    def __init__(self, stream: trio.SocketStream, first: bytes = b"") -> None:
+    def __init__(self, stream: trio.SocketStream, first: bytes) -> None:
         self.stream = stream
         self._first = first
         self._gate = trio.Event()
         self._gate.set()
+        self.discarding = False
 
     def pause(self) -> None:
         if self._gate.is_set():
@@ -87,10 +164,13 @@ class _Socket(trio.abc.HalfCloseableStream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         await self._gate.wait()
-        if self._first:
+        if self._first and not self.discarding:
             first, self._first = self._first, b""
             return first
-        return bytes(await self.stream.receive_some(max_bytes))
+        while True:
+            received = bytes(await self.stream.receive_some(max_bytes))
+            if not received or not self.discarding:
+                return received
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await self.stream.send_all(data)
@@ -110,12 +190,16 @@ def _ignore(_: Any) -> None:
 
 
 class Connection(WebSocketConnection):
-    """One WebSocket. Set the callbacks, then `run()` it; `send`, `ping` and `close` never block or raise."""
+    """One WebSocket. Set the callbacks, then `run()` it; `send`, `ping` and `close` never block or raise.
+
+    peer: address and port of the other side. heard_at: trio's time of the last frame from it. outbox_bytes: what is
+    queued or half written. An error in a callback is logged and closes the connection with 1011.
+    """
 
     def __init__(
         self,
         stream: trio.SocketStream,
-        wsproto: _Deflating,
+        protocol: _Protocol,
         *,
         first: bytes = b"",
         max_message_bytes: int = 1_048_576,
@@ -125,9 +209,9 @@ class Connection(WebSocketConnection):
     ) -> None:
         self._socket = _Socket(stream, first)
         super().__init__(
-            self._socket, wsproto, max_message_size=max_message_bytes, receive_buffer_size=READ_BYTES, **client
+            self._socket, protocol, max_message_size=max_message_bytes, receive_buffer_size=READ_BYTES, **client
         )
-        self._deflating = wsproto.deflate
+        self._deflate = protocol.deflate
         self.peer = peer
         self.on_text: Callable[[str], None] = _ignore
         self.on_binary: Callable[[bytes], None] = _ignore
@@ -136,17 +220,26 @@ class Connection(WebSocketConnection):
         self.outbox_bytes = 0
         self._outbox: deque[bytes] = deque()
         self._outbox_limit = outbox_limit
-        self._writing = False
+        # The piece of which a part may be on the wire already: it is never dropped, only finished or cut off.
+        self._under_way: bytes | memoryview | None = None
+        # Asked for at every write: a number kept from before would, once closed, be somebody else's socket.
+        self._descriptor = stream.socket.fileno
         self._wake = trio.Event()
-        self._flushed = trio.Event()
+        self._emptied = trio.Event()
+        self._fragments = 0
         self._closing = False
+        self._broken = False
         self._close_requested = trio.Event()
-        self._descriptor = stream.socket.fileno()
 
     @property
     def deflate(self) -> bool:
         """Whether the other side agreed to permessage-deflate."""
-        return self._deflating.enabled()
+        return self._deflate.enabled()
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more is sent: closed, closing or broken."""
+        return self._closing
 
     # ------------------------------------------------------------------ sending
 
@@ -156,22 +249,23 @@ class Connection(WebSocketConnection):
             self._write(what.frame(self.deflate))
 
     def ping(self, payload: bytes) -> None:  # type: ignore[override]  # not awaited: it never blocks
-        """A protocol ping; its pong comes after everything sent before it was read."""
+        """A protocol ping (at most 125 bytes); its pong comes after everything sent before it was read."""
         self._event(Ping(payload=payload))
 
     def close(self, code: int, reason: str) -> None:
         """Flush, say why, and drop the connection, within CLOSE_GRACE_S. The reason is cut to 120 bytes."""
         if self._closing:
             return
-        self._event(CloseConnection(code=code, reason=reason.encode()[:120].decode(errors="ignore")))
-        if self._close_reason is None:
+        reason = reason.encode(errors="replace")[:120].decode(errors="ignore")
+        self._event(CloseConnection(code=code, reason=reason))
+        if not self._closing:  # else the write found the socket broken
             self._close_reason = CloseReason(code, reason)
-        self._closing = True
-        self._socket.resume()
-        self._close_requested.set()
+            self._stop_sending()
 
     def pause_reading(self) -> None:
-        self._socket.pause()
+        """Take nothing more from the socket, what is read already excepted; pongs are not seen either."""
+        if not self._closing:
+            self._socket.pause()
 
     def resume_reading(self) -> None:
         self._socket.resume()
@@ -179,91 +273,156 @@ class Connection(WebSocketConnection):
     def _event(self, event: Event) -> None:
         if self._closing:
             return
-        with suppress(LocalProtocolError):  # the other side closed meanwhile
+        with suppress(ProtocolError):  # the other side closed meanwhile
             self._write(self._wsproto.send(event))
 
     def _write(self, frames: bytes) -> None:
-        if not self._writing and not self._outbox:
+        if self._under_way is None and not self._outbox:
             try:
-                sent = os.write(self._descriptor, frames)
+                sent = os.write(self._descriptor(), frames)
             except BlockingIOError:
                 sent = 0
             except OSError:
-                return  # the reader finds out
+                self._break()
+                return
             if sent == len(frames):
                 return
-            frames = frames[sent:]
-        self._outbox.append(frames)
-        self.outbox_bytes += len(frames)
+            self._under_way = memoryview(frames)[sent:]
+        else:
+            self._outbox.append(frames)
+            sent = 0
+        self.outbox_bytes += len(frames) - sent
         self._wake.set()
-        if self.outbox_bytes > self._outbox_limit and not self._closing:
-            self._outbox.clear()  # it reads nothing: what it missed it gets from its cursor
-            self.outbox_bytes = 0
-            self._closing = True
-            self._close_reason = CloseReason(1013, "too slow")
-            self._close_requested.set()
+        if self.outbox_bytes > self._outbox_limit:
+            self._overflow()
+
+    def _overflow(self) -> None:
+        """It reads too slowly. What it misses now it gets from its cursor."""
+        if self._closing:
+            return
+        self._closing = True
+        self._outbox.clear()
+        self.outbox_bytes = len(self._under_way or b"")
+        self._closing = False
+        self._outbox_limit += self._outbox_limit  # room for the close frame behind the piece under way
+        self.close(1013, "too slow: the outbox is full")
+
+    def _stop_sending(self) -> None:
+        self._closing = True
+        self._socket.resume()
+        self._close_requested.set()
+
+    def _break(self) -> None:
+        """The socket takes nothing more; what it still holds from the other side is read within CLOSE_GRACE_S."""
+        self._broken = True
+        self._under_way = None
+        self._outbox.clear()
+        self.outbox_bytes = 0
+        self._emptied.set()
+        self._stop_sending()
 
     async def _send(self, event: Event) -> None:
-        """trio-websocket's own sends (handshake, pong, close) take the same way out."""
+        """trio-websocket's own sends (the handshake) take the same way out."""
         self._write(self._wsproto.send(event))
 
     async def _writer_task(self) -> None:
-        while True:
-            if not self._outbox:
-                self._flushed.set()
-                self._wake = trio.Event()
-                await self._wake.wait()
-                self._flushed = trio.Event()
-            frames = b"".join(self._outbox)
-            self._outbox.clear()
-            self._writing = True
+        while not self._broken:
+            if self._under_way is None:
+                if not self._outbox:
+                    self._emptied.set()
+                    self._wake = trio.Event()
+                    await self._wake.wait()
+                    continue
+                self._under_way = self._next_piece()
+            piece = self._under_way
             try:
-                await self._socket.send_all(frames)
+                await self._socket.send_all(piece)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
-                self.outbox_bytes = 0
+                self._break()
                 return
-            self._writing = False
-            self.outbox_bytes -= len(frames)
+            if self._under_way is piece:  # else it broke meanwhile
+                self._under_way = None
+                self.outbox_bytes -= len(piece)
+
+    def _next_piece(self) -> bytes:
+        outbox = self._outbox
+        pieces = [outbox.popleft()]
+        length = len(pieces[0])
+        while outbox and length + len(outbox[0]) <= WRITE_BYTES:
+            length += len(outbox[0])
+            pieces.append(outbox.popleft())
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _flush(self) -> None:
+        with trio.move_on_after(CLOSE_GRACE_S):
+            while self._under_way is not None or self._outbox:
+                self._emptied = trio.Event()
+                await self._emptied.wait()
 
     # ------------------------------------------------------------------ receiving
 
     async def _handle_message_event(self, event: BytesMessage | TextMessage) -> None:
-        data = event.data
+        data: Any = event.data
         self.heard_at = trio.current_time()
-        parts = self._message_parts
-        if event.message_finished and not parts and len(data) <= self._max_message_size // 4:
-            message: Any = data
-        else:
-            self._message_size += len(data) if isinstance(data, bytes | bytearray) else len(data.encode())
-            parts.append(data if isinstance(data, str) else bytes(data))
-            if self._message_size > self._max_message_size or len(parts) > FRAGMENTS:
-                self._message_parts, self._message_size = [], 0
-                self.close(1009, f"a message has at most {self._max_message_size} bytes")
-                return
-            if not event.message_finished:
-                return
-            empty: Any = b"" if isinstance(event, BytesMessage) else ""
-            message = empty.join(parts)
-            self._message_parts, self._message_size = [], 0
         if self._closing:
             return
+        self._message_size += len(data if isinstance(event, BytesMessage) or data.isascii() else data.encode())
+        self._fragments += event.frame_finished
+        if self._message_size > self._max_message_size or self._fragments > FRAGMENTS:
+            self._message_parts.clear()
+            limit = f"{self._max_message_size} bytes and {FRAGMENTS} frames"
+            self._fail(1009, f"a message has at most {limit}")
+            return
+        parts: list[Any] = self._message_parts
+        if parts or not event.message_finished:
+            parts.append(data)
+            if not event.message_finished and len(parts) < _JOIN_PARTS:
+                return
+            data = (b"" if isinstance(event, BytesMessage) else "").join(parts)
+            parts.clear()
+            if not event.message_finished:
+                parts.append(data)
+                return
+        self._message_size = self._fragments = 0
         if isinstance(event, BytesMessage):
-            self.on_binary(bytes(message))
+            self._call(self.on_binary, bytes(data))
         else:
-            self.on_text(message)
+            self._call(self.on_text, data)
+
+    def _call(self, callback: Callable[[Any], None], argument: str | bytes) -> None:
+        try:
+            callback(argument)
+        except Exception:  # also KeyError, which trio-websocket's reader would take for its own
+            logger.exception("a message from %s failed", self.peer)
+            self.close(1011, "internal error")
+
+    def _fail(self, code: int, reason: str) -> None:
+        """Close on broken rules. Nothing after the fault can be trusted to be frames, so nothing more is parsed."""
+        self.close(code, reason)
+        self._socket.discarding = True
 
     async def _handle_ping_event(self, event: Ping) -> None:
         self.heard_at = trio.current_time()
-        self._event(event.response())
+        self._event(Pong(payload=bytes(event.payload)))
 
     async def _handle_pong_event(self, event: Pong) -> None:
         self.heard_at = trio.current_time()
-        self.on_pong(bytes(event.payload))
+        if not self._closing:
+            self._call(self.on_pong, bytes(event.payload))
 
-    async def _close_stream(self) -> None:
-        with trio.move_on_after(CLOSE_GRACE_S):
-            await self._flushed.wait()
-        await super()._close_stream()
+    async def _handle_close_connection_event(self, event: CloseConnection) -> None:
+        state = self._wsproto.state
+        if state is ConnectionState.REMOTE_CLOSING:
+            if self._close_reason is None:
+                self._close_reason = CloseReason(int(event.code), event.reason)
+            self._event(event.response())
+            self._stop_sending()
+            await self._flush()
+        elif state is not ConnectionState.CLOSED:  # wsproto's way to say that the other side broke a rule
+            self._fail(int(event.code), _FAULTS.get(event.code, event.reason or ""))
+            return
+        self._close_handshake.set()
+        await self._close_stream()
 
     # ------------------------------------------------------------------ life
 
@@ -273,15 +432,14 @@ class Connection(WebSocketConnection):
         await WebSocketRequest(self, request).accept(subprotocol=subprotocol)
 
     async def run(self) -> tuple[int, str]:
-        """Read and write until the connection is closed; (code, reason). An error in a callback closes it 1011."""
+        """Read and write until the connection is closed; (code, reason). Raises nothing but Cancelled."""
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._writer_task)
-                nursery.start_soon(self._closer_task, nursery)
+                nursery.start_soon(self._closer_task, nursery.cancel_scope)
                 await self._reader_task()
                 if self._closing:
-                    with trio.move_on_after(CLOSE_GRACE_S):
-                        await self._flushed.wait()
+                    await self._flush()
                 nursery.cancel_scope.cancel()
         except* Exception as errors:
             logger.error("connection %s failed", self.peer, exc_info=errors)
@@ -290,89 +448,124 @@ class Connection(WebSocketConnection):
             self._closing = True
             await trio.aclose_forcefully(self._socket)
         reason = self._close_reason
-        return (1006, "") if reason is None else (reason.code, reason.reason or "")
+        return (1006, "") if reason is None else (int(reason.code), reason.reason or "")
 
-    async def _closer_task(self, nursery: trio.Nursery) -> None:
-        """After `close`: give the flush and the peer's answer their time, then drop the socket."""
+    async def _closer_task(self, scope: trio.CancelScope) -> None:
+        """After the last send: give the flush and the other side's answer their time, then drop the socket."""
         await self._close_requested.wait()
-        with trio.move_on_after(CLOSE_GRACE_S):
-            await self._close_handshake.wait()
-        nursery.cancel_scope.cancel()
+        await trio.sleep(CLOSE_GRACE_S)
+        scope.cancel()
+
+
+_FAULTS = {
+    CloseCode.INVALID_FRAME_PAYLOAD_DATA: "invalid UTF-8, or bytes that do not decompress",
+    CloseCode.MESSAGE_TOO_BIG: "the message is too big once decompressed",
+}
+"""Reasons for the close codes where wsproto only says "error in extension" or quotes Python."""
 
 
 def accept_upgrade(
     stream: trio.SocketStream,
-    headers: Sequence[tuple[bytes, bytes]],
-    target: str,
     *,
+    target: str,
+    key: str,
+    subprotocols: str | None = None,
+    extensions: str | None = None,
     first: bytes,
     max_message_bytes: int,
     outbox_limit: int,
     peer: str,
 ) -> Connection:
-    """A server connection from a checked upgrade request. Raises ValueError where wsproto refuses the request."""
-    protocol = _Deflating(ConnectionType.SERVER)
+    """A server connection from a checked upgrade request; then `handshake` it.
+
+    subprotocols, extensions: the offered header values. first: bytes that came behind the head. wsproto gets to see
+    nothing but these, as some other headers (a Host with an empty label) bring it down. Raises ValueError where it
+    refuses what is left.
+    """
+    headers = [
+        (b"Host", b"localhost"),
+        (b"Upgrade", b"websocket"),
+        (b"Connection", b"Upgrade"),
+        (b"Sec-WebSocket-Key", key.encode("ascii")),
+        (b"Sec-WebSocket-Version", b"13"),
+    ]
+    if subprotocols:
+        headers.append((b"Sec-WebSocket-Protocol", subprotocols.encode("ascii")))
+    usable = usable_extension(extensions or "")
+    if usable:
+        headers.append((b"Sec-WebSocket-Extensions", usable.encode("ascii")))
+    protocol = _Protocol(ConnectionType.SERVER, max_message_bytes)
     try:
-        protocol.initiate_upgrade_connection(list(headers), target)
-    except (RemoteProtocolError, LocalProtocolError) as error:
+        protocol.initiate_upgrade_connection(headers, target)
+    except (ProtocolError, h11.ProtocolError) as error:
         raise ValueError(str(error)) from None
-    if protocol.state is not ConnectionState.CONNECTING:
-        raise ValueError("no WebSocket upgrade")
     return Connection(
-        stream,
-        protocol,
-        first=first,
-        max_message_bytes=max_message_bytes,
-        outbox_limit=outbox_limit,
-        peer=peer,
+        stream, protocol, first=first, max_message_bytes=max_message_bytes, outbox_limit=outbox_limit, peer=peer
     )
 
 
 class ClientConnection(Connection):
-    """The client side: links, the demo and the benchmarks. Its frames are masked, so nothing is shared."""
+    """The client side: links, the demo and the benchmarks. Its frames are masked, so none is shared."""
+
+    def send(self, what: Outgoing | Batch) -> None:
+        for message in what.messages if isinstance(what, Batch) else (what,):
+            self.send_text(message.payload)
 
     def send_text(self, payload: bytes) -> None:
+        """One text message. payload: UTF-8 JSON."""
         self._event(TextMessage(data=payload.decode()))
 
 
 class ConnectError(Exception):
-    """The other side could not be reached, or refused the WebSocket."""
+    """The other side could not be reached, or refused the WebSocket. status: its HTTP status, where it gave one."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 async def connect(
     url: str,
     *,
-    nursery: trio.Nursery,
-    on_text: Callable[[str], None],
-    headers: Sequence[tuple[bytes, bytes]] = (),
     subprotocols: Sequence[str] = (),
-    timeout_s: float = 1.5,
+    headers: Sequence[tuple[str, str]] = (),
+    connect_timeout: float = 1.5,
+    deflate: bool = True,
     max_message_bytes: int = 64 * 1024 * 1024,
+    outbox_limit: int = 16_777_216,
 ) -> ClientConnection:
-    """Connect to a ws:// URL and run the connection in `nursery`. Raises ConnectError."""
+    """Connect to a ws:// URL, handshake included, within `connect_timeout` seconds; then set callbacks and `run()` it.
+
+    Raises ConnectError, and ValueError for a URL that is not ws:// or not ASCII.
+    """
     parts = urlsplit(url)
-    host, port = parts.hostname or "localhost", parts.port or 80
+    if parts.scheme != "ws" or not parts.hostname or not url.isascii():
+        raise ValueError(f"{url!r} is not a ws:// URL")
+    host, port = parts.hostname, parts.port or 80
+    peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        with trio.fail_after(timeout_s):
+        with trio.fail_after(connect_timeout):
             stream = await trio.open_tcp_stream(host, port)
-    except (OSError, trio.TooSlowError) as error:
-        raise ConnectError(f"{host}:{port}: {error or 'timed out'}") from error
-    stream.setsockopt(6, 1, 1)  # TCP_NODELAY
-    connection = ClientConnection(
-        stream,
-        _Deflating(ConnectionType.CLIENT),
-        max_message_bytes=max_message_bytes,
-        peer=f"{host}:{port}",
-        host=f"{host}:{port}",
-        path=parts.path + (f"?{parts.query}" if parts.query else ""),
-        client_subprotocols=list(subprotocols),
-        client_extra_headers=list(headers),
-    )
-    connection.on_text = on_text
-    nursery.start_soon(connection.run)
-    with trio.move_on_after(timeout_s):
-        await connection._open_handshake.wait()
-        return connection
-    connection.close(1001, "no answer")
-    await trio.aclose_forcefully(stream)
-    raise ConnectError(f"{host}:{port}: no WebSocket there, or no answer within {timeout_s} s")
+            connection = ClientConnection(
+                stream,
+                _Protocol(ConnectionType.CLIENT, max_message_bytes, deflate),
+                max_message_bytes=max_message_bytes,
+                outbox_limit=outbox_limit,
+                peer=peer,
+                host=peer,
+                path=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
+                client_subprotocols=list(subprotocols),
+                client_extra_headers=[(name.encode("ascii"), value.encode("ascii")) for name, value in headers],
+            )
+            try:
+                await connection.open()
+            except BaseException:
+                await trio.aclose_forcefully(stream)
+                raise
+    except trio.TooSlowError:
+        raise ConnectError(f"{peer}: no answer within {connect_timeout:g} s") from None
+    except (OSError, trio.BrokenResourceError) as error:
+        raise ConnectError(f"{peer}: {error}") from error
+    except (ProtocolError, h11.ProtocolError, UnicodeError, ValueError) as error:
+        raise ConnectError(f"{peer} does not answer as a WebSocket server does: {error}") from error
+    return connection

@@ -7,10 +7,10 @@ orjson, then our own dispatch on `type`, then cattrs with strict primitives: cat
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import orjson
-from attrs import frozen
+from attrs import define, frozen
 from cattrs import Converter, transform_error
 
 from crdt.hlc import parse_iso
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 ID_ALPHABET = r"[A-Za-z0-9._:@#/+=~|-]"
 """Characters of entity, operation, lock and conflict ids. Terminal ids take the same without the slash."""
 
+LONGEST_ID = 128
+"""Characters of an id, and of an entity type's name."""
+
 ID = re.compile(rf"{ID_ALPHABET}{{1,128}}\Z")
 TERMINAL_ID = re.compile(r"[A-Za-z0-9._:@#+=~|-]{1,128}\Z")
 
@@ -56,26 +59,29 @@ class CodecLimits:
 _converter = Converter(prefer_attrib_converters=False)
 
 
-def _strict(kind: type) -> Callable[[Any, Any], Any]:
-    name = {str: "string", int: "integer", bool: "boolean"}[kind]
-
+def _strict(kind: type, name: str, *, optional: bool) -> Callable[[Any, Any], Any]:
     def structure(value: Any, _: Any) -> Any:
-        if type(value) is not kind:
+        if type(value) is not kind and not (optional and value is None):
             raise InvalidMessage(f"expected {name}, got {_json_type(value)}")
         return value
 
     return structure
 
 
-def _object(value: Any, _: Any) -> dict[str, Any]:
-    if type(value) is not dict:
-        raise InvalidMessage(f"expected object, got {_json_type(value)}")
-    return value
+def _register(annotation: Any, kind: type, called: str) -> None:
+    required, optional = _strict(kind, called, optional=False), _strict(kind, called, optional=True)
+    if annotation is kind:
+        _converter.register_structure_hook(annotation, required)
+    else:
+        _converter.register_structure_hook_func(lambda cls: cls == annotation, required)
+    # Registered of its own, an optional field takes one call instead of a union's two.
+    _converter.register_structure_hook_func(lambda cls: cls == (annotation | None), optional)
 
 
-for _kind in (str, int, bool):
-    _converter.register_structure_hook(_kind, _strict(_kind))
-_converter.register_structure_hook_func(lambda cls: cls == dict[str, Any], _object)
+_register(str, str, "string")
+_register(int, int, "integer")
+_register(bool, bool, "boolean")
+_register(dict[str, Any], dict, "object")
 
 
 def _json_type(value: Any) -> str:
@@ -85,9 +91,9 @@ def _json_type(value: Any) -> str:
     return names[type(value)]
 
 
-@frozen
+@define
 class _RawOperation:
-    """The documented fields of an operation, typed; checked further by `_operation`."""
+    """The documented fields of an operation, typed; checked further by `_operation`. Not frozen: half the time."""
 
     id: str
     entity_type: str
@@ -119,30 +125,43 @@ TYPES = ("ping", "data_sync", "sync_confirmation", "conflict_resolution", "acqui
 
 
 def decode(text: str | bytes, limits: CodecLimits) -> Message:
-    """One message. Raises InvalidMessage (4006) and nothing else, whatever the text."""
+    """One message. Raises InvalidMessage (4006) and nothing else, whatever the text; of a key given twice the last
+    counts, as in every browser."""
     message = _load(text)
     kind = message.get("type")
     if kind == "sync_confirmation":
         return _confirmation(message)
     if kind == "data_sync":
-        return DataSync(_operation(message.get("operation"), text, limits))
+        raw = message.get("operation")
+        if type(raw) is not dict:
+            raise InvalidMessage(f"expected object, got {_json_type(raw)}", "$.operation")
+        try:
+            return DataSync(_operation(raw, text, limits))
+        except InvalidMessage as error:
+            _say_which(error, raw, "id")
+            raise
     if not isinstance(kind, str):
         raise InvalidMessage(f"expected a message type, got {_json_type(kind)}", "$.type")
     hook = _HOOKS.get(kind)
     if hook is None:
         raise InvalidMessage(f"unknown message type {kind[:64]!r}; known are {', '.join(TYPES)}", "$.type")
-    decoded = _structured(hook, message, "$", {})
-    if isinstance(decoded, ConflictResolution):
-        _check_resolution(decoded, text, limits)
-    elif isinstance(decoded, AcquireLock):
-        _check_id(decoded.entity_id, "$.entity_id")
-        _check_id(decoded.lock_id, "$.lock_id")
-    elif isinstance(decoded, ReleaseLock):
-        _check_id(decoded.lock_id, "$.lock_id")
-    elif isinstance(decoded, Ping) and decoded.performance is not None:
-        _check_depth(decoded.performance, limits.depth, "$.performance")
-        _check_data(decoded.performance, "$.performance", limits)
-    return decoded  # type: ignore[no-any-return]
+    try:
+        return _checked_other(_structured(hook, message, "$"), text, limits)
+    except InvalidMessage as error:
+        _say_which(error, message, "id" if kind == "conflict_resolution" else None)
+        raise
+
+
+def _say_which(error: InvalidMessage, raw: dict[str, Any], id_field: str | None) -> None:
+    """Put into the error which operation and entity it is about, as far as they can be read."""
+
+    def text(name: str | None) -> str | None:
+        value = None if name is None else raw.get(name)
+        return value if isinstance(value, str) and len(value) <= LONGEST_ID else None
+
+    error.operation_id = text(id_field)
+    error.entity_type = text("entity_type")
+    error.entity_id = text("entity_id")
 
 
 def _load(text: str | bytes) -> dict[str, Any]:
@@ -161,22 +180,24 @@ def _confirmation(message: dict[str, Any]) -> SyncConfirmation:
     """The message there is most of: the shortest path."""
     operation_id = message.get("operation_id")
     seq = message.get("seq")
-    if type(operation_id) is not str and not (operation_id is None and type(seq) is int):
+    if seq is not None and (type(seq) is not int or not 0 <= seq <= LARGEST):
+        raise InvalidMessage("expected a log position, an integer of 0 to 2^63-1", "$.seq")
+    if type(operation_id) is not str and not (operation_id is None and seq is not None):
         raise InvalidMessage(f"expected string, got {_json_type(operation_id)}", "$.operation_id")
     terminal_id = message.get("terminal_id")
-    if terminal_id is not None and type(terminal_id) is not str:
-        raise InvalidMessage(f"expected string, got {_json_type(terminal_id)}", "$.terminal_id")
-    return SyncConfirmation(operation_id, terminal_id, seq if type(seq) is int else None)
+    if terminal_id is not None and (type(terminal_id) is not str or len(terminal_id) > LONGEST_ID):
+        raise InvalidMessage(f"expected a terminal id, got {_json_type(terminal_id)}", "$.terminal_id")
+    return SyncConfirmation(operation_id, terminal_id, seq)
 
 
-def _structured(hook: Callable[[Any, Any], Any], value: Any, path: str, known: dict[str, Any]) -> Any:
+def _structured(hook: Callable[[Any, Any], Any], value: Any, path: str) -> Any:
     try:
         return hook(value, None)
     except Exception as error:  # cattrs' ExceptionGroups, and whatever a strange payload makes it raise
         wrong = transform_error(error, path=path, format_exception=_say)
         first, _, where = wrong[0].rpartition(" @ ")
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        raise InvalidMessage((first or wrong[0]) + more, where or path, **known) from None
+        raise InvalidMessage((first or wrong[0]) + more, where or path) from None
 
 
 def _say(error: BaseException, _: type | None) -> str:
@@ -187,35 +208,9 @@ def _say(error: BaseException, _: type | None) -> str:
     return f"expected another type ({type(error).__name__})"
 
 
-def _operation(raw: Any, text: str | bytes, limits: CodecLimits) -> Operation:
-    if type(raw) is not dict:
-        raise InvalidMessage(f"expected object, got {_json_type(raw)}", "$.operation")
-    known = _known(raw)
-    typed: _RawOperation = _structured(_operation_hook, raw, "$.operation", known)
-    try:
-        return _checked(typed, raw, text, limits)
-    except InvalidMessage as error:
-        for name, value in known.items():
-            setattr(error, name, value)
-        raise
-
-
-def _known(raw: dict[str, Any]) -> dict[str, Any]:
-    """What of an operation can be named in an error about it."""
-
-    def text(name: str) -> str | None:
-        value = raw.get(name)
-        return value if isinstance(value, str) and len(value) <= 128 else None
-
-    return {
-        "operation_id": text("id"),
-        "entity_type": text("entity_type"),
-        "entity_id": text("entity_id"),
-    }
-
-
-def _checked(typed: _RawOperation, raw: dict[str, Any], text: str | bytes, limits: CodecLimits) -> Operation:
-    """What types cannot say: alphabets, ranges, times, and what each kind of operation needs."""
+def _operation(raw: dict[str, Any], text: str | bytes, limits: CodecLimits) -> Operation:
+    """The types by cattrs, then what types cannot say: alphabets, ranges, times, what each kind needs."""
+    typed: _RawOperation = _structured(_operation_hook, raw, "$.operation")
     _check_id(typed.id, "$.operation.id")
     if typed.operation not in KINDS:
         raise InvalidMessage(
@@ -225,14 +220,13 @@ def _checked(typed: _RawOperation, raw: dict[str, Any], text: str | bytes, limit
         raise InvalidMessage(
             f"priority {typed.priority[:32]!r} is none of {', '.join(PRIORITIES)}", "$.operation.priority"
         )
-    if not typed.entity_type or len(typed.entity_type) > 128:
-        raise InvalidMessage("an entity type has 1 to 128 characters", "$.operation.entity_type")
+    _check_entity_type(typed.entity_type, "$.operation.entity_type")
     if typed.user_id is not None and len(typed.user_id) > 256:
         raise InvalidMessage("a user id has at most 256 characters", "$.operation.user_id")
+    _check_terminal_id(typed.terminal_id, "$.operation.terminal_id")
     _check_id(typed.lock_id, "$.operation.lock_id")
     _check_version(typed.version, "$.operation.version")
-    _check_depth(raw, limits.depth, "$.operation")
-    check_exact(text if isinstance(text, bytes) else text.encode())
+    _check_values(raw, "operation", text, limits)
     timestamp_us = None
     if typed.timestamp is not None:
         try:
@@ -297,18 +291,37 @@ def _bulk_items(data: dict[str, Any], limits: CodecLimits) -> tuple[BulkItem, ..
     return tuple(found.values())
 
 
+def _checked_other(message: Message, text: str | bytes, limits: CodecLimits) -> Message:
+    """What types cannot say of the messages that are no operation."""
+    match message:
+        case Ping(performance=dict(figures)):
+            _check_values(figures, "performance", text, limits)
+            _check_data(figures, "$.performance", limits)
+        case ConflictResolution():
+            _check_resolution(message, text, limits)
+        case AcquireLock():
+            _check_entity_type(message.entity_type, "$.entity_type")
+            _check_id(message.entity_id, "$.entity_id")
+            _check_id(message.lock_id, "$.lock_id")
+            _check_terminal_id(message.terminal_id, "$.terminal_id")
+        case ReleaseLock():
+            _check_id(message.lock_id, "$.lock_id")
+            _check_terminal_id(message.terminal_id, "$.terminal_id")
+    return message
+
+
 def _check_resolution(message: ConflictResolution, text: str | bytes, limits: CodecLimits) -> None:
     _check_id(message.conflict_id, "$.conflict_id")
     _check_id(message.id, "$.id")
+    _check_terminal_id(message.terminal_id, "$.terminal_id")
     if message.resolution not in RESOLUTIONS:
         raise InvalidMessage(
             f"resolution {message.resolution[:32]!r} is none of {', '.join(RESOLUTIONS)}", "$.resolution"
         )
     if message.resolved_data is not None:
-        _check_depth(message.resolved_data, limits.depth, "$.resolved_data")
+        _check_values(message.resolved_data, "resolved_data", text, limits)
         _check_data(message.resolved_data, "$.resolved_data", limits)
         _check_version(message.resolved_data.get("version"), "$.resolved_data.version")
-        check_exact(text if isinstance(text, bytes) else text.encode())
 
 
 # ------------------------------------------------------------------ checks
@@ -316,7 +329,17 @@ def _check_resolution(message: ConflictResolution, text: str | bytes, limits: Co
 
 def _check_id(value: str | None, where: str) -> None:
     if value is not None and ID.match(value) is None:
-        raise InvalidMessage(f"an id is 1 to 128 characters of {ID_ALPHABET}", where)
+        raise InvalidMessage(f"an id is 1 to {LONGEST_ID} characters of {ID_ALPHABET}", where)
+
+
+def _check_terminal_id(value: str | None, where: str) -> None:
+    if value is not None and TERMINAL_ID.match(value) is None:
+        raise InvalidMessage(f"a terminal id is 1 to {LONGEST_ID} characters of {ID_ALPHABET}, no slash", where)
+
+
+def _check_entity_type(value: str, where: str) -> None:
+    if not 1 <= len(value) <= LONGEST_ID:
+        raise InvalidMessage(f"an entity type has 1 to {LONGEST_ID} characters", where)
 
 
 def _check_version(value: Any, where: str) -> None:
@@ -336,23 +359,29 @@ def _check_data(data: dict[str, Any], where: str, limits: CodecLimits) -> None:
             raise InvalidMessage(f"a field name has 1 to {limits.field_name} characters", where)
 
 
-def _check_depth(value: Any, depth: int, where: str) -> None:
-    """Nesting at most `depth`, and integers of 64 bits (orjson passes 2^63 .. 2^64-1)."""
-    level = [value]
-    for _ in range(depth):
+def _check_values(value: dict[str, Any], member: str, text: str | bytes, limits: CodecLimits) -> None:
+    """Of one member of the message: nesting (the message itself is the first level), and numbers that survive.
+
+    orjson reads every integer of 64 bits exactly, so only a float, or an integer of 2^63 and more, sends us back to
+    the text.
+    """
+    exact = True
+    level: list[Any] = [value]
+    for _ in range(limits.depth - 1):
         below: list[Any] = []
         for node in level:
             for child in node.values() if type(node) is dict else node:
                 kind = type(child)
+                if kind is str:  # most are
+                    continue
                 if kind is dict or kind is list:
                     below.append(child)
-                elif kind is int and not SMALLEST <= child <= LARGEST:
-                    _too_large(child, where)
+                elif kind is float or (kind is int and not SMALLEST <= child <= LARGEST):
+                    exact = False
         if not below:
-            return
+            break
         level = below
-    raise InvalidMessage(f"nested deeper than {depth}", where)
-
-
-def _too_large(number: int, where: str) -> NoReturn:
-    raise InvalidMessage(f"the number {number} is no 64-bit integer; send it as a string", where)
+    else:
+        raise InvalidMessage(f"nested deeper than {limits.depth}", f"$.{member}")
+    if not exact:
+        check_exact(text, member)

@@ -9,41 +9,73 @@ from __future__ import annotations
 import json
 import re
 from decimal import Decimal, InvalidOperation
-from typing import NoReturn
+from typing import Any
+
+from attrs import frozen
 
 from node.errors import InvalidMessage
 
-LONG_NUMBER = re.compile(rb"[0-9][0-9.]{14,}[0-9]|[0-9][eE][-+]?[0-9]{3}")
-"""Sixteen digits (or digits and a point) in a row, or an exponent of three, in a string or not: a false alarm
-only costs time."""
+_SHAPE = bytes.maketrans(b"0123456789.eE+-", b"dddddddddddee--")
+_DIGITS, _EXPONENT, _NEGATIVE_EXPONENT = b"d" * 16, b"deddd", b"de-ddd"
+_LONG_NUMBER = re.compile(rb"[:,\[\s]-?(?:[0-9.]{16}|[0-9.]+[eE][-+]?[0-9]{3})")
+"""Sixteen digits (or digits and a point) in a row, or an exponent of three; fewer always survive. First looked for
+in the text's shape, which takes a quarter of the expression's time but is alarmed by most UUIDs. A false alarm of
+both (inside a string) only costs time."""
 
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
 
 
-def check_exact(text: bytes) -> None:
-    """Raise InvalidMessage if `text`, which is valid JSON, holds a number that would not survive."""
-    if LONG_NUMBER.search(text) is None:
+@frozen
+class _Unfit:
+    """Stands in the tree where a number would not survive."""
+
+    digits: str
+    why: str
+
+
+def check_exact(text: str | bytes, member: str) -> None:
+    """Raise InvalidMessage, with its path, if a number in that member of the message would not survive.
+
+    text: valid JSON, an object whose `member` is an object nested no deeper than the limit.
+    """
+    if not _suspect(text.encode() if isinstance(text, str) else text):
         return
+    try:
+        message = json.loads(text, parse_int=_integer, parse_float=_decimal)
+    except RecursionError:  # somewhere outside the member: depth is checked inside it alone
+        raise InvalidMessage("nested too deeply to read its numbers exactly", "$") from None
+    # Of a key given twice both parsers keep the last, so what is looked at here is what orjson kept.
+    level: list[tuple[str, Any]] = [(f"$.{member}", message[member])]
+    while level:
+        below: list[tuple[str, Any]] = []
+        for path, value in level:
+            if isinstance(value, dict):
+                below += [(f"{path}.{name[:64]}", child) for name, child in value.items()]
+            elif isinstance(value, list):
+                below += [(f"{path}[{place}]", child) for place, child in enumerate(value)]
+            elif isinstance(value, _Unfit):
+                shown = value.digits if len(value.digits) <= 40 else value.digits[:37] + "..."
+                raise InvalidMessage(f"the number {shown} {value.why}; send it as a string", path)
+        level = below
 
-    def integer(digits: str) -> int:
-        number = int(digits) if len(digits) <= 20 else None
-        if number is None or not SMALLEST <= number <= LARGEST:
-            _refuse(digits, "is no 64-bit integer")
+
+def _suspect(text: bytes) -> bool:
+    shape = text.translate(_SHAPE)
+    alarmed = _DIGITS in shape or _EXPONENT in shape or _NEGATIVE_EXPONENT in shape
+    return alarmed and _LONG_NUMBER.search(text) is not None
+
+
+def _integer(digits: str) -> int | _Unfit:
+    if len(digits) <= 20 and SMALLEST <= (number := int(digits)) <= LARGEST:
         return number
-
-    def decimal(digits: str) -> float:
-        number = float(digits)
-        try:
-            exact = Decimal(repr(number)) == Decimal(digits)
-        except InvalidOperation:
-            exact = False
-        if not exact:
-            _refuse(digits, f"would be rounded to {number!r}")
-        return number
-
-    json.loads(text, parse_int=integer, parse_float=decimal)
+    return _Unfit(digits, "is no 64-bit integer")
 
 
-def _refuse(digits: str, why: str) -> NoReturn:
-    shown = digits if len(digits) <= 40 else digits[:37] + "..."
-    raise InvalidMessage(f"the number {shown} {why}; send it as a string")
+def _decimal(digits: str) -> float | _Unfit:
+    """A double stands for the shortest decimal that reads back as it, as in JavaScript: 0.1 survives."""
+    number = float(digits)
+    try:
+        exact = Decimal(repr(number)) == Decimal(digits)
+    except InvalidOperation:
+        exact = False
+    return number if exact else _Unfit(digits, f"would be rounded to {number!r}")

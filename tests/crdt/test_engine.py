@@ -1,0 +1,140 @@
+"""The contract of an engine document, run over y_py and pycrdt, and y-py's hazards contained (design section 4)."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import y_py
+
+from crdt import engine as engine_module
+from crdt.engine import ENGINES, EngineError, _guarded, merge, open_document
+from crdt.update_format import UpdateError, live_records
+
+each_engine = pytest.mark.parametrize("engine", ENGINES)
+PAIRS = [(a, b) for a in ENGINES for b in ENGINES]
+
+
+@each_engine
+def test_an_edit_appends_and_deletes_in_one_transaction(engine: str) -> None:
+    document = open_document(engine, 9)
+    document.edit([], ["a", "b", "c"])
+    document.edit([(9, 0), (9, 2)], ["d"])
+    assert document.texts(9) == ["b", "d"]
+    assert document.state_vector() == {9: 4}
+
+
+@pytest.mark.parametrize(("writer", "reader"), PAIRS)
+def test_what_one_engine_writes_the_other_reads(writer: str, reader: str) -> None:
+    author = open_document(writer, 9)
+    follower = open_document(reader, 10)
+    for number in range(20):
+        deletes = [(9, 0)] if number else []
+        follower.apply(author.edit(deletes, [f'{{"n":{number},"s":"ação ☕"}}']))
+    follower.edit([(9, 0)], ["mine"])
+    author.apply(follower.diff(author.state_vector()))
+    assert author.texts(9) == follower.texts(9) == []
+    assert author.texts(10) == follower.texts(10) == ["mine"]
+    assert live_records(author.encode()) == live_records(follower.encode())
+    assert open_document(reader, 1, author.encode()).texts(10) == ["mine"]
+
+
+@each_engine
+def test_a_small_edit_stays_small_however_long_the_history(engine: str) -> None:
+    document = open_document(engine, 9)
+    sizes = []
+    for number in range(1_000):
+        sizes.append(len(document.edit([(9, 0)] if number else [], [f"value-{number:04d}"])))
+    assert max(sizes[1:]) <= min(sizes[1:]) + 8
+    assert len(document.encode()) < 60
+
+
+@each_engine
+@pytest.mark.parametrize("poison", ["\ud800", 5, ("a",), None, 2**64, b"x"])
+def test_hazard_5_what_would_poison_a_document_is_refused_before_the_transaction(engine: str, poison: object) -> None:
+    document = open_document(engine, 9)
+    document.edit([], ["before"])
+    with pytest.raises(EngineError):
+        document.edit([], [poison])  # type: ignore[list-item]
+    document.edit([], ["after"])
+    assert live_records(document.encode())[0] == [(9, 0, "before"), (9, 1, "after")]
+
+
+def test_hazard_1_malformed_bytes_never_reach_the_engine() -> None:
+    for call in (
+        lambda: open_document("y_py", 9, b"\x01\x02\x03"),
+        lambda: open_document("y_py", 9).apply(b"\xff" * 30),
+        lambda: merge([b"\x05\x01"]),
+    ):
+        with pytest.raises(UpdateError):
+            call()
+
+
+def test_hazard_3_a_panic_becomes_an_ordinary_error() -> None:
+    class PanicException(BaseException):
+        pass
+
+    PanicException.__module__ = "pyo3_runtime"
+
+    def panic() -> None:
+        raise PanicException("Couldn't get item's parent")
+
+    with pytest.raises(EngineError, match="panic"):
+        _guarded(panic)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _guarded(interrupt)
+
+
+def test_hazard_3_a_real_panic_of_y_py_is_caught() -> None:
+    document = open_document("y_py", 9)
+    with pytest.raises(EngineError):
+        document.edit([(9, 5)], [])
+
+
+def test_hazard_4_only_root_arrays_are_used() -> None:
+    source = Path(engine_module.__file__).read_text()
+    named = {node.attr for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)}
+    assert named.isdisjoint({"get_map", "get_text", "get_xml_element", "YMap", "YArray", "insert"})
+    assert "get_array" in named
+
+
+def test_hazard_6_a_document_does_not_leave_its_thread() -> None:
+    script = (
+        "import threading\nfrom crdt.engine import EngineError, open_document\n"
+        "document = open_document('y_py', 9)\nfound = []\n"
+        "def work():\n"
+        "    try:\n        document.edit([], ['x'])\n"
+        "    except EngineError as error:\n        found.append(str(error))\n"
+        "thread = threading.Thread(target=work)\nthread.start()\nthread.join()\nprint(len(found))\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "1"
+
+
+def test_hazard_6_an_observed_update_is_copied_inside_its_callback() -> None:
+    document = open_document("y_py", 9)
+    first = document.edit([], ["one"])
+    kept = bytes(first)
+    for number in range(100):
+        document.edit([(9, 0)], [str(number)])
+    assert first == kept
+
+
+def test_hazard_7_merging_touches_no_root_and_keeps_every_record() -> None:
+    author = open_document("y_py", 9)
+    updates = [author.edit([], ["a"]), author.edit([(9, 0)], ["b"]), author.edit([], ["c"])]
+    assert live_records(merge(updates)) == live_records(author.encode())
+
+
+def test_the_pinned_y_py_is_the_one_the_hazards_were_measured_on() -> None:
+    from importlib.metadata import version
+
+    assert version("y-py") == "0.6.2"
+    assert hasattr(y_py, "YDoc")

@@ -1,0 +1,156 @@
+"""The strict decoder: nothing it accepts harms the engine, everything else is an UpdateError."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crdt.engine import open_document
+from crdt.update_format import (
+    UpdateError,
+    UpdateLimits,
+    decode_state_vector,
+    decode_update,
+    encode_state_vector,
+    live_records,
+)
+
+
+def good_update() -> bytes:
+    document = open_document("y_py", 5)
+    document.edit([], ["abc", "de"])
+    document.edit([(5, 0)], ["xyz", "ação"])
+    return document.encode()
+
+
+def test_a_snapshot_gives_its_live_records_and_state_vector() -> None:
+    records, vector = live_records(good_update())
+    assert records == [(5, 1, "de"), (5, 2, "xyz"), (5, 3, "ação")]
+    assert vector == {5: 4}
+
+
+def test_an_edit_gives_its_clock_range_and_what_it_deletes() -> None:
+    document = open_document("y_py", 5)
+    document.edit([], ["abc", "de"])
+    decoded = decode_update(document.edit([(5, 0)], ["xyz"]))
+    assert decoded.ranges == {5: (2, 3)}
+    assert decoded.deletes == {5: ((0, 1),)}
+    assert [insert.text for insert in decoded.inserts] == ["xyz"]
+
+
+@pytest.mark.parametrize(
+    ("update", "what"),
+    [
+        (b"", "unexpected end"),
+        (b"\x00", "unexpected end"),
+        (b"\x00\x00\x00", "trailing bytes"),
+        (b"\x01\x01\x00\x00\x08\x01\x010\x01w\x01a\x00", "client id 0"),
+        (b"\x01\x01\x05\x00\x08\x01\x016\x01w\x01a\x00", "root array"),
+        (b"\x01\x01\x05\x00\x08\x00\x05\x00\x01w\x01a\x00", "nested parent"),
+        (b"\x01\x01\x05\x00\x04\x01\x015\x01a\x00", "kind 0x04"),
+        (b"\x01\x01\x05\x00\x00\x01\x00", "kind 0x00"),
+        (b"\x01\x01\x05\x00\x08\x01\x015\x01}\x01\x00", "no string"),
+        (b"\x01\x01\x05\x00\x08\x01\x015\x01w\x02\xc3\x28\x00", "UTF-8"),
+        (b"\x01\x01\x05\x02\x88\x06\x01\x01w\x01a\x00", "another client"),
+        (b"\x01\x01\x05\x02\x88\x05\x00\x01w\x01a\x00", "at the end"),
+        (b"\x01\x01\x85\x00\x00\x08\x01\x015\x01w\x01a\x00", "longer than needed"),
+        (b"\x00\x01\x05\x02\x00\x03\x02\x02", "overlap"),
+        (b"\x00\x01\x05\x00", "without ranges"),
+        (b"\xff\xff\xff\xff\xff\xff\xff\x7f", "too long"),
+    ],
+)
+def test_what_our_nodes_never_write_is_refused_with_the_reason(update: bytes, what: str) -> None:
+    with pytest.raises(UpdateError, match=what):
+        decode_update(update)
+
+
+def test_an_update_over_the_limit_is_refused_unread() -> None:
+    with pytest.raises(UpdateError, match="at most 10"):
+        decode_update(good_update(), UpdateLimits(update_bytes=10))
+
+
+@given(st.binary(max_size=60))
+def test_random_bytes_raise_nothing_but_update_errors(noise: bytes) -> None:
+    for decode in (decode_update, decode_state_vector, live_records):
+        try:
+            decode(noise)
+        except UpdateError:
+            continue
+
+
+@given(st.dictionaries(st.integers(1, 2**32 - 1), st.integers(0, 2**31 - 1), max_size=20))
+def test_state_vectors_survive_the_round_trip(vector: dict[int, int]) -> None:
+    assert decode_state_vector(encode_state_vector(vector)) == vector
+
+
+def _mutants(seed: int, count: int) -> list[bytes]:
+    rng = random.Random(seed)
+    originals = [good_update(), open_document("y_py", 300).edit([], ["x" * 200, "{}"])]
+    mutants = []
+    for _ in range(count):
+        update = bytearray(rng.choice(originals))
+        match rng.randrange(4):
+            case 0:
+                update[rng.randrange(len(update))] ^= 1 << rng.randrange(8)
+            case 1:
+                del update[rng.randrange(len(update)) :]
+            case 2:
+                update.insert(rng.randrange(len(update)), rng.randrange(256))
+            case _:
+                update = bytearray(rng.randbytes(rng.randrange(1, 40)))
+        mutants.append(bytes(update))
+    return mutants
+
+
+APPLY_ALL = """
+import base64, json, sys
+import y_py
+survived = 0
+for text in json.load(sys.stdin):
+    document = y_py.YDoc(7)
+    document.get_array("7")
+    try:
+        y_py.apply_update(document, base64.b64decode(text))
+        y_py.encode_state_as_update(document)
+    except BaseException as error:
+        if type(error).__module__ != "pyo3_runtime" and not isinstance(error, Exception):
+            raise
+    survived += 1
+print(survived)
+"""
+
+
+def _apply_in_a_process(updates: list[bytes]) -> subprocess.CompletedProcess[str]:
+    texts = json.dumps([base64.b64encode(update).decode() for update in updates])
+    return subprocess.run([sys.executable, "-c", APPLY_ALL], input=texts, capture_output=True, text=True, check=False)
+
+
+def test_what_the_decoder_lets_through_never_kills_the_engine() -> None:
+    accepted = []
+    for mutant in _mutants(seed=20260115, count=20_000):
+        try:
+            decode_update(mutant)
+        except UpdateError:
+            continue
+        accepted.append(mutant)
+    assert len(accepted) > 100, "the mutations are too destructive to prove anything"
+    result = _apply_in_a_process(accepted)
+    assert result.returncode == 0, result.stderr[-500:]
+    assert int(result.stdout) == len(accepted)
+
+
+def test_hazard_1_without_the_decoder_malformed_bytes_do_kill_the_process() -> None:
+    refused = []
+    for mutant in _mutants(seed=7, count=3_000):
+        try:
+            decode_update(mutant)
+        except UpdateError:
+            refused.append(mutant)
+    assert _apply_in_a_process(refused).returncode < 0, "y-py survived: the hazard is gone, or the test is blind"

@@ -1,0 +1,339 @@
+"""The real core over a real store, without sockets and without a clock of its own.
+
+`World` is one node: its disk commits and reads inline when `settle` is called. `Client` is a documented JSON
+terminal: it applies `data` in order and nothing else, confirms or does not, answers pings or does not.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from crdt import hlc
+from node.config import Config
+from node.core.core import Bounds, Core
+from node.core.instant import Instant
+from node.core.locks import LockTable
+from node.core.replica import Needs, Replica, Settings
+from node.core.ring import Ring
+from node.core.session import Identity, Session
+from node.core.statistics import Statistics
+from node.wire.frames import Batch, Outgoing
+from storage.database import StorageError
+from storage.reader import Reader
+from storage.records import EntityRow, LogRow
+from storage.store import Store
+
+START_MS = 1_768_471_200_000  # 2026-01-15T10:00:00Z
+
+
+class World:
+    """One node in this process. `crash` forgets everything that was not committed and starts again."""
+
+    def __init__(self, directory: Path, *, ring_rows: int = 64, window: int = 32, seed_writer: int = 1000) -> None:
+        self.directory = directory
+        self.ring_rows, self.window = ring_rows, window
+        self.wall_ms, self.mono_ms = START_MS, 0
+        self.writers = itertools.count(seed_writer)
+        self.ids = itertools.count()
+        self.calls: deque[Callable[[], None]] = deque()
+        self.timers: list[tuple[int, Callable[[], None]]] = []
+        self.failing = False
+        self.boot()
+
+    # ------------------------------------------------------------------ life
+
+    def boot(self) -> None:
+        self.store = Store.open(self.directory, "node-a", lambda: f"{next(self.ids):032x}")
+        self.reader = Reader(self.store.path)
+        boot = self.store.boot()
+        config = Config()
+        writer = int(boot.meta.get("writer", 0)) or next(self.writers)
+        self.store.set_meta({"writer": str(writer)})
+        replica = Replica(
+            Settings("node-a", recent_rows=self.ring_rows),
+            config.registry(),
+            self.locks(boot),
+            writer,
+            hlc.Clock(int(boot.meta.get("hlc", 0))),
+            boot.head,
+            boot.head,
+            boot.entity_keys,
+            boot.operation_keys,
+        )
+        for row in boot.open_conflicts:
+            replica.remember_conflict(row)
+        self.core = Core(
+            "node-a",
+            replica,
+            Ring(self.ring_rows, 2**24, boot.head),
+            self,
+            self,
+            self.now,
+            config.permissions(),
+            Bounds(rate_per_second=1e9, rate_burst=1e9, window_rows=self.window),
+            Statistics(self.mono_ms),
+            boot.class_heads,
+            {row.terminal_id: row for row in boot.cursors},
+        )
+
+    def locks(self, boot: Any) -> LockTable:
+        counter = int(boot.meta.get("lock_counter", 0))
+        table = LockTable("node-a", 1, counter, lambda: f"lock-{next(self.ids)}")
+        return LockTable.restore(table, boot.locks, self.now())
+
+    def crash(self) -> None:
+        """Power off, power on."""
+        self.calls.clear()
+        self.timers.clear()
+        self.reader.close()
+        self.store._connection.close()
+        import os
+
+        os.close(self.store._descriptor)
+        self.mono_ms = 0
+        self.boot()
+
+    def close(self) -> None:
+        self.reader.close()
+        self.store.close()
+
+    def now(self) -> Instant:
+        return Instant(self.wall_ms, self.mono_ms)
+
+    def advance(self, ms: int) -> None:
+        self.wall_ms += ms
+        self.mono_ms += ms
+        due = [action for at, action in self.timers if at <= self.mono_ms]
+        self.timers = [(at, action) for at, action in self.timers if at > self.mono_ms]
+        for action in due:
+            action()
+        self.core.tick()
+
+    # ------------------------------------------------------------------ the core's ports
+
+    def wake_writer(self) -> None:
+        return None
+
+    def fetch(self, needs: Needs, done: Callable[[Any], None]) -> None:
+        self.calls.append(lambda: done(self.reader.fetch(needs.entities, needs.operations, needs.conflicts)))
+
+    def rows(
+        self, priority: int, after: int, upto: int, limit: int, done: Callable[[Sequence[LogRow]], None]
+    ) -> None:
+        self.calls.append(lambda: done(self.reader.rows(priority, after, upto, limit)))
+
+    def state(
+        self,
+        entity_types: Sequence[str],
+        after: tuple[str, str] | None,
+        limit: int,
+        done: Callable[[Sequence[EntityRow]], None],
+    ) -> None:
+        self.calls.append(lambda: done(self.reader.state(entity_types, after, limit)))
+
+    def call_later(self, delay_ms: int, action: Callable[[], None]) -> None:
+        self.timers.append((self.mono_ms + delay_ms, action))
+
+    # ------------------------------------------------------------------ running
+
+    def commit(self) -> None:
+        while (group := self.core.take_group()) is not None:
+            if not group.commit.empty():
+                try:
+                    if self.failing:
+                        raise StorageError("disk full")
+                    self.store.commit(group.commit)
+                except StorageError as error:
+                    self.core.failed(str(error))
+                    return
+            self.core.committed(group)
+
+    def recover(self) -> None:
+        boot = self.store.boot()
+        self.core.recovered(next(self.writers), self.locks(boot), boot.open_conflicts, self.core.replica.clock)
+
+    def settle(self) -> None:
+        """Commit and read until nothing is left to do."""
+        for _ in range(10_000):
+            self.commit()
+            if not self.calls:
+                if not self.core.replica.group.pending() or not self.core.healthy:
+                    return
+                continue
+            self.calls.popleft()()
+        raise AssertionError("the node never comes to rest")
+
+    # ------------------------------------------------------------------ looking
+
+    def view(self, entity_type: str) -> dict[str, dict[str, Any]]:
+        """Live entities as the node shows them."""
+        rows = self.reader.entities(entity_type, None, 100_000)
+        return {row.entity_id: orjson.loads(row.view) for row in rows}
+
+
+class Connection:
+    """The node's side of a connection; frames wait here until the client takes them."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.outbox_bytes = 0
+        self.frames: deque[bytes | tuple[str, bytes]] = deque()
+        self.closed: tuple[int, str] | None = None
+        self.paused = False
+
+    def send(self, what: Outgoing | Batch) -> None:
+        for message in what.messages if isinstance(what, Batch) else (what,):
+            self.frames.append(message.payload)
+            self.outbox_bytes += len(message.payload)
+
+    def ping(self, payload: bytes) -> None:
+        self.frames.append(("ping", payload))
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed = (code, reason)
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
+
+class Client:
+    """A documented terminal. confirms: sends sync_confirmation. pongs: its library answers pings."""
+
+    def __init__(
+        self, world: World, name: str, kind: str = "pos", *, confirms: bool = True, pongs: bool = True
+    ) -> None:
+        self.world, self.name, self.kind = world, name, kind
+        self.confirms, self.pongs = confirms, pongs
+        self.entities: dict[tuple[str, str], dict[str, Any]] = {}
+        self.inbox: list[dict[str, Any]] = []
+        self.seen_operations: set[str] = set()
+        self.session: Session | None = None
+        self.numbers = itertools.count()
+
+    def connect(self, *, full: bool = False) -> Client:
+        self.connection = Connection(self)
+        identity = Identity(self.name, self.kind, "user-1", f"session-{next(self.world.ids)}")
+        self.session = self.world.core.connect(identity, self.connection, full=full)
+        return self
+
+    def disconnect(self) -> None:
+        if self.session is not None:
+            self.world.core.disconnect(self.session)
+            self.session = None
+
+    # ------------------------------------------------------------------ sending
+
+    def send(self, message: dict[str, Any]) -> None:
+        assert self.session is not None
+        self.session.receive(orjson.dumps(message).decode())
+
+    def operation(self, entity_type: str, entity_id: str | None, kind: str, data: dict[str, Any], **extra: Any) -> dict[str, Any]:
+        self.world.advance(1)
+        operation = {
+            "id": f"{self.name}.op-{next(self.numbers)}",
+            "entity_type": entity_type,
+            "entity_id": entity_id,
+            "operation": kind,
+            "data": data,
+            "timestamp": hlc.iso(self.world.wall_ms),
+            "terminal_id": self.name,
+            **extra,
+        }
+        if entity_id is None:
+            del operation["entity_id"]
+        return operation
+
+    def write(self, entity_type: str, entity_id: str | None, kind: str, data: dict[str, Any], **extra: Any) -> str:
+        """Send an operation, after showing it on this client's own screen; returns its id."""
+        operation = self.operation(entity_type, entity_id, kind, data, **extra)
+        self.apply(operation)
+        self.send({"type": "data_sync", "operation": operation})
+        return str(operation["id"])
+
+    def do(self, entity_type: str, entity_id: str | None, kind: str, data: dict[str, Any], **extra: Any) -> dict[str, Any]:
+        """Write, let everything settle, and return the answer about this operation."""
+        operation_id = self.write(entity_type, entity_id, kind, data, **extra)
+        self.world.settle()
+        self.receive()
+        self.world.settle()
+        return self.answer(operation_id)
+
+    def answer(self, operation_id: str) -> dict[str, Any]:
+        for message in self.inbox:
+            if message.get("operation_id") == operation_id and message["type"] != "data_sync":
+                return message
+        raise AssertionError(f"no answer to {operation_id}")
+
+    # ------------------------------------------------------------------ receiving
+
+    def receive(self, limit: int | None = None) -> int:
+        """Take what the node sent (at most `limit` frames) and behave as documented."""
+        taken = 0
+        while self.session is not None and self.connection.frames and (limit is None or taken < limit):
+            taken += 1
+            frame = self.connection.frames.popleft()
+            if isinstance(frame, tuple):
+                if self.pongs:
+                    self.session.delivery.pong(int(frame[1]))
+                continue
+            self.connection.outbox_bytes -= len(frame)
+            message = orjson.loads(frame)
+            self.inbox.append(message)
+            if message["type"] == "data_sync":
+                self.apply(message["operation"])
+                if self.confirms:
+                    self.send(
+                        {
+                            "type": "sync_confirmation",
+                            "operation_id": message["operation"]["id"],
+                            "terminal_id": self.name,
+                        }
+                    )
+        return taken
+
+    def apply(self, operation: dict[str, Any]) -> None:
+        """What the document's client does: CREATE replaces, UPDATE merges, DELETE removes; in order."""
+        kind, entity_type = operation["operation"], operation["entity_type"]
+        if kind == "BULK_UPDATE":
+            for item in operation["data"]["updates"]:
+                self.entities.setdefault((entity_type, item["entity_id"]), {}).update(item["data"])
+            return
+        key = (entity_type, operation["entity_id"])
+        if kind == "CREATE":
+            self.entities[key] = dict(operation["data"])
+        elif kind == "UPDATE":
+            self.entities.setdefault(key, {}).update(operation["data"])
+        else:
+            self.entities.pop(key, None)
+
+    def of(self, type_: str) -> list[dict[str, Any]]:
+        return [message for message in self.inbox if message["type"] == type_]
+
+    def shown(self, entity_type: str) -> dict[str, dict[str, Any]]:
+        """This client's screen, without what its own optimistic copy says of versions."""
+        return {i: {k: v for k, v in e.items() if k != "version"} for (t, i), e in self.entities.items() if t == entity_type}
+
+
+def settle_all(world: World, clients: Sequence[Client]) -> None:
+    """Until nobody has anything to send or to take."""
+    for _ in range(1_000):
+        world.settle()
+        moved = sum(client.receive() for client in clients if client.session is not None)
+        if not moved and not world.calls and not world.core.replica.group.pending():
+            return
+    raise AssertionError("clients and node never come to rest")
+
+
+def without_version(view: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {i: {k: v for k, v in e.items() if k != "version"} for i, e in view.items()}
+
+
