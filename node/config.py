@@ -5,11 +5,15 @@ Command-line flags win over the file. Unknown sections, keys and values of the w
 
 from __future__ import annotations
 
+import math
+import re
 import tomllib
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, get_origin
 
-from attrs import evolve, field, fields, frozen
-from cattrs import Converter, transform_error
+from attrs import evolve, field, fields, frozen, has
+from cattrs import BaseConverter, Converter, ForbiddenExtraKeysError, transform_error
+from cattrs.cols import list_structure_factory, mapping_structure_factory
 from cattrs.gen import make_dict_structure_fn
 
 from crdt.engine import ENGINES
@@ -18,8 +22,11 @@ from node.errors import ConfigError
 from strategies.policy import EntityPolicy, PolicyError, Registry, policy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+
+DEEPEST_JSON = 128
+"""Largest json_depth: orjson writes at most 254 levels, and a value goes out inside messages and records."""
 
 
 @frozen
@@ -126,10 +133,16 @@ class Config:
             raise ConfigError(f"[node] engine {self.node.engine!r} is none of {', '.join(ENGINES)}")
         if not 0 <= self.node.port <= 65_535:
             raise ConfigError(f"[node] port {self.node.port} is none")
-        for section in (self.limits, self.time):
+        for name in ("limits", "time"):
+            section = getattr(self, name)
             for attribute in fields(type(section)):
-                if getattr(section, attribute.name) <= 0:
-                    raise ConfigError(f"{attribute.name} must be positive")
+                value = getattr(section, attribute.name)
+                if not (value > 0 and math.isfinite(value)):
+                    raise ConfigError(f"[{name}] {attribute.name} must be positive and finite, not {value}")
+        if self.limits.json_depth > DEEPEST_JSON:
+            raise ConfigError(f"[limits] json_depth is at most {DEEPEST_JSON}, not {self.limits.json_depth}")
+        if self.limits.lease_ms_default > self.limits.lease_ms_max:
+            raise ConfigError("[limits] lease_ms_default is more than lease_ms_max")
         registry = self.registry()
         for name, writes in self.terminals.items():
             unknown = [entity for entity in writes if entity != "*" and registry.get(entity) is None]
@@ -152,27 +165,34 @@ def _policy(name: str, entity: EntityConfig) -> EntityPolicy:
 # ------------------------------------------------------------------ reading
 
 
+_TOML_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "table"}
+
+
+def _expect(value: Any, *kinds: type) -> Any:
+    if type(value) not in kinds:
+        raise TypeError(f"expected {_TOML_TYPES[kinds[0]]}, got {_TOML_TYPES.get(type(value), 'a date or time')}")
+    return value
+
+
 def _converter() -> Converter:
+    """Strict: cattrs' own hooks take a string for a list of its letters, and 1 for true."""
     converter = Converter(forbid_extra_keys=True)
-
-    def strict(*kinds: type) -> Any:
-        def structure(value: Any, _: Any) -> Any:
-            if type(value) not in kinds:
-                raise TypeError(f"expected {kinds[0].__name__}, got {type(value).__name__}")
-            return kinds[0](value)
-
-        return structure
-
-    converter.register_structure_hook(str, strict(str))
-    converter.register_structure_hook(bool, strict(bool))
-    converter.register_structure_hook(int, strict(int))
-    converter.register_structure_hook(float, strict(float, int))
-    for section in (NodeSection, LimitsSection, TimeSection, HttpSection, EntityConfig, Config):
-        converter.register_structure_hook(
-            section,
-            make_dict_structure_fn(section, converter, _cattrs_forbid_extra_keys=True),
-        )
+    converter.register_structure_hook(str, lambda value, _: _expect(value, str))
+    converter.register_structure_hook(bool, lambda value, _: _expect(value, bool))
+    converter.register_structure_hook(int, lambda value, _: _expect(value, int))
+    converter.register_structure_hook(float, lambda value, _: float(_expect(value, float, int)))
+    for is_it, kind, factory in (
+        (lambda cls: get_origin(cls) is list, list, list_structure_factory),
+        (lambda cls: get_origin(cls) is dict, dict, mapping_structure_factory),
+        (has, dict, partial(make_dict_structure_fn, _cattrs_forbid_extra_keys=True)),
+    ):
+        converter.register_structure_hook_factory(is_it, partial(_of_kind, kind, factory))
     return converter
+
+
+def _of_kind(kind: type, factory: Callable[..., Any], cls: Any, converter: BaseConverter) -> Callable[[Any, Any], Any]:
+    inner = factory(cls, converter)
+    return lambda value, _: inner(_expect(value, kind), cls)
 
 
 def load(path: Path) -> Config:
@@ -193,16 +213,32 @@ def parse(text: str, name: str = "configuration") -> Config:
     try:
         config: Config = _converter().structure(document, Config)
     except Exception as error:
-        wrong = "; ".join(transform_error(error, path="", format_exception=_say))
-        raise ConfigError(f"{name}: {wrong}") from error
+        wrong = [_place(said) for said in transform_error(error, path="", format_exception=_say)]
+        raise ConfigError(f"{name}: {'; '.join(wrong)}") from error
     terminals = {**DEFAULT_TERMINALS, **config.terminals}
-    return evolve(config, terminals=terminals).check()
+    try:
+        return evolve(config, terminals=terminals).check()
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from error
 
 
 def _say(error: BaseException, _: type | None) -> str:
     if isinstance(error, KeyError):
-        return f"missing key {error.args[0]}"
+        return "is missing"
+    if isinstance(error, ForbiddenExtraKeysError):
+        return f"unknown: {', '.join(sorted(error.extra_fields))}"
     return str(error)
+
+
+def _place(said: str) -> str:
+    """`expected string, got integer @ .entities['x'].priority` as `[entities.x] priority: expected string, ...`."""
+    what, _, path = said.rpartition(" @ ")
+    steps = re.findall(r"\['(.*?)'\]|([^.\[\]]+)", path)
+    names = [quoted or plain for quoted, plain in steps]
+    if not names:
+        return what
+    section = ".".join(names[:2] if names[0] == "entities" else names[:1])
+    return f"[{section}] {'.'.join(names[section.count('.') + 1 :])}".rstrip() + f": {what}"
 
 
 def example_toml() -> str:

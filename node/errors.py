@@ -13,6 +13,7 @@
         PermissionDenied        4008  answered
         LockTimeout             4009  answered
         ConflictResolutionFailed 4010 answered
+        NotStored               1011  answered; the disk refuses, the document has no code for it
 
 Expected outcomes (stale, merged, conflicted, refused by a lock) are values, not exceptions.
 """
