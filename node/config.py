@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    _Hook = Callable[[Any, Any], Any]
+
 DEEPEST_JSON = 128
 """Largest json_depth: orjson writes at most 254 levels, and a value goes out inside messages and records."""
 
@@ -181,16 +183,23 @@ def _converter() -> Converter:
     converter.register_structure_hook(bool, lambda value, _: _expect(value, bool))
     converter.register_structure_hook(int, lambda value, _: _expect(value, int))
     converter.register_structure_hook(float, lambda value, _: float(_expect(value, float, int)))
-    for is_it, kind, factory in (
-        (lambda cls: get_origin(cls) is list, list, list_structure_factory),
-        (lambda cls: get_origin(cls) is dict, dict, mapping_structure_factory),
-        (has, dict, partial(make_dict_structure_fn, _cattrs_forbid_extra_keys=True)),
-    ):
-        converter.register_structure_hook_factory(is_it, partial(_of_kind, kind, factory))
+    section = partial(make_dict_structure_fn, _cattrs_forbid_extra_keys=True)
+    converter.register_structure_hook_factory(_is_list, partial(_of_kind, list, list_structure_factory))
+    converter.register_structure_hook_factory(_is_dict, partial(_of_kind, dict, mapping_structure_factory))
+    converter.register_structure_hook_factory(has, partial(_of_kind, dict, section))
     return converter
 
 
-def _of_kind(kind: type, factory: Callable[..., Any], cls: Any, converter: BaseConverter) -> Callable[[Any, Any], Any]:
+def _is_list(cls: Any) -> bool:
+    return bool(get_origin(cls) is list)
+
+
+def _is_dict(cls: Any) -> bool:
+    return bool(get_origin(cls) is dict)
+
+
+def _of_kind(kind: type, factory: Callable[..., Any], cls: Any, converter: BaseConverter) -> _Hook:
+    """cattrs' own hook for this collection or section, behind a check that it is one."""
     inner = factory(cls, converter)
     return lambda value, _: inner(_expect(value, kind), cls)
 
@@ -237,8 +246,8 @@ def _place(said: str) -> str:
     names = [quoted or plain for quoted, plain in steps]
     if not names:
         return what
-    section = ".".join(names[:2] if names[0] == "entities" else names[:1])
-    return f"[{section}] {'.'.join(names[section.count('.') + 1 :])}".rstrip() + f": {what}"
+    depth = 2 if names[0] == "entities" else 1
+    return f"[{'.'.join(names[:depth])}] {'.'.join(names[depth:])}".rstrip() + f": {what}"
 
 
 def example_toml() -> str:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -26,8 +24,13 @@ from node.core.statistics import Statistics
 from node.wire.frames import Batch, Outgoing
 from storage.database import StorageError
 from storage.reader import Reader
-from storage.records import EntityRow, LogRow
 from storage.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from storage.records import EntityRow, LogRow
 
 START_MS = 1_768_471_200_000  # 2026-01-15T10:00:00Z
 
@@ -236,7 +239,9 @@ class Client:
         assert self.session is not None
         self.session.receive(orjson.dumps(message).decode())
 
-    def operation(self, entity_type: str, entity_id: str | None, kind: str, data: dict[str, Any], **extra: Any) -> dict[str, Any]:
+    def operation(
+        self, entity_type: str, entity_id: str | None, kind: str, data: dict[str, Any], **extra: Any
+    ) -> dict[str, Any]:
         self.world.advance(1)
         operation = {
             "id": f"{self.name}.op-{next(self.numbers)}",
@@ -259,7 +264,9 @@ class Client:
         self.send({"type": "data_sync", "operation": operation})
         return str(operation["id"])
 
-    def do(self, entity_type: str, entity_id: str | None, kind: str, data: dict[str, Any], **extra: Any) -> dict[str, Any]:
+    def do(
+        self, entity_type: str, entity_id: str | None, kind: str, data: dict[str, Any], **extra: Any
+    ) -> dict[str, Any]:
         """Write, let everything settle, and return the answer about this operation."""
         operation_id = self.write(entity_type, entity_id, kind, data, **extra)
         self.world.settle()
@@ -320,7 +327,11 @@ class Client:
 
     def shown(self, entity_type: str) -> dict[str, dict[str, Any]]:
         """This client's screen, without what its own optimistic copy says of versions."""
-        return {i: {k: v for k, v in e.items() if k != "version"} for (t, i), e in self.entities.items() if t == entity_type}
+        return {
+            i: {k: v for k, v in e.items() if k != "version"}
+            for (t, i), e in self.entities.items()
+            if t == entity_type
+        }
 
 
 def settle_all(world: World, clients: Sequence[Client]) -> None:
@@ -335,5 +346,3 @@ def settle_all(world: World, clients: Sequence[Client]) -> None:
 
 def without_version(view: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {i: {k: v for k, v in e.items() if k != "version"} for i, e in view.items()}
-
-

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import click
 
+from node.cli.audit import audit
+from node.cli.demo import demo
+from node.cli.init import init
 from node.cli.serve import serve
+from node.cli.tokens import token
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -13,4 +17,5 @@ def main() -> None:
     """Comanda: nó de sincronização que trabalha sem rede. / Offline-first sync node for restaurant terminals."""
 
 
-main.add_command(serve)
+for command in (serve, demo, init, token, audit):
+    main.add_command(command)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from urllib.parse import parse_qs, unquote, urlsplit
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from urllib.parse import parse_qs, unquote
 
 import h11
 import orjson
@@ -13,13 +14,25 @@ from attrs import frozen
 HEAD_BYTES = 16 * 1024
 """Longest request head."""
 
+READ_BYTES = 4 * 1024
+"""One read of a request."""
+
 WRITE_TIMEOUT_S = 30.0
 """How long one piece of an answer may take to be taken."""
+
+LINGER_S = 1.0
+"""How long a connection that is closed early goes on reading, so that the answer is not lost to a reset."""
+
+QUERY_FIELDS = 64
+"""Most parameters in a query."""
 
 
 @frozen
 class Request:
-    """A request. path is percent-decoded and without the query; headers by lower-case name, the first of each."""
+    """A request. target as sent; path percent-decoded and without the query; headers by lower-case name.
+
+    A header that comes more than once is its values joined with commas, as RFC 9110 (5.3) reads it.
+    """
 
     method: str
     target: str
@@ -29,6 +42,7 @@ class Request:
     raw_headers: tuple[tuple[bytes, bytes], ...]
     peer: str
     body: bytes = b""
+    http_version: str = "1.1"
 
     def first(self, name: str) -> str | None:
         """The first value of a query parameter."""
@@ -52,7 +66,7 @@ def json_response(value: object, status: int = 200) -> Response:
 
 def error_response(status: int, error: str, **extra: object) -> Response:
     """An error with a JSON body that says what is wrong."""
-    return Response(status, orjson.dumps({"error": error, **extra}))
+    return Response(status, orjson.dumps({"error": error.encode(errors="replace").decode(), **extra}))
 
 
 class BadRequest(Exception):
@@ -68,89 +82,144 @@ class HttpConnection:
     """One TCP connection as a sequence of requests."""
 
     def __init__(
-        self, stream: trio.SocketStream, peer: str, *, head_timeout_s: float, idle_timeout_s: float, body_bytes: int
+        self,
+        stream: trio.SocketStream,
+        peer: str,
+        *,
+        head_timeout_s: float,
+        idle_timeout_s: float,
+        body_bytes: int,
+        head_bytes: int = HEAD_BYTES,
+        write_timeout_s: float = WRITE_TIMEOUT_S,
     ) -> None:
         self.stream = stream
         self.peer = peer
-        self.h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
+        self.h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=head_bytes)
         self._head_timeout_s = head_timeout_s
         self._idle_timeout_s = idle_timeout_s
         self._body_bytes = body_bytes
+        self._head_bytes = head_bytes
+        self._write_timeout_s = write_timeout_s
         self._first = True
 
-    async def _next(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        while True:
-            event = self.h11.next_event()
-            if event is h11.NEED_DATA:
-                if self.h11.they_are_waiting_for_100_continue:
-                    await self.stream.send_all(
-                        self.h11.send(h11.InformationalResponse(status_code=100, headers=[])) or b""
-                    )
-                self.h11.receive_data(await self.stream.receive_some(HEAD_BYTES))
-                continue
-            return event
+    # ------------------------------------------------------------------ reading
 
-    async def request(self) -> Request | None:
-        """The next request without its body; None when the other side is done. Raises BadRequest."""
-        timeout = self._head_timeout_s if self._first else self._idle_timeout_s
-        with trio.move_on_after(timeout):
+    async def _event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """The next event, reading as needed. Raises BadRequest."""
+        while True:
             try:
-                event = await self._next()
+                event = self.h11.next_event()
             except h11.RemoteProtocolError as error:
                 raise BadRequest(error.error_status_hint, str(error)) from None
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
+            if event is not h11.NEED_DATA:
+                return event
+            if self.h11.they_are_waiting_for_100_continue:
+                proceed = self.h11.send(h11.InformationalResponse(status_code=100, headers=[]))
+                await self.stream.send_all(proceed or b"")
+            self.h11.receive_data(await self.stream.receive_some(READ_BYTES))
+
+    async def request(self) -> Request | None:
+        """The next request without its body; None when the other side is done or idle. Raises BadRequest."""
+        try:
+            if not self._first and not await self._begun():
                 return None
             self._first = False
-            return _request(event, self.peer) if isinstance(event, h11.Request) else None
-        if not self._first:
+            with trio.move_on_after(self._head_timeout_s):
+                event = await self._event()
+                return self._request(event) if isinstance(event, h11.Request) else None
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
             return None
-        raise BadRequest(408, f"no complete request head within {timeout:g} s")
+        raise BadRequest(408, f"no complete request head within {self._head_timeout_s:g} s")
+
+    async def _begun(self) -> bool:
+        """Wait, at most the idle time, for the first bytes of another request."""
+        if self.h11.trailing_data[0]:
+            return True
+        with trio.move_on_after(self._idle_timeout_s):
+            received = await self.stream.receive_some(READ_BYTES)
+            if received:
+                self.h11.receive_data(received)
+            return bool(received)
+        return False
+
+    def _request(self, event: h11.Request) -> Request:
+        lengths = sum(len(name) + len(value) + 4 for name, value in event.headers)
+        if len(event.target) + lengths > self._head_bytes:
+            raise BadRequest(431, f"a request head has at most {self._head_bytes} bytes")
+        target = event.target.decode("ascii")
+        path, query = _split(target)
+        try:
+            fields = parse_qs(query, keep_blank_values=True, max_num_fields=QUERY_FIELDS)
+            path = unquote(path, errors="strict")
+        except ValueError as error:
+            raise BadRequest(400, f"request target: {error}") from None
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in event.headers:
+            name, value = raw_name.decode("ascii").lower(), raw_value.decode("latin-1")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        return Request(
+            event.method.decode("ascii"),
+            target,
+            path,
+            fields,
+            headers,
+            tuple((bytes(name), bytes(value)) for name, value in event.headers),
+            self.peer,
+            http_version=event.http_version.decode("ascii"),
+        )
 
     async def body(self) -> bytes:
         """The request's body, at most `body_bytes`. Raises BadRequest."""
         parts: list[bytes] = []
-        with trio.move_on_after(self._head_timeout_s):
-            while True:
-                try:
-                    event = await self._next()
-                except h11.RemoteProtocolError as error:
-                    raise BadRequest(error.error_status_hint, str(error)) from None
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    raise BadRequest(400, "the request broke off") from None
-                if isinstance(event, h11.Data):
+        length = 0
+        try:
+            with trio.move_on_after(self._head_timeout_s):
+                while isinstance(event := await self._event(), h11.Data):
                     parts.append(bytes(event.data))
-                    if sum(map(len, parts)) > self._body_bytes:
+                    length += len(event.data)
+                    if length > self._body_bytes:
                         raise BadRequest(413, f"a request body has at most {self._body_bytes} bytes")
-                elif isinstance(event, h11.EndOfMessage):
+                if isinstance(event, h11.EndOfMessage):
                     return b"".join(parts)
-                else:
-                    raise BadRequest(400, "the request broke off")
+                raise BadRequest(400, "the request broke off")
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise BadRequest(400, "the request broke off") from None
         raise BadRequest(408, "the request body did not arrive in time")
 
+    # ------------------------------------------------------------------ answering
+
     async def respond(self, response: Response, *, close: bool = False, head_only: bool = False) -> None:
-        """Write an answer."""
+        """Write an answer.
+
+        Raises trio.TooSlowError where a piece of it is not taken in time, and what the body's stream raises.
+        """
         headers = [("Content-Type", response.content_type), *response.headers]
-        whole = isinstance(response.body, bytes)
-        if whole:
-            headers.append(("Content-Length", str(len(response.body))))  # type: ignore[arg-type]
+        body = response.body
+        if isinstance(body, bytes):
+            headers.append(("Content-Length", str(len(body))))
         elif self.h11.their_http_version != b"1.0":
             headers.append(("Transfer-Encoding", "chunked"))
         if close:
             headers.append(("Connection", "close"))
-        await self._write(h11.Response(status_code=response.status, headers=headers, reason=b""))
-        if not head_only:
-            if isinstance(response.body, bytes):
-                if response.body:
-                    await self._write(h11.Data(data=response.body))
-            else:
-                async for piece in response.body:
+        head = self.h11.send(h11.Response(status_code=response.status, headers=headers)) or b""
+        if isinstance(body, bytes):
+            if body and not head_only:
+                head += self.h11.send(h11.Data(data=body)) or b""
+            await self._write(head + (self.h11.send(h11.EndOfMessage()) or b""))
+            return
+        pieces = body if isinstance(body, AsyncGenerator) else _generator(body)
+        async with aclosing(pieces):
+            await self._write(head)
+            if not head_only:
+                async for piece in pieces:
                     if piece:
-                        await self._write(h11.Data(data=piece))
-        await self._write(h11.EndOfMessage())
+                        await self._write(self.h11.send(h11.Data(data=piece)) or b"")
+        await self._write(self.h11.send(h11.EndOfMessage()) or b"")
 
-    async def _write(self, event: h11.Event) -> None:
-        with trio.fail_after(WRITE_TIMEOUT_S):
-            await self.stream.send_all(self.h11.send(event) or b"")
+    async def _write(self, written: bytes) -> None:
+        if written:
+            with trio.fail_after(self._write_timeout_s):
+                await self.stream.send_all(written)
 
     def next_cycle(self) -> bool:
         """Whether the connection can take another request."""
@@ -159,24 +228,25 @@ class HttpConnection:
             return True
         return False
 
+    async def linger(self) -> None:
+        """Say that no more comes, and read on for a moment: closing on unread bytes would reset the answer away."""
+        await self.stream.send_eof()
+        with trio.move_on_after(LINGER_S):
+            while await self.stream.receive_some(READ_BYTES):
+                pass
 
-def _request(event: h11.Request, peer: str) -> Request:
-    try:
-        target = event.target.decode("ascii")
-        parts = urlsplit(target)
-        query = parse_qs(parts.query, keep_blank_values=True, max_num_fields=64)
-        path = unquote(parts.path, errors="strict")
-    except (UnicodeDecodeError, ValueError) as error:
-        raise BadRequest(400, f"request target: {error}") from None
-    headers: dict[str, str] = {}
-    for name, value in event.headers:
-        headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
-    return Request(
-        event.method.decode("latin-1"),
-        target,
-        path,
-        query,
-        headers,
-        tuple((bytes(name), bytes(value)) for name, value in event.headers),
-        peer,
-    )
+
+async def _generator(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    async for piece in pieces:
+        yield piece
+
+
+def _split(target: str) -> tuple[str, str]:
+    """Path and query of a request target, in origin form or absolute form (RFC 9112, 3.2). Raises BadRequest."""
+    path, _, query = target.partition("?")
+    if not path.startswith("/"):
+        scheme, separator, rest = path.partition("://")
+        if not separator or scheme.lower() not in ("http", "ws"):
+            raise BadRequest(400, f"request target {target[:100]!r} is no path")
+        path = "/" + rest.partition("/")[2]
+    return path, query

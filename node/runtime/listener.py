@@ -6,6 +6,9 @@ in one connection's handler never reaches the server's nursery.
 
 from __future__ import annotations
 
+import base64
+import binascii
+import errno
 import logging
 from collections import Counter
 from typing import Protocol
@@ -13,27 +16,31 @@ from typing import Protocol
 import trio
 from attrs import evolve, frozen
 
-from node.runtime.http_server import BadRequest, HttpConnection, Request, Response, error_response
-from node.runtime.transport import CLOSE_GRACE_S, Connection, accept_upgrade, usable_extensions
+from node.runtime.http_server import HEAD_BYTES, BadRequest, HttpConnection, Request, Response, error_response
+from node.runtime.transport import CLOSE_GRACE_S, Connection, accept_upgrade
 
 logger = logging.getLogger("comanda.listener")
 
-_HANDSHAKE_HEADERS = frozenset(
-    (
-        b"host",
-        b"connection",
-        b"upgrade",
-        b"sec-websocket-key",
-        b"sec-websocket-version",
-        b"sec-websocket-protocol",
-        b"sec-websocket-extensions",
-    )
+REFUSED_AT_ONCE = 100
+"""How many connections beyond the limit are told so; further ones are just dropped."""
+
+BIND_ATTEMPTS = 5
+"""How often a free port is looked for that is free on both 127.0.0.1 and ::1."""
+
+_HANDSHAKE_HEADERS = (
+    "host",
+    "connection",
+    "upgrade",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "sec-websocket-protocol",
+    "sec-websocket-extensions",
 )
 
 
 @frozen
 class Acceptance:
-    """Let an upgrade through, with this subprotocol."""
+    """Let an upgrade through, with this subprotocol (one of those offered)."""
 
     subprotocol: str | None = None
 
@@ -69,62 +76,82 @@ class ListenerLimits:
     body_bytes: int = 65_536
     message_bytes: int = 1_048_576
     outbox_bytes: int = 16_777_216
+    head_bytes: int = HEAD_BYTES
 
 
 async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
     """Bind. "localhost" is both 127.0.0.1 and ::1, on one port, where the machine has both. Raises OSError."""
     if host != "localhost":
         return list(await trio.open_tcp_listeners(port, host=host))
-    listeners = list(await trio.open_tcp_listeners(port, host="127.0.0.1"))
-    port = listeners[0].socket.getsockname()[1]
-    try:
-        listeners += await trio.open_tcp_listeners(port, host="::1")
-    except OSError as error:
-        logger.info("not listening on ::1: %s", error)
-    return listeners
+    attempts = 1 if port else BIND_ATTEMPTS
+    while True:
+        attempts -= 1
+        listeners = list(await trio.open_tcp_listeners(port, host="127.0.0.1"))
+        bound = listeners[0].socket.getsockname()[1]
+        try:
+            listeners += await trio.open_tcp_listeners(bound, host="::1")
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                # Somebody else's ::1 would get the terminals that try it first.
+                await trio.aclose_forcefully(listeners[0])
+                if not attempts:
+                    raise
+                continue
+            logger.info("not listening on ::1: %s", error)
+        return listeners
 
 
 class Listener:
-    """Serves a Handler on open listeners until cancelled; then closes every connection with 1001."""
+    """Serves a Handler on open listeners until cancelled; then closes every connection with 1001.
+
+    refused: how many connections were over a limit.
+    """
 
     def __init__(self, handler: Handler, limits: ListenerLimits) -> None:
         self._handler = handler
         self._limits = limits
         self._connections: set[Connection] = set()
         self._addresses: Counter[str] = Counter()
-        self._idle = trio.Event()
-        self._idle.set()
         self._open = 0
+        self._busy = 0
+        self._done = trio.lowlevel.ParkingLot()
+        self._stopping = False
         self.refused = 0
 
     async def serve(self, listeners: list[trio.SocketListener]) -> None:
+        """Accept until cancelled; then finish what is being answered and close, within CLOSE_GRACE_S."""
         async with trio.open_nursery() as nursery:
             connections: trio.Nursery = await nursery.start(_hold_shielded)
             try:
                 await trio.serve_listeners(self._serve, listeners, handler_nursery=connections)
             finally:
+                self._stopping = True
                 with trio.move_on_after(CLOSE_GRACE_S, shield=True):
                     for connection in list(self._connections):
                         connection.close(1001, "the node is stopping")
-                    await self._idle.wait()
+                    while self._busy:
+                        await self._done.park()
                 connections.cancel_scope.cancel()
+
+    # ------------------------------------------------------------------ one TCP connection
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         try:
-            address = stream.socket.getpeername()
+            host, port, *_ = stream.socket.getpeername()
         except OSError:
-            await trio.aclose_forcefully(stream)
             return
-        host, peer = str(address[0]), f"{address[0]}:{address[1]}"
+        peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         limits = self._limits
         self._open += 1
         self._addresses[host] += 1
         try:
-            if self._open > limits.connections or self._addresses[host] > limits.connections_per_address:
+            if self._open > limits.connections + REFUSED_AT_ONCE:
                 self.refused += 1
-                await self._refuse_connection(stream, peer)
+            elif self._open > limits.connections or self._addresses[host] > limits.connections_per_address:
+                self.refused += 1
+                await _end(self._http(stream, peer), error_response(503, "too many connections"))
             else:
-                await self._requests(stream, peer)
+                await self._requests(self._http(stream, peer))
         except* (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError, OSError):
             pass  # the other side is gone
         except* Exception as errors:
@@ -144,27 +171,25 @@ class Listener:
             head_timeout_s=limits.head_timeout_s,
             idle_timeout_s=limits.idle_timeout_s,
             body_bytes=limits.body_bytes,
+            head_bytes=limits.head_bytes,
         )
 
-    async def _refuse_connection(self, stream: trio.SocketStream, peer: str) -> None:
-        http = self._http(stream, peer)
-        if await http.request() is not None:
-            await http.respond(error_response(503, "too many connections"), close=True)
-
-    async def _requests(self, stream: trio.SocketStream, peer: str) -> None:
-        stream.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY, 1)
-        http = self._http(stream, peer)
+    async def _requests(self, http: HttpConnection) -> None:
         try:
-            while (request := await http.request()) is not None:
-                if "upgrade" in request.headers:
-                    await self._upgrade(http, request)
-                    return
-                request = evolve(request, body=await http.body())
-                await self._answer(http, request)
+            while not self._stopping and (request := await http.request()) is not None:
+                self._busy += 1
+                try:
+                    if _wants_websocket(request):
+                        await self._upgrade(http, request)
+                        return
+                    await self._answer(http, evolve(request, body=await http.body()))
+                finally:
+                    self._busy -= 1
+                    self._done.unpark_all()
                 if not http.next_cycle():
                     return
         except BadRequest as error:
-            await http.respond(error_response(error.status, error.reason), close=True)
+            await _end(http, error_response(error.status, error.reason))
 
     async def _answer(self, http: HttpConnection, request: Request) -> None:
         if request.method not in ("GET", "HEAD"):
@@ -174,28 +199,34 @@ class Listener:
         try:
             response = await self._handler.http(request)
         except Exception:
-            logger.exception("GET %s failed", request.path)
+            logger.exception("%s %s failed", request.method, request.path)
             response = error_response(500, "internal error")
-        await http.respond(response, head_only=request.method == "HEAD")
+        await http.respond(response, close=self._stopping, head_only=request.method == "HEAD")
+
+    # ------------------------------------------------------------------ WebSocket
 
     async def _upgrade(self, http: HttpConnection, request: Request) -> None:
         """Check the handshake, ask the handler, and hand the connection over."""
-        problem = _handshake_problem(request)
-        if problem is not None:
-            status, reason = problem
-            extra = (("Sec-WebSocket-Version", "13"),) if status == 426 else ()
-            await http.respond(evolve(error_response(status, reason), headers=extra), close=True)
-            return
-        verdict = self._handler.accepts(request)
-        if isinstance(verdict, Refusal):
-            await http.respond(error_response(verdict.status, verdict.reason), close=True)
-            return
-        limits = self._limits
+        refusal = _handshake_problem(request)
+        if refusal is None and self._stopping:
+            refusal = error_response(503, "the node is stopping")
+        if refusal is None:
+            verdict = self._handler.accepts(request)
+            if isinstance(verdict, Acceptance):
+                await self._run(request, await self._accept(http, request, verdict.subprotocol))
+                return
+            refusal = error_response(verdict.status, verdict.reason)
+        await _end(http, refusal)
+
+    async def _accept(self, http: HttpConnection, request: Request, subprotocol: str | None) -> Connection:
+        headers, limits = request.headers, self._limits
         try:
             connection = accept_upgrade(
                 http.stream,
-                _clean(request.raw_headers),
-                request.target,
+                target=request.target,
+                key=headers["sec-websocket-key"],
+                subprotocols=headers.get("sec-websocket-protocol"),
+                extensions=headers.get("sec-websocket-extensions"),
                 first=bytes(http.h11.trailing_data[0]),
                 max_message_bytes=limits.message_bytes,
                 outbox_limit=limits.outbox_bytes,
@@ -203,51 +234,71 @@ class Listener:
             )
         except ValueError as error:
             raise BadRequest(400, f"WebSocket handshake: {error}") from None
-        await connection.handshake(verdict.subprotocol)
+        await connection.handshake(subprotocol)
+        return connection
+
+    async def _run(self, request: Request, connection: Connection) -> None:
         self._connections.add(connection)
-        self._idle = trio.Event()
         try:
             await self._handler.websocket(request, connection)
+        except Exception:
+            logger.exception("the WebSocket of %s failed", connection.peer)
+            if not connection.finished:
+                connection.close(1011, "internal error")
+                await connection.run()
         finally:
             self._connections.discard(connection)
-            if not self._connections:
-                self._idle.set()
 
 
 async def _hold_shielded(task_status: trio.TaskStatus[trio.Nursery]) -> None:
     """A nursery whose connections outlive the cancellation of the listener, until it cancels them itself."""
+    await trio.lowlevel.checkpoint_if_cancelled()  # once shielded, nobody would end it
     async with trio.open_nursery() as nursery:
         nursery.cancel_scope.shield = True
         task_status.started(nursery)
         await trio.sleep_forever()
 
 
-def _handshake_problem(request: Request) -> tuple[int, str] | None:
-    """Why an upgrade request cannot be one (status, reason), or None."""
+async def _end(http: HttpConnection, response: Response) -> None:
+    """Answer, and close in a way that lets the answer arrive."""
+    await http.respond(response, close=True)
+    await http.linger()
+
+
+def _words(value: str) -> set[str]:
+    return {word.strip().lower() for word in value.split(",")}
+
+
+def _wants_websocket(request: Request) -> bool:
+    """Other upgrades (h2c) may be ignored, and are (RFC 9110, 7.8)."""
     headers = request.headers
-    for name, value in request.raw_headers:
-        if name.lower() in _HANDSHAKE_HEADERS and not value.isascii():
-            return 400, f"{name.decode('latin-1')} is not ASCII"
-    if headers["upgrade"].lower() != "websocket":
-        return 400, f"upgrade to {headers['upgrade'][:40]!r} is not offered"
-    if request.method != "GET":
-        return 400, "a WebSocket handshake is a GET"
+    return "sec-websocket-key" in headers or "websocket" in _words(headers.get("upgrade", ""))
+
+
+def _handshake_problem(request: Request) -> Response | None:
+    """What to answer to an upgrade request that is not as RFC 6455 (4.2.1) has it, or None."""
+    headers = request.headers
+    for name in _HANDSHAKE_HEADERS:
+        if not headers.get(name, "").isascii():
+            return error_response(400, f"{name} is not ASCII")
+    if request.method != "GET" or request.http_version == "1.0":
+        return error_response(400, "a WebSocket handshake is a GET of HTTP/1.1")
+    if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+        return error_response(400, "a WebSocket handshake has no body")
+    if "upgrade" not in _words(headers.get("connection", "")):
+        return error_response(400, "Connection does not say Upgrade")
+    if "websocket" not in _words(headers.get("upgrade", "")):
+        return error_response(400, "Upgrade does not say websocket")
     if headers.get("sec-websocket-version") != "13":
-        return 426, "WebSocket version 13 is spoken here"
-    key = headers.get("sec-websocket-key", "")
-    if len(key) != 24 or not key.endswith("=="):
-        return 400, "Sec-WebSocket-Key is not 16 bytes in base64"
-    if "upgrade" not in {word.strip().lower() for word in headers.get("connection", "").split(",")}:
-        return 400, "Connection does not say Upgrade"
+        answer = error_response(426, "WebSocket version 13 is spoken here")
+        return evolve(answer, headers=(("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket")))
+    if not _is_key(headers.get("sec-websocket-key", "")):
+        return error_response(400, "Sec-WebSocket-Key is not 16 bytes in base64")
     return None
 
 
-def _clean(headers: tuple[tuple[bytes, bytes], ...]) -> list[tuple[bytes, bytes]]:
-    """The request's headers with only those extension offers that can be agreed to, all in one header."""
-    clean = [(name, value) for name, value in headers if name.lower() != b"sec-websocket-extensions"]
-    offers = [value.decode("ascii") for name, value in headers if name.lower() == b"sec-websocket-extensions"]
-    usable = usable_extensions(", ".join(offers))
-    if usable:
-        # One offer only: the first that fits is the one that is answered.
-        clean.append((b"sec-websocket-extensions", usable.split(",")[0].strip().encode()))
-    return clean
+def _is_key(key: str) -> bool:
+    try:
+        return len(base64.b64decode(key, validate=True)) == 16
+    except binascii.Error:
+        return False

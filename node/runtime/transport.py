@@ -2,8 +2,8 @@
 
 trio-websocket as shipped makes a task switch for each message and a syscall for each send. Here a message goes to a
 synchronous callback, and a send is a direct non-blocking write of a ready frame, or waits in the outbox for the
-connection's writer task. Only these two touch the socket, and never at once: a send that is cancelled would leave half
-a frame, so after a cancel the stream is dropped and nothing more is written to it.
+connection's writer task. Only these two touch the socket, and never at once. A send that is cancelled leaves half a
+frame, so after a cancel the stream is dropped and nothing more is written to it.
 
 How a connection ends, and what `Connection.run` then returns:
 
@@ -121,7 +121,10 @@ class _Deflate(PerMessageDeflate):
             return None
         if fin:
             self._left = self._max
-        return super().frame_inbound_complete(proto, fin)
+        rest = super().frame_inbound_complete(proto, fin)
+        if self._decompressor is not None and self._decompressor.eof:
+            self._decompressor = None  # a final block ended its stream (RFC 7692, section 7.2.3.4)
+        return rest
 
     def frame_outbound(
         self, proto: FrameDecoder | FrameProtocol, opcode: Opcode, rsv: RsvBits, data: bytes, fin: bool
@@ -225,7 +228,7 @@ class Connection(WebSocketConnection):
         # Asked for at every write: a number kept from before would, once closed, be somebody else's socket.
         self._descriptor = stream.socket.fileno
         self._wake = trio.Event()
-        self._emptied = trio.Event()
+        self._emptied = trio.lowlevel.ParkingLot()
         self._fragments = 0
         self._closing = False
         self._broken = False
@@ -257,10 +260,9 @@ class Connection(WebSocketConnection):
         if self._closing:
             return
         reason = reason.encode(errors="replace")[:120].decode(errors="ignore")
+        self._close_reason = CloseReason(code, reason)
         self._event(CloseConnection(code=code, reason=reason))
-        if not self._closing:  # else the write found the socket broken
-            self._close_reason = CloseReason(code, reason)
-            self._stop_sending()
+        self._stop_sending()
 
     def pause_reading(self) -> None:
         """Take nothing more from the socket, what is read already excepted; pongs are not seen either."""
@@ -293,19 +295,17 @@ class Connection(WebSocketConnection):
             sent = 0
         self.outbox_bytes += len(frames) - sent
         self._wake.set()
-        if self.outbox_bytes > self._outbox_limit:
+        if self.outbox_bytes > self._outbox_limit and self._close_reason is None:
             self._overflow()
 
     def _overflow(self) -> None:
         """It reads too slowly. What it misses now it gets from its cursor."""
-        if self._closing:
-            return
-        self._closing = True
+        self._close_reason = CloseReason(1013, "too slow: the outbox is full")
         self._outbox.clear()
-        self.outbox_bytes = len(self._under_way or b"")
-        self._closing = False
-        self._outbox_limit += self._outbox_limit  # room for the close frame behind the piece under way
-        self.close(1013, "too slow: the outbox is full")
+        with suppress(ProtocolError):
+            self._outbox.append(self._wsproto.send(CloseConnection(code=1013, reason=self._close_reason.reason)))
+        self.outbox_bytes = len(self._under_way or b"") + sum(map(len, self._outbox))
+        self._stop_sending()
 
     def _stop_sending(self) -> None:
         self._closing = True
@@ -318,7 +318,7 @@ class Connection(WebSocketConnection):
         self._under_way = None
         self._outbox.clear()
         self.outbox_bytes = 0
-        self._emptied.set()
+        self._emptied.unpark_all()
         self._stop_sending()
 
     async def _send(self, event: Event) -> None:
@@ -329,7 +329,7 @@ class Connection(WebSocketConnection):
         while not self._broken:
             if self._under_way is None:
                 if not self._outbox:
-                    self._emptied.set()
+                    self._emptied.unpark_all()
                     self._wake = trio.Event()
                     await self._wake.wait()
                     continue
@@ -356,8 +356,7 @@ class Connection(WebSocketConnection):
     async def _flush(self) -> None:
         with trio.move_on_after(CLOSE_GRACE_S):
             while self._under_way is not None or self._outbox:
-                self._emptied = trio.Event()
-                await self._emptied.wait()
+                await self._emptied.park()
 
     # ------------------------------------------------------------------ receiving
 
@@ -419,7 +418,7 @@ class Connection(WebSocketConnection):
             self._stop_sending()
             await self._flush()
         elif state is not ConnectionState.CLOSED:  # wsproto's way to say that the other side broke a rule
-            self._fail(int(event.code), _FAULTS.get(event.code, event.reason or ""))
+            self._fail(int(event.code), _FAULTS.get(int(event.code), event.reason or ""))
             return
         self._close_handshake.set()
         await self._close_stream()
@@ -453,13 +452,18 @@ class Connection(WebSocketConnection):
     async def _closer_task(self, scope: trio.CancelScope) -> None:
         """After the last send: give the flush and the other side's answer their time, then drop the socket."""
         await self._close_requested.wait()
-        await trio.sleep(CLOSE_GRACE_S)
+        with trio.move_on_after(CLOSE_GRACE_S):
+            if self._socket.discarding:  # its answer will not be recognised, so it is the one to hang up
+                await self._flush()
+                with suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+                    await self._socket.send_eof()
+            await trio.sleep_forever()
         scope.cancel()
 
 
 _FAULTS = {
-    CloseCode.INVALID_FRAME_PAYLOAD_DATA: "invalid UTF-8, or bytes that do not decompress",
-    CloseCode.MESSAGE_TOO_BIG: "the message is too big once decompressed",
+    1007: "invalid UTF-8, or bytes that do not decompress",
+    1009: "the message is too big once decompressed",
 }
 """Reasons for the close codes where wsproto only says "error in extension" or quotes Python."""
 
@@ -504,8 +508,32 @@ def accept_upgrade(
     )
 
 
+class ConnectError(Exception):
+    """The other side could not be reached, or refused the WebSocket. status: its HTTP status, where it gave one."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class ClientConnection(Connection):
     """The client side: links, the demo and the benchmarks. Its frames are masked, so none is shared."""
+
+    async def open(self) -> None:
+        """The opening handshake. Raises ConnectError, or what wsproto and h11 make of a strange answer."""
+        request, self._initial_request = self._initial_request, None
+        if request is None:
+            raise RuntimeError("already opened")
+        await self._socket.send_all(self._wsproto.send(request))
+        while received := await self._socket.receive_some(READ_BYTES):
+            self._wsproto.receive_data(received)
+            for event in self._wsproto.events():
+                if isinstance(event, AcceptConnection):
+                    await self._handle_accept_connection_event(event)
+                    return
+                if isinstance(event, RejectConnection):
+                    raise ConnectError(f"{self.peer} refused: HTTP {event.status_code}", event.status_code)
+        raise ConnectError(f"{self.peer} hung up during the handshake")
 
     def send(self, what: Outgoing | Batch) -> None:
         for message in what.messages if isinstance(what, Batch) else (what,):
@@ -514,14 +542,6 @@ class ClientConnection(Connection):
     def send_text(self, payload: bytes) -> None:
         """One text message. payload: UTF-8 JSON."""
         self._event(TextMessage(data=payload.decode()))
-
-
-class ConnectError(Exception):
-    """The other side could not be reached, or refused the WebSocket. status: its HTTP status, where it gave one."""
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 async def connect(
@@ -534,7 +554,7 @@ async def connect(
     max_message_bytes: int = 64 * 1024 * 1024,
     outbox_limit: int = 16_777_216,
 ) -> ClientConnection:
-    """Connect to a ws:// URL, handshake included, within `connect_timeout` seconds; then set callbacks and `run()` it.
+    """Connect to a ws:// URL, handshake included, within `connect_timeout` seconds; then set callbacks and `run()`.
 
     Raises ConnectError, and ValueError for a URL that is not ws:// or not ASCII.
     """
@@ -543,6 +563,7 @@ async def connect(
         raise ValueError(f"{url!r} is not a ws:// URL")
     host, port = parts.hostname, parts.port or 80
     peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    extra = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers]
     try:
         with trio.fail_after(connect_timeout):
             stream = await trio.open_tcp_stream(host, port)
@@ -555,7 +576,7 @@ async def connect(
                 host=peer,
                 path=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
                 client_subprotocols=list(subprotocols),
-                client_extra_headers=[(name.encode("ascii"), value.encode("ascii")) for name, value in headers],
+                client_extra_headers=extra,
             )
             try:
                 await connection.open()

@@ -74,7 +74,9 @@ class Store:
         version = rng.choice([None, None, rng.randrange(1, entity.document.version + 3)])
         acknowledged = rng.choice([node.seq, node.acknowledged, -1])
         seen = entity.seen_by(terminal, acknowledged, version)
-        may_see = {r.id for r in entity.document.records() if r.terminal == terminal or entity.seqs[r.id] <= acknowledged}
+        may_see = {
+            r.id for r in entity.document.records() if r.terminal == terminal or entity.seqs[r.id] <= acknowledged
+        }
         planner = Planner(entity, stamp, seen, version, 1_000)
         data = {name: rng.randrange(4) for name in rng.sample("abc", rng.randrange(1, 3))}
         try:

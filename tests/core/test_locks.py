@@ -130,7 +130,9 @@ def test_nobody_holds_a_lock_together_and_tokens_only_grow(steps: list[tuple[str
 
 
 def lock(client: Client, **extra: object) -> None:
-    client.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "o", "lock_id": f"l-{client.name}", **extra})
+    client.send(
+        {"type": "acquire_lock", "entity_type": "orders", "entity_id": "o", "lock_id": f"l-{client.name}", **extra}
+    )
     settle_all(client.world, [client])
 
 

@@ -18,7 +18,9 @@ def pair(world: World, entity_type: str, data: dict[str, Any]) -> tuple[Client, 
     return ana, bia
 
 
-def both(world: World, entity_type: str, first: dict[str, Any], second: dict[str, Any], **extra: Any) -> tuple[Client, Client, dict[str, Any], dict[str, Any]]:
+def both(
+    world: World, entity_type: str, first: dict[str, Any], second: dict[str, Any], **extra: Any
+) -> tuple[Client, Client, dict[str, Any], dict[str, Any]]:
     """Both change it from version 1, not knowing of each other."""
     ana, bia = pair(world, entity_type, {"name": "n", "phone": "1"})
     one = ana.do(entity_type, "e", "UPDATE", {**first, "version": 2})
@@ -43,9 +45,7 @@ def test_orders_the_later_timestamp_wins_and_the_loser_is_told(world: World) -> 
 
 
 def test_orders_an_earlier_timestamp_that_comes_second_loses_and_its_author_gets_the_outcome(world: World) -> None:
-    ana, bia, _, two = both(
-        world, "orders", {"status": "A"}, {"status": "B"}, timestamp=iso(world.wall_ms - 5_000)
-    )
+    ana, bia, _, two = both(world, "orders", {"status": "A"}, {"status": "B"}, timestamp=iso(world.wall_ms - 5_000))
     assert two["status"] == "lost"
     assert shown(world, "orders")["status"] == "A"
     assert bia.shown("orders")["e"]["status"] == "A", "its screen shows what the node shows"

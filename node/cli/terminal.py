@@ -1,0 +1,137 @@
+"""A small documented terminal over a real socket: what the demo's waiters, kitchen and cashier run on.
+
+It keeps a copy of the entities by applying `data` in order, confirms what it gets, queues what it writes while it
+is offline and sends it again until it is confirmed, as the protocol document's client does.
+"""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import trio
+
+from node.runtime.transport import ClientConnection, ConnectError, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def timestamp() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Terminal:
+    """One terminal. `listen` sees every message it gets."""
+
+    def __init__(self, name: str, kind: str, user: str, listen: Callable[[Terminal, dict[str, Any]], None]) -> None:
+        self.name, self.kind, self.user = name, kind, user
+        self.entities: dict[tuple[str, str], dict[str, Any]] = {}
+        self.inbox: list[dict[str, Any]] = []
+        self.pending: dict[str, dict[str, Any]] = {}
+        self._listen = listen
+        self._numbers = itertools.count(1)
+        self._connection: ClientConnection | None = None
+        self._changed = trio.Event()
+
+    @property
+    def online(self) -> bool:
+        return self._connection is not None
+
+    # ------------------------------------------------------------------ connection
+
+    async def come_online(self, url: str, nursery: trio.Nursery) -> None:
+        """Connect, trying again until the node answers, and flush what was written meanwhile."""
+        while True:
+            try:
+                connection = await connect(f"{url}/ws/{self.name}?type={self.kind}&user_id={self.user}")
+            except ConnectError:
+                await trio.sleep(0.05)
+                continue
+            break
+        connection.on_text = self._received
+        self._connection = connection
+        nursery.start_soon(self._run, connection)
+        for operation in self.pending.values():
+            self._send({"type": "data_sync", "operation": operation})
+
+    async def _run(self, connection: ClientConnection) -> None:
+        await connection.run()
+        if self._connection is connection:
+            self._connection = None
+        self._wake()
+
+    async def go_offline(self) -> None:
+        if self._connection is not None:
+            self._connection.close(1000, "")
+            await self.until(lambda: not self.online)
+
+    # ------------------------------------------------------------------ sending
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if self._connection is not None:
+            self._connection.send_text(orjson.dumps(message))
+
+    def write(self, entity_type: str, entity_id: str, kind: str, data: dict[str, Any]) -> str:
+        """One operation, shown here at once, kept until it is confirmed; its id."""
+        operation = {
+            "id": f"{self.name}-{next(self._numbers)}",
+            "entity_type": entity_type,
+            "entity_id": entity_id,
+            "operation": kind,
+            "data": data,
+            "timestamp": timestamp(),
+            "terminal_id": self.name,
+            "user_id": self.user,
+        }
+        self._apply(operation)
+        self.pending[str(operation["id"])] = operation
+        self._send({"type": "data_sync", "operation": operation})
+        return str(operation["id"])
+
+    def resolve(self, conflict_id: str, resolution: str) -> None:
+        self._send({"type": "conflict_resolution", "conflict_id": conflict_id, "resolution": resolution})
+
+    # ------------------------------------------------------------------ receiving
+
+    def _received(self, text: str) -> None:
+        message = orjson.loads(text)
+        self.inbox.append(message)
+        match message["type"]:
+            case "data_sync":
+                operation = message["operation"]
+                self._apply(operation)
+                self._send({"type": "sync_confirmation", "operation_id": operation["id"], "terminal_id": self.name})
+            case "sync_confirmation" | "sync_error":
+                self.pending.pop(message["operation_id"], None)
+        self._listen(self, message)
+        self._wake()
+
+    def _apply(self, operation: dict[str, Any]) -> None:
+        kind, entity_type = operation["operation"], operation["entity_type"]
+        if kind == "BULK_UPDATE":
+            for item in operation["data"]["updates"]:
+                self.entities.setdefault((entity_type, item["entity_id"]), {}).update(item["data"])
+            return
+        key = (entity_type, operation["entity_id"])
+        if kind == "CREATE":
+            self.entities[key] = dict(operation["data"])
+        elif kind == "UPDATE":
+            self.entities.setdefault(key, {}).update(operation["data"])
+        else:
+            self.entities.pop(key, None)
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def until(self, condition: Callable[[], bool], seconds: float = 10.0) -> None:
+        """Wait until `condition` holds. Raises trio.TooSlowError."""
+        with trio.fail_after(seconds):
+            while not condition():
+                await self._changed.wait()
+
+    async def all_confirmed(self) -> None:
+        await self.until(lambda: not self.pending)

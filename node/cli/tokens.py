@@ -1,0 +1,69 @@
+"""`comanda token`: bearer tokens, while the node is stopped (one process writes a database)."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import click
+
+from node.cli.terminal import timestamp
+from node.runtime.auth import new_token, token_hash
+from storage.database import DATABASE, StorageError
+from storage.reader import Reader
+from storage.records import TokenRow
+from storage.store import Store
+
+data_option = click.option(
+    "--data", type=click.Path(path_type=Path), default=Path("comanda-data"), show_default=True, help="Data directory."
+)
+
+
+@click.group()
+def token() -> None:
+    """Tokens de acesso dos terminais. / The terminals' access tokens."""
+
+
+@token.command()
+@data_option
+@click.option("--type", "kind", required=True, help="pos, kds, waiter, monitor")
+@click.option("--label", default="", help="Para reconhecê-lo depois. / To recognise it later.")
+@click.argument("terminal_id")
+def add(data: Path, kind: str, label: str, terminal_id: str) -> None:
+    """Cria um token; ele só é mostrado agora. / Make a token; it is shown only now."""
+    made = new_token()
+    try:
+        store = Store.open(data, None, lambda: uuid.uuid4().hex)
+        store.add_token(TokenRow(token_hash(made), terminal_id, kind, label, timestamp(), None))
+        store.close()
+    except StorageError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(made)
+
+
+@token.command()
+@data_option
+@click.argument("terminal_id")
+def revoke(data: Path, terminal_id: str) -> None:
+    """Revoga os tokens de um terminal. / Revoke a terminal's tokens."""
+    try:
+        store = Store.open(data, None, lambda: uuid.uuid4().hex)
+        count = store.revoke_tokens(terminal_id, timestamp())
+        store.close()
+    except StorageError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{count} revogado(s) / revoked")
+
+
+@token.command(name="list")
+@data_option
+def list_tokens(data: Path) -> None:
+    """Lista os tokens (sem mostrá-los). / List tokens, without showing them."""
+    try:
+        reader = Reader(data / DATABASE)
+        for row in reader.tokens():
+            state = f"revoked {row.revoked_at}" if row.revoked_at else "live"
+            click.echo(f"{row.terminal_id}  {row.terminal_type}  {row.created_at}  {state}  {row.label}")
+        reader.close()
+    except StorageError as error:
+        raise click.ClickException(str(error)) from error

@@ -1,0 +1,95 @@
+"""A node in a process of its own, real clients, and the black-box suites where they are present."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+CI = bool(os.environ.get("CI"))
+
+
+def missing(what: str) -> None:
+    """Skip loudly where something cannot be had; in CI that is a failure."""
+    if CI:
+        pytest.fail(f"CI must not skip: {what}")
+    pytest.skip(what)
+
+
+class NodeProcess:
+    """`python -m node serve` on a free port of 127.0.0.1."""
+
+    def __init__(self, data: Path, *flags: str, wrap: tuple[str, ...] = (), config: str = "") -> None:
+        self.data, self.flags, self.wrap = data, flags, wrap
+        self.port = 0
+        self.log = data.parent / f"{data.name}.log"
+        if config:
+            settings = data.parent / f"{data.name}.toml"
+            settings.write_text(config)
+            self.flags = (*flags, "--config", str(settings))
+
+    def start(self) -> NodeProcess:
+        command = [*self.wrap, sys.executable, "-m", "node", "serve", "--host", "127.0.0.1"]
+        command += ["--port", str(self.port), "--data", str(self.data), *self.flags]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT, start_new_session=True
+            )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        found = re.search(r"ws://127\.0\.0\.1:(\d+)", line)
+        assert found is not None, f"no address in {line!r}; {self.log.read_text()[-2000:]}"
+        self.port = int(found.group(1))
+        return self
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    def kill(self) -> None:
+        """SIGKILL, as a power cut to the process."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+        self._close()
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status of a clean stop."""
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(10)
+        self._close()
+        return status
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.kill()
+
+    def _close(self) -> None:
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+
+def node_modules() -> Path:
+    """npm's `ws`, installed once beside the tests (not committed). Skips where there is no Node or registry."""
+    folder = ROOT / "tests" / "e2e" / "node_modules"
+    if (folder / "ws").is_dir():
+        return folder
+    npm = shutil.which("npm")
+    if npm is None:
+        missing("Node and npm are needed for the document's JavaScript client")
+    install = subprocess.run(
+        [str(npm), "install", "--no-save", "--no-audit", "--no-fund", "--prefix", str(folder.parent), "ws@8"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if install.returncode != 0:
+        missing(f"npm install ws: {install.stderr[-300:]}")
+    return folder

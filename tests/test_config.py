@@ -1,0 +1,163 @@
+"""The configuration: defaults, flags, and that every mistake is named with its file, section and key."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from node.config import DEFAULT_TERMINALS, Config, EntityConfig, example_toml, load, parse
+from node.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENTITY = '[entities.tables]\npriority = "low"\nrequires_lock = false\nconflict_resolution = "merge_changes"\n'
+
+
+def test_an_empty_file_gives_the_defaults() -> None:
+    assert parse("") == Config()
+    assert Config().check() == Config()
+
+
+def test_the_example_gives_exactly_the_defaults() -> None:
+    assert parse(example_toml()) == Config()
+
+
+def test_the_example_shows_every_setting() -> None:
+    shown = tomllib.loads(example_toml().replace("# id = ", 'id = "x"'))
+    defaults = Config()
+    for section in ("node", "limits", "time", "http"):
+        assert set(shown[section]) == set(type(getattr(defaults, section)).__slots__) - {"__weakref__"}
+    assert shown["terminals"] == DEFAULT_TERMINALS
+
+
+def test_the_documented_limits_are_the_defaults() -> None:
+    limits = Config().limits
+    assert (limits.rate_per_second, limits.rate_burst) == (2_000, 5_000)
+    assert (limits.message_bytes, limits.json_depth) == (1_048_576, 32)
+    assert (limits.bulk_items, limits.fields, limits.version_jump) == (1_000, 1_000, 1_000)
+    assert Config().time.max_skew_ms == 60_000
+
+
+def test_one_setting_leaves_the_others_alone() -> None:
+    config = parse('[node]\nport = 0\nid = "hub"\n[time]\nstatus_interval_s = 1\n')
+    assert (config.node.port, config.node.id, config.node.host) == (0, "hub", "localhost")
+    assert isinstance(config.time.status_interval_s, float)
+    assert config.limits == Config().limits
+
+
+def test_a_terminal_type_changes_alone() -> None:
+    terminals = parse('[terminals]\nkds = ["orders", "products"]\ntablet = ["orders"]\n').terminals
+    assert terminals == {**DEFAULT_TERMINALS, "kds": ["orders", "products"], "tablet": ["orders"]}
+
+
+def test_by_default_a_monitor_writes_nothing_and_a_pos_everything() -> None:
+    permissions = Config().permissions()
+    assert permissions["pos"].may_write("cashier_operations")
+    assert permissions["waiter"].may_write("customers")
+    assert not permissions["waiter"].may_write("products")
+    assert permissions["kds"].may_write("orders")
+    assert not permissions["kds"].may_write("customers")
+    assert not permissions["monitor"].may_write("orders")
+
+
+def test_an_entity_type_is_declared_in_the_documents_words() -> None:
+    config = parse(ENTITY + 'fields = { seats = "register" }\n[terminals]\nkds = ["tables"]\n')
+    assert config.entities == {"tables": EntityConfig("low", False, "merge_changes", True, {"seats": "register"})}
+    policy = config.registry().get("tables")
+    assert policy is not None
+    assert policy.documented() == {
+        "entity_type": "tables",
+        "priority": "low",
+        "requires_lock": False,
+        "conflict_resolution": "merge_changes",
+        "audit_required": True,
+    }
+
+
+def test_flags_win_over_the_file_and_absent_ones_do_not() -> None:
+    config = parse('[node]\nport = 9000\nhost = "0.0.0.0"\n').with_flags(port=0, host=None, id="n1")
+    assert (config.node.port, config.node.host, config.node.id) == (0, "0.0.0.0", "n1")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[node]\nport = \n", "line 2"),
+        ("[nope]\n", "unknown: nope"),
+        ("[limits]\nfoo = 1\nbar = 2\n", "[limits]: unknown: bar, foo"),
+        ("node = 5", "[node]: expected table, got integer"),
+        ("entities = [1]", "[entities]: expected table, got array"),
+        ('[limits]\nfields = "10"\n', "[limits] fields: expected integer, got string"),
+        ("[limits]\nfields = true\n", "[limits] fields: expected integer, got boolean"),
+        ("[limits]\nfields = 1.5\n", "[limits] fields: expected integer, got number"),
+        ("[node]\ninsecure = 1\n", "[node] insecure: expected boolean, got integer"),
+        ("[node]\nid = 7\n", "[node] id: expected string, got integer"),
+        ("[node]\nid = 2024-01-15\n", "[node] id: expected string, got a date or time"),
+        ('[time]\nstatus_interval_s = "5"\n', "[time] status_interval_s: expected number, got string"),
+        ("[time]\nstatus_interval_s = true\n", "[time] status_interval_s: expected number, got boolean"),
+        ('[http]\norigins = "https://loja.example"\n', "[http] origins: expected array, got string"),
+        ("[http]\norigins = [1]\n", "[http] origins.0: expected string, got integer"),
+        ('[terminals]\nkds = "orders"\n', "[terminals] kds: expected array, got string"),
+        ("[entities]\ntables = 3\n", "[entities.tables]: expected table, got integer"),
+        ('[entities.tables]\npriority = "low"\n', "[entities.tables] requires_lock: is missing"),
+        ('[entities."a.b"]\npriority = "low"\n', "[entities.a.b] requires_lock: is missing"),
+        (ENTITY + "colour = 1\n", "[entities.tables]: unknown: colour"),
+        (ENTITY + "fields = { a = 1 }\n", "[entities.tables] fields.a: expected string, got integer"),
+    ],
+)
+def test_what_the_file_cannot_say_is_named_by_section_and_key(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "comanda.toml")
+    assert str(caught.value).startswith("comanda.toml: ")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[node]\nengine = "loro"\n', "[node] engine 'loro'"),
+        ("[node]\nport = 65536\n", "[node] port 65536"),
+        ("[node]\nport = -1\n", "[node] port -1"),
+        ("[limits]\nring_rows = 0\n", "[limits] ring_rows"),
+        ("[limits]\nrate_burst = -1\n", "[limits] rate_burst"),
+        ("[time]\nmetrics_interval_s = 0.0\n", "[time] metrics_interval_s"),
+        ("[time]\nmetrics_interval_s = nan\n", "[time] metrics_interval_s"),
+        ("[time]\nmetrics_interval_s = inf\n", "[time] metrics_interval_s"),
+        ("[limits]\njson_depth = 129\n", "[limits] json_depth"),
+        ("[limits]\nlease_ms_max = 1000\n", "[limits] lease_ms_default"),
+        ('[terminals]\nkds = ["spaceships"]\n', "[terminals] kds may write unknown entity types spaceships"),
+        (ENTITY.replace("low", "urgent"), "priority 'urgent'"),
+        (ENTITY.replace("merge_changes", "coin_toss"), "conflict_resolution 'coin_toss'"),
+        (ENTITY + 'fields = { a = "tree" }\n', "field kind 'tree'"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named_too(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "comanda.toml")
+    assert str(caught.value).startswith("comanda.toml: ")
+    assert said in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse('[node]\nport = "a"\n[limits]\nfields = "b"\n')
+    assert "[node] port" in str(caught.value)
+    assert "[limits] fields" in str(caught.value)
+
+
+def test_a_file_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "comanda.toml"
+    path.write_text("[node]\nport = 0\n# configuração\n", encoding="utf-8")
+    assert load(path).node.port == 0
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "absent.toml"
+    with pytest.raises(ConfigError, match=r"absent\.toml"):
+        load(path)
+    path.write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match=r"absent\.toml"):
+        load(path)
