@@ -101,9 +101,11 @@ class Service:
         for terminal in self.all:
             if terminal.online:
                 await terminal.all_confirmed()
-        with trio.fail_after(10):
-            while [t for t in self.all if t.online and await self.differs(t)]:
-                await trio.sleep(0.02)
+        for _ in range(500):
+            if not [t for t in self.all if t.online and await self.differs(t)]:
+                return
+            await trio.sleep(0.02)
+        raise trio.TooSlowError
 
     async def differs(self, terminal: Terminal) -> list[str]:
         """What a terminal shows otherwise than the node (the version aside)."""
@@ -161,7 +163,7 @@ class Service:
     async def customer(self) -> None:
         self.say(
             "3. Dois terminais mudam o mesmo cliente ao mesmo tempo: o e-mail entra, o telefone vira conflito.",
-            "Two terminals change one customer at once: the e-mail merges, the phone is a conflict; the manager decides.",
+            "Two terminals change one customer at once: the e-mail merges, the phone waits for the manager.",
         )
         self.ana.write("customers", "dona-rita", "CREATE", {"name": "Rita", "phone": "1111", "version": 1})
         await self.quiet()

@@ -146,6 +146,8 @@ class HttpConnection:
         lengths = sum(len(name) + len(value) + 4 for name, value in event.headers)
         if len(event.target) + lengths > self._head_bytes:
             raise BadRequest(431, f"a request head has at most {self._head_bytes} bytes")
+        if event.http_version not in (b"1.0", b"1.1"):
+            raise BadRequest(505, "HTTP/1.1 is spoken here")
         target = event.target.decode("ascii")
         path, query = _split(target)
         try:

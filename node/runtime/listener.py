@@ -16,7 +16,15 @@ from typing import Protocol
 import trio
 from attrs import evolve, frozen
 
-from node.runtime.http_server import HEAD_BYTES, BadRequest, HttpConnection, Request, Response, error_response
+from node.runtime.http_server import (
+    HEAD_BYTES,
+    WRITE_TIMEOUT_S,
+    BadRequest,
+    HttpConnection,
+    Request,
+    Response,
+    error_response,
+)
 from node.runtime.transport import CLOSE_GRACE_S, Connection, accept_upgrade
 
 logger = logging.getLogger("comanda.listener")
@@ -77,6 +85,7 @@ class ListenerLimits:
     message_bytes: int = 1_048_576
     outbox_bytes: int = 16_777_216
     head_bytes: int = HEAD_BYTES
+    write_timeout_s: float = WRITE_TIMEOUT_S
 
 
 async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
@@ -172,6 +181,7 @@ class Listener:
             idle_timeout_s=limits.idle_timeout_s,
             body_bytes=limits.body_bytes,
             head_bytes=limits.head_bytes,
+            write_timeout_s=limits.write_timeout_s,
         )
 
     async def _requests(self, http: HttpConnection) -> None:
@@ -211,12 +221,19 @@ class Listener:
         if refusal is None and self._stopping:
             refusal = error_response(503, "the node is stopping")
         if refusal is None:
-            verdict = self._handler.accepts(request)
+            verdict = self._verdict(request)
             if isinstance(verdict, Acceptance):
                 await self._run(request, await self._accept(http, request, verdict.subprotocol))
                 return
             refusal = error_response(verdict.status, verdict.reason)
         await _end(http, refusal)
+
+    def _verdict(self, request: Request) -> Acceptance | Refusal:
+        try:
+            return self._handler.accepts(request)
+        except Exception:
+            logger.exception("judging the upgrade of %s failed", request.path)
+            return Refusal(500, "internal error")
 
     async def _accept(self, http: HttpConnection, request: Request, subprotocol: str | None) -> Connection:
         headers, limits = request.headers, self._limits
