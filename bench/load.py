@@ -27,8 +27,10 @@ def percentiles(samples: list[float]) -> dict[str, float]:
 class Measurement:
     """Sends `count` operations, paced (`rate` a second) or as fast as `window` in flight allow."""
 
-    def __init__(self, url: str, count: int, rate: int, window: int, listeners: int, confirm: bool) -> None:
-        self.url, self.count, self.rate, self.window = url, count, rate, window
+    def __init__(
+        self, url: str, count: int, rate: int, window: int, listeners: int, confirm: bool, first: int = 0
+    ) -> None:
+        self.url, self.count, self.rate, self.window, self.first = url, count, rate, window, first
         self.listeners, self.confirm = listeners, confirm
         self.sent: list[float] = []
         self.confirmed: list[float] = []
@@ -40,6 +42,7 @@ class Measurement:
 
     def operation(self, number: int) -> bytes:
         """A realistic order: created, then moved through the kitchen."""
+        number += self.first
         entity, step = divmod(number, 4)
         status = ("pending", "preparing", "ready", "paid")[step]
         data: dict[str, Any] = {"id": f"o-{entity}", "status": status, "version": step + 1}
@@ -65,7 +68,7 @@ class Measurement:
     def on_answer(self, payload: bytes) -> None:
         message = orjson.loads(payload)
         if message["type"] == "sync_confirmation":
-            number = int(message["operation_id"][3:])
+            number = int(message["operation_id"][3:]) - self.first
             self.confirmed.append(time.perf_counter() - self.sent[number])
             self.room.release()
             self._check()
@@ -79,13 +82,19 @@ class Measurement:
     def on_row(self, client: LoadClient, name: str, payload: bytes) -> None:
         if not payload.startswith(b'{"type":"data_sync"'):
             return
-        first = payload.index(b'"op-') + 4
-        number = int(payload[first : payload.index(b'"', first)])
+        place = payload.find(b'"op-') + 4
+        number = int(payload[place : payload.index(b'"', place)]) - self.first if place > 3 else -1
+        if number < 0:  # the state, or an earlier measurement's
+            if self.confirm:
+                operation_id = orjson.loads(payload)["operation"]["id"]
+                client.send(orjson.dumps({"type": "sync_confirmation", "operation_id": operation_id}))
+            return
         self.delivered.append(time.perf_counter() - self.sent[number])
         self.left -= 1
         if self.confirm:
             client.send(
-                b'{"type":"sync_confirmation","operation_id":"op-%d","terminal_id":"%s"}' % (number, name.encode())
+                b'{"type":"sync_confirmation","operation_id":"op-%d","terminal_id":"%s"}'
+                % (number + self.first, name.encode())
             )
         if self.left <= 0:
             self._check()
@@ -124,9 +133,7 @@ class Measurement:
             begun = time.perf_counter()
             for number in range(self.count):
                 if self.rate:
-                    due = begun + number / self.rate
-                    if due > time.perf_counter():
-                        await trio.sleep(due - time.perf_counter())
+                    await trio.sleep(max(0.0, begun + number / self.rate - time.perf_counter()))
                 else:
                     await self.room.acquire()
                 self.sent.append(time.perf_counter())
@@ -154,10 +161,11 @@ class Measurement:
 @click.option("--rate", default=0, help="operations a second; 0: as fast as --window allows")
 @click.option("--window", default=64, help="operations in flight")
 @click.option("--listeners", default=1)
+@click.option("--first", default=0, help="number of the first operation; go on where another run ended")
 @click.option("--confirm/--silent", default=False)
-def main(url: str, count: int, rate: int, window: int, listeners: int, confirm: bool) -> None:
+def main(url: str, count: int, rate: int, window: int, listeners: int, first: int, confirm: bool) -> None:
     """Print the measurement as JSON."""
-    measurement = Measurement(url, count, rate, 10**9 if rate else window, listeners, confirm)
+    measurement = Measurement(url, count, rate, 10**9 if rate else window, listeners, confirm, first)
     print(json.dumps(trio.run(partial(measurement.run))))
 
 

@@ -6,6 +6,7 @@ import base64
 import os
 import struct
 import zlib
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -15,14 +16,13 @@ from attrs import define, field, frozen
 from node.runtime import http_server, listener, transport
 from node.runtime.http_server import Request, Response, error_response, json_response
 from node.runtime.listener import Acceptance, Listener, ListenerLimits, Refusal, open_listeners
+from node.runtime.transport import Connection
 from node.wire.frames import Outgoing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     import pytest
-
-    from node.runtime.transport import Connection
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 PATIENCE_S = 5.0
@@ -146,7 +146,7 @@ async def serving(limits: ListenerLimits | None = None) -> AsyncIterator[Server]
 async def until(condition: Callable[[], bool]) -> None:
     """Let the server work until something holds."""
     with trio.fail_after(PATIENCE_S):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  # what it waits for lies behind real sockets
             await trio.sleep(0.001)
 
 
@@ -183,7 +183,7 @@ def frame(
     length: int | None = None,
     wide: int = 0,
 ) -> bytes:
-    """A client frame. length: what the head says instead of the truth; wide: 2 or 8 bytes of length though fewer do."""
+    """A client frame. length: what the head says instead of the truth; wide: 2 or 8 bytes of length, needed or no."""
     body = payload.encode() if isinstance(payload, str) else payload
     size = len(body) if length is None else length
     first, bit = (0x80 if fin else 0) | rsv << 4 | opcode, 0x80 if mask else 0

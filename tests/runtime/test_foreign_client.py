@@ -12,6 +12,8 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.sync.client import connect
 
+from tests.runtime.rig import until
+
 if TYPE_CHECKING:
     from tests.runtime.rig import Server
 
@@ -47,7 +49,7 @@ def _talk(url: str, seed: int, parameters: dict[str, Any] | None) -> bool:
 async def test_websockets_understands_us_and_we_it(server: Server, name: str) -> None:
     compressed = await trio.to_thread.run_sync(partial(_talk, server.url(), len(name), PARAMETERS[name]))
     assert compressed is (name != "no compression")
-    assert server.handler.endings == [(1000, "done")]
+    await until(lambda: server.handler.endings == [(1000, "done")])
 
 
 async def test_websockets_sees_our_close_code_and_reason(server: Server) -> None:

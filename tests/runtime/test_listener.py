@@ -9,7 +9,7 @@ import trio
 
 from node.runtime import http_server, listener
 from node.runtime.listener import Listener, ListenerLimits, open_listeners
-from tests.runtime.rig import CLOSE, TEXT, Echo, Frame, frame, key, serving, upgrade, until
+from tests.runtime.rig import CLOSE, TEXT, Echo, Frame, frame, key, serving, until, upgrade
 
 GET = b"GET /hello HTTP/1.1\r\nHost: node\r\n\r\n"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import tracemalloc
 from typing import TYPE_CHECKING
@@ -130,7 +131,7 @@ async def test_however_messages_are_cut_they_arrive_the_same(
     for text, places, squeeze in messages:
         payload = deflated(text.encode()) if squeeze else text.encode()
         edges = [0, *sorted(min(place, len(payload)) for place in places), len(payload)]
-        for number, (start, end) in enumerate(zip(edges, edges[1:], strict=False)):
+        for number, (start, end) in enumerate(itertools.pairwise(edges)):
             wire += frame(
                 payload[start:end],
                 0 if number else TEXT,
@@ -142,7 +143,7 @@ async def test_however_messages_are_cut_they_arrive_the_same(
     async with pair() as (connection, peer):
         connection.on_text = got.append
         edges = [0, *sorted(min(cut, len(wire)) for cut in cuts), len(wire)]
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in itertools.pairwise(edges):
             await peer.put(wire[start:end])
         await peer.put(frame(b"", CLOSE))
         assert await peer.ends() == 0  # a close without a code is answered without one
@@ -499,21 +500,21 @@ async def test_no_ascii_header_brings_the_handshake_down(offers: str, subprotoco
         assert await peer.ends() == 1000
 
 
-async def test_connect_speaks_with_our_own_server_compressed_and_not(server: Server) -> None:
-    for deflate in (True, False):
-        connection = await connect(server.url("/echo?x=1"), deflate=deflate)
-        assert connection.deflate is deflate
-        got: list[str] = []
-        connection.on_text = got.append
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(connection.run)
-            connection.send_text(b"short")
-            connection.send_text(LONG.encode())
-            connection.send(Batch([Outgoing(b"a"), Outgoing(b"b")]))
-            await until(lambda: len(got) == 4)
-            connection.close(1000, "done")
-        assert got == ["short", LONG, "a", "b"]
-    await until(lambda: server.handler.endings == [(1000, "done")] * 2)
+@pytest.mark.parametrize("deflate", [True, False])
+async def test_connect_speaks_with_our_own_server(server: Server, deflate: bool) -> None:
+    connection = await connect(server.url("/echo?x=1"), deflate=deflate)
+    assert connection.deflate is deflate
+    got: list[str] = []
+    connection.on_text = got.append
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connection.run)
+        connection.send_text(b"short")
+        connection.send_text(LONG.encode())
+        connection.send(Batch([Outgoing(b"a"), Outgoing(b"b")]))
+        await until(lambda: len(got) == 4)
+        connection.close(1000, "done")
+    assert got == ["short", LONG, "a", "b"]
+    await until(lambda: server.handler.endings == [(1000, "done")])
 
 
 async def test_connect_agrees_on_a_subprotocol_and_sends_its_headers(server: Server) -> None:
@@ -553,7 +554,7 @@ async def test_connect_says_why_it_could_not(server: Server) -> None:
         with pytest.raises(ConnectError, match="127"):
             await connect(f"ws://127.0.0.1:{free.getsockname()[1]}/")
     for url in ("http://127.0.0.1/", "ws:///x", "127.0.0.1", "ws://127.0.0.1/ã"):
-        with pytest.raises(ValueError, match="no|not a ws"):
+        with pytest.raises(ValueError, match="not a ws"):
             await connect(url)
 
 
