@@ -78,8 +78,7 @@ async def misbehave(url: str, missed: int, caught_up: list[float], stop: threadi
         nursery.start_soon(away.run)
         await done.wait()
         caught_up.append(time.perf_counter() - begun)
-        while not stop.is_set():
-            await trio.sleep(0.1)
+        await trio.to_thread.run_sync(stop.wait)
         nursery.cancel_scope.cancel()
 
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
@@ -22,6 +21,9 @@ from rich.table import Table
 from bench.machine import describe
 from crdt.document import Applied, Document, NewField
 from crdt.engine import ENGINES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FIELDS = [f"field-{number}" for number in range(5)]
 

@@ -55,6 +55,7 @@ class LimitsSection:
     connections_per_address: int = 500
     terminals: int = 10_000
     window_rows: int = 1_024
+    resident_entities: int = 10_000
     ring_rows: int = 16_384
     ring_bytes: int = 33_554_432
     outbox_bytes: int = 16_777_216

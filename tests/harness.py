@@ -38,11 +38,11 @@ START_MS = 1_768_471_200_000  # 2026-01-15T10:00:00Z
 class World:
     """One node in this process. `crash` forgets everything that was not committed and starts again."""
 
-    def __init__(self, directory: Path, *, ring_rows: int = 64, window: int = 32, seed_writer: int = 1000) -> None:
+    def __init__(self, directory: Path, *, ring_rows: int = 64, window: int = 32, resident: int = 1_000) -> None:
         self.directory = directory
-        self.ring_rows, self.window = ring_rows, window
+        self.ring_rows, self.window, self.resident = ring_rows, window, resident
         self.wall_ms, self.mono_ms = START_MS, 0
-        self.writers = itertools.count(seed_writer)
+        self.writers = itertools.count(1_000)
         self.ids = itertools.count()
         self.calls: deque[Callable[[], None]] = deque()
         self.timers: list[tuple[int, Callable[[], None]]] = []
@@ -59,7 +59,7 @@ class World:
         writer = int(boot.meta.get("writer", 0)) or next(self.writers)
         self.store.set_meta({"writer": str(writer)})
         replica = Replica(
-            Settings("node-a", recent_rows=self.ring_rows),
+            Settings("node-a", recent_rows=self.ring_rows, resident_entities=self.resident),
             config.registry(),
             self.locks(boot),
             writer,

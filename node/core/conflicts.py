@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import orjson
 from attrs import define, field
 
+from node.wire.json_text import kept
 from storage.records import ConflictRow
 from strategies.conflict import Conflict
 
@@ -62,7 +63,7 @@ def conflict_row(conflict: Conflict, seq: int, *, closed_by: str | None = None, 
         operations=conflict.operations,
         type=conflict.type,
         state="closed" if closed_by is not None else conflict.state,
-        body=orjson.dumps(conflict.body()),
+        body=kept(conflict.body()),
         created_at=conflict.created_at,
         closed_by=closed_by,
         outcome=outcome,

@@ -24,6 +24,7 @@ from node.core.render import Before, Difference, difference, state_message
 from node.core.writes import Plan, Planner, Stamp
 from node.errors import ConflictResolutionFailed, EntityNotFound, InvalidMessage, LockTimeout
 from node.wire import outgoing_messages as outgoing
+from node.wire.json_text import kept
 from node.wire.messages import ConflictResolution, Operation, effective_version
 from storage.records import ConflictRow, EntityRow, LogRow, key64
 from strategies.conflict import Conflict
@@ -67,6 +68,7 @@ class Settings:
     max_skew_ms: int = 60_000
     version_jump: int = 1_000
     recent_rows: int = 16_384
+    resident_entities: int = 10_000
 
 
 @define(eq=False)
@@ -169,9 +171,10 @@ class Replica:
 
     def entity(self, key: Key) -> Entity:
         """The resident entity; an empty one where nobody has written it yet."""
-        found = self.entities.get(key) or self._load(key, None)
+        found = self.entities.pop(key, None) or self._load(key, None)
         if found is None:
             raise EntityNotFound(f"unknown entity type {key[0]!r}", "$.operation.entity_type")
+        self.entities[key] = found  # the latest used is the last to be let go
         return found
 
     def remember_conflict(self, row: ConflictRow) -> None:
@@ -341,14 +344,14 @@ class Replica:
         echo = unacknowledged or not all(change.as_written for change in changes)
         version = max(entity.document.version for entity in entities)
         message = self._rendered(operation, author, policy, entities, changes, version, now)
-        row = self._row(orjson.dumps(operation.raw), operation.id, operation.entity_type, operation.entity_id, policy)
+        row = self._row(kept(operation.raw), operation.id, operation.entity_type, operation.entity_id, policy)
         row.terminal_id, row.user_id = author.terminal_id, operation.user_id or author.user_id
         row.stamp, row.accepted, row.version = stamp.stamp, stamp.accepted, version
         row.status, row.lock_status, row.echo = status, lock_status, echo
-        row.message, row.updates = message, orjson.dumps(updates)
+        row.message, row.updates = message, kept(updates)
         if operation.kind == "BULK_UPDATE":
             row.targets = tuple(entity.key[1] for entity in entities)
-        row.changes = orjson.dumps(_changes(entities, changes, bulk=operation.kind == "BULK_UPDATE", skew=skew))
+        row.changes = kept(_changes(entities, changes, bulk=operation.kind == "BULK_UPDATE", skew=skew))
         self._append(row)
         for entity in entities:
             entity.touched(seq, author.terminal_id, echo)
@@ -461,13 +464,13 @@ class Replica:
         change, edit = self._edit(entity, plan, "UPDATE", {}, stamp, seq, news)
         version = entity.document.version
         data_sync = self._rendered(operation, author, entity.policy, [entity], [change], version, now)
-        log_row = self._row(orjson.dumps(operation.raw), operation_id, *entity.key, entity.policy)
+        log_row = self._row(kept(operation.raw), operation_id, *entity.key, entity.policy)
         log_row.terminal_id, log_row.user_id = author.terminal_id, author.user_id
         log_row.stamp, log_row.accepted, log_row.version = stamp.stamp, stamp.accepted, version
         log_row.status = news.status_of(operation_id) or "applied"
         log_row.lock_status, log_row.echo = lock_status, True
-        log_row.message, log_row.updates = data_sync, orjson.dumps([update_entry(entity.key, edit)])
-        log_row.changes = orjson.dumps(_changes([entity], [change], bulk=False, skew=skew))
+        log_row.message, log_row.updates = data_sync, kept([update_entry(entity.key, edit)])
+        log_row.changes = kept(_changes([entity], [change], bulk=False, skew=skew))
         self._append(log_row)
         entity.touched(seq, author.terminal_id, True)
         self.group.touched[entity.key] = entity
@@ -587,7 +590,7 @@ class Replica:
         """Refuse a write without losing it: a log row keeps it, its author is told and shown what is."""
         policy = entities[0].policy
         accepted = self.clock.tick(now.wall_ms)
-        row = self._row(orjson.dumps(operation.raw), operation.id, operation.entity_type, operation.entity_id, policy)
+        row = self._row(kept(operation.raw), operation.id, operation.entity_type, operation.entity_id, policy)
         row.kind, row.status = "refused", "refused"
         row.terminal_id, row.user_id = author.terminal_id, operation.user_id or author.user_id
         row.accepted = row.stamp = accepted
@@ -690,6 +693,17 @@ class Replica:
             for operation_id in list(self.recent)[:over]:
                 if self.recent[operation_id].seq <= self.committed:
                     del self.recent[operation_id]
+        if len(self.entities) > self.settings.resident_entities:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Drop the entities used longest ago, a tenth at a time; they are read from disk when next needed.
+
+        What y-py keeps of a document that was written to stays (hazard 7).
+        """
+        for key, entity in list(self.entities.items())[: max(1, self.settings.resident_entities // 10)]:
+            if entity.seq <= self.committed and key not in self.group.touched:
+                del self.entities[key]
 
     def forget_uncommitted(self, groups: Sequence[Group], writer: int) -> None:
         """A commit failed: everything since the last success is undone in memory, under a fresh writer.

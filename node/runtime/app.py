@@ -173,6 +173,7 @@ class Node:
                 config.time.max_skew_ms,
                 limits.version_jump,
                 limits.ring_rows,
+                limits.resident_entities,
             ),
             config.registry(),
             self._locks(boot, store.node_id, instant),

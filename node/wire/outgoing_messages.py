@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from node.wire.json_text import kept
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -33,7 +35,7 @@ def pong(server_time: str) -> bytes:
 
 def data_sync(operation: Mapping[str, object]) -> bytes:
     """To every terminal but its author, once an operation is durable ("Data Sync")."""
-    return orjson.dumps({"type": "data_sync", "operation": operation})
+    return kept({"type": "data_sync", "operation": operation})
 
 
 def sync_confirmation(

@@ -238,7 +238,12 @@ class Service:
 @given(seed=st.integers(0, 2**32))
 def test_a_client_that_only_applies_data_in_order_shows_what_the_node_shows(tmp_path_factory: Any, seed: int) -> None:
     rng = random.Random(seed)
-    world = World(tmp_path_factory.mktemp("node") / "data", ring_rows=rng.choice([4, 64]), window=rng.choice([3, 32]))
+    world = World(
+        tmp_path_factory.mktemp("node") / "data",
+        ring_rows=rng.choice([4, 64]),
+        window=rng.choice([3, 32]),
+        resident=rng.choice([1, 10, 1_000]),
+    )
     service = Service(world, rng)
     for _ in range(rng.randrange(5, 80)):
         service.step()
