@@ -23,7 +23,7 @@ from strategies.policy import Registry
 if TYPE_CHECKING:
     from storage.records import EntityRow, LogRow
 
-PAGE = 256
+PAGE = 128
 """Most rows or entities read from disk at once for one session."""
 
 OUTBOX_HIGH = 256 * 1024
