@@ -17,7 +17,8 @@ from node.config import Config
 from node.core.core import Bounds, Core
 from node.core.instant import Instant
 from node.core.locks import LockTable
-from node.core.replica import Needs, Replica, Settings
+from node.core.memory import Needs, Settings
+from node.core.replica import Replica
 from node.core.ring import Ring
 from node.core.session import Identity, Session
 from node.core.statistics import Statistics
@@ -59,15 +60,15 @@ class World:
         writer = int(boot.meta.get("writer", 0)) or next(self.writers)
         self.store.set_meta({"writer": str(writer)})
         replica = Replica(
-            Settings("node-a", recent_rows=self.ring_rows, resident_entities=self.resident),
-            config.registry(),
-            self.locks(boot),
-            writer,
-            hlc.Clock(int(boot.meta.get("hlc", 0))),
-            boot.head,
-            boot.head,
-            boot.entity_keys,
-            boot.operation_keys,
+            settings=Settings("node-a", recent_rows=self.ring_rows, resident_entities=self.resident),
+            registry=config.registry(),
+            locks=self.locks(boot),
+            writer=writer,
+            clock=hlc.Clock(int(boot.meta.get("hlc", 0))),
+            head=boot.head,
+            committed=boot.head,
+            known_entities=boot.entity_keys,
+            known_operations=boot.operation_keys,
         )
         for row in boot.open_conflicts:
             replica.remember_conflict(row)
@@ -290,7 +291,7 @@ class Client:
             frame = self.connection.frames.popleft()
             if isinstance(frame, tuple):
                 if self.pongs:
-                    self.session.delivery.pong(int(frame[1]))
+                    self.session.pong(int(frame[1]))
                 continue
             self.connection.outbox_bytes -= len(frame)
             message = orjson.loads(frame)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from crdt.document import Path
+    from strategies.view import View
 
 
 @define(eq=False)
@@ -68,4 +69,31 @@ def conflict_row(conflict: Conflict, seq: int, *, closed_by: str | None = None, 
         closed_by=closed_by,
         outcome=outcome,
         seq=seq,
+    )
+
+
+def live_conflict(view: View, row: ConflictRow) -> Conflict | None:
+    """The conflict `row` names, as long as one of its operations is live; None once it is closed."""
+    path = tuple(orjson.loads(row.path))
+    current = view.conflicts.get(path)
+    if current is not None and current.id == row.conflict_id:
+        return current
+    if current is None or (row.state == "closed" and not row.outcome.startswith(b'{"replaced_by"')):
+        return None
+    named = set(row.operations)
+    left = tuple(r for r in current.candidates if r.operation in named)
+    if not left:
+        return None
+    # Its other operations are gone: what is left of it is decided, what arrived since reopens by itself.
+    candidates = left if len(left) > 1 else (current.shown, left[0])
+    return Conflict(
+        row.conflict_id,
+        row.type,
+        row.state,
+        row.entity_type,
+        row.entity_id,
+        path,
+        candidates,
+        row.operations,
+        current.prevailing,
     )

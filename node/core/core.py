@@ -69,6 +69,8 @@ class Core:
     failure: str | None = None
     _log: LogView = field(init=False)
     _dirty: set[str] = field(factory=set)
+    _leaving: dict[str, Session] = field(factory=dict)
+    """Sessions whose connection ended with something still to be decided."""
     _flushed_ms: int = 0
     _in_flight: list[tuple[Group, int]] = field(factory=list)
     _changed: bool = True
@@ -121,6 +123,9 @@ class Core:
             Activity(now.wall_ms, now.wall_ms),
             lambda: self.healthy,
         )
+        earlier = self._leaving.pop(identity.terminal_id, None)
+        if earlier is not None and earlier.unfinished:
+            session.follow(earlier)
         self.sessions[identity.terminal_id] = session
         self._changed = True
         session.reply(
@@ -135,6 +140,9 @@ class Core:
         terminal_id = session.identity.terminal_id
         if self.sessions.get(terminal_id) is session:
             del self.sessions[terminal_id]
+        self._leaving = {t: s for t, s in self._leaving.items() if s.unfinished}
+        if session.unfinished:
+            self._leaving[terminal_id] = session
         self._remember(session)
         self._changed = True
         self.flush_cursors()
@@ -269,7 +277,7 @@ class Core:
 
     def tell_monitors(self, messages: Iterable[bytes]) -> None:
         """Status and metrics, to every monitor. They are no log rows: the newest replaces the older."""
-        monitors = [s for s in self.sessions.values() if s.delivery.monitor and not s.closed]
+        monitors = [s for s in self.sessions.values() if s.delivery.monitor and not (s.closed or s.gone)]
         if not monitors:
             return
         batch = Batch([Outgoing(message) for message in messages])

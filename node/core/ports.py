@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from node.core.replica import Needs
+    from node.core.memory import Needs
     from node.wire.frames import Batch, Outgoing
     from storage.reader import Fetched
     from storage.records import EntityRow, LogRow

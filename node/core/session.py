@@ -19,7 +19,8 @@ from node.core.instant import Clock
 from node.core.locks import Held, Lease
 from node.core.ports import Connection, Disk, Timer
 from node.core.rates import Bucket
-from node.core.replica import Author, Replica
+from node.core.replica import Replica
+from node.core.rows import Author
 from node.errors import EntityNotFound, NotStored, PermissionDenied, RateLimited, WireError
 from node.wire import outgoing_messages as outgoing
 from node.wire.codec import CodecLimits, decode
@@ -98,12 +99,18 @@ class Session:
     activity: Activity
     ready: Callable[[], bool]
     """Whether the node can store anything now."""
-    _backlog: deque[str | bytes] = field(factory=deque)
+    _backlog: deque[str | bytes | int] = field(factory=deque)
+    """What waits behind a message that waits for the disk: messages, and the serials of pongs between them."""
     _waiting: bool = False
     _paused: bool = False
     _rate_strikes: int = 0
     _format_strikes: int = 0
     closed: bool = False
+    """Closed by the node: nothing more of it is handled."""
+    gone: bool = False
+    """Its connection ended: nothing more arrives, and nothing can be answered."""
+    successor: Session | None = None
+    """The same terminal's next session, whose messages come after all of this one's."""
 
     @property
     def author(self) -> Author:
@@ -119,7 +126,7 @@ class Session:
     # ------------------------------------------------------------------ outbound
 
     def reply(self, *messages: bytes) -> None:
-        if self.closed:
+        if self.closed or self.gone:
             return
         if len(messages) == 1:
             self.connection.send(Outgoing(messages[0]))
@@ -131,15 +138,25 @@ class Session:
         self.connection.close(code, reason)
 
     def end(self) -> None:
-        """The connection is gone."""
-        self.closed = self.delivery.closed = True
-        self._backlog.clear()
+        """The connection is gone. What had arrived by then is still decided: the document's client never sends
+        again what it sent without an answer."""
+        self.gone = self.delivery.closed = True
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether something that arrived is still to be decided."""
+        return not self.closed and (self._waiting or bool(self._backlog))
+
+    def follow(self, earlier: Session) -> None:
+        """Handle nothing until the same terminal's earlier session is finished."""
+        self._waiting = True
+        earlier.successor = self
 
     # ------------------------------------------------------------------ inbound
 
     def receive(self, text: str | bytes) -> None:
         """One message from the socket."""
-        if self.closed:
+        if self.closed or self.gone:
             return
         if self._waiting or self._backlog:
             self._backlog.append(text)
@@ -148,12 +165,28 @@ class Session:
             return
         self._step(text)
 
+    def pong(self, serial: int) -> None:
+        """The pong to a delivery's ping. It keeps its place among the messages: an operation sent before it was
+        written without having seen what the pong acknowledges."""
+        if self._waiting or self._backlog:
+            self._backlog.append(serial)
+        else:
+            self.delivery.pong(serial)
+
     def _drain(self) -> None:
         while self._backlog and not self._waiting and not self.closed:
-            self._step(self._backlog.popleft())
+            first = self._backlog.popleft()
+            if isinstance(first, int):
+                self.delivery.pong(first)
+            else:
+                self._step(first)
         if self._paused and not self._waiting and not self._backlog and self.bucket.tokens >= 0:
             self._paused = False
             self.connection.resume_reading()
+        if self.successor is not None and not self.unfinished:
+            later, self.successor = self.successor, None
+            later._waiting = False
+            later._drain()
 
     def _pause(self) -> None:
         if not self._paused:

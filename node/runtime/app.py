@@ -21,7 +21,8 @@ from crdt import hlc
 from node.core.core import Bounds, Core
 from node.core.instant import Instant
 from node.core.locks import LockTable
-from node.core.replica import Replica, Settings
+from node.core.memory import Settings
+from node.core.replica import Replica
 from node.core.ring import Ring
 from node.core.statistics import Statistics
 from node.errors import ConfigError
@@ -167,7 +168,7 @@ class Node:
             store.set_meta(dict(going_on.meta), remove=("restored_from",))
         instant = now()
         replica = Replica(
-            Settings(
+            settings=Settings(
                 store.node_id,
                 config.node.engine,
                 config.time.max_skew_ms,
@@ -175,14 +176,14 @@ class Node:
                 limits.ring_rows,
                 limits.resident_entities,
             ),
-            config.registry(),
-            self._locks(boot, store.node_id, instant),
-            going_on.writer,
-            hlc.Clock(int(boot.meta.get("hlc", 0))),
-            boot.head,
-            boot.head,
-            boot.entity_keys,
-            boot.operation_keys,
+            registry=config.registry(),
+            locks=self._locks(boot, store.node_id, instant),
+            writer=going_on.writer,
+            clock=hlc.Clock(int(boot.meta.get("hlc", 0))),
+            head=boot.head,
+            committed=boot.head,
+            known_entities=boot.entity_keys,
+            known_operations=boot.operation_keys,
         )
         for row in boot.open_conflicts:
             replica.remember_conflict(row)

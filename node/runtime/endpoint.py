@@ -153,7 +153,7 @@ class Endpoint:
 
 def _pong(terminal: Terminal, payload: bytes) -> None:
     if payload.isdigit():
-        terminal.session.delivery.pong(int(payload))
+        terminal.session.pong(int(payload))
     elif payload.startswith(RTT):
         try:
             terminal.session.activity.latency_ms = (trio.current_time() - float(payload[len(RTT) :])) * 1000

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from node.core.core import Core
-    from node.core.replica import Needs
+    from node.core.memory import Needs
     from storage.reader import Fetched, Reader
     from storage.records import EntityRow, LogRow
     from storage.store import Store

@@ -100,6 +100,17 @@ async def test_a_bad_head_is_answered_and_a_healthy_connection_goes_on(shape: st
         assert server.handler.texts == ["still here"]
 
 
+async def test_an_answer_reaches_a_client_that_is_still_sending(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "LINGER_S", 5.0)
+    async with serving() as server:
+        client = await server.raw()
+        await client.put(b"GET /hello HTTP/1.1\r\nX: ", *[b"a" * 65_536] * 30)
+        assert await client.status() == 431
+        assert await client.rest() != b""
+        await client.aclose()
+        await until(lambda: server.listener._open == 0)
+
+
 @pytest.mark.parametrize("shape", GOOD_UPGRADES)
 async def test_a_good_upgrade_comes_through(shape: str) -> None:
     async with serving() as server:

@@ -217,6 +217,18 @@ async def test_a_broken_rule_closes_with_its_code_and_hurts_nobody_else(server: 
     await healthy.echoes()
 
 
+async def test_a_broken_rule_hangs_up_without_waiting_for_an_answer(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "CLOSE_GRACE_S", 60.0)
+    client = await server.websocket()
+    await client.put(frame("hi", 3), *[b"\0" * 65_536] * 50)
+    assert await client.ends() == 1002
+    assert await client.next() is None
+    await client.aclose()
+    await until(lambda: bool(server.handler.endings))
+
+
 async def test_what_follows_a_broken_rule_is_not_read_as_messages(server: Server) -> None:
     client = await server.websocket("/mute")
     await client.put(frame("hi", 3) + frame("too late"), frame("later still"))
@@ -329,6 +341,17 @@ async def test_a_slow_reader_stalls_nobody_and_is_closed_at_its_outbox_limit() -
         await fast.echoes(text)
 
 
+async def test_an_outbox_that_overflows_in_one_go_leaves_no_half_frame() -> None:
+    async with serving(ListenerLimits(outbox_bytes=MIB)) as server:
+        client = await server.websocket("/mute")
+        await until(lambda: bool(server.handler.connections))
+        for _ in range(20):
+            server.handler.connections[0].send(Outgoing(b"x" * (8 * MIB)))
+        frames = [found async for found in _frames(client)]
+        assert [len(found.payload) for found in frames[:-1]] == [8 * MIB]
+        assert frames[-1].code == 1013
+
+
 async def test_a_reader_that_never_reads_again_is_dropped() -> None:
     async with serving(ListenerLimits(outbox_bytes=MIB)) as server:
         await server.websocket("/mute")
@@ -397,6 +420,16 @@ async def test_the_other_sides_close_is_answered_and_returned(server: Server) ->
     assert await client.next() == Frame(CLOSE, b"\x0f\xa1bye")
     await until(lambda: server.handler.endings == [(4001, "bye")])
     assert server.handler.texts == ["last"]
+
+
+async def test_the_other_side_that_closes_still_gets_what_was_sent(server: Server) -> None:
+    client = await server.websocket("/mute")
+    await until(lambda: bool(server.handler.connections))
+    server.handler.connections[0].send(Outgoing(b"x" * (8 * MIB)))
+    await client.put(frame(b"\x03\xe8", CLOSE))
+    frames = [found async for found in _frames(client)]
+    assert [len(found.payload) for found in frames] == [8 * MIB, 2]
+    assert frames[1].code == 1000
 
 
 async def test_a_connection_that_just_ends_is_1006(server: Server) -> None:

@@ -1,0 +1,184 @@
+"""What a replica holds in memory, what it knows to be on disk, and what it must fetch before it can decide.
+
+Entities are loaded when an operation needs them and let go when too many are held. Which entities and operation
+ids exist at all is known by 64-bit hash, so that a new one costs no look-up; a false alarm costs one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
+
+from node.core.entity import Entity, Key
+from node.core.rows import resolution_id
+from node.errors import EntityNotFound
+from node.wire.messages import ConflictResolution, Operation
+from storage.records import ConflictRow, EntityRow, LogRow, key64
+from strategies.policy import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+READS_KEPT = 100_000
+"""Reads over HTTP remembered as seen; forgetting one only makes a later write of that terminal a sibling."""
+
+
+@frozen
+class Needs:
+    """What must be read from disk before an operation can be decided."""
+
+    entities: tuple[Key, ...] = ()
+    operations: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+
+
+@frozen
+class Settings:
+    """Bounds and identity the replica works with."""
+
+    node_id: str
+    engine: str = "y_py"
+    max_skew_ms: int = 60_000
+    version_jump: int = 1_000
+    recent_rows: int = 16_384
+    resident_entities: int = 10_000
+
+
+@define(eq=False)
+class Counts:
+    """Since the start: for the stats endpoint and the metrics."""
+
+    operations: int = 0
+    conflicts: int = 0
+    conflicts_resolved: int = 0
+    refused: int = 0
+    duplicates: int = 0
+    cache_hits: int = 0
+    cache_misses: int = 0
+
+
+@define(eq=False, kw_only=True)
+class Memory:
+    """Entities, recent operations and conflicts of one node. recent: operation id -> its log row."""
+
+    settings: Settings
+    registry: Registry
+    writer: int
+    known_entities: set[int]
+    known_operations: set[int]
+    entities: dict[Key, Entity] = field(factory=dict)
+    recent: dict[str, LogRow] = field(factory=dict)
+    conflicts: dict[str, ConflictRow] = field(factory=dict)
+    open_conflicts: dict[Key, list[str]] = field(factory=dict)
+    reads: dict[tuple[str, Key], int] = field(factory=dict)
+    counts: Counts = field(factory=Counts)
+
+    def needs(self, message: Operation | ConflictResolution) -> Needs | None:
+        """What has to be fetched before `message` can be decided; None when all is here."""
+        if isinstance(message, ConflictResolution):
+            return self._needs_of_resolution(message)
+        keys = tuple(k for k in keys_of(message) if k not in self.entities and key64(*k) in self.known_entities)
+        operations: tuple[str, ...] = ()
+        if message.id not in self.recent and key64(message.id) in self.known_operations:
+            operations = (message.id,)
+        if not keys:
+            self.counts.cache_hits += 1
+        if not keys and not operations:
+            return None
+        return Needs(keys, operations)
+
+    def _needs_of_resolution(self, message: ConflictResolution) -> Needs | None:
+        operation_id = resolution_id(message)
+        operations: tuple[str, ...] = ()
+        if operation_id not in self.recent and key64(operation_id) in self.known_operations:
+            operations = (operation_id,)
+        row = self.conflicts.get(message.conflict_id)
+        if row is None:
+            return Needs((), operations, (message.conflict_id,))
+        key = (row.entity_type, row.entity_id)
+        keys = () if key in self.entities else (key,)
+        return Needs(keys, operations) if keys or operations else None
+
+    def provide(
+        self,
+        needs: Needs,
+        entities: Mapping[Key, EntityRow],
+        operations: Mapping[str, LogRow],
+        conflicts: Mapping[str, ConflictRow],
+    ) -> None:
+        """Take what was fetched. What was asked for and is not there is remembered as not there."""
+        for key in needs.entities:
+            self.counts.cache_misses += 1
+            if key not in self.entities:
+                self._load(key, entities.get(key))
+        for operation_id in needs.operations:
+            row = operations.get(operation_id)
+            if row is not None:
+                self.recent.setdefault(operation_id, row)
+            else:
+                self.known_operations.discard(key64(operation_id))
+        for conflict in conflicts.values():
+            if conflict.conflict_id not in self.conflicts:
+                self.remember_conflict(conflict)
+
+    def _load(self, key: Key, row: EntityRow | None) -> Entity | None:
+        policy = self.registry.get(key[0])
+        if policy is None:
+            return None
+        entity = Entity.load(key, policy, row, writer=self.writer, engine=self.settings.engine)
+        self.entities[key] = entity
+        return entity
+
+    def entity(self, key: Key) -> Entity:
+        """The resident entity; an empty one where nobody has written it yet."""
+        found = self.entities.pop(key, None) or self._load(key, None)
+        if found is None:
+            raise EntityNotFound(f"unknown entity type {key[0]!r}", "$.operation.entity_type")
+        self.entities[key] = found  # the latest used is the last to be let go
+        return found
+
+    def remember_conflict(self, row: ConflictRow) -> None:
+        """Note a conflict and, while it is open, that its entity has it."""
+        self.conflicts[row.conflict_id] = row
+        key = (row.entity_type, row.entity_id)
+        of_entity = [c for c in self.open_conflicts.get(key, []) if c != row.conflict_id]
+        if row.state == "open":
+            of_entity.append(row.conflict_id)
+        if of_entity:
+            self.open_conflicts[key] = of_entity
+        else:
+            self.open_conflicts.pop(key, None)
+
+    def has_read(self, terminal_id: str, key: Key, seq: int) -> None:
+        """A terminal read an entity over HTTP with its token: it has seen its rows up to `seq`."""
+        self.reads.pop((terminal_id, key), None)
+        self.reads[terminal_id, key] = seq
+        while len(self.reads) > READS_KEPT:
+            del self.reads[next(iter(self.reads))]
+
+    def let_go(self, committed: int, touched: Mapping[Key, Entity]) -> None:
+        """Drop the entities used longest ago, a tenth at a time, once too many are held.
+
+        They are read from disk when next needed. What y-py keeps of a document that was written to stays (hazard 7).
+        """
+        if len(self.entities) <= self.settings.resident_entities:
+            return
+        for key, entity in list(self.entities.items())[: max(1, self.settings.resident_entities // 10)]:
+            if entity.seq <= committed and key not in touched:
+                del self.entities[key]
+
+    def forget_recent(self, committed: int) -> None:
+        """Keep the latest operations only; older ones are read from disk when their id comes again."""
+        over = len(self.recent) - self.settings.recent_rows
+        for operation_id in list(self.recent)[: max(over, 0)]:
+            if self.recent[operation_id].seq <= committed:
+                del self.recent[operation_id]
+
+
+def keys_of(operation: Operation) -> list[Key]:
+    """The entities an operation touches."""
+    if operation.kind == "BULK_UPDATE":
+        return [(operation.entity_type, item.entity_id) for item in operation.updates]
+    assert operation.entity_id is not None
+    return [(operation.entity_type, operation.entity_id)]
