@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import y_py
 
-from crdt.update_format import DecodedUpdate, decode_state_vector, decode_update, encode_state_vector
+from crdt.update_format import (
+    DEFAULT_LIMITS,
+    MAX_CLIENT,
+    SNAPSHOT_LIMITS,
+    DecodedUpdate,
+    UpdateLimits,
+    decode_state_vector,
+    decode_update,
+    encode_state_vector,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +29,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ENGINES = ("y_py", "pycrdt")
+
+NOTHING = b"\x00\x00"
+"""The update of a transaction that changed nothing."""
+
+# Upper bounds of what one update spends beside its strings: on itself, on each string and on each deletion.
+_UPDATE_BYTES = 64
+_STRING_BYTES = 24
+_DELETION_BYTES = 20
 
 
 class EngineError(Exception):
@@ -33,7 +50,10 @@ class EngineDocument(Protocol):
 
     def edit(self, deletes: Sequence[tuple[int, int]], appends: Sequence[str]) -> bytes:
         """One transaction. deletes: (writer, index in that writer's array before the transaction); appends: strings
-        for this writer's array. Returns exactly what it added, as a Yjs v1 update."""
+        for this writer's array. Returns exactly what it added, as a Yjs v1 update.
+
+        EngineError before the transaction, and nothing changed, for what would poison the document, for a doubled or
+        negative index and for more than one update may hold; so `decode_update` takes whatever this returns."""
         ...
 
     def apply(self, update: bytes, decoded: DecodedUpdate | None = None) -> DecodedUpdate:
@@ -65,20 +85,33 @@ def _guarded(call: Callable[..., T], *arguments: Any) -> T:
         raise
 
 
-def _checked(deletes: Sequence[tuple[int, int]], appends: Sequence[str]) -> dict[int, list[int]]:
-    """Indices to delete by writer, highest first. EngineError for a string that would poison the document."""
+def _checked(
+    deletes: Sequence[tuple[int, int]], appends: Sequence[str], limits: UpdateLimits = DEFAULT_LIMITS
+) -> dict[int, list[int]]:
+    """Indices to delete by writer, highest first. EngineError for what must not become an update.
+
+    What the decoder would refuse is refused here: once committed, no peer could apply it and no restart read it.
+    """
+    size = _UPDATE_BYTES + _STRING_BYTES * len(appends) + _DELETION_BYTES * len(deletes)
     for text in appends:
         if type(text) is not str:
             raise EngineError(f"only strings are stored, not {type(text).__name__}")
         try:
-            text.encode()
+            length = len(text.encode())
         except UnicodeEncodeError:
             raise EngineError("a string with a lone surrogate cannot be stored") from None
+        if length > limits.string_bytes:
+            raise EngineError(f"a string of {length} bytes, at most {limits.string_bytes} are stored")
+        size += length
+    if size > limits.update_bytes or max(len(appends), len(deletes)) > limits.structs:
+        raise EngineError(f"{len(appends)} strings and {len(deletes)} deletions are too much for one update")
     by_writer: dict[int, list[int]] = {}
     for writer, index in deletes:
         by_writer.setdefault(writer, []).append(index)
-    for indices in by_writer.values():
+    for writer, indices in by_writer.items():
         indices.sort(reverse=True)
+        if indices[-1] < 0 or len(set(indices)) != len(indices):
+            raise EngineError(f"doubled or negative index in the array of writer {writer}")
     return by_writer
 
 
@@ -90,9 +123,9 @@ class YPyDocument:
         self._doc: Any = y_py.YDoc(client_id)
         self._arrays: dict[int, Any] = {}
         if snapshot is not None:
-            decode_update(snapshot)
+            decode_update(snapshot, SNAPSHOT_LIMITS)
             _guarded(y_py.apply_update, self._doc, snapshot)
-        self._update = b""
+        self._update = NOTHING
         self._doc.observe_after_transaction(self._observe)
 
     def _observe(self, event: Any) -> None:
@@ -108,6 +141,8 @@ class YPyDocument:
         by_writer = _checked(deletes, appends)
         own = self._array(self.client_id)
         arrays = [(self._array(writer), indices) for writer, indices in by_writer.items()]
+
+        self._update = NOTHING  # pycrdt tells nothing of a transaction without changes
 
         def transact() -> None:
             with self._doc.begin_transaction() as txn:
@@ -150,9 +185,9 @@ class PycrdtDocument:
         self._doc: Any = pycrdt.Doc(client_id=client_id)
         self._arrays: dict[int, Any] = {}
         if snapshot is not None:
-            decode_update(snapshot)
+            decode_update(snapshot, SNAPSHOT_LIMITS)
             _guarded(self._doc.apply_update, snapshot)
-        self._update = b""
+        self._update = NOTHING
         self._subscription = self._doc.observe(self._observe)
 
     def _observe(self, event: Any) -> None:
@@ -168,6 +203,8 @@ class PycrdtDocument:
         by_writer = _checked(deletes, appends)
         own = self._array(self.client_id)
         arrays = [(self._array(writer), indices) for writer, indices in by_writer.items()]
+
+        self._update = NOTHING  # pycrdt tells nothing of a transaction without changes
 
         def transact() -> None:
             with self._doc.transaction():
@@ -200,7 +237,12 @@ class PycrdtDocument:
 
 
 def open_document(engine: str, client_id: int, snapshot: bytes | None = None) -> EngineDocument:
-    """A document of one of ENGINES, from a snapshot that the decoder accepts. Raises UpdateError, EngineError."""
+    """A document of one of ENGINES, from a snapshot that the decoder accepts. Raises UpdateError, EngineError.
+
+    client_id: 1 .. 2**32 - 1, or ValueError: with any other, nothing the document writes could be read again.
+    """
+    if not 1 <= client_id <= MAX_CLIENT:
+        raise ValueError(f"client id {client_id} is not in 1 .. {MAX_CLIENT}")
     if engine == "y_py":
         return YPyDocument(client_id, snapshot)
     if engine == "pycrdt":

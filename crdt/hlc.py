@@ -49,15 +49,15 @@ def parse_iso(text: str) -> int:
 
 
 def stamp(timestamp_us: int, now_ms: int, max_skew_ms: int) -> tuple[int, int]:
-    """The stamp of a documented timestamp, and by how many milliseconds it was clamped (0: not).
+    """The stamp of a documented timestamp, and by how many milliseconds (rounded up) it was clamped (0: not).
 
     A stamp is never more than `max_skew_ms` ahead of this node's clock: a clock set to 2030 must not win for ever.
     """
-    ms, sub = divmod(timestamp_us, 1000)
     limit = now_ms + max_skew_ms
-    if ms > limit:
-        return pack(limit), ms - limit
-    return pack(ms, sub), 0
+    ahead_us = timestamp_us - limit * 1000
+    if ahead_us > 0:
+        return pack(limit), -(-ahead_us // 1000)
+    return pack(*divmod(timestamp_us, 1000)), 0
 
 
 @define

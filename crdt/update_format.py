@@ -19,7 +19,8 @@ It also reads a document's live records without opening an engine (hazard 7), an
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from attrs import frozen
@@ -42,15 +43,22 @@ class UpdateError(ValueError):
 
 @frozen
 class UpdateLimits:
-    """Bounds of one update. Lengths in bytes, the rest are counts."""
+    """Bounds of one update. Lengths in bytes, the rest are counts; `structs` bounds structs, strings and ranges each.
 
-    update_bytes: int = 4 * 1024 * 1024
-    string_bytes: int = 2 * 1024 * 1024
+    A message of 1 MiB can become an update of nearly 4 MiB and its records besides: JSON writes `1e15` as
+    `1000000000000000.0`. Whatever an engine document's `edit` accepts lies within the default bounds.
+    """
+
+    update_bytes: int = 8 * 1024 * 1024
+    string_bytes: int = 8 * 1024 * 1024
     structs: int = 200_000
     clients: int = 100_000
 
 
 DEFAULT_LIMITS = UpdateLimits()
+
+SNAPSHOT_LIMITS = UpdateLimits(update_bytes=1_000_000_000, structs=100_000_000, clients=10_000_000)
+"""Bounds of a stored snapshot: many updates' worth, up to what SQLite keeps in one blob. Only for our own disk."""
 
 
 @frozen
@@ -94,6 +102,9 @@ class _Reader:
             self.fail("unexpected end")
         byte = self.bytes[place]
         place += 1
+        if byte <= 0x7F and byte <= highest:  # most numbers are one byte
+            self.place = place
+            return byte
         number = byte & 0x7F
         shift = 7
         while byte & 0x80:
@@ -154,6 +165,10 @@ def decode_update(update: bytes, limits: UpdateLimits = DEFAULT_LIMITS) -> Decod
         if deleted:
             gone[client] = tuple(deleted)
     deletes = _delete_set(reader, limits)
+    for client, (_, end) in ranges.items():
+        last_clock, length = deletes.get(client, ((0, 0),))[-1]
+        if last_clock + length > end:
+            reader.fail(f"client {client} is deleted beyond its end")
     if reader.place != reader.end:
         reader.fail("trailing bytes")
     return DecodedUpdate(tuple(inserts), ranges, gone, deletes)
@@ -165,6 +180,7 @@ def _structs(
     """One client's structs from clock `first`; returns the clock after them and what of it is deleted."""
     clock = first
     deleted: list[tuple[int, int]] = []
+    budget = limits.structs - len(inserts)
     for _ in range(structs):
         if reader.place >= reader.end:
             reader.fail("unexpected end")
@@ -190,7 +206,8 @@ def _structs(
                 reader.fail("empty struct")
             deleted.append((clock, length))
         else:
-            length = reader.varint(limits.structs)
+            length = reader.varint(budget)
+            budget -= length
             if length == 0:
                 reader.fail("empty struct")
             if clock + length > MAX_CLOCK:
@@ -234,25 +251,28 @@ def live_records(snapshot: bytes) -> tuple[list[tuple[int, int, str]], dict[int,
 
     Raises UpdateError, also when the snapshot does not begin at clock 0 or deletes what it does not hold.
     """
-    decoded = decode_update(snapshot)
+    decoded = decode_update(snapshot, SNAPSHOT_LIMITS)
     vector: dict[int, int] = {}
     for client, (first, end) in decoded.ranges.items():
         if first != 0:
             raise UpdateError(f"snapshot begins at clock {first} of client {client}")
         vector[client] = end
-    dead: dict[int, set[int]] = {}
-    for client, ranges in decoded.deletes.items():
-        if any(clock + length > vector.get(client, 0) for clock, length in ranges):
-            raise UpdateError(f"snapshot deletes what it does not hold of client {client}")
-        live = [insert.clock for insert in decoded.inserts if insert.client == client]
-        dead[client] = {c for c in live if any(clock <= c < clock + length for clock, length in ranges)}
+    for client in decoded.deletes.keys() - vector.keys():
+        raise UpdateError(f"snapshot deletes what it does not hold of client {client}")
+    deletes = decoded.deletes
     records = [
         (insert.client, insert.clock, insert.text)
         for insert in decoded.inserts
-        if insert.clock not in dead.get(insert.client, ())
+        if not _within(deletes.get(insert.client, ()), insert.clock)
     ]
     records.sort(key=lambda record: record[:2])
     return records, vector
+
+
+def _within(ranges: Sequence[tuple[int, int]], clock: int) -> bool:
+    """Whether `clock` lies in one of `ranges` (clock, length), which are in order and do not overlap."""
+    place = bisect_right(ranges, (clock, MAX_CLOCK)) - 1
+    return place >= 0 and clock < ranges[place][0] + ranges[place][1]
 
 
 def decode_state_vector(vector: bytes, limits: UpdateLimits = DEFAULT_LIMITS) -> dict[int, int]:
