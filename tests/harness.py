@@ -168,6 +168,7 @@ class World:
             self.commit()
             if not self.calls:
                 if not self.core.replica.group.pending() or not self.core.healthy:
+                    self.core.probe_owed()
                     return
                 continue
             self.calls.popleft()()

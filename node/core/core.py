@@ -83,6 +83,7 @@ class Core:
             self.class_heads,
             self._open_conflicts,
             lambda: hlc.iso(self.clock().wall_ms),
+            lambda: self.clock().mono_ms,
         )
 
     def _open_conflicts(self, priority: int) -> list[ConflictRow]:
@@ -261,6 +262,11 @@ class Core:
         self.healthy, self.failure = True, None
 
     # ------------------------------------------------------------------ time
+
+    def probe_owed(self) -> None:
+        """Every PING_INTERVAL_MS: ask the terminals that do not confirm whether their rows arrived."""
+        for session in self.sessions.values():
+            session.delivery.probe_owed()
 
     def tick(self) -> None:
         """Once a second: store moved cursors, ask silent sessions whether rows arrived."""

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 PAGE = 128
 """Most rows or entities read from disk at once for one session."""
 
+PING_INTERVAL_MS = 50
+"""A client that does not confirm is pinged at once after a silence, and this often while rows keep coming: each pong
+costs the node as much as a confirmation."""
+
 OUTBOX_HIGH = 256 * 1024
 """Bytes queued on a connection above which nothing more is handed to it."""
 
@@ -42,6 +46,7 @@ class LogView:
     open_conflicts: Callable[[int], Sequence[ConflictRow]]
     """Open conflicts of one priority class."""
     now_iso: Callable[[], str]
+    mono_ms: Callable[[], int]
 
     @property
     def head(self) -> int:
@@ -60,10 +65,17 @@ class Delivery:
     disk: Disk
     connection: Connection
     _reading: bool = False
-    _state_after: dict[int, tuple[str, str] | None] = field(factory=dict)
-    _state_from: dict[int, int] = field(factory=dict)
+    _state_after: dict[int, tuple[str, str]] = field(factory=dict)
+    _begun: int = field(init=False)
+    """The log's head when the terminal connected: what is committed later reaches it as rows, whatever the state
+    that is read meanwhile already shows."""
     _ping: int | None = None
+    _pinged_ms: int = -PING_INTERVAL_MS
+    _owed: bool = False
     closed: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        self._begun = self.log.head
 
     # ------------------------------------------------------------------ live
 
@@ -169,14 +181,11 @@ class Delivery:
     # ------------------------------------------------------------------ first synchronisation
 
     def _read_state(self, priority: int) -> None:
-        """The entities of one class, a page at a time; then the class has the position it began with."""
+        """The entities of one class, a page at a time; then the class has the position the session began with."""
         types = self.log.registry.of_class(priority)
-        if priority not in self._state_from:
-            self._state_from[priority] = self.log.head
-            self._state_after[priority] = None
         self._reading = True
         limit = min(PAGE, self.cursor.room)
-        after = self._state_after[priority]
+        after = self._state_after.get(priority)
 
         def arrived(rows: Sequence[EntityRow]) -> None:
             self._reading = False
@@ -205,7 +214,7 @@ class Delivery:
             for conflict in log.open_conflicts(priority):
                 if self.monitor or f"write:{conflict.entity_type}" in self.names:
                     frames.append(Outgoing(b'{"type":"sync_conflict","conflict":' + conflict.body + b"}"))
-            sent[priority] = self._state_from[priority]
+            sent[priority] = self._begun
             entries.append((sent[priority], priority, PASSED))
         self._hand_over(frames, entries, sent)
 
@@ -219,10 +228,21 @@ class Delivery:
         cursor = self.cursor
         if self._ping is not None or self.closed or not cursor.under_way:
             return
-        if cursor.confirms and not force and cursor.room > cursor.window // 2:
-            return
-        self._ping = cursor.serial
+        if not force and cursor.room > cursor.window // 2:
+            if cursor.confirms:
+                return
+            if self.log.mono_ms() - self._pinged_ms < PING_INTERVAL_MS:
+                self._owed = True
+                return
+        self._ping, self._owed = cursor.serial, False
+        self._pinged_ms = self.log.mono_ms()
         self.connection.ping(b"%d" % cursor.serial)
+
+    def probe_owed(self) -> None:
+        """Send the ping that `probe` held back."""
+        if self._owed:
+            self._owed = False
+            self.probe(force=True)
 
     def pong(self, serial: int) -> None:
         if self._ping is None or serial != self._ping:

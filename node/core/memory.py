@@ -6,6 +6,7 @@ ids exist at all is known by 64-bit hash, so that a new one costs no look-up; a 
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
@@ -164,14 +165,15 @@ class Memory:
         """
         if len(self.entities) <= self.settings.resident_entities:
             return
-        for key, entity in list(self.entities.items())[: max(1, self.settings.resident_entities // 10)]:
+        oldest = list(islice(self.entities.items(), max(1, self.settings.resident_entities // 10)))
+        for key, entity in oldest:
             if entity.seq <= committed and key not in touched:
                 del self.entities[key]
 
     def forget_recent(self, committed: int) -> None:
         """Keep the latest operations only; older ones are read from disk when their id comes again."""
         over = len(self.recent) - self.settings.recent_rows
-        for operation_id in list(self.recent)[: max(over, 0)]:
+        for operation_id in list(islice(self.recent, max(over, 0))):
             if self.recent[operation_id].seq <= committed:
                 del self.recent[operation_id]
 

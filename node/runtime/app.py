@@ -19,6 +19,7 @@ from attrs import define
 
 from crdt import hlc
 from node.core.core import Bounds, Core
+from node.core.delivery import PING_INTERVAL_MS
 from node.core.instant import Instant
 from node.core.locks import LockTable
 from node.core.memory import Settings
@@ -77,6 +78,12 @@ def memory_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1_048_576
 
 
+async def _probe(core: Core) -> None:
+    while True:
+        await trio.sleep(PING_INTERVAL_MS / 1000)
+        core.probe_owed()
+
+
 async def _stop_on(signals: Sequence[signal.Signals], scope: trio.CancelScope) -> None:
     with trio.open_signal_receiver(*signals) as received:
         async for number in received:
@@ -132,6 +139,7 @@ class Node:
             nursery.start_soon(disk.run, core, lambda: self._recover(core, store))
             nursery.start_soon(self._every_second, core, disk, store)
             nursery.start_soon(self._monitors, core, endpoint)
+            nursery.start_soon(_probe, core)
             if signals:
                 nursery.start_soon(_stop_on, signals, nursery.cancel_scope)
             gc.collect()

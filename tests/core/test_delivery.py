@@ -69,6 +69,17 @@ def test_a_new_terminal_gets_the_state_and_then_the_tail(world: World) -> None:
     assert len(bia.of("data_sync")) == 51
 
 
+def test_what_is_committed_while_a_new_terminals_state_is_read_reaches_it_as_an_operation(world: World) -> None:
+    ana = Client(world, "ana").connect()
+    ana.do("orders", "o-1", "CREATE", {"n": 1})
+    bia = Client(world, "bia").connect()  # its state is asked for, and not read yet
+    operation = ana.write("orders", "o-2", "CREATE", {"n": 2})
+    world.commit()
+    settle_all(world, [ana, bia])
+    assert operation in [m["operation"]["id"] for m in bia.of("data_sync")]
+    assert bia.shown("orders") == without_version(world.view("orders"))
+
+
 def test_sync_full_sends_everything_again_to_a_client_that_keeps_nothing(world: World) -> None:
     ana = Client(world, "ana").connect()
     ana.do("orders", "o", "CREATE", {"n": 1})
