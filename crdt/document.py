@@ -125,6 +125,18 @@ class Edit:
 
 
 @frozen
+class Prepared:
+    """A remote update that can be applied now. doomed: (writer, clock) of the live records it deletes."""
+
+    update: bytes
+    decoded: DecodedUpdate
+    author: int
+    end: int
+    inserts: tuple[FieldRecord | Header, ...]
+    doomed: tuple[tuple[int, int], ...]
+
+
+@frozen
 class Applied:
     """A remote update that is now part of the document."""
 
@@ -278,9 +290,18 @@ class Document:
         return record
 
     def apply(self, update: bytes, before: Mapping[int, int]) -> Applied | Known | Gap:
-        """A remote operation's update, through the gap guard (design section 4, hazards 2 and 5).
+        """`prepare` and, where nothing is missing, `carry_out`."""
+        prepared = self.prepare(update, before)
+        return self.carry_out(prepared) if isinstance(prepared, Prepared) else prepared
 
-        Raises UpdateError (not Yjs as we write it), DocumentError (not ours) or ForkError; nothing is applied then.
+    def holds(self, writer: int, end: int) -> bool:
+        """Whether a writer's clocks up to `end` are in the document already."""
+        return self.vector.get(writer, 0) >= end
+
+    def prepare(self, update: bytes, before: Mapping[int, int]) -> Prepared | Known | Gap:
+        """Pass a remote update through the gap guard (design section 4, hazards 2 and 5). Changes nothing.
+
+        Raises UpdateError (not Yjs as we write it), DocumentError (not ours) or ForkError.
         """
         decoded = decode_update(update)
         if len(decoded.ranges) != 1:
@@ -300,26 +321,47 @@ class Document:
             missing[author] = (have, first)
         if missing:
             return Gap(missing)
-        inserts = self._check(decoded, author, have)
-        self._open().apply(update, decoded)
-        removed = [self._remove_id(w, clock) for w, clock in self._doomed(decoded)]
-        for record in inserts:
-            self._insert(record, author)
-        self.vector[author] = end
-        added = tuple(record for record in inserts if isinstance(record, FieldRecord))
+        doomed = self._doomed(decoded)
+        inserts = self._check(decoded, author, have, doomed)
+        return Prepared(update, decoded, author, end, tuple(inserts), tuple(doomed))
+
+    def paths(self, prepared: Prepared) -> list[Path]:
+        """The registers a prepared update touches."""
+        doomed = (self._by_id.get(identity) for identity in prepared.doomed)
+        records = (*prepared.inserts, *doomed)
+        return list(dict.fromkeys(record.path for record in records if isinstance(record, FieldRecord)))
+
+    def carry_out(self, prepared: Prepared) -> Applied:
+        """Apply what `prepare` found applicable; the document has not changed since. Raises EngineError."""
+        self._open().apply(prepared.update, prepared.decoded)
+        removed = [self._remove_id(w, clock) for w, clock in prepared.doomed]
+        for record in prepared.inserts:
+            self._insert(record, prepared.author)
+        self.vector[prepared.author] = prepared.end
+        added = tuple(record for record in prepared.inserts if isinstance(record, FieldRecord))
         return Applied(added, tuple(record for record in removed if record is not None))
 
-    def _check(self, decoded: DecodedUpdate, author: int, have: int) -> list[FieldRecord | Header]:
+    def under(self, writer: int) -> None:
+        """From here on write as `writer`."""
+        if writer != self.writer:
+            self._snapshot, self._engine, self.writer = self.encode(), None, writer
+
+    def _check(
+        self, decoded: DecodedUpdate, author: int, have: int, doomed: Sequence[tuple[int, int]]
+    ) -> list[FieldRecord | Header]:
         """What an update inserts, parsed; DocumentError where it breaks a rule of the record shape."""
         inserts = [_parse(i.client, i.clock, i.text) for i in decoded.inserts if i.clock >= have]
         headers = [record for record in inserts if isinstance(record, Header)]
         if len(headers) != 1:
             raise DocumentError(f"an operation writes one header, not {len(headers)}")
+        for record in inserts:
+            if isinstance(record, FieldRecord) and not _writable(record.value):
+                raise DocumentError(f"record {record.writer}:{record.clock} is nested too deep to be written again")
         old = self.headers.get(author)
         if old is not None and headers[0].n < old.n:
             raise DocumentError(f"writer {author} lowers its share of the version: {old.n} -> {headers[0].n}")
         replaced = False
-        for writer, clock in self._doomed(decoded):
+        for writer, clock in doomed:
             header = self.headers.get(writer)
             if header is not None and header.clock == clock:
                 if writer != author:
@@ -374,6 +416,17 @@ class Document:
         else:
             self._live[writer].remove(clock)
         return record
+
+
+def _writable(value: object) -> bool:
+    """Whether a value can go out again, inside the objects of a message (orjson writes 254 levels)."""
+    if not isinstance(value, dict | list):
+        return True
+    try:
+        orjson.dumps([[[[[[[[value]]]]]]]])
+    except orjson.JSONEncodeError:
+        return False
+    return True
 
 
 _identity: Callable[[FieldRecord], tuple[int, int]] = lambda record: (record.writer, record.clock)  # noqa: E731

@@ -126,7 +126,7 @@ class YPyDocument:
             decode_update(snapshot, SNAPSHOT_LIMITS)
             _guarded(y_py.apply_update, self._doc, snapshot)
         self._update = NOTHING
-        self._doc.observe_after_transaction(self._observe)
+        self._observed = False
 
     def _observe(self, event: Any) -> None:
         self._update = bytes(event.get_update())  # the event must not be kept: reading it later segfaults
@@ -141,6 +141,9 @@ class YPyDocument:
         by_writer = _checked(deletes, appends)
         own = self._array(self.client_id)
         arrays = [(self._array(writer), indices) for writer, indices in by_writer.items()]
+        if not self._observed:  # like a touched root, an observer keeps the document from ever being freed
+            self._doc.observe_after_transaction(self._observe)
+            self._observed = True
 
         self._update = NOTHING  # pycrdt tells nothing of a transaction without changes
 

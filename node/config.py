@@ -6,6 +6,7 @@ Command-line flags win over the file. Unknown sections, keys and values of the w
 from __future__ import annotations
 
 import math
+import os
 import re
 import tomllib
 from functools import partial
@@ -22,10 +23,13 @@ from node.errors import ConfigError
 from strategies.policy import EntityPolicy, PolicyError, Registry, policy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     _Hook = Callable[[Any, Any], Any]
+
+LINK_TOKEN = "COMANDA_LINK_TOKEN"
+"""Environment variable with the token this node shows to the nodes it dials."""
 
 DEEPEST_JSON = 128
 """Largest json_depth: orjson writes at most 254 levels, and a value goes out inside messages and records."""
@@ -86,6 +90,21 @@ class HttpSection:
 
 
 @frozen
+class LinksSection:
+    """[links]: other nodes. upstream: the node above in the tree, which grants locks. peers: nodes side by side."""
+
+    upstream: str | None = None
+    peers: list[str] = field(factory=list)
+    token: str | None = None
+    backoff_ms: int = 50
+    backoff_max_ms: int = 800
+    connect_timeout_ms: int = 1_000
+    ping_s: float = 1.0
+    silence_s: float = 5.0
+    paused_s: float = 15.0
+
+
+@frozen
 class EntityConfig:
     """[entities.<type>]: an entity type, in the protocol document's words."""
 
@@ -113,12 +132,22 @@ class Config:
     limits: LimitsSection = field(factory=LimitsSection)
     time: TimeSection = field(factory=TimeSection)
     http: HttpSection = field(factory=HttpSection)
+    links: LinksSection = field(factory=LinksSection)
     terminals: dict[str, list[str]] = field(factory=lambda: dict(DEFAULT_TERMINALS))
     entities: dict[str, EntityConfig] = field(factory=dict)
 
     def with_flags(self, **flags: Any) -> Config:
         """The same with command-line flags of [node] that were given (not None)."""
         return evolve(self, node=evolve(self.node, **{k: v for k, v in flags.items() if v is not None}))
+
+    def with_links(self, upstream: str | None, peers: Sequence[str]) -> Config:
+        """The same with links given on the command line, and the token of the environment."""
+        links = self.links
+        token = links.token or os.environ.get(LINK_TOKEN)
+        return evolve(
+            self,
+            links=evolve(links, upstream=upstream or links.upstream, peers=[*links.peers, *peers], token=token),
+        )
 
     def registry(self) -> Registry:
         """The documented entity types and the configured ones. Raises ConfigError."""
@@ -136,10 +165,12 @@ class Config:
             raise ConfigError(f"[node] engine {self.node.engine!r} is none of {', '.join(ENGINES)}")
         if not 0 <= self.node.port <= 65_535:
             raise ConfigError(f"[node] port {self.node.port} is none")
-        for name in ("limits", "time"):
+        for name in ("limits", "time", "links"):
             section = getattr(self, name)
             for attribute in fields(type(section)):
                 value = getattr(section, attribute.name)
+                if not isinstance(value, int | float):
+                    continue
                 if not (value > 0 and math.isfinite(value)):
                     raise ConfigError(f"[{name}] {attribute.name} must be positive and finite, not {value}")
         if self.limits.json_depth > DEEPEST_JSON:
@@ -258,7 +289,7 @@ def example_toml() -> str:
         "# Configuração do Comanda. Cada linha mostra o valor padrão; apague o que não quiser mudar.",
         "# Comanda's configuration. Every line shows the default; delete what you do not want to change.",
     ]
-    for name in ("node", "limits", "time", "http"):
+    for name in ("node", "limits", "time", "http", "links"):
         section = getattr(defaults, name)
         lines += ["", f"[{name}]"]
         for attribute in fields(type(section)):

@@ -1,8 +1,8 @@
 """The audit chain: each log row carries the hash of the one before, so an edit, a removal or a cut shows.
 
 hash = blake2b-256(previous hash | for each column in order: 4-byte length, bytes). Integers are their decimal
-text, None is the length 0xFFFFFFFF. The first row follows 32 zero bytes. `meta` holds the head and its hash,
-written in the same transaction, so that a truncated log is found too.
+text, None is the length 0xFFFFFFFF; `origin` counts where there is one, `via` never. The first row follows 32 zero
+bytes. `meta` holds the head and its hash, written in the same transaction, so that a truncated log is found too.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def chain_hash(previous: bytes, row: LogRow) -> bytes:
         row.message,
         row.changes,
         row.updates,
+        *((row.origin.encode(),) if row.origin else ()),
     ):
         if value is None:
             parts.append(_NONE)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 
+import orjson
 from sqlite_utils import Database, Migrations
 
 from storage.database import StorageError
+from storage.records import link_key
 
 migrations = Migrations("comanda")
 
@@ -76,6 +78,29 @@ def m004_bulk(db: Database) -> None:
         """CREATE TABLE log_entities (
             entity_type TEXT NOT NULL, entity_id TEXT NOT NULL, seq INTEGER NOT NULL,
             PRIMARY KEY (entity_type, entity_id, seq)) WITHOUT ROWID"""
+    )
+
+
+@migrations()
+def m005_links(db: Database) -> None:
+    """What links need: where an operation came from, what is held of other nodes' logs, what cannot be applied."""
+    db.execute("ALTER TABLE log ADD COLUMN origin TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE log ADD COLUMN via TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE log ADD COLUMN link_key INTEGER")
+    pages = db.query("SELECT seq, operation_id, updates FROM log WHERE kind = 'operation' AND length(updates) > 2")
+    keyed = [(link_key(row["operation_id"], orjson.loads(row["updates"])), row["seq"]) for row in pages]
+    db.conn.executemany("UPDATE log SET link_key = ? WHERE seq = ?", keyed)
+    db.execute("CREATE INDEX log_link ON log (link_key) WHERE link_key IS NOT NULL")
+    db.execute(
+        """CREATE TABLE peers (
+            node_id TEXT PRIMARY KEY, epoch TEXT NOT NULL, positions TEXT NOT NULL, mark INTEGER NOT NULL,
+            mark_hash BLOB NOT NULL, last_seen_ms INTEGER NOT NULL) WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE TABLE parked (
+            id INTEGER PRIMARY KEY, via TEXT NOT NULL, operation_id TEXT NOT NULL, link_key INTEGER NOT NULL,
+            entity_type TEXT NOT NULL, entity_id TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
+            body BLOB NOT NULL, at_ms INTEGER NOT NULL)"""
     )
 
 

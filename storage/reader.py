@@ -64,11 +64,11 @@ class Reader:
             )
             for row in self._query(sql, [word for key in part for word in key]):
                 entities[row["entity_type"], row["entity_id"]] = entity_of(row)
-        operations = {}
+        operations: dict[str, LogRow] = {}
         for operation_id in operation_ids:
             sql = "SELECT * FROM log WHERE op_key = ? AND operation_id = ?"
             for row in self._query(sql, (key64(operation_id), operation_id)):
-                operations[operation_id] = log_of(row)
+                operations.setdefault(operation_id, log_of(row))
         conflicts = {}
         for conflict_id in conflict_ids:
             for row in self._query("SELECT * FROM conflicts WHERE conflict_id = ?", (conflict_id,)):
@@ -102,6 +102,32 @@ class Reader:
         parameters = () if priority is None else (priority,)
         sql = f"SELECT * FROM log WHERE {where}seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
         return [log_of(row) for row in self._query(sql, (*parameters, after, upto, limit))]
+
+    # ------------------------------------------------------------------ for links
+
+    def row_hash(self, seq: int) -> bytes | None:
+        """The chain hash at a row of the log, None where there is no such row."""
+        rows = self._query("SELECT hash FROM log WHERE seq = ?", (seq,))
+        return bytes(rows[0]["hash"]) if rows else None
+
+    def linked(self, link_keys: Sequence[int]) -> list[LogRow]:
+        """Operations by link key, in log order."""
+        found: list[LogRow] = []
+        for first in range(0, len(link_keys), CHUNK):
+            part = link_keys[first : first + CHUNK]
+            sql = f"SELECT * FROM log WHERE link_key IN ({','.join('?' * len(part))})"
+            found.extend(log_of(row) for row in self._query(sql, part))
+        found.sort(key=lambda row: row.seq)
+        return found
+
+    def in_log_order(self, link_keys: Sequence[int]) -> list[int]:
+        """The same keys as far as they are in the log, ordered as their rows are."""
+        found: list[tuple[int, int]] = []
+        for first in range(0, len(link_keys), CHUNK):
+            part = link_keys[first : first + CHUNK]
+            sql = f"SELECT seq, link_key FROM log WHERE link_key IN ({','.join('?' * len(part))})"
+            found.extend((row["seq"], row["link_key"]) for row in self._query(sql, part))
+        return [key for _, key in sorted(found)]
 
     # ------------------------------------------------------------------ for people
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
+from typing import Any
 
 from attrs import define, field, frozen
 
@@ -10,6 +12,12 @@ from attrs import define, field, frozen
 def key64(*parts: str) -> int:
     """A stable 64-bit hash (signed, as SQLite stores integers) of a key, for the in-memory indexes."""
     return int.from_bytes(blake2b("\x1f".join(parts).encode(), digest_size=8).digest(), "big", signed=True)
+
+
+def link_key(operation_id: str, updates: Sequence[Sequence[Any]]) -> int:
+    """Names one operation under one writer. updates: as in `LogRow.updates`, at least one entry."""
+    writer, first, _ = updates[0][4]
+    return key64(operation_id, f"{writer}:{first}")
 
 
 @define(eq=False)
@@ -20,6 +28,9 @@ class LogRow:
     targets: terminals a notice is for (of a BULK_UPDATE: the entities it touched). stamp, accepted: HLCs.
     operation: the authored operation. message: what JSON clients are sent, one or more messages, a line each.
     changes: the audit's before and after. updates: what links send.
+    origin: the node that accepted an operation. via: "node:epoch" of the peer it came from, "" for one accepted here.
+    link_key: names one operation under one writer (None: nothing to send on a link). hash: of the chain, known once
+    committed.
     """
 
     seq: int
@@ -42,6 +53,10 @@ class LogRow:
     message: bytes
     changes: bytes
     updates: bytes
+    origin: str = ""
+    via: str = ""
+    link_key: int | None = None
+    hash: bytes = b""
 
 
 @frozen
@@ -117,26 +132,64 @@ class TokenRow:
     revoked_at: str | None
 
 
+@frozen
+class PeerRow:
+    """What this node holds of another node's log: positions (one a priority class) of that log's epoch.
+
+    mark, mark_hash: the last row of it that was received, and its chain hash there: another hash is a fork.
+    """
+
+    node_id: str
+    epoch: str
+    positions: tuple[int, ...]
+    mark: int
+    mark_hash: bytes
+    last_seen_ms: int
+
+
+@frozen
+class ParkedRow:
+    """A linked node's operation that is not applied. state: `waiting` for what it builds on, or `bad`.
+
+    body: the whole message as it came. link_key: what it stands for, so that nobody sends it again.
+    """
+
+    id: int
+    via: str
+    operation_id: str
+    link_key: int
+    entity_type: str
+    entity_id: str
+    state: str
+    reason: str
+    body: bytes
+    at_ms: int
+
+
 @define(eq=False)
 class Commit:
-    """One transaction. Rows in `seq` order, continuing the log's head."""
+    """One transaction. Rows in `seq` order, continuing the log's head. unparked: ids of parked rows that ended."""
 
     rows: list[LogRow] = field(factory=list)
     entities: list[EntityRow] = field(factory=list)
     conflicts: list[ConflictRow] = field(factory=list)
     locks: list[LockRow] = field(factory=list)
     cursors: list[CursorRow] = field(factory=list)
+    peers: list[PeerRow] = field(factory=list)
+    parked: list[ParkedRow] = field(factory=list)
+    unparked: list[int] = field(factory=list)
     meta: dict[str, str] = field(factory=dict)
 
     def empty(self) -> bool:
         """Whether nothing but the clock would be written."""
-        written = self.rows or self.entities or self.conflicts or self.locks or self.cursors
-        return not written and not (self.meta.keys() - {"hlc"})
+        state = self.rows or self.entities or self.conflicts or self.locks or self.cursors
+        links = self.peers or self.parked or self.unparked
+        return not state and not links and not (self.meta.keys() - {"hlc"})
 
 
 @define(eq=False)
 class Boot:
-    """What a node reads when it starts."""
+    """What a node reads when it starts. The keys of all operations ever: as packed arrays, 8 bytes each."""
 
     node_id: str
     epoch: str
@@ -147,5 +200,10 @@ class Boot:
     cursors: list[CursorRow]
     open_conflicts: list[ConflictRow]
     entity_keys: set[int]
-    operation_keys: set[int]
+    operation_keys: Sequence[int]
+    """Sorted."""
+    link_keys: Mapping[str, Sequence[int]]
+    """Of each entity type's operations, sorted."""
+    peers: list[PeerRow]
+    parked: list[ParkedRow]
     meta: dict[str, str]

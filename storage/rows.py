@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from storage.records import ConflictRow, CursorRow, EntityRow, LockRow, LogRow, TokenRow
+from storage.records import ConflictRow, CursorRow, EntityRow, LockRow, LogRow, ParkedRow, PeerRow, TokenRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 _NULL = type(None)
 LOG_TYPES: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(
-        ("kind", "entity_type", "operation_id", "terminal_id", "targets", "status", "lock_status"), (str,)
+        ("kind", "entity_type", "operation_id", "terminal_id", "targets", "status", "lock_status", "origin", "via"),
+        (str,),
     ),
     **dict.fromkeys(("entity_id", "user_id"), (str, _NULL)),
     **dict.fromkeys(("seq", "priority", "monitors", "stamp", "accepted", "version", "echo"), (int,)),
-    "op_key": (int, _NULL),
+    **dict.fromkeys(("op_key", "link_key"), (int, _NULL)),
     **dict.fromkeys(("operation", "message", "changes", "updates", "hash"), (bytes,)),
 }
 """What each column of the log holds. SQLite does not hold others to it: an edit by hand leaves text in a BLOB."""
@@ -48,6 +49,10 @@ def log_of(row: Mapping[str, Any]) -> LogRow:
         row["message"],
         row["changes"],
         row["updates"],
+        row["origin"],
+        row["via"],
+        row["link_key"],
+        row["hash"],
     )
 
 
@@ -88,6 +93,15 @@ def lock_of(row: Mapping[str, Any]) -> LockRow:
 def cursor_of(row: Mapping[str, Any]) -> CursorRow:
     positions = tuple(int(position) for position in row["positions"].split(","))
     return CursorRow(row["terminal_id"], row["terminal_type"], row["user_id"], positions, row["last_seen_ms"])
+
+
+def peer_of(row: Mapping[str, Any]) -> PeerRow:
+    positions = tuple(int(position) for position in row["positions"].split(","))
+    return PeerRow(row["node_id"], row["epoch"], positions, row["mark"], row["mark_hash"], row["last_seen_ms"])
+
+
+def parked_of(row: Mapping[str, Any]) -> ParkedRow:
+    return ParkedRow(**row)
 
 
 def token_of(row: Mapping[str, Any]) -> TokenRow:

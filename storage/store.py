@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from array import array
 from contextlib import suppress
 from functools import cache, lru_cache
 from operator import attrgetter
@@ -31,10 +32,12 @@ from storage.records import (
     EntityRow,
     LockRow,
     LogRow,
+    ParkedRow,
+    PeerRow,
     TokenRow,
     key64,
 )
-from storage.rows import conflict_of, cursor_of, lock_of
+from storage.rows import conflict_of, cursor_of, lock_of, parked_of, peer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -68,6 +71,9 @@ LOG_COLUMNS = [
     "changes",
     "updates",
     "hash",
+    "origin",
+    "via",
+    "link_key",
 ]
 
 
@@ -182,9 +188,19 @@ class Store:
             [cursor_of(row) for row in db.table("cursors").rows],
             [conflict_of(row) for row in db.table("conflicts").rows_where("state = 'open'", order_by="seq")],
             {key64(entity_type, entity_id) for entity_type, entity_id in keys},
-            {key for (key,) in execute("SELECT op_key FROM log WHERE op_key IS NOT NULL")},
+            array("q", (k for (k,) in execute("SELECT op_key FROM log WHERE op_key IS NOT NULL ORDER BY op_key"))),
+            self._link_keys(),
+            [peer_of(row) for row in db.table("peers").rows],
+            [parked_of(row) for row in db.table("parked").rows_where(order_by="id")],
             {row["key"]: row["value"] for row in db.table("meta").rows},
         )
+
+    def _link_keys(self) -> dict[str, Sequence[int]]:
+        keys: dict[str, array[int]] = {}
+        sql = "SELECT entity_type, link_key FROM log WHERE link_key IS NOT NULL ORDER BY link_key"
+        for entity_type, key in self._connection.execute(sql):
+            keys.setdefault(entity_type, array("q")).append(key)
+        return dict(keys)
 
     # ------------------------------------------------------------------ committing
 
@@ -196,7 +212,8 @@ class Store:
             for row in commit.rows:
                 if row.seq != head + 1:
                     raise StorageError(f"row {row.seq} does not follow the log's head {head}")
-                chain, head = chain_hash(chain, row), row.seq
+                row.hash = chain = chain_hash(chain, row)
+                head = row.seq
                 log_rows.append(_log_values(row, chain))
         meta = {**commit.meta, "head": str(head), "chain": chain.hex()}
         with transaction(self._connection, self.path):
@@ -232,6 +249,14 @@ class Store:
             for c in commit.cursors
         }
         self._many("cursors", _columns(CursorRow), ("terminal_id",), cursors.values())
+        peers = {
+            p.node_id: (p.node_id, p.epoch, ",".join(map(str, p.positions)), p.mark, p.mark_hash, p.last_seen_ms)
+            for p in commit.peers
+        }
+        self._many("peers", _columns(PeerRow), ("node_id",), peers.values())
+        self._many("parked", _columns(ParkedRow), ("id",), {row.id: _values(row) for row in commit.parked}.values())
+        for parked_id in commit.unparked:
+            self._connection.execute("DELETE FROM parked WHERE id = ?", (parked_id,))
         self._many("meta", ("key", "value"), ("key",), meta.items())
 
     def _many(
@@ -265,6 +290,11 @@ class Store:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         self._connection.close()
         os.close(self._descriptor)
+
+    def new_epoch(self, epoch: str) -> None:
+        """From here on the log is another one: what peers hold of it under the old epoch counts no more."""
+        self.set_meta({"epoch": epoch})
+        self.epoch = epoch
 
     def backup(self, target: Path) -> None:
         """A consistent copy while the node runs, marked so that a node started on it knows it is one.
@@ -336,4 +366,7 @@ def _log_values(row: LogRow, row_hash: bytes) -> tuple[object, ...]:
         row.changes,
         row.updates,
         row_hash,
+        row.origin,
+        row.via,
+        row.link_key,
     )

@@ -63,7 +63,8 @@ def by_rank(record: FieldRecord) -> tuple[int, int, str, str]:
 def distinct(siblings: Sequence[FieldRecord]) -> bool:
     """Whether the siblings hold more than one value (equal values, or one operation twice, are agreement)."""
     first = siblings[0]
-    return any(s.operation != first.operation and s.canonical() != first.canonical() for s in siblings[1:])
+    one = (first.operation, first.terminal)
+    return any((s.operation, s.terminal) != one and s.canonical() != first.canonical() for s in siblings[1:])
 
 
 def unseen_by(deletion: FieldRecord, records: Iterable[FieldRecord]) -> list[FieldRecord]:

@@ -15,7 +15,9 @@ import orjson
 from crdt import hlc
 from node.config import Config
 from node.core.core import Bounds, Core
+from node.core.digests import Digests
 from node.core.instant import Instant
+from node.core.keys import KeySet
 from node.core.locks import LockTable
 from node.core.memory import Needs, Settings
 from node.core.replica import Replica
@@ -68,10 +70,12 @@ class World:
             head=boot.head,
             committed=boot.head,
             known_entities=boot.entity_keys,
-            known_operations=boot.operation_keys,
+            known_operations=KeySet(boot.operation_keys),
+            digests=Digests.of(boot.link_keys),
         )
         for row in boot.open_conflicts:
             replica.remember_conflict(row)
+        replica.take_parked(boot.parked)
         self.core = Core(
             "node-a",
             replica,
@@ -83,7 +87,9 @@ class World:
             Bounds(rate_per_second=1e9, rate_burst=1e9, window_rows=self.window),
             Statistics(self.mono_ms),
             boot.class_heads,
+            boot.epoch,
             {row.terminal_id: row for row in boot.cursors},
+            {row.node_id: row for row in boot.peers},
         )
 
     def locks(self, boot: Any) -> LockTable:
@@ -141,6 +147,15 @@ class World:
     ) -> None:
         self.calls.append(lambda: done(self.reader.state(entity_types, after, limit)))
 
+    def linked(self, link_keys: Sequence[int], done: Callable[[Sequence[LogRow]], None]) -> None:
+        self.calls.append(lambda: done(self.reader.linked(link_keys)))
+
+    def in_log_order(self, link_keys: Sequence[int], done: Callable[[Sequence[int]], None]) -> None:
+        self.calls.append(lambda: done(self.reader.in_log_order(link_keys)))
+
+    def row_hash(self, seq: int, done: Callable[[bytes | None], None]) -> None:
+        self.calls.append(lambda: done(self.reader.row_hash(seq)))
+
     def call_later(self, delay_ms: int, action: Callable[[], None]) -> None:
         self.timers.append((self.mono_ms + delay_ms, action))
 
@@ -160,7 +175,7 @@ class World:
 
     def recover(self) -> None:
         boot = self.store.boot()
-        self.core.recovered(next(self.writers), self.locks(boot), boot.open_conflicts, self.core.replica.clock)
+        self.core.recovered(next(self.writers), self.locks(boot), boot, self.core.replica.clock)
 
     def settle(self) -> None:
         """Commit and read until nothing is left to do."""

@@ -21,6 +21,8 @@ from storage.database import StorageError
 @click.option("--port", type=click.IntRange(0, 65535), help="Porta; 0 escolhe uma livre. / 0 picks one.  [8001]")
 @click.option("--data", help="Diretório de dados. / Data directory.  [comanda-data]")
 @click.option("--id", "node_id", help="Nome deste nó. / This node's id.")
+@click.option("--upstream", metavar="URL", help="Nó acima (ws://host:porta). / The node above, which grants locks.")
+@click.option("--peer", "peers", metavar="URL", multiple=True, help="Nó ao lado; repetível. / A node side by side.")
 @click.option("--engine", type=click.Choice(["y_py", "pycrdt"]), help="Motor CRDT. / CRDT engine.  [y_py]")
 @click.option("--insecure", is_flag=True, default=None, help="Sem tokens fora do loopback. / No tokens needed.")
 @click.option("--verbose", is_flag=True, help="Mostra cada conexão. / Log every connection.")
@@ -30,6 +32,8 @@ def serve(
     port: int | None,
     data: str | None,
     node_id: str | None,
+    upstream: str | None,
+    peers: tuple[str, ...],
     engine: str | None,
     insecure: bool | None,
     verbose: bool,
@@ -53,6 +57,7 @@ def serve(
     try:
         config = load(config_file) if config_file else Config()
         config = config.with_flags(host=host, port=port, data=data, id=node_id, engine=engine, insecure=insecure)
+        config = config.with_links(upstream, peers)
         trio.run(partial(run, config, started))
     except (ComandaError, StorageError) as error:
         raise click.ClickException(str(error)) from error

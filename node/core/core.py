@@ -6,16 +6,22 @@ takes it, makes it durable, and `committed` lets the answers and the rows go. No
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 from crdt import hlc
-from node.core import status
+from node.core import remote, status
 from node.core.cursors import CLASSES, NO_POSITION, Cursor
 from node.core.delivery import Delivery, LogView
 from node.core.group import Group, Recipient
 from node.core.instant import Clock
+from node.core.link import Link
+from node.core.lock_service import LockService
+from node.core.memory import Needs
+from node.core.neighbours import Neighbours
 from node.core.ports import Connection, Disk, Timer
 from node.core.rates import Bucket
 from node.core.replica import Replica
@@ -25,15 +31,22 @@ from node.core.statistics import Statistics
 from node.wire import outgoing_messages as outgoing
 from node.wire.codec import CodecLimits
 from node.wire.frames import Batch, Outgoing
-from storage.records import ConflictRow, CursorRow
+from storage.records import ConflictRow, CursorRow, PeerRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from node.core.locks import LockTable
+    from storage.reader import Fetched
+    from storage.records import Boot, ParkedRow
+
+logger = logging.getLogger("comanda.core")
 
 CURSOR_FLUSH_MS = 1_000
 """How long a moved cursor may wait before it is stored; what is lost in a crash is delivered again."""
+
+RETRIES_A_SECOND = 200
+"""Parked operations tried again each second."""
 
 CONFLICTS_KEPT = 10_000
 """Closed conflicts kept in memory; older ones are read from disk when named."""
@@ -63,11 +76,22 @@ class Core:
     bounds: Bounds
     statistics: Statistics
     class_heads: list[int]
+    epoch: str = ""
     cursors: dict[str, CursorRow] = field(factory=dict)
+    peers: dict[str, PeerRow] = field(factory=dict)
+    """What is durably held of other nodes' logs."""
+    links: dict[str, Link] = field(factory=dict)
+    has_upstream: bool = False
+    lock_service: LockService = field(init=False)
+    neighbours: Neighbours = field(init=False)
+    twins: list[str] = field(factory=list)
+    """Another live node with this node's id, as far as anybody told."""
+    fresh: Callable[[], tuple[str, int]] = lambda: ("", 0)
+    """Draws a new epoch and a fresh writer."""
     sessions: dict[str, Session] = field(factory=dict)
     healthy: bool = True
     failure: str | None = None
-    _log: LogView = field(init=False)
+    log: LogView = field(init=False)
     _dirty: set[str] = field(factory=set)
     _leaving: dict[str, Session] = field(factory=dict)
     """Sessions whose connection ended with something still to be decided."""
@@ -76,7 +100,9 @@ class Core:
     _changed: bool = True
 
     def __attrs_post_init__(self) -> None:
-        self._log = LogView(
+        self.lock_service = LockService(self, self.has_upstream)
+        self.neighbours = Neighbours(self)
+        self.log = LogView(
             self.ring,
             self.replica.registry,
             self.node_id,
@@ -106,7 +132,7 @@ class Core:
             frozenset([identity.terminal_id, *(f"write:{entity_type}" for entity_type in writable)]),
             identity.terminal_type == "monitor",
             Cursor.at(positions, bounds.window_rows),
-            self._log,
+            self.log,
             self.disk,
             connection,
         )
@@ -122,6 +148,7 @@ class Core:
             bounds.codec,
             Bucket.full(bounds.rate_per_second, bounds.rate_burst, now.mono_ms),
             Activity(now.wall_ms, now.wall_ms),
+            self.lock_service,
             lambda: self.healthy,
         )
         earlier = self._leaving.pop(identity.terminal_id, None)
@@ -173,6 +200,58 @@ class Core:
         self._flushed_ms = self.clock().mono_ms
         self.disk.wake_writer()
 
+    # ------------------------------------------------------------------ links
+
+    def authority(self) -> str:
+        """The node at the root of the upstream chain, as far as this one can reach it."""
+        upstream = self.upstream()
+        hello = upstream.hello if upstream is not None else None
+        return hello.authority if hello is not None else self.node_id
+
+    def upstream(self) -> Link | None:
+        """The link locks are asked for on, while it is up."""
+        return next((link for link in self.links.values() if link.role == "upstream" and link.state == "up"), None)
+
+    def downstream(self) -> list[Link]:
+        return [link for link in self.links.values() if link.role == "downstream" and link.state == "up"]
+
+    def linked(self, link: Link) -> None:
+        """A node said who it is."""
+        self.links[link.peer_id] = link
+
+    def link_up(self, link: Link) -> None:
+        """Both sides know where they are in each other's log."""
+        if link.role == "upstream":
+            self.replica.offset_ms = link.offset_ms
+        self.lock_service.link_up(link)
+        self.neighbours.link_up(link)
+        self._changed = True
+
+    def unlink(self, link: Link) -> None:
+        """The connection of a link ended."""
+        link.end()
+        if self.links.get(link.peer_id) is link:
+            del self.links[link.peer_id]
+        self.lock_service.link_down(link)
+        self.neighbours.link_down(link)
+        self._changed = True
+
+    def forked(self, reason: str) -> None:
+        """A peer holds what this log never had, so it was rolled back: go on as another log, under a fresh writer."""
+        self.epoch, writer = self.fresh()
+        self.replica.write_as(writer)
+        self.replica.group.commit.meta.update(epoch=self.epoch, writer=str(writer))
+        self.disk.wake_writer()
+        logger.warning("new epoch %s, fresh writer %d: %s", self.epoch, writer, reason)
+        for link in list(self.links.values()):
+            link.close(1012, f"new epoch: {reason}")
+
+    def report_twin(self, what: str) -> None:
+        """Another live node has this node's id."""
+        if what not in self.twins:
+            logger.error("two nodes with one id: %s", what)
+            self.twins = [*self.twins, what][-10:]
+
     # ------------------------------------------------------------------ commit, then send
 
     def take_group(self) -> Group | None:
@@ -188,6 +267,8 @@ class Core:
         self._in_flight = [(g, at) for g, at in self._in_flight if g is not group]
         self.replica.committed_group(group)
         self.statistics.commits += 1
+        for row in group.commit.peers:
+            self.peers[row.node_id] = row
         now = self.clock()
         self._answer(group.replies)
         if group.rows:
@@ -223,6 +304,8 @@ class Core:
             else:
                 delivery.pump()
         self.statistics.deliveries.add(self.clock().mono_ms, delivered)
+        for link in list(self.links.values()):
+            link.delivery.pump()
 
     def _forget_closed_conflicts(self) -> None:
         conflicts = self.replica.conflicts
@@ -244,11 +327,11 @@ class Core:
         for group in groups:
             self._answer([(recipient, make()) for recipient, make in group.refusals])
             self._dirty.update(row.terminal_id for row in group.commit.cursors)
+        for link in list(self.links.values()):
+            link.close(1011, "the node cannot store anything at the moment")
         self.replica.forget_uncommitted(groups, self.replica.writer)
 
-    def recovered(
-        self, writer: int, locks: LockTable, open_conflicts: Iterable[ConflictRow], clock: hlc.Clock
-    ) -> None:
+    def recovered(self, writer: int, locks: LockTable, boot: Boot, clock: hlc.Clock) -> None:
         """Writing works again: go on from what the disk holds, under a fresh writer."""
         replica = self.replica
         replica.forget_uncommitted([], writer)
@@ -256,8 +339,10 @@ class Core:
         replica.clock = clock
         replica.conflicts.clear()
         replica.open_conflicts.clear()
-        for row in open_conflicts:
+        for row in boot.open_conflicts:
             replica.remember_conflict(row)
+        replica.take_parked(boot.parked)
+        self.peers = {row.node_id: row for row in boot.peers}
         replica.group.commit.meta["writer"] = str(writer)
         self.healthy, self.failure = True, None
 
@@ -267,19 +352,53 @@ class Core:
         """Every PING_INTERVAL_MS: ask the terminals that do not confirm whether their rows arrived."""
         for session in self.sessions.values():
             session.delivery.probe_owed()
+        for link in self.links.values():
+            link.delivery.probe_owed()
 
     def tick(self) -> None:
         """Once a second: store moved cursors, ask silent sessions whether rows arrived."""
         now = self.clock()
         for session in list(self.sessions.values()):
             session.delivery.probe(force=True)
+        for link in list(self.links.values()):
+            link.tick(now.mono_ms)
+        self._retry_parked()
         if now.mono_ms - self._flushed_ms >= CURSOR_FLUSH_MS:
             self.flush_cursors()
+
+    def _retry_parked(self) -> None:
+        """What waits may go on where its entities are here, also those that were not when something of them came."""
+        replica = self.replica
+        if not self.healthy:
+            return
+        waiting = [row for row in replica.parked.values() if row.state == remote.WAITING]
+        for row in waiting[:RETRIES_A_SECOND]:
+            self.retry_parked(row)
+
+    def retry_parked(self, row: ParkedRow) -> None:
+        """Try a parked operation again, once its entities are here."""
+        keys = remote.parked_keys(row)
+        needs = Needs(self.replica.missing(keys))
+
+        def fetched(found: Fetched) -> None:
+            self.replica.provide(needs, found.entities, found.operations, found.conflicts)
+            if self.healthy and row.id in self.replica.parked:
+                remote.retry(self.replica, row, self.clock())
+                self.disk.wake_writer()
+
+        if needs.entities:
+            self.disk.fetch(needs, fetched)
+        elif remote.retry(self.replica, row, self.clock()):
+            self.disk.wake_writer()
 
     def changed(self) -> bool:
         """Whether a terminal came or went since the last call."""
         changed, self._changed = self._changed, False
         return changed
+
+    def mark_changed(self) -> None:
+        """Monitors are to be told the status soon."""
+        self._changed = True
 
     def tell_monitors(self, messages: Iterable[bytes]) -> None:
         """Status and metrics, to every monitor. They are no log rows: the newest replaces the older."""

@@ -102,6 +102,18 @@ class Cursor:
             self._pop()
         self._settle()
 
+    def confirm_upto(self, positions: Sequence[int]) -> None:
+        """A confirmation by position: the other side holds every row of each class up to there."""
+        pending = self._pending
+        while pending and pending[0][0] <= positions[pending[0][1]]:
+            self._pop()
+        for priority, seq in enumerate(positions):
+            held = min(seq, self.sent[priority])
+            if held > self._acked[priority]:
+                self._acked[priority] = held
+                self.dirty = True
+        self._settle()
+
     def _pop(self) -> None:
         seq, priority, _ = self._pending.popleft()
         self._first_pending += 1

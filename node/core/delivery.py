@@ -73,6 +73,8 @@ class Delivery:
     _pinged_ms: int = -PING_INTERVAL_MS
     _owed: bool = False
     closed: bool = False
+    page: int = PAGE
+    outbox_high: int = OUTBOX_HIGH
 
     def __attrs_post_init__(self) -> None:
         self._begun = self.log.head
@@ -86,7 +88,7 @@ class Delivery:
             not self._reading
             and cursor.room >= rows
             and min(cursor.sent) >= previous_head
-            and self.connection.outbox_bytes <= OUTBOX_HIGH
+            and self.connection.outbox_bytes <= self.outbox_high
         )
 
     def send_batch(self, batch: Batch, entries: Sequence[Entry], head: int) -> None:
@@ -102,7 +104,7 @@ class Delivery:
         """Send what there is until the window is full, the outbox is, or the disk is asked."""
         cursor, log = self.cursor, self.log
         while not (self.closed or self._reading):
-            if cursor.room <= 0 or self.connection.outbox_bytes > OUTBOX_HIGH:
+            if cursor.room <= 0 or self.connection.outbox_bytes > self.outbox_high:
                 break
             behind = self._next_class()
             if behind is None:
@@ -113,7 +115,7 @@ class Delivery:
                 self._read_state(behind)
             else:
                 self._reading = True
-                limit = min(PAGE, cursor.room)
+                limit = min(self.page, cursor.room)
                 after = cursor.sent[behind]
                 self.disk.rows(behind, after, log.head, limit, self._rows_arrived(behind, log.head, limit))
         self.probe()

@@ -11,7 +11,7 @@ is informative. A write checks this table and never waits. State of one (entity 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field, frozen
@@ -84,8 +84,12 @@ class LockTable:
     default_lease_ms: int = 30_000
     max_lease_ms: int = 600_000
     max_leases: int = 100_000
+    named: Mapping[str, str] = field(factory=lambda: {"overlapping": "overlapping"})
+    """Lease scope -> the audit's lock status where it is not `held`; a node with an upstream names `local` too."""
 
     _leases: dict[Key, Lease] = field(factory=dict)
+    _shadows: dict[Key, Lease] = field(factory=dict)
+    """The authority's lease where a local one of another terminal overlaps it, until that one ends."""
     _ids: dict[tuple[str, str], Key] = field(factory=dict)
     """(terminal, lock id) -> entity, while the lease is in the table."""
     _lost: dict[tuple[str, str], tuple[Key, str]] = field(factory=dict)
@@ -130,9 +134,19 @@ class LockTable:
         self._leases.pop(lease.key, None)
         self._ids.pop((lease.terminal, lease.lock_id), None)
 
+    def _current(self, key: Key, now: Instant) -> Lease | None:
+        """The latest lease on an entity, expired or not; a shadow takes its place once the one before it ended."""
+        lease = self._leases.get(key)
+        shadow = self._shadows.get(key)
+        if shadow is not None and (lease is None or not lease.live(now)):
+            del self._shadows[key]
+            self._put(shadow)
+            return shadow
+        return lease
+
     def holder(self, key: Key, now: Instant) -> Lease | None:
         """The running lease on an entity, if there is one."""
-        lease = self._leases.get(key)
+        lease = self._current(key, now)
         return lease if lease is not None and lease.live(now) else None
 
     def all(self, now: Instant) -> list[Lease]:
@@ -141,24 +155,27 @@ class LockTable:
     # ------------------------------------------------------------------ transitions
 
     def acquire(
-        self, key: Key, terminal: str, lock_id: str | None, timeout_ms: int | None, now: Instant
+        self,
+        key: Key,
+        terminal: str,
+        lock_id: str | None,
+        timeout_ms: int | None,
+        now: Instant,
+        scope: str = "local",
     ) -> Lease | Held:
-        """Grant, extend or refuse. Raises InvalidMessage for a timeout or a lock id that cannot be."""
-        wanted = self.default_lease_ms if timeout_ms is None else timeout_ms
-        if wanted <= 0:
-            raise InvalidMessage(f"timeout must be positive, got {wanted} ms", "$.timeout")
-        wanted = min(wanted, self.max_lease_ms)
-        if lock_id is not None and self._ids.get((terminal, lock_id), key) != key:
-            other = self._ids[terminal, lock_id]
-            if self.holder(other, now) is not None:
-                raise InvalidMessage(f"{lock_id} already names the lock on {other[0]} {other[1]}", "$.lock_id")
-        held = self._leases.get(key)
+        """Grant, extend or refuse. Raises InvalidMessage for a timeout or a lock id that cannot be.
+
+        scope: `store` where the grant counts on every node below, `local` where it excludes this node's terminals.
+        """
+        wanted = self.checked(key, terminal, lock_id, timeout_ms, now)
+        held = self._current(key, now)
         if held is not None and held.live(now):
             if held.terminal != terminal:
                 return Held(held)
             lease = evolve(
                 held,
                 lock_id=lock_id or held.lock_id,
+                scope="overlapping" if held.scope == "overlapping" else scope,
                 expires_ms=now.wall_ms + wanted,
                 timeout_ms=wanted,
                 deadline_mono_ms=now.mono_ms + wanted,
@@ -177,13 +194,60 @@ class LockTable:
             self.authority,
             self.epoch,
             self.counter,
-            "local",
+            scope,
             now.wall_ms,
             now.wall_ms + wanted,
             wanted,
             now.mono_ms + wanted,
         )
         self._put(lease)
+        return lease
+
+    def checked(self, key: Key, terminal: str, lock_id: str | None, timeout_ms: int | None, now: Instant) -> int:
+        """How long a lease that is asked for would run, in milliseconds. Raises InvalidMessage."""
+        wanted = self.default_lease_ms if timeout_ms is None else timeout_ms
+        if wanted <= 0:
+            raise InvalidMessage(f"timeout must be positive, got {wanted} ms", "$.timeout")
+        wanted = min(wanted, self.max_lease_ms)
+        if lock_id is not None and self._ids.get((terminal, lock_id), key) != key:
+            other = self._ids[terminal, lock_id]
+            if self.holder(other, now) is not None:
+                raise InvalidMessage(f"{lock_id} already names the lock on {other[0]} {other[1]}", "$.lock_id")
+        return wanted
+
+    # ------------------------------------------------------------------ what the authority says
+
+    def adopt(self, lease: Lease, now: Instant) -> Lease:
+        """A lease that the authority granted; what this table now holds of that entity.
+
+        A running local lease of another terminal is not taken away: both hold it, marked so, until one ends.
+        """
+        held = self._current(lease.key, now)
+        if held is not None and held.live(now) and held.terminal != lease.terminal:
+            if held.scope != "store":
+                self._shadows[lease.key] = lease
+                return self.overlap(held)
+            self._remember_lost(held, lease.terminal)
+        elif held is not None and held.terminal != lease.terminal:
+            self._remember_lost(held, lease.terminal)
+        self._put(lease)
+        return lease
+
+    def overlap(self, held: Lease) -> Lease:
+        """Mark a local lease that the authority granted to somebody else."""
+        marked = evolve(held, scope="overlapping")
+        self._put(marked)
+        return marked
+
+    def drop(self, key: Key, lock_id: str) -> Lease | None:
+        """The authority released it, or no longer knows it."""
+        shadow = self._shadows.get(key)
+        if shadow is not None and shadow.lock_id == lock_id:
+            return self._shadows.pop(key)
+        lease = self._leases.get(key)
+        if lease is None or lease.lock_id != lock_id:
+            return None
+        self._drop(lease)
         return lease
 
     def _remember_lost(self, lease: Lease, taker: str) -> None:
@@ -236,16 +300,18 @@ class LockTable:
 
         lock_id: the lock a write names itself, if it does (an addition to the document).
         """
-        lease = self._leases.get(key)
+        lease = self._current(key, now)
         if lease is None:
             if lock_id is not None and (terminal, lock_id) in self._lost:
                 raise LockTimeout(f"lock {lock_id} expired and was taken over since", "$.operation.lock_id")
             return "unlocked"
         mine = lease.terminal == terminal
         if lease.live(now):
+            if not mine and key in self._shadows and self._shadows[key].terminal == terminal:
+                return "overlapping"
             if not mine:
                 return Held(lease, taken_over=(terminal, key) in self._losers)
             if lock_id is not None and lock_id != lease.lock_id and (terminal, lock_id) in self._lost:
                 raise LockTimeout(f"lock {lock_id} expired and was taken over since", "$.operation.lock_id")
-            return "held"
+            return self.named.get(lease.scope, "held")
         return "expired" if mine else "unlocked"

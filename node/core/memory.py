@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
+from node.core.digests import Digests
 from node.core.entity import Entity, Key
+from node.core.keys import KeySet
 from node.core.rows import resolution_id
 from node.errors import EntityNotFound
 from node.wire.messages import ConflictResolution, Operation
-from storage.records import ConflictRow, EntityRow, LogRow, key64
+from storage.records import ConflictRow, EntityRow, LogRow, ParkedRow, key64
 from strategies.policy import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 READS_KEPT = 100_000
 """Reads over HTTP remembered as seen; forgetting one only makes a later write of that terminal a sibling."""
@@ -51,6 +53,7 @@ class Counts:
     """Since the start: for the stats endpoint and the metrics."""
 
     operations: int = 0
+    remote: int = 0
     conflicts: int = 0
     conflicts_resolved: int = 0
     refused: int = 0
@@ -67,7 +70,10 @@ class Memory:
     registry: Registry
     writer: int
     known_entities: set[int]
-    known_operations: set[int]
+    known_operations: KeySet
+    digests: Digests = field(factory=Digests)
+    parked: dict[int, ParkedRow] = field(factory=dict)
+    last_parked: int = 0
     entities: dict[Key, Entity] = field(factory=dict)
     recent: dict[str, LogRow] = field(factory=dict)
     conflicts: dict[str, ConflictRow] = field(factory=dict)
@@ -79,7 +85,7 @@ class Memory:
         """What has to be fetched before `message` can be decided; None when all is here."""
         if isinstance(message, ConflictResolution):
             return self._needs_of_resolution(message)
-        keys = tuple(k for k in keys_of(message) if k not in self.entities and key64(*k) in self.known_entities)
+        keys = self.missing(keys_of(message))
         operations: tuple[str, ...] = ()
         if message.id not in self.recent and key64(message.id) in self.known_operations:
             operations = (message.id,)
@@ -88,6 +94,22 @@ class Memory:
         if not keys and not operations:
             return None
         return Needs(keys, operations)
+
+    def missing(self, keys: Iterable[Key]) -> tuple[Key, ...]:
+        """Entities that exist and are not in memory."""
+        return tuple(k for k in keys if k not in self.entities and key64(*k) in self.known_entities)
+
+    def remember_operation(self, row: LogRow) -> None:
+        """Note an operation's row; of one id under two writers the first counts."""
+        self.known_operations.add(key64(row.operation_id))
+        self.recent.setdefault(row.operation_id, row)
+        if row.link_key is not None:
+            self.digests.add(row.entity_type, row.link_key)
+
+    def take_parked(self, rows: Iterable[ParkedRow]) -> None:
+        """The operations that cannot be applied, as the disk has them."""
+        self.parked = {row.id: row for row in rows}
+        self.last_parked = max(self.parked, default=0)
 
     def _needs_of_resolution(self, message: ConflictResolution) -> Needs | None:
         operation_id = resolution_id(message)

@@ -160,4 +160,6 @@ def refuse(
     replica.append(row)
     for entity in entities:  # it shows the author the current state: what it writes next comes after that
         entity.touched(row.seq, author.terminal_id, True)
+        if entity.document.version:
+            replica.group.touched[entity.key] = entity  # also once it was let go and read again
     replica.counts.refused += 1

@@ -23,6 +23,7 @@ from node.core.memory import Memory, keys_of
 from node.core.notices import refuse, tell
 from node.core.render import Before, Difference, difference
 from node.core.rows import (
+    NOBODY,
     Author,
     blank_row,
     changes_of,
@@ -37,12 +38,12 @@ from node.errors import ConflictResolutionFailed, EntityNotFound, InvalidMessage
 from node.wire import outgoing_messages as outgoing
 from node.wire.json_text import kept
 from node.wire.messages import ConflictResolution, Operation, effective_version
-from storage.records import LogRow, key64
+from storage.records import LogRow, key64, link_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from crdt.document import Edit
+    from crdt.document import Edit, FieldRecord
     from node.core.instant import Instant
     from strategies.policy import EntityPolicy
 
@@ -67,6 +68,8 @@ class Replica(Memory):
     head: int
     committed: int
     group: Group = field(factory=Group)
+    offset_ms: int = 0
+    """How far the upstream's clock is ahead of this node's; stamps are made with it."""
 
     # ------------------------------------------------------------------ operations
 
@@ -147,11 +150,12 @@ class Replica(Memory):
         return status
 
     def _stamp(self, operation: Operation, author: Author, now: Instant) -> tuple[Stamp, int]:
-        accepted = self.clock.tick(now.wall_ms)
+        wall_ms = now.wall_ms + self.offset_ms
+        accepted = self.clock.tick(wall_ms)
         skew = 0
         stamp = accepted
         if operation.timestamp_us is not None:
-            stamp, skew = hlc.stamp(operation.timestamp_us, now.wall_ms, self.settings.max_skew_ms)
+            stamp, skew = hlc.stamp(operation.timestamp_us, wall_ms, self.settings.max_skew_ms)
         return Stamp(author.terminal_id, operation.id, stamp, accepted), skew
 
     def _plans(
@@ -217,16 +221,15 @@ class Replica(Memory):
         row.targets = tuple(entity.key[1] for entity in entities) if bulk else ()
         row.stamp, row.accepted, row.version = stamp.stamp, stamp.accepted, version
         row.status, row.lock_status, row.echo = status, lock_status, echo
-        row.message = rendered(operation, author, policy, entities, changes, version, now)
+        row.message = rendered(operation, author, policy, entities, changes, version, now.wall_ms)
         row.changes = kept(changes_of(entities, changes, bulk=bulk, skew=skew))
-        row.updates = kept([update_entry(e.key, edit) for e, (_, edit) in zip(entities, carried_out, strict=True)])
+        self._linked(row, [update_entry(e.key, edit) for e, (_, edit) in zip(entities, carried_out, strict=True)])
         self.append(row)
         for entity in entities:
             entity.touched(seq, author.terminal_id, echo)
             self.group.touched[entity.key] = entity
             self.known_entities.add(key64(*entity.key))
-        self.known_operations.add(key64(operation.id))
-        self.recent[operation.id] = row
+        self.remember_operation(row)
         self.counts.operations += 1
         extra: dict[str, object] = {"versions": {e.key[1]: e.document.version for e in entities}} if bulk else {}
         if skew:
@@ -236,6 +239,41 @@ class Replica(Memory):
         self._confirm(author, operation.id, version, status, stamp.accepted, seq, **extra)
         self.group.refusals.append((author.recipient, partial(storage_error, operation, author)))
         tell(self, news, policy, operation.id, author, stamp.accepted, resolution)
+
+    def _linked(self, row: LogRow, entries: list[list[object]]) -> None:
+        """What links need of an operation accepted here."""
+        row.updates = kept(entries)
+        row.origin, row.link_key = self.settings.node_id, link_key(row.operation_id, entries)
+
+    def housekeep(
+        self, entity: Entity, raw: Mapping[str, object], doomed: Sequence[FieldRecord], now: Instant
+    ) -> None:
+        """An operation of the node itself that only removes records; it is no change of anybody's, so no version."""
+        seq = self.head + 1
+        operation_id, policy = str(raw["id"]), entity.policy
+        paths = list(dict.fromkeys(record.path for record in doomed))
+        before, conflicts = Before.of(entity, paths), dict(entity.view.conflicts)
+        edit = entity.document.edit(supersede=doomed, fields=(), n=0)
+        for record in edit.removed:
+            entity.seqs.pop(record.id, None)
+        entity.view.refresh(entity.document, paths)
+        news = ConflictNews()
+        news.compare(conflicts, entity.view.conflicts)
+        change = difference(before, entity, "UPDATE", (), {})
+        row = blank_row("operation", kept(raw), operation_id, *entity.key, policy)
+        row.terminal_id = self.settings.node_id
+        row.stamp = row.accepted = self.clock.tick(now.wall_ms + self.offset_ms)
+        row.version, row.status, row.echo = entity.document.version, "applied", True
+        shown = {**raw, "operation": change.kind, "data": change.data, "version": row.version, "user_id": None}
+        row.message = outgoing.data_sync(shown)
+        row.changes = kept(changes_of([entity], [change], bulk=False, skew=0))
+        self._linked(row, [update_entry(entity.key, edit)])
+        self.append(row)
+        entity.touched(seq, row.terminal_id, True)
+        self.group.touched[entity.key] = entity
+        self.remember_operation(row)
+        author = Author(row.terminal_id, "", None, lambda _: 0, NOBODY)
+        tell(self, news, policy, operation_id, author, row.accepted)
 
     def _edit(self, planned: Planned, kind: str, seq: int, news: ConflictNews) -> tuple[Difference, Edit]:
         """Carry a plan out in the document and bring the view up to date."""
@@ -311,6 +349,12 @@ class Replica(Memory):
         self.forget_recent(self.committed)
         self.let_go(self.committed, self.group.touched)
 
+    def write_as(self, writer: int) -> None:
+        """From here on write under another Yjs client id."""
+        self.writer = writer
+        for entity in self.entities.values():
+            entity.document.under(writer)
+
     def forget_uncommitted(self, groups: Sequence[Group], writer: int) -> None:
         """A commit failed: everything since the last success is undone in memory, under a fresh writer.
 
@@ -322,5 +366,7 @@ class Replica(Memory):
             for row in group.rows:
                 if row.kind == "operation":
                     self.recent.pop(row.operation_id, None)
+                if row.link_key is not None:
+                    self.digests.discard(row.entity_type, row.link_key)
         self.head = self.committed
         self.group = Group()

@@ -11,11 +11,11 @@ from node.core.cursors import NOTICE, Entry
 from node.core.render import audit_entry
 from node.wire import outgoing_messages as outgoing
 from node.wire.frames import Outgoing
+from node.wire.link_messages import operation_message
+from storage.records import LogRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from storage.records import LogRow
 
 
 @define(eq=False)
@@ -35,6 +35,17 @@ class RingRow:
     audit: tuple[Outgoing, ...]
     entry: Entry
     size: int
+    row: LogRow
+    _linked: bytes | None = None
+
+    @property
+    def linked(self) -> bytes | None:
+        """The row as linked nodes are sent it, encoded once; None for what is this node's alone."""
+        if self.row.link_key is None:
+            return None
+        if self._linked is None:
+            self._linked = operation_message(self.row)
+        return self._linked
 
     def for_terminal(self, terminal: str, names: frozenset[str]) -> bool:
         """Whether a terminal, known by these names (its id, and what it may write), gets this row."""
@@ -59,7 +70,8 @@ def ring_row(row: LogRow, *, audit: bool) -> RingRow:
         frames,
         audited,
         (row.seq, row.priority, row.operation_id if row.kind == "operation" else NOTICE),
-        len(row.message),
+        len(row.message) + len(row.operation) + len(row.updates) + len(row.changes),
+        row,
     )
 
 

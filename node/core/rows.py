@@ -26,6 +26,16 @@ if TYPE_CHECKING:
     from strategies.policy import EntityPolicy
 
 
+class Nobody:
+    """Whom nothing can be said to: the author sits on another node, which answers it, or is a node itself."""
+
+    def reply(self, *messages: bytes) -> None:
+        return None
+
+
+NOBODY = Nobody()
+
+
 @frozen
 class Author:
     """Who sends an operation. acknowledged: log position confirmed so far, by priority class."""
@@ -72,7 +82,7 @@ def rendered(
     entities: Sequence[Entity],
     changes: Sequence[Difference],
     version: int,
-    now: Instant,
+    at_ms: int,
 ) -> bytes:
     """The `data_sync` every other terminal gets: what the author sent, with the shown outcome as `data`."""
     shown = {
@@ -82,7 +92,7 @@ def rendered(
         "version": version,
     }
     if operation.timestamp is None:
-        shown["timestamp"] = hlc.iso(now.wall_ms)
+        shown["timestamp"] = hlc.iso(at_ms)
     if operation.requires_lock is None:
         shown["requires_lock"] = policy.requires_lock
     if operation.priority is None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
@@ -16,7 +15,7 @@ from attrs import define, field, frozen
 from crdt import hlc
 from node.core.delivery import Delivery
 from node.core.instant import Clock
-from node.core.locks import Held, Lease
+from node.core.lock_service import LockService
 from node.core.ports import Connection, Disk, Timer
 from node.core.rates import Bucket
 from node.core.replica import Replica
@@ -97,6 +96,7 @@ class Session:
     limits: CodecLimits
     bucket: Bucket
     activity: Activity
+    locks: LockService
     ready: Callable[[], bool]
     """Whether the node can store anything now."""
     _backlog: deque[str | bytes | int] = field(factory=deque)
@@ -368,45 +368,8 @@ class Session:
         self._may_write(message.entity_type)
         if not self.ready():
             raise NotStored("the node cannot store anything at the moment; send it again")
-        now = self.clock()
-        key = (message.entity_type, message.entity_id)
-        locks = self.replica.locks
-        answer = locks.acquire(key, self.identity.terminal_id, message.lock_id, message.timeout, now)
-        if isinstance(answer, Held):
-            held = answer.lease
-            self.reply(
-                outgoing.lock_failed(
-                    *key,
-                    f"Already locked by {held.terminal}",
-                    held.terminal,
-                    hlc.iso(held.expires_ms),
-                    message.lock_id,
-                )
-            )
-            return
-        group = self.replica.group
-        group.commit.locks.append(answer.row())
-        group.commit.meta["lock_counter"] = str(locks.counter)
-        expires_at = hlc.iso(answer.expires_ms)
-        granted = outgoing.lock_acquired(answer.lock_id, *key, expires_at, answer.token(), answer.scope)
-        group.replies.append((self, granted))
-        group.refusals.append((self, partial(self._lock_not_stored, answer)))
-        self.disk.wake_writer()
-
-    def _lock_not_stored(self, lease: Lease) -> bytes:
-        return outgoing.sync_error(
-            None,
-            "the node could not store the lock; ask again",
-            *lease.key,
-            self.identity.terminal_id,
-            NotStored.code,
-            lock_id=lease.lock_id,
-        )
+        self.locks.acquire(self, message)
 
     def _release(self, message: ReleaseLock) -> None:
         self._limit()
-        lease = self.replica.locks.release(self.identity.terminal_id, message.lock_id, self.clock())
-        group = self.replica.group
-        group.commit.locks.append(lease.row(released=True))
-        group.replies.append((self, outgoing.lock_released(lease.lock_id, *lease.key)))
-        self.disk.wake_writer()
+        self.locks.release(self, message)

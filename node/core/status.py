@@ -18,19 +18,25 @@ OFFLINE_SHOWN = 200
 def terminal_status(core: Core) -> bytes:
     """Connected terminals, and those that were here before ("Terminal Status Update")."""
     now = core.clock()
-    terminals: dict[str, object] = {}
-    for terminal_id, session in core.sessions.items():
-        terminals[terminal_id] = _online(session)
+    terminals = {**core.neighbours.terminals(), **own_terminals(core)}
+    online = sum(isinstance(t, dict) and t.get("status") == "online" for t in terminals.values())
     gone = [row for row in core.cursors.values() if row.terminal_id not in core.sessions]
     gone.sort(key=lambda row: (-row.last_seen_ms, row.terminal_id))
     for row in gone[:OFFLINE_SHOWN]:
+        if row.terminal_id in terminals:
+            continue  # it moved to another node
         terminals[row.terminal_id] = {
             "type": row.terminal_type,
             "status": "offline",
             "connected_at": None,
             "last_ping": iso(row.last_seen_ms),
         }
-    return outgoing.terminal_status_update(terminals, len(core.sessions), iso(now.wall_ms))
+    return outgoing.terminal_status_update(terminals, online, iso(now.wall_ms))
+
+
+def own_terminals(core: Core) -> dict[str, object]:
+    """Terminals connected to this node."""
+    return {terminal_id: _online(session) for terminal_id, session in core.sessions.items()}
 
 
 def _online(session: Session) -> dict[str, object]:

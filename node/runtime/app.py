@@ -20,7 +20,9 @@ from attrs import define
 from crdt import hlc
 from node.core.core import Bounds, Core
 from node.core.delivery import PING_INTERVAL_MS
+from node.core.digests import Digests
 from node.core.instant import Instant
+from node.core.keys import KeySet
 from node.core.locks import LockTable
 from node.core.memory import Settings
 from node.core.replica import Replica
@@ -31,6 +33,7 @@ from node.runtime.api import Api
 from node.runtime.auth import Tokens
 from node.runtime.endpoint import Endpoint, own_origins
 from node.runtime.identity import continuity, note_head
+from node.runtime.links import Dialer, node_url
 from node.runtime.listener import Listener, ListenerLimits, open_listeners
 from node.runtime.writer import TrioDisk
 from node.wire.codec import CodecLimits
@@ -106,6 +109,7 @@ class Node:
 
     def __init__(self, config: Config) -> None:
         self.config = config.check()
+        self.dialers: list[Dialer] = []
 
     async def run(self, started: Callable[[Started], None], signals: Sequence[signal.Signals] = ()) -> None:
         """Serve until cancelled, or one of `signals`, then stop cleanly.
@@ -140,6 +144,8 @@ class Node:
             nursery.start_soon(self._every_second, core, disk, store)
             nursery.start_soon(self._monitors, core, endpoint)
             nursery.start_soon(_probe, core)
+            for dialer in self._dialers(core):
+                nursery.start_soon(dialer.run)
             if signals:
                 nursery.start_soon(_stop_on, signals, nursery.cancel_scope)
             gc.collect()
@@ -153,11 +159,18 @@ class Node:
                 with trio.CancelScope(shield=True):
                     core.flush_cursors()
                     await disk.commit_pending(core)
-                    note_head(store.directory, store.epoch, store.head)
+                    note_head(store.directory, core.epoch, store.head)
                     await disk.stop()
                 nursery.cancel_scope.cancel()
 
     # ------------------------------------------------------------------ putting together
+
+    def _dialers(self, core: Core) -> list[Dialer]:
+        links = self.config.links
+        urls = [(links.upstream, "upstream")] if links.upstream is not None else []
+        urls += [(url, "peer") for url in dict.fromkeys(links.peers)]
+        self.dialers = [Dialer(core, node_url(url), role, links) for url, role in urls]
+        return self.dialers
 
     def _listener_limits(self) -> ListenerLimits:
         limits = self.config.limits
@@ -174,6 +187,8 @@ class Node:
         if going_on.fresh:
             logger.info("fresh writer %d: %s", going_on.writer, going_on.reason)
             store.set_meta(dict(going_on.meta), remove=("restored_from",))
+            if "writer" in boot.meta:  # not the first start: what peers hold of this log counts no more
+                store.new_epoch(uuid.uuid4().hex)
         instant = now()
         replica = Replica(
             settings=Settings(
@@ -191,10 +206,12 @@ class Node:
             head=boot.head,
             committed=boot.head,
             known_entities=boot.entity_keys,
-            known_operations=boot.operation_keys,
+            known_operations=KeySet(boot.operation_keys),
+            digests=Digests.of(boot.link_keys),
         )
         for row in boot.open_conflicts:
             replica.remember_conflict(row)
+        replica.take_parked(boot.parked)
         return Core(
             store.node_id,
             replica,
@@ -211,7 +228,11 @@ class Node:
             ),
             Statistics(instant.mono_ms),
             boot.class_heads,
+            store.epoch,
             {row.terminal_id: row for row in boot.cursors},
+            {row.node_id: row for row in boot.peers},
+            has_upstream=config.links.upstream is not None,
+            fresh=lambda: (uuid.uuid4().hex, random_writer()),
         )
 
     def _locks(self, boot: Boot, node_id: str, instant: Instant) -> LockTable:
@@ -224,6 +245,8 @@ class Node:
             limits.lease_ms_default,
             limits.lease_ms_max,
         )
+        if self.config.links.upstream is not None:
+            table.named = {"overlapping": "overlapping", "local": "held_local"}
         return LockTable.restore(table, boot.locks, instant)
 
     def _recover(self, core: Core, store: Store) -> None:
@@ -231,7 +254,7 @@ class Node:
         boot = store.boot()
         writer = random_writer()
         clock = hlc.Clock(max(int(boot.meta.get("hlc", 0)), core.replica.clock.last))
-        core.recovered(writer, self._locks(boot, store.node_id, now()), boot.open_conflicts, clock)
+        core.recovered(writer, self._locks(boot, store.node_id, now()), boot, clock)
         logger.warning("the disk takes writes again; going on from row %d under writer %d", boot.head, writer)
 
     # ------------------------------------------------------------------ time
@@ -243,7 +266,7 @@ class Node:
             core.tick()
             if store.head != noted:
                 noted = store.head
-                await disk.read(note_head, store.directory, store.epoch, noted)
+                await disk.read(note_head, store.directory, core.epoch, noted)
             if core.healthy and trio.current_time() - checkpointed > CHECKPOINT_S:
                 if core.statistics.commits != commits:
                     commits = core.statistics.commits
@@ -261,6 +284,7 @@ class Node:
                 endpoint.heartbeat()
             if due or core.changed():
                 status_at = instant if due else status_at
+                core.neighbours.say(force=False)
                 core.tell_monitors(core.status_messages())
             if instant - metrics_at >= times.metrics_interval_s:
                 metrics_at = instant

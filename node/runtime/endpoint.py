@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define, field
 
+from node.core.link import Link
 from node.core.session import Identity, Session
 from node.errors import AlreadyConnected, AuthenticationFailed, InvalidTerminalId, InvalidTerminalType, WireError
 from node.runtime.http_server import Request, Response, error_response
+from node.runtime.links import LINK_MESSAGE_BYTES, NODE_TYPE, run_link
 from node.runtime.listener import Acceptance, Refusal
 from node.runtime.transport import Connection
+from node.wire import outgoing_messages as outgoing
 from node.wire.codec import TERMINAL_ID
+from node.wire.link_messages import SUBPROTOCOL, Hello
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +40,7 @@ class Terminal:
     """A running connection. answered: set by the pong to a probe."""
 
     connection: Connection
-    session: Session
+    session: Session | Link
     answered: trio.Event = field(factory=trio.Event)
 
 
@@ -73,7 +77,13 @@ class Endpoint:
         host = request.headers.get("host", "")
         if origin is not None and origin not in self._origins and origin.partition("://")[2] != host:
             return Refusal(403, f"a page of {origin[:200]} may not connect; name it under [http] origins")
-        return Acceptance()
+        if not _is_node(request):
+            return Acceptance()
+        try:
+            self._identify(request)
+        except WireError:
+            return Acceptance(SUBPROTOCOL)
+        return Acceptance(SUBPROTOCOL, LINK_MESSAGE_BYTES)
 
     async def websocket(self, request: Request, connection: Connection) -> None:
         try:
@@ -83,6 +93,9 @@ class Endpoint:
             logger.info("refused %s from %s: %s", error.code, connection.peer, error)
             connection.close(error.code, error.reason)
             await connection.run()
+            return
+        if _is_node(request):
+            await self._link(request, identity, connection)
             return
         session = self._core.connect(identity, connection, full=full)
         terminal = self.terminals[identity.terminal_id] = Terminal(connection, session)
@@ -104,15 +117,38 @@ class Endpoint:
             if self.terminals.get(identity.terminal_id) is terminal:
                 del self.terminals[identity.terminal_id]
 
+    async def _link(self, request: Request, identity: Identity, connection: Connection) -> None:
+        """Another node dialled: a link, seen from here one of those below, or a peer."""
+        core = self._core
+        epoch = (request.first("epoch") or "")[:64]
+        head = request.first("head") or ""
+        position = int(head) if head.isdigit() and len(head) < 19 else 0
+        hello = Hello(identity.terminal_id, epoch, position, core.clock().wall_ms, "", None)
+        role = "peer" if request.first("as") == "peer" else "downstream"
+        link = Link(core, role, connection, "", False, hello, identity.session_id, core.clock().wall_ms)
+        terminal = self.terminals[identity.terminal_id] = Terminal(connection, link)
+        connection.on_pong = lambda payload: _pong(terminal, payload)
+        core.linked(link)
+        link.greet()
+        logger.info("node %s connected from %s", identity.terminal_id, connection.peer)
+        try:
+            await run_link(core, link, connection, self._config.links)
+        finally:
+            if self.terminals.get(identity.terminal_id) is terminal:
+                del self.terminals[identity.terminal_id]
+
     def _identify(self, request: Request) -> tuple[Identity, bool]:
         """Who this is. Raises InvalidTerminalId, InvalidTerminalType or AuthenticationFailed."""
         terminal_id = request.path[len(PREFIX) :]
         if TERMINAL_ID.match(terminal_id) is None:
             raise InvalidTerminalId("Invalid terminal ID")
         kind = request.first("type") or request.first("terminal_type") or ""
-        if kind not in self._core.permissions:
+        if kind not in self._core.permissions and not _is_node(request):
             raise InvalidTerminalType(f"Invalid terminal type; one of {', '.join(self._core.permissions)}")
         self._tokens.check(_token(request), terminal_id, kind)
+        if _is_node(request) and terminal_id == self._core.node_id:
+            self._core.report_twin(f"a node with this node's own id {terminal_id} connected from {request.peer}")
+            raise AlreadyConnected("a node with this id is already there")
         known = terminal_id in self._core.cursors or terminal_id in self._core.sessions
         if not known and len(self._core.cursors) >= self._config.limits.terminals:
             raise InvalidTerminalId("this node knows as many terminals as it may")
@@ -130,13 +166,18 @@ class Endpoint:
         old.connection.ping(PROBE)
         with trio.move_on_after(self._config.time.probe_ms / 1000):
             await old.answered.wait()
+            if isinstance(old.session, Link):
+                old.session.reply(_twin(terminal_id, self._core.node_id))
             raise AlreadyConnected("Terminal already connected")
         if self.terminals.get(terminal_id) is not old:
             if terminal_id in self.terminals:
                 raise AlreadyConnected("Terminal already connected")
             return
         old.connection.close(AlreadyConnected.code, "replaced by a new connection")
-        self._core.disconnect(old.session)
+        if isinstance(old.session, Link):
+            self._core.unlink(old.session)
+        else:
+            self._core.disconnect(old.session)
         del self.terminals[terminal_id]
 
     # ------------------------------------------------------------------ upkeep
@@ -145,22 +186,39 @@ class Endpoint:
         """Measure every connection's round trip; drop those not heard of for too long."""
         now = trio.current_time()
         for terminal in list(self.terminals.values()):
+            if isinstance(terminal.session, Link):
+                continue  # it is watched by itself, more closely
             if now - terminal.connection.heard_at > self._config.time.idle_timeout_s:
                 terminal.connection.close(1001, "nothing heard from this terminal")
             else:
                 terminal.connection.ping(RTT + b"%.6f" % now)
 
 
+def _is_node(request: Request) -> bool:
+    """Whether another node dials: it names the type, and speaks the subprotocol."""
+    offers = request.headers.get("sec-websocket-protocol", "")
+    kind = request.first("type") or request.first("terminal_type")
+    return kind == NODE_TYPE and SUBPROTOCOL in [offer.strip() for offer in offers.split(",")]
+
+
+def _twin(node_id: str, by: str) -> bytes:
+    error = f"another node with the id {node_id} tried to link to {by}"
+    return outgoing.sync_error(None, error, None, None, node_id, AlreadyConnected.code)
+
+
 def _pong(terminal: Terminal, payload: bytes) -> None:
-    if payload.isdigit():
-        terminal.session.pong(int(payload))
+    session = terminal.session
+    if payload == PROBE:
+        terminal.answered.set()
+    elif isinstance(session, Link):
+        return
+    elif payload.isdigit():
+        session.pong(int(payload))
     elif payload.startswith(RTT):
         try:
-            terminal.session.activity.latency_ms = (trio.current_time() - float(payload[len(RTT) :])) * 1000
+            session.activity.latency_ms = (trio.current_time() - float(payload[len(RTT) :])) * 1000
         except ValueError:
             return
-    elif payload == PROBE:
-        terminal.answered.set()
 
 
 def _token(request: Request) -> str | None:

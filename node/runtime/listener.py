@@ -51,6 +51,8 @@ class Acceptance:
     """Let an upgrade through, with this subprotocol (one of those offered)."""
 
     subprotocol: str | None = None
+    max_message_bytes: int | None = None
+    """More than the listener's own bound, for who may send more."""
 
 
 @frozen
@@ -223,7 +225,7 @@ class Listener:
         if refusal is None:
             verdict = self._verdict(request)
             if isinstance(verdict, Acceptance):
-                await self._run(request, await self._accept(http, request, verdict.subprotocol))
+                await self._run(request, await self._accept(http, request, verdict))
                 return
             refusal = error_response(verdict.status, verdict.reason)
         await _end(http, refusal)
@@ -235,7 +237,7 @@ class Listener:
             logger.exception("judging the upgrade of %s failed", request.path)
             return Refusal(500, "internal error")
 
-    async def _accept(self, http: HttpConnection, request: Request, subprotocol: str | None) -> Connection:
+    async def _accept(self, http: HttpConnection, request: Request, verdict: Acceptance) -> Connection:
         headers, limits = request.headers, self._limits
         try:
             connection = accept_upgrade(
@@ -245,13 +247,13 @@ class Listener:
                 subprotocols=headers.get("sec-websocket-protocol"),
                 extensions=headers.get("sec-websocket-extensions"),
                 first=bytes(http.h11.trailing_data[0]),
-                max_message_bytes=limits.message_bytes,
-                outbox_limit=limits.outbox_bytes,
+                max_message_bytes=verdict.max_message_bytes or limits.message_bytes,
+                outbox_limit=max(limits.outbox_bytes, verdict.max_message_bytes or 0),
                 peer=request.peer,
             )
         except ValueError as error:
             raise BadRequest(400, f"WebSocket handshake: {error}") from None
-        await connection.handshake(subprotocol)
+        await connection.handshake(verdict.subprotocol)
         return connection
 
     async def _run(self, request: Request, connection: Connection) -> None:

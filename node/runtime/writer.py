@@ -96,6 +96,15 @@ class TrioDisk:
     ) -> None:
         self._start(self._reader.state, entity_types, after, limit, done=done)
 
+    def linked(self, link_keys: Sequence[int], done: Callable[[Sequence[LogRow]], None]) -> None:
+        self._start(self._reader.linked, link_keys, done=done)
+
+    def in_log_order(self, link_keys: Sequence[int], done: Callable[[Sequence[int]], None]) -> None:
+        self._start(self._reader.in_log_order, link_keys, done=done)
+
+    def row_hash(self, seq: int, done: Callable[[bytes | None], None]) -> None:
+        self._start(self._reader.row_hash, seq, done=done)
+
     def call_later(self, delay_ms: int, action: Callable[[], None]) -> None:
         async def later() -> None:
             await trio.sleep(delay_ms / 1000)

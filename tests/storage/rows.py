@@ -59,8 +59,8 @@ def rows(first: int, last: int, **changed: object) -> Commit:
 
 
 def fields_of(log_row: LogRow) -> dict[str, object]:
-    """LogRow compares by identity; its fields compare by value."""
-    return {name: getattr(log_row, name) for name in LogRow.__slots__ if name != "__weakref__"}
+    """LogRow compares by identity; its fields compare by value. The hash is the commit's."""
+    return {name: getattr(log_row, name) for name in LogRow.__slots__ if name not in ("__weakref__", "hash")}
 
 
 def entity(entity_id: str, entity_type: str = "orders", **changed: object) -> EntityRow:

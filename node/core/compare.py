@@ -1,0 +1,123 @@
+"""Anti-entropy: two level nodes compare which operations they hold and exchange what is missing.
+
+    digest          roots by entity type          -> differing types
+    digest_buckets  256 buckets of each of those  -> differing buckets
+    digest_keys     the keys in those buckets     -> what each side lacks
+    digest_want     keys the sender lacks         -> the operations, as ordinary data_sync
+
+What is parked here counts as held, so that nobody sends it again and again.
+"""
+
+from __future__ import annotations
+
+import binascii
+from array import array
+from base64 import b64decode, b64encode
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from node.core.digests import BUCKETS
+from node.errors import InvalidMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from node.core.link import Link
+
+TYPES = ("digest", "digest_buckets", "digest_keys", "digest_want")
+KEYS_PER_MESSAGE = 50_000
+
+
+def begin(link: Link) -> None:
+    link.reply(orjson.dumps({"type": "digest", "types": link.core.replica.digests.roots()}))
+
+
+def receive(link: Link, message: Mapping[str, Any]) -> None:
+    """Raises InvalidMessage."""
+    match message["type"]:
+        case "digest":
+            _roots(link, message)
+        case "digest_buckets":
+            _buckets(link, message)
+        case "digest_keys":
+            _keys(link, message)
+        case "digest_want":
+            _send(link, _unpack(message.get("keys"), "$.keys"))
+
+
+def _roots(link: Link, message: Mapping[str, Any]) -> None:
+    roots = message.get("types")
+    if not isinstance(roots, dict) or len(roots) > 10_000:
+        raise InvalidMessage("expected roots by entity type", "$.types")
+    digests = link.core.replica.digests
+    differing = digests.differing(roots)
+    if differing:
+        buckets = {t: [f"{b:x}" for b in digests.buckets(t)] for t in differing}
+        link.reply(orjson.dumps({"type": "digest_buckets", "buckets": buckets}))
+
+
+def _buckets(link: Link, message: Mapping[str, Any]) -> None:
+    by_type = message.get("buckets")
+    if not isinstance(by_type, dict):
+        raise InvalidMessage("expected buckets by entity type", "$.buckets")
+    digests = link.core.replica.digests
+    for entity_type, theirs in by_type.items():
+        if not isinstance(theirs, list) or len(theirs) != BUCKETS:
+            raise InvalidMessage(f"expected {BUCKETS} buckets", "$.buckets")
+        mine = digests.buckets(entity_type)
+        differing = [n for n, text in enumerate(theirs) if f"{mine[n]:x}" != text]
+        part: dict[str, str] = {}
+        size = 0
+        for bucket, keys in digests.keys_in(entity_type, differing):
+            part[str(bucket)] = _pack(keys)
+            size += len(keys)
+            if size >= KEYS_PER_MESSAGE:
+                _tell_keys(link, entity_type, part)
+                part, size = {}, 0
+        if part:
+            _tell_keys(link, entity_type, part)
+
+
+def _tell_keys(link: Link, entity_type: str, buckets: Mapping[str, str]) -> None:
+    link.reply(orjson.dumps({"type": "digest_keys", "entity_type": entity_type, "buckets": buckets}))
+
+
+def _keys(link: Link, message: Mapping[str, Any]) -> None:
+    """The other side's keys of some buckets: ask for what is missing here, send what is missing there."""
+    entity_type, by_bucket = message.get("entity_type"), message.get("buckets")
+    if not isinstance(entity_type, str) or not isinstance(by_bucket, dict):
+        raise InvalidMessage("expected keys by bucket", "$.buckets")
+    theirs: set[int] = set()
+    buckets: list[int] = []
+    for name, text in by_bucket.items():
+        if not name.isdigit() or int(name) >= BUCKETS:
+            raise InvalidMessage("no such bucket", "$.buckets")
+        buckets.append(int(name))
+        theirs.update(_unpack(text, "$.buckets"))
+    replica = link.core.replica
+    mine = {key for _, keys in replica.digests.keys_in(entity_type, buckets) for key in keys}
+    parked = {row.link_key for row in replica.parked.values()}
+    wanted = sorted(theirs - mine - parked)
+    for first in range(0, len(wanted), KEYS_PER_MESSAGE):
+        part = wanted[first : first + KEYS_PER_MESSAGE]
+        link.reply(orjson.dumps({"type": "digest_want", "keys": _pack(part)}))
+    _send(link, sorted(mine - theirs))
+
+
+def _send(link: Link, keys: Sequence[int]) -> None:
+    if keys:
+        link.core.disk.in_log_order(keys, link.delivery.want)
+
+
+def _pack(keys: Iterable[int]) -> str:
+    return b64encode(array("q", keys).tobytes()).decode()
+
+
+def _unpack(text: object, where: str) -> array[int]:
+    keys = array("q")
+    try:
+        keys.frombytes(b64decode(text if isinstance(text, str) else "?", validate=True))
+    except (ValueError, binascii.Error):
+        raise InvalidMessage("expected packed keys", where) from None
+    return keys

@@ -1,0 +1,323 @@
+"""One link: another node on the other end of a WebSocket, each following the other's log (design section 8).
+
+    handshake --the other's claim fits our log--> up --connection ends--> closed
+    handshake --it holds what we never wrote--> closed, under a new epoch (we are a restored copy)
+
+Both sides are alike but for who dialled and which one is upstream. What this node holds of the peer's log is stored
+with the rows themselves (`PeerRow`), so a restored node asks for exactly what it lost.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from attrs import define, field
+
+from crdt import hlc
+from node.core import compare, remote
+from node.core.cursors import CLASSES, NO_POSITION, Cursor
+from node.core.link_delivery import LINK_WINDOW, LinkDelivery
+from node.core.memory import Needs
+from node.core.ports import Connection
+from node.errors import InvalidMessage
+from node.wire import link_messages as wire
+from node.wire.frames import Outgoing
+from node.wire.link_messages import Claim, Hello
+from storage.records import PeerRow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from node.core.core import Core  # noqa: TC004 (it imports this file)
+    from node.core.entity import Key
+    from storage.reader import Fetched
+
+logger = logging.getLogger("comanda.link")
+
+BACKLOG_PAUSE = 8
+"""Frames waiting for the disk above which the socket is not read."""
+
+COMPARE_INTERVAL_MS = 60_000
+"""How often two nodes that are level compare what they hold."""
+
+
+@define(eq=False)
+class Link:
+    """A connected node. role: what the other one is to us: upstream | peer | downstream."""
+
+    core: Core
+    role: str
+    connection: Connection
+    url: str
+    dialled: bool
+    hello: Hello | None
+    session_id: str
+    since_ms: int
+    delivery: LinkDelivery = field(init=False)
+    state: str = "handshake"
+    was_up: bool = False
+    received: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
+    mark: tuple[int, bytes] = (0, b"")
+    peer_head: int = 0
+    offset_ms: int = 0
+    rtt_ms: float | None = None
+    operations_in: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    compare_owed: bool = False
+    compared_ms: int | None = None
+    _backlog: deque[str | bytes] = field(factory=deque)
+    _waiting: bool = False
+    _paused: bool = False
+    _dialled_ms: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        core = self.core
+        self._dialled_ms = core.clock().wall_ms
+        cursor = Cursor.at([NO_POSITION] * CLASSES, LINK_WINDOW)
+        self.delivery = LinkDelivery("", frozenset(), False, cursor, core.log, core.disk, self.connection)
+
+    # ------------------------------------------------------------------ who is there
+
+    @property
+    def peer_id(self) -> str:
+        return self.hello.node_id if self.hello is not None else ""
+
+    @property
+    def via(self) -> str:
+        return f"{self.hello.node_id}:{self.hello.epoch}" if self.hello is not None else ""
+
+    def greet(self) -> None:
+        """The accepting side's first message; the peer answers with its claim."""
+        core, hello = self.core, self.hello
+        assert hello is not None
+        self._known(hello)
+        now = core.clock()
+        mine = Hello(core.node_id, core.epoch, core.replica.committed, now.wall_ms, core.authority(), self._claim())
+        self.reply(wire.established(mine, hello.node_id, hlc.iso(now.wall_ms), self.session_id))
+
+    def _known(self, hello: Hello) -> None:
+        """What is stored of this peer counts as long as its log is still the same one."""
+        self.hello, self.peer_head = hello, hello.head
+        self.delivery.peer = self.via
+        row = self.core.peers.get(hello.node_id)
+        if row is not None and row.epoch == hello.epoch:
+            self.received, self.mark = list(row.positions), (row.mark, row.mark_hash)
+
+    def _claim(self) -> Claim:
+        hello = self.hello
+        assert hello is not None
+        known = max(self.received) != NO_POSITION
+        empty = not known and self.core.replica.digests.empty and not self.core.replica.parked
+        return Claim(hello.epoch if known else None, tuple(self.received), *self.mark, empty)
+
+    def _established(self, message: Mapping[str, Any]) -> None:
+        """The dialling side's first message."""
+        hello = wire.read_established(message)
+        core, now = self.core, self.core.clock()
+        if hello.node_id == core.node_id:
+            core.report_twin(f"{self.url} is a node with this node's own id {core.node_id}")
+            self.close(4004, "a node with this id is already there")
+            return
+        self.rtt_ms = float(now.wall_ms - self._dialled_ms)
+        self.offset_ms = hello.clock_ms - (now.wall_ms + self._dialled_ms) // 2
+        self._known(hello)
+        self.reply(wire.position_confirmation(self._claim()))
+        core.linked(self)
+        if hello.claim is None:
+            raise InvalidMessage("the other side does not say what it holds", "$.node.holds")
+        self._begin(hello.claim)
+
+    # ------------------------------------------------------------------ the claim
+
+    def _begin(self, claim: Claim) -> None:
+        """Go on where the other side says it is, if that is a place in this log."""
+        core = self.core
+        head = core.replica.committed
+        if claim.epoch != core.epoch:
+            # It holds nothing of this log: all of it, or, where both have operations, what a comparison finds.
+            self._go([0 if claim.empty else head] * CLASSES)
+            return
+        if max(*claim.positions, claim.mark) > head:
+            core.forked(
+                f"{self.peer_id} holds row {max(*claim.positions, claim.mark)} of this log, which ends at {head}"
+            )
+            return
+        if claim.mark == 0:
+            self._go(claim.positions)
+            return
+
+        def checked(found: bytes | None) -> None:
+            if self.state != "handshake":
+                return
+            if found == claim.mark_hash:
+                self._go(claim.positions)
+            else:
+                core.forked(f"{self.peer_id} holds another row {claim.mark} of this log")
+
+        core.disk.row_hash(claim.mark, checked)
+
+    def _go(self, positions: Sequence[int]) -> None:
+        self.state, self.was_up = "up", True
+        self.delivery.start(positions)
+        self.core.link_up(self)
+
+    # ------------------------------------------------------------------ inbound
+
+    def receive(self, text: str | bytes) -> None:
+        """One frame: a message or an array of them."""
+        if self.state == "closed":
+            return
+        self.bytes_in += len(text)
+        if self._waiting or self._backlog:
+            self._backlog.append(text)
+            if len(self._backlog) > BACKLOG_PAUSE and not self._paused:
+                self._paused = True
+                self.connection.pause_reading()
+            return
+        self._frame(text)
+
+    def _drain(self) -> None:
+        while self._backlog and not self._waiting and self.state != "closed":
+            self._frame(self._backlog.popleft())
+        if self._paused and not self._backlog:
+            self._paused = False
+            self.connection.resume_reading()
+
+    def _frame(self, text: str | bytes) -> None:
+        try:
+            loaded = orjson.loads(text)
+        except ValueError as error:
+            self.close(4006, f"not JSON: {error}")
+            return
+        messages = loaded if isinstance(loaded, list) else [loaded]
+        if not all(isinstance(message, dict) for message in messages):
+            self.close(4006, "a frame is an object or an array of objects")
+            return
+        missing = self.core.replica.missing(_entities(messages))
+        if not missing:
+            self._messages(messages)
+            return
+        self._waiting = True
+        needs = Needs(tuple(dict.fromkeys(missing)))
+
+        def fetched(found: Fetched) -> None:
+            self.core.replica.provide(needs, found.entities, found.operations, found.conflicts)
+            self._waiting = False
+            if self.state != "closed":
+                self._messages(messages)
+                self._drain()
+
+        self.core.disk.fetch(needs, fetched)
+
+    def _messages(self, messages: Sequence[dict[str, Any]]) -> None:
+        core = self.core
+        if not core.healthy:
+            self.close(1011, "the node cannot store anything at the moment")
+            return
+        now = core.clock()
+        try:
+            for message in messages:
+                if message.get("type") == "data_sync" and self.hello is not None:
+                    if not remote.receive(core.replica, message, self.via, now):
+                        self.compare_owed = True
+                    self.operations_in += 1
+                else:
+                    self._other(message)
+                if self.state == "closed":
+                    break
+        except InvalidMessage as error:
+            self.close(4006, str(error))
+        if core.replica.group.pending():
+            core.disk.wake_writer()
+
+    def _other(self, message: dict[str, Any]) -> None:
+        kind = message.get("type")
+        if self.hello is None or (self.state == "handshake" and kind == "connection_established"):
+            self._established(message)
+        elif kind == "log_position":
+            self._position(message)
+        elif kind == "sync_confirmation":
+            claim = wire.read_claim(message)
+            if self.state == "handshake":
+                self._begin(claim)
+            else:
+                self.delivery.cursor.confirm_upto(claim.positions)
+                self.delivery.pump()
+        elif kind in compare.TYPES:
+            compare.receive(self, message)
+        elif kind in ("acquire_lock", "release_lock", "lock_acquired", "lock_failed", "lock_released", "locks"):
+            self.core.lock_service.receive(self, message)
+        elif kind == "terminal_status_update":
+            self.core.neighbours.receive(self, message)
+        elif kind == "sync_error":
+            self.core.report_twin(str(message.get("error"))[:500])
+        elif kind not in ("ping", "pong"):
+            raise InvalidMessage(f"unknown message type {str(kind)[:64]!r}", "$.type")
+
+    def _position(self, message: Mapping[str, Any]) -> None:
+        """With what came before, this node holds the peer's log up to here, once it is committed."""
+        assert self.hello is not None
+        positions = wire.read_positions(message)
+        self.received = [max(old, new) for old, new in zip(self.received, positions, strict=True)]
+        mark = wire.read_mark(message)
+        if mark[0] > self.mark[0]:
+            self.mark = mark
+        head = message.get("head")
+        if type(head) is int:
+            self.peer_head = max(self.peer_head, head)
+        group = self.core.replica.group
+        row = PeerRow(
+            self.hello.node_id, self.hello.epoch, tuple(self.received), *self.mark, self.core.clock().wall_ms
+        )
+        group.commit.peers.append(row)
+        group.replies.append((self, wire.position_confirmation(self._claim())))
+
+    # ------------------------------------------------------------------ outbound
+
+    def reply(self, *messages: bytes) -> None:
+        if self.state == "closed":
+            return
+        for message in messages:
+            self.bytes_out += len(message)
+            self.connection.send(Outgoing(message))
+
+    def close(self, code: int, reason: str) -> None:
+        """Drop this connection; whoever dialled dials again."""
+        if self.state != "closed":
+            logger.warning("link to %s: %s", self.peer_id or self.url, reason)
+            self.end()
+            self.connection.close(code, reason)
+
+    def end(self) -> None:
+        """The connection is gone."""
+        self.state, self.delivery.closed = "closed", True
+
+    # ------------------------------------------------------------------ time
+
+    @property
+    def level(self) -> bool:
+        """Whether both sides have all of each other's log, as far as this one knows."""
+        return self.state == "up" and self.delivery.idle and min(self.received) >= self.peer_head
+
+    def tick(self, now_ms: int) -> None:
+        """Once a second: compare with the other side, when level and due."""
+        due = self.compared_ms is None or now_ms - self.compared_ms >= COMPARE_INTERVAL_MS
+        if self.level and ((self.dialled and due) or self.compare_owed):
+            self.compared_ms, self.compare_owed = now_ms, False
+            compare.begin(self)
+
+
+def _entities(messages: Sequence[dict[str, Any]]) -> list[Key]:
+    """The entities that the operations of a frame touch, as far as they can be read."""
+    keys: list[Key] = []
+    for message in messages:
+        link = message.get("link")
+        updates = link.get("updates") if isinstance(link, dict) else None
+        for entry in updates if isinstance(updates, list) else ():
+            if isinstance(entry, list) and len(entry) > 1 and isinstance(entry[0], str) and isinstance(entry[1], str):
+                keys.append((entry[0], entry[1]))
+    return keys

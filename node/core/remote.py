@@ -1,0 +1,289 @@
+"""What becomes of an operation that another node accepted: through the gap guard into the documents, and one row.
+
+It was decided where it was written. Here it is never lock-checked and never refused: it meets version and strategy,
+and a conflict is reported. What cannot be applied is parked: `waiting` for what it builds on, or `bad`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+from attrs import define
+
+from crdt import hlc
+from crdt.document import DocumentError, FieldRecord, Gap, Known, Prepared
+from crdt.engine import EngineError
+from crdt.update_format import UpdateError
+from node.core.conflicts import ConflictNews
+from node.core.entity import Entity
+from node.core.notices import tell
+from node.core.render import Before, Difference, difference
+from node.core.rows import NOBODY, Author, blank_row, changes_of, rendered
+from node.core.writes import RESERVED
+from node.errors import InvalidMessage, WireError
+from node.wire.json_text import kept
+from node.wire.link_messages import RemoteOperation, RemoteUpdate, remote_operation
+from node.wire.messages import ConflictResolution, Operation
+from storage.records import ParkedRow, key64, link_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from node.core.entity import Key
+    from node.core.instant import Instant
+    from node.core.replica import Replica
+
+BAD = "bad"
+WAITING = "waiting"
+
+
+@define(eq=False)
+class _Step:
+    """One entity of a remote operation. prepared: None where the document holds it already."""
+
+    entity: Entity
+    update: RemoteUpdate
+    prepared: Prepared | None
+
+
+def receive(replica: Replica, message: Mapping[str, object], via: str, now: Instant) -> bool:
+    """Take a linked node's `data_sync`; its entities are resident. Whatever is wrong with it parks it alone.
+
+    False where something before it is missing here.
+    """
+    try:
+        remote = remote_operation(message)
+        reason = accept(replica, remote, via, now)
+    except (WireError, UpdateError, DocumentError, EngineError) as error:
+        park(replica, message, via, BAD, str(error), now)
+        return True
+    if reason is not None:
+        park(replica, message, via, WAITING, reason, now)
+        return False
+    _retry(replica, remote, now)
+    return True
+
+
+def accept(replica: Replica, remote: RemoteOperation, via: str, now: Instant) -> str | None:
+    """Apply it, or say what it waits for. Raises WireError, UpdateError or DocumentError where it is bad."""
+    operation = remote.operation
+    if replica.digests.holds(operation.entity_type, remote.link_key):
+        replica.counts.duplicates += 1
+        return None
+    policy = replica.registry.get(operation.entity_type)
+    if policy is None:
+        raise InvalidMessage(f"unknown entity type {operation.entity_type!r}", "$.operation.entity_type")
+    steps = []
+    for update in remote.updates:
+        entity = replica.entity((update.entity_type, update.entity_id))
+        prepared = _prepared(entity, update, operation.id)
+        if isinstance(prepared, Gap):
+            missing = ", ".join(f"{w}:{have}..{need}" for w, (have, need) in sorted(prepared.missing.items()))
+            return f"{update.entity_type} {update.entity_id} lacks {missing}"
+        steps.append(_Step(entity, update, prepared))
+    replica.clock.observe(remote.accepted, now.wall_ms, replica.settings.max_skew_ms)
+    _carry_out(replica, remote, steps, via, now)
+    return None
+
+
+def _prepared(entity: Entity, update: RemoteUpdate, operation_id: str) -> Prepared | Gap | None:
+    document = entity.document
+    if document.holds(update.writer, update.end):
+        for clock in range(update.first, update.end):
+            record = document.record(update.writer, clock)
+            if record is not None and record.operation != operation_id:
+                raise DocumentError(
+                    f"writer {update.writer} used clock {clock} of {update.entity_type} {update.entity_id} twice, "
+                    f"for {record.operation} and {operation_id}"
+                )
+        return None
+    prepared = document.prepare(update.update, update.before)
+    if isinstance(prepared, Known):
+        return None
+    if isinstance(prepared, Prepared) and (prepared.author, prepared.end) != (update.writer, update.end):
+        raise DocumentError(f"update is of writer {prepared.author}, its entry says {update.writer}")
+    return prepared
+
+
+def _carry_out(replica: Replica, remote: RemoteOperation, steps: Sequence[_Step], via: str, now: Instant) -> None:
+    operation = remote.operation
+    policy = steps[0].entity.policy
+    seq = replica.head + 1
+    news = ConflictNews()
+    bulk = operation.kind == "BULK_UPDATE"
+    written = [i.data for i in operation.updates] if bulk else [operation.data]
+    changed = [
+        (step.entity, _apply(step, step.prepared, operation.kind, data, seq, news))
+        for step, data in zip(steps, written, strict=True)
+        if step.prepared is not None
+    ]
+    row = blank_row("operation", remote.authored, operation.id, operation.entity_type, operation.entity_id, policy)
+    row.terminal_id, row.user_id = remote.terminal_id, remote.user_id
+    row.targets = tuple(step.entity.key[1] for step in steps) if bulk else ()
+    row.stamp, row.accepted = remote.stamp, remote.accepted
+    row.version = max(step.entity.document.version for step in steps)
+    row.lock_status, row.echo = remote.lock_status, True
+    row.origin, row.via, row.link_key = remote.origin, via, remote.link_key
+    row.status = news.status_of(operation.id) or "applied"
+    row.updates = kept(remote.entries)
+    author = Author(remote.terminal_id, "", remote.user_id, lambda _: 0, NOBODY)
+    entities, changes = [e for e, _ in changed], [c for _, c in changed]
+    if changed:
+        at = hlc.millis(remote.accepted)
+        row.message = rendered(operation, author, policy, entities, changes, row.version, at)
+        row.changes = kept(changes_of(entities, changes, bulk=bulk, skew=0))
+    replica.append(row)
+    for entity in entities:
+        entity.touched(seq, remote.terminal_id, True)
+        replica.group.touched[entity.key] = entity
+        replica.known_entities.add(key64(*entity.key))
+    second = key64(operation.id) in replica.known_operations
+    replica.remember_operation(row)
+    replica.counts.remote += 1
+    tell(replica, news, policy, operation.id, author, remote.accepted, _resolution(operation))
+    if second:
+        for entity in entities:
+            _repair(replica, entity, operation, remote.terminal_id, now)
+
+
+def _apply(
+    step: _Step, prepared: Prepared, kind: str, data: Mapping[str, object], seq: int, news: ConflictNews
+) -> Difference:
+    entity = step.entity
+    paths = entity.document.paths(prepared)
+    before = Before.of(entity, paths)
+    conflicts = dict(entity.view.conflicts)
+    applied = entity.document.carry_out(prepared)
+    for record in applied.removed:
+        entity.seqs.pop(record.id, None)
+    for record in applied.added:
+        entity.seqs[record.id] = seq
+    entity.view.refresh(entity.document, paths)
+    news.compare(conflicts, entity.view.conflicts)
+    fields = {name: value for name, value in data.items() if name not in RESERVED}
+    return difference(before, entity, kind, [n for n in fields if n in entity.view.fields], {})
+
+
+def _resolution(operation: Operation) -> ConflictResolution | None:
+    """The `conflict_resolution` that an operation of the log was, where it was one."""
+    conflict_id, side = operation.raw.get("resolves"), operation.raw.get("resolution")
+    if isinstance(conflict_id, str) and isinstance(side, str):
+        return ConflictResolution(conflict_id, side)
+    return None
+
+
+# ------------------------------------------------------------------ one operation id under two writers
+
+
+def _repair(replica: Replica, entity: Entity, operation: Operation, terminal: str, now: Instant) -> None:
+    """A terminal sent one operation to two nodes: keep the smaller writer's copy, or none that was superseded.
+
+    Deleting is idempotent, so that every node that holds both may do it.
+    """
+    copies: dict[tuple[str, ...], list[FieldRecord]] = {}
+    for record in entity.document.records():
+        if record.operation == operation.id and record.terminal == terminal:
+            copies.setdefault(record.path, []).append(record)
+    doomed = []
+    for path, records in copies.items():
+        keep = min(records, key=lambda r: r.writer) if len(records) > 1 else None
+        doomed += [r for r in records if r is not keep and (keep is not None or _outlived(entity, path))]
+    if not doomed:
+        return
+    writer = max(record.writer for record in doomed)
+    repair = {
+        "id": f"repair-{key64(*entity.key, operation.id):016x}-{writer}",
+        "entity_type": entity.key[0],
+        "entity_id": entity.key[1],
+        "operation": "UPDATE",
+        "data": {},
+        "timestamp": hlc.iso(now.wall_ms),
+        "terminal_id": replica.settings.node_id,
+        "repairs": operation.id,
+    }
+    replica.housekeep(entity, repair, doomed, now)
+
+
+def _outlived(entity: Entity, path: tuple[str, ...]) -> bool:
+    """Whether the other copy of a field's record is gone: somebody wrote the field after having seen it."""
+    return len(entity.document.siblings(path)) > 1
+
+
+# ------------------------------------------------------------------ parked operations
+
+
+def park(replica: Replica, message: Mapping[str, object], via: str, state: str, reason: str, now: Instant) -> None:
+    """Keep what cannot be applied, durably and whole; once, however often it comes."""
+    operation_id, entity_type, entity_id, key = _named(message)
+    if any(row.link_key == key and row.operation_id == operation_id for row in replica.parked.values()):
+        return
+    replica.last_parked += 1
+    row = ParkedRow(
+        replica.last_parked,
+        via,
+        operation_id,
+        key,
+        entity_type,
+        entity_id,
+        state,
+        reason[:1_000],
+        _body(message),
+        now.wall_ms,
+    )
+    replica.parked[row.id] = row
+    replica.group.commit.parked.append(row)
+
+
+def _body(message: Mapping[str, object]) -> bytes:
+    try:
+        return kept(message)
+    except TypeError:  # nested deeper than can be written
+        return b"{}"
+
+
+def _named(message: Mapping[str, object]) -> tuple[str, str, str, int]:
+    """What can be read of a message that may be anything: operation id, entity type and id, link key."""
+    raw, link = message.get("operation"), message.get("link")
+    operation = raw if isinstance(raw, dict) else {}
+    words = [str(operation.get(name) or "")[:128] for name in ("id", "entity_type", "entity_id")]
+    try:
+        updates = link["updates"] if isinstance(link, dict) else []
+        return words[0], words[1], words[2], link_key(words[0], updates)
+    except (KeyError, IndexError, TypeError, ValueError):
+        return words[0], words[1], words[2], 0
+
+
+def _retry(replica: Replica, remote: RemoteOperation, now: Instant) -> None:
+    """Something new is in these entities: what waited for it may go on, and what waited for that."""
+    pending: list[Key] = [(u.entity_type, u.entity_id) for u in remote.updates]
+    while replica.parked and pending:
+        key = pending.pop()
+        for row in [r for r in replica.parked.values() if r.state == WAITING and _touches(r, key)]:
+            if not replica.missing(parked_keys(row)) and retry(replica, row, now):
+                pending.append(key)
+
+
+def _touches(row: ParkedRow, key: Key) -> bool:
+    """Whether a parked operation is of this entity; of a BULK_UPDATE, which names none, whether it may be."""
+    return row.entity_type == key[0] and row.entity_id in (key[1], "")
+
+
+def parked_keys(row: ParkedRow) -> list[Key]:
+    """The entities a parked operation touches, as far as it can be read."""
+    try:
+        return [(u.entity_type, u.entity_id) for u in remote_operation(orjson.loads(row.body)).updates]
+    except (WireError, ValueError):
+        return []
+
+
+def retry(replica: Replica, row: ParkedRow, now: Instant) -> bool:
+    """Try a parked operation again; its entities are resident. Whether it is applied now."""
+    try:
+        if accept(replica, remote_operation(orjson.loads(row.body)), row.via, now) is not None:
+            return False
+    except (WireError, UpdateError, DocumentError, EngineError):
+        return False
+    del replica.parked[row.id]
+    replica.group.commit.unparked.append(row.id)
+    return True

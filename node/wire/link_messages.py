@@ -1,0 +1,313 @@
+"""What two nodes say to each other under the subprotocol `comanda.v1`: the documented messages with added fields.
+
+A frame is one message or a JSON array of them. `data_sync` carries beside the authored operation what the other
+node needs to apply it (`link`); `sync_confirmation` confirms by position. Everything here is checked as strictly
+as what terminals send: a peer's bytes are hostile too.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from attrs import frozen
+
+from crdt.update_format import MAX_CLIENT, MAX_CLOCK
+from node.errors import InvalidMessage
+from node.wire.codec import ID, LONGEST_ID, TERMINAL_ID
+from node.wire.json_text import kept
+from node.wire.messages import KINDS, BulkItem, Operation
+from storage.records import LogRow, link_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SUBPROTOCOL = "comanda.v1"
+CLASSES = 4
+MOST_POSITION = 2**62
+LOCK_STATES = ("none", "unlocked", "held", "held_local", "overlapping", "expired")
+
+
+@frozen
+class RemoteUpdate:
+    """What an operation did to one entity. before: clocks a receiver must hold. [first, end): its writer's clocks."""
+
+    entity_type: str
+    entity_id: str
+    update: bytes
+    before: Mapping[int, int]
+    writer: int
+    first: int
+    end: int
+
+
+@frozen
+class RemoteOperation:
+    """An operation accepted by another node. stamp, accepted: HLCs. entries: `updates` as it travels."""
+
+    operation: Operation
+    updates: tuple[RemoteUpdate, ...]
+    entries: list[Any]
+    stamp: int
+    accepted: int
+    origin: str
+    terminal_id: str
+    user_id: str | None
+    lock_status: str
+    link_key: int
+    authored: bytes
+    """The operation's JSON text."""
+
+
+@frozen
+class Claim:
+    """How much of a log the other side holds: one position a priority class, of that epoch, and the chain hash at the
+    last row it got. An `empty` node holds no operation at all."""
+
+    epoch: str | None
+    positions: tuple[int, ...]
+    mark: int
+    mark_hash: bytes
+    empty: bool = False
+
+
+@frozen
+class Hello:
+    """The other node, from `connection_established` or the query of its request."""
+
+    node_id: str
+    epoch: str
+    head: int
+    clock_ms: int
+    authority: str
+    claim: Claim | None
+
+
+# ------------------------------------------------------------------ operations
+
+
+def operation_message(row: LogRow) -> bytes:
+    """A log row as one message; the authored operation goes out byte for byte."""
+    rest = orjson.dumps(
+        {
+            "hlc": (row.stamp, row.accepted),
+            "origin": row.origin,
+            "terminal_id": row.terminal_id,
+            "user_id": row.user_id,
+            "lock_status": row.lock_status,
+        }
+    )
+    return b"".join(
+        (
+            b'{"type":"data_sync","operation":',
+            row.operation,
+            b',"link":{"updates":',
+            row.updates,
+            b",",
+            rest[1:],
+            b"}",
+        )
+    )
+
+
+def remote_operation(message: Mapping[str, Any]) -> RemoteOperation:
+    """A linked node's `data_sync`. Raises InvalidMessage for anything our own nodes would not send."""
+    raw, link = message.get("operation"), message.get("link")
+    if type(raw) is not dict or type(link) is not dict:
+        raise InvalidMessage("expected objects", "$.operation, $.link")
+    try:
+        authored = orjson.dumps([[[[raw]]]])[4:-4]  # deeper than it will ever be written again
+    except orjson.JSONEncodeError as error:
+        raise InvalidMessage(f"cannot be written again: {error}", "$.operation") from None
+    operation = _operation(raw)
+    entries = link.get("updates")
+    if type(entries) is not list or not entries:
+        raise InvalidMessage("expected updates", "$.link.updates")
+    updates = tuple(_update(entry, place) for place, entry in enumerate(entries))
+    keys = [operation.entity_id] if operation.kind != "BULK_UPDATE" else [i.entity_id for i in operation.updates]
+    if [(u.entity_type, u.entity_id) for u in updates] != [(operation.entity_type, key) for key in keys]:
+        raise InvalidMessage("updates are of other entities than the operation", "$.link.updates")
+    hlc = link.get("hlc")
+    if type(hlc) is not list or len(hlc) != 2 or not all(type(n) is int and 0 <= n < 2**63 for n in hlc):
+        raise InvalidMessage("expected two stamps", "$.link.hlc")
+    terminal_id, origin, user_id = link.get("terminal_id"), link.get("origin"), link.get("user_id")
+    if type(terminal_id) is not str or TERMINAL_ID.match(terminal_id) is None:
+        raise InvalidMessage("expected a terminal id", "$.link.terminal_id")
+    if type(origin) is not str or len(origin) > LONGEST_ID:
+        raise InvalidMessage("expected a node id", "$.link.origin")
+    if user_id is not None and (type(user_id) is not str or len(user_id) > 256):
+        raise InvalidMessage("expected a user id", "$.link.user_id")
+    lock_status = link.get("lock_status")
+    if lock_status not in LOCK_STATES:
+        raise InvalidMessage(f"lock status is none of {', '.join(LOCK_STATES)}", "$.link.lock_status")
+    return RemoteOperation(
+        operation,
+        updates,
+        entries,
+        hlc[0],
+        hlc[1],
+        origin,
+        terminal_id,
+        user_id,
+        lock_status,
+        link_key(operation.id, entries),
+        authored,
+    )
+
+
+def _operation(raw: dict[str, Any]) -> Operation:
+    """The authored operation, as far as this node needs it; its values were checked where it was accepted."""
+    operation_id, kind, data = raw.get("id"), raw.get("operation"), raw.get("data", {})
+    entity_type, entity_id = raw.get("entity_type"), raw.get("entity_id")
+    if type(operation_id) is not str or ID.match(operation_id) is None:
+        raise InvalidMessage("expected an id", "$.operation.id")
+    if kind not in KINDS or type(data) is not dict or type(entity_type) is not str:
+        raise InvalidMessage("expected an operation of an entity type, with data", "$.operation")
+    updates: tuple[BulkItem, ...] = ()
+    if kind == "BULK_UPDATE":
+        items = data.get("updates")
+        if type(items) is not list or not all(
+            type(i) is dict and type(i.get("data")) is dict and _is_id(i.get("entity_id")) for i in items
+        ):
+            raise InvalidMessage("expected updates", "$.operation.data.updates")
+        updates = tuple({i["entity_id"]: BulkItem(i["entity_id"], i["data"]) for i in items}.values())
+    elif not _is_id(entity_id):
+        raise InvalidMessage("expected an id", "$.operation.entity_id")
+    timestamp = raw.get("timestamp")
+    return Operation(
+        operation_id,
+        entity_type,
+        entity_id if kind != "BULK_UPDATE" else None,
+        kind,
+        data,
+        None,
+        timestamp if type(timestamp) is str else None,
+        None,
+        None,
+        None,
+        None,
+        None,
+        None,
+        raw,
+        updates,
+    )
+
+
+def _is_id(value: Any) -> bool:
+    return type(value) is str and ID.match(value) is not None
+
+
+def _update(entry: Any, place: int) -> RemoteUpdate:
+    match entry:
+        case [str(entity_type), str(entity_id), str(text), dict(before), [int(writer), int(first), int(end)]]:
+            pass
+        case _:
+            raise InvalidMessage(
+                "expected [type, id, base64, before, [writer, first, end]]", f"$.link.updates[{place}]"
+            )
+    if not (0 < writer <= MAX_CLIENT and 0 <= first < end <= MAX_CLOCK):
+        raise InvalidMessage("writer or clocks out of range", f"$.link.updates[{place}][4]")
+    try:
+        clocks = {int(name): clock for name, clock in before.items()}
+        update = b64decode(text, validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise InvalidMessage(f"unreadable update: {error}", f"$.link.updates[{place}]") from None
+    if not all(type(clock) is int and 0 <= clock <= MAX_CLOCK for clock in clocks.values()):
+        raise InvalidMessage("clock out of range", f"$.link.updates[{place}][3]")
+    return RemoteUpdate(entity_type, entity_id, update, clocks, writer, first, end)
+
+
+# ------------------------------------------------------------------ positions
+
+
+def log_position(positions: Sequence[int], mark: int, mark_hash: bytes, head: int) -> bytes:
+    """At the end of a frame of rows: with them the receiver holds the sender's log up to here."""
+    return orjson.dumps(
+        {"type": "log_position", "positions": list(positions), "mark": mark, "hash": mark_hash.hex(), "head": head}
+    )
+
+
+def position_confirmation(claim: Claim) -> bytes:
+    """`sync_confirmation` by position: the log up to `seq` (by priority class, `positions`) is durable."""
+    return orjson.dumps({"type": "sync_confirmation", "seq": max(min(claim.positions), 0), **claim_fields(claim)})
+
+
+def claim_fields(claim: Claim) -> dict[str, object]:
+    return {
+        "epoch": claim.epoch,
+        "positions": list(claim.positions),
+        "mark": claim.mark,
+        "hash": claim.mark_hash.hex(),
+        "empty": claim.empty,
+    }
+
+
+def read_positions(message: Mapping[str, Any]) -> tuple[int, ...]:
+    positions = message.get("positions")
+    if (
+        type(positions) is not list
+        or len(positions) != CLASSES
+        or not all(type(p) is int and -1 <= p <= MOST_POSITION for p in positions)
+    ):
+        raise InvalidMessage(f"expected {CLASSES} positions", "$.positions")
+    return tuple(positions)
+
+
+def read_mark(message: Mapping[str, Any]) -> tuple[int, bytes]:
+    mark, text = message.get("mark"), message.get("hash")
+    if type(mark) is not int or not 0 <= mark <= MOST_POSITION or type(text) is not str or len(text) > 64:
+        raise InvalidMessage("expected a row and its hash", "$.mark")
+    try:
+        return mark, bytes.fromhex(text)
+    except ValueError:
+        raise InvalidMessage("expected a hash in hex", "$.hash") from None
+
+
+def read_claim(message: Mapping[str, Any]) -> Claim:
+    epoch = message.get("epoch")
+    if epoch is not None and (type(epoch) is not str or len(epoch) > 64):
+        raise InvalidMessage("expected an epoch", "$.epoch")
+    mark, mark_hash = read_mark(message)
+    return Claim(epoch, read_positions(message), mark, mark_hash, message.get("empty") is True)
+
+
+def established(hello: Hello, terminal_id: str, server_time: str, session_id: str) -> bytes:
+    """`connection_established` to a node: who this one is, and what it holds of the other's log."""
+    node: dict[str, object] = {
+        "id": hello.node_id,
+        "epoch": hello.epoch,
+        "head": hello.head,
+        "clock": hello.clock_ms,
+        "authority": hello.authority,
+    }
+    if hello.claim is not None:
+        node["holds"] = claim_fields(hello.claim)
+    return kept(
+        {
+            "type": "connection_established",
+            "terminal_id": terminal_id,
+            "server_time": server_time,
+            "session_id": session_id,
+            "node": node,
+        }
+    )
+
+
+def read_established(message: Mapping[str, Any]) -> Hello:
+    """Who answered. Raises InvalidMessage where it is no node that speaks this subprotocol."""
+    node = message.get("node")
+    if message.get("type") != "connection_established" or type(node) is not dict:
+        raise InvalidMessage("the other side is no Comanda node", "$.node")
+    holds = node.get("holds")
+    node_id, epoch, authority = node.get("id"), node.get("epoch"), node.get("authority")
+    if type(node_id) is not str or TERMINAL_ID.match(node_id) is None:
+        raise InvalidMessage("expected a node id", "$.node.id")
+    if type(epoch) is not str or not 0 < len(epoch) <= 64 or type(authority) is not str:
+        raise InvalidMessage("expected an epoch and an authority", "$.node")
+    head, clock = node.get("head"), node.get("clock")
+    if type(head) is not int or type(clock) is not int:
+        raise InvalidMessage("expected a head and a clock", "$.node")
+    return Hello(node_id, epoch, head, clock, authority, read_claim(holds) if type(holds) is dict else None)
