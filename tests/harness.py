@@ -27,6 +27,7 @@ from node.core.statistics import Statistics
 from node.wire.frames import Batch, Outgoing
 from storage.database import StorageError
 from storage.reader import Reader
+from storage.records import key64
 from storage.store import Store
 
 if TYPE_CHECKING:
@@ -41,11 +42,21 @@ START_MS = 1_768_471_200_000  # 2026-01-15T10:00:00Z
 class World:
     """One node in this process. `crash` forgets everything that was not committed and starts again."""
 
-    def __init__(self, directory: Path, *, ring_rows: int = 64, window: int = 32, resident: int = 1_000) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        ring_rows: int = 64,
+        window: int = 32,
+        resident: int = 1_000,
+        node_id: str = "node-a",
+        upstream: bool = False,
+    ) -> None:
         self.directory = directory
+        self.node_id, self.upstream = node_id, upstream
         self.ring_rows, self.window, self.resident = ring_rows, window, resident
         self.wall_ms, self.mono_ms = START_MS, 0
-        self.writers = itertools.count(1_000)
+        self.writers = itertools.count(1_000 + key64(node_id) % 2**30)
         self.ids = itertools.count()
         self.calls: deque[Callable[[], None]] = deque()
         self.timers: list[tuple[int, Callable[[], None]]] = []
@@ -55,20 +66,21 @@ class World:
     # ------------------------------------------------------------------ life
 
     def boot(self) -> None:
-        self.store = Store.open(self.directory, "node-a", lambda: f"{next(self.ids):032x}")
+        self.store = Store.open(self.directory, self.node_id, self.new_epoch)
         self.reader = Reader(self.store.path)
         boot = self.store.boot()
         config = Config()
         writer = int(boot.meta.get("writer", 0)) or next(self.writers)
         self.store.set_meta({"writer": str(writer)})
         replica = Replica(
-            settings=Settings("node-a", recent_rows=self.ring_rows, resident_entities=self.resident),
+            settings=Settings(self.node_id, recent_rows=self.ring_rows, resident_entities=self.resident),
             registry=config.registry(),
             locks=self.locks(boot),
             writer=writer,
             clock=hlc.Clock(int(boot.meta.get("hlc", 0))),
             head=boot.head,
             committed=boot.head,
+            started_at=boot.head,
             known_entities=boot.entity_keys,
             known_operations=KeySet(boot.operation_keys),
             digests=Digests.of(boot.link_keys),
@@ -77,7 +89,7 @@ class World:
             replica.remember_conflict(row)
         replica.take_parked(boot.parked)
         self.core = Core(
-            "node-a",
+            self.node_id,
             replica,
             Ring(self.ring_rows, 2**24, boot.head),
             self,
@@ -90,12 +102,17 @@ class World:
             boot.epoch,
             {row.terminal_id: row for row in boot.cursors},
             {row.node_id: row for row in boot.peers},
+            has_upstream=self.upstream,
+            fresh=lambda: (self.new_epoch(), next(self.writers)),
         )
 
     def locks(self, boot: Any) -> LockTable:
         counter = int(boot.meta.get("lock_counter", 0))
-        table = LockTable("node-a", 1, counter, lambda: f"lock-{next(self.ids)}")
+        table = LockTable(self.node_id, 1, counter, lambda: f"lock-{self.node_id}-{next(self.ids)}")
         return LockTable.restore(table, boot.locks, self.now())
+
+    def new_epoch(self) -> str:
+        return f"{self.node_id}-{next(self.ids):08x}"
 
     def crash(self) -> None:
         """Power off, power on."""
@@ -202,7 +219,7 @@ class Connection:
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self.outbox_bytes = 0
+        self.outbox_bytes = self.bytes_in = self.bytes_out = 0
         self.frames: deque[bytes | tuple[str, bytes]] = deque()
         self.closed: tuple[int, str] | None = None
         self.paused = False
@@ -235,7 +252,7 @@ class Client:
         self.confirms, self.pongs = confirms, pongs
         self.entities: dict[tuple[str, str], dict[str, Any]] = {}
         self.inbox: list[dict[str, Any]] = []
-        self.seen_operations: set[str] = set()
+        self.unanswered: dict[str, dict[str, Any]] = {}
         self.session: Session | None = None
         self.numbers = itertools.count()
 
@@ -277,9 +294,19 @@ class Client:
     def write(self, entity_type: str, entity_id: str | None, kind: str, data: dict[str, Any], **extra: Any) -> str:
         """Send an operation, after showing it on this client's own screen; returns its id."""
         operation = self.operation(entity_type, entity_id, kind, data, **extra)
+        self.submit(operation)
+        return str(operation["id"])
+
+    def submit(self, operation: dict[str, Any]) -> None:
+        self.unanswered[operation["id"]] = operation
         self.apply(operation)
         self.send({"type": "data_sync", "operation": operation})
-        return str(operation["id"])
+
+    def flush(self) -> None:
+        """Right after a reconnect: send again what nothing was heard of."""
+        for operation in self.unanswered.values():
+            self.apply(operation)
+            self.send({"type": "data_sync", "operation": operation})
 
     def do(
         self, entity_type: str, entity_id: str | None, kind: str, data: dict[str, Any], **extra: Any
@@ -312,7 +339,9 @@ class Client:
             self.connection.outbox_bytes -= len(frame)
             message = orjson.loads(frame)
             self.inbox.append(message)
+            self.unanswered.pop(message.get("operation_id"), None)
             if message["type"] == "data_sync":
+                self.unanswered.pop(message["operation"]["id"], None)
                 self.apply(message["operation"])
                 if self.confirms:
                     self.send(

@@ -20,16 +20,23 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class ConflictNews:
-    """Conflicts an operation raised, and those that are no longer."""
+    """Conflicts an operation raised, those that are no longer, and those that now rest on other records of the same
+    operations (of an operation under two writers one copy goes)."""
 
     raised: list[Conflict] = field(factory=list)
     gone: list[Conflict] = field(factory=list)
+    restated: list[Conflict] = field(factory=list)
 
     def compare(self, before: Mapping[Path, Conflict], after: Mapping[Path, Conflict]) -> None:
         """Note the difference between two states of one entity's conflicts."""
-        old = {conflict.id for conflict in before.values()}
+        old = {conflict.id: conflict for conflict in before.values()}
         new = {conflict.id for conflict in after.values()}
-        self.raised.extend(conflict for conflict in after.values() if conflict.id not in old)
+        for conflict in after.values():
+            earlier = old.get(conflict.id)
+            if earlier is None:
+                self.raised.append(conflict)
+            elif earlier.candidates != conflict.candidates:
+                self.restated.append(conflict)
         self.gone.extend(conflict for conflict in before.values() if conflict.id not in new)
 
     def replacement(self, gone: Conflict) -> Conflict | None:

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from node.core.locks import LockTable
-    from storage.reader import Fetched
     from storage.records import Boot, ParkedRow
 
 logger = logging.getLogger("comanda.core")
@@ -377,19 +376,18 @@ class Core:
 
     def retry_parked(self, row: ParkedRow) -> None:
         """Try a parked operation again, once its entities are here."""
-        keys = remote.parked_keys(row)
-        needs = Needs(self.replica.missing(keys))
+        replica = self.replica
+        touched = tuple(remote.parked_keys(row))
 
-        def fetched(found: Fetched) -> None:
-            self.replica.provide(needs, found.entities, found.operations, found.conflicts)
-            if self.healthy and row.id in self.replica.parked:
-                remote.retry(self.replica, row, self.clock())
+        def fetched() -> None:
+            if self.healthy and row.id in replica.parked and remote.retry(replica, row, self.clock()):
                 self.disk.wake_writer()
 
-        if needs.entities:
-            self.disk.fetch(needs, fetched)
-        elif remote.retry(self.replica, row, self.clock()):
-            self.disk.wake_writer()
+        missing = replica.missing(touched)
+        if missing:
+            replica.fetch(self.disk, Needs(missing, held=touched), fetched)
+        else:
+            fetched()
 
     def changed(self) -> bool:
         """Whether a terminal came or went since the last call."""

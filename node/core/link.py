@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from node.core.core import Core  # noqa: TC004 (it imports this file)
     from node.core.entity import Key
-    from storage.reader import Fetched
 
 logger = logging.getLogger("comanda.link")
 
@@ -65,8 +64,6 @@ class Link:
     offset_ms: int = 0
     rtt_ms: float | None = None
     operations_in: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
     compare_owed: bool = False
     compared_ms: int | None = None
     _backlog: deque[str | bytes] = field(factory=deque)
@@ -171,7 +168,6 @@ class Link:
         """One frame: a message or an array of them."""
         if self.state == "closed":
             return
-        self.bytes_in += len(text)
         if self._waiting or self._backlog:
             self._backlog.append(text)
             if len(self._backlog) > BACKLOG_PAUSE and not self._paused:
@@ -197,21 +193,21 @@ class Link:
         if not all(isinstance(message, dict) for message in messages):
             self.close(4006, "a frame is an object or an array of objects")
             return
-        missing = self.core.replica.missing(_entities(messages))
+        replica = self.core.replica
+        touched = tuple(dict.fromkeys(_entities(messages)))
+        missing = replica.missing(touched)
         if not missing:
             self._messages(messages)
             return
         self._waiting = True
-        needs = Needs(tuple(dict.fromkeys(missing)))
 
-        def fetched(found: Fetched) -> None:
-            self.core.replica.provide(needs, found.entities, found.operations, found.conflicts)
+        def fetched() -> None:
             self._waiting = False
             if self.state != "closed":
                 self._messages(messages)
                 self._drain()
 
-        self.core.disk.fetch(needs, fetched)
+        replica.fetch(self.core.disk, Needs(missing, held=touched), fetched)
 
     def _messages(self, messages: Sequence[dict[str, Any]]) -> None:
         core = self.core
@@ -282,7 +278,6 @@ class Link:
         if self.state == "closed":
             return
         for message in messages:
-            self.bytes_out += len(message)
             self.connection.send(Outgoing(message))
 
     def close(self, code: int, reason: str) -> None:

@@ -6,10 +6,11 @@ ids exist at all is known by 64-bit hash, so that a new one costs no look-up; a 
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from node.core.digests import Digests
 from node.core.entity import Entity, Key
@@ -21,7 +22,10 @@ from storage.records import ConflictRow, EntityRow, LogRow, ParkedRow, key64
 from strategies.policy import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+    from node.core.ports import Disk
+    from storage.reader import Fetched
 
 READS_KEPT = 100_000
 """Reads over HTTP remembered as seen; forgetting one only makes a later write of that terminal a sibling."""
@@ -29,11 +33,13 @@ READS_KEPT = 100_000
 
 @frozen
 class Needs:
-    """What must be read from disk before an operation can be decided."""
+    """What must be read from disk before an operation can be decided. held: the entities it touches, which stay in
+    memory until then; by default those that are read."""
 
     entities: tuple[Key, ...] = ()
     operations: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
+    held: tuple[Key, ...] = field(default=Factory(lambda self: self.entities, takes_self=True))
 
 
 @frozen
@@ -79,13 +85,17 @@ class Memory:
     conflicts: dict[str, ConflictRow] = field(factory=dict)
     open_conflicts: dict[Key, list[str]] = field(factory=dict)
     reads: dict[tuple[str, Key], int] = field(factory=dict)
+    refusals: dict[tuple[str, int], int] = field(factory=dict)
+    """(terminal, priority class) -> the row of its last refused write, which shows it what is instead."""
     counts: Counts = field(factory=Counts)
+    _held: Counter[Key] = field(factory=Counter)
 
     def needs(self, message: Operation | ConflictResolution) -> Needs | None:
         """What has to be fetched before `message` can be decided; None when all is here."""
         if isinstance(message, ConflictResolution):
             return self._needs_of_resolution(message)
-        keys = self.missing(keys_of(message))
+        touched = keys_of(message)
+        keys = self.missing(touched)
         operations: tuple[str, ...] = ()
         if message.id not in self.recent and key64(message.id) in self.known_operations:
             operations = (message.id,)
@@ -93,7 +103,7 @@ class Memory:
             self.counts.cache_hits += 1
         if not keys and not operations:
             return None
-        return Needs(keys, operations)
+        return Needs(keys, operations, held=tuple(touched))
 
     def missing(self, keys: Iterable[Key]) -> tuple[Key, ...]:
         """Entities that exist and are not in memory."""
@@ -121,27 +131,37 @@ class Memory:
             return Needs((), operations, (message.conflict_id,))
         key = (row.entity_type, row.entity_id)
         keys = () if key in self.entities else (key,)
-        return Needs(keys, operations) if keys or operations else None
+        return Needs(keys, operations, held=(key,)) if keys or operations else None
 
-    def provide(
-        self,
-        needs: Needs,
-        entities: Mapping[Key, EntityRow],
-        operations: Mapping[str, LogRow],
-        conflicts: Mapping[str, ConflictRow],
-    ) -> None:
+    def fetch(self, disk: Disk, needs: Needs, then: Callable[[], None]) -> None:
+        """Read what is needed and go on: what a message touches is in memory when `then` is called."""
+        self._held.update(needs.held)
+
+        def fetched(found: Fetched) -> None:
+            self._provide(needs, found)
+            self._held.subtract(needs.held)
+            self._held = +self._held
+            lost = self.missing(needs.held)  # everything was dropped meanwhile: a commit failed
+            if lost:
+                self.fetch(disk, evolve(needs, entities=lost, operations=(), conflicts=()), then)
+            else:
+                then()
+
+        disk.fetch(needs, fetched)
+
+    def _provide(self, needs: Needs, found: Fetched) -> None:
         """Take what was fetched. What was asked for and is not there is remembered as not there."""
         for key in needs.entities:
             self.counts.cache_misses += 1
             if key not in self.entities:
-                self._load(key, entities.get(key))
+                self._load(key, found.entities.get(key))
         for operation_id in needs.operations:
-            row = operations.get(operation_id)
+            row = found.operations.get(operation_id)
             if row is not None:
                 self.recent.setdefault(operation_id, row)
             else:
                 self.known_operations.discard(key64(operation_id))
-        for conflict in conflicts.values():
+        for conflict in found.conflicts.values():
             if conflict.conflict_id not in self.conflicts:
                 self.remember_conflict(conflict)
 
@@ -154,8 +174,13 @@ class Memory:
         return entity
 
     def entity(self, key: Key) -> Entity:
-        """The resident entity; an empty one where nobody has written it yet."""
-        found = self.entities.pop(key, None) or self._load(key, None)
+        """The resident entity; an empty one where nobody has written it yet. RuntimeError where it was not fetched:
+        written over an empty document, its stored one would be lost."""
+        found = self.entities.pop(key, None)
+        if found is None:
+            if key64(*key) in self.known_entities:
+                raise RuntimeError(f"{key[0]} {key[1]} is on disk and was not fetched")
+            found = self._load(key, None)
         if found is None:
             raise EntityNotFound(f"unknown entity type {key[0]!r}", "$.operation.entity_type")
         self.entities[key] = found  # the latest used is the last to be let go
@@ -189,7 +214,7 @@ class Memory:
             return
         oldest = list(islice(self.entities.items(), max(1, self.settings.resident_entities // 10)))
         for key, entity in oldest:
-            if entity.seq <= committed and key not in touched:
+            if entity.seq <= committed and key not in touched and key not in self._held:
                 del self.entities[key]
 
     def forget_recent(self, committed: int) -> None:

@@ -11,11 +11,10 @@ import orjson
 
 from crdt import hlc
 from node.core.conflicts import ConflictNews, conflict_row
-from node.core.render import state_message
+from node.core.render import current_message
 from node.core.rows import Author, blank_row
 from node.wire import outgoing_messages as outgoing
 from node.wire.json_text import kept
-from storage.records import EntityRow, LogRow
 from strategies.registers import DELETED_AT, WHOLE
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from node.core.instant import Instant
     from node.core.replica import Replica
     from node.wire.messages import ConflictResolution, Operation
+    from storage.records import ConflictRow, LogRow
     from strategies.conflict import Conflict
     from strategies.policy import EntityPolicy
 
@@ -39,15 +39,15 @@ def tell(
     resolution: ConflictResolution | None = None,
 ) -> None:
     """Conflicts raised and closed: their rows, and notices in the log for those who must know."""
+    for conflict in news.restated:
+        _remember(replica, conflict_row(conflict, replica.head))
     for conflict in news.raised:
         notice = notice_row(policy, conflict.entity_id, operation_id, accepted)
         notice.message = outgoing.sync_conflict(conflict.body())
         notice.targets = conflict.losers() if conflict.state == "settled" else deciders(policy, conflict)
         notice.monitors = True
         replica.append(notice)
-        stored = conflict_row(conflict, notice.seq)
-        replica.group.commit.conflicts.append(stored)
-        replica.remember_conflict(stored)
+        _remember(replica, conflict_row(conflict, notice.seq))
         replica.counts.conflicts += 1
     for conflict in news.gone:
         replaced = news.replacement(conflict)
@@ -60,13 +60,18 @@ def tell(
                 "terminal_id": author.terminal_id,
             }
         )
-        stored = conflict_row(conflict, replica.head, closed_by=operation_id, outcome=orjson.dumps(outcome))
-        replica.group.commit.conflicts.append(stored)
-        replica.remember_conflict(stored)
+        _remember(
+            replica, conflict_row(conflict, replica.head, closed_by=operation_id, outcome=orjson.dumps(outcome))
+        )
         if replaced is None:
             replica.counts.conflicts_resolved += 1
             if conflict.state == "open":
                 _tell_closed(replica, conflict, policy, operation_id, author, accepted, resolution)
+
+
+def _remember(replica: Replica, row: ConflictRow) -> None:
+    replica.group.commit.conflicts.append(row)
+    replica.remember_conflict(row)
 
 
 def _tell_closed(
@@ -134,32 +139,21 @@ def refuse(
             **{**details, "kept": True},
         )
     ]
-    at = hlc.iso(now.wall_ms)
+    at, node_id = hlc.iso(now.wall_ms), replica.settings.node_id
     for entity in entities:
-        if entity.document.version:
-            current = EntityRow(
-                entity_type=entity.key[0],
-                entity_id=entity.key[1],
-                version=entity.document.version,
-                deleted=not entity.view.alive,
-                view=orjson.dumps(entity.shown()),
-                snapshot=b"",
-                seen=b"",
-                seq=entity.seq,
+        messages.append(
+            current_message(
+                policy,
+                entity.key,
+                entity.shown(),
+                entity.document.version,
+                dead=not entity.view.alive,
+                node_id=node_id,
+                at=at,
+                operation_id=f"current-{node_id}-{replica.head + 1}-{entity.key[1]}"[:128],
             )
-            messages.append(
-                state_message(
-                    policy,
-                    current,
-                    node_id=replica.settings.node_id,
-                    at=at,
-                    operation_id=f"current-{replica.settings.node_id}-{replica.head + 1}-{entity.key[1]}"[:128],
-                )
-            )
+        )
     row.message = b"\n".join(messages)
     replica.append(row)
-    for entity in entities:  # it shows the author the current state: what it writes next comes after that
-        entity.touched(row.seq, author.terminal_id, True)
-        if entity.document.version:
-            replica.group.touched[entity.key] = entity  # also once it was let go and read again
+    replica.refusals[author.terminal_id, policy.priority_class] = row.seq
     replica.counts.refused += 1

@@ -33,6 +33,12 @@ class Connection(Protocol):
     @property
     def outbox_bytes(self) -> int: ...
 
+    @property
+    def bytes_in(self) -> int: ...
+
+    @property
+    def bytes_out(self) -> int: ...
+
 
 class Disk(Protocol):
     """Reads of committed state, answered later by a callback on the core's thread, and the commit of groups."""

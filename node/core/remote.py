@@ -131,7 +131,8 @@ def _carry_out(replica: Replica, remote: RemoteOperation, steps: Sequence[_Step]
     entities, changes = [e for e, _ in changed], [c for _, c in changed]
     if changed:
         at = hlc.millis(remote.accepted)
-        row.message = rendered(operation, author, policy, entities, changes, row.version, at)
+        node_id = replica.settings.node_id
+        row.message = rendered(operation, author, policy, entities, changes, row.version, at, node_id)
         row.changes = kept(changes_of(entities, changes, bulk=bulk, skew=0))
     replica.append(row)
     for entity in entities:
@@ -162,7 +163,7 @@ def _apply(
     entity.view.refresh(entity.document, paths)
     news.compare(conflicts, entity.view.conflicts)
     fields = {name: value for name, value in data.items() if name not in RESERVED}
-    return difference(before, entity, kind, [n for n in fields if n in entity.view.fields], {})
+    return difference(before, entity, kind, [n for n in fields if n in entity.view.fields], fields)
 
 
 def _resolution(operation: Operation) -> ConflictResolution | None:

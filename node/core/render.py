@@ -47,6 +47,7 @@ class Difference:
 
     kind: the operation a plain client must carry out (CREATE, UPDATE, DELETE). data: its documented `data`.
     before, after: the audit's `changes`. as_written: whether the shown outcome is what the author wrote.
+    merges: whether merging `data` into a copy is enough.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class Difference:
     before: dict[str, object]
     after: dict[str, object]
     as_written: bool
+    merges: bool = False
 
 
 def difference(
@@ -84,11 +86,12 @@ def difference(
     if not before.alive or vanished or kind in ("CREATE", "DELETE"):
         whole = {**view.fields, "version": version}
         foreign = len(view.fields) != len(written)
-        return Difference("CREATE", whole, audit_before, audit_after, exact and not foreign and kind != "DELETE")
+        as_written = exact and not foreign and kind != "DELETE"
+        return Difference("CREATE", whole, audit_before, audit_after, as_written, not vanished)
     unasked = any(n not in written for n in changed)
     data = {**audit_after, "version": version}
     data.pop("deleted_at", None)
-    return Difference("UPDATE", data, audit_before, audit_after, exact and not unasked and kind != "DELETE")
+    return Difference("UPDATE", data, audit_before, audit_after, exact and not unasked and kind != "DELETE", True)
 
 
 def _same(name: str, before: Mapping[str, object], after: Mapping[str, object]) -> bool:
@@ -113,17 +116,33 @@ def state_message(
     policy: EntityPolicy, row: EntityRow, *, node_id: str, at: str, operation_id: str | None = None
 ) -> bytes:
     """The entity as it is now, as one `data_sync` (first synchronisation, and after a refused write)."""
+    key = (row.entity_type, row.entity_id)
     view = orjson.loads(row.view)
-    if row.deleted:
-        view = {"deleted_at": view.get("deleted_at"), "version": row.version}
+    return current_message(
+        policy, key, view, row.version, dead=row.deleted, node_id=node_id, at=at, operation_id=operation_id
+    )
+
+
+def current_message(
+    policy: EntityPolicy,
+    key: tuple[str, str],
+    view: Mapping[str, object],
+    version: int,
+    *,
+    dead: bool,
+    node_id: str,
+    at: str,
+    operation_id: str | None = None,
+) -> bytes:
+    """An entity whole: a CREATE that replaces it, or a DELETE. view: as `Entity.shown` has it."""
     return outgoing.data_sync(
         {
-            "id": operation_id or state_id(row.entity_type, row.entity_id, row.version),
-            "entity_type": row.entity_type,
-            "entity_id": row.entity_id,
-            "operation": "DELETE" if row.deleted else "CREATE",
-            "data": view,
-            "version": row.version,
+            "id": operation_id or state_id(*key, version),
+            "entity_type": key[0],
+            "entity_id": key[1],
+            "operation": "DELETE" if dead else "CREATE",
+            "data": {"deleted_at": view.get("deleted_at"), "version": version} if dead else view,
+            "version": version,
             "timestamp": at,
             "terminal_id": node_id,
             "user_id": None,

@@ -67,6 +67,8 @@ class Replica(Memory):
     clock: hlc.Clock
     head: int
     committed: int
+    started_at: int = 0
+    """The log's head when this node started."""
     group: Group = field(factory=Group)
     offset_ms: int = 0
     """How far the upstream's clock is ahead of this node's; stamps are made with it."""
@@ -187,6 +189,13 @@ class Replica(Memory):
         confirmed = author.acknowledged(entity.policy.priority_class)
         return max(confirmed, self.reads.get((author.terminal_id, entity.key), -1))
 
+    def _on_its_way(self, author: Author, entity: Entity) -> bool:
+        """Whether something that shows this entity otherwise may reach the author after it wrote: a row of it, or a
+        refusal of another write of its own. Of refusals before this start nothing is known."""
+        terminal, priority = author.terminal_id, entity.policy.priority_class
+        latest = max(entity.delivered_to(terminal), self.refusals.get((terminal, priority), self.started_at))
+        return latest > self._acknowledged(author, entity)
+
     def _record(
         self,
         operation: Operation,
@@ -204,9 +213,7 @@ class Replica(Memory):
         news = ConflictNews()
         entities = [planned.entity for planned in plans]
         bulk = operation.kind == "BULK_UPDATE"
-        unacknowledged = any(
-            entity.delivered_to(author.terminal_id) > self._acknowledged(author, entity) for entity in entities
-        )
+        unacknowledged = any(self._on_its_way(author, entity) for entity in entities)
         carried_out = [self._edit(planned, operation.kind, seq, news) for planned in plans]
         changes = [change for change, _ in carried_out]
         merged = any(planned.unseen for planned in plans) and resolution is None
@@ -221,7 +228,9 @@ class Replica(Memory):
         row.targets = tuple(entity.key[1] for entity in entities) if bulk else ()
         row.stamp, row.accepted, row.version = stamp.stamp, stamp.accepted, version
         row.status, row.lock_status, row.echo = status, lock_status, echo
-        row.message = rendered(operation, author, policy, entities, changes, version, now.wall_ms)
+        row.message = rendered(
+            operation, author, policy, entities, changes, version, now.wall_ms, self.settings.node_id
+        )
         row.changes = kept(changes_of(entities, changes, bulk=bulk, skew=skew))
         self._linked(row, [update_entry(e.key, edit) for e, (_, edit) in zip(entities, carried_out, strict=True)])
         self.append(row)

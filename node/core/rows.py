@@ -11,6 +11,7 @@ from attrs import frozen
 
 from crdt import hlc
 from node.core.group import Recipient
+from node.core.render import current_message
 from node.wire import outgoing_messages as outgoing
 from node.wire.messages import ConflictResolution, Operation
 from storage.records import LogRow, key64
@@ -83,8 +84,13 @@ def rendered(
     changes: Sequence[Difference],
     version: int,
     at_ms: int,
+    node_id: str,
 ) -> bytes:
-    """The `data_sync` every other terminal gets: what the author sent, with the shown outcome as `data`."""
+    """The `data_sync` every other terminal gets: what the author sent, with the shown outcome as `data`.
+
+    A BULK_UPDATE merges; entities that lose a field or are dead follow it whole, a message each.
+    """
+    messages = []
     shown = {
         **operation.raw,
         "terminal_id": author.terminal_id,
@@ -98,12 +104,26 @@ def rendered(
     if operation.priority is None:
         shown["priority"] = policy.priority
     if operation.kind == "BULK_UPDATE":
-        items = zip(entities, changes, strict=True)
-        shown["data"] = {"updates": [{"entity_id": e.key[1], "data": c.data} for e, c in items if c.kind != "DELETE"]}
+        items = list(zip(entities, changes, strict=True))
+        shown["data"] = {"updates": [{"entity_id": e.key[1], "data": c.data} for e, c in items if c.merges]}
+        at = hlc.iso(at_ms)
+        messages = [
+            current_message(
+                policy,
+                e.key,
+                e.shown(),
+                e.document.version,
+                dead=not e.view.alive,
+                node_id=node_id,
+                at=at,
+            )
+            for e, c in items
+            if not c.merges
+        ]
     else:
         shown["operation"] = changes[0].kind
         shown["data"] = changes[0].data
-    return outgoing.data_sync(shown)
+    return b"\n".join((outgoing.data_sync(shown), *messages))
 
 
 def update_entry(key: Key, edit: Edit) -> list[object]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
@@ -33,9 +32,6 @@ from node.wire.messages import (
     ReleaseLock,
     SyncConfirmation,
 )
-
-if TYPE_CHECKING:
-    from storage.reader import Fetched
 
 RATE_STRIKES = 200
 """Refusals by the rate limit, with no full second of calm between, after which the connection is closed (4005)."""
@@ -327,8 +323,7 @@ class Session:
             return
         self._waiting = True
 
-        def fetched(found: Fetched) -> None:
-            self.replica.provide(needs, found.entities, found.operations, found.conflicts)
+        def fetched() -> None:
             self._waiting = False
             if self.closed:
                 return
@@ -344,7 +339,7 @@ class Session:
                 self._error(error, message)
             self._drain()
 
-        self.disk.fetch(needs, fetched)
+        self.replica.fetch(self.disk, needs, fetched)
 
     def _decide(self, message: DataSync | ConflictResolution) -> None:
         now = self.clock()

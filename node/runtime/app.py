@@ -109,7 +109,6 @@ class Node:
 
     def __init__(self, config: Config) -> None:
         self.config = config.check()
-        self.dialers: list[Dialer] = []
 
     async def run(self, started: Callable[[Started], None], signals: Sequence[signal.Signals] = ()) -> None:
         """Serve until cancelled, or one of `signals`, then stop cleanly.
@@ -138,13 +137,14 @@ class Node:
             disk = TrioDisk(nursery, store, reader)
             core = self._core(boot, store, disk)
             bound = {str(s.socket.getsockname()[0]): int(s.socket.getsockname()[1]) for s in listeners}
-            endpoint = Endpoint(core, Api(core, disk, reader), tokens, config, own_origins(bound))
+            dialers = self._dialers(core)
+            endpoint = Endpoint(core, Api(core, disk, reader, store, dialers), tokens, config, own_origins(bound))
             listener = Listener(endpoint, self._listener_limits())
             nursery.start_soon(disk.run, core, lambda: self._recover(core, store))
             nursery.start_soon(self._every_second, core, disk, store)
             nursery.start_soon(self._monitors, core, endpoint)
             nursery.start_soon(_probe, core)
-            for dialer in self._dialers(core):
+            for dialer in dialers:
                 nursery.start_soon(dialer.run)
             if signals:
                 nursery.start_soon(_stop_on, signals, nursery.cancel_scope)
@@ -169,8 +169,7 @@ class Node:
         links = self.config.links
         urls = [(links.upstream, "upstream")] if links.upstream is not None else []
         urls += [(url, "peer") for url in dict.fromkeys(links.peers)]
-        self.dialers = [Dialer(core, node_url(url), role, links) for url, role in urls]
-        return self.dialers
+        return [Dialer(core, node_url(url), role, links) for url, role in urls]
 
     def _listener_limits(self) -> ListenerLimits:
         limits = self.config.limits
@@ -205,6 +204,7 @@ class Node:
             clock=hlc.Clock(int(boot.meta.get("hlc", 0))),
             head=boot.head,
             committed=boot.head,
+            started_at=boot.head,
             known_entities=boot.entity_keys,
             known_operations=KeySet(boot.operation_keys),
             digests=Digests.of(boot.link_keys),

@@ -1,0 +1,174 @@
+"""Several real cores over real stores, linked without sockets: frames move one at a time, links in any order."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from node.core.link import Link
+from node.wire.frames import Batch, Outgoing
+from node.wire.link_messages import Hello
+from tests.harness import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class End:
+    """One end of a link: what it sent and the other side has not read yet."""
+
+    def __init__(self) -> None:
+        self.frames: deque[bytes] = deque()
+        self.outbox_bytes = self.bytes_in = self.bytes_out = 0
+        self.closed: tuple[int, str] | None = None
+
+    def send(self, what: Outgoing | Batch) -> None:
+        for message in what.messages if isinstance(what, Batch) else (what,):
+            self.frames.append(message.payload)
+            self.outbox_bytes += len(message.payload)
+            self.bytes_out += len(message.payload)
+
+    def ping(self, payload: bytes) -> None:
+        return None
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed = (code, reason)
+
+    def pause_reading(self) -> None:
+        return None
+
+    def resume_reading(self) -> None:
+        return None
+
+
+class Wire:
+    """A link between two nodes, and both its ends while it is connected. upstream: whether `other` is above."""
+
+    def __init__(self, dialler: World, other: World, *, upstream: bool) -> None:
+        self.dialler, self.other, self.upstream = dialler, other, upstream
+        self.links: tuple[Link, Link] | None = None
+        self.damage: Callable[[bytes], bytes] | None = None
+
+    def connect(self) -> None:
+        a, b = self.dialler.core, self.other.core
+        hello = Hello(a.node_id, a.epoch, a.replica.committed, self.other.wall_ms, "", None)
+        role = "downstream" if self.upstream else "peer"
+        accepted = Link(b, role, End(), "", False, hello, "session", self.other.wall_ms)
+        role = "upstream" if self.upstream else "peer"
+        dialled = Link(a, role, End(), "ws://other", True, None, "session", self.dialler.wall_ms)
+        self.links = (dialled, accepted)
+        b.linked(accepted)
+        accepted.greet()
+
+    def cut(self) -> None:
+        """Whatever was on the way is lost."""
+        if self.links is not None:
+            for link in self.links:
+                link.core.unlink(link)
+            self.links = None
+
+    def step(self, direction: int) -> bool:
+        """Move one frame. A connection that one side closed is over."""
+        if self.links is None:
+            return False
+        ends = [link.connection for link in self.links]
+        assert isinstance(ends[0], End)
+        assert isinstance(ends[1], End)
+        source, target = ends[direction], self.links[1 - direction]
+        if not source.frames:
+            if source.closed is not None:
+                self.cut()
+                return True
+            return False
+        frame = source.frames.popleft()
+        source.outbox_bytes -= len(frame)
+        target.receive(self.damage(frame) if self.damage is not None else frame)
+        return True
+
+
+class Mesh:
+    """Nodes by number. `edges`: (dialler, other, whether other is upstream)."""
+
+    def __init__(self, directory: Path, count: int, edges: list[tuple[int, int, bool]], **world: Any) -> None:
+        above = {dialler for dialler, _, upstream in edges if upstream}
+        self.worlds = [
+            World(directory / f"n{n}", node_id=f"n{n}", upstream=n in above, **world) for n in range(count)
+        ]
+        self.wires = [Wire(self.worlds[a], self.worlds[b], upstream=u) for a, b, u in edges]
+
+    def connect(self) -> None:
+        for wire in self.wires:
+            if wire.links is None:
+                wire.connect()
+
+    def crash(self, number: int) -> None:
+        """Power off and on; its links are gone."""
+        world = self.worlds[number]
+        for wire in self.wires:
+            if world in (wire.dialler, wire.other):
+                wire.cut()
+        world.crash()
+
+    def settle(self, extra: Callable[[], int] = lambda: 0, *, reconnect: bool = True) -> None:
+        """Until no node has anything to commit, to read or to send, and all have compared."""
+        for turn in range(20_000):
+            moved = 0
+            for world in self.worlds:
+                world.settle()
+            for wire in self.wires:
+                while wire.step(0) or wire.step(1):
+                    moved += 1
+            moved += extra()
+            if reconnect:
+                moved += sum(wire.links is None for wire in self.wires)
+                self.connect()
+            if not moved and not any(w.calls or w.core.replica.group.pending() for w in self.worlds):
+                if turn and self._compared():
+                    return
+                for world in self.worlds:
+                    world.advance(1_001)
+        raise AssertionError("the nodes never come to rest")
+
+    def _compared(self) -> bool:
+        links = [link for wire in self.wires if wire.links is not None for link in wire.links]
+        return all(link.compared_ms is not None for link in links if link.dialled and link.state == "up")
+
+    def close(self) -> None:
+        for world in self.worlds:
+            world.close()
+
+
+def shown(world: World) -> dict[str, object]:
+    """What every node that holds the same operations must agree on."""
+    types = [policy.entity_type for policy in world.core.replica.registry.all()]
+    entities = {
+        f"{row.entity_type} {row.entity_id}": (row.deleted, orjson.loads(row.view))
+        for entity_type in types
+        for row in world.reader.entities(entity_type, None, 100_000, deleted=True)
+    }
+    conflicts = {row.conflict_id: orjson.loads(row.body) for row in world.reader.conflicts("open", limit=100_000)}
+    return {"entities": entities, "conflicts": conflicts}
+
+
+def audit(world: World) -> set[tuple[object, ...]]:
+    """Every operation with its author, its times, where it was accepted and its lock status."""
+    rows = world.reader.audit(limit=1_000_000, kinds=("operation",))
+    found = [
+        (
+            r.operation_id,
+            r.link_key,
+            r.origin,
+            r.terminal_id,
+            r.user_id,
+            r.stamp,
+            r.accepted,
+            r.lock_status,
+            r.operation,
+        )
+        for r in rows
+    ]
+    assert len(set(found)) == len(found), "an operation is in the log twice"
+    return set(found)
