@@ -7,7 +7,9 @@ import click
 from node.cli.audit import audit
 from node.cli.demo import demo
 from node.cli.init import init
+from node.cli.restore import restore
 from node.cli.serve import serve
+from node.cli.status import backup, quarantine, status
 from node.cli.tokens import token
 
 
@@ -17,5 +19,5 @@ def main() -> None:
     """Comanda: nó de sincronização que trabalha sem rede. / Offline-first sync node for restaurant terminals."""
 
 
-for command in (serve, demo, init, token, audit):
+for command in (serve, demo, status, init, token, audit, quarantine, backup, restore):
     main.add_command(command)

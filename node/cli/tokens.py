@@ -26,7 +26,7 @@ def token() -> None:
 
 @token.command()
 @data_option
-@click.option("--type", "kind", required=True, help="pos, kds, waiter, monitor")
+@click.option("--type", "kind", required=True, help="pos, kds, waiter, monitor; node")
 @click.option("--label", default="", help="Para reconhecê-lo depois. / To recognise it later.")
 @click.argument("terminal_id")
 def add(data: Path, kind: str, label: str, terminal_id: str) -> None:

@@ -7,6 +7,10 @@ GET /api/v1/conflicts[?state=open|settled|closed]
 GET /api/v1/audit[?entity_type=&entity_id=&terminal_id=&since=&until=&after=&limit=]
 GET /api/v1/refused                              writes that were refused and kept
 GET /api/v1/policies                             the entity types, in the document's words
+GET /api/v1/links                                linked nodes: state, lag, cursors
+GET /api/v1/quarantine                           linked nodes' operations that cannot be applied
+POST /api/v1/quarantine/retry                    try them again
+POST /api/v1/backup                              a consistent copy into the data directory's backups/
 GET /healthz  /readyz  /metrics  /
 """
 
@@ -21,16 +25,23 @@ from crdt.hlc import iso, pack, parse_iso
 from node.core import status
 from node.core.render import audit_entry
 from node.runtime.http_server import Request, Response, error_response, json_response
+from node.runtime.link_report import links_report, quarantine_report
 from node.runtime.metrics import exposition
 from node.runtime.page import page
+from storage.database import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from node.core.core import Core
+    from node.runtime.links import Dialer
     from node.runtime.writer import TrioDisk
     from storage.reader import Reader
     from storage.records import ConflictRow, EntityRow
+    from storage.store import Store
+
+ACTIONS = ("/api/v1/quarantine/retry", "/api/v1/backup")
+"""What an administrator asks of the node; no data is written over HTTP."""
 
 PAGE = 1_000
 """Rows of a page where `limit` is not given, and the most it may be."""
@@ -39,8 +50,10 @@ PAGE = 1_000
 class Api:
     """Answers GET requests from committed state."""
 
-    def __init__(self, core: Core, disk: TrioDisk, reader: Reader) -> None:
+    def __init__(self, core: Core, disk: TrioDisk, reader: Reader, store: Store, dialers: Sequence[Dialer]) -> None:
         self._core = core
+        self._store = store
+        self._dialers = dialers
         self._disk = disk
         self._reader = reader
 
@@ -62,6 +75,14 @@ class Api:
                 return await self._audit(request, ("refused",))
             case ["api", "v1", "policies"]:
                 return json_response({"policies": [p.documented() for p in self._core.replica.registry.all()]})
+            case ["api", "v1", "links"]:
+                return json_response(links_report(self._core, self._dialers))
+            case ["api", "v1", "quarantine"]:
+                return json_response(quarantine_report(self._core))
+            case ["api", "v1", "quarantine", "retry"]:
+                return self._retry()
+            case ["api", "v1", "backup"]:
+                return await self._backup()
             case ["healthz"]:
                 return json_response({"status": "ok"})
             case ["readyz"]:
@@ -77,6 +98,25 @@ class Api:
         if core.healthy:
             return json_response({"status": "ready", "node_id": core.node_id, "head": core.replica.committed})
         return error_response(503, "the node cannot store anything", reason=core.failure)
+
+    # ------------------------------------------------------------------ what an administrator asks
+
+    def _retry(self) -> Response:
+        """Every parked operation, also the bad ones: the node may have learned the entity type meanwhile."""
+        rows = list(self._core.replica.parked.values())
+        for row in rows:
+            self._core.retry_parked(row)
+        return json_response({"retried": len(rows), "left": len(self._core.replica.parked)})
+
+    async def _backup(self) -> Response:
+        folder = self._store.directory / "backups"
+        name = f"comanda-{self._core.replica.committed}-{self._core.clock().wall_ms}.db"
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            await self._disk.write(self._store.backup, folder / name)
+        except (StorageError, OSError) as error:
+            return error_response(503, str(error))
+        return json_response({"backup": f"backups/{name}", "head": self._core.replica.committed})
 
     # ------------------------------------------------------------------ entities
 

@@ -12,6 +12,7 @@ from attrs import define, field
 from node.core.link import Link
 from node.core.session import Identity, Session
 from node.errors import AlreadyConnected, AuthenticationFailed, InvalidTerminalId, InvalidTerminalType, WireError
+from node.runtime.api import ACTIONS
 from node.runtime.http_server import Request, Response, error_response
 from node.runtime.links import LINK_MESSAGE_BYTES, NODE_TYPE, run_link
 from node.runtime.listener import Acceptance, Refusal
@@ -65,6 +66,9 @@ class Endpoint:
         except AuthenticationFailed as error:
             return error_response(401, error.reason)
         return await self._api.answer(request, terminal_id)
+
+    def methods(self, path: str) -> tuple[str, ...]:
+        return ("POST",) if path in ACTIONS else ("GET", "HEAD")
 
     # ------------------------------------------------------------------ WebSocket
 

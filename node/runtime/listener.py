@@ -68,6 +68,10 @@ class Handler(Protocol):
 
     async def http(self, request: Request) -> Response: ...
 
+    def methods(self, path: str) -> tuple[str, ...]:
+        """The HTTP methods that are answered at a path."""
+        ...
+
     def accepts(self, request: Request) -> Acceptance | Refusal: ...
 
     async def websocket(self, request: Request, connection: Connection) -> None:
@@ -204,9 +208,10 @@ class Listener:
             await _end(http, error_response(error.status, error.reason))
 
     async def _answer(self, http: HttpConnection, request: Request) -> None:
-        if request.method not in ("GET", "HEAD"):
+        methods = self._handler.methods(request.path)
+        if request.method not in methods:
             response = error_response(405, f"{request.method} is not answered here; writing goes over the WebSocket")
-            await http.respond(evolve(response, headers=(("Allow", "GET, HEAD"),)))
+            await http.respond(evolve(response, headers=(("Allow", ", ".join(methods)),)))
             return
         try:
             response = await self._handler.http(request)

@@ -154,6 +154,7 @@ class _Socket(trio.abc.HalfCloseableStream):
     def __init__(self, stream: trio.SocketStream, first: bytes) -> None:
         self.stream = stream
         self._first = first
+        self.received = len(first)
         self._gate = trio.Event()
         self._gate.set()
         self.discarding = False
@@ -172,6 +173,7 @@ class _Socket(trio.abc.HalfCloseableStream):
             return first
         while True:
             received = bytes(await self.stream.receive_some(max_bytes))
+            self.received += len(received)
             if not received or not self.discarding:
                 return received
 
@@ -221,6 +223,7 @@ class Connection(WebSocketConnection):
         self.on_pong: Callable[[bytes], None] = _ignore
         self.heard_at = trio.current_time()
         self.outbox_bytes = 0
+        self.bytes_out = 0
         self._outbox: deque[bytes] = deque()
         self._outbox_limit = outbox_limit
         # The piece of which a part may be on the wire already: it is never dropped, only finished or cut off.
@@ -238,6 +241,11 @@ class Connection(WebSocketConnection):
     def deflate(self) -> bool:
         """Whether the other side agreed to permessage-deflate."""
         return self._deflate.enabled()
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes read from the socket, frames and handshake."""
+        return self._socket.received
 
     @property
     def finished(self) -> bool:
@@ -279,6 +287,7 @@ class Connection(WebSocketConnection):
             self._write(self._wsproto.send(event))
 
     def _write(self, frames: bytes) -> None:
+        self.bytes_out += len(frames)
         if self._under_way is None and not self._outbox:
             try:
                 sent = os.write(self._descriptor(), frames)

@@ -67,6 +67,9 @@ class Echo:
         for number in range(count):
             yield b"%d;" % number * (1 if count < 100 else 10_000)
 
+    def methods(self, path: str) -> tuple[str, ...]:
+        return ("GET", "HEAD")
+
     def accepts(self, request: Request) -> Acceptance | Refusal:
         if request.path == "/raise":
             raise ValueError("on purpose")

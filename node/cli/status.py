@@ -1,0 +1,96 @@
+"""`comanda status`, `comanda quarantine`, `comanda backup`: ask a running node."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+TOKEN = "COMANDA_TOKEN"
+
+url_option = click.option("--url", default="http://localhost:8001", show_default=True, help="O nó. / The node.")
+
+
+def ask(url: str, path: str, method: str = "GET") -> dict[str, Any]:
+    """JSON of a running node; its token comes from the environment. Raises ClickException."""
+    token = os.environ.get(TOKEN)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        answer = httpx.request(method, url.rstrip("/") + path, headers=headers, timeout=30.0)
+        body: dict[str, Any] = answer.json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise click.ClickException(f"{url}: {error}") from error
+    if answer.status_code != 200:
+        raise click.ClickException(f"{url}: {answer.status_code} {body.get('error')}")
+    return body
+
+
+@click.command()
+@url_option
+def status(url: str) -> None:
+    """Mostra ligações, atraso e quarentena. / Show links, lag, cursors and quarantine."""
+    report = ask(url, "/api/v1/links")
+    console = Console(highlight=False)
+    quarantine = report["quarantine"]
+    console.print(f"nó / node {report['node_id']}  linha / row {report['head']}  autoridade / authority", end=" ")
+    console.print(f"{report['authority']}  época / epoch {report['epoch'][:8]}")
+    table = Table("nó / node", "papel / role", "estado / state", "falta enviar / lag", "falta receber / behind")
+    for column in ("confirmado / confirmed", "recebido / received", "relógio / clock ms", "erro / error"):
+        table.add_column(column)
+    for link in (*report["links"], *report["away"]):
+        table.add_row(
+            str(link.get("peer") or link.get("url")),
+            link.get("role", ""),
+            link["state"],
+            _text(link.get("lag")),
+            _text(link.get("behind")),
+            _positions(link.get("confirmed")),
+            _positions(link.get("received")),
+            _text(link.get("offset_ms")),
+            "" if link["state"] == "up" else _text(link.get("last_error")),
+        )
+    console.print(table if table.row_count else "nenhuma ligação / no links")
+    console.print(f"quarentena / quarantine: {quarantine['bad']} bad, {quarantine['waiting']} waiting")
+    for twin in report["twins"]:
+        console.print(f"DOIS NÓS COM O MESMO NOME / TWO NODES WITH ONE ID: {twin}", style="bold red")
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _positions(positions: list[int] | None) -> str:
+    return "/".join(map(str, positions)) if positions else ""
+
+
+@click.group()
+def quarantine() -> None:
+    """Operações de outros nós que não puderam ser aplicadas. / Operations of other nodes that cannot be applied."""
+
+
+@quarantine.command(name="list")
+@url_option
+def list_quarantine(url: str) -> None:
+    """Lista. / List them."""
+    for row in ask(url, "/api/v1/quarantine")["quarantine"]:
+        entity = f"{row['entity_type']} {row['entity_id'] or ''}".strip()
+        click.echo(f"{row['id']}  {row['state']}  {row['from']}  {row['operation_id']}  {entity}  {row['reason']}")
+
+
+@quarantine.command()
+@url_option
+def retry(url: str) -> None:
+    """Tenta de novo. / Try them again."""
+    answer = ask(url, "/api/v1/quarantine/retry", "POST")
+    click.echo(f"{answer['retried']} tentadas / tried, {answer['left']} restam / left")
+
+
+@click.command()
+@url_option
+def backup(url: str) -> None:
+    """Copia o banco de um nó em uso, para backups/ do diretório de dados. / Copy a running node's database."""
+    click.echo(ask(url, "/api/v1/backup", "POST")["backup"])
