@@ -1,11 +1,13 @@
-"""A node in a process of its own, with a temporary data directory."""
+"""Nodes in processes of their own, with temporary data directories."""
 
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,13 +20,13 @@ UNLIMITED = "[limits]\nrate_per_second = 1000000\nrate_burst = 1000000\n"
 
 
 @contextmanager
-def running_node(config: str = UNLIMITED) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Start a node; yields its ws:// URL (without a path) and the process."""
+def running_node(config: str = UNLIMITED, *flags: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Start a node; yields its ws:// URL (without a path) and the process. flags: more of `serve`'s."""
     with tempfile.TemporaryDirectory(prefix="comanda-bench-") as folder:
         settings = Path(folder, "comanda.toml")
         settings.write_text(config)
         command = [sys.executable, "-m", "node", "serve", "--port", "0", "--host", "127.0.0.1"]
-        command += ["--data", str(Path(folder, "data")), "--config", str(settings)]
+        command += ["--data", str(Path(folder, "data")), "--config", str(settings), *flags]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             assert process.stdout is not None
@@ -35,3 +37,61 @@ def running_node(config: str = UNLIMITED) -> Iterator[tuple[str, subprocess.Pope
         finally:
             process.terminate()
             process.wait(10)
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port: int = listening.getsockname()[1]
+        return port
+
+
+class NodeProcess:
+    """A node that keeps its port and data over restarts. folder: for its data, configuration and log."""
+
+    def __init__(self, folder: Path, name: str, *flags: str) -> None:
+        self.name, self.port = name, free_port()
+        self.url = f"ws://127.0.0.1:{self.port}"
+        self.log = folder / f"{name}.log"
+        settings = folder / "comanda.toml"
+        settings.write_text(UNLIMITED)
+        self._command = [sys.executable, "-m", "node", "serve", "--port", str(self.port), "--host", "127.0.0.1"]
+        self._command += ["--data", str(folder / name), "--config", str(settings), "--id", name, *flags]
+        self._running: subprocess.Popen[str] | None = None
+
+    def start(self, nice: int = 0) -> float:
+        """Start it; returns when (perf_counter, seconds) it said that it is ready."""
+        command = ["nice", "-n", str(nice), *self._command] if nice else self._command
+        with self.log.open("a") as log:
+            self._running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        assert self._running.stdout is not None
+        if "ws://" not in self._running.stdout.readline():
+            raise RuntimeError(f"{self.name} did not start: {self.log.read_text()[-2000:]}")
+        return time.perf_counter()
+
+    def stop(self) -> None:
+        """SIGTERM, and wait for the end."""
+        if self._running is not None:
+            self._running.terminate()
+            self._running.wait(30)
+            assert self._running.stdout is not None
+            self._running.stdout.close()
+            self._running = None
+
+    @property
+    def pid(self) -> int:
+        assert self._running is not None
+        return self._running.pid
+
+    def memory_mb(self) -> tuple[float, float]:
+        """Resident memory, now and at most since its start."""
+        text = Path(f"/proc/{self.pid}/status").read_text()
+        now, most = (re.search(rf"{name}:\s+(\d+) kB", text) for name in ("VmRSS", "VmHWM"))
+        assert now is not None
+        assert most is not None
+        return int(now.group(1)) / 1024, int(most.group(1)) / 1024
+
+    def cpu_s(self) -> float:
+        """Processor time used since its start, in seconds."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / 100
