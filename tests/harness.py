@@ -20,6 +20,7 @@ from node.core.instant import Instant
 from node.core.keys import KeySet
 from node.core.locks import LockTable
 from node.core.memory import Needs, Settings
+from node.core.quarantine import Quarantine
 from node.core.replica import Replica
 from node.core.ring import Ring
 from node.core.session import Identity, Session
@@ -84,10 +85,10 @@ class World:
             known_entities=boot.entity_keys,
             known_operations=KeySet(boot.operation_keys),
             digests=Digests.of(boot.link_keys),
+            quarantine=Quarantine.of(boot.parked),
         )
         for row in boot.open_conflicts:
             replica.remember_conflict(row)
-        replica.take_parked(boot.parked)
         self.core = Core(
             self.node_id,
             replica,

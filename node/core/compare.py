@@ -97,8 +97,7 @@ def _keys(link: Link, message: Mapping[str, Any]) -> None:
         theirs.update(_unpack(text, "$.buckets"))
     replica = link.core.replica
     mine = {key for _, keys in replica.digests.keys_in(entity_type, buckets) for key in keys}
-    parked = {row.link_key for row in replica.parked.values()}
-    wanted = sorted(theirs - mine - parked)
+    wanted = sorted(theirs - mine - replica.quarantine.link_keys())
     for first in range(0, len(wanted), KEYS_PER_MESSAGE):
         part = wanted[first : first + KEYS_PER_MESSAGE]
         link.reply(orjson.dumps({"type": "digest_want", "keys": _pack(part)}))

@@ -23,6 +23,7 @@ from node.core.lock_service import LockService
 from node.core.memory import Needs
 from node.core.neighbours import Neighbours
 from node.core.ports import Connection, Disk, Timer
+from node.core.quarantine import Quarantine
 from node.core.rates import Bucket
 from node.core.replica import Replica
 from node.core.ring import Ring, RingRow, ring_row
@@ -340,7 +341,7 @@ class Core:
         replica.open_conflicts.clear()
         for row in boot.open_conflicts:
             replica.remember_conflict(row)
-        replica.take_parked(boot.parked)
+        replica.quarantine = Quarantine.of(boot.parked)
         self.peers = {row.node_id: row for row in boot.peers}
         replica.group.commit.meta["writer"] = str(writer)
         self.healthy, self.failure = True, None
@@ -370,8 +371,7 @@ class Core:
         replica = self.replica
         if not self.healthy:
             return
-        waiting = [row for row in replica.parked.values() if row.state == remote.WAITING]
-        for row in waiting[:RETRIES_A_SECOND]:
+        for row in replica.quarantine.waiting(RETRIES_A_SECOND):
             self.retry_parked(row)
 
     def retry_parked(self, row: ParkedRow) -> None:
@@ -380,7 +380,7 @@ class Core:
         touched = tuple(remote.parked_keys(row))
 
         def fetched() -> None:
-            if self.healthy and row.id in replica.parked and remote.retry(replica, row, self.clock()):
+            if self.healthy and row in replica.quarantine and remote.retry(replica, row, self.clock()):
                 self.disk.wake_writer()
 
         missing = replica.missing(touched)

@@ -66,7 +66,7 @@ class Delivery:
     connection: Connection
     _reading: bool = False
     _state_after: dict[int, tuple[str, str]] = field(factory=dict)
-    _begun: int = field(init=False)
+    begun: int = field(init=False)
     """The log's head when the terminal connected: what is committed later reaches it as rows, whatever the state
     that is read meanwhile already shows."""
     _ping: int | None = None
@@ -77,7 +77,7 @@ class Delivery:
     outbox_high: int = OUTBOX_HIGH
 
     def __attrs_post_init__(self) -> None:
-        self._begun = self.log.head
+        self.begun = self.log.head
 
     # ------------------------------------------------------------------ live
 
@@ -151,7 +151,7 @@ class Delivery:
 
     def _take(self, row: RingRow, frames: list[Outgoing], entries: list[Entry]) -> None:
         before = len(frames)
-        if row.for_terminal(self.terminal_id, self.names) or (self.monitor and row.monitors):
+        if row.for_terminal(self.terminal_id, self.names, self.begun) or (self.monitor and row.monitors):
             frames.extend(row.frames)
         if self.monitor:
             frames.extend(row.audit)
@@ -216,7 +216,7 @@ class Delivery:
             for conflict in log.open_conflicts(priority):
                 if self.monitor or f"write:{conflict.entity_type}" in self.names:
                     frames.append(Outgoing(b'{"type":"sync_conflict","conflict":' + conflict.body + b"}"))
-            sent[priority] = self._begun
+            sent[priority] = self.begun
             entries.append((sent[priority], priority, PASSED))
         self._hand_over(frames, entries, sent)
 

@@ -108,7 +108,7 @@ class Link:
         hello = self.hello
         assert hello is not None
         known = max(self.received) != NO_POSITION
-        empty = not known and self.core.replica.digests.empty and not self.core.replica.parked
+        empty = not known and self.core.replica.digests.empty and not self.core.replica.quarantine
         return Claim(hello.epoch if known else None, tuple(self.received), *self.mark, empty)
 
     def _established(self, message: Mapping[str, Any]) -> None:

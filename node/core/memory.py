@@ -15,10 +15,11 @@ from attrs import Factory, define, evolve, field, frozen
 from node.core.digests import Digests
 from node.core.entity import Entity, Key
 from node.core.keys import KeySet
+from node.core.quarantine import Quarantine
 from node.core.rows import resolution_id
 from node.errors import EntityNotFound
 from node.wire.messages import ConflictResolution, Operation
-from storage.records import ConflictRow, EntityRow, LogRow, ParkedRow, key64
+from storage.records import ConflictRow, EntityRow, LogRow, key64
 from strategies.policy import Registry
 
 if TYPE_CHECKING:
@@ -78,8 +79,7 @@ class Memory:
     known_entities: set[int]
     known_operations: KeySet
     digests: Digests = field(factory=Digests)
-    parked: dict[int, ParkedRow] = field(factory=dict)
-    last_parked: int = 0
+    quarantine: Quarantine = field(factory=Quarantine)
     entities: dict[Key, Entity] = field(factory=dict)
     recent: dict[str, LogRow] = field(factory=dict)
     conflicts: dict[str, ConflictRow] = field(factory=dict)
@@ -115,11 +115,6 @@ class Memory:
         self.recent.setdefault(row.operation_id, row)
         if row.link_key is not None:
             self.digests.add(row.entity_type, row.link_key)
-
-    def take_parked(self, rows: Iterable[ParkedRow]) -> None:
-        """The operations that cannot be applied, as the disk has them."""
-        self.parked = {row.id: row for row in rows}
-        self.last_parked = max(self.parked, default=0)
 
     def _needs_of_resolution(self, message: ConflictResolution) -> Needs | None:
         operation_id = resolution_id(message)

@@ -18,6 +18,7 @@ from crdt.update_format import UpdateError
 from node.core.conflicts import ConflictNews
 from node.core.entity import Entity
 from node.core.notices import tell
+from node.core.quarantine import BAD, MOST, WAITING
 from node.core.render import Before, Difference, difference
 from node.core.rows import NOBODY, Author, blank_row, changes_of, rendered
 from node.core.writes import RESERVED
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from node.core.entity import Key
     from node.core.instant import Instant
     from node.core.replica import Replica
-
-BAD = "bad"
-WAITING = "waiting"
 
 
 @define(eq=False)
@@ -217,11 +215,13 @@ def _outlived(entity: Entity, path: tuple[str, ...]) -> bool:
 def park(replica: Replica, message: Mapping[str, object], via: str, state: str, reason: str, now: Instant) -> None:
     """Keep what cannot be applied, durably and whole; once, however often it comes."""
     operation_id, entity_type, entity_id, key = _named(message)
-    if any(row.link_key == key and row.operation_id == operation_id for row in replica.parked.values()):
+    quarantine = replica.quarantine
+    if quarantine.holds(key, operation_id):
         return
-    replica.last_parked += 1
+    if len(quarantine) >= MOST:
+        raise InvalidMessage(f"{MOST} operations of other nodes wait here already", "$.operation")
     row = ParkedRow(
-        replica.last_parked,
+        quarantine.next_id(),
         via,
         operation_id,
         key,
@@ -232,7 +232,7 @@ def park(replica: Replica, message: Mapping[str, object], via: str, state: str, 
         _body(message),
         now.wall_ms,
     )
-    replica.parked[row.id] = row
+    quarantine.add(row)
     replica.group.commit.parked.append(row)
 
 
@@ -258,16 +258,11 @@ def _named(message: Mapping[str, object]) -> tuple[str, str, str, int]:
 def _retry(replica: Replica, remote: RemoteOperation, now: Instant) -> None:
     """Something new is in these entities: what waited for it may go on, and what waited for that."""
     pending: list[Key] = [(u.entity_type, u.entity_id) for u in remote.updates]
-    while replica.parked and pending:
+    while len(replica.quarantine) and pending:
         key = pending.pop()
-        for row in [r for r in replica.parked.values() if r.state == WAITING and _touches(r, key)]:
-            if not replica.missing(parked_keys(row)) and retry(replica, row, now):
+        for row in replica.quarantine.waiting_for(*key):
+            if row in replica.quarantine and not replica.missing(parked_keys(row)) and retry(replica, row, now):
                 pending.append(key)
-
-
-def _touches(row: ParkedRow, key: Key) -> bool:
-    """Whether a parked operation is of this entity; of a BULK_UPDATE, which names none, whether it may be."""
-    return row.entity_type == key[0] and row.entity_id in (key[1], "")
 
 
 def parked_keys(row: ParkedRow) -> list[Key]:
@@ -285,6 +280,6 @@ def retry(replica: Replica, row: ParkedRow, now: Instant) -> bool:
             return False
     except (WireError, UpdateError, DocumentError, EngineError):
         return False
-    del replica.parked[row.id]
+    replica.quarantine.remove(row)
     replica.group.commit.unparked.append(row.id)
     return True

@@ -193,8 +193,9 @@ class Replica(Memory):
         """Whether something that shows this entity otherwise may reach the author after it wrote: a row of it, or a
         refusal of another write of its own. Of refusals before this start nothing is known."""
         terminal, priority = author.terminal_id, entity.policy.priority_class
-        latest = max(entity.delivered_to(terminal), self.refusals.get((terminal, priority), self.started_at))
-        return latest > self._acknowledged(author, entity)
+        sent = entity.seq if entity.seq <= author.resumed else entity.delivered_to(terminal)
+        refused = self.refusals.get((terminal, priority), self.started_at)
+        return max(sent, refused) > self._acknowledged(author, entity)
 
     def _record(
         self,

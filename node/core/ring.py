@@ -47,10 +47,14 @@ class RingRow:
             self._linked = operation_message(self.row)
         return self._linked
 
-    def for_terminal(self, terminal: str, names: frozenset[str]) -> bool:
-        """Whether a terminal, known by these names (its id, and what it may write), gets this row."""
+    def for_terminal(self, terminal: str, names: frozenset[str], resumed: int) -> bool:
+        """Whether a terminal, known by these names (its id, and what it may write), gets this row.
+
+        resumed: the log's head when it connected. What comes after its cursor up to there may come a second time, so
+        its own rows come with it: without them the others' would undo them on its screen.
+        """
         if self.audience is None:
-            return self.echo or self.author != terminal
+            return self.echo or self.author != terminal or self.seq <= resumed
         return not self.audience.isdisjoint(names)
 
 

@@ -39,13 +39,15 @@ NOBODY = Nobody()
 
 @frozen
 class Author:
-    """Who sends an operation. acknowledged: log position confirmed so far, by priority class."""
+    """Who sends an operation. acknowledged: log position confirmed so far, by priority class. resumed: the log's head
+    when it connected."""
 
     terminal_id: str
     terminal_type: str
     user_id: str | None
     acknowledged: Callable[[int], int]
     recipient: Recipient
+    resumed: int = 0
 
 
 def blank_row(

@@ -117,6 +117,7 @@ class Session:
             identity.user_id,
             self.delivery.cursor.acknowledged,
             self,
+            self.delivery.begun,
         )
 
     # ------------------------------------------------------------------ outbound

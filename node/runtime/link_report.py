@@ -27,7 +27,7 @@ def links_report(core: Core, dialers: Sequence[Dialer]) -> dict[str, object]:
         for row in core.peers.values()
         if row.node_id not in known
     ]
-    states = [row.state for row in core.replica.parked.values()]
+    states = [row.state for row in core.replica.quarantine]
     return {
         "node_id": core.node_id,
         "epoch": core.epoch,
@@ -74,7 +74,7 @@ def _entry(core: Core, link: Link) -> dict[str, object]:
 
 def quarantine_report(core: Core) -> dict[str, object]:
     """`GET /api/v1/quarantine`: what a linked node sent and this one cannot apply."""
-    return {"quarantine": [_parked(row) for row in core.replica.parked.values()]}
+    return {"quarantine": [_parked(row) for row in core.replica.quarantine]}
 
 
 def _parked(row: ParkedRow) -> dict[str, object]:

@@ -1,0 +1,89 @@
+"""Operations of linked nodes that are not applied: `waiting` for what they build on, or `bad`. Kept whole, durably.
+
+What is here counts as held when two nodes compare, so that nobody sends it again and again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from storage.records import ParkedRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+BAD = "bad"
+WAITING = "waiting"
+
+MOST = 100_000
+"""Most operations kept; with so many a link is closed rather than that anything of it is passed over."""
+
+
+@define(eq=False)
+class Quarantine:
+    """Parked operations by number, by link key, and the waiting ones by entity ("" where they name none)."""
+
+    _rows: dict[int, ParkedRow] = field(factory=dict)
+    _by_key: dict[tuple[int, str], int] = field(factory=dict)
+    _waiting: dict[tuple[str, str], dict[int, None]] = field(factory=dict)
+    _last: int = 0
+
+    @classmethod
+    def of(cls, rows: Iterable[ParkedRow]) -> Quarantine:
+        """As the disk has them."""
+        quarantine = cls()
+        for row in rows:
+            quarantine.add(row)
+        return quarantine
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[ParkedRow]:
+        return iter(list(self._rows.values()))
+
+    def __contains__(self, row: ParkedRow) -> bool:
+        return row.id in self._rows
+
+    def holds(self, link_key: int, operation_id: str) -> bool:
+        return (link_key, operation_id) in self._by_key
+
+    def link_keys(self) -> set[int]:
+        return {link_key for link_key, _ in self._by_key}
+
+    def next_id(self) -> int:
+        return self._last + 1
+
+    def add(self, row: ParkedRow) -> None:
+        self._rows[row.id] = row
+        self._by_key[row.link_key, row.operation_id] = row.id
+        self._last = max(self._last, row.id)
+        if row.state == WAITING:
+            self._waiting.setdefault((row.entity_type, row.entity_id), {})[row.id] = None
+
+    def remove(self, row: ParkedRow) -> None:
+        del self._rows[row.id]
+        self._by_key.pop((row.link_key, row.operation_id), None)
+        waiting = self._waiting.get((row.entity_type, row.entity_id))
+        if waiting is not None:
+            waiting.pop(row.id, None)
+            if not waiting:
+                del self._waiting[row.entity_type, row.entity_id]
+
+    def waiting_for(self, entity_type: str, entity_id: str) -> list[ParkedRow]:
+        """What may go on now that something came to this entity; a BULK_UPDATE names none, so any of its type."""
+        keys = ((entity_type, entity_id), (entity_type, ""))
+        return [self._rows[number] for key in keys for number in self._waiting.get(key, ())]
+
+    def waiting(self, most: int) -> list[ParkedRow]:
+        """Some that wait, the oldest of each entity first; the next call gives those of other entities."""
+        found: list[ParkedRow] = []
+        for key in list(self._waiting):
+            numbers = self._waiting[key] = self._waiting.pop(key)
+            found.extend(self._rows[number] for number in list(numbers)[: most - len(found)])
+            if len(found) >= most:
+                break
+        return found
