@@ -371,6 +371,15 @@ class Document:
             raise DocumentError(f"writer {author} leaves two live headers")
         return inserts
 
+    def check_whole(self) -> None:
+        """Of a document that another replica sent whole: DocumentError where it breaks a rule of the record shape."""
+        texts = sum(map(len, self._live.values())) - len(self._by_id)
+        if self.headers.keys() != self.vector.keys() or texts != len(self.headers):
+            raise DocumentError("every writer of a document has one live header")
+        for record in self._by_id.values():
+            if not _writable(record.value):
+                raise DocumentError(f"record {record.writer}:{record.clock} is nested too deep to be written again")
+
     def _doomed(self, decoded: DecodedUpdate) -> list[tuple[int, int]]:
         """Live records an update deletes, in a fixed order."""
         doomed: list[tuple[int, int]] = []

@@ -257,6 +257,6 @@ def merge(updates: Sequence[bytes]) -> bytes:
     """Several checked updates as one, through a throw-away document whose roots are never touched (hazard 7)."""
     doc = y_py.YDoc()
     for update in updates:
-        decode_update(update)
+        decode_update(update, SNAPSHOT_LIMITS)
         _guarded(y_py.apply_update, doc, update)
     return bytes(_guarded(y_py.encode_state_as_update, doc))

@@ -46,6 +46,7 @@ def serve(
         level=logging.INFO if verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
+    logging.getLogger("comanda.sync").setLevel(logging.INFO)
 
     def started(node: Started) -> None:
         for url in node.urls:

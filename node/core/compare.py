@@ -54,13 +54,15 @@ def _roots(link: Link, message: Mapping[str, Any]) -> None:
     differing = digests.differing(roots)
     if differing:
         buckets = {t: [f"{b:x}" for b in digests.buckets(t)] for t in differing}
-        link.reply(orjson.dumps({"type": "digest_buckets", "buckets": buckets}))
+        counts = {t: len(digests.types[t].keys) for t in differing if t in digests.types}
+        link.reply(orjson.dumps({"type": "digest_buckets", "buckets": buckets, "counts": counts}))
 
 
 def _buckets(link: Link, message: Mapping[str, Any]) -> None:
-    by_type = message.get("buckets")
-    if not isinstance(by_type, dict):
+    by_type, counts = message.get("buckets"), message.get("counts")
+    if not isinstance(by_type, dict) or not isinstance(counts, dict):
         raise InvalidMessage("expected buckets by entity type", "$.buckets")
+    link.told_operations(sum(count for count in counts.values() if type(count) is int and count >= 0))
     digests = link.core.replica.digests
     for entity_type, theirs in by_type.items():
         if not isinstance(theirs, list) or len(theirs) != BUCKETS:

@@ -16,6 +16,8 @@ from crdt import hlc
 from node.core import remote, status
 from node.core.cursors import CLASSES, NO_POSITION, Cursor
 from node.core.delivery import Delivery, LogView
+from node.core.entity import Key
+from node.core.first_sync import FirstSync
 from node.core.group import Group, Recipient
 from node.core.instant import Clock
 from node.core.link import Link
@@ -81,6 +83,10 @@ class Core:
     peers: dict[str, PeerRow] = field(factory=dict)
     """What is durably held of other nodes' logs."""
     links: dict[str, Link] = field(factory=dict)
+    first_sync: FirstSync | None = None
+    """The synchronisation this node began empty, once there was one since its start."""
+    states_after: dict[str, dict[int, Key]] = field(factory=dict)
+    """Of a first synchronisation with "node:epoch": by class, the last entity that came, since this start."""
     has_upstream: bool = False
     lock_service: LockService = field(init=False)
     neighbours: Neighbours = field(init=False)
@@ -135,6 +141,7 @@ class Core:
             self.log,
             self.disk,
             connection,
+            resumed=self.replica.head,
         )
         session = Session(
             identity,
@@ -215,9 +222,20 @@ class Core:
     def downstream(self) -> list[Link]:
         return [link for link in self.links.values() if link.role == "downstream" and link.state == "up"]
 
-    def linked(self, link: Link) -> None:
-        """A node said who it is."""
+    def linked(self, link: Link) -> bool:
+        """A node said who it is. Of two nodes that dial each other one link stays, on both sides the same: a tree's
+        before one side by side, then that of the smaller id. Whether it is this one."""
+        old = self.links.get(link.peer_id)
+        if old is not None and old is not link and old.state != "closed":
+            if old.dialled != link.dialled and self._rank(old) < self._rank(link):
+                link.close(1000, "linked already")
+                return False
+            old.close(1000, "linked again")
         self.links[link.peer_id] = link
+        return True
+
+    def _rank(self, link: Link) -> tuple[bool, str]:
+        return link.role == "peer", self.node_id if link.dialled else link.peer_id
 
     def link_up(self, link: Link) -> None:
         """Both sides know where they are in each other's log."""
@@ -230,8 +248,9 @@ class Core:
     def unlink(self, link: Link) -> None:
         """The connection of a link ended."""
         link.end()
-        if self.links.get(link.peer_id) is link:
-            del self.links[link.peer_id]
+        if self.links.get(link.peer_id) is not link:
+            return  # another one took its place
+        del self.links[link.peer_id]
         self.lock_service.link_down(link)
         self.neighbours.link_down(link)
         self._changed = True
@@ -327,6 +346,7 @@ class Core:
         for group in groups:
             self._answer([(recipient, make()) for recipient, make in group.refusals])
             self._dirty.update(row.terminal_id for row in group.commit.cursors)
+        self.states_after.clear()
         for link in list(self.links.values()):
             link.close(1011, "the node cannot store anything at the moment")
         self.replica.forget_uncommitted(groups, self.replica.writer)

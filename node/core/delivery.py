@@ -69,6 +69,8 @@ class Delivery:
     begun: int = field(init=False)
     """The log's head when the terminal connected: what is committed later reaches it as rows, whatever the state
     that is read meanwhile already shows."""
+    resumed: int = 0
+    """The last row that was numbered when the terminal connected, committed or not."""
     _ping: int | None = None
     _pinged_ms: int = -PING_INTERVAL_MS
     _owed: bool = False
@@ -151,7 +153,7 @@ class Delivery:
 
     def _take(self, row: RingRow, frames: list[Outgoing], entries: list[Entry]) -> None:
         before = len(frames)
-        if row.for_terminal(self.terminal_id, self.names, self.begun) or (self.monitor and row.monitors):
+        if row.for_terminal(self.terminal_id, self.names, self.resumed) or (self.monitor and row.monitors):
             frames.extend(row.frames)
         if self.monitor:
             frames.extend(row.audit)
@@ -186,7 +188,7 @@ class Delivery:
         """The entities of one class, a page at a time; then the class has the position the session began with."""
         types = self.log.registry.of_class(priority)
         self._reading = True
-        limit = min(PAGE, self.cursor.room)
+        limit = min(self.page, self.cursor.room)
         after = self._state_after.get(priority)
 
         def arrived(rows: Sequence[EntityRow]) -> None:

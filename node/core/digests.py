@@ -61,6 +61,11 @@ class Digests:
     def empty(self) -> bool:
         return not any(len(digest.keys) for digest in self.types.values())
 
+    @property
+    def count(self) -> int:
+        """How many operations there are."""
+        return sum(len(digest.keys) for digest in self.types.values())
+
     def holds(self, entity_type: str, key: int) -> bool:
         digest = self.types.get(entity_type)
         return digest is not None and key in digest.keys

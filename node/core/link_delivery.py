@@ -8,21 +8,24 @@ comparison found missing go out between, by link key.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 from node.core.cursors import CLASSES, NO_POSITION
 from node.core.delivery import Delivery
+from node.core.render import state_id
 from node.wire.frames import Outgoing
 from node.wire.link_messages import log_position, operation_message
+from node.wire.link_state import StateProgress, snapshot_b64, state_message, state_operation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from node.core.cursors import Entry
     from node.core.ring import RingRow
-    from storage.records import LogRow
+    from storage.records import EntityRow, LogRow
 
 LINK_PAGE = 512
 """Most rows read from disk at once for one link."""
@@ -42,15 +45,20 @@ class LinkDelivery(Delivery):
     """One link's place in the log. peer: "node:epoch" of the other side, whose own rows it is not sent."""
 
     peer: str = ""
+    total: Callable[[], int] = lambda: 0
+    """How many entities there are."""
     page: int = LINK_PAGE
     outbox_high: int = LINK_OUTBOX
     started: bool = False
     _wanted: deque[int] = field(factory=deque)
     _told: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
     _mark: tuple[int, bytes] = (0, b"")
+    _states: int = 0
 
-    def start(self, positions: Sequence[int]) -> None:
-        """The other side holds the log up to here: go on from there."""
+    def start(self, positions: Sequence[int], after: Mapping[int, tuple[str, str]]) -> None:
+        """The other side holds the log up to here: go on from there. after: of a class of which it holds no position,
+        the last entity it has."""
+        self._state_after.update(after)
         self.cursor.sent[:] = positions
         self.cursor.confirm_upto(positions)
         self.started = True
@@ -69,10 +77,10 @@ class LinkDelivery(Delivery):
         self._send_wanted()
 
     @property
-    def idle(self) -> bool:
-        """Whether everything of the log was sent and confirmed."""
-        head = self.log.head
-        return self.started and not self._wanted and min(self.cursor.positions) >= head
+    def lag(self) -> int:
+        """Rows of the log that the other side has not confirmed."""
+        behind: int = self.log.head - min(self.cursor.positions)
+        return behind + len(self._wanted)
 
     # ------------------------------------------------------------------ the log
 
@@ -96,10 +104,10 @@ class LinkDelivery(Delivery):
         if frames:
             self._send([frame.payload for frame in frames])
 
-    def _send(self, messages: list[bytes]) -> None:
+    def _send(self, messages: list[bytes], progress: StateProgress | None = None) -> None:
         """Frames of about FRAME_BYTES; the position goes with the last."""
         self._told = list(self.cursor.sent)
-        messages.append(log_position(self._told, *self._mark, self.log.head))
+        messages.append(log_position(self._told, *self._mark, self.log.head, progress))
         self._frames(messages)
 
     def _frames(self, messages: Sequence[bytes]) -> None:
@@ -113,6 +121,25 @@ class LinkDelivery(Delivery):
             size += len(message)
         if part:
             self.connection.send(Outgoing(b"[" + b",".join(part) + b"]"))
+
+    # ------------------------------------------------------------------ first synchronisation
+
+    def _send_state(self, priority: int, rows: Sequence[EntityRow], *, last: bool) -> None:
+        """The entities of one class, as whole documents. A position stands for all of a class."""
+        messages, entries = [], []
+        for row in rows:
+            key = (row.entity_type, row.entity_id)
+            name = state_id(*key, row.version)
+            messages.append(state_message(state_operation(name, key), snapshot_b64(row.snapshot)))
+            entries.append((NO_POSITION, priority, name))
+        self._states += len(rows)
+        sent = list(self.cursor.sent)
+        if last:
+            sent[priority] = self.begun
+            self._state_after.pop(priority, None)
+        self.cursor.sending(entries)
+        self.cursor.passed(sent)
+        self._send(messages, StateProgress(dict(self._state_after), self._states, self.total()))
 
     # ------------------------------------------------------------------ what a comparison found missing
 

@@ -71,8 +71,9 @@ class LockService:
     def acquire(self, session: Session, message: AcquireLock) -> None:
         """A terminal's `acquire_lock`. Raises WireError."""
         key = (message.entity_type, message.entity_id)
-        terminal = session.identity.terminal_id
-        self.table.checked(key, terminal, message.lock_id, message.timeout, self.core.clock())
+        terminal, now = session.identity.terminal_id, self.core.clock()
+        self.table.checked(key, terminal, message.lock_id, message.timeout, now)
+        lock_id = message.lock_id or self.table.id_for(key, terminal, now)  # the same whoever grants it
 
         def granted(lease: Lease) -> None:
             told = outgoing.lock_acquired(lease.lock_id, *key, hlc.iso(lease.expires_ms), lease.token(), lease.scope)
@@ -85,7 +86,7 @@ class LockService:
             why = f"Already locked by {lease.terminal}"
             session.reply(outgoing.lock_failed(*key, why, lease.terminal, until, message.lock_id))
 
-        self._decide(Asked(key, terminal, message.lock_id, message.timeout, WAIT_MS, granted, held))
+        self._decide(Asked(key, terminal, lock_id, message.timeout, WAIT_MS, granted, held))
 
     def release(self, session: Session, message: ReleaseLock) -> None:
         """A terminal's `release_lock`. Raises LockTimeout or PermissionDenied."""

@@ -203,6 +203,11 @@ class LockTable:
         self._put(lease)
         return lease
 
+    def id_for(self, key: Key, terminal: str, now: Instant) -> str:
+        """The id of a lock whose terminal names none: of the lease it extends, or a new one."""
+        held = self.holder(key, now)
+        return held.lock_id if held is not None and held.terminal == terminal else self.new_id()
+
     def checked(self, key: Key, terminal: str, lock_id: str | None, timeout_ms: int | None, now: Instant) -> int:
         """How long a lease that is asked for would run, in milliseconds. Raises InvalidMessage."""
         wanted = self.default_lease_ms if timeout_ms is None else timeout_ms

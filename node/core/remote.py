@@ -20,7 +20,7 @@ from node.core.entity import Entity
 from node.core.notices import tell
 from node.core.quarantine import BAD, MOST, WAITING
 from node.core.render import Before, Difference, difference
-from node.core.rows import NOBODY, Author, blank_row, changes_of, rendered
+from node.core.rows import absent, blank_row, changes_of, rendered
 from node.core.writes import RESERVED
 from node.errors import InvalidMessage, WireError
 from node.wire.json_text import kept
@@ -125,7 +125,7 @@ def _carry_out(replica: Replica, remote: RemoteOperation, steps: Sequence[_Step]
     row.origin, row.via, row.link_key = remote.origin, via, remote.link_key
     row.status = news.status_of(operation.id) or "applied"
     row.updates = kept(remote.entries)
-    author = Author(remote.terminal_id, "", remote.user_id, lambda _: 0, NOBODY)
+    author = absent(remote.terminal_id, remote.user_id)
     entities, changes = [e for e, _ in changed], [c for _, c in changed]
     if changed:
         at = hlc.millis(remote.accepted)

@@ -23,8 +23,8 @@ from node.core.memory import Memory, keys_of
 from node.core.notices import refuse, tell
 from node.core.render import Before, Difference, difference
 from node.core.rows import (
-    NOBODY,
     Author,
+    absent,
     blank_row,
     changes_of,
     rendered,
@@ -195,7 +195,7 @@ class Replica(Memory):
         terminal, priority = author.terminal_id, entity.policy.priority_class
         sent = entity.seq if entity.seq <= author.resumed else entity.delivered_to(terminal)
         refused = self.refusals.get((terminal, priority), self.started_at)
-        return max(sent, refused) > self._acknowledged(author, entity)
+        return max(sent, refused) > author.received(priority)
 
     def _record(
         self,
@@ -282,7 +282,7 @@ class Replica(Memory):
         entity.touched(seq, row.terminal_id, True)
         self.group.touched[entity.key] = entity
         self.remember_operation(row)
-        author = Author(row.terminal_id, "", None, lambda _: 0, NOBODY)
+        author = absent(row.terminal_id)
         tell(self, news, policy, operation_id, author, row.accepted)
 
     def _edit(self, planned: Planned, kind: str, seq: int, news: ConflictNews) -> tuple[Difference, Edit]:

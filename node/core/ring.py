@@ -12,6 +12,7 @@ from node.core.render import audit_entry
 from node.wire import outgoing_messages as outgoing
 from node.wire.frames import Outgoing
 from node.wire.link_messages import operation_message
+from node.wire.link_state import relayed_state
 from storage.records import LogRow
 
 if TYPE_CHECKING:
@@ -41,17 +42,18 @@ class RingRow:
     @property
     def linked(self) -> bytes | None:
         """The row as linked nodes are sent it, encoded once; None for what is this node's alone."""
-        if self.row.link_key is None:
-            return None
         if self._linked is None:
-            self._linked = operation_message(self.row)
+            if self.row.kind == "state":
+                self._linked = relayed_state(self.row)
+            elif self.row.link_key is not None:
+                self._linked = operation_message(self.row)
         return self._linked
 
     def for_terminal(self, terminal: str, names: frozenset[str], resumed: int) -> bool:
         """Whether a terminal, known by these names (its id, and what it may write), gets this row.
 
-        resumed: the log's head when it connected. What comes after its cursor up to there may come a second time, so
-        its own rows come with it: without them the others' would undo them on its screen.
+        resumed: the last row numbered when it connected. What comes after its cursor up to there may come a second
+        time, so its own rows come with it: without them the others' would undo them on its screen.
         """
         if self.audience is None:
             return self.echo or self.author != terminal or self.seq <= resumed
@@ -69,11 +71,11 @@ def ring_row(row: LogRow, *, audit: bool) -> RingRow:
         row.priority,
         row.terminal_id,
         row.echo,
-        None if row.kind == "operation" else frozenset(row.targets),
+        frozenset(row.targets) if row.kind in ("notice", "refused") else None,
         row.monitors,
         frames,
         audited,
-        (row.seq, row.priority, row.operation_id if row.kind == "operation" else NOTICE),
+        (row.seq, row.priority, NOTICE if row.kind in ("notice", "refused") else row.operation_id),
         len(row.message) + len(row.operation) + len(row.updates) + len(row.changes),
         row,
     )

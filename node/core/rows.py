@@ -37,17 +37,30 @@ class Nobody:
 NOBODY = Nobody()
 
 
+def _nothing(_: int) -> int:
+    return 0
+
+
 @frozen
 class Author:
-    """Who sends an operation. acknowledged: log position confirmed so far, by priority class. resumed: the log's head
-    when it connected."""
+    """Who sends an operation. acknowledged: log position confirmed so far, by priority class.
+
+    received: the same of its latest connection, which may be sent again what an earlier one confirms late.
+    resumed: the last row that was numbered when that connection began.
+    """
 
     terminal_id: str
     terminal_type: str
     user_id: str | None
     acknowledged: Callable[[int], int]
     recipient: Recipient
+    received: Callable[[int], int] = _nothing
     resumed: int = 0
+
+
+def absent(terminal_id: str, user_id: str | None = None) -> Author:
+    """An author who is not connected here: a terminal of another node, or a node itself."""
+    return Author(terminal_id, "", user_id, _nothing, NOBODY)
 
 
 def blank_row(

@@ -111,13 +111,17 @@ class Session:
     @property
     def author(self) -> Author:
         identity = self.identity
+        latest = self
+        while latest.successor is not None:
+            latest = latest.successor
         return Author(
             identity.terminal_id,
             identity.terminal_type,
             identity.user_id,
             self.delivery.cursor.acknowledged,
             self,
-            self.delivery.begun,
+            latest.delivery.cursor.acknowledged,
+            latest.delivery.resumed,
         )
 
     # ------------------------------------------------------------------ outbound

@@ -36,6 +36,7 @@ from node.runtime.endpoint import Endpoint, own_origins
 from node.runtime.identity import continuity, note_head
 from node.runtime.links import Dialer, node_url
 from node.runtime.listener import Listener, ListenerLimits, open_listeners
+from node.runtime.progress import show_first_sync
 from node.runtime.writer import TrioDisk
 from node.wire.codec import CodecLimits
 from storage.reader import Reader
@@ -145,6 +146,7 @@ class Node:
             nursery.start_soon(self._every_second, core, disk, store)
             nursery.start_soon(self._monitors, core, endpoint)
             nursery.start_soon(_probe, core)
+            nursery.start_soon(show_first_sync, core)
             for dialer in dialers:
                 nursery.start_soon(dialer.run)
             if signals:

@@ -132,8 +132,8 @@ class Endpoint:
         link = Link(core, role, connection, "", False, hello, identity.session_id, core.clock().wall_ms)
         terminal = self.terminals[identity.terminal_id] = Terminal(connection, link)
         connection.on_pong = lambda payload: _pong(terminal, payload)
-        core.linked(link)
-        link.greet()
+        if core.linked(link):
+            link.greet()
         logger.info("node %s connected from %s", identity.terminal_id, connection.peer)
         try:
             await run_link(core, link, connection, self._config.links)

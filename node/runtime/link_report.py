@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def links_report(core: Core, dialers: Sequence[Dialer]) -> dict[str, object]:
     """`GET /api/v1/links`."""
     dialled = [_dialled(core, dialer) for dialer in dialers]
-    accepted = [_entry(core, link) for link in core.links.values() if not link.dialled]
+    here = {entry["peer"] for entry in dialled}
+    accepted = [_entry(core, link) for link in core.links.values() if not link.dialled and link.peer_id not in here]
     known = {entry["peer"] for entry in (*dialled, *accepted)}
     away = [
         {"peer": row.node_id, "state": "away", "received": list(row.positions), "last_seen": iso(row.last_seen_ms)}
@@ -36,12 +37,13 @@ def links_report(core: Core, dialers: Sequence[Dialer]) -> dict[str, object]:
         "links": [*dialled, *accepted],
         "away": away,
         "quarantine": {"bad": states.count("bad"), "waiting": states.count("waiting")},
+        "first_sync": core.first_sync.report() if core.first_sync is not None else None,
         "twins": core.twins,
     }
 
 
 def _dialled(core: Core, dialer: Dialer) -> dict[str, object]:
-    link = dialer.link
+    link = core.links.get(dialer.last_peer) if dialer.accepted else dialer.link
     entry: dict[str, object] = {"peer": dialer.last_peer or None, "role": dialer.role}
     if link is not None and link.hello is not None:
         entry = _entry(core, link)

@@ -29,6 +29,12 @@ NODE_TYPE = "node"
 LINK_MESSAGE_BYTES = 32 * 1024 * 1024
 """Largest frame of a link: one operation of the largest message, as update and as JSON."""
 
+ACCEPTED_POLL_S = 0.2
+"""How soon a node dials again once the link that the other one dialled has ended."""
+
+STEADY_S = 1.0
+"""A link that was up for less counts as a failed attempt, so that nobody is dialled in a circle."""
+
 REFUSED = {4001: "its id is refused", 4002: "nodes are refused", 4003: "its token is refused"}
 """Close codes after which dialling goes on slowly: somebody has to change something first."""
 
@@ -62,8 +68,14 @@ class Dialer:
     _random: random.Random = field(factory=random.Random)
 
     @property
+    def accepted(self) -> bool:
+        """Whether the other node has dialled this one, and that link is in use."""
+        other = self.core.links.get(self.last_peer)
+        return other is not None and not other.dialled
+
+    @property
     def state(self) -> str:
-        if self.link is not None and self.link.state == "up":
+        if self.accepted or (self.link is not None and self.link.state == "up"):
             return "up"
         return "paused" if self.paused else "down"
 
@@ -71,8 +83,11 @@ class Dialer:
         """Until cancelled. The first retry is at once, then back-off with full jitter, capped."""
         settings = self.settings
         while True:
+            while self.accepted:  # noqa: ASYNC110 (the core, which knows, holds no events)
+                await trio.sleep(ACCEPTED_POLL_S)
+            began = trio.current_time()
             was_up = await self._once()
-            self.attempts = 0 if was_up else self.attempts + 1
+            self.attempts = 0 if was_up and trio.current_time() - began > STEADY_S else self.attempts + 1
             if self.paused:
                 await trio.sleep(settings.paused_s)
             elif self.attempts:

@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from attrs import frozen
+from attrs import field, frozen
 
 from crdt.update_format import MAX_CLIENT, MAX_CLOCK
 from node.errors import InvalidMessage
 from node.wire.codec import ID, LONGEST_ID, TERMINAL_ID
 from node.wire.json_text import kept
+from node.wire.link_state import StateProgress, after_fields, progress_fields, read_after
 from node.wire.messages import KINDS, BulkItem, Operation
 from storage.records import LogRow, link_key
 
@@ -65,13 +66,14 @@ class RemoteOperation:
 @frozen
 class Claim:
     """How much of a log the other side holds: one position a priority class, of that epoch, and the chain hash at the
-    last row it got. An `empty` node holds no operation at all."""
+    last row it got. An `empty` node holds no operation at all; after: the entities it got all the same, by class."""
 
     epoch: str | None
     positions: tuple[int, ...]
     mark: int
     mark_hash: bytes
     empty: bool = False
+    after: Mapping[int, tuple[str, str]] = field(factory=dict)
 
 
 @frozen
@@ -223,11 +225,15 @@ def _update(entry: Any, place: int) -> RemoteUpdate:
 # ------------------------------------------------------------------ positions
 
 
-def log_position(positions: Sequence[int], mark: int, mark_hash: bytes, head: int) -> bytes:
+def log_position(
+    positions: Sequence[int], mark: int, mark_hash: bytes, head: int, progress: StateProgress | None = None
+) -> bytes:
     """At the end of a frame of rows: with them the receiver holds the sender's log up to here."""
-    return orjson.dumps(
-        {"type": "log_position", "positions": list(positions), "mark": mark, "hash": mark_hash.hex(), "head": head}
-    )
+    message: dict[str, object] = {"type": "log_position", "positions": list(positions)}
+    message |= {"mark": mark, "hash": mark_hash.hex(), "head": head}
+    if progress is not None:
+        message["state"] = progress_fields(progress)
+    return orjson.dumps(message)
 
 
 def position_confirmation(claim: Claim) -> bytes:
@@ -242,6 +248,7 @@ def claim_fields(claim: Claim) -> dict[str, object]:
         "mark": claim.mark,
         "hash": claim.mark_hash.hex(),
         "empty": claim.empty,
+        "after": after_fields(claim.after),
     }
 
 
@@ -271,7 +278,8 @@ def read_claim(message: Mapping[str, Any]) -> Claim:
     if epoch is not None and (type(epoch) is not str or len(epoch) > 64):
         raise InvalidMessage("expected an epoch", "$.epoch")
     mark, mark_hash = read_mark(message)
-    return Claim(epoch, read_positions(message), mark, mark_hash, message.get("empty") is True)
+    after = read_after(message.get("after", {}))
+    return Claim(epoch, read_positions(message), mark, mark_hash, message.get("empty") is True, after)
 
 
 def established(hello: Hello, terminal_id: str, server_time: str, session_id: str) -> bytes:

@@ -1,0 +1,83 @@
+"""What becomes of an entity that another node sent whole: one `state` row, where it holds anything new.
+
+The operations it is made of follow as history; the document holds them by then, so they become rows that show
+nothing. A state that cannot be taken is left to them.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from crdt import hlc
+from crdt.document import DocumentError
+from crdt.engine import EngineError
+from crdt.update_format import UpdateError
+from crdt.whole import absorbed
+from node.core.conflicts import ConflictNews
+from node.core.notices import tell
+from node.core.render import Before, current_message, difference, state_id
+from node.core.rows import absent, blank_row, changes_of
+from node.errors import WireError
+from node.wire.json_text import kept
+from node.wire.link_state import remote_state, state_operation
+from storage.records import key64
+from strategies.view import view_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from crdt.document import Document
+    from node.core.entity import Entity
+    from node.core.instant import Instant
+    from node.core.replica import Replica
+    from node.wire.link_state import RemoteState
+
+logger = logging.getLogger("comanda.link")
+
+
+def receive(replica: Replica, message: Mapping[str, object], via: str, now: Instant) -> None:
+    """Take a linked node's state of one entity, which is resident. Raises InvalidMessage for no state at all."""
+    state = remote_state(message)
+    try:
+        entity = replica.entity(state.key)
+        document = absorbed(entity.document, state.snapshot)
+    except (WireError, UpdateError, DocumentError, EngineError) as error:
+        logger.warning("%s %s as %s has it: %s", *state.key, via, error)
+        return
+    if document is not None:
+        _take(replica, entity, document, state, via, now)
+
+
+def _take(replica: Replica, entity: Entity, document: Document, state: RemoteState, via: str, now: Instant) -> None:
+    node_id, policy, seq = replica.settings.node_id, entity.policy, replica.head + 1
+    paths = [*entity.document.fields, *(path for path in document.fields if path not in entity.document.fields)]
+    before, conflicts = Before.of(entity, paths), dict(entity.view.conflicts)
+    entity.document, entity.view = document, view_of(*entity.key, policy, document)
+    entity.seqs = {record.id: entity.seqs.get(record.id, seq) for record in document.records()}
+    accepted = max((record.accepted for record in document.records()), default=0)
+    replica.clock.observe(accepted, now.wall_ms, replica.settings.max_skew_ms)
+
+    operation_id = state_id(*entity.key, document.version)
+    row = blank_row("state", state_operation(operation_id, entity.key), operation_id, *entity.key, policy)
+    row.terminal_id, row.origin, row.via = node_id, node_id, via
+    row.stamp = row.accepted = replica.clock.tick(now.wall_ms + replica.offset_ms)
+    row.version, row.status, row.echo = document.version, "applied", True
+    row.updates = state.b64
+    if before.alive or entity.view.alive:
+        at = hlc.iso(now.wall_ms)
+        row.message = current_message(
+            policy, entity.key, entity.shown(), document.version, dead=not entity.view.alive, node_id=node_id, at=at
+        )
+    row.changes = kept(changes_of([entity], [difference(before, entity, "UPDATE", (), {})], bulk=False, skew=0))
+    replica.append(row)
+    entity.touched(seq, node_id, True)
+    replica.group.touched[entity.key] = entity
+    replica.known_entities.add(key64(*entity.key))
+
+    news = ConflictNews()
+    news.compare(conflicts, entity.view.conflicts)
+    # What a rule settled was told to its losers where it was settled.
+    news.restated += [conflict for conflict in news.raised if conflict.state != "open"]
+    news.raised = [conflict for conflict in news.raised if conflict.state == "open"]
+    tell(replica, news, policy, operation_id, absent(node_id), row.accepted)

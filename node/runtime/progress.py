@@ -1,0 +1,45 @@
+"""Showing the first synchronisation of an empty node: a bar on a terminal, one log line otherwise."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+import trio
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+if TYPE_CHECKING:
+    from node.core.core import Core
+    from node.core.first_sync import FirstSync
+
+logger = logging.getLogger("comanda.sync")
+
+POLL_S = 0.2
+
+
+async def show_first_sync(core: Core) -> None:
+    """Until it is over, or for ever where this node never is empty beside one that is not."""
+    while core.first_sync is None:  # noqa: ASYNC110 (the core, which knows, holds no events)
+        await trio.sleep(POLL_S)
+    if sys.stderr.isatty():
+        with Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True)
+        ) as progress:
+            await _bar(core.first_sync, progress)
+    while core.first_sync.phase != "over":  # noqa: ASYNC110
+        await trio.sleep(POLL_S)
+    logger.info("%s", core.first_sync.said())
+
+
+async def _bar(sync: FirstSync, progress: Progress) -> None:
+    entities = progress.add_task("cadastros e pedidos / entities", total=None)
+    history = progress.add_task("histórico / history", total=None, visible=False)
+    while sync.phase != "over":
+        progress.update(entities, completed=sync.states, total=max(sync.states_total, sync.states) or None)
+        if sync.phase == "history":
+            progress.update(entities, completed=sync.states, total=sync.states)
+            progress.update(history, completed=sync.operations, total=sync.operations_total, visible=True)
+        await trio.sleep(POLL_S)
+    progress.update(history, completed=sync.operations, total=sync.operations)
