@@ -18,7 +18,7 @@ from node.core.core import Bounds, Core
 from node.core.digests import Digests
 from node.core.instant import Instant
 from node.core.keys import KeySet
-from node.core.locks import LockTable
+from node.core.locks import ALONE, BELOW, LockTable
 from node.core.memory import Needs, Settings
 from node.core.quarantine import Quarantine
 from node.core.replica import Replica
@@ -110,6 +110,7 @@ class World:
     def locks(self, boot: Any) -> LockTable:
         counter = int(boot.meta.get("lock_counter", 0))
         table = LockTable(self.node_id, 1, counter, lambda: f"lock-{self.node_id}-{next(self.ids)}")
+        table.named = BELOW if self.upstream else ALONE
         return LockTable.restore(table, boot.locks, self.now())
 
     def new_epoch(self) -> str:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 Key = tuple[str, str]
 
+ALONE: Mapping[str, str] = {"overlapping": "overlapping"}
+BELOW: Mapping[str, str] = {"overlapping": "overlapping", "local": "held_local"}
+"""Lease scope -> the audit's lock status where it is not `held`: of a node alone, and of one with an upstream."""
+
 
 @frozen
 class Lease:
@@ -84,8 +88,7 @@ class LockTable:
     default_lease_ms: int = 30_000
     max_lease_ms: int = 600_000
     max_leases: int = 100_000
-    named: Mapping[str, str] = field(factory=lambda: {"overlapping": "overlapping"})
-    """Lease scope -> the audit's lock status where it is not `held`; a node with an upstream names `local` too."""
+    named: Mapping[str, str] = ALONE
 
     _leases: dict[Key, Lease] = field(factory=dict)
     _shadows: dict[Key, Lease] = field(factory=dict)

@@ -23,7 +23,7 @@ from node.core.delivery import PING_INTERVAL_MS
 from node.core.digests import Digests
 from node.core.instant import Instant
 from node.core.keys import KeySet
-from node.core.locks import LockTable
+from node.core.locks import ALONE, BELOW, LockTable
 from node.core.memory import Settings
 from node.core.quarantine import Quarantine
 from node.core.replica import Replica
@@ -247,9 +247,8 @@ class Node:
             lambda: f"lock-{uuid.uuid4().hex}",
             limits.lease_ms_default,
             limits.lease_ms_max,
+            named=BELOW if self.config.links.upstream is not None else ALONE,
         )
-        if self.config.links.upstream is not None:
-            table.named = {"overlapping": "overlapping", "local": "held_local"}
         return LockTable.restore(table, boot.locks, instant)
 
     def _recover(self, core: Core, store: Store) -> None:

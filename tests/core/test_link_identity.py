@@ -1,0 +1,133 @@
+"""Who a node is to the others: restored backups, copies, forks, links both ways, one operation sent to two nodes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from tests.harness import Client, World
+from tests.mesh import Mesh, audit, shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def alike(mesh: Mesh) -> bool:
+    worlds = mesh.worlds
+    same = all(shown(w) == shown(worlds[0]) and audit(w) == audit(worlds[0]) for w in worlds[1:])
+    return same and not any(len(w.core.replica.quarantine) for w in worlds)
+
+
+def put_back(world: World, backup: Path) -> None:
+    """The machine's disk is set back to `backup`, behind the node's back: nothing on it tells."""
+    world.reader.close()
+    world.store._connection.close()
+    os.close(world.store._descriptor)
+    shutil.rmtree(world.directory)
+    shutil.copytree(backup, world.directory)
+    world.calls.clear()
+    world.mono_ms = 0
+    world.boot()
+
+
+def test_a_node_set_back_to_an_old_backup_regains_what_it_lost_and_its_peers_lose_nothing(tmp_path: Path) -> None:
+    mesh = Mesh(tmp_path, 3, [(1, 0, True), (2, 0, True)])
+    mesh.connect()
+    hub, salon, kitchen = mesh.worlds
+    ana, joao = Client(salon, "ana").connect(), Client(kitchen, "joao").connect()
+    for number in range(5):
+        ana.do("orders", f"mesa-{number}", "CREATE", {"status": "pending"})
+        joao.do("products", f"p-{number}", "CREATE", {"price": number})
+    mesh.settle()
+    backup = tmp_path / "backup"
+    shutil.copytree(salon.directory, backup)
+    for number in range(5, 9):
+        ana.do("orders", f"mesa-{number}", "CREATE", {"status": "pending"})
+        ana.do("orders", "mesa-0", "UPDATE", {"total": number})
+    ana.disconnect()
+    mesh.settle()
+    before, writer = audit(hub), salon.core.replica.writer
+    for wire in mesh.wires:
+        wire.cut()
+    put_back(salon, backup)
+    assert len(audit(salon)) < len(before)
+    mesh.settle()
+    assert alike(mesh)
+    assert audit(hub) == before
+    assert salon.core.replica.writer != writer
+    again = Client(salon, "bia").connect()
+    assert again.do("orders", "mesa-0", "UPDATE", {"total": 99})["status"] in ("applied", "merged")
+    mesh.settle()
+    assert alike(mesh)
+    assert hub.view("orders")["mesa-0"]["total"] == 99
+    mesh.close()
+
+
+def test_a_log_with_another_row_at_the_same_place_is_a_fork(tmp_path: Path) -> None:
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    mesh.connect()
+    hub, node = mesh.worlds
+    ana = Client(node, "ana").connect()
+    ana.do("orders", "o-1", "CREATE", {"a": 1})
+    mesh.settle()
+    backup = tmp_path / "backup"
+    shutil.copytree(node.directory, backup)
+    ana.do("orders", "o-2", "CREATE", {"a": 2})
+    mesh.settle()
+    ana.disconnect()
+    mesh.wires[0].cut()
+    epoch = node.core.epoch
+    put_back(node, backup)
+    node.core.replica.write_as(next(node.writers))  # `comanda restore`, or a start that noticed
+    bia = Client(node, "bia").connect()
+    for number in range(3, 8):  # as long a log as the hub knows, with other rows
+        bia.do("orders", f"o-{number}", "CREATE", {"a": number})
+    mesh.settle()
+    assert node.core.epoch != epoch
+    assert alike(mesh)
+    assert set(hub.view("orders")) == {f"o-{number}" for number in range(1, 8)}
+    mesh.close()
+
+
+def test_two_nodes_that_dial_each_other_keep_one_link(tmp_path: Path) -> None:
+    mesh = Mesh(tmp_path, 2, [(1, 0, False), (0, 1, False)])
+    ana, bia = Client(mesh.worlds[0], "ana").connect(), Client(mesh.worlds[1], "bia").connect()
+    mesh.connect()
+    ana.do("orders", "o-1", "CREATE", {"a": 1})
+    mesh.settle(reconnect=False)
+    links = [list(world.core.links.values()) for world in mesh.worlds]
+    assert [len(found) for found in links] == [1, 1]
+    assert links[0][0].dialled != links[1][0].dialled
+    bia.do("orders", "o-1", "UPDATE", {"b": 2})
+    mesh.settle(reconnect=False)
+    assert alike(mesh)
+    assert mesh.worlds[0].view("orders")["o-1"]["b"] == 2
+    mesh.close()
+
+
+def test_the_link_of_a_tree_stays_before_one_side_by_side(tmp_path: Path) -> None:
+    mesh = Mesh(tmp_path, 2, [(1, 0, True), (0, 1, False)])
+    mesh.connect()
+    mesh.settle(reconnect=False)
+    assert [next(iter(w.core.links.values())).role for w in mesh.worlds] == ["downstream", "upstream"]
+    mesh.close()
+
+
+def test_an_operation_sent_to_two_nodes_is_one_value_counted_for_one(tmp_path: Path) -> None:
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    here, there = mesh.worlds
+    ana, moved = Client(here, "ana").connect(), Client(there, "ana").connect()
+    operation = ana.operation("customers", "c-1", "CREATE", {"name": "Rita"})
+    for client in (ana, moved):
+        client.send({"type": "data_sync", "operation": operation})
+        client.world.settle()
+    mesh.connect()
+    mesh.settle(lambda: ana.receive() + moved.receive())
+    assert alike(mesh)
+    for world in mesh.worlds:
+        assert world.view("customers")["c-1"]["name"] == "Rita"
+        assert not world.core.replica.open_conflicts
+    rows = [row for row in here.reader.audit("customers", "c-1") if row.operation_id == operation["id"]]
+    assert len({row.origin for row in rows}) == len(rows) == 2
+    mesh.close()
