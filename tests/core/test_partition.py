@@ -1,0 +1,196 @@
+"""What the strategy table says of two writes on two sides of a partition: the same on every node, and who is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.harness import Client
+from tests.mesh import Mesh, audit, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Evening:
+    """A hub and two nodes, a terminal on each; `left` and `right` are the two sides of the partition."""
+
+    def __init__(self, directory: Path) -> None:
+        self.mesh = Mesh(directory, 3, [(1, 0, True), (2, 0, True)])
+        self.centre, self.left, self.right = (
+            Client(world, name).connect()
+            for world, name in zip(self.mesh.worlds, ("gerente", "ana", "bia"), strict=True)
+        )
+        self.terminals = (self.centre, self.left, self.right)
+        self.meet()
+
+    def meet(self) -> None:
+        self.mesh.settle(lambda: sum(t.receive() for t in self.terminals))
+        worlds = self.mesh.worlds
+        assert all(shown(w) == shown(worlds[0]) and audit(w) == audit(worlds[0]) for w in worlds[1:])
+
+    def part(self) -> None:
+        for wire in self.mesh.wires:
+            wire.cut()
+
+    def begin(self, entity_type: str, data: dict[str, Any]) -> None:
+        """Everybody has seen an entity; then the network goes."""
+        self.left.do(entity_type, "x", "CREATE", data)
+        self.meet()
+        self.part()
+
+    def view(self, entity_type: str) -> dict[str, Any]:
+        """As every node shows it."""
+        views = [world.view(entity_type).get("x", {}) for world in self.mesh.worlds]
+        assert views[1:] == views[:-1]
+        for terminal in self.terminals:
+            mine = terminal.shown(entity_type).get("x", {})
+            assert mine == {n: v for n, v in views[0].items() if n != "version"}
+        return views[0]
+
+    def conflicts(self, terminal: Client) -> list[dict[str, Any]]:
+        return [message["conflict"] for message in terminal.of("sync_conflict")]
+
+    def open(self) -> list[list[str]]:
+        """Ids of open conflicts, node by node."""
+        return [sorted(row.conflict_id for row in w.reader.conflicts("open")) for w in self.mesh.worlds]
+
+
+@pytest.fixture
+def evening(tmp_path: Path) -> Iterator[Evening]:
+    evening = Evening(tmp_path)
+    yield evening
+    evening.mesh.close()
+
+
+def test_of_one_order_field_the_later_write_is_shown_and_the_losing_author_is_told(evening: Evening) -> None:
+    evening.begin("orders", {"status": "pending", "table": 4})
+    evening.left.do("orders", "x", "UPDATE", {"status": "preparing", "note": "sem sal"})
+    evening.right.world.advance(5)
+    evening.right.do("orders", "x", "UPDATE", {"status": "cancelled"})
+    evening.meet()
+    shown = evening.view("orders")
+    assert (shown["status"], shown["note"], shown["table"], shown["version"]) == ("cancelled", "sem sal", 4, 3)
+    (told,) = evening.conflicts(evening.left)
+    assert (told["type"], told["state"], told["path"]) == ("version_conflict", "settled", ["status"])
+    assert (told["local_data"]["status"], told["remote_data"]["status"]) == ("cancelled", "preparing")
+    assert evening.conflicts(evening.right) == []
+    assert evening.open() == [[], [], []]
+
+
+def test_of_one_product_other_fields_merge_and_only_the_collision_is_reported(evening: Evening) -> None:
+    evening.begin("products", {"price": 10, "name": "feijoada"})
+    evening.left.do("products", "x", "UPDATE", {"price": 11, "name": "feijoada completa"})
+    evening.right.world.advance(5)
+    evening.right.do("products", "x", "UPDATE", {"price": 12, "active": True})
+    evening.meet()
+    shown = evening.view("products")
+    assert (shown["price"], shown["name"], shown["active"]) == (12, "feijoada completa", True)
+    assert [c["path"] for c in evening.conflicts(evening.left)] == [["price"]]
+
+
+def test_a_contested_customer_field_keeps_its_first_value_until_somebody_decides(evening: Evening) -> None:
+    evening.begin("customers", {"phone": "1", "name": "Rita"})
+    evening.left.do("customers", "x", "UPDATE", {"phone": "2"})
+    evening.right.world.advance(5)
+    evening.right.do("customers", "x", "UPDATE", {"phone": "3", "email": "rita@exemplo.br"})
+    evening.meet()
+    shown = evening.view("customers")
+    assert (shown["phone"], shown["email"], shown["name"]) == ("2", "rita@exemplo.br", "Rita")
+    ids = evening.open()
+    assert ids[0] == ids[1] == ids[2]
+    assert len(ids[0]) == 1
+    for terminal in evening.terminals:
+        (told,) = evening.conflicts(terminal)
+        assert (told["type"], told["state"], told["id"]) == ("field_conflict", "open", ids[0][0])
+    evening.right.send({"type": "conflict_resolution", "conflict_id": ids[0][0], "resolution": "accept_remote"})
+    evening.meet()
+    assert evening.view("customers")["phone"] == "3"
+    assert evening.open() == [[], [], []]
+
+
+def test_a_cashier_conflict_is_open_everywhere_until_one_person_resolves_it_once(evening: Evening) -> None:
+    evening.begin("cashier_operations", {"type": "withdrawal", "amount": 100})
+    evening.left.do("cashier_operations", "x", "UPDATE", {"amount": 150})
+    evening.right.world.advance(5)
+    evening.right.do("cashier_operations", "x", "UPDATE", {"amount": 250})
+    evening.meet()
+    assert evening.view("cashier_operations")["amount"] == 150
+    (ids, *others) = evening.open()
+    assert others == [ids, ids]
+    for terminal in evening.terminals:
+        refused = terminal.do("cashier_operations", "x", "UPDATE", {"amount": 999})
+        assert (refused["type"], refused["code"], refused["conflict_id"]) == ("sync_error", 4010, ids[0])
+    evening.centre.send({"type": "conflict_resolution", "conflict_id": ids[0], "resolution": "accept_remote"})
+    evening.meet()
+    assert evening.view("cashier_operations")["amount"] == 250
+    assert evening.open() == [[], [], []]
+    for terminal in evening.terminals:
+        (closed,) = terminal.of("conflict_resolution")
+        assert (closed["conflict_id"], closed["state"]) == (ids[0], "closed")
+    late = evening.left
+    late.send({"type": "conflict_resolution", "conflict_id": ids[0], "resolution": "accept_local"})
+    evening.meet()
+    assert (late.inbox[-1]["type"], late.inbox[-1]["code"]) == ("sync_error", 4010)
+    assert evening.view("cashier_operations")["amount"] == 250
+
+
+def test_two_people_who_resolve_one_conflict_apart_make_one_more_and_nothing_is_lost(evening: Evening) -> None:
+    evening.begin("cashier_operations", {"amount": 100})
+    evening.left.do("cashier_operations", "x", "UPDATE", {"amount": 150})
+    evening.right.world.advance(5)
+    evening.right.do("cashier_operations", "x", "UPDATE", {"amount": 250})
+    evening.meet()
+    ((conflict_id,), *_) = evening.open()
+    evening.part()
+    for terminal, side in ((evening.left, "accept_local"), (evening.right, "accept_remote")):
+        terminal.send({"type": "conflict_resolution", "conflict_id": conflict_id, "resolution": side})
+    evening.meet()
+    ((again,), *others) = evening.open()
+    assert again != conflict_id
+    assert others == [[again], [again]]
+    evening.centre.send({"type": "conflict_resolution", "conflict_id": again, "resolution": "accept_local"})
+    evening.meet()
+    assert evening.open() == [[], [], []]
+
+
+def test_a_deletion_against_a_write_it_had_not_seen(evening: Evening) -> None:
+    evening.begin("products", {"price": 10})
+    evening.left.do("products", "x", "DELETE", {})
+    evening.right.do("products", "x", "UPDATE", {"price": 12})
+    evening.meet()
+    assert evening.view("products")["price"] == 12  # the update revives it
+    evening.part()
+    evening.left.do("customers", "x", "CREATE", {"name": "Rita"})
+    evening.meet()
+    evening.part()
+    evening.left.do("customers", "x", "DELETE", {})
+    evening.right.do("customers", "x", "UPDATE", {"name": "Rita Maria"})
+    evening.meet()
+    assert evening.view("customers")["name"] == "Rita Maria"
+    ((conflict_id,), *_) = evening.open()
+    evening.centre.send({"type": "conflict_resolution", "conflict_id": conflict_id, "resolution": "accept_remote"})
+    evening.meet()
+    assert evening.view("customers") == {}
+
+
+def test_a_clock_set_to_2030_does_not_win_for_ever_on_any_node(evening: Evening) -> None:
+    evening.begin("orders", {"status": "pending"})
+    evening.left.do("orders", "x", "UPDATE", {"status": "future"}, timestamp="2030-01-01T00:00:00.000Z")
+    for world in evening.mesh.worlds:
+        world.advance(61_000)
+    evening.right.do("orders", "x", "UPDATE", {"status": "now"})
+    evening.meet()
+    assert evening.view("orders")["status"] == "now"
+
+
+def test_monitors_see_the_operations_of_every_node_in_their_audit(evening: Evening) -> None:
+    monitor = Client(evening.mesh.worlds[2], "tv", "monitor").connect()
+    evening.terminals = (*evening.terminals, monitor)
+    evening.left.do("orders", "x", "CREATE", {"status": "pending"})
+    evening.meet()
+    entries = [message["entry"] for message in monitor.of("audit_log")]
+    (entry,) = [entry for entry in entries if entry["entity_id"] == "x"]
+    assert (entry["terminal_id"], entry["user_id"], entry["lock_status"]) == ("ana", "user-1", "unlocked")
