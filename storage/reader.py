@@ -120,14 +120,14 @@ class Reader:
         found.sort(key=lambda row: row.seq)
         return found
 
-    def in_log_order(self, link_keys: Sequence[int]) -> list[int]:
-        """The same keys as far as they are in the log, ordered as their rows are."""
+    def places(self, link_keys: Sequence[int]) -> list[tuple[int, int]]:
+        """(seq, link key) of those that are in the log."""
         found: list[tuple[int, int]] = []
         for first in range(0, len(link_keys), CHUNK):
             part = link_keys[first : first + CHUNK]
             sql = f"SELECT seq, link_key FROM log WHERE link_key IN ({','.join('?' * len(part))})"
             found.extend((row["seq"], row["link_key"]) for row in self._query(sql, part))
-        return [key for _, key in sorted(found)]
+        return found
 
     # ------------------------------------------------------------------ for people
 

@@ -169,8 +169,8 @@ class World:
     def linked(self, link_keys: Sequence[int], done: Callable[[Sequence[LogRow]], None]) -> None:
         self.calls.append(lambda: done(self.reader.linked(link_keys)))
 
-    def in_log_order(self, link_keys: Sequence[int], done: Callable[[Sequence[int]], None]) -> None:
-        self.calls.append(lambda: done(self.reader.in_log_order(link_keys)))
+    def places(self, link_keys: Sequence[int], done: Callable[[Sequence[tuple[int, int]]], None]) -> None:
+        self.calls.append(lambda: done(self.reader.places(link_keys)))
 
     def row_hash(self, seq: int, done: Callable[[bytes | None], None]) -> None:
         self.calls.append(lambda: done(self.reader.row_hash(seq)))

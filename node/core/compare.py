@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 TYPES = ("digest", "digest_buckets", "digest_keys", "digest_want")
 KEYS_PER_MESSAGE = 50_000
+PLACES = 2_000
+"""Keys looked up in the log at once."""
 
 
 def begin(link: Link) -> None:
@@ -107,8 +109,21 @@ def _keys(link: Link, message: Mapping[str, Any]) -> None:
 
 
 def _send(link: Link, keys: Sequence[int]) -> None:
-    if keys:
-        link.core.disk.in_log_order(keys, link.delivery.want)
+    """Have these operations sent, in log order. Their places are looked up a part at a time: others read too."""
+    found: list[tuple[int, int]] = []
+
+    def look_up(first: int) -> None:
+        if first < len(keys):
+            link.core.disk.places(keys[first : first + PLACES], lambda part: arrived(part, first))
+        else:
+            link.delivery.want(key for _, key in sorted(found))
+
+    def arrived(part: Sequence[tuple[int, int]], first: int) -> None:
+        found.extend(part)
+        if link.state != "closed":
+            look_up(first + PLACES)
+
+    look_up(0)
 
 
 def _pack(keys: Iterable[int]) -> str:

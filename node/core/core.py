@@ -240,10 +240,18 @@ class Core:
     def link_up(self, link: Link) -> None:
         """Both sides know where they are in each other's log."""
         if link.role == "upstream":
-            self.replica.offset_ms = link.offset_ms
+            self._follow_clock(link)
         self.lock_service.link_up(link)
         self.neighbours.link_up(link)
         self._changed = True
+
+    def _follow_clock(self, link: Link) -> None:
+        """Stamp with the upstream's time, where the two clocks are not so far apart that one must be broken."""
+        most = self.replica.settings.max_offset_ms
+        if abs(link.offset_ms) <= most:
+            self.replica.offset_ms = link.offset_ms
+        else:
+            logger.error("the clock of %s is %d ms from this one's; not followed", link.peer_id, link.offset_ms)
 
     def unlink(self, link: Link) -> None:
         """The connection of a link ended."""

@@ -23,7 +23,7 @@ from node.core.first_sync import FirstSync
 from node.core.link_delivery import LINK_WINDOW, LinkDelivery
 from node.core.memory import Needs
 from node.core.ports import Connection
-from node.errors import InvalidMessage
+from node.errors import AlreadyConnected, InvalidMessage
 from node.wire import link_messages as wire
 from node.wire.frames import Outgoing
 from node.wire.link_messages import Claim, Hello
@@ -269,9 +269,9 @@ class Link:
             self.core.lock_service.receive(self, message)
         elif kind == "terminal_status_update":
             self.core.neighbours.receive(self, message)
-        elif kind == "sync_error":
+        elif kind == "sync_error" and message.get("code") == AlreadyConnected.code:
             self.core.report_twin(str(message.get("error"))[:500])
-        elif kind not in ("ping", "pong"):
+        elif kind not in ("ping", "pong", "sync_error"):
             raise InvalidMessage(f"unknown message type {str(kind)[:64]!r}", "$.type")
 
     def _position(self, message: Mapping[str, Any]) -> None:

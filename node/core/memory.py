@@ -50,6 +50,7 @@ class Settings:
     node_id: str
     engine: str = "y_py"
     max_skew_ms: int = 60_000
+    max_offset_ms: int = 86_400_000
     version_jump: int = 1_000
     recent_rows: int = 16_384
     resident_entities: int = 10_000

@@ -12,6 +12,7 @@ from attrs import define, field
 
 from node.core import status
 from node.errors import InvalidMessage
+from node.wire.codec import TERMINAL_ID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,10 +87,11 @@ class Neighbours:
             old = self.nodes.get(node)
             if old is not None and old.alive and number <= old.number:
                 continue
-            if old is None and len(self.nodes) >= NODES:
+            if TERMINAL_ID.match(node) is None or (old is None and len(self.nodes) >= NODES):
                 continue
-            self.nodes[node] = Seen(number, terminals, link.peer_id)
-            news[node] = (number, terminals)
+            shown = {t: _short(e) for t, e in terminals.items() if TERMINAL_ID.match(t) and isinstance(e, dict)}
+            self.nodes[node] = Seen(number, shown, link.peer_id)
+            news[node] = (number, shown)
         if news:
             passed = self._message(news)
             for other in self.core.links.values():
@@ -112,7 +114,7 @@ class Neighbours:
 
 
 def _short(entry: object) -> object:
-    """Without what changes all the time, so that only real changes travel."""
+    """Without what changes all the time, so that only real changes travel; of others, not more than that."""
     if not isinstance(entry, dict):
-        return entry
-    return {name: entry[name] for name in ("type", "status", "connected_at") if name in entry}
+        return {}
+    return {name: str(entry[name])[:64] for name in ("type", "status", "connected_at") if name in entry}

@@ -197,6 +197,7 @@ class Node:
                 store.node_id,
                 config.node.engine,
                 config.time.max_skew_ms,
+                config.time.max_offset_ms,
                 limits.version_jump,
                 limits.ring_rows,
                 limits.resident_entities,

@@ -99,8 +99,8 @@ class TrioDisk:
     def linked(self, link_keys: Sequence[int], done: Callable[[Sequence[LogRow]], None]) -> None:
         self._start(self._reader.linked, link_keys, done=done)
 
-    def in_log_order(self, link_keys: Sequence[int], done: Callable[[Sequence[int]], None]) -> None:
-        self._start(self._reader.in_log_order, link_keys, done=done)
+    def places(self, link_keys: Sequence[int], done: Callable[[Sequence[tuple[int, int]]], None]) -> None:
+        self._start(self._reader.places, link_keys, done=done)
 
     def row_hash(self, seq: int, done: Callable[[bytes | None], None]) -> None:
         self._start(self._reader.row_hash, seq, done=done)
