@@ -105,7 +105,8 @@ class Store:
     def open(cls, directory: Path, node_id: str | None, new_id: Callable[[], str], *, verify: bool = False) -> Store:
         """Open or create a data directory (mode 0700) and bring its schema up to date.
 
-        node_id: None takes the stored one, or a new one. Raises StorageError (DataDirectoryBusy when another node
+        node_id: None takes the stored one, or a new one; one that was drawn for a node that
+        never ran gives way to one that is named. Raises StorageError (DataDirectoryBusy when another node
         has it open; also when it belongs to another node). verify: check the whole file first, and refuse a damaged
         one.
         """
@@ -137,14 +138,17 @@ class Store:
     ) -> tuple[str, str]:
         meta = dict(connection.execute("SELECT key, value FROM meta"))
         known = meta.get("node_id")
+        if node_id is not None and meta.get("id_drawn") == known and "writer" not in meta:
+            known = node_id
         if known is not None and node_id is not None and known != node_id:
             raise StorageError(f"{directory} belongs to node {known}, not {node_id}")
+        drawn = known is None and node_id is None
         known = known or node_id or f"node-{new_id()[:8]}"
         epoch = meta.get("epoch") or new_id()
         with transaction(connection, directory / DATABASE):
             connection.executemany(
                 "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value=excluded.value",
-                [("node_id", known), ("epoch", epoch)],
+                [("node_id", known), ("epoch", epoch), *([("id_drawn", known)] if drawn else [])],
             )
         return known, epoch
 

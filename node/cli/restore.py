@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from pathlib import Path
@@ -10,8 +11,10 @@ import click
 
 from node.cli.terminal import timestamp
 from node.cli.tokens import data_option
-from storage.database import DATABASE, StorageError
+from storage.database import DATABASE, StorageError, lock_directory
 from storage.store import Store
+
+FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm")
 
 
 @click.command()
@@ -19,25 +22,41 @@ from storage.store import Store
 @click.argument("backup", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def restore(data: Path, backup: Path) -> None:
     """Restaura um backup com o nó parado; o banco atual fica ao lado. / Put a backup back, the node being stopped."""
-    aside = data / f"{DATABASE}.before-{timestamp().replace(':', '')}"
+    aside = data / f"before-{timestamp().replace(':', '')}"
     try:
-        known = None
-        if (data / DATABASE).exists():
-            current = Store.open(data, None, lambda: uuid.uuid4().hex)  # refused while a node has it open
-            known = current.node_id
-            current.close()
-            (data / DATABASE).rename(aside)
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        shutil.copyfile(backup, data / DATABASE)
-        (data / DATABASE).chmod(0o600)
-        store = Store.open(data, known, lambda: uuid.uuid4().hex, verify=True)
-        store.set_meta({"restored_from": f"{store.epoch}:{store.head}"})
-        node_id, head = store.node_id, store.head
-        store.close()
+        os.close(lock_directory(data))  # refused while a node has it open
+        _move(data, aside)
+        try:
+            node_id, head = _put_back(data, backup)
+        except BaseException:
+            for name in FILES:
+                (data / name).unlink(missing_ok=True)
+            if aside.exists():
+                _move(aside, data)
+                aside.rmdir()
+            raise
     except (StorageError, OSError) as error:
-        if aside.exists():
-            aside.replace(data / DATABASE)
         raise click.ClickException(str(error)) from error
     click.echo(f"{node_id}: {head} linhas / rows; o que falta vem dos outros nós / the rest comes from other nodes")
     if aside.exists():
         click.echo(f"o banco anterior / the database before: {aside}")
+
+
+def _move(source: Path, target: Path) -> None:
+    """The database and what belongs to it, readable or not: it may be restored because it is damaged."""
+    for name in FILES:
+        if (source / name).exists():
+            target.mkdir(mode=0o700, exist_ok=True)
+            (source / name).rename(target / name)
+
+
+def _put_back(data: Path, backup: Path) -> tuple[str, int]:
+    """Copy, check and mark it, so that the node goes on under a fresh writer. Its node id and head."""
+    shutil.copyfile(backup, data / DATABASE)
+    (data / DATABASE).chmod(0o600)
+    store = Store.open(data, None, lambda: uuid.uuid4().hex, verify=True)
+    store.set_meta({"restored_from": f"{store.epoch}:{store.head}"})
+    node_id, head = store.node_id, store.head
+    store.close()
+    return node_id, head

@@ -33,13 +33,18 @@ def ask(url: str, path: str, method: str = "GET") -> dict[str, Any]:
 @url_option
 def status(url: str) -> None:
     """Mostra ligações, atraso e quarentena. / Show links, lag, cursors and quarantine."""
-    report = ask(url, "/api/v1/links")
-    console = Console(highlight=False)
+    print_links(ask(url, "/api/v1/links"), Console(highlight=False))
+
+
+def print_links(report: dict[str, Any], console: Console) -> None:
+    """A node's `GET /api/v1/links`, for people."""
     quarantine = report["quarantine"]
     console.print(f"nó / node {report['node_id']}  linha / row {report['head']}  autoridade / authority", end=" ")
     console.print(f"{report['authority']}  época / epoch {report['epoch'][:8]}")
-    table = Table("nó / node", "papel / role", "estado / state", "falta enviar / lag", "falta receber / behind")
-    for column in ("confirmado / confirmed", "recebido / received", "relógio / clock ms", "erro / error"):
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)  # fits into 80 columns
+    for column in ("nó\nnode", "papel\nrole", "estado\nstate", "a enviar\nlag", "a receber\nbehind"):
+        table.add_column(column)
+    for column in ("confirmado\nconfirmed", "recebido\nreceived", "relógio\nclock ms", "erro\nerror"):
         table.add_column(column)
     for link in (*report["links"], *report["away"]):
         table.add_row(
@@ -64,7 +69,8 @@ def _text(value: object) -> str:
 
 
 def _positions(positions: list[int] | None) -> str:
-    return "/".join(map(str, positions)) if positions else ""
+    """One number a priority class, or the one that all of them are at."""
+    return "/".join(map(str, positions if len(set(positions)) > 1 else positions[:1])) if positions else ""
 
 
 @click.group()

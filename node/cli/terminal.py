@@ -1,7 +1,8 @@
 """A small documented terminal over a real socket: what the demo's waiters, kitchen and cashier run on.
 
 It keeps a copy of the entities by applying `data` in order, confirms what it gets, queues what it writes while it
-is offline and sends it again until it is confirmed, as the protocol document's client does.
+is offline and sends it again until it is answered, as the protocol document's client does. Lock requests and
+resolutions are not queued: they are questions to the node as it is now.
 """
 
 from __future__ import annotations
@@ -19,18 +20,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+PATIENCE_S = 20.0
+"""How long a terminal waits for something before it gives up."""
+
+
 def timestamp() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Terminal:
-    """One terminal. `listen` sees every message it gets."""
+    """One terminal. `listen` sees every message it gets.
+
+    pending: its operations without an answer. confirmed: the ids of those that the node says are durable.
+    """
 
     def __init__(self, name: str, kind: str, user: str, listen: Callable[[Terminal, dict[str, Any]], None]) -> None:
         self.name, self.kind, self.user = name, kind, user
         self.entities: dict[tuple[str, str], dict[str, Any]] = {}
         self.inbox: list[dict[str, Any]] = []
         self.pending: dict[str, dict[str, Any]] = {}
+        self.confirmed: set[str] = set()
         self._listen = listen
         self._numbers = itertools.count(1)
         self._connection: ClientConnection | None = None
@@ -43,14 +52,18 @@ class Terminal:
     # ------------------------------------------------------------------ connection
 
     async def come_online(self, url: str, nursery: trio.Nursery) -> None:
-        """Connect, trying again until the node answers, and flush what was written meanwhile."""
-        while True:
-            try:
-                connection = await connect(f"{url}/ws/{self.name}?type={self.kind}&user_id={self.user}")
-            except ConnectError:
-                await trio.sleep(0.05)
-                continue
-            break
+        """Connect, trying again until the node answers, and flush what was written meanwhile.
+
+        Raises trio.TooSlowError.
+        """
+        with trio.fail_after(PATIENCE_S):
+            while True:
+                try:
+                    connection = await connect(f"{url}/ws/{self.name}?type={self.kind}&user_id={self.user}")
+                except ConnectError:
+                    await trio.sleep(0.05)
+                    continue
+                break
         connection.on_text = self._received
         self._connection = connection
         nursery.start_soon(self._run, connection)
@@ -66,7 +79,11 @@ class Terminal:
     async def go_offline(self) -> None:
         if self._connection is not None:
             self._connection.close(1000, "")
-            await self.until(lambda: not self.online)
+            await self.cut_off()
+
+    async def cut_off(self) -> None:
+        """Until the connection has ended. Raises trio.TooSlowError."""
+        await self.until(lambda: not self.online)
 
     # ------------------------------------------------------------------ sending
 
@@ -94,7 +111,33 @@ class Terminal:
     def resolve(self, conflict_id: str, resolution: str) -> None:
         self._send({"type": "conflict_resolution", "conflict_id": conflict_id, "resolution": resolution})
 
+    async def acquire(self, entity_type: str, entity_id: str, timeout_ms: int = 30_000) -> dict[str, Any]:
+        """Ask for a lock; the node's `lock_acquired` or `lock_failed`. Raises trio.TooSlowError."""
+        entity = {"entity_type": entity_type, "entity_id": entity_id}
+        asked = {"type": "acquire_lock", **entity, "terminal_id": self.name, "timeout": timeout_ms}
+        return await self._ask(asked, entity, "lock_acquired", "lock_failed")
+
+    async def release(self, lock_id: str) -> dict[str, Any]:
+        """Give a lock back; the node's `lock_released`. Raises trio.TooSlowError."""
+        lock = {"lock_id": lock_id}
+        return await self._ask({"type": "release_lock", **lock, "terminal_id": self.name}, lock, "lock_released")
+
+    async def _ask(self, message: dict[str, Any], about: dict[str, Any], *answers: str) -> dict[str, Any]:
+        heard = len(self.inbox)
+
+        def found() -> list[dict[str, Any]]:
+            new = (m for m in self.inbox[heard:] if m["type"] in answers)
+            return [m for m in new if about.items() <= m.items()]
+
+        self._send(message)
+        await self.until(lambda: bool(found()))
+        return found()[0]
+
     # ------------------------------------------------------------------ receiving
+
+    def heard(self, type_: str) -> list[dict[str, Any]]:
+        """The messages of a type that it got, in order."""
+        return [message for message in self.inbox if message["type"] == type_]
 
     def _received(self, text: str) -> None:
         message = orjson.loads(text)
@@ -104,7 +147,10 @@ class Terminal:
                 operation = message["operation"]
                 self._apply(operation)
                 self._send({"type": "sync_confirmation", "operation_id": operation["id"], "terminal_id": self.name})
-            case "sync_confirmation" | "sync_error":
+            case "sync_confirmation":
+                self.confirmed.add(message["operation_id"])
+                self.pending.pop(message["operation_id"], None)
+            case "sync_error":
                 self.pending.pop(message["operation_id"], None)
         self._listen(self, message)
         self._wake()
@@ -127,7 +173,7 @@ class Terminal:
         self._changed.set()
         self._changed = trio.Event()
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
         """Wait until `condition` holds. Raises trio.TooSlowError."""
         with trio.fail_after(seconds):
             while not condition():
@@ -135,3 +181,12 @@ class Terminal:
 
     async def all_confirmed(self) -> None:
         await self.until(lambda: not self.pending)
+
+    async def answer(self, operation_id: str) -> dict[str, Any]:
+        """What the node says to an operation, `sync_confirmation` or `sync_error`. Raises trio.TooSlowError."""
+        await self.until(lambda: operation_id not in self.pending)
+        return next(
+            message
+            for message in reversed(self.inbox)
+            if message["type"] in ("sync_confirmation", "sync_error") and message["operation_id"] == operation_id
+        )

@@ -261,8 +261,9 @@ def _retry(replica: Replica, remote: RemoteOperation, now: Instant) -> None:
     while len(replica.quarantine) and pending:
         key = pending.pop()
         for row in replica.quarantine.waiting_for(*key):
-            if row in replica.quarantine and not replica.missing(parked_keys(row)) and retry(replica, row, now):
-                pending.append(key)
+            keys = parked_keys(row)
+            if row in replica.quarantine and not replica.missing(keys) and retry(replica, row, now):
+                pending.extend(keys)
 
 
 def parked_keys(row: ParkedRow) -> list[Key]:

@@ -45,6 +45,17 @@ def test_a_directory_of_another_node_is_refused(directory: Path) -> None:
     open_store(directory, "caixa-1").close()
 
 
+def test_an_id_that_was_drawn_gives_way_until_the_node_first_runs(directory: Path) -> None:
+    """`comanda token add` comes before the first `comanda serve --id`."""
+    Store.open(directory, None, new_ids()).close()
+    named = open_store(directory, "caixa-2")
+    assert named.node_id == "caixa-2"
+    named.set_meta({"writer": "7"})
+    named.close()
+    with pytest.raises(StorageError, match="caixa-2"):
+        open_store(directory, "caixa-3")
+
+
 def test_boot_returns_what_was_committed(directory: Path) -> None:
     store = open_store(directory)
     commit = rows(1, 3)
