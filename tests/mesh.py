@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from node.core.link import Link
+from node.core.quarantine import WAITING
 from node.wire.frames import Batch, Outgoing
 from node.wire.link_messages import Hello
 from tests.harness import World
@@ -15,6 +16,10 @@ from tests.harness import World
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+
+IDLE_TURNS = 10
+"""Seconds that what is parked gets to go on."""
 
 
 class End:
@@ -114,7 +119,8 @@ class Mesh:
 
     def settle(self, extra: Callable[[], int] = lambda: 0, *, reconnect: bool = True) -> None:
         """Until no node has anything to commit, to read or to send, and all have compared."""
-        for turn in range(20_000):
+        idle = 0
+        for _ in range(20_000):
             moved = 0
             for world in self.worlds:
                 world.settle()
@@ -126,11 +132,16 @@ class Mesh:
                 moved += sum(wire.links is None for wire in self.wires)
                 self.connect()
             if not moved and not any(w.calls or w.core.replica.group.pending() for w in self.worlds):
-                if turn and self._compared():
+                idle += 1
+                if idle > 1 and self._compared() and (idle > IDLE_TURNS or not self._waiting()):
                     return
                 for world in self.worlds:
                     world.advance(1_001)
         raise AssertionError("the nodes never come to rest")
+
+    def _waiting(self) -> bool:
+        """Whether a parked operation may still go on: it is tried again each second."""
+        return any(row.state == WAITING for world in self.worlds for row in world.core.replica.quarantine)
 
     def _compared(self) -> bool:
         links = [link for wire in self.wires if wire.links is not None for link in wire.links]

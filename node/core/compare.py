@@ -5,7 +5,7 @@
     digest_keys     the keys in those buckets     -> what each side lacks
     digest_want     keys the sender lacks         -> the operations, as ordinary data_sync
 
-What is parked here counts as held, so that nobody sends it again and again.
+What is parked here counts as held, so that nobody sends it again and again; whoever retries it asks for it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from node.core.digests import BUCKETS
+from node.core.digests import BUCKETS, bucket_of
 from node.errors import InvalidMessage
 
 if TYPE_CHECKING:
@@ -53,19 +53,16 @@ def _roots(link: Link, message: Mapping[str, Any]) -> None:
     if not isinstance(roots, dict) or len(roots) > 10_000:
         raise InvalidMessage("expected roots by entity type", "$.types")
     digests = link.core.replica.digests
-    differing = digests.differing(roots)
-    if differing:
-        buckets = {t: [f"{b:x}" for b in digests.buckets(t)] for t in differing}
-        counts = {t: len(digests.types[t].keys) for t in differing if t in digests.types}
-        link.reply(orjson.dumps({"type": "digest_buckets", "buckets": buckets, "counts": counts}))
+    buckets = {t: [f"{b:x}" for b in digests.buckets(t)] for t in digests.differing(roots)}
+    link.reply(orjson.dumps({"type": "digest_buckets", "buckets": buckets, "count": digests.count}))
 
 
 def _buckets(link: Link, message: Mapping[str, Any]) -> None:
-    by_type, counts = message.get("buckets"), message.get("counts")
-    if not isinstance(by_type, dict) or not isinstance(counts, dict):
+    by_type, count = message.get("buckets"), message.get("count")
+    if not isinstance(by_type, dict) or type(count) is not int:
         raise InvalidMessage("expected buckets by entity type", "$.buckets")
-    link.told_operations(sum(count for count in counts.values() if type(count) is int and count >= 0))
-    digests = link.core.replica.digests
+    link.told_operations(count)
+    digests, quarantine = link.core.replica.digests, link.core.replica.quarantine
     for entity_type, theirs in by_type.items():
         if not isinstance(theirs, list) or len(theirs) != BUCKETS:
             raise InvalidMessage(f"expected {BUCKETS} buckets", "$.buckets")
@@ -73,7 +70,11 @@ def _buckets(link: Link, message: Mapping[str, Any]) -> None:
         differing = [n for n, text in enumerate(theirs) if f"{mine[n]:x}" != text]
         part: dict[str, str] = {}
         size = 0
+        parked: dict[int, list[int]] = {}
+        for key in quarantine.link_keys(entity_type):
+            parked.setdefault(bucket_of(key), []).append(key)
         for bucket, keys in digests.keys_in(entity_type, differing):
+            keys += parked.get(bucket, ())
             part[str(bucket)] = _pack(keys)
             size += len(keys)
             if size >= KEYS_PER_MESSAGE:
@@ -101,11 +102,14 @@ def _keys(link: Link, message: Mapping[str, Any]) -> None:
         theirs.update(_unpack(text, "$.buckets"))
     replica = link.core.replica
     mine = {key for _, keys in replica.digests.keys_in(entity_type, buckets) for key in keys}
-    wanted = sorted(theirs - mine - replica.quarantine.link_keys())
-    for first in range(0, len(wanted), KEYS_PER_MESSAGE):
-        part = wanted[first : first + KEYS_PER_MESSAGE]
-        link.reply(orjson.dumps({"type": "digest_want", "keys": _pack(part)}))
+    ask(link, sorted(theirs - mine - replica.quarantine.link_keys(entity_type)))
     _send(link, sorted(mine - theirs))
+
+
+def ask(link: Link, keys: Sequence[int]) -> None:
+    """Have the other side send these operations, as far as it holds them."""
+    for first in range(0, len(keys), KEYS_PER_MESSAGE):
+        link.reply(orjson.dumps({"type": "digest_want", "keys": _pack(keys[first : first + KEYS_PER_MESSAGE])}))
 
 
 def _send(link: Link, keys: Sequence[int]) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from crdt import hlc
-from node.core import remote, status
+from node.core import compare, remote, status
 from node.core.cursors import CLASSES, NO_POSITION, Cursor
 from node.core.delivery import Delivery, LogView
 from node.core.entity import Key
@@ -25,7 +25,7 @@ from node.core.lock_service import LockService
 from node.core.memory import Needs
 from node.core.neighbours import Neighbours
 from node.core.ports import Connection, Disk, Timer
-from node.core.quarantine import Quarantine
+from node.core.quarantine import BAD, Quarantine
 from node.core.rates import Bucket
 from node.core.replica import Replica
 from node.core.ring import Ring, RingRow, ring_row
@@ -401,6 +401,18 @@ class Core:
             return
         for row in replica.quarantine.waiting(RETRIES_A_SECOND):
             self.retry_parked(row)
+
+    def retry_quarantine(self) -> int:
+        """Try everything that is parked again, and have the linked nodes send what is bad once more: it may have been
+        damaged on the way, or its entity type be known by now. How many operations that are."""
+        rows = list(self.replica.quarantine)
+        for row in rows:
+            self.retry_parked(row)
+        bad = [row.link_key for row in rows if row.state == BAD]
+        for link in self.links.values():
+            if bad and link.state == "up":
+                compare.ask(link, bad)
+        return len(rows)
 
     def retry_parked(self, row: ParkedRow) -> None:
         """Try a parked operation again, once its entities are here."""

@@ -314,7 +314,7 @@ class Link:
             compare.begin(self)  # its history
 
     def told_operations(self, count: int) -> None:
-        """How many operations the other side holds of the entity types in which the two differ."""
+        """How many operations the other side holds."""
         if self.first_sync is not None:
             self.first_sync.operations_total = count
 
@@ -322,7 +322,8 @@ class Link:
         found = self.first_sync
         if found is None or found.phase != "history":
             return
-        found.operations = self.core.replica.digests.count
+        replica = self.core.replica
+        found.operations = replica.digests.count + len(replica.quarantine)
         if found.operations_total is None:
             compare.begin(self)
         elif found.operations >= found.operations_total:

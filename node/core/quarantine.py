@@ -51,8 +51,12 @@ class Quarantine:
     def holds(self, link_key: int, operation_id: str) -> bool:
         return (link_key, operation_id) in self._by_key
 
-    def link_keys(self) -> set[int]:
-        return {link_key for link_key, _ in self._by_key}
+    def link_keys(self, entity_type: str) -> set[int]:
+        return {row.link_key for row in self._rows.values() if row.entity_type == entity_type}
+
+    def of_operation(self, link_key: int, operation_id: str) -> ParkedRow | None:
+        number = self._by_key.get((link_key, operation_id))
+        return self._rows[number] if number is not None else None
 
     def next_id(self) -> int:
         return self._last + 1

@@ -59,6 +59,9 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
     if reason is not None:
         park(replica, message, via, WAITING, reason, now)
         return False
+    parked = replica.quarantine.of_operation(remote.link_key, remote.operation.id)
+    if parked is not None:  # it came damaged before
+        _unpark(replica, parked)
     _retry(replica, remote, now)
     return True
 
@@ -281,6 +284,10 @@ def retry(replica: Replica, row: ParkedRow, now: Instant) -> bool:
             return False
     except (WireError, UpdateError, DocumentError, EngineError):
         return False
+    _unpark(replica, row)
+    return True
+
+
+def _unpark(replica: Replica, row: ParkedRow) -> None:
     replica.quarantine.remove(row)
     replica.group.commit.unparked.append(row.id)
-    return True

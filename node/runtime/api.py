@@ -103,10 +103,8 @@ class Api:
 
     def _retry(self) -> Response:
         """Every parked operation, also the bad ones: the node may have learned the entity type meanwhile."""
-        rows = list(self._core.replica.quarantine)
-        for row in rows:
-            self._core.retry_parked(row)
-        return json_response({"retried": len(rows), "left": len(self._core.replica.quarantine)})
+        retried = self._core.retry_quarantine()
+        return json_response({"retried": retried, "left": len(self._core.replica.quarantine)})
 
     async def _backup(self) -> Response:
         folder = self._store.directory / "backups"
