@@ -322,12 +322,12 @@ class Link:
         found = self.first_sync
         if found is None or found.phase != "history":
             return
-        replica = self.core.replica
+        replica, before = self.core.replica, found.operations
         found.operations = replica.digests.count + len(replica.quarantine)
-        if found.operations_total is None:
-            compare.begin(self)
-        elif found.operations >= found.operations_total:
+        if found.operations_total is not None and found.operations >= found.operations_total:
             found.ended_ms = now_ms
+        elif found.operations == before:  # nothing more is on its way: it broke off
+            compare.begin(self)
 
     # ------------------------------------------------------------------ outbound
 
