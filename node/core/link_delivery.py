@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from node.core.ring import RingRow
     from storage.records import EntityRow, LogRow
 
-LINK_PAGE = 512
+LINK_PAGE = 128
 """Most rows read from disk at once for one link."""
 
-LINK_WINDOW = 4_096
+LINK_WINDOW = 2_048
 """Most rows under way on one link."""
 
 LINK_OUTBOX = 4 * 1024 * 1024
 """Bytes queued on a link above which nothing more is handed to it."""
 
-FRAME_BYTES = 256 * 1024
+FRAME_BYTES = 64 * 1024
 """About how much goes into one frame."""
 
 
