@@ -19,8 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.machine import describe
-from crdt.document import Applied, Document, NewField
+from crdt.document import Applied, Document
 from crdt.engine import ENGINES
+from crdt.records import NewField
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,14 +1,11 @@
 """One entity as a Yjs document that does not grow with its history.
 
 Theory of operation (design section 4). Each writer appends to its own root array and nobody else does; anybody
-may delete. An array holds JSON strings of two kinds:
-
-    ["h", n, {counter: total}]                                          the header, one live per writer
-    ["f", path, value, stamp, terminal, operation, version, accepted, rank]     a field record
+may delete. An array holds JSON strings of two kinds (crdt.records): one live header per writer, and field records.
 
 A write to a field deletes the records of that field *its author has seen* and appends one (observed-remove), so
 each field is a multi-value register: one record is agreement, several are concurrent siblings, and a strategy
-decides what is shown. The entity's version is the sum of all `n`.
+decides what is shown. The entity's version is the sum of all headers' `n`; a counter, that of their totals.
 
 The records are mirrored in Python from checked updates; the engine is opened only when something is written to
 the document, because an engine document whose root was touched is never freed (hazard 7).
@@ -17,95 +14,28 @@ the document, because an engine document whose root was touched is never freed (
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 
 import orjson
 from attrs import define, field, frozen
 
+from crdt.amounts import Total, decimal_of, plus, total_of
 from crdt.engine import EngineDocument, open_document
+from crdt.records import (
+    DocumentError,
+    FieldRecord,
+    ForkError,
+    Header,
+    NewField,
+    Path,
+    parse_record,
+    writable,
+)
 from crdt.update_format import DecodedUpdate, decode_update, live_records
 
-Path = tuple[str, ...]
-"""Where in an entity a register lives: ("status",) for a top-level field, () for the whole entity."""
-
-PATH_LIMIT = 8
-"""Deepest path a record may name."""
-
-CANONICAL = orjson.OPT_SORT_KEYS
-
-
-class DocumentError(ValueError):
-    """An update that is well-formed Yjs but not something our own nodes write. Nothing was applied."""
-
-    code = 4006
-
-
-class ForkError(DocumentError):
-    """A foreign update claims our own writer with clocks we never issued: two live nodes share a writer."""
-
-
-@define(eq=False)
-class FieldRecord:
-    """One write to one register, never changed. `writer` and `clock` are its identity (the id of the Yjs item).
-
-    stamp, accepted, rank: HLCs (crdt.hlc). version: the entity's version when it was accepted.
-    """
-
-    writer: int
-    clock: int
-    path: Path
-    value: object
-    stamp: int
-    terminal: str
-    operation: str
-    version: int
-    accepted: int
-    rank: int
-
-    @property
-    def id(self) -> tuple[int, int]:
-        return (self.writer, self.clock)
-
-    def canonical(self) -> bytes:
-        """The value's JSON text with sorted keys; equal texts are equal values."""
-        return orjson.dumps(self.value, option=CANONICAL)
-
-
-@define(eq=False)
-class NewField:
-    """A field record about to be appended; the document gives it its identity."""
-
-    path: Path
-    value: object
-    stamp: int
-    terminal: str
-    operation: str
-    version: int
-    accepted: int
-    rank: int
-
-    def text(self) -> str:
-        return orjson.dumps(
-            (
-                "f",
-                self.path,
-                self.value,
-                self.stamp,
-                self.terminal,
-                self.operation,
-                self.version,
-                self.accepted,
-                self.rank,
-            )
-        ).decode()
-
-
-@frozen
-class Header:
-    """A writer's live header record: its share of the version and its counter totals."""
-
-    clock: int
-    n: int
-    counters: Mapping[str, object]
+ZERO = Decimal(0)
+NOTHING_COUNTED: Mapping[str, Decimal] = {}
+NO_TOTALS: Mapping[str, Total] = {}
 
 
 @define(eq=False)
@@ -135,6 +65,13 @@ class Prepared:
     inserts: tuple[FieldRecord | Header, ...]
     doomed: tuple[tuple[int, int], ...]
 
+    def counts(self, before: Header | None) -> dict[str, Decimal]:
+        """What it adds to the counters. before: its author's live header."""
+        old = before.counters if before is not None else {}
+        new = next((record.counters for record in self.inserts if isinstance(record, Header)), {})
+        changes = {n: plus((decimal_of(new.get(n, 0)), -decimal_of(old.get(n, 0)))) for n in {**old, **new}}
+        return {name: amount for name, amount in changes.items() if amount}
+
 
 @frozen
 class Applied:
@@ -156,40 +93,12 @@ class Gap:
     missing: Mapping[int, tuple[int, int]]
 
 
-def _parse(writer: int, clock: int, text: str) -> FieldRecord | Header:
-    """A record from its JSON text. Raises DocumentError unless it is one our own nodes could have written."""
-    try:
-        record = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise DocumentError(f"record {writer}:{clock} is not JSON: {error}") from None
-    match record:
-        case ["h", int(n), dict(counters)] if not isinstance(n, bool) and 0 <= n < 2**53:
-            return Header(clock, n, counters)
-        case [
-            "f",
-            list(path),
-            value,
-            int(stamp),
-            str(terminal),
-            str(operation),
-            int(version),
-            int(accepted),
-            int(rank),
-        ] if len(path) <= PATH_LIMIT and all(isinstance(step, str) for step in path):
-            if any(isinstance(n, bool) or not 0 <= n < 2**63 for n in (stamp, version, accepted, rank)):
-                raise DocumentError(f"record {writer}:{clock} has a number out of range")
-            if path == [] and not isinstance(value, dict):
-                raise DocumentError(f"record {writer}:{clock} writes a whole entity that is no object")
-            return FieldRecord(writer, clock, tuple(path), value, stamp, terminal, operation, version, accepted, rank)
-    raise DocumentError(f"record {writer}:{clock} is neither a header nor a field record")
-
-
 @define(eq=False)
 class Document:
     """The CRDT of one entity on one replica.
 
     fields: path -> live siblings in (writer, clock) order. version: sum of all headers' `n`.
-    vector: state vector (writer -> next clock).
+    vector: state vector (writer -> next clock). counters: the sum of all headers' totals, by name.
     """
 
     writer: int
@@ -198,6 +107,7 @@ class Document:
     headers: dict[int, Header] = field(factory=dict)
     vector: dict[int, int] = field(factory=dict)
     version: int = 0
+    counters: dict[str, Decimal] = field(factory=dict)
     _live: dict[int, list[int]] = field(factory=dict)  # writer -> live clocks in array order
     _by_id: dict[tuple[int, int], FieldRecord] = field(factory=dict)
     _engine: EngineDocument | None = None
@@ -215,7 +125,7 @@ class Document:
         if snapshot is not None:
             records, vector = live_records(snapshot)
             for client, clock, text in records:
-                document._insert(_parse(client, clock, text), client)
+                document._insert(parse_record(client, clock, text), client)
             document.vector = vector
             document._snapshot = snapshot
         return document
@@ -246,8 +156,16 @@ class Document:
 
     # ------------------------------------------------------------------ writing
 
-    def edit(self, *, supersede: Sequence[FieldRecord], fields: Sequence[NewField], n: int = 1) -> Edit:
-        """One local operation in one transaction: delete `supersede`, append `fields`, add `n` to the version."""
+    def edit(
+        self,
+        *,
+        supersede: Sequence[FieldRecord],
+        fields: Sequence[NewField],
+        n: int = 1,
+        counts: Mapping[str, Decimal] = NOTHING_COUNTED,
+    ) -> Edit:
+        """One local operation in one transaction: delete `supersede`, append `fields`, add `n` to the version and
+        `counts` to the counters."""
         engine = self._open()
         own = self.writer
         header = self.headers.get(own)
@@ -260,7 +178,9 @@ class Document:
             if record.writer != own:
                 before[record.writer] = max(before.get(record.writer, 0), record.clock + 1)
         total = (header.n if header else 0) + n
-        counters = header.counters if header else {}
+        counters = dict(header.counters) if header else {}
+        for name, amount in counts.items():
+            counters[name] = total_of(plus((decimal_of(counters.get(name, 0)), amount)))
         texts = [orjson.dumps(("h", total, counters)).decode(), *(new.text() for new in fields)]
         update = engine.edit(deletes, texts)
         first = before[own]
@@ -326,10 +246,12 @@ class Document:
         return Prepared(update, decoded, author, end, tuple(inserts), tuple(doomed))
 
     def paths(self, prepared: Prepared) -> list[Path]:
-        """The registers a prepared update touches."""
+        """The registers and counters a prepared update touches."""
         doomed = (self._by_id.get(identity) for identity in prepared.doomed)
         records = (*prepared.inserts, *doomed)
-        return list(dict.fromkeys(record.path for record in records if isinstance(record, FieldRecord)))
+        paths: list[Path] = [(name,) for name in prepared.counts(self.headers.get(prepared.author))]
+        paths += [record.path for record in records if isinstance(record, FieldRecord)]
+        return list(dict.fromkeys(paths))
 
     def carry_out(self, prepared: Prepared) -> Applied:
         """Apply what `prepare` found applicable; the document has not changed since. Raises EngineError."""
@@ -350,12 +272,12 @@ class Document:
         self, decoded: DecodedUpdate, author: int, have: int, doomed: Sequence[tuple[int, int]]
     ) -> list[FieldRecord | Header]:
         """What an update inserts, parsed; DocumentError where it breaks a rule of the record shape."""
-        inserts = [_parse(i.client, i.clock, i.text) for i in decoded.inserts if i.clock >= have]
+        inserts = [parse_record(i.client, i.clock, i.text) for i in decoded.inserts if i.clock >= have]
         headers = [record for record in inserts if isinstance(record, Header)]
         if len(headers) != 1:
             raise DocumentError(f"an operation writes one header, not {len(headers)}")
         for record in inserts:
-            if isinstance(record, FieldRecord) and not _writable(record.value):
+            if isinstance(record, FieldRecord) and not writable(record.value):
                 raise DocumentError(f"record {record.writer}:{record.clock} is nested too deep to be written again")
         old = self.headers.get(author)
         if old is not None and headers[0].n < old.n:
@@ -377,7 +299,7 @@ class Document:
         if self.headers.keys() != self.vector.keys() or texts != len(self.headers):
             raise DocumentError("every writer of a document has one live header")
         for record in self._by_id.values():
-            if not _writable(record.value):
+            if not writable(record.value):
                 raise DocumentError(f"record {record.writer}:{record.clock} is nested too deep to be written again")
 
     def _doomed(self, decoded: DecodedUpdate) -> list[tuple[int, int]]:
@@ -403,12 +325,19 @@ class Document:
             old = self.headers.get(writer)
             self.version += record.n - (old.n if old else 0)
             self.headers[writer] = record
+            self._count(old, record)
             return
         self._by_id[record.id] = record
         siblings = self.fields.setdefault(record.path, [])
         siblings.append(record)
         if len(siblings) > 1:
             siblings.sort(key=_identity)
+
+    def _count(self, old: Header | None, new: Header) -> None:
+        before = old.counters if old is not None else NO_TOTALS
+        for name in new.counters.keys() | before.keys():
+            change = (decimal_of(new.counters.get(name, 0)), -decimal_of(before.get(name, 0)))
+            self.counters[name] = plus((self.counters.get(name, ZERO), *change))
 
     def _remove(self, record: FieldRecord) -> None:
         del self._by_id[record.id]
@@ -425,17 +354,6 @@ class Document:
         else:
             self._live[writer].remove(clock)
         return record
-
-
-def _writable(value: object) -> bool:
-    """Whether a value can go out again, inside the objects of a message (orjson writes 254 levels)."""
-    if not isinstance(value, dict | list):
-        return True
-    try:
-        orjson.dumps([[[[[[[[value]]]]]]]])
-    except orjson.JSONEncodeError:
-        return False
-    return True
 
 
 _identity: Callable[[FieldRecord], tuple[int, int]] = lambda record: (record.writer, record.clock)  # noqa: E731

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from crdt.document import Document, ForkError
+from crdt.document import Document
 from crdt.engine import merge
+from crdt.records import ForkError
 
 
 def absorbed(document: Document, snapshot: bytes) -> Document | None:

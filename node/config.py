@@ -20,7 +20,8 @@ from cattrs.gen import make_dict_structure_fn
 from crdt.engine import ENGINES
 from node.core.session import Permissions
 from node.errors import ConfigError
-from strategies.policy import EntityPolicy, PolicyError, Registry, policy
+from strategies.kinds import FieldKind
+from strategies.policy import DOCUMENTED, EntityPolicy, PolicyError, Registry, policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -106,14 +107,30 @@ class LinksSection:
 
 
 @frozen
-class EntityConfig:
-    """[entities.<type>]: an entity type, in the protocol document's words."""
+class FieldConfig:
+    """[entities.<type>.fields]: a field's kind, as `stock = "counter"` or as a table.
 
-    priority: str
-    requires_lock: bool
-    conflict_resolution: str
-    audit_required: bool = True
-    fields: dict[str, str] = field(factory=dict)
+    ranks: of a progress, the least advanced first. lower: terminal types that may take a progress back.
+    """
+
+    kind: str
+    ranks: list[str] = field(factory=list)
+    lower: list[str] = field(factory=lambda: ["pos"])
+
+
+@frozen
+class EntityConfig:
+    """[entities.<type>]: an entity type, in the protocol document's words; of a documented one only what differs.
+
+    groups: fields that are one value together.
+    """
+
+    priority: str | None = None
+    requires_lock: bool | None = None
+    conflict_resolution: str | None = None
+    audit_required: bool | None = None
+    fields: dict[str, FieldConfig] = field(factory=dict)
+    groups: list[list[str]] = field(factory=list)
 
 
 DEFAULT_TERMINALS: Mapping[str, list[str]] = {
@@ -187,13 +204,28 @@ class Config:
 
 
 def _policy(name: str, entity: EntityConfig) -> EntityPolicy:
+    """What is configured of an entity type, on what the protocol document says of it."""
+    base = next((p for p in DOCUMENTED if p.entity_type == name), None)
+    words = dict(base.documented()) if base is not None else {"audit_required": True}
+    for word in ("priority", "requires_lock", "conflict_resolution", "audit_required"):
+        given = getattr(entity, word)
+        if given is not None:
+            words[word] = given
+        elif word not in words:
+            raise ConfigError(f"[entities.{name}] {word}: is missing")
+    kinds = dict(base.kinds.kinds) if base is not None else {}
+    if words["conflict_resolution"] == "manual_resolution":
+        kinds = {}
+    for field_name, told in entity.fields.items():
+        kinds[field_name] = FieldKind(told.kind, tuple(told.ranks), tuple(told.lower))
     return policy(
         name,
-        priority=entity.priority,
-        requires_lock=entity.requires_lock,
-        conflict_resolution=entity.conflict_resolution,
-        audit_required=entity.audit_required,
-        fields=entity.fields,
+        priority=str(words["priority"]),
+        requires_lock=bool(words["requires_lock"]),
+        conflict_resolution=str(words["conflict_resolution"]),
+        audit_required=bool(words["audit_required"]),
+        fields=kinds,
+        groups=entity.groups,
     )
 
 
@@ -220,6 +252,10 @@ def _converter() -> Converter:
     converter.register_structure_hook_factory(_is_list, partial(_of_kind, list, list_structure_factory))
     converter.register_structure_hook_factory(_is_dict, partial(_of_kind, dict, mapping_structure_factory))
     converter.register_structure_hook_factory(has, partial(_of_kind, dict, section))
+    table = converter.get_structure_hook(FieldConfig)
+    converter.register_structure_hook(
+        FieldConfig, lambda value, cls: FieldConfig(value) if type(value) is str else table(value, cls)
+    )
     return converter
 
 
@@ -301,11 +337,26 @@ def example_toml() -> str:
     lines += [f"{name} = {_toml(writes)}" for name, writes in DEFAULT_TERMINALS.items()]
     lines += [
         "",
+        "# Um pedido não volta atrás sozinho: de dois estados escritos ao mesmo tempo fica o mais avançado, e o que",
+        "# está pago continua pago. Só os tipos em `lower` podem voltar. Sem esta regra fica o último escrito, como",
+        "# diz o documento do protocolo.",
+        "# An order does not go back by itself: of two statuses written at once the more advanced one stays, and",
+        "# what is paid stays paid. Only the types in `lower` may go back. Without this rule the last write stays.",
+        "[entities.orders.fields.status]",
+        'kind = "progress"',
+        'ranks = ["pending", "preparing", "ready", "served", "delivered", "cancelled", "paid"]',
+        'lower = ["pos"]',
+        "",
+        "# Campos que valem juntos, como um só. / Fields that are one value together.",
+        "# [entities.orders]",
+        '# groups = [["total", "discount"]]',
+        "",
         "# Tipos de entidade além dos documentados. / Entity types besides the documented ones.",
         "# [entities.reservations]",
         '# priority = "medium"',
         "# requires_lock = false",
         '# conflict_resolution = "merge_changes"',
+        '# fields = { seats = "counter", guests = "keyed_list" }',
         "",
     ]
     return "\n".join(lines)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+HISTORY = 1_000
+"""Most rows of an entity's history looked through for what a terminal knew."""
+
 CHUNK = 500
 """Keys looked up with one statement."""
 
@@ -26,6 +29,7 @@ class Fetched:
     entities: dict[tuple[str, str], EntityRow]
     operations: dict[str, LogRow]
     conflicts: dict[str, ConflictRow]
+    histories: list[list[LogRow]]
 
 
 class Reader:
@@ -52,9 +56,13 @@ class Reader:
         return entity_of(rows[0]) if rows else None
 
     def fetch(
-        self, keys: Sequence[tuple[str, str]], operation_ids: Sequence[str], conflict_ids: Sequence[str]
+        self,
+        keys: Sequence[tuple[str, str]],
+        operation_ids: Sequence[str],
+        conflict_ids: Sequence[str],
+        histories: Sequence[tuple[tuple[str, str], str, int]] = (),
     ) -> Fetched:
-        """Entities, accepted operations and conflicts by key, in one go."""
+        """Entities, accepted operations and conflicts by key, and the histories of entities, in one go."""
         entities: dict[tuple[str, str], EntityRow] = {}
         for part in _parts(keys):
             # A join from the keys: `(entity_type, entity_id) IN (VALUES ...)` would scan the whole table.
@@ -73,7 +81,17 @@ class Reader:
         for conflict_id in conflict_ids:
             for row in self._query("SELECT * FROM conflicts WHERE conflict_id = ?", (conflict_id,)):
                 conflicts[conflict_id] = conflict_of(row)
-        return Fetched(entities, operations, conflicts)
+        return Fetched(entities, operations, conflicts, [self._history(*history) for history in histories])
+
+    def _history(self, key: tuple[str, str], terminal: str, upto: int) -> list[LogRow]:
+        """Of an entity the rows of one terminal, and those up to a row, the latest first."""
+        of_entity = "entity_type = ? AND entity_id = ?"
+        sql = (
+            f"SELECT * FROM log WHERE seq IN (SELECT seq FROM log WHERE {of_entity} UNION "
+            f"SELECT seq FROM log_entities WHERE {of_entity}) AND kind IN ('operation', 'state') "
+            "AND (terminal_id = ? OR seq <= ?) ORDER BY seq DESC LIMIT ?"
+        )
+        return [log_of(row) for row in self._query(sql, (*key, *key, terminal, upto, HISTORY))]
 
     # ------------------------------------------------------------------ in order
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import orjson
 from attrs import frozen
 
-from crdt.document import FieldRecord, Path
 from crdt.hlc import iso, millis
+from crdt.records import FieldRecord, Path
+from strategies.keyed_list import element_of
+from strategies.kinds import COUNTED, GROUP
 from strategies.registers import DELETED_AT, OPEN
 
 if TYPE_CHECKING:
@@ -99,7 +101,9 @@ def side(record: FieldRecord) -> dict[str, object]:
     if record.path == DELETED_AT:
         value = record.value
         return {"deleted_at": value.get("at") if isinstance(value, dict) else None, "version": record.version}
-    if record.path == ():
+    if len(record.path) == 2 and record.path[0] != GROUP:
+        return {record.path[0]: [element_of(record)], "version": record.version}
+    if record.path == () or record.path[0] in (GROUP, *COUNTED):
         fields = dict(record.value) if isinstance(record.value, dict) else {}
         return {**fields, "version": record.version}
     return {record.path[-1]: record.value, "version": record.version}

@@ -12,7 +12,7 @@ from strategies.registers import SETTLED, by_time
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from crdt.document import FieldRecord
+    from crdt.records import FieldRecord
 
 
 class LastWriteWins:

@@ -12,7 +12,7 @@ from strategies.merge_non_conflicting import MergeNonConflicting
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from crdt.document import FieldRecord
+    from crdt.records import FieldRecord
 
 
 class ManualResolution(MergeNonConflicting):

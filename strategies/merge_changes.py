@@ -12,7 +12,7 @@ from strategies.last_write_wins import LastWriteWins
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from crdt.document import FieldRecord
+    from crdt.records import FieldRecord
 
 
 class MergeChanges(LastWriteWins):

@@ -5,16 +5,22 @@ The four documented types are built in; the configuration adds types or changes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
+from strategies.kinds import COUNTER, KEYED_LIST, KINDS, PROGRESS, REGISTER, FieldKind, FieldKinds
 from strategies.last_write_wins import LastWriteWins
 from strategies.manual_resolution import ManualResolution
 from strategies.merge_changes import MergeChanges
 from strategies.merge_non_conflicting import MergeNonConflicting
 from strategies.registers import Strategy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from crdt.records import FieldRecord, Path
 
 PRIORITIES = ("critical", "high", "medium", "low")
 """The documented priorities; a priority class is a place in this tuple, and positions are one number per class."""
@@ -22,9 +28,6 @@ PRIORITIES = ("critical", "high", "medium", "low")
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
     {s.name: s for s in (LastWriteWins(), MergeChanges(), MergeNonConflicting(), ManualResolution())}
 )
-
-FIELD_KINDS = ("register", "counter", "keyed_list", "progress")
-"""Field kinds of design section 6. Only `register` is implemented so far; the others are refused by name."""
 
 
 class PolicyError(ValueError):
@@ -40,7 +43,12 @@ class EntityPolicy:
     requires_lock: bool
     strategy: Strategy
     audit_required: bool = True
-    fields: Mapping[str, str] = field(factory=dict)
+    kinds: FieldKinds = field(factory=FieldKinds)
+
+    def ordered(self, path: Path, siblings: Sequence[FieldRecord]) -> list[FieldRecord]:
+        """The siblings of one register, the shown one first."""
+        by_progress = self.kinds.by_progress(path, siblings)
+        return self.strategy.ordered(siblings) if by_progress is None else by_progress
 
     @property
     def priority_class(self) -> int:
@@ -64,7 +72,8 @@ def policy(
     requires_lock: bool,
     conflict_resolution: str,
     audit_required: bool = True,
-    fields: Mapping[str, str] | None = None,
+    fields: Mapping[str, FieldKind] | None = None,
+    groups: Sequence[Sequence[str]] = (),
 ) -> EntityPolicy:
     """A checked policy. Raises PolicyError naming what is unknown."""
     if priority not in PRIORITIES:
@@ -73,29 +82,53 @@ def policy(
         raise PolicyError(
             f"{entity_type}: conflict_resolution {conflict_resolution!r} is none of {', '.join(STRATEGIES)}"
         )
-    for name, kind in (fields or {}).items():
-        if kind != "register":
-            raise PolicyError(
-                f"{entity_type}: field kind {kind!r} of {name!r} is "
-                + ("not available yet" if kind in FIELD_KINDS else f"none of {', '.join(FIELD_KINDS)}")
-            )
-    return EntityPolicy(
-        entity_type,
-        priority,
-        requires_lock,
-        STRATEGIES[conflict_resolution],
-        audit_required,
-        dict(fields or {}),
-    )
+    strategy = STRATEGIES[conflict_resolution]
+    kinds = FieldKinds(dict(fields or {}), tuple(tuple(group) for group in groups))
+    problem = _problem(kinds, strategy)
+    if problem is not None:
+        raise PolicyError(f"{entity_type}: {problem}")
+    return EntityPolicy(entity_type, priority, requires_lock, strategy, audit_required, kinds)
+
+
+def _problem(kinds: FieldKinds, strategy: Strategy) -> str | None:
+    """What is wrong with the kinds of an entity type's fields, if anything is."""
+    for name, kind in kinds.kinds.items():
+        if kind.kind not in KINDS:
+            return f"field kind {kind.kind!r} of {name!r} is none of {', '.join(KINDS)}"
+        if kind.kind == PROGRESS and (not kind.ranks or len(set(kind.ranks)) != len(kind.ranks)):
+            return f"{name!r} is a progress and needs `ranks`, each once, the least advanced first"
+        if kind.kind != PROGRESS and kind.ranks:
+            return f"`ranks` of {name!r} are of a progress, not of a {kind.kind}"
+    if strategy.whole_entity and (kinds.groups or any(k.kind != REGISTER for k in kinds.kinds.values())):
+        return f"under {strategy.name} the whole entity is one value; its fields have no kinds"
+    grouped = [name for group in kinds.groups for name in group]
+    if len(set(grouped)) != len(grouped) or any(len(group) < 2 for group in kinds.groups):
+        return "a group names at least two fields, each in one group"
+    for name in grouped:
+        if kinds.of(name).kind != REGISTER or "+" in name:
+            return f"{name!r} of a group is a plain field, and has no + in its name"
+    return None
 
 
 DOCUMENTED = (
-    policy("orders", priority="high", requires_lock=True, conflict_resolution="last_write_wins"),
-    policy("products", priority="medium", requires_lock=False, conflict_resolution="merge_changes"),
+    policy(
+        "orders",
+        priority="high",
+        requires_lock=True,
+        conflict_resolution="last_write_wins",
+        fields={"items": FieldKind(KEYED_LIST)},
+    ),
+    policy(
+        "products",
+        priority="medium",
+        requires_lock=False,
+        conflict_resolution="merge_changes",
+        fields={"stock": FieldKind(COUNTER)},
+    ),
     policy("customers", priority="medium", requires_lock=False, conflict_resolution="merge_non_conflicting"),
     policy("cashier_operations", priority="critical", requires_lock=True, conflict_resolution="manual_resolution"),
 )
-"""The protocol document's table."""
+"""The protocol document's table. `items` and `stock` merge by their kind, which the document leaves open."""
 
 
 class Registry:

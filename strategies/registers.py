@@ -8,12 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from crdt.document import FieldRecord, Path
+    from crdt.records import FieldRecord, Path
 
 DELETED_AT: Path = ("deleted_at",)
 """The register a DELETE writes. Its value is {"at": ISO 8601 text, "saw": [operation ids]}."""
+
+NO_WRITES = (DELETED_AT, ("@settled",))
+"""First steps of records that change nothing a deletion could contest."""
 
 WHOLE: Path = ()
 """The register of an entity type whose whole state is one value."""
@@ -60,11 +63,13 @@ def by_rank(record: FieldRecord) -> tuple[int, int, str, str]:
     return (record.rank, record.accepted, record.terminal, record.operation)
 
 
-def distinct(siblings: Sequence[FieldRecord]) -> bool:
+def distinct(
+    siblings: Sequence[FieldRecord], text: Callable[[FieldRecord], bytes] = lambda record: record.canonical()
+) -> bool:
     """Whether the siblings hold more than one value (equal values, or one operation twice, are agreement)."""
     first = siblings[0]
-    one = (first.operation, first.terminal)
-    return any((s.operation, s.terminal) != one and s.canonical() != first.canonical() for s in siblings[1:])
+    one, value = (first.operation, first.terminal), text(first)
+    return any((s.operation, s.terminal) != one and text(s) != value for s in siblings[1:])
 
 
 def unseen_by(deletion: FieldRecord, records: Iterable[FieldRecord]) -> list[FieldRecord]:
@@ -78,7 +83,7 @@ def unseen_by(deletion: FieldRecord, records: Iterable[FieldRecord]) -> list[Fie
     return [
         record
         for record in records
-        if record.path != DELETED_AT
+        if record.path[:1] not in NO_WRITES
         and record.operation not in known
         and record.operation != deletion.operation
         and not (record.terminal == deletion.terminal and record.stamp <= deletion.stamp)

@@ -52,9 +52,11 @@ class World:
         resident: int = 1_000,
         node_id: str = "node-a",
         upstream: bool = False,
+        config: Config | None = None,
     ) -> None:
         self.directory = directory
         self.node_id, self.upstream = node_id, upstream
+        self.config = config or Config()
         self.ring_rows, self.window, self.resident = ring_rows, window, resident
         self.wall_ms, self.mono_ms = START_MS, 0
         self.writers = itertools.count(1_000 + key64(node_id) % 2**30)
@@ -70,7 +72,7 @@ class World:
         self.store = Store.open(self.directory, self.node_id, self.new_epoch)
         self.reader = Reader(self.store.path)
         boot = self.store.boot()
-        config = Config()
+        config = self.config
         writer = int(boot.meta.get("writer", 0)) or next(self.writers)
         self.store.set_meta({"writer": str(writer)})
         replica = Replica(
@@ -150,7 +152,8 @@ class World:
         return None
 
     def fetch(self, needs: Needs, done: Callable[[Any], None]) -> None:
-        self.calls.append(lambda: done(self.reader.fetch(needs.entities, needs.operations, needs.conflicts)))
+        wanted = (needs.entities, needs.operations, needs.conflicts, needs.histories)
+        self.calls.append(lambda: done(self.reader.fetch(*wanted)))
 
     def rows(
         self, priority: int, after: int, upto: int, limit: int, done: Callable[[Sequence[LogRow]], None]
@@ -304,10 +307,11 @@ class Client:
         self.apply(operation)
         self.send({"type": "data_sync", "operation": operation})
 
-    def flush(self) -> None:
-        """Right after a reconnect: send again what nothing was heard of."""
+    def flush(self, *, show: bool = True) -> None:
+        """Right after a reconnect: send again what nothing was heard of. show: also on this client's screen."""
         for operation in self.unanswered.values():
-            self.apply(operation)
+            if show:
+                self.apply(operation)
             self.send({"type": "data_sync", "operation": operation})
 
     def do(

@@ -6,9 +6,11 @@ import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
+from attrs import evolve
 
-from node.config import DEFAULT_TERMINALS, Config, EntityConfig, example_toml, load, parse
+from node.config import DEFAULT_TERMINALS, Config, EntityConfig, FieldConfig, example_toml, load, parse
 from node.errors import ConfigError
+from strategies.policy import DOCUMENTED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,8 +23,15 @@ def test_an_empty_file_gives_the_defaults() -> None:
     assert Config().check() == Config()
 
 
-def test_the_example_gives_exactly_the_defaults() -> None:
-    assert parse(example_toml()) == Config()
+def test_the_example_gives_the_defaults_and_a_rule_for_the_status_of_an_order() -> None:
+    example = parse(example_toml())
+    assert evolve(example, entities={}) == Config()
+    orders = example.registry().get("orders")
+    assert orders is not None
+    assert orders.documented() == DOCUMENTED[0].documented()
+    status = orders.kinds.of("status")
+    assert (status.kind, status.ranks[0], status.ranks[-1], status.lower) == ("progress", "pending", "paid", ("pos",))
+    assert orders.kinds.of("items").kind == "keyed_list"
 
 
 def test_the_example_shows_every_setting() -> None:
@@ -65,7 +74,9 @@ def test_by_default_a_monitor_writes_nothing_and_a_pos_everything() -> None:
 
 def test_an_entity_type_is_declared_in_the_documents_words() -> None:
     config = parse(ENTITY + 'fields = { seats = "register" }\n[terminals]\nkds = ["tables"]\n')
-    assert config.entities == {"tables": EntityConfig("low", False, "merge_changes", True, {"seats": "register"})}
+    assert config.entities == {
+        "tables": EntityConfig("low", False, "merge_changes", None, {"seats": FieldConfig("register")})
+    }
     policy = config.registry().get("tables")
     assert policy is not None
     assert policy.documented() == {
@@ -105,7 +116,15 @@ def test_flags_win_over_the_file_and_absent_ones_do_not() -> None:
         ('[entities.tables]\npriority = "low"\n', "[entities.tables] requires_lock: is missing"),
         ('[entities."a.b"]\npriority = "low"\n', "[entities.a.b] requires_lock: is missing"),
         (ENTITY + "colour = 1\n", "[entities.tables]: unknown: colour"),
-        (ENTITY + "fields = { a = 1 }\n", "[entities.tables] fields.a: expected string, got integer"),
+        (ENTITY + "fields = { a = 1 }\n", "[entities.tables] fields.a: expected table, got integer"),
+        (ENTITY + 'fields = { a = "abacus" }\n', "field kind 'abacus' of 'a' is none of register, counter"),
+        (ENTITY + 'fields = { a = "progress" }\n', "'a' is a progress and needs `ranks`"),
+        (ENTITY + 'fields = { a = { kind = "counter", ranks = ["x"] } }\n', "`ranks` of 'a' are of a progress"),
+        (ENTITY + 'fields = { a = { kind = "counter", colour = 1 } }\n', "fields.a: unknown: colour"),
+        (ENTITY + 'groups = [["a"]]\n', "a group names at least two fields"),
+        (ENTITY + 'groups = [["a", "b"], ["b", "c"]]\n', "each in one group"),
+        (ENTITY + 'groups = [["a", "b"]]\nfields = { a = "counter" }\n', "'a' of a group is a plain field"),
+        ('[entities.cashier_operations]\nfields = { amount = "counter" }\n', "the whole entity is one value"),
     ],
 )
 def test_what_the_file_cannot_say_is_named_by_section_and_key(text: str, said: str) -> None:

@@ -14,7 +14,7 @@ from strategies.conflict import Conflict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from crdt.document import Path
+    from crdt.records import Path
     from strategies.view import View
 
 

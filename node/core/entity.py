@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import orjson
 from attrs import define, field
 
-from crdt.document import Document, FieldRecord
+from crdt.document import Document
+from crdt.records import FieldRecord
+from node.core.amounts import Movements
 from storage.records import EntityRow
 from strategies.policy import EntityPolicy
 from strategies.view import View, view_of
@@ -22,7 +24,7 @@ class Entity:
 
     seqs: live record -> the local log row that brought it, which is what "delivered and acknowledged" is
     measured against (design section 5). seq, last_author, last_echo, other_seq: the last row of this entity, and
-    the last row before it that its author was sent.
+    the last row before it that its author was sent. movements: the latest of its counters.
     """
 
     key: Key
@@ -30,6 +32,7 @@ class Entity:
     document: Document
     view: View
     seqs: dict[tuple[int, int], int] = field(factory=dict)
+    movements: Movements = field(factory=Movements)
     seq: int = 0
     last_author: str | None = None
     last_echo: bool = True
@@ -42,7 +45,11 @@ class Entity:
         entity = cls(key, policy, document, view_of(*key, policy, document))
         if row is not None:
             entity.seq = row.seq
-            entity.seqs = {(writer, clock): seq for writer, clock, seq in orjson.loads(row.seen)}
+            stored = orjson.loads(row.seen)
+            records = stored if isinstance(stored, list) else stored["records"]
+            entity.seqs = {(writer, clock): seq for writer, clock, seq in records}
+            if isinstance(stored, dict):
+                entity.movements = Movements.load(stored)
         return entity
 
     def row(self) -> EntityRow:
@@ -54,9 +61,13 @@ class Entity:
             deleted=not self.view.alive,
             view=orjson.dumps(self.shown()),
             snapshot=self.document.encode(),
-            seen=orjson.dumps([(*identity, seq) for identity, seq in self.seqs.items()]),
+            seen=self._stored_seen(),
             seq=self.seq,
         )
+
+    def _stored_seen(self) -> bytes:
+        records = [(*identity, seq) for identity, seq in self.seqs.items()]
+        return orjson.dumps({"records": records, **self.movements.store()} if self.movements else records)
 
     def shown(self) -> dict[str, object]:
         """The entity as a reader sees it: its fields and its version (and `deleted_at` once dead)."""
@@ -89,6 +100,14 @@ class Entity:
         if self.last_author == terminal and not self.last_echo:
             return self.other_seq
         return self.seq
+
+    def changed(self, removed: Iterable[FieldRecord], added: Iterable[FieldRecord], seq: int) -> None:
+        """What a row of this entity did to its records."""
+        for record in removed:
+            self.movements.took(self.policy, record, self.seqs.pop(record.id, 0), seq)
+        for record in added:
+            self.seqs[record.id] = seq
+            self.movements.put(record)
 
     def touched(self, seq: int, author: str, echo: bool) -> None:
         """A new row of this entity."""

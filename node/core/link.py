@@ -206,8 +206,8 @@ class Link:
             return
         replica = self.core.replica
         touched = tuple(dict.fromkeys(_entities(messages)))
-        missing = replica.missing(touched)
-        if not missing:
+        missing, doubled = replica.missing(touched), remote.doubled(replica, messages)
+        if not missing and not doubled:
             self._messages(messages)
             return
         self._waiting = True
@@ -218,7 +218,7 @@ class Link:
                 self._messages(messages)
                 self._drain()
 
-        replica.fetch(self.core.disk, Needs(missing, held=touched), fetched)
+        replica.fetch(self.core.disk, Needs(missing, doubled, held=touched), fetched)
 
     def _messages(self, messages: Sequence[dict[str, Any]]) -> None:
         core = self.core

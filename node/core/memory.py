@@ -7,11 +7,13 @@ ids exist at all is known by 64-bit hash, so that a new one costs no look-up; a 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from attrs import Factory, define, evolve, field, frozen
 
+from node.core.amounts import KnownList, Reader, known_from_log
 from node.core.digests import Digests
 from node.core.entity import Entity, Key
 from node.core.keys import KeySet
@@ -20,16 +22,23 @@ from node.core.rows import resolution_id
 from node.errors import EntityNotFound
 from node.wire.messages import ConflictResolution, Operation
 from storage.records import ConflictRow, EntityRow, LogRow, key64
+from strategies.kinds import COUNTER
 from strategies.policy import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from decimal import Decimal
 
     from node.core.ports import Disk
+    from node.core.rows import Author
     from storage.reader import Fetched
 
 READS_KEPT = 100_000
 """Reads over HTTP remembered as seen; forgetting one only makes a later write of that terminal a sibling."""
+
+
+History = tuple[Key, str, int]
+"""Of an entity the rows of one terminal, and all up to a row: what that terminal may know a counter from."""
 
 
 @frozen
@@ -40,6 +49,7 @@ class Needs:
     entities: tuple[Key, ...] = ()
     operations: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
+    histories: tuple[History, ...] = ()
     held: tuple[Key, ...] = field(default=Factory(lambda self: self.entities, takes_self=True))
 
 
@@ -86,12 +96,13 @@ class Memory:
     conflicts: dict[str, ConflictRow] = field(factory=dict)
     open_conflicts: dict[Key, list[str]] = field(factory=dict)
     reads: dict[tuple[str, Key], int] = field(factory=dict)
+    histories: dict[History, Sequence[LogRow]] = field(factory=dict)
     refusals: dict[tuple[str, int], int] = field(factory=dict)
     """(terminal, priority class) -> the row of its last refused write, which shows it what is instead."""
     counts: Counts = field(factory=Counts)
     _held: Counter[Key] = field(factory=Counter)
 
-    def needs(self, message: Operation | ConflictResolution) -> Needs | None:
+    def needs(self, message: Operation | ConflictResolution, author: Author) -> Needs | None:
         """What has to be fetched before `message` can be decided; None when all is here."""
         if isinstance(message, ConflictResolution):
             return self._needs_of_resolution(message)
@@ -102,9 +113,51 @@ class Memory:
             operations = (message.id,)
         if not keys:
             self.counts.cache_hits += 1
-        if not keys and not operations:
+        histories = self._histories(message, author)
+        if not keys and not operations and not histories:
             return None
-        return Needs(keys, operations, held=tuple(touched))
+        return Needs(keys, operations, histories=histories, held=tuple(touched))
+
+    def _histories(self, message: Operation, author: Author) -> tuple[History, ...]:
+        """What of the log tells from which value an author's absolute counters are to be reckoned."""
+        policy = self.registry.get(message.entity_type)
+        counters = [n for n, kind in policy.kinds.kinds.items() if kind.kind == COUNTER] if policy is not None else []
+        if policy is None or not counters or message.kind == "DELETE":
+            return ()
+        wanted = []
+        for key, data in writes_of(message):
+            entity = self.entities.get(key)
+            if entity is None or not any(name in data for name in counters):
+                continue
+            reader = self.reader(author, entity)
+            history = (key, reader.terminal, reader.acked)
+            tells = all(entity.movements.tells(name, reader) for name in counters if name in data)
+            if not tells and history not in self.histories:
+                wanted.append(history)
+        return tuple(wanted)
+
+    def reader(self, author: Author, entity: Entity) -> Reader:
+        """An author, as far as what it knows of this entity's counters depends on it."""
+        priority, acked = entity.policy.priority_class, self.acknowledged(author, entity)
+        return Reader(author.terminal_id, acked, author.began(priority), author.resumed)
+
+    def acknowledged(self, author: Author, entity: Entity) -> int:
+        """What the author confirmed, or read over HTTP with its token."""
+        confirmed = author.acknowledged(entity.policy.priority_class)
+        return max(confirmed, self.reads.get((author.terminal_id, entity.key), -1))
+
+    def last_known(self, author: Author, entity: Entity, name: str) -> Decimal | None:
+        """What an author last knew a counter to be; None where nothing tells."""
+        reader = self.reader(author, entity)
+        known = entity.movements.known(name, reader)
+        if known is None and name in entity.movements.cut:
+            rows = self.histories.get((entity.key, reader.terminal, reader.acked), ())
+            known = known_from_log(rows, entity.key[1], name, reader)
+        return known
+
+    def last_known_list(self, author: Author, entity: Entity, name: str) -> KnownList:
+        """A list as its author last knew it."""
+        return entity.movements.known_list(name, self.reader(author, entity))
 
     def missing(self, keys: Iterable[Key]) -> tuple[Key, ...]:
         """Entities that exist and are not in memory."""
@@ -139,7 +192,7 @@ class Memory:
             self._held = +self._held
             lost = self.missing(needs.held)  # everything was dropped meanwhile: a commit failed
             if lost:
-                self.fetch(disk, evolve(needs, entities=lost, operations=(), conflicts=()), then)
+                self.fetch(disk, evolve(needs, entities=lost, operations=(), conflicts=(), histories=()), then)
             else:
                 then()
 
@@ -147,6 +200,7 @@ class Memory:
 
     def _provide(self, needs: Needs, found: Fetched) -> None:
         """Take what was fetched. What was asked for and is not there is remembered as not there."""
+        self.histories = dict(zip(needs.histories, found.histories, strict=True))  # used at once, or read again
         for key in needs.entities:
             self.counts.cache_misses += 1
             if key not in self.entities:
@@ -223,7 +277,12 @@ class Memory:
 
 def keys_of(operation: Operation) -> list[Key]:
     """The entities an operation touches."""
+    return [key for key, _ in writes_of(operation)]
+
+
+def writes_of(operation: Operation) -> list[tuple[Key, Mapping[str, object]]]:
+    """The entities an operation touches, and what it writes to each."""
     if operation.kind == "BULK_UPDATE":
-        return [(operation.entity_type, item.entity_id) for item in operation.updates]
+        return [((operation.entity_type, item.entity_id), item.data) for item in operation.updates]
     assert operation.entity_id is not None
-    return [(operation.entity_type, operation.entity_id)]
+    return [((operation.entity_type, operation.entity_id), operation.data)]

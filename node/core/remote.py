@@ -12,14 +12,16 @@ import orjson
 from attrs import define
 
 from crdt import hlc
-from crdt.document import DocumentError, FieldRecord, Gap, Known, Prepared
+from crdt.document import Gap, Known, Prepared
 from crdt.engine import EngineError
+from crdt.records import DocumentError
 from crdt.update_format import UpdateError
 from node.core.conflicts import ConflictNews
 from node.core.entity import Entity
 from node.core.notices import tell
 from node.core.quarantine import BAD, MOST, WAITING
 from node.core.render import Before, Difference, difference
+from node.core.repair import repair
 from node.core.rows import absent, blank_row, changes_of, rendered
 from node.core.writes import RESERVED
 from node.errors import InvalidMessage, WireError
@@ -66,6 +68,19 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
     return True
 
 
+def doubled(replica: Replica, messages: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
+    """Of a frame's operations those that may be here under another writer, whose rows are not in memory."""
+    found = []
+    for message in messages:
+        operation = message.get("operation")
+        name = operation.get("id") if isinstance(operation, dict) and "link" in message else None
+        if isinstance(name, str) and name not in replica.recent and key64(name) in replica.known_operations:
+            _, entity_type, _, link_key_ = _named(message)
+            if not replica.digests.holds(entity_type, link_key_):
+                found.append(name)
+    return tuple(dict.fromkeys(found))
+
+
 def accept(replica: Replica, remote: RemoteOperation, via: str, now: Instant) -> str | None:
     """Apply it, or say what it waits for. Raises WireError, UpdateError or DocumentError where it is bad."""
     operation = remote.operation
@@ -102,6 +117,8 @@ def _prepared(entity: Entity, update: RemoteUpdate, operation_id: str) -> Prepar
     prepared = document.prepare(update.update, update.before)
     if isinstance(prepared, Known):
         return None
+    if isinstance(prepared, Prepared) and prepared.counts(document.headers.get(prepared.author)) != update.counts:
+        raise DocumentError("update counts otherwise than its entry says")
     if isinstance(prepared, Prepared) and (prepared.author, prepared.end) != (update.writer, update.end):
         raise DocumentError(f"update is of writer {prepared.author}, its entry says {update.writer}")
     return prepared
@@ -119,6 +136,7 @@ def _carry_out(replica: Replica, remote: RemoteOperation, steps: Sequence[_Step]
         for step, data in zip(steps, written, strict=True)
         if step.prepared is not None
     ]
+    written_to = [(s.entity, data) for s, data in zip(steps, written, strict=True) if s.prepared is not None]
     row = blank_row("operation", remote.authored, operation.id, operation.entity_type, operation.entity_id, policy)
     row.terminal_id, row.user_id = remote.terminal_id, remote.user_id
     row.targets = tuple(step.entity.key[1] for step in steps) if bulk else ()
@@ -136,17 +154,19 @@ def _carry_out(replica: Replica, remote: RemoteOperation, steps: Sequence[_Step]
         row.message = rendered(operation, author, policy, entities, changes, row.version, at, node_id)
         row.changes = kept(changes_of(entities, changes, bulk=bulk, skew=0))
     replica.append(row)
-    for entity in entities:
+    for entity, data in written_to:
         entity.touched(seq, remote.terminal_id, True)
+        entity.movements.note(entity.view, seq, remote.terminal_id, data, seq, echo=True)
         replica.group.touched[entity.key] = entity
         replica.known_entities.add(key64(*entity.key))
-    second = key64(operation.id) in replica.known_operations
+    first = replica.recent.get(operation.id) if key64(operation.id) in replica.known_operations else None
     replica.remember_operation(row)
     replica.counts.remote += 1
     tell(replica, news, policy, operation.id, author, remote.accepted, _resolution(operation))
-    if second:
-        for entity in entities:
-            _repair(replica, entity, operation, remote.terminal_id, now)
+    if first is not None:
+        for step in steps:
+            if step.prepared is not None:
+                repair(replica, step.entity, first, row, now)
 
 
 def _apply(
@@ -157,10 +177,7 @@ def _apply(
     before = Before.of(entity, paths)
     conflicts = dict(entity.view.conflicts)
     applied = entity.document.carry_out(prepared)
-    for record in applied.removed:
-        entity.seqs.pop(record.id, None)
-    for record in applied.added:
-        entity.seqs[record.id] = seq
+    entity.changed(applied.removed, applied.added, seq)
     entity.view.refresh(entity.document, paths)
     news.compare(conflicts, entity.view.conflicts)
     fields = {name: value for name, value in data.items() if name not in RESERVED}
@@ -173,43 +190,6 @@ def _resolution(operation: Operation) -> ConflictResolution | None:
     if isinstance(conflict_id, str) and isinstance(side, str):
         return ConflictResolution(conflict_id, side)
     return None
-
-
-# ------------------------------------------------------------------ one operation id under two writers
-
-
-def _repair(replica: Replica, entity: Entity, operation: Operation, terminal: str, now: Instant) -> None:
-    """A terminal sent one operation to two nodes: keep the smaller writer's copy, or none that was superseded.
-
-    Deleting is idempotent, so that every node that holds both may do it.
-    """
-    copies: dict[tuple[str, ...], list[FieldRecord]] = {}
-    for record in entity.document.records():
-        if record.operation == operation.id and record.terminal == terminal:
-            copies.setdefault(record.path, []).append(record)
-    doomed = []
-    for path, records in copies.items():
-        keep = min(records, key=lambda r: r.writer) if len(records) > 1 else None
-        doomed += [r for r in records if r is not keep and (keep is not None or _outlived(entity, path))]
-    if not doomed:
-        return
-    writer = max(record.writer for record in doomed)
-    repair = {
-        "id": f"repair-{key64(*entity.key, operation.id):016x}-{writer}",
-        "entity_type": entity.key[0],
-        "entity_id": entity.key[1],
-        "operation": "UPDATE",
-        "data": {},
-        "timestamp": hlc.iso(now.wall_ms),
-        "terminal_id": replica.settings.node_id,
-        "repairs": operation.id,
-    }
-    replica.housekeep(entity, repair, doomed, now)
-
-
-def _outlived(entity: Entity, path: tuple[str, ...]) -> bool:
-    """Whether the other copy of a field's record is gone: somebody wrote the field after having seen it."""
-    return len(entity.document.siblings(path)) > 1
 
 
 # ------------------------------------------------------------------ parked operations

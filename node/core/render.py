@@ -37,7 +37,8 @@ class Before:
         view = entity.view
         shown = view.fields
         whole = WHOLE in paths
-        fields = dict(shown) if whole else {path[0]: shown[path[0]] for path in paths if path[0] in shown}
+        names = dict.fromkeys(name for path in paths for name in entity.policy.kinds.names(path))
+        fields = dict(shown) if whole else {name: shown[name] for name in names if name in shown}
         return cls(view.alive, entity.document.version, view.deleted_at, whole, fields)
 
 

@@ -15,8 +15,11 @@ import orjson
 from attrs import define, field
 
 from crdt import hlc
+from crdt.amounts import total_of
+from crdt.records import NewField
 from node.core.conflicts import ConflictNews, live_conflict
 from node.core.entity import Entity
+from node.core.field_writes import Plan, Stamp, Writer
 from node.core.group import Group
 from node.core.locks import Held, LockTable
 from node.core.memory import Memory, keys_of
@@ -33,7 +36,7 @@ from node.core.rows import (
     storage_error,
     update_entry,
 )
-from node.core.writes import RESERVED, Plan, Planner, Stamp
+from node.core.writes import RESERVED, Planner
 from node.errors import ConflictResolutionFailed, EntityNotFound, InvalidMessage, LockTimeout
 from node.wire import outgoing_messages as outgoing
 from node.wire.json_text import kept
@@ -43,7 +46,8 @@ from storage.records import LogRow, key64, link_key
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from crdt.document import Edit, FieldRecord
+    from crdt.document import Edit
+    from crdt.records import FieldRecord, Path
     from node.core.instant import Instant
     from strategies.policy import EntityPolicy
 
@@ -170,12 +174,13 @@ class Replica(Memory):
             version = effective_version(operation.data, operation.version, operation.kind)
             items = [(operation.data, version)]
         plans = []
+        writer = self._writer(stamp, author)
         for entity, (data, version) in zip(entities, items, strict=True):
             if operation.kind != "DELETE" and data.get("deleted_at") is not None:
                 raise InvalidMessage("deleted_at is written by DELETE", "$.operation.data.deleted_at")
-            seen = entity.seen_by(author.terminal_id, self._acknowledged(author, entity), version)
+            seen = entity.seen_by(author.terminal_id, self.acknowledged(author, entity), version)
             unseen = not all(map(seen, entity.document.records()))
-            planner = Planner(entity, stamp, seen, version, self.settings.version_jump)
+            planner = Planner(entity, writer, seen, version, self.settings.version_jump)
             if operation.kind == "DELETE":
                 plans.append(Planned(entity, planner.delete(data, hlc.iso(now.wall_ms)), {}, unseen))
                 continue
@@ -184,10 +189,9 @@ class Replica(Memory):
             plans.append(Planned(entity, plan, written, unseen))
         return plans
 
-    def _acknowledged(self, author: Author, entity: Entity) -> int:
-        """What the author confirmed, or read over HTTP with its token."""
-        confirmed = author.acknowledged(entity.policy.priority_class)
-        return max(confirmed, self.reads.get((author.terminal_id, entity.key), -1))
+    def _writer(self, stamp: Stamp, author: Author) -> Writer:
+        known, known_list = partial(self.last_known, author), partial(self.last_known_list, author)
+        return Writer(stamp, author.terminal_type, known, known_list)
 
     def _on_its_way(self, author: Author, entity: Entity) -> bool:
         """Whether something that shows this entity otherwise may reach the author after it wrote: a row of it, or a
@@ -232,11 +236,18 @@ class Replica(Memory):
         row.message = rendered(
             operation, author, policy, entities, changes, version, now.wall_ms, self.settings.node_id
         )
-        row.changes = kept(changes_of(entities, changes, bulk=bulk, skew=skew))
-        self._linked(row, [update_entry(e.key, edit) for e, (_, edit) in zip(entities, carried_out, strict=True)])
+        audit = changes_of(entities, changes, bulk=bulk, skew=skew)
+        if any(planned.plan.counts for planned in plans):
+            audit["acknowledged"] = self.acknowledged(author, entities[0])
+            audit["counted"] = {p.entity.key[1]: {n: total_of(a) for n, a in p.plan.counts.items()} for p in plans}
+        row.changes = kept(audit)
+        edits = [edit for _, edit in carried_out]
+        self._linked(row, [update_entry(p.entity.key, e, p.plan.counts) for p, e in zip(plans, edits, strict=True)])
         self.append(row)
-        for entity in entities:
+        for entity, planned in zip(entities, plans, strict=True):
             entity.touched(seq, author.terminal_id, echo)
+            acked = self.acknowledged(author, entity)
+            entity.movements.note(entity.view, seq, author.terminal_id, planned.written, acked, echo=echo)
             self.group.touched[entity.key] = entity
             self.known_entities.add(key64(*entity.key))
         self.remember_operation(row)
@@ -256,30 +267,37 @@ class Replica(Memory):
         row.origin, row.link_key = self.settings.node_id, link_key(row.operation_id, entries)
 
     def housekeep(
-        self, entity: Entity, raw: Mapping[str, object], doomed: Sequence[FieldRecord], now: Instant
+        self,
+        entity: Entity,
+        raw: Mapping[str, object],
+        doomed: Sequence[FieldRecord],
+        added: Sequence[tuple[Path, object]],
+        now: Instant,
     ) -> None:
-        """An operation of the node itself that only removes records; it is no change of anybody's, so no version."""
-        seq = self.head + 1
+        """An operation of the node itself: it is no change of anybody's, so it makes no version."""
+        seq, node_id = self.head + 1, self.settings.node_id
         operation_id, policy = str(raw["id"]), entity.policy
-        paths = list(dict.fromkeys(record.path for record in doomed))
+        at = self.clock.tick(now.wall_ms + self.offset_ms)
+        version = entity.document.version
+        fields = [NewField(path, value, at, node_id, operation_id, version, at, at) for path, value in added]
+        paths = list(dict.fromkeys([*(record.path for record in doomed), *(path for path, _ in added)]))
         before, conflicts = Before.of(entity, paths), dict(entity.view.conflicts)
-        edit = entity.document.edit(supersede=doomed, fields=(), n=0)
-        for record in edit.removed:
-            entity.seqs.pop(record.id, None)
+        edit = entity.document.edit(supersede=doomed, fields=fields, n=0)
+        entity.changed(edit.removed, edit.added, seq)
         entity.view.refresh(entity.document, paths)
         news = ConflictNews()
         news.compare(conflicts, entity.view.conflicts)
         change = difference(before, entity, "UPDATE", (), {})
         row = blank_row("operation", kept(raw), operation_id, *entity.key, policy)
-        row.terminal_id = self.settings.node_id
-        row.stamp = row.accepted = self.clock.tick(now.wall_ms + self.offset_ms)
+        row.terminal_id, row.stamp, row.accepted = node_id, at, at
         row.version, row.status, row.echo = entity.document.version, "applied", True
         shown = {**raw, "operation": change.kind, "data": change.data, "version": row.version, "user_id": None}
         row.message = outgoing.data_sync(shown)
         row.changes = kept(changes_of([entity], [change], bulk=False, skew=0))
-        self._linked(row, [update_entry(entity.key, edit)])
+        self._linked(row, [update_entry(entity.key, edit, {})])
         self.append(row)
         entity.touched(seq, row.terminal_id, True)
+        entity.movements.note(entity.view, seq, None, {}, 0, echo=True)
         self.group.touched[entity.key] = entity
         self.remember_operation(row)
         author = absent(row.terminal_id)
@@ -288,14 +306,13 @@ class Replica(Memory):
     def _edit(self, planned: Planned, kind: str, seq: int, news: ConflictNews) -> tuple[Difference, Edit]:
         """Carry a plan out in the document and bring the view up to date."""
         entity, plan = planned.entity, planned.plan
-        paths = list(dict.fromkeys([*(r.path for r in plan.supersede), *(f.path for f in plan.fields)]))
+        touched = [*(r.path for r in plan.supersede), *(f.path for f in plan.fields), *((n,) for n in plan.counts)]
+        paths = list(dict.fromkeys(touched))
         before = Before.of(entity, paths)
         conflicts = dict(entity.view.conflicts)
-        edit = entity.document.edit(supersede=plan.supersede, fields=plan.fields, n=plan.increment)
-        for record in edit.removed:
-            entity.seqs.pop(record.id, None)
-        for record in edit.added:
-            entity.seqs[record.id] = seq
+        document = entity.document
+        edit = document.edit(supersede=plan.supersede, fields=plan.fields, n=plan.increment, counts=plan.counts)
+        entity.changed(edit.removed, edit.added, seq)
         entity.view.refresh(entity.document, paths)
         news.compare(conflicts, entity.view.conflicts)
         return difference(before, entity, kind, plan.named, planned.written), edit
@@ -331,8 +348,9 @@ class Replica(Memory):
         if lock_status is None:
             return
         stamp, skew = self._stamp(operation, author, now)
-        seen = entity.seen_by(author.terminal_id, self._acknowledged(author, entity), None)
-        planner = Planner(entity, stamp, seen, None, self.settings.version_jump)
+        seen = entity.seen_by(author.terminal_id, self.acknowledged(author, entity), None)
+        writer = self._writer(stamp, author)
+        planner = Planner(entity, writer, seen, None, self.settings.version_jump)
         plan = planner.resolve(conflict, message.resolution, message.resolved_data, hlc.iso(now.wall_ms))
         planned = Planned(entity, plan, {}, unseen=False)
         self._record(operation, author, entity.policy, [planned], stamp, lock_status, now, skew, message)

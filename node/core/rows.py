@@ -10,6 +10,7 @@ import orjson
 from attrs import frozen
 
 from crdt import hlc
+from crdt.amounts import total_of
 from node.core.group import Recipient
 from node.core.render import current_message
 from node.wire import outgoing_messages as outgoing
@@ -17,7 +18,8 @@ from node.wire.messages import ConflictResolution, Operation
 from storage.records import LogRow, key64
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from decimal import Decimal
 
     from crdt.document import Edit
     from node.core.entity import Entity, Key
@@ -46,7 +48,7 @@ class Author:
     """Who sends an operation. acknowledged: log position confirmed so far, by priority class.
 
     received: the same of its latest connection, which may be sent again what an earlier one confirms late.
-    resumed: the last row that was numbered when that connection began.
+    began, resumed: when that connection began, its positions, and the last row that was numbered.
     """
 
     terminal_id: str
@@ -55,6 +57,7 @@ class Author:
     acknowledged: Callable[[int], int]
     recipient: Recipient
     received: Callable[[int], int] = _nothing
+    began: Callable[[int], int] = _nothing
     resumed: int = 0
 
 
@@ -141,10 +144,13 @@ def rendered(
     return b"\n".join((outgoing.data_sync(shown), *messages))
 
 
-def update_entry(key: Key, edit: Edit) -> list[object]:
-    """What a link sends of one entity's update: [type, id, base64, before-vector, [writer, first, end]]."""
+def update_entry(key: Key, edit: Edit, counts: Mapping[str, Decimal]) -> list[object]:
+    """What a link sends of one entity's update: [type, id, base64, before-vector, [writer, first, end]], and what it
+    counts, if it does."""
     before = {str(writer): clock for writer, clock in edit.before.items()}
-    return [*key, b64encode(edit.update).decode(), before, [edit.writer, *edit.span]]
+    counted = {name: total_of(amount) for name, amount in counts.items()}
+    entry: list[object] = [*key, b64encode(edit.update).decode(), before, [edit.writer, *edit.span]]
+    return [*entry, counted] if counted else entry
 
 
 def changes_of(

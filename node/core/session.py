@@ -121,6 +121,7 @@ class Session:
             self.delivery.cursor.acknowledged,
             self,
             latest.delivery.cursor.acknowledged,
+            latest.delivery.cursor.began,
             latest.delivery.resumed,
         )
 
@@ -322,7 +323,7 @@ class Session:
     def _when_here(self, message: DataSync | ConflictResolution) -> None:
         """Decide the message now, or once what it needs has come from disk."""
         subject = message.operation if isinstance(message, DataSync) else message
-        needs = self.replica.needs(subject)
+        needs = self.replica.needs(subject, self.author)
         if needs is None:
             self._decide(message)
             return
@@ -335,7 +336,7 @@ class Session:
             try:
                 # A resolution first finds its conflict, then the conflict's entity; a row that is not
                 # there now will not be there the next time either.
-                again = self.replica.needs(subject)
+                again = self.replica.needs(subject, self.author)
                 if again is not None and again != needs:
                     self._when_here(message)
                 else:

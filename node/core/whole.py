@@ -10,8 +10,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from crdt import hlc
-from crdt.document import DocumentError
 from crdt.engine import EngineError
+from crdt.records import DocumentError
 from crdt.update_format import UpdateError
 from crdt.whole import absorbed
 from node.core.conflicts import ConflictNews
@@ -53,8 +53,10 @@ def _take(replica: Replica, entity: Entity, document: Document, state: RemoteSta
     node_id, policy, seq = replica.settings.node_id, entity.policy, replica.head + 1
     paths = [*entity.document.fields, *(path for path in document.fields if path not in entity.document.fields)]
     before, conflicts = Before.of(entity, paths), dict(entity.view.conflicts)
-    entity.document, entity.view = document, view_of(*entity.key, policy, document)
-    entity.seqs = {record.id: entity.seqs.get(record.id, seq) for record in document.records()}
+    old, entity.document, entity.view = entity.document, document, view_of(*entity.key, policy, document)
+    removed = [record for record in old.records() if document.record(*record.id) is None]
+    added = [record for record in document.records() if old.record(*record.id) is None]
+    entity.changed(removed, added, seq)
     accepted = max((record.accepted for record in document.records()), default=0)
     replica.clock.observe(accepted, now.wall_ms, replica.settings.max_skew_ms)
 
@@ -72,6 +74,7 @@ def _take(replica: Replica, entity: Entity, document: Document, state: RemoteSta
     row.changes = kept(changes_of([entity], [difference(before, entity, "UPDATE", (), {})], bulk=False, skew=0))
     replica.append(row)
     entity.touched(seq, node_id, True)
+    entity.movements.note(entity.view, seq, None, {}, 0, echo=True)
     replica.group.touched[entity.key] = entity
     replica.known_entities.add(key64(*entity.key))
 

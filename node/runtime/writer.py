@@ -80,7 +80,8 @@ class TrioDisk:
         self._wake.set()
 
     def fetch(self, needs: Needs, done: Callable[[Fetched], None]) -> None:
-        self._start(self._reader.fetch, needs.entities, needs.operations, needs.conflicts, done=done)
+        wanted = (needs.entities, needs.operations, needs.conflicts, needs.histories)
+        self._start(self._reader.fetch, *wanted, done=done)
 
     def rows(
         self, priority: int, after: int, upto: int, limit: int, done: Callable[[Sequence[LogRow]], None]

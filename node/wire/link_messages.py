@@ -10,11 +10,13 @@ from __future__ import annotations
 import binascii
 from base64 import b64decode
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from attrs import field, frozen
 
+from crdt.amounts import decimal_of, is_total
 from crdt.update_format import MAX_CLIENT, MAX_CLOCK
 from node.errors import InvalidMessage
 from node.wire.codec import ID, LONGEST_ID, TERMINAL_ID
@@ -34,7 +36,8 @@ LOCK_STATES = ("none", "unlocked", "held", "held_local", "overlapping", "expired
 
 @frozen
 class RemoteUpdate:
-    """What an operation did to one entity. before: clocks a receiver must hold. [first, end): its writer's clocks."""
+    """What an operation did to one entity. before: clocks a receiver must hold. [first, end): its writer's clocks.
+    counts: what it moved counters by."""
 
     entity_type: str
     entity_id: str
@@ -43,6 +46,7 @@ class RemoteUpdate:
     writer: int
     first: int
     end: int
+    counts: Mapping[str, Decimal] = field(factory=dict)
 
 
 @frozen
@@ -204,12 +208,13 @@ def _is_id(value: Any) -> bool:
 
 def _update(entry: Any, place: int) -> RemoteUpdate:
     match entry:
-        case [str(entity_type), str(entity_id), str(text), dict(before), [int(writer), int(first), int(end)]]:
-            pass
+        case [str(entity_type), str(entity_id), str(text), dict(before), [int(writer), int(first), int(end)], *more]:
+            counts = more[0] if more else {}
         case _:
-            raise InvalidMessage(
-                "expected [type, id, base64, before, [writer, first, end]]", f"$.link.updates[{place}]"
-            )
+            counts = None
+    if type(counts) is not dict or not all(is_total(total) for total in counts.values()):
+        wanted = "[type, id, base64, before, [writer, first, end], counts]"
+        raise InvalidMessage(f"expected {wanted}", f"$.link.updates[{place}]")
     if not (0 < writer <= MAX_CLIENT and 0 <= first < end <= MAX_CLOCK):
         raise InvalidMessage("writer or clocks out of range", f"$.link.updates[{place}][4]")
     try:
@@ -219,7 +224,8 @@ def _update(entry: Any, place: int) -> RemoteUpdate:
         raise InvalidMessage(f"unreadable update: {error}", f"$.link.updates[{place}]") from None
     if not all(type(clock) is int and 0 <= clock <= MAX_CLOCK for clock in clocks.values()):
         raise InvalidMessage("clock out of range", f"$.link.updates[{place}][3]")
-    return RemoteUpdate(entity_type, entity_id, update, clocks, writer, first, end)
+    amounts = {name: decimal_of(total) for name, total in counts.items()}
+    return RemoteUpdate(entity_type, entity_id, update, clocks, writer, first, end, amounts)
 
 
 # ------------------------------------------------------------------ positions

@@ -8,21 +8,30 @@ from __future__ import annotations
 
 import os
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crdt.document import Applied, Edit, FieldRecord, Gap
+from crdt.document import Applied, Edit, Gap
 from crdt.hlc import pack
+from node.core.amounts import KnownList
 from node.core.entity import Entity
-from node.core.writes import Planner, Stamp
+from node.core.field_writes import Stamp, Writer
+from node.core.writes import Planner
 from node.errors import EntityNotFound
 from strategies.policy import DOCUMENTED
 from strategies.view import view_of
 
+if TYPE_CHECKING:
+    from crdt.records import FieldRecord
+
 EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "80"))
 NOW = 1_700_000_000_000
+
+
+def writer_of(stamp: Stamp) -> Writer:
+    return Writer(stamp, "pos", lambda _, __: None, lambda _, __: KnownList(None, None, -1, {}))
 
 
 class Node:
@@ -77,7 +86,13 @@ class Store:
         may_see = {
             r.id for r in entity.document.records() if r.terminal == terminal or entity.seqs[r.id] <= acknowledged
         }
-        planner = Planner(entity, stamp, seen, version, 1_000)
+        planner = Planner(
+            entity,
+            Writer(stamp, "pos", lambda _, __: None, lambda _, __: KnownList(None, None, -1, {})),
+            seen,
+            version,
+            1_000,
+        )
         data = {name: rng.randrange(4) for name in rng.sample("abc", rng.randrange(1, 3))}
         try:
             if rng.random() < 0.12:
@@ -96,7 +111,7 @@ class Store:
         conflict = self.rng.choice(list(entity.view.conflicts.values()))
         number = len(self.log)
         stamp = Stamp("manager", f"op-{number}", pack(NOW + number), pack(NOW + number))
-        planner = Planner(entity, stamp, entity.seen_by("manager", node.seq, None), None, 1_000)
+        planner = Planner(entity, writer_of(stamp), entity.seen_by("manager", node.seq, None), None, 1_000)
         side = self.rng.choice(["accept_local", "accept_remote"])
         plan = planner.resolve(conflict, side, None, "2026-01-15T10:00:00.000Z")
         named = set(conflict.operations)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from node.config import example_toml, parse
 from tests.harness import Client, without_version
 from tests.mesh import Mesh, audit, shown
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "80"))
 FIRST = int(os.environ.get("COMANDA_SEED", "1"))
+CONFIG = parse(example_toml() + '[entities.orders]\ngroups = [["total", "discount"]]\n')
+STATUSES = ("pending", "preparing", "ready", "paid", "lost")
 TYPES = ("orders", "products", "customers", "cashier_operations")
 
 
@@ -38,6 +41,7 @@ class Evening:
             ring_rows=rng.choice([4, 64]),
             window=rng.choice([3, 32]),
             resident=rng.choice([1, 10, 1_000]),
+            config=CONFIG,
         )
         self.clients = [
             Client(world, f"t{n}-{world.node_id}", confirms=rng.random() < 0.8)
@@ -98,7 +102,9 @@ class Evening:
     def write(self, client: Client) -> None:
         rng = self.rng
         entity_type, entity_id = rng.choice(TYPES), f"e-{rng.randrange(3)}"
-        data = {name: rng.randrange(4) for name in rng.sample("abc", rng.randrange(1, 3))}
+        data: dict[str, Any] = {name: rng.randrange(4) for name in rng.sample("abc", rng.randrange(1, 3))}
+        if rng.random() < 0.3:
+            data |= self.of_a_kind(entity_type, client.entities.get((entity_type, entity_id), {}))
         kind = rng.choices(["CREATE", "UPDATE", "DELETE", "BULK_UPDATE"], [3, 8, 1, 1])[0]
         if kind == "BULK_UPDATE":
             updates = [{"entity_id": f"e-{n}", "data": dict(data)} for n in range(rng.randrange(1, 3))]
@@ -107,6 +113,28 @@ class Evening:
             operation = client.operation(entity_type, entity_id, kind, {} if kind == "DELETE" else data)
         client.submit(operation)
         self.sent.append(operation)
+
+    def of_a_kind(self, entity_type: str, shown: dict[str, Any]) -> dict[str, Any]:
+        """Counters, lists, ranked statuses and groups, as a terminal writes them from what it shows."""
+        rng = self.rng
+        if entity_type == "products":
+            stock = shown.get("stock")
+            return {"stock": stock - 1 if isinstance(stock, int) else rng.choice([10, {"$inc": -2}, 7.5])}
+        if entity_type != "orders":
+            return {}
+        if rng.random() < 0.4:
+            return rng.choice(
+                [{"total": rng.randrange(9)}, {"discount": 1, "total": 3}, {"status": rng.choice(STATUSES)}]
+            )
+        items = [item for item in shown.get("items") or [] if rng.random() < 0.8]
+        items = [
+            dict(item, qty=rng.randrange(3)) if rng.random() < 0.3 and isinstance(item, dict) else item
+            for item in items
+        ]
+        items += [{"id": f"i-{rng.randrange(6)}"} for _ in range(rng.randrange(2))]
+        if rng.random() < 0.3:
+            rng.shuffle(items)
+        return {"items": rng.choice([items, items, items, [1, 2], None])}
 
     def resend(self, client: Client) -> None:
         """The same operation again, also by a terminal of that name that has come to another node meanwhile."""

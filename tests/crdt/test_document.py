@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crdt.document import Applied, Document, DocumentError, Edit, ForkError, Gap, Known, NewField
+from crdt.document import Applied, Document, Edit, Gap, Known
 from crdt.engine import ENGINES, open_document
+from crdt.records import DocumentError, ForkError, NewField
 
 FIELDS = [("a",), ("b",), ("c",)]
 

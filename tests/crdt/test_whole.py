@@ -6,8 +6,9 @@ import random
 
 import pytest
 
-from crdt.document import Document, DocumentError, ForkError
+from crdt.document import Document
 from crdt.engine import ENGINES, merge
+from crdt.records import DocumentError, ForkError
 from crdt.update_format import UpdateError
 from crdt.whole import absorbed
 from tests.crdt.test_document import FIELDS, Network, empty, new, state

@@ -1,0 +1,141 @@
+"""What a document's arrays hold: the records of its writers, as values and as JSON text.
+
+["h", n, {counter: total}]                                          the header, one live per writer
+["f", path, value, stamp, terminal, operation, version, accepted, rank]     a field record
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import orjson
+from attrs import define, frozen
+
+from crdt.amounts import Total, is_total
+
+Path = tuple[str, ...]
+"""Where in an entity a register lives: ("status",) for a top-level field, () for the whole entity."""
+
+PATH_LIMIT = 8
+"""Deepest path a record may name."""
+
+COUNTERS = 1_000
+"""Most counters of one entity."""
+
+CANONICAL = orjson.OPT_SORT_KEYS
+
+
+class DocumentError(ValueError):
+    """An update that is well-formed Yjs but not something our own nodes write. Nothing was applied."""
+
+    code = 4006
+
+
+class ForkError(DocumentError):
+    """A foreign update claims our own writer with clocks we never issued: two live nodes share a writer."""
+
+
+@define(eq=False)
+class FieldRecord:
+    """One write to one register, never changed. `writer` and `clock` are its identity (the id of the Yjs item).
+
+    stamp, accepted, rank: HLCs (crdt.hlc). version: the entity's version when it was accepted.
+    """
+
+    writer: int
+    clock: int
+    path: Path
+    value: object
+    stamp: int
+    terminal: str
+    operation: str
+    version: int
+    accepted: int
+    rank: int
+
+    @property
+    def id(self) -> tuple[int, int]:
+        return (self.writer, self.clock)
+
+    def canonical(self) -> bytes:
+        """The value's JSON text with sorted keys; equal texts are equal values."""
+        return orjson.dumps(self.value, option=CANONICAL)
+
+
+@define(eq=False)
+class NewField:
+    """A field record about to be appended; the document gives it its identity."""
+
+    path: Path
+    value: object
+    stamp: int
+    terminal: str
+    operation: str
+    version: int
+    accepted: int
+    rank: int
+
+    def text(self) -> str:
+        return orjson.dumps(
+            (
+                "f",
+                self.path,
+                self.value,
+                self.stamp,
+                self.terminal,
+                self.operation,
+                self.version,
+                self.accepted,
+                self.rank,
+            )
+        ).decode()
+
+
+@frozen
+class Header:
+    """A writer's live header record: its share of the version and its counter totals (crdt.amounts)."""
+
+    clock: int
+    n: int
+    counters: Mapping[str, Total]
+
+
+def parse_record(writer: int, clock: int, text: str) -> FieldRecord | Header:
+    """A record from its JSON text. Raises DocumentError unless it is one our own nodes could have written."""
+    try:
+        record = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise DocumentError(f"record {writer}:{clock} is not JSON: {error}") from None
+    match record:
+        case ["h", int(n), dict(counters)] if not isinstance(n, bool) and 0 <= n < 2**53:
+            if len(counters) > COUNTERS or not all(is_total(total) for total in counters.values()):
+                raise DocumentError(f"record {writer}:{clock} counts what is no number, or too much")
+            return Header(clock, n, counters)
+        case [
+            "f",
+            list(path),
+            value,
+            int(stamp),
+            str(terminal),
+            str(operation),
+            int(version),
+            int(accepted),
+            int(rank),
+        ] if len(path) <= PATH_LIMIT and all(isinstance(step, str) for step in path):
+            if any(isinstance(n, bool) or not 0 <= n < 2**63 for n in (stamp, version, accepted, rank)):
+                raise DocumentError(f"record {writer}:{clock} has a number out of range")
+            if path == [] and not isinstance(value, dict):
+                raise DocumentError(f"record {writer}:{clock} writes a whole entity that is no object")
+            return FieldRecord(writer, clock, tuple(path), value, stamp, terminal, operation, version, accepted, rank)
+    raise DocumentError(f"record {writer}:{clock} is neither a header nor a field record")
+
+
+def writable(value: object) -> bool:
+    """Whether a value can go out again, inside the objects of a message (orjson writes 254 levels)."""
+    if not isinstance(value, dict | list):
+        return True
+    try:
+        orjson.dumps([[[[[[[[value]]]]]]]])
+    except orjson.JSONEncodeError:
+        return False
+    return True

@@ -1,0 +1,73 @@
+"""Places in a list: as many elements as can keep theirs, and always room between."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from strategies.keyed_list import between, keyed, placed
+
+
+@given(st.integers(0, 2**32))
+def test_there_is_always_room_between_two_places(seed: int) -> None:
+    rng = random.Random(seed)
+    places: list[str] = []
+    for _ in range(60):
+        at = (
+            rng.randrange(len(places) + 1)
+            if rng.random() < 0.5
+            else rng.choice([0, 1, len(places)]) % (len(places) + 1)
+        )
+        place = between(places[at - 1] if at else None, places[at] if at < len(places) else None)
+        places.insert(at, place)
+    assert places == sorted(set(places))
+
+
+def test_places_stay_short_however_long_a_list_grows_at_its_end() -> None:
+    place = None
+    for _ in range(5_000):
+        place = between(place, None)
+    assert place is not None
+    assert len(place) == 6
+
+
+def test_insertion_at_one_point_grows_slowly() -> None:
+    low, high = between(None, None), between(between(None, None), None)
+    for _ in range(200):
+        high = between(low, high)
+        assert low < high
+    assert len(high) < 60
+
+
+@given(st.permutations(list("abcdefgh")), st.permutations(list("abcdefgh")), st.integers(0, 8))
+def test_a_new_order_keeps_the_places_it_can(first: list[str], second: list[str], size: int) -> None:
+    places = placed(first, {})
+    assert sorted(first, key=places.__getitem__) == first
+    chosen = second[:size]
+    moved = placed(chosen, places)
+    assert sorted(chosen, key=moved.__getitem__) == chosen
+    if chosen == [key for key in first if key in chosen]:
+        assert moved == {key: places[key] for key in chosen}
+
+
+def test_appending_and_removing_moves_nobody() -> None:
+    places = placed(["a", "b", "c"], {})
+    after = placed(["a", "c", "d"], places)
+    assert (after["a"], after["c"]) == (places["a"], places["c"])
+    assert after["d"] > places["c"]
+
+
+@pytest.mark.parametrize(
+    "value", [None, 7, "x", {}, [1], [{}], [{"id": None}], [{"id": 1.5}], [{"id": True}], [{"id": "a"}, {"id": "a"}]]
+)
+def test_what_has_no_ids_each_once_is_no_keyed_list(value: object) -> None:
+    assert keyed(value) is None
+
+
+def test_a_number_and_its_text_are_two_ids() -> None:
+    elements = keyed([{"id": 1}, {"id": "1"}])
+    assert elements is not None
+    assert len(elements) == 2
