@@ -8,7 +8,7 @@ import orjson
 from attrs import define, field
 
 from crdt.document import Document
-from crdt.records import FieldRecord
+from crdt.records import CANONICAL, FieldRecord
 from node.core.amounts import Movements
 from storage.records import EntityRow
 from strategies.policy import EntityPolicy
@@ -59,7 +59,7 @@ class Entity:
             entity_id=self.key[1],
             version=self.document.version,
             deleted=not self.view.alive,
-            view=orjson.dumps(self.shown()),
+            view=orjson.dumps(self.shown(), option=CANONICAL),  # the same bytes on every node
             snapshot=self.document.encode(),
             seen=self._stored_seen(),
             seq=self.seq,

@@ -167,7 +167,7 @@ class Api:
             "version": row.version,
             "deleted": row.deleted,
             "data": orjson.loads(row.view),
-            "conflicts": core.replica.open_conflicts.get(key, []),
+            "conflicts": sorted(core.replica.open_conflicts.get(key, ())),
             "lock": None
             if lease is None
             else {

@@ -18,7 +18,7 @@ from tests.faulty_proxy import WAYS, FaultyProxy
 from tests.processes import NodeProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
     from pathlib import Path
 
     Step = Callable[[trio.Nursery], Awaitable[str | None]]
@@ -100,7 +100,8 @@ class Evening:
         self.nodes = [NodeProcess(directory / f"n{n}", *self._flags(n), config=config) for n in range(count)]
         self.up = [False] * count
         self._starting = [trio.Lock() for _ in range(count)]
-        self.epochs: list[str] = []
+        self.late = {n for n in range(count) if count > 2 and rng.random() < 0.15}
+        self.epochs: dict[int, str] = {}
         self.terminals = [
             Terminal(
                 f"t{number}-n{n}",
@@ -108,13 +109,15 @@ class Evening:
                 node,
                 random.Random(rng.random()),
                 keeps=rng.random() < 0.8,
+                confirms=rng.random() < 0.85,
                 skew_ms=rng.choice([0, 0, 0, 40, -2_000, 90_000]),
             )
             for n, node in enumerate(self.nodes)
             for number in range(rng.randrange(1, 3))
         ]
-        self.kills = rng.randrange(3)
-        self.story: list[str] = [f"{self.shape}: {' '.join(map(str, self.wires))}", config.replace("\n", " ")]
+        self.kills = rng.randrange(4)
+        late = "".join(f", n{n} comes later" for n in sorted(self.late))
+        self.story = [f"{self.shape}: {' '.join(map(str, self.wires))}{late}", config.replace("\n", " ")]
         self.steps: list[tuple[float, Step]] = [
             (44, self.write),
             (10, self.lock),
@@ -123,8 +126,8 @@ class Evening:
             (3, self.repeat),
             (4, self.come),
             (3, self.go),
-            (2, self.sleep),
-            (3, self.wake),
+            (4, self.sleep),
+            (2, self.wake),
             (2, self.move),
             (5, self.cut),
             (8, self.fail),
@@ -149,10 +152,8 @@ class Evening:
 
     async def run(self, nursery: trio.Nursery) -> None:
         """Open, go through the script, and make everything well again; whether all agree is asked then."""
-        await self._all_up()
-        self.epochs = [(await self.get(n, "links"))["epoch"] for n in range(len(self.nodes))]
-        for terminal in self.terminals:
-            await terminal.come(nursery)
+        await self._all_up(self.late)
+        await self.come(nursery)
         weights, steps = zip(*self.steps, strict=True)
         for _ in range(self.rng.randrange(*STEPS)):
             step = self.rng.choices(steps, weights)[0]
@@ -166,10 +167,11 @@ class Evening:
         await self._all_up()
         self.note("all up")
 
-    async def _all_up(self) -> None:
+    async def _all_up(self, but: Collection[int] = ()) -> None:
         async with trio.open_nursery() as nursery:
             for number in range(len(self.nodes)):
-                nursery.start_soon(self._start, number)
+                if number not in but:
+                    nursery.start_soon(self._start, number)
 
     async def _start(self, number: int) -> None:
         """Until it listens; also where somebody else has begun to start it."""
@@ -180,6 +182,7 @@ class Evening:
                 for wire in self.wires:
                     if wire.other == number:
                         await trio.to_thread.run_sync(wire.proxy.retarget, node.port)
+                self.epochs.setdefault(number, (await self.get(number, "links"))["epoch"])
                 self.up[number] = True
 
     async def stop(self) -> list[int]:
@@ -193,6 +196,11 @@ class Evening:
             for number in range(len(self.nodes)):
                 nursery.start_soon(stop, number)
         return statuses
+
+    def journals(self) -> str:
+        """What each terminal said and heard, line by line."""
+        lines = [(at, f"{t.name} {way} {what}") for t in self.terminals for at, way, what in t.journal]
+        return "\n".join(f"{at - self._began:8.3f} {line}" for at, line in sorted(lines))
 
     async def close(self) -> None:
         """Leave no process, thread or socket behind."""
@@ -238,7 +246,8 @@ class Evening:
         return " ".join(t.name for t in away) or None
 
     async def go(self, nursery: trio.Nursery) -> str:
-        terminal = self.rng.choice(self.terminals)
+        """One who sleeps, if there is one: rows are under way to it."""
+        terminal = self.rng.choice([t for t in self.terminals if t.asleep] or self.terminals)
         terminal.go(abruptly=self.rng.random() < 0.5)
         return terminal.name
 
@@ -308,12 +317,13 @@ class Evening:
         return node.data.name
 
     async def start(self, nursery: trio.Nursery) -> str | None:
-        """A node that was killed, on the same data and port; the evening goes on meanwhile."""
+        """A node that was killed, on the same data and port, or one that is new; the evening goes on meanwhile."""
         dead = [n for n, up in enumerate(self.up) if not up and not self._starting[n].locked()]
         if not dead:
             return None
-        nursery.start_soon(self._start, dead[0])
-        return self.nodes[dead[0]].data.name
+        number = self.rng.choice(dead)
+        nursery.start_soon(self._start, number)
+        return self.nodes[number].data.name
 
     # ------------------------------------------------------------------ agreeing
 
@@ -383,19 +393,22 @@ class Evening:
             found[entity_type] = {entity["entity_id"]: entity for entity in page["entities"]}
         page = await self.get(number, "conflicts?state=open&limit=1000")
         found["open conflicts"] = {body["id"]: body for body in page["conflicts"]}
-        entries = await self.audit(number)
-        found["audit"] = {tuple(str(entry[name]) for name in AUDITED): entry["operation_id"] for entry in entries}
-        assert len(found["audit"]) == len(entries), f"n{number} holds an operation twice: {_twice(entries)}"
+        audit = await self.audit(number)
+        found["audit"] = Counter(tuple(str(entry[name]) for name in AUDITED) for entry in audit)
         found["quarantine"] = {row["id"]: row for row in (await self.get(number, "quarantine"))["quarantine"]}
         return found
 
     async def audit(self, number: int) -> list[dict[str, Any]]:
         """Every audit entry of an operation, refused ones excepted: those are each node's own."""
+        return [entry for entry in await self.entries(number, "audit") if entry["status"] != "refused"]
+
+    async def entries(self, number: int, path: str) -> list[dict[str, Any]]:
+        """All pages of `audit` or `refused`."""
         entries: list[dict[str, Any]] = []
         after: int | None = 0
         while after is not None:
-            page = await self.get(number, f"audit?after={after}&limit=500")
-            entries += [entry for entry in page["entries"] if entry["status"] != "refused"]
+            page = await self.get(number, f"{path}?after={after}&limit=500")
+            entries += page["entries"]
             after = page["next"]
         return entries
 
@@ -415,8 +428,3 @@ class Evening:
 def _apart(one: dict[Any, Any], other: dict[Any, Any]) -> str:
     keys = [key for key in {**one, **other} if one.get(key) != other.get(key)]
     return "; ".join(f"{key}: {one.get(key)} against {other.get(key)}" for key in keys[:5])
-
-
-def _twice(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    seen = [tuple(str(entry[name]) for name in AUDITED) for entry in entries]
-    return [entry for entry, key in zip(entries, seen, strict=True) if seen.count(key) > 1]

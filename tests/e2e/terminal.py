@@ -59,27 +59,45 @@ class Grant:
     got: float
     until: float
 
+    @property
+    def cut_off(self) -> bool:
+        """Whether a node that did not reach the authority prolonged a lease of it, under the token it knew."""
+        return self.scope != "store" and self.node != self.authority[0]
+
 
 class Terminal:
-    """keeps: remembers its screen over a reconnect, else it asks for everything again (`?sync=full`).
+    """keeps: remembers its screen over a reconnect, else it asks for everything again (`?sync=full`). confirms: says
+    so for each row, else its library's pongs do. skew_ms: how far its clock is ahead.
 
-    skew_ms: how far its clock is ahead. wrong: what it was told and should not have been.
+    kept: (node, operation id) of writes that were refused, which the node says it keeps. wrong: what it was told and
+    should not have been. journal: every message and event, as (time, direction, what).
     """
 
     def __init__(
-        self, name: str, kind: str, home: NodeProcess, rng: random.Random, *, keeps: bool, skew_ms: int
+        self,
+        name: str,
+        kind: str,
+        home: NodeProcess,
+        rng: random.Random,
+        *,
+        keeps: bool,
+        confirms: bool,
+        skew_ms: int,
     ) -> None:
-        self.name, self.kind, self.home, self.keeps, self.skew_ms = name, kind, home, keeps, skew_ms
+        self.name, self.kind, self.home, self.skew_ms = name, kind, home, skew_ms
+        self.keeps, self.confirms = keeps, confirms
         self.screen: dict[tuple[str, str], dict[str, Any]] = {}
         self.unanswered: dict[str, dict[str, Any]] = {}
         self.deciding: dict[str, dict[str, Any]] = {}
         self.answered: dict[str, dict[str, Any]] = {}
         self.refused: set[str] = set()
+        self.kept: set[tuple[str, str]] = set()
         self.confirmed: list[dict[str, Any]] = []
         self.conflicts: dict[str, dict[str, Any]] = {}
         self.grants: list[Grant] = []
         self.wrong: list[str] = []
         self.asleep = False
+        self.journal: list[tuple[float, str, object]] = []
         self._connection: ClientConnection | None = None
         self._scope = trio.CancelScope()
         self._asked: dict[tuple[str, str], tuple[float, float]] = {}
@@ -102,9 +120,12 @@ class Terminal:
         except ConnectError:
             return
         self._connection, self._scope, self.asleep = connection, trio.CancelScope(), False
+        self._note("--", f"connected to {self.home.data.name}{full}")
         connection.on_text = lambda text: self._hear(connection, orjson.loads(text))
         if not self.keeps:
             self.screen.clear()
+            for operation_id in self.refused:  # what became of it elsewhere meanwhile it will not be told
+                self.answered.pop(operation_id, None)
         for operation in self.unanswered.values():
             self._apply(operation)
             self._send({"type": "data_sync", "operation": operation})
@@ -115,6 +136,7 @@ class Terminal:
     async def _serve(self, connection: ClientConnection, scope: trio.CancelScope) -> None:
         with scope:
             code, reason = await connection.run()
+            self._note("--", f"closed: {code} {reason}")
             if code not in CLOSINGS:
                 self.wrong.append(f"{self.home.data.name} closed the connection: {code} {reason}")
         if self._connection is connection:
@@ -123,6 +145,7 @@ class Terminal:
     def go(self, *, abruptly: bool) -> None:
         """Close the connection, or lose it with all that is under way."""
         if self._connection is not None:
+            self._note("--", "goes" if abruptly else "closes")
             if abruptly:
                 self._scope.cancel()
             else:
@@ -146,10 +169,12 @@ class Terminal:
         if self._connection is not None:
             self._connection.pause_reading()
             self.asleep = True
+            self._note("--", "sleeps")
 
     def wake(self) -> None:
-        if self._connection is not None:
+        if self._connection is not None and self.asleep:
             self._connection.resume_reading()
+            self._note("--", "wakes")
         self.asleep = False
 
     # ------------------------------------------------------------------ writing
@@ -242,6 +267,8 @@ class Terminal:
         for grant in self.grants:
             if grant.key == last.key:
                 grant.until = min(grant.until, now)
+        if last.key in self._asked:  # should that be granted now, it is given back already
+            self._asked[last.key] = (self._asked[last.key][0], now)
         self._send({"type": "release_lock", "lock_id": last.lock_id, "terminal_id": self.name})
         return last.lock_id
 
@@ -258,16 +285,23 @@ class Terminal:
 
     def _send(self, message: dict[str, Any]) -> None:
         if self._connection is not None:
+            self._note(">>", message)
             self._connection.send_text(orjson.dumps(message))
 
+    def _note(self, direction: str, what: object) -> None:
+        self.journal.append((trio.current_time(), direction, what))
+
     def _hear(self, connection: ClientConnection, message: dict[str, Any]) -> None:
+        self._note("<<", message)
         match message["type"]:
             case "data_sync":
                 operation = message["operation"]
                 self._answer(operation["id"])
+                self.refused.discard(operation["id"])
                 self._apply(operation)
-                confirmation = {"type": "sync_confirmation", "operation_id": operation["id"]}
-                connection.send_text(orjson.dumps({**confirmation, "terminal_id": self.name}))
+                if self.confirms:
+                    confirmation = {"type": "sync_confirmation", "operation_id": operation["id"]}
+                    connection.send_text(orjson.dumps({**confirmation, "terminal_id": self.name}))
             case "sync_confirmation":
                 self._answer(message["operation_id"])
                 self.refused.discard(message["operation_id"])
@@ -303,6 +337,8 @@ class Terminal:
             self._answer(operation_id)
             self._decided(operation_id)
             self.refused.add(operation_id)
+            if message.get("kept"):
+                self.kept.add((self.home.data.name, operation_id))
             expected = message["code"] in REFUSALS
         elif conflict_id is not None:
             self.deciding.pop(conflict_id, None)
