@@ -7,6 +7,7 @@
         InvalidTerminalType     4002  closes
         AuthenticationFailed    4003  closes
         AlreadyConnected        4004  closes
+        StaleAttempt            1000  closes; a node's connection that came after a later one of its own
         RateLimited             4005  answered; closes after repeated offence
         InvalidMessage          4006  answered; closes after repeated offence
         EntityNotFound          4007  answered
@@ -64,6 +65,12 @@ class InvalidTerminalType(WireError):
 
 class AuthenticationFailed(WireError):
     code = 4003
+
+
+class StaleAttempt(WireError):
+    """A connection that another one of the same node has overtaken; it came late."""
+
+    code = 1000
 
 
 class AlreadyConnected(WireError):

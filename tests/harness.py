@@ -103,6 +103,7 @@ class World:
             Statistics(self.mono_ms),
             boot.class_heads,
             boot.epoch,
+            "",
             {row.terminal_id: row for row in boot.cursors},
             {row.node_id: row for row in boot.peers},
             has_upstream=self.upstream,

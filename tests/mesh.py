@@ -65,8 +65,10 @@ class Wire:
         role = "upstream" if self.upstream else "peer"
         dialled = Link(a, role, End(), "ws://other", True, None, "session", self.dialler.wall_ms)
         self.links = (dialled, accepted)
-        b.linked(accepted)
-        accepted.greet()
+        if b.linked(accepted):
+            accepted.greet()
+        else:
+            accepted.refuse()
 
     def cut(self) -> None:
         """Whatever was on the way is lost."""

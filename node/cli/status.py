@@ -59,6 +59,11 @@ def print_links(report: dict[str, Any], console: Console) -> None:
             "" if link["state"] == "up" else _text(link.get("last_error")),
         )
     console.print(table if table.row_count else "nenhuma ligação / no links")
+    sync = report["first_sync"]
+    if sync is not None and sync["phase"] != "over":
+        done = f"{sync['entities']}/{sync['entities_total']} entidades / entities"
+        history = f"{sync['operations']}/{_text(sync['operations_total'])} operações / operations"
+        console.print(f"primeira sincronização com / first synchronisation from {sync['peer']}: {done}, {history}")
     console.print(f"quarentena / quarantine: {quarantine['bad']} bad, {quarantine['waiting']} waiting")
     for twin in report["twins"]:
         console.print(f"DOIS NÓS COM O MESMO NOME / TWO NODES WITH ONE ID: {twin}", style="bold red")

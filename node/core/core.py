@@ -79,6 +79,8 @@ class Core:
     statistics: Statistics
     class_heads: list[int]
     epoch: str = ""
+    instance: str = ""
+    """Drawn anew at each start: two connections of one instance are no two nodes."""
     cursors: dict[str, CursorRow] = field(factory=dict)
     peers: dict[str, PeerRow] = field(factory=dict)
     """What is durably held of other nodes' logs."""
@@ -228,7 +230,6 @@ class Core:
         old = self.links.get(link.peer_id)
         if old is not None and old is not link and old.state != "closed":
             if old.dialled != link.dialled and self._rank(old) < self._rank(link):
-                link.close(1000, "linked already")
                 return False
             old.close(1000, "linked again")
         self.links[link.peer_id] = link

@@ -46,6 +46,8 @@ BACKLOG_PAUSE = 8
 COMPARE_INTERVAL_MS = 60_000
 """How often two nodes that are level compare what they hold."""
 
+LINKED_ALREADY = "linked already"
+
 NEARLY = 1_000
 """Rows under way with which two nodes still count as level."""
 
@@ -97,10 +99,19 @@ class Link:
 
     def greet(self) -> None:
         """The accepting side's first message; the peer answers with its claim."""
-        core, hello = self.core, self.hello
+        hello = self.hello
         assert hello is not None
         self._known(hello)
-        now = core.clock()
+        self._introduce(hello)
+
+    def refuse(self) -> None:
+        """The accepting side's only message where another link with that node stays: it learns with whom."""
+        assert self.hello is not None
+        self._introduce(self.hello)
+        self.close(1000, LINKED_ALREADY)
+
+    def _introduce(self, hello: Hello) -> None:
+        core, now = self.core, self.core.clock()
         mine = Hello(core.node_id, core.epoch, core.replica.committed, now.wall_ms, core.authority(), self._claim())
         self.reply(wire.established(mine, hello.node_id, hlc.iso(now.wall_ms), self.session_id))
 
@@ -138,6 +149,8 @@ class Link:
         if core.linked(self):
             self.reply(wire.position_confirmation(self._claim()))
             self._begin(hello.claim)
+        else:
+            self.close(1000, LINKED_ALREADY)
 
     # ------------------------------------------------------------------ the claim
 

@@ -233,6 +233,7 @@ class Node:
             Statistics(instant.mono_ms),
             boot.class_heads,
             store.epoch,
+            uuid.uuid4().hex,
             {row.terminal_id: row for row in boot.cursors},
             {row.node_id: row for row in boot.peers},
             has_upstream=config.links.upstream is not None,

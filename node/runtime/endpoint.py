@@ -11,7 +11,14 @@ from attrs import define, field
 
 from node.core.link import Link
 from node.core.session import Identity, Session
-from node.errors import AlreadyConnected, AuthenticationFailed, InvalidTerminalId, InvalidTerminalType, WireError
+from node.errors import (
+    AlreadyConnected,
+    AuthenticationFailed,
+    InvalidTerminalId,
+    InvalidTerminalType,
+    StaleAttempt,
+    WireError,
+)
 from node.runtime.api import ACTIONS
 from node.runtime.http_server import Request, Response, error_response
 from node.runtime.links import LINK_MESSAGE_BYTES, NODE_TYPE, run_link
@@ -43,6 +50,8 @@ class Terminal:
     connection: Connection
     session: Session | Link
     answered: trio.Event = field(factory=trio.Event)
+    dialled_by: tuple[str, int] = ("", 0)
+    """Of a link: the other node's instance, and which of its attempts this is."""
 
 
 class Endpoint:
@@ -92,7 +101,7 @@ class Endpoint:
     async def websocket(self, request: Request, connection: Connection) -> None:
         try:
             identity, full = self._identify(request)
-            await self._make_room(identity.terminal_id)
+            await self._make_room(identity.terminal_id, _dialled_by(request))
         except WireError as error:
             logger.info("refused %s from %s: %s", error.code, connection.peer, error)
             connection.close(error.code, error.reason)
@@ -130,10 +139,13 @@ class Endpoint:
         hello = Hello(identity.terminal_id, epoch, position, core.clock().wall_ms, "", None)
         role = "peer" if request.first("as") == "peer" else "downstream"
         link = Link(core, role, connection, "", False, hello, identity.session_id, core.clock().wall_ms)
-        terminal = self.terminals[identity.terminal_id] = Terminal(connection, link)
+        terminal = Terminal(connection, link, dialled_by=_dialled_by(request))
+        self.terminals[identity.terminal_id] = terminal
         connection.on_pong = lambda payload: _pong(terminal, payload)
         if core.linked(link):
             link.greet()
+        else:
+            link.refuse()
         logger.info("node %s connected from %s", identity.terminal_id, connection.peer)
         try:
             await run_link(core, link, connection, self._config.links)
@@ -160,11 +172,17 @@ class Endpoint:
         identity = Identity(terminal_id, kind, user_id[:256] if user_id else None, str(uuid.uuid4()))
         return identity, request.first("sync") == "full"
 
-    async def _make_room(self, terminal_id: str) -> None:
+    async def _make_room(self, terminal_id: str, dialled_by: tuple[str, int]) -> None:
         """A terminal that is connected already is probed: if it answers, the new connection gets 4004; if it does
-        not, it is replaced. Raises AlreadyConnected."""
+        not, it is replaced. Of two attempts of one node the later one stays. Raises AlreadyConnected."""
         old = self.terminals.get(terminal_id)
         if old is None:
+            return
+        instance, attempt = dialled_by
+        if instance and instance == old.dialled_by[0]:
+            if attempt < old.dialled_by[1]:
+                raise StaleAttempt("a later attempt of the same node is connected")
+            self._replace(terminal_id, old)
             return
         old.answered = trio.Event()
         old.connection.ping(PROBE)
@@ -177,6 +195,9 @@ class Endpoint:
             if terminal_id in self.terminals:
                 raise AlreadyConnected("Terminal already connected")
             return
+        self._replace(terminal_id, old)
+
+    def _replace(self, terminal_id: str, old: Terminal) -> None:
         old.connection.close(AlreadyConnected.code, "replaced by a new connection")
         if isinstance(old.session, Link):
             self._core.unlink(old.session)
@@ -196,6 +217,12 @@ class Endpoint:
                 terminal.connection.close(1001, "nothing heard from this terminal")
             else:
                 terminal.connection.ping(RTT + b"%.6f" % now)
+
+
+def _dialled_by(request: Request) -> tuple[str, int]:
+    """A node's instance and the number of its attempt."""
+    attempt = request.first("attempt") or ""
+    return (request.first("instance") or "")[:64], int(attempt) if attempt.isdigit() and len(attempt) < 19 else 0
 
 
 def _is_node(request: Request) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import random
 import uuid
@@ -34,6 +35,9 @@ ACCEPTED_POLL_S = 0.2
 
 STEADY_S = 1.0
 """A link that was up for less counts as a failed attempt, so that nobody is dialled in a circle."""
+
+_attempts = itertools.count(1)
+"""Numbers this process's connections to other nodes."""
 
 REFUSED = {4001: "its id is refused", 4002: "nodes are refused", 4003: "its token is refused"}
 """Close codes after which dialling goes on slowly: somebody has to change something first."""
@@ -99,6 +103,7 @@ class Dialer:
         core = self.core
         role = "peer" if self.role == "peer" else "downstream"
         words = {"type": NODE_TYPE, "as": role, "epoch": core.epoch, "head": core.replica.committed}
+        words |= {"instance": core.instance, "attempt": next(_attempts)}
         query = urlencode(words)
         target = f"{self.url}/ws/{quote(core.node_id)}?{query}"
         headers = [("Authorization", f"Bearer {self.settings.token}")] if self.settings.token else []
