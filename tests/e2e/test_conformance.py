@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from node.runtime.auth import new_token, token_hash
 from storage.records import TokenRow
 from storage.store import Store
-from tests.processes import ROOT, SHARED, missing, node_modules
+from tests.processes import ROOT, SHARED, NodeProcess, missing, node_modules
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +33,15 @@ def run_suite(name: str, *flags: str) -> str:
 def test_every_documented_message_code_and_endpoint_behaves_as_documented() -> None:
     output = run_suite("conformance.py", "--perf", "--start", START)
     assert ", 0 failed" in output
+
+
+def test_a_node_below_a_hub_behaves_as_documented_too(tmp_path: Path) -> None:
+    hub = NodeProcess(tmp_path / "hub", "--id", "central").start()
+    try:
+        output = run_suite("conformance.py", "--start", f"{START} --upstream {hub.url}")
+        assert ", 0 failed" in output
+    finally:
+        hub.end()
 
 
 def test_with_tokens_a_wrong_one_is_refused_and_the_right_one_let_in(tmp_path: Path) -> None:
