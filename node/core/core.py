@@ -240,14 +240,14 @@ class Core:
 
     def link_up(self, link: Link) -> None:
         """Both sides know where they are in each other's log."""
-        if link.role == "upstream":
-            self._follow_clock(link)
         self.lock_service.link_up(link)
         self.neighbours.link_up(link)
         self._changed = True
 
-    def _follow_clock(self, link: Link) -> None:
+    def follow_clock(self, link: Link) -> None:
         """Stamp with the upstream's time, where the two clocks are not so far apart that one must be broken."""
+        if link.role != "upstream":
+            return
         most = self.replica.settings.max_offset_ms
         if abs(link.offset_ms) <= most:
             self.replica.offset_ms = link.offset_ms

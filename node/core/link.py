@@ -26,7 +26,7 @@ from node.core.ports import Connection
 from node.errors import AlreadyConnected, InvalidMessage
 from node.wire import link_messages as wire
 from node.wire.frames import Outgoing
-from node.wire.link_messages import Claim, Hello
+from node.wire.link_messages import CLOCK_PING, Claim, Hello, clock_pong, read_clock
 from node.wire.link_state import is_state, read_progress
 from storage.records import PeerRow
 
@@ -45,6 +45,9 @@ BACKLOG_PAUSE = 8
 
 COMPARE_INTERVAL_MS = 60_000
 """How often two nodes that are level compare what they hold."""
+
+FORGET_PINGS = 600
+"""After so many samples of the other side's clock the best one so far is let go: clocks drift."""
 
 LINKED_ALREADY = "linked already"
 
@@ -71,18 +74,19 @@ class Link:
     mark: tuple[int, bytes] = (0, b"")
     peer_head: int = 0
     offset_ms: int = 0
-    rtt_ms: float | None = None
+    """How far the other side's clock is ahead, by the sample with the shortest way there and back."""
+    rtt_ms: int | None = None
     operations_in: int = 0
     compare_owed: bool = False
     compared_ms: int | None = None
     _backlog: deque[str | bytes] = field(factory=deque)
     _waiting: bool = False
     _paused: bool = False
-    _dialled_ms: int = 0
+    _pings: int = 0
+    _pinged_ms: int | None = None
 
     def __attrs_post_init__(self) -> None:
         core = self.core
-        self._dialled_ms = core.clock().wall_ms
         cursor = Cursor.at([NO_POSITION] * CLASSES, LINK_WINDOW)
         self.delivery = LinkDelivery("", frozenset(), False, cursor, core.log, core.disk, self.connection)
         self.delivery.total = lambda: len(core.replica.known_entities)
@@ -136,13 +140,11 @@ class Link:
     def _established(self, message: Mapping[str, Any]) -> None:
         """The dialling side's first message."""
         hello = wire.read_established(message)
-        core, now = self.core, self.core.clock()
+        core = self.core
         if hello.node_id == core.node_id:
             core.report_twin(f"{self.url} is a node with this node's own id {core.node_id}")
             self.close(4004, "a node with this id is already there")
             return
-        self.rtt_ms = float(now.wall_ms - self._dialled_ms)
-        self.offset_ms = hello.clock_ms - (now.wall_ms + self._dialled_ms) // 2
         self._known(hello)
         if hello.claim is None:
             raise InvalidMessage("the other side does not say what it holds", "$.node.holds")
@@ -184,6 +186,7 @@ class Link:
     def _go(self, positions: Sequence[int], after: Mapping[int, Key]) -> None:
         self.state, self.was_up = "up", True
         self.delivery.start(positions, after)
+        self._ping()
         self.core.link_up(self)
 
     # ------------------------------------------------------------------ inbound
@@ -284,7 +287,11 @@ class Link:
             self.core.neighbours.receive(self, message)
         elif kind == "sync_error" and message.get("code") == AlreadyConnected.code:
             self.core.report_twin(str(message.get("error"))[:500])
-        elif kind not in ("ping", "pong", "sync_error"):
+        elif kind == "ping":
+            self.reply(clock_pong(self.core.clock().wall_ms))
+        elif kind == "pong":
+            self._clock(read_clock(message))
+        elif kind != "sync_error":
             raise InvalidMessage(f"unknown message type {str(kind)[:64]!r}", "$.type")
 
     def _position(self, message: Mapping[str, Any]) -> None:
@@ -305,6 +312,24 @@ class Link:
         )
         group.commit.peers.append(row)
         group.replies.append((self, wire.position_confirmation(self._claim())))
+
+    # ------------------------------------------------------------------ clocks
+
+    def _ping(self) -> None:
+        if self._pinged_ms is None:
+            self._pinged_ms = self.core.clock().mono_ms
+            self.reply(CLOCK_PING)
+
+    def _clock(self, theirs_ms: int) -> None:
+        """The answer to a ping: the other side's clock, somewhere between there and back."""
+        if self._pinged_ms is None:
+            return
+        now = self.core.clock()
+        rtt_ms, self._pinged_ms = now.mono_ms - self._pinged_ms, None
+        self._pings += 1
+        if self.rtt_ms is None or rtt_ms <= self.rtt_ms or self._pings % FORGET_PINGS == 0:
+            self.rtt_ms, self.offset_ms = rtt_ms, theirs_ms - (now.wall_ms - rtt_ms // 2)
+            self.core.follow_clock(self)
 
     # ------------------------------------------------------------------ first synchronisation
 
@@ -372,7 +397,9 @@ class Link:
         return self.state == "up" and self.delivery.lag <= NEARLY and behind <= NEARLY
 
     def tick(self, now_ms: int) -> None:
-        """Once a second: compare with the other side, when level and due."""
+        """Once a second: ask for the other side's clock, and compare with it, when level and due."""
+        if self.state == "up":
+            self._ping()
         if self.first_sync is not None:
             self._history(now_ms)
             return

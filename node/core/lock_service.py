@@ -90,7 +90,11 @@ class LockService:
 
     def release(self, session: Session, message: ReleaseLock) -> None:
         """A terminal's `release_lock`. Raises LockTimeout or PermissionDenied."""
-        lease = self.table.release(session.identity.terminal_id, message.lock_id, self.core.clock())
+        terminal = session.identity.terminal_id
+        lease = self.table.release(terminal, message.lock_id, self.core.clock())
+        for number, asked in list(self._waiting.items()):
+            if (asked.key, asked.terminal) == (lease.key, terminal):
+                del self._waiting[number]  # it was to be extended; the authority hears of the release after that
         group = self.core.replica.group
         group.replies.append((session, outgoing.lock_released(lease.lock_id, *lease.key)))
         self._released(lease)

@@ -24,7 +24,7 @@ from node.core.group import Group
 from node.core.locks import Held, LockTable
 from node.core.memory import Memory, keys_of
 from node.core.notices import refuse, tell
-from node.core.render import Before, Difference, difference
+from node.core.render import Before, Difference, current_message, difference
 from node.core.rows import (
     Author,
     absent,
@@ -120,7 +120,19 @@ class Replica(Memory):
             raise InvalidMessage(f"operation id {operation.id} already names another operation", "$.operation.id")
         self.counts.duplicates += 1
         self._confirm(author, row.operation_id, row.version, "duplicate", row.accepted, row.seq)
+        if row.via:  # another node accepted it; here it may have been refused, and shown again by its author
+            self._show_current(operation, author)
         return True
+
+    def _show_current(self, operation: Operation, author: Author) -> None:
+        """Send an author the entities of its operation as they are."""
+        node_id, at = self.settings.node_id, hlc.iso(hlc.millis(self.clock.last))
+        for entity in (self.entity(key) for key in keys_of(operation)):
+            version, dead = entity.document.version, not entity.view.alive
+            message = current_message(
+                entity.policy, entity.key, entity.shown(), version, dead=dead, node_id=node_id, at=at
+            )
+            self.group.replies.append((author.recipient, message))
 
     def _confirm(
         self, author: Author, operation_id: str, version: int, status: str, accepted: int, seq: int, **extra: object

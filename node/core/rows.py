@@ -106,7 +106,8 @@ def rendered(
 ) -> bytes:
     """The `data_sync` every other terminal gets: what the author sent, with the shown outcome as `data`.
 
-    A BULK_UPDATE merges; entities that lose a field or are dead follow it whole, a message each.
+    A BULK_UPDATE merges; entities that lose a field or are dead come before it whole, a message each: what carries
+    the operation's id is the last, so that its confirmation stands for all.
     """
     messages = []
     shown = {
@@ -141,7 +142,7 @@ def rendered(
     else:
         shown["operation"] = changes[0].kind
         shown["data"] = changes[0].data
-    return b"\n".join((outgoing.data_sync(shown), *messages))
+    return b"\n".join((*messages, outgoing.data_sync(shown)))
 
 
 def update_entry(key: Key, edit: Edit, counts: Mapping[str, Decimal]) -> list[object]:

@@ -17,6 +17,7 @@ import orjson
 from attrs import field, frozen
 
 from crdt.amounts import decimal_of, is_total
+from crdt.hlc import iso
 from crdt.update_format import MAX_CLIENT, MAX_CLOCK
 from node.errors import InvalidMessage
 from node.wire.codec import ID, LONGEST_ID, TERMINAL_ID
@@ -226,6 +227,24 @@ def _update(entry: Any, place: int) -> RemoteUpdate:
         raise InvalidMessage("clock out of range", f"$.link.updates[{place}][3]")
     amounts = {name: decimal_of(total) for name, total in counts.items()}
     return RemoteUpdate(entity_type, entity_id, update, clocks, writer, first, end, amounts)
+
+
+# ------------------------------------------------------------------ clocks
+
+CLOCK_PING = b'{"type":"ping"}'
+
+
+def clock_pong(wall_ms: int) -> bytes:
+    """The documented `pong`, to a node: its clock in milliseconds too."""
+    return orjson.dumps({"type": "pong", "server_time": iso(wall_ms), "clock": wall_ms})
+
+
+def read_clock(message: Mapping[str, Any]) -> int:
+    """Unix milliseconds. Raises InvalidMessage."""
+    clock = message.get("clock")
+    if type(clock) is not int or not 0 <= clock < MOST_POSITION:
+        raise InvalidMessage("expected a clock", "$.clock")
+    return clock
 
 
 # ------------------------------------------------------------------ positions

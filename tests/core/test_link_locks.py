@@ -199,3 +199,14 @@ def test_the_same_terminal_extends_its_lock_through_the_authority(store: Store) 
     for world in store.worlds:
         world.advance(30_000)
     assert store.holders() == ["pos-1"] * 3
+
+
+def test_a_lock_released_before_its_extension_was_answered_stays_released(store: Store) -> None:
+    lock_id = store.lock(1)["lock_id"]
+    terminal = store.terminals[1]
+    had = len(terminal.inbox)
+    terminal.send({"type": "acquire_lock", **ORDER, "terminal_id": terminal.name, "timeout": 60_000})
+    terminal.send({"type": "release_lock", "lock_id": lock_id, "terminal_id": terminal.name})
+    store.settle(reconnect=False)
+    assert [m["type"] for m in terminal.inbox[had:] if m["type"].startswith("lock_")] == ["lock_released"]
+    assert store.holders() == [None] * 3

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from crdt.hlc import millis
 from tests.harness import Client
 from tests.mesh import Mesh, audit, shown
 
@@ -194,3 +195,45 @@ def test_monitors_see_the_operations_of_every_node_in_their_audit(evening: Eveni
     entries = [message["entry"] for message in monitor.of("audit_log")]
     (entry,) = [entry for entry in entries if entry["entity_id"] == "x"]
     assert (entry["terminal_id"], entry["user_id"], entry["lock_status"]) == ("ana", "user-1", "unlocked")
+
+
+def test_a_refused_write_that_another_node_had_accepted_is_shown_as_it_is_when_it_is_tried_again(
+    evening: Evening,
+) -> None:
+    evening.begin("orders", {"status": "pending"})
+    here, moved = evening.left, Client(evening.mesh.worlds[2], evening.left.name)
+    evening.centre.world.settle()
+    holder = Client(here.world, "caixa").connect()
+    order = {"entity_type": "orders", "entity_id": "x"}
+    holder.send({"type": "acquire_lock", "terminal_id": "caixa", "timeout": 60_000, **order})
+    here.world.settle()
+    operation = here.operation("orders", "x", "UPDATE", {"status": "ready"})
+    here.submit(operation)
+    here.world.settle()
+    here.receive()
+    assert here.answer(operation["id"])["type"] == "sync_error"
+    moved.connect().send({"type": "data_sync", "operation": operation})
+    moved.world.settle()
+    moved.disconnect()
+    evening.right.world.advance(5)
+    evening.right.do("orders", "x", "UPDATE", {"status": "served"})
+    evening.meet()
+    here.submit(operation)
+    evening.meet()
+    assert evening.view("orders")["status"] == "served"
+
+
+def test_a_node_stamps_with_its_upstreams_clock(evening: Evening) -> None:
+    evening.part()
+    hub = evening.centre.world
+    hub.wall_ms += 3 * 3_600_000  # the node's own clock is in another time zone
+    evening.meet()
+    evening.left.do("orders", "x", "CREATE", {"status": "pending"})
+    evening.meet()
+    (row,) = [r for r in hub.reader.audit("orders", "x") if r.terminal_id == "ana"]
+    assert abs(millis(row.accepted) - hub.wall_ms) < 5_000
+    hub.wall_ms += 10 * 365 * 86_400_000  # and this one is broken
+    before = evening.left.world.core.replica.offset_ms
+    evening.part()
+    evening.meet()
+    assert evening.left.world.core.replica.offset_ms == before

@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 
 TYPES = ("orders", "products", "customers", "cashier_operations")
 WRITES = {"pos": TYPES, "waiter": ("orders", "customers")}
-ENTITIES = 3
+ENTITIES = [f"e-{n}" for n in range(3)]
 """Shared entities of each type, so that everybody writes to the same ones."""
+
+SELDOM = [f"s-{n}" for n in range(30)]
+"""Entities that are written now and then, so that what was missed of one is not soon made up for."""
 
 CONNECT_S = 5.0
 """How long a node that is up may take to answer a handshake while everything else on this machine is busy."""
@@ -119,9 +122,10 @@ class Terminal:
             connection = await connect(url, connect_timeout=CONNECT_S)
         except ConnectError:
             return
+        at = self.home.data.name
         self._connection, self._scope, self.asleep = connection, trio.CancelScope(), False
-        self._note("--", f"connected to {self.home.data.name}{full}")
-        connection.on_text = lambda text: self._hear(connection, orjson.loads(text))
+        self._note("--", f"connected to {at}{full}")
+        connection.on_text = lambda text: self._hear(connection, at, orjson.loads(text))
         if not self.keeps:
             self.screen.clear()
             for operation_id in self.refused:  # what became of it elsewhere meanwhile it will not be told
@@ -131,14 +135,14 @@ class Terminal:
             self._send({"type": "data_sync", "operation": operation})
         for resolution in self.deciding.values():
             self._send(resolution)
-        nursery.start_soon(self._serve, connection, self._scope)
+        nursery.start_soon(self._serve, connection, at, self._scope)
 
-    async def _serve(self, connection: ClientConnection, scope: trio.CancelScope) -> None:
+    async def _serve(self, connection: ClientConnection, node: str, scope: trio.CancelScope) -> None:
         with scope:
             code, reason = await connection.run()
             self._note("--", f"closed: {code} {reason}")
             if code not in CLOSINGS:
-                self.wrong.append(f"{self.home.data.name} closed the connection: {code} {reason}")
+                self.wrong.append(f"{node} closed the connection: {code} {reason}")
         if self._connection is connection:
             self._gone()
 
@@ -182,7 +186,8 @@ class Terminal:
     def write(self) -> dict[str, Any]:
         """Any documented operation on a shared entity, shown on the own screen at once, sent or kept for later."""
         rng = self._rng
-        entity_type, entity_id = rng.choice(WRITES[self.kind]), f"e-{rng.randrange(ENTITIES)}"
+        entity_type = rng.choice(WRITES[self.kind])
+        entity_id = rng.choice(ENTITIES if rng.random() < 0.75 else SELDOM)
         kind = rng.choices(["CREATE", "UPDATE", "DELETE", "BULK_UPDATE"], [3, 8, 1, 1])[0]
         operation = {
             "id": f"{self.name}.{next(self._numbers)}",
@@ -192,7 +197,7 @@ class Terminal:
             "terminal_id": self.name,
         }
         if kind == "BULK_UPDATE":
-            items = [f"e-{n}" for n in rng.sample(range(ENTITIES), rng.randrange(1, ENTITIES))]
+            items = rng.sample([*ENTITIES, *SELDOM[:2]], rng.randrange(1, 4))
             operation["data"] = {"updates": [{"entity_id": i, "data": self._fields(entity_type, i)} for i in items]}
         else:
             data = {} if kind == "DELETE" else self._fields(entity_type, entity_id)
@@ -242,7 +247,7 @@ class Terminal:
 
     def lock(self) -> tuple[str, str] | None:
         """Ask for a lock, or for more time on it."""
-        key = (self._rng.choice(["orders", "cashier_operations"]), f"e-{self._rng.randrange(ENTITIES)}")
+        key = (self._rng.choice(["orders", "cashier_operations"]), self._rng.choice(ENTITIES))
         if not self.online or key in self._asked or key[0] not in WRITES[self.kind]:
             return None
         timeout_ms, now = self._rng.choice([300, 1_500, 10_000]), trio.current_time()
@@ -272,12 +277,14 @@ class Terminal:
         self._send({"type": "release_lock", "lock_id": last.lock_id, "terminal_id": self.name})
         return last.lock_id
 
-    def _granted(self, message: dict[str, Any]) -> None:
+    def _granted(self, node: str, message: dict[str, Any]) -> None:
         key = (message["entity_type"], message["entity_id"])
+        if key not in self._asked:
+            return  # read from a connection that it had lost by then
         asked, until = self._asked.pop(key)
         token = message["token"]
         authority = (token["authority"], token["epoch"])
-        place = (message["scope"], self.home.data.name)
+        place = (message["scope"], node)
         times = (asked, trio.current_time(), until)
         self.grants.append(Grant(self.name, key, message["lock_id"], authority, token["counter"], *place, *times))
 
@@ -291,7 +298,7 @@ class Terminal:
     def _note(self, direction: str, what: object) -> None:
         self.journal.append((trio.current_time(), direction, what))
 
-    def _hear(self, connection: ClientConnection, message: dict[str, Any]) -> None:
+    def _hear(self, connection: ClientConnection, node: str, message: dict[str, Any]) -> None:
         self._note("<<", message)
         match message["type"]:
             case "data_sync":
@@ -308,7 +315,7 @@ class Terminal:
                 self._decided(message["operation_id"])
                 self.confirmed.append(message)
             case "sync_error":
-                self._error(message)
+                self._error(node, message)
             case "sync_conflict":
                 body = message["conflict"]
                 if body["state"] == "open":
@@ -316,7 +323,7 @@ class Terminal:
             case "conflict_resolution":
                 self.conflicts.pop(message["conflict_id"], None)
             case "lock_acquired":
-                self._granted(message)
+                self._granted(node, message)
             case "lock_failed":
                 self._asked.pop((message["entity_type"], message["entity_id"]), None)
             case "lock_released":
@@ -324,21 +331,21 @@ class Terminal:
             case "connection_established" | "pong":
                 pass
             case _:
-                self.wrong.append(f"unexpected {message}")
+                self.wrong.append(f"{node} said {message}")
 
     def _answer(self, operation_id: str) -> None:
         operation = self.unanswered.pop(operation_id, None)
         if operation is not None:
             self.answered[operation_id] = operation
 
-    def _error(self, message: dict[str, Any]) -> None:
+    def _error(self, node: str, message: dict[str, Any]) -> None:
         operation_id, conflict_id = message.get("operation_id"), message.get("conflict_id")
         if operation_id is not None:
             self._answer(operation_id)
             self._decided(operation_id)
             self.refused.add(operation_id)
             if message.get("kept"):
-                self.kept.add((self.home.data.name, operation_id))
+                self.kept.add((node, operation_id))
             expected = message["code"] in REFUSALS
         elif conflict_id is not None:
             self.deciding.pop(conflict_id, None)
@@ -348,7 +355,7 @@ class Terminal:
             sure = self._releasing.pop(str(message.get("lock_id")), None)
             expected = message["code"] in LOCK_REFUSALS and sure is None
         if not expected:
-            self.wrong.append(f"{self.home.data.name} said {message}")
+            self.wrong.append(f"{node} said {message}")
 
     def _decided(self, operation_id: str) -> None:
         self.deciding = {c: m for c, m in self.deciding.items() if m["id"] != operation_id}
