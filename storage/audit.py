@@ -3,6 +3,7 @@
 hash = blake2b-256(previous hash | for each column in order: 4-byte length, bytes). Integers are their decimal
 text, None is the length 0xFFFFFFFF; `origin` counts where there is one, `via` never. The first row follows 32 zero
 bytes. `meta` holds the head and its hash, written in the same transaction, so that a truncated log is found too.
+Where the log's beginning is archived, the chain goes on from the anchor; archives (storage.archive) prove the rest.
 """
 
 from __future__ import annotations
@@ -62,10 +63,10 @@ class Finding:
 
 
 def verify(reader: Reader, progress: Callable[[int, int], None] = lambda done, total: None) -> Iterator[Finding]:
-    """Walk the whole log and yield what does not fit. progress: called with rows done and the head.
+    """Walk the log from its anchor and yield what does not fit. progress: called with rows done and the head.
 
-    Commits may go on meanwhile. A cut that a start of the node met is yielded too: the rows written since hide it.
-    Raises StorageError where the database cannot be read.
+    Commits and archiving may go on meanwhile. A cut that a start of the node met is yielded too: the rows written
+    since hide it. Raises StorageError where the database cannot be read.
     """
     for head, end in reader.cuts():
         if end == head:
@@ -76,13 +77,18 @@ def verify(reader: Reader, progress: Callable[[int, int], None] = lambda done, t
                 min(head, end) + 1, f"the log was {what} before a start: it ended at {end}, its head was {head}"
             )
     head, stored = reader.head()
-    previous, expected = GENESIS, 1
-    for seq, row, row_hash in reader.chained_rows():
+    anchor = reader.anchor()
+    previous, expected = anchor.hash, anchor.seq + 1
+    for seq, row, row_hash in reader.chained_rows(anchor.seq):
         if seq > head:  # committed since the head was read, or never committed
             head, stored = reader.head()
         if seq > head:
             yield Finding(seq, f"row {seq} is past the head {head}")
             return
+        if seq != expected:
+            anchor = reader.anchor()
+            if anchor.seq >= expected:  # they were archived meanwhile
+                previous, expected = anchor.hash, anchor.seq + 1
         if seq != expected:
             yield Finding(expected, f"rows {expected} to {seq - 1} are missing")
         elif row is None or chain_hash(previous, row) != row_hash:
@@ -92,5 +98,9 @@ def verify(reader: Reader, progress: Callable[[int, int], None] = lambda done, t
         previous, expected = row_hash, seq + 1
         if seq % 1000 == 0:
             progress(seq, head)
+    anchor = reader.anchor()
+    if anchor.seq == head and anchor.hash != stored:
+        yield Finding(head, f"the anchor {head} is not the row that was committed")
+    expected = max(expected, anchor.seq + 1)
     if expected - 1 < head:
         yield Finding(expected, f"the log was cut: it ends at {expected - 1}, its head was {head}")

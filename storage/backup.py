@@ -29,10 +29,10 @@ def write_copy(connection: sqlite3.Connection, target: Path, restored_from: str)
         with storage_errors(target):
             connection.execute("VACUUM INTO ?", (str(partial),))
             _mark(partial, restored_from)
-        _sync(partial)
+        sync(partial)
         partial.rename(target)
         with suppress(OSError):  # some file systems cannot sync a directory
-            _sync(target.parent)
+            sync(target.parent)
     except OSError as error:
         raise StorageError(f"{target}: {error.strerror}") from error
     finally:
@@ -48,7 +48,8 @@ def _mark(path: Path, restored_from: str) -> None:
         )
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """fsync a file, or a directory's names."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

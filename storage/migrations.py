@@ -104,6 +104,37 @@ def m005_links(db: Database) -> None:
     )
 
 
+@migrations()
+def m006_archive(db: Database) -> None:
+    """Archives, and what stays of their rows: keys and state of entities, notices not delivered, who holds what."""
+    db.execute(
+        """CREATE TABLE archives (
+            last INTEGER PRIMARY KEY, first INTEGER NOT NULL, before BLOB NOT NULL, hash BLOB NOT NULL,
+            file TEXT NOT NULL, bytes INTEGER NOT NULL, epoch TEXT NOT NULL, made_at TEXT NOT NULL)"""
+    )
+    db.execute(
+        """CREATE TABLE archived (
+            entity_type TEXT NOT NULL, entity_id TEXT NOT NULL, span INTEGER NOT NULL, seq INTEGER NOT NULL,
+            bulk INTEGER NOT NULL, records BLOB NOT NULL, PRIMARY KEY (entity_type, entity_id, span)) WITHOUT ROWID"""
+    )
+    db.execute("CREATE INDEX archived_seq ON archived (seq) WHERE seq > 0")
+    db.execute(
+        """CREATE TABLE bases (
+            entity_type TEXT NOT NULL, entity_id TEXT NOT NULL, seq INTEGER NOT NULL, snapshot BLOB NOT NULL,
+            PRIMARY KEY (entity_type, entity_id)) WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE TABLE owed (
+            terminal_id TEXT NOT NULL, seq INTEGER NOT NULL, priority INTEGER NOT NULL, message BLOB NOT NULL,
+            PRIMARY KEY (terminal_id, seq)) WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE TABLE followers (
+            node_id TEXT PRIMARY KEY, epoch TEXT NOT NULL, positions TEXT NOT NULL,
+            last_seen_ms INTEGER NOT NULL) WITHOUT ROWID"""
+    )
+
+
 def migrate(db: Database, path: str) -> None:
     """Bring the schema up to date. Raises StorageError for a database of a newer Comanda."""
     newer = {m.name for m in migrations.applied(db)} - DEFINED

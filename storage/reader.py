@@ -2,52 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import field, frozen
 
-from storage.database import open_reader, storage_errors
+from storage.archived import ARCHIVED, ArchivedReader
+from storage.database import storage_errors
+from storage.packed import ArchivedOperation
+from storage.queries import CHUNK
 from storage.records import ConflictRow, EntityRow, LogRow, TokenRow, key64
 from storage.rows import LOG_TYPES, conflict_of, entity_of, log_of, token_of
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
 HISTORY = 1_000
 """Most rows of an entity's history looked through for what a terminal knew."""
 
-CHUNK = 500
-"""Keys looked up with one statement."""
-
 
 @frozen
 class Fetched:
-    """What `fetch` found; what is not in it is not there."""
+    """What `fetch` found; what is not in it is not there. archived: operations without a row."""
 
     entities: dict[tuple[str, str], EntityRow]
     operations: dict[str, LogRow]
     conflicts: dict[str, ConflictRow]
-    histories: list[list[LogRow]]
+    archived: Mapping[str, ArchivedOperation] = field(factory=dict)
+    histories: list[list[LogRow]] = field(factory=list)
 
 
-class Reader:
+class Reader(ArchivedReader):
     """A read-only view of one database; used by one thread at a time. Every method may raise StorageError."""
-
-    def __init__(self, path: Path) -> None:
-        self._db = open_reader(path)
-        self._connection: sqlite3.Connection = self._db.conn
-        self._path = path
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def _query(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
-        with storage_errors(self._path):
-            cursor = self._connection.execute(sql, parameters)
-            names = [column[0] for column in cursor.description]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     # ------------------------------------------------------------------ by key
 
@@ -60,18 +46,15 @@ class Reader:
         keys: Sequence[tuple[str, str]],
         operation_ids: Sequence[str],
         conflict_ids: Sequence[str],
+        touched: Sequence[tuple[str, str]] = (),
         histories: Sequence[tuple[tuple[str, str], str, int]] = (),
     ) -> Fetched:
-        """Entities, accepted operations and conflicts by key, and the histories of entities, in one go."""
-        entities: dict[tuple[str, str], EntityRow] = {}
-        for part in _parts(keys):
-            # A join from the keys: `(entity_type, entity_id) IN (VALUES ...)` would scan the whole table.
-            sql = (
-                f"WITH wanted (entity_type, entity_id) AS (VALUES {','.join(['(?,?)'] * len(part))}) "
-                "SELECT entities.* FROM wanted CROSS JOIN entities USING (entity_type, entity_id)"
-            )
-            for row in self._query(sql, [word for key in part for word in key]):
-                entities[row["entity_type"], row["entity_id"]] = entity_of(row)
+        """Entities, accepted operations, conflicts and histories of entities by key, in one go.
+
+        touched: entities that an operation whose row is archived would be among the operations of.
+        """
+        sql = "SELECT entities.* FROM wanted CROSS JOIN entities USING (entity_type, entity_id)"
+        entities = {(row["entity_type"], row["entity_id"]): entity_of(row) for row in self._by_keys(sql, keys)}
         operations: dict[str, LogRow] = {}
         for operation_id in operation_ids:
             sql = "SELECT * FROM log WHERE op_key = ? AND operation_id = ?"
@@ -81,7 +64,9 @@ class Reader:
         for conflict_id in conflict_ids:
             for row in self._query("SELECT * FROM conflicts WHERE conflict_id = ?", (conflict_id,)):
                 conflicts[conflict_id] = conflict_of(row)
-        return Fetched(entities, operations, conflicts, [self._history(*history) for history in histories])
+        gone = [operation_id for operation_id in operation_ids if operation_id not in operations]
+        kept = self.archived_operations(gone, touched)
+        return Fetched(entities, operations, conflicts, kept, [self._history(*history) for history in histories])
 
     def _history(self, key: tuple[str, str], terminal: str, upto: int) -> list[LogRow]:
         """Of an entity the rows of one terminal, and those up to a row, the latest first."""
@@ -121,12 +106,23 @@ class Reader:
         sql = f"SELECT * FROM log WHERE {where}seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
         return [log_of(row) for row in self._query(sql, (*parameters, after, upto, limit))]
 
+    def reached(self, priority: int, after: int, upto: int, limit: int) -> list[LogRow] | None:
+        """The same of one priority class; None where the log does not reach back to `after` any more."""
+        rows = self.rows(priority, after, upto, limit)
+        return rows if self.anchor().seq <= after else None  # last: nothing was archived before it was read
+
     # ------------------------------------------------------------------ for links
 
     def row_hash(self, seq: int) -> bytes | None:
-        """The chain hash at a row of the log, None where there is no such row."""
-        rows = self._query("SELECT hash FROM log WHERE seq = ?", (seq,))
-        return bytes(rows[0]["hash"]) if rows else None
+        """The chain hash at a row of the log, None where there is no such row, ARCHIVED where it is not known."""
+        for table, column in (("log", "seq"), ("archives", "last")):
+            rows = self._query(f"SELECT hash FROM {table} WHERE {column} = ?", (seq,))
+            if rows:
+                return bytes(rows[0]["hash"])
+        anchor = self.anchor()
+        if seq == anchor.seq:
+            return anchor.hash
+        return ARCHIVED if 0 < seq < anchor.seq else None
 
     def linked(self, link_keys: Sequence[int]) -> list[LogRow]:
         """Operations by link key, in log order."""
@@ -207,17 +203,10 @@ class Reader:
         pairs = [pair.split(">") for row in rows for pair in row["value"].split()]
         return [(int(head), int(end)) for head, end in pairs]
 
-    def chained_rows(self) -> Iterator[tuple[int, LogRow | None, bytes]]:
+    def chained_rows(self, after: int = 0) -> Iterator[tuple[int, LogRow | None, bytes]]:
         """Every log row with its seq and hash, in order; None for a row that holds what the node never writes."""
-        after = 0
         while rows := self._query("SELECT * FROM log WHERE seq > ? ORDER BY seq LIMIT 1000", (after,)):
             for row in rows:
                 sound = all(type(value) in LOG_TYPES[column] for column, value in row.items())
                 yield row["seq"], log_of(row) if sound else None, row["hash"] if type(row["hash"]) is bytes else b""
             after = rows[-1]["seq"]
-
-
-def _parts(keys: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
-    pending = list(keys)
-    for first in range(0, len(pending), CHUNK):
-        yield pending[first : first + CHUNK]

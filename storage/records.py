@@ -166,6 +166,52 @@ class ParkedRow:
     at_ms: int
 
 
+@frozen
+class FollowerRow:
+    """How far another node has confirmed this node's log (of that epoch), one position a priority class."""
+
+    node_id: str
+    epoch: str
+    positions: tuple[int, ...]
+    last_seen_ms: int
+
+
+@frozen
+class Anchor:
+    """Where the log begins: the last row that is archived and gone (0: none), and its chain hash."""
+
+    seq: int
+    hash: bytes
+
+
+@frozen
+class ArchiveRow:
+    """An archive file: rows `first` to `last`. before, hash: the chain before the first and at the last."""
+
+    first: int
+    last: int
+    before: bytes
+    hash: bytes
+    file: str
+    bytes: int
+    epoch: str
+    made_at: str
+
+
+@frozen
+class ArchivedRow:
+    """What is kept of archived operations of one entity (storage.packed). span: the last row of the archive they are
+    in, 0 where they came with another node's state. seq: the last of the entity's rows in that archive.
+    bulk: whether one of them touched other entities too."""
+
+    entity_type: str
+    entity_id: str
+    span: int
+    seq: int
+    bulk: bool
+    records: bytes
+
+
 @define(eq=False)
 class Commit:
     """One transaction. Rows in `seq` order, continuing the log's head. unparked: ids of parked rows that ended."""
@@ -178,12 +224,14 @@ class Commit:
     peers: list[PeerRow] = field(factory=list)
     parked: list[ParkedRow] = field(factory=list)
     unparked: list[int] = field(factory=list)
+    archived: list[ArchivedRow] = field(factory=list)
+    followers: list[FollowerRow] = field(factory=list)
     meta: dict[str, str] = field(factory=dict)
 
     def empty(self) -> bool:
         """Whether nothing but the clock would be written."""
         state = self.rows or self.entities or self.conflicts or self.locks or self.cursors
-        links = self.peers or self.parked or self.unparked
+        links = self.peers or self.parked or self.unparked or self.archived or self.followers
         return not state and not links and not (self.meta.keys() - {"hlc"})
 
 
@@ -201,9 +249,14 @@ class Boot:
     open_conflicts: list[ConflictRow]
     entity_keys: set[int]
     operation_keys: Sequence[int]
-    """Sorted."""
+    """Of those in the log, sorted."""
+    archived_keys: Sequence[int]
+    """Of those that are held without a row, in any order."""
     link_keys: Mapping[str, Sequence[int]]
-    """Of each entity type's operations, sorted."""
+    """Of each entity type's operations, in any order; also of those held without a row."""
+    partial: Mapping[int, set[str]]
+    """Link key -> entities whose part of an operation is here, while another part is missing."""
     peers: list[PeerRow]
+    followers: list[FollowerRow]
     parked: list[ParkedRow]
     meta: dict[str, str]

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from storage.records import ConflictRow, CursorRow, EntityRow, LockRow, LogRow, ParkedRow, PeerRow, TokenRow
+from storage.records import (
+    ConflictRow,
+    CursorRow,
+    EntityRow,
+    FollowerRow,
+    LockRow,
+    LogRow,
+    ParkedRow,
+    PeerRow,
+    TokenRow,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,6 +108,11 @@ def cursor_of(row: Mapping[str, Any]) -> CursorRow:
 def peer_of(row: Mapping[str, Any]) -> PeerRow:
     positions = tuple(int(position) for position in row["positions"].split(","))
     return PeerRow(row["node_id"], row["epoch"], positions, row["mark"], row["mark_hash"], row["last_seen_ms"])
+
+
+def follower_of(row: Mapping[str, Any]) -> FollowerRow:
+    positions = tuple(int(position) for position in row["positions"].split(","))
+    return FollowerRow(row["node_id"], row["epoch"], positions, row["last_seen_ms"])
 
 
 def parked_of(row: Mapping[str, Any]) -> ParkedRow:

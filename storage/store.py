@@ -6,7 +6,7 @@ import os
 import sqlite3
 from array import array
 from contextlib import suppress
-from functools import cache, lru_cache
+from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -23,13 +23,17 @@ from storage.database import (
     storage_errors,
     transaction,
 )
+from storage.keys import archived_keys
 from storage.migrations import migrate
+from storage.prune import BATCH_ROWS, Pruned, add_records, keep_bases, prune_batch, read_anchor
 from storage.records import (
+    ArchiveRow,
     Boot,
     Commit,
     ConflictRow,
     CursorRow,
     EntityRow,
+    FollowerRow,
     LockRow,
     LogRow,
     ParkedRow,
@@ -37,17 +41,14 @@ from storage.records import (
     TokenRow,
     key64,
 )
-from storage.rows import conflict_of, cursor_of, lock_of, parked_of, peer_of
+from storage.rows import conflict_of, cursor_of, follower_of, lock_of, parked_of, peer_of
+from storage.statements import insert_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
 CLASSES = 4
-ROWS_PER_STATEMENT = 256
-PARAMETERS = 30_000
-"""Most bound values of one statement (SQLite's own limit is 32,766)."""
-
 LOG_COLUMNS = [
     "seq",
     "kind",
@@ -77,17 +78,6 @@ LOG_COLUMNS = [
 ]
 
 
-@lru_cache(maxsize=2_048)
-def _insert(table: str, columns: tuple[str, ...], rows: int, key: tuple[str, ...]) -> str:
-    """A multi-row INSERT, or an upsert where the table has a key."""
-    row = "(" + ",".join("?" * len(columns)) + ")"
-    sql = f"INSERT INTO {table} ({','.join(columns)}) VALUES {','.join([row] * rows)}"
-    if key:
-        rest = ",".join(f"{c}=excluded.{c}" for c in columns if c not in key)
-        sql += f" ON CONFLICT ({','.join(key)}) DO UPDATE SET {rest}"
-    return sql
-
-
 class Store:
     """A node's database, open for writing. Only one process, and in it only one thread, uses it at a time."""
 
@@ -99,6 +89,7 @@ class Store:
         self._descriptor = descriptor
         self._db = open_writer(self.path)
         self._connection: sqlite3.Connection = self._db.conn
+        self.anchor = read_anchor(self._connection)
         self.head, self.chain = self._read_head()
 
     @classmethod
@@ -154,7 +145,7 @@ class Store:
 
     def _read_head(self) -> tuple[int, bytes]:
         row = self._connection.execute("SELECT seq, hash FROM log ORDER BY seq DESC LIMIT 1").fetchone()
-        return (row[0], bytes(row[1])) if row else (0, GENESIS)
+        return (row[0], bytes(row[1])) if row else (self.anchor.seq, self.anchor.hash)
 
     def _note_cut(self) -> None:
         """Note for the audit, for good, that the log does not end where its last commit left it.
@@ -177,10 +168,11 @@ class Store:
     def _boot(self) -> Boot:
         db, execute = self._db, self._connection.execute
         self.head, self.chain = self._read_head()
-        heads = [
-            execute("SELECT coalesce(max(seq), 0) FROM log WHERE priority = ?", (p,)).fetchone()[0]
+        heads = [  # of a class that is archived to its last row, the anchor
+            execute("SELECT coalesce(max(seq), ?) FROM log WHERE priority = ?", (self.anchor.seq, p)).fetchone()[0]
             for p in range(CLASSES)
         ]
+        archived = archived_keys(self._connection)
         keys = execute("SELECT entity_type, entity_id FROM entities")
         return Boot(
             self.node_id,
@@ -193,18 +185,21 @@ class Store:
             [conflict_of(row) for row in db.table("conflicts").rows_where("state = 'open'", order_by="seq")],
             {key64(entity_type, entity_id) for entity_type, entity_id in keys},
             array("q", (k for (k,) in execute("SELECT op_key FROM log WHERE op_key IS NOT NULL ORDER BY op_key"))),
-            self._link_keys(),
+            archived.operations,
+            archived.with_rows(self._link_keys()),
+            archived.partial,
             [peer_of(row) for row in db.table("peers").rows],
+            [follower_of(row) for row in db.table("followers").rows],
             [parked_of(row) for row in db.table("parked").rows_where(order_by="id")],
             {row["key"]: row["value"] for row in db.table("meta").rows},
         )
 
-    def _link_keys(self) -> dict[str, Sequence[int]]:
+    def _link_keys(self) -> dict[str, array[int]]:
         keys: dict[str, array[int]] = {}
         sql = "SELECT entity_type, link_key FROM log WHERE link_key IS NOT NULL ORDER BY link_key"
         for entity_type, key in self._connection.execute(sql):
             keys.setdefault(entity_type, array("q")).append(key)
-        return dict(keys)
+        return keys
 
     # ------------------------------------------------------------------ committing
 
@@ -235,6 +230,8 @@ class Store:
         self._many("log_entities", ("entity_type", "entity_id", "seq"), (), bulk)
         key: tuple[str, ...] = ("entity_type", "entity_id")
         entities = {(e.entity_type, e.entity_id): _values(e) for e in commit.entities}
+        if self.anchor.seq:
+            keep_bases(self._connection, entities, self.anchor.seq)
         self._many("entities", _columns(EntityRow), key, entities.values())
         locks = {(lock.entity_type, lock.entity_id): _values(lock) for lock in commit.locks}
         self._many("locks", _columns(LockRow), key, locks.values())
@@ -261,18 +258,17 @@ class Store:
         self._many("parked", _columns(ParkedRow), ("id",), {row.id: _values(row) for row in commit.parked}.values())
         for parked_id in commit.unparked:
             self._connection.execute("DELETE FROM parked WHERE id = ?", (parked_id,))
+        add_records(self._connection, map(_values, commit.archived))
+        followers = {
+            f.node_id: (f.node_id, f.epoch, ",".join(map(str, f.positions)), f.last_seen_ms) for f in commit.followers
+        }
+        self._many("followers", _columns(FollowerRow), ("node_id",), followers.values())
         self._many("meta", ("key", "value"), ("key",), meta.items())
 
     def _many(
         self, table: str, columns: Sequence[str], key: tuple[str, ...], rows: Iterable[tuple[object, ...]]
     ) -> None:
-        """Multi-row statements: one call into SQLite for up to 256 rows, so no thread switch for each."""
-        pending = list(rows)
-        most = min(ROWS_PER_STATEMENT, PARAMETERS // len(columns))
-        for first in range(0, len(pending), most):
-            part = pending[first : first + most]
-            sql = _insert(table, tuple(columns), len(part), key)
-            self._connection.execute(sql, [value for row in part for value in row])
+        insert_many(self._connection, table, columns, key, rows)
 
     # ------------------------------------------------------------------ upkeep
 
@@ -306,6 +302,45 @@ class Store:
         Raises StorageError, also where the target exists; then no target is left behind.
         """
         write_copy(self._connection, target, f"{self.epoch}:{self.head}")
+
+    # ------------------------------------------------------------------ archives
+
+    def note_archive(self, archive: ArchiveRow) -> None:
+        """These rows are in that file: from here on they may be pruned. Raises StorageError."""
+        with transaction(self._connection, self.path):
+            self._many("archives", _columns(ArchiveRow), ("last",), [_values(archive)])
+
+    def forget_archive(self, last: int) -> None:
+        """The file that ends with row `last` is gone: of its rows those that are still in the log stay there, to go
+        into another one. Raises StorageError."""
+        anchor = self.anchor
+        with transaction(self._connection, self.path):
+            self._connection.execute("DELETE FROM archives WHERE last = ? AND first > ?", (last, anchor.seq))
+            self._connection.execute(
+                "UPDATE archives SET last = ?, hash = ? WHERE last = ?", (anchor.seq, anchor.hash, last)
+            )
+
+    def prune(self, upto: int, most: int = BATCH_ROWS) -> Pruned:
+        """Up to `most` of the log's first rows, none past `upto`, are archived and go; how far it came.
+
+        Raises StorageError.
+        """
+        with transaction(self._connection, self.path):
+            pruned = prune_batch(self._connection, upto, most)
+        self.anchor = pruned.anchor
+        return pruned
+
+    def shrink(self, least: float = 0.25) -> None:
+        """Give the room of pruned rows back to the file system, where they are at least this share of the database.
+        It takes a while, and as much room again. Raises StorageError."""
+        with storage_errors(self.path):
+            pages, free = (
+                self._connection.execute(f"PRAGMA {n}").fetchone()[0] for n in ("page_count", "freelist_count")
+            )
+            if free > pages * least:
+                self._connection.execute("VACUUM")
+
+    # ------------------------------------------------------------------ facts
 
     def set_meta(self, values: dict[str, str], *, remove: Sequence[str] = ()) -> None:
         """Write facts of the node outside a group. Raises StorageError."""

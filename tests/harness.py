@@ -32,9 +32,10 @@ from storage.records import key64
 from storage.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Sequence, Set
     from pathlib import Path
 
+    from storage.archived import Compacted, Whole
     from storage.records import EntityRow, LogRow
 
 START_MS = 1_768_471_200_000  # 2026-01-15T10:00:00Z
@@ -84,8 +85,10 @@ class World:
             head=boot.head,
             committed=boot.head,
             started_at=boot.head,
-            known_entities=boot.entity_keys,
+            known_entities=KeySet(boot.entity_keys),
             known_operations=KeySet(boot.operation_keys),
+            archived_operations=KeySet(boot.archived_keys),
+            partial=dict(boot.partial),
             digests=Digests.of(boot.link_keys),
             quarantine=Quarantine.of(boot.parked),
         )
@@ -106,6 +109,7 @@ class World:
             "",
             {row.terminal_id: row for row in boot.cursors},
             {row.node_id: row for row in boot.peers},
+            followers={row.node_id: row for row in boot.followers},
             has_upstream=self.upstream,
             fresh=lambda: (self.new_epoch(), next(self.writers)),
         )
@@ -153,13 +157,24 @@ class World:
         return None
 
     def fetch(self, needs: Needs, done: Callable[[Any], None]) -> None:
-        wanted = (needs.entities, needs.operations, needs.conflicts, needs.histories)
+        wanted = (needs.entities, needs.operations, needs.conflicts, needs.held, needs.histories)
         self.calls.append(lambda: done(self.reader.fetch(*wanted)))
 
     def rows(
-        self, priority: int, after: int, upto: int, limit: int, done: Callable[[Sequence[LogRow]], None]
+        self, priority: int, after: int, upto: int, limit: int, done: Callable[[Sequence[LogRow] | None], None]
     ) -> None:
-        self.calls.append(lambda: done(self.reader.rows(priority, after, upto, limit)))
+        self.calls.append(lambda: done(self.reader.reached(priority, after, upto, limit)))
+
+    def compacted(
+        self,
+        priority: int,
+        entity_types: Sequence[str],
+        after: int,
+        limit: int,
+        terminal_id: str | None,
+        done: Callable[[Compacted], None],
+    ) -> None:
+        self.calls.append(lambda: done(self.reader.compacted(priority, entity_types, after, limit, terminal_id)))
 
     def state(
         self,
@@ -169,6 +184,20 @@ class World:
         done: Callable[[Sequence[EntityRow]], None],
     ) -> None:
         self.calls.append(lambda: done(self.reader.state(entity_types, after, limit)))
+
+    def wholes(
+        self,
+        entity_types: Sequence[str],
+        after: tuple[str, str] | None,
+        limit: int,
+        done: Callable[[Sequence[Whole]], None],
+    ) -> None:
+        self.calls.append(lambda: done(self.reader.wholes(entity_types, after, limit)))
+
+    def lacking(
+        self, entity_type: str, after: str, keys: Set[int], done: Callable[[tuple[Sequence[Whole], str | None]], None]
+    ) -> None:
+        self.calls.append(lambda: done(self.reader.lacking(entity_type, after, keys)))
 
     def linked(self, link_keys: Sequence[int], done: Callable[[Sequence[LogRow]], None]) -> None:
         self.calls.append(lambda: done(self.reader.linked(link_keys)))

@@ -146,8 +146,8 @@ class Mesh:
         return any(row.state == WAITING for world in self.worlds for row in world.core.replica.quarantine)
 
     def _compared(self) -> bool:
-        links = [link for wire in self.wires if wire.links is not None for link in wire.links]
-        return all(link.compared_ms is not None for link in links if link.dialled and link.state == "up")
+        links = [link for wire in self.wires if wire.links is not None for link in wire.links if link.state == "up"]
+        return all(not link.compare_owed and (link.compared_ms is not None or not link.dialled) for link in links)
 
     def close(self) -> None:
         for world in self.worlds:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import click
 
+from node.cli.archive import archive
 from node.cli.audit import audit
 from node.cli.demo import demo
+from node.cli.explain import explain
 from node.cli.init import init
 from node.cli.restore import restore
 from node.cli.serve import serve
+from node.cli.show import show
 from node.cli.status import backup, quarantine, status
 from node.cli.tokens import token
+from node.cli.verify import verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,5 +23,5 @@ def main() -> None:
     """Comanda: nó de sincronização que trabalha sem rede. / Offline-first sync node for restaurant terminals."""
 
 
-for command in (serve, demo, status, init, token, audit, quarantine, backup, restore):
+for command in (serve, demo, status, init, token, audit, verify, show, explain, quarantine, backup, archive, restore):
     main.add_command(command)

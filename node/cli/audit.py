@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.progress import Progress
 
 from node.cli.tokens import data_option
+from storage.archive import verify_archives
 from storage.audit import verify as walk
 from storage.database import DATABASE, StorageError
 from storage.reader import Reader
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @click.group()
@@ -25,14 +23,21 @@ def audit() -> None:
 
 @audit.command()
 @data_option
-def verify(data: Path) -> None:
-    """Procura registros alterados, removidos ou cortados. / Find edited, removed or cut entries."""
+@click.option("--archive", "archives", multiple=True, type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.argument("more", nargs=-1, type=click.Path(path_type=Path, dir_okay=False, exists=True))
+def verify(data: Path, archives: tuple[Path, ...], more: tuple[Path, ...]) -> None:
+    """Procura registros alterados, removidos ou cortados. / Find edited, removed or cut entries.
+
+    --archive FILE... : também nos arquivos, desde a primeira linha. / Also in the archives, from the first row on.
+    """
     try:
         reader = Reader(data / DATABASE)
         with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
             task = progress.add_task("audit")
             findings = list(walk(reader, lambda done, total: progress.update(task, completed=done, total=total)))
-        head, _ = reader.head()
+        anchor, (head, _) = reader.anchor(), reader.head()
+        if archives:
+            findings += verify_archives([*archives, *more], anchor)
         reader.close()
     except StorageError as error:
         raise click.ClickException(str(error)) from error
@@ -40,4 +45,6 @@ def verify(data: Path) -> None:
         click.echo(f"seq {finding.seq}: {finding.what}")
     if findings:
         raise click.ClickException(f"{len(findings)} problema(s) / problem(s)")
-    click.echo(f"{head} registros conferem / rows verified")
+    if anchor.seq and not archives:
+        click.echo(f"{anchor.seq} arquivados, não conferidos / archived, not verified (--archive FILE...)")
+    click.echo(f"{head if archives else head - anchor.seq} registros conferem / rows verified")

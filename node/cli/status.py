@@ -15,12 +15,12 @@ TOKEN = "COMANDA_TOKEN"
 url_option = click.option("--url", default="http://localhost:8001", show_default=True, help="O nó. / The node.")
 
 
-def ask(url: str, path: str, method: str = "GET") -> dict[str, Any]:
+def ask(url: str, path: str, method: str = "GET", timeout_s: float = 30.0) -> dict[str, Any]:
     """JSON of a running node; its token comes from the environment. Raises ClickException."""
     token = os.environ.get(TOKEN)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        answer = httpx.request(method, url.rstrip("/") + path, headers=headers, timeout=30.0)
+        answer = httpx.request(method, url.rstrip("/") + path, headers=headers, timeout=timeout_s)
         body: dict[str, Any] = answer.json()
     except (httpx.HTTPError, ValueError) as error:
         raise click.ClickException(f"{url}: {error}") from error

@@ -32,6 +32,7 @@ class Terminal:
     """One terminal. `listen` sees every message it gets.
 
     pending: its operations without an answer. confirmed: the ids of those that the node says are durable.
+    ended: code and reason of the last connection's end.
     """
 
     def __init__(self, name: str, kind: str, user: str, listen: Callable[[Terminal, dict[str, Any]], None]) -> None:
@@ -40,6 +41,7 @@ class Terminal:
         self.inbox: list[dict[str, Any]] = []
         self.pending: dict[str, dict[str, Any]] = {}
         self.confirmed: set[str] = set()
+        self.ended: tuple[int, str] | None = None
         self._listen = listen
         self._numbers = itertools.count(1)
         self._connection: ClientConnection | None = None
@@ -51,15 +53,17 @@ class Terminal:
 
     # ------------------------------------------------------------------ connection
 
-    async def come_online(self, url: str, nursery: trio.Nursery) -> None:
+    async def come_online(self, url: str, nursery: trio.Nursery, token: str | None = None) -> None:
         """Connect, trying again until the node answers, and flush what was written meanwhile.
 
         Raises trio.TooSlowError.
         """
+        headers = [("Authorization", f"Bearer {token}")] if token else []
         with trio.fail_after(PATIENCE_S):
             while True:
                 try:
-                    connection = await connect(f"{url}/ws/{self.name}?type={self.kind}&user_id={self.user}")
+                    address = f"{url}/ws/{self.name}?type={self.kind}&user_id={self.user}"
+                    connection = await connect(address, headers=headers)
                 except ConnectError:
                     await trio.sleep(0.05)
                     continue
@@ -71,7 +75,7 @@ class Terminal:
             self._send({"type": "data_sync", "operation": operation})
 
     async def _run(self, connection: ClientConnection) -> None:
-        await connection.run()
+        self.ended = await connection.run()
         if self._connection is connection:
             self._connection = None
         self._wake()
@@ -108,8 +112,10 @@ class Terminal:
         self._send({"type": "data_sync", "operation": operation})
         return str(operation["id"])
 
-    def resolve(self, conflict_id: str, resolution: str) -> None:
-        self._send({"type": "conflict_resolution", "conflict_id": conflict_id, "resolution": resolution})
+    def resolve(self, conflict_id: str, resolution: str, **more: object) -> None:
+        """more: `resolved_data`, or an `id` to be answered by."""
+        message = {"type": "conflict_resolution", "conflict_id": conflict_id, "resolution": resolution}
+        self._send({**message, **more})
 
     async def acquire(self, entity_type: str, entity_id: str, timeout_ms: int = 30_000) -> dict[str, Any]:
         """Ask for a lock; the node's `lock_acquired` or `lock_failed`. Raises trio.TooSlowError."""

@@ -5,7 +5,8 @@
     digest_keys     the keys in those buckets     -> what each side lacks
     digest_want     keys the sender lacks         -> the operations, as ordinary data_sync
 
-What is parked here counts as held, so that nobody sends it again and again; whoever retries it asks for it.
+Of an operation whose row is archived the entities are sent instead, as they are, with the keys of what they are made
+of. What is parked here counts as held, so that nobody sends it again and again; whoever retries it asks for it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from node.core.digests import BUCKETS, bucket_of
+from node.core.keys import BUCKETS, bucket_of
 from node.errors import InvalidMessage
 
 if TYPE_CHECKING:
@@ -115,12 +116,14 @@ def ask(link: Link, keys: Sequence[int]) -> None:
 def _send(link: Link, keys: Sequence[int]) -> None:
     """Have these operations sent, in log order. Their places are looked up a part at a time: others read too."""
     found: list[tuple[int, int]] = []
+    coming = link.core.replica.uncommitted()
 
     def look_up(first: int) -> None:
         if first < len(keys):
             link.core.disk.places(keys[first : first + PLACES], lambda part: arrived(part, first))
         else:
             link.delivery.want(key for _, key in sorted(found))
+            _send_archived(link, set(keys) - {key for _, key in found} - coming)
 
     def arrived(part: Sequence[tuple[int, int]], first: int) -> None:
         found.extend(part)
@@ -128,6 +131,17 @@ def _send(link: Link, keys: Sequence[int]) -> None:
             look_up(first + PLACES)
 
     look_up(0)
+
+
+def _send_archived(link: Link, keys: set[int]) -> None:
+    """Have the entities sent that these operations, which are not in the log, are part of."""
+    by_type: dict[str, set[int]] = {}
+    for key in keys:
+        entity_type = link.core.replica.digests.type_of(key)
+        if entity_type is not None:
+            by_type.setdefault(entity_type, set()).add(key)
+    for entity_type, of_type in by_type.items():
+        link.delivery.lacks(entity_type, of_type)
 
 
 def _pack(keys: Iterable[int]) -> str:

@@ -34,7 +34,7 @@ from node.core.statistics import Statistics
 from node.wire import outgoing_messages as outgoing
 from node.wire.codec import CodecLimits
 from node.wire.frames import Batch, Outgoing
-from storage.records import ConflictRow, CursorRow, PeerRow
+from storage.records import ConflictRow, CursorRow, FollowerRow, PeerRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -84,6 +84,8 @@ class Core:
     cursors: dict[str, CursorRow] = field(factory=dict)
     peers: dict[str, PeerRow] = field(factory=dict)
     """What is durably held of other nodes' logs."""
+    followers: dict[str, FollowerRow] = field(factory=dict)
+    """How far other nodes have confirmed this log, the last that was heard of each."""
     links: dict[str, Link] = field(factory=dict)
     first_sync: FirstSync | None = None
     """The synchronisation this node began empty, once there was one since its start."""
@@ -101,6 +103,7 @@ class Core:
     failure: str | None = None
     log: LogView = field(init=False)
     _dirty: set[str] = field(factory=set)
+    _followed: set[str] = field(factory=set)
     _leaving: dict[str, Session] = field(factory=dict)
     """Sessions whose connection ended with something still to be decided."""
     _flushed_ms: int = 0
@@ -197,13 +200,25 @@ class Core:
         cursor.dirty = False
         self._dirty.add(identity.terminal_id)
 
+    def _follow(self, link: Link) -> None:
+        row = link.follower()
+        if row is not None:
+            self.followers[row.node_id] = row
+            self._followed.add(row.node_id)
+            link.delivery.cursor.dirty = False
+
     def flush_cursors(self) -> None:
         """Put moved cursors into the current group."""
         for session in self.sessions.values():
             if session.delivery.cursor.dirty:
                 self._remember(session)
-        if not self._dirty or not self.healthy:
+        for link in self.links.values():
+            if link.delivery.cursor.dirty:
+                self._follow(link)
+        if not (self._dirty or self._followed) or not self.healthy:
             return
+        self.replica.group.commit.followers.extend(self.followers[n] for n in sorted(self._followed))
+        self._followed.clear()
         self.replica.group.commit.cursors.extend(self.cursors[t] for t in sorted(self._dirty))
         self._dirty.clear()
         self._flushed_ms = self.clock().mono_ms
@@ -259,6 +274,7 @@ class Core:
         link.end()
         if self.links.get(link.peer_id) is not link:
             return  # another one took its place
+        self._follow(link)
         del self.links[link.peer_id]
         self.lock_service.link_down(link)
         self.neighbours.link_down(link)
@@ -355,6 +371,7 @@ class Core:
         for group in groups:
             self._answer([(recipient, make()) for recipient, make in group.refusals])
             self._dirty.update(row.terminal_id for row in group.commit.cursors)
+            self._followed.update(row.node_id for row in group.commit.followers)
         self.states_after.clear()
         for link in list(self.links.values()):
             link.close(1011, "the node cannot store anything at the moment")
@@ -371,6 +388,7 @@ class Core:
         for row in boot.open_conflicts:
             replica.remember_conflict(row)
         replica.quarantine = Quarantine.of(boot.parked)
+        replica.partial = dict(boot.partial)
         self.peers = {row.node_id: row for row in boot.peers}
         replica.group.commit.meta["writer"] = str(writer)
         self.healthy, self.failure = True, None

@@ -1,8 +1,9 @@
 """One path for live delivery, catch-up and first synchronisation: a cursor that follows the log.
 
 `pump` sends whatever lies between the cursor and the head, from the shared ring or, when further behind, from
-SQLite, critical classes first; a class without a position gets its entities' state and then the tail. It stops at
-the window, at a full outbox, or to wait for the disk, and is called again when one of these has room.
+SQLite, critical classes first; a class without a position gets its entities' state and then the tail, one whose
+position is archived the state of what has changed since. It stops at the window, at a full outbox, or to wait for
+the disk, and is called again when one of these has room.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from node.core.compaction import compacted_frames, raised
 from node.core.cursors import CLASSES, NO_POSITION, PASSED, Cursor, Entry
 from node.core.ports import Connection, Disk
 from node.core.render import state_id, state_message
@@ -21,6 +23,7 @@ from storage.records import ConflictRow
 from strategies.policy import Registry
 
 if TYPE_CHECKING:
+    from storage.archived import Compacted
     from storage.records import EntityRow, LogRow
 
 PAGE = 128
@@ -166,10 +169,13 @@ class Delivery:
             self.cursor.sending(entries)
         self.cursor.passed(sent)
 
-    def _rows_arrived(self, priority: int, upto: int, limit: int) -> Callable[[Sequence[LogRow]], None]:
-        def arrived(rows: Sequence[LogRow]) -> None:
+    def _rows_arrived(self, priority: int, upto: int, limit: int) -> Callable[[Sequence[LogRow] | None], None]:
+        def arrived(rows: Sequence[LogRow] | None) -> None:
             self._reading = False
             if self.closed:
+                return
+            if rows is None:
+                self._read_compacted(priority)
                 return
             frames: list[Outgoing] = []
             entries: list[Entry] = []
@@ -181,6 +187,39 @@ class Delivery:
             self.pump()
 
         return arrived
+
+    # ------------------------------------------------------------------ further behind than the log reaches
+
+    @property
+    def _owed_to(self) -> str | None:
+        """Whose notices are owed."""
+        return self.terminal_id
+
+    def _read_compacted(self, priority: int) -> None:
+        """What has changed since, as it is now, in the order of the log; then the class goes on in the log."""
+        self._reading = True
+        types, after = self.log.registry.of_class(priority), self.cursor.sent[priority]
+
+        def arrived(found: Compacted) -> None:
+            self._reading = False
+            if not self.closed:
+                self._send_compacted(priority, after, found)
+                self.pump()
+
+        limit = max(1, min(self.page, self.cursor.room))
+        self.disk.compacted(priority, types, after, limit, self._owed_to, arrived)
+
+    def _send_compacted(self, priority: int, after: int, found: Compacted) -> None:
+        log = self.log
+        conflicts = [c for c in log.open_conflicts(priority) if after < c.seq <= found.upto and self._decides(c)]
+        frames, entries = compacted_frames(found, conflicts, log.registry, priority, log.node_id, log.now_iso())
+        sent = list(self.cursor.sent)
+        sent[priority] = found.upto
+        self._hand_over(frames, entries, sent)
+
+    def _decides(self, conflict: ConflictRow) -> bool:
+        """Whether this terminal is told of an open conflict."""
+        return self.monitor or f"write:{conflict.entity_type}" in self.names
 
     # ------------------------------------------------------------------ first synchronisation
 
@@ -215,9 +254,7 @@ class Delivery:
             entries.append((NO_POSITION, priority, state_id(row.entity_type, row.entity_id, row.version)))
         sent = list(self.cursor.sent)
         if last:
-            for conflict in log.open_conflicts(priority):
-                if self.monitor or f"write:{conflict.entity_type}" in self.names:
-                    frames.append(Outgoing(b'{"type":"sync_conflict","conflict":' + conflict.body + b"}"))
+            frames += [Outgoing(raised(c)) for c in log.open_conflicts(priority) if self._decides(c)]
             sent[priority] = self.begun
             entries.append((sent[priority], priority, PASSED))
         self._hand_over(frames, entries, sent)

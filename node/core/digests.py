@@ -6,21 +6,18 @@ Two nodes compare roots, then the buckets of types that differ, then the keys of
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import xor
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from node.core.keys import KeySet
+from node.core.keys import BUCKETS, KeySet, bucket_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-BUCKETS = 256
 _WORD = 2**64 - 1
-
-
-def bucket_of(key: int) -> int:
-    return (key >> 56) & 0xFF
 
 
 @define(eq=False)
@@ -49,12 +46,11 @@ class Digests:
 
     @classmethod
     def of(cls, link_keys: Mapping[str, Sequence[int]]) -> Digests:
-        """From sorted keys, as the store reads them at a start."""
+        """From keys in any order, as the store reads them at a start."""
         digests = cls()
         for entity_type, keys in link_keys.items():
             digest = digests.types[entity_type] = TypeDigest(KeySet(keys))
-            for key in keys:
-                digest.flip(key)
+            digest.buckets = [reduce(xor, digest.keys.bucket(b), 0) & _WORD for b in range(BUCKETS)]
         return digests
 
     @property
@@ -74,8 +70,7 @@ class Digests:
         digest = self.types.get(entity_type)
         if digest is None:
             digest = self.types[entity_type] = TypeDigest()
-        if key not in digest.keys:
-            digest.keys.add(key)
+        if digest.keys.add(key):
             digest.flip(key)
 
     def discard(self, entity_type: str, key: int) -> None:
@@ -98,11 +93,10 @@ class Digests:
 
     def keys_in(self, entity_type: str, buckets: Iterable[int]) -> Iterator[tuple[int, list[int]]]:
         """The keys of some buckets, each bucket once, in order."""
-        wanted = set(buckets)
-        found: dict[int, list[int]] = {bucket: [] for bucket in sorted(wanted)}
         digest = self.types.get(entity_type)
-        for key in digest.keys if digest is not None else ():
-            bucket = bucket_of(key)
-            if bucket in wanted:
-                found[bucket].append(key)
-        yield from found.items()
+        for bucket in sorted(set(buckets)):
+            yield bucket, list(digest.keys.bucket(bucket)) if digest is not None else []
+
+    def type_of(self, key: int) -> str | None:
+        """The entity type of an operation that is held."""
+        return next((t for t, digest in self.types.items() if key in digest.keys), None)

@@ -1,40 +1,59 @@
-"""Sets of 64-bit keys that only grow: what was there at the start packed, 8 bytes each, what came since beside it."""
+"""Sets of 64-bit keys, packed: 8 bytes each. A key lies in one of 256 sorted buckets, by its highest byte."""
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from attrs import define, field
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+BUCKETS = 256
 
 
-@define(eq=False)
+def bucket_of(key: int) -> int:
+    return (key >> 56) & 0xFF
+
+
 class KeySet:
-    """base: sorted. A key that was discarded (it turned out not to be on disk) stays discarded until added again."""
+    """Signed 64-bit keys. keys: in any order, each once."""
 
-    base: Sequence[int] = ()
-    _recent: set[int] = field(factory=set)
-    _gone: set[int] = field(factory=set)
+    def __init__(self, keys: Iterable[int] = ()) -> None:
+        self._buckets = [array("q") for _ in range(BUCKETS)]
+        appends = [bucket.append for bucket in self._buckets]
+        for key in keys:
+            appends[(key >> 56) & 0xFF](key)
+        for number, bucket in enumerate(self._buckets):  # one at a time: a list of all would take five times the room
+            self._buckets[number] = array("q", sorted(bucket))
 
     def __contains__(self, key: int) -> bool:
-        if key in self._recent:
-            return True
-        place = bisect_left(self.base, key)
-        return place < len(self.base) and self.base[place] == key and key not in self._gone
+        bucket = self._buckets[(key >> 56) & 0xFF]
+        place = bisect_left(bucket, key)
+        return place < len(bucket) and bucket[place] == key
 
     def __len__(self) -> int:
-        return len(self.base) + len(self._recent) - len(self._gone)
+        return sum(map(len, self._buckets))
 
     def __iter__(self) -> Iterator[int]:
-        yield from (key for key in self.base if key not in self._gone)
-        yield from self._recent
+        for bucket in self._buckets:
+            yield from bucket
 
-    def add(self, key: int) -> None:
-        if key not in self:
-            self._recent.add(key)
+    def bucket(self, number: int) -> array[int]:
+        """The keys of one bucket, sorted."""
+        return self._buckets[number]
+
+    def add(self, key: int) -> bool:
+        """Whether it is new."""
+        bucket = self._buckets[(key >> 56) & 0xFF]
+        place = bisect_left(bucket, key)
+        if place < len(bucket) and bucket[place] == key:
+            return False
+        bucket.insert(place, key)
+        return True
 
     def discard(self, key: int) -> None:
-        if key in self._recent:
-            self._recent.discard(key)
-        elif key in self:
-            self._gone.add(key)
+        bucket = self._buckets[(key >> 56) & 0xFF]
+        place = bisect_left(bucket, key)
+        if place < len(bucket) and bucket[place] == key:
+            del bucket[place]

@@ -28,7 +28,8 @@ from node.wire import link_messages as wire
 from node.wire.frames import Outgoing
 from node.wire.link_messages import CLOCK_PING, Claim, Hello, clock_pong, read_clock
 from node.wire.link_state import is_state, read_progress
-from storage.records import PeerRow
+from storage.archived import ARCHIVED
+from storage.records import FollowerRow, PeerRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -133,7 +134,9 @@ class Link:
         hello, core = self.hello, self.core
         assert hello is not None
         known = max(self.received) != NO_POSITION
-        empty = not known and core.replica.digests.empty and not core.replica.quarantine
+        replica = core.replica
+        no_rows = replica.digests.count <= len(replica.archived_operations)
+        empty = not known and no_rows and not replica.quarantine
         after = core.states_after.get(self.via, {})
         return Claim(hello.epoch if known else None, tuple(self.received), *self.mark, empty, after)
 
@@ -176,7 +179,7 @@ class Link:
         def checked(found: bytes | None) -> None:
             if self.state != "handshake":
                 return
-            if found == claim.mark_hash:
+            if found in (claim.mark_hash, ARCHIVED):  # of an archived row nobody can tell any more
                 self._go(claim.positions, claim.after)
             else:
                 core.forked(f"{self.peer_id} holds another row {claim.mark} of this log")
@@ -258,7 +261,9 @@ class Link:
     def _data_sync(self, message: dict[str, Any], now: Instant) -> None:
         replica = self.core.replica
         if is_state(message):
-            whole.receive(replica, message, self.via, now)
+            if whole.receive(replica, message, self.via, now):
+                for other in self.core.links.values():
+                    other.compare_owed |= other is not self
             if self.first_sync is not None:
                 self.first_sync.states += 1
         else:
@@ -368,6 +373,13 @@ class Link:
             compare.begin(self)
 
     # ------------------------------------------------------------------ outbound
+
+    def follower(self) -> FollowerRow | None:
+        """How far the other side has confirmed this log; None where it was never up."""
+        if self.hello is None or not self.was_up:
+            return None
+        positions = self.delivery.cursor.positions
+        return FollowerRow(self.hello.node_id, self.core.epoch, positions, self.core.clock().wall_ms)
 
     def reply(self, *messages: bytes) -> None:
         if self.state == "closed":

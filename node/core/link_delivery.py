@@ -2,7 +2,7 @@
 
 A frame is a JSON array of `data_sync`, then a `log_position`: with these rows the receiver holds this log up to
 there. Rows that came from the peer itself, and what is this node's alone, are passed over. Operations that a
-comparison found missing go out between, by link key.
+comparison found missing go out between, by link key; those whose rows are archived as the entities they are part of.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from node.core.render import state_id
 from node.wire.frames import Outgoing
 from node.wire.link_messages import log_position, operation_message
 from node.wire.link_state import StateProgress, snapshot_b64, state_message, state_operation
+from storage.packed import RECORD_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
     from node.core.cursors import Entry
     from node.core.ring import RingRow
-    from storage.records import EntityRow, LogRow
+    from storage.archived import Compacted, Whole
+    from storage.records import LogRow
 
 LINK_PAGE = 128
 """Most rows read from disk at once for one link."""
@@ -40,6 +42,10 @@ FRAME_BYTES = 64 * 1024
 """About how much goes into one frame."""
 
 
+RECORDS_BYTES = 10_000 * RECORD_BYTES
+"""Archived operations named in one message, 32 bytes each."""
+
+
 @define(eq=False)
 class LinkDelivery(Delivery):
     """One link's place in the log. peer: "node:epoch" of the other side, whose own rows it is not sent."""
@@ -51,6 +57,9 @@ class LinkDelivery(Delivery):
     outbox_high: int = LINK_OUTBOX
     started: bool = False
     _wanted: deque[int] = field(factory=deque)
+    _lacked: dict[str, set[int]] = field(factory=dict)
+    _searched: tuple[str, frozenset[int], str] | None = None
+    """Whose archived operations are looked through, for which keys, and after which entity."""
     _told: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
     _mark: tuple[int, bytes] = (0, b"")
     _states: int = 0
@@ -80,7 +89,8 @@ class LinkDelivery(Delivery):
     def lag(self) -> int:
         """Rows of the log that the other side has not confirmed."""
         behind: int = self.log.head - min(self.cursor.positions)
-        return behind + len(self._wanted)
+        searched = len(self._searched[1]) if self._searched is not None else 0
+        return behind + len(self._wanted) + searched + sum(map(len, self._lacked.values()))
 
     # ------------------------------------------------------------------ the log
 
@@ -122,23 +132,47 @@ class LinkDelivery(Delivery):
         if part:
             self.connection.send(Outgoing(b"[" + b",".join(part) + b"]"))
 
-    # ------------------------------------------------------------------ first synchronisation
+    # ------------------------------------------------------------------ whole entities
 
-    def _send_state(self, priority: int, rows: Sequence[EntityRow], *, last: bool) -> None:
+    @property
+    def _owed_to(self) -> str | None:
+        return None
+
+    def _send_compacted(self, priority: int, after: int, found: Compacted) -> None:
+        sent = list(self.cursor.sent)
+        sent[priority] = found.upto
+        names = [state_id(w.row.entity_type, w.row.entity_id, w.row.version) for w in found.wholes]
+        self.cursor.sending([(w.seq, priority, name) for w, name in zip(found.wholes, names, strict=True)])
+        self.cursor.passed(sent)
+        self._send([message for whole in found.wholes for message in _whole(whole)])
+
+    def _read_state(self, priority: int) -> None:
+        types, after = self.log.registry.of_class(priority), self._state_after.get(priority)
+        self._reading = True
+        limit = min(self.page, self.cursor.room)
+
+        def arrived(wholes: Sequence[Whole]) -> None:
+            self._reading = False
+            if self.closed:
+                return
+            if wholes:
+                self._state_after[priority] = (wholes[-1].row.entity_type, wholes[-1].row.entity_id)
+            self._send_wholes(priority, wholes, last=len(wholes) < limit)
+            self.pump()
+
+        self.disk.wholes(types, after, limit, arrived)
+
+    def _send_wholes(self, priority: int, wholes: Sequence[Whole], *, last: bool) -> None:
         """The entities of one class, as whole documents. A position stands for all of a class."""
-        messages, entries = [], []
-        for row in rows:
-            key = (row.entity_type, row.entity_id)
-            name = state_id(*key, row.version)
-            messages.append(state_message(state_operation(name, key), snapshot_b64(row.snapshot)))
-            entries.append((NO_POSITION, priority, name))
-        self._states += len(rows)
+        names = [state_id(w.row.entity_type, w.row.entity_id, w.row.version) for w in wholes]
+        self._states += len(wholes)
         sent = list(self.cursor.sent)
         if last:
             sent[priority] = self.begun
             self._state_after.pop(priority, None)
-        self.cursor.sending(entries)
+        self.cursor.sending([(NO_POSITION, priority, name) for name in names])
         self.cursor.passed(sent)
+        messages = [message for whole in wholes for message in _whole(whole)]
         self._send(messages, StateProgress(dict(self._state_after), self._states, self.total()))
 
     # ------------------------------------------------------------------ what a comparison found missing
@@ -148,8 +182,17 @@ class LinkDelivery(Delivery):
         self._wanted.extend(link_keys)
         self.pump()
 
+    def lacks(self, entity_type: str, link_keys: Set[int]) -> None:
+        """Send the entities that these archived operations are part of."""
+        under_way = self._searched[1] if self._searched is not None else frozenset()
+        self._lacked.setdefault(entity_type, set()).update(link_keys - under_way)
+        self.pump()
+
     def _send_wanted(self) -> None:
-        if not self._wanted or self._reading or self.closed or self.connection.outbox_bytes > self.outbox_high:
+        if self._reading or self.closed or self.connection.outbox_bytes > self.outbox_high:
+            return
+        if not self._wanted:
+            self._send_lacked()
             return
         keys = [self._wanted.popleft() for _ in range(min(LINK_PAGE, len(self._wanted)))]
         self._reading = True
@@ -161,3 +204,31 @@ class LinkDelivery(Delivery):
                 self.pump()
 
         self.disk.linked(keys, arrived)
+
+    def _send_lacked(self) -> None:
+        """One page of a look through a type's archived operations; what is lacked meanwhile waits for the next."""
+        if self._searched is None:
+            entity_type = next((t for t, keys in self._lacked.items() if keys), None)
+            if entity_type is None:
+                return
+            self._searched = (entity_type, frozenset(self._lacked.pop(entity_type)), "")
+        entity_type, keys, after = self._searched
+        self._reading = True
+
+        def arrived(found: tuple[Sequence[Whole], str | None]) -> None:
+            self._reading = False
+            wholes, following = found
+            self._searched = (entity_type, keys, following) if following is not None else None
+            if not self.closed:
+                self._frames([message for whole in wholes for message in _whole(whole)])
+                self.pump()
+
+        self.disk.lacking(entity_type, after, keys, arrived)
+
+
+def _whole(whole: Whole) -> Iterator[bytes]:
+    """An entity for another node; of very many archived operations a part with each message."""
+    key, snapshot = (whole.row.entity_type, whole.row.entity_id), snapshot_b64(whole.row.snapshot)
+    name = state_id(*key, whole.row.version)
+    for first in range(0, max(len(whole.records), 1), RECORDS_BYTES):
+        yield state_message(state_operation(name, key, whole.records[first : first + RECORDS_BYTES]), snapshot)

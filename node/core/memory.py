@@ -21,6 +21,7 @@ from node.core.quarantine import Quarantine
 from node.core.rows import resolution_id
 from node.errors import EntityNotFound
 from node.wire.messages import ConflictResolution, Operation
+from storage.packed import ArchivedOperation
 from storage.records import ConflictRow, EntityRow, LogRow, key64
 from strategies.kinds import COUNTER
 from strategies.policy import Registry
@@ -87,8 +88,14 @@ class Memory:
     settings: Settings
     registry: Registry
     writer: int
-    known_entities: set[int]
+    known_entities: KeySet
     known_operations: KeySet
+    archived_operations: KeySet = field(factory=KeySet)
+    """Held without a row: it is archived, or came with another node's state."""
+    partial: dict[int, set[str]] = field(factory=dict)
+    """Of those of several entities that are not held yet: link key -> entities that are here."""
+    recalled: dict[str, ArchivedOperation] = field(factory=dict)
+    """The archived operations that were asked for last."""
     digests: Digests = field(factory=Digests)
     quarantine: Quarantine = field(factory=Quarantine)
     entities: dict[Key, Entity] = field(factory=dict)
@@ -109,7 +116,7 @@ class Memory:
         touched = keys_of(message)
         keys = self.missing(touched)
         operations: tuple[str, ...] = ()
-        if message.id not in self.recent and key64(message.id) in self.known_operations:
+        if self._forgotten(message.id):
             operations = (message.id,)
         if not keys:
             self.counts.cache_hits += 1
@@ -163,6 +170,15 @@ class Memory:
         """Entities that exist and are not in memory."""
         return tuple(k for k in keys if k not in self.entities and key64(*k) in self.known_entities)
 
+    def knows(self, operation_id: str) -> bool:
+        """Whether an operation of this id is held, but for a false alarm of its hash."""
+        key = key64(operation_id)
+        return key in self.known_operations or key in self.archived_operations
+
+    def _forgotten(self, operation_id: str) -> bool:
+        """Whether it is held, and what it says is not in memory."""
+        return operation_id not in self.recent and operation_id not in self.recalled and self.knows(operation_id)
+
     def remember_operation(self, row: LogRow) -> None:
         """Note an operation's row; of one id under two writers the first counts."""
         self.known_operations.add(key64(row.operation_id))
@@ -173,7 +189,7 @@ class Memory:
     def _needs_of_resolution(self, message: ConflictResolution) -> Needs | None:
         operation_id = resolution_id(message)
         operations: tuple[str, ...] = ()
-        if operation_id not in self.recent and key64(operation_id) in self.known_operations:
+        if self._forgotten(operation_id):
             operations = (operation_id,)
         row = self.conflicts.get(message.conflict_id)
         if row is None:
@@ -209,6 +225,8 @@ class Memory:
             row = found.operations.get(operation_id)
             if row is not None:
                 self.recent.setdefault(operation_id, row)
+            elif operation_id in found.archived:
+                self.recalled[operation_id] = found.archived[operation_id]
             else:
                 self.known_operations.discard(key64(operation_id))
         for conflict in found.conflicts.values():
@@ -273,6 +291,8 @@ class Memory:
         for operation_id in list(islice(self.recent, max(over, 0))):
             if self.recent[operation_id].seq <= committed:
                 del self.recent[operation_id]
+        for operation_id in list(islice(self.recalled, max(len(self.recalled) - self.settings.recent_rows, 0))):
+            del self.recalled[operation_id]
 
 
 def keys_of(operation: Operation) -> list[Key]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Sequence, Set
 
     from node.core.memory import Needs
     from node.wire.frames import Batch, Outgoing
+    from storage.archived import Compacted, Whole
     from storage.reader import Fetched
     from storage.records import EntityRow, LogRow
 
@@ -50,8 +51,22 @@ class Disk(Protocol):
     def fetch(self, needs: Needs, done: Callable[[Fetched], None]) -> None: ...
 
     def rows(
-        self, priority: int, after: int, upto: int, limit: int, done: Callable[[Sequence[LogRow]], None]
-    ) -> None: ...
+        self, priority: int, after: int, upto: int, limit: int, done: Callable[[Sequence[LogRow] | None], None]
+    ) -> None:
+        """None where the log does not reach back to `after` any more."""
+        ...
+
+    def compacted(
+        self,
+        priority: int,
+        entity_types: Sequence[str],
+        after: int,
+        limit: int,
+        terminal_id: str | None,
+        done: Callable[[Compacted], None],
+    ) -> None:
+        """What lies after `after` in the archived part of the log."""
+        ...
 
     def state(
         self,
@@ -61,6 +76,22 @@ class Disk(Protocol):
         done: Callable[[Sequence[EntityRow]], None],
     ) -> None: ...
 
+    def wholes(
+        self,
+        entity_types: Sequence[str],
+        after: tuple[str, str] | None,
+        limit: int,
+        done: Callable[[Sequence[Whole]], None],
+    ) -> None:
+        """As `state`, for a linked node."""
+        ...
+
+    def lacking(
+        self, entity_type: str, after: str, keys: Set[int], done: Callable[[tuple[Sequence[Whole], str | None]], None]
+    ) -> None:
+        """Entities after this id that have an archived operation among these link keys, and where to look on."""
+        ...
+
     def linked(self, link_keys: Sequence[int], done: Callable[[Sequence[LogRow]], None]) -> None:
         """Operations by link key, in log order."""
         ...
@@ -69,7 +100,9 @@ class Disk(Protocol):
         """(seq, link key) of those that are in the log, in any order."""
         ...
 
-    def row_hash(self, seq: int, done: Callable[[bytes | None], None]) -> None: ...
+    def row_hash(self, seq: int, done: Callable[[bytes | None], None]) -> None:
+        """None where there is no such row, ARCHIVED where it is archived and its hash is not known."""
+        ...
 
 
 class Timer(Protocol):

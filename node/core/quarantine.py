@@ -58,6 +58,9 @@ class Quarantine:
         number = self._by_key.get((link_key, operation_id))
         return self._rows[number] if number is not None else None
 
+    def of_link_key(self, link_key: int) -> list[ParkedRow]:
+        return [row for row in self._rows.values() if row.link_key == link_key]
+
     def next_id(self) -> int:
         return self._last + 1
 

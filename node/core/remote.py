@@ -159,7 +159,7 @@ def _carry_out(replica: Replica, remote: RemoteOperation, steps: Sequence[_Step]
         entity.movements.note(entity.view, seq, remote.terminal_id, data, seq, echo=True)
         replica.group.touched[entity.key] = entity
         replica.known_entities.add(key64(*entity.key))
-    first = replica.recent.get(operation.id) if key64(operation.id) in replica.known_operations else None
+    first = replica.recent.get(operation.id) if replica.knows(operation.id) else None
     replica.remember_operation(row)
     replica.counts.remote += 1
     tell(replica, news, policy, operation.id, author, remote.accepted, _resolution(operation))

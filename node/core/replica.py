@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import orjson
@@ -17,6 +18,7 @@ from attrs import define, field
 from crdt import hlc
 from crdt.amounts import total_of
 from crdt.records import NewField
+from node.core import archived
 from node.core.conflicts import ConflictNews, live_conflict
 from node.core.entity import Entity
 from node.core.field_writes import Plan, Stamp, Writer
@@ -107,7 +109,7 @@ class Replica(Memory):
         """Answer an operation id that is already in the log. Raises InvalidMessage if it named another operation."""
         row = self.recent.get(operation.id)
         if row is None:
-            return False
+            return self._archived(operation, author)
         first = orjson.loads(row.operation)
         same = (
             row.terminal_id == author.terminal_id
@@ -133,6 +135,14 @@ class Replica(Memory):
                 entity.policy, entity.key, entity.shown(), version, dead=dead, node_id=node_id, at=at
             )
             self.group.replies.append((author.recipient, message))
+
+    def _archived(self, operation: Operation, author: Author) -> bool:
+        kept = archived.repeated(self, operation, author.terminal_id)
+        if kept is None:
+            return False
+        self.counts.duplicates += 1
+        self._confirm(author, operation.id, kept.version, "duplicate", kept.accepted, 0)
+        return True
 
     def _confirm(
         self, author: Author, operation_id: str, version: int, status: str, accepted: int, seq: int, **extra: object
@@ -345,6 +355,9 @@ class Replica(Memory):
         if row is None:
             raise EntityNotFound(f"unknown conflict {message.conflict_id}", "$.conflict_id")
         entity = self.entity((row.entity_type, row.entity_id))
+        operation = resolution_operation(message, row, operation_id, author, now)
+        if self._archived(operation, author):
+            return
         conflict = live_conflict(entity.view, row)
         if conflict is None:
             raise ConflictResolutionFailed(
@@ -355,7 +368,6 @@ class Replica(Memory):
             )
         if message.resolution == "merge" and not message.resolved_data:
             raise ConflictResolutionFailed("merge needs resolved_data", "$.resolved_data")
-        operation = resolution_operation(message, row, operation_id, author, now)
         lock_status = self._lock_status(entity.policy, [entity], operation, author, now)
         if lock_status is None:
             return
@@ -374,6 +386,11 @@ class Replica(Memory):
         self.head += 1
         row.seq = self.head
         self.group.commit.rows.append(row)
+
+    def uncommitted(self) -> set[int]:
+        """Link keys of operations whose rows are not durable yet."""
+        latest = takewhile(lambda row: row.seq > self.committed, reversed(self.recent.values()))
+        return {row.link_key for row in latest if row.link_key is not None}
 
     def take_group(self) -> Group:
         """The current group, sealed; a new one begins."""
@@ -408,5 +425,6 @@ class Replica(Memory):
                     self.recent.pop(row.operation_id, None)
                 if row.link_key is not None:
                     self.digests.discard(row.entity_type, row.link_key)
+            archived.forget(self, group.commit.archived)
         self.head = self.committed
         self.group = Group()

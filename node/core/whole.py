@@ -1,7 +1,7 @@
 """What becomes of an entity that another node sent whole: one `state` row, where it holds anything new.
 
 The operations it is made of follow as history; the document holds them by then, so they become rows that show
-nothing. A state that cannot be taken is left to them.
+nothing. Those that its sender has archived are named with it. A state that cannot be taken is left to them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from crdt.engine import EngineError
 from crdt.records import DocumentError
 from crdt.update_format import UpdateError
 from crdt.whole import absorbed
+from node.core import archived
 from node.core.conflicts import ConflictNews
 from node.core.notices import tell
 from node.core.render import Before, current_message, difference, state_id
@@ -36,17 +37,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger("comanda.link")
 
 
-def receive(replica: Replica, message: Mapping[str, object], via: str, now: Instant) -> None:
-    """Take a linked node's state of one entity, which is resident. Raises InvalidMessage for no state at all."""
+def receive(replica: Replica, message: Mapping[str, object], via: str, now: Instant) -> bool:
+    """Take a linked node's state of one entity, which is resident. Raises InvalidMessage for no state at all.
+
+    True where nothing was new but which operations it is made of: no row tells further nodes of them.
+    """
     state = remote_state(message)
     try:
         entity = replica.entity(state.key)
         document = absorbed(entity.document, state.snapshot)
     except (WireError, UpdateError, DocumentError, EngineError) as error:
         logger.warning("%s %s as %s has it: %s", *state.key, via, error)
-        return
+        return False
     if document is not None:
         _take(replica, entity, document, state, via, now)
+    return archived.hold(replica, state) and document is None
 
 
 def _take(replica: Replica, entity: Entity, document: Document, state: RemoteState, via: str, now: Instant) -> None:
@@ -61,7 +66,8 @@ def _take(replica: Replica, entity: Entity, document: Document, state: RemoteSta
     replica.clock.observe(accepted, now.wall_ms, replica.settings.max_skew_ms)
 
     operation_id = state_id(*entity.key, document.version)
-    row = blank_row("state", state_operation(operation_id, entity.key), operation_id, *entity.key, policy)
+    authored = state_operation(operation_id, entity.key, state.archived)
+    row = blank_row("state", authored, operation_id, *entity.key, policy)
     row.terminal_id, row.origin, row.via = node_id, node_id, via
     row.stamp = row.accepted = replica.clock.tick(now.wall_ms + replica.offset_ms)
     row.version, row.status, row.echo = document.version, "applied", True

@@ -3,6 +3,7 @@
 GET /api/v1/websocket/stats                      documented
 GET /api/v1/entities/{type}[?after=&limit=&deleted=1]    all of a type, or a page of it
 GET /api/v1/entities/{type}/{id}
+GET /api/v1/entities/...?at=|seq=   /api/v1/explain/{type}/{id}/{field}     see past.py
 GET /api/v1/conflicts[?state=open|settled|closed]
 GET /api/v1/audit[?entity_type=&entity_id=&terminal_id=&since=&until=&after=&limit=]
 GET /api/v1/refused                              writes that were refused and kept
@@ -11,6 +12,8 @@ GET /api/v1/links                                linked nodes: state, lag, curso
 GET /api/v1/quarantine                           linked nodes' operations that cannot be applied
 POST /api/v1/quarantine/retry                    try them again
 POST /api/v1/backup                              a consistent copy into the data directory's backups/
+GET /api/v1/archives                             where the log begins, and the archives of what was before
+POST /api/v1/archive?until=TIME|SEQ[&force=1]    old history into the data directory's archives/
 GET /healthz  /readyz  /metrics  /
 """
 
@@ -24,10 +27,13 @@ import orjson
 from crdt.hlc import iso, pack, parse_iso
 from node.core import status
 from node.core.render import audit_entry
+from node.runtime.archiver import Archiver, Busy
 from node.runtime.http_server import Request, Response, error_response, json_response
 from node.runtime.link_report import links_report, quarantine_report
 from node.runtime.metrics import exposition
 from node.runtime.page import page
+from node.runtime.past import Past, asks_past
+from storage.archiving import Until
 from storage.database import StorageError
 
 if TYPE_CHECKING:
@@ -40,7 +46,7 @@ if TYPE_CHECKING:
     from storage.records import ConflictRow, EntityRow
     from storage.store import Store
 
-ACTIONS = ("/api/v1/quarantine/retry", "/api/v1/backup")
+ACTIONS = ("/api/v1/quarantine/retry", "/api/v1/backup", "/api/v1/archive")
 """What an administrator asks of the node; no data is written over HTTP."""
 
 PAGE = 1_000
@@ -56,6 +62,8 @@ class Api:
         self._dialers = dialers
         self._disk = disk
         self._reader = reader
+        self._past = Past(core, store.path)
+        self._archiver = Archiver(core, store, disk)
 
     async def answer(self, request: Request, terminal_id: str | None) -> Response:
         """terminal_id: whose token the request carries, where it carries one."""
@@ -63,6 +71,10 @@ class Api:
         match words:
             case ["api", "v1", "websocket", "stats"]:
                 return json_response(status.stats(self._core))
+            case ["api", "v1", "explain", *rest]:
+                return await self._past.explain(request, rest, terminal_id)
+            case ["api", "v1", "entities", _, *_] if asks_past(request):
+                return await self._past.entities(request, words[3:])
             case ["api", "v1", "entities", entity_type]:
                 return await self._entities(request, entity_type)
             case ["api", "v1", "entities", entity_type, entity_id]:
@@ -83,6 +95,10 @@ class Api:
                 return self._retry()
             case ["api", "v1", "backup"]:
                 return await self._backup()
+            case ["api", "v1", "archive"]:
+                return await self._archive(request)
+            case ["api", "v1", "archives"]:
+                return json_response(await self._disk.read(_archives, self._reader))
             case ["healthz"]:
                 return json_response({"status": "ok"})
             case ["readyz"]:
@@ -115,6 +131,19 @@ class Api:
         except (StorageError, OSError) as error:
             return error_response(503, str(error))
         return json_response({"backup": f"backups/{name}", "head": self._core.replica.committed})
+
+    async def _archive(self, request: Request) -> Response:
+        try:
+            until = Until.read(request.first("until") or "")
+        except (ValueError, OverflowError):
+            return error_response(400, "until is an ISO 8601 time or a row of the log")
+        force = request.first("force") in ("1", "true")
+        try:
+            return json_response(await self._archiver.archive(until, force=force))
+        except Busy as error:
+            return error_response(409, str(error))
+        except (StorageError, OSError) as error:
+            return error_response(503, str(error))
 
     # ------------------------------------------------------------------ entities
 
@@ -224,7 +253,16 @@ class Api:
             if row.kind == "refused":
                 entry["refused"] = orjson.loads(row.operation)
             entries.append(entry)
-        return json_response({"entries": entries, "next": rows[-1].seq if len(rows) == limit else None})
+        following = rows[-1].seq if len(rows) == limit else None
+        return json_response({"entries": entries, "next": following, "log_begins": self._store.anchor.seq + 1})
+
+
+def _archives(reader: Reader) -> dict[str, object]:
+    found = [
+        {"first": a.first, "last": a.last, "file": a.file, "bytes": a.bytes, "hash": a.hash.hex(), "at": a.made_at}
+        for a in reader.archives()
+    ]
+    return {"log_begins": reader.anchor().seq + 1, "archives": found}
 
 
 def _conflict(row: ConflictRow) -> dict[str, object]:

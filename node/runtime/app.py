@@ -138,6 +138,7 @@ class Node:
         async with trio.open_nursery() as nursery:
             disk = TrioDisk(nursery, store, reader)
             core = self._core(boot, store, disk)
+            del boot  # the keys of all operations, a second time
             bound = {str(s.socket.getsockname()[0]): int(s.socket.getsockname()[1]) for s in listeners}
             dialers = self._dialers(core)
             endpoint = Endpoint(core, Api(core, disk, reader, store, dialers), tokens, config, own_origins(bound))
@@ -209,8 +210,10 @@ class Node:
             head=boot.head,
             committed=boot.head,
             started_at=boot.head,
-            known_entities=boot.entity_keys,
+            known_entities=KeySet(boot.entity_keys),
             known_operations=KeySet(boot.operation_keys),
+            archived_operations=KeySet(boot.archived_keys),
+            partial=dict(boot.partial),
             digests=Digests.of(boot.link_keys),
             quarantine=Quarantine.of(boot.parked),
         )
@@ -236,6 +239,7 @@ class Node:
             uuid.uuid4().hex,
             {row.terminal_id: row for row in boot.cursors},
             {row.node_id: row for row in boot.peers},
+            followers={row.node_id: row for row in boot.followers},
             has_upstream=config.links.upstream is not None,
             fresh=lambda: (uuid.uuid4().hex, random_writer()),
         )

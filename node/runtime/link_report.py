@@ -24,7 +24,13 @@ def links_report(core: Core, dialers: Sequence[Dialer]) -> dict[str, object]:
     accepted = [_entry(core, link) for link in core.links.values() if not link.dialled and link.peer_id not in here]
     known = {entry["peer"] for entry in (*dialled, *accepted)}
     away = [
-        {"peer": row.node_id, "state": "away", "received": list(row.positions), "last_seen": iso(row.last_seen_ms)}
+        {
+            "peer": row.node_id,
+            "state": "away",
+            "received": list(row.positions),
+            "confirmed": list(core.followers[row.node_id].positions) if row.node_id in core.followers else None,
+            "last_seen": iso(row.last_seen_ms),
+        }
         for row in core.peers.values()
         if row.node_id not in known
     ]

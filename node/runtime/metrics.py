@@ -28,7 +28,8 @@ class CoreCollector(Collector):
             ("connections", "Connected terminals.", len(core.sessions)),
             ("log_head", "Last durable log row.", replica.committed),
             ("resident_entities", "Entities held in memory.", len(replica.entities)),
-            ("known_operations", "Operation ids remembered.", len(replica.known_operations)),
+            ("known_operations", "Operation ids of the log.", len(replica.known_operations)),
+            ("archived_operations", "Operation ids held without a row.", len(replica.archived_operations)),
         ):
             yield GaugeMetricFamily(f"comanda_{name}", text, value=gauge)
         for name, text, count in (

@@ -17,10 +17,11 @@ import trio
 from storage.database import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Sequence, Set
 
     from node.core.core import Core
     from node.core.memory import Needs
+    from storage.archived import Compacted, Whole
     from storage.reader import Fetched, Reader
     from storage.records import EntityRow, LogRow
     from storage.store import Store
@@ -80,13 +81,24 @@ class TrioDisk:
         self._wake.set()
 
     def fetch(self, needs: Needs, done: Callable[[Fetched], None]) -> None:
-        wanted = (needs.entities, needs.operations, needs.conflicts, needs.histories)
+        wanted = (needs.entities, needs.operations, needs.conflicts, needs.held, needs.histories)
         self._start(self._reader.fetch, *wanted, done=done)
 
     def rows(
-        self, priority: int, after: int, upto: int, limit: int, done: Callable[[Sequence[LogRow]], None]
+        self, priority: int, after: int, upto: int, limit: int, done: Callable[[Sequence[LogRow] | None], None]
     ) -> None:
-        self._start(self._reader.rows, priority, after, upto, limit, done=done)
+        self._start(self._reader.reached, priority, after, upto, limit, done=done)
+
+    def compacted(
+        self,
+        priority: int,
+        entity_types: Sequence[str],
+        after: int,
+        limit: int,
+        terminal_id: str | None,
+        done: Callable[[Compacted], None],
+    ) -> None:
+        self._start(self._reader.compacted, priority, entity_types, after, limit, terminal_id, done=done)
 
     def state(
         self,
@@ -96,6 +108,20 @@ class TrioDisk:
         done: Callable[[Sequence[EntityRow]], None],
     ) -> None:
         self._start(self._reader.state, entity_types, after, limit, done=done)
+
+    def wholes(
+        self,
+        entity_types: Sequence[str],
+        after: tuple[str, str] | None,
+        limit: int,
+        done: Callable[[Sequence[Whole]], None],
+    ) -> None:
+        self._start(self._reader.wholes, entity_types, after, limit, done=done)
+
+    def lacking(
+        self, entity_type: str, after: str, keys: Set[int], done: Callable[[tuple[Sequence[Whole], str | None]], None]
+    ) -> None:
+        self._start(self._reader.lacking, entity_type, after, keys, done=done)
 
     def linked(self, link_keys: Sequence[int], done: Callable[[Sequence[LogRow]], None]) -> None:
         self._start(self._reader.linked, link_keys, done=done)

@@ -16,6 +16,7 @@ from attrs import frozen
 
 from node.errors import InvalidMessage
 from node.wire.codec import ID, LONGEST_ID
+from storage.packed import RECORD_BYTES
 
 if TYPE_CHECKING:
     from storage.records import LogRow
@@ -26,11 +27,13 @@ CLASSES = 4
 
 @frozen
 class RemoteState:
-    """An entity's whole document. b64: the snapshot as it travels."""
+    """An entity's whole document. b64: the snapshot as it travels. archived: operations in it that are in nobody's
+    log (storage.packed)."""
 
     key: Key
     snapshot: bytes
     b64: bytes
+    archived: bytes = b""
 
 
 @frozen
@@ -43,11 +46,14 @@ class StateProgress:
     total: int
 
 
-def state_operation(operation_id: str, key: Key) -> bytes:
+def state_operation(operation_id: str, key: Key, archived: bytes = b"") -> bytes:
     """The operation of a state row."""
     entity_type, entity_id = key
-    operation = {"id": operation_id, "entity_type": entity_type, "entity_id": entity_id}
-    return orjson.dumps({**operation, "operation": "CREATE", "data": {}})
+    operation: dict[str, object] = {"id": operation_id, "entity_type": entity_type, "entity_id": entity_id}
+    operation |= {"operation": "CREATE", "data": {}}
+    if archived:
+        operation["archived"] = b64encode(archived).decode()
+    return orjson.dumps(operation)
 
 
 def state_message(operation: bytes, snapshot_b64: bytes) -> bytes:
@@ -72,15 +78,17 @@ def remote_state(message: Mapping[str, Any]) -> RemoteState:
     """Raises InvalidMessage."""
     operation, text = message.get("operation"), message["link"]["state"]
     match operation:
-        case {"entity_type": str(entity_type), "entity_id": str(entity_id)} if ID.match(entity_id):
-            pass
+        case {"entity_type": str(entity_type), "entity_id": str(entity_id), **rest} if ID.match(entity_id):
+            named = rest.get("archived", "")
         case _:
             raise InvalidMessage("expected an entity", "$.operation")
-    if not 1 <= len(entity_type) <= LONGEST_ID or not isinstance(text, str):
+    if not 1 <= len(entity_type) <= LONGEST_ID or not isinstance(text, str) or not isinstance(named, str):
         raise InvalidMessage("expected an entity and its snapshot", "$.link.state")
     try:
-        encoded = text.encode("ascii")
-        return RemoteState((entity_type, entity_id), b64decode(encoded, validate=True), encoded)
+        encoded, archived = text.encode("ascii"), b64decode(named, validate=True)
+        if len(archived) % RECORD_BYTES:
+            raise ValueError("its archived operations are cut")
+        return RemoteState((entity_type, entity_id), b64decode(encoded, validate=True), encoded, archived)
     except (ValueError, binascii.Error) as error:
         raise InvalidMessage(f"unreadable snapshot: {error}", "$.link.state") from None
 

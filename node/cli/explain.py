@@ -1,0 +1,133 @@
+"""`comanda explain`: what a field shows, why, and every value it ever had; and bring one of those back."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import click
+import orjson
+from rich.console import Console
+from rich.text import Text
+
+from node.cli.bring_back import bring_back
+from node.cli.status import ask, url_option
+
+STATES = {
+    "shown": ("●", "aparece / shown", "bold green"),
+    "candidate": ("○", "vivo, não aparece / live, not shown", "yellow"),
+    "superseded": ("·", "substituído / superseded", "dim"),
+    "refused": ("×", "recusado e guardado / refused and kept", "red"),
+}
+
+
+@click.command()
+@click.argument("entity_type")
+@click.argument("entity_id")
+@click.argument("field")
+@url_option
+@click.option("--limit", default=20, show_default=True, help="Valores substituídos. / Superseded values shown.")
+@click.option("--restore", metavar="OPERATION_ID", help="Traz de volta o valor. / Bring that value back.")
+@click.option(
+    "--terminal", metavar="ID", help="Quem restaura; um terminal só para isso. / Who restores: one of its own."
+)
+@click.option("--type", "kind", default="pos", show_default=True, help="Tipo do terminal. / Its type.")
+@click.option("--user", default="", help="Quem decide. / Who decides.")
+@click.option("--json", "as_json", is_flag=True, help="Como o nó responde. / As the node answers.")
+def explain(
+    entity_type: str,
+    entity_id: str,
+    field: str,
+    url: str,
+    limit: int,
+    restore: str | None,
+    terminal: str | None,
+    kind: str,
+    user: str,
+    as_json: bool,
+) -> None:
+    """Explica um campo: o que vale, por quê, o que já valeu. / Explain a field: what it shows, why, what it was.
+
+    --restore escreve de novo um valor descartado, como operação nova do terminal. / --restore writes a discarded
+    value again, as a new operation of the terminal.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    if restore is not None:
+        if terminal is None:
+            raise click.UsageError("--restore pede / needs --terminal ID")
+        found = explanation(url, entity_type, entity_id, field, limit=1_000, terminal_id=terminal)
+        console.print(bring_back(url, found, restore, terminal, kind, user))
+    found = explanation(url, entity_type, entity_id, field, limit=limit)
+    if as_json:
+        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+    else:
+        print_explanation(found, console)
+
+
+def explanation(url: str, entity_type: str, entity_id: str, field: str, **parameters: object) -> dict[str, Any]:
+    """Raises ClickException."""
+    place = "/".join(quote(word, safe="") for word in (entity_type, entity_id, field))
+    return ask(url, f"/api/v1/explain/{place}?{urlencode(parameters)}")
+
+
+# ------------------------------------------------------------------ for people
+
+
+def print_explanation(found: dict[str, Any], console: Console) -> None:
+    """The answer of `GET /api/v1/explain`, for people."""
+    rule = found["rule"]
+    deleted = "  EXCLUÍDA / DELETED" if found["deleted"] else ""
+    console.print(Text(f"{found['entity_type']} {found['entity_id']}  {found['field']}{deleted}", "bold"))
+    console.print(f"valor / value      {_value(found)}", markup=False)
+    console.print(f"versão / version   {found['version']}")
+    console.print(f"regra / rule       {rule['strategy']} ({', '.join(rule['why'])})")
+    console.print(f"  {rule['pt']}\n  {rule['en']}")
+    for conflict in found["conflicts"]:
+        console.print(f"conflito / conflict {conflict['id']} {conflict['type']} {conflict['state']}")
+    left = found["superseded_total"] - len(found["superseded"])
+    for writing in (*found["candidates"], *found["superseded"]):
+        _print_writing(writing, console)
+    if left:
+        console.print(f"  ... e mais {left} / and {left} more (--limit)")
+    if found["archived"] is not None:
+        console.print(
+            f"\n  o que veio até a linha {found['archived']} está arquivado / up to that row it is archived"
+        )
+    for act in found["refused"]:
+        _print_writing({**act, "state": "refused", "superseded_by": []}, console)
+
+
+def _print_writing(writing: dict[str, Any], console: Console) -> None:
+    mark, words, style = STATES[writing["state"]]
+    item = f"  {'/'.join(writing['path'][1:])}" if len(writing.get("path", ())) > 1 else ""
+    carried = "  (veio junto / came along)" if writing.get("named") is False else ""
+    console.print()
+    console.print(Text(f"{mark} {_value(writing)}{item}   {words}{carried}", style))
+    user = f" ({writing['user_id']})" if writing.get("user_id") else ""
+    node = writing.get("origin") or "?"
+    console.print(f"  quem / who          {writing['terminal_id']}{user}  nó / node {node}", markup=False)
+    effective = writing.get("effective_timestamp")
+    clocks = f"efetiva / effective {effective}  " if effective else ""
+    sent = writing.get("timestamp") or "-"
+    console.print(
+        f"  hora / time         do terminal / sent {sent}\n"
+        f"                      {clocks}aceita / accepted {writing['accepted_at']}",
+        markup=False,
+    )
+    details = [f"operação / operation {writing['operation_id']}"]
+    if writing.get("version") is not None:
+        details.append(f"versão / version {writing['version']}")
+    if writing.get("lock_status") not in (None, "none"):
+        details.append(f"trava / lock {writing['lock_status']}")
+    console.print("  " + "  ".join(details), markup=False)
+    for killer in writing["superseded_by"]:
+        why = "  resolveu um conflito / resolved a conflict" if killer["resolves"] else ""
+        console.print(
+            f"  substituído por / superseded by {killer['operation_id']} ({killer['operation']}, "
+            f"{killer['terminal_id']}, {killer['accepted_at']}){why}",
+            markup=False,
+        )
+
+
+def _value(said: dict[str, Any]) -> str:
+    return "(nada / nothing)" if said.get("absent") else orjson.dumps(said["value"]).decode()

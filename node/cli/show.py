@@ -1,0 +1,88 @@
+"""`comanda show`: an entity, or all of a type, now or as it was at a time or a place in the node's log."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from node.cli.status import ask, url_option
+
+PAGE = 500
+
+
+@click.command()
+@click.argument("entity_type")
+@click.argument("entity_id", required=False)
+@click.option("--at", metavar="TIME", help="Como estava então; ISO 8601, sem fuso é UTC. / As of then; UTC if bare.")
+@click.option(
+    "--seq", type=click.IntRange(0), help="Como estava nessa linha do registro. / As of that row of the log."
+)
+@click.option("--deleted", is_flag=True, help="Também as excluídas. / Deleted ones too.")
+@click.option("--json", "as_json", is_flag=True, help="Uma entidade por linha. / One entity a line.")
+@url_option
+def show(
+    entity_type: str, entity_id: str | None, at: str | None, seq: int | None, deleted: bool, as_json: bool, url: str
+) -> None:
+    """Mostra entidades, agora ou como estavam. / Show entities, now or as they were."""
+    if at is not None and seq is not None:
+        raise click.UsageError("--at ou / or --seq")
+    moment = {name: value for name, value in (("at", at), ("seq", seq)) if value is not None}
+    place = f"/api/v1/entities/{quote(entity_type, safe='')}"
+    unknown: list[str] = []
+    if entity_id is not None:
+        found = [ask(url, f"{place}/{quote(entity_id, safe='')}?{urlencode(moment)}")]
+    else:
+        found, unknown = _all(url, place, {**moment, **({"deleted": 1} if deleted else {})})
+    if as_json:
+        for entity in found:
+            click.echo(orjson.dumps(entity))
+        return
+    console = Console(highlight=False, soft_wrap=entity_id is not None)
+    if entity_id is not None:
+        console.print(Text(f"{entity_type} {entity_id}{_marks(found[0])}", "bold"))
+        for name, value in found[0]["data"].items():
+            console.print(f"  {name}  {orjson.dumps(value).decode()}", markup=False)
+    else:
+        _print_table(found, console)
+        if unknown:
+            told = "o registro não diz, está arquivado / archived, the log does not tell"
+            console.print(Text(f"{told}: {' '.join(unknown)}", "yellow"))
+
+
+def _all(url: str, place: str, parameters: dict[str, object]) -> tuple[list[dict[str, Any]], list[str]]:
+    """All pages, and the ids of those of which the log does not tell. Raises ClickException."""
+    found: list[dict[str, Any]] = []
+    unknown: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        page = ask(url, f"{place}?{urlencode({**parameters, 'limit': PAGE, 'after': after})}")
+        found += page["entities"]
+        unknown += page.get("unknown", [])
+        after = page["next"]
+    return found, unknown
+
+
+def _print_table(found: list[dict[str, Any]], console: Console) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("entidade\nentity", no_wrap=True)
+    table.add_column("versão\nversion", justify="right")
+    table.add_column("campos\nfields", overflow="fold")
+    for entity in found:
+        fields = {name: value for name, value in entity["data"].items() if name != "version"}
+        shown = Text(orjson.dumps(fields).decode())
+        table.add_row(Text(entity["entity_id"]), str(entity["version"]), shown + Text(_marks(entity), "yellow"))
+    console.print(table if found else "nada / nothing")
+
+
+def _marks(entity: dict[str, Any]) -> str:
+    marks = {
+        "  EXCLUÍDA / DELETED": entity["deleted"],
+        "  EM CONFLITO / IN CONFLICT": bool(entity["conflicts"]),
+    }
+    return "".join(mark for mark, applies in marks.items() if applies)

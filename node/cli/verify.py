@@ -1,0 +1,81 @@
+"""`comanda verify`: hold everything stored against the log, also while the node runs."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from node.cli.tokens import data_option
+from node.config import Config, load
+from node.core.verification import Verification
+from node.errors import ComandaError
+from storage import audit
+from storage.database import DATABASE, StorageError
+from storage.history import HistoryReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.progress import TaskID
+
+    from node.core.conservation import Conservation
+
+
+@click.command()
+@data_option
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="A do nó. / The node's own.")
+def verify(data: Path, config_file: Path | None) -> None:
+    """Refaz tudo a partir do registro e compara. / Rebuild everything from the log, and compare.
+
+    Confere a trilha de auditoria, cada documento, visão e conflito, e as somas de [[conservation]]. / Checks the
+    audit chain, every document, view and conflict, and the sums of [[conservation]].
+    """
+    try:
+        config = load(config_file) if config_file else Config()
+        with (
+            closing(HistoryReader(data / DATABASE)) as reader,
+            Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress,
+        ):
+            problems, checked = _walk(reader, config, progress)
+    except (ComandaError, StorageError) as error:
+        raise click.ClickException(str(error)) from error
+    if problems:
+        raise click.ClickException(f"{problems} problema(s) / problem(s)")
+    click.echo(checked)
+
+
+def _walk(reader: HistoryReader, config: Config, progress: Progress) -> tuple[int, str]:
+    """Print each problem as it is found; how many there are, and what was checked. Raises StorageError."""
+    problems = 0
+    bar = progress.add_task("registro / log")
+    for row in audit.verify(reader, lambda done, head: progress.update(bar, completed=done, total=head)):
+        problems += 1
+        click.echo(f"seq {row.seq}: {row.what}")
+    head, _ = reader.head()
+    progress.update(bar, completed=head, total=head)
+    rules: list[Conservation] = getattr(config, "conservation", [])
+    advance = _bars(progress, reader.entity_count())
+    verification = Verification(reader, config.registry(), rules, config.node.engine, advance)
+    for finding in verification.run():
+        problems += 1
+        click.echo(f"{finding.where}: {finding.what}")
+    checked = f"{head} linhas / rows, {verification.entities} entidades / entities, {len(rules)} somas / sums"
+    return problems, f"conferem / verified: {checked}"
+
+
+def _bars(progress: Progress, total: int) -> Callable[[str, int], None]:
+    """A bar for each part of the walk, as it begins."""
+    bars: dict[str, TaskID] = {}
+
+    def advance(part: str, done: int) -> None:
+        if part not in bars:
+            bars[part] = progress.add_task(part, total=total)
+        progress.update(bars[part], completed=done, total=max(total, done))
+
+    return advance

@@ -1,0 +1,53 @@
+"""Multi-row statements: one call into SQLite for up to 256 rows, so no thread switch for each."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator, Sequence
+
+ROWS_PER_STATEMENT = 256
+PARAMETERS = 30_000
+"""Most bound values of one statement (SQLite's own limit is 32,766)."""
+
+
+@lru_cache(maxsize=2_048)
+def _insert(table: str, columns: tuple[str, ...], rows: int, key: tuple[str, ...]) -> str:
+    """A multi-row INSERT, or an upsert where the table has a key."""
+    row = "(" + ",".join("?" * len(columns)) + ")"
+    sql = f"INSERT INTO {table} ({','.join(columns)}) VALUES {','.join([row] * rows)}"
+    if key:
+        rest = ",".join(f"{c}=excluded.{c}" for c in columns if c not in key)
+        sql += f" ON CONFLICT ({','.join(key)}) DO UPDATE SET {rest}"
+    return sql
+
+
+def insert_many(
+    connection: sqlite3.Connection,
+    table: str,
+    columns: Sequence[str],
+    key: tuple[str, ...],
+    rows: Iterable[tuple[object, ...]],
+    *,
+    conflict: str = "",
+) -> None:
+    """Insert, or upsert where there is a key. conflict: what to do instead, where the key is there already."""
+    for part in parts(rows, len(columns)):
+        sql = _insert(table, tuple(columns), len(part), () if conflict else key)
+        connection.execute(sql + conflict, [value for row in part for value in row])
+
+
+def parts(rows: Iterable[tuple[object, ...]], width: int) -> Iterator[list[tuple[object, ...]]]:
+    """Rows of `width` values, as many at a time as one statement takes."""
+    pending = list(rows)
+    most = min(ROWS_PER_STATEMENT, PARAMETERS // width)
+    for first in range(0, len(pending), most):
+        yield pending[first : first + most]
+
+
+def values(rows: int, width: int) -> str:
+    """`VALUES (?,?),(?,?)`: rows to join with. `(a, b) IN (VALUES ...)` would scan the whole table."""
+    return "VALUES " + ",".join(["(" + ",".join("?" * width) + ")"] * rows)
