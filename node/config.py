@@ -18,6 +18,7 @@ from cattrs.cols import list_structure_factory, mapping_structure_factory
 from cattrs.gen import make_dict_structure_fn
 
 from crdt.engine import ENGINES
+from node.core.conservation import Conservation
 from node.core.session import Permissions
 from node.errors import ConfigError
 from strategies.kinds import FieldKind
@@ -153,6 +154,7 @@ class Config:
     links: LinksSection = field(factory=LinksSection)
     terminals: dict[str, list[str]] = field(factory=lambda: dict(DEFAULT_TERMINALS))
     entities: dict[str, EntityConfig] = field(factory=dict)
+    conservation: list[Conservation] = field(factory=list)
 
     def with_flags(self, **flags: Any) -> Config:
         """The same with command-line flags of [node] that were given (not None)."""
@@ -196,6 +198,8 @@ class Config:
         if self.limits.lease_ms_default > self.limits.lease_ms_max:
             raise ConfigError("[limits] lease_ms_default is more than lease_ms_max")
         registry = self.registry()
+        for rule in self.conservation:
+            rule.check(registry)
         for name, writes in self.terminals.items():
             unknown = [entity for entity in writes if entity != "*" and registry.get(entity) is None]
             if unknown:
@@ -357,6 +361,15 @@ def example_toml() -> str:
         "# requires_lock = false",
         '# conflict_resolution = "merge_changes"',
         '# fields = { seats = "counter", guests = "keyed_list" }',
+        "",
+        "# Somas que têm de fechar (`comanda verify`). / Sums that must come out (`comanda verify`).",
+        "# [[conservation]]",
+        '# name = "drawer"',
+        '# of = "cashier_operations"',
+        '# amount = "amount"',
+        '# sign = { field = "type", plus = ["opening", "deposit", "sale"], minus = ["withdrawal"] }',
+        '# group_by = "drawer_id"',
+        '# equals = "drawers.balance"',
         "",
     ]
     return "\n".join(lines)

@@ -72,6 +72,15 @@ def test_by_default_a_monitor_writes_nothing_and_a_pos_everything() -> None:
     assert not permissions["monitor"].may_write("orders")
 
 
+def test_a_sum_that_must_come_out_is_read_from_the_file() -> None:
+    rule = '[[conservation]]\nname = "till"\nof = "cashier_operations"\namount = "amount"\nequals = "0"\n'
+    sign = 'sign = { field = "type", plus = ["in"], minus = ["out"] }\n'
+    (found,) = parse(rule + sign).conservation
+    assert (found.name, found.of, found.equals, found.group_by) == ("till", "cashier_operations", "0", None)
+    assert found.sign is not None
+    assert (found.sign.plus, found.sign.minus, found.sign.zero) == (["in"], ["out"], [])
+
+
 def test_an_entity_type_is_declared_in_the_documents_words() -> None:
     config = parse(ENTITY + 'fields = { seats = "register" }\n[terminals]\nkds = ["tables"]\n')
     assert config.entities == {
@@ -124,6 +133,11 @@ def test_flags_win_over_the_file_and_absent_ones_do_not() -> None:
         (ENTITY + 'groups = [["a"]]\n', "a group names at least two fields"),
         (ENTITY + 'groups = [["a", "b"], ["b", "c"]]\n', "each in one group"),
         (ENTITY + 'groups = [["a", "b"]]\nfields = { a = "counter" }\n', "'a' of a group is a plain field"),
+        ('[[conservation]]\nname = "x"\n', "[conservation] 0.of: is missing"),
+        (
+            '[[conservation]]\nname = "x"\nof = "cash"\namount = "a"\nequals = "0"\n',
+            "[[conservation]] 'x': unknown entity type cash",
+        ),
         ('[entities.cashier_operations]\nfields = { amount = "counter" }\n', "the whole entity is one value"),
     ],
 )

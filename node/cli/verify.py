@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from rich.progress import TaskID
 
-    from node.core.conservation import Conservation
-
 
 @click.command()
 @data_option
@@ -59,7 +57,7 @@ def _walk(reader: HistoryReader, config: Config, progress: Progress) -> tuple[in
         click.echo(f"seq {row.seq}: {row.what}")
     head, _ = reader.head()
     progress.update(bar, completed=head, total=head)
-    rules: list[Conservation] = getattr(config, "conservation", [])
+    rules = config.conservation
     advance = _bars(progress, reader.entity_count())
     verification = Verification(reader, config.registry(), rules, config.node.engine, advance)
     for finding in verification.run():
