@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from crdt.amounts import decimal_of, shown
+from strategies.keyed_list import element_of, keyed
+from strategies.kinds import COUNTED, COUNTER, GROUP, KEYED_LIST, PROGRESS, SETTLEMENT
 from strategies.registers import DELETED_AT, WHOLE
 
 if TYPE_CHECKING:
@@ -46,6 +49,24 @@ _WORDS = {
         "De {n} escritas concorrentes fica a primeira, até alguém decidir.",
         "Of {n} concurrent writes the first stays, until somebody decides.",
     ),
+    "most_advanced": (
+        "De {n} escritas concorrentes aparece a mais avançada: um estado não volta atrás sozinho.",
+        "Of {n} concurrent writes the most advanced is shown: a status does not go back by itself.",
+    ),
+    "counter": (
+        "É a abertura mais todos os movimentos, de qualquer lado de uma queda de rede.",
+        "It is the opening and all movements since, on whatever side of an outage.",
+    ),
+    "keyed_list": (
+        "Cada item vale por si: o que alguém pôs está aqui, o que alguém tirou não, a menos que outro o tenha mudado "
+        "sem saber.",
+        "Each item is a value of its own: what anybody added is here, what somebody removed is not, unless another "
+        "changed it unseen.",
+    ),
+    "group": (
+        "Vale junto com outros campos, como um só.",
+        "It is one value together with other fields.",
+    ),
     "decided": ("Alguém decidiu um conflito assim.", "Somebody decided a conflict so."),
     "whole_entity": (
         "A entidade inteira é um só valor: seus campos vêm juntos.",
@@ -73,8 +94,10 @@ class Reason:
 
 
 def concerns(path: Path, name: str) -> bool:
-    """Whether a register holds a top-level field."""
-    return path == WHOLE or path[0] == name
+    """Whether a register may hold a top-level field."""
+    if path in (WHOLE, COUNTED) or path[0] in (name, SETTLEMENT):
+        return True
+    return path[0] == GROUP and name in path[1].split("+")
 
 
 def said_of(record: FieldRecord, name: str) -> object:
@@ -82,16 +105,31 @@ def said_of(record: FieldRecord, name: str) -> object:
     value = record.value
     if record.path == DELETED_AT:
         return value.get("at") if isinstance(value, dict) else None
-    if record.path == WHOLE:
+    if record.path == WHOLE or record.path[0] == GROUP:
         return value.get(name, ABSENT) if isinstance(value, dict) else ABSENT
-    return value
+    if moves(record.path):
+        moved = value.get(name) if isinstance(value, dict) else None
+        return {"moved": shown(decimal_of(moved))} if isinstance(moved, int | str) else ABSENT
+    return element_of(record) if len(record.path) > 1 else value
 
 
-def register_of(record: FieldRecord, name: str) -> dict[str, object]:
-    """What an operation writes to bring a record of a field back: whatever is one value with it comes along."""
-    if record.path == WHOLE:
+def moves(path: Path) -> bool:
+    """Whether a register holds movements of counters, which count for good, also once others took their place."""
+    return path[:1] == COUNTED or path[:1] == (SETTLEMENT,)
+
+
+def register_of(record: FieldRecord, name: str, view: View) -> dict[str, object]:
+    """What an operation writes to bring a record of a field back: whatever is one value with it comes along. Of a
+    counter's movement, what takes it back."""
+    if record.path == WHOLE or record.path[0] == GROUP:
         return dict(record.value) if isinstance(record.value, dict) else {}
-    return {name: said_of(record, name)}
+    said = said_of(record, name)
+    if moves(record.path):
+        return {name: {"$inc": -said["moved"]}} if isinstance(said, dict) else {}
+    if len(record.path) > 1:
+        now = keyed(view.fields.get(name)) or {}
+        return {name: list({**now, record.path[1]: said}.values())}
+    return {name: said}
 
 
 def conflicts_of(view: View, name: str) -> list[Conflict]:
@@ -113,16 +151,21 @@ def reason(view: View, document: Document, name: str, decided: Iterable[str]) ->
     """Why the view shows what it shows of a field. decided: operations that resolved a conflict."""
     if name == "version":
         return _reason(["counted"], 0)
-    registers = {path: siblings for path, siblings in document.fields.items() if concerns(path, name)}
+    registers = {p: siblings for p, siblings in document.fields.items() if concerns(p, name) and not moves(p)}
     holds = [r for siblings in registers.values() for r in siblings if said_of(r, name) is not ABSENT]
+    contested = [path for path in registers if path in view.conflicts]
+    kind = view.policy.kinds.of(name).kind
     codes: list[str] = []
     if WHOLE in registers:
         codes.append("whole_entity")
-    contested = [path for path in registers if path in view.conflicts]
-    if not holds:
+    if any(path[:1] == (GROUP,) for path in registers):
+        codes.append("group")
+    if not holds and name not in view.fields:
         codes.append("unwritten")
+    elif kind in (COUNTER, KEYED_LIST):
+        codes.append(kind)
     elif contested:
-        codes.append(_ORDERS[view.policy.strategy.name])
+        codes.append("most_advanced" if kind == PROGRESS else _ORDERS[view.policy.strategy.name])
     else:
         codes.append("only" if len(holds) == 1 else "agreed")
     shown = {r.operation for path, siblings in registers.items() for r in shown_of(view, path, siblings)}

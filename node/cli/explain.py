@@ -16,6 +16,7 @@ from node.cli.status import ask, url_option
 STATES = {
     "shown": ("●", "aparece / shown", "bold green"),
     "candidate": ("○", "vivo, não aparece / live, not shown", "yellow"),
+    "moved": ("+", "movimento, conta / a movement, counts", ""),
     "superseded": ("·", "substituído / superseded", "dim"),
     "refused": ("×", "recusado e guardado / refused and kept", "red"),
 }
@@ -120,7 +121,7 @@ def _print_writing(writing: dict[str, Any], console: Console) -> None:
     if writing.get("lock_status") not in (None, "none"):
         details.append(f"trava / lock {writing['lock_status']}")
     console.print("  " + "  ".join(details), markup=False)
-    for killer in writing["superseded_by"]:
+    for killer in writing["superseded_by"] if writing["state"] != "moved" else ():
         why = "  resolveu um conflito / resolved a conflict" if killer["resolves"] else ""
         console.print(
             f"  substituído por / superseded by {killer['operation_id']} ({killer['operation']}, "

@@ -10,7 +10,7 @@ from attrs import frozen
 from node.core.entity import Entity
 from node.core.history import from_operations
 from node.core.trail import Act, Trail
-from node.core.writings import SUPERSEDED, Writing, writings_of
+from node.core.writings import MOVED, SUPERSEDED, Writing, writings_of
 from strategies.conflict import Conflict
 from strategies.explain import ABSENT, Reason, conflicts_of, reason
 from strategies.registers import OPEN
@@ -45,8 +45,8 @@ class Explanation:
     def report(self, most: int) -> dict[str, object]:
         """As HTTP answers. most: superseded values that are listed, the latest."""
         entity = self.entity
-        live = [w for w in self.writings if w.state != SUPERSEDED]
-        superseded = [w for w in self.writings if w.state == SUPERSEDED]
+        live = [w for w in self.writings if w.state not in (MOVED, SUPERSEDED)]
+        superseded = [w for w in self.writings if w.state in (MOVED, SUPERSEDED)]
         return {
             "entity_type": entity.key[0],
             "entity_id": entity.key[1],

@@ -11,13 +11,14 @@ from attrs import define
 from crdt.hlc import COUNTER_BITS, iso, millis
 from crdt.records import CANONICAL, FieldRecord
 from node.core.trail import Act, Trail
-from strategies.explain import ABSENT, register_of, said_of, shown_of
+from strategies.explain import ABSENT, moves, register_of, said_of, shown_of
 
 if TYPE_CHECKING:
     from node.core.entity import Entity
 
-SHOWN, CANDIDATE, SUPERSEDED = "shown", "candidate", "superseded"
-STATES = (SHOWN, CANDIDATE, SUPERSEDED)
+SHOWN, CANDIDATE, MOVED, SUPERSEDED = "shown", "candidate", "moved", "superseded"
+STATES = (SHOWN, CANDIDATE, MOVED, SUPERSEDED)
+"""`moved`: a counter's movement, which counts whoever wrote after it."""
 
 
 @define(eq=False)
@@ -74,10 +75,12 @@ def writings_of(trail: Trail, entity: Entity) -> list[Writing]:
     for identity, record in sorted(trail.records.items()):
         live = document.record(*identity) is not None
         value = said_of(record, trail.name)
-        if value is ABSENT and not live:
+        if value is ABSENT and (not live or moves(record.path)):
             continue
         state = SHOWN if identity in shown else CANDIDATE if live else SUPERSEDED
-        data = register_of(record, trail.name)
+        if moves(record.path):
+            state = MOVED
+        data = register_of(record, trail.name, entity.view)
         writing = Writing(record, value, state, data, trail.acts.get(identity), killers.get(identity, []))
         same = (record.operation, record.terminal, record.path, _canonical(value))
         other = found.get(same)
