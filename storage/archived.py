@@ -1,8 +1,8 @@
 """Reads of what is left of archived history.
 
-A position in the archived part of the log is still one: what lies between it and the anchor is sent as the current
-state of each entity that has a row there, in the order of their last rows, with the notices still owed. Whoever has
-taken it up to such a row holds the log up to there.
+A position in the archived part of the log is still one: what lies between it and the anchor is sent as the state of
+each entity that has a row there, in the order of their last rows, with the notices still owed. Whoever has taken it
+up to such a row holds the log up to there.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from storage.prune import read_anchor
 from storage.queries import Queries
 from storage.records import Anchor, ArchiveRow, EntityRow, FollowerRow, key64
 from storage.rows import entity_of, follower_of
+from storage.traces import row_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Set
 
     from storage.packed import ArchivedOperation
+    from storage.records import LogRow
 
 Key = tuple[str, str]
 
@@ -34,11 +36,12 @@ LOOKED_THROUGH = 1_000
 
 @frozen
 class Whole:
-    """An entity as it is. seq: the last of its rows that is archived. records: its archived operations (packed), and
-    those that came without their rows."""
+    """An entity as it is. seq: the last of its rows that is archived. base: its document as of there, where it has
+    later ones. records: its archived operations (packed), and those that came without their rows."""
 
     seq: int
     row: EntityRow
+    base: bytes | None
     records: bytes
 
 
@@ -125,6 +128,26 @@ class ArchivedReader(Queries):
                         found.setdefault(wanted[one.op_key], one)
         return found
 
+    def traces(self, key: Key, terminal_id: str, upto: int, limit: int) -> list[LogRow]:
+        """What is left of an entity's archived rows that moved counters: those of one terminal and those up to a row,
+        the latest first."""
+        sql = (
+            "SELECT * FROM traces WHERE entity_type = ? AND entity_id = ? AND (seq <= ? OR terminal_id = ?)"
+            " ORDER BY seq DESC LIMIT ?"
+        )
+        return [row_of(row) for row in self._query(sql, (*key, upto, terminal_id, limit))]
+
+    def traced(self, operation_ids: Sequence[str], keys: Sequence[Key]) -> Mapping[str, LogRow]:
+        """What is left of archived operations on these entities that moved counters."""
+        wanted = {key64(operation_id): operation_id for operation_id in operation_ids}
+        found: dict[str, LogRow] = {}
+        sql = "SELECT traces.* FROM wanted CROSS JOIN traces USING (entity_type, entity_id)"
+        for row in self._by_keys(sql, keys) if wanted else ():
+            name = wanted.get(row["op_key"])
+            if name is not None:
+                found.setdefault(name, row_of(row, name))
+        return found
+
     # ------------------------------------------------------------------ whole entities for linked nodes
 
     def wholes(self, entity_types: Sequence[str], after: Key | None, limit: int) -> list[Whole]:
@@ -184,9 +207,10 @@ class ArchivedReader(Queries):
         """Entities by their last archived row; each once, however many archives it has rows in."""
         marks = ",".join("?" * len(entity_types))
         sql = (
-            f"SELECT a.seq AS archived_seq, e.* FROM archived a CROSS JOIN entities e USING (entity_type, entity_id)"
-            f" WHERE a.seq > 0 AND {where} AND a.entity_type IN ({marks}) AND NOT EXISTS (SELECT 1 FROM archived b"
-            " WHERE b.entity_type = a.entity_type AND b.entity_id = a.entity_id AND b.seq > a.seq)"
+            "SELECT a.seq AS archived_seq, b.snapshot AS base, e.* FROM archived a"
+            " CROSS JOIN entities e USING (entity_type, entity_id) LEFT JOIN bases b USING (entity_type, entity_id)"
+            f" WHERE a.seq > 0 AND {where} AND a.entity_type IN ({marks}) AND NOT EXISTS (SELECT 1 FROM archived l"
+            " WHERE l.entity_type = a.entity_type AND l.entity_id = a.entity_id AND l.seq > a.seq)"
             " ORDER BY a.seq, a.entity_type, a.entity_id LIMIT ?"
         )
         return self._query(sql, (*parameters, *entity_types, limit)) if entity_types else []
@@ -195,6 +219,11 @@ class ArchivedReader(Queries):
         keys = [(row["entity_type"], row["entity_id"]) for row in rows] if records else []
         found = self.records_of(keys)
         return [
-            Whole(row.get("archived_seq", 0), entity_of(row), found.get((row["entity_type"], row["entity_id"]), b""))
+            Whole(
+                row.get("archived_seq", 0),
+                entity_of(row),
+                row.get("base"),
+                found.get((row["entity_type"], row["entity_id"]), b""),
+            )
             for row in rows
         ]

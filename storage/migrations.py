@@ -106,7 +106,8 @@ def m005_links(db: Database) -> None:
 
 @migrations()
 def m006_archive(db: Database) -> None:
-    """Archives, and what stays of their rows: keys and state of entities, notices not delivered, who holds what."""
+    """Archives, and what stays of their rows: keys and state of entities, movements of counters, notices that were
+    not delivered; and how far linked nodes have confirmed the log."""
     db.execute(
         """CREATE TABLE archives (
             last INTEGER PRIMARY KEY, first INTEGER NOT NULL, before BLOB NOT NULL, hash BLOB NOT NULL,
@@ -122,6 +123,12 @@ def m006_archive(db: Database) -> None:
         """CREATE TABLE bases (
             entity_type TEXT NOT NULL, entity_id TEXT NOT NULL, seq INTEGER NOT NULL, snapshot BLOB NOT NULL,
             PRIMARY KEY (entity_type, entity_id)) WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE TABLE traces (
+            entity_type TEXT NOT NULL, entity_id TEXT NOT NULL, seq INTEGER NOT NULL, op_key INTEGER,
+            terminal_id TEXT NOT NULL, trace BLOB NOT NULL,
+            PRIMARY KEY (entity_type, entity_id, seq)) WITHOUT ROWID"""
     )
     db.execute(
         """CREATE TABLE owed (

@@ -2,8 +2,8 @@
 
 What must outlast them stays behind in the same transaction: the anchor, from which the chain goes on; of each
 entity its operations' keys (`archived`) and, where it has rows after the anchor, its document as of there (`bases`:
-any other entity is in `entities` as it was then, and `keep_bases` saves that when it is written again); notices that
-a terminal has not confirmed (`owed`).
+any other entity is in `entities` as it was then, and `keep_bases` saves that when it is written again); movements of
+counters (`traces`); notices that a terminal has not confirmed (`owed`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from storage.database import StorageError
 from storage.packed import ArchivedOperation, authored_content, op_keys, pack
 from storage.records import Anchor
 from storage.statements import insert_many, parts, values
+from storage.traces import leave_traces
 
 if TYPE_CHECKING:
     import sqlite3
@@ -37,7 +38,7 @@ MOST_OWED = 1_000
 
 ROWS = (
     "SELECT seq, kind, priority, entity_type, entity_id, op_key, link_key, terminal_id, targets, accepted, version,"
-    " operation, message, updates, hash FROM log WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+    " echo, operation, message, changes, updates, hash FROM log WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
 )
 
 
@@ -84,7 +85,8 @@ def prune_batch(connection: sqlite3.Connection, upto: int, most: int = BATCH_ROW
         for row in rows:
             _leave(row, left)
         _write_bases(connection, left, end)
-    except (ValueError, KeyError, EngineError, UpdateError) as error:
+        leave_traces(connection, rows)
+    except (ValueError, KeyError, TypeError, EngineError, UpdateError) as error:
         raise StorageError(f"a row between {anchor.seq} and {end} cannot be read: {error}") from error
     packed = [(*key, upto, of.seq, of.bulk, pack(of.records)) for key, of in left.items()]
     add_records(connection, packed)

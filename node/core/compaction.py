@@ -1,8 +1,8 @@
-"""What a terminal is sent of the archived part of the log: not its rows, but what has become of them.
+"""What a terminal is sent of the archived part of the log: not its rows, but what had become of them.
 
-Each entity with a row there comes once, as it is now, in the place of its last archived row; between them the
-notices that the terminal has not confirmed, and the conflicts raised there that are still open. Rows after the anchor
-follow as ever, so that applying all of it in order shows what the node shows.
+Each entity with a row there comes once, as it was after its last archived row, in the place of that row; between them
+the notices that the terminal has not confirmed, and the conflicts raised there that are still open. Rows after the
+anchor follow as ever, so that applying all of it in order shows what the node shows.
 """
 
 from __future__ import annotations
@@ -10,17 +10,24 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
+import orjson
+from attrs import evolve
+
+from crdt.document import Document
+from crdt.engine import ENGINES
 from node.core.cursors import NOTICE
+from node.core.entity import Entity
 from node.core.render import state_id, state_message
 from node.wire.frames import Outgoing
+from strategies.view import view_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from node.core.cursors import Entry
-    from storage.archived import Compacted
-    from storage.records import ConflictRow
-    from strategies.policy import Registry
+    from storage.archived import Compacted, Whole
+    from storage.records import ConflictRow, EntityRow
+    from strategies.policy import EntityPolicy, Registry
 
 
 def compacted_frames(
@@ -31,12 +38,23 @@ def compacted_frames(
     for whole in found.wholes:
         policy, row = registry.get(whole.row.entity_type), whole.row
         if policy is not None:
-            name = state_id(row.entity_type, row.entity_id, row.version)
-            parts.append((whole.seq, [state_message(policy, row, node_id=node_id, at=at)], name))
+            message = state_message(policy, _then(policy, whole), node_id=node_id, at=at)
+            parts.append((whole.seq, [message], state_id(row.entity_type, row.entity_id, row.version)))
     parts += [(conflict.seq, [raised(conflict)], NOTICE) for conflict in conflicts]
     parts.sort(key=itemgetter(0))
     frames = [Outgoing(message) for _, messages, _ in parts for message in messages]
     return frames, [(seq, priority, name) for seq, _, name in parts]
+
+
+def _then(policy: EntityPolicy, whole: Whole) -> EntityRow:
+    """The entity as it was after its last archived row."""
+    row = whole.row
+    if whole.base is None:
+        return row
+    key, document = (row.entity_type, row.entity_id), Document.load(whole.base, writer=1, engine=ENGINES[0])
+    entity = Entity(key, policy, document, view_of(*key, policy, document))
+    shown = orjson.dumps(entity.shown())
+    return evolve(row, version=document.version, deleted=not entity.view.alive, view=shown)
 
 
 def raised(conflict: ConflictRow) -> bytes:
