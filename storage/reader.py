@@ -23,12 +23,14 @@ HISTORY = 1_000
 
 @frozen
 class Fetched:
-    """What `fetch` found; what is not in it is not there. archived: operations without a row."""
+    """What `fetch` found; what is not in it is not there. archived: operations without a row. traces: what is left of
+    those that moved counters."""
 
     entities: dict[tuple[str, str], EntityRow]
     operations: dict[str, LogRow]
     conflicts: dict[str, ConflictRow]
     archived: Mapping[str, ArchivedOperation] = field(factory=dict)
+    traces: Mapping[str, LogRow] = field(factory=dict)
     histories: list[list[LogRow]] = field(factory=list)
 
 
@@ -66,17 +68,22 @@ class Reader(ArchivedReader):
                 conflicts[conflict_id] = conflict_of(row)
         gone = [operation_id for operation_id in operation_ids if operation_id not in operations]
         kept = self.archived_operations(gone, touched)
-        return Fetched(entities, operations, conflicts, kept, [self._history(*history) for history in histories])
+        traces = self.traced(list(kept), touched)
+        known = [self._history(*history) for history in histories]
+        return Fetched(entities, operations, conflicts, kept, traces, known)
 
     def _history(self, key: tuple[str, str], terminal: str, upto: int) -> list[LogRow]:
-        """Of an entity the rows of one terminal, and those up to a row, the latest first."""
+        """Of an entity the rows of one terminal, and those up to a row, the latest first; archived ones as traces."""
         of_entity = "entity_type = ? AND entity_id = ?"
         sql = (
             f"SELECT * FROM log WHERE seq IN (SELECT seq FROM log WHERE {of_entity} UNION "
             f"SELECT seq FROM log_entities WHERE {of_entity}) AND kind IN ('operation', 'state') "
             "AND (terminal_id = ? OR seq <= ?) ORDER BY seq DESC LIMIT ?"
         )
-        return [log_of(row) for row in self._query(sql, (*key, *key, terminal, upto, HISTORY))]
+        rows = [log_of(row) for row in self._query(sql, (*key, *key, terminal, upto, HISTORY))]
+        if len(rows) < HISTORY:  # archived rows are older than any that is left
+            rows += self.traces(key, terminal, upto, HISTORY - len(rows))
+        return rows
 
     # ------------------------------------------------------------------ in order
 

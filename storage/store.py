@@ -10,6 +10,7 @@ from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+import orjson
 from attrs import AttrsInstance, fields
 
 from storage.audit import GENESIS, chain_hash
@@ -43,9 +44,10 @@ from storage.records import (
 )
 from storage.rows import conflict_of, cursor_of, follower_of, lock_of, parked_of, peer_of
 from storage.statements import insert_many
+from storage.traces import COUNTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
 CLASSES = 4
@@ -348,6 +350,10 @@ class Store:
             self._many("meta", ("key", "value"), ("key",), values.items())
             for key in remove:
                 self._connection.execute("DELETE FROM meta WHERE key = ?", (key,))
+
+    def note_counters(self, names: Mapping[str, Sequence[str]]) -> None:
+        """Which fields are counters, by entity type: what is to be kept of archived rows. Raises StorageError."""
+        self.set_meta({COUNTERS: orjson.dumps(names).decode()})
 
     # ------------------------------------------------------------------ tokens
 

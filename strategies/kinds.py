@@ -64,6 +64,9 @@ class FieldKinds:
     def group_of(self, name: str) -> tuple[str, ...] | None:
         return next((group for group in self.groups if name in group), None)
 
+    def counters(self) -> list[str]:
+        return [name for name, kind in self.kinds.items() if kind.kind == COUNTER]
+
     def names(self, path: Path) -> Sequence[str]:
         """The top-level fields that a register shows in."""
         if not path or path == COUNTED:
@@ -71,7 +74,7 @@ class FieldKinds:
         if path[0] == GROUP:
             return path[1].split("+")
         if path[0] == SETTLEMENT:
-            return [name for name, kind in self.kinds.items() if kind.kind == COUNTER]
+            return self.counters()
         return (path[0],)
 
     def by_progress(self, path: Path, siblings: Sequence[FieldRecord]) -> list[FieldRecord] | None:

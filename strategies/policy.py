@@ -143,6 +143,10 @@ class Registry:
     def all(self) -> tuple[EntityPolicy, ...]:
         return tuple(self._policies.values())
 
+    def counters(self) -> dict[str, list[str]]:
+        """The fields that are counters, by entity type."""
+        return {p.entity_type: names for p in self.all() if (names := p.kinds.counters())}
+
     def of_class(self, priority_class: int) -> tuple[str, ...]:
         """Entity types of one priority class, in a fixed order."""
         return tuple(sorted(p.entity_type for p in self.all() if p.priority_class == priority_class))

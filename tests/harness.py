@@ -76,6 +76,7 @@ class World:
         config = self.config
         writer = int(boot.meta.get("writer", 0)) or next(self.writers)
         self.store.set_meta({"writer": str(writer)})
+        self.store.note_counters(config.registry().counters())
         replica = Replica(
             settings=Settings(self.node_id, recent_rows=self.ring_rows, resident_entities=self.resident),
             registry=config.registry(),

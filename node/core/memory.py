@@ -23,7 +23,6 @@ from node.errors import EntityNotFound
 from node.wire.messages import ConflictResolution, Operation
 from storage.packed import ArchivedOperation
 from storage.records import ConflictRow, EntityRow, LogRow, key64
-from strategies.kinds import COUNTER
 from strategies.policy import Registry
 
 if TYPE_CHECKING:
@@ -96,6 +95,8 @@ class Memory:
     """Of those of several entities that are not held yet: link key -> entities that are here."""
     recalled: dict[str, ArchivedOperation] = field(factory=dict)
     """The archived operations that were asked for last."""
+    traces: dict[str, LogRow] = field(factory=dict)
+    """Of these, what is left of those that moved counters."""
     digests: Digests = field(factory=Digests)
     quarantine: Quarantine = field(factory=Quarantine)
     entities: dict[Key, Entity] = field(factory=dict)
@@ -116,7 +117,7 @@ class Memory:
         touched = keys_of(message)
         keys = self.missing(touched)
         operations: tuple[str, ...] = ()
-        if self._forgotten(message.id):
+        if self.forgotten(message.id):
             operations = (message.id,)
         if not keys:
             self.counts.cache_hits += 1
@@ -128,7 +129,7 @@ class Memory:
     def _histories(self, message: Operation, author: Author) -> tuple[History, ...]:
         """What of the log tells from which value an author's absolute counters are to be reckoned."""
         policy = self.registry.get(message.entity_type)
-        counters = [n for n, kind in policy.kinds.kinds.items() if kind.kind == COUNTER] if policy is not None else []
+        counters = policy.kinds.counters() if policy is not None else []
         if policy is None or not counters or message.kind == "DELETE":
             return ()
         wanted = []
@@ -175,7 +176,7 @@ class Memory:
         key = key64(operation_id)
         return key in self.known_operations or key in self.archived_operations
 
-    def _forgotten(self, operation_id: str) -> bool:
+    def forgotten(self, operation_id: str) -> bool:
         """Whether it is held, and what it says is not in memory."""
         return operation_id not in self.recent and operation_id not in self.recalled and self.knows(operation_id)
 
@@ -189,7 +190,7 @@ class Memory:
     def _needs_of_resolution(self, message: ConflictResolution) -> Needs | None:
         operation_id = resolution_id(message)
         operations: tuple[str, ...] = ()
-        if self._forgotten(operation_id):
+        if self.forgotten(operation_id):
             operations = (operation_id,)
         row = self.conflicts.get(message.conflict_id)
         if row is None:
@@ -227,6 +228,8 @@ class Memory:
                 self.recent.setdefault(operation_id, row)
             elif operation_id in found.archived:
                 self.recalled[operation_id] = found.archived[operation_id]
+                if operation_id in found.traces:
+                    self.traces[operation_id] = found.traces[operation_id]
             else:
                 self.known_operations.discard(key64(operation_id))
         for conflict in found.conflicts.values():
@@ -293,6 +296,7 @@ class Memory:
                 del self.recent[operation_id]
         for operation_id in list(islice(self.recalled, max(len(self.recalled) - self.settings.recent_rows, 0))):
             del self.recalled[operation_id]
+            self.traces.pop(operation_id, None)
 
 
 def keys_of(operation: Operation) -> list[Key]:

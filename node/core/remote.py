@@ -74,7 +74,7 @@ def doubled(replica: Replica, messages: Sequence[Mapping[str, object]]) -> tuple
     for message in messages:
         operation = message.get("operation")
         name = operation.get("id") if isinstance(operation, dict) and "link" in message else None
-        if isinstance(name, str) and name not in replica.recent and key64(name) in replica.known_operations:
+        if isinstance(name, str) and replica.forgotten(name):
             _, entity_type, _, link_key_ = _named(message)
             if not replica.digests.holds(entity_type, link_key_):
                 found.append(name)
@@ -159,11 +159,12 @@ def _carry_out(replica: Replica, remote: RemoteOperation, steps: Sequence[_Step]
         entity.movements.note(entity.view, seq, remote.terminal_id, data, seq, echo=True)
         replica.group.touched[entity.key] = entity
         replica.known_entities.add(key64(*entity.key))
-    first = replica.recent.get(operation.id) if replica.knows(operation.id) else None
+    doubled = replica.knows(operation.id)
+    first = replica.recent.get(operation.id) or replica.traces.get(operation.id)
     replica.remember_operation(row)
     replica.counts.remote += 1
     tell(replica, news, policy, operation.id, author, remote.accepted, _resolution(operation))
-    if first is not None:
+    if doubled and (first is not None or operation.id in replica.recalled):
         for step in steps:
             if step.prepared is not None:
                 repair(replica, step.entity, first, row, now)

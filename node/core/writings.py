@@ -12,6 +12,7 @@ from crdt.hlc import COUNTER_BITS, iso, millis
 from crdt.records import CANONICAL, FieldRecord
 from node.core.trail import Act, Trail
 from strategies.explain import ABSENT, moves, register_of, said_of, shown_of
+from strategies.kinds import COUNTED
 
 if TYPE_CHECKING:
     from node.core.entity import Entity
@@ -79,10 +80,14 @@ def writings_of(trail: Trail, entity: Entity) -> list[Writing]:
             continue
         state = SHOWN if identity in shown else CANDIDATE if live else SUPERSEDED
         if moves(record.path):
+            if record.path != COUNTED and record.id not in {r.id for r in document.siblings(record.path)[:1]}:
+                continue  # several nodes settled it; once counts
             state = MOVED
         data = register_of(record, trail.name, entity.view)
         writing = Writing(record, value, state, data, trail.acts.get(identity), killers.get(identity, []))
-        same = (record.operation, record.terminal, record.path, _canonical(value))
+        same: tuple[object, ...] = (record.operation, record.terminal, record.path, _canonical(value))
+        if state == MOVED:
+            same = identity  # under two writers it moved twice, until one of them was settled
         other = found.get(same)
         found[same] = writing if other is None else _together(other, writing)
     return sorted(found.values(), key=lambda w: (STATES.index(w.state), -w.record.accepted, w.record.operation))

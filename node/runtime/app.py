@@ -192,6 +192,7 @@ class Node:
             store.set_meta(dict(going_on.meta), remove=("restored_from",))
             if "writer" in boot.meta:  # not the first start: what peers hold of this log counts no more
                 store.new_epoch(uuid.uuid4().hex)
+        store.note_counters(config.registry().counters())
         instant = now()
         replica = Replica(
             settings=Settings(

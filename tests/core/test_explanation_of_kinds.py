@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from node.config import example_toml, parse
-from tests.core.test_explanation import report
+from tests.core.test_explanation import SEEDS, report, rows
+from tests.core.test_links import Evening
 from tests.harness import Client, World
 
 if TYPE_CHECKING:
@@ -76,3 +78,23 @@ def test_a_field_of_a_group_brings_the_others_back_with_it(world: World) -> None
     assert found["rule"]["why"] == ["group", "only"]
     assert writings(found) == [(90, "shown", "ana"), (100, "superseded", "ana")]
     assert found["superseded"][0]["data"] == {"total": 100, "discount": 10}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_opening_of_a_counter_and_its_movements_add_up_to_what_is_shown(tmp_path: Path, seed: int) -> None:
+    """Also where a terminal sent one operation to two nodes, which counted it each and then settled that."""
+    evening = Evening(tmp_path / "mesh", seed)
+    for _ in range(evening.rng.randrange(20, 200)):
+        evening.step()
+    evening.end()
+    for world in evening.mesh.worlds:
+        for row in rows(world, "products"):
+            found = report(world, ("products", row.entity_id), "stock")
+            if not isinstance(found["value"], int | float):
+                continue
+            every = [*found["candidates"], *found["superseded"]]
+            moved = [w["value"]["moved"] for w in every if w["state"] == "moved"]
+            opening = [w["value"] for w in every if w["state"] == "shown"][:1] or [0]
+            amounts = [Decimal(repr(amount)) for amount in (*opening, *moved)]
+            assert sum(amounts) == Decimal(repr(found["value"])), (seed, world.node_id, found)
+    evening.mesh.close()

@@ -465,3 +465,20 @@ def test_the_command_says_what_is_wrong_and_exits_with_1(store: World) -> None:
 def test_the_command_says_so_where_there_is_no_store(tmp_path: Path) -> None:
     result = CliRunner().invoke(verify, ["--data", str(tmp_path / "nothing")])
     assert (result.exit_code, "unable to open database file" in result.output) == (1, True)
+
+
+def test_the_command_checks_the_sums_of_the_configuration(world: World, tmp_path: Path) -> None:
+    settings = tmp_path / "comanda.toml"
+    settings.write_text(
+        '[[conservation]]\nname = "tab"\nof = "orders"\namount = "total"\ngroup_by = "customer"\n'
+        'equals = "customers.owes"\nsign = { field = "kind", plus = ["sale"], minus = ["payment"] }\n'
+    )
+    ana = Client(world, "ana").connect()
+    sale(ana, "o-1", 10)
+    owes(ana, 10)
+    assert "1 somas / sums" in run(world, "--config", str(settings)).output
+    owes(ana, 11)
+    result = run(world, "--config", str(settings))
+    assert (result.exit_code, "tab: customers rita: orders of rita add up to 10" in result.output) == (1, True)
+    settings.write_text(settings.read_text().replace("customers.owes", "drawers.balance"))
+    assert "unknown entity type drawers" in run(world, "--config", str(settings)).output
