@@ -136,7 +136,7 @@ def table(title: str, evenings: Sequence[Evening]) -> Table:
         memory = (f"{evening.before:.1f}", f"{evening.after:.1f}", f"{evening.start_s:.2f}")
         made.add_row(str(evening.day), f"{evening.operations:,}", *sizes, *memory, f"{evening.archiving_s:.1f}")
     if evenings[-1].day < YEAR and len(evenings) > 1:
-        year = [in_a_year(evenings, name) for name in ("operations", "database", "archives", "after", "start_s")]
+        year = [in_a_year(evenings, name) for name in ("operations", "database", "archives", "after")]
         texts = (
             f"{year[0]:,.0f}",
             f"{year[1]:,.0f}",
@@ -144,7 +144,7 @@ def table(title: str, evenings: Sequence[Evening]) -> Table:
             f"{year[2]:,.0f}",
             "",
             f"{year[3]:.0f}",
-            f"{year[4]:.1f}",
+            "",
             "",
         )
         made.add_row("365, extrapolated", *texts)
