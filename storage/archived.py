@@ -12,18 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from storage.packed import link_keys, op_keys, unpack
+from storage.packed import ArchivedOperation, link_keys, op_keys, unpack
 from storage.prune import read_anchor
 from storage.queries import Queries
-from storage.records import Anchor, ArchiveRow, EntityRow, FollowerRow, key64
+from storage.records import Anchor, ArchiveRow, EntityRow, FollowerRow, LogRow, key64
 from storage.rows import entity_of, follower_of
-from storage.traces import row_of
+from storage.traces import blank_row, row_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Set
 
-    from storage.packed import ArchivedOperation
-    from storage.records import LogRow
 
 Key = tuple[str, str]
 
@@ -51,6 +49,15 @@ class Owed:
 
     seq: int
     message: bytes
+
+
+@frozen
+class Recalled:
+    """What is kept of an operation whose row is archived. row: with what it did to counters, as far as that is known
+    (its `updates` are empty otherwise)."""
+
+    operation: ArchivedOperation
+    row: LogRow
 
 
 @frozen
@@ -115,17 +122,18 @@ class ArchivedReader(Queries):
             found[key] = found.get(key, b"") + row["records"]
         return found
 
-    def archived_operations(self, ids: Sequence[str], keys: Sequence[Key]) -> Mapping[str, ArchivedOperation]:
+    def recalled(self, ids: Sequence[str], keys: Sequence[Key]) -> Mapping[str, Recalled]:
         """Those of `ids` that are among the archived operations of these entities."""
         if not ids:
             return {}
-        wanted = {key64(operation_id): operation_id for operation_id in ids}
-        found: dict[str, ArchivedOperation] = {}
+        wanted, traced = {key64(operation_id): operation_id for operation_id in ids}, self.traced(ids, keys)
+        found: dict[str, Recalled] = {}
         for records in self.records_of(keys).values():
             if not wanted.keys().isdisjoint(op_keys(records)):
                 for one in unpack(records):
                     if one.op_key in wanted:
-                        found.setdefault(wanted[one.op_key], one)
+                        name = wanted[one.op_key]
+                        found.setdefault(name, Recalled(one, traced.get(name) or blank_row(name)))
         return found
 
     def traces(self, key: Key, terminal_id: str, upto: int, limit: int) -> list[LogRow]:

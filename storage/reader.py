@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from storage.archived import ARCHIVED, ArchivedReader
+from storage.archived import ARCHIVED, ArchivedReader, Recalled
 from storage.database import storage_errors
-from storage.packed import ArchivedOperation
 from storage.queries import CHUNK
 from storage.records import ConflictRow, EntityRow, LogRow, TokenRow, key64
 from storage.rows import LOG_TYPES, conflict_of, entity_of, log_of, token_of
@@ -23,15 +22,13 @@ HISTORY = 1_000
 
 @frozen
 class Fetched:
-    """What `fetch` found; what is not in it is not there. archived: operations without a row. traces: what is left of
-    those that moved counters."""
+    """What `fetch` found; what is not in it is not there. archived: operations without a row."""
 
     entities: dict[tuple[str, str], EntityRow]
     operations: dict[str, LogRow]
     conflicts: dict[str, ConflictRow]
-    archived: Mapping[str, ArchivedOperation] = field(factory=dict)
-    traces: Mapping[str, LogRow] = field(factory=dict)
-    histories: list[list[LogRow]] = field(factory=list)
+    histories: list[list[LogRow]]
+    archived: Mapping[str, Recalled] = field(factory=dict)
 
 
 class Reader(ArchivedReader):
@@ -51,7 +48,7 @@ class Reader(ArchivedReader):
         touched: Sequence[tuple[str, str]] = (),
         histories: Sequence[tuple[tuple[str, str], str, int]] = (),
     ) -> Fetched:
-        """Entities, accepted operations, conflicts and histories of entities by key, in one go.
+        """Entities, accepted operations and conflicts by key, and the histories of entities, in one go.
 
         touched: entities that an operation whose row is archived would be among the operations of.
         """
@@ -67,13 +64,12 @@ class Reader(ArchivedReader):
             for row in self._query("SELECT * FROM conflicts WHERE conflict_id = ?", (conflict_id,)):
                 conflicts[conflict_id] = conflict_of(row)
         gone = [operation_id for operation_id in operation_ids if operation_id not in operations]
-        kept = self.archived_operations(gone, touched)
-        traces = self.traced(list(kept), touched)
         known = [self._history(*history) for history in histories]
-        return Fetched(entities, operations, conflicts, kept, traces, known)
+        return Fetched(entities, operations, conflicts, known, self.recalled(gone, touched))
 
     def _history(self, key: tuple[str, str], terminal: str, upto: int) -> list[LogRow]:
-        """Of an entity the rows of one terminal, and those up to a row, the latest first; archived ones as traces."""
+        """Of an entity the rows of one terminal, and those up to a row, the latest first; of archived ones, what is
+        left of those that moved counters."""
         of_entity = "entity_type = ? AND entity_id = ?"
         sql = (
             f"SELECT * FROM log WHERE seq IN (SELECT seq FROM log WHERE {of_entity} UNION "
@@ -81,9 +77,7 @@ class Reader(ArchivedReader):
             "AND (terminal_id = ? OR seq <= ?) ORDER BY seq DESC LIMIT ?"
         )
         rows = [log_of(row) for row in self._query(sql, (*key, *key, terminal, upto, HISTORY))]
-        if len(rows) < HISTORY:  # archived rows are older than any that is left
-            rows += self.traces(key, terminal, upto, HISTORY - len(rows))
-        return rows
+        return rows + self.traces(key, terminal, upto, HISTORY - len(rows))
 
     # ------------------------------------------------------------------ in order
 

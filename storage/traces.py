@@ -69,25 +69,35 @@ def _traces(row: Mapping[str, Any], names: Sequence[str]) -> Iterable[tuple[str,
         }
         if "acknowledged" in changes:
             trace["acknowledged"] = changes["acknowledged"]
-        if len(entry) > 5:
-            trace["counted"] = [entry[4], entry[5]]
-        if trace["data"] or trace["after"] or "counted" in trace:
+        if entry:
+            trace["counted"] = [entry[4], entry[5] if len(entry) > 5 else {}]
+        if trace["data"] or trace["after"] or len(entry) > 5:
             yield entity_id, trace
 
 
 def row_of(row: Mapping[str, Any], operation_id: str = "") -> LogRow:
     """A trace as the log row that it is what is left of."""
     entity_type, entity_id, left = row["entity_type"], row["entity_id"], orjson.loads(row["trace"])
-    changes = {name: left[name] for name in ("after", "acknowledged") if name in left}
-    entries = [[entity_type, entity_id, "", {}, *left["counted"]]] if "counted" in left else []
+    made = blank_row(operation_id)
+    made.seq, made.entity_type, made.entity_id = row["seq"], entity_type, entity_id
+    made.terminal_id, made.echo = row["terminal_id"], left["echo"]
+    made.operation = orjson.dumps({"data": left["data"]})
+    made.changes = orjson.dumps({name: left[name] for name in ("after", "acknowledged") if name in left})
+    if "counted" in left:
+        made.updates = orjson.dumps([[entity_type, entity_id, "", {}, *left["counted"]]])
+    return made
+
+
+def blank_row(operation_id: str) -> LogRow:
+    """A row of which nothing is left."""
     return LogRow(
-        seq=row["seq"],
+        seq=0,
         kind="operation",
         priority=0,
-        entity_type=entity_type,
-        entity_id=entity_id,
+        entity_type="",
+        entity_id=None,
         operation_id=operation_id,
-        terminal_id=row["terminal_id"],
+        terminal_id="",
         user_id=None,
         targets=(),
         monitors=False,
@@ -96,9 +106,9 @@ def row_of(row: Mapping[str, Any], operation_id: str = "") -> LogRow:
         version=0,
         status="archived",
         lock_status="none",
-        echo=left["echo"],
-        operation=orjson.dumps({"data": left["data"]}),
+        echo=False,
+        operation=b"{}",
         message=b"",
-        changes=orjson.dumps(changes),
-        updates=orjson.dumps(entries),
+        changes=b"",
+        updates=b"",
     )

@@ -27,9 +27,10 @@ def repeated(memory: Memory, operation: Operation, terminal_id: str) -> Archived
 
     Raises InvalidMessage where its id names another one.
     """
-    kept = memory.recalled.get(operation.id)
-    if kept is None and key64(operation.id) not in memory.archived_operations:
+    recalled = memory.recalled.get(operation.id)
+    if recalled is None and key64(operation.id) not in memory.archived_operations:
         return None
+    kept = recalled.operation if recalled is not None else None
     words = (operation.entity_type, operation.entity_id, operation.kind, operation.data)
     if kept is None or kept.content != content_of(terminal_id, *words):
         raise InvalidMessage(f"operation id {operation.id} already names another operation", "$.operation.id")

@@ -21,7 +21,7 @@ from node.core.quarantine import Quarantine
 from node.core.rows import resolution_id
 from node.errors import EntityNotFound
 from node.wire.messages import ConflictResolution, Operation
-from storage.packed import ArchivedOperation
+from storage.archived import Recalled
 from storage.records import ConflictRow, EntityRow, LogRow, key64
 from strategies.policy import Registry
 
@@ -93,10 +93,8 @@ class Memory:
     """Held without a row: it is archived, or came with another node's state."""
     partial: dict[int, set[str]] = field(factory=dict)
     """Of those of several entities that are not held yet: link key -> entities that are here."""
-    recalled: dict[str, ArchivedOperation] = field(factory=dict)
+    recalled: dict[str, Recalled] = field(factory=dict)
     """The archived operations that were asked for last."""
-    traces: dict[str, LogRow] = field(factory=dict)
-    """Of these, what is left of those that moved counters."""
     digests: Digests = field(factory=Digests)
     quarantine: Quarantine = field(factory=Quarantine)
     entities: dict[Key, Entity] = field(factory=dict)
@@ -177,8 +175,13 @@ class Memory:
         return key in self.known_operations or key in self.archived_operations
 
     def forgotten(self, operation_id: str) -> bool:
-        """Whether it is held, and what it says is not in memory."""
+        """Whether an operation of this id is held, and what it says is not in memory."""
         return operation_id not in self.recent and operation_id not in self.recalled and self.knows(operation_id)
+
+    def held(self, operation_id: str) -> LogRow | None:
+        """The row of an operation that is held, or what is left of it; what is not in memory was fetched."""
+        recalled = self.recalled.get(operation_id)
+        return self.recent.get(operation_id) or (recalled.row if recalled is not None else None)
 
     def remember_operation(self, row: LogRow) -> None:
         """Note an operation's row; of one id under two writers the first counts."""
@@ -228,8 +231,6 @@ class Memory:
                 self.recent.setdefault(operation_id, row)
             elif operation_id in found.archived:
                 self.recalled[operation_id] = found.archived[operation_id]
-                if operation_id in found.traces:
-                    self.traces[operation_id] = found.traces[operation_id]
             else:
                 self.known_operations.discard(key64(operation_id))
         for conflict in found.conflicts.values():
@@ -296,7 +297,6 @@ class Memory:
                 del self.recent[operation_id]
         for operation_id in list(islice(self.recalled, max(len(self.recalled) - self.settings.recent_rows, 0))):
             del self.recalled[operation_id]
-            self.traces.pop(operation_id, None)
 
 
 def keys_of(operation: Operation) -> list[Key]:

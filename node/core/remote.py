@@ -159,12 +159,11 @@ def _carry_out(replica: Replica, remote: RemoteOperation, steps: Sequence[_Step]
         entity.movements.note(entity.view, seq, remote.terminal_id, data, seq, echo=True)
         replica.group.touched[entity.key] = entity
         replica.known_entities.add(key64(*entity.key))
-    doubled = replica.knows(operation.id)
-    first = replica.recent.get(operation.id) or replica.traces.get(operation.id)
+    first = replica.held(operation.id)
     replica.remember_operation(row)
     replica.counts.remote += 1
     tell(replica, news, policy, operation.id, author, remote.accepted, _resolution(operation))
-    if doubled and (first is not None or operation.id in replica.recalled):
+    if first is not None:
         for step in steps:
             if step.prepared is not None:
                 repair(replica, step.entity, first, row, now)

@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from storage.records import LogRow
 
 
-def repair(replica: Replica, entity: Entity, first: LogRow | None, second: LogRow, now: Instant) -> None:
-    """first, second: the rows of one operation under two writers; of an archived one what is left, None where it
-    counted nothing."""
+def repair(replica: Replica, entity: Entity, first: LogRow, second: LogRow, now: Instant) -> None:
+    """first, second: the rows of one operation under two writers."""
     if "repairs" in orjson.loads(second.operation):
         return  # every node's own repair has the same id
     doomed = _doubled(entity, second)
     writer, counted = max(_counted(entity, first), _counted(entity, second), key=lambda found: found[0])
     path = (SETTLEMENT, f"{second.operation_id}:{writer}")
-    settles = bool(counted) and not entity.document.siblings(path)
+    # Of an archived copy it may not be known what it counted, nor whose it was: another node knows.
+    settles = bool(counted and first.updates) and not entity.document.siblings(path)
     if not doomed and not settles:
         return
     operation = {
@@ -66,9 +66,9 @@ def _doubled(entity: Entity, row: LogRow) -> list[FieldRecord]:
     return doomed
 
 
-def _counted(entity: Entity, row: LogRow | None) -> tuple[int, Mapping[str, Total]]:
+def _counted(entity: Entity, row: LogRow) -> tuple[int, Mapping[str, Total]]:
     """The writer of an operation's update of this entity, and what it counted."""
-    entries: Sequence[list[object]] = orjson.loads(row.updates) if row is not None and row.updates else ()
+    entries: Sequence[list[object]] = orjson.loads(row.updates) if row.updates else ()
     for entry in entries:
         match entry:
             case [entity_type, entity_id, _, _, [int(writer), *_], *counts] if (entity_type, entity_id) == entity.key:

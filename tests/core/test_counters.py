@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.archives import archive
 from tests.harness import Client, World
 from tests.mesh import Mesh, audit, shown
 
@@ -83,8 +82,7 @@ def test_a_row_that_came_after_a_terminals_own_write_is_what_it_knows(world: Wor
     assert stock(world) == 7
 
 
-@pytest.mark.parametrize("archived", [False, True])
-def test_what_a_terminal_knew_long_ago_is_read_from_the_log(world: World, archived: bool) -> None:
+def test_what_a_terminal_knew_long_ago_is_read_from_the_log(world: World) -> None:
     ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
     ana.do("products", "p", "CREATE", {"stock": 1_000})
     settle(world, ana, bia)
@@ -92,8 +90,6 @@ def test_what_a_terminal_knew_long_ago_is_read_from_the_log(world: World, archiv
     late = bia.operation("products", "p", "UPDATE", {"stock": 990})
     for number in range(200):
         ana.do("products", "p", "UPDATE", {"stock": 999 - number})
-    if archived:
-        archive(world, batch=50)
     world.crash()
     ana = Client(world, "ana").connect()
     bia.connect().submit(late)
@@ -168,8 +164,8 @@ def test_one_product_created_on_two_nodes_does_not_double_its_stock(tmp_path: Pa
     mesh.close()
 
 
-@pytest.mark.parametrize(("recent", "archived"), [(64, False), (2, False), (2, True)])
-def test_a_sale_that_a_terminal_sent_to_two_nodes_counts_once(tmp_path: Path, recent: int, archived: bool) -> None:
+@pytest.mark.parametrize("recent", [64, 2])
+def test_a_sale_that_a_terminal_sent_to_two_nodes_counts_once(tmp_path: Path, recent: int) -> None:
     mesh = Mesh(tmp_path, 3, [(1, 0, True), (2, 0, True)], ring_rows=recent)
     ana = Client(mesh.worlds[1], "ana").connect()
     ana.do("products", "p", "CREATE", {"stock": 10})
@@ -185,8 +181,6 @@ def test_a_sale_that_a_terminal_sent_to_two_nodes_counts_once(tmp_path: Path, re
     for number in range(6):  # the first copy's row is not in memory any more
         for client in (ana, moved):
             client.do("customers", f"{client.world.node_id}-{number}", "CREATE", {"name": "x"})
-    if archived:
-        archive(mesh.worlds[1])
     mesh.settle(lambda: ana.receive() + moved.receive())
     assert [stock(world) for world in mesh.worlds] == [7, 7, 7]
     again = Client(mesh.worlds[0], "bia").connect()
@@ -245,8 +239,6 @@ class Shop:
             rng.choice(self.mesh.worlds).settle()
         elif choice < 0.57:
             self.crash(rng.randrange(len(self.mesh.worlds)))
-        elif choice < 0.58:
-            archive(rng.choice(self.mesh.worlds), force=rng.random() < 0.5)
         elif client.session is None:
             client.connect().flush(show=False)
         elif choice < 0.61:
@@ -293,8 +285,7 @@ def test_stock_is_opening_plus_all_movements_whatever_the_outage(tmp_path: Path,
         found = {name: Decimal(str(entity["stock"])) for name, entity in world.view("products").items()}
         assert found == shop.expected, (seed, world.node_id)
         assert shown(world) == shown(worlds[0]), seed
-        if not any(world.store.anchor.seq for world in worlds):
-            assert audit(world) == audit(worlds[0]), seed
+        assert audit(world) == audit(worlds[0]), seed
     for client in shop.clients:
         for name, amount in shop.expected.items():
             assert Decimal(str(client.shown("products")[name]["stock"])) == amount, (seed, client.name)
