@@ -184,3 +184,33 @@ def test_a_running_node_archives_what_is_asked_and_goes_on(tmp_path: Path) -> No
         assert httpx.get(f"{url}/api/v1/audit").json()["entries"][0]["seq"] == 301
     finally:
         assert node.stop() == 0
+
+
+def test_a_real_node_keeps_what_archived_rows_did_to_a_counter(tmp_path: Path) -> None:
+    node = NodeProcess(tmp_path / "data").start()
+    try:
+        with connect(f"{node.url}/ws/pos-1?type=pos", close_timeout=0.1) as socket:
+            for stock in (12, 11, 10):
+                operation = {
+                    "id": f"stock-{stock}",
+                    "entity_type": "products",
+                    "entity_id": "p",
+                    "operation": "UPDATE",
+                }
+                socket.send(
+                    json.dumps(
+                        {
+                            "type": "data_sync",
+                            "operation": operation | {"operation": "UPDATE", "data": {"stock": stock}},
+                        }
+                    )
+                )
+                while orjson.loads(socket.recv(timeout=10))["type"] != "sync_confirmation":
+                    pass
+        run("archive", "--url", f"http://127.0.0.1:{node.port}", "--until", "1000")
+    finally:
+        assert node.stop() == 0
+    with contextlib.closing(Reader(tmp_path / "data" / "comanda.db")) as reader:
+        assert reader.rows(None, 0, 2**62, 10) == []
+        left = reader.traces(("products", "p"), "pos-1", 0, 10)
+        assert [orjson.loads(row.operation)["data"]["stock"] for row in left] == [10, 11, 12]
