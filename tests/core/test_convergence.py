@@ -26,7 +26,7 @@ from strategies.view import view_of
 if TYPE_CHECKING:
     from crdt.records import FieldRecord
 
-EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "80"))
+EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "50"))
 NOW = 1_700_000_000_000
 
 

@@ -16,7 +16,7 @@ from tests.harness import Client, World, settle_all, without_version
 if TYPE_CHECKING:
     from pathlib import Path
 
-EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "80"))
+EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "50"))
 """Random evenings a run; the same command with a bigger number is the long run."""
 
 TYPES = ("orders", "products", "customers", "cashier_operations")

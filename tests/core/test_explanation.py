@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from node.core.explanation import Explanation, Writing
     from tests.harness import World
 
-EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "80"))
+EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "50"))
 FIRST = int(os.environ.get("COMANDA_SEED", "1"))
 SEEDS = range(FIRST, FIRST + max(EXAMPLES // 4, 1))
 FIELDS = ("a", "b", "c", "deleted_at")

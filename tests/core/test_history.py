@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from storage.records import EntityRow
     from tests.harness import World
 
-EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "80"))
+EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "50"))
 FIRST = int(os.environ.get("COMANDA_SEED", "1"))
 SEEDS = range(FIRST, FIRST + max(EXAMPLES // 4, 1))
 ENGINE = "y_py"

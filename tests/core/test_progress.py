@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "80"))
+EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "50"))
 FIRST = int(os.environ.get("COMANDA_SEED", "1"))
 CONFIG = parse(example_toml() + '[entities.orders]\ngroups = [["total", "discount"]]\n')
 KIND = CONFIG.registry().get("orders").kinds.of("status")  # type: ignore[union-attr]

@@ -22,7 +22,7 @@ from tests.mesh import shown
 if TYPE_CHECKING:
     from pathlib import Path
 
-EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "80"))
+EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "50"))
 FIRST = int(os.environ.get("COMANDA_SEED", "1"))
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from storage.records import EntityRow
 
-EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "80"))
+EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "50"))
 FIRST = int(os.environ.get("COMANDA_SEED", "1"))
 SEEDS = range(FIRST, FIRST + max(EXAMPLES // 4, 1))
 
