@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -17,7 +18,7 @@ SHARED = ROOT.parent / "shared"
 CI = bool(os.environ.get("CI"))
 
 
-def missing(what: str) -> None:
+def missing(what: str) -> NoReturn:
     """Skip loudly where something cannot be had; in CI that is a failure."""
     if CI:
         pytest.fail(f"CI must not skip: {what}")

@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import random
+import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -20,12 +22,14 @@ from storage.archive import read_archive, verify_archives
 from storage.audit import verify
 from storage.reader import Reader
 from tests.e2e.test_kill import Waiter
-from tests.processes import ROOT, NodeProcess
+from tests.processes import ROOT, NodeProcess, missing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 KILLS = int(os.environ.get("COMANDA_KILLS", "12"))
+CALLS = (("fdatasync", 6), ("fsync", 2), ("rename", 1), ("unlink", 6), ("pwrite64", 300))
+"""Where the command is killed: system calls, and about how many of each it makes."""
 
 
 def comanda(*words: str) -> list[str]:
@@ -67,29 +71,28 @@ def fill(node: NodeProcess, count: int) -> None:
 
 
 def test_the_command_killed_anywhere_is_completed_by_the_next(tmp_path: Path) -> None:
+    strace = shutil.which("strace") or missing("strace is needed to kill the command at a system call")
     data, rng = tmp_path / "data", random.Random(20260115)
     node = NodeProcess(data).start()
-    fill(node, 3_000)
+    fill(node, 1_000)
     assert node.stop() == 0
-    ids = [f"op-{number}" for number in range(3_000)]
+    ids = [f"op-{number}" for number in range(1_000)]
     killed = 0
-    for until in (600, 1_200, 1_800, 2_400, 3_000):
+    for until in (200, 400, 600, 800, 1_000):
         words = comanda("archive", "--data", str(data), "--until", str(until), str(tmp_path / f"{until}.gz"))
         for _ in range(max(KILLS // 5, 1)):
-            process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(rng.uniform(0.3, 0.9))  # a start takes most of it
-            killed += process.poll() is None
-            process.kill()
-            process.wait()
+            call, calls = rng.choice(CALLS)
+            kill = f"inject={call}:signal=KILL:when={rng.randrange(calls) + 1}"
+            traced = [strace, "-f", "-o", os.devnull, "-e", f"trace={call}", "-e", kill, *words]
+            process = subprocess.run(traced, capture_output=True, check=False, cwd=ROOT, timeout=60)
+            assert process.returncode in (0, -signal.SIGKILL), process.stderr
+            killed += process.returncode != 0
             assert history(data) == ids
         run(*words[3:])
         assert history(data) == ids
-    assert killed or KILLS < 5, "no attempt was killed"
-    files = [
-        word for until in (600, 1_200, 1_800, 2_400, 3_000) for word in ("--archive", str(tmp_path / f"{until}.gz"))
-    ]
-    assert "3000" in run("audit", "verify", "--data", str(data), *files)
+    assert killed, "no attempt was killed"
+    files = [word for until in (200, 400, 600, 800, 1_000) for word in ("--archive", str(tmp_path / f"{until}.gz"))]
+    assert "1000" in run("audit", "verify", "--data", str(data), *files)
     node = NodeProcess(data).start()
     try:
         shown = httpx.get(f"http://127.0.0.1:{node.port}/api/v1/entities/orders").json()["entities"]
@@ -102,7 +105,7 @@ def test_the_command_killed_anywhere_is_completed_by_the_next(tmp_path: Path) ->
         assert answer["status"] == "duplicate"
     finally:
         assert node.stop() == 0
-    assert {row["entity_id"]: row["version"] for row in shown} == {f"o-{n}": 5 for n in range(600)}
+    assert {row["entity_id"]: row["version"] for row in shown} == {f"o-{n}": 5 for n in range(200)}
 
 
 def test_a_node_killed_while_it_archives_under_load_loses_nothing(tmp_path: Path) -> None:
