@@ -193,12 +193,14 @@ class ArchivedReader(Queries):
         terminal_id: whose notices; None for a linked node, which gets the archived operations instead.
         """
         base = self.anchor().seq  # first: what is archived meanwhile lies after it
-        rows = self._last_rows(entity_types, "a.seq > ? AND a.seq <= ?", (after, base), limit)
+        reader = (terminal_id or "", after)
+        rows = self._last_rows(entity_types, "a.seq > ? AND a.seq <= ?", (after, base), reader, limit)
         upto = base
         if len(rows) == limit:
             upto = rows[-1]["archived_seq"]
             last = (upto, rows[-1]["entity_type"], rows[-1]["entity_id"])
-            rows += self._last_rows(entity_types, "a.seq = ? AND (a.entity_type, a.entity_id) > (?, ?)", last, -1)
+            same = "a.seq = ? AND (a.entity_type, a.entity_id) > (?, ?)"
+            rows += self._last_rows(entity_types, same, last, reader, -1)
         owed: list[Owed] = []
         if terminal_id is not None:
             sql = (
@@ -210,18 +212,26 @@ class ArchivedReader(Queries):
         return Compacted(self._whole(rows, records=terminal_id is None), owed, upto)
 
     def _last_rows(
-        self, entity_types: Sequence[str], where: str, parameters: Sequence[object], limit: int
+        self,
+        entity_types: Sequence[str],
+        where: str,
+        parameters: Sequence[object],
+        reader: tuple[str, int],
+        limit: int,
     ) -> list[dict[str, Any]]:
-        """Entities by their last archived row; each once, however many archives it has rows in."""
+        """Entities by their last archived row; each once, however many archives it has rows in, and only where there
+        is a row that a terminal at a position (the reader) is sent."""
         marks = ",".join("?" * len(entity_types))
         sql = (
             "SELECT a.seq AS archived_seq, b.snapshot AS base, e.* FROM archived a"
             " CROSS JOIN entities e USING (entity_type, entity_id) LEFT JOIN bases b USING (entity_type, entity_id)"
             f" WHERE a.seq > 0 AND {where} AND a.entity_type IN ({marks}) AND NOT EXISTS (SELECT 1 FROM archived l"
             " WHERE l.entity_type = a.entity_type AND l.entity_id = a.entity_id AND l.seq > a.seq)"
+            " AND EXISTS (SELECT 1 FROM archived o WHERE o.entity_type = a.entity_type AND o.entity_id = a.entity_id"
+            " AND (CASE WHEN o.author = ? AND o.author <> '' THEN o.other ELSE o.seq END) > ?)"
             " ORDER BY a.seq, a.entity_type, a.entity_id LIMIT ?"
         )
-        return self._query(sql, (*parameters, *entity_types, limit)) if entity_types else []
+        return self._query(sql, (*parameters, *entity_types, *reader, limit)) if entity_types else []
 
     def _whole(self, rows: Sequence[Mapping[str, Any]], *, records: bool = True) -> list[Whole]:
         keys = [(row["entity_type"], row["entity_id"]) for row in rows] if records else []

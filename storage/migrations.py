@@ -116,7 +116,8 @@ def m006_archive(db: Database) -> None:
     db.execute(
         """CREATE TABLE archived (
             entity_type TEXT NOT NULL, entity_id TEXT NOT NULL, span INTEGER NOT NULL, seq INTEGER NOT NULL,
-            bulk INTEGER NOT NULL, records BLOB NOT NULL, PRIMARY KEY (entity_type, entity_id, span)) WITHOUT ROWID"""
+            author TEXT NOT NULL, other INTEGER NOT NULL, bulk INTEGER NOT NULL, records BLOB NOT NULL,
+            PRIMARY KEY (entity_type, entity_id, span)) WITHOUT ROWID"""
     )
     db.execute("CREATE INDEX archived_seq ON archived (seq) WHERE seq > 0")
     db.execute(

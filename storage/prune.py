@@ -52,9 +52,12 @@ class Pruned:
 
 @define(eq=False)
 class _Left:
-    """What is left of one entity's rows of a batch. seq: the last of them."""
+    """What is left of one entity's rows of a batch. seq: the last of them. author: who wrote it, where its author is
+    not sent it; other: the last row before those of that author."""
 
     seq: int = 0
+    author: str = ""
+    other: int = 0
     bulk: bool = False
     records: list[ArchivedOperation] = field(factory=list)
     updates: list[bytes] = field(factory=list)
@@ -88,7 +91,7 @@ def prune_batch(connection: sqlite3.Connection, upto: int, most: int = BATCH_ROW
         leave_traces(connection, rows)
     except (ValueError, KeyError, TypeError, EngineError, UpdateError) as error:
         raise StorageError(f"a row between {anchor.seq} and {end} cannot be read: {error}") from error
-    packed = [(*key, upto, of.seq, of.bulk, pack(of.records)) for key, of in left.items()]
+    packed = [(*key, upto, of.seq, of.author, of.other, of.bulk, pack(of.records)) for key, of in left.items()]
     add_records(connection, packed)
     _write_owed(connection, [row for row in rows if row["kind"] in ("notice", "refused")])
     _delete(connection, rows, anchor.seq, end)
@@ -103,10 +106,12 @@ def add_records(connection: sqlite3.Connection, rows: Iterable[tuple[object, ...
     insert_many(
         connection,
         "archived",
-        ("entity_type", "entity_id", "span", "seq", "bulk", "records"),
+        ("entity_type", "entity_id", "span", "seq", "author", "other", "bulk", "records"),
         (),
         rows,
         conflict=" ON CONFLICT (entity_type, entity_id, span) DO UPDATE SET seq = excluded.seq,"
+        " other = CASE WHEN excluded.other > 0 THEN excluded.other"
+        " WHEN author = excluded.author AND author <> '' THEN other ELSE seq END, author = excluded.author,"
         " bulk = max(bulk, excluded.bulk), records = CAST(records || excluded.records AS BLOB)",
     )
 
@@ -120,7 +125,10 @@ def _leave(row: Mapping[str, Any], left: dict[Key, _Left]) -> None:
     updates = _updates(row)
     for name in touched:
         of = left.setdefault((entity_type, name), _Left())
-        of.seq = row["seq"]
+        author = "" if row["echo"] else row["terminal_id"]
+        if author != of.author or not author:
+            of.other = of.seq
+        of.seq, of.author = row["seq"], author
         of.updates += updates.get((entity_type, name), ())
         if row["kind"] == "operation":
             content = authored_content(row["terminal_id"], row["operation"])

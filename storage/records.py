@@ -200,14 +200,17 @@ class ArchiveRow:
 
 @frozen
 class ArchivedRow:
-    """What is kept of archived operations of one entity (storage.packed). span: the last row of the archive they are
-    in, 0 where they came with another node's state. seq: the last of the entity's rows in that archive.
-    bulk: whether one of them touched other entities too."""
+    """What is kept of archived rows of one entity. span: the last row of the archive they are in, 0 where they came
+    with another node's state. seq: the last of them. author, other: who wrote the last of them and is not sent them,
+    and the last row before those. bulk: whether one of them touched other entities too. records: of the operations
+    (storage.packed)."""
 
     entity_type: str
     entity_id: str
     span: int
     seq: int
+    author: str
+    other: int
     bulk: bool
     records: bytes
 

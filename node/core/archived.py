@@ -64,7 +64,7 @@ def hold(replica: Replica, state: RemoteState) -> bool:
             _held(replica, entity_type, one)
     if new:
         bulk = any(one.parts > 1 for one in new)
-        replica.group.commit.archived.append(ArchivedRow(entity_type, entity_id, 0, 0, bulk, pack(new)))
+        replica.group.commit.archived.append(ArchivedRow(entity_type, entity_id, 0, 0, "", 0, bulk, pack(new)))
     return bool(new)
 
 

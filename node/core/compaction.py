@@ -36,10 +36,11 @@ def compacted_frames(
     """conflicts: open ones of which the terminal is told."""
     parts: list[tuple[int, list[bytes], str]] = [(o.seq, o.message.split(b"\n"), NOTICE) for o in found.owed]
     for whole in found.wholes:
-        policy, row = registry.get(whole.row.entity_type), whole.row
+        policy = registry.get(whole.row.entity_type)
         if policy is not None:
-            message = state_message(policy, _then(policy, whole), node_id=node_id, at=at)
-            parts.append((whole.seq, [message], state_id(row.entity_type, row.entity_id, row.version)))
+            row = _then(policy, whole)
+            name = state_id(row.entity_type, row.entity_id, row.version)
+            parts.append((whole.seq, [state_message(policy, row, node_id=node_id, at=at)], name))
     parts += [(conflict.seq, [raised(conflict)], NOTICE) for conflict in conflicts]
     parts.sort(key=itemgetter(0))
     frames = [Outgoing(message) for _, messages, _ in parts for message in messages]

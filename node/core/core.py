@@ -207,10 +207,10 @@ class Core:
             self._followed.add(row.node_id)
             link.delivery.cursor.dirty = False
 
-    def flush_cursors(self) -> None:
-        """Put moved cursors into the current group."""
+    def flush_cursors(self, *, every: bool = False) -> None:
+        """Put moved cursors into the current group; or every one, also of who has confirmed nothing yet."""
         for session in self.sessions.values():
-            if session.delivery.cursor.dirty:
+            if every or session.delivery.cursor.dirty:
                 self._remember(session)
         for link in self.links.values():
             if link.delivery.cursor.dirty:

@@ -50,6 +50,21 @@ def test_a_terminal_far_behind_gets_what_has_changed_since_and_nothing_else(worl
     assert came == [("o-3", "CREATE"), ("o-4", "DELETE"), ("o-3", "UPDATE"), ("p-1", "CREATE")]
 
 
+def test_what_comes_instead_of_archived_rows_is_confirmed_like_any_row(world: World) -> None:
+    bia = Client(world, "bia", pongs=False).connect()
+    settle_all(world, [bia])
+    bia.disconnect()
+    ana = evening(world)
+    archive(world)
+    for number in range(10):
+        ana.do("orders", f"o-{number}", "UPDATE", {"status": "late"})
+    bia.connect()
+    settle_all(world, [ana, bia])
+    assert bia.session is not None
+    assert min(bia.session.delivery.cursor.positions) == world.store.head
+    assert bia.shown("orders") == without_version(world.view("orders"))
+
+
 def test_a_terminal_that_reads_slowly_while_its_place_is_archived_shows_what_is(world: World) -> None:
     bia = Client(world, "bia").connect()
     ana = evening(world, 60)
@@ -188,6 +203,43 @@ def test_a_refused_write_stays_visible_until_it_is_archived(world: World) -> Non
     bia.connect()
     settle_all(world, [bia])
     assert bia.answer(operation["id"])["kept"] is True
+
+
+def test_a_terminals_own_archived_writes_do_not_undo_its_later_ones(tmp_path: Path) -> None:
+    world = World(tmp_path / "node", ring_rows=4, window=2)
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    settle_all(world, [ana, bia])
+    for number in range(6):  # more than ana may have under way
+        bia.do("orders", f"o-{number}", "CREATE", {"table": number})
+    ana.write("orders", "k", "CREATE", {"table": 1})
+    world.settle()
+    archive(world)
+    ana.write("orders", "k", "UPDATE", {"table": 2})
+    for number in range(6):
+        bia.do("orders", f"o-{number}", "UPDATE", {"status": "paid"})
+    settle_all(world, [ana, bia])
+    assert ana.shown("orders") == without_version(world.view("orders"))
+    world.close()
+
+
+def test_who_has_confirmed_nothing_yet_is_told_of_its_archived_refusal(tmp_path: Path) -> None:
+    world = World(tmp_path / "node", ring_rows=4, window=2)
+    bia = Client(world, "bia").connect()
+    bia.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "k", "terminal_id": "bia"})
+    for number in range(6):
+        bia.do("cashier_operations", f"k-{number}", "CREATE", {"amount": number})
+        bia.do("orders", f"o-{number}", "CREATE", {"table": number})
+    ana = Client(world, "ana").connect()
+    refused = ana.write("orders", "k", "CREATE", {"table": 1})
+    world.settle()
+    bia.do("orders", "o-1", "UPDATE", {"status": "paid"})
+    archive(world)
+    for number in range(6):
+        bia.do("orders", f"o-{number}", "UPDATE", {"status": "paid"})
+    settle_all(world, [ana, bia])
+    assert ana.answer(refused)["kept"] is True
+    assert ana.shown("orders") == without_version(world.view("orders"))
+    world.close()
 
 
 def test_a_log_that_is_archived_to_its_last_row_goes_on(world: World) -> None:

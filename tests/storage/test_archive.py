@@ -370,7 +370,8 @@ def test_what_lies_in_the_archive_is_read_as_entities_in_the_order_of_their_last
         assert all(len(unpack(whole.records)) >= 5 for whole in part.wholes)
         after = part.upto
     assert got == [(seq, f"order-{seq % 10}") for seq in range(43, 53)]
-    part = reader.compacted(1, ("orders",), 47, 100, "pos-1")
+    assert not reader.compacted(1, ("orders",), 47, 100, "pos-1").wholes, "its own rows, which it is not sent"
+    part = reader.compacted(1, ("orders",), 47, 100, "pos-2")
     assert ([whole.seq for whole in part.wholes], part.upto) == ([48, 49, 50, 51, 52], 52)
 
 
