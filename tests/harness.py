@@ -11,20 +11,13 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from attrs import evolve
 
 from crdt import hlc
 from node.config import Config
-from node.core.core import Bounds, Core
-from node.core.digests import Digests
 from node.core.instant import Instant
-from node.core.keys import KeySet
-from node.core.locks import ALONE, BELOW, LockTable
-from node.core.memory import Needs, Settings
-from node.core.quarantine import Quarantine
-from node.core.replica import Replica
-from node.core.ring import Ring
 from node.core.session import Identity, Session
-from node.core.statistics import Statistics
+from node.core.start import Draws, Surroundings, begin, go_on
 from node.wire.frames import Batch, Outgoing
 from storage.database import StorageError
 from storage.reader import Reader
@@ -35,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence, Set
     from pathlib import Path
 
+    from node.core.memory import Needs
     from storage.archived import Compacted, Whole
     from storage.records import EntityRow, LogRow
 
@@ -56,9 +50,12 @@ class World:
         config: Config | None = None,
     ) -> None:
         self.directory = directory
-        self.node_id, self.upstream = node_id, upstream
-        self.config = config or Config()
-        self.ring_rows, self.window, self.resident = ring_rows, window, resident
+        self.node_id = node_id
+        config = config or Config()
+        small = {"ring_rows": ring_rows, "window_rows": window, "resident_entities": resident}
+        limits = evolve(config.limits, rate_per_second=10**9, rate_burst=10**9, ring_bytes=2**24, **small)
+        links = evolve(config.links, upstream="ws://other" if upstream else None)
+        self.config = evolve(config, limits=limits, links=links)
         self.wall_ms, self.mono_ms = START_MS, 0
         self.writers = itertools.count(1_000 + key64(node_id) % 2**30)
         self.ids = itertools.count()
@@ -73,53 +70,12 @@ class World:
         self.store = Store.open(self.directory, self.node_id, self.new_epoch)
         self.reader = Reader(self.store.path)
         boot = self.store.boot()
-        config = self.config
         writer = int(boot.meta.get("writer", 0)) or next(self.writers)
         self.store.set_meta({"writer": str(writer)})
-        self.store.note_counters(config.registry().counters())
-        replica = Replica(
-            settings=Settings(self.node_id, recent_rows=self.ring_rows, resident_entities=self.resident),
-            registry=config.registry(),
-            locks=self.locks(boot),
-            writer=writer,
-            clock=hlc.Clock(int(boot.meta.get("hlc", 0))),
-            head=boot.head,
-            committed=boot.head,
-            started_at=boot.head,
-            known_entities=KeySet(boot.entity_keys),
-            known_operations=KeySet(boot.operation_keys),
-            archived_operations=KeySet(boot.archived_keys),
-            partial=dict(boot.partial),
-            digests=Digests.of(boot.link_keys),
-            quarantine=Quarantine.of(boot.parked),
-        )
-        for row in boot.open_conflicts:
-            replica.remember_conflict(row)
-        self.core = Core(
-            self.node_id,
-            replica,
-            Ring(self.ring_rows, 2**24, boot.head),
-            self,
-            self,
-            self.now,
-            config.permissions(),
-            Bounds(rate_per_second=1e9, rate_burst=1e9, window_rows=self.window),
-            Statistics(self.mono_ms),
-            boot.class_heads,
-            boot.epoch,
-            "",
-            {row.terminal_id: row for row in boot.cursors},
-            {row.node_id: row for row in boot.peers},
-            followers={row.node_id: row for row in boot.followers},
-            has_upstream=self.upstream,
-            fresh=lambda: (self.new_epoch(), next(self.writers)),
-        )
-
-    def locks(self, boot: Any) -> LockTable:
-        counter = int(boot.meta.get("lock_counter", 0))
-        table = LockTable(self.node_id, 1, counter, lambda: f"lock-{self.node_id}-{next(self.ids)}")
-        table.named = BELOW if self.upstream else ALONE
-        return LockTable.restore(table, boot.locks, self.now())
+        self.store.note_counters(self.config.registry().counters())
+        self.around = Surroundings(self, self, self.now, Draws(self.new_epoch, lambda: next(self.writers)))
+        self.core = begin(boot, self.config, self.around, epoch=boot.epoch, writer=writer)
+        self.core.instance = ""  # worlds say who they are by their id alone
 
     def new_epoch(self) -> str:
         return f"{self.node_id}-{next(self.ids):08x}"
@@ -227,8 +183,7 @@ class World:
             self.core.committed(group)
 
     def recover(self) -> None:
-        boot = self.store.boot()
-        self.core.recovered(next(self.writers), self.locks(boot), boot, self.core.replica.clock)
+        go_on(self.core, self.store.boot(), self.config, self.around)
 
     def settle(self) -> None:
         """Commit and read until nothing is left to do."""

@@ -17,28 +17,18 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define
 
-from crdt import hlc
-from node.core.core import Bounds, Core
 from node.core.delivery import PING_INTERVAL_MS
-from node.core.digests import Digests
 from node.core.instant import Instant
-from node.core.keys import KeySet
-from node.core.locks import ALONE, BELOW, LockTable
-from node.core.memory import Settings
-from node.core.quarantine import Quarantine
-from node.core.replica import Replica
-from node.core.ring import Ring
-from node.core.statistics import Statistics
+from node.core.start import Draws, Surroundings, begin, go_on
 from node.errors import ConfigError
 from node.runtime.api import Api
 from node.runtime.auth import Tokens
 from node.runtime.endpoint import Endpoint, own_origins
-from node.runtime.identity import continuity, note_head
+from node.runtime.identity import note_head, take_up
 from node.runtime.links import Dialer, node_url
 from node.runtime.listener import Listener, ListenerLimits, open_listeners
 from node.runtime.progress import show_first_sync
 from node.runtime.writer import TrioDisk
-from node.wire.codec import CodecLimits
 from storage.reader import Reader
 from storage.store import Store
 
@@ -46,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from node.config import Config
-    from storage.records import Boot
+    from node.core.core import Core
 
 logger = logging.getLogger("comanda")
 
@@ -137,13 +127,16 @@ class Node:
             raise
         async with trio.open_nursery() as nursery:
             disk = TrioDisk(nursery, store, reader)
-            core = self._core(boot, store, disk)
+            around = Surroundings(disk, disk, now, Draws(lambda: uuid.uuid4().hex, random_writer))
+            writer = take_up(store, boot, around.draws)
+            store.note_counters(config.registry().counters())
+            core = begin(boot, config, around, epoch=store.epoch, writer=writer)
             del boot  # the keys of all operations, a second time
             bound = {str(s.socket.getsockname()[0]): int(s.socket.getsockname()[1]) for s in listeners}
             dialers = self._dialers(core)
             endpoint = Endpoint(core, Api(core, disk, reader, store, dialers), tokens, config, own_origins(bound))
             listener = Listener(endpoint, self._listener_limits())
-            nursery.start_soon(disk.run, core, lambda: self._recover(core, store))
+            nursery.start_soon(disk.run, core, lambda: self._recover(core, store, around))
             nursery.start_soon(self._every_second, core, disk, store)
             nursery.start_soon(self._monitors, core, endpoint)
             nursery.start_soon(_probe, core)
@@ -184,86 +177,9 @@ class Node:
             outbox_bytes=limits.outbox_bytes,
         )
 
-    def _core(self, boot: Boot, store: Store, disk: TrioDisk) -> Core:
-        config, limits = self.config, self.config.limits
-        going_on = continuity(store.directory, store.path, boot.meta, boot.epoch, boot.head, random_writer)
-        if going_on.fresh:
-            logger.info("fresh writer %d: %s", going_on.writer, going_on.reason)
-            store.set_meta(dict(going_on.meta), remove=("restored_from",))
-            if "writer" in boot.meta:  # not the first start: what peers hold of this log counts no more
-                store.new_epoch(uuid.uuid4().hex)
-        store.note_counters(config.registry().counters())
-        instant = now()
-        replica = Replica(
-            settings=Settings(
-                store.node_id,
-                config.node.engine,
-                config.time.max_skew_ms,
-                config.time.max_offset_ms,
-                limits.version_jump,
-                limits.ring_rows,
-                limits.resident_entities,
-            ),
-            registry=config.registry(),
-            locks=self._locks(boot, store.node_id, instant),
-            writer=going_on.writer,
-            clock=hlc.Clock(int(boot.meta.get("hlc", 0))),
-            head=boot.head,
-            committed=boot.head,
-            started_at=boot.head,
-            known_entities=KeySet(boot.entity_keys),
-            known_operations=KeySet(boot.operation_keys),
-            archived_operations=KeySet(boot.archived_keys),
-            partial=dict(boot.partial),
-            digests=Digests.of(boot.link_keys),
-            quarantine=Quarantine.of(boot.parked),
-        )
-        for row in boot.open_conflicts:
-            replica.remember_conflict(row)
-        return Core(
-            store.node_id,
-            replica,
-            Ring(limits.ring_rows, limits.ring_bytes, boot.head),
-            disk,
-            disk,
-            now,
-            config.permissions(),
-            Bounds(
-                limits.rate_per_second,
-                limits.rate_burst,
-                limits.window_rows,
-                CodecLimits(limits.json_depth, limits.bulk_items, limits.fields),
-            ),
-            Statistics(instant.mono_ms),
-            boot.class_heads,
-            store.epoch,
-            uuid.uuid4().hex,
-            {row.terminal_id: row for row in boot.cursors},
-            {row.node_id: row for row in boot.peers},
-            followers={row.node_id: row for row in boot.followers},
-            has_upstream=config.links.upstream is not None,
-            fresh=lambda: (uuid.uuid4().hex, random_writer()),
-        )
-
-    def _locks(self, boot: Boot, node_id: str, instant: Instant) -> LockTable:
-        limits = self.config.limits
-        table = LockTable(
-            node_id,
-            int(boot.meta.get("lock_epoch", 1)),
-            int(boot.meta.get("lock_counter", 0)),
-            lambda: f"lock-{uuid.uuid4().hex}",
-            limits.lease_ms_default,
-            limits.lease_ms_max,
-            named=BELOW if self.config.links.upstream is not None else ALONE,
-        )
-        return LockTable.restore(table, boot.locks, instant)
-
-    def _recover(self, core: Core, store: Store) -> None:
-        """Writing works again: rebuild clock, leases and conflicts from the last commit, under a fresh writer."""
+    def _recover(self, core: Core, store: Store, around: Surroundings) -> None:
         boot = store.boot()
-        writer = random_writer()
-        clock = hlc.Clock(max(int(boot.meta.get("hlc", 0)), core.replica.clock.last))
-        core.recovered(writer, self._locks(boot, store.node_id, now()), boot, clock)
+        writer = go_on(core, boot, self.config, around)
         logger.warning("the disk takes writes again; going on from row %d under writer %d", boot.head, writer)
 
     # ------------------------------------------------------------------ time

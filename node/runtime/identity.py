@@ -8,11 +8,20 @@ copy, a restored backup, a file put back in place) gets a fresh writer and a new
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import frozen
+
+if TYPE_CHECKING:
+    from node.core.start import Draws
+    from storage.records import Boot
+    from storage.store import Store
+
+logger = logging.getLogger("comanda")
 
 HEAD_FILE = "head.json"
 """Beside the database: the last durable position, noted once a second. Ahead of the database = rolled back."""
@@ -73,3 +82,14 @@ def continuity(
         return Continuity(int(meta["writer"]), False, "", {})
     writer = random()
     return Continuity(writer, True, reason, {"writer": str(writer), "fingerprint": here})
+
+
+def take_up(store: Store, boot: Boot, draws: Draws) -> int:
+    """The writer of this start; with a fresh one the log goes on under a new epoch too. Raises StorageError."""
+    going_on = continuity(store.directory, store.path, boot.meta, boot.epoch, boot.head, draws.writer)
+    if going_on.fresh:
+        logger.info("fresh writer %d: %s", going_on.writer, going_on.reason)
+        store.set_meta(dict(going_on.meta), remove=("restored_from",))
+        if "writer" in boot.meta:  # not the first start: what peers hold of this log counts no more
+            store.new_epoch(draws.id())
+    return going_on.writer

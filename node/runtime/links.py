@@ -13,6 +13,7 @@ import trio
 from attrs import define, field
 
 from node.config import LinksSection
+from node.core.backoff import Backoff
 from node.core.core import Core
 from node.core.link import Link
 from node.errors import ConfigError
@@ -32,9 +33,6 @@ LINK_MESSAGE_BYTES = 32 * 1024 * 1024
 
 ACCEPTED_POLL_S = 0.2
 """How soon a node dials again once the link that the other one dialled has ended."""
-
-STEADY_S = 1.0
-"""A link that was up for less counts as a failed attempt, so that nobody is dialled in a circle."""
 
 _attempts = itertools.count(1)
 """Numbers this process's connections to other nodes."""
@@ -68,7 +66,6 @@ class Dialer:
     paused: bool = False
     last_error: str | None = None
     last_peer: str = ""
-    attempts: int = 0
     _random: random.Random = field(factory=random.Random)
 
     @property
@@ -86,17 +83,14 @@ class Dialer:
     async def run(self) -> None:
         """Until cancelled. The first retry is at once, then back-off with full jitter, capped."""
         settings = self.settings
+        backoff = Backoff(settings.backoff_ms, settings.backoff_max_ms)
         while True:
             while self.accepted:  # noqa: ASYNC110 (the core, which knows, holds no events)
                 await trio.sleep(ACCEPTED_POLL_S)
             began = trio.current_time()
             was_up = await self._once()
-            self.attempts = 0 if was_up and trio.current_time() - began > STEADY_S else self.attempts + 1
-            if self.paused:
-                await trio.sleep(settings.paused_s)
-            elif self.attempts:
-                highest = min(settings.backoff_max_ms, settings.backoff_ms * 2 ** min(self.attempts, 16))
-                await trio.sleep(self._random.uniform(0, highest) / 1000)
+            backoff.ended(was_up, (trio.current_time() - began) * 1000)
+            await trio.sleep(settings.paused_s if self.paused else backoff.wait_ms(self._random.uniform) / 1000)
 
     async def _once(self) -> bool:
         """One connection. Whether it ever was up."""

@@ -142,7 +142,7 @@ def test_a_terminal_that_reads_nothing_holds_a_window_and_nobody_up(world: World
         bia.receive()
     settle_all(world, [ana, bia])
     assert len(bia.of("data_sync")) == 500
-    assert len(deaf.connection.frames) <= world.window + 5
+    assert len(deaf.connection.frames) <= world.config.limits.window_rows + 5
     deaf.confirms = deaf.pongs = True
     settle_all(world, [ana, bia, deaf])
     assert deaf.shown("orders") == without_version(world.view("orders"))

@@ -1,0 +1,123 @@
+"""A node's core from what its disk holds: at a start, and when writing works again after a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from crdt import hlc
+from node.core.core import Bounds, Core
+from node.core.digests import Digests
+from node.core.instant import Clock
+from node.core.keys import KeySet
+from node.core.locks import ALONE, BELOW, LockTable
+from node.core.memory import Settings
+from node.core.ports import Disk, Timer
+from node.core.quarantine import Quarantine
+from node.core.replica import Replica
+from node.core.ring import Ring
+from node.core.statistics import Statistics
+from node.wire.codec import CodecLimits
+
+if TYPE_CHECKING:
+    from node.config import Config
+    from storage.records import Boot
+
+
+@frozen
+class Draws:
+    """Where a node takes what must never come twice. id: epochs, lock ids, instances. writer: Yjs client ids,
+    1 .. 2**32 - 1."""
+
+    id: Callable[[], str]
+    writer: Callable[[], int]
+
+
+@frozen
+class Surroundings:
+    """What a core is put into: its ports, its clock, its chance."""
+
+    disk: Disk
+    timer: Timer
+    clock: Clock
+    draws: Draws
+
+
+def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, writer: int) -> Core:
+    """The core of a node that starts. epoch, writer: what `boot` says, unless the node goes on as another one."""
+    limits, now = config.limits, around.clock()
+    replica = Replica(
+        settings=Settings(
+            boot.node_id,
+            config.node.engine,
+            config.time.max_skew_ms,
+            config.time.max_offset_ms,
+            limits.version_jump,
+            limits.ring_rows,
+            limits.resident_entities,
+        ),
+        registry=config.registry(),
+        locks=_locks(boot, config, around),
+        writer=writer,
+        clock=hlc.Clock(int(boot.meta.get("hlc", 0))),
+        head=boot.head,
+        committed=boot.head,
+        started_at=boot.head,
+        known_entities=KeySet(boot.entity_keys),
+        known_operations=KeySet(boot.operation_keys),
+        archived_operations=KeySet(boot.archived_keys),
+        partial=dict(boot.partial),
+        digests=Digests.of(boot.link_keys),
+        quarantine=Quarantine.of(boot.parked),
+    )
+    for row in boot.open_conflicts:
+        replica.remember_conflict(row)
+    return Core(
+        boot.node_id,
+        replica,
+        Ring(limits.ring_rows, limits.ring_bytes, boot.head),
+        around.disk,
+        around.timer,
+        around.clock,
+        config.permissions(),
+        Bounds(
+            limits.rate_per_second,
+            limits.rate_burst,
+            limits.window_rows,
+            CodecLimits(limits.json_depth, limits.bulk_items, limits.fields),
+        ),
+        Statistics(now.mono_ms),
+        boot.class_heads,
+        epoch,
+        around.draws.id(),
+        {row.terminal_id: row for row in boot.cursors},
+        {row.node_id: row for row in boot.peers},
+        followers={row.node_id: row for row in boot.followers},
+        has_upstream=config.links.upstream is not None,
+        fresh=lambda: (around.draws.id(), around.draws.writer()),
+    )
+
+
+def go_on(core: Core, boot: Boot, config: Config, around: Surroundings) -> int:
+    """Writing works again: rebuild clock, leases and conflicts from the last commit, under a fresh writer, which is
+    returned."""
+    writer = around.draws.writer()
+    clock = hlc.Clock(max(int(boot.meta.get("hlc", 0)), core.replica.clock.last))
+    core.recovered(writer, _locks(boot, config, around), boot, clock)
+    return writer
+
+
+def _locks(boot: Boot, config: Config, around: Surroundings) -> LockTable:
+    limits = config.limits
+    table = LockTable(
+        boot.node_id,
+        int(boot.meta.get("lock_epoch", 1)),
+        int(boot.meta.get("lock_counter", 0)),
+        lambda: f"lock-{around.draws.id()}",
+        limits.lease_ms_default,
+        limits.lease_ms_max,
+        named=BELOW if config.links.upstream is not None else ALONE,
+    )
+    return LockTable.restore(table, boot.locks, around.clock())
