@@ -293,6 +293,16 @@ class Store:
         self._connection.close()
         os.close(self._descriptor)
 
+    def abandon(self) -> None:
+        """Let go of everything as a process that dies does, but for what SQLite does at every close of a connection."""
+        self._connection.close()
+        os.close(self._descriptor)
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The read-write connection, for whoever breaks it on purpose."""
+        return self._connection
+
     def new_epoch(self, epoch: str) -> None:
         """From here on the log is another one: what peers hold of it under the old epoch counts no more."""
         self.set_meta({"epoch": epoch})

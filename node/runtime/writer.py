@@ -162,8 +162,7 @@ class TrioDisk:
             self._wake = trio.Event()
             await trio.lowlevel.cancel_shielded_checkpoint()  # the end of this scheduler pass
             if not await self.commit_pending(core):
-                await self._until_writable(core)
-                recover()
+                await self._until_writable(core, recover)
                 self._wake.set()
 
     async def commit_pending(self, core: Core) -> bool:
@@ -181,11 +180,12 @@ class TrioDisk:
                 core.statistics.confirmation.add((time.monotonic() - opened) * 1000)
         return True
 
-    async def _until_writable(self, core: Core) -> None:
+    async def _until_writable(self, core: Core, recover: Callable[[], None]) -> None:
         while True:
             await trio.sleep(PROBE_INTERVAL_S)
             try:
                 await self._writer_thread.run(self._store.probe)
+                recover()
             except StorageError as error:
                 core.failure = str(error)
             else:

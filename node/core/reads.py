@@ -1,0 +1,78 @@
+"""The core's reads as calls of a reader, carried out by whoever has a thread, or simulated time, for them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence, Set
+
+    from node.core.memory import Needs
+    from storage.archived import Compacted, Whole
+    from storage.reader import Fetched, Reader
+    from storage.records import EntityRow, LogRow
+
+T = TypeVar("T")
+
+
+class Reads(ABC):
+    """The reading half of the port `Disk`."""
+
+    reader: Reader
+
+    @abstractmethod
+    def start(self, read: Callable[..., T], *arguments: object, done: Callable[[T], None]) -> None:
+        """Call `read` later, in order, and `done` with what it returned."""
+
+    def fetch(self, needs: Needs, done: Callable[[Fetched], None]) -> None:
+        wanted = (needs.entities, needs.operations, needs.conflicts, needs.held, needs.histories)
+        self.start(self.reader.fetch, *wanted, done=done)
+
+    def rows(
+        self, priority: int, after: int, upto: int, limit: int, done: Callable[[Sequence[LogRow] | None], None]
+    ) -> None:
+        self.start(self.reader.reached, priority, after, upto, limit, done=done)
+
+    def compacted(
+        self,
+        priority: int,
+        entity_types: Sequence[str],
+        after: int,
+        limit: int,
+        terminal_id: str | None,
+        done: Callable[[Compacted], None],
+    ) -> None:
+        self.start(self.reader.compacted, priority, entity_types, after, limit, terminal_id, done=done)
+
+    def state(
+        self,
+        entity_types: Sequence[str],
+        after: tuple[str, str] | None,
+        limit: int,
+        done: Callable[[Sequence[EntityRow]], None],
+    ) -> None:
+        self.start(self.reader.state, entity_types, after, limit, done=done)
+
+    def wholes(
+        self,
+        entity_types: Sequence[str],
+        after: tuple[str, str] | None,
+        limit: int,
+        done: Callable[[Sequence[Whole]], None],
+    ) -> None:
+        self.start(self.reader.wholes, entity_types, after, limit, done=done)
+
+    def lacking(
+        self, entity_type: str, after: str, keys: Set[int], done: Callable[[tuple[Sequence[Whole], str | None]], None]
+    ) -> None:
+        self.start(self.reader.lacking, entity_type, after, keys, done=done)
+
+    def linked(self, link_keys: Sequence[int], done: Callable[[Sequence[LogRow]], None]) -> None:
+        self.start(self.reader.linked, link_keys, done=done)
+
+    def places(self, link_keys: Sequence[int], done: Callable[[Sequence[tuple[int, int]]], None]) -> None:
+        self.start(self.reader.places, link_keys, done=done)
+
+    def row_hash(self, seq: int, done: Callable[[bytes | None], None]) -> None:
+        self.start(self.reader.row_hash, seq, done=done)

@@ -1,0 +1,280 @@
+"""What must hold at every moment of a simulated evening, and what must hold at its end."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from attrs import define, field
+
+from node.core.explanation import explain
+from node.core.verification import Verification
+from node.simulation.transcript import Transcript
+from storage import audit
+from storage.history import UPDATES, HistoryReader
+from strategies.explain import ABSENT
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from node.core.group import Group
+    from node.simulation.ledger import Ledger
+    from node.simulation.machine import Machine
+    from node.simulation.terminal import Terminal
+    from storage.reader import Reader
+    from storage.records import LockRow, LogRow
+
+ALL = 1_000_000
+REGISTERS = ("a", "b", "c")
+"""Plain fields, of which each write is a value of its own."""
+
+OUTBOX_BOUND = 2_000_000
+"""Bytes that may wait on one connection: the node hands a slow one no more after OUTBOX_HIGH, plus answers."""
+
+
+class Violation(Exception):
+    """An invariant does not hold. Its text says which, where and with what."""
+
+
+@define
+class Grant:
+    """The lease an authority granted last on one entity. until_ms: on the authority's monotonic clock, in the life of
+    its process that began with `start`."""
+
+    terminal: str
+    lock_id: str
+    until_ms: int
+    start: int
+    offset_ms: int
+
+
+@define(eq=False)
+class Checks:
+    """Watches every commit, every confirmation and every lease of one store. excused: operations that were confirmed
+    by a node which was set back to a backup before anybody else had them."""
+
+    transcript: Transcript
+    confirmed: dict[str, str] = field(factory=dict)
+    """Operation id -> who was told."""
+    excused: set[str] = field(factory=set)
+    kept: list[tuple[str, str]] = field(factory=list)
+    """(node, operation id) of refused writes that a node said it keeps."""
+    last_row_ms: int = 0
+    rows: int = 0
+    _versions: dict[tuple[str, str, str], int] = field(factory=dict)
+    _grants: dict[tuple[str, str, str], Grant] = field(factory=dict)
+    _tokens: dict[tuple[str, int], int] = field(factory=dict)
+
+    # ------------------------------------------------------------------ always
+
+    def committed(self, machine: Machine, group: Group) -> None:
+        """A group is durable and its answers have left."""
+        node = machine.node_id
+        if group.rows:
+            self.last_row_ms = machine.clockwork.now_ms
+            self.rows += len(group.rows)
+        for entity in group.commit.entities:
+            key = (node, entity.entity_type, entity.entity_id)
+            before = self._versions.get(key, 0)
+            if entity.version < before:
+                raise Violation(f"{node}: version of {' '.join(key[1:])} goes back from {before} to {entity.version}")
+            self._versions[key] = entity.version
+        for lock in group.commit.locks:
+            self._lock(machine, lock)
+        self._bounded(machine)
+
+    def _lock(self, machine: Machine, lock: LockRow) -> None:
+        if lock.authority != machine.node_id:
+            return
+        key, now = (lock.authority, lock.entity_type, lock.entity_id), machine.now()
+        held = self._grants.get(key)
+        if lock.released:
+            if held is not None and held.lock_id == lock.lock_id:
+                del self._grants[key]
+            return
+        token = (lock.authority, lock.epoch)
+        new = lock.counter > self._tokens.get(token, 0)
+        if held is not None and held.terminal != lock.terminal_id:
+            if held.start == machine.starts and now.mono_ms < held.until_ms:
+                raise Violation(
+                    f"{lock.authority} granted {' '.join(key[1:])} to {lock.terminal_id}, and {held.terminal} has it"
+                )
+            if not new:
+                raise Violation(f"{lock.authority}: token {lock.counter} does not grow")
+        self._tokens[token] = max(self._tokens.get(token, 0), lock.counter)
+        until = now.mono_ms + lock.timeout_ms
+        self._grants[key] = Grant(lock.terminal_id, lock.lock_id, until, machine.starts, machine.offset_ms)
+
+    def _bounded(self, machine: Machine) -> None:
+        core, limits = machine.core, machine.config.limits
+        most = limits.resident_entities + len(core.replica.group.touched) + 64
+        sizes = {
+            "ring rows": (len(core.ring.rows), limits.ring_rows),
+            "entities in memory": (len(core.replica.entities), most),
+            "rows under way": (
+                max((s.delivery.cursor.under_way for s in core.sessions.values()), default=0),
+                limits.window_rows + 64,
+            ),
+            "bytes waiting": (
+                max((s.end.outbox_bytes for s in machine.seats.values()), default=0),
+                OUTBOX_BOUND,
+            ),
+        }
+        for what, (size, bound) in sizes.items():
+            if size > bound:
+                raise Violation(f"{machine.node_id}: {size} {what}, more than {bound}")
+
+    def booted(self, machine: Machine) -> None:
+        """A node has started: its log is whole."""
+        for finding in audit.verify(machine.reader):
+            raise Violation(f"{machine.node_id}: the audit chain is broken at {finding.seq}: {finding.what}")
+
+    def was_confirmed(self, terminal: Terminal, message: Mapping[str, Any]) -> None:
+        self.confirmed.setdefault(message["operation_id"], f"{terminal.name} by {terminal.machine.node_id}")
+
+    def was_refused(self, terminal: Terminal, message: Mapping[str, Any]) -> None:
+        if message.get("kept"):
+            self.kept.append((terminal.machine.node_id, message["operation_id"]))
+
+    # ------------------------------------------------------------------ set back
+
+    def before_loss(self, machine: Machine, others: Iterable[Machine]) -> None:
+        """`machine` is about to be set back: what only it has may be gone."""
+        held = {id for other in others if other.alive for id in _operations(other.reader)}
+        self.excused |= _operations(machine.reader) - held
+        self.forget(machine)
+
+    def forget(self, machine: Machine) -> None:
+        """It begins again from an older state: versions and leases may be older."""
+        node = machine.node_id
+        self._versions = {key: v for key, v in self._versions.items() if key[0] != node}
+        self._grants = {key: g for key, g in self._grants.items() if key[0] != node}
+        self.kept = [(n, operation) for n, operation in self.kept if n != node]
+
+    # ------------------------------------------------------------------ at the end
+
+    def at_end(self, machines: Sequence[Machine], terminals: Sequence[Terminal], ledger: Ledger) -> None:
+        """All nodes have met: they hold and show the same, which is what was meant, and nothing confirmed is gone."""
+        logs = [_log(machine) for machine in machines]
+        shown = [_shown(machine) for machine in machines]
+        for machine, log, found in zip(machines, logs, shown, strict=True):
+            node = machine.node_id
+            if len(machine.core.replica.quarantine):
+                raise Violation(f"{node}: operations are left in quarantine: {list(machine.core.replica.quarantine)}")
+            if machine.core.twins:
+                raise Violation(f"{node}: a twin was reported: {machine.core.twins}")
+            _same(f"{machines[0].node_id} and {node} hold different operations", logs[0], log)
+            _same(f"{machines[0].node_id} and {node} show different things", shown[0], found)
+            held = {entry[0] for entry in log}
+            gone = {operation for operation in self.confirmed if operation not in held} - self.excused
+            if gone:
+                told = {operation: self.confirmed[operation] for operation in sorted(gone)}
+                raise Violation(f"{node}: confirmed and lost: {told}")
+            view = {"products": _view(machine, "products"), "orders": _view(machine, "orders")}
+            for problem in ledger.problems(held, view):
+                raise Violation(f"{node}: {problem}")
+            self.booted(machine)
+        for node, operation in self.kept:
+            reader = next(machine.reader for machine in machines if machine.node_id == node)
+            if operation not in {row.operation_id for row in reader.audit(limit=ALL, kinds=("refused", "operation"))}:
+                raise Violation(f"{node}: {operation} was refused and said to be kept, and is not")
+        held = {entry[0] for entry in logs[0]}
+        for terminal in terminals:
+            if terminal.unanswered:
+                raise Violation(f"{terminal.name}: never answered: {sorted(terminal.unanswered)}")
+            if not held >= self.excused:
+                continue  # its screen may show what is gone: nobody knows of it any more
+            for entity_type in ("orders", "products", "customers", "cashier_operations"):
+                view = {
+                    i: {k: v for k, v in e.items() if k != "version"}
+                    for i, e in _view(terminal.machine, entity_type).items()
+                }
+                _same(f"{terminal.name} and its node show different {entity_type}", terminal.shown(entity_type), view)
+
+    def retrievable(self, machine: Machine, rng: random.Random, count: int = 4) -> None:
+        """Of some fields: every value that somebody wrote is found by `explain`, and `verify` finds nothing wrong."""
+        registry = machine.config.registry()
+        with closing(HistoryReader(machine.store.path)) as reader:
+            for finding in Verification(reader, registry).run():
+                raise Violation(f"{machine.node_id}: verify: {finding.where}: {finding.what}")
+            written = sorted(_written(reader.audit(limit=ALL, kinds=("operation",))).items())
+            for (key, name), operations in rng.sample(written, min(count, len(written))):
+                policy = registry.get(key[0])
+                assert policy is not None
+                rows = reader.entity_rows(key, (*UPDATES, "refused"))
+                found = explain(rows, key, policy, name, machine.config.node.engine, reader.entity_base(key))
+                told = (
+                    [] if found is None else [orjson.dumps(w.value) for w in found.writings if w.value is not ABSENT]
+                )
+                for operation, value in sorted(operations.items()):
+                    if value not in told:
+                        raise Violation(
+                            f"{machine.node_id}: explain does not tell of {value!r} by {operation} on {key} {name}"
+                        )
+
+
+def _same(what: str, one: Any, other: Any) -> None:
+    if one != other:
+        first = {str(entry) for entry in (one.items() if isinstance(one, dict) else one)}
+        second = {str(entry) for entry in (other.items() if isinstance(other, dict) else other)}
+        raise Violation(
+            f"{what}: only the first: {sorted(first - second)[:3]}; only the second: {sorted(second - first)[:3]}"
+        )
+
+
+def _operations(reader: Reader) -> set[str]:
+    return {row.operation_id for row in reader.audit(limit=ALL, kinds=("operation",))}
+
+
+def _log(machine: Machine) -> set[tuple[Any, ...]]:
+    """Every operation with its author, its times, where it was accepted and its lock status."""
+    rows = machine.reader.audit(limit=ALL, kinds=("operation",))
+    found = [
+        (
+            r.operation_id,
+            r.link_key,
+            r.origin,
+            r.terminal_id,
+            r.user_id,
+            r.stamp,
+            r.accepted,
+            r.lock_status,
+            r.operation,
+        )
+        for r in rows
+    ]
+    if len(set(found)) != len(found):
+        raise Violation(f"{machine.node_id}: an operation is in the log twice")
+    return set(found)
+
+
+def _view(machine: Machine, entity_type: str) -> dict[str, dict[str, Any]]:
+    rows = machine.reader.entities(entity_type, None, ALL)
+    return {row.entity_id: orjson.loads(row.view) for row in rows}
+
+
+def _shown(machine: Machine) -> dict[str, object]:
+    """What every node that holds the same operations must agree on, bytes as they are."""
+    found: dict[str, object] = {}
+    for policy in machine.core.replica.registry.all():
+        for row in machine.reader.entities(policy.entity_type, None, ALL, deleted=True):
+            found[f"{row.entity_type} {row.entity_id}"] = (row.deleted, row.version, row.view)
+    for conflict in machine.reader.conflicts("open", limit=ALL):
+        found[f"conflict {conflict.conflict_id}"] = orjson.loads(conflict.body)
+    return found
+
+
+def _written(rows: Iterable[LogRow]) -> dict[tuple[tuple[str, str], str], dict[str, bytes]]:
+    """Which operations wrote what into which field."""
+    written: dict[tuple[tuple[str, str], str], dict[str, bytes]] = {}
+    for row in rows:
+        operation = orjson.loads(row.operation or b"{}")
+        data = operation.get("data") if operation.get("operation") in ("CREATE", "UPDATE") else None
+        if isinstance(data, dict) and row.entity_id is not None:
+            for name in REGISTERS:
+                if name in data:
+                    field_ = ((row.entity_type, row.entity_id), name)
+                    written.setdefault(field_, {})[row.operation_id] = orjson.dumps(data[name])
+    return written

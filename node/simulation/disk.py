@@ -1,0 +1,176 @@
+"""A simulated disk under the real store: late, full, broken in the middle of a commit, and cut off at any byte."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from attrs import define, field, frozen
+
+from node.core.core import Core
+from node.core.group import Group
+from node.core.reads import Reads
+from node.runtime.identity import HEAD_FILE
+from node.simulation.clockwork import Clockwork
+from storage.database import DATABASE, StorageError
+from storage.reader import Reader
+from storage.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+T = TypeVar("T")
+
+WAL = f"{DATABASE}-wal"
+PROBE_MS = 1_000
+"""How often a node whose disk failed tries whether writing works again, as in the runtime."""
+
+UNLIMITED_PAGES = 1_073_741_823
+
+
+@frozen
+class Files:
+    """What a data directory holds, byte by byte."""
+
+    contents: dict[str, bytes]
+
+    @classmethod
+    def take(cls, directory: Path, *, note: bool = True) -> Files:
+        """note: also the head that is noted beside the database."""
+        names = (DATABASE, WAL, HEAD_FILE) if note else (DATABASE, WAL)
+        return cls({name: (directory / name).read_bytes() for name in names if (directory / name).exists()})
+
+    def put_back(self, directory: Path) -> None:
+        """Into the same files, which keep their inodes: nothing but their content tells. The rest stays."""
+        for name in (DATABASE, WAL, f"{DATABASE}-shm"):
+            if name not in self.contents:
+                (directory / name).unlink(missing_ok=True)
+        for name, content in self.contents.items():
+            with (directory / name).open("r+b" if (directory / name).exists() else "wb") as file:
+                file.truncate()
+                file.write(content)
+                file.truncate()
+
+    def torn(self, before: Files, rng: random.Random) -> Files:
+        """These files after a power cut in the middle of what was written since `before`: any part of the new WAL
+        frames, their last page perhaps garbage."""
+        old, new = before.contents.get(WAL, b""), self.contents.get(WAL, b"")
+        if len(new) <= len(old) or not new.startswith(old):
+            return before  # written from the start again: what was there is what counts
+        cut = rng.randrange(len(old), len(new))
+        kept = new[:cut]
+        if rng.random() < 0.5:
+            damaged = min(rng.randrange(1, 4_096), cut - len(old))
+            kept = kept[: cut - damaged] + rng.randbytes(damaged)
+        return Files({**before.contents, WAL: kept})
+
+
+@define(eq=False)
+class SlowDisk(Reads):
+    """The core's `Disk` and `Timer`. A read sees what is committed when its turn comes, and is answered later still.
+
+    doom: what becomes of the next commit, instead of being stored: called with it.
+    """
+
+    clockwork: Clockwork
+    rng: random.Random
+    store: Store
+    reader: Reader
+    recover: Callable[[], None]
+    committed: Callable[[Group], None]
+    core: Core = field(init=False)
+    gone: bool = False
+    doom: Callable[[Group], None] | None = None
+    failing: bool = False
+    slow: int = 1
+    _writing: bool = False
+    _reads_until: int = 0
+
+    def later(self, delay_ms: float, action: Callable[[], None]) -> None:
+        """Unless the process has died by then."""
+
+        def still() -> None:
+            if not self.gone:
+                action()
+
+        self.clockwork.later(delay_ms, still)
+
+    # ------------------------------------------------------------------ ports
+
+    def call_later(self, delay_ms: int, action: Callable[[], None]) -> None:
+        self.later(delay_ms, action)
+
+    def start(self, read: Callable[..., T], *arguments: object, done: Callable[[T], None]) -> None:
+        def reading() -> None:
+            found = read(*arguments)
+            self.later(self.rng.randrange(2 * self.slow), lambda: done(found))
+
+        now = self.clockwork.now_ms
+        self._reads_until = max(self._reads_until, now) + self.rng.randrange(2 * self.slow)
+        self.later(self._reads_until - now, reading)
+
+    def wake_writer(self) -> None:
+        if not self._writing:
+            self._writing = True
+            self.later(self.rng.randrange(2), self._commit)
+
+    # ------------------------------------------------------------------ faults
+
+    def fill(self, *, full: bool) -> None:
+        """No room for another page, or room again: SQLite itself finds out."""
+        (pages,) = self.store.connection.execute("PRAGMA page_count").fetchone()
+        self.store.connection.execute(f"PRAGMA max_page_count={pages if full else UNLIMITED_PAGES}")
+
+    def interrupt_after(self, steps: int | None) -> None:
+        """The next transactions fail after so many steps of SQLite's machine; None: no more."""
+        self.store.connection.set_progress_handler(None if steps is None else lambda: 1, steps or 0)
+
+    # ------------------------------------------------------------------ group commit
+
+    @property
+    def idle(self) -> bool:
+        return not self._writing
+
+    def _commit(self) -> None:
+        group = self.core.take_group()
+        if group is None:
+            self._writing = False
+            return
+        if not group.commit.empty():
+            if self.doom is not None:
+                doom, self.doom = self.doom, None
+                doom(group)
+                return
+            try:
+                if self.failing:
+                    raise StorageError("the disk refuses")
+                self.store.commit(group.commit)
+            except StorageError as error:
+                self.fail(str(error))
+                return
+        self.later(self.rng.randrange(1, 1 + 3 * self.slow), partial(self._committed, group))
+
+    def _committed(self, group: Group) -> None:
+        self.core.committed(group)
+        self.committed(group)
+        self._commit()
+
+    def fail(self, reason: str) -> None:
+        """A commit failed; writing is tried again until it works."""
+        self.core.failed(reason)
+        self.later(PROBE_MS, self._probe)
+
+    def _probe(self) -> None:
+        try:
+            if self.failing:
+                raise StorageError("the disk refuses")
+            self.store.probe()
+            self.recover()
+        except StorageError as error:
+            self.core.failure = str(error)
+            self.later(PROBE_MS, self._probe)
+            return
+        self._commit()

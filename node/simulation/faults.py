@@ -1,0 +1,279 @@
+"""Everything that breaks in a simulated store. Each seed breaks some kinds of things, and others never."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from node.simulation.disk import Files
+
+if TYPE_CHECKING:
+    from node.simulation.evening import Evening  # noqa: TC004 (it imports this file)
+    from node.simulation.machine import Machine
+    from node.simulation.network import Route
+
+HOURS_MS = 3_600_000
+CLOCK_2030_MS = 4 * 365 * 24 * HOURS_MS
+
+
+@define(eq=False)
+class Faults:
+    """Draws what breaks next. share: how often something does, of all that happens."""
+
+    evening: Evening
+    rng: random.Random = field(init=False)
+    share: float = field(init=False)
+    kinds: list[Callable[[], None]] = field(init=False)
+    over: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        rng = self.rng = self.evening.rng
+        self.share = rng.choice([0.0, 0.1, 0.2, 0.4])
+        network = [self._cut, self._block_one_way, self._partition, self._terminal_leaves, self._terminal_moves]
+        machines = [self._clock_jumps, self._clock_2030, self._stop, self._slow_disk]
+        losses = [self._kill, self._power_cut, self._disk_fails, self._disk_full, self._restore, self._set_back]
+        exact = self.evening.people.absolutes
+        every = [*network, *machines, *([self._kill_when_known] if exact else losses)]
+        self.kinds = [kind for kind in every if rng.random() < 0.6] or [self._cut]
+        self.evening.ledger.exact = exact
+        for machine in self.evening.machines:
+            machine.drift = rng.choice([0, 0, rng.randrange(-200, 200)])
+            machine.offset_ms = rng.choice([0, 0, rng.randrange(-2_000, 2_000), rng.randrange(-HOURS_MS, HOURS_MS)])
+
+    def something(self) -> None:
+        self.rng.choice(self.kinds)()
+
+    def _note(self, kind: str, who: str, what: str) -> None:
+        self.evening.transcript.fault(kind, who, what)
+
+    def _later(self, least_ms: int, most_ms: int, action: Callable[[], None]) -> None:
+        self.evening.clockwork.later(self.rng.randrange(least_ms, most_ms), action)
+
+    def _machine(self) -> Machine | None:
+        """One that runs."""
+        running = [machine for machine in self.evening.machines if machine.alive]
+        return self.rng.choice(running) if running else None
+
+    # ------------------------------------------------------------------ network
+
+    def _route(self) -> Route | None:
+        routes = list({id(d.route): d.route for d in self.evening.dialled}.values())
+        routes += [terminal.route for terminal in self.evening.terminals]
+        return self.rng.choice(routes) if routes else None
+
+    def _cut(self) -> None:
+        route = self._route()
+        if route is not None and route.lines:
+            self._note("connection cut", route.name, "the connection is cut")
+            route.cut()
+
+    def _block_one_way(self) -> None:
+        route = self._route()
+        if route is not None and route.open:
+            direction = self.rng.randrange(2)
+            self._note("one-way cut", route.name, f"nothing gets through in direction {direction}")
+            route.block(direction)
+            self._later(100, 30_000, route.unblock)
+
+    def _partition(self) -> None:
+        """One node, or some, are out of everybody's reach."""
+        routes = list({id(d.route): d.route for d in self.evening.dialled}.values())
+        hit = [route for route in routes if route.open and self.rng.random() < 0.6]
+        if not hit:
+            return
+        self._note("partition", "network", "no way between " + ", ".join(route.name for route in hit))
+        lasts = self.rng.choice([2_000, 20_000, 600_000])
+        for route in hit:
+            route.block(0)
+            route.block(1)
+            self.evening.clockwork.later(self.rng.randrange(lasts // 2, lasts), route.unblock)
+
+    def _terminal_leaves(self) -> None:
+        terminal = self.rng.choice(self.evening.terminals)
+        if terminal.wants:
+            unnoticed = self.rng.random() < 0.4
+            self._note("terminal gone", terminal.name, f"is out of reach{', unnoticed' * unnoticed}")
+            terminal.leave(unnoticed=unnoticed)
+
+    def _terminal_moves(self) -> None:
+        """A terminal goes to another node, with what it was not answered."""
+        terminal = self.rng.choice(self.evening.terminals)
+        machine = self.rng.choice(self.evening.machines)
+        if machine is terminal.machine or (terminal.unanswered and self.evening.ledger.exact):
+            return
+        self._note("terminal moved", terminal.name, f"goes to {machine.node_id}")
+        terminal.leave(unnoticed=self.rng.random() < 0.5)
+        terminal.move(machine, self.evening.route_to(terminal.name, machine))
+        terminal.come_back()
+
+    # ------------------------------------------------------------------ clocks
+
+    def _clock_jumps(self) -> None:
+        machine = self._machine()
+        if machine is not None:
+            by = self.rng.choice([-1, 1]) * self.rng.choice([500, 60_000, 2 * HOURS_MS, 30 * 24 * HOURS_MS])
+            self._note("clock jump", machine.node_id, f"its clock jumps by {by} ms")
+            machine.offset_ms += by
+
+    def _clock_2030(self) -> None:
+        """A clock in 2030, put right later."""
+        machine = self._machine()
+        if machine is None:
+            return
+        before = machine.offset_ms
+        self._note("clock in 2030", machine.node_id, "its clock is in 2030")
+        machine.offset_ms = CLOCK_2030_MS
+
+        def put_right() -> None:
+            machine.offset_ms = before
+
+        self._later(1_000, HOURS_MS, put_right)
+
+    # ------------------------------------------------------------------ processes
+
+    def _start_later(self, machine: Machine) -> None:
+        self.evening.clockwork.later(self.rng.choice([200, 2_000, 300_000]), partial(self._start, machine))
+
+    def _start(self, machine: Machine) -> None:
+        if not machine.alive:
+            machine.start()
+
+    def _kill(self) -> None:
+        machine = self._machine()
+        if machine is not None:
+            self._note("process killed", machine.node_id, "kill -9")
+            machine.crash()
+            self._start_later(machine)
+
+    def _kill_when_known(self) -> None:
+        """Once what terminals confirmed is on disk: nothing else tells what they knew."""
+        machine = self._machine()
+        if machine is None or any(s.delivery.cursor.dirty for s in machine.core.sessions.values()):
+            return
+        if not machine.disk.idle or machine.core.replica.group.pending():
+            return
+        self._kill_this(machine)
+
+    def _kill_this(self, machine: Machine) -> None:
+        self._note("process killed", machine.node_id, "kill -9")
+        machine.crash()
+        self._start_later(machine)
+
+    def _stop(self) -> None:
+        machine = self._machine()
+        if machine is not None and machine.core.healthy and not self._unsettled(machine):
+            self._note("clean restart", machine.node_id, "is stopped")
+            machine.stop()
+            self._start_later(machine)
+
+    def _unsettled(self, machine: Machine) -> bool:
+        """Whether its disk refuses at this moment."""
+        return machine.disk.failing or machine.disk.doom is not None or not machine.disk.idle
+
+    def _power_cut(self) -> None:
+        machine = self._machine()
+        if machine is None or machine.disk.doom is not None:
+            return
+
+        def met(kind: str) -> None:
+            self._note(f"power cut, commit {kind}", machine.node_id, f"power cut in a commit: {kind}")
+            self._start_later(machine)
+
+        machine.power_cut_in_next_commit(met)
+
+    # ------------------------------------------------------------------ disks
+
+    def _slow_disk(self) -> None:
+        machine = self._machine()
+        if machine is not None:
+            self._note("slow disk", machine.node_id, "its disk is slow")
+            disk = machine.disk
+            disk.slow = self.rng.choice([10, 200])
+
+            def quick() -> None:
+                disk.slow = 1
+
+            self._later(1_000, 60_000, quick)
+
+    def _disk_fails(self) -> None:
+        """A commit fails somewhere in its middle; a while later commits work again."""
+        machine = self._machine()
+        if machine is None:
+            return
+        self._note("failed commit", machine.node_id, "its disk fails in the middle of a commit")
+        disk = machine.disk
+        disk.interrupt_after(self.rng.randrange(1, 400))
+        self._mend_later(machine, lambda: disk.interrupt_after(None))
+
+    def _disk_full(self) -> None:
+        machine = self._machine()
+        if machine is None:
+            return
+        self._note("disk full", machine.node_id, "its disk is full")
+        disk = machine.disk
+        disk.fill(full=True)
+        self._mend_later(machine, lambda: disk.fill(full=False))
+
+    def _mend_later(self, machine: Machine, mend: Callable[[], None]) -> None:
+        disk = machine.disk
+
+        def mended() -> None:
+            if not disk.gone:
+                mend()
+
+        self._later(500, 20_000, mended)
+
+    def _restore(self) -> None:
+        """A backup is made, and some time later put back."""
+        machine = self._machine()
+        if machine is None or not machine.core.healthy or self._unsettled(machine):
+            return
+        backup = machine.directory.parent / f"{machine.node_id}.backup"
+        self.evening.transcript.note(machine.node_id, "is backed up")
+        machine.backup(backup)
+        self._later(
+            1_000, 600_000, partial(self._put_back, machine, lambda: machine.restore(backup), "backup restored")
+        )
+
+    def _set_back(self) -> None:
+        """The database file is set back to what it was, behind the node's back."""
+        machine = self._machine()
+        if machine is None or self._unsettled(machine):
+            return
+        before = Files.take(machine.directory, note=False)
+        self.evening.transcript.note(machine.node_id, "its database is copied")
+        put_back = partial(before.put_back, machine.directory)
+        self._later(1_000, 600_000, partial(self._put_back, machine, put_back, "database set back"))
+
+    def _put_back(self, machine: Machine, put_back: Callable[[], None], kind: str) -> None:
+        if self.over:
+            return
+        others = [other for other in self.evening.machines if other is not machine]
+        if not machine.alive or not all(other.alive for other in others):
+            return  # nobody could say what the others hold
+        self._note(kind, machine.node_id, kind)
+        self.evening.checks.before_loss(machine, others)
+        machine.crash()
+        put_back()
+        machine.start()
+
+    # ------------------------------------------------------------------ the end
+
+    def mend(self) -> None:
+        """Nothing is broken any more, and nothing breaks."""
+        self.over = True
+        for route in [d.route for d in self.evening.dialled] + [t.route for t in self.evening.terminals]:
+            route.unblock()
+        for machine in self.evening.machines:
+            if machine.alive:
+                machine.disk.doom = None
+                machine.disk.slow = 1
+                machine.disk.failing = False
+                machine.disk.fill(full=False)
+                machine.disk.interrupt_after(None)
+            else:
+                machine.start()

@@ -1,0 +1,80 @@
+"""An independent model of what must come out: sums of movements and sets of items, from what people meant to do."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+OPENING = 100
+
+
+@frozen
+class Meant:
+    """What one operation was meant to do: move a stock by an amount, put an item on a list, or take some off."""
+
+    moves: tuple[str, Decimal] | None = None
+    opens: str | None = None
+    adds: tuple[str, str] | None = None
+    removes: tuple[str, frozenset[str]] | None = None
+
+
+@define(eq=False)
+class Ledger:
+    """By operation id. It knows nothing of CRDTs: an operation that is in the log counts once, one that is not does
+    not count.
+
+    exact: whether removals count too. They do while each node knows what its terminals have seen; a crash within the
+    second after a confirmation, or a restored backup, makes it forget some of that (README, Limits).
+    """
+
+    meant: dict[str, Meant] = field(factory=dict)
+    exact: bool = True
+
+    def problems(self, held: Iterable[str], view: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
+        """What one node shows against what the operations it holds were meant to do. view: by entity type and id."""
+        stocks: dict[str, Decimal] = {}
+        opened: set[str] = set()
+        added: dict[str, list[str]] = {}
+        removed: dict[str, set[str]] = {}
+        for operation in held:
+            meant = self.meant.get(operation)
+            if meant is None:
+                continue
+            if meant.opens is not None:
+                opened.add(meant.opens)
+            if meant.moves is not None:
+                name, amount = meant.moves
+                stocks[name] = stocks.get(name, Decimal(0)) + amount
+            if meant.adds is not None:
+                added.setdefault(meant.adds[0], []).append(meant.adds[1])
+            if meant.removes is not None:
+                removed.setdefault(meant.removes[0], set()).update(meant.removes[1])
+        found = [
+            problem
+            for name in sorted(opened)
+            for problem in self._stock(name, OPENING + stocks.get(name, Decimal(0)), view["products"].get(name))
+        ]
+        for name, items in sorted(added.items()):
+            found += self._items(name, items, removed.get(name, set()), view["orders"].get(name))
+        return found
+
+    def _stock(self, name: str, expected: Decimal, shown: Mapping[str, Any] | None) -> list[str]:
+        stock = None if shown is None else shown.get("stock")
+        if stock is None or Decimal(str(stock)) != expected:
+            return [f"products {name}: stock is {stock}, its movements make {expected}"]
+        return []
+
+    def _items(self, name: str, added: list[str], removed: set[str], shown: Mapping[str, Any] | None) -> list[str]:
+        items = [] if shown is None else [item["id"] for item in shown.get("items") or []]
+        found = [f"orders {name}: item {i} is there {items.count(i)} times" for i in set(items) if items.count(i) > 1]
+        found += [f"orders {name}: item {i} is lost" for i in sorted({*added} - removed - {*items})]
+        ever = {meant.adds[1] for meant in self.meant.values() if meant.adds is not None}
+        found += [f"orders {name}: item {i} came from nowhere" for i in sorted({*items} - ever)]
+        if self.exact:
+            found += [f"orders {name}: item {i} was removed and is there" for i in sorted({*items} & removed)]
+        return found

@@ -1,0 +1,245 @@
+"""What the people of a simulated store do: orders, stock, customers, the drawer, locks, decisions, and mistakes."""
+
+from __future__ import annotations
+
+import random
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, evolve, field
+
+from node.simulation.ledger import OPENING, Meant
+from node.simulation.terminal import Data, Terminal
+
+if TYPE_CHECKING:
+    from node.simulation.evening import Evening  # noqa: TC004 (it imports this file)
+
+TYPES = ("orders", "products", "customers", "cashier_operations")
+STATUSES = ("pending", "preparing", "ready", "delivered", "paid", "lost")
+STOCKS = ("s-0", "s-1")
+LISTS = ("mesa-0", "mesa-1")
+RESEND_CODE = 1011
+"""The node could not store an operation: to be sent again."""
+
+NONSENSE = (
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b'"data_sync"',
+    b"\xff\xfe",
+    b'{"type": "data_sync"}',
+    b'{"type": "data_sync", "operation": null}',
+    b'{"type": "launch"}',
+    b'{"type": "sync_confirmation", "operation_id": "never"}',
+    b'{"type": "conflict_resolution", "conflict_id": "never", "resolution": "accept_local"}',
+    b'{"type": "release_lock", "lock_id": "never"}',
+    b'{"type": "acquire_lock", "entity_type": "orders", "entity_id": "e-0", "timeout": -1}',
+    b'{"type": "data_sync", "operation": {"id": "x", "entity_type": "dragons", "entity_id": "1", "operation":'
+    b' "CREATE", "data": {}}}',
+    b'{"type": "data_sync", "operation": {"id": "y", "entity_type": "orders", "entity_id": "1", "operation":'
+    b' "UPDATE", "data": {"n": 1e400}}}',
+    b'{"type": "data_sync", "operation": {"id": "z", "entity_type": "products", "entity_id": "s-0", "operation":'
+    b' "UPDATE", "data": {"stock": {"$inc": "many"}}}}',
+)
+
+
+@define(eq=False)
+class People:
+    """Draws what somebody does next. operations: how many were written."""
+
+    evening: Evening
+    rng: random.Random = field(init=False)
+    absolutes: bool = field(init=False)
+    """Whether stock is sold by writing what is left, as documented clients do, or by `$inc`."""
+    operations: int = 0
+    quiet: bool = False
+    _sent: list[tuple[Terminal, Data]] = field(factory=list)
+    _items: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.rng = self.evening.rng
+        self.absolutes = self.rng.random() < 0.5
+
+    def open_store(self) -> None:
+        """The stocks that are counted, by the first terminal of the first node."""
+        terminal = self.evening.terminals[0]
+        for name in STOCKS:
+            operation = self._write(terminal, "products", name, "CREATE", {"stock": OPENING, "name": name})
+            self.evening.ledger.meant[operation] = Meant(opens=name)
+
+    def something(self) -> None:
+        """One terminal does one thing."""
+        terminal = self.rng.choice(self.evening.terminals)
+        if not terminal.wants:
+            terminal.come_back(full=self.rng.random() < 0.2 and not terminal.unanswered)
+            return
+        act = self.rng.choices(
+            [
+                self._any_write,
+                self._sell,
+                self._list,
+                self._lock,
+                self._decide,
+                self._resend,
+                self._nonsense,
+                self._ping,
+            ],
+            [30, 14, 14, 8, 6, 4, 3, 2],
+        )[0]
+        act(terminal)
+
+    # ------------------------------------------------------------------ writing
+
+    def _write(
+        self, terminal: Terminal, entity_type: str, entity_id: str | None, kind: str, data: Data, **extra: Any
+    ) -> str:
+        operation_id = terminal.write(entity_type, entity_id, kind, data, **extra)
+        self.operations += 1
+        self._sent.append((terminal, terminal.unanswered[operation_id]))
+        return operation_id
+
+    def _may_write(self, terminal: Terminal, entity_type: str) -> bool:
+        return self.evening.machines[0].config.permissions()[terminal.kind].may_write(entity_type)
+
+    def _any_write(self, terminal: Terminal) -> None:
+        rng = self.rng
+        entity_type, entity_id = rng.choice(TYPES), f"e-{rng.randrange(4)}"
+        if not self._may_write(terminal, entity_type):
+            return
+        data: Data = {name: rng.randrange(4) for name in rng.sample("abc", rng.randrange(1, 3))}
+        if rng.random() < 0.3 and entity_type == "orders":
+            data |= rng.choice(
+                [{"total": rng.randrange(9)}, {"discount": 1, "total": 3}, {"status": rng.choice(STATUSES)}]
+            )
+        shown = terminal.screen.get((entity_type, entity_id), {})
+        if rng.random() < 0.3:
+            data["version"] = rng.choice([shown.get("version", 0) + 1, 1, rng.randrange(30), 2**53])
+        kind = rng.choices(["CREATE", "UPDATE", "DELETE", "BULK_UPDATE"], [3, 8, 1, 1])[0]
+        if kind == "BULK_UPDATE":
+            updates = [{"entity_id": f"e-{n}", "data": dict(data)} for n in range(rng.randrange(1, 3))]
+            self._write(terminal, entity_type, None, kind, {"updates": updates})
+        else:
+            self._write(terminal, entity_type, entity_id, kind, {} if kind == "DELETE" else data)
+
+    def _sell(self, terminal: Terminal) -> None:
+        """Move a stock by an amount."""
+        rng, name = self.rng, self.rng.choice(STOCKS)
+        on_screen = terminal.screen.get(("products", name), {}).get("stock")
+        if not self._may_write(terminal, "products") or on_screen is None:
+            return
+        amount = Decimal(rng.choice(["-1", "-2", "-3", "5", "-0.5"]))
+        if not self.absolutes:
+            value: object = {"$inc": _number(amount)}
+        elif self._knows(terminal):
+            value = _number(Decimal(str(on_screen)) + amount)
+        else:
+            return
+        operation = self._write(terminal, "products", name, "UPDATE", {"stock": value})
+        self.evening.ledger.meant[operation] = Meant(moves=(name, amount))
+
+    def _knows(self, terminal: Terminal) -> bool:
+        """Whether the node knows what is on this screen: a person works from a screen at rest, not in the moment in
+        which it is shown the past again. Terminals that say nothing of what arrived are never known that well."""
+        if not terminal.manner.confirms or terminal.lazy:
+            return False
+        return terminal.at_rest or (terminal.session is None and not terminal.blank)
+
+    def _list(self, terminal: Terminal) -> None:
+        """Put an item on a table's order, or take some off, by writing the whole list."""
+        rng, name = self.rng, self.rng.choice(LISTS)
+        if not self._may_write(terminal, "orders") or not self._knows(terminal):
+            return
+        items = terminal.screen.get(("orders", name), {}).get("items")
+        listed = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+        if listed and rng.random() < 0.3:
+            gone = frozenset(item["id"] for item in listed if rng.random() < 0.4)
+            listed = [item for item in listed if item["id"] not in gone]
+            meant = Meant(removes=(name, gone))
+        else:
+            self._items += 1
+            listed = [*listed]
+            listed.insert(rng.randrange(len(listed) + 1), {"id": f"i-{self._items}", "qty": rng.randrange(1, 4)})
+            meant = Meant(adds=(name, f"i-{self._items}"))
+        operation = self._write(terminal, "orders", name, "UPDATE", {"items": listed})
+        self.evening.ledger.meant[operation] = meant
+
+    # ------------------------------------------------------------------ the rest
+
+    def _lock(self, terminal: Terminal) -> None:
+        rng = self.rng
+        entity_type = rng.choice(["orders", "cashier_operations"])
+        entity_id = (
+            rng.choice([f"e-{rng.randrange(4)}", *LISTS]) if entity_type == "orders" else f"e-{rng.randrange(4)}"
+        )
+        held = terminal.leases.pop((entity_type, entity_id), None)
+        if held is not None and rng.random() < 0.6:
+            terminal.send({"type": "release_lock", "lock_id": held})
+            return
+        terminal.send(
+            {
+                "type": "acquire_lock",
+                "entity_type": entity_type,
+                "entity_id": entity_id,
+                "terminal_id": terminal.name,
+                "timeout": rng.choice([1_000, 10_000, 30_000, 300_000]),
+            }
+        )
+
+    def _decide(self, terminal: Terminal) -> None:
+        open_ones = [c for c in terminal.conflicts.values() if c.get("state") == "open"]
+        if open_ones:
+            conflict = self.rng.choice(open_ones)
+            side = self.rng.choice(["accept_local", "accept_remote"])
+            terminal.send({"type": "conflict_resolution", "conflict_id": conflict["id"], "resolution": side})
+
+    def _resend(self, terminal: Terminal) -> None:
+        """The same once more; or the same id for something else, which the node has to refuse."""
+        own = [operation for author, operation in self._sent[-40:] if author is terminal]
+        if not own:
+            return
+        operation = self.rng.choice(own)
+        if self.rng.random() < 0.2 and operation["id"] not in terminal.unanswered:
+            terminal.send({"type": "data_sync", "operation": {**operation, "data": {"a": "something else"}}})
+        elif operation["id"] not in terminal.unanswered:
+            terminal.again(operation)
+
+    def _nonsense(self, terminal: Terminal) -> None:
+        terminal.send_raw(self.rng.choice(NONSENSE))
+
+    def _ping(self, terminal: Terminal) -> None:
+        terminal.send({"type": "ping"})
+
+    def refused(self, terminal: Terminal, message: Data) -> None:
+        """An operation was refused. What could not be stored is sent again after a while."""
+        if message.get("code") != RESEND_CODE:
+            return
+        operation_id = message.get("operation_id")
+        operation = next((o for t, o in reversed(self._sent) if o["id"] == operation_id), None)
+        if operation is not None:
+            terminal.unanswered[operation["id"]] = operation
+            terminal.clockwork.later(self.rng.randrange(1_000, 5_000), lambda: self._once_more(terminal, operation))
+
+    def _once_more(self, terminal: Terminal, operation: Data) -> None:
+        if operation["id"] in terminal.unanswered:
+            terminal.again(operation, show=True)
+
+    # ------------------------------------------------------------------ the end
+
+    def go_quiet(self) -> None:
+        """Everybody comes back, with a library that answers, and only looks."""
+        for terminal in self.evening.terminals:
+            if not terminal.manner.pongs and not terminal.manner.confirms:
+                terminal.leave(unnoticed=False)
+                terminal.manner = evolve(terminal.manner, pongs=True)
+            if terminal.session is None:
+                terminal.leave(unnoticed=True)
+            terminal.come_back()
+
+    def confirm_all(self) -> None:
+        for terminal in self.evening.terminals:
+            terminal.confirm_some(1_000_000)
+
+
+def _number(amount: Decimal) -> int | float:
+    return int(amount) if amount == int(amount) else float(amount)

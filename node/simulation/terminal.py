@@ -1,0 +1,264 @@
+"""A simulated terminal: speaks only the documented messages, and behaves as well or as badly as real ones do.
+
+Its screen is what a plain client has: its own writes at once, then every `data_sync` applied in order.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from attrs import define, field, frozen
+
+from crdt import hlc
+from node.core.session import Identity
+from node.simulation.clockwork import Clockwork
+from node.simulation.machine import Machine
+from node.simulation.network import End, Route
+from node.simulation.transcript import START_MS, Transcript
+
+if TYPE_CHECKING:
+    from node.core.session import Session
+
+Data = dict[str, Any]
+
+
+@frozen
+class Manner:
+    """How a terminal behaves. confirms: sends `sync_confirmation`. pongs: its library answers pings. stamps: puts a
+    timestamp on what it sends. bare_version: `version: 1` beside the operation's fields, as the document's client.
+    clock_ms: how wrong its clock is."""
+
+    confirms: bool = True
+    pongs: bool = True
+    stamps: bool = True
+    bare_version: bool = False
+    clock_ms: int = 0
+
+
+@define(eq=False)
+class Told:
+    """What terminals were told, which a node may never go back on."""
+
+    confirmed: Callable[[Terminal, Data], None]
+    refused: Callable[[Terminal, Data], None]
+    locked: Callable[[Terminal, Data], None]
+
+
+@define(eq=False)
+class Terminal:
+    """One terminal and its place. machine: the node it uses. queue: written while there was no connection."""
+
+    clockwork: Clockwork
+    transcript: Transcript
+    name: str
+    kind: str
+    manner: Manner
+    machine: Machine
+    route: Route
+    rng: random.Random
+    told: Told
+    screen: dict[tuple[str, str], Data] = field(factory=dict)
+    unanswered: dict[str, Data] = field(factory=dict)
+    conflicts: dict[str, Data] = field(factory=dict)
+    leases: dict[tuple[str, str], str] = field(factory=dict)
+    end: End | None = None
+    wants: bool = True
+    """Whether it is switched on: then it connects again whenever its connection ends."""
+    unconfirmed: list[str] = field(factory=list)
+    """Operation ids of rows it keeps its confirmations of for later."""
+    lazy: bool = False
+    blank: bool = False
+    """What it shows is not what its node knows that it shows: it was loaded again, or has come to another node."""
+    _dialling: bool = False
+    _number: int = 0
+
+    # ------------------------------------------------------------------ connecting
+
+    @property
+    def session(self) -> Session | None:
+        """The node's side of this connection, where there is one."""
+        return self.machine.core.sessions.get(self.name) if self.end is not None and self.machine.alive else None
+
+    def connect(self, *, full: bool = False) -> None:
+        """Dial until it works. full: as a page that was loaded again and keeps nothing."""
+        if self._dialling or self.end is not None:
+            return
+        self._dialling = True
+        if full:
+            self.blank = True
+            self.screen.clear()
+            self.unanswered.clear()
+            self.conflicts.clear()
+        self.clockwork.later(2 * self.route.delay(), partial(self._arrived, full))
+
+    def _arrived(self, full: bool) -> None:
+        self._dialling = False
+        if not self.wants:
+            return
+        if not self.machine.alive or not self.route.open:
+            self._dialling = True
+            self.clockwork.later(self.rng.randrange(200, 3_000), partial(self._arrived, full))
+            return
+        line = self.route.network.open(self.route)
+        self.end, there = line.ends
+        self.end.answers_pings = self.manner.pongs
+        self.end.on_text, self.end.on_end = self._received, self._ended
+        identity = Identity(self.name, self.kind, f"user-{self.name}", f"session-{self.rng.getrandbits(64):x}")
+        self.transcript.note(self.name, f"connects to {self.machine.node_id}{' and asks for everything' * full}")
+        self.machine.accept_terminal(identity, there, full=full)
+        for operation in self.unanswered.values():
+            self._send({"type": "data_sync", "operation": operation})
+
+    def _ended(self, code: int, reason: str) -> None:
+        self.transcript.note(self.name, f"loses its connection: {code} {reason}")
+        self.end = None
+        self.unconfirmed.clear()
+        if self.wants:
+            self.clockwork.later(self.rng.randrange(3_000), self.connect)
+
+    def leave(self, *, unnoticed: bool) -> None:
+        """Switched off, or out of reach: unnoticed, the node learns it only from silence."""
+        self.wants = False
+        if self.end is not None:
+            end, self.end = self.end, None
+            self.unconfirmed.clear()
+            end.vanish(unnoticed=unnoticed)
+
+    def come_back(self, *, full: bool = False) -> None:
+        self.wants = True
+        self.connect(full=full)
+
+    def move(self, machine: Machine, route: Route) -> None:
+        """The waiter takes the tablet to another node."""
+        self.machine, self.route = machine, route
+        self.blank = True
+        self.leases.clear()
+
+    # ------------------------------------------------------------------ sending
+
+    def _send(self, message: Data) -> None:
+        if self.end is not None:
+            self.end.send_text(orjson.dumps(message))
+
+    def send(self, message: Data) -> None:
+        """Any message, if there is a connection."""
+        self.transcript.note(self.name, f"sends {orjson.dumps(message).decode()}")
+        self._send(message)
+
+    def send_raw(self, payload: bytes) -> None:
+        self.transcript.note(self.name, f"sends {payload[:80]!r}")
+        if self.end is not None:
+            self.end.send_text(payload)
+
+    def write(self, entity_type: str, entity_id: str | None, kind: str, data: Data, **extra: Any) -> str:
+        """Write an operation: on its own screen at once, to the node as soon as there is a connection."""
+        self._number += 1
+        operation: Data = {
+            "id": f"{self.name}.{self._number}",
+            "entity_type": entity_type,
+            "operation": kind,
+            "data": data,
+            "terminal_id": self.name,
+            **extra,
+        }
+        if entity_id is not None:
+            operation["entity_id"] = entity_id
+        if self.manner.stamps:
+            operation["timestamp"] = hlc.iso(START_MS + self.clockwork.now_ms + self.manner.clock_ms)
+        if self.manner.bare_version:
+            operation.setdefault("version", 1)
+        self.transcript.note(self.name, f"writes {orjson.dumps(operation).decode()}")
+        self.unanswered[operation["id"]] = operation
+        self._apply(operation)
+        self._send({"type": "data_sync", "operation": operation})
+        return str(operation["id"])
+
+    def again(self, operation: Data, *, show: bool = False) -> None:
+        """Send an operation once more. show: it was refused, so it is written anew."""
+        if show:
+            self._apply(operation)
+        self.transcript.note(self.name, f"sends {operation['id']} once more")
+        self._send({"type": "data_sync", "operation": operation})
+
+    # ------------------------------------------------------------------ receiving
+
+    def _received(self, payload: bytes) -> None:
+        message = orjson.loads(payload)
+        kind = message["type"]
+        if kind == "data_sync":
+            self._row(message["operation"])
+        elif kind == "sync_confirmation":
+            self.unanswered.pop(message["operation_id"], None)
+            self.told.confirmed(self, message)
+        elif kind == "sync_error":
+            self.unanswered.pop(message.get("operation_id") or "", None)
+            self.transcript.note(self.name, f"is refused {message.get('operation_id')}: {message['error']}")
+            self.told.refused(self, message)
+        elif kind == "sync_conflict":
+            self.conflicts[message["conflict"]["id"]] = message["conflict"]
+        elif kind == "lock_acquired":
+            self.leases[message["entity_type"], message["entity_id"]] = message["lock_id"]
+            self.told.locked(self, message)
+
+    def _row(self, operation: Data) -> None:
+        self.unanswered.pop(operation["id"], None)
+        self._apply(operation)
+        if self.manner.confirms:
+            if self.lazy:
+                self.unconfirmed.append(operation["id"])
+            else:
+                self._confirm(operation["id"])
+
+    def _confirm(self, operation_id: str) -> None:
+        self._send({"type": "sync_confirmation", "operation_id": operation_id, "terminal_id": self.name})
+
+    def confirm_some(self, count: int) -> None:
+        """Some of what a lazy terminal has not confirmed yet."""
+        for operation_id in self.unconfirmed[:count]:
+            self._confirm(operation_id)
+        del self.unconfirmed[:count]
+
+    def _apply(self, operation: Data) -> None:
+        """What the document's client does: CREATE replaces, UPDATE merges, DELETE removes; in order."""
+        kind, entity_type = operation["operation"], operation["entity_type"]
+        if kind == "BULK_UPDATE":
+            for item in operation["data"]["updates"]:
+                self.screen.setdefault((entity_type, item["entity_id"]), {}).update(item["data"])
+            return
+        key = (entity_type, operation["entity_id"])
+        if kind == "CREATE":
+            self.screen[key] = dict(operation["data"])
+        elif kind == "UPDATE":
+            shown = self.screen.setdefault(key, {})
+            for name, value in operation["data"].items():
+                step = value.get("$inc") if isinstance(value, dict) else None
+                shown[name] = value if step is None else shown.get(name, 0) + step
+        else:
+            self.screen.pop(key, None)
+
+    # ------------------------------------------------------------------ looking
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the screen is not just being shown the past."""
+        session = self.session
+        if session is None or session.delivery.connection is not _other(self.end):
+            return False
+        delivery = session.delivery
+        at_rest = all(delivery.cursor.acknowledged(priority) >= delivery.resumed for priority in range(4))
+        self.blank &= not at_rest
+        return at_rest
+
+    def shown(self, entity_type: str) -> dict[str, Data]:
+        """The screen, without what its own optimistic copies say of versions."""
+        return {
+            i: {k: v for k, v in e.items() if k != "version"} for (t, i), e in self.screen.items() if t == entity_type
+        }
+
+
+def _other(end: End | None) -> End | None:
+    return end.line.ends[1 - end.side] if end is not None else None
