@@ -54,6 +54,11 @@ class Cursor:
         return len(self._pending)
 
     @property
+    def pending(self) -> Iterable[Entry]:
+        """The rows under way, in order."""
+        return self._pending
+
+    @property
     def room(self) -> int:
         return self.window - len(self._pending)
 

@@ -79,7 +79,7 @@ class LockService:
             told = outgoing.lock_acquired(lease.lock_id, *key, hlc.iso(lease.expires_ms), lease.token(), lease.scope)
             group = self.core.replica.group
             group.replies.append((session, told))
-            group.refusals.append((session, partial(_not_stored, lease)))
+            group.refusals.append((session, partial(_not_stored, lease, "the lock; ask")))
 
         def held(lease: Lease) -> None:
             until = hlc.iso(lease.expires_ms)
@@ -97,6 +97,7 @@ class LockService:
                 del self._waiting[number]  # it was to be extended; the authority hears of the release after that
         group = self.core.replica.group
         group.replies.append((session, outgoing.lock_released(lease.lock_id, *lease.key)))
+        group.refusals.append((session, partial(_not_stored, lease, "the release; release it")))
         self._released(lease)
 
     def _released(self, lease: Lease) -> None:
@@ -303,10 +304,10 @@ class LockService:
         )
 
 
-def _not_stored(lease: Lease) -> bytes:
+def _not_stored(lease: Lease, what: str) -> bytes:
     return outgoing.sync_error(
         None,
-        "the node could not store the lock; ask again",
+        f"the node could not store {what} again",
         *lease.key,
         lease.terminal,
         NotStored.code,

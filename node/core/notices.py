@@ -5,6 +5,7 @@ All of it is rows of the log, so it reaches a terminal however late it comes bac
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import orjson
@@ -12,7 +13,7 @@ import orjson
 from crdt import hlc
 from node.core.conflicts import ConflictNews, conflict_row
 from node.core.render import current_message
-from node.core.rows import Author, blank_row
+from node.core.rows import Author, blank_row, storage_error
 from node.wire import outgoing_messages as outgoing
 from node.wire.json_text import kept
 from strategies.registers import DELETED_AT, WHOLE
@@ -155,5 +156,6 @@ def refuse(
         )
     row.message = b"\n".join(messages)
     replica.append(row)
+    replica.group.refusals.append((author.recipient, partial(storage_error, operation, author)))
     replica.refusals[author.terminal_id, policy.priority_class] = row.seq
     replica.counts.refused += 1

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from node.simulation.disk import Files
+from storage.database import StorageError
 
 if TYPE_CHECKING:
     from node.simulation.evening import Evening  # noqa: TC004 (it imports this file)
@@ -233,8 +234,11 @@ class Faults:
         if machine is None or not machine.core.healthy or self._unsettled(machine):
             return
         backup = machine.directory.parent / f"{machine.node_id}.backup"
+        try:
+            machine.backup(backup)
+        except StorageError:  # its disk refuses just now
+            return
         self.evening.transcript.note(machine.node_id, "is backed up")
-        machine.backup(backup)
         self._later(
             1_000, 600_000, partial(self._put_back, machine, lambda: machine.restore(backup), "backup restored")
         )

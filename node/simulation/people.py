@@ -195,13 +195,14 @@ class People:
 
     def _resend(self, terminal: Terminal) -> None:
         """The same once more; or the same id for something else, which the node has to refuse."""
-        own = [operation for author, operation in self._sent[-40:] if author is terminal]
+        confirmed = self.evening.checks.confirmed
+        own = [o for author, o in self._sent[-40:] if author is terminal and o["id"] in confirmed]
         if not own:
             return
         operation = self.rng.choice(own)
-        if self.rng.random() < 0.2 and operation["id"] not in terminal.unanswered:
+        if self.rng.random() < 0.2:
             terminal.send({"type": "data_sync", "operation": {**operation, "data": {"a": "something else"}}})
-        elif operation["id"] not in terminal.unanswered:
+        else:
             terminal.again(operation)
 
     def _nonsense(self, terminal: Terminal) -> None:
@@ -212,13 +213,23 @@ class People:
 
     def refused(self, terminal: Terminal, message: Data) -> None:
         """An operation was refused. What could not be stored is sent again after a while."""
-        if message.get("code") != RESEND_CODE:
-            return
         operation_id = message.get("operation_id")
+        if message.get("code") != RESEND_CODE or operation_id in self.evening.checks.confirmed:
+            return
         operation = next((o for t, o in reversed(self._sent) if o["id"] == operation_id), None)
-        if operation is not None:
+        if operation is None:
+            return
+        if operation_id in self.evening.ledger.meant and "$inc" not in str(operation["data"]):
+            # Sent again it would mean something else, by what came meanwhile: somebody looks again instead.
+            terminal.clockwork.later(0, lambda: self._reload(terminal))
+        else:
             terminal.unanswered[operation["id"]] = operation
             terminal.clockwork.later(self.rng.randrange(1_000, 5_000), lambda: self._once_more(terminal, operation))
+
+    def _reload(self, terminal: Terminal) -> None:
+        if terminal.wants:
+            terminal.leave(unnoticed=False)
+            terminal.come_back(full=True)
 
     def _once_more(self, terminal: Terminal, operation: Data) -> None:
         if operation["id"] in terminal.unanswered:

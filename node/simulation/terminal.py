@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -73,6 +72,9 @@ class Terminal:
     lazy: bool = False
     blank: bool = False
     """What it shows is not what its node knows that it shows: it was loaded again, or has come to another node."""
+    reloaded: bool = False
+    """It keeps nothing, and asks for everything until a node has answered."""
+    _received_ids: set[str] = field(factory=set)
     _dialling: bool = False
     _number: int = 0
 
@@ -89,43 +91,53 @@ class Terminal:
             return
         self._dialling = True
         if full:
-            self.blank = True
+            self.blank = self.reloaded = True
             self.screen.clear()
             self.unanswered.clear()
             self.conflicts.clear()
-        self.clockwork.later(2 * self.route.delay(), partial(self._arrived, full))
+        self.clockwork.later(2 * self.route.delay(), self._arrived)
 
-    def _arrived(self, full: bool) -> None:
+    def _arrived(self) -> None:
         self._dialling = False
         if not self.wants:
             return
         if not self.machine.alive or not self.route.open:
             self._dialling = True
-            self.clockwork.later(self.rng.randrange(200, 3_000), partial(self._arrived, full))
+            self.clockwork.later(self.rng.randrange(200, 3_000), self._arrived)
             return
         line = self.route.network.open(self.route)
         self.end, there = line.ends
         self.end.answers_pings = self.manner.pongs
         self.end.on_text, self.end.on_end = self._received, self._ended
         identity = Identity(self.name, self.kind, f"user-{self.name}", f"session-{self.rng.getrandbits(64):x}")
-        self.transcript.note(self.name, f"connects to {self.machine.node_id}{' and asks for everything' * full}")
-        self.machine.accept_terminal(identity, there, full=full)
+        wanting = ", keeping nothing" if self.reloaded else ""
+        self.transcript.note(self.name, f"connects to {self.machine.node_id}{wanting}")
+        self.machine.accept_terminal(identity, there, full=self.reloaded)
         for operation in self.unanswered.values():
             self._send({"type": "data_sync", "operation": operation})
 
     def _ended(self, code: int, reason: str) -> None:
         self.transcript.note(self.name, f"loses its connection: {code} {reason}")
-        self.end = None
-        self.unconfirmed.clear()
+        self._parted()
         if self.wants:
             self.clockwork.later(self.rng.randrange(3_000), self.connect)
+
+    def _parted(self) -> None:
+        """Rows that were received, and whose confirmation was lost with the connection, are shown here, and the node
+        does not know it."""
+        session = self.machine.core.sessions.get(self.name)
+        if session is not None and session.delivery.connection is _other(self.end):
+            self.blank |= any(entry[2] in self._received_ids for entry in session.delivery.cursor.pending)
+        self.end = None
+        self.unconfirmed.clear()
+        self._received_ids.clear()
 
     def leave(self, *, unnoticed: bool) -> None:
         """Switched off, or out of reach: unnoticed, the node learns it only from silence."""
         self.wants = False
         if self.end is not None:
-            end, self.end = self.end, None
-            self.unconfirmed.clear()
+            end = self.end
+            self._parted()
             end.vanish(unnoticed=unnoticed)
 
     def come_back(self, *, full: bool = False) -> None:
@@ -188,6 +200,7 @@ class Terminal:
 
     def _received(self, payload: bytes) -> None:
         message = orjson.loads(payload)
+        self.reloaded = False
         kind = message["type"]
         if kind == "data_sync":
             self._row(message["operation"])
@@ -206,6 +219,7 @@ class Terminal:
 
     def _row(self, operation: Data) -> None:
         self.unanswered.pop(operation["id"], None)
+        self._received_ids.add(operation["id"])
         self._apply(operation)
         if self.manner.confirms:
             if self.lazy:

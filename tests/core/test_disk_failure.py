@@ -63,6 +63,29 @@ def test_a_lock_lost_with_its_commit_is_not_held(world: World) -> None:
     assert bia.do("orders", "o", "CREATE", {"n": 1})["status"] == "applied"
 
 
+def test_a_refused_write_whose_row_cannot_be_stored_is_answered_all_the_same(world: World) -> None:
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    bia.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "o"})
+    settle_all(world, [ana, bia])
+    world.failing = True
+    operation = ana.write("orders", "o", "CREATE", {"n": 1})
+    settle_all(world, [ana, bia])
+    assert (ana.answer(operation)["code"], ana.answer(operation)["retry"]) == (1011, True)
+
+
+def test_a_release_that_cannot_be_stored_is_answered_and_the_lock_is_still_held(world: World) -> None:
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    ana.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "o", "lock_id": "l"})
+    settle_all(world, [ana, bia])
+    world.failing = True
+    ana.send({"type": "release_lock", "lock_id": "l"})
+    settle_all(world, [ana, bia])
+    assert (ana.of("sync_error")[0]["lock_id"], ana.of("lock_released")) == ("l", [])
+    world.failing = False
+    world.recover()
+    assert bia.do("orders", "o", "CREATE", {"n": 1})["code"] == 4009
+
+
 def test_an_operation_sent_again_is_confirmed_again_and_applied_once_also_after_a_restart(world: World) -> None:
     ana = Client(world, "ana").connect()
     operation = ana.operation("orders", "o", "CREATE", {"n": 1})
