@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import sqlite_utils
@@ -44,15 +44,21 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
-    """One durable transaction: committed at the end, rolled back on any exception. Raises StorageError."""
+    """One durable transaction: committed at the end, rolled back on any exception. Raises StorageError.
+
+    Where the rollback fails too, the next transaction begins with it: nothing is ever read or stored in between.
+    """
     with storage_errors(path):
-        connection.execute("BEGIN IMMEDIATE")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         try:
+            connection.execute("BEGIN IMMEDIATE")  # may fail when it has begun already
             yield
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:  # SQLite may have rolled back by itself (disk full)
-                connection.execute("ROLLBACK")
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
             raise
 
 

@@ -276,7 +276,7 @@ class Store:
 
     def probe(self) -> None:
         """A tiny durable write: whether writing works (again). Raises StorageError."""
-        with storage_errors(self.path):
+        with transaction(self._connection, self.path):
             self._connection.execute(
                 "INSERT INTO meta VALUES ('probe', '1') ON CONFLICT (key) DO UPDATE SET value = value + 1"
             )
@@ -294,7 +294,7 @@ class Store:
         os.close(self._descriptor)
 
     def abandon(self) -> None:
-        """Let go of everything as a process that dies does, but for what SQLite does at every close of a connection."""
+        """Let go of everything as a process that dies, but for what SQLite does whenever a connection is closed."""
         self._connection.close()
         os.close(self._descriptor)
 

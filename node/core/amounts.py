@@ -43,7 +43,8 @@ class Movement:
 
     author: None for the node itself. written: the absolute its author had in mind, shown: what is shown after it, as
     JSON numbers; of a list, the keys it was written with (of each author's last write only) and true. acked: what its
-    author had confirmed when it came. echo: whether its author is sent it.
+    author had confirmed when it came; of one that another node accepted, the row before: here its author has seen
+    what this node shows it. echo: whether its author is sent it.
     """
 
     seq: int
@@ -232,6 +233,5 @@ def _movement(row: LogRow, entity_id: str, name: str) -> Movement | None:
     written = data.get(name) if amount_of(data.get(name)) is not None else None
     if name not in after and written is None:
         return None
-    return Movement(
-        row.seq, row.terminal_id, written, after.get(name), changes.get("acknowledged", row.seq), row.echo
-    )
+    acked = row.seq - 1 if row.via else changes.get("acknowledged", row.seq)
+    return Movement(row.seq, row.terminal_id, written, after.get(name), acked, row.echo)

@@ -111,7 +111,7 @@ class Evening:
                 self._link(number, upper, "upstream", wide=wide)
         for one, other in peers:
             self._link(one, other, "peer", wide=wide)
-        told = Told(self.checks.was_confirmed, self._refused, lambda *_: None)
+        told = Told(self.checks.was_confirmed, self._refused, lambda _, operations: self.ledger.forget(operations))
         for machine in self.machines:
             for number in range(rng.randrange(1, 4)):
                 self._terminal(machine, number, told)

@@ -277,7 +277,7 @@ class Faults:
                 machine.disk.doom = None
                 machine.disk.slow = 1
                 machine.disk.failing = False
-                machine.disk.fill(full=False)
                 machine.disk.interrupt_after(None)
+                machine.disk.fill(full=False)
             else:
                 machine.start()

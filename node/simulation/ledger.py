@@ -18,6 +18,8 @@ class Meant:
     """What one operation was meant to do: move a stock by an amount, put an item on a list, or take some off."""
 
     moves: tuple[str, Decimal] | None = None
+    relative: bool = False
+    """Whether the movement itself was written, and not what is left."""
     opens: str | None = None
     adds: tuple[str, str] | None = None
     removes: tuple[str, frozenset[str]] | None = None
@@ -34,6 +36,19 @@ class Ledger:
 
     meant: dict[str, Meant] = field(factory=dict)
     exact: bool = True
+    vague: set[str] = field(factory=set)
+    """Stocks and lists of which nobody can say what is right: somebody wrote the whole of one from a screen of which
+    the node does not know that it was shown."""
+
+    def forget(self, operations: Iterable[str]) -> None:
+        """The node does not know what their authors had seen."""
+        for operation in operations:
+            meant = self.meant.get(operation, Meant())
+            if meant.moves is not None and not meant.relative:
+                self.vague.add(meant.moves[0])
+            for what in (meant.adds, meant.removes):
+                if what is not None:
+                    self.vague.add(what[0])
 
     def problems(self, held: Iterable[str], view: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
         """What one node shows against what the operations it holds were meant to do. view: by entity type and id."""
@@ -56,7 +71,7 @@ class Ledger:
                 removed.setdefault(meant.removes[0], set()).update(meant.removes[1])
         found = [
             problem
-            for name in sorted(opened)
+            for name in sorted(opened - self.vague)
             for problem in self._stock(name, OPENING + stocks.get(name, Decimal(0)), view["products"].get(name))
         ]
         for name, items in sorted(added.items()):
@@ -72,9 +87,10 @@ class Ledger:
     def _items(self, name: str, added: list[str], removed: set[str], shown: Mapping[str, Any] | None) -> list[str]:
         items = [] if shown is None else [item["id"] for item in shown.get("items") or []]
         found = [f"orders {name}: item {i} is there {items.count(i)} times" for i in set(items) if items.count(i) > 1]
-        found += [f"orders {name}: item {i} is lost" for i in sorted({*added} - removed - {*items})]
+        if name not in self.vague:
+            found += [f"orders {name}: item {i} is lost" for i in sorted({*added} - removed - {*items})]
         ever = {meant.adds[1] for meant in self.meant.values() if meant.adds is not None}
         found += [f"orders {name}: item {i} came from nowhere" for i in sorted({*items} - ever)]
-        if self.exact:
+        if self.exact and name not in self.vague:
             found += [f"orders {name}: item {i} was removed and is there" for i in sorted({*items} & removed)]
         return found

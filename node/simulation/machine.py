@@ -6,7 +6,7 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -135,7 +135,11 @@ class Machine:
         self.core.flush_cursors()
         while (group := self.core.take_group()) is not None:
             if not group.commit.empty():
-                self.store.commit(group.commit)
+                try:
+                    self.store.commit(group.commit)
+                except StorageError as error:
+                    self.core.failed(str(error))
+                    break
             self.core.committed(group)
             self.committed(self, group)
         note_head(self.directory, self.core.epoch, self.store.head)
@@ -234,7 +238,8 @@ class Machine:
             self._noted = self.store.head
             note_head(self.directory, core.epoch, self._noted)
         if core.healthy and self._ticks % CHECKPOINT_TICKS == 0:
-            self.store.checkpoint()
+            with suppress(StorageError):  # the next one does what this one could not
+                self.store.checkpoint()
         self._tick_in(TICK_MS if self.clockwork.now_ms < self._busy_until else IDLE_TICK_MS)
 
     # ------------------------------------------------------------------ who connects
@@ -247,6 +252,7 @@ class Machine:
     def _seat_terminal(self, identity: Identity, end: End, full: bool) -> None:
         session = self.core.connect(identity, end, full=full)
         seat = self.seats[identity.terminal_id] = Seat(end, session)
+        end.line.session = session
 
         def ended(code: int, reason: str) -> None:
             self.core.disconnect(session)

@@ -13,6 +13,7 @@ from functools import partial
 
 from attrs import define, field
 
+from node.core.session import Session
 from node.simulation.clockwork import Clockwork
 from node.wire.frames import Batch, Outgoing
 
@@ -103,6 +104,8 @@ class Line:
     route: Route
     ends: tuple[End, End] = field(init=False)
     dead: bool = False
+    session: Session | None = None
+    """Of a terminal's connection, the node's side of it."""
     _held: list[list[Frame]] = field(factory=lambda: [[], []])
     _arrives_ms: list[int] = field(factory=lambda: [0, 0])
 

@@ -136,7 +136,7 @@ class People:
         else:
             return
         operation = self._write(terminal, "products", name, "UPDATE", {"stock": value})
-        self.evening.ledger.meant[operation] = Meant(moves=(name, amount))
+        self.evening.ledger.meant[operation] = Meant(moves=(name, amount), relative=not self.absolutes)
 
     def _knows(self, terminal: Terminal) -> bool:
         """Whether the node knows what is on this screen: a person works from a screen at rest, not in the moment in

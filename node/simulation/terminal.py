@@ -6,7 +6,7 @@ Its screen is what a plain client has: its own writes at once, then every `data_
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -44,7 +44,8 @@ class Told:
 
     confirmed: Callable[[Terminal, Data], None]
     refused: Callable[[Terminal, Data], None]
-    locked: Callable[[Terminal, Data], None]
+    unknown: Callable[[Terminal, Iterable[str]], None]
+    """Operations that were written from a screen of which the node does not know that it was shown."""
 
 
 @define(eq=False)
@@ -125,9 +126,11 @@ class Terminal:
     def _parted(self) -> None:
         """Rows that were received, and whose confirmation was lost with the connection, are shown here, and the node
         does not know it."""
-        session = self.machine.core.sessions.get(self.name)
-        if session is not None and session.delivery.connection is _other(self.end):
-            self.blank |= any(entry[2] in self._received_ids for entry in session.delivery.cursor.pending)
+        session = None if self.end is None else self.end.line.session
+        pending = () if session is None else session.delivery.cursor.pending
+        if any(entry[2] in self._received_ids for entry in pending):
+            self.blank = True
+            self.told.unknown(self, self.unanswered)
         self.end = None
         self.unconfirmed.clear()
         self._received_ids.clear()
@@ -215,7 +218,6 @@ class Terminal:
             self.conflicts[message["conflict"]["id"]] = message["conflict"]
         elif kind == "lock_acquired":
             self.leases[message["entity_type"], message["entity_id"]] = message["lock_id"]
-            self.told.locked(self, message)
 
     def _row(self, operation: Data) -> None:
         self.unanswered.pop(operation["id"], None)

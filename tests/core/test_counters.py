@@ -97,6 +97,30 @@ def test_what_a_terminal_knew_long_ago_is_read_from_the_log(world: World) -> Non
     assert stock(world) == 790
 
 
+def test_a_terminal_that_came_from_another_node_knows_what_this_one_showed_it(tmp_path: Path) -> None:
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    ana, bia = (Client(world, name).connect() for world, name in zip(mesh.worlds[::-1], ("ana", "bia"), strict=True))
+    bia.do("products", "p", "CREATE", {"stock": 12})
+    mesh.settle(lambda: ana.receive() + bia.receive())
+    mesh.wires[0].cut()
+    ana.do("products", "p", "UPDATE", {"stock": 11})
+    bia.do("products", "p", "UPDATE", {"stock": 10})
+    mesh.settle(lambda: ana.receive() + bia.receive())
+    ana.disconnect()
+    hub = mesh.worlds[0]
+    moved = Client(hub, "ana").connect()
+    moved.numbers = ana.numbers
+    mesh.settle(lambda: moved.receive() + bia.receive())
+    assert moved.shown("products")["p"]["stock"] == 9
+    moved.disconnect()
+    mesh.settle()
+    mesh.crash(0)
+    moved.connect().write("products", "p", "UPDATE", {"stock": 8})
+    mesh.settle(moved.receive)
+    assert [stock(world) for world in mesh.worlds] == [8, 8]
+    mesh.close()
+
+
 def test_increments_and_exact_decimals(world: World) -> None:
     ana = Client(world, "ana").connect()
     ana.do("products", "p", "CREATE", {"stock": 0})

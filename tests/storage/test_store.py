@@ -195,6 +195,21 @@ def test_probe_tells_whether_writing_works(store: Store) -> None:
     store.probe()
 
 
+@pytest.mark.parametrize("steps", range(1, 12))
+def test_a_failure_at_the_very_start_of_a_transaction_leaves_none_open(
+    store: Store, reader: Reader, steps: int
+) -> None:
+    store.commit(rows(1, 2))
+    store.connection.set_progress_handler(lambda: 1, steps)
+    with pytest.raises(StorageError):
+        store.commit(rows(3, 52))
+    store.connection.set_progress_handler(None, 0)
+    store.probe()
+    assert store.boot().head == 2
+    store.commit(rows(3, 3))
+    assert [found.seq for found in reader.rows(None, 0, 100, 100)] == [1, 2, 3]
+
+
 def test_a_checkpoint_moves_commits_into_the_file_while_a_reader_is_open(store: Store, reader: Reader) -> None:
     store.commit(rows(1, 200, message=b"x" * 1200))
     before = store.path.stat().st_size
