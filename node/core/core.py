@@ -47,6 +47,9 @@ logger = logging.getLogger("comanda.core")
 CURSOR_FLUSH_MS = 1_000
 """How long a moved cursor may wait before it is stored; what is lost in a crash is delivered again."""
 
+FORK_INTERVAL_MS = 60_000
+"""How soon a node begins a new epoch again because of what linked nodes say its own writer wrote."""
+
 RETRIES_A_SECOND = 200
 """Parked operations tried again each second."""
 
@@ -107,6 +110,7 @@ class Core:
     _leaving: dict[str, Session] = field(factory=dict)
     """Sessions whose connection ended with something still to be decided."""
     _flushed_ms: int = 0
+    _forked_ms: int | None = None
     _in_flight: list[tuple[Group, int]] = field(factory=list)
     _changed: bool = True
 
@@ -289,6 +293,17 @@ class Core:
         logger.warning("new epoch %s, fresh writer %d: %s", self.epoch, writer, reason)
         for link in list(self.links.values()):
             link.close(1012, f"new epoch: {reason}")
+        for row in self.replica.quarantine:
+            if row.state == BAD:  # perhaps only for what this node wrote itself, before
+                self.retry_parked(row)
+
+    def set_back(self, reason: str) -> None:
+        """Operations of this node's own writer come from elsewhere, so its database was set back behind its back.
+        Once a minute at most: a peer that makes it up cannot keep this node from working."""
+        now_ms = self.clock().mono_ms
+        if self._forked_ms is None or now_ms - self._forked_ms >= FORK_INTERVAL_MS:
+            self._forked_ms = now_ms
+            self.forked(reason)
 
     def report_twin(self, what: str) -> None:
         """Another live node has this node's id."""

@@ -240,7 +240,7 @@ class Link:
         replica.fetch(self.core.disk, Needs(missing, doubled, held=touched), fetched)
 
     def _messages(self, messages: Sequence[dict[str, Any]]) -> None:
-        core = self.core
+        core, replica = self.core, self.core.replica
         if not core.healthy:
             self.close(1011, "the node cannot store anything at the moment")
             return
@@ -251,11 +251,14 @@ class Link:
                     self._data_sync(message, now)
                 else:
                     self._other(message)
+                if replica.claimed is not None:
+                    claimed, replica.claimed = replica.claimed, None
+                    core.set_back(f"{self.peer_id}: {claimed}")
                 if self.state == "closed":
                     break
         except InvalidMessage as error:
             self.close(4006, str(error))
-        if core.replica.group.pending():
+        if replica.group.pending():
             core.disk.wake_writer()
 
     def _data_sync(self, message: dict[str, Any], now: Instant) -> None:

@@ -105,6 +105,8 @@ class Memory:
     histories: dict[History, Sequence[LogRow]] = field(factory=dict)
     refusals: dict[tuple[str, int], int] = field(factory=dict)
     """(terminal, priority class) -> the row of its last refused write, which shows it what is instead."""
+    claimed: str | None = None
+    """A linked node holds what this node's own writer wrote and this node does not: its database was set back."""
     counts: Counts = field(factory=Counts)
     _held: Counter[Key] = field(factory=Counter)
 

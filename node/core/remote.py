@@ -14,7 +14,7 @@ from attrs import define
 from crdt import hlc
 from crdt.document import Gap, Known, Prepared
 from crdt.engine import EngineError
-from crdt.records import DocumentError
+from crdt.records import DocumentError, ForkError
 from crdt.update_format import UpdateError
 from node.core.conflicts import ConflictNews
 from node.core.entity import Entity
@@ -56,6 +56,8 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
         remote = remote_operation(message)
         reason = accept(replica, remote, via, now)
     except (WireError, UpdateError, DocumentError, EngineError) as error:
+        if isinstance(error, ForkError):
+            replica.claimed = str(error)
         park(replica, message, via, BAD, str(error), now)
         return True
     if reason is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from crdt import hlc
 from crdt.engine import EngineError
-from crdt.records import DocumentError
+from crdt.records import DocumentError, ForkError
 from crdt.update_format import UpdateError
 from crdt.whole import absorbed
 from node.core import archived
@@ -47,6 +47,8 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
         entity = replica.entity(state.key)
         document = absorbed(entity.document, state.snapshot)
     except (WireError, UpdateError, DocumentError, EngineError) as error:
+        if isinstance(error, ForkError):
+            replica.claimed = str(error)
         logger.warning("%s %s as %s has it: %s", *state.key, via, error)
         return False
     if document is not None:

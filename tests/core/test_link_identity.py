@@ -90,6 +90,36 @@ def test_a_log_with_another_row_at_the_same_place_is_a_fork(tmp_path: Path) -> N
     mesh.close()
 
 
+def test_what_comes_back_over_others_tells_a_node_that_it_was_set_back(tmp_path: Path) -> None:
+    """The node it meets has never read its log: only the operations themselves tell, by their writer."""
+    mesh = Mesh(tmp_path, 3, [(1, 0, True), (2, 0, True), (1, 2, False)])
+    hub, salon, kitchen = mesh.worlds
+    mesh.wires[0].connect()
+    mesh.wires[1].connect()
+    ana = Client(salon, "ana").connect()
+    ana.do("orders", "mesa", "CREATE", {"n": 1})
+    mesh.settle(reconnect=False)
+    backup = tmp_path / "backup"
+    shutil.copytree(salon.directory, backup)
+    ana.do("orders", "mesa", "UPDATE", {"n": 2})
+    ana.disconnect()
+    mesh.settle(reconnect=False)
+    mesh.wires[0].cut()
+    put_back(salon, backup)
+    writer = salon.core.replica.writer
+    mesh.wires[2].connect()  # the hub is out of reach
+    mesh.settle(reconnect=False)
+    mesh.wires[2].connect()
+    mesh.settle(reconnect=False)
+    assert salon.core.replica.writer != writer
+    assert not len(salon.core.replica.quarantine)
+    assert salon.view("orders") == kitchen.view("orders") == {"mesa": {"n": 2, "version": 2}}
+    mesh.settle()
+    assert alike(mesh)
+    assert hub.view("orders")["mesa"]["n"] == 2
+    mesh.close()
+
+
 def test_two_nodes_that_dial_each_other_keep_one_link(tmp_path: Path) -> None:
     mesh = Mesh(tmp_path, 2, [(1, 0, False), (0, 1, False)])
     ana, bia = Client(mesh.worlds[0], "ana").connect(), Client(mesh.worlds[1], "bia").connect()
