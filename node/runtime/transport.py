@@ -47,7 +47,7 @@ from wsproto.events import (
 from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import CloseReason as CloseCode
 from wsproto.frame_protocol import FrameDecoder, FrameProtocol, Opcode, RsvBits
-from wsproto.utilities import ProtocolError
+from wsproto.utilities import ProtocolError, RemoteProtocolError
 
 from node.wire.frames import DEFLATE_FROM, Batch, Outgoing
 
@@ -66,37 +66,71 @@ CLOSE_GRACE_S = 2.0
 """How long a close may take to be flushed and answered before the socket is dropped."""
 
 FRAGMENTS = 10_000
-"""Most frames of one message."""
+"""Most frames of one message, unless its largest size is more than this many pieces of FRAGMENT_BYTES."""
+
+FRAGMENT_BYTES = 64
+"""A message within the size limit may always be sent in pieces of this many bytes."""
 
 _JOIN_PARTS = 1_024
 """A message that trickles in is joined whenever it is in this many parts, so that tiny parts cost no memory."""
 
 _DEFLATE_OFFER = re.compile(
     r"permessage-deflate(\s*;\s*(client_max_window_bits(\s*=\s*(9|1[0-5]))?|client_no_context_takeover|"
-    r"server_no_context_takeover|server_max_window_bits\s*=\s*15))*"
+    r"server_no_context_takeover|server_max_window_bits\s*=\s*(9|1[0-5])))*"
 )
+
+_DEFLATE_ANSWER = re.compile(
+    r"permessage-deflate(\s*;\s*(client_no_context_takeover|server_no_context_takeover|"
+    r"client_max_window_bits\s*=\s*(9|1[0-5])|server_max_window_bits\s*=\s*([89]|1[0-5])))*"
+)
+
+_FINAL_BLOCK = 1_024
+"""How many compressed bytes a final block in the middle of a message counts for: each needs a fresh zlib stream."""
 
 
 def usable_extension(offers: str) -> str | None:
     """The first part of a Sec-WebSocket-Extensions offer that can be agreed to; wsproto chokes on some others."""
     for offer in offers.split(","):
-        parameters = [part.partition("=")[0].strip() for part in offer.split(";")]
-        if _DEFLATE_OFFER.fullmatch(offer.strip()) and len(set(parameters)) == len(parameters):
+        parameters = _parameters(offer)
+        if _DEFLATE_OFFER.fullmatch(offer.strip()) and len(dict(parameters)) == len(parameters):
             return offer.strip()
     return None
 
 
+def _parameters(extension: str) -> list[tuple[str, str]]:
+    """Names and values in one extension of such a header, its own name first."""
+    parts = [part.partition("=") for part in extension.split(";")]
+    return [(name.strip(), value.strip()) for name, _, value in parts]
+
+
 class _Deflate(PerMessageDeflate):
-    """permessage-deflate (RFC 7692) with two things wsproto's lacks, and small messages left alone.
+    """permessage-deflate (RFC 7692) with what wsproto's lacks, and small messages left alone.
 
     A message is refused (1009) as soon as it has grown past `max_message_bytes`, so that a compression bomb never
-    takes more than that; and a ping between two frames of a compressed message does not end its decompression.
+    takes more than that, or has taken twice as many compressed; a ping between two frames of a compressed message
+    does not end its decompression; what follows a final block is read on (zlib would keep it all, as unused); and a
+    server's answer to our offer is taken as RFC 7692 has it or not at all.
     """
 
     def __init__(self, client: bool, max_message_bytes: int) -> None:
         super().__init__(server_no_context_takeover=True, client_no_context_takeover=client)
-        self._left = self._max = max_message_bytes
+        self._max = max_message_bytes
         self._control = False
+        self._new_message()
+
+    def _new_message(self) -> None:
+        self._left = self._max
+        self._left_compressed = 2 * self._max + _FINAL_BLOCK
+
+    def finalize(self, offer: str) -> None:
+        """The server's answer. Raises RemoteProtocolError for one that does not fit what we offered."""
+        answer = dict(_parameters(offer))
+        if self._enabled or not _DEFLATE_ANSWER.fullmatch(offer) or len(answer) < len(_parameters(offer)):
+            raise RemoteProtocolError(f"it answers our offer of permessage-deflate with {offer[:200]!r}")
+        self.client_max_window_bits = int(answer.get("client_max_window_bits", 15))
+        # Where the answer lacks it, the server goes on with its context, whatever we asked for.
+        self.server_no_context_takeover = "server_no_context_takeover" in answer
+        self._enabled = True
 
     def frame_inbound_header(
         self, proto: FrameDecoder | FrameProtocol, opcode: Opcode, rsv: RsvBits, payload_length: int
@@ -107,23 +141,39 @@ class _Deflate(PerMessageDeflate):
         return super().frame_inbound_header(proto, opcode, rsv, payload_length)
 
     def frame_inbound_payload_data(self, proto: FrameDecoder | FrameProtocol, data: bytes) -> bytes | CloseCode:
-        if self._control or not self._inbound_compressed or self._decompressor is None:
+        if self._control or not self._inbound_compressed:
             return data
+        self._left_compressed -= len(data)
         try:
-            grown = self._decompressor.decompress(data, self._left + 1)
+            grown = self._inflate(data, proto.client)
         except zlib.error:
             return CloseCode.INVALID_FRAME_PAYLOAD_DATA
         self._left -= len(grown)
-        return grown if self._left >= 0 else CloseCode.MESSAGE_TOO_BIG
+        return CloseCode.MESSAGE_TOO_BIG if self._left < 0 or self._left_compressed < 0 else grown
+
+    def _inflate(self, data: bytes, client: bool) -> bytes:
+        """At most one byte more than is left to the message."""
+        grown = b""
+        while data and len(grown) <= self._left and self._left_compressed >= 0:
+            if self._decompressor is None or self._decompressor.eof:  # a final block ended its stream (7.2.1)
+                self._decompressor = zlib.decompressobj(-(15 if client else self.client_max_window_bits))
+                self._left_compressed -= _FINAL_BLOCK
+            grown += self._decompressor.decompress(data, self._left + 1 - len(grown))
+            data = self._decompressor.unused_data
+        return grown
 
     def frame_inbound_complete(self, proto: FrameDecoder | FrameProtocol, fin: bool) -> bytes | CloseCode | None:
         if self._control:
             return None
         if fin:
-            self._left = self._max
-        rest = super().frame_inbound_complete(proto, fin)
-        if self._decompressor is not None and self._decompressor.eof:
-            self._decompressor = None  # a final block ended its stream (RFC 7692, section 7.2.3.4)
+            self._new_message()
+        rest: bytes | CloseCode | None = b""
+        if fin and self._inbound_compressed and self._decompressor is not None and self._decompressor.eof:
+            self._inbound_compressed = None  # it needs no tail
+        else:
+            rest = super().frame_inbound_complete(proto, fin)
+        if self._decompressor is not None and self._decompressor.eof and fin:
+            self._decompressor = None
         return rest
 
     def frame_outbound(
@@ -232,7 +282,9 @@ class Connection(WebSocketConnection):
         self._descriptor = stream.socket.fileno
         self._wake = trio.Event()
         self._emptied = trio.lowlevel.ParkingLot()
+        self._window_bits = 0
         self._fragments = 0
+        self._most_fragments = max(FRAGMENTS, max_message_bytes // FRAGMENT_BYTES + 2)  # two empty ones
         self._closing = False
         self._broken = False
         self._close_requested = trio.Event()
@@ -257,7 +309,7 @@ class Connection(WebSocketConnection):
     def send(self, what: Outgoing | Batch) -> None:
         """One message, or a batch as one write."""
         if not self._closing:
-            self._write(what.frame(self.deflate))
+            self._write(what.frame(self._window_bits))
 
     def ping(self, payload: bytes) -> None:  # type: ignore[override]  # not awaited: it never blocks
         """A protocol ping (at most 125 bytes); its pong comes after everything sent before it was read."""
@@ -376,9 +428,9 @@ class Connection(WebSocketConnection):
             return
         self._message_size += len(data if isinstance(event, BytesMessage) or data.isascii() else data.encode())
         self._fragments += event.frame_finished
-        if self._message_size > self._max_message_size or self._fragments > FRAGMENTS:
+        if self._message_size > self._max_message_size or self._fragments > self._most_fragments:
             self._message_parts.clear()
-            limit = f"{self._max_message_size} bytes and {FRAGMENTS} frames"
+            limit = f"{self._max_message_size} bytes and {self._most_fragments} frames"
             self._fail(1009, f"a message has at most {limit}")
             return
         parts: list[Any] = self._message_parts
@@ -438,6 +490,7 @@ class Connection(WebSocketConnection):
         """Answer the upgrade request this connection was made from."""
         request = next(event for event in self._wsproto.events() if isinstance(event, Request))
         await WebSocketRequest(self, request).accept(subprotocol=subprotocol)
+        self._window_bits = self._deflate.server_max_window_bits if self.deflate else 0
 
     async def run(self) -> tuple[int, str]:
         """Read and write until the connection is closed; (code, reason). Raises nothing but Cancelled."""

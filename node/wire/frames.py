@@ -33,16 +33,23 @@ class Outgoing:
     def __init__(self, payload: bytes) -> None:
         self.payload = payload
         self._plain: bytes | None = None
-        self._deflated: bytes | None = None
+        self._deflated: dict[int, bytes] | None = None
 
-    def frame(self, deflate: bool) -> bytes:
-        """An unmasked server text frame. Compressed without context takeover, so one serves everybody."""
-        if deflate and len(self.payload) >= DEFLATE_FROM:
+    def frame(self, window_bits: int) -> bytes:
+        """An unmasked server text frame. Compressed without context takeover, so one serves everybody.
+
+        window_bits: base-2 logarithm of the LZ77 window that the client asked for (9 to 15; nearly always 15), or 0
+        for a client that agreed to no compression.
+        """
+        if window_bits and len(self.payload) >= DEFLATE_FROM:
             if self._deflated is None:
-                squeezer = zlib.compressobj(wbits=-15)
+                self._deflated = {}
+            deflated = self._deflated.get(window_bits)
+            if deflated is None:
+                squeezer = zlib.compressobj(wbits=-window_bits)
                 squeezed = squeezer.compress(self.payload) + squeezer.flush(zlib.Z_SYNC_FLUSH)
-                self._deflated = _frame(_TEXT_DEFLATED, squeezed[:-4])
-            return self._deflated
+                deflated = self._deflated[window_bits] = _frame(_TEXT_DEFLATED, squeezed[:-4])
+            return deflated
         if self._plain is None:
             self._plain = _frame(_TEXT, self.payload)
         return self._plain
@@ -55,10 +62,11 @@ class Batch:
 
     def __init__(self, messages: Sequence[Outgoing]) -> None:
         self.messages = messages
-        self._joined: dict[bool, bytes] = {}
+        self._joined: dict[int, bytes] = {}
 
-    def frame(self, deflate: bool) -> bytes:
-        joined = self._joined.get(deflate)
+    def frame(self, window_bits: int) -> bytes:
+        joined = self._joined.get(window_bits)
         if joined is None:
-            joined = self._joined[deflate] = b"".join([message.frame(deflate) for message in self.messages])
+            joined = b"".join([message.frame(window_bits) for message in self.messages])
+            self._joined[window_bits] = joined
         return joined

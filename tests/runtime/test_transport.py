@@ -280,6 +280,7 @@ async def test_a_huge_announced_length_is_refused_by_what_arrives(server: Server
 
 async def test_a_message_has_a_bounded_number_of_frames(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "FRAGMENTS", 50)
+    monkeypatch.setattr(transport, "FRAGMENT_BYTES", MIB)
     client = await server.websocket()
     await client.put(frame(b"", fin=False), *[frame(b"", 0, fin=False) for _ in range(48)], frame(b"", 0))
     assert await client.next() == Frame(TEXT, b"")
@@ -500,7 +501,9 @@ OFFERS: dict[str, str | None] = {
     "permessage-deflate;client_max_window_bits=12": "permessage-deflate;client_max_window_bits=12",
     "permessage-deflate; server_max_window_bits=15": "permessage-deflate; server_max_window_bits=15",
     "x-webkit-deflate-frame, permessage-deflate": "permessage-deflate",
-    "permessage-deflate; server_max_window_bits=10, permessage-deflate": "permessage-deflate",
+    "permessage-deflate; server_max_window_bits=9": "permessage-deflate; server_max_window_bits=9",
+    "permessage-deflate; server_max_window_bits=8, permessage-deflate": "permessage-deflate",
+    "permessage-deflate; server_max_window_bits": None,
     "permessage-deflate; client_max_window_bits=abc": None,
     "permessage-deflate; client_max_window_bits=8": None,
     "permessage-deflate; client_max_window_bits=16": None,
