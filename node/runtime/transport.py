@@ -71,6 +71,13 @@ FRAGMENTS = 10_000
 FRAGMENT_BYTES = 64
 """A message within the size limit may always be sent in pieces of this many bytes."""
 
+TURN_BYTES = 32 * 1024
+"""How much is worked through before other connections get their turn: all of a read of ordinary messages, but only a
+part of one full of pings, or of what a few bytes decompress to."""
+
+_FRAME_BYTES = 256
+"""What a frame counts for besides its bytes."""
+
 _JOIN_PARTS = 1_024
 """A message that trickles in is joined whenever it is in this many parts, so that tiny parts cost no memory."""
 
@@ -283,6 +290,7 @@ class Connection(WebSocketConnection):
         self._wake = trio.Event()
         self._emptied = trio.lowlevel.ParkingLot()
         self._window_bits = 0
+        self._turn = 0
         self._fragments = 0
         self._most_fragments = max(FRAGMENTS, max_message_bytes // FRAGMENT_BYTES + 2)  # two empty ones
         self._closing = False
@@ -421,7 +429,15 @@ class Connection(WebSocketConnection):
 
     # ------------------------------------------------------------------ receiving
 
+    async def _share(self) -> None:
+        """Let the others go on, where this connection has worked for long enough."""
+        self._turn = 0
+        await trio.lowlevel.checkpoint()
+
     async def _handle_message_event(self, event: BytesMessage | TextMessage) -> None:
+        self._turn += _FRAME_BYTES + len(event.data)
+        if self._turn > TURN_BYTES:
+            await self._share()
         data: Any = event.data
         self.heard_at = trio.current_time()
         if self._closing:
@@ -462,10 +478,16 @@ class Connection(WebSocketConnection):
         self._socket.discarding = True
 
     async def _handle_ping_event(self, event: Ping) -> None:
+        self._turn += _FRAME_BYTES
+        if self._turn > TURN_BYTES:
+            await self._share()
         self.heard_at = trio.current_time()
         self._event(Pong(payload=bytes(event.payload)))
 
     async def _handle_pong_event(self, event: Pong) -> None:
+        self._turn += _FRAME_BYTES
+        if self._turn > TURN_BYTES:
+            await self._share()
         self.heard_at = trio.current_time()
         if not self._closing:
             self._call(self.on_pong, bytes(event.payload))
