@@ -215,6 +215,8 @@ class _Socket(trio.abc.HalfCloseableStream):
         self._gate = trio.Event()
         self._gate.set()
         self.discarding = False
+        self.turn = 0
+        """How much was worked through since the others had theirs."""
 
     def pause(self) -> None:
         if self._gate.is_set():
@@ -231,6 +233,7 @@ class _Socket(trio.abc.HalfCloseableStream):
         while True:
             received = bytes(await self.stream.receive_some(max_bytes))
             self.received += len(received)
+            self.turn = 0
             if not received or not self.discarding:
                 return received
 
@@ -290,7 +293,6 @@ class Connection(WebSocketConnection):
         self._wake = trio.Event()
         self._emptied = trio.lowlevel.ParkingLot()
         self._window_bits = 0
-        self._turn = 0
         self._fragments = 0
         self._most_fragments = max(FRAGMENTS, max_message_bytes // FRAGMENT_BYTES + 2)  # two empty ones
         self._closing = False
@@ -431,14 +433,14 @@ class Connection(WebSocketConnection):
 
     async def _share(self) -> None:
         """Let the others go on, where this connection has worked for long enough."""
-        self._turn = 0
+        self._socket.turn = 0
         await trio.lowlevel.checkpoint()
 
     async def _handle_message_event(self, event: BytesMessage | TextMessage) -> None:
-        self._turn += _FRAME_BYTES + len(event.data)
-        if self._turn > TURN_BYTES:
-            await self._share()
         data: Any = event.data
+        self._socket.turn += _FRAME_BYTES + len(data)
+        if self._socket.turn > TURN_BYTES:
+            await self._share()
         self.heard_at = trio.current_time()
         if self._closing:
             return
@@ -478,15 +480,15 @@ class Connection(WebSocketConnection):
         self._socket.discarding = True
 
     async def _handle_ping_event(self, event: Ping) -> None:
-        self._turn += _FRAME_BYTES
-        if self._turn > TURN_BYTES:
+        self._socket.turn += _FRAME_BYTES
+        if self._socket.turn > TURN_BYTES:
             await self._share()
         self.heard_at = trio.current_time()
         self._event(Pong(payload=bytes(event.payload)))
 
     async def _handle_pong_event(self, event: Pong) -> None:
-        self._turn += _FRAME_BYTES
-        if self._turn > TURN_BYTES:
+        self._socket.turn += _FRAME_BYTES
+        if self._socket.turn > TURN_BYTES:
             await self._share()
         self.heard_at = trio.current_time()
         if not self._closing:
