@@ -24,7 +24,7 @@ from tests.processes import ROOT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-PATIENCE_S = 900
+PATIENCE_S = 3_000
 """How long a run may take, all its cases together."""
 
 AT_ONCE = 16
