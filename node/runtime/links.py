@@ -88,7 +88,11 @@ class Dialer:
             while self.accepted:  # noqa: ASYNC110 (the core, which knows, holds no events)
                 await trio.sleep(ACCEPTED_POLL_S)
             began = trio.current_time()
-            was_up = await self._once()
+            try:
+                was_up = await self._once()
+            except Exception:  # one strange node ends neither this one nor its other links
+                logger.exception("the link to %s failed", self.url)
+                self.last_error, was_up = "internal error", False
             backoff.ended(was_up, (trio.current_time() - began) * 1000)
             await trio.sleep(settings.paused_s if self.paused else backoff.wait_ms(self._random.uniform) / 1000)
 

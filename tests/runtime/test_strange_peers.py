@@ -8,10 +8,13 @@ import os
 import random
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import trio
 
+from node.config import LinksSection
+from node.runtime import links
 from node.runtime.transport import ConnectError, connect
 from tests.runtime.rig import deflated, frame, until
 
@@ -149,6 +152,29 @@ async def test_no_frames_of_a_client_raise_inside_a_connection(
     await until(lambda: len(server.handler.endings) == TRIES)
     assert {code for code, _ in server.handler.endings} <= {1000, 1002, 1005, 1006, 1007, 1009}
     assert _errors(caplog) == []
+
+
+async def test_whatever_fails_in_one_link_it_is_logged_and_dialled_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    dialled = 0
+
+    async def fails(*_: object, **__: object) -> None:
+        nonlocal dialled
+        dialled += 1
+        if dialled == 3:
+            scope.cancel()
+        await trio.lowlevel.checkpoint()
+        raise IndexError("on purpose")
+
+    monkeypatch.setattr(links, "connect", fails)
+    core: Any = SimpleNamespace(links={}, epoch="e", instance="i", node_id="n", replica=SimpleNamespace(committed=0))
+    dialer = links.Dialer(core, "ws://127.0.0.1:1", "peer", LinksSection(backoff_ms=1, backoff_max_ms=1))
+    with trio.fail_after(20), trio.CancelScope() as scope:
+        await dialer.run()
+    assert dialled == 3
+    assert dialer.last_error == "internal error"
+    assert "on purpose" in caplog.text
 
 
 def _errors(caplog: pytest.LogCaptureFixture) -> list[str]:
