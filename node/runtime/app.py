@@ -23,10 +23,11 @@ from node.core.start import Draws, Surroundings, begin, go_on
 from node.errors import ConfigError
 from node.runtime.api import Api
 from node.runtime.auth import Tokens
-from node.runtime.endpoint import Endpoint, own_origins
+from node.runtime.endpoint import Endpoint
 from node.runtime.identity import note_head, take_up
 from node.runtime.links import Dialer, node_url
 from node.runtime.listener import Listener, ListenerLimits, open_listeners
+from node.runtime.origins import Origins, own_origins
 from node.runtime.progress import show_first_sync
 from node.runtime.writer import TrioDisk
 from storage.reader import Reader
@@ -134,7 +135,10 @@ class Node:
             del boot  # the keys of all operations, a second time
             bound = {str(s.socket.getsockname()[0]): int(s.socket.getsockname()[1]) for s in listeners}
             dialers = self._dialers(core)
-            endpoint = Endpoint(core, Api(core, disk, reader, store, dialers), tokens, config, own_origins(bound))
+            origins = Origins(
+                own_origins(bound, config.http.origins), is_loopback(config.node.host) and not tokens.required
+            )
+            endpoint = Endpoint(core, Api(core, disk, reader, store, dialers), tokens, config, origins)
             listener = Listener(endpoint, self._listener_limits())
             nursery.start_soon(disk.run, core, lambda: self._recover(core, store, around))
             nursery.start_soon(self._every_second, core, disk, store)

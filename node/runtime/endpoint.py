@@ -29,12 +29,11 @@ from node.wire.codec import TERMINAL_ID
 from node.wire.link_messages import SUBPROTOCOL, Hello
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from node.config import Config
     from node.core.core import Core
     from node.runtime.api import Api
     from node.runtime.auth import Tokens
+    from node.runtime.origins import Origins
 
 logger = logging.getLogger("comanda.endpoint")
 
@@ -57,12 +56,12 @@ class Terminal:
 class Endpoint:
     """The listener's handler: HTTP through the Api, terminals into the Core."""
 
-    def __init__(self, core: Core, api: Api, tokens: Tokens, config: Config, own_origins: frozenset[str]) -> None:
+    def __init__(self, core: Core, api: Api, tokens: Tokens, config: Config, origins: Origins) -> None:
         self._core = core
         self._api = api
         self._tokens = tokens
         self._config = config
-        self._origins = own_origins | frozenset(config.http.origins)
+        self._origins = origins
         self.terminals: dict[str, Terminal] = {}
 
     # ------------------------------------------------------------------ HTTP
@@ -70,6 +69,10 @@ class Endpoint:
     async def http(self, request: Request) -> Response:
         if request.path in ("/healthz", "/readyz", "/"):
             return await self._api.answer(request, None)
+        if stranger := self._origins.stranger(request):
+            return error_response(403, f"this node is not {stranger}; name http://{stranger} under [http] origins")
+        if request.method == "POST" and (objection := self._origins.objection(request)):
+            return error_response(403, objection)
         try:
             terminal_id = self._tokens.reader(_token(request))
         except AuthenticationFailed as error:
@@ -86,10 +89,8 @@ class Endpoint:
         exists for is accepted first, so that a browser sees the code."""
         if not request.path.startswith(PREFIX):
             return Refusal(404, f"no WebSocket at {request.path[:200]}")
-        origin = request.headers.get("origin")
-        host = request.headers.get("host", "")
-        if origin is not None and origin not in self._origins and origin.partition("://")[2] != host:
-            return Refusal(403, f"a page of {origin[:200]} may not connect; name it under [http] origins")
+        if objection := self._origins.objection(request):
+            return Refusal(403, objection)
         if not _is_node(request):
             return Acceptance()
         try:
@@ -259,8 +260,3 @@ def _token(request: Request) -> str | None:
     if scheme.lower() == "bearer" and token:
         return token.strip()
     return request.first("token")
-
-
-def own_origins(bound: Mapping[str, int]) -> frozenset[str]:
-    """Origins of the node's own page, by the addresses it listens on."""
-    return frozenset(f"http://{host}:{port}" for host, port in bound.items())

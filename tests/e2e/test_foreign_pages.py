@@ -1,0 +1,77 @@
+"""A browser beside the node: only the node's own page and those in the configuration may connect, read or ask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from node.runtime.http_server import Request
+from node.runtime.origins import Origins
+from tests.e2e.rude import Rude, head
+from tests.processes import NodeProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CONFIGURED = '[http]\norigins = ["https://loja.example"]\n'
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    process = NodeProcess(tmp_path_factory.mktemp("pages") / "data", config=CONFIGURED).start()
+    yield process
+    process.end()
+
+
+def upgraded(node: NodeProcess, host: str, origin: str | None) -> int:
+    """The status of an upgrade. {port} stands for the node's."""
+    said = [f"Host: {host}", *([f"Origin: {origin}"] if origin else [])]
+    with Rude(node) as client:
+        client.put(head(*[line.format(port=node.port) for line in said], without="Host"))
+        return client.status()
+
+
+PAGES = {
+    "no page": (101, "evil.example:{port}", None),
+    "the node's own": (101, "127.0.0.1:{port}", "http://127.0.0.1:{port}"),
+    "the node's own by name": (101, "localhost:{port}", "http://localhost:{port}"),
+    "a configured one": (101, "127.0.0.1:{port}", "https://loja.example"),
+    "a configured one behind a proxy": (101, "loja.example", "https://loja.example"),
+    "a foreign one": (403, "127.0.0.1:{port}", "http://evil.example"),
+    "a local file": (403, "127.0.0.1:{port}", "null"),
+    "a name made to mean this machine": (403, "evil.example:{port}", "http://evil.example:{port}"),
+    "localhost as part of a name": (403, "localhost.evil.example", "http://localhost.evil.example"),
+    "no host at all": (403, "", "http://"),
+}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_only_a_page_of_the_nodes_own_or_a_configured_one_may_connect(node: NodeProcess, page: str) -> None:
+    status, host, origin = PAGES[page]
+    assert upgraded(node, host, origin) == status
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("evil.example", 403), ("localhost", 200), ("[::1]:{port}", 200), ("10.0.0.7", 200), ("loja.example", 200)],
+)
+def test_a_node_without_tokens_is_read_by_its_own_names_only(node: NodeProcess, host: str, status: int) -> None:
+    url = f"http://127.0.0.1:{node.port}"
+    asked = {"Host": host.format(port=node.port)}
+    assert httpx.get(f"{url}/api/v1/websocket/stats", headers=asked).status_code == status
+    assert httpx.get(f"{url}/healthz", headers=asked).status_code == 200  # which says nothing
+
+
+@pytest.mark.parametrize(("origin", "status"), [("http://evil.example", 403), ("https://loja.example", 200)])
+def test_a_foreign_page_may_not_ask_the_node_for_anything(node: NodeProcess, origin: str, status: int) -> None:
+    answer = httpx.post(f"http://127.0.0.1:{node.port}/api/v1/quarantine/retry", headers={"Origin": origin})
+    assert answer.status_code == status
+
+
+def test_a_node_that_asks_for_tokens_goes_by_any_name() -> None:
+    named = {"host": "hub.example:8001", "origin": "http://hub.example:8001"}
+    request = Request("GET", "/", "/", {}, named, (), "peer")
+    assert Origins(frozenset(), open_to_this_machine=False).objection(request) is None
+    assert Origins(frozenset(), open_to_this_machine=True).objection(request) is not None
