@@ -77,6 +77,8 @@ class Machine:
     """Its ends of connections to other nodes."""
     on_start: list[Callable[[], None]] = field(factory=list)
     """Its dialling of other nodes."""
+    _arriving: list[End] = field(factory=list)
+    """Connections that wait for a place."""
     _started_ms: int = 0
     _busy_until: int = 0
     _tick: int = 0
@@ -152,8 +154,8 @@ class Machine:
     def _let_go(self, unnoticed: Callable[[], bool]) -> None:
         """Every connection of this machine ends. unnoticed: whether the other side of one learns it from silence."""
         ends = {id(seat.end): seat.end for seat in self.seats.values()}
-        ends |= {id(end): end for end in self.dialled}
-        self.seats, self.dialled = {}, []
+        ends |= {id(end): end for end in (*self.dialled, *self._arriving)}
+        self.seats, self.dialled, self._arriving = {}, [], []
         for end in ends.values():
             if not end.over:
                 end.vanish(unnoticed=unnoticed())
@@ -247,6 +249,7 @@ class Machine:
     def accept_terminal(self, identity: Identity, end: End, *, full: bool) -> None:
         """A terminal's connection is there. One under the same name that still answers keeps its place."""
         end.pause_reading()
+        self._arriving.append(end)
         self._make_room(identity.terminal_id, end, "", 0, partial(self._seat_terminal, identity, end, full))
 
     def _seat_terminal(self, identity: Identity, end: End, full: bool) -> None:
@@ -269,6 +272,7 @@ class Machine:
     def accept_link(self, peer: str, role: str, claim: tuple[str, int], caller: tuple[str, int], end: End) -> None:
         """Another node's connection. claim: its epoch and head. caller: its instance and which attempt this is."""
         end.pause_reading()
+        self._arriving.append(end)
         self._make_room(peer, end, *caller, partial(self._seat_link, peer, role, claim, caller, end))
 
     def _seat_link(self, peer: str, role: str, claim: tuple[str, int], caller: tuple[str, int], end: End) -> None:
@@ -293,6 +297,7 @@ class Machine:
         self._welcome(end)
 
     def _welcome(self, end: End) -> None:
+        self._arriving.remove(end)
         self.busy()
         end.resume_reading()
 
