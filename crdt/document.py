@@ -13,6 +13,7 @@ the document, because an engine document whose root was touched is never freed (
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 
@@ -31,11 +32,14 @@ from crdt.records import (
     parse_record,
     writable,
 )
-from crdt.update_format import DecodedUpdate, decode_update, live_records
+from crdt.update_format import DecodedUpdate, decode_update, live_records, within
 
 ZERO = Decimal(0)
 NOTHING_COUNTED: Mapping[str, Decimal] = {}
 NO_TOTALS: Mapping[str, Total] = {}
+
+FEW = 16
+"""So many records are removed one by one; more at once, as a list takes a time of its own length for each."""
 
 
 @define(eq=False)
@@ -256,12 +260,12 @@ class Document:
     def carry_out(self, prepared: Prepared) -> Applied:
         """Apply what `prepare` found applicable; the document has not changed since. Raises EngineError."""
         self._open().apply(prepared.update, prepared.decoded)
-        removed = [self._remove_id(w, clock) for w, clock in prepared.doomed]
+        removed = self._remove_ids(prepared.doomed)
         for record in prepared.inserts:
             self._insert(record, prepared.author)
         self.vector[prepared.author] = prepared.end
         added = tuple(record for record in prepared.inserts if isinstance(record, FieldRecord))
-        return Applied(added, tuple(record for record in removed if record is not None))
+        return Applied(added, tuple(removed))
 
     def under(self, writer: int) -> None:
         """From here on write as `writer`."""
@@ -272,6 +276,9 @@ class Document:
         self, decoded: DecodedUpdate, author: int, have: int, doomed: Sequence[tuple[int, int]]
     ) -> list[FieldRecord | Header]:
         """What an update inserts, parsed; DocumentError where it breaks a rule of the record shape."""
+        own = decoded.deletes.get(author)
+        if own is not None and any(i.clock >= have and within(own, i.clock) for i in decoded.inserts):
+            raise DocumentError(f"writer {author} deletes what it adds")
         inserts = [parse_record(i.client, i.clock, i.text) for i in decoded.inserts if i.clock >= have]
         headers = [record for record in inserts if isinstance(record, Header)]
         if len(headers) != 1:
@@ -308,7 +315,8 @@ class Document:
         for writer, ranges in sorted(decoded.deletes.items()):
             live = self._live.get(writer, ())
             for first, length in ranges:
-                doomed.extend((writer, clock) for clock in live if first <= clock < first + length)
+                place = bisect_left(live, first)
+                doomed.extend((writer, clock) for clock in live[place : bisect_left(live, first + length, place)])
         return doomed
 
     # ------------------------------------------------------------------ the mirror
@@ -328,10 +336,7 @@ class Document:
             self._count(old, record)
             return
         self._by_id[record.id] = record
-        siblings = self.fields.setdefault(record.path, [])
-        siblings.append(record)
-        if len(siblings) > 1:
-            siblings.sort(key=_identity)
+        insort(self.fields.setdefault(record.path, []), record, key=_identity)
 
     def _count(self, old: Header | None, new: Header) -> None:
         before = old.counters if old is not None else NO_TOTALS
@@ -347,13 +352,29 @@ class Document:
         if not siblings:
             del self.fields[record.path]
 
-    def _remove_id(self, writer: int, clock: int) -> FieldRecord | None:
-        record = self._by_id.get((writer, clock))
-        if record is not None:
-            self._remove(record)
-        else:
-            self._live[writer].remove(clock)
-        return record
+    def _remove_ids(self, doomed: Sequence[tuple[int, int]]) -> list[FieldRecord]:
+        """Take live records out; those of them that are field records."""
+        removed: list[FieldRecord] = []
+        if len(doomed) <= FEW:
+            for writer, clock in doomed:
+                record = self._by_id.get((writer, clock))
+                if record is not None:
+                    self._remove(record)
+                    removed.append(record)
+                else:
+                    self._live[writer].remove(clock)
+            return removed
+        gone = set(doomed)
+        for writer in {writer for writer, _ in doomed}:
+            live = self._live[writer]
+            live[:] = [clock for clock in live if (writer, clock) not in gone]
+        removed += [self._by_id.pop(identity) for identity in doomed if identity in self._by_id]
+        for path in {record.path for record in removed}:
+            siblings = self.fields[path]
+            siblings[:] = [record for record in siblings if record.id not in gone]
+            if not siblings:
+                del self.fields[path]
+        return removed
 
 
 _identity: Callable[[FieldRecord], tuple[int, int]] = lambda record: (record.writer, record.clock)  # noqa: E731

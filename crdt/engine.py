@@ -64,7 +64,9 @@ class EngineDocument(Protocol):
         """The whole document as one update."""
         ...
 
-    def diff(self, state_vector: Mapping[int, int]) -> bytes: ...
+    def diff(self, state_vector: Mapping[int, int]) -> bytes:
+        """What a document with this state vector lacks, and all deletions, as one update."""
+        ...
 
     def state_vector(self) -> dict[int, int]: ...
 
@@ -113,6 +115,11 @@ def _checked(
         if indices[-1] < 0 or len(set(indices)) != len(indices):
             raise EngineError(f"doubled or negative index in the array of writer {writer}")
     return by_writer
+
+
+def _held(state_vector: Mapping[int, int]) -> bytes:
+    """A state vector for an engine. Of a writer named with clock 0, y-py would put every item in the diff twice."""
+    return encode_state_vector({writer: clock for writer, clock in state_vector.items() if clock})
 
 
 class YPyDocument:
@@ -167,7 +174,7 @@ class YPyDocument:
         return bytes(_guarded(y_py.encode_state_as_update, self._doc))
 
     def diff(self, state_vector: Mapping[int, int]) -> bytes:
-        return bytes(_guarded(y_py.encode_state_as_update, self._doc, encode_state_vector(state_vector)))
+        return bytes(_guarded(y_py.encode_state_as_update, self._doc, _held(state_vector)))
 
     def state_vector(self) -> dict[int, int]:
         return decode_state_vector(bytes(_guarded(y_py.encode_state_vector, self._doc)))
@@ -229,7 +236,7 @@ class PycrdtDocument:
         return bytes(_guarded(self._doc.get_update))
 
     def diff(self, state_vector: Mapping[int, int]) -> bytes:
-        return bytes(_guarded(self._doc.get_update, encode_state_vector(state_vector)))
+        return bytes(_guarded(self._doc.get_update, _held(state_vector)))
 
     def state_vector(self) -> dict[int, int]:
         return decode_state_vector(bytes(_guarded(self._doc.get_state)))

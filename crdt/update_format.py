@@ -263,13 +263,13 @@ def live_records(snapshot: bytes) -> tuple[list[tuple[int, int, str]], dict[int,
     records = [
         (insert.client, insert.clock, insert.text)
         for insert in decoded.inserts
-        if not _within(deletes.get(insert.client, ()), insert.clock)
+        if not within(deletes.get(insert.client, ()), insert.clock)
     ]
     records.sort(key=lambda record: record[:2])
     return records, vector
 
 
-def _within(ranges: Sequence[tuple[int, int]], clock: int) -> bool:
+def within(ranges: Sequence[tuple[int, int]], clock: int) -> bool:
     """Whether `clock` lies in one of `ranges` (clock, length), which are in order and do not overlap."""
     place = bisect_right(ranges, (clock, MAX_CLOCK)) - 1
     return place >= 0 and clock < ranges[place][0] + ranges[place][1]

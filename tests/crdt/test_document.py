@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crdt.document import Applied, Document, Edit, Gap, Known
+from crdt.document import Applied, Document, Edit, Gap, Known, Prepared
 from crdt.engine import ENGINES, open_document
 from crdt.records import DocumentError, ForkError, NewField
+from crdt.update_format import decode_update
 
 FIELDS = [("a",), ("b",), ("c",)]
 
@@ -199,3 +200,44 @@ def test_hazard_7_many_restarts_of_one_writer_do_not_grow_the_document() -> None
         snapshot = document.encode()
     assert snapshot is not None
     assert len(snapshot) < 200
+
+
+def test_an_update_that_deletes_what_it_adds_is_refused_whole() -> None:
+    """The engine would drop the record and the mirror keep it: two readings of one document."""
+    doomed = foreign(HEADER, RECORD)[:-1] + numbers(1, 7, 1, 1, 1)
+    assert decode_update(doomed).deletes == {7: ((1, 1),)}
+    document = empty(1)
+    with pytest.raises(DocumentError, match="deletes what it adds"):
+        document.apply(doomed, {7: 0})
+    assert state(document) == state(empty(1))
+
+
+def numbers(*values: int) -> bytes:
+    """As Yjs writes them."""
+    out = bytearray()
+    for value in values:
+        while value > 0x7F:
+            out.append(value & 0x7F | 0x80)
+            value >>= 7
+        out.append(value)
+    return bytes(out)
+
+
+def test_as_many_records_as_an_update_may_hold_do_not_hold_up_the_node() -> None:
+    """All in one field, and then deleted, one by one or in one piece. With the square of their number it takes hours."""
+    count = 100_000
+    document = empty(1, "pycrdt")
+    assert isinstance(document.apply(foreign(HEADER, *[RECORD] * count), {7: 0}), Applied)
+    assert len(document.siblings(("a",))) == count
+    second = b'["h",2,{}]'
+    edit = numbers(1, 1, 7, count + 1) + b"\x88" + numbers(7, count, 1) + b"w" + numbers(len(second)) + second
+    every_other = range(0, count, 2)
+    ranges = b"".join(numbers(clock, 1) for clock in every_other)
+    prepared = document.prepare(edit + numbers(1, 7, len(every_other)) + ranges, {7: 0})
+    assert isinstance(prepared, Prepared)
+    assert [clock for _, clock in prepared.doomed] == list(every_other)
+    applied = document.apply(edit + numbers(1, 7, 1, 0, count // 2), {7: 0})
+    assert isinstance(applied, Applied)
+    assert len(applied.removed) == count // 2 - 1, "the first is the header"
+    assert len(document.siblings(("a",))) == count // 2 + 1
+    assert state(Document.load(document.encode(), writer=1, engine="pycrdt")) == state(document)

@@ -43,6 +43,14 @@ def test_what_one_engine_writes_the_other_reads(writer: str, reader: str) -> Non
 
 
 @each_engine
+def test_a_writer_that_the_other_side_has_nothing_of_is_in_a_diff_once(engine: str) -> None:
+    """y-py puts every item of a writer twice into a diff whose state vector names that writer with clock 0."""
+    document = open_document(engine, 9)
+    document.edit([], ["a", "b"])
+    assert document.diff({9: 0, 5: 0}) == document.diff({}) == document.encode()
+
+
+@each_engine
 def test_a_small_edit_stays_small_however_long_the_history(engine: str) -> None:
     document = open_document(engine, 9)
     sizes = []

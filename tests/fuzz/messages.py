@@ -1,0 +1,116 @@
+"""Targets: the messages of terminals, and those of linked nodes, as far as they are only read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from node.errors import InvalidMessage
+from node.wire import link_locks, link_messages, link_state
+from node.wire.codec import LONGEST_ID, CodecLimits, decode
+from node.wire.messages import DataSync
+from tests.fuzz.samples import link_frames, terminal_messages
+
+LIMITS = CodecLimits()
+
+
+class Messages:
+    """`decode` answers with a message or an InvalidMessage, the same for text and bytes; an operation goes round."""
+
+    def __call__(self, data: bytes) -> None:
+        found = answered(data)
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            assert found is None
+            return
+        assert answered(text) == found
+        if isinstance(found, DataSync):
+            again = orjson.dumps({"type": "data_sync", "operation": found.operation.raw})
+            assert answered(again) == found
+
+    def close(self) -> None:
+        return None
+
+    @staticmethod
+    def seeds() -> list[bytes]:
+        return [orjson.dumps(message) for message in terminal_messages()]
+
+
+def answered(text: str | bytes) -> Any:
+    try:
+        return decode(text, LIMITS)
+    except InvalidMessage as error:
+        assert error.code == 4006
+        assert error.where is not None
+        assert error.where.startswith("$")
+        for named in (error.operation_id, error.entity_type, error.entity_id):
+            assert named is None or len(named) <= LONGEST_ID
+        assert len(orjson.dumps([error.reason, error.where, error.operation_id])) < 100_000
+        return None
+
+
+class LinkMessages:
+    """The readers of a linked node's messages raise nothing but InvalidMessage, and what is passed on goes round."""
+
+    def __call__(self, data: bytes) -> None:
+        try:
+            loaded = orjson.loads(data)
+        except ValueError:
+            return
+        for message in loaded if isinstance(loaded, list) else [loaded]:
+            if isinstance(message, dict):
+                self._read(message)
+
+    def _read(self, message: dict[str, Any]) -> None:
+        for read, written in READERS:
+            try:
+                found = read(message)
+            except InvalidMessage as error:
+                orjson.dumps(str(error))
+                continue
+            if written is not None:
+                assert read(orjson.loads(written(found))) == found
+        if link_state.is_state(message):
+            try:
+                state = link_state.remote_state(message)
+            except InvalidMessage:
+                return
+            operation = link_state.state_operation("state-1", state.key, state.archived)
+            again = link_state.remote_state(orjson.loads(link_state.state_message(operation, state.b64)))
+            assert again == state
+
+    def close(self) -> None:
+        return None
+
+    @staticmethod
+    def seeds() -> list[bytes]:
+        return link_frames()
+
+
+def _rewritten(remote: link_messages.RemoteOperation) -> bytes:
+    """As `operation_message` writes the row that it becomes."""
+    link = {
+        "updates": remote.entries,
+        "hlc": [remote.stamp, remote.accepted],
+        "origin": remote.origin,
+        "terminal_id": remote.terminal_id,
+        "user_id": remote.user_id,
+        "lock_status": remote.lock_status,
+    }
+    return b'{"operation":' + remote.authored + b',"link":' + orjson.dumps(link) + b"}"
+
+
+READERS: tuple[tuple[Any, Any], ...] = (
+    (link_messages.remote_operation, _rewritten),
+    (link_messages.read_clock, lambda clock: orjson.dumps({"clock": clock})),
+    (link_messages.read_positions, None),
+    (link_messages.read_claim, link_messages.position_confirmation),
+    (link_messages.read_established, lambda hello: link_messages.established(hello, "t", "now", "session")),
+    (link_state.read_progress, None),
+    (link_locks.read_lease, link_locks.granted),
+    (link_locks.read_leases, link_locks.snapshot),
+    (link_locks.read_request, link_locks.request),
+    (link_locks.read_release, lambda found: link_locks.release(*found)),
+)
