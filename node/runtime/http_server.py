@@ -101,6 +101,7 @@ class HttpConnection:
         self._head_bytes = head_bytes
         self._write_timeout_s = write_timeout_s
         self._first = True
+        self._head_only = False  # to a HEAD no body is sent, whatever the answer
 
     # ------------------------------------------------------------------ reading
 
@@ -111,6 +112,8 @@ class HttpConnection:
                 event = self.h11.next_event()
             except h11.RemoteProtocolError as error:
                 raise BadRequest(error.error_status_hint, str(error)) from None
+            if isinstance(event, h11.Request):
+                self._head_only = event.method == b"HEAD"
             if event is not h11.NEED_DATA:
                 return event
             if self.h11.they_are_waiting_for_100_continue:
@@ -190,8 +193,8 @@ class HttpConnection:
 
     # ------------------------------------------------------------------ answering
 
-    async def respond(self, response: Response, *, close: bool = False, head_only: bool = False) -> None:
-        """Write an answer.
+    async def respond(self, response: Response, *, close: bool = False) -> None:
+        """Write an answer, of one to a HEAD the head.
 
         Raises trio.TooSlowError where a piece of it is not taken in time, and what the body's stream raises.
         """
@@ -205,14 +208,14 @@ class HttpConnection:
             headers.append(("Connection", "close"))
         head = self.h11.send(h11.Response(status_code=response.status, headers=headers)) or b""
         if isinstance(body, bytes):
-            if body and not head_only:
+            if body and not self._head_only:
                 head += self.h11.send(h11.Data(data=body)) or b""
             await self._write(head + (self.h11.send(h11.EndOfMessage()) or b""))
             return
         pieces = body if isinstance(body, AsyncGenerator) else _generator(body)
         async with aclosing(pieces):
             await self._write(head)
-            if not head_only:
+            if not self._head_only:
                 async for piece in pieces:
                     if piece:
                         await self._write(self.h11.send(h11.Data(data=piece)) or b"")
@@ -227,6 +230,7 @@ class HttpConnection:
         """Whether the connection can take another request."""
         if self.h11.our_state is h11.DONE and self.h11.their_state is h11.DONE:
             self.h11.start_next_cycle()
+            self._head_only = False
             return True
         return False
 

@@ -218,7 +218,7 @@ class Listener:
         except Exception:
             logger.exception("%s %s failed", request.method, request.path)
             response = error_response(500, "internal error")
-        await http.respond(response, close=self._stopping, head_only=request.method == "HEAD")
+        await http.respond(response, close=self._stopping)
 
     # ------------------------------------------------------------------ WebSocket
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -72,6 +73,59 @@ def mutated_lines(rng: random.Random, data: bytes, donors: Sequence[bytes]) -> b
     return first + b"\n".join(lines)
 
 
+WORDS = [
+    *(
+        b"GET",
+        b"HEAD",
+        b"POST",
+        b"CONNECT",
+        b"HTTP/1.0",
+        b"HTTP/1.1",
+        b"HTTP/2.0",
+        b"\r\n",
+        b"\r\n\r\n",
+        b"\n",
+        b":",
+        b"\x00",
+    ),
+    *(
+        b"Content-Length: 5\r\n",
+        b"Content-Length: 0\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Expect: 100-continue\r\n",
+    ),
+    *(b"Connection: close\r\n", b"Connection: keep-alive, Upgrade\r\n", b"Upgrade: websocket\r\n", b"Host: \xe7\r\n"),
+    *(
+        b"Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=99\r\n",
+        b"Sec-WebSocket-Protocol: ,\r\n",
+    ),
+    *(b"%00", b"%ff", b"%c2%b2", b"%d9%a3", b"%2f", b"?", b"&", b"=", b"://", b"a" * 300, b"&a" * 70, b"9" * 5_000),
+    *(
+        b"\x81\xff",
+        b"\x88\x80",
+        b"\x89\xfe\x00\x7e",
+        b"\xc1\x85",
+        b"\x00\x80",
+        b"\x82\x81",
+        b"\x83",
+        b"Origin: null\r\n",
+    ),
+]
+
+
+def mutated_heads(rng: random.Random, data: bytes, donors: Sequence[bytes]) -> bytes:
+    """Words of HTTP and of frames put in or put in a place of others, or bytes changed."""
+    if rng.random() < 0.4:
+        return mutated(rng, data, donors)
+    place = rng.randrange(len(data) + 1)
+    return data[:place] + rng.choice(WORDS) + data[place + rng.choice((0, 0, 0, 1, 2, 5, 20)) :]
+
+
+def mutated_json(rng: random.Random, data: bytes, donors: Sequence[bytes]) -> bytes:
+    """One JSON text: values and members; now and then bytes."""
+    return mutated(rng, data, donors) if rng.random() < 0.2 else _json(rng, data)
+
+
 def _json(rng: random.Random, line: bytes) -> bytes:
     try:
         value = json.loads(line)
@@ -92,7 +146,7 @@ def _changed(rng: random.Random, value: Any) -> Any:
             case 1:
                 value[str(rng.choice(STRANGE))[:200]] = value.pop(name)
             case 2:
-                value[name] = value[rng.choice(list(value))]
+                value[name] = deepcopy(value[rng.choice(list(value))])
             case _:
                 value[name] = _changed(rng, value[name])
         return value
@@ -102,7 +156,7 @@ def _changed(rng: random.Random, value: Any) -> Any:
             case 0:
                 del value[place]
             case 1:
-                value.insert(place, value[rng.randrange(len(value))])
+                value.insert(place, deepcopy(value[rng.randrange(len(value))]))
             case _:
                 value[place] = _changed(rng, value[place])
         return value
@@ -110,4 +164,4 @@ def _changed(rng: random.Random, value: Any) -> Any:
         return mutated(rng, value.encode(errors="replace"), ()).decode(errors="replace")
     if type(value) is int and rng.random() < 0.4:
         return value + rng.choice((-1, 1, 2**16, -(2**31), 2**40))
-    return deep(rng.choice((40, 300, 1_000))) if rng.random() < 0.05 else rng.choice(STRANGE)
+    return deep(rng.choice((40, 300, 1_000))) if rng.random() < 0.05 else deepcopy(rng.choice(STRANGE))

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
-from tests.fuzz.mutation import mutated, mutated_lines
+from tests.fuzz.cores import Links, Terminals
+from tests.fuzz.heads import Heads
+from tests.fuzz.messages import LinkMessages, Messages
+from tests.fuzz.mutation import mutated, mutated_heads, mutated_json, mutated_lines
 from tests.fuzz.updates import Updates, Vectors
 
 if TYPE_CHECKING:
@@ -39,4 +42,9 @@ class Kind:
 TARGETS: dict[str, Kind] = {
     "update": Kind(Updates, mutated, False, 4_096, 1_500),
     "state_vector": Kind(Vectors, mutated, False, 512, 500),
+    "message": Kind(Messages, mutated_json, True, 8_192, 2_000),
+    "link_message": Kind(LinkMessages, mutated_json, True, 16_384, 2_000),
+    "terminal": Kind(Terminals, mutated_lines, True, 16_384, 150),
+    "link": Kind(Links, mutated_lines, True, 32_768, 150),
+    "head": Kind(Heads, mutated_heads, True, 4_096, 150),
 }

@@ -192,6 +192,34 @@ async def test_head_has_the_length_and_no_body() -> None:
         assert await client.ask(GET) == 200  # nothing lies between
 
 
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"HEAD hello HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"HEAD /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n", 413),
+        (upgrade(method="HEAD"), 400),
+        (upgrade("/echo", without="sec-websocket-version", method="HEAD"), 400),
+    ],
+)
+async def test_a_refused_head_has_no_body_either(sent: bytes, status: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A body, even of an error, is more than h11 lets out to a HEAD: the connection ended without an answer."""
+    async with serving() as server:
+        client = await server.raw()
+        await client.put(sent, b"{}" * 50_000 if status == 413 else b"")
+        assert await client.status() == status
+        assert client.header("content-length") != "0"
+        assert await client.rest() == b""
+    assert not caplog.records
+
+
+async def test_a_bad_request_behind_a_head_gets_its_body() -> None:
+    async with serving() as server:
+        client = await server.raw()
+        assert await client.ask(b"HEAD /hello HTTP/1.1\r\nHost: a\r\n\r\n") == 200
+        assert await client.ask(b"what\r\n\r\n") == 400
+        assert b'"error"' in await client.body()
+
+
 async def test_other_methods_are_405_and_the_connection_goes_on() -> None:
     async with serving() as server:
         client = await server.raw()
