@@ -35,8 +35,8 @@ def decimal_of(total: Total) -> Decimal:
 def total_of(amount: Decimal) -> Total:
     """As it stands in a header."""
     whole = amount.to_integral_value()
-    if amount == whole and abs(whole) < _MOST:
-        return int(whole)
+    if amount == whole:
+        return int(whole) if abs(whole) < _MOST else f"{whole:f}.0"
     return f"{amount.normalize(_EXACT):f}"
 
 

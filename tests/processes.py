@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 CI = bool(os.environ.get("CI"))
+NPM = ("ws@8", "yjs@13")
 
 
 def missing(what: str) -> NoReturn:
@@ -78,19 +79,20 @@ class NodeProcess:
 
 
 def node_modules() -> Path:
-    """npm's `ws`, installed once beside the tests (not committed). Skips where there is no Node or registry."""
+    """npm's `ws` and `yjs`, installed once beside the tests (not committed), together: npm would take the one away
+    when it adds the other. Skips where there is no Node or registry."""
     folder = ROOT / "tests" / "e2e" / "node_modules"
-    if (folder / "ws").is_dir():
+    if all((folder / package.partition("@")[0]).is_dir() for package in NPM):
         return folder
     npm = shutil.which("npm")
     if npm is None:
-        missing("Node and npm are needed for the document's JavaScript client")
+        missing("Node and npm are needed for the document's JavaScript client, and for yjs")
     install = subprocess.run(
-        [str(npm), "install", "--no-save", "--no-audit", "--no-fund", "--prefix", str(folder.parent), "ws@8"],
+        [str(npm), "install", "--no-save", "--no-audit", "--no-fund", "--prefix", str(folder.parent), *NPM],
         capture_output=True,
         text=True,
         check=False,
     )
     if install.returncode != 0:
-        missing(f"npm install ws: {install.stderr[-300:]}")
+        missing(f"npm install {' '.join(NPM)}: {install.stderr[-300:]}")
     return folder

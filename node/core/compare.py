@@ -20,6 +20,7 @@ import orjson
 
 from node.core.keys import BUCKETS, bucket_of
 from node.errors import InvalidMessage
+from node.wire.json_text import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -97,7 +98,7 @@ def _keys(link: Link, message: Mapping[str, Any]) -> None:
     theirs: set[int] = set()
     buckets: list[int] = []
     for name, text in by_bucket.items():
-        if not name.isdigit() or int(name) >= BUCKETS:
+        if not is_number(name) or int(name) >= BUCKETS:
             raise InvalidMessage("no such bucket", "$.buckets")
         buckets.append(int(name))
         theirs.update(_unpack(text, "$.buckets"))

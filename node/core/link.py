@@ -26,6 +26,7 @@ from node.core.ports import Connection
 from node.errors import AlreadyConnected, InvalidMessage
 from node.wire import link_messages as wire
 from node.wire.frames import Outgoing
+from node.wire.json_text import word
 from node.wire.link_messages import CLOCK_PING, Claim, Hello, clock_pong, read_clock
 from node.wire.link_state import is_state, read_progress
 from storage.archived import ARCHIVED
@@ -294,13 +295,13 @@ class Link:
         elif kind == "terminal_status_update":
             self.core.neighbours.receive(self, message)
         elif kind == "sync_error" and message.get("code") == AlreadyConnected.code:
-            self.core.report_twin(str(message.get("error"))[:500])
+            self.core.report_twin(word(message.get("error"), 500))
         elif kind == "ping":
             self.reply(clock_pong(self.core.clock().wall_ms))
         elif kind == "pong":
             self._clock(read_clock(message))
         elif kind != "sync_error":
-            raise InvalidMessage(f"unknown message type {str(kind)[:64]!r}", "$.type")
+            raise InvalidMessage(f"unknown message type {word(kind, 64)!r}", "$.type")
 
     def _position(self, message: Mapping[str, Any]) -> None:
         """With what came before, this node holds the peer's log up to here, once it is committed."""
@@ -312,7 +313,7 @@ class Link:
             self.mark = mark
         self._progress(read_progress(message))
         head = message.get("head")
-        if type(head) is int:
+        if type(head) is int and head <= wire.MOST_POSITION:
             self.peer_head = max(self.peer_head, head)
         group = self.core.replica.group
         row = PeerRow(

@@ -13,6 +13,7 @@ from attrs import define, field
 from node.core import status
 from node.errors import InvalidMessage
 from node.wire.codec import TERMINAL_ID
+from node.wire.json_text import word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,4 +118,4 @@ def _short(entry: object) -> object:
     """Without what changes all the time, so that only real changes travel; of others, not more than that."""
     if not isinstance(entry, dict):
         return {}
-    return {name: str(entry[name])[:64] for name in ("type", "status", "connected_at") if name in entry}
+    return {name: word(entry[name], 64) for name in ("type", "status", "connected_at") if name in entry}

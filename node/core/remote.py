@@ -25,7 +25,7 @@ from node.core.repair import repair
 from node.core.rows import absent, blank_row, changes_of, rendered
 from node.core.writes import RESERVED
 from node.errors import InvalidMessage, WireError
-from node.wire.json_text import kept
+from node.wire.json_text import kept, word
 from node.wire.link_messages import RemoteOperation, RemoteUpdate, remote_operation
 from node.wire.messages import ConflictResolution, Operation
 from storage.records import ParkedRow, key64, link_key
@@ -232,11 +232,11 @@ def _named(message: Mapping[str, object]) -> tuple[str, str, str, int]:
     """What can be read of a message that may be anything: operation id, entity type and id, link key."""
     raw, link = message.get("operation"), message.get("link")
     operation = raw if isinstance(raw, dict) else {}
-    words = [str(operation.get(name) or "")[:128] for name in ("id", "entity_type", "entity_id")]
+    words = [word(operation.get(name) or "", 128) for name in ("id", "entity_type", "entity_id")]
     try:
         updates = link["updates"] if isinstance(link, dict) else []
         return words[0], words[1], words[2], link_key(words[0], updates)
-    except (KeyError, IndexError, TypeError, ValueError):
+    except (KeyError, IndexError, TypeError, ValueError, RecursionError):
         return words[0], words[1], words[2], 0
 
 

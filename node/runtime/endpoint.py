@@ -26,6 +26,7 @@ from node.runtime.listener import Acceptance, Refusal
 from node.runtime.transport import Connection
 from node.wire import outgoing_messages as outgoing
 from node.wire.codec import TERMINAL_ID
+from node.wire.json_text import is_number
 from node.wire.link_messages import SUBPROTOCOL, Hello
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class Endpoint:
         core = self._core
         epoch = (request.first("epoch") or "")[:64]
         head = request.first("head") or ""
-        position = int(head) if head.isdigit() and len(head) < 19 else 0
+        position = int(head) if is_number(head) else 0
         hello = Hello(identity.terminal_id, epoch, position, core.clock().wall_ms, "", None)
         role = "peer" if request.first("as") == "peer" else "downstream"
         link = Link(core, role, connection, "", False, hello, identity.session_id, core.clock().wall_ms)
@@ -223,7 +224,7 @@ class Endpoint:
 def _dialled_by(request: Request) -> tuple[str, int]:
     """A node's instance and the number of its attempt."""
     attempt = request.first("attempt") or ""
-    return (request.first("instance") or "")[:64], int(attempt) if attempt.isdigit() and len(attempt) < 19 else 0
+    return (request.first("instance") or "")[:64], int(attempt) if is_number(attempt) else 0
 
 
 def _is_node(request: Request) -> bool:

@@ -21,7 +21,7 @@ from crdt.hlc import iso
 from crdt.update_format import MAX_CLIENT, MAX_CLOCK
 from node.errors import InvalidMessage
 from node.wire.codec import ID, LONGEST_ID, TERMINAL_ID
-from node.wire.json_text import kept
+from node.wire.json_text import is_number, kept
 from node.wire.link_state import StateProgress, after_fields, progress_fields, read_after
 from node.wire.messages import KINDS, BulkItem, Operation
 from storage.records import LogRow, link_key
@@ -216,15 +216,17 @@ def _update(entry: Any, place: int) -> RemoteUpdate:
     if type(counts) is not dict or not all(is_total(total) for total in counts.values()):
         wanted = "[type, id, base64, before, [writer, first, end], counts]"
         raise InvalidMessage(f"expected {wanted}", f"$.link.updates[{place}]")
-    if not (0 < writer <= MAX_CLIENT and 0 <= first < end <= MAX_CLOCK):
+    if any(type(n) is bool for n in (writer, first, end)) or not (
+        0 < writer <= MAX_CLIENT and 0 <= first < end <= MAX_CLOCK
+    ):
         raise InvalidMessage("writer or clocks out of range", f"$.link.updates[{place}][4]")
     try:
-        clocks = {int(name): clock for name, clock in before.items()}
         update = b64decode(text, validate=True)
     except (ValueError, binascii.Error) as error:
         raise InvalidMessage(f"unreadable update: {error}", f"$.link.updates[{place}]") from None
-    if not all(type(clock) is int and 0 <= clock <= MAX_CLOCK for clock in clocks.values()):
-        raise InvalidMessage("clock out of range", f"$.link.updates[{place}][3]")
+    if not all(is_number(name) and type(clock) is int and 0 <= clock <= MAX_CLOCK for name, clock in before.items()):
+        raise InvalidMessage("writer or clock out of range", f"$.link.updates[{place}][3]")
+    clocks = {int(name): clock for name, clock in before.items()}
     amounts = {name: decimal_of(total) for name, total in counts.items()}
     return RemoteUpdate(entity_type, entity_id, update, clocks, writer, first, end, amounts)
 
@@ -338,9 +340,9 @@ def read_established(message: Mapping[str, Any]) -> Hello:
     node_id, epoch, authority = node.get("id"), node.get("epoch"), node.get("authority")
     if type(node_id) is not str or TERMINAL_ID.match(node_id) is None:
         raise InvalidMessage("expected a node id", "$.node.id")
-    if type(epoch) is not str or not 0 < len(epoch) <= 64 or type(authority) is not str:
+    if type(epoch) is not str or not 0 < len(epoch) <= 64 or type(authority) is not str or len(authority) > 128:
         raise InvalidMessage("expected an epoch and an authority", "$.node")
     head, clock = node.get("head"), node.get("clock")
-    if type(head) is not int or type(clock) is not int:
+    if type(head) is not int or type(clock) is not int or not (0 <= head <= MOST_POSITION and clock >= 0):
         raise InvalidMessage("expected a head and a clock", "$.node")
     return Hello(node_id, epoch, head, clock, authority, read_claim(holds) if type(holds) is dict else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from decimal import Decimal
 
 import orjson
 import pytest
@@ -241,3 +242,11 @@ def test_as_many_records_as_an_update_may_hold_do_not_hold_up_the_node() -> None
     assert len(applied.removed) == count // 2 - 1, "the first is the header"
     assert len(document.siblings(("a",))) == count // 2 + 1
     assert state(Document.load(document.encode(), writer=1, engine="pycrdt")) == state(document)
+
+
+@given(st.decimals(min_value=-(10**26) + 1, max_value=10**26 - 1, places=9) | st.integers(-(10**26) + 1, 10**26 - 1))
+def test_whatever_was_counted_can_be_read_again(amount: Decimal | int) -> None:
+    """One writer's total may be past 64 bits where another's is as far below: the sum shown is in range."""
+    document = empty(1, "pycrdt")
+    document.edit(supersede=[], fields=[], counts={"stock": Decimal(amount)})
+    assert Document.load(document.encode(), writer=2, engine="pycrdt").counters == {"stock": Decimal(amount)}
