@@ -225,7 +225,7 @@ def numbers(*values: int) -> bytes:
 
 
 def test_as_many_records_as_an_update_may_hold_do_not_hold_up_the_node() -> None:
-    """All in one field, and then deleted, one by one or in one piece. With the square of their number it takes hours."""
+    """All in one field, and then deleted, one by one or in one piece. With their square it takes hours."""
     count = 100_000
     document = empty(1, "pycrdt")
     assert isinstance(document.apply(foreign(HEADER, *[RECORD] * count), {7: 0}), Applied)

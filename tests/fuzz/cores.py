@@ -32,12 +32,14 @@ class FreshNode:
         self.upstream = upstream
         self.directory: Path | None = None
         self.left = 0
-        logging.getLogger("comanda").setLevel(logging.CRITICAL)
+        self._logger = logging.getLogger("comanda")
+        self._level = self._logger.level
 
     def fresh(self) -> World:
         """The node, started again when it is worn out."""
         if self.left == 0:
             self.close()
+            self._logger.setLevel(logging.CRITICAL)  # a node says much of bad links
             self.directory = Path(tempfile.mkdtemp(dir=SHM if SHM.is_dir() else None))
             self.world = World(self.directory / "data", upstream=self.upstream)
             self.healthy = Client(self.world, "healthy").connect()
@@ -64,6 +66,7 @@ class FreshNode:
         if self.directory is not None:
             self.world.close()
             shutil.rmtree(self.directory)
+            self._logger.setLevel(self._level)
             self.directory = None
 
 

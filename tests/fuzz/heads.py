@@ -89,10 +89,9 @@ class Heads:
     def __init__(self) -> None:
         self._node = FreshNode(upstream=False)
         self._errors = _Errors()
-        logger = logging.getLogger("comanda")
-        logger.setLevel(logging.ERROR)
-        logger.propagate = False
-        logger.addHandler(self._errors)
+        self._logger = logging.getLogger("comanda")
+        self._logger.propagate = False
+        self._logger.addHandler(self._errors)
 
     def __call__(self, data: bytes) -> None:
         if not data:
@@ -108,6 +107,7 @@ class Heads:
 
     def _answer(self, pieces: Sequence[bytes]) -> bytes:
         core = self._node.fresh().core
+        self._logger.setLevel(logging.ERROR)
         endpoint = Endpoint(core, _Api(), Tokens(()), Config(), frozenset())  # type: ignore[arg-type]
         listener = Listener(endpoint, LIMITS)
         stream = _Stream(pieces)
@@ -117,8 +117,9 @@ class Heads:
         return bytes(stream.answer)
 
     def close(self) -> None:
-        logging.getLogger("comanda").removeHandler(self._errors)
         self._node.close()
+        self._logger.propagate = True
+        self._logger.removeHandler(self._errors)
 
     @staticmethod
     def seeds() -> list[bytes]:
@@ -179,11 +180,11 @@ HEADS = [
         text.encode("latin-1")
         for text in (
             "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
-            "HEAD / HTTP/1.1\r\nHost: x\r\n\r\nGET /api/v1/entities/orders?limit=3&at=a%20b HTTP/1.1\r\nHost: x\r\n\r\n",
+            "HEAD / HTTP/1.1\r\nHost: x\r\n\r\nGET /api/v1/audit?limit=3&at=a%20b HTTP/1.1\r\nHost: x\r\n\r\n",
             "GET /metrics HTTP/1.0\r\n\r\n",
             "GET http://x/readyz?a=1 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer abc\r\nConnection: close\r\n\r\n",
             "POST /api/v1/backup HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\nbody",
-            "POST /api/v1/archive?until=1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+            "POST /api/v1/archive?a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
             "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
             "CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",

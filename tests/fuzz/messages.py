@@ -42,13 +42,17 @@ def answered(text: str | bytes) -> Any:
     try:
         return decode(text, LIMITS)
     except InvalidMessage as error:
-        assert error.code == 4006
-        assert error.where is not None
-        assert error.where.startswith("$")
-        for named in (error.operation_id, error.entity_type, error.entity_id):
-            assert named is None or len(named) <= LONGEST_ID
-        assert len(orjson.dumps([error.reason, error.where, error.operation_id])) < 100_000
+        check_refusal(error)
         return None
+
+
+def check_refusal(error: InvalidMessage) -> None:
+    assert error.code == 4006
+    assert error.where is not None
+    assert error.where.startswith("$")
+    for named in (error.operation_id, error.entity_type, error.entity_id):
+        assert named is None or len(named) <= LONGEST_ID
+    assert len(orjson.dumps([error.reason, error.where, error.operation_id])) < 10_000
 
 
 class LinkMessages:

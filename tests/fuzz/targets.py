@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import random
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from attrs import frozen
 
@@ -11,10 +13,6 @@ from tests.fuzz.heads import Heads
 from tests.fuzz.messages import LinkMessages, Messages
 from tests.fuzz.mutation import mutated, mutated_heads, mutated_json, mutated_lines
 from tests.fuzz.updates import Updates, Vectors
-
-if TYPE_CHECKING:
-    import random
-    from collections.abc import Callable, Sequence
 
 
 class Target(Protocol):

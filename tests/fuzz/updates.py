@@ -27,8 +27,7 @@ class Updates:
     def __call__(self, data: bytes) -> None:
         try:
             decoded = decode_update(data)
-        except UpdateError as error:
-            assert str(error)
+        except UpdateError:
             decoded = None
         try:
             small = decode_update(data, SMALL)
@@ -73,8 +72,7 @@ class Vectors:
     def __call__(self, data: bytes) -> None:
         try:
             decode_state_vector(data)
-        except UpdateError as error:
-            assert str(error)
+        except UpdateError:
             return
         self._engines.check(VECTOR, data)
 
