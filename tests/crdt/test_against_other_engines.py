@@ -205,3 +205,15 @@ def test_the_second_format_of_yjs_is_refused(yjs: Yjs) -> None:
     yjs.now("apply", doc="w", update=b64(author.edit([], ["a", "b"])))
     with pytest.raises(UpdateError):
         decode_update(from_b64(yjs.now("encode2", doc="w")))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("before the first", "between two", "a number", "a string and an object", "bytes", "a nested array"),
+        *("a nested array that is gone", "a map", "a text", "another writer's array", "a subdocument"),
+    ],
+)
+def test_what_yjs_can_write_and_our_nodes_never_do_is_refused(kind: str, yjs: Yjs) -> None:
+    with pytest.raises(UpdateError):
+        decode_update(from_b64(yjs.now("strange", kind=kind)))

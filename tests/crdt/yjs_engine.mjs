@@ -44,6 +44,27 @@ const commands = {
     found.off('update', keep)
     return update && text(update)
   },
+  // What Yjs can write and our nodes never do.
+  strange: ({ kind }) => {
+    const doc = new Y.Doc()
+    doc.clientID = 9
+    const own = kind.startsWith('a map') || kind.startsWith('a text') ? null : doc.getArray('9')
+    const writes = {
+      'before the first': () => { own.push(['a']); own.insert(0, ['b']) },
+      'between two': () => { own.push(['a', 'b']); own.insert(1, ['c']) },
+      'a number': () => own.push([1]),
+      'a string and an object': () => own.push(['a', { b: 1 }]),
+      bytes: () => own.push([new Uint8Array(3)]),
+      'a nested array': () => own.push([new Y.Array()]),
+      'a nested array that is gone': () => { own.push([Y.Array.from(['a'])]); own.delete(0, 1) },
+      'a map': () => doc.getMap('9').set('a', 'b'),
+      'a text': () => doc.getText('9').insert(0, 'a'),
+      "another writer's array": () => doc.getArray('8').push(['a']),
+      'a subdocument': () => own.push([new Y.Doc()])
+    }
+    doc.transact(writes[kind])
+    return text(Y.encodeStateAsUpdate(doc))
+  },
   merge: ({ updates }) => text(Y.mergeUpdates(updates.map(bytes))),
   difference: ({ update, vector }) => text(Y.diffUpdate(bytes(update), bytes(vector))),
   vectorOf: ({ update }) => text(Y.encodeStateVectorFromUpdate(bytes(update))),

@@ -16,6 +16,7 @@ from crdt.document import Applied, Document
 from crdt.engine import ENGINES, EngineDocument, open_document
 from crdt.records import DocumentError, NewField
 from crdt.update_format import UpdateError, decode_state_vector, decode_update, encode_state_vector, live_records
+from crdt.whole import absorbed
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 INPUTS_OF_A_CHILD = 3_000
@@ -119,6 +120,9 @@ def judge_update(data: bytes) -> str:
 
 def judge_on(document: Document, data: bytes) -> str:
     before = document.encode(), mirrored(document)
+    wrong = judge_whole(document, data)
+    if wrong or (document.encode(), mirrored(document)) != before:
+        return f"as a whole document: {wrong}"
     try:
         result = document.apply(data, {})
     except (DocumentError, UpdateError):
@@ -130,6 +134,21 @@ def judge_on(document: Document, data: bytes) -> str:
     if mirrored(again) != mirrored(document):
         return f"mirrored {mirrored(document)}, stored {mirrored(again)}"
     return ""
+
+
+def judge_whole(document: Document, data: bytes) -> str:
+    """As a first synchronisation takes it."""
+    try:
+        together = absorbed(document, data)
+    except (DocumentError, UpdateError):
+        return ""
+    if together is None:
+        return ""
+    opened = open_document(document.engine_name, 42, together.encode())
+    if live_records(opened.encode()) != live_records(together.encode()):
+        return f"the engine reads {live_records(opened.encode())}, the decoder {live_records(together.encode())}"
+    missing = [writer for writer, clock in document.vector.items() if not together.holds(writer, clock)]
+    return f"writers {missing} are lost" if missing else ""
 
 
 def mirrored(document: Document) -> object:
