@@ -81,6 +81,11 @@ def link_keys(records: bytes) -> array[int]:
     return _words(records)[1::WORDS]
 
 
+def acceptances(records: bytes) -> array[int]:
+    """HLCs."""
+    return _words(records)[2::WORDS]
+
+
 def _words(records: bytes) -> array[int]:
     words = array("q")
     words.frombytes(records)

@@ -16,7 +16,7 @@ from attrs import frozen
 
 from node.errors import InvalidMessage
 from node.wire.codec import ID, LONGEST_ID
-from storage.packed import RECORD_BYTES
+from storage.packed import RECORD_BYTES, acceptances
 
 if TYPE_CHECKING:
     from storage.records import LogRow
@@ -88,6 +88,8 @@ def remote_state(message: Mapping[str, Any]) -> RemoteState:
         encoded, archived = text.encode("ascii"), b64decode(named, validate=True)
         if len(archived) % RECORD_BYTES:
             raise ValueError("its archived operations are cut")
+        if archived and min(acceptances(archived)) < 0:
+            raise ValueError("an archived operation was accepted at no time")
         return RemoteState((entity_type, entity_id), b64decode(encoded, validate=True), encoded, archived)
     except (ValueError, binascii.Error) as error:
         raise InvalidMessage(f"unreadable snapshot: {error}", "$.link.state") from None
