@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import inspect
 import sys
 import tempfile
 from pathlib import Path
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from tests.fuzz.targets import TARGETS
@@ -48,6 +50,18 @@ def steps_of(target: Any, data: bytes) -> set[Step]:
     return steps
 
 
+def _functions(code: CodeType) -> list[CodeType]:
+    """All code objects in it but modules' and classes' bodies, which run once, at the import."""
+    inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    found = [function for one in inner for function in _functions(one)]
+    return [*found, code] if code.co_flags & inspect.CO_NEWLOCALS and code.co_flags & inspect.CO_OPTIMIZED else found
+
+
+def _lines(code: CodeType) -> set[int]:
+    """Without the line of its `def`, which is no step of its own."""
+    return {line for _, _, line in code.co_lines() if line is not None and line != code.co_firstlineno}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.minimise", description=__doc__)
     parser.add_argument("target", choices=sorted(TARGETS))
@@ -75,7 +89,9 @@ def main() -> None:
     for name, _, line in steps:
         lines.setdefault(name, set()).add(line)
     for name in sorted(lines):
-        print(f"{len(lines[name]):5} lines of {Path(name).relative_to(ROOT)}")
+        code = compile(Path(name).read_text(), name, "exec")
+        in_functions = {line for function in _functions(code) for line in _lines(function)}
+        print(f"{len(lines[name]):5} of {len(in_functions):5} lines in functions of {Path(name).relative_to(ROOT)}")
     print(f"{chosen.target}: {len(found)} found, {len(gains)} take a new step, {len(steps)} steps in all")
 
 

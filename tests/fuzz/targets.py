@@ -38,11 +38,11 @@ class Kind:
 
 
 TARGETS: dict[str, Kind] = {
-    "update": Kind(Updates, mutated, False, 4_096, 1_500),
-    "state_vector": Kind(Vectors, mutated, False, 512, 500),
-    "message": Kind(Messages, mutated_json, True, 8_192, 2_000),
-    "link_message": Kind(LinkMessages, mutated_json, True, 16_384, 2_000),
-    "terminal": Kind(Terminals, mutated_lines, True, 16_384, 150),
-    "link": Kind(Links, mutated_lines, True, 32_768, 150),
-    "head": Kind(Heads, mutated_heads, True, 4_096, 150),
+    "update": Kind(Updates, mutated, False, 4_096, 4_000),
+    "state_vector": Kind(Vectors, mutated, False, 512, 1_500),
+    "message": Kind(Messages, mutated_json, True, 8_192, 8_000),
+    "link_message": Kind(LinkMessages, mutated_json, True, 16_384, 6_000),
+    "terminal": Kind(Terminals, mutated_lines, True, 16_384, 500),
+    "link": Kind(Links, mutated_lines, True, 32_768, 500),
+    "head": Kind(Heads, mutated_heads, True, 4_096, 300),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from crdt.document import Document
 from crdt.engine import open_document
 from crdt.records import DocumentError
@@ -15,6 +17,9 @@ from crdt.update_format import (
 )
 from tests.fuzz.engines import UPDATE, VECTOR, Engines, bases, new
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 SMALL = UpdateLimits(update_bytes=4_096, string_bytes=64, structs=16, clients=4)
 
 
@@ -23,6 +28,7 @@ class Updates:
 
     def __init__(self) -> None:
         self._engines = Engines()
+        self._documents = [Document.load(base, writer=5, engine="y_py") for base in bases()]
 
     def __call__(self, data: bytes) -> None:
         try:
@@ -34,7 +40,7 @@ class Updates:
         except UpdateError:
             small = None
         assert small is None or small == decoded
-        for read in (live_records, self._load):
+        for read in (live_records, self._load, *map(self._prepare, self._documents)):
             try:
                 read(data)
             except (UpdateError, DocumentError):
@@ -44,8 +50,13 @@ class Updates:
             self._engines.check(UPDATE, data)
 
     @staticmethod
-    def _load(data: bytes) -> object:
-        return Document.load(data, writer=1, engine="y_py")
+    def _load(data: bytes) -> None:
+        Document.load(data, writer=1, engine="y_py").check_whole()
+
+    @staticmethod
+    def _prepare(document: Document) -> Callable[[bytes], object]:
+        """Changes nothing, and opens no engine: here, so that the fuzzer sees how far it comes."""
+        return lambda data: document.prepare(data, {})
 
     def close(self) -> None:
         self._engines.close()
