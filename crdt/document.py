@@ -176,9 +176,9 @@ class Document:
         deletes: list[tuple[int, int]] = []
         before = {own: self.vector.get(own, 0)}
         if header is not None:
-            deletes.append((own, self._live[own].index(header.clock)))
+            deletes.append((own, bisect_left(self._live[own], header.clock)))
         for record in supersede:
-            deletes.append((record.writer, self._live[record.writer].index(record.clock)))
+            deletes.append((record.writer, bisect_left(self._live[record.writer], record.clock)))
             if record.writer != own:
                 before[record.writer] = max(before.get(record.writer, 0), record.clock + 1)
         total = (header.n if header else 0) + n
@@ -188,8 +188,7 @@ class Document:
         texts = [orjson.dumps(("h", total, counters)).decode(), *(new.text() for new in fields)]
         update = engine.edit(deletes, texts)
         first = before[own]
-        for record in supersede:
-            self._remove(record)
+        self._remove_ids([record.id for record in supersede])
         if header is not None:
             self._live[own].remove(header.clock)
         self._insert(Header(first, total, counters), own)

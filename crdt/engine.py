@@ -117,6 +117,18 @@ def _checked(
     return by_writer
 
 
+def _runs(indices: Sequence[int]) -> list[tuple[int, int]]:
+    """Indices that come highest first, as (first, length) of neighbours, in that order: cutting one string after the
+    other off a block of many takes the square of their number."""
+    runs: list[tuple[int, int]] = []
+    for index in indices:
+        if runs and runs[-1][0] == index + 1:
+            runs[-1] = (index, runs[-1][1] + 1)
+        else:
+            runs.append((index, 1))
+    return runs
+
+
 def _held(state_vector: Mapping[int, int]) -> bytes:
     """A state vector for an engine. Of a writer named with clock 0, y-py would put every item in the diff twice."""
     return encode_state_vector({writer: clock for writer, clock in state_vector.items() if clock})
@@ -157,8 +169,8 @@ class YPyDocument:
         def transact() -> None:
             with self._doc.begin_transaction() as txn:
                 for array, indices in arrays:
-                    for index in indices:
-                        array.delete(txn, index)
+                    for first, length in _runs(indices):
+                        array.delete_range(txn, first, length)
                 if appends:
                     own.extend(txn, list(appends))
 
@@ -219,8 +231,8 @@ class PycrdtDocument:
         def transact() -> None:
             with self._doc.transaction():
                 for array, indices in arrays:
-                    for index in indices:
-                        del array[index]
+                    for first, length in _runs(indices):
+                        del array[first : first + length]
                 if appends:
                     own.extend(list(appends))
 

@@ -6,6 +6,7 @@ element's value is [place, element]; places are texts whose order is the list's.
 
 from __future__ import annotations
 
+from collections import deque
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -22,9 +23,14 @@ _MIDDLE = len(_DIGITS) ** _WIDTH // 2
 _MOST = len(_DIGITS) ** _WIDTH - 1
 
 
+ELEMENTS = 2_000
+"""A longer list is one value: to take every other one of many thousand elements out holds up a node for seconds, as
+the engine cuts its block of records at each and copies the rest."""
+
+
 def keyed(value: object) -> dict[str, object] | None:
-    """The elements of a list by key, in order; None where it is no list of objects with ids, each once."""
-    if not isinstance(value, list):
+    """The elements of a list by key, in order; None for a longer list, or one without ids, each once."""
+    if not isinstance(value, list) or len(value) > ELEMENTS:
         return None
     elements: dict[str, object] = {}
     for element in value:
@@ -70,19 +76,17 @@ def shown_list(presence: FieldRecord | None, elements: Mapping[Path, FieldRecord
 def placed(order: Sequence[str], places: Mapping[str, str]) -> dict[str, str]:
     """A place for each key of `order`. places: those of the elements that have one; as many as can keep it do."""
     kept = _rising([key for key in order if key in places], places)
+    coming = deque(number for number, key in enumerate(order) if key in kept)
     result: dict[str, str] = {}
     before: str | None = None
     for number, key in enumerate(order):
-        if key in kept:
+        if coming and coming[0] == number:
+            coming.popleft()
             result[key] = before = places[key]
             continue
-        after: str | None = None
-        for later in order[number + 1 :]:
-            if later in kept:
-                if before is None or before < places[later]:
-                    after = places[later]
-                    break
-                kept.discard(later)  # two were put at one place, and this one comes between
+        while coming and before is not None and before >= places[order[coming[0]]]:
+            coming.popleft()  # two were put at one place, and this one comes between
+        after = places[order[coming[0]]] if coming else None
         result[key] = before = _own_place(between(before, after), after, key)
     return result
 
@@ -108,7 +112,7 @@ def _rising(keys: Sequence[str], places: Mapping[str, str]) -> set[str]:
             else:
                 high = middle
         below[key] = piles[low - 1] if low else None
-        piles[low:] = [key, *piles[low + 1 :]]
+        piles[low : low + 1] = [key]
     kept: set[str] = set()
     key_or_none = piles[-1] if piles else None
     while key_or_none is not None:

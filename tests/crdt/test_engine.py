@@ -146,3 +146,18 @@ def test_the_pinned_y_py_is_the_one_the_hazards_were_measured_on() -> None:
 
     assert version("y-py") == "0.6.2"
     assert hasattr(y_py, "YDoc")
+
+
+def test_neighbours_are_deleted_in_one_piece() -> None:
+    """One after the other off a block of many thousand strings takes the square of their number."""
+    assert engine_module._runs([9, 8, 7, 5, 2, 1]) == [(7, 3), (5, 1), (1, 2)]
+    assert engine_module._runs([]) == []
+
+
+@each_engine
+def test_a_long_document_is_emptied_at_once(engine: str) -> None:
+    document = open_document(engine, 9)
+    count = 50_000
+    document.edit([], [str(number) for number in range(count)])
+    document.edit([(9, index) for index in range(count) if index != 7], ["last"])
+    assert document.texts(9) == ["7", "last"]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategies.keyed_list import between, keyed, placed
+from strategies.keyed_list import ELEMENTS, between, keyed, placed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @given(st.integers(0, 2**32))
@@ -71,3 +75,18 @@ def test_a_number_and_its_text_are_two_ids() -> None:
     elements = keyed([{"id": 1}, {"id": "1"}])
     assert elements is not None
     assert len(elements) == 2
+
+
+def test_a_list_that_is_too_long_is_one_value() -> None:
+    assert keyed([{"id": number} for number in range(ELEMENTS)]) is not None
+    assert keyed([{"id": number} for number in range(ELEMENTS + 1)]) is None
+
+
+@pytest.mark.parametrize("known", [lambda key: False, lambda key: key % 2 == 0, lambda key: True])
+def test_a_long_list_is_placed_in_one_pass(known: Callable[[int], bool]) -> None:
+    """Not in as many as it has elements: one message can carry some ten thousand."""
+    order = [str(number) for number in range(30_000)]
+    first = placed([key for number, key in enumerate(order) if known(number)], {})
+    places = placed(order, first)
+    assert first.items() <= places.items()
+    assert sorted(order, key=places.__getitem__) == order
