@@ -129,7 +129,8 @@ class Heads:
 def statuses(answer: bytes) -> list[bytes]:
     """What depends on no cuts: the words of h11 about a bad line quote what of it has come. (Whether a head is too
     long or wrong is seen of whichever comes first.)"""
-    return [line for line in answer.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
+    lines = [line for line in answer.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
+    return [line for line in lines if b" 100 " not in line]  # it is said where the body has not come yet
 
 
 def readable(answer: bytes) -> bool:
