@@ -41,6 +41,8 @@ logger = logging.getLogger("comanda.endpoint")
 PREFIX = "/ws/"
 PROBE = b"probe"
 RTT = b"rtt"
+PROBES = 4
+"""Connections under one name that are probed, one after the other, before a new one gives way."""
 
 
 @define(eq=False)
@@ -177,27 +179,28 @@ class Endpoint:
     async def _make_room(self, terminal_id: str, dialled_by: tuple[str, int]) -> None:
         """A terminal that is connected already is probed: if it answers, the new connection gets 4004; if it does
         not, it is replaced. Of two attempts of one node the later one stays. Raises AlreadyConnected."""
-        old = self.terminals.get(terminal_id)
-        if old is None:
-            return
         instance, attempt = dialled_by
-        if instance and instance == old.dialled_by[0]:
-            if attempt < old.dialled_by[1]:
-                raise StaleAttempt("a later attempt of the same node is connected")
-            self._replace(terminal_id, old)
-            return
-        old.answered = trio.Event()
-        old.connection.ping(PROBE)
-        with trio.move_on_after(self._config.time.probe_ms / 1000):
-            await old.answered.wait()
-            if isinstance(old.session, Link):
-                old.session.reply(_twin(terminal_id, self._core.node_id))
-            raise AlreadyConnected("Terminal already connected")
-        if self.terminals.get(terminal_id) is not old:
-            if terminal_id in self.terminals:
+        for _ in range(PROBES):
+            old = self.terminals.get(terminal_id)
+            if old is None:
+                return
+            if instance and instance == old.dialled_by[0]:
+                if attempt < old.dialled_by[1]:
+                    raise StaleAttempt("a later attempt of the same node is connected")
+                self._replace(terminal_id, old)
+                return
+            old.answered = trio.Event()
+            old.connection.ping(PROBE)
+            with trio.move_on_after(self._config.time.probe_ms / 1000):
+                await old.answered.wait()
+                if isinstance(old.session, Link):
+                    old.session.reply(_twin(terminal_id, self._core.node_id))
                 raise AlreadyConnected("Terminal already connected")
-            return
-        self._replace(terminal_id, old)
+            if self.terminals.get(terminal_id) is old:
+                self._replace(terminal_id, old)
+                return
+            # Another attempt took the place meanwhile. It may be dead too, so it is asked as well.
+        raise AlreadyConnected("Terminal already connected")
 
     def _replace(self, terminal_id: str, old: Terminal) -> None:
         old.connection.close(AlreadyConnected.code, "replaced by a new connection")

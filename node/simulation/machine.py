@@ -330,7 +330,7 @@ class Machine:
                 return
             now = self.seats.get(name)
             if now is not None and now is not old:
-                end.close(AlreadyConnected.code, "already connected")
+                self._make_room(name, end, instance, attempt, seat)
                 return
             if now is old:
                 self._replace(name, old)

@@ -19,6 +19,7 @@ from node.runtime.auth import Tokens
 from node.runtime.endpoint import Endpoint
 from node.runtime.http_server import Request, Response, json_response
 from node.runtime.listener import Listener, ListenerLimits
+from node.runtime.origins import Origins
 from tests.fuzz.cores import FreshNode
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Heads:
     def _answer(self, pieces: Sequence[bytes]) -> bytes:
         core = self._node.fresh().core
         self._logger.setLevel(logging.ERROR)
-        endpoint = Endpoint(core, _Api(), Tokens(()), Config(), frozenset())  # type: ignore[arg-type]
+        endpoint = Endpoint(core, _Api(), Tokens(()), Config(), Origins(frozenset(), open_to_this_machine=True))  # type: ignore[arg-type]
         listener = Listener(endpoint, LIMITS)
         stream = _Stream(pieces)
         self._errors.found.clear()
