@@ -88,17 +88,30 @@ class Reader(ArchivedReader):
         sql += " ORDER BY entity_id LIMIT ?"
         return [entity_of(row) for row in self._query(sql, (entity_type, after or "", limit))]
 
-    def state(self, entity_types: Sequence[str], after: tuple[str, str] | None, limit: int) -> list[EntityRow]:
-        """A page of all entities of some types, dead ones too, by type and id (first synchronisation)."""
+    def state(
+        self, entity_types: Sequence[str], after: tuple[str, str] | None, limit: int, begun: int, terminal_id: str
+    ) -> list[EntityRow]:
+        """A page of all entities of some types, dead ones too, by type and id (first synchronisation).
+
+        Not those that only others than this terminal have written, and only after row `begun`: it is sent those rows.
+        A dead one is always named: of one that came dead from another node there is no row to send.
+        """
         if not entity_types:
             return []
         marks = ",".join("?" * len(entity_types))
-        start = after or ("", "")
+        same = "o.entity_type = e.entity_type AND o.entity_id = e.entity_id"
+        # In this order: of nearly all entities the first comparison decides. Archived rows may be earlier ones.
         sql = (
-            f"SELECT * FROM entities WHERE entity_type IN ({marks}) AND (entity_type, entity_id) > (?, ?)"
+            f"SELECT * FROM entities e WHERE entity_type IN ({marks}) AND (entity_type, entity_id) > (?, ?)"
+            f" AND (seq <= ? OR deleted OR EXISTS (SELECT 1 FROM archived o WHERE {same})"
+            f" OR EXISTS (SELECT 1 FROM log o WHERE {same} AND kind IN ('operation', 'state')"
+            " AND (o.seq <= ? OR terminal_id = ?))"
+            f" OR EXISTS (SELECT 1 FROM log_entities o JOIN log l USING (seq) WHERE {same}"
+            " AND (o.seq <= ? OR terminal_id = ?)))"
             " ORDER BY entity_type, entity_id LIMIT ?"
         )
-        return [entity_of(row) for row in self._query(sql, (*entity_types, *start, limit))]
+        since = (begun, begun, terminal_id, begun, terminal_id)
+        return [entity_of(row) for row in self._query(sql, (*entity_types, *(after or ("", "")), *since, limit))]
 
     def rows(self, priority: int | None, after: int, upto: int, limit: int) -> list[LogRow]:
         """Log rows after `after` up to `upto`, of one priority class or (None) of all, by seq."""

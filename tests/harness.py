@@ -138,9 +138,11 @@ class World:
         entity_types: Sequence[str],
         after: tuple[str, str] | None,
         limit: int,
+        begun: int,
+        terminal_id: str,
         done: Callable[[Sequence[EntityRow]], None],
     ) -> None:
-        self.calls.append(lambda: done(self.reader.state(entity_types, after, limit)))
+        self.calls.append(lambda: done(self.reader.state(entity_types, after, limit, begun, terminal_id)))
 
     def wholes(
         self,

@@ -71,7 +71,7 @@ class Delivery:
     _state_after: dict[int, tuple[str, str]] = field(factory=dict)
     begun: int = field(init=False)
     """The log's head when the terminal connected: what is committed later reaches it as rows, whatever the state
-    that is read meanwhile already shows."""
+    that is read meanwhile already shows; what others have created since reaches it as rows alone."""
     resumed: int = 0
     """The last row that was numbered when the terminal connected, committed or not."""
     _ping: int | None = None
@@ -239,7 +239,7 @@ class Delivery:
             self._send_state(priority, rows, last=len(rows) < limit)
             self.pump()
 
-        self.disk.state(types, after, limit, arrived)
+        self.disk.state(types, after, limit, self.begun, self.terminal_id, arrived)
 
     def _send_state(self, priority: int, rows: Sequence[EntityRow], *, last: bool) -> None:
         log = self.log

@@ -73,8 +73,12 @@ class Disk(Protocol):
         entity_types: Sequence[str],
         after: tuple[str, str] | None,
         limit: int,
+        begun: int,
+        terminal_id: str,
         done: Callable[[Sequence[EntityRow]], None],
-    ) -> None: ...
+    ) -> None:
+        """Without the entities that only others than this terminal have written, and only after row `begun`."""
+        ...
 
     def wholes(
         self,
@@ -83,7 +87,7 @@ class Disk(Protocol):
         limit: int,
         done: Callable[[Sequence[Whole]], None],
     ) -> None:
-        """As `state`, for a linked node."""
+        """All of them, for a linked node."""
         ...
 
     def lacking(

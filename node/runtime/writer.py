@@ -105,9 +105,11 @@ class TrioDisk:
         entity_types: Sequence[str],
         after: tuple[str, str] | None,
         limit: int,
+        begun: int,
+        terminal_id: str,
         done: Callable[[Sequence[EntityRow]], None],
     ) -> None:
-        self._start(self._reader.state, entity_types, after, limit, done=done)
+        self._start(self._reader.state, entity_types, after, limit, begun, terminal_id, done=done)
 
     def wholes(
         self,

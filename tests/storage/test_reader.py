@@ -90,11 +90,11 @@ def test_the_state_of_some_types_is_paged_in_key_order_with_the_dead(store: Stor
         )
     )
     pages, after = [], None
-    while page := reader.state(["products", "orders"], after, 2):
+    while page := reader.state(["products", "orders"], after, 2, 99, "ana"):
         pages += [(e.entity_type, e.entity_id) for e in page]
         after = pages[-1]
     assert pages == [("orders", "m"), ("orders", "z"), ("products", "a"), ("products", "b")]
-    assert reader.state([], None, 9) == []
+    assert reader.state([], None, 9, 99, "ana") == []
 
 
 def test_rows_are_read_by_class_between_two_positions(store: Store, reader: Reader) -> None:
@@ -150,3 +150,36 @@ def test_every_read_of_a_closed_reader_is_a_storage_error(reader: Reader) -> Non
     for read in (reader.tokens, reader.head, reader.audit, lambda: reader.entity("orders", "a")):
         with pytest.raises(StorageError):
             read()
+
+
+def test_the_state_leaves_out_what_only_others_have_written_since_a_row(store: Store, reader: Reader) -> None:
+    def written(seq: int, entity_id: str | None, terminal_id: str = "ana", *targets: str) -> LogRow:
+        return row(seq, entity_id=entity_id, terminal_id=terminal_id, targets=targets)
+
+    store.commit(
+        Commit(
+            rows=[
+                written(1, "old"),
+                row(2, kind="refused", entity_id="refused-first", terminal_id="bia"),
+                written(3, "old"),
+                written(4, "new"),
+                written(5, "own", "bia"),
+                written(6, "refused-first"),
+                written(7, None, "ana", "bulk", "old"),
+                written(8, "dead"),
+            ],
+            entities=[
+                *(entity(name, seq=seq) for name, seq in (("new", 4), ("own", 5), ("refused-first", 6), ("old", 7))),
+                *(entity("bulk", seq=7), entity("dead", seq=8, deleted=True)),
+            ],
+        )
+    )
+
+    def state(begun: int) -> list[str]:
+        return [found.entity_id for found in reader.state(["orders"], None, 9, begun, "bia")]
+
+    assert state(2) == ["dead", "old", "own"]
+    assert state(4) == ["dead", "new", "old", "own"]
+    assert state(7) == ["bulk", "dead", "new", "old", "own", "refused-first"]
+    store.prune(5)
+    assert state(2) == ["dead", "new", "old", "own"], "of archived rows it is not known which was the first"
