@@ -15,8 +15,8 @@ from attrs import frozen
 from storage.packed import ArchivedOperation, link_keys, op_keys, unpack
 from storage.prune import read_anchor
 from storage.queries import Queries
-from storage.records import Anchor, ArchiveRow, EntityRow, FollowerRow, LogRow, key64
-from storage.rows import entity_of, follower_of
+from storage.records import Anchor, ArchiveRow, ConflictRow, EntityRow, FollowerRow, LogRow, key64
+from storage.rows import conflict_of, entity_of, follower_of
 from storage.traces import blank_row, row_of
 
 if TYPE_CHECKING:
@@ -32,15 +32,21 @@ LOOKED_THROUGH = 1_000
 """Rows of `archived` looked through at once."""
 
 
+MOST_CLOSED = 16
+"""Closed conflicts of one entity that another node is told of, the latest."""
+
+
 @frozen
 class Whole:
     """An entity as it is. seq: the last of its rows that is archived. base: its document as of there, where it has
-    later ones. records: its archived operations (packed), and those that came without their rows."""
+    later ones. records: its archived operations (packed), and those that came without their rows. closed: the latest
+    of its conflicts that are no longer."""
 
     seq: int
     row: EntityRow
     base: bytes | None
     records: bytes
+    closed: Sequence[ConflictRow] = ()
 
 
 @frozen
@@ -158,6 +164,19 @@ class ArchivedReader(Queries):
 
     # ------------------------------------------------------------------ whole entities for linked nodes
 
+    def closed_of(self, keys: Iterable[Key]) -> dict[Key, list[ConflictRow]]:
+        """Of entities the latest conflicts that are closed, the latest first."""
+        found: dict[Key, list[ConflictRow]] = {}
+        sql = (
+            "SELECT conflicts.* FROM wanted CROSS JOIN conflicts USING (entity_type, entity_id)"
+            " WHERE state = 'closed' ORDER BY seq DESC, conflict_id"
+        )
+        for row in self._by_keys(sql, keys):
+            of_entity = found.setdefault((row["entity_type"], row["entity_id"]), [])
+            if len(of_entity) < MOST_CLOSED:
+                of_entity.append(conflict_of(row))
+        return found
+
     def wholes(self, entity_types: Sequence[str], after: Key | None, limit: int) -> list[Whole]:
         """A page of all entities of some types, by type and id, with their archived operations."""
         if not entity_types:
@@ -235,13 +254,14 @@ class ArchivedReader(Queries):
 
     def _whole(self, rows: Sequence[Mapping[str, Any]], *, records: bool = True) -> list[Whole]:
         keys = [(row["entity_type"], row["entity_id"]) for row in rows] if records else []
-        found = self.records_of(keys)
+        found, closed = self.records_of(keys), self.closed_of(keys)
         return [
             Whole(
                 row.get("archived_seq", 0),
                 entity_of(row),
                 row.get("base"),
                 found.get((row["entity_type"], row["entity_id"]), b""),
+                closed.get((row["entity_type"], row["entity_id"]), ()),
             )
             for row in rows
         ]

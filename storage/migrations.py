@@ -143,6 +143,12 @@ def m006_archive(db: Database) -> None:
     )
 
 
+@migrations()
+def m007_conflicts_of_entity(db: Database) -> None:
+    """An entity's conflicts, which go to a new node with its state."""
+    db.execute("CREATE INDEX conflicts_entity ON conflicts (entity_type, entity_id)")
+
+
 def migrate(db: Database, path: str) -> None:
     """Bring the schema up to date. Raises StorageError for a database of a newer Comanda."""
     newer = {m.name for m in migrations.applied(db)} - DEFINED

@@ -231,4 +231,7 @@ def _whole(whole: Whole) -> Iterator[bytes]:
     key, snapshot = (whole.row.entity_type, whole.row.entity_id), snapshot_b64(whole.row.snapshot)
     name = state_id(*key, whole.row.version)
     for first in range(0, max(len(whole.records), 1), RECORDS_BYTES):
-        yield state_message(state_operation(name, key, whole.records[first : first + RECORDS_BYTES]), snapshot)
+        closed = whole.closed if not first else ()
+        yield state_message(
+            state_operation(name, key, whole.records[first : first + RECORDS_BYTES], closed), snapshot
+        )

@@ -41,14 +41,14 @@ def tell(
 ) -> None:
     """Conflicts raised and closed: their rows, and notices in the log for those who must know."""
     for conflict in news.restated:
-        _remember(replica, conflict_row(conflict, replica.head))
+        remember(replica, conflict_row(conflict, replica.head))
     for conflict in news.raised:
         notice = notice_row(policy, conflict.entity_id, operation_id, accepted)
         notice.message = outgoing.sync_conflict(conflict.body())
         notice.targets = conflict.losers() if conflict.state == "settled" else deciders(policy, conflict)
         notice.monitors = True
         replica.append(notice)
-        _remember(replica, conflict_row(conflict, notice.seq))
+        remember(replica, conflict_row(conflict, notice.seq))
         replica.counts.conflicts += 1
     for conflict in news.gone:
         replaced = news.replacement(conflict)
@@ -61,16 +61,15 @@ def tell(
                 "terminal_id": author.terminal_id,
             }
         )
-        _remember(
-            replica, conflict_row(conflict, replica.head, closed_by=operation_id, outcome=orjson.dumps(outcome))
-        )
+        remember(replica, conflict_row(conflict, replica.head, closed_by=operation_id, outcome=orjson.dumps(outcome)))
         if replaced is None:
             replica.counts.conflicts_resolved += 1
             if conflict.state == "open":
                 _tell_closed(replica, conflict, policy, operation_id, author, accepted, resolution)
 
 
-def _remember(replica: Replica, row: ConflictRow) -> None:
+def remember(replica: Replica, row: ConflictRow) -> None:
+    """A conflict's row goes into the group, and is known from here on."""
     replica.group.commit.conflicts.append(row)
     replica.remember_conflict(row)
 

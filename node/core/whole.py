@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from crdt import hlc
 from crdt.engine import EngineError
 from crdt.records import DocumentError, ForkError
@@ -16,7 +18,7 @@ from crdt.update_format import UpdateError
 from crdt.whole import absorbed
 from node.core import archived
 from node.core.conflicts import ConflictNews
-from node.core.notices import tell
+from node.core.notices import remember, tell
 from node.core.render import Before, current_message, difference, state_id
 from node.core.rows import absent, blank_row, changes_of
 from node.errors import WireError
@@ -26,13 +28,14 @@ from storage.records import key64
 from strategies.view import view_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from crdt.document import Document
     from node.core.entity import Entity
     from node.core.instant import Instant
     from node.core.replica import Replica
     from node.wire.link_state import RemoteState
+    from storage.records import ConflictRow
 
 logger = logging.getLogger("comanda.link")
 
@@ -68,7 +71,7 @@ def _take(replica: Replica, entity: Entity, document: Document, state: RemoteSta
     replica.clock.observe(accepted, now.wall_ms, replica.settings.max_skew_ms)
 
     operation_id = state_id(*entity.key, document.version)
-    authored = state_operation(operation_id, entity.key, state.archived)
+    authored = state_operation(operation_id, entity.key, state.archived, state.closed)
     row = blank_row("state", authored, operation_id, *entity.key, policy)
     row.terminal_id, row.origin, row.via = node_id, node_id, via
     row.stamp = row.accepted = replica.clock.tick(now.wall_ms + replica.offset_ms)
@@ -92,3 +95,12 @@ def _take(replica: Replica, entity: Entity, document: Document, state: RemoteSta
     news.restated += [conflict for conflict in news.raised if conflict.state != "open"]
     news.raised = [conflict for conflict in news.raised if conflict.state == "open"]
     tell(replica, news, policy, operation_id, absent(node_id), row.accepted)
+    _remember_closed(replica, entity, state.closed)
+
+
+def _remember_closed(replica: Replica, entity: Entity, closed: Sequence[ConflictRow]) -> None:
+    """Conflicts that ended before this node heard of them: who answers one is told how. Nobody else is."""
+    current = {conflict.id for conflict in entity.view.conflicts.values()}
+    for conflict in closed:
+        if conflict.conflict_id not in current and conflict.conflict_id not in replica.conflicts:
+            remember(replica, evolve(conflict, seq=replica.head))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,7 +16,9 @@ from attrs import frozen
 
 from node.errors import InvalidMessage
 from node.wire.codec import ID, LONGEST_ID
+from node.wire.link_conflicts import closed_fields, read_closed
 from storage.packed import RECORD_BYTES, acceptances
+from storage.records import ConflictRow
 
 if TYPE_CHECKING:
     from storage.records import LogRow
@@ -28,12 +30,13 @@ CLASSES = 4
 @frozen
 class RemoteState:
     """An entity's whole document. b64: the snapshot as it travels. archived: operations in it that are in nobody's
-    log (storage.packed)."""
+    log (storage.packed). closed: conflicts that it had."""
 
     key: Key
     snapshot: bytes
     b64: bytes
     archived: bytes = b""
+    closed: Sequence[ConflictRow] = ()
 
 
 @frozen
@@ -46,13 +49,15 @@ class StateProgress:
     total: int
 
 
-def state_operation(operation_id: str, key: Key, archived: bytes = b"") -> bytes:
+def state_operation(operation_id: str, key: Key, archived: bytes = b"", closed: Sequence[ConflictRow] = ()) -> bytes:
     """The operation of a state row."""
     entity_type, entity_id = key
     operation: dict[str, object] = {"id": operation_id, "entity_type": entity_type, "entity_id": entity_id}
     operation |= {"operation": "CREATE", "data": {}}
     if archived:
         operation["archived"] = b64encode(archived).decode()
+    if closed:
+        operation["closed"] = closed_fields(closed)
     return orjson.dumps(operation)
 
 
@@ -77,9 +82,10 @@ def is_state(message: Mapping[str, Any]) -> bool:
 def remote_state(message: Mapping[str, Any]) -> RemoteState:
     """Raises InvalidMessage."""
     operation, text = message.get("operation"), message["link"]["state"]
+    closed: Sequence[ConflictRow] = ()
     match operation:
         case {"entity_type": str(entity_type), "entity_id": str(entity_id), **rest} if ID.match(entity_id):
-            named = rest.get("archived", "")
+            named, closed = rest.get("archived", ""), read_closed(rest.get("closed"), (entity_type, entity_id))
         case _:
             raise InvalidMessage("expected an entity", "$.operation")
     if not 1 <= len(entity_type) <= LONGEST_ID or not isinstance(text, str) or not isinstance(named, str):
@@ -90,7 +96,7 @@ def remote_state(message: Mapping[str, Any]) -> RemoteState:
             raise ValueError("its archived operations are cut")
         if archived and min(acceptances(archived)) < 0:
             raise ValueError("an archived operation was accepted at no time")
-        return RemoteState((entity_type, entity_id), b64decode(encoded, validate=True), encoded, archived)
+        return RemoteState((entity_type, entity_id), b64decode(encoded, validate=True), encoded, archived, closed)
     except (ValueError, binascii.Error) as error:
         raise InvalidMessage(f"unreadable snapshot: {error}", "$.link.state") from None
 

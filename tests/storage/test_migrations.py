@@ -53,6 +53,10 @@ def test_a_database_of_a_newer_comanda_is_refused_by_its_step(directory: Path) -
         ("SELECT * FROM log WHERE priority = 1 AND seq > 5 AND seq <= 9 ORDER BY seq LIMIT 9", "log_class"),
         ("SELECT seq FROM log WHERE entity_type = 'a' AND entity_id = 'b'", "log_entity"),
         ("SELECT * FROM conflicts WHERE state = 'open' ORDER BY seq", "conflicts_state"),
+        (
+            "SELECT * FROM conflicts WHERE entity_type = 'a' AND entity_id = 'b' AND state = 'closed'",
+            "conflicts_entity",
+        ),
     ],
 )
 def test_the_hot_reads_use_an_index_and_need_no_sort(store: Store, sql: str, index: str) -> None:
