@@ -12,7 +12,7 @@ from attrs import frozen
 
 from crdt.amounts import decimal_of, shown
 from strategies.keyed_list import element_of, keyed
-from strategies.kinds import COUNTED, COUNTER, GROUP, KEYED_LIST, PROGRESS, SETTLEMENT
+from strategies.kinds import COUNTED, COUNTER, GROUP, KEYED_LIST, PROGRESS, SETTLEMENT, group_path
 from strategies.registers import DELETED_AT, WHOLE
 
 if TYPE_CHECKING:
@@ -100,6 +100,19 @@ def concerns(path: Path, name: str) -> bool:
     return path[0] == GROUP and name in path[1].split("+")
 
 
+def has_say(view: View, document: Document, path: Path, name: str) -> bool:
+    """Whether the view shows a field from this register. One that was written under an earlier configuration, before
+    the field joined a group or left it, may be live and shown nowhere."""
+    if path[:1] != (GROUP,) and path != (name,):
+        return True
+    group = view.policy.kinds.group_of(name)
+    together = group_path(group) if group is not None else None
+    siblings = document.siblings(together) if together is not None else ()
+    winner = view.policy.ordered(together, siblings)[0] if together is not None and siblings else None
+    grouped = winner is not None and (said_of(winner, name) is not ABSENT or not document.siblings((name,)))
+    return path == together and grouped if path[:1] == (GROUP,) else not grouped
+
+
 def said_of(record: FieldRecord, name: str) -> object:
     """A record's value as far as it is of this field; ABSENT where it holds none."""
     value = record.value
@@ -151,7 +164,8 @@ def reason(view: View, document: Document, name: str, decided: Iterable[str]) ->
     """Why the view shows what it shows of a field. decided: operations that resolved a conflict."""
     if name == "version":
         return _reason(["counted"], 0)
-    registers = {p: siblings for p, siblings in document.fields.items() if concerns(p, name) and not moves(p)}
+    about = {p: siblings for p, siblings in document.fields.items() if concerns(p, name) and not moves(p)}
+    registers = {p: siblings for p, siblings in about.items() if has_say(view, document, p, name)}
     holds = [r for siblings in registers.values() for r in siblings if said_of(r, name) is not ABSENT]
     contested = [path for path in registers if path in view.conflicts]
     kind = view.policy.kinds.of(name).kind

@@ -16,6 +16,7 @@ from node.cli.status import ask, url_option
 STATES = {
     "shown": ("●", "aparece / shown", "bold green"),
     "candidate": ("○", "vivo, não aparece / live, not shown", "yellow"),
+    "unused": ("○", "de outra configuração, não aparece / of an earlier configuration, not shown", "dim"),
     "moved": ("+", "movimento, conta / a movement, counts", ""),
     "superseded": ("·", "substituído / superseded", "dim"),
     "refused": ("×", "recusado e guardado / refused and kept", "red"),

@@ -11,15 +11,16 @@ from attrs import define
 from crdt.hlc import COUNTER_BITS, iso, millis
 from crdt.records import CANONICAL, FieldRecord
 from node.core.trail import Act, Trail
-from strategies.explain import ABSENT, moves, register_of, said_of, shown_of
+from strategies.explain import ABSENT, has_say, moves, register_of, said_of, shown_of
 from strategies.kinds import COUNTED
 
 if TYPE_CHECKING:
     from node.core.entity import Entity
 
-SHOWN, CANDIDATE, MOVED, SUPERSEDED = "shown", "candidate", "moved", "superseded"
-STATES = (SHOWN, CANDIDATE, MOVED, SUPERSEDED)
-"""`moved`: a counter's movement, which counts whoever wrote after it."""
+SHOWN, CANDIDATE, UNUSED, MOVED, SUPERSEDED = "shown", "candidate", "unused", "moved", "superseded"
+STATES = (SHOWN, CANDIDATE, UNUSED, MOVED, SUPERSEDED)
+"""`unused`: live, from before a change of the configuration that shows the field from elsewhere. `moved`: a counter's
+movement, which counts whoever wrote after it."""
 
 
 @define(eq=False)
@@ -79,6 +80,8 @@ def writings_of(trail: Trail, entity: Entity) -> list[Writing]:
         if value is ABSENT and (not live or moves(record.path)):
             continue
         state = SHOWN if identity in shown else CANDIDATE if live else SUPERSEDED
+        if live and not has_say(entity.view, document, record.path, trail.name):
+            state = UNUSED
         if moves(record.path):
             if record.path != COUNTED and record.id not in {r.id for r in document.siblings(record.path)[:1]}:
                 continue  # several nodes settled it; once counts

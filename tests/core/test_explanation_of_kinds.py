@@ -80,6 +80,26 @@ def test_a_field_of_a_group_brings_the_others_back_with_it(world: World) -> None
     assert found["superseded"][0]["data"] == {"total": 100, "discount": 10}
 
 
+def test_a_value_from_before_its_field_joined_a_group_is_not_marked_as_shown(tmp_path: Path) -> None:
+    plain, grouped = parse(example_toml()), CONFIG
+    world = World(tmp_path / "node", config=plain)
+    Client(world, "ana").connect().do("orders", "o", "CREATE", {"total": 100, "discount": 10})
+    world.config = grouped
+    world.crash()
+    found = report(world, ("orders", "o"), "total")
+    assert (writings(found), found["rule"]["why"]) == ([(100, "shown", "ana")], ["only"]), "it is still shown"
+    Client(world, "bia").connect().do("orders", "o", "UPDATE", {"total": 90, "discount": 0})
+    found = report(world, ("orders", "o"), "total")
+    assert (found["value"], found["rule"]["why"]) == (90, ["group", "only"])
+    assert writings(found) == [(90, "shown", "bia"), (100, "unused", "ana")]
+    world.config = plain
+    world.crash()
+    found = report(world, ("orders", "o"), "total")
+    assert (found["value"], found["rule"]["why"]) == (100, ["only"])
+    assert writings(found) == [(100, "shown", "ana"), (90, "unused", "bia")]
+    world.close()
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_opening_of_a_counter_and_its_movements_add_up_to_what_is_shown(tmp_path: Path, seed: int) -> None:
     """Also where a terminal sent one operation to two nodes, which counted it each and then settled that."""
