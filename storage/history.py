@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+import orjson
 from attrs import frozen
 
 from storage.database import storage_errors
 from storage.packed import unpack
 from storage.reader import Reader
+from storage.records import POLICIES
 from storage.rows import conflict_of
 
 if TYPE_CHECKING:
@@ -53,6 +55,11 @@ class HistoryReader(Reader):
         finally:
             with storage_errors(self._path):
                 self._connection.execute("COMMIT")
+
+    def policies(self) -> dict[str, list[str]]:
+        """The configurations that the node ran with, as texts by entity type, the latest last."""
+        rows = self._query("SELECT value FROM meta WHERE key = ?", (POLICIES,))
+        return dict(orjson.loads(rows[0]["value"])) if rows else {}
 
     # ------------------------------------------------------------------ the log
 

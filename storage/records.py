@@ -8,6 +8,9 @@ from typing import Any
 
 from attrs import define, field, frozen
 
+POLICIES = "policies"
+"""Where `meta` has the configurations the node ran with, as far as they decide what an entity shows."""
+
 
 def key64(*parts: str) -> int:
     """A stable 64-bit hash (signed, as SQLite stores integers) of a key, for the in-memory indexes."""

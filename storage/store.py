@@ -28,6 +28,7 @@ from storage.keys import archived_keys
 from storage.migrations import migrate
 from storage.prune import BATCH_ROWS, Pruned, add_records, keep_bases, prune_batch, read_anchor
 from storage.records import (
+    POLICIES,
     ArchiveRow,
     Boot,
     Commit,
@@ -364,6 +365,16 @@ class Store:
     def note_counters(self, names: Mapping[str, Sequence[str]]) -> None:
         """Which fields are counters, by entity type: what is to be kept of archived rows. Raises StorageError."""
         self.set_meta({COUNTERS: orjson.dumps(names).decode()})
+
+    def note_policies(self, texts: Mapping[str, str], most: int) -> None:
+        """What decides what an entity shows, by entity type; of each as many as that are kept, the latest last.
+        Raises StorageError."""
+        with storage_errors(self.path):
+            found = self._connection.execute("SELECT value FROM meta WHERE key = ?", (POLICIES,)).fetchone()
+        known = orjson.loads(found[0]) if found else {}
+        now = {t: [*(old for old in known.get(t, []) if old != text), text][-most:] for t, text in texts.items()}
+        if {**known, **now} != known:
+            self.set_meta({POLICIES: orjson.dumps({**known, **now}).decode()})
 
     # ------------------------------------------------------------------ tokens
 

@@ -17,7 +17,7 @@ from crdt import hlc
 from node.config import Config
 from node.core.instant import Instant
 from node.core.session import Identity, Session
-from node.core.start import Draws, Surroundings, begin, go_on
+from node.core.start import Draws, Surroundings, begin, go_on, note_registry
 from node.wire.frames import Batch, Outgoing
 from storage.database import StorageError
 from storage.reader import Reader
@@ -72,7 +72,7 @@ class World:
         boot = self.store.boot()
         writer = int(boot.meta.get("writer", 0)) or next(self.writers)
         self.store.set_meta({"writer": str(writer)})
-        self.store.note_counters(self.config.registry().counters())
+        note_registry(self.store, self.config.registry())
         self.around = Surroundings(self, self, self.now, Draws(self.new_epoch, lambda: next(self.writers)))
         self.core = begin(boot, self.config, self.around, epoch=boot.epoch, writer=writer)
         self.core.instance = ""  # worlds say who they are by their id alone

@@ -40,17 +40,23 @@ def verify(data: Path, config_file: Path | None) -> None:
             closing(HistoryReader(data / DATABASE)) as reader,
             Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress,
         ):
-            problems, checked = _walk(reader, config, progress)
+            problems, others, checked = _walk(reader, config, progress)
     except (ComandaError, StorageError) as error:
         raise click.ClickException(str(error)) from error
     if problems:
         raise click.ClickException(f"{problems} problema(s) / problem(s)")
+    if others:
+        click.echo(
+            f"{others} de outra configuração, nada quebrado; o nó usou esta por último? / of another configuration, "
+            "nothing broken; did the node last run with this one?"
+        )
     click.echo(checked)
 
 
-def _walk(reader: HistoryReader, config: Config, progress: Progress) -> tuple[int, str]:
-    """Print each problem as it is found; how many there are, and what was checked. Raises StorageError."""
-    problems = 0
+def _walk(reader: HistoryReader, config: Config, progress: Progress) -> tuple[int, int, str]:
+    """Print each problem as it is found; how many there are, how much is stored as another configuration has it, and
+    what was checked. Raises StorageError."""
+    problems = others = 0
     bar = progress.add_task("registro / log")
     for row in audit.verify(reader, lambda done, head: progress.update(bar, completed=done, total=head)):
         problems += 1
@@ -61,10 +67,11 @@ def _walk(reader: HistoryReader, config: Config, progress: Progress) -> tuple[in
     advance = _bars(progress, reader.entity_count())
     verification = Verification(reader, config.registry(), rules, config.node.engine, advance)
     for finding in verification.run():
-        problems += 1
+        others += finding.other
+        problems += not finding.other
         click.echo(f"{finding.where}: {finding.what}")
     checked = f"{head} linhas / rows, {verification.entities} entidades / entities, {len(rules)} somas / sums"
-    return problems, f"conferem / verified: {checked}"
+    return problems, others, f"conferem / verified: {checked}"
 
 
 def _bars(progress: Progress, total: int) -> Callable[[str, int], None]:

@@ -14,13 +14,15 @@ from crdt.update_format import UpdateError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from node.core.entity import Entity
     from node.core.history import Rebuilt
     from storage.records import ConflictRow, EntityRow
     from strategies.conflict import Conflict
 
 
 def entity_differences(rebuilt: Rebuilt, row: EntityRow | None, *, archived: bool) -> Iterator[str]:
-    """What a stored entity says otherwise than its rebuilt document. archived: whether rows of it are archived."""
+    """What a stored entity says otherwise than its rebuilt document, whatever the configuration. archived: whether
+    rows of it are archived."""
     for seq in rebuilt.waiting:
         yield f"row {seq} of the log builds on something that is not there"
     if row is None:
@@ -30,7 +32,7 @@ def entity_differences(rebuilt: Rebuilt, row: EntityRow | None, *, archived: boo
     if not rebuilt.exists:
         yield "is in the table of entities, and not in the log"
         return
-    document, entity = rebuilt.document, rebuilt.entity()
+    document = rebuilt.document
     try:
         stored = Document.load(row.snapshot, writer=document.writer, engine=document.engine_name)
     except (UpdateError, DocumentError, TypeError) as error:
@@ -39,6 +41,10 @@ def entity_differences(rebuilt: Rebuilt, row: EntityRow | None, *, archived: boo
         yield from _document_differences(document, stored)
     if row.version != document.version:
         yield f"version is stored as {row.version}, the log gives {document.version}"
+
+
+def shown_differences(entity: Entity, row: EntityRow) -> Iterator[str]:
+    """What a stored entity shows otherwise than its rebuilt document under a configuration."""
     if row.deleted == entity.view.alive:
         yield f"is stored as {'deleted' if row.deleted else 'live'}, the log says otherwise"
     yield from _view_differences(entity.shown(), row.view)

@@ -104,9 +104,10 @@ class Rebuilt:
         """Whether anybody had written it."""
         return bool(self.document.headers)
 
-    def entity(self) -> Entity:
-        """The entity as a node would show it."""
-        return Entity(self.key, self.policy, self.document, view_of(*self.key, self.policy, self.document))
+    def entity(self, policy: EntityPolicy | None = None) -> Entity:
+        """The entity as a node would show it. policy: under another configuration than the present one."""
+        policy = policy or self.policy
+        return Entity(self.key, policy, self.document, view_of(*self.key, policy, self.document))
 
     # ------------------------------------------------------------------ taking rows
 

@@ -20,10 +20,13 @@ from node.core.replica import Replica
 from node.core.ring import Ring
 from node.core.statistics import Statistics
 from node.wire.codec import CodecLimits
+from strategies.recorded import MOST_RECORDED, recorded
 
 if TYPE_CHECKING:
     from node.config import Config
     from storage.records import Boot
+    from storage.store import Store
+    from strategies.policy import Registry
 
 
 @frozen
@@ -98,6 +101,13 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         has_upstream=config.links.upstream is not None,
         fresh=lambda: (around.draws.id(), around.draws.writer()),
     )
+
+
+def note_registry(store: Store, registry: Registry) -> None:
+    """What the store is to know of this start's configuration: which fields are counters, and by which policies views
+    are made from now on. Raises StorageError."""
+    store.note_counters(registry.counters())
+    store.note_policies({policy.entity_type: recorded(policy) for policy in registry.all()}, MOST_RECORDED)
 
 
 def go_on(core: Core, boot: Boot, config: Config, around: Surroundings) -> int:

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from node.core.checks import conflict_difference, entity_differences
+from node.core.checks import conflict_difference, entity_differences, shown_differences
 from node.core.conservation import Account, Conservation, Ledger
 from node.core.history import HistoryError, Rebuilt, at_seq, from_operations
+from strategies.recorded import policy_of, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from node.core.entity import Entity, Key
     from storage.history import HistoryReader
+    from storage.records import ConflictRow, EntityRow
+    from strategies.conflict import Conflict
     from strategies.policy import EntityPolicy, Registry
 
 BROKEN_GROUPS = 100
@@ -27,11 +30,16 @@ BROKEN_GROUPS = 100
 
 @frozen
 class Finding:
-    """Something stored that the log does not bear out. where: an entity, or a rule. seq: the row that shows it."""
+    """Something stored that the log does not bear out. where: an entity, or a rule. seq: the row that shows it.
+    other: it is exactly what another configuration made of the log, under which this node ran; nothing is broken."""
 
     where: str
     what: str
     seq: int | None = None
+    other: bool = False
+
+
+OTHER = "was written under another configuration of this node: "
 
 
 def _quietly(phase: str, done: int) -> None:
@@ -56,6 +64,7 @@ class Verification:
         self._head, _ = reader.head()
         self._confirmed: set[str] = set()  # open conflicts that were found as they should be
         self._unknown: set[str] = set()
+        self._policies = reader.policies()
 
     def run(self) -> Iterator[Finding]:
         """Raises StorageError where the database cannot be read."""
@@ -84,10 +93,10 @@ class Verification:
                 rows = self._reader.fetch((), (), list(opened)).conflicts
             for what in entity_differences(rebuilt, row, archived=archived):
                 yield Finding(where, what)
+            if row is not None and rebuilt.exists:
+                yield from self._shown(rebuilt, entity, row)
             for conflict in opened.values():
-                difference = conflict_difference(conflict, rows.get(conflict.id))
-                if difference is not None:
-                    yield Finding(where, difference)
+                yield from self._conflict(rebuilt, conflict, rows.get(conflict.id))
                 self._confirmed.add(conflict.id)
             if row is not None and row.seq > self._head:
                 entity = self._then(key, policy)
@@ -97,6 +106,36 @@ class Verification:
         self.entities += rebuilt.exists
         for ledger in ledgers:
             ledger.note(entity)
+
+    # ------------------------------------------------------------------ under which configuration
+
+    def _others(self, rebuilt: Rebuilt) -> Iterator[Entity]:
+        """The entity as other configurations that the node ran with show it, the latest first."""
+        entity_type, now = rebuilt.key[0], recorded(rebuilt.policy)
+        for text in reversed(self._policies.get(entity_type, [])):
+            policy = policy_of(entity_type, text) if text != now else None
+            if policy is not None:
+                yield rebuilt.entity(policy)
+
+    def _shown(self, rebuilt: Rebuilt, entity: Entity, row: EntityRow) -> Iterator[Finding]:
+        where, whats = " ".join(rebuilt.key), list(shown_differences(entity, row))
+        if whats and any(not list(shown_differences(other, row)) for other in self._others(rebuilt)):
+            yield Finding(where, OTHER + "; ".join(whats), other=True)
+        else:
+            yield from (Finding(where, what) for what in whats)
+
+    def _conflict(self, rebuilt: Rebuilt, conflict: Conflict, row: ConflictRow | None) -> Iterator[Finding]:
+        """Whether a conflict that is open is stored so, or as another configuration has it."""
+        where, what = " ".join(rebuilt.key), conflict_difference(conflict, row)
+        if what is None:
+            return
+        for other in self._others(rebuilt):
+            same = next((c for c in other.view.conflicts.values() if c.id == conflict.id), None)
+            gone = same is None and (row is None or row.state == "closed")
+            if gone or (same is not None and same.state != "open" and conflict_difference(same, row) is None):
+                yield Finding(where, OTHER + what, other=True)
+                return
+        yield Finding(where, what)
 
     def _rebuilt(self, key: Key, policy: EntityPolicy) -> Rebuilt:
         reader = self._reader
@@ -118,12 +157,13 @@ class Verification:
             try:
                 with self._reader.moment():
                     now = self._reader.fetch((), (), [row.conflict_id]).conflicts.get(row.conflict_id)
-                    entity = self._rebuilt(key, policy).entity()
+                    rebuilt = self._rebuilt(key, policy)
             except HistoryError:
                 continue  # found already
-            live = {conflict.id for conflict in entity.view.conflicts.values()}
-            if now is not None and now.state == "open" and row.conflict_id not in live:
-                yield Finding(" ".join(key), f"conflict {row.conflict_id} is stored as open, the log has none such")
+            if now is not None and now.state == "open" and not _open(rebuilt.entity(), row.conflict_id):
+                what = f"conflict {row.conflict_id} is stored as open, the log has none such"
+                other = any(_open(other, row.conflict_id) for other in self._others(rebuilt))
+                yield Finding(" ".join(key), OTHER + what if other else what, other=other)
 
     # ------------------------------------------------------------------ sums
 
@@ -171,3 +211,7 @@ class Verification:
         if row is None:
             return f"{words}, since row {seq} or before, which is archived"
         return f"{words}, since operation {row.operation_id} of {row.terminal_id} (row {seq})"
+
+
+def _open(entity: Entity, conflict_id: str) -> bool:
+    return any(c.id == conflict_id and c.state == "open" for c in entity.view.conflicts.values())

@@ -19,7 +19,7 @@ from attrs import define
 
 from node.core.delivery import PING_INTERVAL_MS
 from node.core.instant import Instant
-from node.core.start import Draws, Surroundings, begin, go_on
+from node.core.start import Draws, Surroundings, begin, go_on, note_registry
 from node.errors import ConfigError
 from node.runtime.api import Api
 from node.runtime.auth import Tokens
@@ -130,7 +130,7 @@ class Node:
             disk = TrioDisk(nursery, store, reader)
             around = Surroundings(disk, disk, now, Draws(lambda: uuid.uuid4().hex, random_writer))
             writer = take_up(store, boot, around.draws)
-            store.note_counters(config.registry().counters())
+            note_registry(store, config.registry())
             core = begin(boot, config, around, epoch=store.epoch, writer=writer)
             del boot  # the keys of all operations, a second time
             bound = {str(s.socket.getsockname()[0]): int(s.socket.getsockname()[1]) for s in listeners}

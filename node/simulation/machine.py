@@ -19,7 +19,7 @@ from node.core.group import Group
 from node.core.instant import Instant
 from node.core.link import Link
 from node.core.session import Identity, Session
-from node.core.start import Draws, Surroundings, begin, go_on
+from node.core.start import Draws, Surroundings, begin, go_on, note_registry
 from node.errors import AlreadyConnected
 from node.runtime.identity import note_head, take_up
 from node.simulation.clockwork import Clockwork
@@ -111,7 +111,7 @@ class Machine:
         disk = self.disk = SlowDisk(self.clockwork, self.rng, store, reader, self._recover, self._after_commit)
         self._around = Surroundings(disk, disk, self.now, draws)
         writer = take_up(store, boot, draws)
-        store.note_counters(self.config.registry().counters())
+        note_registry(store, self.config.registry())
         self.core = disk.core = begin(boot, self.config, self._around, epoch=store.epoch, writer=writer)
         self.alive = True
         self.starts += 1
