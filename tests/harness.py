@@ -236,13 +236,21 @@ class Connection:
 
 
 class Client:
-    """A documented terminal. confirms: sends sync_confirmation. pongs: its library answers pings."""
+    """A documented terminal. confirms: sends sync_confirmation. pongs: its library answers pings. by_position: speaks
+    the subprotocol, and confirms the last row of what it took at once."""
 
     def __init__(
-        self, world: World, name: str, kind: str = "pos", *, confirms: bool = True, pongs: bool = True
+        self,
+        world: World,
+        name: str,
+        kind: str = "pos",
+        *,
+        confirms: bool = True,
+        pongs: bool = True,
+        by_position: bool = False,
     ) -> None:
         self.world, self.name, self.kind = world, name, kind
-        self.confirms, self.pongs = confirms, pongs
+        self.confirms, self.pongs, self.by_position = confirms, pongs, by_position
         self.entities: dict[tuple[str, str], dict[str, Any]] = {}
         self.inbox: list[dict[str, Any]] = []
         self.unanswered: dict[str, dict[str, Any]] = {}
@@ -252,7 +260,7 @@ class Client:
     def connect(self, *, full: bool = False) -> Client:
         self.connection = Connection(self)
         identity = Identity(self.name, self.kind, "user-1", f"session-{next(self.world.ids)}")
-        self.session = self.world.core.connect(identity, self.connection, full=full)
+        self.session = self.world.core.connect(identity, self.connection, full=full, by_position=self.by_position)
         return self
 
     def disconnect(self) -> None:
@@ -322,7 +330,7 @@ class Client:
 
     def receive(self, limit: int | None = None) -> int:
         """Take what the node sent (at most `limit` frames) and behave as documented."""
-        taken = 0
+        taken, last = 0, None
         while self.session is not None and self.connection.frames and (limit is None or taken < limit):
             taken += 1
             frame = self.connection.frames.popleft()
@@ -334,10 +342,11 @@ class Client:
             message = orjson.loads(frame)
             self.inbox.append(message)
             self.unanswered.pop(message.get("operation_id"), None)
+            last = message.get("seq", last)
             if message["type"] == "data_sync":
                 self.unanswered.pop(message["operation"]["id"], None)
                 self.apply(message["operation"])
-                if self.confirms:
+                if self.confirms and not self.by_position:
                     self.send(
                         {
                             "type": "sync_confirmation",
@@ -345,6 +354,8 @@ class Client:
                             "terminal_id": self.name,
                         }
                     )
+        if self.confirms and self.by_position and last is not None:
+            self.send({"type": "sync_confirmation", "seq": last})
         return taken
 
     def apply(self, operation: dict[str, Any]) -> None:

@@ -134,8 +134,13 @@ class Core:
 
     # ------------------------------------------------------------------ connections
 
-    def connect(self, identity: Identity, connection: Connection, *, full: bool = False) -> Session:
-        """A terminal is connected: it is told so, and gets what lies after its cursor (full: everything)."""
+    def connect(
+        self, identity: Identity, connection: Connection, *, full: bool = False, by_position: bool = False
+    ) -> Session:
+        """A terminal is connected: it is told so, and gets what lies after its cursor (full: everything).
+
+        by_position: it speaks the subprotocol, and may confirm many rows at once.
+        """
         now = self.clock()
         bounds = self.bounds
         known = self.cursors.get(identity.terminal_id)
@@ -151,6 +156,7 @@ class Core:
             self.disk,
             connection,
             resumed=self.replica.head,
+            by_position=by_position,
         )
         session = Session(
             identity,
@@ -358,7 +364,7 @@ class Core:
             if delivery.closed:
                 continue
             if shared.suits(delivery) and delivery.live(previous, len(rows)):
-                delivery.send_batch(shared.batch, shared.entries, self.ring.head)
+                delivery.send_batch(shared.batch(numbered=delivery.by_position), shared.entries, self.ring.head)
                 delivered += len(shared.entries)
             else:
                 delivery.pump()
@@ -498,13 +504,13 @@ class _Shared:
         self.authors = {row.author for row in plain if not row.echo}
         self.entries = [row.entry for row in rows]
         self._rows = rows
-        self._batch: Batch | None = None
+        self._batches: dict[bool, Batch] = {}
 
     def suits(self, delivery: Delivery) -> bool:
         return self.whole and not delivery.monitor and delivery.terminal_id not in self.authors
 
-    @property
-    def batch(self) -> Batch:
-        if self._batch is None:
-            self._batch = Batch([frame for row in self._rows for frame in row.frames])
-        return self._batch
+    def batch(self, *, numbered: bool) -> Batch:
+        if numbered not in self._batches:
+            frames = [frame for row in self._rows for frame in (row.numbered if numbered else row.frames)]
+            self._batches[numbered] = Batch(frames)
+        return self._batches[numbered]

@@ -105,6 +105,16 @@ class Cursor:
             return True
         return False
 
+    def confirm_seq(self, seq: int) -> bool:
+        """A `sync_confirmation` by position: this row arrived, and with it all that was sent before. That is not all
+        that is numbered before: urgent classes go first. False when no such row is under way."""
+        self.confirms = True
+        for place, (row, _, operation_id) in enumerate(self._pending):
+            if row == seq and operation_id != PASSED:
+                self.pong(self._first_pending + place + 1)
+                return True
+        return False
+
     def pong(self, serial: int) -> None:
         """The pong to a ping sent when `serial` was the next number: all before it arrived."""
         for _ in range(min(serial - self._first_pending, len(self._pending))):

@@ -74,6 +74,8 @@ class Delivery:
     that is read meanwhile already shows; what others have created since reaches it as rows alone."""
     resumed: int = 0
     """The last row that was numbered when the terminal connected, committed or not."""
+    by_position: bool = False
+    """Whether it confirms by position: its rows say theirs."""
     _ping: int | None = None
     _pinged_ms: int = -PING_INTERVAL_MS
     _owed: bool = False
@@ -157,7 +159,7 @@ class Delivery:
     def _take(self, row: RingRow, frames: list[Outgoing], entries: list[Entry]) -> None:
         before = len(frames)
         if row.for_terminal(self.terminal_id, self.names, self.resumed) or (self.monitor and row.monitors):
-            frames.extend(row.frames)
+            frames.extend(row.numbered if self.by_position else row.frames)
         if self.monitor:
             frames.extend(row.audit)
         if len(frames) > before:
@@ -293,7 +295,12 @@ class Delivery:
         self.pump()
 
     def confirm(self, operation_id: str) -> bool:
-        known = self.cursor.confirm(operation_id)
+        return self._confirmed(self.cursor.confirm(operation_id))
+
+    def confirm_seq(self, seq: int) -> bool:
+        return self.by_position and self._confirmed(self.cursor.confirm_seq(seq))
+
+    def _confirmed(self, known: bool) -> bool:
         if known and min(self.cursor.sent) < self.log.head:
             self.pump()
         return known

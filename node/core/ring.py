@@ -38,6 +38,15 @@ class RingRow:
     size: int
     row: LogRow
     _linked: bytes | None = None
+    _numbered: tuple[Outgoing, ...] | None = None
+
+    @property
+    def numbered(self) -> tuple[Outgoing, ...]:
+        """The frames for who confirms by position, encoded once. The last has `seq`: with it the row is complete."""
+        if self._numbered is None:
+            last = [Outgoing(b'{"seq":%d,%b' % (self.seq, frame.payload[1:])) for frame in self.frames[-1:]]
+            self._numbered = (*self.frames[:-1], *last)
+        return self._numbered
 
     @property
     def linked(self) -> bytes | None:

@@ -298,7 +298,10 @@ class Session:
         self.reply(outgoing.pong(hlc.iso(now.wall_ms)))
 
     def _confirmation(self, message: SyncConfirmation) -> None:
-        if message.operation_id is None or not self.delivery.confirm(message.operation_id):
+        known = message.seq is not None and self.delivery.confirm_seq(message.seq)
+        if message.operation_id is not None and self.delivery.confirm(message.operation_id):
+            known = True
+        if not known:
             self._limit()  # a confirmation of nothing; what was delivered does not count
         self.activity.last_sync_ms = self.clock().wall_ms
 

@@ -95,7 +95,7 @@ class Endpoint:
         if objection := self._origins.objection(request):
             return Refusal(403, objection)
         if not _is_node(request):
-            return Acceptance()
+            return Acceptance(SUBPROTOCOL if _speaks_it(request) else None)
         try:
             self._identify(request)
         except WireError:
@@ -114,7 +114,7 @@ class Endpoint:
         if _is_node(request):
             await self._link(request, identity, connection)
             return
-        session = self._core.connect(identity, connection, full=full)
+        session = self._core.connect(identity, connection, full=full, by_position=_speaks_it(request))
         terminal = self.terminals[identity.terminal_id] = Terminal(connection, session)
         statistics, clock = self._core.statistics, self._core.clock
 
@@ -232,9 +232,14 @@ def _dialled_by(request: Request) -> tuple[str, int]:
 
 def _is_node(request: Request) -> bool:
     """Whether another node dials: it names the type, and speaks the subprotocol."""
-    offers = request.headers.get("sec-websocket-protocol", "")
     kind = request.first("type") or request.first("terminal_type")
-    return kind == NODE_TYPE and SUBPROTOCOL in [offer.strip() for offer in offers.split(",")]
+    return kind == NODE_TYPE and _speaks_it(request)
+
+
+def _speaks_it(request: Request) -> bool:
+    """Whether the subprotocol is offered; a terminal that offers it may confirm by position."""
+    offers = request.headers.get("sec-websocket-protocol", "")
+    return SUBPROTOCOL in [offer.strip() for offer in offers.split(",")]
 
 
 def _twin(node_id: str, by: str) -> bytes:

@@ -66,7 +66,10 @@ class DataSync:
 
 @frozen
 class SyncConfirmation:
-    """Client -> server, for each `data_sync` it received ("Sync Confirmation"); the timestamp is optional."""
+    """Client -> server, for each `data_sync` it received ("Sync Confirmation"); the timestamp is optional.
+
+    seq: from a client that speaks the subprotocol, the last row that it took.
+    """
 
     operation_id: str | None
     terminal_id: str | None = None
