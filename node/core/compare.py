@@ -39,6 +39,9 @@ def begin(link: Link) -> None:
 
 def receive(link: Link, message: Mapping[str, Any]) -> None:
     """Raises InvalidMessage."""
+    if message["type"] == "digest" and link.core.filling() not in (None, link):
+        link.compare_owed = True  # once the history that another one is sending is here
+        return
     match message["type"]:
         case "digest":
             _roots(link, message)

@@ -289,6 +289,30 @@ class Core:
         self.lock_service.link_down(link)
         self.neighbours.link_down(link)
         self._changed = True
+        self._fill_from_another(link)
+
+    def filling(self) -> Link | None:
+        """The link on which this node's first synchronisation comes, while it does."""
+        sync = self.first_sync
+        link = self.links.get(sync.peer) if sync is not None and sync.phase != "over" else None
+        return link if link is not None and link.state != "closed" else None
+
+    def release_links(self) -> None:
+        """Every entity is here: no other link is held back any more."""
+        for link in list(self.links.values()):
+            link.release()
+
+    def _fill_from_another(self, ended: Link) -> None:
+        """The link on which the first synchronisation came has ended: another one takes over, if there is one."""
+        sync = self.first_sync
+        if sync is None or sync.phase == "over" or sync.peer != ended.peer_id:
+            return
+        of_phase = [
+            link for link in self.links.values() if link.held or (sync.phase == "history" and link.state == "up")
+        ]
+        for link in of_phase[:1]:
+            sync.take_over(link.peer_id, link.hello.head if link.hello is not None else 0, self.clock().mono_ms)
+            link.release()
 
     def forked(self, reason: str) -> None:
         """A peer holds what this log never had, so it was rolled back: go on as another log, under a fresh writer."""

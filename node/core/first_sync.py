@@ -3,6 +3,9 @@
     states --every class is here--> history --the peer's operations are here--> over
 
 It can be used from the first entity on. History comes as a comparison finds it missing, beside what is new.
+
+What one peer sends no other has to: while entities come, links to others are held back in their handshake, and until
+history is here nothing is compared with them. If the link ends, or nothing comes on it, the next one takes over.
 """
 
 from __future__ import annotations
@@ -15,12 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+PATIENCE_MS = 10_000
+"""How long links are held back while no entity comes."""
+
+
 @define(eq=False)
 class FirstSync:
-    """How far it is. states: entities received; operations: of the peer's log held here. Totals as the peer told."""
+    """How far it is. head: of the peer's log. moved_ms: when something came last. states: entities received;
+    operations: of the peer's log held here. Totals as the peer told."""
 
     peer: str
+    head: int
     began_ms: int
+    moved_ms: int
     states: int = 0
     states_total: int = 0
     operations: int = 0
@@ -34,6 +44,16 @@ class FirstSync:
         if self.ended_ms is not None:
             return "over"
         return "states" if self.states_ms is None else "history"
+
+    def covers(self, head: int) -> bool:
+        """Whether what it brings leaves so little of another log of this length that a comparison may find it."""
+        return head <= 2 * self.head
+
+    def take_over(self, peer: str, head: int, now_ms: int) -> None:
+        """It goes on with this peer; from another one than before all entities come."""
+        another, self.peer, self.head, self.moved_ms = peer != self.peer, peer, head, now_ms
+        if another and self.phase == "states":
+            self.states = self.states_total = 0
 
     def report(self) -> Mapping[str, object]:
         """For HTTP and the command line."""

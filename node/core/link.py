@@ -19,7 +19,7 @@ from attrs import define, field
 from crdt import hlc
 from node.core import compare, remote, whole
 from node.core.cursors import CLASSES, NO_POSITION, Cursor
-from node.core.first_sync import FirstSync
+from node.core.first_sync import PATIENCE_MS, FirstSync
 from node.core.link_delivery import LINK_WINDOW, LinkDelivery
 from node.core.memory import Needs
 from node.core.ports import Connection
@@ -80,6 +80,8 @@ class Link:
     rtt_ms: int | None = None
     operations_in: int = 0
     compare_owed: bool = False
+    held: bool = False
+    """Kept in the handshake while another link fills this node (first_sync.py)."""
     compared_ms: int | None = None
     _backlog: deque[str | bytes] = field(factory=deque)
     _waiting: bool = False
@@ -108,7 +110,9 @@ class Link:
         hello = self.hello
         assert hello is not None
         self._known(hello)
-        self._introduce(hello)
+        self.held = self._waits()
+        if not self.held:
+            self._introduce(hello)
 
     def refuse(self) -> None:
         """The accepting side's only message where another link with that node stays: it learns with whom."""
@@ -128,8 +132,12 @@ class Link:
         row = self.core.peers.get(hello.node_id)
         if row is not None and row.epoch == hello.epoch:
             self.received, self.mark = list(row.positions), (row.mark, row.mark_hash)
-        if self._claim().empty and hello.head and self.core.first_sync is None:
-            self.core.first_sync = FirstSync(hello.node_id, self.core.clock().mono_ms)
+        core, now_ms = self.core, self.core.clock().mono_ms
+        if core.first_sync is None:
+            if self._claim().empty and hello.head:
+                core.first_sync = FirstSync(hello.node_id, hello.head, now_ms, now_ms)
+        elif core.first_sync.phase == "states" and core.filling() is None:
+            core.first_sync.take_over(hello.node_id, hello.head, now_ms)
 
     def _claim(self) -> Claim:
         hello, core = self.hello, self.core
@@ -138,6 +146,11 @@ class Link:
         replica = core.replica
         no_rows = replica.digests.count <= len(replica.archived_operations)
         empty = not known and no_rows and not replica.quarantine
+        sync = core.first_sync
+        if sync is not None and sync.peer == hello.node_id:
+            empty |= not known and sync.phase == "states"  # also where something was written here meanwhile
+        elif sync is not None:
+            empty &= not sync.covers(hello.head)
         after = core.states_after.get(self.via, {})
         return Claim(hello.epoch if known else None, tuple(self.received), *self.mark, empty, after)
 
@@ -152,11 +165,31 @@ class Link:
         self._known(hello)
         if hello.claim is None:
             raise InvalidMessage("the other side does not say what it holds", "$.node.holds")
-        if core.linked(self):
-            self.reply(wire.position_confirmation(self._claim()))
-            self._begin(hello.claim)
-        else:
+        if not core.linked(self):
             self.close(1000, LINKED_ALREADY)
+            return
+        self.held = self._waits()
+        if not self.held:
+            self._answer(hello.claim)
+
+    def _answer(self, claim: Claim) -> None:
+        self.reply(wire.position_confirmation(self._claim()))
+        self._begin(claim)
+
+    def _waits(self) -> bool:
+        """Whether another link is filling this node, so that this one need not."""
+        hello, filling = self.hello, self.core.filling()
+        filled = self.core.first_sync is not None and self.core.first_sync.phase == "states"
+        return filled and filling not in (None, self) and hello is not None and hello.head > 0
+
+    def release(self) -> None:
+        """Go on with the handshake."""
+        if self.held and self.state == "handshake" and self.hello is not None:
+            self.held = False
+            if self.hello.claim is not None:
+                self._answer(self.hello.claim)
+            else:
+                self._introduce(self.hello)
 
     # ------------------------------------------------------------------ the claim
 
@@ -270,6 +303,7 @@ class Link:
                     other.compare_owed |= other is not self
             if self.first_sync is not None:
                 self.first_sync.states += 1
+                self.first_sync.moved_ms = now.mono_ms
         else:
             if not remote.receive(replica, message, self.via, now):
                 self.compare_owed = True
@@ -359,6 +393,7 @@ class Link:
         if min(self.received) != NO_POSITION:
             found.states_ms = self.core.clock().mono_ms
             compare.begin(self)  # its history
+            self.core.release_links()
 
     def told_operations(self, count: int) -> None:
         """How many operations the other side holds."""
@@ -416,9 +451,15 @@ class Link:
         """Once a second: ask for the other side's clock, and compare with it, when level and due."""
         if self.state == "up":
             self._ping()
+        sync = self.core.first_sync
+        if self.held and sync is not None and self.hello is not None and now_ms - sync.moved_ms >= PATIENCE_MS:
+            sync.take_over(self.peer_id, self.hello.head, now_ms)
+            self.release()
         if self.first_sync is not None:
             self._history(now_ms)
             return
+        if self.core.filling() not in (None, self):
+            return  # what is missing comes from there
         due = self.compared_ms is None or now_ms - self.compared_ms >= COMPARE_INTERVAL_MS
         if self.level and ((self.dialled and due) or self.compare_owed):
             self.compared_ms, self.compare_owed = now_ms, False
