@@ -22,6 +22,7 @@ from node.core.group import Group, Recipient
 from node.core.instant import Clock
 from node.core.link import Link
 from node.core.lock_service import LockService
+from node.core.locks import later_epoch
 from node.core.memory import Needs
 from node.core.neighbours import Neighbours
 from node.core.ports import Connection, Disk, Timer
@@ -318,7 +319,10 @@ class Core:
         """A peer holds what this log never had, so it was rolled back: go on as another log, under a fresh writer."""
         self.epoch, writer = self.fresh()
         self.replica.write_as(writer)
-        self.replica.group.commit.meta.update(epoch=self.epoch, writer=str(writer))
+        locks = self.replica.locks
+        locks.epoch = later_epoch(locks.epoch, self.clock().wall_ms)
+        meta = {"epoch": self.epoch, "writer": str(writer), "lock_epoch": str(locks.epoch)}
+        self.replica.group.commit.meta.update(meta)
         self.disk.wake_writer()
         logger.warning("new epoch %s, fresh writer %d: %s", self.epoch, writer, reason)
         for link in list(self.links.values()):

@@ -68,6 +68,12 @@ class Lease:
         )
 
 
+def later_epoch(epoch: int, wall_ms: int) -> int:
+    """The epoch of an authority that was set back: later than any it may have had meanwhile, as far as its clock
+    tells."""
+    return max(epoch + 1, wall_ms // 1000)
+
+
 @frozen
 class Held:
     """The lock is somebody else's."""

@@ -50,9 +50,11 @@ class Reads(ABC):
         entity_types: Sequence[str],
         after: tuple[str, str] | None,
         limit: int,
+        begun: int,
+        terminal_id: str,
         done: Callable[[Sequence[EntityRow]], None],
     ) -> None:
-        self.start(self.reader.state, entity_types, after, limit, done=done)
+        self.start(self.reader.state, entity_types, after, limit, begun, terminal_id, done=done)
 
     def wholes(
         self,

@@ -129,7 +129,7 @@ class Node:
         async with trio.open_nursery() as nursery:
             disk = TrioDisk(nursery, store, reader)
             around = Surroundings(disk, disk, now, Draws(lambda: uuid.uuid4().hex, random_writer))
-            writer = take_up(store, boot, around.draws)
+            writer = take_up(store, boot, around.draws, now().wall_ms)
             note_registry(store, config.registry())
             core = begin(boot, config, around, epoch=store.epoch, writer=writer)
             del boot  # the keys of all operations, a second time

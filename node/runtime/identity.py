@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from node.core.locks import later_epoch
+
 if TYPE_CHECKING:
     from node.core.start import Draws
     from storage.records import Boot
@@ -84,12 +86,15 @@ def continuity(
     return Continuity(writer, True, reason, {"writer": str(writer), "fingerprint": here})
 
 
-def take_up(store: Store, boot: Boot, draws: Draws) -> int:
-    """The writer of this start; with a fresh one the log goes on under a new epoch too. Raises StorageError."""
+def take_up(store: Store, boot: Boot, draws: Draws, wall_ms: int) -> int:
+    """The writer of this start. With a fresh one the log goes on under a new epoch, and the fencing tokens under a later
+    one: some may have been granted since this database was copied. Raises StorageError."""
     going_on = continuity(store.directory, store.path, boot.meta, boot.epoch, boot.head, draws.writer)
     if going_on.fresh:
         logger.info("fresh writer %d: %s", going_on.writer, going_on.reason)
         store.set_meta(dict(going_on.meta), remove=("restored_from",))
         if "writer" in boot.meta:  # not the first start: what peers hold of this log counts no more
             store.new_epoch(draws.id())
+            boot.meta["lock_epoch"] = str(later_epoch(int(boot.meta.get("lock_epoch", 1)), wall_ms))
+            store.set_meta({"lock_epoch": boot.meta["lock_epoch"]})
     return going_on.writer

@@ -110,7 +110,7 @@ class Machine:
         boot = store.boot()
         disk = self.disk = SlowDisk(self.clockwork, self.rng, store, reader, self._recover, self._after_commit)
         self._around = Surroundings(disk, disk, self.now, draws)
-        writer = take_up(store, boot, draws)
+        writer = take_up(store, boot, draws, self.now().wall_ms)
         note_registry(store, self.config.registry())
         self.core = disk.core = begin(boot, self.config, self._around, epoch=store.epoch, writer=writer)
         self.alive = True

@@ -112,6 +112,7 @@ def test_what_comes_back_over_others_tells_a_node_that_it_was_set_back(tmp_path:
     mesh.wires[2].connect()
     mesh.settle(reconnect=False)
     assert salon.core.replica.writer != writer
+    assert salon.core.replica.locks.epoch > 1, "its fencing tokens may have been granted before"
     assert not len(salon.core.replica.quarantine)
     assert salon.view("orders") == kitchen.view("orders") == {"mesa": {"n": 2, "version": 2}}
     mesh.settle()
