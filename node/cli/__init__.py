@@ -12,6 +12,7 @@ from node.cli.init import init
 from node.cli.restore import restore
 from node.cli.serve import serve
 from node.cli.show import show
+from node.cli.simulate import simulate
 from node.cli.status import backup, quarantine, status
 from node.cli.tokens import token
 from node.cli.verify import verify
@@ -23,5 +24,21 @@ def main() -> None:
     """Comanda: nó de sincronização que trabalha sem rede. / Offline-first sync node for restaurant terminals."""
 
 
-for command in (serve, demo, status, init, token, audit, verify, show, explain, quarantine, backup, archive, restore):
+COMMANDS = (
+    serve,
+    demo,
+    status,
+    init,
+    token,
+    audit,
+    verify,
+    show,
+    explain,
+    quarantine,
+    backup,
+    archive,
+    restore,
+    simulate,
+)
+for command in COMMANDS:
     main.add_command(command)

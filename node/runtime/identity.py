@@ -87,8 +87,8 @@ def continuity(
 
 
 def take_up(store: Store, boot: Boot, draws: Draws, wall_ms: int) -> int:
-    """The writer of this start. With a fresh one the log goes on under a new epoch, and the fencing tokens under a later
-    one: some may have been granted since this database was copied. Raises StorageError."""
+    """The writer of this start. With a fresh one the log goes on under a new epoch, and the fencing tokens under a
+    later one: some may have been granted since this database was copied. Raises StorageError."""
     going_on = continuity(store.directory, store.path, boot.meta, boot.epoch, boot.head, draws.writer)
     if going_on.fresh:
         logger.info("fresh writer %d: %s", going_on.writer, going_on.reason)

@@ -30,6 +30,7 @@ class Faults:
     share: float = field(init=False)
     kinds: list[Callable[[], None]] = field(init=False)
     over: bool = False
+    _backups: int = 0
 
     def __attrs_post_init__(self) -> None:
         rng = self.rng = self.evening.rng
@@ -109,7 +110,8 @@ class Faults:
         self._note("terminal moved", terminal.name, f"goes to {machine.node_id}")
         terminal.leave(unnoticed=self.rng.random() < 0.5)
         terminal.move(machine, self.evening.route_to(terminal.name, machine))
-        terminal.come_back()
+        # With a screen that is ahead of its new node it would write numbers that mean something else there.
+        terminal.come_back(full=self.evening.ledger.exact)
 
     # ------------------------------------------------------------------ clocks
 
@@ -233,7 +235,8 @@ class Faults:
         machine = self._machine()
         if machine is None or not machine.core.healthy or self._unsettled(machine):
             return
-        backup = machine.directory.parent / f"{machine.node_id}.backup"
+        self._backups += 1
+        backup = machine.directory.parent / f"{machine.node_id}.{self._backups}.backup"
         try:
             machine.backup(backup)
         except StorageError:  # its disk refuses just now

@@ -182,7 +182,6 @@ class Machine:
         self.disk.doom = doom
 
     def backup(self, target: Path) -> None:
-        target.unlink(missing_ok=True)
         self.store.backup(target)
 
     def restore(self, backup: Path) -> None:

@@ -1,0 +1,65 @@
+"""`comanda simulate`: whole stores in one process, from seeds: outages, crashes, wrong clocks, bad clients."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from node.simulation.runner import Summary, one, outcomes
+
+
+@click.command()
+@click.option("--seeds", type=click.IntRange(1), default=100, show_default=True, help="Quantas noites. / How many.")
+@click.option("--first", type=click.IntRange(0), default=1, show_default=True, help="A primeira. / The first seed.")
+@click.option(
+    "--seed", type=click.IntRange(0), help="Repete uma, linha a linha. / Replay one, with transcript."
+)
+@click.option("--jobs", type=click.IntRange(1), default=os.cpu_count() or 1, help="Processos. / Processes.")
+def simulate(seeds: int, first: int, seed: int | None, jobs: int) -> None:
+    """Simula noites de lojas inteiras com tudo o que falha. / Simulate evenings of whole stores, and all that breaks.
+
+    O mesmo número repete a mesma noite, byte a byte. / The same seed repeats the same evening, byte for byte.
+    """
+    if seed is not None:
+        _replay(seed)
+        return
+    began, summary = time.monotonic(), Summary()
+    with Progress(
+        TextColumn("simulate"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[hours]:,.0f} h"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    ) as progress:
+        task = progress.add_task("", total=seeds, hours=0.0)
+        for outcome in outcomes(range(first, first + seeds), jobs):
+            summary.add(outcome)
+            progress.update(task, advance=1, hours=summary.hours)
+            if outcome.problem is not None:
+                progress.console.print(
+                    f"seed {outcome.seed}: {outcome.problem[:300]}  =>  comanda simulate --seed {outcome.seed}",
+                    soft_wrap=True,
+                    markup=False,
+                    highlight=False,
+                )
+    for line in summary.lines(time.monotonic() - began):
+        click.echo(line)
+    if summary.failed:
+        raise click.ClickException(f"{len(summary.failed)} semente(s) falharam / seed(s) failed")
+
+
+def _replay(seed: int) -> None:
+    outcome = one(seed, click.echo)
+    click.echo(f"{outcome.hours:.2f} h, {outcome.operations} operações / operations, digest {outcome.digest}")
+    for kind, count in outcome.faults.items():
+        click.echo(f"  {kind}: {count}")
+    if outcome.problem is not None:
+        raise click.ClickException(outcome.problem)
