@@ -9,10 +9,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from attrs import define
+from attrs import Factory, define
 
 COUNTER_BITS = 16
 MAX_MS = (2**63 - 1) >> COUNTER_BITS
+
+STEP_MS = 86_400_000
+"""A physical clock that moves further at once has jumped (or the machine was off)."""
+
+STEPS = 4
+"""Jumps remembered."""
 
 
 def pack(ms: int, counter: int = 0) -> int:
@@ -62,17 +68,55 @@ def stamp(timestamp_us: int, now_ms: int, max_skew_ms: int) -> tuple[int, int]:
 
 @define
 class Clock:
-    """A node's clock: strictly growing, never behind the physical clock."""
+    """A node's clock: strictly growing, never behind the physical clock.
+
+    It cannot tell whether a physical clock that jumps ahead was wrong before or is now, so it follows, and remembers
+    where it was. When the physical clock comes back to where it would be without the jump, so does this one (the
+    paper's section on self-stabilization), and is still past everything from before the jump: a clock that showed
+    2030 for an hour must not have every later event stamped 2030. A clock that is set back by itself is not followed.
+
+    steps: (the last stamp before a jump, by how many milliseconds), the latest last. taken_back: how many were.
+    """
 
     last: int = 0
+    steps: list[tuple[int, int]] = Factory(list)
+    taken_back: int = 0
 
     def tick(self, now_ms: int) -> int:
-        """The stamp of an event here: greater than every earlier one."""
+        """The stamp of an event here: greater than every earlier one, but for those of a jump that was taken back."""
+        self._jumped(now_ms)
         self.last = max(pack(now_ms), self.last + 1)
         return self.last
 
     def observe(self, other: int, now_ms: int, max_skew_ms: int) -> int:
         """Merge a foreign stamp; it never moves this clock beyond `now_ms + max_skew_ms`."""
+        self._jumped(now_ms)
         foreign = min(other, pack(now_ms + max_skew_ms))
         self.last = max(pack(now_ms), self.last + 1, foreign + 1)
         return self.last
+
+    def follow(self, now_ms: int) -> None:
+        """The physical clock is here now; to be told often, so that a jump shows."""
+        self._jumped(now_ms)
+        self.last = max(self.last, pack(now_ms))
+
+    def _jumped(self, now_ms: int) -> None:
+        """Remember a jump, or take one back."""
+        ahead = millis(self.last) - now_ms
+        if self.last and -ahead > STEP_MS:
+            self.steps = [*self.steps, (self.last, -ahead)][-STEPS:]
+        elif ahead > STEP_MS:
+            self._take_back(now_ms)
+
+    def _take_back(self, now_ms: int) -> None:
+        """Undo the latest jumps without which the clock would be where it is, or behind it: it went on meanwhile, and
+        may have been off."""
+        jumped = 0
+        for place in reversed(range(len(self.steps))):
+            before, by_ms = self.steps[place]
+            jumped += by_ms
+            if now_ms >= millis(self.last) - jumped - STEP_MS:
+                self.last = before
+                del self.steps[place:]
+                self.taken_back += 1
+                return

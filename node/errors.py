@@ -15,6 +15,7 @@
         LockTimeout             4009  answered
         ConflictResolutionFailed 4010 answered
         NotStored               1011  answered; the disk refuses, the document has no code for it
+        NotRead                 1011  answered; what the message needs cannot be read
 
 Expected outcomes (stale, merged, conflicted, refused by a lock) are values, not exceptions.
 """
@@ -103,5 +104,11 @@ class ConflictResolutionFailed(WireError):
 
 class NotStored(WireError):
     """The disk refuses: nothing was accepted. The code is WebSocket's internal error; the document has none."""
+
+    code = 1011
+
+
+class NotRead(WireError):
+    """What a message needs cannot be read: it was not decided, and may be sent again."""
 
     code = 1011

@@ -76,6 +76,10 @@ def verify(reader: Reader, progress: Callable[[int, int], None] = lambda done, t
             yield Finding(
                 min(head, end) + 1, f"the log was {what} before a start: it ended at {end}, its head was {head}"
             )
+    for end, commits in reader.dropped():
+        yield Finding(
+            end + 1, f"the WAL was damaged before a start: about {commits} commits after row {end} are lost"
+        )
     head, stored = reader.head()
     anchor = reader.anchor()
     previous, expected = anchor.hash, anchor.seq + 1

@@ -39,7 +39,29 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OverflowError, UnicodeError) as error:
-        raise StorageError(f"{path}: {error}") from error
+        raise StorageError(said(path, error)) from error
+
+
+def said(path: Path, error: Exception) -> str:
+    """What SQLite says, in the words of whoever has to do something about it."""
+    name = getattr(error, "sqlite_errorname", None) or ""
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        # A read that fails with EIO is SQLITE_CORRUPT too.
+        return (
+            f"{path} is damaged, or the disk under it cannot be read ({error}). If that does not pass, look for disk "
+            "errors in the system's log, stop the node, and put a backup back "
+            f"(`comanda restore --data {path.parent} BACKUP`): linked nodes give back what it lacks. "
+            "Without a backup, move the data directory away: a node that starts empty gets everything the others hold"
+        )
+    if name == "SQLITE_FULL":
+        return f"{path}: no space left on the disk ({error}); the node goes on by itself once there is room"
+    if name.startswith(("SQLITE_IOERR_READ", "SQLITE_IOERR_SHORT_READ")):
+        return f"{path}: the disk cannot be read ({error}, {name})"
+    if name.startswith("SQLITE_IOERR"):
+        return f"{path}: the disk fails or is read-only ({error}, {name})"
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
+        return f"{path} cannot be opened for writing: is the directory there, and writable? ({error})"
+    return f"{path}: {error}"
 
 
 @contextmanager
@@ -62,12 +84,16 @@ def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
             raise
 
 
-def quick_check(connection: sqlite3.Connection, path: Path) -> None:
-    """Read the whole database and check its structure (seconds for a large one). Raises StorageError."""
+def quick_check(connection: sqlite3.Connection, path: Path, *, indexes: bool = False) -> None:
+    """Read the whole database and check its structure (seconds for a large one). Raises StorageError.
+
+    indexes: also that they say what the tables say, which takes longer.
+    """
     with storage_errors(path):
-        found = [text for (text,) in connection.execute("PRAGMA quick_check(10)")]
+        found = [text for (text,) in connection.execute(f"PRAGMA {'integrity' if indexes else 'quick'}_check(10)")]
     if found != ["ok"]:
-        raise StorageError(f"{path} is damaged: {'; '.join(found)}")
+        what = "; ".join(line for text in found for line in text.splitlines())
+        raise StorageError(f"{path} is damaged: {what}; put a backup back (`comanda restore`)")
 
 
 def lock_directory(directory: Path) -> int:
@@ -76,7 +102,7 @@ def lock_directory(directory: Path) -> int:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise StorageError(f"{path}: {error.strerror}") from error
+        raise StorageError(f"{path}: {error.strerror}; the data directory must be writable") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -100,7 +126,7 @@ def open_writer(path: Path) -> sqlite_utils.Database:
         ):
             connection.execute(f"PRAGMA {pragma}")
     except sqlite3.Error as error:
-        raise StorageError(f"{path}: {error}") from error
+        raise StorageError(said(path, error)) from error
     return sqlite_utils.Database(connection, execute_plugins=False)
 
 
@@ -114,5 +140,5 @@ def open_reader(path: Path) -> sqlite_utils.Database:
         connection.execute("PRAGMA query_only=ON")
         connection.execute("PRAGMA busy_timeout=5000")
     except sqlite3.Error as error:
-        raise StorageError(f"{path}: {error}") from error
+        raise StorageError(said(path, error)) from error
     return sqlite_utils.Database(connection, execute_plugins=False)

@@ -53,8 +53,9 @@ class HistoryReader(Reader):
         try:
             yield
         finally:
-            with storage_errors(self._path):
-                self._connection.execute("COMMIT")
+            if self._connection.in_transaction:  # SQLite may have ended it, where a read failed
+                with storage_errors(self._path):
+                    self._connection.execute("COMMIT")
 
     def policies(self) -> dict[str, list[str]]:
         """The configurations that the node ran with, as texts by entity type, the latest last."""

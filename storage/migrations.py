@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 import orjson
 from sqlite_utils import Database, Migrations
 
-from storage.database import StorageError
+from storage.database import StorageError, said
 from storage.records import link_key
 
 migrations = Migrations("comanda")
@@ -158,7 +159,7 @@ def migrate(db: Database, path: str) -> None:
     try:
         migrations.apply(db)
     except sqlite3.Error as error:
-        raise StorageError(f"{path}: {error}") from error
+        raise StorageError(said(Path(path), error)) from error
 
 
 DEFINED = frozenset(migration.name for migration in migrations.pending(Database(memory=True, execute_plugins=False)))

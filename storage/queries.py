@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from storage.database import open_reader, storage_errors
+from storage.database import open_reader, quick_check, storage_errors
 from storage.statements import parts, values
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ class Queries:
 
     def close(self) -> None:
         self._connection.close()
+
+    def check_structure(self) -> None:
+        """Read the whole database and check how its pages hang together, which no query does. Raises StorageError."""
+        quick_check(self._connection, self._path)
 
     def _query(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
         with storage_errors(self._path):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from storage.archived import ARCHIVED, ArchivedReader, Recalled
-from storage.database import storage_errors
+from storage.audit import chain_hash
+from storage.database import StorageError, storage_errors
 from storage.queries import CHUNK
 from storage.records import ConflictRow, EntityRow, LogRow, TokenRow, key64
 from storage.rows import LOG_TYPES, conflict_of, entity_of, log_of, token_of
@@ -56,9 +57,9 @@ class Reader(ArchivedReader):
         entities = {(row["entity_type"], row["entity_id"]): entity_of(row) for row in self._by_keys(sql, keys)}
         operations: dict[str, LogRow] = {}
         for operation_id in operation_ids:
-            sql = "SELECT * FROM log WHERE op_key = ? AND operation_id = ?"
-            for row in self._query(sql, (key64(operation_id), operation_id)):
-                operations.setdefault(operation_id, log_of(row))
+            where = "log.op_key = ? AND log.operation_id = ?"
+            for found in self._sound(where, (key64(operation_id), operation_id)):
+                operations.setdefault(operation_id, found)
         conflicts = {}
         for conflict_id in conflict_ids:
             for row in self._query("SELECT * FROM conflicts WHERE conflict_id = ?", (conflict_id,)):
@@ -71,12 +72,12 @@ class Reader(ArchivedReader):
         """Of an entity the rows of one terminal, and those up to a row, the latest first; of archived ones, what is
         left of those that moved counters."""
         of_entity = "entity_type = ? AND entity_id = ?"
-        sql = (
-            f"SELECT * FROM log WHERE seq IN (SELECT seq FROM log WHERE {of_entity} UNION "
-            f"SELECT seq FROM log_entities WHERE {of_entity}) AND kind IN ('operation', 'state') "
-            "AND (terminal_id = ? OR seq <= ?) ORDER BY seq DESC LIMIT ?"
+        where = (
+            f"log.seq IN (SELECT seq FROM log WHERE {of_entity} UNION SELECT seq FROM log_entities WHERE {of_entity})"
+            " AND log.kind IN ('operation', 'state') AND (log.terminal_id = ? OR log.seq <= ?)"
+            " ORDER BY log.seq DESC LIMIT ?"
         )
-        rows = [log_of(row) for row in self._query(sql, (*key, *key, terminal, upto, HISTORY))]
+        rows = self._sound(where, (*key, *key, terminal, upto, HISTORY))
         return rows + self.traces(key, terminal, upto, HISTORY - len(rows))
 
     # ------------------------------------------------------------------ in order
@@ -122,8 +123,28 @@ class Reader(ArchivedReader):
 
     def reached(self, priority: int, after: int, upto: int, limit: int) -> list[LogRow] | None:
         """The same of one priority class; None where the log does not reach back to `after` any more."""
-        rows = self.rows(priority, after, upto, limit)
+        where = "log.priority = ? AND log.seq > ? AND log.seq <= ? ORDER BY log.seq LIMIT ?"
+        rows = self._sound(where, (priority, after, upto, limit))
         return rows if self.anchor().seq <= after else None  # last: nothing was archived before it was read
+
+    def _sound(self, where: str, parameters: Sequence[object]) -> list[LogRow]:
+        """Rows that go on to somebody, each held against its hash: a bit that flipped on the disk, which SQLite does
+        not see, goes to nobody. Raises StorageError."""
+        sql = (
+            "SELECT log.*, before.hash AS before FROM log LEFT JOIN log AS before ON before.seq = log.seq - 1 WHERE "
+        )
+        found = []
+        for row in self._query(sql + where, parameters):
+            before, sound = row.pop("before"), all(type(row[column]) in LOG_TYPES[column] for column in row)
+            if sound and before is None:
+                anchor = self.anchor()  # else it was archived meanwhile
+                before = anchor.hash if anchor.seq == row["seq"] - 1 else None
+            one = log_of(row) if sound else None
+            if one is None or (before is not None and chain_hash(bytes(before), one) != one.hash):
+                where = f"{self._path}: row {row['seq']} of the log is not what was written"
+                raise StorageError(f"{where}; see `comanda audit verify`, and put a backup back (`comanda restore`)")
+            found.append(one)
+        return found
 
     # ------------------------------------------------------------------ for links
 
@@ -143,8 +164,7 @@ class Reader(ArchivedReader):
         found: list[LogRow] = []
         for first in range(0, len(link_keys), CHUNK):
             part = link_keys[first : first + CHUNK]
-            sql = f"SELECT * FROM log WHERE link_key IN ({','.join('?' * len(part))})"
-            found.extend(log_of(row) for row in self._query(sql, part))
+            found.extend(self._sound(f"log.link_key IN ({','.join('?' * len(part))})", part))
         found.sort(key=lambda row: row.seq)
         return found
 
@@ -216,6 +236,12 @@ class Reader(ArchivedReader):
         rows = self._query("SELECT value FROM meta WHERE key = 'log_cuts'")
         pairs = [pair.split(">") for row in rows for pair in row["value"].split()]
         return [(int(head), int(end)) for head, end in pairs]
+
+    def dropped(self) -> list[tuple[int, int]]:
+        """Where starts of the node found a damaged WAL: the row the log ended at, and commits that were in it."""
+        rows = self._query("SELECT value FROM meta WHERE key = 'wal_dropped'")
+        pairs = [pair.split(":") for row in rows for pair in row["value"].split()]
+        return [(int(head), int(commits)) for head, commits in pairs]
 
     def chained_rows(self, after: int = 0) -> Iterator[tuple[int, LogRow | None, bytes]]:
         """Every log row with its seq and hash, in order; None for a row that holds what the node never writes."""

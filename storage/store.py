@@ -25,6 +25,7 @@ from storage.database import (
     transaction,
 )
 from storage.keys import archived_keys
+from storage.mark import MARK_FILE, Marker, read_mark
 from storage.migrations import migrate
 from storage.prune import BATCH_ROWS, Pruned, add_records, keep_bases, prune_batch, read_anchor
 from storage.records import (
@@ -46,6 +47,7 @@ from storage.records import (
 from storage.rows import conflict_of, cursor_of, follower_of, lock_of, parked_of, peer_of
 from storage.statements import insert_many
 from storage.traces import COUNTERS
+from storage.wal import dropped_commits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -92,6 +94,9 @@ class Store:
         self._descriptor = descriptor
         self._db = open_writer(self.path)
         self._connection: sqlite3.Connection = self._db.conn
+        self._marker = Marker(directory)
+        self.dropped = 0
+        """Commits that SQLite did not take from the WAL at this start."""
         self.anchor = read_anchor(self._connection)
         self.head, self.chain = self._read_head()
 
@@ -110,6 +115,8 @@ class Store:
             raise StorageError(f"{directory}: {error.strerror}") from error
         descriptor = lock_directory(directory)
         try:
+            _refuse_emptied(directory)
+            dropped = dropped_commits(directory / DATABASE)
             db = open_writer(directory / DATABASE)
             try:
                 with storage_errors(directory / DATABASE):
@@ -119,8 +126,11 @@ class Store:
                     known, epoch = cls._identity(db.conn, node_id, new_id, directory)
             finally:
                 db.conn.close()
-            store = cls(directory, descriptor, known, epoch)
-            store._note_cut()
+            with storage_errors(directory / DATABASE):
+                store = cls(directory, descriptor, known, epoch)
+            if store._note_cut(dropped):
+                # Part of a WAL over pages that were written after it makes a database of two times.
+                quick_check(store._connection, store.path, indexes=True)
             return store
         except BaseException:
             os.close(descriptor)
@@ -150,16 +160,32 @@ class Store:
         row = self._connection.execute("SELECT seq, hash FROM log ORDER BY seq DESC LIMIT 1").fetchone()
         return (row[0], bytes(row[1])) if row else (self.anchor.seq, self.anchor.hash)
 
-    def _note_cut(self) -> None:
-        """Note for the audit, for good, that the log does not end where its last commit left it.
+    def _note_cut(self, dropped: int) -> bool:
+        """Note for the audit, for good, that the log does not end where its last commit left it. Whether it is so.
 
         The next commit writes a new head, after which nothing else in the database would show it.
         """
         with storage_errors(self.path):
             meta = dict(self._connection.execute("SELECT key, value FROM meta"))
         if (meta.get("head", "0"), meta.get("chain", GENESIS.hex())) != (str(self.head), self.chain.hex()):
-            cuts = f"{meta.get('log_cuts', '')} {meta.get('head', '0')}>{self.head}".strip()
-            self.set_meta({"log_cuts": cuts, "head": str(self.head), "chain": self.chain.hex()})
+            self._add_note(meta, "log_cuts", f"{meta.get('head', '0')}>{self.head}")
+            self.set_meta({"head": str(self.head), "chain": self.chain.hex()})
+        mark = read_mark(self.directory)
+        ahead = mark.epoch == self.epoch and mark.head > self.head and "restored_from" not in meta
+        noted = f">{self.head}" in (cut[cut.index(">") :] for cut in meta.get("log_cuts", "").split())
+        if ahead:
+            if not noted:
+                self._add_note(meta, "log_cuts", f"{mark.head}>{self.head}")
+        elif dropped and (mark.epoch, mark.head) != (self.epoch, self.head):  # else nothing is missing but cursors
+            self.dropped = dropped
+            self._add_note(meta, "wal_dropped", f"{self.head}:{dropped}")
+        return ahead or bool(self.dropped)
+
+    def _add_note(self, meta: dict[str, str], key: str, note: str) -> None:
+        notes = meta.get(key, "").split()
+        if notes[-1:] != [note]:  # a start that wrote nothing finds the same again
+            meta[key] = " ".join([*notes, note])
+            self.set_meta({key: meta[key]})
 
     # ------------------------------------------------------------------ starting
 
@@ -220,6 +246,9 @@ class Store:
         meta = {**commit.meta, "head": str(head), "chain": chain.hex()}
         with transaction(self._connection, self.path):
             self._write(commit, log_rows, meta)
+        self.epoch = commit.meta.get("epoch", self.epoch)
+        if head != self.head:
+            self._marker.note(self.epoch, head)
         self.chain, self.head = chain, head
 
     def _write(self, commit: Commit, log_rows: Sequence[tuple[object, ...]], meta: dict[str, str]) -> None:
@@ -292,11 +321,13 @@ class Store:
         with suppress(sqlite3.Error):  # the next start reads the WAL
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         self._connection.close()
+        self._marker.close()
         os.close(self._descriptor)
 
     def abandon(self) -> None:
         """Let go of everything as a process that dies, but for what SQLite does whenever a connection is closed."""
         self._connection.close()
+        self._marker.close()
         os.close(self._descriptor)
 
     @property
@@ -392,6 +423,18 @@ class Store:
                 "UPDATE tokens SET revoked_at = ? WHERE terminal_id = ? AND revoked_at IS NULL", (at, terminal_id)
             )
         return cursor.rowcount
+
+
+def _refuse_emptied(directory: Path) -> None:
+    """A database that is gone would be begun anew without a word, and everything in it be forgotten."""
+    path, mark = directory / DATABASE, read_mark(directory)
+    if mark.head and (not path.exists() or path.stat().st_size == 0):
+        what = "empty" if path.exists() else "gone"
+        raise StorageError(
+            f"{path} is {what}, and this node had {mark.head} rows: put a backup back "
+            f"(`comanda restore --data {directory} BACKUP`), or remove {directory / MARK_FILE} to begin anew; linked "
+            "nodes give back what they hold"
+        )
 
 
 @cache

@@ -16,6 +16,8 @@ from attrs import evolve
 from crdt import hlc
 from node.config import Config
 from node.core.instant import Instant
+from node.core.ports import Unreadable
+from node.core.reads import Reads
 from node.core.session import Identity, Session
 from node.core.start import Draws, Surroundings, begin, go_on, note_registry
 from node.wire.frames import Batch, Outgoing
@@ -25,17 +27,14 @@ from storage.records import key64
 from storage.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence, Set
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from node.core.memory import Needs
-    from storage.archived import Compacted, Whole
-    from storage.records import EntityRow, LogRow
 
 START_MS = 1_768_471_200_000  # 2026-01-15T10:00:00Z
 
 
-class World:
+class World(Reads):
     """One node in this process. `crash` forgets everything that was not committed and starts again."""
 
     def __init__(
@@ -62,6 +61,9 @@ class World:
         self.calls: deque[Callable[[], None]] = deque()
         self.timers: list[tuple[int, Callable[[], None]]] = []
         self.failing = False
+        self.unreadable: Callable[..., bool] | None = None
+        """Of a read's name and arguments: whether it fails."""
+        self.read_failures = 0
         self.boot()
 
     # ------------------------------------------------------------------ life
@@ -85,10 +87,7 @@ class World:
         self.calls.clear()
         self.timers.clear()
         self.reader.close()
-        self.store._connection.close()
-        import os
-
-        os.close(self.store._descriptor)
+        self.store.abandon()
         self.mono_ms = 0
         self.boot()
 
@@ -110,62 +109,20 @@ class World:
 
     # ------------------------------------------------------------------ the core's ports
 
+    @property
+    def trouble(self) -> str | None:
+        return "the disk cannot be read" if self.unreadable is not None else None
+
     def wake_writer(self) -> None:
         return None
 
-    def fetch(self, needs: Needs, done: Callable[[Any], None]) -> None:
-        wanted = (needs.entities, needs.operations, needs.conflicts, needs.held, needs.histories)
-        self.calls.append(lambda: done(self.reader.fetch(*wanted)))
+    def start(self, read: Callable[..., Any], *arguments: Any, done: Callable[[Any], None]) -> None:
+        def call() -> None:
+            failing = self.unreadable is not None and self.unreadable(read.__name__, *arguments)
+            self.read_failures += failing
+            done(Unreadable("the disk cannot be read") if failing else read(*arguments))
 
-    def rows(
-        self, priority: int, after: int, upto: int, limit: int, done: Callable[[Sequence[LogRow] | None], None]
-    ) -> None:
-        self.calls.append(lambda: done(self.reader.reached(priority, after, upto, limit)))
-
-    def compacted(
-        self,
-        priority: int,
-        entity_types: Sequence[str],
-        after: int,
-        limit: int,
-        terminal_id: str | None,
-        done: Callable[[Compacted], None],
-    ) -> None:
-        self.calls.append(lambda: done(self.reader.compacted(priority, entity_types, after, limit, terminal_id)))
-
-    def state(
-        self,
-        entity_types: Sequence[str],
-        after: tuple[str, str] | None,
-        limit: int,
-        begun: int,
-        terminal_id: str,
-        done: Callable[[Sequence[EntityRow]], None],
-    ) -> None:
-        self.calls.append(lambda: done(self.reader.state(entity_types, after, limit, begun, terminal_id)))
-
-    def wholes(
-        self,
-        entity_types: Sequence[str],
-        after: tuple[str, str] | None,
-        limit: int,
-        done: Callable[[Sequence[Whole]], None],
-    ) -> None:
-        self.calls.append(lambda: done(self.reader.wholes(entity_types, after, limit)))
-
-    def lacking(
-        self, entity_type: str, after: str, keys: Set[int], done: Callable[[tuple[Sequence[Whole], str | None]], None]
-    ) -> None:
-        self.calls.append(lambda: done(self.reader.lacking(entity_type, after, keys)))
-
-    def linked(self, link_keys: Sequence[int], done: Callable[[Sequence[LogRow]], None]) -> None:
-        self.calls.append(lambda: done(self.reader.linked(link_keys)))
-
-    def places(self, link_keys: Sequence[int], done: Callable[[Sequence[tuple[int, int]]], None]) -> None:
-        self.calls.append(lambda: done(self.reader.places(link_keys)))
-
-    def row_hash(self, seq: int, done: Callable[[bytes | None], None]) -> None:
-        self.calls.append(lambda: done(self.reader.row_hash(seq)))
+        self.calls.append(call)
 
     def call_later(self, delay_ms: int, action: Callable[[], None]) -> None:
         self.timers.append((self.mono_ms + delay_ms, action))

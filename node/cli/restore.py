@@ -12,9 +12,10 @@ import click
 from node.cli.terminal import timestamp
 from node.cli.tokens import data_option
 from storage.database import DATABASE, StorageError, lock_directory
+from storage.mark import MARK_FILE
 from storage.store import Store
 
-FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm")
+FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", MARK_FILE)
 
 
 @click.command()

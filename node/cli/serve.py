@@ -63,4 +63,6 @@ def serve(
     except (ComandaError, StorageError) as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
+        if error.filename is not None:
+            raise click.ClickException(f"{error.filename}: {error.strerror}") from error
         raise click.ClickException(f"{host or config.node.host}:{port or config.node.port}: {error}") from error

@@ -16,9 +16,7 @@ from node.simulation.runner import Summary, one, outcomes
 @click.command()
 @click.option("--seeds", type=click.IntRange(1), default=100, show_default=True, help="Quantas noites. / How many.")
 @click.option("--first", type=click.IntRange(0), default=1, show_default=True, help="A primeira. / The first seed.")
-@click.option(
-    "--seed", type=click.IntRange(0), help="Repete uma, linha a linha. / Replay one, with transcript."
-)
+@click.option("--seed", type=click.IntRange(0), help="Repete uma, linha a linha. / Replay one, with transcript.")
 @click.option("--jobs", type=click.IntRange(1), default=os.cpu_count() or 1, help="Processos. / Processes.")
 def simulate(seeds: int, first: int, seed: int | None, jobs: int) -> None:
     """Simula noites de lojas inteiras com tudo o que falha. / Simulate evenings of whole stores, and all that breaks.

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 def verify(data: Path, config_file: Path | None) -> None:
     """Refaz tudo a partir do registro e compara. / Rebuild everything from the log, and compare.
 
-    Confere a trilha de auditoria, cada documento, visão e conflito, e as somas de [[conservation]]. / Checks the
-    audit chain, every document, view and conflict, and the sums of [[conservation]].
+    Confere o arquivo, a trilha de auditoria, cada documento, visão e conflito, e as somas de [[conservation]]. /
+    Checks the file, the audit chain, every document, view and conflict, and the sums of [[conservation]].
     """
     try:
         config = load(config_file) if config_file else Config()
@@ -56,6 +56,7 @@ def verify(data: Path, config_file: Path | None) -> None:
 def _walk(reader: HistoryReader, config: Config, progress: Progress) -> tuple[int, int, str]:
     """Print each problem as it is found; how many there are, how much is stored as another configuration has it, and
     what was checked. Raises StorageError."""
+    reader.check_structure()
     problems = others = 0
     bar = progress.add_task("registro / log")
     for row in audit.verify(reader, lambda done, head: progress.update(bar, completed=done, total=head)):

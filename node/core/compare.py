@@ -12,6 +12,7 @@ of. What is parked here counts as held, so that nobody sends it again and again;
 from __future__ import annotations
 
 import binascii
+import logging
 from array import array
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from node.core.keys import BUCKETS, bucket_of
+from node.core.ports import Unreadable
 from node.errors import InvalidMessage
 from node.wire.json_text import is_number
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from node.core.link import Link
+
+logger = logging.getLogger("comanda.link")
 
 TYPES = ("digest", "digest_buckets", "digest_keys", "digest_want")
 KEYS_PER_MESSAGE = 50_000
@@ -129,7 +133,11 @@ def _send(link: Link, keys: Sequence[int]) -> None:
             link.delivery.want(key for _, key in sorted(found))
             _send_archived(link, set(keys) - {key for _, key in found} - coming)
 
-    def arrived(part: Sequence[tuple[int, int]], first: int) -> None:
+    def arrived(part: Sequence[tuple[int, int]] | Unreadable, first: int) -> None:
+        if isinstance(part, Unreadable):
+            logger.warning("a comparison with %s breaks off: %s", link.peer_id, part.reason)
+            link.compare_owed = True
+            return
         found.extend(part)
         if link.state != "closed":
             look_up(first + PLACES)

@@ -25,13 +25,14 @@ from node.core.lock_service import LockService
 from node.core.locks import later_epoch
 from node.core.memory import Needs
 from node.core.neighbours import Neighbours
-from node.core.ports import Connection, Disk, Timer
+from node.core.ports import Connection, Disk, Timer, Unreadable
 from node.core.quarantine import BAD, Quarantine
 from node.core.rates import Bucket
 from node.core.replica import Replica
 from node.core.ring import Ring, RingRow, ring_row
 from node.core.session import Activity, Identity, Permissions, Session
 from node.core.statistics import Statistics
+from node.core.watch import Watch, apart
 from node.wire import outgoing_messages as outgoing
 from node.wire.codec import CodecLimits
 from node.wire.frames import Batch, Outgoing
@@ -100,6 +101,7 @@ class Core:
     neighbours: Neighbours = field(init=False)
     twins: list[str] = field(factory=list)
     """Another live node with this node's id, as far as anybody told."""
+    watch: Watch = field(factory=Watch)
     fresh: Callable[[], tuple[str, int]] = lambda: ("", 0)
     """Draws a new epoch and a fresh writer."""
     sessions: dict[str, Session] = field(factory=dict)
@@ -110,12 +112,15 @@ class Core:
     _followed: set[str] = field(factory=set)
     _leaving: dict[str, Session] = field(factory=dict)
     """Sessions whose connection ended with something still to be decided."""
+    _beginning: dict[str, bytes] = field(factory=dict)
+    """Terminals that keep nothing, and what they are greeted with once it is stored that they begin again."""
     _flushed_ms: int = 0
     _forked_ms: int | None = None
     _in_flight: list[tuple[Group, int]] = field(factory=list)
     _changed: bool = True
 
     def __attrs_post_init__(self) -> None:
+        self.watch.begin(self.clock(), self.replica)
         self.lock_service = LockService(self, self.has_upstream)
         self.neighbours = Neighbours(self)
         self.log = LogView(
@@ -179,10 +184,16 @@ class Core:
             session.follow(earlier)
         self.sessions[identity.terminal_id] = session
         self._changed = True
-        session.reply(
-            outgoing.connection_established(identity.terminal_id, hlc.iso(now.wall_ms), identity.session_id)
-        )
-        delivery.pump()
+        greeting = outgoing.connection_established(identity.terminal_id, hlc.iso(now.wall_ms), identity.session_id)
+        if full and known is not None:
+            # Stored first: a node that dies now must not go on where this terminal, which keeps nothing, once was.
+            self._beginning[identity.terminal_id] = greeting
+            delivery.held = True
+            self._remember(session)
+            self.flush_cursors()
+        else:
+            session.reply(greeting)
+            delivery.pump()
         return session
 
     def disconnect(self, session: Session) -> None:
@@ -275,10 +286,12 @@ class Core:
         if link.role != "upstream":
             return
         most = self.replica.settings.max_offset_ms
-        if abs(link.offset_ms) <= most:
+        far = abs(link.offset_ms) > most
+        if not far:
             self.replica.offset_ms = link.offset_ms
-        else:
-            logger.error("the clock of %s is %d ms from this one's; not followed", link.peer_id, link.offset_ms)
+        elif not link.clock_far:
+            logger.error("the clock of %s is %s from this one's; not followed", link.peer_id, apart(link.offset_ms))
+        link.clock_far = far
 
     def unlink(self, link: Link) -> None:
         """The connection of a link ended."""
@@ -364,6 +377,12 @@ class Core:
             self.peers[row.node_id] = row
         now = self.clock()
         self._answer(group.replies)
+        for cursor in group.commit.cursors:
+            session = self.sessions.get(cursor.terminal_id)
+            if session is not None and session.delivery.held and max(cursor.positions) == NO_POSITION:
+                session.reply(self._beginning.pop(cursor.terminal_id))
+                session.delivery.held = False
+                session.delivery.pump()
         if group.rows:
             self.statistics.operations.add(now.mono_ms, sum(r.kind == "operation" for r in group.rows))
             self._send(group)
@@ -408,8 +427,22 @@ class Core:
 
     # ------------------------------------------------------------------ when the disk fails
 
+    @property
+    def trouble(self) -> tuple[str, str] | None:
+        """Why this node is not ready, in words and as the disk put it; None while all is well."""
+        if not self.healthy:
+            return "the node cannot store anything; terminals are told to send again", self.failure or ""
+        if self.disk.trouble is not None:
+            return "the node works, but part of its database cannot be read or written", self.disk.trouble
+        damaged = self.replica.damaged
+        if damaged:
+            more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
+            return "the node works, but part of its database is damaged", next(iter(damaged.values())) + more
+        return None
+
     def failed(self, reason: str) -> None:
         """A commit failed: every uncommitted operation is refused, and nothing is accepted until `recovered`."""
+        logger.error("nothing can be stored, and every operation is refused until a write works: %s", reason)
         self.healthy, self.failure = False, reason
         self.statistics.commit_failures += 1
         groups = [group for group, _ in self._in_flight]
@@ -454,9 +487,12 @@ class Core:
     def tick(self) -> None:
         """Once a second: store moved cursors, ask silent sessions whether rows arrived."""
         now = self.clock()
+        self.watch.tick(now, self.replica)
         for session in list(self.sessions.values()):
+            session.delivery.read_again()
             session.delivery.probe(force=True)
         for link in list(self.links.values()):
+            link.delivery.read_again()
             link.tick(now.mono_ms)
         self._retry_parked()
         if now.mono_ms - self._flushed_ms >= CURSOR_FLUSH_MS:
@@ -487,15 +523,20 @@ class Core:
         replica = self.replica
         touched = tuple(remote.parked_keys(row))
 
-        def fetched() -> None:
-            if self.healthy and row in replica.quarantine and remote.retry(replica, row, self.clock()):
+        def fetched(unreadable: Unreadable | None) -> None:
+            if (
+                unreadable is None
+                and self.healthy
+                and row in replica.quarantine
+                and remote.retry(replica, row, self.clock())
+            ):
                 self.disk.wake_writer()
 
         missing = replica.missing(touched)
         if missing:
             replica.fetch(self.disk, Needs(missing, held=touched), fetched)
         else:
-            fetched()
+            fetched(None)
 
     def changed(self) -> bool:
         """Whether a terminal came or went since the last call."""

@@ -8,6 +8,7 @@ the disk, and is called again when one of these has room.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,12 @@ from attrs import define, field
 
 from node.core.compaction import compacted_frames, raised
 from node.core.cursors import CLASSES, NO_POSITION, PASSED, Cursor, Entry
-from node.core.ports import Connection, Disk
+from node.core.memory import NOT_LOADED
+from node.core.ports import Connection, Disk, Unreadable
 from node.core.render import state_id, state_message
 from node.core.ring import Ring, RingRow, ring_row
+from node.errors import NotRead
+from node.wire import outgoing_messages as outgoing
 from node.wire.frames import Batch, Outgoing
 from storage.records import ConflictRow
 from strategies.policy import Registry
@@ -25,6 +29,8 @@ from strategies.policy import Registry
 if TYPE_CHECKING:
     from storage.archived import Compacted
     from storage.records import EntityRow, LogRow
+
+logger = logging.getLogger("comanda.core")
 
 PAGE = 128
 """Most rows or entities read from disk at once for one session."""
@@ -79,7 +85,12 @@ class Delivery:
     _ping: int | None = None
     _pinged_ms: int = -PING_INTERVAL_MS
     _owed: bool = False
+    _stuck: bool = False
+    """What comes next could not be read; it is tried again with the clock, and nothing else is read until then."""
+    _told_stuck: bool = False
     closed: bool = False
+    held: bool = False
+    """Nothing is sent until it is stored that this terminal begins again."""
     page: int = PAGE
     outbox_high: int = OUTBOX_HIGH
 
@@ -110,7 +121,7 @@ class Delivery:
     def pump(self) -> None:
         """Send what there is until the window is full, the outbox is, or the disk is asked."""
         cursor, log = self.cursor, self.log
-        while not (self.closed or self._reading):
+        while not (self.closed or self._reading or self.held):
             if cursor.room <= 0 or self.connection.outbox_bytes > self.outbox_high:
                 break
             behind = self._next_class()
@@ -126,6 +137,26 @@ class Delivery:
                 after = cursor.sent[behind]
                 self.disk.rows(behind, after, log.head, limit, self._rows_arrived(behind, log.head, limit))
         self.probe()
+
+    def _cannot_read(self, unreadable: Unreadable) -> None:
+        self._stuck = True
+        if not (self._told_stuck or self.closed):
+            self._told_stuck = True
+            self._tell_stuck(unreadable)
+
+    def _tell_stuck(self, unreadable: Unreadable) -> None:
+        """Once: a screen that stands still without a word would be believed. What it writes is taken as ever."""
+        said = "the node cannot read from its disk what you missed; you get it as soon as it can"
+        self.connection.send(Outgoing(outgoing.sync_error(None, said, None, None, self.terminal_id, NotRead.code)))
+
+    def read_again(self) -> None:
+        """Once a second: go on where something could not be read."""
+        if self._stuck:
+            self._stuck = self._reading = False
+            self.pump()
+
+    def _was_read(self) -> None:
+        self._reading = self._told_stuck = False
 
     def _next_class(self) -> int | None:
         """The most urgent class that has something; classes with nothing new are moved to the head."""
@@ -171,9 +202,14 @@ class Delivery:
             self.cursor.sending(entries)
         self.cursor.passed(sent)
 
-    def _rows_arrived(self, priority: int, upto: int, limit: int) -> Callable[[Sequence[LogRow] | None], None]:
-        def arrived(rows: Sequence[LogRow] | None) -> None:
-            self._reading = False
+    def _rows_arrived(
+        self, priority: int, upto: int, limit: int
+    ) -> Callable[[Sequence[LogRow] | Unreadable | None], None]:
+        def arrived(rows: Sequence[LogRow] | Unreadable | None) -> None:
+            if isinstance(rows, Unreadable):
+                self._cannot_read(rows)
+                return
+            self._was_read()
             if self.closed:
                 return
             if rows is None:
@@ -202,11 +238,20 @@ class Delivery:
         self._reading = True
         types, after = self.log.registry.of_class(priority), self.cursor.sent[priority]
 
-        def arrived(found: Compacted) -> None:
-            self._reading = False
-            if not self.closed:
+        def arrived(found: Compacted | Unreadable) -> None:
+            if isinstance(found, Unreadable):
+                self._cannot_read(found)
+                return
+            self._was_read()
+            if self.closed:
+                return
+            try:
                 self._send_compacted(priority, after, found)
-                self.pump()
+            except NOT_LOADED as error:
+                self._reading = True
+                self._cannot_read(Unreadable(f"an archived entity is damaged: {error}"))
+                return
+            self.pump()
 
         limit = max(1, min(self.page, self.cursor.room))
         self.disk.compacted(priority, types, after, limit, self._owed_to, arrived)
@@ -232,8 +277,11 @@ class Delivery:
         limit = min(self.page, self.cursor.room)
         after = self._state_after.get(priority)
 
-        def arrived(rows: Sequence[EntityRow]) -> None:
-            self._reading = False
+        def arrived(rows: Sequence[EntityRow] | Unreadable) -> None:
+            if isinstance(rows, Unreadable):
+                self._cannot_read(rows)
+                return
+            self._was_read()
             if self.closed:
                 return
             if rows:
@@ -251,8 +299,15 @@ class Delivery:
             policy = log.registry.get(row.entity_type)
             if policy is None:
                 continue
-            at = log.now_iso()
-            frames.append(Outgoing(state_message(policy, row, node_id=log.node_id, at=at)))
+            try:
+                frame = state_message(policy, row, node_id=log.node_id, at=log.now_iso())
+            except ValueError:  # no JSON: its bytes were damaged
+                said = f"{row.entity_type} {row.entity_id} is damaged in the node's database, and not sent"
+                logger.error("%s; see `comanda verify`", said)
+                ids = (row.entity_type, row.entity_id, self.terminal_id)
+                frames.append(Outgoing(outgoing.sync_error(None, said, *ids, NotRead.code)))
+                continue
+            frames.append(Outgoing(frame))
             entries.append((NO_POSITION, priority, state_id(row.entity_type, row.entity_id, row.version)))
         sent = list(self.cursor.sent)
         if last:

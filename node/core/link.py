@@ -22,7 +22,8 @@ from node.core.cursors import CLASSES, NO_POSITION, Cursor
 from node.core.first_sync import PATIENCE_MS, FirstSync
 from node.core.link_delivery import LINK_WINDOW, LinkDelivery
 from node.core.memory import Needs
-from node.core.ports import Connection
+from node.core.ports import Connection, Unreadable
+from node.core.quarantine import WAITING
 from node.errors import AlreadyConnected, InvalidMessage
 from node.wire import link_messages as wire
 from node.wire.frames import Outgoing
@@ -51,6 +52,9 @@ COMPARE_INTERVAL_MS = 60_000
 FORGET_PINGS = 600
 """After so many samples of the other side's clock the best one so far is let go: clocks drift."""
 
+CLOCK_MOVED_MS = 1_000
+"""One of two clocks was set where they are further apart than before by this much, and a round trip."""
+
 LINKED_ALREADY = "linked already"
 
 NEARLY = 1_000
@@ -78,6 +82,8 @@ class Link:
     offset_ms: int = 0
     """How far the other side's clock is ahead, by the sample with the shortest way there and back."""
     rtt_ms: int | None = None
+    clock_far: bool = False
+    """It is too far from this node's to be followed."""
     operations_in: int = 0
     compare_owed: bool = False
     held: bool = False
@@ -210,8 +216,11 @@ class Link:
             self._go(claim.positions, claim.after)
             return
 
-        def checked(found: bytes | None) -> None:
+        def checked(found: bytes | Unreadable | None) -> None:
             if self.state != "handshake":
+                return
+            if isinstance(found, Unreadable):
+                self.close(1011, f"this node cannot read its log: {found.reason}")
                 return
             if found in (claim.mark_hash, ARCHIVED):  # of an archived row nobody can tell any more
                 self._go(claim.positions, claim.after)
@@ -257,23 +266,52 @@ class Link:
         if not all(isinstance(message, dict) for message in messages):
             self.close(4006, "a frame is an object or an array of objects")
             return
-        replica = self.core.replica
-        touched = tuple(dict.fromkeys(_entities(messages)))
-        missing, doubled = replica.missing(touched), remote.doubled(replica, messages)
-        if not missing and not doubled:
+        needs = self._needs(messages)
+        if needs is None:
             self._messages(messages)
             return
         self._waiting = True
 
-        def fetched() -> None:
+        def fetched(unreadable: Unreadable | None) -> None:
+            if self.state == "closed":
+                return
+            if unreadable is not None:
+                self._one_by_one(deque(messages))
+                return
             self._waiting = False
-            if self.state != "closed":
-                self._messages(messages)
-                self._drain()
+            self._messages(messages)
+            self._drain()
 
-        replica.fetch(self.core.disk, Needs(missing, doubled, held=touched), fetched)
+        self.core.replica.fetch(self.core.disk, needs, fetched)
 
-    def _messages(self, messages: Sequence[dict[str, Any]]) -> None:
+    def _needs(self, messages: Sequence[dict[str, Any]]) -> Needs | None:
+        """What must be read before these can be decided."""
+        replica = self.core.replica
+        touched = tuple(dict.fromkeys(_entities(messages)))
+        missing, doubled = replica.missing(touched), remote.doubled(replica, messages)
+        return Needs(missing, doubled, held=touched) if missing or doubled else None
+
+    def _one_by_one(self, messages: deque[dict[str, Any]]) -> None:
+        """Something that a frame needs cannot be read: what needs it is parked, and tried again; the rest flows."""
+        while messages and self.state != "closed":
+            message = messages.popleft()
+            needs = self._needs([message])
+            if needs is None:
+                self._messages([message])
+                continue
+
+            def fetched(unreadable: Unreadable | None, message: dict[str, Any] = message) -> None:
+                if self.state != "closed":
+                    self._messages([message], unreadable)
+                    self._one_by_one(messages)
+
+            self.core.replica.fetch(self.core.disk, needs, fetched)
+            return
+        self._waiting = False
+        self._drain()
+
+    def _messages(self, messages: Sequence[dict[str, Any]], unreadable: Unreadable | None = None) -> None:
+        """unreadable: what these need is not there, and cannot be read."""
         core, replica = self.core, self.core.replica
         if not core.healthy:
             self.close(1011, "the node cannot store anything at the moment")
@@ -281,7 +319,9 @@ class Link:
         now = core.clock()
         try:
             for message in messages:
-                if message.get("type") == "data_sync" and self.hello is not None:
+                if unreadable is not None:
+                    self._put_off(message, unreadable, now)
+                elif message.get("type") == "data_sync" and self.hello is not None:
                     self._data_sync(message, now)
                 else:
                     self._other(message)
@@ -294,6 +334,14 @@ class Link:
             self.close(4006, str(error))
         if replica.group.pending():
             core.disk.wake_writer()
+
+    def _put_off(self, message: dict[str, Any], unreadable: Unreadable, now: Instant) -> None:
+        """An operation waits in the quarantine. A state is left to the operations it is made of, as one that cannot
+        be taken: a comparison finds them."""
+        if is_state(message):
+            logger.warning("a state of %s is left: %s", self.peer_id, unreadable.reason)
+        else:
+            remote.park(self.core.replica, message, self.via, WAITING, unreadable.reason, now)
 
     def _data_sync(self, message: dict[str, Any], now: Instant) -> None:
         replica = self.core.replica
@@ -370,8 +418,10 @@ class Link:
         now = self.core.clock()
         rtt_ms, self._pinged_ms = now.mono_ms - self._pinged_ms, None
         self._pings += 1
-        if self.rtt_ms is None or rtt_ms <= self.rtt_ms or self._pings % FORGET_PINGS == 0:
-            self.rtt_ms, self.offset_ms = rtt_ms, theirs_ms - (now.wall_ms - rtt_ms // 2)
+        offset_ms = theirs_ms - (now.wall_ms - rtt_ms // 2)
+        jumped = abs(offset_ms - self.offset_ms) > rtt_ms + CLOCK_MOVED_MS  # no way there and back explains it
+        if self.rtt_ms is None or rtt_ms <= self.rtt_ms or jumped or self._pings % FORGET_PINGS == 0:
+            self.rtt_ms, self.offset_ms = rtt_ms, offset_ms
             self.core.follow_clock(self)
 
     # ------------------------------------------------------------------ first synchronisation

@@ -7,6 +7,7 @@ comparison found missing go out between, by link key; those whose rows are archi
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from attrs import define, field
 
 from node.core.cursors import CLASSES, NO_POSITION
 from node.core.delivery import Delivery
+from node.core.ports import Unreadable
 from node.core.render import state_id
 from node.wire.frames import Outgoing
 from node.wire.link_messages import log_position, operation_message
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from node.core.ring import RingRow
     from storage.archived import Compacted, Whole
     from storage.records import LogRow
+
+logger = logging.getLogger("comanda.link")
 
 LINK_PAGE = 128
 """Most rows read from disk at once for one link."""
@@ -78,6 +82,9 @@ class LinkDelivery(Delivery):
 
     def probe(self, *, force: bool = False) -> None:
         """A node confirms by position; nothing has to be asked."""
+
+    def _tell_stuck(self, unreadable: Unreadable) -> None:
+        logger.warning("%s is not sent what comes next: %s", self.peer or "a linked node", unreadable.reason)
 
     def probe_owed(self) -> None:
         """Tell the position where rows were only passed over, so that the other side's place keeps up."""
@@ -151,8 +158,11 @@ class LinkDelivery(Delivery):
         self._reading = True
         limit = min(self.page, self.cursor.room)
 
-        def arrived(wholes: Sequence[Whole]) -> None:
-            self._reading = False
+        def arrived(wholes: Sequence[Whole] | Unreadable) -> None:
+            if isinstance(wholes, Unreadable):
+                self._cannot_read(wholes)
+                return
+            self._was_read()
             if self.closed:
                 return
             if wholes:
@@ -197,8 +207,12 @@ class LinkDelivery(Delivery):
         keys = [self._wanted.popleft() for _ in range(min(LINK_PAGE, len(self._wanted)))]
         self._reading = True
 
-        def arrived(rows: Sequence[LogRow]) -> None:
-            self._reading = False
+        def arrived(rows: Sequence[LogRow] | Unreadable) -> None:
+            if isinstance(rows, Unreadable):
+                self._wanted.extendleft(reversed(keys))
+                self._cannot_read(rows)
+                return
+            self._was_read()
             if not self.closed:
                 self._frames([operation_message(row) for row in rows])
                 self.pump()
@@ -215,8 +229,11 @@ class LinkDelivery(Delivery):
         entity_type, keys, after = self._searched
         self._reading = True
 
-        def arrived(found: tuple[Sequence[Whole], str | None]) -> None:
-            self._reading = False
+        def arrived(found: tuple[Sequence[Whole], str | None] | Unreadable) -> None:
+            if isinstance(found, Unreadable):
+                self._cannot_read(found)
+                return
+            self._was_read()
             wholes, following = found
             self._searched = (entity_type, keys, following) if following is not None else None
             if not self.closed:

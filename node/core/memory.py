@@ -6,6 +6,7 @@ ids exist at all is known by 64-bit hash, so that a new one costs no look-up; a 
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
@@ -13,10 +14,14 @@ from typing import TYPE_CHECKING
 
 from attrs import Factory, define, evolve, field, frozen
 
+from crdt.engine import EngineError
+from crdt.records import DocumentError
+from crdt.update_format import UpdateError
 from node.core.amounts import KnownList, Reader, known_from_log
 from node.core.digests import Digests
 from node.core.entity import Entity, Key
 from node.core.keys import KeySet
+from node.core.ports import Unreadable
 from node.core.quarantine import Quarantine
 from node.core.rows import resolution_id
 from node.errors import EntityNotFound
@@ -33,8 +38,17 @@ if TYPE_CHECKING:
     from node.core.rows import Author
     from storage.reader import Fetched
 
+logger = logging.getLogger("comanda.core")
+
 READS_KEPT = 100_000
 """Reads over HTTP remembered as seen; forgetting one only makes a later write of that terminal a sibling."""
+
+
+DAMAGED_SHOWN = 100
+"""Damaged entities that are remembered, for whoever asks whether the node is ready."""
+
+NOT_LOADED = (UpdateError, DocumentError, EngineError, ValueError, KeyError, TypeError)
+"""What a stored entity whose bytes were damaged may say when it is loaded."""
 
 
 History = tuple[Key, str, int]
@@ -108,6 +122,8 @@ class Memory:
     claimed: str | None = None
     """A linked node holds what this node's own writer wrote and this node does not: its database was set back."""
     counts: Counts = field(factory=Counts)
+    damaged: dict[Key, str] = field(factory=dict)
+    """Entities whose stored document cannot be loaded, and why."""
     _held: Counter[Key] = field(factory=Counter)
 
     def needs(self, message: Operation | ConflictResolution, author: Author) -> Needs | None:
@@ -204,29 +220,38 @@ class Memory:
         keys = () if key in self.entities else (key,)
         return Needs(keys, operations, held=(key,)) if keys or operations else None
 
-    def fetch(self, disk: Disk, needs: Needs, then: Callable[[], None]) -> None:
-        """Read what is needed and go on: what a message touches is in memory when `then` is called."""
+    def fetch(self, disk: Disk, needs: Needs, then: Callable[[Unreadable | None], None]) -> None:
+        """Read what is needed and go on: what a message touches is in memory when `then` is called, unless it is told
+        that something of it cannot be read."""
         self._held.update(needs.held)
 
-        def fetched(found: Fetched) -> None:
-            self._provide(needs, found)
+        def fetched(found: Fetched | Unreadable) -> None:
+            unreadable = found if isinstance(found, Unreadable) else self._provide(needs, found)
             self._held.subtract(needs.held)
             self._held = +self._held
             lost = self.missing(needs.held)  # everything was dropped meanwhile: a commit failed
-            if lost:
+            if unreadable is not None:
+                then(unreadable)
+            elif lost:
                 self.fetch(disk, evolve(needs, entities=lost, operations=(), conflicts=(), histories=()), then)
             else:
-                then()
+                then(None)
 
         disk.fetch(needs, fetched)
 
-    def _provide(self, needs: Needs, found: Fetched) -> None:
-        """Take what was fetched. What was asked for and is not there is remembered as not there."""
+    def _provide(self, needs: Needs, found: Fetched) -> Unreadable | None:
+        """Take what was fetched. What was asked for and is not there is remembered as not there; what is there and
+        makes no entity is said to be unreadable."""
+        unreadable = None
         self.histories = dict(zip(needs.histories, found.histories, strict=True))  # used at once, or read again
         for key in needs.entities:
             self.counts.cache_misses += 1
             if key not in self.entities:
-                self._load(key, found.entities.get(key))
+                try:
+                    self._load(key, found.entities.get(key))
+                    self.damaged.pop(key, None)
+                except NOT_LOADED as error:
+                    unreadable = self._is_damaged(key, error)
         for operation_id in needs.operations:
             row = found.operations.get(operation_id)
             if row is not None:
@@ -238,6 +263,15 @@ class Memory:
         for conflict in found.conflicts.values():
             if conflict.conflict_id not in self.conflicts:
                 self.remember_conflict(conflict)
+        return unreadable
+
+    def _is_damaged(self, key: Key, error: Exception) -> Unreadable:
+        reason = f"{key[0]} {key[1]} is damaged in the database ({error}); see `comanda verify`"
+        if key not in self.damaged:
+            logger.error("%s", reason)
+        if len(self.damaged) < DAMAGED_SHOWN:
+            self.damaged[key] = reason
+        return Unreadable(reason)
 
     def _load(self, key: Key, row: EntityRow | None) -> Entity | None:
         policy = self.registry.get(key[0])

@@ -181,7 +181,9 @@ class Replica(Memory):
         wall_ms = now.wall_ms + self.offset_ms
         accepted = self.clock.tick(wall_ms)
         skew = 0
-        stamp = accepted
+        # Where this clock is ahead (the machine's was set back), the stamp is not: it must not win for that.
+        ahead = hlc.millis(accepted) > wall_ms + self.settings.max_skew_ms
+        stamp = hlc.pack(wall_ms) if ahead else accepted
         if operation.timestamp_us is not None:
             stamp, skew = hlc.stamp(operation.timestamp_us, wall_ms, self.settings.max_skew_ms)
         return Stamp(author.terminal_id, operation.id, stamp, accepted), skew
@@ -397,6 +399,7 @@ class Replica(Memory):
         group, self.group = self.group, Group()
         group.seal()
         group.commit.meta["hlc"] = str(self.clock.last)
+        group.commit.meta["hlc_steps"] = orjson.dumps(self.clock.steps).decode()
         return group
 
     def committed_group(self, group: Group) -> None:

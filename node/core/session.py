@@ -15,11 +15,11 @@ from crdt import hlc
 from node.core.delivery import Delivery
 from node.core.instant import Clock
 from node.core.lock_service import LockService
-from node.core.ports import Connection, Disk, Timer
+from node.core.ports import Connection, Disk, Timer, Unreadable
 from node.core.rates import Bucket
 from node.core.replica import Replica
 from node.core.rows import Author
-from node.errors import EntityNotFound, NotStored, PermissionDenied, RateLimited, WireError
+from node.errors import EntityNotFound, NotRead, NotStored, PermissionDenied, RateLimited, WireError
 from node.wire import outgoing_messages as outgoing
 from node.wire.codec import CodecLimits, decode
 from node.wire.frames import Batch, Outgoing
@@ -250,6 +250,8 @@ class Session:
             extra["lock_id"] = message.lock_id
         if error.where is not None:
             extra["where"] = error.where
+        if isinstance(error, NotStored | NotRead):
+            extra["retry"] = True
         self.reply(
             outgoing.sync_error(
                 operation_id, error.reason, entity_type, entity_id, self.identity.terminal_id, error.code, **extra
@@ -332,11 +334,15 @@ class Session:
             return
         self._waiting = True
 
-        def fetched() -> None:
+        def fetched(unreadable: Unreadable | None) -> None:
             self._waiting = False
             if self.closed:
                 return
             try:
+                if unreadable is not None:
+                    raise NotRead(
+                        "the node cannot read from its disk what this needs; nothing was done, send it again"
+                    )
                 # A resolution first finds its conflict, then the conflict's entity; a row that is not
                 # there now will not be there the next time either.
                 again = self.replica.needs(subject, self.author)

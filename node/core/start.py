@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import orjson
 from attrs import frozen
 
 from crdt import hlc
@@ -64,7 +65,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         registry=config.registry(),
         locks=_locks(boot, config, around),
         writer=writer,
-        clock=hlc.Clock(int(boot.meta.get("hlc", 0))),
+        clock=_clock(boot),
         head=boot.head,
         committed=boot.head,
         started_at=boot.head,
@@ -114,9 +115,14 @@ def go_on(core: Core, boot: Boot, config: Config, around: Surroundings) -> int:
     """Writing works again: rebuild clock, leases and conflicts from the last commit, under a fresh writer, which is
     returned."""
     writer = around.draws.writer()
-    clock = hlc.Clock(max(int(boot.meta.get("hlc", 0)), core.replica.clock.last))
+    clock = core.replica.clock  # what it stamped and lost is not stamped again
     core.recovered(writer, _locks(boot, config, around), boot, clock)
     return writer
+
+
+def _clock(boot: Boot) -> hlc.Clock:
+    steps = [(int(before), int(by_ms)) for before, by_ms in orjson.loads(boot.meta.get("hlc_steps", "[]"))]
+    return hlc.Clock(int(boot.meta.get("hlc", 0)), steps)
 
 
 def _locks(boot: Boot, config: Config, around: Surroundings) -> LockTable:

@@ -67,6 +67,12 @@ class Api:
 
     async def answer(self, request: Request, terminal_id: str | None) -> Response:
         """terminal_id: whose token the request carries, where it carries one."""
+        try:
+            return await self._answer(request, terminal_id)
+        except (StorageError, orjson.JSONDecodeError) as error:  # the latter: of damaged bytes
+            return error_response(503, f"this cannot be read from the node's database: {error}")
+
+    async def _answer(self, request: Request, terminal_id: str | None) -> Response:
         words = [word for word in request.path.split("/") if word]
         match words:
             case ["api", "v1", "websocket", "stats"]:
@@ -111,9 +117,10 @@ class Api:
 
     def _ready(self) -> Response:
         core = self._core
-        if core.healthy:
+        if core.trouble is None:
             return json_response({"status": "ready", "node_id": core.node_id, "head": core.replica.committed})
-        return error_response(503, "the node cannot store anything", reason=core.failure)
+        error, reason = core.trouble
+        return error_response(503, error, reason=reason)
 
     # ------------------------------------------------------------------ what an administrator asks
 
@@ -153,7 +160,8 @@ class Api:
         deleted = request.first("deleted") in ("1", "true")
         after = request.first("after")
         if request.first("limit") is None and after is None:
-            return Response(200, self._all(entity_type, deleted))
+            first = await self._disk.read(self._reader.entities, entity_type, None, PAGE, deleted)
+            return Response(200, self._all(entity_type, deleted, first))
         limit = _number(request, "limit", PAGE, most=PAGE)
         if isinstance(limit, Response):
             return limit
@@ -163,17 +171,17 @@ class Api:
             {"entity_type": entity_type, "entities": [self._shown(row) for row in rows], "next": following}
         )
 
-    async def _all(self, entity_type: str, deleted: bool) -> AsyncIterator[bytes]:
-        """Every entity of a type, read and sent a page at a time."""
+    async def _all(self, entity_type: str, deleted: bool, rows: Sequence[EntityRow]) -> AsyncIterator[bytes]:
+        """Every entity of a type, read and sent a page at a time. rows: the first page, so that an answer that cannot
+        be read is not begun."""
         yield b'{"entity_type":' + orjson.dumps(entity_type) + b',"entities":['
-        after, first = None, True
-        while True:
-            rows = await self._disk.read(self._reader.entities, entity_type, after, PAGE, deleted)
-            if rows:
-                yield (b"" if first else b",") + b",".join(orjson.dumps(self._shown(row)) for row in rows)
-                first, after = False, rows[-1].entity_id
+        first = True
+        while rows:
+            yield (b"" if first else b",") + b",".join(orjson.dumps(self._shown(row)) for row in rows)
+            first, after = False, rows[-1].entity_id
             if len(rows) < PAGE:
                 break
+            rows = await self._disk.read(self._reader.entities, entity_type, after, PAGE, deleted)
         yield b'],"next":null}'
 
     async def _entity(self, entity_type: str, entity_id: str, terminal_id: str | None) -> Response:

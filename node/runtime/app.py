@@ -24,7 +24,7 @@ from node.errors import ConfigError
 from node.runtime.api import Api
 from node.runtime.auth import Tokens
 from node.runtime.endpoint import Endpoint
-from node.runtime.identity import note_head, take_up
+from node.runtime.identity import take_up
 from node.runtime.links import Dialer, node_url
 from node.runtime.listener import Listener, ListenerLimits, open_listeners
 from node.runtime.origins import Origins, own_origins
@@ -115,6 +115,9 @@ class Node:
         reader = Reader(store.path)
         try:
             boot = store.boot()
+            draws = Draws(lambda: uuid.uuid4().hex, random_writer)
+            writer = take_up(store, boot, draws, now().wall_ms)
+            note_registry(store, config.registry())
             tokens = Tokens(reader.tokens())
             if not is_loopback(config.node.host) and not tokens.required and not config.node.insecure:
                 raise ConfigError(
@@ -128,9 +131,7 @@ class Node:
             raise
         async with trio.open_nursery() as nursery:
             disk = TrioDisk(nursery, store, reader)
-            around = Surroundings(disk, disk, now, Draws(lambda: uuid.uuid4().hex, random_writer))
-            writer = take_up(store, boot, around.draws, now().wall_ms)
-            note_registry(store, config.registry())
+            around = Surroundings(disk, disk, now, draws)
             core = begin(boot, config, around, epoch=store.epoch, writer=writer)
             del boot  # the keys of all operations, a second time
             bound = {str(s.socket.getsockname()[0]): int(s.socket.getsockname()[1]) for s in listeners}
@@ -141,7 +142,7 @@ class Node:
             endpoint = Endpoint(core, Api(core, disk, reader, store, dialers), tokens, config, origins)
             listener = Listener(endpoint, self._listener_limits())
             nursery.start_soon(disk.run, core, lambda: self._recover(core, store, around))
-            nursery.start_soon(self._every_second, core, disk, store)
+            nursery.start_soon(self._every_second, core, disk)
             nursery.start_soon(self._monitors, core, endpoint)
             nursery.start_soon(_probe, core)
             nursery.start_soon(show_first_sync, core)
@@ -160,7 +161,6 @@ class Node:
                 with trio.CancelScope(shield=True):
                     core.flush_cursors()
                     await disk.commit_pending(core)
-                    note_head(store.directory, core.epoch, store.head)
                     await disk.stop()
                 nursery.cancel_scope.cancel()
 
@@ -188,14 +188,12 @@ class Node:
 
     # ------------------------------------------------------------------ time
 
-    async def _every_second(self, core: Core, disk: TrioDisk, store: Store) -> None:
-        noted, checkpointed, commits = 0, trio.current_time(), 0
+    async def _every_second(self, core: Core, disk: TrioDisk) -> None:
+        checkpointed, commits = trio.current_time(), 0
         while True:
             await trio.sleep(1.0)
+            await disk.read_again()
             core.tick()
-            if store.head != noted:
-                noted = store.head
-                await disk.read(note_head, store.directory, core.epoch, noted)
             if core.healthy and trio.current_time() - checkpointed > CHECKPOINT_S:
                 if core.statistics.commits != commits:
                     commits = core.statistics.commits

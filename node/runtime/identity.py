@@ -7,7 +7,6 @@ copy, a restored backup, a file put back in place) gets a fresh writer and a new
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from node.core.locks import later_epoch
+from storage.mark import read_mark
 
 if TYPE_CHECKING:
     from node.core.start import Draws
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("comanda")
 
-HEAD_FILE = "head.json"
-"""Beside the database: the last durable position, noted once a second. Ahead of the database = rolled back."""
+NEW = "new data directory"
 
 
 @frozen
@@ -52,34 +51,34 @@ def fingerprint(database: Path) -> str:
     return f"{machine or os.uname().nodename}:{status.st_dev}:{status.st_ino}"
 
 
-def note_head(directory: Path, epoch: str, head: int) -> None:
-    """Note the durable position beside the database (atomic; not fsynced: an older note is harmless)."""
-    note = directory / f".{HEAD_FILE}"
-    note.write_text(json.dumps({"epoch": epoch, "head": head}))
-    note.replace(directory / HEAD_FILE)
-
-
-def _noted(directory: Path, epoch: str) -> int:
-    try:
-        noted = json.loads((directory / HEAD_FILE).read_text())
-        return int(noted["head"]) if noted["epoch"] == epoch else 0
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
-
-
 def continuity(
-    directory: Path, database: Path, meta: Mapping[str, str], epoch: str, head: int, random: Callable[[], int]
+    directory: Path,
+    database: Path,
+    meta: Mapping[str, str],
+    epoch: str,
+    head: int,
+    random: Callable[[], int],
+    dropped: int = 0,
 ) -> Continuity:
-    """Decide on the writer of this start. random: draws a candidate writer, 1 .. 2**32 - 1."""
-    here = fingerprint(database)
-    if "writer" not in meta:
-        reason = "new data directory"
+    """Decide on the writer of this start. random: draws a candidate writer, 1 .. 2**32 - 1. dropped: commits that
+    were found in a damaged WAL."""
+    here, mark = fingerprint(database), read_mark(directory)
+    if "restored_from" in meta:
+        reason = "this data directory is a restored backup"
+    elif mark.epoch == epoch and mark.head > head:
+        reason = (
+            f"the database ends at row {head}, and this node had confirmed up to {mark.head}: a damaged WAL, or an "
+            "older copy; what is missing comes back from linked nodes that hold it"
+        )
+    elif dropped:
+        reason = (
+            f"the WAL was damaged: about {dropped} commits after row {head} are lost here (the file is kept as "
+            f"{database.name}-wal-damaged); what is missing comes back from linked nodes that hold it"
+        )
+    elif "writer" not in meta:
+        reason = NEW
     elif meta.get("fingerprint") != here:
         reason = "this data directory was copied or moved"
-    elif "restored_from" in meta:
-        reason = "this data directory is a restored backup"
-    elif _noted(directory, epoch) > head:
-        reason = "the database is older than this node remembers"
     else:
         return Continuity(int(meta["writer"]), False, "", {})
     writer = random()
@@ -89,11 +88,14 @@ def continuity(
 def take_up(store: Store, boot: Boot, draws: Draws, wall_ms: int) -> int:
     """The writer of this start. With a fresh one the log goes on under a new epoch, and the fencing tokens under a
     later one: some may have been granted since this database was copied. Raises StorageError."""
-    going_on = continuity(store.directory, store.path, boot.meta, boot.epoch, boot.head, draws.writer)
+    going_on = continuity(store.directory, store.path, boot.meta, boot.epoch, boot.head, draws.writer, store.dropped)
     if going_on.fresh:
-        logger.info("fresh writer %d: %s", going_on.writer, going_on.reason)
+        again = going_on.reason != NEW
+        logger.log(
+            logging.WARNING if again else logging.INFO, "fresh writer %d: %s", going_on.writer, going_on.reason
+        )
         store.set_meta(dict(going_on.meta), remove=("restored_from",))
-        if "writer" in boot.meta:  # not the first start: what peers hold of this log counts no more
+        if again:  # not the first start: what peers hold of this log counts no more
             store.new_epoch(draws.id())
             boot.meta["lock_epoch"] = str(later_epoch(int(boot.meta.get("lock_epoch", 1)), wall_ms))
             store.set_meta({"lock_epoch": boot.meta["lock_epoch"]})

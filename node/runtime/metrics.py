@@ -24,11 +24,12 @@ class CoreCollector(Collector):
         core = self._core
         counts, statistics, replica = core.replica.counts, core.statistics, core.replica
         for name, text, gauge in (
-            ("ready", "1 while the node can store operations.", int(core.healthy)),
+            ("ready", "1 while /readyz says ready.", int(core.trouble is None)),
             ("connections", "Connected terminals.", len(core.sessions)),
             ("log_head", "Last durable log row.", replica.committed),
             ("resident_entities", "Entities held in memory.", len(replica.entities)),
             ("known_operations", "Operation ids of the log.", len(replica.known_operations)),
+            ("clock_ahead_milliseconds", "Stamps ahead of the machine's clock.", core.watch.ahead_ms),
             ("archived_operations", "Operation ids held without a row.", len(replica.archived_operations)),
         ):
             yield GaugeMetricFamily(f"comanda_{name}", text, value=gauge)
@@ -40,6 +41,8 @@ class CoreCollector(Collector):
             ("conflicts_resolved", "Conflicts closed.", counts.conflicts_resolved),
             ("commits", "Durable transactions.", statistics.commits),
             ("commit_failures", "Transactions the disk refused.", statistics.commit_failures),
+            ("clock_jumps", "Times the machine's clock was set by more than a minute.", core.watch.jumps),
+            ("read_failures", "Reads the disk refused, twice in a row.", core.disk.read_failures),
             ("messages", "Messages received.", statistics.messages.total),
             ("deliveries", "Rows sent to terminals on the live path.", statistics.deliveries.total),
         ):

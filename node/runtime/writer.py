@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, TypeVar
 import outcome
 import trio
 
+from node.core.ports import Unreadable
+from node.core.reads import Reads
+from node.runtime.faults import Faults
 from storage.database import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence, Set
+    from collections.abc import Callable
 
     from node.core.core import Core
-    from node.core.memory import Needs
-    from storage.archived import Compacted, Whole
-    from storage.reader import Fetched, Reader
-    from storage.records import EntityRow, LogRow
+    from storage.reader import Reader
     from storage.store import Store
 
 T = TypeVar("T")
@@ -61,78 +61,33 @@ class StorageThread:
         self._thread.join()
 
 
-class TrioDisk:
+class TrioDisk(Reads):
     """The core's `Disk` and `Timer`: reads on one thread, commits on another, answers on the trio thread."""
 
     def __init__(self, nursery: trio.Nursery, store: Store, reader: Reader) -> None:
         self._nursery = nursery
         self._store = store
-        self._reader = reader
+        self.reader = reader
         self._writer_thread = StorageThread("comanda-writer")
         self._reader_thread = StorageThread("comanda-reader")
         self._wake = trio.Event()
         self._opened: float | None = None
+        self.faults = Faults()
 
     # ------------------------------------------------------------------ the core's ports
+
+    @property
+    def trouble(self) -> str | None:
+        return self.faults.said
+
+    @property
+    def read_failures(self) -> int:
+        return self.faults.reads
 
     def wake_writer(self) -> None:
         if self._opened is None:
             self._opened = time.monotonic()
         self._wake.set()
-
-    def fetch(self, needs: Needs, done: Callable[[Fetched], None]) -> None:
-        wanted = (needs.entities, needs.operations, needs.conflicts, needs.held, needs.histories)
-        self._start(self._reader.fetch, *wanted, done=done)
-
-    def rows(
-        self, priority: int, after: int, upto: int, limit: int, done: Callable[[Sequence[LogRow] | None], None]
-    ) -> None:
-        self._start(self._reader.reached, priority, after, upto, limit, done=done)
-
-    def compacted(
-        self,
-        priority: int,
-        entity_types: Sequence[str],
-        after: int,
-        limit: int,
-        terminal_id: str | None,
-        done: Callable[[Compacted], None],
-    ) -> None:
-        self._start(self._reader.compacted, priority, entity_types, after, limit, terminal_id, done=done)
-
-    def state(
-        self,
-        entity_types: Sequence[str],
-        after: tuple[str, str] | None,
-        limit: int,
-        begun: int,
-        terminal_id: str,
-        done: Callable[[Sequence[EntityRow]], None],
-    ) -> None:
-        self._start(self._reader.state, entity_types, after, limit, begun, terminal_id, done=done)
-
-    def wholes(
-        self,
-        entity_types: Sequence[str],
-        after: tuple[str, str] | None,
-        limit: int,
-        done: Callable[[Sequence[Whole]], None],
-    ) -> None:
-        self._start(self._reader.wholes, entity_types, after, limit, done=done)
-
-    def lacking(
-        self, entity_type: str, after: str, keys: Set[int], done: Callable[[tuple[Sequence[Whole], str | None]], None]
-    ) -> None:
-        self._start(self._reader.lacking, entity_type, after, keys, done=done)
-
-    def linked(self, link_keys: Sequence[int], done: Callable[[Sequence[LogRow]], None]) -> None:
-        self._start(self._reader.linked, link_keys, done=done)
-
-    def places(self, link_keys: Sequence[int], done: Callable[[Sequence[tuple[int, int]]], None]) -> None:
-        self._start(self._reader.places, link_keys, done=done)
-
-    def row_hash(self, seq: int, done: Callable[[bytes | None], None]) -> None:
-        self._start(self._reader.row_hash, seq, done=done)
 
     def call_later(self, delay_ms: int, action: Callable[[], None]) -> None:
         async def later() -> None:
@@ -141,15 +96,31 @@ class TrioDisk:
 
         self._nursery.start_soon(later)
 
-    def _start(self, read: Callable[..., T], *arguments: object, done: Callable[[T], None]) -> None:
+    def start(self, read: Callable[..., T], *arguments: object, done: Callable[[T | Unreadable], None]) -> None:
         async def request() -> None:
-            done(await self._reader_thread.run(read, *arguments))
+            try:
+                found: T | Unreadable = await self.read(read, *arguments)
+            except StorageError as error:
+                found = Unreadable(str(error))
+            done(found)
 
         self._nursery.start_soon(request)
 
     async def read(self, function: Callable[..., T], *arguments: object) -> T:
-        """A read for HTTP, on the reader thread."""
-        return await self._reader_thread.run(function, *arguments)
+        """A read, on the reader thread; once more where it fails. Raises StorageError."""
+        try:
+            return await self._reader_thread.run(function, *arguments)
+        except StorageError:
+            pass  # some pass: a cable, a controller that was reset
+        try:
+            return await self._reader_thread.run(function, *arguments)
+        except StorageError as error:
+            self.faults.failed(function, arguments, error)
+            raise
+
+    async def read_again(self) -> None:
+        """Once a second: try what could not be read, so that the node is ready again when it can."""
+        await self.faults.try_again(self._reader_thread.run)
 
     async def write(self, function: Callable[..., T], *arguments: object) -> T:
         """A call that needs the read-write connection (tokens, backup), between two commits."""
@@ -183,6 +154,7 @@ class TrioDisk:
         return True
 
     async def _until_writable(self, core: Core, recover: Callable[[], None]) -> None:
+        """Until a write works, and what the last commit left can be read. The writer thread rests meanwhile."""
         while True:
             await trio.sleep(PROBE_INTERVAL_S)
             try:
@@ -195,10 +167,15 @@ class TrioDisk:
 
     async def checkpoint(self) -> None:
         """Move what the WAL holds into the database file, between two commits."""
-        await self._writer_thread.run(self._store.checkpoint)
+        try:
+            await self._writer_thread.run(self._store.checkpoint)
+        except StorageError as error:
+            self.faults.kept(error)
+        else:
+            self.faults.kept(None)
 
     async def stop(self) -> None:
         await self._writer_thread.run(self._store.close)
-        await self._reader_thread.run(self._reader.close)
+        await self._reader_thread.run(self.reader.close)
         self._writer_thread.stop()
         self._reader_thread.stop()

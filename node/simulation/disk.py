@@ -13,10 +13,11 @@ from attrs import define, field, frozen
 
 from node.core.core import Core
 from node.core.group import Group
+from node.core.ports import Unreadable
 from node.core.reads import Reads
-from node.runtime.identity import HEAD_FILE
 from node.simulation.clockwork import Clockwork
 from storage.database import DATABASE, StorageError
+from storage.mark import MARK_FILE
 from storage.reader import Reader
 from storage.store import Store
 
@@ -42,7 +43,7 @@ class Files:
     @classmethod
     def take(cls, directory: Path, *, note: bool = True) -> Files:
         """note: also the head that is noted beside the database."""
-        names = (DATABASE, WAL, HEAD_FILE) if note else (DATABASE, WAL)
+        names = (DATABASE, WAL, MARK_FILE) if note else (DATABASE, WAL)
         return cls({name: (directory / name).read_bytes() for name in names if (directory / name).exists()})
 
     def put_back(self, directory: Path) -> None:
@@ -87,6 +88,9 @@ class SlowDisk(Reads):
     gone: bool = False
     doom: Callable[[Group], None] | None = None
     failing: bool = False
+    unreadable: bool = False
+    """Every second read fails, at its second attempt too."""
+    read_failures: int = 0
     slow: int = 1
     _writing: bool = False
     _reads_until: int = 0
@@ -102,12 +106,20 @@ class SlowDisk(Reads):
 
     # ------------------------------------------------------------------ ports
 
+    @property
+    def trouble(self) -> str | None:
+        return "the disk cannot be read" if self.unreadable else None
+
     def call_later(self, delay_ms: int, action: Callable[[], None]) -> None:
         self.later(delay_ms, action)
 
-    def start(self, read: Callable[..., T], *arguments: object, done: Callable[[T], None]) -> None:
+    def start(self, read: Callable[..., T], *arguments: object, done: Callable[[T | Unreadable], None]) -> None:
         def reading() -> None:
-            found = read(*arguments)
+            if self.unreadable and self.rng.random() < 0.5:
+                self.read_failures += 1
+                found: T | Unreadable = Unreadable("the disk cannot be read")
+            else:
+                found = read(*arguments)
             self.later(self.rng.randrange(2 * self.slow), lambda: done(found))
 
         now = self.clockwork.now_ms

@@ -36,7 +36,7 @@ class Faults:
         rng = self.rng = self.evening.rng
         self.share = rng.choice([0.0, 0.1, 0.2, 0.4])
         network = [self._cut, self._block_one_way, self._partition, self._terminal_leaves, self._terminal_moves]
-        machines = [self._clock_jumps, self._clock_2030, self._stop, self._slow_disk]
+        machines = [self._clock_jumps, self._clock_2030, self._stop, self._slow_disk, self._unreadable]
         losses = [self._kill, self._power_cut, self._disk_fails, self._disk_full, self._restore, self._set_back]
         exact = self.evening.people.absolutes
         every = [*network, *machines, *([self._kill_when_known] if exact else losses)]
@@ -102,16 +102,15 @@ class Faults:
             terminal.leave(unnoticed=unnoticed)
 
     def _terminal_moves(self) -> None:
-        """A terminal goes to another node, with what it was not answered."""
+        """A terminal goes to another node."""
         terminal = self.rng.choice(self.evening.terminals)
         machine = self.rng.choice(self.evening.machines)
-        if machine is terminal.machine or (terminal.unanswered and self.evening.ledger.exact):
+        if machine is terminal.machine or terminal.unanswered:
             return
         self._note("terminal moved", terminal.name, f"goes to {machine.node_id}")
         terminal.leave(unnoticed=self.rng.random() < 0.5)
         terminal.move(machine, self.evening.route_to(terminal.name, machine))
-        # With a screen that is ahead of its new node it would write numbers that mean something else there.
-        terminal.come_back(full=self.evening.ledger.exact)
+        terminal.come_back(full=True)  # what it shows may be ahead of its new node
 
     # ------------------------------------------------------------------ clocks
 
@@ -202,6 +201,20 @@ class Faults:
 
             self._later(1_000, 60_000, quick)
 
+    def _unreadable(self) -> None:
+        """For a while every second read fails."""
+        machine = self._machine()
+        if machine is None:
+            return
+        self._note("failed reads", machine.node_id, "its disk cannot be read")
+        disk = machine.disk
+        disk.unreadable = True
+
+        def readable() -> None:
+            disk.unreadable = False
+
+        self._later(500, 20_000, readable)
+
     def _disk_fails(self) -> None:
         """A commit fails somewhere in its middle; a while later commits work again."""
         machine = self._machine()
@@ -279,7 +292,7 @@ class Faults:
             if machine.alive:
                 machine.disk.doom = None
                 machine.disk.slow = 1
-                machine.disk.failing = False
+                machine.disk.failing = machine.disk.unreadable = False
                 machine.disk.interrupt_after(None)
                 machine.disk.fill(full=False)
             else:

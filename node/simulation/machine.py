@@ -21,7 +21,7 @@ from node.core.link import Link
 from node.core.session import Identity, Session
 from node.core.start import Draws, Surroundings, begin, go_on, note_registry
 from node.errors import AlreadyConnected
-from node.runtime.identity import note_head, take_up
+from node.runtime.identity import take_up
 from node.simulation.clockwork import Clockwork
 from node.simulation.disk import Files, SlowDisk
 from node.simulation.network import End
@@ -83,7 +83,6 @@ class Machine:
     _busy_until: int = 0
     _tick: int = 0
     _ticks: int = 0
-    _noted: int = 0
     _probing: bool = False
     _around: Surroundings = field(init=False)
 
@@ -117,7 +116,7 @@ class Machine:
         self.starts += 1
         self.transcript.note(self.node_id, f"starts with {boot.head} rows")
         self.booted(self)
-        self._noted, self._busy_until, self._probing = boot.head, 0, False
+        self._busy_until, self._probing = 0, False
         self.busy()
         for begin_dialling in self.on_start:
             begin_dialling()
@@ -144,7 +143,6 @@ class Machine:
                     break
             self.core.committed(group)
             self.committed(self, group)
-        note_head(self.directory, self.core.epoch, self.store.head)
         self.alive = False
         self.disk.gone = True
         self._let_go(unnoticed=lambda: False)
@@ -235,9 +233,6 @@ class Machine:
         if core.changed():
             core.neighbours.say(force=False)
             core.tell_monitors(core.status_messages())
-        if self.store.head != self._noted:
-            self._noted = self.store.head
-            note_head(self.directory, core.epoch, self._noted)
         if core.healthy and self._ticks % CHECKPOINT_TICKS == 0:
             with suppress(StorageError):  # the next one does what this one could not
                 self.store.checkpoint()

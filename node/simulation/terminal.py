@@ -195,6 +195,8 @@ class Terminal:
     def again(self, operation: Data, *, show: bool = False) -> None:
         """Send an operation once more. show: it was refused, so it is written anew."""
         if show:
+            self.unanswered.pop(operation["id"], None)
+            self.unanswered[operation["id"]] = operation
             self._apply(operation)
         self.transcript.note(self.name, f"sends {operation['id']} once more")
         self._send({"type": "data_sync", "operation": operation})

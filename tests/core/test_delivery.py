@@ -36,6 +36,29 @@ def test_a_terminal_that_was_away_gets_what_it_missed_in_order(world: World) -> 
     assert bia.shown("orders") == without_version(world.view("orders"))
 
 
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_page_that_was_loaded_again_gets_everything_also_when_the_node_dies_before_it_did(
+    world: World, settled: bool
+) -> None:
+    """Once it was greeted it goes on when it connects again."""
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    ana.do("orders", "o-1", "CREATE", {"n": 1})
+    settle_all(world, [ana, bia])
+    bia.disconnect()
+    world.settle()
+    bia.entities.clear()
+    bia.connect(full=True)
+    bia.inbox.clear()
+    if settled:
+        world.settle()
+    bia.receive(1)
+    world.crash()
+    ana.connect()
+    bia.connect(full=not bia.of("connection_established"))
+    settle_all(world, [ana, bia])
+    assert bia.shown("orders") == without_version(world.view("orders"))
+
+
 def test_a_long_backlog_comes_critical_first_then_high_then_medium(world: World) -> None:
     ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
     settle_all(world, [ana, bia])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -22,8 +21,7 @@ def alike(mesh: Mesh) -> bool:
 def put_back(world: World, backup: Path) -> None:
     """The machine's disk is set back to `backup`, behind the node's back: nothing on it tells."""
     world.reader.close()
-    world.store._connection.close()
-    os.close(world.store._descriptor)
+    world.store.abandon()
     shutil.rmtree(world.directory)
     shutil.copytree(backup, world.directory)
     world.calls.clear()

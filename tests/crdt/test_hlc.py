@@ -57,3 +57,41 @@ def test_offsets_and_fractions_are_read(text: str, us: int) -> None:
 def test_what_is_no_time_since_1970_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_iso(text)
+
+
+DAY = 86_400_000
+
+
+def test_a_jump_that_is_taken_back_is_undone_and_nothing_from_before_it_comes_again() -> None:
+    clock = Clock()
+    before = clock.tick(NOW)
+    clock.follow(NOW + 1_400 * DAY)
+    clock.tick(NOW + 1_400 * DAY + 3_600_000)
+    clock.follow(NOW + 3_600_000)
+    assert clock.taken_back == 1
+    assert before < clock.tick(NOW + 3_600_000) < pack(NOW + 3_600_001)
+    assert clock.steps == []
+
+
+def test_a_clock_set_back_further_than_it_had_jumped_is_not_followed() -> None:
+    clock = Clock()
+    clock.tick(NOW)
+    clock.tick(NOW + 30 * DAY)  # the node was off for a month
+    last = clock.tick(NOW + 200 * DAY)
+    assert clock.tick(NOW - 165 * DAY) == last + 1
+
+
+def test_two_jumps_are_taken_back_at_once() -> None:
+    clock = Clock()
+    before = clock.tick(NOW)
+    clock.tick(NOW + 400 * DAY)
+    clock.tick(NOW + 900 * DAY)
+    assert before < clock.tick(NOW + 60_000) <= pack(NOW + 60_000)
+
+
+@given(st.lists(st.integers(-2_000, 2_000), max_size=12))
+def test_within_a_run_of_jumps_the_clock_is_never_behind_the_physical_one(days: list[int]) -> None:
+    clock, now = Clock(), NOW
+    for number in days:
+        now = max(now + number * DAY, 0)
+        assert millis(clock.tick(now)) >= now

@@ -222,7 +222,7 @@ def test_closing_leaves_everything_in_the_database_file(directory: Path) -> None
     store = open_store(directory)
     store.commit(rows(1, 50))
     store.close()
-    assert sorted(p.name for p in directory.iterdir()) == ["comanda.db", "lock"]
+    assert sorted(p.name for p in directory.iterdir()) == ["comanda.db", "head.json", "lock"]
 
 
 def token(name: str, terminal_id: str) -> TokenRow:
@@ -247,3 +247,18 @@ def test_tokens_on_a_failing_disk_are_a_storage_error(store: Store) -> None:
         store.revoke_tokens("pos-1", "now")
     store._connection.execute("PRAGMA query_only=OFF")
     store.commit(rows(1, 1))
+
+
+@pytest.mark.parametrize("what", ["gone", "empty"])
+def test_a_database_that_is_gone_or_emptied_is_not_begun_anew_without_a_word(directory: Path, what: str) -> None:
+    store = open_store(directory)
+    store.commit(rows(1, 3))
+    store.close()
+    if what == "gone":
+        store.path.unlink()
+    else:
+        store.path.write_bytes(b"")
+    with pytest.raises(StorageError, match=f"is {what}, and this node had 3 rows.*comanda restore"):
+        open_store(directory)
+    (directory / "head.json").unlink()
+    open_store(directory).close()

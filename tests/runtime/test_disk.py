@@ -1,0 +1,102 @@
+"""The storage threads when the disk fails in between: the node's own upkeep ends nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import trio
+import trio.lowlevel
+
+from node.core.ports import Unreadable
+from node.runtime import writer
+from node.runtime.writer import TrioDisk
+from storage.database import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pytest
+
+
+class Broken:
+    """A store, and a reader, whose calls fail as often as they are told to."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.calls = 0
+
+    def _call(self, *_: object) -> str:
+        self.calls += 1
+        if self.failures:
+            self.failures -= 1
+            raise StorageError("the disk fails")
+        return "found"
+
+    checkpoint = probe = fetch = row_hash = _call
+
+    def close(self) -> None:
+        return None
+
+
+class Failed:
+    """A core whose one commit failed."""
+
+    failure: str | None = None
+
+
+async def with_disk(use: Callable[[TrioDisk, Broken], Any]) -> None:
+    broken = Broken()
+    async with trio.open_nursery() as nursery:
+        disk = TrioDisk(nursery, broken, broken)  # type: ignore[arg-type]
+        await use(disk, broken)
+        await disk.stop()
+
+
+async def test_a_checkpoint_that_fails_is_said_until_one_works() -> None:
+    async def use(disk: TrioDisk, broken: Broken) -> None:
+        broken.failures = 1
+        await disk.checkpoint()
+        assert disk.trouble == "the disk fails"
+        await disk.checkpoint()
+        assert disk.trouble is None
+
+    await with_disk(use)
+
+
+async def test_a_read_is_tried_twice_answered_and_tried_again_until_it_works() -> None:
+    async def use(disk: TrioDisk, broken: Broken) -> None:
+        answers: list[object] = []
+        broken.failures = 1
+        assert await disk.read(broken.fetch) == "found"
+        assert disk.trouble is None
+        broken.failures = 3
+        disk.row_hash(7, answers.append)
+        while not answers:
+            await trio.lowlevel.checkpoint()
+        assert answers == [Unreadable("the disk fails")]
+        assert disk.read_failures == 1
+        await disk.read_again()
+        assert disk.trouble == "the disk fails"
+        await disk.read_again()
+        assert disk.trouble is None
+
+    await with_disk(use)
+
+
+async def test_a_recovery_that_cannot_read_what_was_committed_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "PROBE_INTERVAL_S", 0)
+
+    async def use(disk: TrioDisk, broken: Broken) -> None:
+        core: Any = Failed()
+        attempts = []
+
+        def recover() -> None:
+            attempts.append(core.failure)
+            if len(attempts) < 3:
+                raise StorageError(f"unreadable {len(attempts)}")
+
+        broken.failures = 1
+        await disk._until_writable(core, recover)
+        assert attempts == ["the disk fails", "unreadable 1", "unreadable 2"]
+
+    await with_disk(use)
