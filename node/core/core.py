@@ -185,7 +185,7 @@ class Core:
         self.sessions[identity.terminal_id] = session
         self._changed = True
         greeting = outgoing.connection_established(identity.terminal_id, hlc.iso(now.wall_ms), identity.session_id)
-        if full and known is not None:
+        if full and known is not None and self.healthy:
             # Stored first: a node that dies now must not go on where this terminal, which keeps nothing, once was.
             self._beginning[identity.terminal_id] = greeting
             delivery.held = True
@@ -379,15 +379,19 @@ class Core:
         self._answer(group.replies)
         for cursor in group.commit.cursors:
             session = self.sessions.get(cursor.terminal_id)
-            if session is not None and session.delivery.held and max(cursor.positions) == NO_POSITION:
-                session.reply(self._beginning.pop(cursor.terminal_id))
-                session.delivery.held = False
-                session.delivery.pump()
+            if session is not None and max(cursor.positions) == NO_POSITION:
+                self._let_begin(session)
         if group.rows:
             self.statistics.operations.add(now.mono_ms, sum(r.kind == "operation" for r in group.rows))
             self._send(group)
         if len(self.replica.conflicts) > CONFLICTS_KEPT:
             self._forget_closed_conflicts()
+
+    def _let_begin(self, session: Session) -> None:
+        if session.delivery.held:
+            session.reply(self._beginning.pop(session.identity.terminal_id))
+            session.delivery.held = False
+            session.delivery.pump()
 
     def _answer(self, replies: Sequence[tuple[Recipient, bytes]]) -> None:
         """Answers in order, those of one terminal as one write."""
@@ -455,6 +459,8 @@ class Core:
             self._dirty.update(row.terminal_id for row in group.commit.cursors)
             self._followed.update(row.node_id for row in group.commit.followers)
         self.states_after.clear()
+        for session in list(self.sessions.values()):
+            self._let_begin(session)  # it can be read all the same
         for link in list(self.links.values()):
             link.close(1011, "the node cannot store anything at the moment")
         self.replica.forget_uncommitted(groups, self.replica.writer)

@@ -6,7 +6,7 @@ import random
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field
 
@@ -111,7 +111,7 @@ class Evening:
                 self._link(number, upper, "upstream", wide=wide)
         for one, other in peers:
             self._link(one, other, "peer", wide=wide)
-        told = Told(self.checks.was_confirmed, self._refused, lambda _, operations: self.ledger.forget(operations))
+        told = Told(self._confirmed, self._refused, lambda _, operations: self.ledger.forget(operations))
         for machine in self.machines:
             for number in range(rng.randrange(1, 4)):
                 self._terminal(machine, number, told)
@@ -152,6 +152,10 @@ class Evening:
             lazy=rng.random() < 0.2,
         )
         self.terminals.append(terminal)
+
+    def _confirmed(self, terminal: Terminal, message: dict[str, Any]) -> None:
+        self.checks.was_confirmed(terminal, message)
+        self.people.confirmed(terminal, message)
 
     def _refused(self, terminal: Terminal, message: dict[str, object]) -> None:
         self.checks.was_refused(terminal, message)

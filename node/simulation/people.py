@@ -56,6 +56,8 @@ class People:
     quiet: bool = False
     _sent: list[tuple[Terminal, Data]] = field(factory=list)
     _items: int = 0
+    _refused: set[str] = field(factory=set)
+    """Operations that a node could not store at first."""
 
     def __attrs_post_init__(self) -> None:
         self.rng = self.evening.rng
@@ -219,12 +221,19 @@ class People:
         operation = next((o for t, o in reversed(self._sent) if o["id"] == operation_id), None)
         if operation is None:
             return
+        self._refused.add(operation["id"])
         if operation_id in self.evening.ledger.meant and "$inc" not in str(operation["data"]):
             # Sent again it would mean something else, by what came meanwhile: somebody looks again instead.
             terminal.clockwork.later(0, lambda: self._reload(terminal))
         else:
             terminal.unanswered[operation["id"]] = operation
             terminal.clockwork.later(self.rng.randrange(1_000, 5_000), lambda: self._once_more(terminal, operation))
+
+    def confirmed(self, terminal: Terminal, message: Data) -> None:
+        """It was refused and shown again, perhaps over what came after it, and was stored all the same: somebody looks
+        again."""
+        if message["status"] == "duplicate" and message["operation_id"] in self._refused:
+            terminal.clockwork.later(0, lambda: self._reload(terminal))
 
     def _reload(self, terminal: Terminal) -> None:
         if terminal.wants:

@@ -205,7 +205,7 @@ class Terminal:
 
     def _received(self, payload: bytes) -> None:
         message = orjson.loads(payload)
-        self.reloaded = False
+        self.reloaded &= not self.machine.core.healthy
         kind = message["type"]
         if kind == "data_sync":
             self._row(message["operation"])
