@@ -150,6 +150,12 @@ def m007_conflicts_of_entity(db: Database) -> None:
     db.execute("CREATE INDEX conflicts_entity ON conflicts (entity_type, entity_id)")
 
 
+@migrations()
+def m008_refused(db: Database) -> None:
+    """Refused writes by id: what one that is sent again was written with is what its author had seen at first."""
+    db.execute("CREATE INDEX log_refused ON log (seq, operation_id) WHERE kind = 'refused'")
+
+
 def migrate(db: Database, path: str) -> None:
     """Bring the schema up to date. Raises StorageError for a database of a newer Comanda."""
     newer = {m.name for m in migrations.applied(db)} - DEFINED

@@ -266,3 +266,5 @@ class Boot:
     followers: list[FollowerRow]
     parked: list[ParkedRow]
     meta: dict[str, str]
+    refused: Mapping[str, int] = field(factory=dict)
+    """Of the latest refused writes, the row before the first that kept it."""

@@ -54,6 +54,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CLASSES = 4
+REFUSED_READ = 10_000
+"""Refused writes that a start reads."""
+
 LOG_COLUMNS = [
     "seq",
     "kind",
@@ -221,7 +224,12 @@ class Store:
             [follower_of(row) for row in db.table("followers").rows],
             [parked_of(row) for row in db.table("parked").rows_where(order_by="id")],
             {row["key"]: row["value"] for row in db.table("meta").rows},
+            self._refused(),
         )
+
+    def _refused(self) -> dict[str, int]:
+        sql = "SELECT operation_id, seq FROM log WHERE kind = 'refused' ORDER BY seq DESC LIMIT ?"
+        return {operation_id: seq - 1 for operation_id, seq in self._connection.execute(sql, (REFUSED_READ,))}
 
     def _link_keys(self) -> dict[str, array[int]]:
         keys: dict[str, array[int]] = {}

@@ -58,12 +58,14 @@ class Movement:
 @frozen
 class Reader:
     """A terminal, as far as what it knows depends on it. acked: its position now. began, resumed: its position, and
-    the last row, when it connected: what lies between is sent to it again, after whatever it wrote before."""
+    the last row, when it connected: what lies between is sent to it again, after whatever it wrote before. tried: the
+    last row there was when what it writes now was first refused."""
 
     terminal: str
     acked: int
     began: int
     resumed: int
+    tried: int | None = None
 
 
 @frozen
@@ -210,7 +212,7 @@ def _last(movements: Iterable[Movement | None], reader: Reader) -> tuple[Movemen
     own: Movement | None = None
     since = -1
     for move in movements:
-        if move is None:
+        if move is None or (reader.tried is not None and move.seq > reader.tried):
             continue
         if own is None and move.author == reader.terminal and move.written is not None:
             own = move

@@ -76,17 +76,19 @@ class Entity:
             shown["deleted_at"] = self.view.deleted_at
         return shown
 
-    def seen_by(self, terminal: str, acknowledged: int, version: int | None) -> Seen:
+    def seen_by(self, terminal: str, acknowledged: int, version: int | None, tried: int | None = None) -> Seen:
         """Which records an operation's author had seen (design section 5).
 
         acknowledged: log position the terminal has confirmed for this priority class. version: the documented
-        version of its operation; it narrows the set and never widens it.
+        version of its operation; it narrows the set and never widens it. tried: nothing after this row.
         """
         current = self.document.version
         newest = version - 1 if version is not None and version <= current else None
         seqs = self.seqs
 
         def seen(record: FieldRecord) -> bool:
+            if tried is not None and seqs[record.id] > tried:
+                return False
             if record.terminal == terminal:
                 return True
             if newest is not None and record.version > newest:

@@ -107,11 +107,16 @@ class LockTable:
     """The same by (terminal, entity): -> lock id."""
 
     @classmethod
-    def restore(cls, table: LockTable, rows: Iterable[LockRow], now: Instant) -> LockTable:
-        """Leases from disk. The monotonic clock did not survive: what is left on the wall clock counts,
-        but never more than the lease's whole length."""
+    def restore(
+        cls, table: LockTable, rows: Iterable[LockRow], now: Instant, running: LockTable | None = None
+    ) -> LockTable:
+        """Leases from disk. running: the table of this process, where it goes on; otherwise the monotonic clock did
+        not survive, and what is left on the wall clock counts, but never more than the lease's whole length."""
         for row in rows:
             left = min(max(row.expires_ms - now.wall_ms, 0), row.timeout_ms)
+            known = running._leases.get((row.entity_type, row.entity_id)) if running is not None else None
+            if known is not None and (known.lock_id, known.expires_ms) == (row.lock_id, row.expires_ms):
+                left = known.deadline_mono_ms - now.mono_ms
             lease = Lease(
                 (row.entity_type, row.entity_id),
                 row.lock_id,

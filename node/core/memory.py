@@ -51,6 +51,10 @@ NOT_LOADED = (UpdateError, DocumentError, EngineError, ValueError, KeyError, Typ
 """What a stored entity whose bytes were damaged may say when it is loaded."""
 
 
+TRIES_KEPT = 100_000
+"""Refused operations remembered; one that is forgotten is taken, when it comes again, as written with what its author
+has confirmed by then."""
+
 History = tuple[Key, str, int]
 """Of an entity the rows of one terminal, and all up to a row: what that terminal may know a counter from."""
 
@@ -119,6 +123,8 @@ class Memory:
     histories: dict[History, Sequence[LogRow]] = field(factory=dict)
     refusals: dict[tuple[str, int], int] = field(factory=dict)
     """(terminal, priority class) -> the row of its last refused write, which shows it what is instead."""
+    tried: dict[str, int] = field(factory=dict)
+    """Of operations that were refused, the last row there was when they first came."""
     claimed: str | None = None
     """A linked node holds what this node's own writer wrote and this node does not: its database was set back."""
     counts: Counts = field(factory=Counts)
@@ -163,12 +169,19 @@ class Memory:
     def reader(self, author: Author, entity: Entity) -> Reader:
         """An author, as far as what it knows of this entity's counters depends on it."""
         priority, acked = entity.policy.priority_class, self.acknowledged(author, entity)
-        return Reader(author.terminal_id, acked, author.began(priority), author.resumed)
+        return Reader(author.terminal_id, acked, author.began(priority), author.resumed, author.tried)
 
     def acknowledged(self, author: Author, entity: Entity) -> int:
         """What the author confirmed, or read over HTTP with its token."""
         confirmed = author.acknowledged(entity.policy.priority_class)
-        return max(confirmed, self.reads.get((author.terminal_id, entity.key), -1))
+        found = max(confirmed, self.reads.get((author.terminal_id, entity.key), -1))
+        return found if author.tried is None else min(found, author.tried)
+
+    def note_try(self, operation_id: str, head: int) -> None:
+        """An operation was refused when this was the last row, and may be sent again."""
+        self.tried.setdefault(operation_id, head)
+        while len(self.tried) > TRIES_KEPT:
+            del self.tried[next(iter(self.tried))]
 
     def last_known(self, author: Author, entity: Entity, name: str) -> Decimal | None:
         """What an author last knew a counter to be; None where nothing tells."""

@@ -154,6 +154,7 @@ def refuse(
             )
         )
     row.message = b"\n".join(messages)
+    replica.note_try(operation.id, replica.head)
     replica.append(row)
     replica.group.refusals.append((author.recipient, partial(storage_error, operation, author)))
     replica.refusals[author.terminal_id, policy.priority_class] = row.seq

@@ -13,7 +13,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import define, field
+from attrs import define, evolve, field
 
 from crdt import hlc
 from crdt.amounts import total_of
@@ -88,6 +88,7 @@ class Replica(Memory):
             raise EntityNotFound(f"unknown entity type {operation.entity_type!r}", "$.operation.entity_type")
         if self._duplicate(operation, author):
             return
+        author = self._as_it_was(operation, author)
         entities = [self.entity(key) for key in keys_of(operation)]
         lock_status = self._lock_status(policy, entities, operation, author, now)
         if lock_status is None:
@@ -104,6 +105,11 @@ class Replica(Memory):
             refuse(self, operation, author, entities, now, error.reason, error.code, {"where": error.where})
             return
         self._record(operation, author, policy, plans, stamp, lock_status, now, skew)
+
+    def _as_it_was(self, operation: Operation, author: Author) -> Author:
+        """The author of an operation that was refused before, as far as what it had seen by then counts."""
+        tried = self.tried.get(operation.id)
+        return author if tried is None else evolve(author, tried=tried)
 
     def _duplicate(self, operation: Operation, author: Author) -> bool:
         """Answer an operation id that is already in the log. Raises InvalidMessage if it named another operation."""
@@ -202,7 +208,8 @@ class Replica(Memory):
         for entity, (data, version) in zip(entities, items, strict=True):
             if operation.kind != "DELETE" and data.get("deleted_at") is not None:
                 raise InvalidMessage("deleted_at is written by DELETE", "$.operation.data.deleted_at")
-            seen = entity.seen_by(author.terminal_id, self.acknowledged(author, entity), version)
+            acknowledged = self.acknowledged(author, entity)
+            seen = entity.seen_by(author.terminal_id, acknowledged, version, author.tried)
             unseen = not all(map(seen, entity.document.records()))
             planner = Planner(entity, writer, seen, version, self.settings.version_jump)
             if operation.kind == "DELETE":
@@ -426,6 +433,7 @@ class Replica(Memory):
             for row in group.rows:
                 if row.kind == "operation":
                     self.recent.pop(row.operation_id, None)
+                    self.note_try(row.operation_id, min(row.seq - 1, self.committed))
                 if row.link_key is not None:
                     self.digests.discard(row.entity_type, row.link_key)
             archived.forget(self, group.commit.archived)

@@ -49,6 +49,8 @@ class Author:
 
     received: the same of its latest connection, which may be sent again what an earlier one confirms late.
     began, resumed: when that connection began, its positions, and the last row that was numbered.
+    tried: of an operation that was refused before, the last row there was then: what came later, also of its author's
+    own, it cannot have seen when it was written.
     """
 
     terminal_id: str
@@ -59,6 +61,7 @@ class Author:
     received: Callable[[int], int] = _nothing
     began: Callable[[int], int] = _nothing
     resumed: int = 0
+    tried: int | None = None
 
 
 def absent(terminal_id: str, user_id: str | None = None) -> Author:

@@ -250,6 +250,8 @@ class Session:
             extra["lock_id"] = message.lock_id
         if error.where is not None:
             extra["where"] = error.where
+        if isinstance(error, NotStored | NotRead) and isinstance(message, DataSync):
+            self.replica.note_try(message.operation.id, self.replica.committed)
         if isinstance(error, NotStored | NotRead):
             extra["retry"] = True
         self.reply(

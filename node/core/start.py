@@ -75,6 +75,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         partial=dict(boot.partial),
         digests=Digests.of(boot.link_keys),
         quarantine=Quarantine.of(boot.parked),
+        tried=dict(boot.refused),
     )
     for row in boot.open_conflicts:
         replica.remember_conflict(row)
@@ -116,7 +117,8 @@ def go_on(core: Core, boot: Boot, config: Config, around: Surroundings) -> int:
     returned."""
     writer = around.draws.writer()
     clock = core.replica.clock  # what it stamped and lost is not stamped again
-    core.recovered(writer, _locks(boot, config, around), boot, clock)
+    locks = _locks(boot, config, around, core.replica.locks)
+    core.recovered(writer, locks, boot, clock)
     return writer
 
 
@@ -125,7 +127,7 @@ def _clock(boot: Boot) -> hlc.Clock:
     return hlc.Clock(int(boot.meta.get("hlc", 0)), steps)
 
 
-def _locks(boot: Boot, config: Config, around: Surroundings) -> LockTable:
+def _locks(boot: Boot, config: Config, around: Surroundings, running: LockTable | None = None) -> LockTable:
     limits = config.limits
     table = LockTable(
         boot.node_id,
@@ -136,4 +138,4 @@ def _locks(boot: Boot, config: Config, around: Surroundings) -> LockTable:
         limits.lease_ms_max,
         named=BELOW if config.links.upstream is not None else ALONE,
     )
-    return LockTable.restore(table, boot.locks, around.clock())
+    return LockTable.restore(table, boot.locks, around.clock(), running)

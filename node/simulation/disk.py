@@ -39,16 +39,17 @@ class Files:
     """What a data directory holds, byte by byte."""
 
     contents: dict[str, bytes]
+    names: tuple[str, ...] = (DATABASE, WAL, MARK_FILE)
 
     @classmethod
     def take(cls, directory: Path, *, note: bool = True) -> Files:
         """note: also the head that is noted beside the database."""
         names = (DATABASE, WAL, MARK_FILE) if note else (DATABASE, WAL)
-        return cls({name: (directory / name).read_bytes() for name in names if (directory / name).exists()})
+        return cls({name: (directory / name).read_bytes() for name in names if (directory / name).exists()}, names)
 
     def put_back(self, directory: Path) -> None:
         """Into the same files, which keep their inodes: nothing but their content tells. The rest stays."""
-        for name in (DATABASE, WAL, f"{DATABASE}-shm"):
+        for name in (*self.names, f"{DATABASE}-shm"):
             if name not in self.contents:
                 (directory / name).unlink(missing_ok=True)
         for name, content in self.contents.items():

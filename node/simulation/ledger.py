@@ -87,8 +87,11 @@ class Ledger:
     def _items(self, name: str, added: list[str], removed: set[str], shown: Mapping[str, Any] | None) -> list[str]:
         items = [] if shown is None else [item["id"] for item in shown.get("items") or []]
         found = [f"orders {name}: item {i} is there {items.count(i)} times" for i in set(items) if items.count(i) > 1]
-        if name not in self.vague:
-            found += [f"orders {name}: item {i} is lost" for i in sorted({*added} - removed - {*items})]
+        if name not in self.vague:  # a removal that was lost with a restored backup is still what its author shows
+            taken = {
+                i for m in self.meant.values() if m.removes is not None and m.removes[0] == name for i in m.removes[1]
+            }
+            found += [f"orders {name}: item {i} is lost" for i in sorted({*added} - taken - {*items})]
         ever = {meant.adds[1] for meant in self.meant.values() if meant.adds is not None}
         found += [f"orders {name}: item {i} came from nowhere" for i in sorted({*items} - ever)]
         if self.exact and name not in self.vague:

@@ -223,15 +223,17 @@ class People:
             return
         self._refused.add(operation["id"])
         if operation_id in self.evening.ledger.meant and "$inc" not in str(operation["data"]):
-            # Sent again it would mean something else, by what came meanwhile: somebody looks again instead.
+            # Sent again it would mean something else, by what came meanwhile: somebody looks again instead,
+            # and what its author wrote after it was reckoned from it.
+            self.evening.ledger.forget([operation["id"]])
             terminal.clockwork.later(0, lambda: self._reload(terminal))
         else:
             terminal.unanswered[operation["id"]] = operation
             terminal.clockwork.later(self.rng.randrange(1_000, 5_000), lambda: self._once_more(terminal, operation))
 
     def confirmed(self, terminal: Terminal, message: Data) -> None:
-        """It was refused and shown again, perhaps over what came after it, and was stored all the same: somebody looks
-        again."""
+        """It was refused and shown again, perhaps over what came after it, and was stored all the same: somebody
+        looks again."""
         if message["status"] == "duplicate" and message["operation_id"] in self._refused:
             terminal.clockwork.later(0, lambda: self._reload(terminal))
 
@@ -249,7 +251,7 @@ class People:
     def go_quiet(self) -> None:
         """Everybody comes back, with a library that answers, and only looks."""
         for terminal in self.evening.terminals:
-            if not terminal.manner.pongs and not terminal.manner.confirms:
+            if not terminal.manner.pongs:
                 terminal.leave(unnoticed=False)
                 terminal.manner = evolve(terminal.manner, pongs=True)
             if terminal.session is None:

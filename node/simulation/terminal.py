@@ -93,6 +93,7 @@ class Terminal:
         self._dialling = True
         if full:
             self.blank = self.reloaded = True
+            self.told.unknown(self, self.unanswered)  # which are forgotten with everything else
             self.screen.clear()
             self.unanswered.clear()
             self.conflicts.clear()

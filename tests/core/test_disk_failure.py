@@ -63,6 +63,21 @@ def test_a_lock_lost_with_its_commit_is_not_held(world: World) -> None:
     assert bia.do("orders", "o", "CREATE", {"n": 1})["status"] == "applied"
 
 
+def test_a_lock_outlives_a_failed_commit_whatever_the_wall_clock_says_by_then(world: World) -> None:
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    ana.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "o", "timeout": 30_000})
+    settle_all(world, [ana, bia])
+    world.failing = True
+    bia.write("products", "p", "CREATE", {"n": 1})
+    settle_all(world, [ana, bia])
+    world.wall_ms += 10**9
+    world.failing = False
+    world.recover()
+    assert bia.do("orders", "o", "CREATE", {"n": 1})["code"] == 4009
+    world.advance(30_000)
+    assert bia.do("orders", "o", "CREATE", {"n": 1})["status"] == "applied"
+
+
 def test_a_refused_write_whose_row_cannot_be_stored_is_answered_all_the_same(world: World) -> None:
     ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
     bia.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "o"})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.harness import Client, World
+from tests.harness import Client, World, settle_all
 from tests.mesh import Mesh, audit, shown
 
 if TYPE_CHECKING:
@@ -78,6 +78,49 @@ def test_a_removed_item_stays_removed_unless_it_was_changed_unseen(table: Table)
     table.write(table.bia, item("a", qty=2), item("b", qty=1), item("c", qty=1))
     table.meet()
     assert table.items() == [item("a", qty=2), item("c", qty=1)]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_an_order_refused_once_and_sent_again_takes_off_nothing_that_came_after_it(
+    world: World, restarted: bool
+) -> None:
+    """The table was locked; by the time the tablet sends its first order again, more has been ordered."""
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    bia.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "mesa", "timeout": 1_000})
+    world.settle()
+    refused = ana.operation("orders", "mesa", "UPDATE", {"items": [item("a")]})
+    ana.send({"type": "data_sync", "operation": refused})
+    settle_all(world, [ana, bia])
+    world.advance(2_000)
+    bia.do("orders", "mesa", "UPDATE", {"items": [item("b")]})
+    ana.do("orders", "mesa", "UPDATE", {"items": [item("a"), item("c")]})
+    settle_all(world, [ana, bia])
+    if restarted:
+        for client in (ana, bia):
+            client.disconnect()
+        world.settle()
+        world.crash()
+        ana.connect()
+    ana.send({"type": "data_sync", "operation": refused})
+    settle_all(world, [ana])
+    assert sorted(entry["id"] for entry in world.view("orders")["mesa"]["items"]) == ["a", "b", "c"]
+
+
+def test_a_number_refused_once_and_sent_again_is_reckoned_from_what_its_author_knew(world: World) -> None:
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    ana.do("products", "p", "CREATE", {"stock": 10})
+    settle_all(world, [ana, bia])
+    world.failing = True
+    sale = ana.operation("products", "p", "UPDATE", {"stock": 9})
+    ana.send({"type": "data_sync", "operation": sale})
+    settle_all(world, [ana, bia])
+    world.failing = False
+    world.recover()
+    bia.do("products", "p", "UPDATE", {"stock": 7})
+    settle_all(world, [ana, bia])
+    ana.send({"type": "data_sync", "operation": sale})
+    settle_all(world, [ana, bia])
+    assert world.view("products")["p"]["stock"] == 6
 
 
 def test_one_item_changed_by_two_is_settled_and_the_other_author_told(table: Table) -> None:
