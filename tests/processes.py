@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -82,6 +83,12 @@ def node_modules() -> Path:
     """npm's `ws` and `yjs`, installed once beside the tests (not committed), together: npm would take the one away
     when it adds the other. Skips where there is no Node or registry."""
     folder = ROOT / "tests" / "e2e" / "node_modules"
+    with (folder.parent / ".npm.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the tests run in several processes
+        return _installed(folder)
+
+
+def _installed(folder: Path) -> Path:
     if all((folder / package.partition("@")[0]).is_dir() for package in NPM):
         return folder
     npm = shutil.which("npm")

@@ -35,9 +35,24 @@ class Faults:
     def __attrs_post_init__(self) -> None:
         rng = self.rng = self.evening.rng
         self.share = rng.choice([0.0, 0.1, 0.2, 0.4])
-        network = [self._cut, self._block_one_way, self._partition, self._terminal_leaves, self._terminal_moves]
-        machines = [self._clock_jumps, self._clock_2030, self._stop, self._slow_disk, self._unreadable]
-        losses = [self._kill, self._power_cut, self._disk_fails, self._disk_full, self._restore, self._set_back]
+        network = [
+            self._cut,
+            self._double,
+            self._block_one_way,
+            self._partition,
+            self._terminal_leaves,
+            self._terminal_moves,
+        ]
+        machines = [self._clock_jumps, self._clock_2030, self._stop, self._slow_disk]
+        losses = [
+            self._kill,
+            self._power_cut,
+            self._disk_fails,
+            self._disk_full,
+            self._unreadable,
+            self._restore,
+            self._set_back,
+        ]
         exact = self.evening.people.absolutes
         every = [*network, *machines, *([self._kill_when_known] if exact else losses)]
         self.kinds = [kind for kind in every if rng.random() < 0.6] or [self._cut]
@@ -72,6 +87,12 @@ class Faults:
         if route is not None and route.lines:
             self._note("connection cut", route.name, "the connection is cut")
             route.cut()
+
+    def _double(self) -> None:
+        route = self._route()
+        if route is not None and not route.doubled:
+            route.doubled = self.rng.randrange(1, 10)
+            self._note("doubled frames", route.name, f"the next {route.doubled} frames with operations arrive twice")
 
     def _block_one_way(self) -> None:
         route = self._route()
