@@ -202,7 +202,7 @@ class People:
         if not own:
             return
         operation = self.rng.choice(own)
-        if self.rng.random() < 0.2:
+        if self.rng.random() < 0.2 and operation["id"] not in self.evening.ledger.meant:
             terminal.send({"type": "data_sync", "operation": {**operation, "data": {"a": "something else"}}})
         else:
             terminal.again(operation)
