@@ -64,7 +64,6 @@ class Checks:
     kept: list[tuple[str, str]] = field(factory=list)
     """(node, operation id) of refused writes that a node said it keeps."""
     last_row_ms: int = 0
-    rows: int = 0
     _versions: dict[tuple[str, str, str], int] = field(factory=dict)
     _grants: dict[tuple[str, str, str], Grant] = field(factory=dict)
     _tokens: dict[tuple[str, int], int] = field(factory=dict)
@@ -76,7 +75,6 @@ class Checks:
         node = machine.node_id
         if group.rows:
             self.last_row_ms = machine.clockwork.now_ms
-            self.rows += len(group.rows)
         for entity in group.commit.entities:
             key = (node, entity.entity_type, entity.entity_id)
             before = self._versions.get(key, 0)
@@ -120,7 +118,7 @@ class Checks:
                 limits.window_rows + 64,
             ),
             "bytes waiting": (
-                max((s.end.outbox_bytes for s in machine.seats.values()), default=0),
+                max((s.end.outbox_bytes for s in machine.door.seats.values()), default=0),
                 OUTBOX_BOUND,
             ),
         }

@@ -60,7 +60,7 @@ class Dialling:
         here, there = line.ends if self._first else (line.ends[1], line.ends[0])
         now = machine.now()
         link = Link(core, self.role, here, "ws://other", True, None, f"{machine.rng.getrandbits(64):x}", now.wall_ms)
-        machine.dialled.append(here)
+        machine.door.dialled.append(here)
 
         def received(payload: bytes) -> None:
             machine.busy_with(payload)
@@ -68,7 +68,7 @@ class Dialling:
 
         def ended(code: int, reason: str) -> None:
             core.unlink(link)
-            machine.dialled.remove(here)
+            machine.door.dialled.remove(here)
             self._ended(link, began_ms, code, reason)
 
         here.on_text, here.on_end = received, ended
@@ -76,7 +76,7 @@ class Dialling:
         self.since_ms = machine.clockwork.now_ms
         role = "peer" if self.role == "peer" else "downstream"
         claim, caller = (core.epoch, core.replica.committed), (core.instance, self._attempt)
-        other.accept_link(machine.node_id, role, claim, caller, there)
+        other.door.accept_link(machine.node_id, role, claim, caller, there)
 
     @property
     def _first(self) -> bool:

@@ -88,7 +88,6 @@ class SlowDisk(Reads):
     core: Core = field(init=False)
     gone: bool = False
     doom: Callable[[Group], None] | None = None
-    failing: bool = False
     unreadable: bool = False
     """Every second read fails, at its second attempt too."""
     read_failures: int = 0
@@ -161,8 +160,6 @@ class SlowDisk(Reads):
                 doom(group)
                 return
             try:
-                if self.failing:
-                    raise StorageError("the disk refuses")
                 self.store.commit(group.commit)
             except StorageError as error:
                 self.fail(str(error))
@@ -181,8 +178,6 @@ class SlowDisk(Reads):
 
     def _probe(self) -> None:
         try:
-            if self.failing:
-                raise StorageError("the disk refuses")
             self.store.probe()
             self.recover()
         except StorageError as error:

@@ -313,7 +313,7 @@ class Faults:
             if machine.alive:
                 machine.disk.doom = None
                 machine.disk.slow = 1
-                machine.disk.failing = machine.disk.unreadable = False
+                machine.disk.unreadable = False
                 machine.disk.interrupt_after(None)
                 machine.disk.fill(full=False)
             else:

@@ -86,11 +86,10 @@ class Route:
 
 @define(eq=False)
 class Network:
-    """Every connection of a store. under_way: frames that have not arrived yet."""
+    """Every connection of a store. carried: called with all that is sent."""
 
     clockwork: Clockwork
     rng: random.Random
-    under_way: int = 0
     carried: Callable[[bytes], None] = _nothing
 
     def open(self, route: Route) -> Line:
@@ -119,12 +118,10 @@ class Line:
         """A side sent something."""
         network, now = self.route.network, self.route.network.clockwork.now_ms
         network.carried(frame[1])
-        network.under_way += 1
         at = self._arrives_ms[side] = max(self._arrives_ms[side], now + self.route.delay())
         network.clockwork.later(at - now, partial(self._arrive, side, frame))
 
     def _arrive(self, side: int, frame: Frame) -> None:
-        self.route.network.under_way -= 1
         if self.dead:
             return
         if self.route.blocked[side] or self._held[side]:
@@ -148,10 +145,6 @@ class Line:
         if self.route.doubled and OPERATION in frame[1]:
             self.route.doubled -= 1
             self.ends[1 - side].take(frame)
-
-    @property
-    def waiting(self) -> bool:
-        return any(self._held) or any(end.unread for end in self.ends)
 
 
 @define(eq=False)

@@ -114,7 +114,7 @@ class Terminal:
         identity = Identity(self.name, self.kind, f"user-{self.name}", f"session-{self.rng.getrandbits(64):x}")
         wanting = ", keeping nothing" if self.reloaded else ""
         self.transcript.note(self.name, f"connects to {self.machine.node_id}{wanting}")
-        self.machine.accept_terminal(identity, there, full=self.reloaded)
+        self.machine.door.accept_terminal(identity, there, full=self.reloaded)
         for operation in self.unanswered.values():
             self._send({"type": "data_sync", "operation": operation})
 
