@@ -47,7 +47,6 @@ class Grant:
     lock_id: str
     until_ms: int
     start: int
-    offset_ms: int
 
 
 @define(eq=False)
@@ -105,7 +104,7 @@ class Checks:
                 raise Violation(f"{lock.authority}: token {lock.counter} does not grow")
         self._tokens[token] = max(self._tokens.get(token, 0), lock.counter)
         until = now.mono_ms + lock.timeout_ms
-        self._grants[key] = Grant(lock.terminal_id, lock.lock_id, until, machine.starts, machine.offset_ms)
+        self._grants[key] = Grant(lock.terminal_id, lock.lock_id, until, machine.starts)
 
     def _bounded(self, machine: Machine) -> None:
         core, limits = machine.core, machine.config.limits

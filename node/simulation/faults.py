@@ -195,7 +195,7 @@ class Faults:
 
     def _unsettled(self, machine: Machine) -> bool:
         """Whether its disk refuses at this moment."""
-        return machine.disk.failing or machine.disk.doom is not None or not machine.disk.idle
+        return machine.disk.doom is not None or not machine.disk.idle or not machine.core.healthy
 
     def _power_cut(self) -> None:
         machine = self._machine()
