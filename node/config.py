@@ -197,6 +197,8 @@ class Config:
             raise ConfigError(f"[limits] json_depth is at most {DEEPEST_JSON}, not {self.limits.json_depth}")
         if self.limits.lease_ms_default > self.limits.lease_ms_max:
             raise ConfigError("[limits] lease_ms_default is more than lease_ms_max")
+        if self.links.upstream is not None and self.links.upstream in self.links.peers:
+            raise ConfigError(f"[links] {self.links.upstream} is the upstream; it cannot be a peer too")
         registry = self.registry()
         for rule in self.conservation:
             rule.check(registry)

@@ -161,6 +161,7 @@ def test_what_the_file_cannot_say_is_named_by_section_and_key(text: str, said: s
         ("[time]\nmetrics_interval_s = inf\n", "[time] metrics_interval_s"),
         ("[limits]\njson_depth = 129\n", "[limits] json_depth"),
         ("[limits]\nlease_ms_max = 1000\n", "[limits] lease_ms_default"),
+        ('[links]\nupstream = "ws://hub:1"\npeers = ["ws://hub:1"]\n', "it cannot be a peer too"),
         ('[terminals]\nkds = ["spaceships"]\n', "[terminals] kds may write unknown entity types spaceships"),
         (ENTITY.replace("low", "urgent"), "priority 'urgent'"),
         (ENTITY.replace("merge_changes", "coin_toss"), "conflict_resolution 'coin_toss'"),
