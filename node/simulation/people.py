@@ -133,7 +133,7 @@ class People:
         amount = Decimal(rng.choice(["-1", "-2", "-3", "5", "-0.5"]))
         if not self.absolutes:
             value: object = {"$inc": _number(amount)}
-        elif self._knows(terminal):
+        elif self._knows(terminal) and not self._flickers(terminal, ("products", name), "stock"):
             value = _number(Decimal(str(on_screen)) + amount)
         else:
             return
@@ -147,10 +147,18 @@ class People:
             return False
         return terminal.at_rest or (terminal.session is None and not terminal.blank)
 
+    def _flickers(self, terminal: Terminal, key: tuple[str, str], name: str) -> bool:
+        """Whether what this terminal just wrote is not on its screen, for what was on its way to it meanwhile: nobody
+        reads and writes that fast."""
+        own = [o for o in terminal.unanswered.values() if (o["entity_type"], o.get("entity_id")) == key]
+        return bool(own) and own[-1]["data"].get(name) != terminal.screen.get(key, {}).get(name)
+
     def _list(self, terminal: Terminal) -> None:
         """Put an item on a table's order, or take some off, by writing the whole list."""
         rng, name = self.rng, self.rng.choice(LISTS)
         if not self._may_write(terminal, "orders") or not self._knows(terminal):
+            return
+        if self._flickers(terminal, ("orders", name), "items"):
             return
         items = terminal.screen.get(("orders", name), {}).get("items")
         listed = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []

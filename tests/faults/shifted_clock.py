@@ -9,17 +9,20 @@ import runpy
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-_offset = Path(sys.argv[1])
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _time_ns = time.time_ns
 
 
-def shifted_ns() -> int:
-    return _time_ns() + int(_offset.read_text() or "0") * 1_000_000
+def shifted(offset: Path) -> Callable[[], int]:
+    return lambda: _time_ns() + int(offset.read_text() or "0") * 1_000_000
 
 
 if __name__ == "__main__":
-    time.time_ns = shifted_ns
+    time.time_ns = shifted(Path(sys.argv[1]))
     sys.argv = ["comanda", *sys.argv[5:]]
     sys.path.insert(0, str(Path.cwd()))
     runpy.run_module("node", run_name="__main__", alter_sys=True)
