@@ -141,6 +141,8 @@ class Replica(Memory):
                 entity.policy, entity.key, entity.shown(), version, dead=dead, node_id=node_id, at=at
             )
             self.group.replies.append((author.recipient, message))
+            # On its way like a row: what this terminal has written meanwhile is shown to it again after that.
+            self.refusals[author.terminal_id, entity.policy.priority_class] = self.head + 1
 
     def _archived(self, operation: Operation, author: Author) -> bool:
         kept = archived.repeated(self, operation, author.terminal_id)

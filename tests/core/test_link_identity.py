@@ -143,6 +143,26 @@ def test_the_link_of_a_tree_stays_before_one_side_by_side(tmp_path: Path) -> Non
     mesh.close()
 
 
+def test_what_a_terminal_writes_while_it_is_shown_the_past_is_shown_to_it_again(tmp_path: Path) -> None:
+    """It sends an operation once more that another node took: it is shown what is, as of before its next one."""
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    here, there = mesh.worlds
+    ana = Client(here, "ana").connect()
+    first = ana.operation("orders", "mesa", "UPDATE", {"items": [{"id": "a"}]})
+    ana.submit(first)
+    mesh.settle(ana.receive)
+    ana.disconnect()
+    moved = Client(there, "ana").connect(full=True)
+    moved.numbers = ana.numbers
+    mesh.settle(moved.receive)
+    moved.send({"type": "data_sync", "operation": first})
+    moved.write("orders", "mesa", "UPDATE", {"items": [{"id": "a"}, {"id": "b"}]})
+    mesh.settle(moved.receive)
+    assert there.view("orders")["mesa"]["items"] == [{"id": "a"}, {"id": "b"}]
+    assert moved.shown("orders")["mesa"]["items"] == [{"id": "a"}, {"id": "b"}]
+    mesh.close()
+
+
 def test_an_operation_sent_to_two_nodes_is_one_value_counted_for_one(tmp_path: Path) -> None:
     mesh = Mesh(tmp_path, 2, [(1, 0, True)])
     here, there = mesh.worlds
