@@ -41,6 +41,8 @@ def simulate(seeds: int, first: int, seed: int | None, jobs: int) -> None:
         for outcome in outcomes(range(first, first + seeds), jobs):
             summary.add(outcome)
             progress.update(task, advance=1, hours=summary.hours)
+            if progress.disable and summary.seeds % max(seeds // 10, 1) == 0:
+                click.echo(f"{summary.seeds:,} of {seeds:,} seeds, {summary.hours:,.0f} simulated hours", err=True)
             if outcome.problem is not None:
                 progress.console.print(
                     f"seed {outcome.seed}: {outcome.problem[:300]}  =>  comanda simulate --seed {outcome.seed}",
