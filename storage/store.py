@@ -347,6 +347,7 @@ class Store:
         """From here on the log is another one: what peers hold of it under the old epoch counts no more."""
         self.set_meta({"epoch": epoch})
         self.epoch = epoch
+        self._marker.note(epoch, self.head)
 
     def backup(self, target: Path) -> None:
         """A consistent copy while the node runs, marked so that a node started on it knows it is one.

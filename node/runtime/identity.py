@@ -70,6 +70,10 @@ def continuity(
             f"the database ends at row {head}, and this node had confirmed up to {mark.head}: a damaged WAL, or an "
             "older copy; what is missing comes back from linked nodes that hold it"
         )
+    elif mark.epoch not in ("", epoch):
+        reason = (
+            "the database is another one than this node last wrote to: an older copy from before a restore, perhaps"
+        )
     elif dropped:
         reason = (
             f"the WAL was damaged: about {dropped} commits after row {head} are lost here (the file is kept as "

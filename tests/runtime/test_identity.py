@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from node.core.start import Draws
-from node.runtime.identity import take_up
+from node.runtime.identity import fingerprint, take_up
 from storage.database import DATABASE
 from storage.store import Store
 
@@ -41,3 +41,27 @@ def test_a_database_put_back_twice_never_grants_a_token_again(tmp_path: Path) ->
     writers, epochs, tokens = zip(*found, strict=True)
     assert len(set(writers)) == len(set(epochs)) == 3
     assert tokens[0] < tokens[1] < tokens[2]
+
+
+def test_a_database_from_before_a_restore_is_told_by_its_epoch(tmp_path: Path) -> None:
+    """Put back in place, so that neither its inode nor, being of another epoch, its length tells."""
+    numbers = itertools.count(1)
+    draws = Draws(lambda: f"id-{next(numbers)}", lambda: next(numbers))
+    data = tmp_path / "data"
+    first = start(data, draws, 1_000_000)
+    before = (data / DATABASE).read_bytes()
+    shutil.copyfile(data / DATABASE, tmp_path / "backup")
+    (data / DATABASE).rename(tmp_path / "aside")
+    shutil.copyfile(tmp_path / "backup", data / DATABASE)
+    second = start(data, draws, 1_100_000)
+    with (data / DATABASE).open("r+b") as database:
+        database.write(before)
+        database.truncate()
+    store = Store.open(data, "caixa", draws.id)
+    boot = store.boot()
+    fingerprint_of_now = {"fingerprint": fingerprint(data / DATABASE)}
+    store.set_meta(fingerprint_of_now)
+    boot.meta.update(fingerprint_of_now)
+    writer = take_up(store, boot, draws, 1_200_000)
+    store.close()
+    assert len({first[0], second[0], writer}) == 3
