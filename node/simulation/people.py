@@ -210,6 +210,8 @@ class People:
         if not own:
             return
         operation = self.rng.choice(own)
+        if self.evening.checks.set_back and operation["id"] in self.evening.ledger.meant:
+            return  # it may be gone, and would be written anew, after what its author has written since
         if self.rng.random() < 0.2 and operation["id"] not in self.evening.ledger.meant:
             terminal.send({"type": "data_sync", "operation": {**operation, "data": {"a": "something else"}}})
         else:
