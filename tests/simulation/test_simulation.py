@@ -28,7 +28,7 @@ FOUND = {
     63: "a page loaded again, whose node died before that was stored, was never sent what it had thrown away",
     806: "a failed commit and a clock set ahead ended a running lease",
     1026: "what a terminal wrote while it was shown the past was not shown to it again",
-    20949: "a database put back from before a restore was taken for the node's own, and its writer's clocks used twice",
+    20949: "a database from before a restore was taken for the node's own, and its writer's clocks used twice",
     2896: "an order refused once and sent again took off the items that came after it",
 }
 """Seeds that failed once, and what was wrong in the product. What they draw may have changed since: each has a test
