@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from attrs import define, field
 
 from node.core.explanation import explain
 from node.core.verification import Verification
+from node.simulation import causes
+from node.simulation.machine import Machine
 from node.simulation.transcript import Transcript
 from storage import audit
 from storage.history import UPDATES, HistoryReader
@@ -17,11 +20,10 @@ from strategies.explain import ABSENT
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from node.core.group import Group
     from node.simulation.ledger import Ledger
-    from node.simulation.machine import Machine
     from node.simulation.terminal import Terminal
     from storage.reader import Reader
     from storage.records import LockRow, LogRow
@@ -32,6 +34,12 @@ REGISTERS = ("a", "b", "c")
 
 OUTBOX_BOUND = 2_000_000
 """Bytes that may wait on one connection: the node hands a slow one no more after OUTBOX_HIGH, plus answers."""
+
+WINDOW_MARKS = 8
+"""What may be under way beyond the window: the end of each class's state, and what counts as passed with it."""
+
+LATE_MS = 5_000
+"""How long a slow disk may keep a lease from being stored: it runs from when it was decided."""
 
 
 class Violation(Exception):
@@ -62,6 +70,9 @@ class Checks:
     """Nodes whose database was put back to what it was."""
     kept: list[tuple[str, str]] = field(factory=list)
     """(node, operation id) of refused writes that a node said it keeps."""
+    machines: Sequence[Machine] = ()
+    _bases: dict[tuple[str, str, str], tuple[int, ...]] = field(factory=dict)
+    """(node, other node, its epoch) -> the first positions of that log that the node stored."""
     last_row_ms: int = 0
     _versions: dict[tuple[str, str, str], int] = field(factory=dict)
     _grants: dict[tuple[str, str, str], Grant] = field(factory=dict)
@@ -82,7 +93,34 @@ class Checks:
             self._versions[key] = entity.version
         for lock in group.commit.locks:
             self._lock(machine, lock)
+        for problem in self._causes(machine, group):
+            raise Violation(f"{node}: {problem}")
+        self._leases(machine)
         self._bounded(machine)
+
+    def _leases(self, machine: Machine) -> None:
+        """A lease that was granted and not released holds until its time is over, whatever clocks are set to."""
+        replica, now = machine.core.replica, machine.now()
+        if replica.group.commit.locks:
+            return  # perhaps just released
+        for (authority, *key), grant in self._grants.items():
+            if (
+                authority == machine.node_id
+                and grant.start == machine.starts
+                and now.mono_ms < grant.until_ms - LATE_MS
+            ):
+                lease = replica.locks._leases.get((key[0], key[1]))
+                if lease is None or lease.terminal != grant.terminal or not lease.live(now):
+                    raise Violation(f"{authority}: the lease of {grant.terminal} on {' '.join(key)} is cut short")
+
+    def _causes(self, machine: Machine, group: Group) -> Iterator[str]:
+        """Stored positions: not of nodes that were set back, which may learn it late, and compare what they hold."""
+        yield from causes.clamped(group.rows, machine.config.time.max_skew_ms)
+        for row in group.commit.peers:
+            base = self._bases.setdefault((machine.node_id, row.node_id, row.epoch), row.positions)
+            for other in self.machines:
+                if other.node_id == row.node_id and not {machine.node_id, row.node_id} & self.set_back:
+                    yield from causes.held(machine, row, base, other)
 
     def _lock(self, machine: Machine, lock: LockRow) -> None:
         if lock.authority != machine.node_id:
@@ -114,7 +152,7 @@ class Checks:
             "entities in memory": (len(core.replica.entities), most),
             "rows under way": (
                 max((s.delivery.cursor.under_way for s in core.sessions.values()), default=0),
-                limits.window_rows + 64,
+                limits.window_rows + WINDOW_MARKS,
             ),
             "bytes waiting": (
                 max((s.end.outbox_bytes for s in machine.door.seats.values()), default=0),
@@ -178,6 +216,19 @@ class Checks:
             for problem in ledger.problems(held, view):
                 raise Violation(f"{node}: {problem}")
             self.booted(machine)
+        rows = machines[0].reader.audit(limit=ALL, kinds=("operation",))
+        entities = [
+            row
+            for policy in machines[0].core.replica.registry.all()
+            for row in machines[0].reader.entities(policy.entity_type, None, ALL, deleted=True)
+        ]
+        by_name = {terminal.name: terminal for terminal in terminals}
+        for problem in (
+            *causes.counted(rows, entities),
+            *causes.replaced(rows, by_name),
+            *causes.ranked(rows, entities),
+        ):
+            raise Violation(problem)
         for node, operation in self.kept:
             reader = next(machine.reader for machine in machines if machine.node_id == node)
             if operation not in {row.operation_id for row in reader.audit(limit=ALL, kinds=("refused", "operation"))}:

@@ -69,7 +69,7 @@ class Evening:
         self.rng = random.Random(f"comanda {self.seed}")
         self.clockwork = Clockwork(self.transcript)
         self.network = Network(self.clockwork, self._chance("network"), carried=self.transcript.bytes)
-        self.checks = Checks(self.transcript)
+        self.checks = Checks(self.transcript, machines=self.machines)
         self._build()
 
     def _chance(self, of: str) -> random.Random:

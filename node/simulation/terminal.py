@@ -75,6 +75,10 @@ class Terminal:
     """What it shows is not what its node knows that it shows: it was loaded again, or has come to another node."""
     reloaded: bool = False
     """It keeps nothing, and asks for everything until a node has answered."""
+    received: list[str | tuple[str, str]] = field(factory=list)
+    """Ids of all rows it was ever sent, and the keys of entities it was sent whole, in order."""
+    wrote: dict[str, int] = field(factory=dict)
+    """How many of those it had when it sent an operation, the last time."""
     _received_ids: set[str] = field(factory=set)
     _dialling: bool = False
     _number: int = 0
@@ -157,6 +161,8 @@ class Terminal:
     # ------------------------------------------------------------------ sending
 
     def _send(self, message: Data) -> None:
+        if message["type"] == "data_sync":
+            self.wrote[message["operation"]["id"]] = len(self.received)
         if self.end is not None:
             self.end.send_text(orjson.dumps(message))
 
@@ -225,6 +231,9 @@ class Terminal:
     def _row(self, operation: Data) -> None:
         self.unanswered.pop(operation["id"], None)
         self._received_ids.add(operation["id"])
+        self.received.append(operation["id"])
+        if operation["id"].startswith("state-"):
+            self.received.append((operation["entity_type"], operation["entity_id"]))
         self._apply(operation)
         if self.manner.confirms:
             if self.lazy:

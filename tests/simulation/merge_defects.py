@@ -1,0 +1,198 @@
+"""Defects of the merge rules: what is superseded, how counters and lists move, what a conflict and a repeat are."""
+
+from __future__ import annotations
+
+from tests.simulation.slips import defect
+
+MERGE = (
+    defect(
+        "sibling-dropped",
+        "of two concurrent writes the one that comes second from another node replaces the first in memory",
+        (
+            "crdt.document:Document.carry_out",
+            "            self._insert(record, prepared.author)",
+            "            if isinstance(record, FieldRecord):\n"
+            "                self._remove_ids([known.id for known in self.siblings(record.path)])\n"
+            "            self._insert(record, prepared.author)",
+        ),
+    ),
+    defect(
+        "unseen-superseded",
+        "a write replaces all that is in its register, also what its author has not seen",
+        (
+            "node.core.field_writes:FieldWriter._supersede_seen",
+            "if self.seen(record) and replaces(record)",
+            "if replaces(record)",
+        ),
+    ),
+    defect(
+        "contested-superseded",
+        "a write to a contested register replaces both sides, whichever its author has seen",
+        (
+            "node.core.field_writes:FieldWriter._supersede_seen",
+            "if self.seen(record) and",
+            "if (self.seen(record) or len(siblings) > 1) and",
+        ),
+    ),
+    defect(
+        "acknowledgement-ignored",
+        "whatever this node holds counts as seen, confirmed by the author's terminal or not",
+        ("node.core.entity:Entity.seen_by", "return seqs[record.id] <= acknowledged", "return True"),
+    ),
+    defect(
+        "clock-not-clamped",
+        "a terminal's clock of 2036 wins every conflict for ten years",
+        ("crdt.hlc:stamp", "if ahead_us > 0:", "if ahead_us < 0:"),
+    ),
+    defect(
+        "gap-guard-skipped",
+        "an update is applied although what it builds on has not come",
+        ("crdt.document:Document.prepare", "        if missing:", "        if not missing and missing:"),
+    ),
+    defect(
+        "before-not-compared",
+        "the versions an update builds on are not compared, only its own writer's clock",
+        (
+            "crdt.document:Document.prepare",
+            "if need > self.vector.get(w, 0)}",
+            "if w == author and need > self.vector.get(w, 0)}",
+        ),
+        (
+            "crdt.document:Document.prepare",
+            "if writer != author and need > self.vector.get(writer, 0):",
+            "if writer == author and need > self.vector.get(writer, 0):",
+        ),
+    ),
+    defect(
+        "local-repeat-accepted",
+        "an operation that a terminal sends again is written again",
+        ("node.core.replica:Replica.accept", "if self._duplicate(operation, author):", "if False:"),
+    ),
+    defect(
+        "remote-repeat-logged",
+        "an operation that comes again over a link gets a second row",
+        (
+            "node.core.remote:accept",
+            "if replica.digests.holds(operation.entity_type, remote.link_key):",
+            "if False:",
+        ),
+    ),
+    defect(
+        "two-writers-not-settled",
+        "an operation that a terminal sent to two nodes counts twice",
+        ("node.core.remote:_carry_out", "if first is not None:", "if first is None and first:"),
+    ),
+    defect(
+        "version-not-counted",
+        "a write makes no version",
+        ("node.core.replica:Replica._edit", "n=plan.increment", "n=0"),
+    ),
+    defect(
+        "version-counted-twice",
+        "a DELETE makes two versions",
+        ("node.core.replica:Replica._edit", "n=plan.increment", "n=plan.increment + (kind == 'DELETE')"),
+    ),
+    defect(
+        "shares-added-up",
+        "a writer's share of the version is added again with each of its operations",
+        ("crdt.document:Document._insert", "record.n - (old.n if old else 0)", "record.n"),
+    ),
+    defect(
+        "totals-added-up",
+        "a writer's total of a counter is added again with each of its operations",
+        (
+            "crdt.document:Document._count",
+            ", -decimal_of(before.get(name, 0)))",
+            ",)",
+        ),
+    ),
+    defect(
+        "difference-from-latest",
+        "an absolute stock is reckoned from what this node holds, not from what its author last knew",
+        (
+            "node.core.field_writes:FieldWriter._count",
+            "known = self.author.known(self.entity, name)",
+            "known = None",
+        ),
+    ),
+    defect(
+        "unseen-element-removed",
+        "a list that is written takes out elements that its author never saw",
+        (
+            "node.core.field_writes:FieldWriter._list",
+            "records = [record for record in document.siblings(path) if self.seen(record)]",
+            "records = list(document.siblings(path))",
+        ),
+        (
+            "node.core.field_writes:FieldWriter._list",
+            "self._supersede_seen((name, key), lambda record: base.holds(record.path[1], entity.seqs[record.id]))",
+            "self._replace(document.siblings((name, key)))",
+        ),
+    ),
+    defect(
+        "removed-element-back",
+        "a stale copy of a list puts back what somebody took out of it",
+        (
+            "node.core.field_writes:FieldWriter._list",
+            "and base.carries_over(key, element)",
+            "and not elements",
+        ),
+    ),
+    defect(
+        "rank-by-client-clock",
+        "who was first is decided by the terminal's clock, not by when a node accepted it",
+        ("node.core.field_writes:FieldWriter._add", "default=stamp.accepted", "default=stamp.stamp"),
+    ),
+    defect(
+        "conflict-not-raised-remotely",
+        "a conflict is told of where its second side was written, and nowhere else",
+        ("node.core.remote:_apply", "    news.compare(conflicts, entity.view.conflicts)\n", ""),
+    ),
+    defect(
+        "conflict-not-stored",
+        "a conflict is known until the next restart",
+        (
+            "node.core.notices:remember",
+            "replica.group.commit.conflicts.append(row)",
+            "replica.group.commit.conflicts.extend([row][row.state == 'open':])",
+        ),
+    ),
+    defect(
+        "conflict-id-by-arrival",
+        "the id of a conflict depends on which of its sides came first",
+        (
+            "crdt.document:Document._insert",
+            "insort(self.fields.setdefault(record.path, []), record, key=_identity)",
+            "self.fields.setdefault(record.path, []).append(record)",
+        ),
+        (
+            "strategies.view:View._refresh_conflict",
+            "self.policy.ordered(path, siblings),",
+            "siblings,",
+        ),
+        (
+            "strategies.conflict:sibling_conflict",
+            "tuple(sorted({record.operation for record in ordered}))",
+            "tuple(record.operation for record in ordered)",
+        ),
+    ),
+    defect(
+        "winner-by-arrival",
+        "of two concurrent values the one that came first is shown",
+        (
+            "crdt.document:Document._insert",
+            "insort(self.fields.setdefault(record.path, []), record, key=_identity)",
+            "self.fields.setdefault(record.path, []).append(record)",
+        ),
+        (
+            "strategies.last_write_wins:LastWriteWins.ordered",
+            "sorted(siblings, key=by_time, reverse=True)",
+            "list(siblings)",
+        ),
+    ),
+    defect(
+        "deletion-saw-nothing",
+        "a deletion names what its author has seen only where it is its own",
+        ("strategies.registers:unseen_by", "and record.operation not in known", ""),
+    ),
+)

@@ -1,0 +1,223 @@
+"""Defects of the way of an operation: commit, answer, delivery, links, locks, and what a start goes on from."""
+
+from __future__ import annotations
+
+from tests.simulation.slips import defect
+
+COMMIT = (
+    defect(
+        "confirmed-before-commit",
+        "a terminal is told that its operation is stored before it is",
+        (
+            "node.core.replica:Replica._confirm",
+            "self.group.replies.append((author.recipient, message))",
+            "author.recipient.reply(message)",
+        ),
+    ),
+    defect(
+        "rows-before-commit",
+        "terminals are shown rows that are not stored yet",
+        (
+            "node.core.core:Core.take_group",
+            "        return group\n",
+            "        if group.rows:\n            self._send(group)\n        return group\n",
+        ),
+        ("node.core.core:Core.committed", "            self._send(group)\n", "            pass\n"),
+    ),
+    defect(
+        "failed-commit-not-undone",
+        "after a failed commit documents stay in memory with what was refused",
+        ("node.core.replica:Replica.forget_uncommitted", "self.entities.clear()", "pass"),
+    ),
+    defect(
+        "failed-commit-remembered",
+        "an operation whose commit failed counts as a repeat when it is sent again",
+        ("node.core.replica:Replica.forget_uncommitted", "self.recent.pop(row.operation_id, None)", "pass"),
+    ),
+    defect(
+        "let-go-uncommitted",
+        "entities are let go of before their newest state is stored",
+        (
+            "node.core.memory:Memory.let_go",
+            "list(islice(self.entities.items(), max(1, self.settings.resident_entities // 10)))",
+            "list(self.entities.items())",
+        ),
+        ("node.core.memory:Memory.let_go", "entity.seq <= committed and key not in touched and ", ""),
+    ),
+    defect(
+        "chain-not-continued",
+        "the audit chain goes on from the hash the process began with",
+        ("storage.store:Store.commit", "self.chain, self.head = chain, head", "self.head = head"),
+    ),
+    defect(
+        "writer-reused-after-failure",
+        "after a failed commit the node goes on under the writer whose clocks it may have given out",
+        ("node.core.start:go_on", "writer = around.draws.writer()", "writer = core.replica.writer"),
+    ),
+    defect(
+        "writer-kept-after-restore",
+        "a restored backup goes on as the writer and the log it is a copy of",
+        (
+            "node.runtime.identity:continuity",
+            '    if "restored_from" in meta:',
+            '    if "writer" in meta:\n'
+            '        return Continuity(int(meta["writer"]), False, "", {})\n'
+            '    if "restored_from" in meta:',
+        ),
+    ),
+    defect(
+        "refusal-not-kept",
+        "a refused write is not in the log, though its author was told that it is kept",
+        (
+            "node.core.notices:refuse",
+            "    replica.append(row)\n",
+            "    replica.group.replies += [(author.recipient, message) for message in messages]\n",
+        ),
+    ),
+    defect(
+        "refusal-row-not-sent",
+        "the author of a refused write is neither told nor shown what is instead",
+        ("node.core.notices:refuse", "row.targets = (author.terminal_id,)", "row.targets = ()"),
+    ),
+)
+
+DELIVERY = (
+    defect(
+        "sent-is-acknowledged",
+        "what was written to a socket counts as received",
+        ("node.core.cursors:Cursor._settle", "        if not pending:", "        if self.sent:"),
+    ),
+    defect(
+        "cursor-stored-too-far",
+        "a cursor is stored where a terminal was sent up to, not where it confirmed up to",
+        ("node.core.core:Core._remember", "positions=cursor.positions", "positions=tuple(cursor.sent)"),
+    ),
+    defect(
+        "cursor-not-stored",
+        "what terminals confirmed is forgotten with the process",
+        ("storage.store:Store._write", '("terminal_id",), cursors.values())', '("terminal_id",), ())'),
+    ),
+    defect(
+        "state-cut-short",
+        "a terminal that comes empty is sent the first page of the entities only",
+        ("node.core.delivery:Delivery._read_state", "last=len(rows) < limit", "last=True"),
+    ),
+    defect(
+        "state-class-skipped",
+        "of a first synchronisation the entities of one priority class are missing",
+        (
+            "node.core.delivery:Delivery._read_state",
+            "self._send_state(priority, rows, last=",
+            "self._send_state(priority, rows if priority != 1 else (), last=",
+        ),
+    ),
+    defect(
+        "window-not-kept",
+        "a slow terminal is sent everything at once",
+        ("node.core.delivery:Delivery.pump", "cursor.room <= 0 or ", ""),
+        ("node.core.delivery:Delivery.pump", "limit = min(self.page, cursor.room)", "limit = self.page"),
+        ("node.core.delivery:Delivery._read_state", "limit = min(self.page, self.cursor.room)", "limit = self.page"),
+        ("node.core.delivery:Delivery._from_ring", "if len(entries) >= room:", "if len(entries) >= room + 9_999:"),
+        ("node.core.delivery:Delivery.live", "and cursor.room >= rows", ""),
+    ),
+    defect(
+        "unreadable-is-empty",
+        "rows that could not be read count as none",
+        (
+            "node.core.delivery:Delivery._rows_arrived",
+            "                self._cannot_read(rows)\n                return\n",
+            "                rows = ()\n",
+        ),
+    ),
+    defect(
+        "own-row-not-sent-again",
+        "after a reconnection a terminal is sent others' rows again, and its own, which came after them, not",
+        ("node.core.ring:RingRow.for_terminal", " or self.seq <= resumed", ""),
+    ),
+)
+
+LINKS = (
+    defect(
+        "peer-position-too-far",
+        "of another node's log more counts as held than has come",
+        (
+            "node.core.link:Link._position",
+            "self.received = [max(old, new) for old, new in zip(self.received, positions, strict=True)]",
+            "self.received = [self.peer_head] * CLASSES",
+        ),
+    ),
+    defect(
+        "peer-position-kept-after-failure",
+        "a position whose rows were lost with a failed commit stays",
+        (
+            "node.core.link:Link._position",
+            "group.commit.peers.append(row)",
+            "group.commit.peers.append(row)\n        self.core.peers[row.node_id] = row",
+        ),
+        ("node.core.core:Core.recovered", "self.peers = {row.node_id: row for row in boot.peers}", "pass"),
+    ),
+    defect(
+        "peer-position-before-rows",
+        "a position is stored in a commit before the rows it stands for",
+        (
+            "node.core.replica:Replica.take_group",
+            "        group, self.group = self.group, Group()\n",
+            "        group, self.group = self.group, Group()\n"
+            "        if group.rows and group.commit.peers:\n"
+            "            self.group, group = group, Group()\n"
+            "            group.commit.peers, self.group.commit.peers = self.group.commit.peers, []\n",
+        ),
+    ),
+    defect(
+        "old-log-position-kept",
+        "what was held of a node's log counts after that log was begun anew",
+        ("node.core.link:Link._known", "row is not None and row.epoch == hello.epoch", "row is not None"),
+    ),
+    defect(
+        "digest-type-skipped",
+        "two nodes compare what they hold of every entity type but orders",
+        (
+            "node.core.digests:Digests.differing",
+            "if mine.get(t) != roots.get(t))",
+            'if mine.get(t) != roots.get(t) and t != "orders")',
+        ),
+    ),
+    defect(
+        "quarantine-not-retried",
+        "an operation that waited for another one stays put when that one has come",
+        ("node.core.remote:_retry", "while len(replica.quarantine) and pending:", "while False:"),
+        ("node.core.core:Core._retry_parked", "replica.quarantine.waiting(RETRIES_A_SECOND)", "()"),
+    ),
+    defect(
+        "parked-not-stored",
+        "an operation that waits is forgotten with the process, and counts as held",
+        ("node.core.remote:park", "    replica.group.commit.parked.append(row)\n", ""),
+    ),
+)
+
+LOCKS = (
+    defect(
+        "token-not-stored",
+        "after a restart fencing tokens begin again",
+        (
+            "node.core.lock_service:LockService._store",
+            'commit.meta["lock_counter"] = str(self.table.counter)',
+            "pass",
+        ),
+    ),
+    defect(
+        "lease-by-wall-clock",
+        "whether a lease runs is read from a clock that somebody sets",
+        ("node.core.locks:Lease.live", "now.mono_ms < self.deadline_mono_ms", "now.wall_ms < self.expires_ms"),
+    ),
+    defect(
+        "lock-granted-twice",
+        "a lock is granted while another terminal has it",
+        ("node.core.lock_service:LockService._decide", "known.terminal != asked.terminal", "not known.terminal"),
+        (
+            "node.core.locks:LockTable.acquire",
+            "if held is not None and held.live(now):",
+            "if held is not None and held.live(now) and held.terminal == terminal:",
+        ),
+    ),
+)

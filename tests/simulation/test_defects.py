@@ -1,0 +1,59 @@
+"""The simulator catches defects: with each of the table in the node, its seed reports a violation; without it, none.
+
+COMANDA_SEEDS=500 searches instead from seed 1 on, as `python -m tests.simulation.defects` does on all cores.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+import pytest
+
+from node.simulation.runner import one
+from tests.simulation.defects import BLIND, DEFECTS, caught, search, violation
+from tests.simulation.slips import defect
+
+SEEDS = int(os.environ.get("COMANDA_SEEDS", "0"))
+SEEN = [name for name in DEFECTS if name not in BLIND]
+
+
+@cache
+def problem_without_defects(seed: int) -> str | None:
+    return one(seed).problem
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_a_defect_in_the_node_breaks_an_invariant_of_its_seed(name: str) -> None:
+    if SEEDS:
+        catch = search(name, SEEDS)
+        assert catch.violation is not None, f"{name} is not caught within {SEEDS} seeds ({catch.crashes} crashed)"
+        seed = catch.seeds
+    else:
+        seed = caught()[name]
+        with DEFECTS[name].present():
+            found = violation(seed)
+        again = f"if the simulator draws otherwise now: python -m tests.simulation.defects --write {name}"
+        assert found is not None, f"seed {seed} does not catch {name}; {again}"
+    assert problem_without_defects(seed) is None
+
+
+def test_every_defect_of_the_table_fits_the_code_and_is_gone_afterwards() -> None:
+    for found in DEFECTS.values():
+        with found.present():
+            pass
+    assert problem_without_defects(1) is None
+
+
+def test_a_slip_in_code_that_was_rewritten_since_is_an_error() -> None:
+    stale = defect("stale", "", ("crdt.hlc:stamp", "words that are not there", ""))
+    with pytest.raises(LookupError, match="0 times"), stale.present():
+        pass
+
+
+def test_a_slip_reaches_whoever_imported_the_function() -> None:
+    from crdt.hlc import pack
+
+    with defect("shifted", "", ("crdt.hlc:pack", "COUNTER_BITS", "COUNTER_BITS + 1")).present():
+        assert pack(1) == 1 << 17
+    assert pack(1) == 1 << 16
