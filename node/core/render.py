@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class Before:
-    """What an entity showed before a write: of a field register only the fields about to be touched."""
+    """What an entity showed before a write: of a field register only the fields about to be touched. touched: their
+    names, also of those that it did not show."""
 
     alive: bool
     version: int
     deleted_at: str | None
     whole: bool
     fields: Mapping[str, object]
+    touched: Iterable[str] = ()
 
     @classmethod
     def of(cls, entity: Entity, paths: Iterable[tuple[str, ...]]) -> Before:
@@ -39,7 +41,7 @@ class Before:
         whole = WHOLE in paths
         names = dict.fromkeys(name for path in paths for name in entity.policy.kinds.names(path))
         fields = dict(shown) if whole else {name: shown[name] for name in names if name in shown}
-        return cls(view.alive, entity.document.version, view.deleted_at, whole, fields)
+        return cls(view.alive, entity.document.version, view.deleted_at, whole, fields, names)
 
 
 @define(eq=False)
@@ -68,7 +70,7 @@ def difference(
     """
     view = entity.view
     version = entity.document.version
-    names = dict.fromkeys((*before.fields, *named))
+    names = dict.fromkeys((*before.fields, *before.touched, *named))
     if before.whole:
         names.update(dict.fromkeys(view.fields))
     names.pop("deleted_at", None)

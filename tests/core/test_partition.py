@@ -237,3 +237,20 @@ def test_a_node_stamps_with_its_upstreams_clock(evening: Evening) -> None:
     evening.part()
     evening.meet()
     assert evening.left.world.core.replica.offset_ms == before
+
+
+def test_a_decision_about_a_field_that_another_side_has_dropped_meanwhile_is_shown_there(tmp_path: Path) -> None:
+    """The decision names no field: what it brings back has to be found by what it touched."""
+    evening = Evening(tmp_path)
+    evening.begin("customers", {"name": "Rita", "phone": "1"})
+    evening.left.do("customers", "x", "UPDATE", {"phone": "2"})
+    evening.right.do("customers", "x", "UPDATE", {"phone": "3"})
+    evening.meet()
+    evening.part()
+    conflict_id = evening.conflicts(evening.left)[-1]["id"]
+    evening.left.send({"type": "conflict_resolution", "conflict_id": conflict_id, "resolution": "accept_local"})
+    evening.right.do("customers", "x", "DELETE", {})
+    evening.right.do("customers", "x", "CREATE", {"name": "Ana"})
+    evening.meet()
+    assert "phone" in evening.view("customers")
+    evening.mesh.close()
