@@ -39,7 +39,7 @@ def held(machine: Machine, row: PeerRow, base: Sequence[int], peer: Machine) -> 
     if not peer.alive or peer.store.epoch != row.epoch:
         return
     mine = f"{machine.node_id}:{machine.store.epoch}"
-    wanted = {}
+    wanted: dict[int, LogRow] = {}
     for priority, (since, upto) in enumerate(zip(base, row.positions, strict=True)):
         if since != NOWHERE:
             rows = peer.reader.rows(priority, since, upto, upto)

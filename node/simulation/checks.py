@@ -66,6 +66,8 @@ class Checks:
     confirmed: dict[str, str] = field(factory=dict)
     """Operation id -> who was told."""
     excused: set[str] = field(factory=set)
+    given_up: set[tuple[str, str, str]] = field(factory=set)
+    """Leases that somebody asked to release: entity type, id, terminal."""
     set_back: set[str] = field(factory=set)
     """Nodes whose database was put back to what it was."""
     kept: list[tuple[str, str]] = field(factory=list)
@@ -101,11 +103,12 @@ class Checks:
     def _leases(self, machine: Machine) -> None:
         """A lease that was granted and not released holds until its time is over, whatever clocks are set to."""
         replica, now = machine.core.replica, machine.now()
-        if replica.group.commit.locks:
-            return  # perhaps just released
+        if replica.group.commit.locks or any(group.commit.locks for group, _ in machine.core._in_flight):
+            return  # perhaps just released, or asked for anew
         for (authority, *key), grant in self._grants.items():
             if (
                 authority == machine.node_id
+                and (*key, grant.terminal) not in self.given_up
                 and grant.start == machine.starts
                 and now.mono_ms < grant.until_ms - LATE_MS
             ):
@@ -131,6 +134,7 @@ class Checks:
             if held is not None and held.lock_id == lock.lock_id:
                 del self._grants[key]
             return
+        self.given_up.discard((lock.entity_type, lock.entity_id, lock.terminal_id))
         token = (lock.authority, lock.epoch)
         new = lock.counter > self._tokens.get(token, 0)
         if held is not None and held.terminal != lock.terminal_id:
@@ -141,7 +145,9 @@ class Checks:
             if not new:
                 raise Violation(f"{lock.authority}: token {lock.counter} does not grow")
         self._tokens[token] = max(self._tokens.get(token, 0), lock.counter)
-        until = now.mono_ms + lock.timeout_ms
+        lease = machine.core.replica.locks._leases.get((lock.entity_type, lock.entity_id))
+        same = lease is not None and (lease.lock_id, lease.expires_ms) == (lock.lock_id, lock.expires_ms)
+        until = lease.deadline_mono_ms if lease is not None and same else now.mono_ms
         self._grants[key] = Grant(lock.terminal_id, lock.lock_id, until, machine.starts)
 
     def _bounded(self, machine: Machine) -> None:

@@ -184,6 +184,7 @@ class People:
         )
         held = terminal.leases.pop((entity_type, entity_id), None)
         if held is not None and rng.random() < 0.6:
+            self.evening.checks.given_up.add((entity_type, entity_id, terminal.name))
             terminal.send({"type": "release_lock", "lock_id": held})
             return
         terminal.send(
@@ -210,7 +211,7 @@ class People:
         if not own:
             return
         operation = self.rng.choice(own)
-        if self.evening.checks.set_back and operation["id"] in self.evening.ledger.meant:
+        if self.evening.checks.set_back:
             return  # it may be gone, and would be written anew, after what its author has written since
         if self.rng.random() < 0.2 and operation["id"] not in self.evening.ledger.meant:
             terminal.send({"type": "data_sync", "operation": {**operation, "data": {"a": "something else"}}})
