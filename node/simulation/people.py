@@ -213,7 +213,8 @@ class People:
         operation = self.rng.choice(own)
         if self.evening.checks.set_back:
             return  # it may be gone, and would be written anew, after what its author has written since
-        if self.rng.random() < 0.2 and operation["id"] not in self.evening.ledger.meant:
+        known = confirmed[operation["id"]].endswith(f" by {terminal.machine.node_id}")
+        if self.rng.random() < 0.2 and known and operation["id"] not in self.evening.ledger.meant:
             terminal.send({"type": "data_sync", "operation": {**operation, "data": {"a": "something else"}}})
         else:
             terminal.again(operation)

@@ -13,6 +13,7 @@ import orjson
 from attrs import define, field, frozen
 
 from crdt import hlc
+from node.core.cursors import CLASSES
 from node.core.session import Identity
 from node.simulation.clockwork import Clockwork
 from node.simulation.machine import Machine
@@ -132,6 +133,7 @@ class Terminal:
         """Rows that were received, and whose confirmation was lost with the connection, are shown here, and the node
         does not know it."""
         session = None if self.end is None else self.end.line.session
+        self.blank |= session is not None and not _rests(session)  # it was just being shown the past
         pending = () if session is None else session.delivery.cursor.pending
         if any(entry[2] in self._received_ids for entry in pending):
             self.blank = True
@@ -276,8 +278,7 @@ class Terminal:
         session = self.session
         if session is None or session.delivery.connection is not _other(self.end):
             return False
-        delivery = session.delivery
-        at_rest = all(delivery.cursor.acknowledged(priority) >= delivery.resumed for priority in range(4))
+        at_rest = _rests(session)
         self.blank &= not at_rest
         return at_rest
 
@@ -286,6 +287,12 @@ class Terminal:
         return {
             i: {k: v for k, v in e.items() if k != "version"} for (t, i), e in self.screen.items() if t == entity_type
         }
+
+
+def _rests(session: Session) -> bool:
+    """Whether all that was missed was sent, and confirmed."""
+    delivery = session.delivery
+    return all(delivery.cursor.acknowledged(priority) >= delivery.resumed for priority in range(CLASSES))
 
 
 def _other(end: End | None) -> End | None:
