@@ -36,8 +36,8 @@ BLIND = {
     "parked-not-stored": "nearly nothing is parked; a comparison asks for what was forgotten with the process",
     "peer-position-kept-after-failure": "a comparison finds what is missing before anything else shows it",
     "two-writers-not-settled": "terminals that move send nothing again that is unanswered",
-    "writer-kept-after-restore": "a linked node says what it holds of the log first, and the restored one begins anew",
-    "writer-reused-after-failure": "it does no harm: what a failed commit wrote never left, and is read again from disk",
+    "writer-kept-after-restore": "a linked node first says what it holds of the log; the restored one begins anew",
+    "writer-reused-after-failure": "it does no harm: what a failed commit wrote never left, and is read again",
 }
 """Defects that the simulator was not seen to catch, and why, as far as that is known: the search tries them too."""
 
