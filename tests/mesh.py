@@ -9,6 +9,7 @@ import orjson
 
 from node.core.link import Link
 from node.core.quarantine import WAITING
+from node.simulation.checks import operations
 from node.wire.frames import Batch, Outgoing
 from node.wire.link_messages import Hello
 from tests.harness import World
@@ -168,20 +169,6 @@ def shown(world: World) -> dict[str, object]:
 
 def audit(world: World) -> set[tuple[object, ...]]:
     """Every operation with its author, its times, where it was accepted and its lock status."""
-    rows = world.reader.audit(limit=1_000_000, kinds=("operation",))
-    found = [
-        (
-            r.operation_id,
-            r.link_key,
-            r.origin,
-            r.terminal_id,
-            r.user_id,
-            r.stamp,
-            r.accepted,
-            r.lock_status,
-            r.operation,
-        )
-        for r in rows
-    ]
+    found = operations(world.reader)
     assert len(set(found)) == len(found), "an operation is in the log twice"
     return set(found)

@@ -13,7 +13,6 @@ from node.core.explanation import explain
 from node.core.verification import Verification
 from node.simulation import causes
 from node.simulation.machine import Machine
-from node.simulation.transcript import Transcript
 from storage import audit
 from storage.history import UPDATES, HistoryReader
 from strategies.explain import ABSENT
@@ -62,7 +61,6 @@ class Checks:
     """Watches every commit, every confirmation and every lease of one store. excused: operations that were confirmed
     by a node which was set back to a backup before anybody else had them."""
 
-    transcript: Transcript
     confirmed: dict[str, str] = field(factory=dict)
     """Operation id -> who was told."""
     excused: set[str] = field(factory=set)
@@ -290,10 +288,9 @@ def _operations(reader: Reader) -> set[str]:
     return {row.operation_id for row in reader.audit(limit=ALL, kinds=("operation",))}
 
 
-def _log(machine: Machine) -> set[tuple[Any, ...]]:
-    """Every operation with its author, its times, where it was accepted and its lock status."""
-    rows = machine.reader.audit(limit=ALL, kinds=("operation",))
-    found = [
+def operations(reader: Reader) -> list[tuple[Any, ...]]:
+    """Every operation of a log with its author, its times, where it was accepted and its lock status."""
+    return [
         (
             r.operation_id,
             r.link_key,
@@ -305,8 +302,12 @@ def _log(machine: Machine) -> set[tuple[Any, ...]]:
             r.lock_status,
             r.operation,
         )
-        for r in rows
+        for r in reader.audit(limit=ALL, kinds=("operation",))
     ]
+
+
+def _log(machine: Machine) -> set[tuple[Any, ...]]:
+    found = operations(machine.reader)
     if len(set(found)) != len(found):
         raise Violation(f"{machine.node_id}: an operation is in the log twice")
     return set(found)

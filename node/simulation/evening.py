@@ -63,13 +63,12 @@ class Evening:
     machines: list[Machine] = field(factory=list)
     dialled: list[Dialling] = field(factory=list)
     terminals: list[Terminal] = field(factory=list)
-    _problem: Violation | None = None
 
     def __attrs_post_init__(self) -> None:
         self.rng = random.Random(f"comanda {self.seed}")
         self.clockwork = Clockwork(self.transcript)
         self.network = Network(self.clockwork, self._chance("network"), carried=self.transcript.bytes)
-        self.checks = Checks(self.transcript, machines=self.machines)
+        self.checks = Checks(machines=self.machines)
         self._build()
 
     def _chance(self, of: str) -> random.Random:

@@ -53,7 +53,6 @@ class People:
     absolutes: bool = field(init=False)
     """Whether stock is sold by writing what is left, as documented clients do, or by `$inc`."""
     operations: int = 0
-    quiet: bool = False
     _sent: list[tuple[Terminal, Data]] = field(factory=list)
     _items: int = 0
     _refused: set[str] = field(factory=set)
