@@ -42,9 +42,9 @@ class Movement:
     """One row that wrote or moved a counter, or wrote a list.
 
     author: None for the node itself. written: the absolute its author had in mind, shown: what is shown after it, as
-    JSON numbers; of a list, the keys it was written with (of each author's last write only) and true. acked: what its
-    author had confirmed when it came; of one that another node accepted, the row before: here its author has seen
-    what this node shows it. echo: whether its author is sent it.
+    JSON numbers; of a list, the keys it was written with (true where its author wrote it again since: they are not
+    kept) and true. acked: what its author had confirmed when it came; of one that another node accepted, the row
+    before: here its author has seen what this node shows it. echo: whether its author is sent it.
     """
 
     seq: int
@@ -195,7 +195,7 @@ class Movements:
 
 
 def _without_keys(move: Movement, author: str | None) -> Movement:
-    return evolve(move, written=[]) if move.author == author and move.written else move
+    return evolve(move, written=True) if move.author == author and isinstance(move.written, list) else move
 
 
 def known_from_log(rows: Sequence[LogRow], entity_id: str, name: str, reader: Reader) -> Decimal | None:

@@ -106,6 +106,24 @@ def test_an_order_refused_once_and_sent_again_takes_off_nothing_that_came_after_
     assert sorted(entry["id"] for entry in world.view("orders")["mesa"]["items"]) == ["a", "b", "c"]
 
 
+def test_an_order_refused_once_and_sent_again_brings_back_nothing_that_its_author_took_off_since(world: World) -> None:
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    ana.do("orders", "mesa", "UPDATE", {"items": [item("a")]})
+    settle_all(world, [ana, bia])
+    ana.do("orders", "mesa", "UPDATE", {"items": [item("a"), item("b")]})
+    bia.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "mesa", "timeout": 1_000})
+    world.settle()
+    refused = ana.operation("orders", "mesa", "UPDATE", {"items": [item("a"), item("b"), item("c")]})
+    ana.send({"type": "data_sync", "operation": refused})
+    settle_all(world, [ana, bia])
+    world.advance(2_000)
+    ana.do("orders", "mesa", "UPDATE", {"items": [item("b"), item("d")]})
+    settle_all(world, [ana, bia])
+    ana.send({"type": "data_sync", "operation": refused})
+    settle_all(world, [ana, bia])
+    assert sorted(entry["id"] for entry in world.view("orders")["mesa"]["items"]) == ["b", "c", "d"]
+
+
 def test_a_number_refused_once_and_sent_again_is_reckoned_from_what_its_author_knew(world: World) -> None:
     ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
     ana.do("products", "p", "CREATE", {"stock": 10})
