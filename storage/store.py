@@ -349,6 +349,13 @@ class Store:
         self.epoch = epoch
         self._marker.note(epoch, self.head)
 
+    def forget_positions(self) -> list[CursorRow]:
+        """No terminal has confirmed anything of this log: their cursors as they are then. Raises StorageError."""
+        with transaction(self._connection, self.path):
+            self._connection.execute("UPDATE cursors SET positions = ?", (",".join(["-1"] * CLASSES),))
+        with storage_errors(self.path):
+            return [cursor_of(row) for row in self._db.table("cursors").rows]
+
     def backup(self, target: Path) -> None:
         """A consistent copy while the node runs, marked so that a node started on it knows it is one.
 

@@ -30,12 +30,13 @@ NEW = "new data directory"
 
 @frozen
 class Continuity:
-    """The writer to use, and what the store must remember of it."""
+    """The writer to use, and what the store must remember of it. older: the log may lack what terminals were shown."""
 
     writer: int
     fresh: bool
     reason: str
     meta: Mapping[str, str]
+    older: bool = False
 
 
 def fingerprint(database: Path) -> str:
@@ -62,7 +63,7 @@ def continuity(
 ) -> Continuity:
     """Decide on the writer of this start. random: draws a candidate writer, 1 .. 2**32 - 1. dropped: commits that
     were found in a damaged WAL."""
-    here, mark = fingerprint(database), read_mark(directory)
+    here, mark, older = fingerprint(database), read_mark(directory), True
     if "restored_from" in meta:
         reason = "this data directory is a restored backup"
     elif mark.epoch == epoch and mark.head > head:
@@ -80,24 +81,27 @@ def continuity(
             f"{database.name}-wal-damaged); what is missing comes back from linked nodes that hold it"
         )
     elif "writer" not in meta:
-        reason = NEW
+        reason, older = NEW, False
     elif meta.get("fingerprint") != here:
-        reason = "this data directory was copied or moved"
+        reason, older = "this data directory was copied or moved", False
     else:
         return Continuity(int(meta["writer"]), False, "", {})
     writer = random()
-    return Continuity(writer, True, reason, {"writer": str(writer), "fingerprint": here})
+    return Continuity(writer, True, reason, {"writer": str(writer), "fingerprint": here}, older)
 
 
 def take_up(store: Store, boot: Boot, draws: Draws, wall_ms: int) -> int:
     """The writer of this start. With a fresh one the log goes on under a new epoch, and the fencing tokens under a
-    later one: some may have been granted since this database was copied. Raises StorageError."""
+    later one: some may have been granted since this database was copied. Terminals that were shown what this log may
+    lack get the state anew: a position in it says no more what is on their screens. Raises StorageError."""
     going_on = continuity(store.directory, store.path, boot.meta, boot.epoch, boot.head, draws.writer, store.dropped)
     if going_on.fresh:
         again = going_on.reason != NEW
         logger.log(
             logging.WARNING if again else logging.INFO, "fresh writer %d: %s", going_on.writer, going_on.reason
         )
+        if going_on.older:
+            boot.cursors = store.forget_positions()
         store.set_meta(dict(going_on.meta), remove=("restored_from",))
         if again:  # not the first start: what peers hold of this log counts no more
             store.new_epoch(draws.id())

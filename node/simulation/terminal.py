@@ -93,15 +93,17 @@ class Terminal:
 
     def connect(self, *, full: bool = False) -> None:
         """Dial until it works. full: as a page that was loaded again and keeps nothing."""
-        if self._dialling or self.end is not None:
+        if self.end is not None:
             return
-        self._dialling = True
         if full:
             self.blank = self.reloaded = True
             self.told.unknown(self, self.unanswered)  # which are forgotten with everything else
             self.screen.clear()
             self.unanswered.clear()
             self.conflicts.clear()
+        if self._dialling:
+            return
+        self._dialling = True
         self.clockwork.later(2 * self.route.delay(), self._arrived)
 
     def _arrived(self) -> None:

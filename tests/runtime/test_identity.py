@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from node.core.start import Draws
 from node.runtime.identity import fingerprint, take_up
 from storage.database import DATABASE
+from storage.records import Commit, CursorRow
 from storage.store import Store
 
 if TYPE_CHECKING:
@@ -24,6 +25,27 @@ def start(directory: Path, draws: Draws, wall_ms: int) -> tuple[int, str, int]:
     assert int(boot.meta.get("lock_epoch", "1")) == found[2]
     store.close()
     return found
+
+
+def test_a_database_put_back_forgets_what_terminals_confirmed_and_a_copied_one_does_not(tmp_path: Path) -> None:
+    """What a terminal was shown since may not be in a log that went back, and is not told by a position in it."""
+    numbers = itertools.count(1)
+    draws = Draws(lambda: f"id-{next(numbers)}", lambda: next(numbers))
+    data = tmp_path / "data"
+    start(data, draws, 1_000_000)
+    store = Store.open(data, "caixa", draws.id)
+    store.commit(Commit(cursors=[CursorRow("ana", "waiter", None, (5, 4, -1, 3), 1_000_000)]))
+    store.backup(tmp_path / "backup")
+    store.close()
+    shutil.copytree(data, tmp_path / "copied")
+    (data / DATABASE).unlink()
+    shutil.copyfile(tmp_path / "backup", data / DATABASE)
+    for directory, expected in ((tmp_path / "copied", (5, 4, -1, 3)), (data, (-1, -1, -1, -1))):
+        store = Store.open(directory, "caixa", draws.id)
+        boot = store.boot()
+        take_up(store, boot, draws, 1_100_000)
+        assert [row.positions for row in boot.cursors] == [row.positions for row in store.boot().cursors] == [expected]
+        store.close()
 
 
 def test_a_database_put_back_twice_never_grants_a_token_again(tmp_path: Path) -> None:
