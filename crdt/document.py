@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 
 import orjson
-from attrs import define, field, frozen
+from attrs import astuple, define, field, frozen
 
 from crdt.amounts import Total, decimal_of, plus, total_of
 from crdt.engine import EngineDocument, open_document
@@ -247,6 +247,22 @@ class Document:
         doomed = self._doomed(decoded)
         inserts = self._check(decoded, author, have, doomed)
         return Prepared(update, decoded, author, end, tuple(inserts), tuple(doomed))
+
+    def compare(self, update: bytes, writer: int, first: int, end: int) -> None:
+        """Check an update of clocks that the document holds already against what it has of them.
+
+        Raises UpdateError or DocumentError where it is damaged, or another one.
+        """
+        decoded = decode_update(update)
+        if decoded.ranges != {writer: (first, end)}:
+            raise DocumentError(f"update is not of clocks {first}..{end} of writer {writer}, as its entry says")
+        records = [parse_record(insert.client, insert.clock, insert.text) for insert in decoded.inserts]
+        if sum(isinstance(record, Header) for record in records) != 1:
+            raise DocumentError("an operation writes one header")
+        for record in records:
+            held = self._by_id.get((writer, record.clock))
+            if held is not None and astuple(record, recurse=False) != astuple(held, recurse=False):
+                raise DocumentError(f"clock {record.clock} of writer {writer} is another record here")
 
     def paths(self, prepared: Prepared) -> list[Path]:
         """The registers and counters a prepared update touches."""

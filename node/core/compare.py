@@ -6,7 +6,7 @@
     digest_want     keys the sender lacks         -> the operations, as ordinary data_sync
 
 Of an operation whose row is archived the entities are sent instead, as they are, with the keys of what they are made
-of. What is parked here counts as held, so that nobody sends it again and again; whoever retries it asks for it.
+of. What is parked here counts as held, so that nobody sends all of it again and again; who retries it asks for it.
 """
 
 from __future__ import annotations

@@ -530,13 +530,10 @@ class Core:
         touched = tuple(remote.parked_keys(row))
 
         def fetched(unreadable: Unreadable | None) -> None:
-            if (
-                unreadable is None
-                and self.healthy
-                and row in replica.quarantine
-                and remote.retry(replica, row, self.clock())
-            ):
-                self.disk.wake_writer()
+            if unreadable is None and self.healthy and row in replica.quarantine:
+                remote.retry(replica, row, self.clock())
+                if replica.group.pending():
+                    self.disk.wake_writer()
 
         missing = replica.missing(touched)
         if missing:

@@ -47,6 +47,9 @@ BACKLOG_PAUSE = 8
 """Frames waiting for the disk above which the socket is not read."""
 
 COMPARE_INTERVAL_MS = 60_000
+BAD_ASKED = 100
+"""So many operations that came damaged are asked for once more at a time."""
+
 """How often two nodes that are level compare what they hold."""
 
 FORGET_PINGS = 600
@@ -89,6 +92,9 @@ class Link:
     held: bool = False
     """Kept in the handshake while another link fills this node (first_sync.py)."""
     compared_ms: int | None = None
+    _asked_ms: int = 0
+    """When operations that came damaged were last asked for once more; the number of the last of them."""
+    _asked_upto: int = 0
     _backlog: deque[str | bytes] = field(factory=deque)
     _waiting: bool = False
     _paused: bool = False
@@ -514,6 +520,15 @@ class Link:
         if self.level and ((self.dialled and due) or self.compare_owed):
             self.compared_ms, self.compare_owed = now_ms, False
             compare.begin(self)
+        if self.level and now_ms - self._asked_ms >= COMPARE_INTERVAL_MS:
+            self._asked_ms = now_ms
+            self._ask_for_bad()
+
+    def _ask_for_bad(self) -> None:
+        rows = self.core.replica.quarantine.bad(self._asked_upto, BAD_ASKED)
+        if rows:
+            self._asked_upto = rows[-1].id
+            compare.ask(self, [row.link_key for row in rows])
 
 
 def _entities(messages: Sequence[dict[str, Any]]) -> list[Key]:

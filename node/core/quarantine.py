@@ -1,6 +1,7 @@
 """Operations of linked nodes that are not applied: `waiting` for what they build on, or `bad`. Kept whole, durably.
 
-What is here counts as held when two nodes compare, so that nobody sends it again and again.
+What is here counts as held when two nodes compare, so that nobody sends it all again and again; of what is bad, a few
+are asked for now and then, as they may have been damaged on the way.
 """
 
 from __future__ import annotations
@@ -61,6 +62,12 @@ class Quarantine:
     def of_link_key(self, link_key: int) -> list[ParkedRow]:
         return [row for row in self._rows.values() if row.link_key == link_key]
 
+    def bad(self, after: int, most: int) -> list[ParkedRow]:
+        """So many of the bad ones, from number `after` on; from the first on after the last."""
+        found = [row for row in self._rows.values() if row.state == BAD]
+        later = [row for row in found if row.id > after]
+        return (later or found)[:most]
+
     def next_id(self) -> int:
         return self._last + 1
 
@@ -79,6 +86,11 @@ class Quarantine:
             waiting.pop(row.id, None)
             if not waiting:
                 del self._waiting[row.entity_type, row.entity_id]
+
+    def replace(self, row: ParkedRow, other: ParkedRow) -> None:
+        """The same operation, otherwise."""
+        self.remove(row)
+        self.add(other)
 
     def waiting_for(self, entity_type: str, entity_id: str) -> list[ParkedRow]:
         """What may go on now that something came to this entity; a BULK_UPDATE names none, so any of its type."""

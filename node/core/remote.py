@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import define
+from attrs import define, evolve
 
 from crdt import hlc
 from crdt.document import Gap, Known, Prepared
@@ -115,6 +115,7 @@ def _prepared(entity: Entity, update: RemoteUpdate, operation_id: str) -> Prepar
                     f"writer {update.writer} used clock {clock} of {update.entity_type} {update.entity_id} twice, "
                     f"for {record.operation} and {operation_id}"
                 )
+        document.compare(update.update, update.writer, update.first, update.end)
         return None
     prepared = document.prepare(update.update, update.before)
     if isinstance(prepared, Known):
@@ -264,7 +265,11 @@ def retry(replica: Replica, row: ParkedRow, now: Instant) -> bool:
     try:
         if accept(replica, remote_operation(orjson.loads(row.body)), row.via, now) is not None:
             return False
-    except (WireError, UpdateError, DocumentError, EngineError):
+    except (WireError, UpdateError, DocumentError, EngineError) as error:
+        if row.state == WAITING:  # nobody had looked at it, as what it changes could not be read
+            bad = evolve(row, state=BAD, reason=str(error)[:1_000])
+            replica.quarantine.replace(row, bad)
+            replica.group.commit.parked.append(bad)
         return False
     _unpark(replica, row)
     return True

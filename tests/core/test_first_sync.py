@@ -187,3 +187,33 @@ def test_a_damaged_state_is_left_to_history(tmp_path: Path) -> None:
     assert shown(node) == shown(hub)
     assert audit(node) == audit(hub)
     mesh.close()
+
+
+def test_history_that_comes_damaged_behind_its_state_is_kept_out_of_the_log(tmp_path: Path) -> None:
+    """The state holds what it did already; what would be passed on and read later are its own bytes."""
+    mesh = store(tmp_path)
+    hub, node = mesh.worlds
+    cut: list[str] = []
+
+    def damage(frame: bytes) -> bytes:
+        loaded = orjson.loads(frame)
+        for message in loaded if isinstance(loaded, list) else [loaded]:
+            if "updates" in message.get("link", ()) and len(cut) < 3:
+                entry = message["link"]["updates"][0]
+                cut.append(message["operation"]["id"])
+                entry[2] = entry[2][: len(entry[2]) // 8 * 4]
+        return orjson.dumps(loaded)
+
+    mesh.wires[0].damage = damage
+    mesh.settle()
+    assert len(cut) == 3
+    assert sorted(row.operation_id for row in node.core.replica.quarantine) == sorted(cut)
+    node.advance(61_000)
+    mesh.settle()
+    assert not len(node.core.replica.quarantine)
+    assert audit(node) == audit(hub)
+    updates = [
+        [row.updates for row in world.reader.audit(limit=1_000, kinds=("operation",))] for world in (hub, node)
+    ]
+    assert sorted(updates[0]) == sorted(updates[1])
+    mesh.close()

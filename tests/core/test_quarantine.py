@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from node.core.link import BAD_ASKED
 from node.core.quarantine import BAD, WAITING
 from tests.harness import Client
 from tests.mesh import Mesh, audit, shown
@@ -95,7 +96,8 @@ def test_one_bad_operation_is_kept_and_stops_nothing_else(
     assert list(pair.parked().values()) == [BAD]
 
 
-def test_what_builds_on_a_bad_operation_waits_with_it_and_comes_back_with_it(pair: Pair) -> None:
+@pytest.mark.parametrize("retried", [False, True])
+def test_what_builds_on_a_bad_operation_waits_with_it_and_comes_back_with_it(pair: Pair, retried: bool) -> None:
     spoiled: list[str] = []
 
     def once(message: dict[str, Any]) -> None:
@@ -110,14 +112,59 @@ def test_what_builds_on_a_bad_operation_waits_with_it_and_comes_back_with_it(pai
     pair.mesh.settle()
     assert pair.parked() == {first["operation_id"]: BAD, second["operation_id"]: WAITING}
     assert set(pair.node.view("orders")) == {"o-2"}
-    pair.node.advance(61_000)
-    pair.mesh.settle()  # they compare, and nobody sends again what is parked
-    assert pair.parked() == {first["operation_id"]: BAD, second["operation_id"]: WAITING}
-    assert pair.node.core.retry_quarantine() == 2
+    if retried:
+        assert pair.node.core.retry_quarantine() == 2
+    else:
+        pair.node.advance(61_000)  # once a minute a node asks by itself
     pair.mesh.settle()
     assert pair.parked() == {}
     assert shown(pair.node) == shown(pair.hub)
     assert audit(pair.node) == audit(pair.hub)
+
+
+def test_an_operation_that_came_damaged_while_the_disk_could_not_be_read_is_asked_for_once_it_can(pair: Pair) -> None:
+    pair.ana.do("orders", "o-1", "CREATE", {"a": 1})
+    pair.mesh.settle()
+    pair.mesh.crash(1)
+    pair.mesh.settle()
+    pair.spoil = of("o-1", flip_update)
+    pair.node.unreadable = lambda read, keys, *_: read == "fetch" and ("orders", "o-1") in keys
+    told = Client(pair.hub, "bia").connect().do("orders", "o-1", "UPDATE", {"a": 2})
+    pair.mesh.settle()
+    assert pair.parked() == {told["operation_id"]: WAITING}
+    pair.node.unreadable = None
+    pair.node.advance(1_000)
+    pair.mesh.settle()
+    assert pair.parked() == {told["operation_id"]: BAD}
+    pair.mesh.crash(1)
+    assert pair.parked() == {told["operation_id"]: BAD}
+    pair.spoil = lambda message: None
+    pair.mesh.settle()
+    pair.node.advance(61_000)
+    pair.mesh.settle()
+    assert pair.parked() == {}
+    assert shown(pair.node) == shown(pair.hub)
+
+
+def test_of_many_bad_operations_a_few_are_asked_for_at_a_time_each_in_its_turn(pair: Pair) -> None:
+    pair.spoil = flip_update
+    names = [f"o-{number}" for number in range(BAD_ASKED + 5)]
+    for name in names:
+        pair.ana.do("orders", name, "CREATE", {"a": 1})
+    pair.mesh.settle()
+    assert len(pair.parked()) == len(names)
+    sent: list[str] = []
+
+    def count(message: dict[str, Any]) -> None:
+        sent.append(message["operation"]["entity_id"])
+        flip_update(message)
+
+    pair.spoil = count
+    for expected in (names[:BAD_ASKED], names[BAD_ASKED:], names[:BAD_ASKED]):
+        pair.node.advance(61_000)
+        pair.mesh.settle()
+        assert sorted(sent) == sorted(expected)
+        sent.clear()
 
 
 def test_an_operation_that_lacks_what_came_before_is_asked_for_and_applied(pair: Pair) -> None:
