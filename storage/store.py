@@ -25,7 +25,7 @@ from storage.database import (
     transaction,
 )
 from storage.keys import archived_keys
-from storage.mark import MARK_FILE, Marker, read_mark
+from storage.mark import MARK_FILE, Mark, Marker, read_mark
 from storage.migrations import migrate
 from storage.prune import BATCH_ROWS, Pruned, add_records, keep_bases, prune_batch, read_anchor
 from storage.records import (
@@ -54,6 +54,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CLASSES = 4
+TOKEN = "lock_counter"
+"""The meta entry of the last fencing token."""
+
 REFUSED_READ = 10_000
 """Refused writes that a start reads."""
 
@@ -102,6 +105,8 @@ class Store:
         """Commits that SQLite did not take from the WAL at this start."""
         self.anchor = read_anchor(self._connection)
         self.head, self.chain = self._read_head()
+        self.token = self._read_token()
+        """The last fencing token that is stored."""
 
     @classmethod
     def open(cls, directory: Path, node_id: str | None, new_id: Callable[[], str], *, verify: bool = False) -> Store:
@@ -163,6 +168,10 @@ class Store:
         row = self._connection.execute("SELECT seq, hash FROM log ORDER BY seq DESC LIMIT 1").fetchone()
         return (row[0], bytes(row[1])) if row else (self.anchor.seq, self.anchor.hash)
 
+    def _read_token(self) -> int:
+        row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (TOKEN,)).fetchone()
+        return int(row[0]) if row else 0
+
     def _note_cut(self, dropped: int) -> bool:
         """Note for the audit, for good, that the log does not end where its last commit left it. Whether it is so.
 
@@ -179,7 +188,7 @@ class Store:
         if ahead:
             if not noted:
                 self._add_note(meta, "log_cuts", f"{mark.head}>{self.head}")
-        elif dropped and (mark.epoch, mark.head) != (self.epoch, self.head):  # else nothing is missing but cursors
+        elif dropped and mark != self.mark:  # else nothing is missing but cursors
             self.dropped = dropped
             self._add_note(meta, "wal_dropped", f"{self.head}:{dropped}")
         return ahead or bool(self.dropped)
@@ -255,9 +264,15 @@ class Store:
         with transaction(self._connection, self.path):
             self._write(commit, log_rows, meta)
         self.epoch = commit.meta.get("epoch", self.epoch)
-        if head != self.head:
-            self._marker.note(self.epoch, head)
-        self.chain, self.head = chain, head
+        before = self.head, self.token
+        self.chain, self.head, self.token = chain, head, int(commit.meta.get(TOKEN, self.token))
+        if (self.head, self.token) != before:
+            self._marker.note(self.mark)
+
+    @property
+    def mark(self) -> Mark:
+        """Where the database ends."""
+        return Mark(self.epoch, self.head, self.token)
 
     def _write(self, commit: Commit, log_rows: Sequence[tuple[object, ...]], meta: dict[str, str]) -> None:
         self._many("log", LOG_COLUMNS, (), log_rows)
@@ -347,7 +362,7 @@ class Store:
         """From here on the log is another one: what peers hold of it under the old epoch counts no more."""
         self.set_meta({"epoch": epoch})
         self.epoch = epoch
-        self._marker.note(epoch, self.head)
+        self._marker.note(self.mark)
 
     def forget_positions(self) -> list[CursorRow]:
         """No terminal has confirmed anything of this log: their cursors as they are then. Raises StorageError."""
@@ -444,7 +459,7 @@ class Store:
 def _refuse_emptied(directory: Path) -> None:
     """A database that is gone would be begun anew without a word, and everything in it be forgotten."""
     path, mark = directory / DATABASE, read_mark(directory)
-    if mark.head and (not path.exists() or path.stat().st_size == 0):
+    if (mark.head or mark.token) and (not path.exists() or path.stat().st_size == 0):
         what = "empty" if path.exists() else "gone"
         raise StorageError(
             f"{path} is {what}, and this node had {mark.head} rows: put a backup back "

@@ -20,6 +20,7 @@ from storage.mark import read_mark
 
 if TYPE_CHECKING:
     from node.core.start import Draws
+    from storage.mark import Mark
     from storage.records import Boot
     from storage.store import Store
 
@@ -30,7 +31,10 @@ NEW = "new data directory"
 
 @frozen
 class Continuity:
-    """The writer to use, and what the store must remember of it. older: the log may lack what terminals were shown."""
+    """The writer to use, and what the store must remember of it.
+
+    older: the log may lack what terminals were shown.
+    """
 
     writer: int
     fresh: bool
@@ -56,28 +60,30 @@ def continuity(
     directory: Path,
     database: Path,
     meta: Mapping[str, str],
-    epoch: str,
-    head: int,
+    at: Mark,
     random: Callable[[], int],
     dropped: int = 0,
 ) -> Continuity:
-    """Decide on the writer of this start. random: draws a candidate writer, 1 .. 2**32 - 1. dropped: commits that
-    were found in a damaged WAL."""
+    """Decide on the writer of this start. at: where the database ends. random: draws a candidate writer,
+    1 .. 2**32 - 1. dropped: commits that were found in a damaged WAL."""
     here, mark, older = fingerprint(database), read_mark(directory), True
     if "restored_from" in meta:
         reason = "this data directory is a restored backup"
-    elif mark.epoch == epoch and mark.head > head:
+    elif mark.ahead_of(at):
+        ends = f"ends at row {at.head}, and this node had confirmed up to {mark.head}"
+        if mark.head <= at.head:
+            ends = f"ends at fencing token {at.token}, and this node had granted up to {mark.token}"
         reason = (
-            f"the database ends at row {head}, and this node had confirmed up to {mark.head}: a damaged WAL, or an "
-            "older copy; what is missing comes back from linked nodes that hold it"
+            f"the database {ends}: a damaged WAL, or an older copy; what is missing comes back from linked nodes "
+            "that hold it"
         )
-    elif mark.epoch not in ("", epoch):
+    elif mark.epoch not in ("", at.epoch):
         reason = (
             "the database is another one than this node last wrote to: an older copy from before a restore, perhaps"
         )
     elif dropped:
         reason = (
-            f"the WAL was damaged: about {dropped} commits after row {head} are lost here (the file is kept as "
+            f"the WAL was damaged: about {dropped} commits after row {at.head} are lost here (the file is kept as "
             f"{database.name}-wal-damaged); what is missing comes back from linked nodes that hold it"
         )
     elif "writer" not in meta:
@@ -94,7 +100,7 @@ def take_up(store: Store, boot: Boot, draws: Draws, wall_ms: int) -> int:
     """The writer of this start. With a fresh one the log goes on under a new epoch, and the fencing tokens under a
     later one: some may have been granted since this database was copied. Terminals that were shown what this log may
     lack get the state anew: a position in it says no more what is on their screens. Raises StorageError."""
-    going_on = continuity(store.directory, store.path, boot.meta, boot.epoch, boot.head, draws.writer, store.dropped)
+    going_on = continuity(store.directory, store.path, boot.meta, store.mark, draws.writer, store.dropped)
     if going_on.fresh:
         again = going_on.reason != NEW
         logger.log(

@@ -44,8 +44,29 @@ def test_a_database_put_back_forgets_what_terminals_confirmed_and_a_copied_one_d
         store = Store.open(directory, "caixa", draws.id)
         boot = store.boot()
         take_up(store, boot, draws, 1_100_000)
-        assert [row.positions for row in boot.cursors] == [row.positions for row in store.boot().cursors] == [expected]
+        assert (
+            [row.positions for row in boot.cursors] == [row.positions for row in store.boot().cursors] == [expected]
+        )
         store.close()
+
+
+def test_a_database_put_back_that_lacks_nothing_but_a_lock_never_grants_its_token_again(tmp_path: Path) -> None:
+    """In place, so that only the note beside it tells."""
+    numbers = itertools.count(1)
+    draws = Draws(lambda: f"id-{next(numbers)}", lambda: next(numbers))
+    data = tmp_path / "data"
+    first = start(data, draws, 1_000_000)
+    before = (data / DATABASE).read_bytes()
+    store = Store.open(data, "caixa", draws.id)
+    store.commit(Commit(meta={"lock_counter": "1"}))
+    store.close()
+    with (data / DATABASE).open("r+b") as database:
+        database.write(before)
+        database.truncate()
+    writer, epoch, tokens = start(data, draws, 1_100_000)
+    assert writer != first[0]
+    assert epoch != first[1]
+    assert tokens > first[2]
 
 
 def test_a_database_put_back_twice_never_grants_a_token_again(tmp_path: Path) -> None:
