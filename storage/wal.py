@@ -55,26 +55,30 @@ def dropped_commits(database: Path) -> int:
 
 
 def _commits(wal: Path) -> list[int]:
-    """Places of the commit frames of the WAL's generation, by its frames' own headers."""
+    """Places of the commit frames of the WAL's generation: the header's, or, where that is damaged, most of its first
+    frames'. What comes later may be of an earlier one, also right after the first."""
     with wal.open("rb") as file:
         header = file.read(_HEADER.size)
         if len(header) < _HEADER.size:
             return []
-        page_size = _HEADER.unpack(header)[2]
+        _, _, page_size, _, *named, _, _ = _HEADER.unpack(header)
         if page_size not in (1 << n for n in range(9, 17)):
             page_size = 4096  # the header is damaged; a database of ours has these
         step = _FRAME.size + page_size
         found: list[tuple[int, tuple[int, int]]] = []
         salts: Counter[tuple[int, int]] = Counter()
-        first = (0, 0)
         place = 0
         while len(frame := file.read(_FRAME.size)) == _FRAME.size:
             _, size, one, two, _, _ = _FRAME.unpack(frame)
-            if place < 3:  # the generation is that of the first frames; later ones may be of an earlier one
+            if place < 3:
                 salts[one, two] += 1
-                first = salts.most_common(1)[0][0]
             if size:
                 found.append((place, (one, two)))
             place += 1
             file.seek(_HEADER.size + place * step)
-        return [place for place, salt in found if salt == first]
+        if not salts:
+            return []
+        generation = (named[0], named[1])
+        if generation not in salts:
+            generation = salts.most_common(1)[0][0]
+        return [place for place, salt in found if salt == generation]

@@ -9,6 +9,7 @@ import pytest
 
 from storage.database import DATABASE, DataDirectoryBusy, StorageError, open_reader, transaction
 from storage.store import Store
+from storage.wal import dropped_commits
 from tests.storage.rows import ROOT, open_store, rows
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ import sys
 from pathlib import Path
 from storage.database import DataDirectoryBusy
 from storage.store import Store
+from storage.wal import dropped_commits
 try:
     Store.open(Path(sys.argv[1]), None, lambda: "0" * 32).close()
 except DataDirectoryBusy as error:
@@ -110,3 +112,21 @@ def test_a_transaction_that_fails_outside_sqlite_is_rolled_back(store: Store) ->
         write_half()
     assert not store._connection.in_transaction
     assert "half" not in store.boot().meta
+
+
+def test_what_is_left_of_an_earlier_generation_in_the_wal_is_no_lost_commit(tmp_path: Path) -> None:
+    """Once it is checkpointed the WAL is written from its start again, and the first frame may be all that is new."""
+    database, copy = tmp_path / "comanda.db", tmp_path / "copy" / "comanda.db"
+    copy.parent.mkdir()
+    connection = sqlite3.connect(database, isolation_level=None)
+    connection.execute("PRAGMA journal_mode=wal")
+    connection.execute("CREATE TABLE t (n)")
+    for n in range(6):
+        connection.execute("INSERT INTO t VALUES (?)", (n,))
+    connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+    connection.execute("UPDATE t SET n = n + 1")
+    for name in (DATABASE, f"{DATABASE}-wal"):
+        (copy.parent / name).write_bytes((tmp_path / name).read_bytes())
+    connection.close()
+    assert dropped_commits(copy) == 0
+    assert not copy.with_name(f"{DATABASE}-wal-damaged").exists()
