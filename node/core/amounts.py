@@ -41,10 +41,11 @@ GONE_KEPT = 64
 class Movement:
     """One row that wrote or moved a counter, or wrote a list.
 
-    author: None for the node itself. written: the absolute its author had in mind, shown: what is shown after it, as
-    JSON numbers; of a list, the keys it was written with (true where its author wrote it again since: they are not
-    kept) and true. acked: what its author had confirmed when it came; of one that another node accepted, the row
-    before: here its author has seen what this node shows it. echo: whether its author is sent it.
+    author: None for the node itself, and where another node accepted it: whoever wrote it there is here shown it like
+    everybody else, perhaps after what it wrote here since. written: the absolute its author had in mind, shown: what
+    is shown after it, as JSON numbers; of a list, the keys it was written with (true where its author wrote it again
+    since: they are not kept) and true. acked: what its author had confirmed when it came. echo: whether its author is
+    sent it.
     """
 
     seq: int
@@ -235,5 +236,5 @@ def _movement(row: LogRow, entity_id: str, name: str) -> Movement | None:
     written = data.get(name) if amount_of(data.get(name)) is not None else None
     if name not in after and written is None:
         return None
-    acked = row.seq - 1 if row.via else changes.get("acknowledged", row.seq)
-    return Movement(row.seq, row.terminal_id, written, after.get(name), acked, row.echo)
+    author = None if row.via else row.terminal_id
+    return Movement(row.seq, author, written, after.get(name), changes.get("acknowledged", row.seq), row.echo)

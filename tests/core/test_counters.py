@@ -121,6 +121,29 @@ def test_a_terminal_that_came_from_another_node_knows_what_this_one_showed_it(tm
     mesh.close()
 
 
+def test_what_a_terminal_wrote_on_another_node_comes_after_what_it_wrote_here_since(tmp_path: Path) -> None:
+    """It arrives here later than what was written after it, and is on nobody's screen before it is confirmed."""
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    before = Client(mesh.worlds[0], "ana").connect()
+    before.do("products", "p", "CREATE", {"stock": 100})
+    mesh.settle(before.receive)
+    mesh.wires[0].cut()
+    before.do("products", "p", "UPDATE", {"stock": 105})
+    before.disconnect()
+    after = Client(mesh.worlds[1], "ana")
+    after.numbers = before.numbers
+    after.connect(full=True)
+    mesh.settle(after.receive, reconnect=False)
+    assert after.shown("products")["p"]["stock"] == 100
+    after.do("products", "p", "UPDATE", {"stock": 97})
+    mesh.settle()  # what it wrote before comes, and it has not looked yet
+    after.do("products", "p", "UPDATE", {"stock": 94})
+    mesh.settle(after.receive)
+    assert [world.view("products")["p"]["stock"] for world in mesh.worlds] == [99, 99]
+    assert after.shown("products")["p"]["stock"] == 99
+    mesh.close()
+
+
 def test_increments_and_exact_decimals(world: World) -> None:
     ana = Client(world, "ana").connect()
     ana.do("products", "p", "CREATE", {"stock": 0})
