@@ -266,5 +266,5 @@ class Boot:
     followers: list[FollowerRow]
     parked: list[ParkedRow]
     meta: dict[str, str]
-    refused: Mapping[str, int] = field(factory=dict)
-    """Of the latest refused writes, the row before the first that kept it."""
+    refused: Mapping[str, Mapping[str, int]] = field(factory=dict)
+    """Of the latest refused writes, what their authors knew when they were refused first (node.core.amounts.Try)."""

@@ -236,9 +236,10 @@ class Store:
             self._refused(),
         )
 
-    def _refused(self) -> dict[str, int]:
-        sql = "SELECT operation_id, seq FROM log WHERE kind = 'refused' ORDER BY seq DESC LIMIT ?"
-        return {operation_id: seq - 1 for operation_id, seq in self._connection.execute(sql, (REFUSED_READ,))}
+    def _refused(self) -> dict[str, dict[str, int]]:
+        sql = "SELECT operation_id, changes FROM log WHERE kind = 'refused' ORDER BY seq DESC LIMIT ?"
+        found = self._connection.execute(sql, (REFUSED_READ,))
+        return {operation_id: orjson.loads(changes)["tried"] for operation_id, changes in found}
 
     def _link_keys(self) -> dict[str, array[int]]:
         keys: dict[str, array[int]] = {}

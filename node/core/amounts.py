@@ -57,6 +57,17 @@ class Movement:
 
 
 @frozen
+class Try:
+    """What an author knew when an operation of its first came, and was refused. head: the last row there was; what
+    came later, also of its own, it cannot have seen. acknowledged, began, resumed: as of `Author`, in that class."""
+
+    head: int
+    acknowledged: int
+    began: int
+    resumed: int
+
+
+@frozen
 class Reader:
     """A terminal, as far as what it knows depends on it. acked: its position now. began, resumed: its position, and
     the last row, when it connected: what lies between is sent to it again, after whatever it wrote before. tried: the

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from attrs import define, field
 
+from node.core.amounts import Try
 from node.core.entity import Entity, Key
 from storage.records import Commit, LogRow
 
@@ -28,6 +29,8 @@ class Group:
     refusals: list[tuple[Recipient, Callable[[], bytes]]] = field(factory=list)
     """What is sent instead when the commit fails; made only then."""
     touched: dict[Key, Entity] = field(factory=dict)
+    tries: dict[str, Try] = field(factory=dict)
+    """What the authors of its operations knew, should the commit fail."""
 
     @property
     def rows(self) -> list[LogRow]:

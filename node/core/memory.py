@@ -17,7 +17,7 @@ from attrs import Factory, define, evolve, field, frozen
 from crdt.engine import EngineError
 from crdt.records import DocumentError
 from crdt.update_format import UpdateError
-from node.core.amounts import KnownList, Reader, known_from_log
+from node.core.amounts import KnownList, Reader, Try, known_from_log
 from node.core.digests import Digests
 from node.core.entity import Entity, Key
 from node.core.keys import KeySet
@@ -123,8 +123,8 @@ class Memory:
     histories: dict[History, Sequence[LogRow]] = field(factory=dict)
     refusals: dict[tuple[str, int], int] = field(factory=dict)
     """(terminal, priority class) -> the row of its last refused write, which shows it what is instead."""
-    tried: dict[str, int] = field(factory=dict)
-    """Of operations that were refused, the last row there was when they first came."""
+    tried: dict[str, Try] = field(factory=dict)
+    """Of operations that were refused, what their authors knew when they first came."""
     claimed: str | None = None
     """A linked node holds what this node's own writer wrote and this node does not: its database was set back."""
     counts: Counts = field(factory=Counts)
@@ -136,6 +136,7 @@ class Memory:
         """What has to be fetched before `message` can be decided; None when all is here."""
         if isinstance(message, ConflictResolution):
             return self._needs_of_resolution(message)
+        author = self.as_it_was(message, author)
         touched = keys_of(message)
         keys = self.missing(touched)
         operations: tuple[str, ...] = ()
@@ -168,18 +169,29 @@ class Memory:
 
     def reader(self, author: Author, entity: Entity) -> Reader:
         """An author, as far as what it knows of this entity's counters depends on it."""
-        priority, acked = entity.policy.priority_class, self.acknowledged(author, entity)
-        return Reader(author.terminal_id, acked, author.began(priority), author.resumed, author.tried)
+        tried = author.tried
+        if tried is not None:
+            return Reader(author.terminal_id, tried.acknowledged, tried.began, tried.resumed, tried.head)
+        priority = entity.policy.priority_class
+        return Reader(author.terminal_id, self.acknowledged(author, entity), author.began(priority), author.resumed)
 
     def acknowledged(self, author: Author, entity: Entity) -> int:
+        """What the author had seen when it wrote, or, where that was refused, when it wrote it first."""
+        return self.confirmed(author, entity) if author.tried is None else author.tried.acknowledged
+
+    def confirmed(self, author: Author, entity: Entity) -> int:
         """What the author confirmed, or read over HTTP with its token."""
         confirmed = author.acknowledged(entity.policy.priority_class)
-        found = max(confirmed, self.reads.get((author.terminal_id, entity.key), -1))
-        return found if author.tried is None else min(found, author.tried)
+        return max(confirmed, self.reads.get((author.terminal_id, entity.key), -1))
 
-    def note_try(self, operation_id: str, head: int) -> None:
-        """An operation was refused when this was the last row, and may be sent again."""
-        self.tried.setdefault(operation_id, head)
+    def as_it_was(self, operation: Operation, author: Author) -> Author:
+        """The author of an operation that was refused before, as far as what it knew by then counts."""
+        tried = self.tried.get(operation.id)
+        return author if tried is None else evolve(author, tried=tried)
+
+    def note_try(self, operation_id: str, tried: Try) -> None:
+        """An operation was refused, and may be sent again."""
+        self.tried.setdefault(operation_id, tried)
         while len(self.tried) > TRIES_KEPT:
             del self.tried[next(iter(self.tried))]
 

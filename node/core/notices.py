@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import orjson
+from attrs import asdict
 
 from crdt import hlc
 from node.core.conflicts import ConflictNews, conflict_row
@@ -154,7 +155,9 @@ def refuse(
             )
         )
     row.message = b"\n".join(messages)
-    replica.note_try(operation.id, replica.head)
+    tried = replica.trying(author, entities)
+    replica.note_try(operation.id, tried)
+    row.changes = kept({"before": {}, "after": {}, "tried": asdict(tried)})
     replica.append(row)
     replica.group.refusals.append((author.recipient, partial(storage_error, operation, author)))
     replica.refusals[author.terminal_id, policy.priority_class] = row.seq

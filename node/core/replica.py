@@ -19,6 +19,7 @@ from crdt import hlc
 from crdt.amounts import total_of
 from crdt.records import NewField
 from node.core import archived
+from node.core.amounts import Try
 from node.core.conflicts import ConflictNews, live_conflict
 from node.core.entity import Entity
 from node.core.field_writes import Plan, Stamp, Writer
@@ -88,7 +89,7 @@ class Replica(Memory):
             raise EntityNotFound(f"unknown entity type {operation.entity_type!r}", "$.operation.entity_type")
         if self._duplicate(operation, author):
             return
-        author = self._as_it_was(operation, author)
+        author = self.as_it_was(operation, author)
         entities = [self.entity(key) for key in keys_of(operation)]
         lock_status = self._lock_status(policy, entities, operation, author, now)
         if lock_status is None:
@@ -106,10 +107,21 @@ class Replica(Memory):
             return
         self._record(operation, author, policy, plans, stamp, lock_status, now, skew)
 
-    def _as_it_was(self, operation: Operation, author: Author) -> Author:
-        """The author of an operation that was refused before, as far as what it had seen by then counts."""
-        tried = self.tried.get(operation.id)
-        return author if tried is None else evolve(author, tried=tried)
+    def trying(self, author: Author, entities: Sequence[Entity]) -> Try:
+        """What this author knows of these entities now, should its operation not be stored."""
+        if author.tried is not None:
+            return author.tried
+        priority = entities[0].policy.priority_class
+        known = min(self.acknowledged(author, entity) for entity in entities)
+        return Try(self.head, known, author.began(priority), author.resumed)
+
+    def not_tried(self, operation: Operation, author: Author) -> None:
+        """An operation could not even be decided, and is to be sent again."""
+        policy = self.registry.get(operation.entity_type)
+        if policy is not None:
+            priority = policy.priority_class
+            known = author.acknowledged(priority)
+            self.note_try(operation.id, Try(self.committed, known, author.began(priority), author.resumed))
 
     def _duplicate(self, operation: Operation, author: Author) -> bool:
         """Answer an operation id that is already in the log. Raises InvalidMessage if it named another operation."""
@@ -211,7 +223,8 @@ class Replica(Memory):
             if operation.kind != "DELETE" and data.get("deleted_at") is not None:
                 raise InvalidMessage("deleted_at is written by DELETE", "$.operation.data.deleted_at")
             acknowledged = self.acknowledged(author, entity)
-            seen = entity.seen_by(author.terminal_id, acknowledged, version, author.tried)
+            tried = None if author.tried is None else author.tried.head
+            seen = entity.seen_by(author.terminal_id, acknowledged, version, tried)
             unseen = not all(map(seen, entity.document.records()))
             planner = Planner(entity, writer, seen, version, self.settings.version_jump)
             if operation.kind == "DELETE":
@@ -227,12 +240,14 @@ class Replica(Memory):
         return Writer(stamp, author.terminal_type, known, known_list)
 
     def _on_its_way(self, author: Author, entity: Entity) -> bool:
-        """Whether something that shows this entity otherwise may reach the author after it wrote: a row of it, or a
-        refusal of another write of its own. Of refusals before this start nothing is known."""
+        """Whether something that shows this entity otherwise may reach the author after it wrote, or, where that was
+        refused, after it wrote first: a row of it, or a refusal of another write of its own. Of refusals before this
+        start nothing is known."""
         terminal, priority = author.terminal_id, entity.policy.priority_class
         sent = entity.seq if entity.seq <= author.resumed else entity.delivered_to(terminal)
         refused = self.refusals.get((terminal, priority), self.started_at)
-        return max(sent, refused) > author.received(priority)
+        known = author.received(priority) if author.tried is None else author.tried.acknowledged
+        return max(sent, refused) > known
 
     def _record(
         self,
@@ -250,6 +265,7 @@ class Replica(Memory):
         seq = self.head + 1
         news = ConflictNews()
         entities = [planned.entity for planned in plans]
+        self.group.tries[operation.id] = self.trying(author, entities)
         bulk = operation.kind == "BULK_UPDATE"
         unacknowledged = any(self._on_its_way(author, entity) for entity in entities)
         carried_out = [self._edit(planned, operation.kind, seq, news) for planned in plans]
@@ -271,7 +287,7 @@ class Replica(Memory):
         )
         audit = changes_of(entities, changes, bulk=bulk, skew=skew)
         if any(planned.plan.counts for planned in plans):
-            audit["acknowledged"] = self.acknowledged(author, entities[0])
+            audit["acknowledged"] = self.confirmed(author, entities[0])
             audit["counted"] = {p.entity.key[1]: {n: total_of(a) for n, a in p.plan.counts.items()} for p in plans}
         row.changes = kept(audit)
         edits = [edit for _, edit in carried_out]
@@ -279,7 +295,7 @@ class Replica(Memory):
         self.append(row)
         for entity, planned in zip(entities, plans, strict=True):
             entity.touched(seq, author.terminal_id, echo)
-            acked = self.acknowledged(author, entity)
+            acked = self.confirmed(author, entity)
             entity.movements.note(entity.view, seq, author.terminal_id, planned.written, acked, echo=echo)
             self.group.touched[entity.key] = entity
             self.known_entities.add(key64(*entity.key))
@@ -435,7 +451,9 @@ class Replica(Memory):
             for row in group.rows:
                 if row.kind == "operation":
                     self.recent.pop(row.operation_id, None)
-                    self.note_try(row.operation_id, min(row.seq - 1, self.committed))
+                    tried = group.tries.get(row.operation_id)
+                    if tried is not None:
+                        self.note_try(row.operation_id, evolve(tried, head=min(tried.head, self.committed)))
                 if row.link_key is not None:
                     self.digests.discard(row.entity_type, row.link_key)
             archived.forget(self, group.commit.archived)

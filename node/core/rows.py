@@ -11,6 +11,7 @@ from attrs import frozen
 
 from crdt import hlc
 from crdt.amounts import total_of
+from node.core.amounts import Try
 from node.core.group import Recipient
 from node.core.render import current_message
 from node.wire import outgoing_messages as outgoing
@@ -49,8 +50,7 @@ class Author:
 
     received: the same of its latest connection, which may be sent again what an earlier one confirms late.
     began, resumed: when that connection began, its positions, and the last row that was numbered.
-    tried: of an operation that was refused before, the last row there was then: what came later, also of its author's
-    own, it cannot have seen when it was written.
+    tried: of an operation that was refused before, how it was then.
     """
 
     terminal_id: str
@@ -61,7 +61,7 @@ class Author:
     received: Callable[[int], int] = _nothing
     began: Callable[[int], int] = _nothing
     resumed: int = 0
-    tried: int | None = None
+    tried: Try | None = None
 
 
 def absent(terminal_id: str, user_id: str | None = None) -> Author:

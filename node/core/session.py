@@ -251,7 +251,7 @@ class Session:
         if error.where is not None:
             extra["where"] = error.where
         if isinstance(error, NotStored | NotRead) and isinstance(message, DataSync):
-            self.replica.note_try(message.operation.id, self.replica.committed)
+            self.replica.not_tried(message.operation, self.author)
         if isinstance(error, NotStored | NotRead):
             extra["retry"] = True
         self.reply(

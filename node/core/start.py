@@ -9,6 +9,7 @@ import orjson
 from attrs import frozen
 
 from crdt import hlc
+from node.core.amounts import Try
 from node.core.core import Bounds, Core
 from node.core.digests import Digests
 from node.core.instant import Clock
@@ -75,7 +76,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         partial=dict(boot.partial),
         digests=Digests.of(boot.link_keys),
         quarantine=Quarantine.of(boot.parked),
-        tried=dict(boot.refused),
+        tried={operation_id: Try(**tried) for operation_id, tried in boot.refused.items()},
     )
     for row in boot.open_conflicts:
         replica.remember_conflict(row)

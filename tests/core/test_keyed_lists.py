@@ -106,7 +106,37 @@ def test_an_order_refused_once_and_sent_again_takes_off_nothing_that_came_after_
     assert sorted(entry["id"] for entry in world.view("orders")["mesa"]["items"]) == ["a", "b", "c"]
 
 
-def test_an_order_refused_once_and_sent_again_brings_back_nothing_that_its_author_took_off_since(world: World) -> None:
+@pytest.mark.parametrize("restarted", [False, True])
+def test_an_order_refused_once_and_sent_again_takes_off_nothing_that_its_author_was_only_shown_since(
+    world: World, restarted: bool
+) -> None:
+    """The item was in the log when the order first came, and on no screen of its author."""
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    ana.do("orders", "mesa", "CREATE", {"items": [item("a")]})
+    settle_all(world, [ana, bia])
+    bia.do("orders", "mesa", "UPDATE", {"items": [item("a"), item("b")]})
+    bia.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "mesa", "timeout": 1_000})
+    world.settle()
+    refused = ana.operation("orders", "mesa", "UPDATE", {"items": []})
+    ana.send({"type": "data_sync", "operation": refused})
+    world.settle()
+    settle_all(world, [ana, bia])
+    if restarted:
+        for client in (ana, bia):
+            client.disconnect()
+        world.settle()
+        world.crash()
+        ana.connect()
+    world.advance(2_000)
+    ana.send({"type": "data_sync", "operation": refused})
+    settle_all(world, [ana])
+    assert [entry["id"] for entry in world.view("orders")["mesa"]["items"]] == ["b"]
+    assert ana.shown("orders")["mesa"]["items"] == [item("b")]
+
+
+def test_an_order_refused_once_and_sent_again_brings_back_nothing_taken_off_since(
+    world: World,
+) -> None:
     ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
     ana.do("orders", "mesa", "UPDATE", {"items": [item("a")]})
     settle_all(world, [ana, bia])
