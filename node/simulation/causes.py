@@ -18,6 +18,7 @@ from node.wire.messages import effective_version
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from node.simulation.ledger import Deletion
     from node.simulation.machine import Machine
     from node.simulation.terminal import Terminal
     from storage.records import EntityRow, LogRow, PeerRow
@@ -103,6 +104,19 @@ def replaced(rows: Iterable[LogRow], terminals: Mapping[str, Terminal]) -> Itera
                 killed = records.get((*key, writer, clock))
                 if killed is not None and killed.terminal != row.terminal_id and killed.operation not in seen:
                     yield f"{row.operation_id} replaces {killed.path} of {killed.operation}, unseen by its author"
+
+
+def hidden(rows: Iterable[LogRow], entities: Iterable[EntityRow], deletions: Mapping[str, Deletion]) -> Iterator[str]:
+    """What somebody deleted who had seen all that was ever written to it is not shown."""
+    written: dict[tuple[str, str], set[str]] = {}
+    for row in rows:
+        for entity_type, entity_id, *_ in orjson.loads(row.updates):
+            written.setdefault((entity_type, entity_id), set()).add(row.operation_id)
+    shown = {(entity.entity_type, entity.entity_id) for entity in entities if not entity.deleted}
+    for operation, deletion in deletions.items():
+        operations = written.get(deletion.entity, set())
+        if operation in operations and operations - {operation} <= deletion.seen and deletion.entity in shown:
+            yield f"{' '.join(deletion.entity)} is shown after {operation}, which deleted all that there was"
 
 
 def ranked(rows: Iterable[LogRow], entities: Iterable[EntityRow]) -> Iterator[str]:

@@ -12,6 +12,8 @@ from attrs import define, field
 from node.core.explanation import explain
 from node.core.verification import Verification
 from node.simulation import causes
+from node.simulation.clocks import Clocks
+from node.simulation.ledger import REGISTERS
 from node.simulation.machine import Machine
 from storage import audit
 from storage.history import UPDATES, HistoryReader
@@ -28,9 +30,6 @@ if TYPE_CHECKING:
     from storage.records import LockRow, LogRow
 
 ALL = 1_000_000
-REGISTERS = ("a", "b", "c")
-"""Plain fields, of which each write is a value of its own."""
-
 OUTBOX_BOUND = 2_000_000
 """Bytes that may wait on one connection: the node hands a slow one no more after OUTBOX_HIGH, plus answers."""
 
@@ -63,7 +62,7 @@ class Checks:
 
     confirmed: dict[str, str] = field(factory=dict)
     """Operation id -> who was told."""
-    excused: set[str] = field(factory=set)
+    excused: dict[str, set[tuple[str, str]]] = field(factory=dict)
     given_up: set[tuple[str, str, str]] = field(factory=set)
     """Leases that somebody asked to release: entity type, id, terminal."""
     set_back: set[str] = field(factory=set)
@@ -73,10 +72,13 @@ class Checks:
     machines: Sequence[Machine] = ()
     _bases: dict[tuple[str, str, str], tuple[int, ...]] = field(factory=dict)
     """(node, other node, its epoch) -> the first positions of that log that the node stored."""
+    clocks: Clocks = field(factory=Clocks)
     last_row_ms: int = 0
     _versions: dict[tuple[str, str, str], int] = field(factory=dict)
     _grants: dict[tuple[str, str, str], Grant] = field(factory=dict)
     _tokens: dict[tuple[str, int], int] = field(factory=dict)
+    _holders: dict[tuple[str, int, int], tuple[str, str, str]] = field(factory=dict)
+    """Fencing token -> what was granted with it, and to whom."""
 
     # ------------------------------------------------------------------ always
 
@@ -93,10 +95,14 @@ class Checks:
             self._versions[key] = entity.version
         for lock in group.commit.locks:
             self._lock(machine, lock)
-        for problem in self._causes(machine, group):
+        for problem in (*self.clocks.stored(node, group.rows), *self._causes(machine, group)):
             raise Violation(f"{node}: {problem}")
         self._leases(machine)
         self._bounded(machine)
+
+    def failed(self, machine: Machine, group: Group) -> None:
+        """A group could not be stored."""
+        self.clocks.lost(machine.node_id, group.rows)
 
     def _leases(self, machine: Machine) -> None:
         """A lease that was granted and not released holds until its time is over, whatever clocks say. Of a node
@@ -139,13 +145,17 @@ class Checks:
         token = (lock.authority, lock.epoch)
         new = lock.counter > self._tokens.get(token, 0)
         if held is not None and held.terminal != lock.terminal_id:
-            if held.start == machine.starts and now.mono_ms < held.until_ms:
+            given_up = (*key[1:], held.terminal) in self.given_up
+            if held.start == machine.starts and now.mono_ms < held.until_ms and not given_up:
                 raise Violation(
                     f"{lock.authority} granted {' '.join(key[1:])} to {lock.terminal_id}, and {held.terminal} has it"
                 )
             if not new:
                 raise Violation(f"{lock.authority}: token {lock.counter} does not grow")
         self._tokens[token] = max(self._tokens.get(token, 0), lock.counter)
+        holder = (lock.entity_type, lock.entity_id, lock.terminal_id)
+        if self._holders.setdefault((*token, lock.counter), holder) != holder:
+            raise Violation(f"{lock.authority}: token {lock.counter} of epoch {lock.epoch} is granted twice")
         lease = machine.core.replica.locks._leases.get((lock.entity_type, lock.entity_id))
         same = lease is not None and (lease.lock_id, lease.expires_ms) == (lock.lock_id, lock.expires_ms)
         until = lease.deadline_mono_ms if lease is not None and same else now.mono_ms
@@ -172,6 +182,7 @@ class Checks:
 
     def booted(self, machine: Machine) -> None:
         """A node has started: its log is whole."""
+        self.clocks.started(machine.node_id)
         for finding in audit.verify(machine.reader):
             if machine.node_id in self.set_back and "cut before a start" in finding.what:
                 continue  # as it should say
@@ -189,7 +200,8 @@ class Checks:
     def before_loss(self, machine: Machine, others: Iterable[Machine]) -> None:
         """`machine` is about to be set back: what only it has may be gone."""
         held = {id for other in others if other.alive for id in _operations(other.reader)}
-        self.excused |= _operations(machine.reader) - held
+        mine = _operations(machine.reader)
+        self.excused |= {operation: mine[operation] for operation in sorted(mine.keys() - held)}
         self.set_back.add(machine.node_id)
         self.forget(machine)
 
@@ -202,20 +214,24 @@ class Checks:
 
     # ------------------------------------------------------------------ at the end
 
+    def parked(self, machine: Machine) -> list[str]:
+        """What a node's quarantine holds; but for what came damaged and was then lost by who had it whole."""
+        return [row.operation_id for row in machine.core.replica.quarantine if row.operation_id not in self.excused]
+
     def at_end(self, machines: Sequence[Machine], terminals: Sequence[Terminal], ledger: Ledger) -> None:
         """All nodes have met: they hold and show the same, which is what was meant, and nothing confirmed is gone."""
         logs = [_log(machine) for machine in machines]
         shown = [_shown(machine) for machine in machines]
         for machine, log, found in zip(machines, logs, shown, strict=True):
             node = machine.node_id
-            if len(machine.core.replica.quarantine):
-                raise Violation(f"{node}: operations are left in quarantine: {list(machine.core.replica.quarantine)}")
+            if parked := self.parked(machine):
+                raise Violation(f"{node}: operations are left in quarantine: {parked}")
             if machine.core.twins:
                 raise Violation(f"{node}: a twin was reported: {machine.core.twins}")
             _same(f"{machines[0].node_id} and {node} hold different operations", logs[0], log)
             _same(f"{machines[0].node_id} and {node} show different things", shown[0], found)
             held = {entry[0] for entry in log}
-            gone = {operation for operation in self.confirmed if operation not in held} - self.excused
+            gone = {operation for operation in self.confirmed if operation not in held} - self.excused.keys()
             if gone:
                 told = {operation: self.confirmed[operation] for operation in sorted(gone)}
                 raise Violation(f"{node}: confirmed and lost: {told}")
@@ -234,6 +250,7 @@ class Checks:
             *causes.counted(rows, entities),
             *causes.replaced(rows, by_name),
             *causes.ranked(rows, entities),
+            *(causes.hidden(rows, entities, ledger.deletions) if ledger.exact else ()),
         ):
             raise Violation(problem)
         for node, operation in self.kept:
@@ -241,17 +258,21 @@ class Checks:
             if operation not in {row.operation_id for row in reader.audit(limit=ALL, kinds=("refused", "operation"))}:
                 raise Violation(f"{node}: {operation} was refused and said to be kept, and is not")
         held = {entry[0] for entry in logs[0]}
+        # What is gone may be on screens: nobody knows of it any more.
+        lost = {key for operation, keys in self.excused.items() if operation not in held for key in keys}
         for terminal in terminals:
             if terminal.unanswered:
                 raise Violation(f"{terminal.name}: never answered: {sorted(terminal.unanswered)}")
-            if not held >= self.excused:
-                continue  # its screen may show what is gone: nobody knows of it any more
             for entity_type in ("orders", "products", "customers", "cashier_operations"):
                 view = {
                     i: {k: v for k, v in e.items() if k != "version"}
                     for i, e in _view(terminal.machine, entity_type).items()
                 }
-                _same(f"{terminal.name} and its node show different {entity_type}", terminal.shown(entity_type), view)
+                screen = terminal.shown(entity_type)
+                for entity_id in {i for t, i in lost if t == entity_type}:
+                    view.pop(entity_id, None)
+                    screen.pop(entity_id, None)
+                _same(f"{terminal.name} and its node show different {entity_type}", screen, view)
 
     def retrievable(self, machine: Machine, rng: random.Random, count: int = 4) -> None:
         """Of some fields: every value that somebody wrote is found by `explain`, and `verify` finds nothing wrong."""
@@ -284,8 +305,13 @@ def _same(what: str, one: Any, other: Any) -> None:
         )
 
 
-def _operations(reader: Reader) -> set[str]:
-    return {row.operation_id for row in reader.audit(limit=ALL, kinds=("operation",))}
+def _operations(reader: Reader) -> dict[str, set[tuple[str, str]]]:
+    """Every operation of a log, and the entities it touches."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for row in reader.audit(limit=ALL, kinds=("operation",)):
+        touched = {(entity_type, entity_id) for entity_type, entity_id, *_ in orjson.loads(row.updates)}
+        found.setdefault(row.operation_id, set()).update(touched)
+    return found
 
 
 def operations(reader: Reader) -> list[tuple[Any, ...]]:

@@ -85,13 +85,15 @@ class SlowDisk(Reads):
     reader: Reader
     recover: Callable[[], None]
     committed: Callable[[Group], None]
+    failed: Callable[[Group], None]
     core: Core = field(init=False)
     gone: bool = False
     doom: Callable[[Group], None] | None = None
-    unreadable: bool = False
-    """Every second read fails, at its second attempt too."""
+    unreadable: float = 0.0
+    """The share of reads that fail, at their second attempt too."""
     read_failures: int = 0
     slow: int = 1
+    slow_reads: int = 1
     _writing: bool = False
     _reads_until: int = 0
 
@@ -115,15 +117,15 @@ class SlowDisk(Reads):
 
     def start(self, read: Callable[..., T], *arguments: object, done: Callable[[T | Unreadable], None]) -> None:
         def reading() -> None:
-            if self.unreadable and self.rng.random() < 0.5:
+            if self.unreadable and self.rng.random() < self.unreadable:
                 self.read_failures += 1
                 found: T | Unreadable = Unreadable("the disk cannot be read")
             else:
                 found = read(*arguments)
-            self.later(self.rng.randrange(2 * self.slow), lambda: done(found))
+            self.later(self.rng.randrange(2 * self.slow_reads), lambda: done(found))
 
         now = self.clockwork.now_ms
-        self._reads_until = max(self._reads_until, now) + self.rng.randrange(2 * self.slow)
+        self._reads_until = max(self._reads_until, now) + self.rng.randrange(2 * self.slow_reads)
         self.later(self._reads_until - now, reading)
 
     def wake_writer(self) -> None:
@@ -154,17 +156,24 @@ class SlowDisk(Reads):
         if group is None:
             self._writing = False
             return
-        if not group.commit.empty():
-            if self.doom is not None:
-                doom, self.doom = self.doom, None
-                doom(group)
-                return
-            try:
-                self.store.commit(group.commit)
-            except StorageError as error:
-                self.fail(str(error))
-                return
-        self.later(self.rng.randrange(1, 1 + 3 * self.slow), partial(self._committed, group))
+        if group.commit.empty():
+            self.later(1, partial(self._committed, group))
+        else:
+            self.later(self.rng.randrange(2 * self.slow), partial(self._store, group))
+
+    def _store(self, group: Group) -> None:
+        """Until now reads saw what was there before, and the process was told of nothing; for a while it still is."""
+        if self.doom is not None:
+            doom, self.doom = self.doom, None
+            doom(group)
+            return
+        try:
+            self.store.commit(group.commit)
+        except StorageError as error:
+            self.failed(group)
+            self.fail(str(error))
+            return
+        self.later(self.rng.randrange(1, 1 + 2 * self.slow), partial(self._committed, group))
 
     def _committed(self, group: Group) -> None:
         self.core.committed(group)

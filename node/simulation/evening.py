@@ -79,11 +79,11 @@ class Evening:
 
     def _build(self) -> None:
         rng = self.rng
-        count = rng.choice([1, 2, 2, 3, 3, 4, 5])
+        count = rng.choice([1, 1, 2, 2, 3, 3, 4, 5])
         limits = {
-            "ring_rows": rng.choice([4, 64, 16_384]),
+            "ring_rows": rng.choice([2, 8, 16_384]),
             "window_rows": rng.choice([3, 32, 1_024]),
-            "resident_entities": rng.choice([1, 10, 10_000]),
+            "resident_entities": rng.choice([1, 3, 10_000]),
         }
         above = [None if n == 0 or rng.random() < 0.25 else rng.randrange(n) for n in range(count)]
         peers = [(n, rng.randrange(n)) for n in range(1, count) if above[n] is None]
@@ -101,6 +101,7 @@ class Evening:
                     config,
                     self._chance(f"n{number}"),
                     committed=self.checks.committed,
+                    failed=self.checks.failed,
                     booted=self.checks.booted,
                 )
             )
@@ -128,9 +129,10 @@ class Evening:
 
     def _terminal(self, machine: Machine, number: int, told: Told) -> None:
         rng, name = self.rng, f"t{number}-{machine.node_id}"
+        lazy = rng.random() < 0.3
         manner = Manner(
             confirms=rng.random() < 0.75,
-            pongs=rng.random() < 0.9,
+            pongs=rng.random() < (0.4 if lazy else 0.8),
             stamps=rng.random() < 0.9,
             bare_version=rng.random() < 0.3,
             clock_ms=rng.choice([0, 0, 0, 0, rng.randrange(-90_000, 90_000), -86_400_000, 10 * 365 * 86_400_000]),
@@ -148,7 +150,7 @@ class Evening:
             self.route_to(name, machine),
             self._chance(name),
             told,
-            lazy=rng.random() < 0.2,
+            lazy=lazy,
         )
         self.terminals.append(terminal)
 
@@ -201,12 +203,14 @@ class Evening:
             terminal.connect()
         self.pass_time(3_000)
         self.people.open_store()
-        actions = rng.choice([20, 60, 120, 200])
+        actions, rush = rng.choice([20, 60, 120, 200]), rng.choice([0.0, 0.0, 0.3, 0.7])
         for _ in range(rng.randrange(actions // 2, actions)):
             if rng.random() < self.faults.share:
                 self.faults.something()
             else:
                 self.people.something()
+            if rng.random() < rush:
+                continue  # in the same moment
             self.pass_time(rng.randrange(5_000, 900_000) if rng.random() < 0.06 else int(rng.expovariate(1 / 200)))
         self._calm()
         self.checks.at_end(self.machines, self.terminals, self.ledger)
@@ -244,7 +248,7 @@ class Evening:
             core = machine.core
             if core.replica.group.pending() or not machine.disk.idle or not core.healthy:
                 found.append(f"{machine.node_id} is writing")
-            if any(row.state == "waiting" for row in core.replica.quarantine):
+            if self.checks.parked(machine):
                 found.append(f"{machine.node_id} has parked operations")
             if any(link.compare_owed for link in core.links.values()):
                 found.append(f"{machine.node_id} is to compare")

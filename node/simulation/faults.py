@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from node.simulation.evening import Evening  # noqa: TC004 (it imports this file)
     from node.simulation.machine import Machine
     from node.simulation.network import Route
+    from node.simulation.terminal import Terminal
 
 HOURS_MS = 3_600_000
 CLOCK_2030_MS = 4 * 365 * 24 * HOURS_MS
@@ -30,7 +32,7 @@ class Faults:
     share: float = field(init=False)
     kinds: list[Callable[[], None]] = field(init=False)
     over: bool = False
-    _backups: int = 0
+    _backups: dict[str, list[Path]] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         rng = self.rng = self.evening.rng
@@ -38,6 +40,7 @@ class Faults:
         network = [
             self._cut,
             self._double,
+            self._damage,
             self._block_one_way,
             self._partition,
             self._terminal_leaves,
@@ -46,6 +49,8 @@ class Faults:
         machines = [self._clock_jumps, self._clock_2030, self._stop, self._slow_disk]
         losses = [
             self._kill,
+            self._kill_soon,
+            self._kill_soon,
             self._power_cut,
             self._disk_fails,
             self._disk_full,
@@ -55,7 +60,8 @@ class Faults:
         ]
         exact = self.evening.people.absolutes
         every = [*network, *machines, *([self._kill_when_known] if exact else losses)]
-        self.kinds = [kind for kind in every if rng.random() < 0.6] or [self._cut]
+        some = rng.choice([0.2, 0.4, 0.7])
+        self.kinds = [kind for kind in every if rng.random() < some] or [rng.choice(every)]
         self.evening.ledger.exact = exact
         for machine in self.evening.machines:
             machine.drift = rng.choice([0, 0, rng.randrange(-200, 200)])
@@ -94,6 +100,14 @@ class Faults:
             route.doubled = self.rng.randrange(1, 10)
             self._note("doubled frames", route.name, f"the next {route.doubled} frames with operations arrive twice")
 
+    def _damage(self) -> None:
+        """Operations come damaged, and whole when they are asked for again."""
+        routes = list({id(d.route): d.route for d in self.evening.dialled}.values())
+        route = self.rng.choice(routes) if routes else None
+        if route is not None and not route.damaged:
+            route.damaged = self.rng.randrange(1, 4)
+            self._note("damaged frames", route.name, f"in the next {route.damaged} frames an operation is damaged")
+
     def _block_one_way(self) -> None:
         route = self._route()
         if route is not None and route.open:
@@ -123,15 +137,31 @@ class Faults:
             terminal.leave(unnoticed=unnoticed)
 
     def _terminal_moves(self) -> None:
-        """A terminal goes to another node."""
+        """A terminal goes to another node, with what it has had no answer to."""
         terminal = self.rng.choice(self.evening.terminals)
         machine = self.rng.choice(self.evening.machines)
-        if machine is terminal.machine or terminal.unanswered:
+        if machine is terminal.machine:
+            return
+        if self.rng.random() < 0.7:  # in the middle of something
+            for _ in range(self.rng.randrange(1, 4)):
+                self.evening.people.write(terminal)
+        self._later(0, 2 * terminal.route.most_ms + 5, partial(self._move, terminal, machine))
+
+    def _move(self, terminal: Terminal, machine: Machine) -> None:
+        if self.over or machine is terminal.machine:
             return
         self._note("terminal moved", terminal.name, f"goes to {machine.node_id}")
         terminal.leave(unnoticed=self.rng.random() < 0.5)
         terminal.move(machine, self.evening.route_to(terminal.name, machine))
-        terminal.come_back(full=True)  # what it shows may be ahead of its new node
+        terminal.come_back(full=True, queue=True)  # what it shows may be ahead of its new node
+        self._later(200, 5_000, partial(self._go_on, terminal))
+
+    def _go_on(self, terminal: Terminal) -> None:
+        """It goes on with what it did, and is perhaps carried out of reach."""
+        if not self.over:
+            self.evening.people.write(terminal)
+            if self.rng.random() < 0.5:
+                terminal.leave(unnoticed=self.rng.random() < 0.4)
 
     # ------------------------------------------------------------------ clocks
 
@@ -171,6 +201,19 @@ class Faults:
             self._note("process killed", machine.node_id, "kill -9")
             machine.crash()
             self._start_later(machine)
+
+    def _kill_soon(self) -> None:
+        """In the second after something was stored, in which not everything is that goes with it."""
+        machine = self._machine()
+        if machine is None:
+            return
+        start = machine.starts
+
+        def kill() -> None:
+            if machine.alive and machine.starts == start and not self.over:
+                self._kill_this(machine)
+
+        machine.after_rows = partial(self._later, 0, 1_000, kill)
 
     def _kill_when_known(self) -> None:
         """Once what terminals confirmed is on disk: nothing else tells what they knew."""
@@ -216,25 +259,26 @@ class Faults:
             self._note("slow disk", machine.node_id, "its disk is slow")
             disk = machine.disk
             disk.slow = self.rng.choice([10, 200])
+            disk.slow_reads = disk.slow if self.rng.random() < 0.5 else 1  # what it reads may be in memory still
 
             def quick() -> None:
-                disk.slow = 1
+                disk.slow = disk.slow_reads = 1
 
             self._later(1_000, 60_000, quick)
 
     def _unreadable(self) -> None:
-        """For a while every second read fails."""
+        """For a while some reads fail, or nearly all."""
         machine = self._machine()
         if machine is None:
             return
         self._note("failed reads", machine.node_id, "its disk cannot be read")
         disk = machine.disk
-        disk.unreadable = True
+        disk.unreadable = self.rng.choice([0.5, 0.7, 0.9])
 
         def readable() -> None:
-            disk.unreadable = False
+            disk.unreadable = 0.0
 
-        self._later(500, 20_000, readable)
+        self._later(500, 60_000, readable)
 
     def _disk_fails(self) -> None:
         """A commit fails somewhere in its middle; a while later commits work again."""
@@ -265,30 +309,48 @@ class Faults:
         self._later(500, 20_000, mended)
 
     def _restore(self) -> None:
-        """A backup is made, and some time later put back."""
+        """A backup is made, and some time later it is put back, or an earlier one."""
         machine = self._machine()
         if machine is None or not machine.core.healthy or self._unsettled(machine):
             return
-        self._backups += 1
-        backup = machine.directory.parent / f"{machine.node_id}.{self._backups}.backup"
+        backups = self._backups.setdefault(machine.node_id, [])
+        backup = machine.directory.parent / f"{machine.node_id}.{len(backups)}.backup"
         try:
             machine.backup(backup)
         except StorageError:  # its disk refuses just now
             return
+        backups.append(backup)
         self.evening.transcript.note(machine.node_id, "is backed up")
-        self._later(
-            1_000, 600_000, partial(self._put_back, machine, lambda: machine.restore(backup), "backup restored")
+        self._sooner_or_later(
+            lambda: self._put_back(machine, lambda: machine.restore(self.rng.choice(backups)), "backup restored")
         )
 
     def _set_back(self) -> None:
-        """The database file is set back to what it was, behind the node's back."""
+        """The database file is set back to what it was, behind the node's back; and then perhaps forward again."""
         machine = self._machine()
-        if machine is None or self._unsettled(machine):
+        if machine is None:
             return
-        before = Files.take(machine.directory, note=False)
-        self.evening.transcript.note(machine.node_id, "its database is copied")
-        put_back = partial(before.put_back, machine.directory)
-        self._later(1_000, 600_000, partial(self._put_back, machine, put_back, "database set back"))
+        copy = partial(self._copy, machine)
+        if self.rng.random() < 0.5:
+            copy()
+        else:  # in the second after something was stored, in which not everything is that goes with it
+            machine.after_rows = partial(self._later, 0, 1_000, copy)
+
+    def _copy(self, machine: Machine) -> None:
+        if machine.alive and not self._unsettled(machine):
+            self.evening.transcript.note(machine.node_id, "its database is copied")
+            older = Files.take(machine.directory, note=False)
+            self._sooner_or_later(lambda: self._to_and_fro(machine, older))
+
+    def _to_and_fro(self, machine: Machine, older: Files) -> None:
+        newer = None if not machine.alive or self._unsettled(machine) else Files.take(machine.directory, note=False)
+        self._put_back(machine, lambda: older.put_back(machine.directory), "database set back")
+        if newer is not None and self.rng.random() < 0.8:
+            again = partial(self._put_back, machine, lambda: newer.put_back(machine.directory), "database set back")
+            self._sooner_or_later(again)
+
+    def _sooner_or_later(self, action: Callable[[], None]) -> None:
+        self._later(1_000, self.rng.choice([5_000, 60_000, 600_000]), action)
 
     def _put_back(self, machine: Machine, put_back: Callable[[], None], kind: str) -> None:
         if self.over:
@@ -309,11 +371,12 @@ class Faults:
         self.over = True
         for route in [d.route for d in self.evening.dialled] + [t.route for t in self.evening.terminals]:
             route.unblock()
+            route.damaged = 0
         for machine in self.evening.machines:
             if machine.alive:
                 machine.disk.doom = None
-                machine.disk.slow = 1
-                machine.disk.unreadable = False
+                machine.disk.slow = machine.disk.slow_reads = 1
+                machine.disk.unreadable = 0.0
                 machine.disk.interrupt_after(None)
                 machine.disk.fill(full=False)
             else:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 OPENING = 100
+REGISTERS = ("a", "b", "c")
+"""Plain fields, of which each write is a value of its own."""
 
 
 @frozen
@@ -25,6 +27,15 @@ class Meant:
     removes: tuple[str, frozenset[str]] | None = None
 
 
+@frozen
+class Deletion:
+    """A deletion by somebody of whom the node knows what was on the screen. seen: all operations that had come to it,
+    and its author's own that were confirmed."""
+
+    entity: tuple[str, str]
+    seen: frozenset[str]
+
+
 @define(eq=False)
 class Ledger:
     """By operation id. It knows nothing of CRDTs: an operation that is in the log counts once, one that is not does
@@ -35,6 +46,7 @@ class Ledger:
     """
 
     meant: dict[str, Meant] = field(factory=dict)
+    deletions: dict[str, Deletion] = field(factory=dict)
     exact: bool = True
     vague: set[str] = field(factory=set)
     """Stocks and lists of which nobody can say what is right: somebody wrote the whole of one from a screen of which
@@ -43,6 +55,7 @@ class Ledger:
     def forget(self, operations: Iterable[str]) -> None:
         """The node does not know what their authors had seen."""
         for operation in operations:
+            self.deletions.pop(operation, None)
             meant = self.meant.get(operation, Meant())
             if meant.moves is not None and not meant.relative:
                 self.vague.add(meant.moves[0])

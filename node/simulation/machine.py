@@ -47,6 +47,7 @@ class Machine:
     offset_ms: int = 0
     drift: int = 0
     committed: Callable[[Machine, Group], None] = lambda machine, group: None
+    failed: Callable[[Machine, Group], None] = lambda machine, group: None
     booted: Callable[[Machine], None] = lambda machine: None
     alive: bool = False
     starts: int = 0
@@ -57,6 +58,8 @@ class Machine:
     door: Door = field(init=False)
     on_start: list[Callable[[], None]] = field(factory=list)
     """Its dialling of other nodes."""
+    after_rows: Callable[[], None] | None = None
+    """Called once, when the next rows are stored."""
     _started_ms: int = 0
     _busy_until: int = 0
     _tick: int = 0
@@ -88,7 +91,9 @@ class Machine:
         store = self.store = Store.open(self.directory, self.node_id, draws.id)
         reader = self.reader = Reader(store.path)
         boot = store.boot()
-        disk = self.disk = SlowDisk(self.clockwork, self.rng, store, reader, self._recover, self._after_commit)
+        disk = self.disk = SlowDisk(
+            self.clockwork, self.rng, store, reader, self._recover, self._after_commit, partial(self.failed, self)
+        )
         self._around = Surroundings(disk, disk, self.now, draws)
         writer = take_up(store, boot, draws, self.now().wall_ms)
         note_registry(store, self.config.registry())
@@ -163,6 +168,9 @@ class Machine:
     def _after_commit(self, group: Group) -> None:
         self.busy()
         self.committed(self, group)
+        if group.rows and self.after_rows is not None:
+            then, self.after_rows = self.after_rows, None
+            then()
         if not self._probing:
             self._probing = True
             self.disk.later(PING_INTERVAL_MS, self._probe)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field
 
-from node.simulation.ledger import OPENING, Meant
+from node.simulation.ledger import OPENING, REGISTERS, Deletion, Meant
 from node.simulation.terminal import Data, Terminal
 
 if TYPE_CHECKING:
     from node.simulation.evening import Evening  # noqa: TC004 (it imports this file)
+    from node.simulation.machine import Machine
 
 TYPES = ("orders", "products", "customers", "cashier_operations")
 STATUSES = ("pending", "preparing", "ready", "delivered", "paid", "lost")
 STOCKS = ("s-0", "s-1")
 LISTS = ("mesa-0", "mesa-1")
+LOCKED_CODE = 4009
 RESEND_CODE = 1011
 """The node could not store an operation: to be sent again."""
 
@@ -52,15 +56,27 @@ class People:
     rng: random.Random = field(init=False)
     absolutes: bool = field(init=False)
     """Whether stock is sold by writing what is left, as documented clients do, or by `$inc`."""
+    entities: int = field(init=False)
+    """How many of each type people write at random: the fewer, the more they meet."""
+    tables: tuple[str, ...] = field(init=False)
     operations: int = 0
     _sent: list[tuple[Terminal, Data]] = field(factory=list)
     _items: int = 0
+    _habits: Sequence[float] = ()
+    """How often each act of `something` happens; other people do other things more."""
     _refused: set[str] = field(factory=set)
     """Operations that a node could not store at first."""
+    _entities: dict[str, str | None] = field(factory=dict)
+    """Operation id -> what it was written to."""
+    _to_try: dict[tuple[str, str | None], Callable[[], None]] = field(factory=dict)
+    """By terminal and what it is written to, what was refused for a lock."""
 
     def __attrs_post_init__(self) -> None:
         self.rng = self.evening.rng
         self.absolutes = self.rng.random() < 0.5
+        self.entities = self.rng.choice([1, 2, 4])
+        self.tables = LISTS[: self.rng.choice([1, 2])]
+        self._habits = [often * self.rng.choice([0.3, 1, 3]) for often in (28, 14, 14, 20, 8, 6, 4, 3, 2)]
 
     def open_store(self) -> None:
         """The stocks that are counted, by the first terminal of the first node."""
@@ -72,12 +88,15 @@ class People:
     def something(self) -> None:
         """One terminal does one thing."""
         terminal = self.rng.choice(self.evening.terminals)
-        if not terminal.wants:
+        if not terminal.wants and self.rng.random() < 0.4:  # else it goes on without a connection
             terminal.come_back(full=self.rng.random() < 0.2 and not terminal.unanswered)
             return
+        if terminal.lazy and self.rng.random() < 0.3:
+            terminal.confirm_some(self.rng.randrange(1, 6))
         act = self.rng.choices(
             [
                 self._any_write,
+                self._react,
                 self._sell,
                 self._list,
                 self._lock,
@@ -86,17 +105,22 @@ class People:
                 self._nonsense,
                 self._ping,
             ],
-            [30, 14, 14, 8, 6, 4, 3, 2],
+            self._habits,
         )[0]
         act(terminal)
 
     # ------------------------------------------------------------------ writing
+
+    def write(self, terminal: Terminal) -> None:
+        """One terminal writes something."""
+        self.rng.choice([self._any_write, self._sell, self._sell])(terminal)
 
     def _write(
         self, terminal: Terminal, entity_type: str, entity_id: str | None, kind: str, data: Data, **extra: Any
     ) -> str:
         operation_id = terminal.write(entity_type, entity_id, kind, data, **extra)
         self.operations += 1
+        self._entities[operation_id] = entity_id
         self._sent.append((terminal, terminal.unanswered[operation_id]))
         return operation_id
 
@@ -105,10 +129,10 @@ class People:
 
     def _any_write(self, terminal: Terminal) -> None:
         rng = self.rng
-        entity_type, entity_id = rng.choice(TYPES), f"e-{rng.randrange(4)}"
+        entity_type, entity_id = rng.choice(TYPES), f"e-{rng.randrange(self.entities)}"
         if not self._may_write(terminal, entity_type):
             return
-        data: Data = {name: rng.randrange(4) for name in rng.sample("abc", rng.randrange(1, 3))}
+        data: Data = {name: rng.randrange(4) for name in rng.sample(REGISTERS, rng.randrange(1, 3))}
         if rng.random() < 0.3 and entity_type == "orders":
             data |= rng.choice(
                 [{"total": rng.randrange(9)}, {"discount": 1, "total": 3}, {"status": rng.choice(STATUSES)}]
@@ -121,7 +145,22 @@ class People:
             updates = [{"entity_id": f"e-{n}", "data": dict(data)} for n in range(rng.randrange(1, 3))]
             self._write(terminal, entity_type, None, kind, {"updates": updates})
         else:
-            self._write(terminal, entity_type, entity_id, kind, {} if kind == "DELETE" else data)
+            known = self._knows(terminal)
+            operation = self._write(terminal, entity_type, entity_id, kind, {} if kind == "DELETE" else data)
+            if kind == "DELETE" and known:
+                own = (o for o, told in self.evening.checks.confirmed.items() if told.startswith(f"{terminal.name} "))
+                seen = frozenset([*(r for r in terminal.received if isinstance(r, str)), *own])
+                self.evening.ledger.deletions[operation] = Deletion((entity_type, entity_id), seen)
+
+    def _react(self, terminal: Terminal) -> None:
+        """Write to what was just shown, as the kitchen does when an order comes."""
+        shown = terminal.latest
+        if shown is None or shown["operation"] not in ("CREATE", "UPDATE"):
+            return
+        names = [name for name in REGISTERS if name in shown["data"]]
+        if names and self._may_write(terminal, shown["entity_type"]):
+            data: Data = {self.rng.choice(names): self.rng.randrange(4)}
+            self._write(terminal, shown["entity_type"], shown["entity_id"], "UPDATE", data)
 
     def _sell(self, terminal: Terminal) -> None:
         """Move a stock by an amount."""
@@ -154,14 +193,14 @@ class People:
 
     def _list(self, terminal: Terminal) -> None:
         """Put an item on a table's order, or take some off, by writing the whole list."""
-        rng, name = self.rng, self.rng.choice(LISTS)
+        rng, name = self.rng, self.rng.choice(self.tables)
         if not self._may_write(terminal, "orders") or not self._knows(terminal):
             return
         if self._flickers(terminal, ("orders", name), "items"):
             return
         items = terminal.screen.get(("orders", name), {}).get("items")
         listed = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-        if listed and rng.random() < 0.3:
+        if listed and rng.random() < 0.4:
             gone = frozenset(item["id"] for item in listed if rng.random() < 0.4)
             listed = [item for item in listed if item["id"] not in gone]
             meant = Meant(removes=(name, gone))
@@ -177,10 +216,10 @@ class People:
 
     def _lock(self, terminal: Terminal) -> None:
         rng = self.rng
-        entity_type = rng.choice(["orders", "cashier_operations"])
-        entity_id = (
-            rng.choice([f"e-{rng.randrange(4)}", *LISTS]) if entity_type == "orders" else f"e-{rng.randrange(4)}"
-        )
+        entity_type = rng.choice(["orders", "orders", "cashier_operations"])
+        entity_id = f"e-{rng.randrange(self.entities)}"
+        if entity_type == "orders":
+            entity_id = rng.choice([entity_id, *self.tables, *self.tables])
         held = terminal.leases.pop((entity_type, entity_id), None)
         if held is not None and rng.random() < 0.6:
             self.evening.checks.given_up.add((entity_type, entity_id, terminal.name))
@@ -227,10 +266,20 @@ class People:
     def refused(self, terminal: Terminal, message: Data) -> None:
         """An operation was refused. What could not be stored is sent again after a while."""
         operation_id = message.get("operation_id")
-        if message.get("code") != RESEND_CODE or operation_id in self.evening.checks.confirmed:
+        if message.get("code") not in (RESEND_CODE, LOCKED_CODE) or operation_id in self.evening.checks.confirmed:
             return
         operation = next((o for t, o in reversed(self._sent) if o["id"] == operation_id), None)
         if operation is None:
+            return
+        if message["code"] == LOCKED_CODE:
+            again = partial(self._try_again, terminal, operation, terminal.machine)
+            when = self.rng.random()
+            if when < 0.4:  # they try it once more; or when something else goes through; or never
+                self._refused.add(operation["id"])
+                terminal.clockwork.later(self.rng.randrange(500, 20_000), again)
+            elif when < 0.8:
+                self._refused.add(operation["id"])
+                self._to_try[terminal.name, operation.get("entity_id")] = again
             return
         self._refused.add(operation["id"])
         if operation_id in self.evening.ledger.meant and "$inc" not in str(operation["data"]):
@@ -244,9 +293,14 @@ class People:
 
     def confirmed(self, terminal: Terminal, message: Data) -> None:
         """It was refused and shown again, perhaps over what came after it, and was stored all the same: somebody
-        looks again."""
+        looks again. Or something else was refused before, and is tried again now that this went through."""
         if message["status"] == "duplicate" and message["operation_id"] in self._refused:
             terminal.clockwork.later(0, lambda: self._reload(terminal))
+            return
+        key = self._entities.get(message["operation_id"])
+        again = self._to_try.pop((terminal.name, key), None)
+        if again is not None:
+            terminal.clockwork.later(0, again)
 
     def _reload(self, terminal: Terminal) -> None:
         if terminal.wants:
@@ -255,6 +309,15 @@ class People:
 
     def _once_more(self, terminal: Terminal, operation: Data) -> None:
         if operation["id"] in terminal.unanswered:
+            terminal.again(operation, show=True)
+
+    def _try_again(self, terminal: Terminal, operation: Data, machine: Machine) -> None:
+        """The same at the node that refused it, if that still knows that it did."""
+        if (
+            terminal.session is not None
+            and terminal.machine is machine
+            and machine.node_id not in self.evening.checks.set_back
+        ):
             terminal.again(operation, show=True)
 
     # ------------------------------------------------------------------ the end

@@ -66,6 +66,8 @@ class Terminal:
     unanswered: dict[str, Data] = field(factory=dict)
     conflicts: dict[str, Data] = field(factory=dict)
     leases: dict[tuple[str, str], str] = field(factory=dict)
+    latest: Data | None = None
+    """The operation it was shown last."""
     end: End | None = None
     wants: bool = True
     """Whether it is switched on: then it connects again whenever its connection ends."""
@@ -91,16 +93,20 @@ class Terminal:
         """The node's side of this connection, where there is one."""
         return self.machine.core.sessions.get(self.name) if self.end is not None and self.machine.alive else None
 
-    def connect(self, *, full: bool = False) -> None:
-        """Dial until it works. full: as a page that was loaded again and keeps nothing."""
+    def connect(self, *, full: bool = False, queue: bool = False) -> None:
+        """Dial until it works. full: as a page that was loaded again and keeps nothing, or, with queue, only what it
+        has had no answer to."""
         if self.end is not None:
             return
         if full:
             self.blank = self.reloaded = True
-            self.told.unknown(self, self.unanswered)  # which are forgotten with everything else
+            self.told.unknown(self, self.unanswered)  # what the next node takes them to have seen is another thing
             self.screen.clear()
-            self.unanswered.clear()
             self.conflicts.clear()
+            if not queue:
+                self.unanswered.clear()
+            for operation in self.unanswered.values():
+                self._apply(operation)
         if self._dialling:
             return
         self._dialling = True
@@ -152,9 +158,9 @@ class Terminal:
             self._parted()
             end.vanish(unnoticed=unnoticed)
 
-    def come_back(self, *, full: bool = False) -> None:
+    def come_back(self, *, full: bool = False, queue: bool = False) -> None:
         self.wants = True
-        self.connect(full=full)
+        self.connect(full=full, queue=queue)
 
     def move(self, machine: Machine, route: Route) -> None:
         """The waiter takes the tablet to another node."""
@@ -238,6 +244,7 @@ class Terminal:
         self.received.append(operation["id"])
         if operation["id"].startswith("state-"):
             self.received.append((operation["entity_type"], operation["entity_id"]))
+        self.latest = operation
         self._apply(operation)
         if self.manner.confirms:
             if self.lazy:
