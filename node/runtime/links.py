@@ -17,7 +17,7 @@ from node.core.backoff import Backoff
 from node.core.core import Core
 from node.core.link import Link
 from node.errors import ConfigError
-from node.runtime.transport import ConnectError, connect
+from node.runtime.client import ConnectError, connect
 from node.wire.link_messages import SUBPROTOCOL
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""WebSocket connections: the only file that imports trio_websocket and wsproto.
+"""WebSocket connections: the only file that imports trio_websocket.
 
 trio-websocket as shipped makes a task switch for each message and a syscall for each send. Here a message goes to a
 synchronous callback, and a send is a direct non-blocking write of a ready frame, or waits in the outbox for the
@@ -20,13 +20,10 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-import zlib
 from collections import deque
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import h11
 import trio
@@ -40,19 +37,17 @@ from wsproto.events import (
     Event,
     Ping,
     Pong,
-    RejectConnection,
     Request,
     TextMessage,
 )
-from wsproto.extensions import PerMessageDeflate
-from wsproto.frame_protocol import CloseReason as CloseCode
-from wsproto.frame_protocol import FrameDecoder, FrameProtocol, Opcode, RsvBits
-from wsproto.utilities import ProtocolError, RemoteProtocolError
+from wsproto.utilities import ProtocolError
 
-from node.wire.frames import DEFLATE_FROM, Batch, Outgoing
+from node.runtime.deflate import Deflate, usable_extension
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
+
+    from node.wire.frames import Batch, Outgoing
 
 logger = logging.getLogger("comanda.transport")
 
@@ -81,122 +76,13 @@ _FRAME_BYTES = 256
 _JOIN_PARTS = 1_024
 """A message that trickles in is joined whenever it is in this many parts, so that tiny parts cost no memory."""
 
-_DEFLATE_OFFER = re.compile(
-    r"permessage-deflate(\s*;\s*(client_max_window_bits(\s*=\s*(9|1[0-5]))?|client_no_context_takeover|"
-    r"server_no_context_takeover|server_max_window_bits\s*=\s*(9|1[0-5])))*"
-)
 
-_DEFLATE_ANSWER = re.compile(
-    r"permessage-deflate(\s*;\s*(client_no_context_takeover|server_no_context_takeover|"
-    r"client_max_window_bits\s*=\s*(9|1[0-5])|server_max_window_bits\s*=\s*([89]|1[0-5])))*"
-)
-
-_FINAL_BLOCK = 1_024
-"""How many compressed bytes a final block in the middle of a message counts for: each needs a fresh zlib stream."""
-
-
-def usable_extension(offers: str) -> str | None:
-    """The first part of a Sec-WebSocket-Extensions offer that can be agreed to; wsproto chokes on some others."""
-    for offer in offers.split(","):
-        parameters = _parameters(offer)
-        if _DEFLATE_OFFER.fullmatch(offer.strip()) and len(dict(parameters)) == len(parameters):
-            return offer.strip()
-    return None
-
-
-def _parameters(extension: str) -> list[tuple[str, str]]:
-    """Names and values in one extension of such a header, its own name first."""
-    parts = [part.partition("=") for part in extension.split(";")]
-    return [(name.strip(), value.strip()) for name, _, value in parts]
-
-
-class _Deflate(PerMessageDeflate):
-    """permessage-deflate (RFC 7692) with what wsproto's lacks, and small messages left alone.
-
-    A message is refused (1009) as soon as it has grown past `max_message_bytes`, so that a compression bomb never
-    takes more than that, or has taken twice as many compressed; a ping between two frames of a compressed message
-    does not end its decompression; what follows a final block is read on (zlib would keep it all, as unused); and a
-    server's answer to our offer is taken as RFC 7692 has it or not at all.
-    """
-
-    def __init__(self, client: bool, max_message_bytes: int) -> None:
-        super().__init__(server_no_context_takeover=True, client_no_context_takeover=client)
-        self._max = max_message_bytes
-        self._control = False
-        self._new_message()
-
-    def _new_message(self) -> None:
-        self._left = self._max
-        self._left_compressed = 2 * self._max + _FINAL_BLOCK
-
-    def finalize(self, offer: str) -> None:
-        """The server's answer. Raises RemoteProtocolError for one that does not fit what we offered."""
-        answer = dict(_parameters(offer))
-        if self._enabled or not _DEFLATE_ANSWER.fullmatch(offer) or len(answer) < len(_parameters(offer)):
-            raise RemoteProtocolError(f"it answers our offer of permessage-deflate with {offer[:200]!r}")
-        self.client_max_window_bits = int(answer.get("client_max_window_bits", 15))
-        # Where the answer lacks it, the server goes on with its context, whatever we asked for.
-        self.server_no_context_takeover = "server_no_context_takeover" in answer
-        self._enabled = True
-
-    def frame_inbound_header(
-        self, proto: FrameDecoder | FrameProtocol, opcode: Opcode, rsv: RsvBits, payload_length: int
-    ) -> CloseCode | RsvBits:
-        self._control = opcode.iscontrol()
-        if self._control:
-            return CloseCode.PROTOCOL_ERROR if rsv.rsv1 else RsvBits(False, False, False)
-        return super().frame_inbound_header(proto, opcode, rsv, payload_length)
-
-    def frame_inbound_payload_data(self, proto: FrameDecoder | FrameProtocol, data: bytes) -> bytes | CloseCode:
-        if self._control or not self._inbound_compressed:
-            return data
-        self._left_compressed -= len(data)
-        try:
-            grown = self._inflate(data, proto.client)
-        except zlib.error:
-            return CloseCode.INVALID_FRAME_PAYLOAD_DATA
-        self._left -= len(grown)
-        return CloseCode.MESSAGE_TOO_BIG if self._left < 0 or self._left_compressed < 0 else grown
-
-    def _inflate(self, data: bytes, client: bool) -> bytes:
-        """At most one byte more than is left to the message."""
-        grown = b""
-        while data and len(grown) <= self._left and self._left_compressed >= 0:
-            if self._decompressor is None or self._decompressor.eof:  # a final block ended its stream (7.2.1)
-                self._decompressor = zlib.decompressobj(-(15 if client else self.client_max_window_bits))
-                self._left_compressed -= _FINAL_BLOCK
-            grown += self._decompressor.decompress(data, self._left + 1 - len(grown))
-            data = self._decompressor.unused_data
-        return grown
-
-    def frame_inbound_complete(self, proto: FrameDecoder | FrameProtocol, fin: bool) -> bytes | CloseCode | None:
-        if self._control:
-            return None
-        if fin:
-            self._new_message()
-        rest: bytes | CloseCode | None = b""
-        if fin and self._inbound_compressed and self._decompressor is not None and self._decompressor.eof:
-            self._inbound_compressed = None  # it needs no tail
-        else:
-            rest = super().frame_inbound_complete(proto, fin)
-        if self._decompressor is not None and self._decompressor.eof and fin:
-            self._decompressor = None
-        return rest
-
-    def frame_outbound(
-        self, proto: FrameDecoder | FrameProtocol, opcode: Opcode, rsv: RsvBits, data: bytes, fin: bool
-    ) -> tuple[RsvBits, bytes]:
-        if fin and len(data) < DEFLATE_FROM:  # nothing here sends in fragments
-            return rsv, data
-        return super().frame_outbound(proto, opcode, rsv, data, fin)
-
-
-class _Protocol(WSConnection):
+class Protocol(WSConnection):
     """wsproto's connection with permessage-deflate, which trio-websocket does not expose."""
 
     def __init__(self, kind: ConnectionType, max_message_bytes: int, deflate: bool = True) -> None:
         super().__init__(kind)
-        self.deflate = _Deflate(kind is ConnectionType.CLIENT, max_message_bytes)
+        self.deflate = Deflate(kind is ConnectionType.CLIENT, max_message_bytes)
         self._extensions = [self.deflate] if deflate else []
 
     def send(self, event: Event) -> bytes:
@@ -264,7 +150,7 @@ class Connection(WebSocketConnection):
     def __init__(
         self,
         stream: trio.SocketStream,
-        protocol: _Protocol,
+        protocol: Protocol,
         *,
         first: bytes = b"",
         max_message_bytes: int = 1_048_576,
@@ -584,7 +470,7 @@ def accept_upgrade(
     usable = usable_extension(extensions or "")
     if usable:
         headers.append((b"Sec-WebSocket-Extensions", usable.encode("ascii")))
-    protocol = _Protocol(ConnectionType.SERVER, max_message_bytes)
+    protocol = Protocol(ConnectionType.SERVER, max_message_bytes)
     try:
         protocol.initiate_upgrade_connection(headers, target)
     except (ProtocolError, h11.ProtocolError) as error:
@@ -592,87 +478,3 @@ def accept_upgrade(
     return Connection(
         stream, protocol, first=first, max_message_bytes=max_message_bytes, outbox_limit=outbox_limit, peer=peer
     )
-
-
-class ConnectError(Exception):
-    """The other side could not be reached, or refused the WebSocket. status: its HTTP status, where it gave one."""
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class ClientConnection(Connection):
-    """The client side: links, the demo and the benchmarks. Its frames are masked, so none is shared."""
-
-    async def open(self) -> None:
-        """The opening handshake. Raises ConnectError, or what wsproto and h11 make of a strange answer."""
-        request, self._initial_request = self._initial_request, None
-        if request is None:
-            raise RuntimeError("already opened")
-        await self._socket.send_all(self._wsproto.send(request))
-        while received := await self._socket.receive_some(READ_BYTES):
-            self._wsproto.receive_data(received)
-            for event in self._wsproto.events():
-                if isinstance(event, AcceptConnection):
-                    await self._handle_accept_connection_event(event)
-                    return
-                if isinstance(event, RejectConnection):
-                    raise ConnectError(f"{self.peer} refused: HTTP {event.status_code}", event.status_code)
-        raise ConnectError(f"{self.peer} hung up during the handshake")
-
-    def send(self, what: Outgoing | Batch) -> None:
-        for message in what.messages if isinstance(what, Batch) else (what,):
-            self.send_text(message.payload)
-
-    def send_text(self, payload: bytes) -> None:
-        """One text message. payload: UTF-8 JSON."""
-        self._event(TextMessage(data=payload.decode()))
-
-
-async def connect(
-    url: str,
-    *,
-    subprotocols: Sequence[str] = (),
-    headers: Sequence[tuple[str, str]] = (),
-    connect_timeout: float = 1.5,
-    deflate: bool = True,
-    max_message_bytes: int = 64 * 1024 * 1024,
-    outbox_limit: int = 16_777_216,
-) -> ClientConnection:
-    """Connect to a ws:// URL, handshake included, within `connect_timeout` seconds; then set callbacks and `run()`.
-
-    Raises ConnectError, and ValueError for a URL that is not ws:// or not ASCII.
-    """
-    parts = urlsplit(url)
-    if parts.scheme != "ws" or not parts.hostname or not url.isascii():
-        raise ValueError(f"{url!r} is not a ws:// URL")
-    host, port = parts.hostname, parts.port or 80
-    peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    extra = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers]
-    try:
-        with trio.fail_after(connect_timeout):
-            stream = await trio.open_tcp_stream(host, port)
-            connection = ClientConnection(
-                stream,
-                _Protocol(ConnectionType.CLIENT, max_message_bytes, deflate),
-                max_message_bytes=max_message_bytes,
-                outbox_limit=outbox_limit,
-                peer=peer,
-                host=peer,
-                path=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
-                client_subprotocols=list(subprotocols),
-                client_extra_headers=extra,
-            )
-            try:
-                await connection.open()
-            except BaseException:
-                await trio.aclose_forcefully(stream)
-                raise
-    except trio.TooSlowError:
-        raise ConnectError(f"{peer}: no answer within {connect_timeout:g} s") from None
-    except (OSError, trio.BrokenResourceError) as error:
-        raise ConnectError(f"{peer}: {error}") from error
-    except (ProtocolError, h11.ProtocolError, UnicodeError, ValueError) as error:
-        raise ConnectError(f"{peer} does not answer as a WebSocket server does: {error}") from error
-    return connection

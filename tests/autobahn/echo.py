@@ -11,16 +11,18 @@ from wsproto.events import BytesMessage
 
 from node.config import Config
 from node.runtime.app import Node
+from node.runtime.client import ClientConnection, connect
 from node.runtime.http_server import Request, Response, error_response
 from node.runtime.links import LINK_MESSAGE_BYTES
 from node.runtime.listener import Acceptance, Listener, open_listeners
-from node.runtime.transport import ClientConnection, Connection, connect
 from node.wire.frames import Outgoing
 from node.wire.link_messages import SUBPROTOCOL
 from tests.autobahn.suite import AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from node.runtime.transport import Connection
 
 
 class _Binary(Outgoing):

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from node.runtime.client import ConnectError, connect
 from node.runtime.listener import ListenerLimits
-from node.runtime.transport import ConnectError, connect
 from tests.runtime.rig import BINARY, CLOSE, PING, PONG, TEXT, Frame, Raw, Server, deflated, frame, serving, until
 
 if TYPE_CHECKING:

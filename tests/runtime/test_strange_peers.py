@@ -15,7 +15,7 @@ import trio
 
 from node.config import LinksSection
 from node.runtime import links
-from node.runtime.transport import ConnectError, connect
+from node.runtime.client import ConnectError, connect
 from tests.runtime.rig import deflated, frame, until
 
 if TYPE_CHECKING:

@@ -15,8 +15,10 @@ from wsproto import ConnectionType
 from wsproto.frame_protocol import CloseReason, FrameDecoder, Opcode, RsvBits
 
 from node.runtime import transport
+from node.runtime.client import ConnectError, connect
+from node.runtime.deflate import usable_extension
 from node.runtime.listener import ListenerLimits
-from node.runtime.transport import ConnectError, Connection, accept_upgrade, connect, usable_extension
+from node.runtime.transport import Connection, accept_upgrade
 from node.wire.frames import Batch, Outgoing
 from tests.runtime.rig import (
     BINARY,
@@ -308,7 +310,7 @@ async def test_a_compression_bomb_is_refused(server: Server) -> None:
 
 def test_one_read_of_a_compression_bomb_takes_no_more_than_the_limit() -> None:
     bomb = deflated(b"\0" * (20 * MIB))[: transport.READ_BYTES]
-    extension = transport._Protocol(ConnectionType.SERVER, MIB).deflate
+    extension = transport.Protocol(ConnectionType.SERVER, MIB).deflate
     extension.accept("permessage-deflate")
     decoder = FrameDecoder(False, [extension])
     extension.frame_inbound_header(decoder, Opcode.BINARY, RsvBits(True, False, False), len(bomb))
