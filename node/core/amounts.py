@@ -114,6 +114,8 @@ class KnownList:
         gone = self.gone.get(key)
         if gone is None or not self.holds(key, gone.brought) or gone.digest != digest_of(element):
             return False
+        if self.row is None and self.keys is not None:
+            return True  # it was on its author's screen, however long it had been gone when that was written
         return gone.taken > (self.row if self.row is not None else self.acked)
 
 

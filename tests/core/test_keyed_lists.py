@@ -154,6 +154,27 @@ def test_an_order_refused_once_and_sent_again_brings_back_nothing_taken_off_sinc
     assert sorted(entry["id"] for entry in world.view("orders")["mesa"]["items"]) == ["b", "c", "d"]
 
 
+def test_what_follows_an_order_sent_again_brings_back_nothing_either(world: World) -> None:
+    """Its author's screen shows it as it was written first, until the outcome comes."""
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    ana.do("orders", "mesa", "CREATE", {"items": [item("a"), item("b")]})
+    settle_all(world, [ana, bia])
+    bia.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "mesa", "timeout": 1_000})
+    world.settle()
+    refused = ana.operation("orders", "mesa", "UPDATE", {"items": [item("a"), item("b"), item("c")]})
+    ana.send({"type": "data_sync", "operation": refused})
+    settle_all(world, [ana, bia])
+    bia.do("orders", "mesa", "UPDATE", {"items": [item("b")]})
+    settle_all(world, [ana, bia])
+    world.advance(2_000)
+    ana.send({"type": "data_sync", "operation": refused})
+    ana.write("orders", "mesa", "UPDATE", {"items": [item("a"), item("b"), item("c"), item("d")]})
+    settle_all(world, [ana, bia])
+    assert [entry["id"] for entry in world.view("orders")["mesa"]["items"]] == ["b", "c", "d"]
+    for client in (ana, bia):
+        assert client.shown("orders")["mesa"]["items"] == [item("b"), item("c"), item("d")]
+
+
 def test_a_number_refused_once_and_sent_again_is_reckoned_from_what_its_author_knew(world: World) -> None:
     ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
     ana.do("products", "p", "CREATE", {"stock": 10})
