@@ -375,6 +375,8 @@ class Core:
         self.statistics.commits += 1
         for row in group.commit.peers:
             self.peers[row.node_id] = row
+        for lock in group.commit.locks:
+            self.replica.locks.stored(lock)
         now = self.clock()
         self._answer(group.replies)
         for cursor in group.commit.cursors:

@@ -105,6 +105,9 @@ class LockTable:
     """A lease that was taken over: (terminal, lock id) -> (entity, by whom)."""
     _losers: dict[tuple[str, Key], str] = field(factory=dict)
     """The same by (terminal, entity): -> lock id."""
+    _earlier: dict[Key, dict[tuple[str, int], int]] = field(factory=dict)
+    """Of leases that were extended and perhaps not stored since: (lock id, end by the wall clock) -> end by the
+    monotonic one, oldest first."""
 
     @classmethod
     def restore(
@@ -114,9 +117,9 @@ class LockTable:
         not survive, and what is left on the wall clock counts, but never more than the lease's whole length."""
         for row in rows:
             left = min(max(row.expires_ms - now.wall_ms, 0), row.timeout_ms)
-            known = running._leases.get((row.entity_type, row.entity_id)) if running is not None else None
-            if known is not None and (known.lock_id, known.expires_ms) == (row.lock_id, row.expires_ms):
-                left = known.deadline_mono_ms - now.mono_ms
+            deadline_mono_ms = running.deadline(row) if running is not None else None
+            if deadline_mono_ms is not None:
+                left = deadline_mono_ms - now.mono_ms
             lease = Lease(
                 (row.entity_type, row.entity_id),
                 row.lock_id,
@@ -132,6 +135,23 @@ class LockTable:
             )
             table._put(lease)
         return table
+
+    def deadline(self, row: LockRow) -> int | None:
+        """The end, by the monotonic clock, of a stored lease that this process granted or extended."""
+        key, stored = (row.entity_type, row.entity_id), (row.lock_id, row.expires_ms)
+        lease = self._leases.get(key)
+        if lease is not None and (lease.lock_id, lease.expires_ms) == stored:
+            return lease.deadline_mono_ms
+        return self._earlier.get(key, {}).get(stored)
+
+    def stored(self, row: LockRow) -> None:
+        """A lease is durable as this row says: how it was before is not needed any more."""
+        key = (row.entity_type, row.entity_id)
+        earlier = self._earlier.get(key, {})
+        while earlier and (first := next(iter(earlier))) != (row.lock_id, row.expires_ms):
+            del earlier[first]
+        if not earlier:
+            self._earlier.pop(key, None)
 
     def _put(self, lease: Lease) -> None:
         old = self._leases.get(lease.key)
@@ -186,6 +206,7 @@ class LockTable:
         if held is not None and held.live(now):
             if held.terminal != terminal:
                 return Held(held)
+            self._earlier.setdefault(key, {})[held.lock_id, held.expires_ms] = held.deadline_mono_ms
             lease = evolve(
                 held,
                 lock_id=lock_id or held.lock_id,

@@ -246,7 +246,9 @@ class Replica(Memory):
         terminal, priority = author.terminal_id, entity.policy.priority_class
         sent = entity.seq if entity.seq <= author.resumed else entity.delivered_to(terminal)
         refused = self.refusals.get((terminal, priority), self.started_at)
-        known = author.received(priority) if author.tried is None else author.tried.acknowledged
+        known = author.received(priority)
+        if author.tried is not None:
+            known = min(known, author.tried.acknowledged)
         return max(sent, refused) > known
 
     def _record(

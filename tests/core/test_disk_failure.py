@@ -73,6 +73,40 @@ def test_an_operation_sent_again_is_shown_again_over_what_came_since_it_was_refu
         assert client.shown("products")["p"] == {"price": 3, "name": "suco"}
 
 
+def test_an_operation_sent_again_by_a_page_that_was_loaded_again_is_shown_over_the_state(world: World) -> None:
+    ana = Client(world, "ana").connect()
+    ana.do("products", "p", "CREATE", {"price": 1})
+    settle_all(world, [ana])
+    world.failing = True
+    refused = ana.operation("products", "p", "UPDATE", {"price": 3})
+    ana.submit(refused)
+    settle_all(world, [ana])
+    world.failing = False
+    world.recover()
+    ana.disconnect()
+    ana.connect(full=True)
+    world.settle()  # the state is on its way
+    ana.send({"type": "data_sync", "operation": refused})
+    settle_all(world, [ana])
+    assert ana.shown("products")["p"] == {"price": 3}
+
+
+def test_a_lock_extended_by_a_commit_that_fails_holds_as_it_was_whatever_the_wall_clock_says(world: World) -> None:
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    ana.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "o", "timeout": 30_000})
+    settle_all(world, [ana, bia])
+    world.failing = True
+    for timeout in (1_000, 60_000):
+        ana.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "o", "timeout": timeout})
+    settle_all(world, [ana, bia])
+    world.wall_ms += 10**9
+    world.failing = False
+    world.recover()
+    assert bia.do("orders", "o", "CREATE", {"n": 1})["code"] == 4009
+    world.advance(30_000)
+    assert bia.do("orders", "o", "CREATE", {"n": 1})["status"] == "applied"
+
+
 def test_a_lock_lost_with_its_commit_is_not_held(world: World) -> None:
     ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
     world.failing = True
