@@ -63,6 +63,13 @@ class Ledger:
                 if what is not None:
                     self.vague.add(what[0])
 
+    def taken_off(self, operation: str) -> bool:
+        """Whether what this operation adds was taken off by somebody already, who saw it on its author's screen."""
+        meant = self.meant.get(operation)
+        if meant is None or meant.adds is None:
+            return False
+        return any(m.removes is not None and meant.adds[1] in m.removes[1] for m in self.meant.values())
+
     def problems(self, held: Iterable[str], view: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
         """What one node shows against what the operations it holds were meant to do. view: by entity type and id."""
         stocks: dict[str, Decimal] = {}

@@ -318,6 +318,8 @@ class People:
             and terminal.machine is machine
             and machine.node_id not in self.evening.checks.set_back
         ):
+            if self.evening.ledger.taken_off(operation["id"]):
+                self.evening.ledger.forget([operation["id"]])  # is it to be there, or not?
             terminal.again(operation, show=True)
 
     # ------------------------------------------------------------------ the end
