@@ -97,6 +97,15 @@ class Gap:
     missing: Mapping[int, tuple[int, int]]
 
 
+def _check_entry(decoded: DecodedUpdate, before: Mapping[int, int], writer: int, first: int, end: int) -> None:
+    """What is said beside an operation's update follows from it. Raises DocumentError."""
+    if decoded.gone or decoded.ranges != {writer: (first, end)}:
+        raise DocumentError(f"update is not of clocks {first}..{end} of writer {writer}, as its entry says")
+    needed = {w: max(clock + length for clock, length in ranges) for w, ranges in decoded.deletes.items()}
+    if dict(before) != {**needed, writer: first}:
+        raise DocumentError("update builds on other clocks than its entry says")
+
+
 @define(eq=False)
 class Document:
     """The CRDT of one entity on one replica.
@@ -221,14 +230,19 @@ class Document:
         """Whether a writer's clocks up to `end` are in the document already."""
         return self.vector.get(writer, 0) >= end
 
-    def prepare(self, update: bytes, before: Mapping[int, int]) -> Prepared | Known | Gap:
+    def prepare(
+        self, update: bytes, before: Mapping[int, int], entry: tuple[int, int, int] | None = None
+    ) -> Prepared | Known | Gap:
         """Pass a remote update through the gap guard (design section 4, hazards 2 and 5). Changes nothing.
 
-        Raises UpdateError (not Yjs as we write it), DocumentError (not ours) or ForkError.
+        entry: writer and clocks [first, end) that it is said to be of. Raises UpdateError (not Yjs as we write it),
+        DocumentError (not ours, or not what is said) or ForkError.
         """
         decoded = decode_update(update)
         if len(decoded.ranges) != 1:
             raise DocumentError(f"an operation's update carries one writer, not {len(decoded.ranges)}")
+        if entry is not None:
+            _check_entry(decoded, before, *entry)
         ((author, (first, end)),) = decoded.ranges.items()
         have = self.vector.get(author, 0)
         if author == self.writer and end > have:
@@ -248,21 +262,24 @@ class Document:
         inserts = self._check(decoded, author, have, doomed)
         return Prepared(update, decoded, author, end, tuple(inserts), tuple(doomed))
 
-    def compare(self, update: bytes, writer: int, first: int, end: int) -> None:
+    def compare(self, update: bytes, before: Mapping[int, int], entry: tuple[int, int, int], operation: str) -> None:
         """Check an update of clocks that the document holds already against what it has of them.
 
         Raises UpdateError or DocumentError where it is damaged, or another one.
         """
         decoded = decode_update(update)
-        if decoded.ranges != {writer: (first, end)}:
-            raise DocumentError(f"update is not of clocks {first}..{end} of writer {writer}, as its entry says")
+        _check_entry(decoded, before, *entry)
         records = [parse_record(insert.client, insert.clock, insert.text) for insert in decoded.inserts]
         if sum(isinstance(record, Header) for record in records) != 1:
             raise DocumentError("an operation writes one header")
-        for record in records:
-            held = self._by_id.get((writer, record.clock))
+        for record in (record for record in records if isinstance(record, FieldRecord)):
+            held = self._by_id.get(record.id)
+            if held is not None and held.operation != operation:
+                raise DocumentError(
+                    f"writer {record.writer} used clock {record.clock} twice, for {held.operation} and {operation}"
+                )
             if held is not None and astuple(record, recurse=False) != astuple(held, recurse=False):
-                raise DocumentError(f"clock {record.clock} of writer {writer} is another record here")
+                raise DocumentError(f"clock {record.clock} of writer {record.writer} is another record here")
 
     def paths(self, prepared: Prepared) -> list[Path]:
         """The registers and counters a prepared update touches."""

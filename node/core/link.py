@@ -47,10 +47,10 @@ BACKLOG_PAUSE = 8
 """Frames waiting for the disk above which the socket is not read."""
 
 COMPARE_INTERVAL_MS = 60_000
+"""How often two nodes that are level compare what they hold, and ask for what came damaged."""
+
 BAD_ASKED = 100
 """So many operations that came damaged are asked for once more at a time."""
-
-"""How often two nodes that are level compare what they hold."""
 
 FORGET_PINGS = 600
 """After so many samples of the other side's clock the best one so far is let go: clocks drift."""

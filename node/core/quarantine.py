@@ -29,6 +29,8 @@ class Quarantine:
 
     _rows: dict[int, ParkedRow] = field(factory=dict)
     _by_key: dict[tuple[int, str], int] = field(factory=dict)
+    _bad: dict[str, set[int]] = field(factory=dict)
+    """Operation id -> the bad rows of it; what says which it is may be damaged itself."""
     _waiting: dict[tuple[str, str], dict[int, None]] = field(factory=dict)
     _last: int = 0
 
@@ -59,6 +61,10 @@ class Quarantine:
         number = self._by_key.get((link_key, operation_id))
         return self._rows[number] if number is not None else None
 
+    def bad_of(self, operation_id: str) -> list[ParkedRow]:
+        """What came damaged of an operation."""
+        return [self._rows[number] for number in sorted(self._bad.get(operation_id, ()))]
+
     def of_link_key(self, link_key: int) -> list[ParkedRow]:
         return [row for row in self._rows.values() if row.link_key == link_key]
 
@@ -75,22 +81,32 @@ class Quarantine:
         self._rows[row.id] = row
         self._by_key[row.link_key, row.operation_id] = row.id
         self._last = max(self._last, row.id)
-        if row.state == WAITING:
+        if row.state == BAD:
+            self._bad.setdefault(row.operation_id, set()).add(row.id)
+        else:
             self._waiting.setdefault((row.entity_type, row.entity_id), {})[row.id] = None
 
     def remove(self, row: ParkedRow) -> None:
         del self._rows[row.id]
         self._by_key.pop((row.link_key, row.operation_id), None)
+        self._done_waiting(row)
+        bad = self._bad.get(row.operation_id, set())
+        bad.discard(row.id)
+        if not bad:
+            self._bad.pop(row.operation_id, None)
+
+    def _done_waiting(self, row: ParkedRow) -> None:
         waiting = self._waiting.get((row.entity_type, row.entity_id))
         if waiting is not None:
             waiting.pop(row.id, None)
             if not waiting:
                 del self._waiting[row.entity_type, row.entity_id]
 
-    def replace(self, row: ParkedRow, other: ParkedRow) -> None:
-        """The same operation, otherwise."""
-        self.remove(row)
-        self.add(other)
+    def found_bad(self, row: ParkedRow, other: ParkedRow) -> None:
+        """What waits turned out to be bad. It keeps its place."""
+        self._rows[row.id] = other
+        self._done_waiting(row)
+        self._bad.setdefault(row.operation_id, set()).add(row.id)
 
     def waiting_for(self, entity_type: str, entity_id: str) -> list[ParkedRow]:
         """What may go on now that something came to this entity; a BULK_UPDATE names none, so any of its type."""

@@ -63,8 +63,10 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
     if reason is not None:
         park(replica, message, via, WAITING, reason, now)
         return False
+    for bad in replica.quarantine.bad_of(remote.operation.id):  # it came damaged before
+        _unpark(replica, bad)
     parked = replica.quarantine.of_operation(remote.link_key, remote.operation.id)
-    if parked is not None:  # it came damaged before
+    if parked is not None:
         _unpark(replica, parked)
     _retry(replica, remote, now)
     return True
@@ -106,24 +108,15 @@ def accept(replica: Replica, remote: RemoteOperation, via: str, now: Instant) ->
 
 
 def _prepared(entity: Entity, update: RemoteUpdate, operation_id: str) -> Prepared | Gap | None:
-    document = entity.document
+    document, said = entity.document, (update.writer, update.first, update.end)
     if document.holds(update.writer, update.end):
-        for clock in range(update.first, update.end):
-            record = document.record(update.writer, clock)
-            if record is not None and record.operation != operation_id:
-                raise DocumentError(
-                    f"writer {update.writer} used clock {clock} of {update.entity_type} {update.entity_id} twice, "
-                    f"for {record.operation} and {operation_id}"
-                )
-        document.compare(update.update, update.writer, update.first, update.end)
+        document.compare(update.update, update.before, said, operation_id)
         return None
-    prepared = document.prepare(update.update, update.before)
+    prepared = document.prepare(update.update, update.before, said)
     if isinstance(prepared, Known):
         return None
     if isinstance(prepared, Prepared) and prepared.counts(document.headers.get(prepared.author)) != update.counts:
         raise DocumentError("update counts otherwise than its entry says")
-    if isinstance(prepared, Prepared) and (prepared.author, prepared.end) != (update.writer, update.end):
-        raise DocumentError(f"update is of writer {prepared.author}, its entry says {update.writer}")
     return prepared
 
 
@@ -202,7 +195,7 @@ def park(replica: Replica, message: Mapping[str, object], via: str, state: str, 
     """Keep what cannot be applied, durably and whole; once, however often it comes."""
     operation_id, entity_type, entity_id, key = _named(message)
     quarantine = replica.quarantine
-    if quarantine.holds(key, operation_id):
+    if quarantine.holds(key, operation_id) or replica.digests.holds(entity_type, key):
         return
     if len(quarantine) >= MOST:
         raise InvalidMessage(f"{MOST} operations of other nodes wait here already", "$.operation")
@@ -268,7 +261,7 @@ def retry(replica: Replica, row: ParkedRow, now: Instant) -> bool:
     except (WireError, UpdateError, DocumentError, EngineError) as error:
         if row.state == WAITING:  # nobody had looked at it, as what it changes could not be read
             bad = evolve(row, state=BAD, reason=str(error)[:1_000])
-            replica.quarantine.replace(row, bad)
+            replica.quarantine.found_bad(row, bad)
             replica.group.commit.parked.append(bad)
         return False
     _unpark(replica, row)

@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from node.core.link import BAD_ASKED
-from node.core.quarantine import BAD, WAITING
+from node.core.quarantine import BAD, WAITING, Quarantine
+from storage.records import ParkedRow
 from tests.harness import Client
 from tests.mesh import Mesh, audit, shown
 
@@ -144,6 +145,76 @@ def test_an_operation_that_came_damaged_while_the_disk_could_not_be_read_is_aske
     pair.mesh.settle()
     assert pair.parked() == {}
     assert shown(pair.node) == shown(pair.hub)
+
+
+def test_what_turned_out_bad_late_is_asked_for_in_its_turn_as_well() -> None:
+    def row(number: int, state: str) -> ParkedRow:
+        return ParkedRow(number, "hub:1", f"op-{number}", number, "orders", "o", state, "", b"{}", 0)
+
+    quarantine = Quarantine.of([row(1, WAITING), *(row(number, BAD) for number in range(2, 300))])
+    quarantine.found_bad(row(1, WAITING), row(1, BAD))
+    assert not quarantine.waiting(10)
+    asked: set[int] = set()
+    after = 0
+    for _ in range(3):
+        found = quarantine.bad(after, BAD_ASKED)
+        asked |= {parked.id for parked in found}
+        after = found[-1].id
+    assert asked == set(range(1, 300))
+
+
+@pytest.mark.parametrize("behind_state", [False, True])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda entry: entry.__setitem__(3, {**entry[3], str(entry[4][0]): entry[3][str(entry[4][0])] + 64}),
+        lambda entry: entry.__setitem__(4, [entry[4][0] ^ 2, *entry[4][1:]]),
+        lambda entry: entry.__setitem__(4, [entry[4][0], entry[4][1] + 1, entry[4][2]]),
+        lambda entry: entry.__setitem__(4, [entry[4][0], entry[4][1], entry[4][2] + 8]),
+    ],
+)
+def test_what_is_said_beside_an_update_follows_from_it(
+    tmp_path: Path, change: Callable[[list[Any]], None], behind_state: bool
+) -> None:
+    mesh = Mesh(tmp_path, 3, [(1, 0, True), (2, 1, True)])
+    damaged: list[str] = []
+
+    def damage(frame: bytes) -> bytes:
+        loaded = orjson.loads(frame)
+        for message in loaded if isinstance(loaded, list) else [loaded]:
+            if "updates" in message.get("link", {}) and message["operation"]["id"].endswith("1") and not damaged:
+                damaged.append(message["operation"]["id"])
+                change(message["link"]["updates"][0])
+        return orjson.dumps(loaded)
+
+    mesh.wires[0].damage = damage
+    if not behind_state:
+        mesh.settle()
+    ana = Client(mesh.worlds[0], "ana").connect()
+    for n in range(3):
+        ana.do("products", "p", "CREATE" if n == 0 else "UPDATE", {"n": n})
+    for _ in range(4):
+        mesh.settle()
+        for world in mesh.worlds:
+            world.advance(61_000)
+    assert damaged
+    for world in mesh.worlds[1:]:
+        assert audit(world) == audit(mesh.worlds[0])
+        assert shown(world) == shown(mesh.worlds[0])
+        assert not len(world.core.replica.quarantine)
+    mesh.close()
+
+
+def test_a_damaged_copy_of_an_operation_that_is_held_is_dropped(pair: Pair) -> None:
+    sent: list[dict[str, Any]] = []
+    pair.spoil = sent.append
+    pair.ana.do("orders", "o", "CREATE", {"a": 1})
+    pair.mesh.settle()
+    links = pair.mesh.wires[0].links
+    assert links is not None
+    links[0].receive(orjson.dumps([{**sent[0], "link": {**sent[0]["link"], "hlc": [-1, 0]}}]).decode())
+    pair.mesh.settle()
+    assert pair.parked() == {}
 
 
 def test_of_many_bad_operations_a_few_are_asked_for_at_a_time_each_in_its_turn(pair: Pair) -> None:
