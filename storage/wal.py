@@ -54,6 +54,17 @@ def dropped_commits(database: Path) -> int:
     return dropped
 
 
+def _header_is_whole(header: bytes) -> bool:
+    """Whether the WAL header's checksum is right, by the byte order that its magic names."""
+    magic, *_, one, two = _HEADER.unpack(header)
+    words = struct.unpack(">6I" if magic & 1 else "<6I", header[:24])
+    first = second = 0
+    for place in range(0, 6, 2):
+        first = (first + words[place] + second) & 0xFFFFFFFF
+        second = (second + words[place + 1] + first) & 0xFFFFFFFF
+    return (first, second) == (one, two)
+
+
 def _commits(wal: Path) -> list[int]:
     """Places of the commit frames of the WAL's generation: the header's, or, where that is damaged, most of its first
     frames'. What comes later may be of an earlier one, also right after the first."""
@@ -62,6 +73,7 @@ def _commits(wal: Path) -> list[int]:
         if len(header) < _HEADER.size:
             return []
         _, _, page_size, _, *named, _, _ = _HEADER.unpack(header)
+        whole = _header_is_whole(header)
         if page_size not in (1 << n for n in range(9, 17)):
             page_size = 4096  # the header is damaged; a database of ours has these
         step = _FRAME.size + page_size
@@ -79,6 +91,6 @@ def _commits(wal: Path) -> list[int]:
         if not salts:
             return []
         generation = (named[0], named[1])
-        if generation not in salts:
+        if generation not in salts and not whole:
             generation = salts.most_common(1)[0][0]
         return [place for place, salt in found if salt == generation]

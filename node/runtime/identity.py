@@ -108,9 +108,10 @@ def take_up(store: Store, boot: Boot, draws: Draws, wall_ms: int) -> int:
         )
         if going_on.older:
             boot.cursors = store.forget_positions()
-        store.set_meta(dict(going_on.meta), remove=("restored_from",))
         if again:  # not the first start: what peers hold of this log counts no more
-            store.new_epoch(draws.id())
             boot.meta["lock_epoch"] = str(later_epoch(int(boot.meta.get("lock_epoch", 1)), wall_ms))
-            store.set_meta({"lock_epoch": boot.meta["lock_epoch"]})
+            anew = {**going_on.meta, "lock_epoch": boot.meta["lock_epoch"]}
+            store.begin_anew(draws.id(), anew, remove=("restored_from",))
+        else:
+            store.set_meta(dict(going_on.meta))
     return going_on.writer

@@ -6,6 +6,8 @@ import itertools
 import shutil
 from typing import TYPE_CHECKING
 
+import pytest
+
 from node.core.start import Draws
 from node.runtime.identity import fingerprint, take_up
 from storage.database import DATABASE
@@ -67,6 +69,39 @@ def test_a_database_put_back_that_lacks_nothing_but_a_lock_never_grants_its_toke
     assert writer != first[0]
     assert epoch != first[1]
     assert tokens > first[2]
+
+
+def test_a_start_that_dies_half_way_begins_anew_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = itertools.count(1)
+    draws = Draws(lambda: f"id-{next(numbers)}", lambda: next(numbers))
+    data = tmp_path / "data"
+    first = start(data, draws, 1_000_000)
+    before = (data / DATABASE).read_bytes()
+    for step in ("forget_positions", "set_meta", "mark"):
+        store = Store.open(data, "caixa", draws.id)
+        store.commit(Commit(meta={"lock_counter": "1"}))
+        store.close()
+        with (data / DATABASE).open("r+b") as database:
+            database.write(before)
+            database.truncate()
+        store = Store.open(data, "caixa", draws.id)
+        boot = store.boot()
+        with monkeypatch.context() as patch:
+            where, name = (store._marker, "note") if step == "mark" else (store, step)
+            patch.setattr(where, name, _dies)
+            with pytest.raises(KeyboardInterrupt):
+                take_up(store, boot, draws, 1_100_000)
+        store.abandon()
+        writer, epoch, tokens = start(data, draws, 1_200_000)
+        assert writer != first[0]
+        assert epoch != first[1]
+        assert tokens > first[2]
+
+
+def _dies(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_database_put_back_twice_never_grants_a_token_again(tmp_path: Path) -> None:
