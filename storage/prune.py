@@ -37,8 +37,9 @@ MOST_OWED = 1_000
 """Notices kept for one terminal, the latest."""
 
 ROWS = (
-    "SELECT seq, kind, priority, entity_type, entity_id, op_key, link_key, terminal_id, targets, accepted, version,"
-    " echo, operation, message, changes, updates, hash FROM log WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+    "SELECT seq, kind, priority, entity_type, entity_id, op_key, link_key, via, terminal_id, targets, accepted,"
+    " version, echo, operation, message, changes, updates, hash FROM log WHERE seq > ? AND seq <= ? ORDER BY seq"
+    " LIMIT ?"
 )
 
 

@@ -67,6 +67,8 @@ def _traces(row: Mapping[str, Any], names: Sequence[str]) -> Iterable[tuple[str,
             "data": {name: wrote[name] for name in names if name in wrote},
             "after": {name: shown[name] for name in names if name in shown},
         }
+        if row["via"]:
+            trace["via"] = row["via"]
         if "acknowledged" in changes:
             trace["acknowledged"] = changes["acknowledged"]
         if entry:
@@ -80,7 +82,7 @@ def row_of(row: Mapping[str, Any], operation_id: str = "") -> LogRow:
     entity_type, entity_id, left = row["entity_type"], row["entity_id"], orjson.loads(row["trace"])
     made = blank_row(operation_id)
     made.seq, made.entity_type, made.entity_id = row["seq"], entity_type, entity_id
-    made.terminal_id, made.echo = row["terminal_id"], left["echo"]
+    made.terminal_id, made.echo, made.via = row["terminal_id"], left["echo"], left.get("via", "")
     made.operation = orjson.dumps({"data": left["data"]})
     made.changes = orjson.dumps({name: left[name] for name in ("after", "acknowledged") if name in left})
     if "counted" in left:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from node.core.amounts import KEPT
+from tests.archives import archive
 from tests.harness import Client, World
 from tests.mesh import Mesh, audit, shown
 
@@ -118,6 +120,32 @@ def test_a_terminal_that_came_from_another_node_knows_what_this_one_showed_it(tm
     moved.connect().write("products", "p", "UPDATE", {"stock": 8})
     mesh.settle(moved.receive)
     assert [stock(world) for world in mesh.worlds] == [8, 8]
+    mesh.close()
+
+
+def test_what_a_terminal_wrote_on_another_node_is_told_from_what_it_wrote_here_also_when_archived(
+    tmp_path: Path,
+) -> None:
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    before = Client(mesh.worlds[0], "ana").connect()
+    before.do("products", "p", "CREATE", {"stock": 100})
+    mesh.settle(before.receive)
+    mesh.wires[0].cut()
+    before.do("products", "p", "UPDATE", {"stock": 105})
+    before.disconnect()
+    after, bia = Client(mesh.worlds[1], "ana"), Client(mesh.worlds[1], "bia").connect()
+    after.numbers = before.numbers
+    after.connect(full=True)
+    mesh.settle(lambda: after.receive() + bia.receive(), reconnect=False)
+    after.do("products", "p", "UPDATE", {"stock": 97})
+    mesh.settle(bia.receive)
+    for _ in range(KEPT + 3):  # more than is kept with the entity
+        bia.do("products", "p", "UPDATE", {"stock": {"$inc": 1}})
+    mesh.settle(bia.receive)
+    archive(mesh.worlds[1])
+    after.do("products", "p", "UPDATE", {"stock": 94})
+    mesh.settle(lambda: after.receive() + bia.receive())
+    assert [world.view("products")["p"]["stock"] for world in mesh.worlds] == [99 + KEPT + 3] * 2
     mesh.close()
 
 
