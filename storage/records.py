@@ -266,5 +266,6 @@ class Boot:
     followers: list[FollowerRow]
     parked: list[ParkedRow]
     meta: dict[str, str]
-    refused: Mapping[str, Mapping[str, int]] = field(factory=dict)
-    """Of the latest refused writes, what their authors knew when they were refused first (node.core.amounts.Try)."""
+    refused: Mapping[tuple[str, str], Mapping[str, int]] = field(factory=dict)
+    """Of the latest refused writes, by terminal and operation id, the oldest first: what their authors knew when they
+    were refused first (node.core.amounts.Try)."""

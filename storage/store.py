@@ -236,10 +236,13 @@ class Store:
             self._refused(),
         )
 
-    def _refused(self) -> dict[str, dict[str, int]]:
-        sql = "SELECT operation_id, changes FROM log WHERE kind = 'refused' ORDER BY seq DESC LIMIT ?"
-        found = self._connection.execute(sql, (REFUSED_READ,))
-        return {operation_id: orjson.loads(changes)["tried"] for operation_id, changes in found}
+    def _refused(self) -> dict[tuple[str, str], dict[str, int]]:
+        sql = "SELECT terminal_id, operation_id, changes FROM log WHERE kind = 'refused' ORDER BY seq DESC LIMIT ?"
+        found: dict[tuple[str, str], dict[str, int]] = {}
+        for terminal_id, operation_id, changes in reversed(self._connection.execute(sql, (REFUSED_READ,)).fetchall()):
+            with suppress(ValueError, KeyError, TypeError):  # a damaged row costs what it says
+                found.setdefault((terminal_id, operation_id), dict(orjson.loads(changes)["tried"]))
+        return found
 
     def _link_keys(self) -> dict[str, array[int]]:
         keys: dict[str, array[int]] = {}
@@ -359,9 +362,10 @@ class Store:
         """The read-write connection, for whoever breaks it on purpose."""
         return self._connection
 
-    def new_epoch(self, epoch: str) -> None:
-        """From here on the log is another one: what peers hold of it under the old epoch counts no more."""
-        self.set_meta({"epoch": epoch})
+    def begin_anew(self, epoch: str, meta: Mapping[str, str], *, remove: Sequence[str] = ()) -> None:
+        """From here on the log is another one: what peers hold of it under the old epoch counts no more. meta: what
+        goes with that, all of it or nothing. Raises StorageError."""
+        self.set_meta({**meta, "epoch": epoch}, remove=remove)
         self.epoch = epoch
         self._marker.note(self.mark)
 

@@ -59,10 +59,11 @@ class Movement:
 @frozen
 class Try:
     """What an author knew when an operation of its first came, and was refused. head: the last row there was; what
-    came later, also of its own, it cannot have seen. acknowledged, began, resumed: as of `Author`, in that class."""
+    came later, also of its own, it cannot have seen. The others: as of `Author`, in that class."""
 
     head: int
     acknowledged: int
+    received: int
     began: int
     resumed: int
 

@@ -29,7 +29,7 @@ class Group:
     refusals: list[tuple[Recipient, Callable[[], bytes]]] = field(factory=list)
     """What is sent instead when the commit fails; made only then."""
     touched: dict[Key, Entity] = field(factory=dict)
-    tries: dict[str, Try] = field(factory=dict)
+    tries: dict[tuple[str, str], Try] = field(factory=dict)
     """What the authors of its operations knew, should the commit fail."""
 
     @property

@@ -123,8 +123,8 @@ class Memory:
     histories: dict[History, Sequence[LogRow]] = field(factory=dict)
     refusals: dict[tuple[str, int], int] = field(factory=dict)
     """(terminal, priority class) -> the row of its last refused write, which shows it what is instead."""
-    tried: dict[str, Try] = field(factory=dict)
-    """Of operations that were refused, what their authors knew when they first came."""
+    tried: dict[tuple[str, str], Try] = field(factory=dict)
+    """(terminal, operation id) -> what the author of an operation that was refused knew when it first came."""
     claimed: str | None = None
     """A linked node holds what this node's own writer wrote and this node does not: its database was set back."""
     counts: Counts = field(factory=Counts)
@@ -186,12 +186,12 @@ class Memory:
 
     def as_it_was(self, operation: Operation, author: Author) -> Author:
         """The author of an operation that was refused before, as far as what it knew by then counts."""
-        tried = self.tried.get(operation.id)
+        tried = self.tried.get((author.terminal_id, operation.id))
         return author if tried is None else evolve(author, tried=tried)
 
-    def note_try(self, operation_id: str, tried: Try) -> None:
+    def note_try(self, terminal_id: str, operation_id: str, tried: Try) -> None:
         """An operation was refused, and may be sent again."""
-        self.tried.setdefault(operation_id, tried)
+        self.tried.setdefault((terminal_id, operation_id), tried)
         while len(self.tried) > TRIES_KEPT:
             del self.tried[next(iter(self.tried))]
 

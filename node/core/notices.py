@@ -156,7 +156,7 @@ def refuse(
         )
     row.message = b"\n".join(messages)
     tried = replica.trying(author, entities)
-    replica.note_try(operation.id, tried)
+    replica.note_try(author.terminal_id, operation.id, tried)
     row.changes = kept({"before": {}, "after": {}, "tried": asdict(tried)})
     replica.append(row)
     replica.group.refusals.append((author.recipient, partial(storage_error, operation, author)))

@@ -113,15 +113,16 @@ class Replica(Memory):
             return author.tried
         priority = entities[0].policy.priority_class
         known = min(self.acknowledged(author, entity) for entity in entities)
-        return Try(self.head, known, author.began(priority), author.resumed)
+        return Try(self.head, known, author.received(priority), author.began(priority), author.resumed)
 
     def not_tried(self, operation: Operation, author: Author) -> None:
         """An operation could not even be decided, and is to be sent again."""
         policy = self.registry.get(operation.entity_type)
         if policy is not None:
             priority = policy.priority_class
-            known = author.acknowledged(priority)
-            self.note_try(operation.id, Try(self.committed, known, author.began(priority), author.resumed))
+            known, received = author.acknowledged(priority), author.received(priority)
+            tried = Try(self.committed, known, received, author.began(priority), author.resumed)
+            self.note_try(author.terminal_id, operation.id, tried)
 
     def _duplicate(self, operation: Operation, author: Author) -> bool:
         """Answer an operation id that is already in the log. Raises InvalidMessage if it named another operation."""
@@ -246,9 +247,11 @@ class Replica(Memory):
         terminal, priority = author.terminal_id, entity.policy.priority_class
         sent = entity.seq if entity.seq <= author.resumed else entity.delivered_to(terminal)
         refused = self.refusals.get((terminal, priority), self.started_at)
-        known = author.received(priority)
-        if author.tried is not None:
-            known = min(known, author.tried.acknowledged)
+        known, tried = author.received(priority), author.tried
+        if tried is not None:
+            if entity.seq > tried.head:
+                return True
+            known = min(known, tried.received)
         return max(sent, refused) > known
 
     def _record(
@@ -267,7 +270,7 @@ class Replica(Memory):
         seq = self.head + 1
         news = ConflictNews()
         entities = [planned.entity for planned in plans]
-        self.group.tries[operation.id] = self.trying(author, entities)
+        self.group.tries[author.terminal_id, operation.id] = self.trying(author, entities)
         bulk = operation.kind == "BULK_UPDATE"
         unacknowledged = any(self._on_its_way(author, entity) for entity in entities)
         carried_out = [self._edit(planned, operation.kind, seq, news) for planned in plans]
@@ -442,6 +445,13 @@ class Replica(Memory):
         for entity in self.entities.values():
             entity.document.under(writer)
 
+    def _not_stored(self, tries: Mapping[tuple[str, str], Try], row: LogRow) -> None:
+        """A row is undone whose author may send its operation again: rows after the last commit never were."""
+        key = (row.terminal_id, row.operation_id)
+        if (tried := tries.get(key)) is not None:
+            first = self.tried.get(key, tried)
+            self.tried[key] = evolve(first, head=min(first.head, self.committed))
+
     def forget_uncommitted(self, groups: Sequence[Group], writer: int) -> None:
         """A commit failed: everything since the last success is undone in memory, under a fresh writer.
 
@@ -453,9 +463,9 @@ class Replica(Memory):
             for row in group.rows:
                 if row.kind == "operation":
                     self.recent.pop(row.operation_id, None)
-                    tried = group.tries.get(row.operation_id)
-                    if tried is not None:
-                        self.note_try(row.operation_id, evolve(tried, head=min(tried.head, self.committed)))
+                    self._not_stored(group.tries, row)
+                elif row.kind == "refused":
+                    self._not_stored(self.tried, row)
                 if row.link_key is not None:
                     self.digests.discard(row.entity_type, row.link_key)
             archived.forget(self, group.commit.archived)

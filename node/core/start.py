@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import frozen
+from attrs import fields_dict, frozen
 
 from crdt import hlc
 from node.core.amounts import Try
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from storage.records import Boot
     from storage.store import Store
     from strategies.policy import Registry
+
+
+TRIED = fields_dict(Try).keys()
 
 
 @frozen
@@ -76,7 +79,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         partial=dict(boot.partial),
         digests=Digests.of(boot.link_keys),
         quarantine=Quarantine.of(boot.parked),
-        tried={operation_id: Try(**tried) for operation_id, tried in boot.refused.items()},
+        tried={key: Try(**tried) for key, tried in boot.refused.items() if tried.keys() == TRIED},
     )
     for row in boot.open_conflicts:
         replica.remember_conflict(row)
