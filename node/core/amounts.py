@@ -103,12 +103,16 @@ class KnownList:
     keys: frozenset[str] | None
     acked: int
     gone: Mapping[str, Gone]
+    elsewhere: frozenset[int] = frozenset()
+    """Rows that another node accepted: also of what its author wrote there, it shows only what it confirmed."""
 
     def holds(self, key: str, seq: int) -> bool:
         """Whether an element that row `seq` brought was in it."""
         if self.row is not None:
             return seq <= self.row
-        return self.keys is None or key in self.keys
+        if self.keys is not None:
+            return key in self.keys
+        return seq <= self.acked or seq not in self.elsewhere
 
     def carries_over(self, key: str, element: object) -> bool:
         """Whether an element that is not there any more was in it, unchanged: somebody took it out meanwhile."""
@@ -202,7 +206,8 @@ class Movements:
         keys = move.written if own and move is not None and isinstance(move.written, list) else None
         row = move.seq if move is not None and not own else None
         known = frozenset(keys) if keys is not None else None
-        return KnownList(row, known, reader.acked, self.gone.get(name, {}))
+        elsewhere = frozenset(move.seq for move in self.of.get(name, ()) if move.author is None)
+        return KnownList(row, known, reader.acked, self.gone.get(name, {}), elsewhere)
 
     def tells(self, name: str, reader: Reader) -> bool:
         """Whether nothing older has to be read."""

@@ -175,6 +175,26 @@ def test_what_follows_an_order_sent_again_brings_back_nothing_either(world: Worl
         assert client.shown("orders")["mesa"]["items"] == [item("b"), item("c"), item("d")]
 
 
+def test_what_a_waiter_ordered_on_another_node_is_not_taken_off_before_it_is_on_the_screen(tmp_path: Path) -> None:
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    mesh.settle()
+    before = Client(mesh.worlds[0], "ana").connect()
+    mesh.wires[0].cut()
+    before.do("orders", "mesa", "UPDATE", {"items": [item("a")]})
+    before.disconnect()
+    after = Client(mesh.worlds[1], "ana")
+    after.numbers = before.numbers
+    after.connect(full=True)
+    mesh.settle(after.receive, reconnect=False)
+    mesh.settle()  # what it ordered before comes, and it has not looked yet
+    after.do("orders", "mesa", "UPDATE", {"items": [item("b")]})
+    mesh.settle(after.receive)
+    for world in mesh.worlds:
+        assert sorted(entry["id"] for entry in world.view("orders")["mesa"]["items"]) == ["a", "b"]
+    assert sorted(entry["id"] for entry in after.shown("orders")["mesa"]["items"]) == ["a", "b"]
+    mesh.close()
+
+
 def test_a_number_refused_once_and_sent_again_is_reckoned_from_what_its_author_knew(world: World) -> None:
     ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
     ana.do("products", "p", "CREATE", {"stock": 10})

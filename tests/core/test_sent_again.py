@@ -95,6 +95,22 @@ def test_it_knows_of_no_row_that_took_the_place_of_one_that_was_undone(world: Wo
     assert world.view("orders")["m"]["items"] == [{"id": "c"}]
 
 
+def test_of_two_that_were_refused_the_second_takes_off_nothing_of_the_first(world: World) -> None:
+    """Whether its author still had that on the screen, or had been shown that it was refused, nobody knows."""
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    ana.do("orders", "m", "CREATE", {"items": [{"id": "a"}]})
+    settle_all(world, [ana, bia])
+    bia.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "m", "timeout": 1_000})
+    settle_all(world, [ana, bia])
+    refused = [ana.operation("orders", "m", "UPDATE", {"items": [{"id": "a"}, {"id": name}]}) for name in ("b", "c")]
+    for advance in (2_000, 0):
+        for operation in refused:
+            ana.send({"type": "data_sync", "operation": operation})
+            settle_all(world, [ana, bia])
+        world.advance(advance)
+    assert sorted(entry["id"] for entry in world.view("orders")["m"]["items"]) == ["a", "b", "c"]
+
+
 def test_a_damaged_row_of_a_refused_write_does_not_keep_the_node_from_starting(world: World) -> None:
     ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
     bia.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "m"})
