@@ -216,12 +216,21 @@ class Checks:
 
     def parked(self, machine: Machine) -> list[str]:
         """What a node's quarantine holds; but for what came damaged and was then lost by who had it whole."""
-        return [row.operation_id for row in machine.core.replica.quarantine if row.operation_id not in self.excused]
+        return [
+            row.operation_id
+            for row in machine.core.replica.quarantine
+            if row.operation_id not in self.excused
+            and (
+                not self.set_back
+                or any(m.core.replica.digests.holds(row.entity_type, row.link_key) for m in self.machines if m.alive)
+            )
+        ]
 
     def at_end(self, machines: Sequence[Machine], terminals: Sequence[Terminal], ledger: Ledger) -> None:
         """All nodes have met: they hold and show the same, which is what was meant, and nothing confirmed is gone."""
         logs = [_log(machine) for machine in machines]
         shown = [_shown(machine) for machine in machines]
+        refused = {r.operation_id for m in machines for r in m.reader.audit(limit=ALL, kinds=("refused",))}
         for machine, log, found in zip(machines, logs, shown, strict=True):
             node = machine.node_id
             if parked := self.parked(machine):
@@ -236,7 +245,7 @@ class Checks:
                 told = {operation: self.confirmed[operation] for operation in sorted(gone)}
                 raise Violation(f"{node}: confirmed and lost: {told}")
             view = {"products": _view(machine, "products"), "orders": _view(machine, "orders")}
-            for problem in ledger.problems(held, view):
+            for problem in ledger.problems(held, view, refused):
                 raise Violation(f"{node}: {problem}")
             self.booted(machine)
         rows = machines[0].reader.audit(limit=ALL, kinds=("operation",))

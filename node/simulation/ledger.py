@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 OPENING = 100
 REGISTERS = ("a", "b", "c")
@@ -70,12 +70,16 @@ class Ledger:
             return False
         return any(m.removes is not None and meant.adds[1] in m.removes[1] for m in self.meant.values())
 
-    def problems(self, held: Iterable[str], view: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
-        """What one node shows against what the operations it holds were meant to do. view: by entity type and id."""
+    def problems(
+        self, held: Iterable[str], view: Mapping[str, Mapping[str, Mapping[str, Any]]], refused: Collection[str]
+    ) -> list[str]:
+        """What one node shows against what the operations it holds were meant to do. view: by entity type and id.
+        refused: operations that some node refused at first, and that were perhaps sent again in another order."""
         stocks: dict[str, Decimal] = {}
         opened: set[str] = set()
         added: dict[str, list[str]] = {}
         removed: dict[str, set[str]] = {}
+        doubtful: set[str] = set()
         for operation in held:
             meant = self.meant.get(operation)
             if meant is None:
@@ -87,7 +91,9 @@ class Ledger:
                 stocks[name] = stocks.get(name, Decimal(0)) + amount
             if meant.adds is not None:
                 added.setdefault(meant.adds[0], []).append(meant.adds[1])
-            if meant.removes is not None:
+                if operation in refused:
+                    doubtful.add(meant.adds[1])
+            if meant.removes is not None and operation not in refused:
                 removed.setdefault(meant.removes[0], set()).update(meant.removes[1])
         found = [
             problem
@@ -95,7 +101,7 @@ class Ledger:
             for problem in self._stock(name, OPENING + stocks.get(name, Decimal(0)), view["products"].get(name))
         ]
         for name, items in sorted(added.items()):
-            found += self._items(name, items, removed.get(name, set()), view["orders"].get(name))
+            found += self._items(name, items, removed.get(name, set()) - doubtful, view["orders"].get(name))
         return found
 
     def _stock(self, name: str, expected: Decimal, shown: Mapping[str, Any] | None) -> list[str]:

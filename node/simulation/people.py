@@ -148,8 +148,10 @@ class People:
             known = self._knows(terminal)
             operation = self._write(terminal, entity_type, entity_id, kind, {} if kind == "DELETE" else data)
             if kind == "DELETE" and known:
-                own = (o for o, told in self.evening.checks.confirmed.items() if told.startswith(f"{terminal.name} "))
-                seen = frozenset([*(r for r in terminal.received if isinstance(r, str)), *own])
+                here = f"{terminal.name} by {terminal.machine.node_id}"
+                own = (o for o, told in self.evening.checks.confirmed.items() if told == here)
+                came = terminal.received[terminal.came :]
+                seen = frozenset([*(r for r in came if isinstance(r, str)), *own])
                 self.evening.ledger.deletions[operation] = Deletion((entity_type, entity_id), seen)
 
     def _react(self, terminal: Terminal) -> None:

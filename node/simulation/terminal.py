@@ -80,6 +80,8 @@ class Terminal:
     """It keeps nothing, and asks for everything until a node has answered."""
     received: list[str | tuple[str, str]] = field(factory=list)
     """Ids of all rows it was ever sent, and the keys of entities it was sent whole, in order."""
+    came: int = 0
+    """How many of those it had when it came to its node."""
     wrote: dict[str, int] = field(factory=dict)
     """How many of those it had when it sent an operation, the last time."""
     _received_ids: set[str] = field(factory=set)
@@ -167,7 +169,7 @@ class Terminal:
 
     def move(self, machine: Machine, route: Route) -> None:
         """The waiter takes the tablet to another node."""
-        self.machine, self.route = machine, route
+        self.machine, self.route, self.came = machine, route, len(self.received)
         self.blank = True
         self.leases.clear()
 
