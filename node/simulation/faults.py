@@ -360,6 +360,10 @@ class Faults:
             return  # nobody could say what the others hold
         self._note(kind, machine.node_id, kind)
         self.evening.checks.before_loss(machine, others)
+        for terminal in self.evening.terminals:  # what they show is not what this database says they were shown
+            if terminal.machine is machine:
+                terminal.blank = True
+                self.evening.ledger.forget(terminal.unanswered)
         machine.crash()
         put_back()
         machine.start()

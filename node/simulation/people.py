@@ -188,9 +188,11 @@ class People:
         return terminal.at_rest or (terminal.session is None and not terminal.blank)
 
     def _flickers(self, terminal: Terminal, key: tuple[str, str], name: str) -> bool:
-        """Whether what this terminal just wrote is not on its screen, for what was on its way to it meanwhile: nobody
-        reads and writes that fast."""
+        """Whether what this terminal just wrote is not on its screen, for what was on its way to it meanwhile, or is
+        there once more, as it is tried again: nobody reads and writes that fast."""
         own = [o for o in terminal.unanswered.values() if (o["entity_type"], o.get("entity_id")) == key]
+        if any(o["id"] in self._refused for o in own):
+            return True
         return bool(own) and own[-1]["data"].get(name) != terminal.screen.get(key, {}).get(name)
 
     def _list(self, terminal: Terminal) -> None:
@@ -254,6 +256,8 @@ class People:
         if self.evening.checks.set_back:
             return  # it may be gone, and would be written anew, after what its author has written since
         known = confirmed[operation["id"]].endswith(f" by {terminal.machine.node_id}")
+        if not known:  # to this node it may be something new, after what its author has written since
+            self.evening.ledger.forget([operation["id"]])
         if self.rng.random() < 0.2 and known and operation["id"] not in self.evening.ledger.meant:
             terminal.send({"type": "data_sync", "operation": {**operation, "data": {"a": "something else"}}})
         else:
