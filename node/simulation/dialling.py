@@ -9,7 +9,7 @@ from attrs import define, field
 from node.core.backoff import Backoff
 from node.core.link import Link
 from node.simulation.machine import Machine
-from node.simulation.network import Route
+from node.simulation.network import End, Route
 
 ACCEPTED_POLL_MS = 200
 """How soon a node dials again once the link that the other one dialled has ended."""
@@ -96,6 +96,12 @@ class Dialling:
 
     @property
     def link(self) -> Link | None:
-        """The link with the other node that is up, whoever dialled it."""
-        found = self.machine.core.links.get(self.other.node_id) if self.machine.alive else None
-        return found if found is not None and found.state == "up" else None
+        """The link with the other node that is up on both sides, whoever dialled it."""
+        found = [
+            one.core.links.get(other.node_id) if one.alive else None
+            for one, other in ((self.machine, self.other), (self.other, self.machine))
+        ]
+        here, there = (link if link is not None and link.state == "up" else None for link in found)
+        ends = {link.connection for link in (here, there) if link is not None}
+        one_line = len({end.line for end in ends if isinstance(end, End)}) == 1
+        return here if there is not None and one_line else None
