@@ -66,6 +66,12 @@ class Planned:
     unseen: bool
 
 
+def _late(author: Author, entity: Entity, stamp: Stamp) -> bool:
+    """Whether an author writes to an entity after what it wrote there later, by its own clock: the node could not
+    store it at first, and was started again since. Its screen shows what was written last."""
+    return any(r.terminal == author.terminal_id and r.stamp > stamp.stamp for r in entity.document.records())
+
+
 @define(eq=False, kw_only=True)
 class Replica(Memory):
     """One node's state and its log's head. `head` counts rows given out, `committed` durable ones."""
@@ -272,7 +278,7 @@ class Replica(Memory):
         entities = [planned.entity for planned in plans]
         self.group.tries[author.terminal_id, operation.id] = self.trying(author, entities)
         bulk = operation.kind == "BULK_UPDATE"
-        unacknowledged = any(self._on_its_way(author, entity) for entity in entities)
+        unacknowledged = any(self._on_its_way(author, e) or _late(author, e, stamp) for e in entities)
         carried_out = [self._edit(planned, operation.kind, seq, news) for planned in plans]
         changes = [change for change, _ in carried_out]
         merged = any(planned.unseen for planned in plans) and resolution is None

@@ -95,6 +95,35 @@ def test_it_knows_of_no_row_that_took_the_place_of_one_that_was_undone(world: Wo
     assert world.view("orders")["m"]["items"] == [{"id": "c"}]
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_the_disk_refused_comes_over_what_was_written_later_on_every_screen(
+    world: World, restarted: bool
+) -> None:
+    """Of what it could not store the node knows nothing after a restart."""
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    ana.do("orders", "m", "CREATE", {"price": 1})
+    settle_all(world, [ana, bia])
+    world.failing = True
+    refused = ana.operation("orders", "m", "UPDATE", {"price": 3})
+    ana.submit(refused)
+    settle_all(world, [ana, bia])
+    world.failing = False
+    world.recover()
+    ana.do("orders", "m", "UPDATE", {"price": 2})
+    settle_all(world, [ana, bia])
+    if restarted:
+        for client in (ana, bia):
+            client.disconnect()
+        world.settle()
+        world.crash()
+        for client in (ana, bia):
+            client.connect()
+    ana.send({"type": "data_sync", "operation": refused})
+    settle_all(world, [ana, bia])
+    for client in (ana, bia):
+        assert client.shown("orders")["m"]["price"] == world.view("orders")["m"]["price"]
+
+
 def test_of_two_that_were_refused_the_second_takes_off_nothing_of_the_first(world: World) -> None:
     """Whether its author still had that on the screen, or had been shown that it was refused, nobody knows."""
     ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
