@@ -63,8 +63,9 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
     if reason is not None:
         park(replica, message, via, WAITING, reason, now)
         return False
-    for bad in replica.quarantine.bad_of(remote.operation.id):  # it came damaged before
-        _unpark(replica, bad)
+    for bad in replica.quarantine.bad_of(remote.operation.id):
+        if _accepted(bad) == [remote.stamp, remote.accepted]:  # it came before, and what names it was damaged
+            _unpark(replica, bad)
     parked = replica.quarantine.of_operation(remote.link_key, remote.operation.id)
     if parked is not None:
         _unpark(replica, parked)
@@ -251,6 +252,14 @@ def parked_keys(row: ParkedRow) -> list[Key]:
         return [(u.entity_type, u.entity_id) for u in remote_operation(orjson.loads(row.body)).updates]
     except (WireError, ValueError):
         return []
+
+
+def _accepted(row: ParkedRow) -> object:
+    """The HLCs of a parked operation, as it came: of one id under two writers they differ."""
+    try:
+        return orjson.loads(row.body)["link"]["hlc"]
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def retry(replica: Replica, row: ParkedRow, now: Instant) -> bool:

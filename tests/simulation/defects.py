@@ -27,19 +27,6 @@ DEFECTS = {found.name: found for found in (*MERGE, *COMMIT, *DELIVERY, *LINKS, *
 CAUGHT = Path(__file__).with_name("caught.json")
 """Defect -> the seed known to catch it."""
 
-BLIND = {
-    "before-not-compared": "links keep the order of the log: what an update builds on has nearly always come",
-    "deletion-saw-nothing": "all nodes agree on it, and nobody says independently what a deletion had seen",
-    "gap-guard-skipped": "as before-not-compared",
-    "let-go-uncommitted": "a group rarely outlives the commit before it with so little memory",
-    "own-row-not-sent-again": "seen only where a cursor is stored too late and others wrote the same meanwhile",
-    "removed-element-back": "what somebody took off meanwhile comes back only where two write one list in one moment",
-    "two-writers-not-settled": "terminals that move send nothing again that is unanswered",
-    "writer-kept-after-restore": "a linked node first says what it holds of the log; the restored one begins anew",
-    "writer-reused-after-failure": "it does no harm: what a failed commit wrote never left, and is read again",
-}
-"""Defects that the simulator was not seen to catch, and why, as far as that is known: the search tries them too."""
-
 SEEDS = 500
 SHOWN = 110
 CRASH = re.compile(r"[A-Z]\w+: ")

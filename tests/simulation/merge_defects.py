@@ -139,6 +139,26 @@ MERGE = (
         ),
     ),
     defect(
+        "earlier-list-forgotten",
+        "a list that its author wrote again since counts as one that was empty, when an older write is tried again",
+        ("node.core.amounts:_without_keys", "written=True", "written=[]"),
+    ),
+    defect(
+        "first-try-forgotten",
+        "an operation that was refused and is sent again counts as written from what its author has seen by then",
+        (
+            "node.core.memory:Memory.as_it_was",
+            "author if tried is None else evolve(author, tried=tried)",
+            "author",
+        ),
+    ),
+    defect(
+        "first-try-knows-more",
+        "an operation that is sent again takes off what its author was shown only after it was refused",
+        ("node.core.memory:Memory.acknowledged", " if author.tried is None else author.tried.acknowledged", ""),
+        ("node.core.memory:Memory.reader", "tried.acknowledged", "self.confirmed(author, entity)"),
+    ),
+    defect(
         "rank-by-client-clock",
         "who was first is decided by the terminal's clock, not by when a node accepted it",
         ("node.core.field_writes:FieldWriter._add", "default=stamp.accepted", "default=stamp.stamp"),

@@ -47,7 +47,11 @@ COMMIT = (
     defect(
         "chain-not-continued",
         "the audit chain goes on from the hash the process began with",
-        ("storage.store:Store.commit", "self.chain, self.head = chain, head", "self.head = head"),
+        (
+            "storage.store:Store.commit",
+            "self.chain, self.head, self.token = chain, head,",
+            "self.head, self.token = head,",
+        ),
     ),
     defect(
         "writer-reused-after-failure",
@@ -64,6 +68,20 @@ COMMIT = (
             '        return Continuity(int(meta["writer"]), False, "", {})\n'
             '    if "restored_from" in meta:',
         ),
+    ),
+    defect(
+        "older-database-unnoticed",
+        "a node goes on as the writer it was on a database that ends before what it confirmed",
+        (
+            "node.runtime.identity:continuity",
+            "elif mark.ahead_of(at):",
+            "elif False:",
+        ),
+    ),
+    defect(
+        "older-epoch-unnoticed",
+        "the same on a database from before a restore",
+        ("node.runtime.identity:continuity", 'elif mark.epoch not in ("", at.epoch):', "elif False:"),
     ),
     defect(
         "refusal-not-kept",
@@ -96,6 +114,16 @@ DELIVERY = (
         "cursor-not-stored",
         "what terminals confirmed is forgotten with the process",
         ("storage.store:Store._write", '("terminal_id",), cursors.values())', '("terminal_id",), ())'),
+    ),
+    defect(
+        "positions-kept-when-set-back",
+        "where a terminal was in a database says what it shows, also where that is an older or another one",
+        ("node.runtime.identity:take_up", "if going_on.older:", "if False:"),
+    ),
+    defect(
+        "past-not-corrected",
+        "what a terminal writes while it is shown the past is not shown to it again",
+        ("node.core.replica:Replica._on_its_way", "max(sent, refused) > known", "False"),
     ),
     defect(
         "state-cut-short",
@@ -189,6 +217,16 @@ LINKS = (
         ("node.core.core:Core._retry_parked", "replica.quarantine.waiting(RETRIES_A_SECOND)", "()"),
     ),
     defect(
+        "damaged-not-asked-for",
+        "an operation that came damaged stays so until somebody has it sent again",
+        ("node.core.link:Link._ask_for_bad", "if rows:", "if not rows and rows:"),
+    ),
+    defect(
+        "damaged-kept-waiting",
+        "an operation that came damaged while its entity could not be read is tried for ever as it is",
+        ("node.core.remote:retry", "if row.state == WAITING:", "if row.state == BAD:"),
+    ),
+    defect(
         "parked-not-stored",
         "an operation that waits is forgotten with the process, and counts as held",
         ("node.core.remote:park", "    replica.group.commit.parked.append(row)\n", ""),
@@ -203,6 +241,15 @@ LOCKS = (
             "node.core.lock_service:LockService._store",
             'commit.meta["lock_counter"] = str(self.table.counter)',
             "pass",
+        ),
+    ),
+    defect(
+        "tokens-come-again",
+        "a restored node grants fencing tokens that it granted before",
+        (
+            "node.runtime.identity:take_up",
+            'str(later_epoch(int(boot.meta.get("lock_epoch", 1)), wall_ms))',
+            'boot.meta.get("lock_epoch", "1")',
         ),
     ),
     defect(

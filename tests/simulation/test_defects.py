@@ -11,11 +11,10 @@ from functools import cache
 import pytest
 
 from node.simulation.runner import one
-from tests.simulation.defects import BLIND, DEFECTS, caught, search, violation
+from tests.simulation.defects import DEFECTS, caught, search, violation
 from tests.simulation.slips import defect
 
 SEEDS = int(os.environ.get("COMANDA_SEEDS", "0"))
-SEEN = [name for name in DEFECTS if name not in BLIND]
 
 
 @cache
@@ -23,7 +22,7 @@ def problem_without_defects(seed: int) -> str | None:
     return one(seed).problem
 
 
-@pytest.mark.parametrize("name", SEEN)
+@pytest.mark.parametrize("name", DEFECTS)
 def test_a_defect_in_the_node_breaks_an_invariant_of_its_seed(name: str) -> None:
     if SEEDS:
         catch = search(name, SEEDS)

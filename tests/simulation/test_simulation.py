@@ -30,6 +30,20 @@ FOUND = {
     1026: "what a terminal wrote while it was shown the past was not shown to it again",
     20949: "a database from before a restore was taken for the node's own, and its writer's clocks used twice",
     2896: "an order refused once and sent again took off the items that came after it",
+    4035: "an order refused once and sent again brought back what its author had taken off since",
+    4363: "a node set back twice, to an older and then to a newer database, did not correct its terminals' screens",
+    115: "a database set back that lacked nothing but a lock granted its fencing token a second time",
+    124: "an operation that came damaged while the disk could not be read waited for ever",
+    990: "history that came damaged behind its state was stored, and passed on",
+    735: "what was left of an earlier generation of the WAL was reported as lost commits",
+    147: "an order sent again took off what its author had been shown only since it was refused",
+    308: "what a terminal wrote on another node was taken for its last word here",
+    2175: "what was sent again was not shown over what had come since it was refused",
+    2882: "what followed an order sent again brought back what was gone",
+    4337: "what a page loaded again sent once more was not shown over the state on its way to it",
+    5419: "a lease whose extension failed, together with a clock jump, was over",
+    14994: "what was ordered on another node was taken off before it was on the screen",
+    21365: "what the disk had refused before a restart was not shown over what its author wrote later",
 }
 """Seeds that failed once, and what was wrong in the product. What they draw may have changed since: each has a test
 of its own beside the code it is about."""
