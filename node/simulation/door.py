@@ -52,6 +52,7 @@ class Door:
         self._make_room(identity.terminal_id, end, "", 0, partial(self._seat_terminal, identity, end, full))
 
     def _seat_terminal(self, identity: Identity, end: End, full: bool) -> None:
+        end.line.noted = self.machine.core.healthy
         session = self.machine.core.connect(identity, end, full=full)
         seat = self.seats[identity.terminal_id] = Seat(end, session)
         end.line.session = session

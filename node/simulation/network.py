@@ -111,6 +111,8 @@ class Line:
     dead: bool = False
     session: Session | None = None
     """Of a terminal's connection, the node's side of it."""
+    noted: bool = False
+    """Whether the node could store, when it was greeted, that it keeps nothing (README, Limits)."""
     _held: list[list[Frame]] = field(factory=lambda: [[], []])
     _arrives_ms: list[int] = field(factory=lambda: [0, 0])
 

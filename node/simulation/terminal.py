@@ -86,8 +86,6 @@ class Terminal:
     """How many of those it had when it sent an operation, the last time."""
     _received_ids: set[str] = field(factory=set)
     _dialling: bool = False
-    _noted: bool = False
-    """Whether its node could store, when it came, that it keeps nothing (README, Limits)."""
     _number: int = 0
 
     # ------------------------------------------------------------------ connecting
@@ -130,7 +128,6 @@ class Terminal:
         self.end.on_text, self.end.on_end = self._received, self._ended
         identity = Identity(self.name, self.kind, f"user-{self.name}", f"session-{self.rng.getrandbits(64):x}")
         wanting = ", keeping nothing" if self.reloaded else ""
-        self._noted = self.machine.core.healthy
         self.transcript.note(self.name, f"connects to {self.machine.node_id}{wanting}")
         self.machine.door.accept_terminal(identity, there, full=self.reloaded)
         for operation in self.unanswered.values():
@@ -227,9 +224,10 @@ class Terminal:
 
     def _received(self, payload: bytes) -> None:
         message = orjson.loads(payload)
-        self.reloaded &= not self._noted
         kind = message["type"]
-        if kind == "data_sync":
+        if kind == "connection_established":
+            self.reloaded &= self.end is None or not self.end.line.noted
+        elif kind == "data_sync":
             self._row(message["operation"])
         elif kind == "sync_confirmation":
             self.unanswered.pop(message["operation_id"], None)
