@@ -97,12 +97,17 @@ class Gap:
     missing: Mapping[int, tuple[int, int]]
 
 
+def _needed(decoded: DecodedUpdate, writer: int, first: int) -> dict[int, int]:
+    """The clocks an update of one writer builds on: its own before it, and what it deletes of others."""
+    deleted = {w: max(clock + length for clock, length in ranges) for w, ranges in decoded.deletes.items()}
+    return {**deleted, writer: first}
+
+
 def _check_entry(decoded: DecodedUpdate, before: Mapping[int, int], writer: int, first: int, end: int) -> None:
     """What is said beside an operation's update follows from it. Raises DocumentError."""
     if decoded.gone or decoded.ranges != {writer: (first, end)}:
         raise DocumentError(f"update is not of clocks {first}..{end} of writer {writer}, as its entry says")
-    needed = {w: max(clock + length for clock, length in ranges) for w, ranges in decoded.deletes.items()}
-    if dict(before) != {**needed, writer: first}:
+    if dict(before) != _needed(decoded, writer, first):
         raise DocumentError("update builds on other clocks than its entry says")
 
 
@@ -249,13 +254,9 @@ class Document:
             raise ForkError(f"update claims our own writer {author} up to clock {end}; we issued {have}")
         if end <= have:
             return Known()
-        missing = {w: (self.vector.get(w, 0), need) for w, need in before.items() if need > self.vector.get(w, 0)}
-        for writer, ranges in decoded.deletes.items():
-            need = max(clock + length for clock, length in ranges)
-            if writer != author and need > self.vector.get(writer, 0):
-                missing[writer] = (self.vector.get(writer, 0), need)
-        if first > have:
-            missing[author] = (have, first)
+        needed = _needed(decoded, author, first)
+        builds_on = {w: max(before.get(w, 0), needed.get(w, 0)) for w in {**before, **needed}}
+        missing = {w: (self.vector.get(w, 0), need) for w, need in builds_on.items() if need > self.vector.get(w, 0)}
         if missing:
             return Gap(missing)
         doomed = self._doomed(decoded)

@@ -241,6 +241,21 @@ class Commit:
         return not state and not links and not (self.meta.keys() - {"hlc"})
 
 
+@frozen
+class Try:
+    """What an author knew when an operation of its first came, and was refused: a refused row keeps it.
+
+    head: the last row there was; what came later, also of its own, it cannot have seen. The others as of
+    `node.core.rows.Author`, in the priority class of what it writes.
+    """
+
+    head: int
+    acknowledged: int
+    received: int
+    began: int
+    resumed: int
+
+
 @define(eq=False)
 class Boot:
     """What a node reads when it starts. The keys of all operations ever: as packed arrays, 8 bytes each."""
@@ -266,6 +281,5 @@ class Boot:
     followers: list[FollowerRow]
     parked: list[ParkedRow]
     meta: dict[str, str]
-    refused: Mapping[tuple[str, str], Mapping[str, int]] = field(factory=dict)
-    """Of the latest refused writes, by terminal and operation id, the oldest first: what their authors knew when they
-    were refused first (node.core.amounts.Try)."""
+    refused: dict[tuple[str, str], Try] = field(factory=dict)
+    """The latest refused writes by terminal and operation id, the oldest first."""

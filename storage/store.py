@@ -42,6 +42,7 @@ from storage.records import (
     ParkedRow,
     PeerRow,
     TokenRow,
+    Try,
     key64,
 )
 from storage.rows import conflict_of, cursor_of, follower_of, lock_of, parked_of, peer_of
@@ -222,7 +223,7 @@ class Store:
             self.chain,
             heads,
             [lock_of(row) for row in db.table("locks").rows_where("released = 0")],
-            [cursor_of(row) for row in db.table("cursors").rows],
+            self._cursors(),
             [conflict_of(row) for row in db.table("conflicts").rows_where("state = 'open'", order_by="seq")],
             {key64(entity_type, entity_id) for entity_type, entity_id in keys},
             array("q", (k for (k,) in execute("SELECT op_key FROM log WHERE op_key IS NOT NULL ORDER BY op_key"))),
@@ -236,12 +237,15 @@ class Store:
             self._refused(),
         )
 
-    def _refused(self) -> dict[tuple[str, str], dict[str, int]]:
+    def _cursors(self) -> list[CursorRow]:
+        return [cursor_of(row) for row in self._db.table("cursors").rows]
+
+    def _refused(self) -> dict[tuple[str, str], Try]:
         sql = "SELECT terminal_id, operation_id, changes FROM log WHERE kind = 'refused' ORDER BY seq DESC LIMIT ?"
-        found: dict[tuple[str, str], dict[str, int]] = {}
+        found: dict[tuple[str, str], Try] = {}
         for terminal_id, operation_id, changes in reversed(self._connection.execute(sql, (REFUSED_READ,)).fetchall()):
             with suppress(ValueError, KeyError, TypeError):  # a damaged row costs what it says
-                found.setdefault((terminal_id, operation_id), dict(orjson.loads(changes)["tried"]))
+                found.setdefault((terminal_id, operation_id), Try(**orjson.loads(changes)["tried"]))
         return found
 
     def _link_keys(self) -> dict[str, array[int]]:
@@ -374,7 +378,7 @@ class Store:
         with transaction(self._connection, self.path):
             self._connection.execute("UPDATE cursors SET positions = ?", (",".join(["-1"] * CLASSES),))
         with storage_errors(self.path):
-            return [cursor_of(row) for row in self._db.table("cursors").rows]
+            return self._cursors()
 
     def backup(self, target: Path) -> None:
         """A consistent copy while the node runs, marked so that a node started on it knows it is one.

@@ -73,7 +73,6 @@ def _commits(wal: Path) -> list[int]:
         if len(header) < _HEADER.size:
             return []
         _, _, page_size, _, *named, _, _ = _HEADER.unpack(header)
-        whole = _header_is_whole(header)
         if page_size not in (1 << n for n in range(9, 17)):
             page_size = 4096  # the header is damaged; a database of ours has these
         step = _FRAME.size + page_size
@@ -88,9 +87,7 @@ def _commits(wal: Path) -> list[int]:
                 found.append((place, (one, two)))
             place += 1
             file.seek(_HEADER.size + place * step)
-        if not salts:
-            return []
         generation = (named[0], named[1])
-        if generation not in salts and not whole:
+        if salts and generation not in salts and not _header_is_whole(header):
             generation = salts.most_common(1)[0][0]
         return [place for place, salt in found if salt == generation]

@@ -57,18 +57,6 @@ class Movement:
 
 
 @frozen
-class Try:
-    """What an author knew when an operation of its first came, and was refused. head: the last row there was; what
-    came later, also of its own, it cannot have seen. The others: as of `Author`, in that class."""
-
-    head: int
-    acknowledged: int
-    received: int
-    began: int
-    resumed: int
-
-
-@frozen
 class Reader:
     """A terminal, as far as what it knows depends on it. acked: its position now. began, resumed: its position, and
     the last row, when it connected: what lies between is sent to it again, after whatever it wrote before. tried: the
@@ -119,9 +107,10 @@ class KnownList:
         gone = self.gone.get(key)
         if gone is None or not self.holds(key, gone.brought) or gone.digest != digest_of(element):
             return False
-        if self.row is None and self.keys is not None:
-            return True  # it was on its author's screen, however long it had been gone when that was written
-        return gone.taken > (self.row if self.row is not None else self.acked)
+        if self.row is not None:
+            return gone.taken > self.row
+        # In its own last write it was on its author's screen, however long it had been gone by then.
+        return self.keys is not None or gone.taken > self.acked
 
 
 @define(eq=False)

@@ -7,9 +7,8 @@ from typing import Protocol
 
 from attrs import define, field
 
-from node.core.amounts import Try
 from node.core.entity import Entity, Key
-from storage.records import Commit, LogRow
+from storage.records import Commit, LogRow, Try
 
 
 class Recipient(Protocol):

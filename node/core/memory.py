@@ -17,7 +17,7 @@ from attrs import Factory, define, evolve, field, frozen
 from crdt.engine import EngineError
 from crdt.records import DocumentError
 from crdt.update_format import UpdateError
-from node.core.amounts import KnownList, Reader, Try, known_from_log
+from node.core.amounts import KnownList, Reader, known_from_log
 from node.core.digests import Digests
 from node.core.entity import Entity, Key
 from node.core.keys import KeySet
@@ -27,7 +27,7 @@ from node.core.rows import resolution_id
 from node.errors import EntityNotFound
 from node.wire.messages import ConflictResolution, Operation
 from storage.archived import Recalled
-from storage.records import ConflictRow, EntityRow, LogRow, key64
+from storage.records import ConflictRow, EntityRow, LogRow, Try, key64
 from strategies.policy import Registry
 
 if TYPE_CHECKING:

@@ -19,7 +19,6 @@ from crdt import hlc
 from crdt.amounts import total_of
 from crdt.records import NewField
 from node.core import archived
-from node.core.amounts import Try
 from node.core.conflicts import ConflictNews, live_conflict
 from node.core.entity import Entity
 from node.core.field_writes import Plan, Stamp, Writer
@@ -44,7 +43,7 @@ from node.errors import ConflictResolutionFailed, EntityNotFound, InvalidMessage
 from node.wire import outgoing_messages as outgoing
 from node.wire.json_text import kept
 from node.wire.messages import ConflictResolution, Operation, effective_version
-from storage.records import LogRow, key64, link_key
+from storage.records import LogRow, Try, key64, link_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

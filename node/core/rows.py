@@ -11,12 +11,11 @@ from attrs import frozen
 
 from crdt import hlc
 from crdt.amounts import total_of
-from node.core.amounts import Try
 from node.core.group import Recipient
 from node.core.render import current_message
 from node.wire import outgoing_messages as outgoing
 from node.wire.messages import ConflictResolution, Operation
-from storage.records import LogRow, key64
+from storage.records import LogRow, Try, key64
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import fields_dict, frozen
+from attrs import frozen
 
 from crdt import hlc
-from node.core.amounts import Try
 from node.core.core import Bounds, Core
 from node.core.digests import Digests
 from node.core.instant import Clock
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from storage.records import Boot
     from storage.store import Store
     from strategies.policy import Registry
-
-
-TRIED = fields_dict(Try).keys()
 
 
 @frozen
@@ -79,7 +75,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         partial=dict(boot.partial),
         digests=Digests.of(boot.link_keys),
         quarantine=Quarantine.of(boot.parked),
-        tried={key: Try(**tried) for key, tried in boot.refused.items() if tried.keys() == TRIED},
+        tried=dict(boot.refused),
     )
     for row in boot.open_conflicts:
         replica.remember_conflict(row)

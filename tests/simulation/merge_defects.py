@@ -57,11 +57,6 @@ MERGE = (
             "if need > self.vector.get(w, 0)}",
             "if w == author and need > self.vector.get(w, 0)}",
         ),
-        (
-            "crdt.document:Document.prepare",
-            "if writer != author and need > self.vector.get(writer, 0):",
-            "if writer == author and need > self.vector.get(writer, 0):",
-        ),
     ),
     defect(
         "local-repeat-accepted",
