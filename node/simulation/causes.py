@@ -13,6 +13,7 @@ import orjson
 from crdt import hlc
 from crdt.records import FieldRecord, parse_record
 from crdt.update_format import decode_update, live_records
+from node.core.cursors import NO_POSITION
 from node.wire.messages import effective_version
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from node.simulation.machine import Machine
     from node.simulation.terminal import Terminal
     from storage.records import EntityRow, LogRow, PeerRow
-
-NOWHERE = -1
 
 
 def clamped(rows: Iterable[LogRow], max_skew_ms: int) -> Iterator[str]:
@@ -42,7 +41,7 @@ def held(machine: Machine, row: PeerRow, base: Sequence[int], peer: Machine) -> 
     mine = f"{machine.node_id}:{machine.store.epoch}"
     wanted: dict[int, LogRow] = {}
     for priority, (since, upto) in enumerate(zip(base, row.positions, strict=True)):
-        if since != NOWHERE:
+        if since != NO_POSITION:
             rows = peer.reader.rows(priority, since, upto, upto)
             wanted |= {r.link_key: r for r in rows if r.link_key is not None and r.via != mine}
     if not wanted:
@@ -74,7 +73,8 @@ def counted(rows: Iterable[LogRow], entities: Iterable[EntityRow]) -> Iterator[s
             if runs_ahead:
                 ahead.add(key)
     for entity in entities:
-        key, least = (entity.entity_type, entity.entity_id), counts.get((entity.entity_type, entity.entity_id), 0)
+        key = (entity.entity_type, entity.entity_id)
+        least = counts.get(key, 0)
         if entity.version < least or (entity.version > least and key not in ahead):
             yield f"{' '.join(key)} has version {entity.version} after {least} operations"
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from node.simulation.ledger import Ledger
     from node.simulation.terminal import Terminal
     from storage.reader import Reader
-    from storage.records import LockRow, LogRow
+    from storage.records import EntityRow, LockRow, LogRow
 
 ALL = 1_000_000
 OUTBOX_BOUND = 2_000_000
@@ -58,7 +58,7 @@ class Grant:
 @define(eq=False)
 class Checks:
     """Watches every commit, every confirmation and every lease of one store. excused: operations that were confirmed
-    by a node which was set back to a backup before anybody else had them."""
+    by a node which was set back to a backup before anybody else had them, and the entities that they touch."""
 
     confirmed: dict[str, str] = field(factory=dict)
     """Operation id -> who was told."""
@@ -249,11 +249,7 @@ class Checks:
                 raise Violation(f"{node}: {problem}")
             self.booted(machine)
         rows = machines[0].reader.audit(limit=ALL, kinds=("operation",))
-        entities = [
-            row
-            for policy in machines[0].core.replica.registry.all()
-            for row in machines[0].reader.entities(policy.entity_type, None, ALL, deleted=True)
-        ]
+        entities = _entities(machines[0])
         by_name = {terminal.name: terminal for terminal in terminals}
         for problem in (
             *causes.counted(rows, entities),
@@ -353,12 +349,20 @@ def _view(machine: Machine, entity_type: str) -> dict[str, dict[str, Any]]:
     return {row.entity_id: orjson.loads(row.view) for row in rows}
 
 
+def _entities(machine: Machine) -> list[EntityRow]:
+    """Live and dead ones of every type."""
+    return [
+        row
+        for policy in machine.core.replica.registry.all()
+        for row in machine.reader.entities(policy.entity_type, None, ALL, deleted=True)
+    ]
+
+
 def _shown(machine: Machine) -> dict[str, object]:
     """What every node that holds the same operations must agree on, bytes as they are."""
     found: dict[str, object] = {}
-    for policy in machine.core.replica.registry.all():
-        for row in machine.reader.entities(policy.entity_type, None, ALL, deleted=True):
-            found[f"{row.entity_type} {row.entity_id}"] = (row.deleted, row.version, row.view)
+    for row in _entities(machine):
+        found[f"{row.entity_type} {row.entity_id}"] = (row.deleted, row.version, row.view)
     for conflict in machine.reader.conflicts("open", limit=ALL):
         found[f"conflict {conflict.conflict_id}"] = orjson.loads(conflict.body)
     return found

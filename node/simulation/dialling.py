@@ -97,11 +97,13 @@ class Dialling:
     @property
     def link(self) -> Link | None:
         """The link with the other node that is up on both sides, whoever dialled it."""
-        found = [
-            one.core.links.get(other.node_id) if one.alive else None
-            for one, other in ((self.machine, self.other), (self.other, self.machine))
-        ]
-        here, there = (link if link is not None and link.state == "up" else None for link in found)
-        ends = {link.connection for link in (here, there) if link is not None}
-        one_line = len({end.line for end in ends if isinstance(end, End)}) == 1
-        return here if there is not None and one_line else None
+        here, there = _up(self.machine, self.other), _up(self.other, self.machine)
+        if here is None or there is None or not isinstance(here.connection, End):
+            return None
+        return here if there.connection in here.connection.line.ends else None
+
+
+def _up(one: Machine, other: Machine) -> Link | None:
+    """The link that `one` takes to be up with `other`."""
+    link = one.core.links.get(other.node_id) if one.alive else None
+    return link if link is not None and link.state == "up" else None

@@ -83,9 +83,12 @@ class Faults:
 
     # ------------------------------------------------------------------ network
 
+    def _links(self) -> list[Route]:
+        """The ways between nodes, each once."""
+        return list({id(d.route): d.route for d in self.evening.dialled}.values())
+
     def _route(self) -> Route | None:
-        routes = list({id(d.route): d.route for d in self.evening.dialled}.values())
-        routes += [terminal.route for terminal in self.evening.terminals]
+        routes = self._links() + [terminal.route for terminal in self.evening.terminals]
         return self.rng.choice(routes) if routes else None
 
     def _cut(self) -> None:
@@ -102,7 +105,7 @@ class Faults:
 
     def _damage(self) -> None:
         """Operations come damaged, and whole when they are asked for again."""
-        routes = list({id(d.route): d.route for d in self.evening.dialled}.values())
+        routes = self._links()
         route = self.rng.choice(routes) if routes else None
         if route is not None and not route.damaged:
             route.damaged = self.rng.randrange(1, 4)
@@ -118,7 +121,7 @@ class Faults:
 
     def _partition(self) -> None:
         """One node, or some, are out of everybody's reach."""
-        routes = list({id(d.route): d.route for d in self.evening.dialled}.values())
+        routes = self._links()
         hit = [route for route in routes if route.open and self.rng.random() < 0.6]
         if not hit:
             return
@@ -198,9 +201,7 @@ class Faults:
     def _kill(self) -> None:
         machine = self._machine()
         if machine is not None:
-            self._note("process killed", machine.node_id, "kill -9")
-            machine.crash()
-            self._start_later(machine)
+            self._kill_this(machine)
 
     def _kill_soon(self) -> None:
         """In the second after something was stored, in which not everything is that goes with it."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field
 
+from node.errors import LockTimeout, NotStored
 from node.simulation.ledger import OPENING, REGISTERS, Deletion, Meant
 from node.simulation.terminal import Data, Terminal
 
@@ -21,8 +22,7 @@ TYPES = ("orders", "products", "customers", "cashier_operations")
 STATUSES = ("pending", "preparing", "ready", "delivered", "paid", "lost")
 STOCKS = ("s-0", "s-1")
 LISTS = ("mesa-0", "mesa-1")
-LOCKED_CODE = 4009
-RESEND_CODE = 1011
+RESEND_CODE = NotStored.code
 """The node could not store an operation: to be sent again."""
 
 NONSENSE = (
@@ -60,14 +60,13 @@ class People:
     """How many of each type people write at random: the fewer, the more they meet."""
     tables: tuple[str, ...] = field(init=False)
     operations: int = 0
-    _sent: list[tuple[Terminal, Data]] = field(factory=list)
+    _sent: dict[str, tuple[Terminal, Data]] = field(factory=dict)
+    """Every operation by its id, in order, and whose it is."""
     _items: int = 0
-    _habits: Sequence[float] = ()
-    """How often each act of `something` happens; other people do other things more."""
+    _habits: dict[Callable[[Terminal], None], float] = field(factory=dict)
+    """How often somebody does each thing; other people do other things more."""
     _refused: set[str] = field(factory=set)
-    """Operations that a node could not store at first."""
-    _entities: dict[str, str | None] = field(factory=dict)
-    """Operation id -> what it was written to."""
+    """Operations that a node refused at first, and that were sent again."""
     _to_try: dict[tuple[str, str | None], Callable[[], None]] = field(factory=dict)
     """By terminal and what it is written to, what was refused for a lock."""
 
@@ -76,7 +75,18 @@ class People:
         self.absolutes = self.rng.random() < 0.5
         self.entities = self.rng.choice([1, 2, 4])
         self.tables = LISTS[: self.rng.choice([1, 2])]
-        self._habits = [often * self.rng.choice([0.3, 1, 3]) for often in (28, 14, 14, 20, 8, 6, 4, 3, 2)]
+        often: dict[Callable[[Terminal], None], int] = {
+            self._any_write: 28,
+            self._react: 14,
+            self._sell: 14,
+            self._list: 20,
+            self._lock: 8,
+            self._decide: 6,
+            self._resend: 4,
+            self._nonsense: 3,
+            self._ping: 2,
+        }
+        self._habits = {act: times * self.rng.choice([0.3, 1, 3]) for act, times in often.items()}
 
     def open_store(self) -> None:
         """The stocks that are counted, by the first terminal of the first node."""
@@ -93,20 +103,7 @@ class People:
             return
         if terminal.lazy and self.rng.random() < 0.3:
             terminal.confirm_some(self.rng.randrange(1, 6))
-        act = self.rng.choices(
-            [
-                self._any_write,
-                self._react,
-                self._sell,
-                self._list,
-                self._lock,
-                self._decide,
-                self._resend,
-                self._nonsense,
-                self._ping,
-            ],
-            self._habits,
-        )[0]
+        act = self.rng.choices(list(self._habits), list(self._habits.values()))[0]
         act(terminal)
 
     # ------------------------------------------------------------------ writing
@@ -120,8 +117,7 @@ class People:
     ) -> str:
         operation_id = terminal.write(entity_type, entity_id, kind, data, **extra)
         self.operations += 1
-        self._entities[operation_id] = entity_id
-        self._sent.append((terminal, terminal.unanswered[operation_id]))
+        self._sent[operation_id] = (terminal, terminal.unanswered[operation_id])
         return operation_id
 
     def _may_write(self, terminal: Terminal, entity_type: str) -> bool:
@@ -148,11 +144,7 @@ class People:
             known = self._knows(terminal)
             operation = self._write(terminal, entity_type, entity_id, kind, {} if kind == "DELETE" else data)
             if kind == "DELETE" and known:
-                here = f"{terminal.name} by {terminal.machine.node_id}"
-                own = (o for o, told in self.evening.checks.confirmed.items() if told == here)
-                came = terminal.received[terminal.came :]
-                seen = frozenset([*(r for r in came if isinstance(r, str)), *own])
-                self.evening.ledger.deletions[operation] = Deletion((entity_type, entity_id), seen)
+                self.evening.ledger.deletions[operation] = Deletion((entity_type, entity_id), self._seen(terminal))
 
     def _react(self, terminal: Terminal) -> None:
         """Write to what was just shown, as the kitchen does when an order comes."""
@@ -186,6 +178,12 @@ class People:
         if not terminal.manner.confirms or terminal.lazy:
             return False
         return terminal.at_rest or (terminal.session is None and not terminal.blank)
+
+    def _seen(self, terminal: Terminal) -> frozenset[str]:
+        """Operations that came to this terminal at its node, and its own that it was confirmed there."""
+        here = f"{terminal.name} by {terminal.machine.node_id}"
+        own = (o for o, told in self.evening.checks.confirmed.items() if told == here)
+        return frozenset([*(r for r in terminal.received[terminal.came :] if isinstance(r, str)), *own])
 
     def _flickers(self, terminal: Terminal, key: tuple[str, str], name: str) -> bool:
         """Whether what this terminal just wrote is not on its screen, for what was on its way to it meanwhile, or is
@@ -249,7 +247,7 @@ class People:
     def _resend(self, terminal: Terminal) -> None:
         """The same once more; or the same id for something else, which the node has to refuse."""
         confirmed = self.evening.checks.confirmed
-        own = [o for author, o in self._sent[-40:] if author is terminal and o["id"] in confirmed]
+        own = [o for author, o in list(self._sent.values())[-40:] if author is terminal and o["id"] in confirmed]
         if not own:
             return
         operation = self.rng.choice(own)
@@ -272,12 +270,15 @@ class People:
     def refused(self, terminal: Terminal, message: Data) -> None:
         """An operation was refused. What could not be stored is sent again after a while."""
         operation_id = message.get("operation_id")
-        if message.get("code") not in (RESEND_CODE, LOCKED_CODE) or operation_id in self.evening.checks.confirmed:
+        if (
+            message.get("code") not in (RESEND_CODE, LockTimeout.code)
+            or operation_id in self.evening.checks.confirmed
+        ):
             return
-        operation = next((o for t, o in reversed(self._sent) if o["id"] == operation_id), None)
-        if operation is None:
+        if operation_id not in self._sent:
             return
-        if message["code"] == LOCKED_CODE:
+        _, operation = self._sent[operation_id]
+        if message["code"] == LockTimeout.code:
             again = partial(self._try_again, terminal, operation, terminal.machine)
             when = self.rng.random()
             if when < 0.4:  # they try it once more; or when something else goes through; or never
@@ -303,8 +304,8 @@ class People:
         if message["status"] == "duplicate" and message["operation_id"] in self._refused:
             terminal.clockwork.later(0, lambda: self._reload(terminal))
             return
-        key = self._entities.get(message["operation_id"])
-        again = self._to_try.pop((terminal.name, key), None)
+        _, operation = self._sent.get(message["operation_id"], (terminal, {}))
+        again = self._to_try.pop((terminal.name, operation.get("entity_id")), None)
         if again is not None:
             terminal.clockwork.later(0, again)
 

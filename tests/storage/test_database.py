@@ -20,7 +20,6 @@ import sys
 from pathlib import Path
 from storage.database import DataDirectoryBusy
 from storage.store import Store
-from storage.wal import dropped_commits
 try:
     Store.open(Path(sys.argv[1]), None, lambda: "0" * 32).close()
 except DataDirectoryBusy as error:
