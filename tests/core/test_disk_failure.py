@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from crdt import hlc
 from tests.harness import Client, World, settle_all, without_version
 
 
@@ -51,44 +50,6 @@ def test_an_operation_refused_by_the_disk_is_taken_when_it_is_sent_again(world: 
     ana.send({"type": "data_sync", "operation": operation})
     settle_all(world, [ana])
     assert ana.of("sync_confirmation")[0]["status"] == "applied"
-
-
-def test_an_operation_sent_again_is_shown_again_over_what_came_since_it_was_refused(world: World) -> None:
-    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
-    ana.do("products", "p", "CREATE", {"price": 1})
-    settle_all(world, [ana, bia])
-    world.failing = True
-    later = hlc.iso(world.wall_ms + 30_000)  # its clock is ahead, so it wins
-    refused = ana.operation("products", "p", "UPDATE", {"price": 3}, timestamp=later)
-    ana.submit(refused)
-    settle_all(world, [ana, bia])
-    world.failing = False
-    world.recover()
-    bia.do("products", "p", "UPDATE", {"name": "suco", "price": 2})
-    settle_all(world, [ana, bia])
-    assert ana.shown("products")["p"] == {"price": 2, "name": "suco"}
-    ana.send({"type": "data_sync", "operation": refused})
-    settle_all(world, [ana, bia])
-    for client in (ana, bia):
-        assert client.shown("products")["p"] == {"price": 3, "name": "suco"}
-
-
-def test_an_operation_sent_again_by_a_page_that_was_loaded_again_is_shown_over_the_state(world: World) -> None:
-    ana = Client(world, "ana").connect()
-    ana.do("products", "p", "CREATE", {"price": 1})
-    settle_all(world, [ana])
-    world.failing = True
-    refused = ana.operation("products", "p", "UPDATE", {"price": 3})
-    ana.submit(refused)
-    settle_all(world, [ana])
-    world.failing = False
-    world.recover()
-    ana.disconnect()
-    ana.connect(full=True)
-    world.settle()  # the state is on its way
-    ana.send({"type": "data_sync", "operation": refused})
-    settle_all(world, [ana])
-    assert ana.shown("products")["p"] == {"price": 3}
 
 
 def test_a_lock_extended_by_a_commit_that_fails_holds_as_it_was_whatever_the_wall_clock_says(world: World) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.harness import Client, World, settle_all
+from tests.harness import Client, World
 from tests.mesh import Mesh, audit, shown
 
 if TYPE_CHECKING:
@@ -80,101 +80,6 @@ def test_a_removed_item_stays_removed_unless_it_was_changed_unseen(table: Table)
     assert table.items() == [item("a", qty=2), item("c", qty=1)]
 
 
-@pytest.mark.parametrize("restarted", [False, True])
-def test_an_order_refused_once_and_sent_again_takes_off_nothing_that_came_after_it(
-    world: World, restarted: bool
-) -> None:
-    """The table was locked; by the time the tablet sends its first order again, more has been ordered."""
-    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
-    bia.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "mesa", "timeout": 1_000})
-    world.settle()
-    refused = ana.operation("orders", "mesa", "UPDATE", {"items": [item("a")]})
-    ana.send({"type": "data_sync", "operation": refused})
-    settle_all(world, [ana, bia])
-    world.advance(2_000)
-    bia.do("orders", "mesa", "UPDATE", {"items": [item("b")]})
-    ana.do("orders", "mesa", "UPDATE", {"items": [item("a"), item("c")]})
-    settle_all(world, [ana, bia])
-    if restarted:
-        for client in (ana, bia):
-            client.disconnect()
-        world.settle()
-        world.crash()
-        ana.connect()
-    ana.send({"type": "data_sync", "operation": refused})
-    settle_all(world, [ana])
-    assert sorted(entry["id"] for entry in world.view("orders")["mesa"]["items"]) == ["a", "b", "c"]
-
-
-@pytest.mark.parametrize("restarted", [False, True])
-def test_an_order_refused_once_and_sent_again_takes_off_nothing_that_its_author_was_only_shown_since(
-    world: World, restarted: bool
-) -> None:
-    """The item was in the log when the order first came, and on no screen of its author."""
-    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
-    ana.do("orders", "mesa", "CREATE", {"items": [item("a")]})
-    settle_all(world, [ana, bia])
-    bia.do("orders", "mesa", "UPDATE", {"items": [item("a"), item("b")]})
-    bia.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "mesa", "timeout": 1_000})
-    world.settle()
-    refused = ana.operation("orders", "mesa", "UPDATE", {"items": []})
-    ana.send({"type": "data_sync", "operation": refused})
-    world.settle()
-    settle_all(world, [ana, bia])
-    if restarted:
-        for client in (ana, bia):
-            client.disconnect()
-        world.settle()
-        world.crash()
-        ana.connect()
-    world.advance(2_000)
-    ana.send({"type": "data_sync", "operation": refused})
-    settle_all(world, [ana])
-    assert [entry["id"] for entry in world.view("orders")["mesa"]["items"]] == ["b"]
-    assert ana.shown("orders")["mesa"]["items"] == [item("b")]
-
-
-def test_an_order_refused_once_and_sent_again_brings_back_nothing_taken_off_since(
-    world: World,
-) -> None:
-    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
-    ana.do("orders", "mesa", "UPDATE", {"items": [item("a")]})
-    settle_all(world, [ana, bia])
-    ana.do("orders", "mesa", "UPDATE", {"items": [item("a"), item("b")]})
-    bia.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "mesa", "timeout": 1_000})
-    world.settle()
-    refused = ana.operation("orders", "mesa", "UPDATE", {"items": [item("a"), item("b"), item("c")]})
-    ana.send({"type": "data_sync", "operation": refused})
-    settle_all(world, [ana, bia])
-    world.advance(2_000)
-    ana.do("orders", "mesa", "UPDATE", {"items": [item("b"), item("d")]})
-    settle_all(world, [ana, bia])
-    ana.send({"type": "data_sync", "operation": refused})
-    settle_all(world, [ana, bia])
-    assert sorted(entry["id"] for entry in world.view("orders")["mesa"]["items"]) == ["b", "c", "d"]
-
-
-def test_what_follows_an_order_sent_again_brings_back_nothing_either(world: World) -> None:
-    """Its author's screen shows it as it was written first, until the outcome comes."""
-    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
-    ana.do("orders", "mesa", "CREATE", {"items": [item("a"), item("b")]})
-    settle_all(world, [ana, bia])
-    bia.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "mesa", "timeout": 1_000})
-    world.settle()
-    refused = ana.operation("orders", "mesa", "UPDATE", {"items": [item("a"), item("b"), item("c")]})
-    ana.send({"type": "data_sync", "operation": refused})
-    settle_all(world, [ana, bia])
-    bia.do("orders", "mesa", "UPDATE", {"items": [item("b")]})
-    settle_all(world, [ana, bia])
-    world.advance(2_000)
-    ana.send({"type": "data_sync", "operation": refused})
-    ana.write("orders", "mesa", "UPDATE", {"items": [item("a"), item("b"), item("c"), item("d")]})
-    settle_all(world, [ana, bia])
-    assert [entry["id"] for entry in world.view("orders")["mesa"]["items"]] == ["b", "c", "d"]
-    for client in (ana, bia):
-        assert client.shown("orders")["mesa"]["items"] == [item("b"), item("c"), item("d")]
-
-
 def test_what_a_waiter_ordered_on_another_node_is_not_taken_off_before_it_is_on_the_screen(tmp_path: Path) -> None:
     mesh = Mesh(tmp_path, 2, [(1, 0, True)])
     mesh.settle()
@@ -193,23 +98,6 @@ def test_what_a_waiter_ordered_on_another_node_is_not_taken_off_before_it_is_on_
         assert sorted(entry["id"] for entry in world.view("orders")["mesa"]["items"]) == ["a", "b"]
     assert sorted(entry["id"] for entry in after.shown("orders")["mesa"]["items"]) == ["a", "b"]
     mesh.close()
-
-
-def test_a_number_refused_once_and_sent_again_is_reckoned_from_what_its_author_knew(world: World) -> None:
-    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
-    ana.do("products", "p", "CREATE", {"stock": 10})
-    settle_all(world, [ana, bia])
-    world.failing = True
-    sale = ana.operation("products", "p", "UPDATE", {"stock": 9})
-    ana.send({"type": "data_sync", "operation": sale})
-    settle_all(world, [ana, bia])
-    world.failing = False
-    world.recover()
-    bia.do("products", "p", "UPDATE", {"stock": 7})
-    settle_all(world, [ana, bia])
-    ana.send({"type": "data_sync", "operation": sale})
-    settle_all(world, [ana, bia])
-    assert world.view("products")["p"]["stock"] == 6
 
 
 def test_one_item_changed_by_two_is_settled_and_the_other_author_told(table: Table) -> None:

@@ -2,15 +2,76 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from crdt import hlc
-from tests.harness import Client, settle_all
+from tests.harness import Client, World, settle_all
 
 if TYPE_CHECKING:
-    from tests.harness import World
+    from collections.abc import Iterator
+
+LOCKED_MS = 1_000
+
+
+def item(name: str) -> dict[str, str]:
+    return {"id": name}
+
+
+class Tablets:
+    """Two on one node, and what gets in the way of ana's operations."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.ana, self.bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+
+    def meet(self) -> None:
+        settle_all(self.world, [self.ana, self.bia])
+
+    def begin(self, entity_type: str, data: dict[str, Any]) -> None:
+        self.ana.do(entity_type, "x", "CREATE", data)
+        self.meet()
+
+    def lock(self) -> None:
+        """bia has the order for a while."""
+        self.bia.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "x", "timeout": LOCKED_MS})
+        self.world.settle()
+
+    def lock_ends(self) -> None:
+        self.world.advance(2 * LOCKED_MS)
+
+    @contextmanager
+    def disk_fails(self) -> Iterator[None]:
+        self.world.failing = True
+        yield
+        self.world.failing = False
+        self.world.recover()
+
+    def restart(self) -> None:
+        for client in (self.ana, self.bia):
+            client.disconnect()
+        self.world.settle()
+        self.world.crash()
+        for client in (self.ana, self.bia):
+            client.connect()
+
+    def send(self, operation: dict[str, Any]) -> None:
+        """ana sends an operation, without showing it on its screen."""
+        self.ana.send({"type": "data_sync", "operation": operation})
+        self.meet()
+
+    def items(self) -> list[str]:
+        return sorted(entry["id"] for entry in self.world.view("orders")["x"]["items"])
+
+
+@pytest.fixture
+def tablets(world: World) -> Tablets:
+    return Tablets(world)
+
+
+# ---------------------------------------------------------------------- whose it is
 
 
 def test_one_id_of_two_terminals_is_two_operations_of_which_each_knows_its_own_authors_screen(world: World) -> None:
@@ -20,135 +81,232 @@ def test_one_id_of_two_terminals_is_two_operations_of_which_each_knows_its_own_a
     settle_all(world, [ana, bia, cai])
     cai.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "locked", "timeout": 30_000})
     bia.confirms = bia.pongs = False  # it takes nothing more
-    cai.do("orders", "mesa", "UPDATE", {"items": [{"id": "a"}]})
+    cai.do("orders", "mesa", "UPDATE", {"items": [item("a")]})
     settle_all(world, [ana, cai])
     for client, entity_id in ((ana, "locked"), (bia, "mesa")):
         operation = client.operation("orders", entity_id, "UPDATE", {"items": []}, id="op-1")
         client.send({"type": "data_sync", "operation": operation})
         settle_all(world, [ana, cai])
-    assert world.view("orders")["mesa"]["items"] == [{"id": "a"}]
+    assert world.view("orders")["mesa"]["items"] == [item("a")]
 
 
-def test_what_its_author_read_over_http_and_was_not_sent_yet_does_not_undo_it_on_the_screen(world: World) -> None:
-    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
-    ana.do("products", "p", "CREATE", {"price": 1})
-    settle_all(world, [ana, bia])
-    bia.do("products", "p", "UPDATE", {"price": 2})
-    settle_all(world, [bia])
-    world.core.replica.has_read("ana", ("products", "p"), world.core.replica.committed)
-    world.failing = True
-    refused = ana.operation("products", "p", "UPDATE", {"price": 3})
-    ana.submit(refused)
-    settle_all(world, [bia])
-    world.failing = False
-    world.recover()
-    ana.send({"type": "data_sync", "operation": refused})
-    settle_all(world, [ana, bia])
-    assert world.view("products")["p"]["price"] == ana.shown("products")["p"]["price"] == 3
-
-
-@pytest.mark.parametrize("lost", ["the disk", "a lock"])
-def test_its_author_is_shown_the_outcome_over_what_it_wrote_since(world: World, lost: str) -> None:
-    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
-    ana.do("orders", "m", "CREATE", {"price": 1})
-    settle_all(world, [ana, bia])
-    world.failing = lost == "the disk"
-    if not world.failing:
-        bia.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "m", "timeout": 1_000})
-        settle_all(world, [ana, bia])
-    ahead = hlc.iso(world.wall_ms + 30_000)
-    refused = ana.operation("orders", "m", "UPDATE", {"price": 3}, timestamp=ahead)
-    ana.submit(refused)
-    settle_all(world, [ana, bia])
-    if world.failing:
-        world.failing = False
-        world.recover()
-    world.advance(2_000)
-    ana.do("orders", "m", "UPDATE", {"price": 2})
-    settle_all(world, [ana, bia])
-    ana.send({"type": "data_sync", "operation": refused})
-    settle_all(world, [ana, bia])
-    assert ana.shown("orders")["m"]["price"] == world.view("orders")["m"]["price"] == 3
-
-
-@pytest.mark.parametrize("failing", [False, True])
-def test_it_knows_of_no_row_that_took_the_place_of_one_that_was_undone(world: World, failing: bool) -> None:
-    """What was refused in a group whose commit failed came after rows that never were."""
-    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
-    ana.do("orders", "m", "CREATE", {"items": [{"id": "a"}]})
-    settle_all(world, [ana, bia])
-    bia.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "m", "timeout": 1_000})
-    settle_all(world, [ana, bia])
-    world.failing = failing
-    bia.write("customers", "c", "CREATE", {"n": 1})
-    refused = ana.operation("orders", "m", "UPDATE", {"items": []})
-    ana.send({"type": "data_sync", "operation": refused})
-    settle_all(world, [ana, bia])
-    if failing:
-        world.failing = False
-        world.recover()
-    world.advance(2_000)
-    ana.do("orders", "m", "UPDATE", {"items": [{"id": "a"}, {"id": "c"}]})
-    settle_all(world, [ana, bia])
-    ana.send({"type": "data_sync", "operation": refused})
-    settle_all(world, [ana, bia])
-    assert world.view("orders")["m"]["items"] == [{"id": "c"}]
+# ---------------------------------------------------------------------- what its author knew
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_what_the_disk_refused_comes_over_what_was_written_later_on_every_screen(
-    world: World, restarted: bool
-) -> None:
-    """Of what it could not store the node knows nothing after a restart."""
-    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
-    ana.do("orders", "m", "CREATE", {"price": 1})
-    settle_all(world, [ana, bia])
-    world.failing = True
-    refused = ana.operation("orders", "m", "UPDATE", {"price": 3})
-    ana.submit(refused)
-    settle_all(world, [ana, bia])
-    world.failing = False
-    world.recover()
-    ana.do("orders", "m", "UPDATE", {"price": 2})
-    settle_all(world, [ana, bia])
+def test_an_order_takes_off_nothing_that_came_after_it(tablets: Tablets, restarted: bool) -> None:
+    """The table was locked; by the time the tablet sends its first order again, more has been ordered."""
+    ana, bia = tablets.ana, tablets.bia
+    tablets.lock()
+    refused = ana.operation("orders", "x", "UPDATE", {"items": [item("a")]})
+    tablets.send(refused)
+    tablets.lock_ends()
+    bia.do("orders", "x", "UPDATE", {"items": [item("b")]})
+    ana.do("orders", "x", "UPDATE", {"items": [item("a"), item("c")]})
+    tablets.meet()
     if restarted:
-        for client in (ana, bia):
-            client.disconnect()
-        world.settle()
-        world.crash()
-        for client in (ana, bia):
-            client.connect()
+        tablets.restart()
+    tablets.send(refused)
+    assert tablets.items() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_an_order_takes_off_nothing_that_its_author_was_only_shown_since(tablets: Tablets, restarted: bool) -> None:
+    """The item was in the log when the order first came, and on no screen of its author."""
+    ana, bia = tablets.ana, tablets.bia
+    tablets.begin("orders", {"items": [item("a")]})
+    bia.do("orders", "x", "UPDATE", {"items": [item("a"), item("b")]})
+    tablets.lock()
+    refused = ana.operation("orders", "x", "UPDATE", {"items": []})
     ana.send({"type": "data_sync", "operation": refused})
-    settle_all(world, [ana, bia])
+    tablets.world.settle()
+    tablets.meet()
+    if restarted:
+        tablets.restart()
+    tablets.lock_ends()
+    tablets.send(refused)
+    assert tablets.items() == ["b"]
+    assert ana.shown("orders")["x"]["items"] == [item("b")]
+
+
+def test_an_order_brings_back_nothing_taken_off_since(tablets: Tablets) -> None:
+    ana = tablets.ana
+    ana.do("orders", "x", "UPDATE", {"items": [item("a")]})
+    tablets.meet()
+    ana.do("orders", "x", "UPDATE", {"items": [item("a"), item("b")]})
+    tablets.lock()
+    refused = ana.operation("orders", "x", "UPDATE", {"items": [item("a"), item("b"), item("c")]})
+    tablets.send(refused)
+    tablets.lock_ends()
+    ana.do("orders", "x", "UPDATE", {"items": [item("b"), item("d")]})
+    tablets.meet()
+    tablets.send(refused)
+    assert tablets.items() == ["b", "c", "d"]
+
+
+def test_what_follows_an_order_brings_back_nothing_either(tablets: Tablets) -> None:
+    """Its author's screen shows it as it was written first, until the outcome comes."""
+    ana, bia = tablets.ana, tablets.bia
+    tablets.begin("orders", {"items": [item("a"), item("b")]})
+    tablets.lock()
+    refused = ana.operation("orders", "x", "UPDATE", {"items": [item("a"), item("b"), item("c")]})
+    tablets.send(refused)
+    bia.do("orders", "x", "UPDATE", {"items": [item("b")]})
+    tablets.meet()
+    tablets.lock_ends()
+    ana.send({"type": "data_sync", "operation": refused})
+    ana.write("orders", "x", "UPDATE", {"items": [item("a"), item("b"), item("c"), item("d")]})
+    tablets.meet()
+    expected = [item("b"), item("c"), item("d")]
+    assert tablets.world.view("orders")["x"]["items"] == expected
     for client in (ana, bia):
-        assert client.shown("orders")["m"]["price"] == world.view("orders")["m"]["price"]
+        assert client.shown("orders")["x"]["items"] == expected
 
 
-def test_of_two_that_were_refused_the_second_takes_off_nothing_of_the_first(world: World) -> None:
+def test_of_two_orders_the_second_takes_off_nothing_of_the_first(tablets: Tablets) -> None:
     """Whether its author still had that on the screen, or had been shown that it was refused, nobody knows."""
-    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
-    ana.do("orders", "m", "CREATE", {"items": [{"id": "a"}]})
-    settle_all(world, [ana, bia])
-    bia.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "m", "timeout": 1_000})
-    settle_all(world, [ana, bia])
-    refused = [ana.operation("orders", "m", "UPDATE", {"items": [{"id": "a"}, {"id": name}]}) for name in ("b", "c")]
-    for advance in (2_000, 0):
-        for operation in refused:
-            ana.send({"type": "data_sync", "operation": operation})
-            settle_all(world, [ana, bia])
-        world.advance(advance)
-    assert sorted(entry["id"] for entry in world.view("orders")["m"]["items"]) == ["a", "b", "c"]
+    tablets.begin("orders", {"items": [item("a")]})
+    tablets.lock()
+    tablets.meet()
+    refused = [tablets.ana.operation("orders", "x", "UPDATE", {"items": [item("a"), item(name)]}) for name in "bc"]
+    for operation in refused:
+        tablets.send(operation)
+    tablets.lock_ends()
+    for operation in refused:
+        tablets.send(operation)
+    assert tablets.items() == ["a", "b", "c"]
 
 
-def test_a_damaged_row_of_a_refused_write_does_not_keep_the_node_from_starting(world: World) -> None:
-    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
-    bia.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "m"})
-    settle_all(world, [ana, bia])
+@pytest.mark.parametrize("failing", [False, True])
+def test_it_knows_of_no_row_that_took_the_place_of_one_that_was_undone(tablets: Tablets, failing: bool) -> None:
+    """What was refused in a group whose commit failed came after rows that never were."""
+    ana, bia, world = tablets.ana, tablets.bia, tablets.world
+    tablets.begin("orders", {"items": [item("a")]})
+    tablets.lock()
+    tablets.meet()
+    world.failing = failing
+    bia.write("customers", "c", "CREATE", {"n": 1})
+    refused = ana.operation("orders", "x", "UPDATE", {"items": []})
+    tablets.send(refused)
+    if failing:
+        world.failing = False
+        world.recover()
+    tablets.lock_ends()
+    ana.do("orders", "x", "UPDATE", {"items": [item("a"), item("c")]})
+    tablets.meet()
+    tablets.send(refused)
+    assert tablets.items() == ["c"]
+
+
+def test_a_number_is_reckoned_from_what_its_author_knew(tablets: Tablets) -> None:
+    tablets.begin("products", {"stock": 10})
+    with tablets.disk_fails():
+        sale = tablets.ana.operation("products", "x", "UPDATE", {"stock": 9})
+        tablets.send(sale)
+    tablets.bia.do("products", "x", "UPDATE", {"stock": 7})
+    tablets.meet()
+    tablets.send(sale)
+    assert tablets.world.view("products")["x"]["stock"] == 6
+
+
+def test_a_damaged_row_of_a_refused_write_does_not_keep_the_node_from_starting(tablets: Tablets) -> None:
+    ana, world = tablets.ana, tablets.world
+    tablets.lock()
+    tablets.meet()
     for name in ("one", "two", "three"):
-        ana.send({"type": "data_sync", "operation": ana.operation("orders", "m", "UPDATE", {"a": 1}, id=name)})
-    settle_all(world, [ana, bia])
+        ana.send({"type": "data_sync", "operation": ana.operation("orders", "x", "UPDATE", {"a": 1}, id=name)})
+    tablets.meet()
     with world.store._connection as connection:
         connection.execute("UPDATE log SET changes = x'' WHERE operation_id = 'one'")
         connection.execute("""UPDATE log SET changes = '{"tried":{"head":1}}' WHERE operation_id = 'two'""")
     world.crash()
     assert {operation_id for _, operation_id in world.core.replica.tried} == {"three"}
+
+
+# ---------------------------------------------------------------------- what its author is shown
+
+
+def test_it_is_shown_over_what_came_since_it_was_refused(tablets: Tablets) -> None:
+    ana, bia = tablets.ana, tablets.bia
+    tablets.begin("products", {"price": 1})
+    with tablets.disk_fails():
+        later = hlc.iso(tablets.world.wall_ms + 30_000)  # its clock is ahead, so it wins
+        refused = ana.operation("products", "x", "UPDATE", {"price": 3}, timestamp=later)
+        ana.submit(refused)
+        tablets.meet()
+    bia.do("products", "x", "UPDATE", {"name": "suco", "price": 2})
+    tablets.meet()
+    assert ana.shown("products")["x"] == {"price": 2, "name": "suco"}
+    tablets.send(refused)
+    for client in (ana, bia):
+        assert client.shown("products")["x"] == {"price": 3, "name": "suco"}
+
+
+def test_of_a_page_that_was_loaded_again_it_is_shown_over_the_state(tablets: Tablets) -> None:
+    ana = tablets.ana
+    tablets.begin("products", {"price": 1})
+    with tablets.disk_fails():
+        refused = ana.operation("products", "x", "UPDATE", {"price": 3})
+        ana.submit(refused)
+        tablets.meet()
+    ana.disconnect()
+    ana.connect(full=True)
+    tablets.world.settle()  # the state is on its way
+    tablets.send(refused)
+    assert ana.shown("products")["x"] == {"price": 3}
+
+
+def test_what_its_author_read_over_http_and_was_not_sent_yet_does_not_undo_it_on_the_screen(tablets: Tablets) -> None:
+    ana, bia, world = tablets.ana, tablets.bia, tablets.world
+    tablets.begin("products", {"price": 1})
+    bia.do("products", "x", "UPDATE", {"price": 2})
+    settle_all(world, [bia])
+    world.core.replica.has_read("ana", ("products", "x"), world.core.replica.committed)
+    with tablets.disk_fails():
+        refused = ana.operation("products", "x", "UPDATE", {"price": 3})
+        ana.submit(refused)
+        settle_all(world, [bia])
+    tablets.send(refused)
+    assert world.view("products")["x"]["price"] == ana.shown("products")["x"]["price"] == 3
+
+
+@pytest.mark.parametrize("lost", ["the disk", "a lock"])
+def test_its_author_is_shown_the_outcome_over_what_it_wrote_since(tablets: Tablets, lost: str) -> None:
+    ana, world = tablets.ana, tablets.world
+    tablets.begin("orders", {"price": 1})
+    world.failing = lost == "the disk"
+    if not world.failing:
+        tablets.lock()
+        tablets.meet()
+    ahead = hlc.iso(world.wall_ms + 30_000)
+    refused = ana.operation("orders", "x", "UPDATE", {"price": 3}, timestamp=ahead)
+    ana.submit(refused)
+    tablets.meet()
+    if world.failing:
+        world.failing = False
+        world.recover()
+    tablets.lock_ends()
+    ana.do("orders", "x", "UPDATE", {"price": 2})
+    tablets.meet()
+    tablets.send(refused)
+    assert ana.shown("orders")["x"]["price"] == world.view("orders")["x"]["price"] == 3
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_the_disk_refused_comes_over_what_was_written_later_on_every_screen(
+    tablets: Tablets, restarted: bool
+) -> None:
+    """Of what it could not store the node knows nothing after a restart."""
+    ana = tablets.ana
+    tablets.begin("orders", {"price": 1})
+    with tablets.disk_fails():
+        refused = ana.operation("orders", "x", "UPDATE", {"price": 3})
+        ana.submit(refused)
+        tablets.meet()
+    ana.do("orders", "x", "UPDATE", {"price": 2})
+    tablets.meet()
+    if restarted:
+        tablets.restart()
+    tablets.send(refused)
+    for client in (ana, tablets.bia):
+        assert client.shown("orders")["x"]["price"] == tablets.world.view("orders")["x"]["price"]
