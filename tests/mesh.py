@@ -12,7 +12,7 @@ from node.core.quarantine import WAITING
 from node.simulation.checks import operations
 from node.wire.frames import Batch, Outgoing
 from node.wire.link_messages import Hello
-from tests.harness import World
+from tests.harness import Client, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,6 +153,27 @@ class Mesh:
     def close(self) -> None:
         for world in self.worlds:
             world.close()
+
+
+def each_operation(change: Callable[[dict[str, Any]], object]) -> Callable[[bytes], bytes]:
+    """For `Wire.damage`: call `change` with every operation of a frame."""
+
+    def damage(frame: bytes) -> bytes:
+        loaded = orjson.loads(frame)
+        for message in loaded if isinstance(loaded, list) else [loaded]:
+            if message.get("type") == "data_sync" and "updates" in message.get("link", {}):
+                change(message)
+        return orjson.dumps(loaded)
+
+    return damage
+
+
+def moved(client: Client, to: World) -> Client:
+    """The terminal comes to another node, and asks for everything."""
+    client.disconnect()
+    there = Client(to, client.name)
+    there.numbers = client.numbers
+    return there.connect(full=True)
 
 
 def shown(world: World) -> dict[str, object]:

@@ -12,7 +12,7 @@ import pytest
 from node.core.amounts import KEPT
 from tests.archives import archive
 from tests.harness import Client, World
-from tests.mesh import Mesh, audit, shown
+from tests.mesh import Mesh, audit, moved, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,19 +123,22 @@ def test_a_terminal_that_came_from_another_node_knows_what_this_one_showed_it(tm
     mesh.close()
 
 
+def waiter_who_moved(directory: Path) -> tuple[Mesh, Client]:
+    """ana at the second node, which has not heard of the five that she added to a stock of 100 at the first."""
+    mesh = Mesh(directory, 2, [(1, 0, True)])
+    ana = Client(mesh.worlds[0], "ana").connect()
+    ana.do("products", "p", "CREATE", {"stock": 100})
+    mesh.settle(ana.receive)
+    mesh.wires[0].cut()
+    ana.do("products", "p", "UPDATE", {"stock": 105})
+    return mesh, moved(ana, mesh.worlds[1])
+
+
 def test_what_a_terminal_wrote_on_another_node_is_told_from_what_it_wrote_here_also_when_archived(
     tmp_path: Path,
 ) -> None:
-    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
-    before = Client(mesh.worlds[0], "ana").connect()
-    before.do("products", "p", "CREATE", {"stock": 100})
-    mesh.settle(before.receive)
-    mesh.wires[0].cut()
-    before.do("products", "p", "UPDATE", {"stock": 105})
-    before.disconnect()
-    after, bia = Client(mesh.worlds[1], "ana"), Client(mesh.worlds[1], "bia").connect()
-    after.numbers = before.numbers
-    after.connect(full=True)
+    mesh, after = waiter_who_moved(tmp_path)
+    bia = Client(mesh.worlds[1], "bia").connect()
     mesh.settle(lambda: after.receive() + bia.receive(), reconnect=False)
     after.do("products", "p", "UPDATE", {"stock": 97})
     mesh.settle(bia.receive)
@@ -151,16 +154,7 @@ def test_what_a_terminal_wrote_on_another_node_is_told_from_what_it_wrote_here_a
 
 def test_what_a_terminal_wrote_on_another_node_comes_after_what_it_wrote_here_since(tmp_path: Path) -> None:
     """It arrives here later than what was written after it, and is on nobody's screen before it is confirmed."""
-    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
-    before = Client(mesh.worlds[0], "ana").connect()
-    before.do("products", "p", "CREATE", {"stock": 100})
-    mesh.settle(before.receive)
-    mesh.wires[0].cut()
-    before.do("products", "p", "UPDATE", {"stock": 105})
-    before.disconnect()
-    after = Client(mesh.worlds[1], "ana")
-    after.numbers = before.numbers
-    after.connect(full=True)
+    mesh, after = waiter_who_moved(tmp_path)
     mesh.settle(after.receive, reconnect=False)
     assert after.shown("products")["p"]["stock"] == 100
     after.do("products", "p", "UPDATE", {"stock": 97})

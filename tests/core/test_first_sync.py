@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from node.core import link_delivery
 from tests.harness import Client
-from tests.mesh import Mesh, audit, shown
+from tests.mesh import Mesh, audit, each_operation, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -195,16 +195,13 @@ def test_history_that_comes_damaged_behind_its_state_is_kept_out_of_the_log(tmp_
     hub, node = mesh.worlds
     cut: list[str] = []
 
-    def damage(frame: bytes) -> bytes:
-        loaded = orjson.loads(frame)
-        for message in loaded if isinstance(loaded, list) else [loaded]:
-            if "updates" in message.get("link", ()) and len(cut) < 3:
-                entry = message["link"]["updates"][0]
-                cut.append(message["operation"]["id"])
-                entry[2] = entry[2][: len(entry[2]) // 8 * 4]
-        return orjson.dumps(loaded)
+    def damage(message: dict[str, Any]) -> None:
+        if len(cut) < 3:
+            entry = message["link"]["updates"][0]
+            cut.append(message["operation"]["id"])
+            entry[2] = entry[2][: len(entry[2]) // 8 * 4]
 
-    mesh.wires[0].damage = damage
+    mesh.wires[0].damage = each_operation(damage)
     mesh.settle()
     assert len(cut) == 3
     assert sorted(row.operation_id for row in node.core.replica.quarantine) == sorted(cut)

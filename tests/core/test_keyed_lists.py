@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.harness import Client, World
-from tests.mesh import Mesh, audit, shown
+from tests.mesh import Mesh, audit, moved, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,10 +86,7 @@ def test_what_a_waiter_ordered_on_another_node_is_not_taken_off_before_it_is_on_
     before = Client(mesh.worlds[0], "ana").connect()
     mesh.wires[0].cut()
     before.do("orders", "mesa", "UPDATE", {"items": [item("a")]})
-    before.disconnect()
-    after = Client(mesh.worlds[1], "ana")
-    after.numbers = before.numbers
-    after.connect(full=True)
+    after = moved(before, mesh.worlds[1])
     mesh.settle(after.receive, reconnect=False)
     mesh.settle()  # what it ordered before comes, and it has not looked yet
     after.do("orders", "mesa", "UPDATE", {"items": [item("b")]})

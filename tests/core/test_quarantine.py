@@ -11,7 +11,7 @@ from node.core.link import BAD_ASKED
 from node.core.quarantine import BAD, WAITING, Quarantine
 from storage.records import ParkedRow
 from tests.harness import Client
-from tests.mesh import Mesh, audit, shown
+from tests.mesh import Mesh, audit, each_operation, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,15 +27,7 @@ class Pair:
         self.ana = Client(self.hub, "ana").connect()
         self.mesh.settle()
         self.spoil: Callable[[dict[str, Any]], None] = lambda message: None
-        self.mesh.wires[0].damage = self._damage
-
-    def _damage(self, frame: bytes) -> bytes:
-        loaded = orjson.loads(frame)
-        messages = loaded if isinstance(loaded, list) else [loaded]
-        for message in messages:
-            if message.get("type") == "data_sync" and "updates" in message.get("link", {}):
-                self.spoil(message)
-        return orjson.dumps(loaded)
+        self.mesh.wires[0].damage = each_operation(lambda message: self.spoil(message))
 
     def parked(self) -> dict[str, str]:
         return {row.operation_id: row.state for row in self.node.core.replica.quarantine}
@@ -179,15 +171,12 @@ def test_what_is_said_beside_an_update_follows_from_it(
     mesh = Mesh(tmp_path, 3, [(1, 0, True), (2, 1, True)])
     damaged: list[str] = []
 
-    def damage(frame: bytes) -> bytes:
-        loaded = orjson.loads(frame)
-        for message in loaded if isinstance(loaded, list) else [loaded]:
-            if "updates" in message.get("link", {}) and message["operation"]["id"].endswith("1") and not damaged:
-                damaged.append(message["operation"]["id"])
-                change(message["link"]["updates"][0])
-        return orjson.dumps(loaded)
+    def damage(message: dict[str, Any]) -> None:
+        if message["operation"]["id"].endswith("1") and not damaged:
+            damaged.append(message["operation"]["id"])
+            change(message["link"]["updates"][0])
 
-    mesh.wires[0].damage = damage
+    mesh.wires[0].damage = each_operation(damage)
     if not behind_state:
         mesh.settle()
     ana = Client(mesh.worlds[0], "ana").connect()

@@ -18,6 +18,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def drawn() -> Draws:
+    numbers = itertools.count(1)
+    return Draws(lambda: f"id-{next(numbers)}", lambda: next(numbers))
+
+
+def put_back(directory: Path, content: bytes) -> None:
+    """In place: neither its name nor its inode tells that the database is an older one."""
+    with (directory / DATABASE).open("r+b") as database:
+        database.write(content)
+        database.truncate()
+
+
 def start(directory: Path, draws: Draws, wall_ms: int) -> tuple[int, str, int]:
     """Writer, epoch and epoch of the fencing tokens of one start."""
     store = Store.open(directory, "caixa", draws.id)
@@ -31,9 +43,7 @@ def start(directory: Path, draws: Draws, wall_ms: int) -> tuple[int, str, int]:
 
 def test_a_database_put_back_forgets_what_terminals_confirmed_and_a_copied_one_does_not(tmp_path: Path) -> None:
     """What a terminal was shown since may not be in a log that went back, and is not told by a position in it."""
-    numbers = itertools.count(1)
-    draws = Draws(lambda: f"id-{next(numbers)}", lambda: next(numbers))
-    data = tmp_path / "data"
+    draws, data = drawn(), tmp_path / "data"
     start(data, draws, 1_000_000)
     store = Store.open(data, "caixa", draws.id)
     store.commit(Commit(cursors=[CursorRow("ana", "waiter", None, (5, 4, -1, 3), 1_000_000)]))
@@ -54,17 +64,13 @@ def test_a_database_put_back_forgets_what_terminals_confirmed_and_a_copied_one_d
 
 def test_a_database_put_back_that_lacks_nothing_but_a_lock_never_grants_its_token_again(tmp_path: Path) -> None:
     """In place, so that only the note beside it tells."""
-    numbers = itertools.count(1)
-    draws = Draws(lambda: f"id-{next(numbers)}", lambda: next(numbers))
-    data = tmp_path / "data"
+    draws, data = drawn(), tmp_path / "data"
     first = start(data, draws, 1_000_000)
     before = (data / DATABASE).read_bytes()
     store = Store.open(data, "caixa", draws.id)
     store.commit(Commit(meta={"lock_counter": "1"}))
     store.close()
-    with (data / DATABASE).open("r+b") as database:
-        database.write(before)
-        database.truncate()
+    put_back(data, before)
     writer, epoch, tokens = start(data, draws, 1_100_000)
     assert writer != first[0]
     assert epoch != first[1]
@@ -74,18 +80,14 @@ def test_a_database_put_back_that_lacks_nothing_but_a_lock_never_grants_its_toke
 def test_a_start_that_dies_half_way_begins_anew_the_next_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    numbers = itertools.count(1)
-    draws = Draws(lambda: f"id-{next(numbers)}", lambda: next(numbers))
-    data = tmp_path / "data"
+    draws, data = drawn(), tmp_path / "data"
     first = start(data, draws, 1_000_000)
     before = (data / DATABASE).read_bytes()
     for step in ("forget_positions", "set_meta", "mark"):
         store = Store.open(data, "caixa", draws.id)
         store.commit(Commit(meta={"lock_counter": "1"}))
         store.close()
-        with (data / DATABASE).open("r+b") as database:
-            database.write(before)
-            database.truncate()
+        put_back(data, before)
         store = Store.open(data, "caixa", draws.id)
         boot = store.boot()
         with monkeypatch.context() as patch:
@@ -105,9 +107,7 @@ def _dies(*_: object, **__: object) -> None:
 
 
 def test_a_database_put_back_twice_never_grants_a_token_again(tmp_path: Path) -> None:
-    numbers = itertools.count(1)
-    draws = Draws(lambda: f"id-{next(numbers)}", lambda: next(numbers))
-    data = tmp_path / "data"
+    draws, data = drawn(), tmp_path / "data"
     first = start(data, draws, 1_000_000)
     assert start(data, draws, 1_100_000) == first, "a restart is no new beginning"
     shutil.copyfile(data / DATABASE, tmp_path / "backup")
@@ -123,18 +123,14 @@ def test_a_database_put_back_twice_never_grants_a_token_again(tmp_path: Path) ->
 
 def test_a_database_from_before_a_restore_is_told_by_its_epoch(tmp_path: Path) -> None:
     """Put back in place, so that neither its inode nor, being of another epoch, its length tells."""
-    numbers = itertools.count(1)
-    draws = Draws(lambda: f"id-{next(numbers)}", lambda: next(numbers))
-    data = tmp_path / "data"
+    draws, data = drawn(), tmp_path / "data"
     first = start(data, draws, 1_000_000)
     before = (data / DATABASE).read_bytes()
     shutil.copyfile(data / DATABASE, tmp_path / "backup")
     (data / DATABASE).rename(tmp_path / "aside")
     shutil.copyfile(tmp_path / "backup", data / DATABASE)
     second = start(data, draws, 1_100_000)
-    with (data / DATABASE).open("r+b") as database:
-        database.write(before)
-        database.truncate()
+    put_back(data, before)
     store = Store.open(data, "caixa", draws.id)
     boot = store.boot()
     fingerprint_of_now = {"fingerprint": fingerprint(data / DATABASE)}
