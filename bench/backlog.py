@@ -23,16 +23,27 @@ import trio
 from rich.console import Console
 from rich.table import Table
 
-from bench.client import LoadClient
-from bench.machine import describe
-from bench.node_process import running_node
+from bench.rig.client import LoadClient
+from bench.rig.machine import describe
+from bench.rig.node_process import running_node
 
 RATE = 300
 SECONDS = 20
 
 
 def load(url: str, count: int, first: int, *flags: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "bench.load", "--url", url, "--count", str(count), "--first", str(first), *flags]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.rig.load",
+        "--url",
+        url,
+        "--count",
+        str(count),
+        "--first",
+        str(first),
+        *flags,
+    ]
     found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     return found
 

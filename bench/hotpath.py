@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from bench.machine import describe
-from bench.node_process import running_node
+from bench.rig.machine import describe
+from bench.rig.node_process import running_node
 
 CASES = (
     ("as fast as it goes, 64 in flight", 20_000, 0, 1, False),
@@ -33,7 +33,7 @@ CASES = (
 
 def measure(count: int, rate: int, listeners: int, confirm: bool) -> dict[str, object]:
     with running_node() as (url, _):
-        command = [sys.executable, "-m", "bench.load", "--url", url, "--count", str(count), "--rate", str(rate)]
+        command = [sys.executable, "-m", "bench.rig.load", "--url", url, "--count", str(count), "--rate", str(rate)]
         command += ["--listeners", str(listeners), "--confirm" if confirm else "--silent"]
         finished = subprocess.run(command, capture_output=True, text=True, check=True)
         result: dict[str, object] = json.loads(finished.stdout)

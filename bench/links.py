@@ -22,7 +22,7 @@ from attrs import frozen
 from rich.console import Console
 from rich.progress import track
 
-from bench.fleet import (
+from bench.rig.fleet import (
     FleetNode,
     OverdueError,
     agreement,
@@ -33,10 +33,10 @@ from bench.fleet import (
     until,
     workplace,
 )
-from bench.load import percentiles
-from bench.machine import describe
-from bench.orders import OrderBook, restaurant, write
-from bench.reconnect import Pair, reconnect
+from bench.rig.load import percentiles
+from bench.rig.machine import describe
+from bench.rig.orders import OrderBook, restaurant, write
+from bench.rig.reconnect import Pair, reconnect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from bench.orders import Batch
+    from bench.rig.orders import Batch
 
 RATE = 300
 LISTENERS = 10
@@ -184,10 +184,10 @@ def _live(hub: FleetNode, nodes: Sequence[FleetNode], backlog: int, alone_s: flo
     stop_all(nodes)
     written = OrderBook().batch("pos-back", backlog, order_ids("b", backlog // 10), {})
     write(hub.url, written)
-    command = [sys.executable, "-m", "bench.load", "--url", hub.url, "--count", str(RATE), "--rate", str(RATE)]
+    command = [sys.executable, "-m", "bench.rig.load", "--url", hub.url, "--count", str(RATE), "--rate", str(RATE)]
     command += ["--listeners", str(LISTENERS), "--confirm"]
     subprocess.run(command, check=True, capture_output=True)  # the listeners' own first synchronisation
-    command = [sys.executable, "-m", "bench.live", "--url", hub.url, "--rate", str(RATE)]
+    command = [sys.executable, "-m", "bench.rig.live", "--url", hub.url, "--rate", str(RATE)]
     command += ["--listeners", str(LISTENERS), "--first", str(RATE)]
     traffic = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:

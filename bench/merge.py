@@ -18,8 +18,9 @@ import y_py
 from rich.console import Console
 from rich.table import Table
 
-from bench.machine import describe
-from crdt.document import Applied, Document
+from bench.rig.machine import describe
+from crdt.document import Document
+from crdt.edits import Applied
 from crdt.engine import ENGINES
 from crdt.records import NewField
 

@@ -27,10 +27,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from bench.day import Store
-from bench.machine import describe
-from bench.node_process import UNLIMITED, NodeProcess
-from bench.orders import write
+from bench.rig.day import Store
+from bench.rig.machine import describe
+from bench.rig.node_process import UNLIMITED, NodeProcess
+from bench.rig.orders import write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

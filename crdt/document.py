@@ -14,13 +14,18 @@ the document, because an engine document whose root was touched is never freed (
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import orjson
-from attrs import astuple, define, field, frozen
+from attrs import astuple, define, field
 
-from crdt.amounts import Total, decimal_of, plus, total_of
+from crdt.decimals import (
+    decimal_of,
+    plus,
+    total_of,
+)
+from crdt.edits import NO_TOTALS, NOTHING_COUNTED, ZERO, Applied, Edit, Gap, Known, Prepared
 from crdt.engine import EngineDocument, open_document
 from crdt.records import (
     DocumentError,
@@ -34,67 +39,11 @@ from crdt.records import (
 )
 from crdt.update_format import DecodedUpdate, decode_update, live_records, within
 
-ZERO = Decimal(0)
-NOTHING_COUNTED: Mapping[str, Decimal] = {}
-NO_TOTALS: Mapping[str, Total] = {}
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 FEW = 16
 """So many records are removed one by one; more at once, as a list takes a time of its own length for each."""
-
-
-@define(eq=False)
-class Edit:
-    """What one local operation did to the document, ready for the log and the links.
-
-    update: Yjs v1 bytes, exactly what the transaction added. before: state vector entries a receiver must
-    cover to apply it. span: the author's clock range [first, end). added, removed: field records.
-    """
-
-    update: bytes
-    before: Mapping[int, int]
-    writer: int
-    span: tuple[int, int]
-    added: tuple[FieldRecord, ...]
-    removed: tuple[FieldRecord, ...]
-
-
-@frozen
-class Prepared:
-    """A remote update that can be applied now. doomed: (writer, clock) of the live records it deletes."""
-
-    update: bytes
-    decoded: DecodedUpdate
-    author: int
-    end: int
-    inserts: tuple[FieldRecord | Header, ...]
-    doomed: tuple[tuple[int, int], ...]
-
-    def counts(self, before: Header | None) -> dict[str, Decimal]:
-        """What it adds to the counters. before: its author's live header."""
-        old = before.counters if before is not None else {}
-        new = next((record.counters for record in self.inserts if isinstance(record, Header)), {})
-        changes = {n: plus((decimal_of(new.get(n, 0)), -decimal_of(old.get(n, 0)))) for n in {**old, **new}}
-        return {name: amount for name, amount in changes.items() if amount}
-
-
-@frozen
-class Applied:
-    """A remote update that is now part of the document."""
-
-    added: tuple[FieldRecord, ...]
-    removed: tuple[FieldRecord, ...]
-
-
-@frozen
-class Known:
-    """A remote update whose clock range the document already holds; nothing changed."""
-
-
-@frozen
-class Gap:
-    """A remote update that must wait: for each writer, the clocks [have, need) that are missing."""
-
-    missing: Mapping[int, tuple[int, int]]
 
 
 def _needed(decoded: DecodedUpdate, writer: int, first: int) -> dict[int, int]:

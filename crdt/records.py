@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import orjson
 from attrs import define, frozen
 
-from crdt.amounts import Total, is_total
+from crdt.decimals import Total, is_total
 
 Path = tuple[str, ...]
 """Where in an entity a register lives: ("status",) for a top-level field, () for the whole entity."""
@@ -93,7 +93,7 @@ class NewField:
 
 @frozen
 class Header:
-    """A writer's live header record: its share of the version and its counter totals (crdt.amounts)."""
+    """A writer's live header record: its share of the version and its counter totals (crdt.decimals)."""
 
     clock: int
     n: int

@@ -18,8 +18,8 @@ from cattrs.cols import list_structure_factory, mapping_structure_factory
 from cattrs.gen import make_dict_structure_fn
 
 from crdt.engine import ENGINES
-from node.core.conservation import Conservation
-from node.core.session import Permissions
+from node.core.history.conservation import Conservation
+from node.core.sessions.identity import Permissions
 from node.errors import ConfigError
 from strategies.kinds import FieldKind
 from strategies.policy import DOCUMENTED, EntityPolicy, PolicyError, Registry, policy

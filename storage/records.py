@@ -246,7 +246,7 @@ class Try:
     """What an author knew when an operation of its first came, and was refused: a refused row keeps it.
 
     head: the last row there was; what came later, also of its own, it cannot have seen. The others as of
-    `node.core.rows.Author`, in the priority class of what it writes.
+    `node.core.operations.author.Author`, in the priority class of what it writes.
     """
 
     head: int

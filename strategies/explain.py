@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from crdt.amounts import decimal_of, shown
+from crdt.decimals import decimal_of, shown
 from strategies.keyed_list import element_of, keyed
 from strategies.kinds import COUNTED, COUNTER, GROUP, KEYED_LIST, PROGRESS, SETTLEMENT, group_path
 from strategies.registers import DELETED_AT, WHOLE

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 import orjson
 from attrs import define, field
 
-from crdt.amounts import amount_of, decimal_of, is_total, plus, shown
+from crdt.decimals import (
+    amount_of,
+    decimal_of,
+    is_total,
+    plus,
+    shown,
+)
 from crdt.records import CANONICAL, FieldRecord, Path
 from strategies.conflict import Conflict, deletion_conflict, sibling_conflict
 from strategies.keyed_list import element_of, shown_list

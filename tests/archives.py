@@ -5,9 +5,16 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from node.core import archived
-from storage.archive import read_archive
-from storage.archiving import Until, check_unfinished, held_by, last_row, make_archive, unfinished
+from node.core.operations import held as archived
+from storage.audit.archive_file import read_archive
+from storage.audit.archiving import (
+    Until,
+    check_unfinished,
+    held_by,
+    last_row,
+    make_archive,
+    unfinished,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

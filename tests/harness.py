@@ -15,27 +15,29 @@ from attrs import evolve
 
 from crdt import hlc
 from node.config import Config
-from node.core.instant import Instant
-from node.core.ports import Unreadable
-from node.core.reads import Reads
-from node.core.session import Identity, Session
+from node.core.ports import Disk, Instant, Unreadable
+from node.core.sessions.identity import Identity
 from node.core.start import Draws, Surroundings, begin, go_on, note_registry
 from node.wire.frames import Batch, Outgoing
-from storage.database import StorageError
-from storage.reader import Reader
 from storage.records import key64
-from storage.store import Store
+from storage.sqlite.database import StorageError
+from storage.sqlite.reader import Reader
+from storage.sqlite.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from node.core.sessions.session import Session
+
 
 START_MS = 1_768_471_200_000  # 2026-01-15T10:00:00Z
 
 
-class World(Reads):
+class World(Disk):
     """One node in this process. `crash` forgets everything that was not committed and starts again."""
+
+    read_failures = 0
 
     def __init__(
         self,
@@ -63,7 +65,6 @@ class World(Reads):
         self.failing = False
         self.unreadable: Callable[..., bool] | None = None
         """Of a read's name and arguments: whether it fails."""
-        self.read_failures = 0
         self.boot()
 
     # ------------------------------------------------------------------ life

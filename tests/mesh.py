@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from node.core.link import Link
-from node.core.quarantine import WAITING
-from node.simulation.checks import operations
+from node.core.links.link import Link
+from node.core.operations.quarantine import WAITING
+from node.simulation.invariants import operations
 from node.wire.frames import Batch, Outgoing
-from node.wire.link_messages import Hello
+from node.wire.links.handshake import Hello
 from tests.harness import Client, World
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import click
 
 from node.cli.archive import archive
 from node.cli.audit import audit
-from node.cli.demo import demo
+from node.cli.demo.command import demo
 from node.cli.explain import explain
 from node.cli.init import init
 from node.cli.restore import restore

@@ -13,17 +13,24 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from node.cli.status import ask
+from node.cli.asking import ask
 from node.cli.terminal import timestamp
-from storage.archiving import Until, check_unfinished, held_by, last_row, make_archive, unfinished
-from storage.database import StorageError
-from storage.reader import Reader
-from storage.store import Store
+from storage.audit.archiving import (
+    Until,
+    check_unfinished,
+    held_by,
+    last_row,
+    make_archive,
+    unfinished,
+)
+from storage.sqlite.database import StorageError
+from storage.sqlite.reader import Reader
+from storage.sqlite.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from storage.archiving import Held
+    from storage.audit.archiving import Held
     from storage.records import ArchiveRow
 
 BATCH = 2_000

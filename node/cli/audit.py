@@ -9,11 +9,11 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from node.cli.tokens import data_option
-from storage.archive import verify_archives
-from storage.audit import verify as walk
-from storage.database import DATABASE, StorageError
-from storage.reader import Reader
+from node.cli.options import data_option
+from storage.audit.archive_file import verify_archives
+from storage.audit.chain_walk import verify as walk
+from storage.sqlite.database import DATABASE, StorageError
+from storage.sqlite.reader import Reader
 
 
 @click.group()

@@ -10,8 +10,8 @@ import orjson
 from rich.console import Console
 from rich.text import Text
 
-from node.cli.bring_back import bring_back
-from node.cli.status import ask, url_option
+from node.cli.asking import ask, url_option
+from node.cli.explain_restore import bring_back
 
 STATES = {
     "shown": ("●", "aparece / shown", "bold green"),

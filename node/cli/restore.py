@@ -9,11 +9,11 @@ from pathlib import Path
 
 import click
 
+from node.cli.options import data_option
 from node.cli.terminal import timestamp
-from node.cli.tokens import data_option
-from storage.database import DATABASE, StorageError, lock_directory
-from storage.mark import MARK_FILE
-from storage.store import Store
+from storage.sqlite.database import DATABASE, StorageError, lock_directory
+from storage.sqlite.head_note import MARK_FILE
+from storage.sqlite.store import Store
 
 FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", MARK_FILE)
 

@@ -12,7 +12,7 @@ import trio
 
 from node.config import Config, load
 from node.errors import ComandaError
-from storage.database import StorageError
+from storage.sqlite.database import StorageError
 
 
 @click.command()

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from node.cli.status import ask, url_option
+from node.cli.asking import ask, url_option
 
 PAGE = 500
 

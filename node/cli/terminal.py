@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import trio
 
-from node.runtime.client import ClientConnection, ConnectError, connect
+from node.runtime.net.client import ClientConnection, ConnectError, connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable

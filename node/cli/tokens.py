@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from node.cli.options import data_option
 from node.cli.terminal import timestamp
-from node.runtime.auth import new_token, token_hash
-from storage.database import DATABASE, StorageError
-from storage.reader import Reader
+from node.runtime.api.tokens import new_token, token_hash
 from storage.records import TokenRow
-from storage.store import Store
+from storage.sqlite.database import DATABASE, StorageError
+from storage.sqlite.reader import Reader
+from storage.sqlite.store import Store
 
-data_option = click.option(
-    "--data", type=click.Path(path_type=Path), default=Path("comanda-data"), show_default=True, help="Data directory."
-)
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.group()

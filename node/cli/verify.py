@@ -11,13 +11,13 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from node.cli.tokens import data_option
+from node.cli.options import data_option
 from node.config import Config, load
-from node.core.verification import Verification
+from node.core.history.verify import Verification
 from node.errors import ComandaError
-from storage import audit
-from storage.database import DATABASE, StorageError
-from storage.history import HistoryReader
+from storage.audit import chain_walk
+from storage.sqlite.database import DATABASE, StorageError
+from storage.sqlite.history_reader import HistoryReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ def _walk(reader: HistoryReader, config: Config, progress: Progress) -> tuple[in
     reader.check_structure()
     problems = others = 0
     bar = progress.add_task("registro / log")
-    for row in audit.verify(reader, lambda done, head: progress.update(bar, completed=done, total=head)):
+    for row in chain_walk.verify(reader, lambda done, head: progress.update(bar, completed=done, total=head)):
         problems += 1
         click.echo(f"seq {row.seq}: {row.what}")
     head, _ = reader.head()

@@ -13,27 +13,30 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from crdt import hlc
-from node.core import compare, remote, status
-from node.core.cursors import CLASSES, NO_POSITION, Cursor
-from node.core.delivery import Delivery, LogView
-from node.core.entity import Key
-from node.core.first_sync import FirstSync
-from node.core.group import Group, Recipient
-from node.core.instant import Clock
-from node.core.link import Link
-from node.core.lock_service import LockService
-from node.core.locks import later_epoch
-from node.core.memory import Needs
-from node.core.neighbours import Neighbours
-from node.core.ports import Connection, Disk, Timer, Unreadable
-from node.core.quarantine import BAD, Quarantine
-from node.core.rates import Bucket
-from node.core.replica import Replica
-from node.core.ring import Ring, RingRow, ring_row
-from node.core.session import Activity, Identity, Permissions, Session
+from node.core import monitors as status
+from node.core.clock import Watch, apart
+from node.core.delivery.delivery import Delivery
+from node.core.delivery.window import Cursor
+from node.core.entities.entity import Key
+from node.core.links import anti_entropy
+from node.core.links.first_sync import FirstSync
+from node.core.links.link import Link
+from node.core.links.neighbours import Neighbours
+from node.core.locks.authority import LockService
+from node.core.locks.lease import later_epoch
+from node.core.log.entries import CLASSES, NO_POSITION
+from node.core.log.group import Group, Recipient
+from node.core.log.ring import Ring, RingRow, ring_row
+from node.core.log.view import LogView
+from node.core.operations import remote
+from node.core.operations.quarantine import BAD, Quarantine
+from node.core.operations.replica import Replica
+from node.core.ports import Clock, Connection, Disk, Needs, Timer, Unreadable
+from node.core.sessions.identity import Activity, Identity, Permissions
+from node.core.sessions.session import Session
+from node.core.sessions.token_bucket import Bucket
 from node.core.statistics import Statistics
-from node.core.watch import Watch, apart
-from node.wire import outgoing_messages as outgoing
+from node.wire import outgoing
 from node.wire.codec import CodecLimits
 from node.wire.frames import Batch, Outgoing
 from storage.records import ConflictRow, CursorRow, FollowerRow, PeerRow
@@ -41,8 +44,9 @@ from storage.records import ConflictRow, CursorRow, FollowerRow, PeerRow
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from node.core.locks import LockTable
+    from node.core.locks.table import LockTable
     from storage.records import Boot, ParkedRow
+
 
 logger = logging.getLogger("comanda.core")
 
@@ -523,7 +527,7 @@ class Core:
         bad = [row.link_key for row in rows if row.state == BAD]
         for link in self.links.values():
             if bad and link.state == "up":
-                compare.ask(link, bad)
+                anti_entropy.ask(link, bad)
         return len(rows)
 
     def retry_parked(self, row: ParkedRow) -> None:

@@ -1,19 +1,38 @@
-"""What the core asks of the world: a connection, a disk, a timer. The runtime and the simulator implement them."""
+"""What the core asks of the world: a connection, a disk, a timer, the time. The runtime and the simulator answer.
+
+Time is an argument: the wall clock is for people and stamps, the monotonic clock for leases and rates.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from attrs import frozen
+from attrs import Factory, field, frozen
+
+from node.core.entities.entity import Key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence, Set
+    from collections.abc import Set
 
-    from node.core.memory import Needs
     from node.wire.frames import Batch, Outgoing
-    from storage.archived import Compacted, Whole
-    from storage.reader import Fetched
+    from storage.answers import Compacted, Fetched, Whole
     from storage.records import EntityRow, LogRow
+    from storage.sqlite.reader import Reader
+
+T = TypeVar("T")
+
+
+@frozen
+class Instant:
+    """One moment. wall_ms: Unix milliseconds. mono_ms: milliseconds of a clock that never goes back."""
+
+    wall_ms: int
+    mono_ms: int
+
+
+Clock = Callable[[], Instant]
 
 
 class Connection(Protocol):
@@ -50,27 +69,53 @@ class Unreadable:
     reason: str
 
 
-class Disk(Protocol):
+History = tuple[Key, str, int]
+"""Of an entity the rows of one terminal, and all up to a row: what that terminal may know a counter from."""
+
+
+@frozen
+class Needs:
+    """What must be read from disk before an operation can be decided. held: the entities it touches, which stay in
+    memory until then; by default those that are read."""
+
+    entities: tuple[Key, ...] = ()
+    operations: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    histories: tuple[History, ...] = ()
+    held: tuple[Key, ...] = field(default=Factory(lambda self: self.entities, takes_self=True))
+
+
+class Disk(ABC):
     """Reads of committed state, answered later by a callback on the core's thread, and the commit of groups.
 
-    A read that fails costs what asked for it, and nobody else: it is answered with Unreadable.
+    A read is a call of `reader`, carried out by whoever has a thread, or simulated time, for it. One that fails costs
+    what asked for it, and nobody else: it is answered with Unreadable.
     """
 
+    reader: Reader
+
     @property
+    @abstractmethod
     def trouble(self) -> str | None:
         """Why something that could not be read or put in its place still cannot; None where all can."""
-        ...
 
     @property
+    @abstractmethod
     def read_failures(self) -> int:
         """Reads that failed since the start."""
-        ...
 
+    @abstractmethod
     def wake_writer(self) -> None:
         """The current group has something to write."""
-        ...
 
-    def fetch(self, needs: Needs, done: Callable[[Fetched | Unreadable], None]) -> None: ...
+    @abstractmethod
+    def start(self, read: Callable[..., T], *arguments: object, done: Callable[[T | Unreadable], None]) -> None:
+        """Call `read` later, in order, and `done` with what it returned, or with why it could not."""
+
+    def fetch(self, needs: Needs, done: Callable[[Fetched | Unreadable], None]) -> None:
+        """What an operation needs: entities, operations, conflicts and histories, in one read."""
+        wanted = (needs.entities, needs.operations, needs.conflicts, needs.held, needs.histories)
+        self.start(self.reader.fetch, *wanted, done=done)
 
     def rows(
         self,
@@ -81,7 +126,7 @@ class Disk(Protocol):
         done: Callable[[Sequence[LogRow] | Unreadable | None], None],
     ) -> None:
         """None where the log does not reach back to `after` any more."""
-        ...
+        self.start(self.reader.reached, priority, after, upto, limit, done=done)
 
     def compacted(
         self,
@@ -93,7 +138,7 @@ class Disk(Protocol):
         done: Callable[[Compacted | Unreadable], None],
     ) -> None:
         """What lies after `after` in the archived part of the log."""
-        ...
+        self.start(self.reader.compacted, priority, entity_types, after, limit, terminal_id, done=done)
 
     def state(
         self,
@@ -105,7 +150,7 @@ class Disk(Protocol):
         done: Callable[[Sequence[EntityRow] | Unreadable], None],
     ) -> None:
         """Without the entities that only others than this terminal have written, and only after row `begun`."""
-        ...
+        self.start(self.reader.state, entity_types, after, limit, begun, terminal_id, done=done)
 
     def wholes(
         self,
@@ -115,7 +160,7 @@ class Disk(Protocol):
         done: Callable[[Sequence[Whole] | Unreadable], None],
     ) -> None:
         """All of them, for a linked node."""
-        ...
+        self.start(self.reader.wholes, entity_types, after, limit, done=done)
 
     def lacking(
         self,
@@ -125,21 +170,21 @@ class Disk(Protocol):
         done: Callable[[tuple[Sequence[Whole], str | None] | Unreadable], None],
     ) -> None:
         """Entities after this id that have an archived operation among these link keys, and where to look on."""
-        ...
+        self.start(self.reader.lacking, entity_type, after, keys, done=done)
 
     def linked(self, link_keys: Sequence[int], done: Callable[[Sequence[LogRow] | Unreadable], None]) -> None:
         """Operations by link key, in log order."""
-        ...
+        self.start(self.reader.linked, link_keys, done=done)
 
     def places(
         self, link_keys: Sequence[int], done: Callable[[Sequence[tuple[int, int]] | Unreadable], None]
     ) -> None:
         """(seq, link key) of those that are in the log, in any order."""
-        ...
+        self.start(self.reader.places, link_keys, done=done)
 
     def row_hash(self, seq: int, done: Callable[[bytes | Unreadable | None], None]) -> None:
         """None where there is no such row, ARCHIVED where it is archived and its hash is not known."""
-        ...
+        self.start(self.reader.row_hash, seq, done=done)
 
 
 class Timer(Protocol):

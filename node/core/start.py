@@ -10,15 +10,15 @@ from attrs import frozen
 
 from crdt import hlc
 from node.core.core import Bounds, Core
-from node.core.digests import Digests
-from node.core.instant import Clock
-from node.core.keys import KeySet
-from node.core.locks import ALONE, BELOW, LockTable
-from node.core.memory import Settings
-from node.core.ports import Disk, Timer
-from node.core.quarantine import Quarantine
-from node.core.replica import Replica
-from node.core.ring import Ring
+from node.core.locks.lease import ALONE, BELOW
+from node.core.locks.table import LockTable
+from node.core.log.ring import Ring
+from node.core.operations.digests import Digests
+from node.core.operations.key_set import KeySet
+from node.core.operations.memory import Settings
+from node.core.operations.quarantine import Quarantine
+from node.core.operations.replica import Replica
+from node.core.ports import Clock, Disk, Timer
 from node.core.statistics import Statistics
 from node.wire.codec import CodecLimits
 from strategies.recorded import MOST_RECORDED, recorded
@@ -26,7 +26,7 @@ from strategies.recorded import MOST_RECORDED, recorded
 if TYPE_CHECKING:
     from node.config import Config
     from storage.records import Boot
-    from storage.store import Store
+    from storage.sqlite.store import Store
     from strategies.policy import Registry
 
 

@@ -67,3 +67,17 @@ class Statistics:
     commits: int = 0
     commit_failures: int = 0
     connections_refused: int = 0
+
+
+@define(eq=False)
+class Counts:
+    """Since the start: for the stats endpoint and the metrics."""
+
+    operations: int = 0
+    remote: int = 0
+    conflicts: int = 0
+    conflicts_resolved: int = 0
+    refused: int = 0
+    duplicates: int = 0
+    cache_hits: int = 0
+    cache_misses: int = 0

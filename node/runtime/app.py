@@ -17,21 +17,21 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define
 
-from node.core.delivery import PING_INTERVAL_MS
-from node.core.instant import Instant
+from node.core.delivery.delivery import PING_INTERVAL_MS
+from node.core.ports import Instant
 from node.core.start import Draws, Surroundings, begin, go_on, note_registry
 from node.errors import ConfigError
-from node.runtime.api import Api
-from node.runtime.auth import Tokens
-from node.runtime.endpoint import Endpoint
+from node.runtime.api.origins import Origins, own_origins
+from node.runtime.api.routes import Api
+from node.runtime.api.tokens import Tokens
+from node.runtime.dialler import Dialer, node_url
+from node.runtime.disk import TrioDisk
 from node.runtime.identity import take_up
-from node.runtime.links import Dialer, node_url
-from node.runtime.listener import Listener, ListenerLimits, open_listeners
-from node.runtime.origins import Origins, own_origins
+from node.runtime.net.listener import Listener, ListenerLimits, open_listeners
 from node.runtime.progress import show_first_sync
-from node.runtime.writer import TrioDisk
-from storage.reader import Reader
-from storage.store import Store
+from node.runtime.terminals import Endpoint
+from storage.sqlite.reader import Reader
+from storage.sqlite.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

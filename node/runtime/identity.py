@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from node.core.locks import later_epoch
-from storage.mark import read_mark
+from node.core.locks.lease import later_epoch
+from storage.sqlite.head_note import read_mark
 
 if TYPE_CHECKING:
     from node.core.start import Draws
-    from storage.mark import Mark
     from storage.records import Boot
-    from storage.store import Store
+    from storage.sqlite.head_note import Mark
+    from storage.sqlite.store import Store
 
 logger = logging.getLogger("comanda")
 

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 if TYPE_CHECKING:
     from node.core.core import Core
-    from node.core.first_sync import FirstSync
+    from node.core.links.first_sync import FirstSync
 
 logger = logging.getLogger("comanda.sync")
 

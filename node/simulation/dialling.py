@@ -6,8 +6,8 @@ from functools import partial
 
 from attrs import define, field
 
-from node.core.backoff import Backoff
-from node.core.link import Link
+from node.core.links.dialling import Backoff
+from node.core.links.link import Link
 from node.simulation.machine import Machine
 from node.simulation.network import End, Route
 

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, TypeVar
 from attrs import define, field, frozen
 
 from node.core.core import Core
-from node.core.group import Group
-from node.core.ports import Unreadable
-from node.core.reads import Reads
-from node.simulation.clockwork import Clockwork
-from storage.database import DATABASE, StorageError
-from storage.mark import MARK_FILE
-from storage.reader import Reader
-from storage.store import Store
+from node.core.log.group import Group
+from node.core.ports import Disk, Unreadable
+from node.simulation.event_queue import Clockwork
+from storage.sqlite.database import DATABASE, StorageError
+from storage.sqlite.head_note import MARK_FILE
+from storage.sqlite.reader import Reader
+from storage.sqlite.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +72,7 @@ class Files:
 
 
 @define(eq=False)
-class SlowDisk(Reads):
+class SlowDisk(Disk):
     """The core's `Disk` and `Timer`. A read sees what is committed when its turn comes, and is answered later still.
 
     doom: what becomes of the next commit, instead of being stored: called with it.

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, evolve, field
 
 from node.config import Config, example_toml, parse
-from node.simulation.checks import Checks, Violation
-from node.simulation.clockwork import Clockwork
 from node.simulation.dialling import Dialling
+from node.simulation.event_queue import Clockwork
 from node.simulation.faults import Faults
-from node.simulation.ledger import Ledger
+from node.simulation.intentions import Ledger
+from node.simulation.invariants import Checks, Violation
 from node.simulation.machine import Machine
 from node.simulation.network import Network, Route
 from node.simulation.people import People

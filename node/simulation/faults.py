@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from node.simulation.disk import Files
-from storage.database import StorageError
+from storage.sqlite.database import StorageError
 
 if TYPE_CHECKING:
     from node.simulation.evening import Evening  # noqa: TC004 (it imports this file)

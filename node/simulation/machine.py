@@ -13,18 +13,18 @@ from attrs import define, field
 
 from node.config import Config
 from node.core.core import Core
-from node.core.delivery import PING_INTERVAL_MS
-from node.core.group import Group
-from node.core.instant import Instant
+from node.core.delivery.delivery import PING_INTERVAL_MS
+from node.core.log.group import Group
+from node.core.ports import Instant
 from node.core.start import Draws, Surroundings, begin, go_on, note_registry
 from node.runtime.identity import take_up
-from node.simulation.clockwork import Clockwork
+from node.simulation.connections import Door
 from node.simulation.disk import Files, SlowDisk
-from node.simulation.door import Door
+from node.simulation.event_queue import Clockwork
 from node.simulation.transcript import START_MS, Transcript
-from storage.database import DATABASE, StorageError
-from storage.reader import Reader
-from storage.store import Store
+from storage.sqlite.database import DATABASE, StorageError
+from storage.sqlite.reader import Reader
+from storage.sqlite.store import Store
 
 BUSY_MS = 5_000
 """After something happened a node ticks every second for so long; when nothing does, every IDLE_TICK_MS."""

@@ -14,8 +14,8 @@ from functools import partial
 import orjson
 from attrs import define, field
 
-from node.core.session import Session
-from node.simulation.clockwork import Clockwork
+from node.core.sessions.session import Session
+from node.simulation.event_queue import Clockwork
 from node.wire.frames import Batch, Outgoing
 
 CLOSE_TIMEOUT_MS = 2_000

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, evolve, field
 
 from node.errors import LockTimeout, NotStored
-from node.simulation.ledger import OPENING, REGISTERS, Deletion, Meant
+from node.simulation.intentions import (
+    OPENING,
+    REGISTERS,
+    Deletion,
+    Meant,
+)
 from node.simulation.terminal import Data, Terminal
 
 if TYPE_CHECKING:

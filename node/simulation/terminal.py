@@ -13,15 +13,15 @@ import orjson
 from attrs import define, field, frozen
 
 from crdt import hlc
-from node.core.cursors import CLASSES
-from node.core.session import Identity
-from node.simulation.clockwork import Clockwork
+from node.core.log.entries import CLASSES
+from node.core.sessions.identity import Identity
+from node.simulation.event_queue import Clockwork
 from node.simulation.machine import Machine
 from node.simulation.network import End, Route
 from node.simulation.transcript import START_MS, Transcript
 
 if TYPE_CHECKING:
-    from node.core.session import Session
+    from node.core.sessions.session import Session
 
 Data = dict[str, Any]
 

@@ -11,18 +11,18 @@ from wsproto.events import BytesMessage
 
 from node.config import Config
 from node.runtime.app import Node
-from node.runtime.client import ClientConnection, connect
-from node.runtime.http_server import Request, Response, error_response
-from node.runtime.links import LINK_MESSAGE_BYTES
-from node.runtime.listener import Acceptance, Listener, open_listeners
+from node.runtime.dialler import LINK_MESSAGE_BYTES
+from node.runtime.net.client import ClientConnection, connect
+from node.runtime.net.http import Request, Response, error_response
+from node.runtime.net.listener import Acceptance, Listener, open_listeners
 from node.wire.frames import Outgoing
-from node.wire.link_messages import SUBPROTOCOL
+from node.wire.links.handshake import SUBPROTOCOL
 from tests.autobahn.suite import AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from node.runtime.transport import Connection
+    from node.runtime.net.websocket import Connection
 
 
 class _Binary(Outgoing):
@@ -88,7 +88,7 @@ async def _echo_case(url: str, limit: trio.CapacityLimiter) -> None:
 
 
 async def _dial(url: str) -> ClientConnection:
-    """As node/runtime/links.py does, but for the timeout: the suite's cases start together."""
+    """As node/runtime/dialler.py does, but for the timeout: the suite's cases start together."""
     return await connect(
         url,
         subprotocols=[SUBPROTOCOL],

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 import pytest
 import trio
 
-from node.runtime import transport
+from node.runtime.net import websocket
 from tests.autobahn.echo import echo_clients, echo_server
 from tests.autobahn.suite import Cases, Verdict, summary
 from tests.processes import missing
@@ -73,7 +73,7 @@ async def test_the_nodes_server_passes_the_cases_of_big_messages_where_its_limit
 
 
 async def test_big_messages_are_closed_with_1009_at_the_nodes_own_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "CLOSE_GRACE_S", 60.0)  # however long the rest of the message takes to come
+    monkeypatch.setattr(websocket, "CLOSE_GRACE_S", 60.0)  # however long the rest of the message takes to come
     found = await against_server(BEYOND_THE_LIMIT)
     assert {verdict.code for verdict in found} == {1009}, summary(found)
 

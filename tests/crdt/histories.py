@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from crdt.amounts import total_of
-from crdt.document import Applied, Document, Edit, Gap, Known
+from crdt.absorb import absorbed
+from crdt.decimals import total_of
+from crdt.document import Document
+from crdt.edits import (
+    Applied,
+    Edit,
+    Gap,
+    Known,
+)
 from crdt.engine import ENGINES, merge, open_document
 from crdt.records import NewField
-from crdt.whole import absorbed
 from strategies.kinds import SETTLEMENT
 
 if TYPE_CHECKING:

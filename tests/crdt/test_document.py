@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crdt.document import Applied, Document, Edit, Gap, Known, Prepared
+from crdt.document import Document
+from crdt.edits import (
+    Applied,
+    Edit,
+    Gap,
+    Known,
+    Prepared,
+)
 from crdt.engine import ENGINES, open_document
 from crdt.records import DocumentError, ForkError, NewField
 from crdt.update_format import decode_update

@@ -15,12 +15,12 @@ import orjson
 import trio
 
 from crdt.hlc import iso
-from node.runtime.client import ConnectError, connect
+from node.runtime.net.client import ConnectError, connect
 
 if TYPE_CHECKING:
     import random
 
-    from node.runtime.client import ClientConnection
+    from node.runtime.net.client import ClientConnection
     from tests.processes import NodeProcess
 
 TYPES = ("orders", "products", "customers", "cashier_operations")

@@ -18,9 +18,9 @@ import orjson
 import pytest
 from websockets.sync.client import connect
 
-from storage.archive import read_archive, verify_archives
-from storage.audit import verify
-from storage.reader import Reader
+from storage.audit.archive_file import read_archive, verify_archives
+from storage.audit.chain_walk import verify
+from storage.sqlite.reader import Reader
 from tests.e2e.test_kill import Waiter
 from tests.processes import ROOT, NodeProcess, missing
 

@@ -7,9 +7,9 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from node.runtime.auth import new_token, token_hash
+from node.runtime.api.tokens import new_token, token_hash
 from storage.records import TokenRow
-from storage.store import Store
+from storage.sqlite.store import Store
 from tests.processes import ROOT, SHARED, NodeProcess, missing, node_modules
 
 if TYPE_CHECKING:

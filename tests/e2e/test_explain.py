@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from websockets.sync.client import connect
 
 from node.cli import main
-from node.runtime.auth import new_token, token_hash
+from node.runtime.api.tokens import new_token, token_hash
 from storage.records import TokenRow
-from storage.store import Store
+from storage.sqlite.store import Store
 from tests.processes import NodeProcess
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from node.runtime.http_server import Request
-from node.runtime.origins import Origins
+from node.runtime.api.origins import Origins
+from node.runtime.net.http import Request
 from tests.e2e.rude import Rude, head
 from tests.processes import NodeProcess
 

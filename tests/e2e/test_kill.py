@@ -19,8 +19,8 @@ import pytest
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from storage.audit import verify
-from storage.reader import Reader
+from storage.audit.chain_walk import verify
+from storage.sqlite.reader import Reader
 from tests.processes import NodeProcess, missing
 
 if TYPE_CHECKING:

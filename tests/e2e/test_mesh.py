@@ -16,7 +16,7 @@ import trio
 from click.testing import CliRunner
 
 from node.cli.audit import verify
-from storage.reader import Reader
+from storage.sqlite.reader import Reader
 from tests.e2e.evening import Evening
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from node.cli import main
-from storage.reader import Reader
+from storage.sqlite.reader import Reader
 from tests.processes import ROOT, NodeProcess, missing
 
 if TYPE_CHECKING:

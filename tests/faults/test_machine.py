@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crdt.hlc import millis
-from storage.reader import Reader
+from storage.sqlite.reader import Reader
 from tests.faults import shifted_clock
 from tests.faults.rig import applied, get, orders, said, trouble, until, verified
 

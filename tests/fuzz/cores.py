@@ -13,8 +13,8 @@ from pathlib import Path
 
 import orjson
 
-from node.core.link import Link
-from node.wire.link_messages import Hello
+from node.core.links.link import Link
+from node.wire.links.handshake import Hello
 from tests.fuzz.samples import link_messages, terminal_messages
 from tests.harness import Client, World
 from tests.mesh import End

@@ -12,11 +12,12 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
-from crdt.document import Applied, Document
+from crdt.absorb import absorbed
+from crdt.document import Document
+from crdt.edits import Applied
 from crdt.engine import ENGINES, EngineDocument, open_document
 from crdt.records import DocumentError, NewField
 from crdt.update_format import UpdateError, decode_state_vector, decode_update, encode_state_vector, live_records
-from crdt.whole import absorbed
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 INPUTS_OF_A_CHILD = 3_000

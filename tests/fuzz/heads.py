@@ -15,11 +15,11 @@ import trio
 import trio.testing
 
 from node.config import Config
-from node.runtime.auth import Tokens
-from node.runtime.endpoint import Endpoint
-from node.runtime.http_server import Request, Response, json_response
-from node.runtime.listener import Listener, ListenerLimits
-from node.runtime.origins import Origins
+from node.runtime.api.origins import Origins
+from node.runtime.api.tokens import Tokens
+from node.runtime.net.http import Request, Response, json_response
+from node.runtime.net.listener import Listener, ListenerLimits
+from node.runtime.terminals import Endpoint
 from tests.fuzz.cores import FreshNode
 
 if TYPE_CHECKING:

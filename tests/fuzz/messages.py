@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 
 from node.errors import InvalidMessage
-from node.wire import link_locks, link_messages, link_state
 from node.wire.codec import LONGEST_ID, CodecLimits, decode
+from node.wire.links import handshake, locks, operations, positions, states
 from node.wire.messages import DataSync
 from tests.fuzz.samples import link_frames, terminal_messages
 
@@ -76,13 +76,13 @@ class LinkMessages:
                 continue
             if written is not None:
                 assert read(orjson.loads(written(found))) == found
-        if link_state.is_state(message):
+        if states.is_state(message):
             try:
-                state = link_state.remote_state(message)
+                state = states.remote_state(message)
             except InvalidMessage:
                 return
-            operation = link_state.state_operation("state-1", state.key, state.archived)
-            again = link_state.remote_state(orjson.loads(link_state.state_message(operation, state.b64)))
+            operation = states.state_operation("state-1", state.key, state.archived)
+            again = states.remote_state(orjson.loads(states.state_message(operation, state.b64)))
             assert again == state
 
     def close(self) -> None:
@@ -93,7 +93,7 @@ class LinkMessages:
         return link_frames()
 
 
-def _rewritten(remote: link_messages.RemoteOperation) -> bytes:
+def _rewritten(remote: operations.RemoteOperation) -> bytes:
     """As `operation_message` writes the row that it becomes."""
     link = {
         "updates": remote.entries,
@@ -107,14 +107,14 @@ def _rewritten(remote: link_messages.RemoteOperation) -> bytes:
 
 
 READERS: tuple[tuple[Any, Any], ...] = (
-    (link_messages.remote_operation, _rewritten),
-    (link_messages.read_clock, lambda clock: orjson.dumps({"clock": clock})),
-    (link_messages.read_positions, None),
-    (link_messages.read_claim, link_messages.position_confirmation),
-    (link_messages.read_established, lambda hello: link_messages.established(hello, "t", "now", "session")),
-    (link_state.read_progress, None),
-    (link_locks.read_lease, link_locks.granted),
-    (link_locks.read_leases, link_locks.snapshot),
-    (link_locks.read_request, link_locks.request),
-    (link_locks.read_release, lambda found: link_locks.release(*found)),
+    (operations.remote_operation, _rewritten),
+    (handshake.read_clock, lambda clock: orjson.dumps({"clock": clock})),
+    (positions.read_positions, None),
+    (positions.read_claim, positions.position_confirmation),
+    (handshake.read_established, lambda hello: handshake.established(hello, "t", "now", "session")),
+    (states.read_progress, None),
+    (locks.read_lease, locks.granted),
+    (locks.read_leases, locks.snapshot),
+    (locks.read_request, locks.request),
+    (locks.read_release, lambda found: locks.release(*found)),
 )

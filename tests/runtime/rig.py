@@ -13,10 +13,21 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define, field, frozen
 
-from node.runtime import http_server, listener, transport
-from node.runtime.http_server import Request, Response, error_response, json_response
-from node.runtime.listener import Acceptance, Listener, ListenerLimits, Refusal, open_listeners
-from node.runtime.transport import Connection
+from node.runtime.net import http, listener, websocket
+from node.runtime.net.http import (
+    Request,
+    Response,
+    error_response,
+    json_response,
+)
+from node.runtime.net.listener import (
+    Acceptance,
+    Listener,
+    ListenerLimits,
+    Refusal,
+    open_listeners,
+)
+from node.runtime.net.websocket import Connection
 from node.wire.frames import Outgoing
 
 if TYPE_CHECKING:
@@ -31,9 +42,9 @@ PATIENCE_S = 5.0
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short graces, so that a client that answers no close does not hold up the tests."""
-    monkeypatch.setattr(transport, "CLOSE_GRACE_S", 0.3)
+    monkeypatch.setattr(websocket, "CLOSE_GRACE_S", 0.3)
     monkeypatch.setattr(listener, "CLOSE_GRACE_S", 0.4)
-    monkeypatch.setattr(http_server, "LINGER_S", 0.2)
+    monkeypatch.setattr(http, "LINGER_S", 0.2)
 
 
 @define(eq=False)

@@ -8,9 +8,9 @@ import trio
 import trio.lowlevel
 
 from node.core.ports import Unreadable
-from node.runtime import writer
-from node.runtime.writer import TrioDisk
-from storage.database import StorageError
+from node.runtime import disk as writer
+from node.runtime.disk import TrioDisk
+from storage.sqlite.database import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from tests.runtime.net.test_websocket import pair
 from tests.runtime.rig import BINARY, CLOSE, PING, PONG, deflated, frame
-from tests.runtime.test_transport import pair
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

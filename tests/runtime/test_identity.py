@@ -10,9 +10,9 @@ import pytest
 
 from node.core.start import Draws
 from node.runtime.identity import fingerprint, take_up
-from storage.database import DATABASE
 from storage.records import Commit, CursorRow
-from storage.store import Store
+from storage.sqlite.database import DATABASE
+from storage.sqlite.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path

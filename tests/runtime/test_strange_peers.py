@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from node.config import LinksSection
-from node.runtime import links
-from node.runtime.client import ConnectError, connect
+from node.runtime import dialler
+from node.runtime.net.client import ConnectError, connect
 from tests.runtime.rig import deflated, frame, until
 
 if TYPE_CHECKING:
@@ -167,9 +167,9 @@ async def test_whatever_fails_in_one_link_it_is_logged_and_dialled_again(
         await trio.lowlevel.checkpoint()
         raise IndexError("on purpose")
 
-    monkeypatch.setattr(links, "connect", fails)
+    monkeypatch.setattr(dialler, "connect", fails)
     core: Any = SimpleNamespace(links={}, epoch="e", instance="i", node_id="n", replica=SimpleNamespace(committed=0))
-    dialer = links.Dialer(core, "ws://127.0.0.1:1", "peer", LinksSection(backoff_ms=1, backoff_max_ms=1))
+    dialer = dialler.Dialer(core, "ws://127.0.0.1:1", "peer", LinksSection(backoff_ms=1, backoff_max_ms=1))
     with trio.fail_after(20), trio.CancelScope() as scope:
         await dialer.run()
     assert dialled == 3

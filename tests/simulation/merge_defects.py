@@ -20,7 +20,7 @@ MERGE = (
         "unseen-superseded",
         "a write replaces all that is in its register, also what its author has not seen",
         (
-            "node.core.field_writes:FieldWriter._supersede_seen",
+            "node.core.entities.field_writes:FieldWriter._supersede_seen",
             "if self.seen(record) and replaces(record)",
             "if replaces(record)",
         ),
@@ -29,7 +29,7 @@ MERGE = (
         "contested-superseded",
         "a write to a contested register replaces both sides, whichever its author has seen",
         (
-            "node.core.field_writes:FieldWriter._supersede_seen",
+            "node.core.entities.field_writes:FieldWriter._supersede_seen",
             "if self.seen(record) and",
             "if (self.seen(record) or len(siblings) > 1) and",
         ),
@@ -37,7 +37,7 @@ MERGE = (
     defect(
         "acknowledgement-ignored",
         "whatever this node holds counts as seen, confirmed by the author's terminal or not",
-        ("node.core.entity:Entity.seen_by", "return seqs[record.id] <= acknowledged", "return True"),
+        ("node.core.entities.entity:Entity.seen_by", "return seqs[record.id] <= acknowledged", "return True"),
     ),
     defect(
         "clock-not-clamped",
@@ -61,13 +61,13 @@ MERGE = (
     defect(
         "local-repeat-accepted",
         "an operation that a terminal sends again is written again",
-        ("node.core.replica:Replica.accept", "if self._duplicate(operation, author):", "if False:"),
+        ("node.core.operations.replica:Replica.accept", "if self._duplicate(operation, author):", "if False:"),
     ),
     defect(
         "remote-repeat-logged",
         "an operation that comes again over a link gets a second row",
         (
-            "node.core.remote:accept",
+            "node.core.operations.remote:accept",
             "if replica.digests.holds(operation.entity_type, remote.link_key):",
             "if False:",
         ),
@@ -75,17 +75,17 @@ MERGE = (
     defect(
         "two-writers-not-settled",
         "an operation that a terminal sent to two nodes counts twice",
-        ("node.core.remote:_carry_out", "if first is not None:", "if first is None and first:"),
+        ("node.core.operations.remote:_carry_out", "if first is not None:", "if first is None and first:"),
     ),
     defect(
         "version-not-counted",
         "a write makes no version",
-        ("node.core.replica:Replica._edit", "n=plan.increment", "n=0"),
+        ("node.core.operations.replica:Replica._edit", "n=plan.increment", "n=0"),
     ),
     defect(
         "version-counted-twice",
         "a DELETE makes two versions",
-        ("node.core.replica:Replica._edit", "n=plan.increment", "n=plan.increment + (kind == 'DELETE')"),
+        ("node.core.operations.replica:Replica._edit", "n=plan.increment", "n=plan.increment + (kind == 'DELETE')"),
     ),
     defect(
         "shares-added-up",
@@ -105,7 +105,7 @@ MERGE = (
         "difference-from-latest",
         "an absolute stock is reckoned from what this node holds, not from what its author last knew",
         (
-            "node.core.field_writes:FieldWriter._count",
+            "node.core.entities.field_writes:FieldWriter._count",
             "known = self.author.known(self.entity, name)",
             "known = None",
         ),
@@ -114,12 +114,12 @@ MERGE = (
         "unseen-element-removed",
         "a list that is written takes out elements that its author never saw",
         (
-            "node.core.field_writes:FieldWriter._list",
+            "node.core.entities.field_writes:FieldWriter._list",
             "records = [record for record in document.siblings(path) if self.seen(record)]",
             "records = list(document.siblings(path))",
         ),
         (
-            "node.core.field_writes:FieldWriter._list",
+            "node.core.entities.field_writes:FieldWriter._list",
             "self._supersede_seen((name, key), lambda record: base.holds(record.path[1], entity.seqs[record.id]))",
             "self._replace(document.siblings((name, key)))",
         ),
@@ -128,7 +128,7 @@ MERGE = (
         "removed-element-back",
         "a stale copy of a list puts back what somebody took out of it",
         (
-            "node.core.field_writes:FieldWriter._list",
+            "node.core.entities.field_writes:FieldWriter._list",
             "and base.carries_over(key, element)",
             "and not elements",
         ),
@@ -136,13 +136,13 @@ MERGE = (
     defect(
         "earlier-list-forgotten",
         "a list that its author wrote again since counts as one that was empty, when an older write is tried again",
-        ("node.core.amounts:_without_keys", "written=True", "written=[]"),
+        ("node.core.entities.last_known:_without_keys", "written=True", "written=[]"),
     ),
     defect(
         "first-try-forgotten",
         "an operation that was refused and is sent again counts as written from what its author has seen by then",
         (
-            "node.core.memory:Memory.as_it_was",
+            "node.core.operations.memory:Memory.as_it_was",
             "author if tried is None else evolve(author, tried=tried)",
             "author",
         ),
@@ -150,24 +150,28 @@ MERGE = (
     defect(
         "first-try-knows-more",
         "an operation that is sent again takes off what its author was shown only after it was refused",
-        ("node.core.memory:Memory.acknowledged", " if author.tried is None else author.tried.acknowledged", ""),
-        ("node.core.memory:Memory.reader", "tried.acknowledged", "self.confirmed(author, entity)"),
+        (
+            "node.core.operations.memory:Memory.acknowledged",
+            " if author.tried is None else author.tried.acknowledged",
+            "",
+        ),
+        ("node.core.operations.memory:Memory.reader", "tried.acknowledged", "self.confirmed(author, entity)"),
     ),
     defect(
         "rank-by-client-clock",
         "who was first is decided by the terminal's clock, not by when a node accepted it",
-        ("node.core.field_writes:FieldWriter._add", "default=stamp.accepted", "default=stamp.stamp"),
+        ("node.core.entities.field_writes:FieldWriter._add", "default=stamp.accepted", "default=stamp.stamp"),
     ),
     defect(
         "conflict-not-raised-remotely",
         "a conflict is told of where its second side was written, and nowhere else",
-        ("node.core.remote:_apply", "    news.compare(conflicts, entity.view.conflicts)\n", ""),
+        ("node.core.operations.remote:_apply", "    news.compare(conflicts, entity.view.conflicts)\n", ""),
     ),
     defect(
         "conflict-not-stored",
         "a conflict is known until the next restart",
         (
-            "node.core.notices:remember",
+            "node.core.operations.notices:remember",
             "replica.group.commit.conflicts.append(row)",
             "replica.group.commit.conflicts.extend([row][row.state == 'open':])",
         ),

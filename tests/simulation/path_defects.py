@@ -9,7 +9,7 @@ COMMIT = (
         "confirmed-before-commit",
         "a terminal is told that its operation is stored before it is",
         (
-            "node.core.replica:Replica._confirm",
+            "node.core.operations.replica:Replica._confirm",
             "self.group.replies.append((author.recipient, message))",
             "author.recipient.reply(message)",
         ),
@@ -27,28 +27,32 @@ COMMIT = (
     defect(
         "failed-commit-not-undone",
         "after a failed commit documents stay in memory with what was refused",
-        ("node.core.replica:Replica.forget_uncommitted", "self.entities.clear()", "pass"),
+        ("node.core.operations.replica:Replica.forget_uncommitted", "self.entities.clear()", "pass"),
     ),
     defect(
         "failed-commit-remembered",
         "an operation whose commit failed counts as a repeat when it is sent again",
-        ("node.core.replica:Replica.forget_uncommitted", "self.recent.pop(row.operation_id, None)", "pass"),
+        (
+            "node.core.operations.replica:Replica.forget_uncommitted",
+            "self.recent.pop(row.operation_id, None)",
+            "pass",
+        ),
     ),
     defect(
         "let-go-uncommitted",
         "entities are let go of before their newest state is stored",
         (
-            "node.core.memory:Memory.let_go",
+            "node.core.operations.memory:Memory.let_go",
             "list(islice(self.entities.items(), max(1, self.settings.resident_entities // 10)))",
             "list(self.entities.items())",
         ),
-        ("node.core.memory:Memory.let_go", "entity.seq <= committed and key not in touched and ", ""),
+        ("node.core.operations.memory:Memory.let_go", "entity.seq <= committed and key not in touched and ", ""),
     ),
     defect(
         "chain-not-continued",
         "the audit chain goes on from the hash the process began with",
         (
-            "storage.store:Store.commit",
+            "storage.sqlite.store:Store.commit",
             "self.chain, self.head, self.token = chain, head,",
             "self.head, self.token = head,",
         ),
@@ -87,7 +91,7 @@ COMMIT = (
         "refusal-not-kept",
         "a refused write is not in the log, though its author was told that it is kept",
         (
-            "node.core.notices:refuse",
+            "node.core.operations.notices:refuse",
             "    replica.append(row)\n",
             "    replica.group.replies += [(author.recipient, message) for message in messages]\n",
         ),
@@ -95,7 +99,7 @@ COMMIT = (
     defect(
         "refusal-row-not-sent",
         "the author of a refused write is neither told nor shown what is instead",
-        ("node.core.notices:refuse", "row.targets = (author.terminal_id,)", "row.targets = ()"),
+        ("node.core.operations.notices:refuse", "row.targets = (author.terminal_id,)", "row.targets = ()"),
     ),
 )
 
@@ -103,7 +107,7 @@ DELIVERY = (
     defect(
         "sent-is-acknowledged",
         "what was written to a socket counts as received",
-        ("node.core.cursors:Cursor._settle", "        if not pending:", "        if self.sent:"),
+        ("node.core.delivery.window:Cursor._settle", "        if not pending:", "        if self.sent:"),
     ),
     defect(
         "cursor-stored-too-far",
@@ -113,7 +117,7 @@ DELIVERY = (
     defect(
         "cursor-not-stored",
         "what terminals confirmed is forgotten with the process",
-        ("storage.store:Store._write", '("terminal_id",), cursors.values())', '("terminal_id",), ())'),
+        ("storage.sqlite.store:Store._write", '("terminal_id",), cursors.values())', '("terminal_id",), ())'),
     ),
     defect(
         "positions-kept-when-set-back",
@@ -123,18 +127,18 @@ DELIVERY = (
     defect(
         "past-not-corrected",
         "what a terminal writes while it is shown the past is not shown to it again",
-        ("node.core.replica:Replica._on_its_way", "max(sent, refused) > known", "False"),
+        ("node.core.operations.replica:Replica._on_its_way", "max(sent, refused) > known", "False"),
     ),
     defect(
         "state-cut-short",
         "a terminal that comes empty is sent the first page of the entities only",
-        ("node.core.delivery:Delivery._read_state", "last=len(rows) < limit", "last=True"),
+        ("node.core.delivery.delivery:Delivery._read_state", "last=len(rows) < limit", "last=True"),
     ),
     defect(
         "state-class-skipped",
         "of a first synchronisation the entities of one priority class are missing",
         (
-            "node.core.delivery:Delivery._read_state",
+            "node.core.delivery.delivery:Delivery._read_state",
             "self._send_state(priority, rows, last=",
             "self._send_state(priority, rows if priority != 1 else (), last=",
         ),
@@ -142,17 +146,25 @@ DELIVERY = (
     defect(
         "window-not-kept",
         "a slow terminal is sent everything at once",
-        ("node.core.delivery:Delivery.pump", "cursor.room <= 0 or ", ""),
-        ("node.core.delivery:Delivery.pump", "limit = min(self.page, cursor.room)", "limit = self.page"),
-        ("node.core.delivery:Delivery._read_state", "limit = min(self.page, self.cursor.room)", "limit = self.page"),
-        ("node.core.delivery:Delivery._from_ring", "if len(entries) >= room:", "if len(entries) >= room + 9_999:"),
-        ("node.core.delivery:Delivery.live", "and cursor.room >= rows", ""),
+        ("node.core.delivery.delivery:Delivery.pump", "cursor.room <= 0 or ", ""),
+        ("node.core.delivery.delivery:Delivery.pump", "limit = min(self.page, cursor.room)", "limit = self.page"),
+        (
+            "node.core.delivery.delivery:Delivery._read_state",
+            "limit = min(self.page, self.cursor.room)",
+            "limit = self.page",
+        ),
+        (
+            "node.core.delivery.delivery:Delivery._from_ring",
+            "if len(entries) >= room:",
+            "if len(entries) >= room + 9_999:",
+        ),
+        ("node.core.delivery.delivery:Delivery.live", "and cursor.room >= rows", ""),
     ),
     defect(
         "unreadable-is-empty",
         "rows that could not be read count as none",
         (
-            "node.core.delivery:Delivery._rows_arrived",
+            "node.core.delivery.delivery:Delivery._rows_arrived",
             "                self._cannot_read(rows)\n                return\n",
             "                rows = ()\n",
         ),
@@ -160,7 +172,7 @@ DELIVERY = (
     defect(
         "own-row-not-sent-again",
         "after a reconnection a terminal is sent others' rows again, and its own, which came after them, not",
-        ("node.core.ring:RingRow.for_terminal", " or self.seq <= resumed", ""),
+        ("node.core.log.ring:RingRow.for_terminal", " or self.seq <= resumed", ""),
     ),
 )
 
@@ -169,8 +181,8 @@ LINKS = (
         "peer-position-too-far",
         "of another node's log more counts as held than has come",
         (
-            "node.core.link:Link._position",
-            "self.received = [max(old, new) for old, new in zip(self.received, positions, strict=True)]",
+            "node.core.links.link:Link._position",
+            "self.received = [max(old, new) for old, new in zip(self.received, held, strict=True)]",
             "self.received = [self.peer_head] * CLASSES",
         ),
     ),
@@ -178,7 +190,7 @@ LINKS = (
         "peer-position-kept-after-failure",
         "a position whose rows were lost with a failed commit stays",
         (
-            "node.core.link:Link._position",
+            "node.core.links.link:Link._position",
             "group.commit.peers.append(row)",
             "group.commit.peers.append(row)\n        self.core.peers[row.node_id] = row",
         ),
@@ -188,7 +200,7 @@ LINKS = (
         "peer-position-before-rows",
         "a position is stored in a commit before the rows it stands for",
         (
-            "node.core.replica:Replica.take_group",
+            "node.core.operations.replica:Replica.take_group",
             "        group, self.group = self.group, Group()\n",
             "        group, self.group = self.group, Group()\n"
             "        if group.rows and group.commit.peers:\n"
@@ -199,13 +211,13 @@ LINKS = (
     defect(
         "old-log-position-kept",
         "what was held of a node's log counts after that log was begun anew",
-        ("node.core.link:Link._known", "row is not None and row.epoch == hello.epoch", "row is not None"),
+        ("node.core.links.link:Link._known", "row is not None and row.epoch == hello.epoch", "row is not None"),
     ),
     defect(
         "digest-type-skipped",
         "two nodes compare what they hold of every entity type but orders",
         (
-            "node.core.digests:Digests.differing",
+            "node.core.operations.digests:Digests.differing",
             "if mine.get(t) != roots.get(t))",
             'if mine.get(t) != roots.get(t) and t != "orders")',
         ),
@@ -213,23 +225,23 @@ LINKS = (
     defect(
         "quarantine-not-retried",
         "an operation that waited for another one stays put when that one has come",
-        ("node.core.remote:_retry", "while len(replica.quarantine) and pending:", "while False:"),
+        ("node.core.operations.remote:_retry", "while len(replica.quarantine) and pending:", "while False:"),
         ("node.core.core:Core._retry_parked", "replica.quarantine.waiting(RETRIES_A_SECOND)", "()"),
     ),
     defect(
         "damaged-not-asked-for",
         "an operation that came damaged stays so until somebody has it sent again",
-        ("node.core.link:Link._ask_for_bad", "if rows:", "if not rows and rows:"),
+        ("node.core.links.link:Link._ask_for_bad", "if rows:", "if not rows and rows:"),
     ),
     defect(
         "damaged-kept-waiting",
         "an operation that came damaged while its entity could not be read is tried for ever as it is",
-        ("node.core.remote:retry", "if row.state == WAITING:", "if row.state == BAD:"),
+        ("node.core.operations.remote:retry", "if row.state == WAITING:", "if row.state == BAD:"),
     ),
     defect(
         "parked-not-stored",
         "an operation that waits is forgotten with the process, and counts as held",
-        ("node.core.remote:park", "    replica.group.commit.parked.append(row)\n", ""),
+        ("node.core.operations.remote:park", "    replica.group.commit.parked.append(row)\n", ""),
     ),
 )
 
@@ -238,7 +250,7 @@ LOCKS = (
         "token-not-stored",
         "after a restart fencing tokens begin again",
         (
-            "node.core.lock_service:LockService._store",
+            "node.core.locks.authority:LockService._store",
             'commit.meta["lock_counter"] = str(self.table.counter)',
             "pass",
         ),
@@ -255,14 +267,14 @@ LOCKS = (
     defect(
         "lease-by-wall-clock",
         "whether a lease runs is read from a clock that somebody sets",
-        ("node.core.locks:Lease.live", "now.mono_ms < self.deadline_mono_ms", "now.wall_ms < self.expires_ms"),
+        ("node.core.locks.lease:Lease.live", "now.mono_ms < self.deadline_mono_ms", "now.wall_ms < self.expires_ms"),
     ),
     defect(
         "lock-granted-twice",
         "a lock is granted while another terminal has it",
-        ("node.core.lock_service:LockService._decide", "known.terminal != asked.terminal", "not known.terminal"),
+        ("node.core.locks.authority:LockService._decide", "known.terminal != asked.terminal", "not known.terminal"),
         (
-            "node.core.locks:LockTable.acquire",
+            "node.core.locks.table:LockTable.acquire",
             "if held is not None and held.live(now):",
             "if held is not None and held.live(now) and held.terminal == terminal:",
         ),

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from node.cli.simulate import simulate
-from node.simulation.checks import Checks
+from node.simulation.invariants import Checks
 from node.simulation.runner import one, outcomes
 from tests.processes import ROOT
 

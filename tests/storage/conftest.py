@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.reader import Reader
+from storage.sqlite.reader import Reader
 from tests.storage.rows import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from storage.store import Store
+    from storage.sqlite.store import Store
 
 
 @pytest.fixture

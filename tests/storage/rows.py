@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage.records import Commit, ConflictRow, CursorRow, EntityRow, LockRow, LogRow
-from storage.store import Store
+from storage.sqlite.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,82 @@
+"""What a document gives and takes: an edit made here, an update from elsewhere that fits, or why it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from attrs import define, frozen
+
+from crdt.decimals import (
+    Total,
+    decimal_of,
+    plus,
+)
+from crdt.records import (
+    FieldRecord,
+    Header,
+)
+from crdt.update_format import DecodedUpdate
+
+ZERO = Decimal(0)
+
+
+NOTHING_COUNTED: Mapping[str, Decimal] = {}
+
+
+NO_TOTALS: Mapping[str, Total] = {}
+
+
+@define(eq=False)
+class Edit:
+    """What one local operation did to the document, ready for the log and the links.
+
+    update: Yjs v1 bytes, exactly what the transaction added. before: state vector entries a receiver must
+    cover to apply it. span: the author's clock range [first, end). added, removed: field records.
+    """
+
+    update: bytes
+    before: Mapping[int, int]
+    writer: int
+    span: tuple[int, int]
+    added: tuple[FieldRecord, ...]
+    removed: tuple[FieldRecord, ...]
+
+
+@frozen
+class Prepared:
+    """A remote update that can be applied now. doomed: (writer, clock) of the live records it deletes."""
+
+    update: bytes
+    decoded: DecodedUpdate
+    author: int
+    end: int
+    inserts: tuple[FieldRecord | Header, ...]
+    doomed: tuple[tuple[int, int], ...]
+
+    def counts(self, before: Header | None) -> dict[str, Decimal]:
+        """What it adds to the counters. before: its author's live header."""
+        old = before.counters if before is not None else {}
+        new = next((record.counters for record in self.inserts if isinstance(record, Header)), {})
+        changes = {n: plus((decimal_of(new.get(n, 0)), -decimal_of(old.get(n, 0)))) for n in {**old, **new}}
+        return {name: amount for name, amount in changes.items() if amount}
+
+
+@frozen
+class Applied:
+    """A remote update that is now part of the document."""
+
+    added: tuple[FieldRecord, ...]
+    removed: tuple[FieldRecord, ...]
+
+
+@frozen
+class Known:
+    """A remote update whose clock range the document already holds; nothing changed."""
+
+
+@frozen
+class Gap:
+    """A remote update that must wait: for each writer, the clocks [have, need) that are missing."""
+
+    missing: Mapping[int, tuple[int, int]]

@@ -1,0 +1,1 @@
+"""What a terminal is sent of the log, and how far it has confirmed it."""

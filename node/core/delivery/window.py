@@ -1,0 +1,154 @@
+"""A session's place in the log: what was sent, what is acknowledged, and how much may be under way.
+
+A position is one number per priority class. `sent[c]` is the last row of class c written or passed over;
+`acknowledged(c)` the end of the contiguous confirmed prefix. Rows that are not for this terminal are passed over
+and need no confirmation. Acknowledged means: confirmed by `sync_confirmation`, or sent before a WebSocket ping
+whose pong came back; merely written to a socket is not acknowledged.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from node.core.log.entries import CLASSES, NO_POSITION, NOTICE, PASSED, Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+@define(eq=False)
+class Cursor:
+    """Positions and rows under way of one terminal. window: most rows under way at once."""
+
+    window: int
+    sent: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
+    _acked: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
+    _began: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
+    _pending: deque[Entry] = field(factory=deque)
+    _confirmed: set[str] = field(factory=set)
+    _first_pending: int = 0  # serial number of _pending[0]
+    dirty: bool = False
+    confirms: bool = False
+
+    @classmethod
+    def at(cls, positions: Sequence[int], window: int) -> Cursor:
+        """A cursor that resumes after `positions`."""
+        cursor = cls(window)
+        cursor.sent, cursor._acked, cursor._began = list(positions), list(positions), list(positions)
+        return cursor
+
+    @property
+    def under_way(self) -> int:
+        return len(self._pending)
+
+    @property
+    def pending(self) -> Iterable[Entry]:
+        """The rows under way, in order."""
+        return self._pending
+
+    @property
+    def room(self) -> int:
+        return self.window - len(self._pending)
+
+    @property
+    def serial(self) -> int:
+        """Number of the next row to be sent: a ping that carries it acknowledges every row before."""
+        return self._first_pending + len(self._pending)
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        return tuple(self._acked)
+
+    def acknowledged(self, priority: int) -> int:
+        return self._acked[priority]
+
+    def began(self, priority: int) -> int:
+        """Where this connection began."""
+        return self._began[priority]
+
+    def sending(self, entries: Iterable[Entry]) -> None:
+        """Rows that were just written to the connection."""
+        self._pending.extend(entries)
+
+    def passed(self, upto: Sequence[int]) -> None:
+        """All rows up to these positions were sent or are not for this terminal."""
+        self.sent[:] = upto
+        self._settle()
+
+    def confirm(self, operation_id: str) -> bool:
+        """A `sync_confirmation`. False when no such row is under way (a repeat, or one never sent)."""
+        self.confirms = True
+        pending = self._pending
+        for place, entry in enumerate(pending):
+            if entry[2] == operation_id:  # nearly always the first row that is no notice
+                for _ in range(place + 1):
+                    self._pop()
+                self._settle()
+                return True
+            if entry[2] not in (NOTICE, PASSED):
+                break
+        if any(entry[2] == operation_id for entry in pending):
+            self._confirmed.add(operation_id)
+            self._settle()
+            return True
+        return False
+
+    def confirm_seq(self, seq: int) -> bool:
+        """A `sync_confirmation` by position: this row arrived, and with it all that was sent before. That is not all
+        that is numbered before: urgent classes go first. False when no such row is under way."""
+        self.confirms = True
+        for place, (row, _, operation_id) in enumerate(self._pending):
+            if row == seq and operation_id != PASSED:
+                self.pong(self._first_pending + place + 1)
+                return True
+        return False
+
+    def pong(self, serial: int) -> None:
+        """The pong to a ping sent when `serial` was the next number: all before it arrived."""
+        for _ in range(min(serial - self._first_pending, len(self._pending))):
+            self._confirmed.discard(self._pending[0][2])
+            self._pop()
+        self._settle()
+
+    def confirm_upto(self, positions: Sequence[int]) -> None:
+        """A confirmation by position: the other side holds every row of each class up to there."""
+        pending = self._pending
+        while pending and pending[0][0] <= positions[pending[0][1]]:
+            self._pop()
+        for priority, seq in enumerate(positions):
+            held = min(seq, self.sent[priority])
+            if held > self._acked[priority]:
+                self._acked[priority] = held
+                self.dirty = True
+        self._settle()
+
+    def _pop(self) -> None:
+        seq, priority, _ = self._pending.popleft()
+        self._first_pending += 1
+        if seq > self._acked[priority]:
+            self._acked[priority] = seq
+            self.dirty = True
+
+    def _settle(self) -> None:
+        """Pass what needs no confirmation of its own, then let idle classes catch up with what was sent."""
+        pending = self._pending
+        while pending:
+            operation_id = pending[0][2]
+            if operation_id == PASSED:
+                self._pop()
+            elif operation_id in self._confirmed:
+                self._confirmed.discard(operation_id)
+                self._pop()
+            elif operation_id == NOTICE and self._confirmed:
+                self._pop()
+            else:
+                break
+        if not pending:
+            for priority, seq in enumerate(self.sent):
+                if seq > self._acked[priority]:
+                    self._acked[priority] = seq
+                    self.dirty = True
+            self._confirmed.clear()

@@ -1,0 +1,144 @@
+"""A resident entity: its document, its view, and what this node knows of who has seen which record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import orjson
+from attrs import define, field
+
+from crdt.document import Document
+from crdt.engine import EngineError
+from crdt.records import CANONICAL, DocumentError, FieldRecord
+from crdt.update_format import UpdateError
+from node.core.entities.last_known import Movements
+from storage.records import EntityRow
+from strategies.policy import EntityPolicy
+from strategies.view import View, view_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from node.wire.messages import Operation
+
+
+Key = tuple[str, str]
+Seen = Callable[[FieldRecord], bool]
+
+
+@define(eq=False)
+class Entity:
+    """One entity in memory.
+
+    seqs: live record -> the local log row that brought it, which is what "delivered and acknowledged" is
+    measured against (design section 5). seq, last_author, last_echo, other_seq: the last row of this entity, and
+    the last row before it that its author was sent. movements: the latest of its counters.
+    """
+
+    key: Key
+    policy: EntityPolicy
+    document: Document
+    view: View
+    seqs: dict[tuple[int, int], int] = field(factory=dict)
+    movements: Movements = field(factory=Movements)
+    seq: int = 0
+    last_author: str | None = None
+    last_echo: bool = True
+    other_seq: int = 0
+
+    @classmethod
+    def load(cls, key: Key, policy: EntityPolicy, row: EntityRow | None, *, writer: int, engine: str) -> Entity:
+        """From its stored row (None: an entity nobody has written yet)."""
+        document = Document.load(row.snapshot if row else None, writer=writer, engine=engine)
+        entity = cls(key, policy, document, view_of(*key, policy, document))
+        if row is not None:
+            entity.seq = row.seq
+            stored = orjson.loads(row.seen)
+            records = stored if isinstance(stored, list) else stored["records"]
+            entity.seqs = {(writer, clock): seq for writer, clock, seq in records}
+            if isinstance(stored, dict):
+                entity.movements = Movements.load(stored)
+        return entity
+
+    def row(self) -> EntityRow:
+        """What is stored after a commit."""
+        return EntityRow(
+            entity_type=self.key[0],
+            entity_id=self.key[1],
+            version=self.document.version,
+            deleted=not self.view.alive,
+            view=orjson.dumps(self.shown(), option=CANONICAL),  # the same bytes on every node
+            snapshot=self.document.encode(),
+            seen=self._stored_seen(),
+            seq=self.seq,
+        )
+
+    def _stored_seen(self) -> bytes:
+        records = [(*identity, seq) for identity, seq in self.seqs.items()]
+        return orjson.dumps({"records": records, **self.movements.store()} if self.movements else records)
+
+    def shown(self) -> dict[str, object]:
+        """The entity as a reader sees it: its fields and its version (and `deleted_at` once dead)."""
+        shown = {**self.view.fields, "version": self.document.version}
+        if not self.view.alive and self.view.deleted_at is not None:
+            shown["deleted_at"] = self.view.deleted_at
+        return shown
+
+    def seen_by(self, terminal: str, acknowledged: int, version: int | None, tried: int | None = None) -> Seen:
+        """Which records an operation's author had seen (design section 5).
+
+        acknowledged: log position the terminal has confirmed for this priority class. version: the documented
+        version of its operation; it narrows the set and never widens it. tried: nothing after this row.
+        """
+        current = self.document.version
+        newest = version - 1 if version is not None and version <= current else None
+        seqs = self.seqs
+
+        def seen(record: FieldRecord) -> bool:
+            if tried is not None and seqs[record.id] > tried:
+                return False
+            if record.terminal == terminal:
+                return True
+            if newest is not None and record.version > newest:
+                return False
+            return seqs[record.id] <= acknowledged
+
+        return seen
+
+    def delivered_to(self, terminal: str) -> int:
+        """The last row of this entity that `terminal` was or will be sent."""
+        if self.last_author == terminal and not self.last_echo:
+            return self.other_seq
+        return self.seq
+
+    def changed(self, removed: Iterable[FieldRecord], added: Iterable[FieldRecord], seq: int) -> None:
+        """What a row of this entity did to its records."""
+        for record in removed:
+            self.movements.took(self.policy, record, self.seqs.pop(record.id, 0), seq)
+        for record in added:
+            self.seqs[record.id] = seq
+            self.movements.put(record)
+
+    def touched(self, seq: int, author: str, echo: bool) -> None:
+        """A new row of this entity."""
+        if self.last_author != author or self.last_echo:
+            self.other_seq = self.seq
+        self.seq, self.last_author, self.last_echo = seq, author, echo
+
+
+NOT_LOADED = (UpdateError, DocumentError, EngineError, ValueError, KeyError, TypeError)
+"""What a stored entity whose bytes were damaged may say when it is loaded."""
+
+
+def keys_of(operation: Operation) -> list[Key]:
+    """The entities an operation touches."""
+    return [key for key, _ in writes_of(operation)]
+
+
+def writes_of(operation: Operation) -> list[tuple[Key, Mapping[str, object]]]:
+    """The entities an operation touches, and what it writes to each."""
+    if operation.kind == "BULK_UPDATE":
+        return [((operation.entity_type, item.entity_id), item.data) for item in operation.updates]
+    assert operation.entity_id is not None
+    return [((operation.entity_type, operation.entity_id), operation.data)]

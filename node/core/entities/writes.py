@@ -1,0 +1,111 @@
+"""What an operation does to one entity's document: which records it supersedes, which it adds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from node.core.entities.field_writes import FieldWriter, Plan, as_object
+from node.errors import EntityNotFound
+from strategies.kinds import SETTLEMENT
+from strategies.registers import DELETED_AT, WHOLE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from strategies.conflict import Conflict
+
+RESERVED = frozenset({"version", "deleted_at"})
+"""Names in an operation's `data` that are no fields: the count of versions, and what DELETE writes."""
+
+
+class Planner(FieldWriter):
+    """Plans the operations of one author on one entity."""
+
+    # ------------------------------------------------------------------ the documented operations
+
+    def write(self, data: Mapping[str, object], *, create: bool) -> Plan:
+        """CREATE or UPDATE. Raises EntityNotFound for an UPDATE whose author had seen the entity deleted."""
+        entity = self.entity
+        fields = {name: value for name, value in data.items() if name not in RESERVED}
+        deletions = entity.document.siblings(DELETED_AT)
+        afresh = False
+        if deletions and not entity.view.alive and all(map(self.seen, deletions)):
+            if not create:
+                raise EntityNotFound(
+                    f"{entity.key[0]} {entity.key[1]} was deleted at {entity.view.deleted_at}",
+                    "$.operation.entity_id",
+                )
+            afresh = True
+            records = [record for record in entity.document.records() if record.path[:1] != (SETTLEMENT,)]
+            self._replace(record for record in records if self.seen(record))
+        if entity.policy.strategy.whole_entity:
+            base = {} if create else entity.view.fields
+            self._register(WHOLE, {**base, **fields}, afresh=afresh)
+        else:
+            self._write_fields(fields, create=create, afresh=afresh)
+        return self._plan(fields)
+
+    def delete(self, data: Mapping[str, object], at: str) -> Plan:
+        """DELETE: one record that names the live operations its author had seen; other fields are written too."""
+        document = self.entity.document
+        given = data.get("deleted_at")
+        fields = {name: value for name, value in data.items() if name not in RESERVED}
+        whole = self.entity.policy.strategy.whole_entity
+        saw = {r.operation for r in document.records() if r.path != DELETED_AT and self.seen(r)}
+        if whole and fields:
+            self._register(WHOLE, {**self.entity.view.fields, **fields})
+        elif not whole:
+            self._write_fields(fields)
+        self._replace(record for record in document.siblings(DELETED_AT) if self.seen(record))
+        self._add(DELETED_AT, {"at": given if isinstance(given, str) else at, "saw": sorted(saw)}, ())
+        return self._plan([*fields, "deleted_at"])
+
+    # ------------------------------------------------------------------ resolution
+
+    def resolve(self, conflict: Conflict, side: str, resolved: Mapping[str, object] | None, at: str) -> Plan:
+        """conflict_resolution: supersedes exactly the operations the conflict names; `resolved` wins over `side`."""
+        operations = set(conflict.operations)
+        chosen = conflict.challenger if side == "accept_remote" else conflict.shown
+        extra = {k: v for k, v in (resolved or {}).items() if k not in RESERVED}
+        if conflict.path == DELETED_AT:
+            return self._resolve_deletion(conflict, operations, side, resolved, extra, at)
+        doomed = [r for r in self.entity.document.siblings(conflict.path) if r.operation in operations]
+        self._replace(doomed)
+        if conflict.path == WHOLE:
+            base = as_object(chosen.value)
+            self._add(WHOLE, {**base, **extra}, doomed)
+            return self._plan([*base, *extra])
+        names = self.entity.policy.kinds.names(conflict.path)
+        given = {name: extra.pop(name) for name in names if name in extra}
+        self._add(conflict.path, self._decided(conflict.path, chosen, given), doomed)
+        self._write_fields(extra)
+        return self._plan([*names, *extra])
+
+    def _resolve_deletion(
+        self,
+        conflict: Conflict,
+        operations: set[str],
+        side: str,
+        resolved: Mapping[str, object] | None,
+        extra: dict[str, object],
+        at: str,
+    ) -> Plan:
+        document = self.entity.document
+        doomed = [r for r in document.siblings(DELETED_AT) if r.operation in operations]
+        self._replace(doomed)
+        deletion = next((r for r in conflict.candidates if r.path == DELETED_AT), None)
+        chosen = conflict.challenger if side == "accept_remote" else conflict.shown
+        kept = resolved is not None and "deleted_at" not in resolved and bool(extra)
+        if chosen.path == DELETED_AT and deletion is not None and not kept:
+            saw = {r.operation for r in document.records() if r.operation in operations or self.seen(r)}
+            earlier = as_object(deletion.value)
+            given = (resolved or {}).get("deleted_at", earlier.get("at"))
+            stated = given if isinstance(given, str) else at
+            self._add(DELETED_AT, {"at": stated, "saw": sorted(saw - {deletion.operation})}, doomed)
+            return self._plan(["deleted_at"])
+        if self.entity.policy.strategy.whole_entity:
+            if extra:
+                self._register(WHOLE, {**self.entity.view.fields, **extra})
+        else:
+            self._write_fields(extra)
+        return self._plan(list(extra))

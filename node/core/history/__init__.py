@@ -1,0 +1,1 @@
+"""The past: rebuilding, explaining and verifying entities from the log."""

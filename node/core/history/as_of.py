@@ -1,0 +1,59 @@
+"""Entities as of a moment: a place in this node's log, or a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from crdt.hlc import iso
+from node.core.entities.entity import Entity
+from node.core.history.rebuild import at_seq, at_time
+
+if TYPE_CHECKING:
+    from storage.records import EntityRow
+    from storage.sqlite.history_reader import HistoryReader
+    from strategies.policy import EntityPolicy
+
+
+@frozen
+class Moment:
+    """seq: a row of the log. ms: else, Unix milliseconds."""
+
+    seq: int | None
+    ms: int | None
+
+    def report(self) -> dict[str, object]:
+        return {"seq": self.seq} if self.ms is None else {"at": iso(self.ms)}
+
+
+def entity_then(
+    reader: HistoryReader, row: EntityRow, policy: EntityPolicy, moment: Moment, engine: str
+) -> Entity | None:
+    """An entity as it was, without headers where it was not yet; None where the log does not tell. row: as it is.
+
+    Raises HistoryError and StorageError.
+    """
+    key, seq = (row.entity_type, row.entity_id), moment.seq or 0
+    if moment.ms is None and row.seq <= seq:  # as it is
+        return Entity.load(key, policy, row, writer=1, engine=engine)
+    with reader.moment():
+        base = reader.entity_base(key)
+        if moment.ms is not None:
+            then = at_time(reader.entity_rows(key), moment.ms, key, policy, engine, base)
+            return None if then is None else then.entity()
+        if base is not None and base.seq > seq:  # archived meanwhile
+            return None
+        return at_seq(reader.entity_rows(key), seq, key, policy, engine, base).entity()
+
+
+def shown(entity: Entity) -> dict[str, object]:
+    """As `GET /api/v1/entities` has it, without the lock, which the log does not tell."""
+    return {
+        "entity_type": entity.key[0],
+        "entity_id": entity.key[1],
+        "version": entity.document.version,
+        "deleted": not entity.view.alive,
+        "data": entity.shown(),
+        "conflicts": sorted(c.id for c in entity.view.conflicts.values() if c.state == "open"),
+    }

@@ -1,0 +1,226 @@
+"""Sums that must come out: what the drawer's operations add up to is what the drawer holds.
+
+[[conservation]] of the configuration, one table a rule. Over the live entities of a type, by group, the signed
+amounts add up to a field of the entity that is named like the group, or to a number:
+
+    name = "drawer"
+    of = "cashier_operations"
+    amount = "amount"
+    sign = { field = "type", plus = ["opening", "deposit", "sale"], minus = ["withdrawal"], zero = ["count"] }
+    group_by = "drawer_id"
+    equals = "drawers.balance"
+
+Amounts are exact decimals. An entity that is not there has nothing: its field counts as 0.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
+from typing import TYPE_CHECKING
+
+from attrs import Factory, define, field, frozen
+
+from node.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from node.core.entities.entity import Entity
+    from strategies.policy import Registry
+
+_NUMBER = re.compile(r"-?\d{1,64}(\.\d{1,64})?\Z", re.ASCII)
+_EXACT = Context(prec=2_000, Emax=MAX_EMAX, Emin=MIN_EMIN)  # two doubles differ by at most 632 digits
+NOTHING = Decimal(0)
+
+PROBLEMS = 1_000
+"""Entities of one rule that cannot be counted and are named."""
+
+
+@frozen
+class Sign:
+    """Which way an amount counts, by another field of its entity."""
+
+    field: str
+    plus: list[str]
+    minus: list[str]
+    zero: list[str] = Factory(list)
+
+
+@frozen
+class Conservation:
+    """One rule, as it is configured. group_by: None is one group for all, named "" (`equals` is a number then)."""
+
+    name: str
+    of: str
+    amount: str
+    equals: str
+    group_by: str | None = None
+    sign: Sign | None = None
+
+    @property
+    def number(self) -> Decimal | None:
+        """What the sum must be, where that is no field."""
+        return Decimal(self.equals) if _NUMBER.match(self.equals) else None
+
+    @property
+    def target(self) -> tuple[str, str]:
+        """Entity type and field that hold the sum."""
+        entity_type, _, name = self.equals.partition(".")
+        return entity_type, name
+
+    def entity_types(self) -> set[str]:
+        return {self.of} if self.number is not None else {self.of, self.target[0]}
+
+    def check(self, registry: Registry) -> None:
+        """Raise ConfigError where the rule names what is not there."""
+        where = f"[[conservation]] {self.name!r}"
+        unknown = [name for name in sorted(self.entity_types()) if registry.get(name) is None]
+        if unknown:
+            raise ConfigError(f"{where}: unknown entity type {', '.join(unknown)}")
+        if self.number is None and (not self.target[1] or self.group_by is None):
+            raise ConfigError(
+                f"{where}: equals is a number, or with group_by an entity type and a field: drawers.balance"
+            )
+        if self.number is None and self.target[0] == self.of:
+            raise ConfigError(f"{where}: of and equals are two entity types")
+        if self.sign is not None:
+            words = [*self.sign.plus, *self.sign.minus, *self.sign.zero]
+            if len(set(words)) != len(words):
+                raise ConfigError(f"{where}: a value of {self.sign.field} has more than one sign")
+
+
+@frozen
+class Share:
+    """What one entity adds to the difference of a group: its amount, or less what its field says. problem: why it
+    adds nothing though it should."""
+
+    group: str = ""
+    amount: Decimal = NOTHING
+    problem: str | None = None
+
+
+def share_of(rule: Conservation, entity: Entity) -> Share:
+    """Of an entity of one of the rule's types. A deleted one adds nothing."""
+    if not entity.view.alive:
+        return Share()
+    fields = entity.view.fields
+    if entity.key[0] != rule.of:
+        name = rule.target[1]
+        held = _decimal(fields[name]) if name in fields else NOTHING
+        if held is None:
+            return Share(entity.key[1], problem=f"{name} is no number: {fields[name]!r}")
+        return Share(entity.key[1], -held)
+    group = "" if rule.group_by is None else fields.get(rule.group_by)
+    if type(group) is int:
+        group = str(group)
+    if not isinstance(group, str):
+        return Share(problem=f"{rule.group_by} names no group: {group!r}")
+    amount = _decimal(fields.get(rule.amount))
+    if amount is None:
+        return Share(group, problem=f"{rule.amount} is no number: {fields.get(rule.amount)!r}")
+    sign = rule.sign
+    if sign is None:
+        return Share(group, amount)
+    word = fields.get(sign.field)
+    if word in sign.plus or word in sign.zero:
+        return Share(group, amount if word in sign.plus else NOTHING)
+    if word in sign.minus:
+        return Share(group, -amount)
+    return Share(group, problem=f"{sign.field} is neither plus nor minus: {word!r}")
+
+
+def _decimal(value: object) -> Decimal | None:
+    """The amount a JSON value stands for, as it was written; text is taken as it is."""
+    if type(value) is int:
+        return Decimal(value)
+    if type(value) is float:
+        return Decimal(repr(value))
+    return Decimal(value) if isinstance(value, str) and _NUMBER.match(value) else None
+
+
+def _text(amount: Decimal) -> str:
+    return f"{amount.normalize(_EXACT):f}"
+
+
+def add(one: Decimal, other: Decimal) -> Decimal:
+    """The exact sum."""
+    return _EXACT.add(one, other)
+
+
+@define(eq=False)
+class Ledger:
+    """One rule over all entities: by group, how much the sum is more than it should be. problems: entities that
+    cannot be counted."""
+
+    rule: Conservation
+    differences: dict[str, Decimal] = field(factory=dict)
+    sums: dict[str, Decimal] = field(factory=dict)
+    problems: dict[tuple[str, str], str] = field(factory=dict)
+
+    def note(self, entity: Entity) -> None:
+        """Take one entity in."""
+        share = share_of(self.rule, entity)
+        if share.problem is not None:
+            if len(self.problems) < PROBLEMS:
+                self.problems[entity.key] = share.problem
+        elif entity.view.alive:
+            self._add(self.differences, share)
+            if entity.key[0] == self.rule.of:
+                self._add(self.sums, share)
+
+    @staticmethod
+    def _add(to: dict[str, Decimal], share: Share) -> None:
+        to[share.group] = add(to.get(share.group, NOTHING), share.amount)
+
+    def broken(self) -> dict[str, str]:
+        """The groups in which the rule does not hold, and in words how not."""
+        should = self.rule.number or NOTHING
+        wrong = {group: difference for group, difference in self.differences.items() if difference != should}
+        return {group: self._words(group, difference) for group, difference in sorted(wrong.items())}
+
+    def _words(self, group: str, difference: Decimal) -> str:
+        total = self.sums.get(group, NOTHING)
+        held = self.rule.number if self.rule.number is not None else add(total, -difference)
+        place = self.rule.equals if self.rule.number is None else "the rule"
+        return f"{self.rule.of} of {group or 'all'} add up to {_text(total)}, {place} says {_text(held)}"
+
+
+@define(eq=False)
+class Account:
+    """The movements of some groups through the log, gathered entity by entity."""
+
+    rule: Conservation
+    groups: set[str]
+    movements: dict[str, list[tuple[int, Decimal, tuple[str, str]]]] = field(factory=dict)
+
+    def walk(self, states: Iterable[tuple[int, Entity]]) -> int | None:
+        """Take in one entity through all its rows: (row, the entity after it). Since which row something is wrong
+        with it, None where nothing is."""
+        group, amount, wrong = "", NOTHING, None
+        for seq, entity in states:
+            share = share_of(self.rule, entity)
+            wrong = None if share.problem is None else wrong or seq
+            now = (share.group, NOTHING if share.problem is not None else share.amount)
+            if now != (group, amount):
+                self._move(seq, group, -amount, entity.key)
+                self._move(seq, *now, entity.key)
+                group, amount = now
+        return wrong
+
+    def _move(self, seq: int, group: str, amount: Decimal, key: tuple[str, str]) -> None:
+        if amount and group in self.groups:
+            self.movements.setdefault(group, []).append((seq, amount, key))
+
+    def broke_at(self, group: str) -> tuple[int, tuple[str, str]] | None:
+        """The first row after which the rule did not hold and never held again, and the entity that moved then."""
+        should = self.rule.number or NOTHING
+        total, since = NOTHING, None
+        moved = sorted(self.movements.get(group, ()), key=lambda movement: movement[0])
+        for place, (seq, amount, key) in enumerate(moved):
+            total = add(total, amount)
+            if place + 1 < len(moved) and moved[place + 1][0] == seq:
+                since = since or (seq, key)  # one row may move several entities
+                continue
+            since = None if total == should else since or (seq, key)
+        return since

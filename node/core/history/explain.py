@@ -1,0 +1,121 @@
+"""A field explained from the log: what is shown and why, and every value ever written to it, each with its author."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from node.core.entities.entity import Entity
+from node.core.history.field_records import Act, Trail
+from node.core.history.rebuild import from_operations
+from node.core.history.values import (
+    MOVED,
+    SUPERSEDED,
+    Writing,
+    writings_of,
+)
+from strategies.conflict import Conflict
+from strategies.explain import ABSENT, Reason, conflicts_of, reason
+from strategies.registers import OPEN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from node.core.entities.entity import Key
+    from storage.answers import Base
+    from storage.records import LogRow
+    from strategies.policy import EntityPolicy
+
+
+@frozen
+class Explanation:
+    """One field of one entity. value: what the view shows, ABSENT where it shows none. seq: the last row that counts;
+    archived: the last of those that are not in the log any more.
+
+    writings: the shown ones, then candidates, then what was superseded, the latest accepted first.
+    """
+
+    entity: Entity
+    name: str
+    value: object
+    reason: Reason
+    conflicts: Sequence[Conflict]
+    writings: Sequence[Writing]
+    refused: Sequence[Act]
+    seq: int
+    archived: int | None
+
+    def report(self, most: int) -> dict[str, object]:
+        """As HTTP answers. most: superseded values that are listed, the latest."""
+        entity = self.entity
+        live = [w for w in self.writings if w.state not in (MOVED, SUPERSEDED)]
+        superseded = [w for w in self.writings if w.state in (MOVED, SUPERSEDED)]
+        return {
+            "entity_type": entity.key[0],
+            "entity_id": entity.key[1],
+            "field": self.name,
+            "version": entity.document.version,
+            "deleted": not entity.view.alive,
+            "value": None if self.value is ABSENT else self.value,
+            "absent": self.value is ABSENT,
+            "rule": {
+                "strategy": entity.policy.strategy.name,
+                "why": self.reason.codes,
+                "pt": self.reason.pt,
+                "en": self.reason.en,
+            },
+            "conflicts": [_named(conflict, entity.policy) for conflict in self.conflicts],
+            "candidates": [writing.report(self.name) for writing in live],
+            "superseded": [writing.report(self.name) for writing in superseded[:most]],
+            "superseded_total": len(superseded),
+            "refused": [self._refused(act) for act in self.refused],
+            "seq": self.seq,
+            "archived": self.archived,
+        }
+
+    def _refused(self, act: Act) -> dict[str, object]:
+        whole = self.entity.policy.strategy.whole_entity
+        value = act.data[self.name]
+        data = act.data if whole else {self.name: value}
+        return {**act.brief(), "timestamp": act.timestamp, "value": value, "data": data}
+
+
+def _named(conflict: Conflict, policy: EntityPolicy) -> dict[str, object]:
+    """local, remote: the operations of the two sides that a resolution may accept."""
+    return {
+        "id": conflict.id,
+        "type": conflict.type,
+        "state": conflict.state,
+        "path": list(conflict.path),
+        "operations": conflict.operations,
+        "local": conflict.shown.operation,
+        "remote": conflict.challenger.operation,
+        "freezes": conflict.state == OPEN and policy.strategy.freezes,
+    }
+
+
+def explain(
+    rows: Iterable[LogRow], key: Key, policy: EntityPolicy, name: str, engine: str, base: Base | None = None
+) -> Explanation | None:
+    """From all of its rows, refused ones too; None where nobody has written the entity. Raises HistoryError."""
+    trail = Trail(key, name)
+    if base is not None:
+        trail.begin(base)
+    rebuilt = from_operations(trail.follow(rows), key, policy, engine, base)
+    if not rebuilt.exists:
+        return None
+    entity = rebuilt.entity()
+    view, document = entity.view, entity.document
+    return Explanation(
+        entity,
+        name,
+        entity.shown().get(name, ABSENT),
+        reason(view, document, name, trail.decided),
+        conflicts_of(view, name),
+        writings_of(trail, entity),
+        sorted(trail.refused.values(), key=lambda act: -act.accepted),
+        trail.last_seq,
+        base.seq if base is not None else None,
+    )

@@ -1,0 +1,157 @@
+"""What the log's rows say of one field: every record of it, who wrote it, and who superseded it."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import orjson
+from attrs import define, field, frozen
+
+from crdt.hlc import iso, millis
+from crdt.records import DocumentError, FieldRecord, parse_record
+from crdt.update_format import UpdateError, decode_update, live_records
+from node.core.entities.entity import Key
+from node.core.history.rebuild import HistoryError, entry_of, snapshot_of
+from strategies.explain import concerns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from storage.answers import Base
+    from storage.records import LogRow
+
+UNREADABLE = (UpdateError, DocumentError, ValueError, TypeError, KeyError, AttributeError)
+"""What comes of a row that the node would not have written."""
+
+
+@frozen
+class Act:
+    """An operation as the log has it. timestamp: the client's own, as it was sent. stamp, accepted: HLCs.
+
+    data: what it says of this entity; of one that was accepted only the field that is explained, where it names it.
+    resolves: a conflict's id.
+    """
+
+    seq: int
+    operation_id: str
+    kind: str
+    terminal_id: str
+    user_id: str | None
+    origin: str
+    timestamp: str | None
+    stamp: int
+    accepted: int
+    lock_status: str
+    resolves: str | None
+    data: Mapping[str, object]
+
+    @classmethod
+    def of(cls, row: LogRow, entity_id: str, name: str) -> Act:
+        raw = orjson.loads(row.operation)
+        data = raw.get("data") or {}
+        if raw.get("operation") == "BULK_UPDATE":
+            data = {item["entity_id"]: item["data"] for item in data["updates"]}.get(entity_id, {})
+        return cls(
+            row.seq,
+            row.operation_id,
+            raw.get("operation", ""),
+            row.terminal_id,
+            row.user_id,
+            row.origin,
+            raw.get("timestamp"),
+            row.stamp,
+            row.accepted,
+            row.lock_status,
+            raw.get("resolves"),
+            data if row.kind == "refused" else {n: value for n, value in data.items() if n == name},
+        )
+
+    def brief(self) -> dict[str, object]:
+        """Who it was, where it superseded something."""
+        return {
+            "operation_id": self.operation_id,
+            "operation": self.kind,
+            "terminal_id": self.terminal_id,
+            "user_id": self.user_id,
+            "origin": self.origin,
+            "accepted_at": iso(millis(self.accepted)),
+            "resolves": self.resolves,
+        }
+
+
+@define(eq=False)
+class Trail:
+    """Gathered row by row, in whatever order they come. Records by identity; the act of one of which only a state
+    came, or whose history was pruned, is not known."""
+
+    key: Key
+    name: str
+    records: dict[tuple[int, int], FieldRecord] = field(factory=dict)
+    acts: dict[tuple[int, int], Act] = field(factory=dict)
+    decided: set[str] = field(factory=set)
+    """Operations that resolved a conflict."""
+    refused: dict[str, Act] = field(factory=dict)
+    last_seq: int = 0
+    _deletes: list[tuple[Act, Mapping[int, tuple[tuple[int, int], ...]]]] = field(factory=list)
+
+    def begin(self, base: Base) -> None:
+        """What is left of archived rows. Raises HistoryError."""
+        try:
+            self._note_records(live_records(base.snapshot)[0], None)
+        except UNREADABLE as error:
+            raise HistoryError(base.seq, str(error)) from error
+        self.last_seq = base.seq
+
+    def follow(self, rows: Iterable[LogRow]) -> Iterator[LogRow]:
+        """Note the rows on their way to whoever rebuilds the document. Raises HistoryError."""
+        for row in rows:
+            try:
+                self._note(row)
+            except UNREADABLE as error:
+                raise HistoryError(row.seq, str(error)) from error
+            if row.kind != "refused":
+                self.last_seq = row.seq
+                yield row
+
+    def _note(self, row: LogRow) -> None:
+        if row.kind == "state":
+            records, _ = live_records(snapshot_of(row))
+            self._note_records(records, None)
+            return
+        act = Act.of(row, *self.key[1:], self.name)
+        if row.kind == "refused":
+            if self.name in act.data:
+                self.refused.setdefault(act.operation_id, act)
+            return
+        self.refused.pop(act.operation_id, None)  # it was sent again, and accepted
+        if act.resolves is not None:
+            self.decided.add(act.operation_id)
+        entry = entry_of(row, self.key)
+        if entry is not None:
+            decoded = decode_update(entry.update)
+            self._note_records(((i.client, i.clock, i.text) for i in decoded.inserts), act)
+            self._deletes.append((act, decoded.deletes))
+
+    def _note_records(self, found: Iterable[tuple[int, int, str]], act: Act | None) -> None:
+        for writer, clock, text in found:
+            record = parse_record(writer, clock, text)
+            if isinstance(record, FieldRecord) and concerns(record.path, self.name):
+                self.records[record.id] = record
+                if act is not None:
+                    self.acts[record.id] = act
+
+    def killers(self) -> dict[tuple[int, int], list[Act]]:
+        """The operations that superseded each record, in log order; several may have, none having seen the others."""
+        clocks: dict[int, list[int]] = {}
+        for writer, clock in sorted(self.records):
+            clocks.setdefault(writer, []).append(clock)
+        found: dict[tuple[int, int], list[Act]] = {}
+        for act, deletes in self._deletes:
+            for writer, ranges in deletes.items():
+                mine = clocks.get(writer, [])
+                for first, length in ranges:
+                    for clock in mine[bisect_left(mine, first) : bisect_left(mine, first + length)]:
+                        found.setdefault((writer, clock), []).append(act)
+        return found

@@ -1,0 +1,112 @@
+"""Every value that was ever written to a field, each once, with its author and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import orjson
+from attrs import define
+
+from crdt.hlc import COUNTER_BITS, iso, millis
+from crdt.records import CANONICAL, FieldRecord
+from node.core.history.field_records import Act, Trail
+from strategies.explain import ABSENT, has_say, moves, register_of, said_of, shown_of
+from strategies.kinds import COUNTED
+
+if TYPE_CHECKING:
+    from node.core.entities.entity import Entity
+
+SHOWN, CANDIDATE, UNUSED, MOVED, SUPERSEDED = "shown", "candidate", "unused", "moved", "superseded"
+STATES = (SHOWN, CANDIDATE, UNUSED, MOVED, SUPERSEDED)
+"""`unused`: live, from before a change of the configuration that shows the field from elsewhere. `moved`: a counter's
+movement, which counts whoever wrote after it."""
+
+
+@define(eq=False)
+class Writing:
+    """One value that somebody wrote, and what became of it.
+
+    An operation that came under two writers is one writing. data: what an operation writes to bring it back.
+    act: None where the log does not have its operation.
+    """
+
+    record: FieldRecord
+    value: object
+    state: str
+    data: Mapping[str, object]
+    act: Act | None
+    superseded_by: list[Act]
+
+    def report(self, name: str) -> dict[str, object]:
+        record, act = self.record, self.act
+        return {
+            "operation_id": record.operation,
+            "state": self.state,
+            "value": None if self.value is ABSENT else self.value,
+            "absent": self.value is ABSENT,
+            "data": self.data,
+            "named": None if act is None else name in act.data,
+            "path": list(record.path),
+            "terminal_id": record.terminal,
+            "user_id": act and act.user_id,
+            "origin": act and act.origin,
+            "timestamp": act and act.timestamp,
+            "effective_timestamp": iso(millis(record.stamp)),
+            "accepted_at": iso(millis(record.accepted)),
+            "stamp": _parts(record.stamp),
+            "accepted": _parts(record.accepted),
+            "version": record.version,
+            "lock_status": act and act.lock_status,
+            "seq": act and act.seq,
+            "superseded_by": [killer.brief() for killer in self.superseded_by],
+        }
+
+
+def _parts(stamp: int) -> tuple[int, int]:
+    """An HLC as milliseconds and counter: as one number it is more than JavaScript holds exactly."""
+    return millis(stamp), stamp & (2**COUNTER_BITS - 1)
+
+
+def writings_of(trail: Trail, entity: Entity) -> list[Writing]:
+    """Every value of the trail's field: the shown ones, then candidates, then what was superseded; of each the latest
+    accepted first."""
+    document, killers = entity.document, trail.killers()
+    shown = {record.id for path in document.fields for record in shown_of(entity.view, path, document.siblings(path))}
+    found: dict[tuple[object, ...], Writing] = {}
+    for identity, record in sorted(trail.records.items()):
+        live = document.record(*identity) is not None
+        value = said_of(record, trail.name)
+        if value is ABSENT and (not live or moves(record.path)):
+            continue
+        state = SHOWN if identity in shown else CANDIDATE if live else SUPERSEDED
+        if live and not has_say(entity.view, document, record.path, trail.name):
+            state = UNUSED
+        if moves(record.path):
+            if record.path != COUNTED and record.id not in {r.id for r in document.siblings(record.path)[:1]}:
+                continue  # several nodes settled it; once counts
+            state = MOVED
+        data = register_of(record, trail.name, entity.view)
+        writing = Writing(record, value, state, data, trail.acts.get(identity), killers.get(identity, []))
+        same: tuple[object, ...] = (record.operation, record.terminal, record.path, _canonical(value))
+        if state == MOVED:
+            same = identity  # under two writers it moved twice, until one of them was settled
+        other = found.get(same)
+        found[same] = writing if other is None else _together(other, writing)
+    return sorted(found.values(), key=lambda w: (STATES.index(w.state), -w.record.accepted, w.record.operation))
+
+
+def _together(one: Writing, other: Writing) -> Writing:
+    """Two records of one operation: it is live as long as one of them is."""
+    if STATES.index(other.state) < STATES.index(one.state):
+        one, other = other, one
+    if one.state == SUPERSEDED:
+        acts = {act.operation_id: act for act in (*one.superseded_by, *other.superseded_by)}
+        one.superseded_by = list(acts.values())
+    if one.act is None:
+        one.act = other.act
+    return one
+
+
+def _canonical(value: object) -> bytes | None:
+    return None if value is ABSENT else orjson.dumps(value, option=CANONICAL)

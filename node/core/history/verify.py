@@ -1,0 +1,222 @@
+"""Everything stored, held against the log it came from: documents, views, conflicts, and the sums that must come out.
+
+Entity after entity is rebuilt and let go; of the log no more is held than one entity's rows. The node may run
+meanwhile: an entity is read as of one moment, and the sums are those of the log's head when it began.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from node.core.history.conservation import Account, Conservation, Ledger
+from node.core.history.differences import conflict_difference, entity_differences, shown_differences
+from node.core.history.rebuild import (
+    HistoryError,
+    Rebuilt,
+    at_seq,
+    from_operations,
+)
+from strategies.recorded import policy_of, recorded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from node.core.entities.entity import Entity, Key
+    from storage.records import ConflictRow, EntityRow
+    from storage.sqlite.history_reader import HistoryReader
+    from strategies.conflict import Conflict
+    from strategies.policy import EntityPolicy, Registry
+
+BROKEN_GROUPS = 100
+"""Groups of one rule whose movements are gathered, to name the operation that broke it."""
+
+
+@frozen
+class Finding:
+    """Something stored that the log does not bear out. where: an entity, or a rule. seq: the row that shows it.
+    other: it is exactly what another configuration made of the log, under which this node ran; nothing is broken."""
+
+    where: str
+    what: str
+    seq: int | None = None
+    other: bool = False
+
+
+OTHER = "was written under another configuration of this node: "
+
+
+def _quietly(phase: str, done: int) -> None:
+    return None
+
+
+class Verification:
+    """One walk over a database. progress: called with a part of it (`entities`, or a rule's name) and how many
+    entities of it are done. entities: how many there are."""
+
+    def __init__(
+        self,
+        reader: HistoryReader,
+        registry: Registry,
+        rules: Sequence[Conservation] = (),
+        engine: str = "y_py",
+        progress: Callable[[str, int], None] = _quietly,
+    ) -> None:
+        self.entities = 0
+        self._reader, self._registry, self._rules = reader, registry, rules
+        self._engine, self._progress = engine, progress
+        self._head, _ = reader.head()
+        self._confirmed: set[str] = set()  # open conflicts that were found as they should be
+        self._unknown: set[str] = set()
+        self._policies = reader.policies()
+
+    def run(self) -> Iterator[Finding]:
+        """Raises StorageError where the database cannot be read."""
+        ledgers = [Ledger(rule) for rule in self._rules]
+        for number, key in enumerate(self._reader.entity_keys()):
+            yield from self._entity(key, [ledger for ledger in ledgers if key[0] in ledger.rule.entity_types()])
+            self._progress("entities", number + 1)
+        yield from self._stored_conflicts()
+        for ledger in ledgers:
+            yield from self._broken(ledger)
+
+    def _entity(self, key: Key, ledgers: Iterable[Ledger]) -> Iterator[Finding]:
+        policy = self._registry.get(key[0])
+        if policy is None:
+            if key[0] not in self._unknown:
+                self._unknown.add(key[0])
+                yield Finding(key[0], "is no entity type of this configuration")
+            return
+        where = " ".join(key)
+        try:
+            with self._reader.moment():
+                row = self._reader.entity(*key)
+                rebuilt, archived = self._rebuilt(key, policy), bool(self._reader.records_of([key]))
+                entity = rebuilt.entity()
+                opened = {c.id: c for c in entity.view.conflicts.values() if c.state == "open"}
+                rows = self._reader.fetch((), (), list(opened)).conflicts
+            for what in entity_differences(rebuilt, row, archived=archived):
+                yield Finding(where, what)
+            if row is not None and rebuilt.exists:
+                yield from self._shown(rebuilt, entity, row)
+            for conflict in opened.values():
+                yield from self._conflict(rebuilt, conflict, rows.get(conflict.id))
+                self._confirmed.add(conflict.id)
+            if row is not None and row.seq > self._head:
+                entity = self._then(key, policy)
+        except HistoryError as error:
+            yield Finding(where, str(error), error.seq)
+            return
+        self.entities += rebuilt.exists
+        for ledger in ledgers:
+            ledger.note(entity)
+
+    # ------------------------------------------------------------------ under which configuration
+
+    def _others(self, rebuilt: Rebuilt) -> Iterator[Entity]:
+        """The entity as other configurations that the node ran with show it, the latest first."""
+        entity_type, now = rebuilt.key[0], recorded(rebuilt.policy)
+        for text in reversed(self._policies.get(entity_type, [])):
+            policy = policy_of(entity_type, text) if text != now else None
+            if policy is not None:
+                yield rebuilt.entity(policy)
+
+    def _shown(self, rebuilt: Rebuilt, entity: Entity, row: EntityRow) -> Iterator[Finding]:
+        where, whats = " ".join(rebuilt.key), list(shown_differences(entity, row))
+        if whats and any(not list(shown_differences(other, row)) for other in self._others(rebuilt)):
+            yield Finding(where, OTHER + "; ".join(whats), other=True)
+        else:
+            yield from (Finding(where, what) for what in whats)
+
+    def _conflict(self, rebuilt: Rebuilt, conflict: Conflict, row: ConflictRow | None) -> Iterator[Finding]:
+        """Whether a conflict that is open is stored so, or as another configuration has it."""
+        where, what = " ".join(rebuilt.key), conflict_difference(conflict, row)
+        if what is None:
+            return
+        for other in self._others(rebuilt):
+            same = next((c for c in other.view.conflicts.values() if c.id == conflict.id), None)
+            gone = same is None and (row is None or row.state == "closed")
+            if gone or (same is not None and same.state != "open" and conflict_difference(same, row) is None):
+                yield Finding(where, OTHER + what, other=True)
+                return
+        yield Finding(where, what)
+
+    def _rebuilt(self, key: Key, policy: EntityPolicy) -> Rebuilt:
+        reader = self._reader
+        return from_operations(reader.entity_rows(key), key, policy, self._engine, reader.entity_base(key))
+
+    def _then(self, key: Key, policy: EntityPolicy) -> Entity:
+        """As of the head, though it was written since."""
+        reader = self._reader
+        with reader.moment():
+            base = reader.entity_base(key)
+            return at_seq(reader.entity_rows(key), self._head, key, policy, self._engine, base).entity()
+
+    def _stored_conflicts(self) -> Iterator[Finding]:
+        """Open ones that no entity has."""
+        for row in self._reader.open_conflicts():
+            key, policy = (row.entity_type, row.entity_id), self._registry.get(row.entity_type)
+            if row.conflict_id in self._confirmed or policy is None:
+                continue
+            try:
+                with self._reader.moment():
+                    now = self._reader.fetch((), (), [row.conflict_id]).conflicts.get(row.conflict_id)
+                    rebuilt = self._rebuilt(key, policy)
+            except HistoryError:
+                continue  # found already
+            if now is not None and now.state == "open" and not _open(rebuilt.entity(), row.conflict_id):
+                what = f"conflict {row.conflict_id} is stored as open, the log has none such"
+                other = any(_open(other, row.conflict_id) for other in self._others(rebuilt))
+                yield Finding(" ".join(key), OTHER + what if other else what, other=other)
+
+    # ------------------------------------------------------------------ sums
+
+    def _broken(self, ledger: Ledger) -> Iterator[Finding]:
+        """Where a rule does not hold, with the operation after which it never held again."""
+        rule, broken = ledger.rule, ledger.broken()
+        if not broken and not ledger.problems:
+            return
+        account = Account(rule, set(list(broken)[:BROKEN_GROUPS]))
+        for number, key in enumerate(self._reader.entity_keys()):
+            policy = self._registry.get(key[0])
+            if policy is not None and key[0] in rule.entity_types():
+                with self._reader.moment():
+                    wrong = account.walk(self._states(key, policy))
+                if wrong is not None:
+                    yield Finding(
+                        f"{rule.name}: {' '.join(key)}", self._told(ledger.problems.get(key, ""), wrong), wrong
+                    )
+            self._progress(rule.name, number + 1)
+        for group, words in broken.items():
+            found = account.broke_at(group)
+            if found is None:
+                yield Finding(rule.name, words)
+            else:
+                seq, key = found
+                yield Finding(f"{rule.name}: {' '.join(key)}", self._told(words, seq), seq)
+
+    def _states(self, key: Key, policy: EntityPolicy) -> Iterator[tuple[int, Entity]]:
+        """An entity after each of its rows up to the head."""
+        base = self._reader.entity_base(key)
+        rebuilt = Rebuilt.begin(key, policy, self._engine, base)
+        if base is not None:
+            yield base.seq, rebuilt.entity()
+        for row in self._reader.entity_rows(key):
+            if row.seq > self._head:
+                return
+            try:
+                rebuilt.take(row)
+            except HistoryError:
+                return  # found already
+            yield row.seq, rebuilt.entity()
+
+    def _told(self, words: str, seq: int) -> str:
+        row = self._reader.row(seq)
+        if row is None:
+            return f"{words}, since row {seq} or before, which is archived"
+        return f"{words}, since operation {row.operation_id} of {row.terminal_id} (row {seq})"
+
+
+def _open(entity: Entity, conflict_id: str) -> bool:
+    return any(c.id == conflict_id and c.state == "open" for c in entity.view.conflicts.values())

@@ -1,0 +1,1 @@
+"""Other nodes that are connected, and what the two hold of each other's log."""

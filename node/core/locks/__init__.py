@@ -1,0 +1,1 @@
+"""Leases: who holds which entity, and who grants it."""

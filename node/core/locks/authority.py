@@ -1,0 +1,316 @@
+"""Who grants a lock: the authority at the root of the upstream chain, or this node while that is out of reach.
+
+A request goes up, link by link, and the answer comes back; grants and releases then go down every link, so that a
+write checks the table of its own node and never waits. What is granted here while the upstream is away is `local`,
+and offered to it when it is back: confirmed if free, else marked `overlapping` until it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field, frozen
+
+from crdt import hlc
+from node.core.locks.lease import Held, Lease
+from node.errors import InvalidMessage, LockTimeout, NotStored, PermissionDenied
+from node.wire import outgoing
+from node.wire.links import locks as wire
+from node.wire.links.locks import WireLease, WireRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from node.core.core import Core  # noqa: TC004 (it imports this file)
+    from node.core.links.link import Link
+    from node.core.locks.table import LockTable
+    from node.core.sessions.session import Session
+    from node.wire.messages import AcquireLock, ReleaseLock
+
+
+WAIT_MS = 500
+"""How long a terminal's request may wait for the authority; then it is granted here."""
+
+HOP_MS = 100
+"""What each node on the way keeps of that for itself."""
+
+
+@frozen
+class Asked:
+    """A lock somebody asks for: a terminal of this node, or a linked node for one of its terminals."""
+
+    key: tuple[str, str]
+    terminal: str
+    lock_id: str | None
+    timeout: int | None
+    wait_ms: int
+    granted: Callable[[Lease], None]
+    held: Callable[[Lease], None]
+
+
+@define(eq=False)
+class LockService:
+    """Requests under way, and what linked nodes are told of leases."""
+
+    core: Core
+    has_upstream: bool = False
+    _waiting: dict[int, Asked] = field(factory=dict)
+    _offers: dict[int, Lease] = field(factory=dict)
+    _last: int = 0
+    _to_release: list[tuple[str, str]] = field(factory=list)
+    """Released while the upstream was away: (lock id, terminal)."""
+
+    @property
+    def table(self) -> LockTable:
+        return self.core.replica.locks
+
+    # ------------------------------------------------------------------ terminals
+
+    def acquire(self, session: Session, message: AcquireLock) -> None:
+        """A terminal's `acquire_lock`. Raises WireError."""
+        key = (message.entity_type, message.entity_id)
+        terminal, now = session.identity.terminal_id, self.core.clock()
+        self.table.checked(key, terminal, message.lock_id, message.timeout, now)
+        lock_id = message.lock_id or self.table.id_for(key, terminal, now)  # the same whoever grants it
+
+        def granted(lease: Lease) -> None:
+            told = outgoing.lock_acquired(lease.lock_id, *key, hlc.iso(lease.expires_ms), lease.token(), lease.scope)
+            group = self.core.replica.group
+            group.replies.append((session, told))
+            group.refusals.append((session, partial(_not_stored, lease, "the lock; ask")))
+
+        def held(lease: Lease) -> None:
+            until = hlc.iso(lease.expires_ms)
+            why = f"Already locked by {lease.terminal}"
+            session.reply(outgoing.lock_failed(*key, why, lease.terminal, until, message.lock_id))
+
+        self._decide(Asked(key, terminal, lock_id, message.timeout, WAIT_MS, granted, held))
+
+    def release(self, session: Session, message: ReleaseLock) -> None:
+        """A terminal's `release_lock`. Raises LockTimeout or PermissionDenied."""
+        terminal = session.identity.terminal_id
+        lease = self.table.release(terminal, message.lock_id, self.core.clock())
+        for number, asked in list(self._waiting.items()):
+            if (asked.key, asked.terminal) == (lease.key, terminal):
+                del self._waiting[number]  # it was to be extended; the authority hears of the release after that
+        group = self.core.replica.group
+        group.replies.append((session, outgoing.lock_released(lease.lock_id, *lease.key)))
+        group.refusals.append((session, partial(_not_stored, lease, "the release; release it")))
+        self._released(lease)
+
+    def _released(self, lease: Lease) -> None:
+        group = self.core.replica.group
+        group.commit.locks.append(lease.row(released=True))
+        upstream = self.core.upstream()
+        if upstream is not None:
+            group.replies.append((upstream, wire.release(lease.lock_id, lease.terminal)))
+        elif self.has_upstream and lease.scope == "store":
+            self._to_release.append((lease.lock_id, lease.terminal))
+        self._tell_down(wire.released(self._on_wire(lease)))
+        self.core.disk.wake_writer()
+
+    # ------------------------------------------------------------------ deciding
+
+    def _decide(self, asked: Asked) -> None:
+        now = self.core.clock()
+        known = self.table.holder(asked.key, now)
+        if known is not None and known.terminal != asked.terminal:
+            asked.held(known)
+            return
+        upstream = self.core.upstream()
+        if upstream is None or asked.wait_ms <= 0:
+            self._grant(asked)
+            return
+        self._last += 1
+        number = self._last
+        self._waiting[number] = asked
+        wait_ms = asked.wait_ms - HOP_MS
+        upstream.reply(
+            wire.request(WireRequest(number, *asked.key, asked.terminal, asked.timeout, asked.lock_id, wait_ms))
+        )
+        self.core.timer.call_later(asked.wait_ms, lambda: self._give_up(number))
+
+    def _give_up(self, number: int) -> None:
+        """The authority did not answer in time: grant it here."""
+        asked = self._waiting.pop(number, None)
+        if asked is not None:
+            with suppress(InvalidMessage, PermissionDenied):  # no room, or the id came to name another lock
+                self._grant(asked)
+
+    def _grant(self, asked: Asked) -> None:
+        answer = self.table.acquire(
+            asked.key, asked.terminal, asked.lock_id, asked.timeout, self.core.clock(), self._scope()
+        )
+        if isinstance(answer, Held):
+            asked.held(answer.lease)
+            return
+        self._store(answer)
+        asked.granted(answer)
+        self._tell_down(wire.granted(self._on_wire(answer)))
+
+    def _scope(self) -> str:
+        """A grant of the authority counts wherever it is told; without linked nodes, or cut off, it is local."""
+        return "store" if not self.has_upstream and self.core.downstream() else "local"
+
+    def _store(self, lease: Lease) -> None:
+        commit = self.core.replica.group.commit
+        commit.locks.append(lease.row())
+        commit.meta["lock_counter"] = str(self.table.counter)
+        self.core.disk.wake_writer()
+
+    def _tell_down(self, message: bytes) -> None:
+        group = self.core.replica.group
+        group.replies.extend((link, message) for link in self.core.downstream())
+
+    # ------------------------------------------------------------------ linked nodes
+
+    def receive(self, link: Link, message: Mapping[str, Any]) -> None:
+        """A lock message of a link. Raises InvalidMessage."""
+        kind = message["type"]
+        if link.role == "upstream":
+            match kind:
+                case "lock_acquired":
+                    self._granted_above(message)
+                case "lock_failed":
+                    self._held_above(message)
+                case "lock_released":
+                    self._released_above(wire.read_lease(message))
+                case "locks":
+                    self._level(link, wire.read_leases(message))
+        elif link.role == "downstream":
+            match kind:
+                case "acquire_lock":
+                    self._asked_below(link, wire.read_request(message))
+                case "release_lock":
+                    self._released_below(*wire.read_release(message))
+
+    def _asked_below(self, link: Link, request: WireRequest) -> None:
+        def granted(lease: Lease) -> None:
+            self.core.replica.group.replies.append((link, wire.granted(self._on_wire(lease), request.request)))
+
+        def held(lease: Lease) -> None:
+            link.reply(wire.failed(self._on_wire(lease), request.request))
+
+        key = (request.entity_type, request.entity_id)
+        asked = Asked(key, request.terminal_id, request.lock_id, request.timeout, request.wait_ms, granted, held)
+        with suppress(InvalidMessage, PermissionDenied):  # its node then grants it for itself
+            self._decide(asked)
+
+    def _released_below(self, lock_id: str, terminal: str) -> None:
+        try:
+            lease = self.table.release(terminal, lock_id, self.core.clock())
+        except (LockTimeout, PermissionDenied):  # it ran out meanwhile, or was never known here
+            return
+        self._released(lease)
+
+    def _granted_above(self, message: Mapping[str, Any]) -> None:
+        lease = self._adopt(wire.read_lease(message))
+        number = message.get("request")
+        asked = self._waiting.pop(number, None) if isinstance(number, int) else None
+        if isinstance(number, int):
+            self._offers.pop(number, None)
+        if asked is not None:
+            asked.granted(lease)
+
+    def _held_above(self, message: Mapping[str, Any]) -> None:
+        lease = self._adopt(wire.read_lease(message))
+        number = message.get("request")
+        asked = self._waiting.pop(number, None) if isinstance(number, int) else None
+        if asked is not None:
+            asked.held(lease)
+
+    def _adopt(self, told: WireLease) -> Lease:
+        now = self.core.clock()
+        lease = Lease(
+            (told.entity_type, told.entity_id),
+            told.lock_id,
+            told.terminal_id,
+            told.authority,
+            told.epoch,
+            told.counter,
+            told.scope,
+            now.wall_ms + told.left_ms - told.timeout_ms,
+            now.wall_ms + told.left_ms,
+            told.timeout_ms,
+            now.mono_ms + told.left_ms,
+        )
+        self._store(self.table.adopt(lease, now))
+        self._tell_down(wire.granted(self._on_wire(lease)))
+        return lease
+
+    def _released_above(self, told: WireLease) -> None:
+        lease = self.table.drop((told.entity_type, told.entity_id), told.lock_id)
+        if lease is not None:
+            self.core.replica.group.commit.locks.append(lease.row(released=True))
+            self.core.disk.wake_writer()
+        self._tell_down(wire.released(told))
+
+    # ------------------------------------------------------------------ links that come and go
+
+    def link_up(self, link: Link) -> None:
+        """A linked node below is told every running lease."""
+        if link.role == "downstream":
+            leases = self.table.all(self.core.clock())
+            link.reply(wire.snapshot(self._on_wire(lease) for lease in leases))
+
+    def _level(self, link: Link, told: list[WireLease]) -> None:
+        """The upstream is back, with the leases it knows: take them, drop what it no longer has, offer ours."""
+        now = self.core.clock()
+        for lock_id, terminal in self._to_release:
+            link.reply(wire.release(lock_id, terminal))
+        done = {lock_id for lock_id, _ in self._to_release}
+        self._to_release.clear()
+        known = {lease.lock_id for lease in told}
+        for lease in self.table.all(now):
+            if lease.scope == "store" and lease.lock_id not in known:
+                self._released_above(self._on_wire(lease))
+        local = [lease for lease in self.table.all(now) if lease.scope == "local"]
+        for wired in told:
+            if wired.lock_id not in done:
+                self._adopt(wired)
+        for lease in local:
+            if self.table.holder(lease.key, now) is lease:
+                self._offer(link, lease)
+
+    def _offer(self, link: Link, lease: Lease) -> None:
+        self._last += 1
+        self._offers[self._last] = lease
+        left = max(lease.deadline_mono_ms - self.core.clock().mono_ms, 1)
+        link.reply(
+            wire.request(WireRequest(self._last, *lease.key, lease.terminal, left, lease.lock_id, WAIT_MS, True))
+        )
+
+    def link_down(self, link: Link) -> None:
+        """What waited for the upstream is granted here."""
+        if link.role == "upstream":
+            self._offers.clear()
+            for number in list(self._waiting):
+                self._give_up(number)
+
+    def _on_wire(self, lease: Lease) -> WireLease:
+        left = max(lease.deadline_mono_ms - self.core.clock().mono_ms, 0)
+        return WireLease(
+            *lease.key,
+            lease.lock_id,
+            lease.terminal,
+            lease.authority,
+            lease.epoch,
+            lease.counter,
+            lease.scope,
+            lease.timeout_ms,
+            left,
+        )
+
+
+def _not_stored(lease: Lease, what: str) -> bytes:
+    return outgoing.sync_error(
+        None,
+        f"the node could not store {what} again",
+        *lease.key,
+        lease.terminal,
+        NotStored.code,
+        lock_id=lease.lock_id,
+    )

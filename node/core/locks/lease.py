@@ -1,0 +1,78 @@
+"""One lease: who holds which entity, until when, by whose word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from storage.records import LockRow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from node.core.ports import Instant
+
+
+Key = tuple[str, str]
+
+
+ALONE: Mapping[str, str] = {"overlapping": "overlapping"}
+
+
+BELOW: Mapping[str, str] = {"overlapping": "overlapping", "local": "held_local"}
+"""Lease scope -> the audit's lock status where it is not `held`: of a node alone, and of one with an upstream."""
+
+
+@frozen
+class Lease:
+    """A granted lock. token: (authority, epoch, counter), compared only within one authority and epoch."""
+
+    key: Key
+    lock_id: str
+    terminal: str
+    authority: str
+    epoch: int
+    counter: int
+    scope: str
+    granted_ms: int
+    expires_ms: int
+    timeout_ms: int
+    deadline_mono_ms: int
+
+    def live(self, now: Instant) -> bool:
+        return now.mono_ms < self.deadline_mono_ms
+
+    def token(self) -> dict[str, object]:
+        return {"authority": self.authority, "epoch": self.epoch, "counter": self.counter}
+
+    def row(self, *, released: bool = False) -> LockRow:
+        return LockRow(
+            entity_type=self.key[0],
+            entity_id=self.key[1],
+            lock_id=self.lock_id,
+            terminal_id=self.terminal,
+            authority=self.authority,
+            epoch=self.epoch,
+            counter=self.counter,
+            scope=self.scope,
+            granted_ms=self.granted_ms,
+            expires_ms=self.expires_ms,
+            timeout_ms=self.timeout_ms,
+            released=released,
+        )
+
+
+def later_epoch(epoch: int, wall_ms: int) -> int:
+    """The epoch of an authority that was set back: later than any it may have had meanwhile, as far as its clock
+    tells."""
+    return max(epoch + 1, wall_ms // 1000)
+
+
+@frozen
+class Held:
+    """The lock is somebody else's."""
+
+    lease: Lease
+    taken_over: bool = False
+    """Whether the asking terminal held it before, let it expire, and it was granted on."""

@@ -1,0 +1,298 @@
+"""Leases with fencing tokens: the lock overlay (design section 7, single node).
+
+A lease is granted to a terminal for a time. Whether it still runs is measured on the monotonic clock; `expires_ms`
+is informative. A write checks this table and never waits. State of one (entity type, entity id):
+
+    free --acquire--> held --release by its holder--> free
+    held --acquire by its holder--> held (extended, same token)
+    held --time--> expired --acquire by anybody--> held (the earlier holder is told 4009 when it writes or releases)
+    expired --write by anybody--> the write goes through as unlocked
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from attrs import define, evolve, field
+
+from node.core.locks.lease import ALONE, Held, Key, Lease
+from node.errors import InvalidMessage, LockTimeout, PermissionDenied
+
+if TYPE_CHECKING:
+    from node.core.ports import Instant
+    from storage.records import LockRow
+
+
+@define
+class LockTable:
+    """All leases of one node. `max_lease_ms` bounds a lease, `max_leases` the table."""
+
+    authority: str
+    epoch: int
+    counter: int
+    new_id: Callable[[], str]
+    default_lease_ms: int = 30_000
+    max_lease_ms: int = 600_000
+    max_leases: int = 100_000
+    named: Mapping[str, str] = ALONE
+
+    _leases: dict[Key, Lease] = field(factory=dict)
+    _shadows: dict[Key, Lease] = field(factory=dict)
+    """The authority's lease where a local one of another terminal overlaps it, until that one ends."""
+    _ids: dict[tuple[str, str], Key] = field(factory=dict)
+    """(terminal, lock id) -> entity, while the lease is in the table."""
+    _lost: dict[tuple[str, str], tuple[Key, str]] = field(factory=dict)
+    """A lease that was taken over: (terminal, lock id) -> (entity, by whom)."""
+    _losers: dict[tuple[str, Key], str] = field(factory=dict)
+    """The same by (terminal, entity): -> lock id."""
+    _earlier: dict[Key, dict[tuple[str, int], int]] = field(factory=dict)
+    """Of leases that were extended and perhaps not stored since: (lock id, end by the wall clock) -> end by the
+    monotonic one, oldest first."""
+
+    @classmethod
+    def restore(
+        cls, table: LockTable, rows: Iterable[LockRow], now: Instant, running: LockTable | None = None
+    ) -> LockTable:
+        """Leases from disk. running: the table of this process, where it goes on; otherwise the monotonic clock did
+        not survive, and what is left on the wall clock counts, but never more than the lease's whole length."""
+        for row in rows:
+            left = min(max(row.expires_ms - now.wall_ms, 0), row.timeout_ms)
+            deadline_mono_ms = running.deadline(row) if running is not None else None
+            if deadline_mono_ms is not None:
+                left = deadline_mono_ms - now.mono_ms
+            lease = Lease(
+                (row.entity_type, row.entity_id),
+                row.lock_id,
+                row.terminal_id,
+                row.authority,
+                row.epoch,
+                row.counter,
+                row.scope,
+                row.granted_ms,
+                row.expires_ms,
+                row.timeout_ms,
+                now.mono_ms + left,
+            )
+            table._put(lease)
+        return table
+
+    def deadline(self, row: LockRow) -> int | None:
+        """The end, by the monotonic clock, of a stored lease that this process granted or extended."""
+        key, stored = (row.entity_type, row.entity_id), (row.lock_id, row.expires_ms)
+        lease = self._leases.get(key)
+        if lease is not None and (lease.lock_id, lease.expires_ms) == stored:
+            return lease.deadline_mono_ms
+        return self._earlier.get(key, {}).get(stored)
+
+    def stored(self, row: LockRow) -> None:
+        """A lease is durable as this row says: how it was before is not needed any more."""
+        key = (row.entity_type, row.entity_id)
+        earlier = self._earlier.get(key, {})
+        while earlier and (first := next(iter(earlier))) != (row.lock_id, row.expires_ms):
+            del earlier[first]
+        if not earlier:
+            self._earlier.pop(key, None)
+
+    def _put(self, lease: Lease) -> None:
+        old = self._leases.get(lease.key)
+        if old is not None:
+            self._ids.pop((old.terminal, old.lock_id), None)
+        self._leases[lease.key] = lease
+        self._ids[lease.terminal, lease.lock_id] = lease.key
+        self._forget_lost(lease.terminal, lease.lock_id)
+        mine = self._losers.get((lease.terminal, lease.key))
+        if mine is not None:
+            self._forget_lost(lease.terminal, mine)
+
+    def _drop(self, lease: Lease) -> None:
+        self._leases.pop(lease.key, None)
+        self._ids.pop((lease.terminal, lease.lock_id), None)
+
+    def _current(self, key: Key, now: Instant) -> Lease | None:
+        """The latest lease on an entity, expired or not; a shadow takes its place once the one before it ended."""
+        lease = self._leases.get(key)
+        shadow = self._shadows.get(key)
+        if shadow is not None and (lease is None or not lease.live(now)):
+            del self._shadows[key]
+            self._put(shadow)
+            return shadow
+        return lease
+
+    def holder(self, key: Key, now: Instant) -> Lease | None:
+        """The running lease on an entity, if there is one."""
+        lease = self._current(key, now)
+        return lease if lease is not None and lease.live(now) else None
+
+    def all(self, now: Instant) -> list[Lease]:
+        return [lease for lease in self._leases.values() if lease.live(now)]
+
+    # ------------------------------------------------------------------ transitions
+
+    def acquire(
+        self,
+        key: Key,
+        terminal: str,
+        lock_id: str | None,
+        timeout_ms: int | None,
+        now: Instant,
+        scope: str = "local",
+    ) -> Lease | Held:
+        """Grant, extend or refuse. Raises InvalidMessage for a timeout or a lock id that cannot be.
+
+        scope: `store` where the grant counts on every node below, `local` where it excludes this node's terminals.
+        """
+        wanted = self.checked(key, terminal, lock_id, timeout_ms, now)
+        held = self._current(key, now)
+        if held is not None and held.live(now):
+            if held.terminal != terminal:
+                return Held(held)
+            self._earlier.setdefault(key, {})[held.lock_id, held.expires_ms] = held.deadline_mono_ms
+            lease = evolve(
+                held,
+                lock_id=lock_id or held.lock_id,
+                scope="overlapping" if held.scope == "overlapping" else scope,
+                expires_ms=now.wall_ms + wanted,
+                timeout_ms=wanted,
+                deadline_mono_ms=now.mono_ms + wanted,
+            )
+            self._put(lease)
+            return lease
+        if held is None and len(self._leases) >= self.max_leases:
+            self._sweep(now)
+        if held is not None and held.terminal != terminal:
+            self._remember_lost(held, terminal)
+        self.counter += 1
+        lease = Lease(
+            key,
+            lock_id or self.new_id(),
+            terminal,
+            self.authority,
+            self.epoch,
+            self.counter,
+            scope,
+            now.wall_ms,
+            now.wall_ms + wanted,
+            wanted,
+            now.mono_ms + wanted,
+        )
+        self._put(lease)
+        return lease
+
+    def id_for(self, key: Key, terminal: str, now: Instant) -> str:
+        """The id of a lock whose terminal names none: of the lease it extends, or a new one."""
+        held = self.holder(key, now)
+        return held.lock_id if held is not None and held.terminal == terminal else self.new_id()
+
+    def checked(self, key: Key, terminal: str, lock_id: str | None, timeout_ms: int | None, now: Instant) -> int:
+        """How long a lease that is asked for would run, in milliseconds. Raises InvalidMessage."""
+        wanted = self.default_lease_ms if timeout_ms is None else timeout_ms
+        if wanted <= 0:
+            raise InvalidMessage(f"timeout must be positive, got {wanted} ms", "$.timeout")
+        wanted = min(wanted, self.max_lease_ms)
+        if lock_id is not None and self._ids.get((terminal, lock_id), key) != key:
+            other = self._ids[terminal, lock_id]
+            if self.holder(other, now) is not None:
+                raise InvalidMessage(f"{lock_id} already names the lock on {other[0]} {other[1]}", "$.lock_id")
+        return wanted
+
+    # ------------------------------------------------------------------ what the authority says
+
+    def adopt(self, lease: Lease, now: Instant) -> Lease:
+        """A lease that the authority granted; what this table now holds of that entity.
+
+        A running local lease of another terminal is not taken away: both hold it, marked so, until one ends.
+        """
+        held = self._current(lease.key, now)
+        if held is not None and held.live(now) and held.terminal != lease.terminal:
+            if held.scope != "store":
+                self._shadows[lease.key] = lease
+                return self.overlap(held)
+            self._remember_lost(held, lease.terminal)
+        elif held is not None and held.terminal != lease.terminal:
+            self._remember_lost(held, lease.terminal)
+        self._put(lease)
+        return lease
+
+    def overlap(self, held: Lease) -> Lease:
+        """Mark a local lease that the authority granted to somebody else."""
+        marked = evolve(held, scope="overlapping")
+        self._put(marked)
+        return marked
+
+    def drop(self, key: Key, lock_id: str) -> Lease | None:
+        """The authority released it, or no longer knows it."""
+        shadow = self._shadows.get(key)
+        if shadow is not None and shadow.lock_id == lock_id:
+            return self._shadows.pop(key)
+        lease = self._leases.get(key)
+        if lease is None or lease.lock_id != lock_id:
+            return None
+        self._drop(lease)
+        return lease
+
+    def _remember_lost(self, lease: Lease, taker: str) -> None:
+        self._lost[lease.terminal, lease.lock_id] = (lease.key, taker)
+        self._losers[lease.terminal, lease.key] = lease.lock_id
+        while len(self._lost) > self.max_leases:
+            self._forget_lost(*next(iter(self._lost)))
+
+    def _forget_lost(self, terminal: str, lock_id: str) -> tuple[Key, str] | None:
+        lost = self._lost.pop((terminal, lock_id), None)
+        if lost is not None:
+            self._losers.pop((terminal, lost[0]), None)
+        return lost
+
+    def _sweep(self, now: Instant) -> None:
+        for lease in [lease for lease in self._leases.values() if not lease.live(now)]:
+            self._drop(lease)
+        if len(self._leases) >= self.max_leases:
+            raise PermissionDenied(f"all {self.max_leases} leases of this node are taken", None)
+
+    def release(self, terminal: str, lock_id: str, now: Instant) -> Lease:
+        """Give a lease back. Raises LockTimeout (expired or taken over) or PermissionDenied (not the holder)."""
+        key = self._ids.get((terminal, lock_id))
+        if key is None:
+            lost = self._forget_lost(terminal, lock_id)
+            if lost is not None:
+                (entity_type, entity_id), taker = lost
+                raise LockTimeout(
+                    f"lock {lock_id} expired and {entity_type} {entity_id} was locked by {taker} since",
+                    None,
+                    entity_type=entity_type,
+                    entity_id=entity_id,
+                )
+            raise PermissionDenied(f"{terminal} holds no lock {lock_id}", "$.lock_id")
+        lease = self._leases[key]
+        self._drop(lease)
+        if not lease.live(now):
+            raise LockTimeout(
+                f"lock {lock_id} had expired before it was released",
+                None,
+                entity_type=key[0],
+                entity_id=key[1],
+            )
+        return lease
+
+    # ------------------------------------------------------------------ the check of a write
+
+    def check(self, key: Key, terminal: str, lock_id: str | None, now: Instant) -> str | Held:
+        """May `terminal` write? The lock status for the audit ("held", "unlocked", "expired"), or who holds it.
+
+        lock_id: the lock a write names itself, if it does (an addition to the document).
+        """
+        lease = self._current(key, now)
+        if lease is None:
+            if lock_id is not None and (terminal, lock_id) in self._lost:
+                raise LockTimeout(f"lock {lock_id} expired and was taken over since", "$.operation.lock_id")
+            return "unlocked"
+        mine = lease.terminal == terminal
+        if lease.live(now):
+            if not mine and key in self._shadows and self._shadows[key].terminal == terminal:
+                return "overlapping"
+            if not mine:
+                return Held(lease, taken_over=(terminal, key) in self._losers)
+            if lock_id is not None and lock_id != lease.lock_id and (terminal, lock_id) in self._lost:
+                raise LockTimeout(f"lock {lock_id} expired and was taken over since", "$.operation.lock_id")
+            return self.named.get(lease.scope, "held")
+        return "expired" if mine else "unlocked"

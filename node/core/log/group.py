@@ -1,0 +1,44 @@
+"""What one commit persists, and what leaves once it has: commit, then send (promise 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from attrs import define, field
+
+from node.core.entities.entity import Entity, Key
+from storage.records import Commit, LogRow, Try
+
+
+class Recipient(Protocol):
+    """A connected session, as far as an answer to it is concerned."""
+
+    def reply(self, *messages: bytes) -> None:
+        """Send JSON messages on this session's connection, if it is still there."""
+        ...
+
+
+@define(eq=False)
+class Group:
+    """Operations that share one transaction. replies leave after the commit, in order, before the rows."""
+
+    commit: Commit = field(factory=Commit)
+    replies: list[tuple[Recipient, bytes]] = field(factory=list)
+    refusals: list[tuple[Recipient, Callable[[], bytes]]] = field(factory=list)
+    """What is sent instead when the commit fails; made only then."""
+    touched: dict[Key, Entity] = field(factory=dict)
+    tries: dict[tuple[str, str], Try] = field(factory=dict)
+    """What the authors of its operations knew, should the commit fail."""
+
+    @property
+    def rows(self) -> list[LogRow]:
+        return self.commit.rows
+
+    def pending(self) -> bool:
+        """Whether there is anything to write or to send."""
+        return bool(self.replies) or bool(self.touched) or not self.commit.empty()
+
+    def seal(self) -> None:
+        """Encode every touched entity once, however many operations of the group touched it."""
+        self.commit.entities.extend(entity.row() for entity in self.touched.values())

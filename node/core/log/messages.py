@@ -1,0 +1,86 @@
+"""Entities and log rows as the documented messages: the state of an entity, an audit entry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from crdt.hlc import iso, millis
+from node.wire import outgoing
+from storage.records import EntityRow, LogRow, key64
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from strategies.policy import EntityPolicy
+
+
+def state_id(entity_type: str, entity_id: str, version: int) -> str:
+    """The operation id under which an entity's state is sent; a client confirms it like any other."""
+    return f"state-{key64(entity_type, entity_id):016x}-{version}"
+
+
+def state_message(
+    policy: EntityPolicy, row: EntityRow, *, node_id: str, at: str, operation_id: str | None = None
+) -> bytes:
+    """The entity as it is now, as one `data_sync` (first synchronisation, and after a refused write)."""
+    key = (row.entity_type, row.entity_id)
+    view = orjson.loads(row.view)
+    return current_message(
+        policy, key, view, row.version, dead=row.deleted, node_id=node_id, at=at, operation_id=operation_id
+    )
+
+
+def current_message(
+    policy: EntityPolicy,
+    key: tuple[str, str],
+    view: Mapping[str, object],
+    version: int,
+    *,
+    dead: bool,
+    node_id: str,
+    at: str,
+    operation_id: str | None = None,
+) -> bytes:
+    """An entity whole: a CREATE that replaces it, or a DELETE. view: as `Entity.shown` has it."""
+    return outgoing.data_sync(
+        {
+            "id": operation_id or state_id(*key, version),
+            "entity_type": key[0],
+            "entity_id": key[1],
+            "operation": "DELETE" if dead else "CREATE",
+            "data": {"deleted_at": view.get("deleted_at"), "version": version} if dead else view,
+            "version": version,
+            "timestamp": at,
+            "terminal_id": node_id,
+            "user_id": None,
+            "requires_lock": policy.requires_lock,
+            "priority": policy.priority,
+        }
+    )
+
+
+def audit_entry(row: LogRow) -> dict[str, object]:
+    """The documented audit entry of one log row ("Audit Log Entry"), with what the log knows besides."""
+    operation = orjson.loads(row.operation) if row.operation else {}
+    changes = orjson.loads(row.changes) if row.changes else {"before": {}, "after": {}}
+    return {
+        "id": f"audit-{row.seq}",
+        "operation_id": row.operation_id,
+        "entity_type": row.entity_type,
+        "entity_id": row.entity_id,
+        "operation": operation.get("operation"),
+        "terminal_id": row.terminal_id,
+        "user_id": row.user_id,
+        "timestamp": operation.get("timestamp") or iso(millis(row.stamp)),
+        "changes": changes,
+        "sync_status": {"refused": "refused", "conflict": "conflict"}.get(row.status, "completed"),
+        "conflict_resolved": row.status == "lost" or bool(operation.get("resolves")),
+        "seq": row.seq,
+        "status": row.status,
+        "version": row.version,
+        "lock_status": row.lock_status,
+        "accepted_at": iso(millis(row.accepted)),
+        "effective_timestamp": iso(millis(row.stamp)),
+    }

@@ -1,0 +1,122 @@
+"""The recent end of the log in memory, encoded once and shared by all sessions (design section 3)."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from node.core.log.entries import NOTICE, Entry
+from node.core.log.messages import audit_entry
+from node.wire import outgoing
+from node.wire.frames import Outgoing
+from node.wire.links.operations import operation_message
+from node.wire.links.states import relayed_state
+from storage.records import LogRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+@define(eq=False)
+class RingRow:
+    """A committed row as sessions need it. frames: its messages for a plain terminal, each an encoded message.
+
+    audience: None for everybody but (unless echo) the author; else the terminals it addresses.
+    """
+
+    seq: int
+    priority: int
+    author: str
+    echo: bool
+    audience: frozenset[str] | None
+    monitors: bool
+    frames: tuple[Outgoing, ...]
+    audit: tuple[Outgoing, ...]
+    entry: Entry
+    size: int
+    row: LogRow
+    _linked: bytes | None = None
+    _numbered: tuple[Outgoing, ...] | None = None
+
+    @property
+    def numbered(self) -> tuple[Outgoing, ...]:
+        """The frames for who confirms by position, encoded once. The last has `seq`: with it the row is complete."""
+        if self._numbered is None:
+            last = [Outgoing(b'{"seq":%d,%b' % (self.seq, frame.payload[1:])) for frame in self.frames[-1:]]
+            self._numbered = (*self.frames[:-1], *last)
+        return self._numbered
+
+    @property
+    def linked(self) -> bytes | None:
+        """The row as linked nodes are sent it, encoded once; None for what is this node's alone."""
+        if self._linked is None:
+            if self.row.kind == "state":
+                self._linked = relayed_state(self.row)
+            elif self.row.link_key is not None:
+                self._linked = operation_message(self.row)
+        return self._linked
+
+    def for_terminal(self, terminal: str, names: frozenset[str], resumed: int) -> bool:
+        """Whether a terminal, known by these names (its id, and what it may write), gets this row.
+
+        resumed: the last row numbered when it connected. What comes after its cursor up to there may come a second
+        time, so its own rows come with it: without them the others' would undo them on its screen.
+        """
+        if self.audience is None:
+            return self.echo or self.author != terminal or self.seq <= resumed
+        return not self.audience.isdisjoint(names)
+
+
+def ring_row(row: LogRow, *, audit: bool) -> RingRow:
+    """A log row, encoded. `audit`: also its `audit_log` message, where a monitor is connected."""
+    frames = tuple(Outgoing(text) for text in row.message.split(b"\n")) if row.message else ()
+    audited: tuple[Outgoing, ...] = ()
+    if audit and row.kind != "notice":
+        audited = (Outgoing(outgoing.audit_log(audit_entry(row))),)
+    return RingRow(
+        row.seq,
+        row.priority,
+        row.terminal_id,
+        row.echo,
+        frozenset(row.targets) if row.kind in ("notice", "refused") else None,
+        row.monitors,
+        frames,
+        audited,
+        (row.seq, row.priority, NOTICE if row.kind in ("notice", "refused") else row.operation_id),
+        len(row.message) + len(row.operation) + len(row.updates) + len(row.changes),
+        row,
+    )
+
+
+@define(eq=False)
+class Ring:
+    """Bounded by rows and by bytes; what falls out is read from SQLite."""
+
+    max_rows: int
+    max_bytes: int
+    head: int
+    rows: deque[RingRow] = field(factory=deque)
+    size: int = 0
+
+    @property
+    def reaches_back_to(self) -> int:
+        """The last row that is *not* in memory: a cursor at or past it can be served from here."""
+        return self.rows[0].seq - 1 if self.rows else self.head
+
+    def extend(self, rows: Sequence[RingRow]) -> None:
+        for row in rows:
+            self.rows.append(row)
+            self.size += row.size
+        if rows:
+            self.head = rows[-1].seq
+        while len(self.rows) > self.max_rows or self.size > self.max_bytes:
+            self.size -= self.rows.popleft().size
+
+    def after(self, seq: int) -> Iterator[RingRow]:
+        """Rows after `seq`, in log order. `seq` must not be before `reaches_back_to`."""
+        skip = len(self.rows) - (self.head - seq)
+        rows = self.rows
+        for place in range(max(skip, 0), len(rows)):
+            yield rows[place]

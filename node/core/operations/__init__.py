@@ -1,0 +1,1 @@
+"""What becomes of an operation: decided here, or taken from another node."""

@@ -1,0 +1,41 @@
+"""Who is connected, what they may write, and what they did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import define, field, frozen
+
+
+@frozen
+class Identity:
+    """Who is connected, from the endpoint ("Conexão WebSocket" of the protocol document)."""
+
+    terminal_id: str
+    terminal_type: str
+    user_id: str | None
+    session_id: str
+
+
+@frozen
+class Permissions:
+    """Entity types a terminal type may write; ("*",) is all of them."""
+
+    writes: tuple[str, ...]
+
+    def may_write(self, entity_type: str) -> bool:
+        return "*" in self.writes or entity_type in self.writes
+
+
+@define(eq=False)
+class Activity:
+    """What this terminal did, for status and metrics."""
+
+    connected_ms: int
+    last_ping_ms: int
+    last_sync_ms: int | None = None
+    messages: int = 0
+    operations: int = 0
+    errors: int = 0
+    latency_ms: float | None = None
+    performance: Mapping[str, object] = field(factory=dict)

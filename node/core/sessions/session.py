@@ -1,0 +1,345 @@
+"""One terminal's connection: who it is, what it may do, and what becomes of each message it sends.
+
+Messages are handled in order. One that needs something from disk, or comes when the terminal has asked for too
+much, makes the rest of this connection wait (its socket is not read meanwhile); nobody else notices.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from attrs import define, field
+
+from crdt import hlc
+from node.core.delivery.delivery import Delivery
+from node.core.locks.authority import LockService
+from node.core.operations.author import Author
+from node.core.operations.replica import Replica
+from node.core.ports import Clock, Connection, Disk, Timer, Unreadable
+from node.core.sessions.identity import Activity, Identity, Permissions
+from node.core.sessions.token_bucket import Bucket
+from node.errors import EntityNotFound, NotRead, NotStored, PermissionDenied, RateLimited, WireError
+from node.wire import outgoing
+from node.wire.codec import CodecLimits, decode
+from node.wire.frames import Batch, Outgoing
+from node.wire.messages import AcquireLock, ConflictResolution, DataSync, Message, Ping, ReleaseLock, SyncConfirmation
+
+RATE_STRIKES = 200
+"""Refusals by the rate limit, with no full second of calm between, after which the connection is closed (4005)."""
+
+FORMAT_STRIKES = 100
+"""Unreadable messages on one connection after which it is closed (4006)."""
+
+BACKLOG_PAUSE = 64
+"""Messages waiting behind one that waits for the disk, above which the socket is not read."""
+
+
+@define(eq=False)
+class Session:
+    """A connected terminal. `recipient` of its own replies; `delivery` is its place in the log."""
+
+    identity: Identity
+    permissions: Permissions
+    replica: Replica
+    delivery: Delivery
+    connection: Connection
+    disk: Disk
+    timer: Timer
+    clock: Clock
+    limits: CodecLimits
+    bucket: Bucket
+    activity: Activity
+    locks: LockService
+    ready: Callable[[], bool]
+    """Whether the node can store anything now."""
+    _backlog: deque[str | bytes | int] = field(factory=deque)
+    """What waits behind a message that waits for the disk: messages, and the serials of pongs between them."""
+    _waiting: bool = False
+    _paused: bool = False
+    _rate_strikes: int = 0
+    _format_strikes: int = 0
+    closed: bool = False
+    """Closed by the node: nothing more of it is handled."""
+    gone: bool = False
+    """Its connection ended: nothing more arrives, and nothing can be answered."""
+    successor: Session | None = None
+    """The same terminal's next session, whose messages come after all of this one's."""
+
+    @property
+    def author(self) -> Author:
+        identity = self.identity
+        latest = self
+        while latest.successor is not None:
+            latest = latest.successor
+        return Author(
+            identity.terminal_id,
+            identity.terminal_type,
+            identity.user_id,
+            self.delivery.cursor.acknowledged,
+            self,
+            latest.delivery.cursor.acknowledged,
+            latest.delivery.cursor.began,
+            latest.delivery.resumed,
+        )
+
+    # ------------------------------------------------------------------ outbound
+
+    def reply(self, *messages: bytes) -> None:
+        if self.closed or self.gone:
+            return
+        if len(messages) == 1:
+            self.connection.send(Outgoing(messages[0]))
+        else:
+            self.connection.send(Batch([Outgoing(message) for message in messages]))
+
+    def _close(self, code: int, reason: str) -> None:
+        self.closed = self.delivery.closed = True
+        self.connection.close(code, reason)
+
+    def end(self) -> None:
+        """The connection is gone. What had arrived by then is still decided: the document's client never sends
+        again what it sent without an answer."""
+        self.gone = self.delivery.closed = True
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether something that arrived is still to be decided."""
+        return not self.closed and (self._waiting or bool(self._backlog))
+
+    def follow(self, earlier: Session) -> None:
+        """Handle nothing until the same terminal's earlier session is finished."""
+        self._waiting = True
+        earlier.successor = self
+
+    # ------------------------------------------------------------------ inbound
+
+    def receive(self, text: str | bytes) -> None:
+        """One message from the socket."""
+        if self.closed or self.gone:
+            return
+        if self._waiting or self._backlog:
+            self._backlog.append(text)
+            if len(self._backlog) > BACKLOG_PAUSE:
+                self._pause()
+            return
+        self._step(text)
+
+    def pong(self, serial: int) -> None:
+        """The pong to a delivery's ping. It keeps its place among the messages: an operation sent before it was
+        written without having seen what the pong acknowledges."""
+        if self._waiting or self._backlog:
+            self._backlog.append(serial)
+        else:
+            self.delivery.pong(serial)
+
+    def _drain(self) -> None:
+        while self._backlog and not self._waiting and not self.closed:
+            first = self._backlog.popleft()
+            if isinstance(first, int):
+                self.delivery.pong(first)
+            else:
+                self._step(first)
+        if self._paused and not self._waiting and not self._backlog and self.bucket.tokens >= 0:
+            self._paused = False
+            self.connection.resume_reading()
+        if self.successor is not None and not self.unfinished:
+            later, self.successor = self.successor, None
+            later._waiting = False
+            later._drain()
+
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self.connection.pause_reading()
+
+    def _step(self, text: str | bytes) -> None:
+        self.activity.messages += 1
+        try:
+            message = decode(text, self.limits)
+        except WireError as error:
+            self._format_strikes += 1
+            self._error(error)
+            if self._format_strikes >= FORMAT_STRIKES:
+                self._close(error.code, f"{self._format_strikes} unreadable messages")
+            return
+        self._handle(message)
+
+    def _handle(self, message: Message) -> None:
+        try:
+            self._check_sender(message)
+            match message:
+                case SyncConfirmation():
+                    self._confirmation(message)
+                case DataSync():
+                    self._operation(message)
+                case Ping():
+                    self._ping(message)
+                case ConflictResolution():
+                    self._resolution(message)
+                case AcquireLock():
+                    self._acquire(message)
+                case ReleaseLock():
+                    self._release(message)
+        except WireError as error:
+            self._error(error, message)
+
+    def _check_sender(self, message: Message) -> None:
+        named = (
+            message.operation.terminal_id if isinstance(message, DataSync) else getattr(message, "terminal_id", None)
+        )
+        if named is not None and named != self.identity.terminal_id:
+            where = "$.operation.terminal_id" if isinstance(message, DataSync) else "$.terminal_id"
+            raise PermissionDenied(f"this connection is {self.identity.terminal_id}, not {named}", where)
+
+    def _error(self, error: WireError, message: Message | None = None) -> None:
+        """Answer with the documented `sync_error`; the connection stays."""
+        self.activity.errors += 1
+        operation_id, entity_type, entity_id = error.operation_id, error.entity_type, error.entity_id
+        if isinstance(message, DataSync):
+            operation = message.operation
+            operation_id, entity_type, entity_id = operation.id, operation.entity_type, operation.entity_id
+        elif isinstance(message, AcquireLock):
+            entity_type, entity_id = message.entity_type, message.entity_id
+        extra: dict[str, object] = {}
+        if isinstance(message, ConflictResolution):
+            extra["conflict_id"] = message.conflict_id
+        if isinstance(message, AcquireLock | ReleaseLock):
+            extra["lock_id"] = message.lock_id
+        if error.where is not None:
+            extra["where"] = error.where
+        if isinstance(error, NotStored | NotRead) and isinstance(message, DataSync):
+            self.replica.not_tried(message.operation, self.author)
+        if isinstance(error, NotStored | NotRead):
+            extra["retry"] = True
+        self.reply(
+            outgoing.sync_error(
+                operation_id, error.reason, entity_type, entity_id, self.identity.terminal_id, error.code, **extra
+            )
+        )
+
+    # ------------------------------------------------------------------ rates
+
+    def _limit(self) -> None:
+        """Pings, locks and resolutions over the rate are refused (4005), and close after repeated offence."""
+        now_ms = self.clock().mono_ms
+        if self.bucket.take(now_ms) >= 0:
+            if self.bucket.tokens > self.bucket.rate:
+                self._rate_strikes = 0
+            return
+        self.bucket.give_back()
+        self._rate_strikes += 1
+        if self._rate_strikes >= RATE_STRIKES:
+            self._close(RateLimited.code, "Rate limit exceeded")
+        raise RateLimited(f"Rate limit exceeded: {self.bucket.rate:g} a second", None)
+
+    def _throttle(self) -> None:
+        """Operations over the rate are never refused: the socket is not read until the debt is paid, so a
+        terminal that flushes a long queue after an outage loses none of it."""
+        if self.bucket.take(self.clock().mono_ms) < 0 and not self._paused:
+            self._pause()
+            self.timer.call_later(self.bucket.wait_ms(), self._resume)
+
+    def _resume(self) -> None:
+        if self.closed:
+            return
+        self.bucket.refill(self.clock().mono_ms)
+        if self.bucket.tokens < 0:
+            self.timer.call_later(self.bucket.wait_ms(), self._resume)
+            return
+        self._drain()
+
+    # ------------------------------------------------------------------ messages
+
+    def _ping(self, message: Ping) -> None:
+        self._limit()
+        now = self.clock()
+        self.activity.last_ping_ms = now.wall_ms
+        if message.performance is not None:
+            self.activity.performance = message.performance
+        self.reply(outgoing.pong(hlc.iso(now.wall_ms)))
+
+    def _confirmation(self, message: SyncConfirmation) -> None:
+        known = message.seq is not None and self.delivery.confirm_seq(message.seq)
+        if message.operation_id is not None and self.delivery.confirm(message.operation_id):
+            known = True
+        if not known:
+            self._limit()  # a confirmation of nothing; what was delivered does not count
+        self.activity.last_sync_ms = self.clock().wall_ms
+
+    def _operation(self, message: DataSync) -> None:
+        self._throttle()
+        operation = message.operation
+        if self.replica.registry.get(operation.entity_type) is None:
+            raise EntityNotFound(f"unknown entity type {operation.entity_type!r}", "$.operation.entity_type")
+        self._may_write(operation.entity_type)
+        self._when_here(message)
+
+    def _resolution(self, message: ConflictResolution) -> None:
+        self._limit()
+        self._when_here(message)
+
+    def _may_write(self, entity_type: str) -> None:
+        if not self.permissions.may_write(entity_type):
+            raise PermissionDenied(
+                f"a terminal of type {self.identity.terminal_type} may not write {entity_type}", None
+            )
+
+    def _when_here(self, message: DataSync | ConflictResolution) -> None:
+        """Decide the message now, or once what it needs has come from disk."""
+        subject = message.operation if isinstance(message, DataSync) else message
+        needs = self.replica.needs(subject, self.author)
+        if needs is None:
+            self._decide(message)
+            return
+        self._waiting = True
+
+        def fetched(unreadable: Unreadable | None) -> None:
+            self._waiting = False
+            if self.closed:
+                return
+            try:
+                if unreadable is not None:
+                    raise NotRead(
+                        "the node cannot read from its disk what this needs; nothing was done, send it again"
+                    )
+                # A resolution first finds its conflict, then the conflict's entity; a row that is not
+                # there now will not be there the next time either.
+                again = self.replica.needs(subject, self.author)
+                if again is not None and again != needs:
+                    self._when_here(message)
+                else:
+                    self._decide(message)
+            except WireError as error:
+                self._error(error, message)
+            self._drain()
+
+        self.replica.fetch(self.disk, needs, fetched)
+
+    def _decide(self, message: DataSync | ConflictResolution) -> None:
+        now = self.clock()
+        if not self.ready():
+            raise NotStored("the node cannot store anything at the moment; send it again")
+        if isinstance(message, DataSync):
+            self.activity.operations += 1
+            self.replica.accept(message.operation, self.author, now)
+        else:
+            row = self.replica.conflicts.get(message.conflict_id)
+            if row is not None:
+                self._may_write(row.entity_type)
+            self.replica.resolve(message, self.author, now)
+        self.activity.last_sync_ms = now.wall_ms
+        self.disk.wake_writer()
+
+    def _acquire(self, message: AcquireLock) -> None:
+        self._limit()
+        if self.replica.registry.get(message.entity_type) is None:
+            raise EntityNotFound(f"unknown entity type {message.entity_type!r}", "$.entity_type")
+        self._may_write(message.entity_type)
+        if not self.ready():
+            raise NotStored("the node cannot store anything at the moment; send it again")
+        self.locks.acquire(self, message)
+
+    def _release(self, message: ReleaseLock) -> None:
+        self._limit()
+        self.locks.release(self, message)

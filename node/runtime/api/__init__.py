@@ -1,0 +1,1 @@
+"""What the node answers over HTTP."""

@@ -1,0 +1,99 @@
+"""What HTTP and `comanda status` show of links and of parked operations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from crdt.hlc import iso
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from node.core.core import Core
+    from node.core.links.link import Link
+    from node.runtime.dialler import Dialer
+    from storage.records import ParkedRow
+
+
+def links_report(core: Core, dialers: Sequence[Dialer]) -> dict[str, object]:
+    """`GET /api/v1/links`."""
+    dialled = [_dialled(core, dialer) for dialer in dialers]
+    here = {entry["peer"] for entry in dialled}
+    accepted = [_entry(core, link) for link in core.links.values() if not link.dialled and link.peer_id not in here]
+    known = {entry["peer"] for entry in (*dialled, *accepted)}
+    away = [
+        {
+            "peer": row.node_id,
+            "state": "away",
+            "received": list(row.positions),
+            "confirmed": list(core.followers[row.node_id].positions) if row.node_id in core.followers else None,
+            "last_seen": iso(row.last_seen_ms),
+        }
+        for row in core.peers.values()
+        if row.node_id not in known
+    ]
+    states = [row.state for row in core.replica.quarantine]
+    return {
+        "node_id": core.node_id,
+        "epoch": core.epoch,
+        "head": core.replica.committed,
+        "authority": core.authority(),
+        "links": [*dialled, *accepted],
+        "away": away,
+        "quarantine": {"bad": states.count("bad"), "waiting": states.count("waiting")},
+        "first_sync": core.first_sync.report() if core.first_sync is not None else None,
+        "twins": core.twins,
+    }
+
+
+def _dialled(core: Core, dialer: Dialer) -> dict[str, object]:
+    link = core.links.get(dialer.last_peer) if dialer.accepted else dialer.link
+    entry: dict[str, object] = {"peer": dialer.last_peer or None, "role": dialer.role}
+    if link is not None and link.hello is not None:
+        entry = _entry(core, link)
+    return {**entry, "url": dialer.url, "state": dialer.state, "last_error": dialer.last_error}
+
+
+def _entry(core: Core, link: Link) -> dict[str, object]:
+    cursor = link.delivery.cursor
+    head = core.replica.committed
+    up = link.state == "up"
+    return {
+        "peer": link.peer_id,
+        "url": link.url or None,
+        "role": link.role,
+        "state": link.state,
+        "since": iso(link.since_ms),
+        "sent": list(cursor.sent),
+        "confirmed": list(cursor.positions),
+        "received": list(link.received),
+        "lag": max(head - min(cursor.positions), 0) if up else None,
+        "behind": max(link.peer_head - min(link.received), 0),
+        "under_way": cursor.under_way,
+        "offset_ms": link.offset_ms,
+        "rtt_ms": link.rtt_ms,
+        "operations_in": link.operations_in,
+        "bytes_in": link.connection.bytes_in,
+        "bytes_out": link.connection.bytes_out,
+    }
+
+
+def quarantine_report(core: Core) -> dict[str, object]:
+    """`GET /api/v1/quarantine`: what a linked node sent and this one cannot apply."""
+    return {"quarantine": [_parked(row) for row in core.replica.quarantine]}
+
+
+def _parked(row: ParkedRow) -> dict[str, object]:
+    return {
+        "id": row.id,
+        "state": row.state,
+        "reason": row.reason,
+        "from": row.via.partition(":")[0],
+        "operation_id": row.operation_id,
+        "entity_type": row.entity_type,
+        "entity_id": row.entity_id or None,
+        "at": iso(row.at_ms),
+        "message": orjson.loads(row.body),
+    }

@@ -1,0 +1,300 @@
+"""The HTTP endpoints: the documented stats, and reading. Writing goes over the documented messages only.
+
+GET /api/v1/websocket/stats                      documented
+GET /api/v1/entities/{type}[?after=&limit=&deleted=1]    all of a type, or a page of it
+GET /api/v1/entities/{type}/{id}
+GET /api/v1/entities/...?at=|seq=   /api/v1/explain/{type}/{id}/{field}     see past.py
+GET /api/v1/conflicts[?state=open|settled|closed]
+GET /api/v1/audit[?entity_type=&entity_id=&terminal_id=&since=&until=&after=&limit=]
+GET /api/v1/refused                              writes that were refused and kept
+GET /api/v1/policies                             the entity types, in the document's words
+GET /api/v1/links                                linked nodes: state, lag, cursors
+GET /api/v1/quarantine                           linked nodes' operations that cannot be applied
+POST /api/v1/quarantine/retry                    try them again
+POST /api/v1/backup                              a consistent copy into the data directory's backups/
+GET /api/v1/archives                             where the log begins, and the archives of what was before
+POST /api/v1/archive?until=TIME|SEQ[&force=1]    old history into the data directory's archives/
+GET /healthz  /readyz  /metrics  /
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import orjson
+
+from crdt.hlc import iso, pack, parse_iso
+from node.core import monitors
+from node.core.log.messages import audit_entry
+from node.runtime.api.archiving import Archiver, Busy
+from node.runtime.api.links import links_report, quarantine_report
+from node.runtime.api.metrics import exposition
+from node.runtime.api.page import page
+from node.runtime.api.past import Past, asks_past
+from node.runtime.net.http import (
+    Request,
+    Response,
+    error_response,
+    json_response,
+)
+from storage.audit.archiving import Until
+from storage.sqlite.database import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from node.core.core import Core
+    from node.runtime.dialler import Dialer
+    from node.runtime.disk import TrioDisk
+    from storage.records import ConflictRow, EntityRow
+    from storage.sqlite.reader import Reader
+    from storage.sqlite.store import Store
+
+ACTIONS = ("/api/v1/quarantine/retry", "/api/v1/backup", "/api/v1/archive")
+"""What an administrator asks of the node; no data is written over HTTP."""
+
+PAGE = 1_000
+"""Rows of a page where `limit` is not given, and the most it may be."""
+
+
+class Api:
+    """Answers GET requests from committed state."""
+
+    def __init__(self, core: Core, disk: TrioDisk, reader: Reader, store: Store, dialers: Sequence[Dialer]) -> None:
+        self._core = core
+        self._store = store
+        self._dialers = dialers
+        self._disk = disk
+        self._reader = reader
+        self._past = Past(core, store.path)
+        self._archiver = Archiver(core, store, disk)
+
+    async def answer(self, request: Request, terminal_id: str | None) -> Response:
+        """terminal_id: whose token the request carries, where it carries one."""
+        try:
+            return await self._answer(request, terminal_id)
+        except (StorageError, orjson.JSONDecodeError) as error:  # the latter: of damaged bytes
+            return error_response(503, f"this cannot be read from the node's database: {error}")
+
+    async def _answer(self, request: Request, terminal_id: str | None) -> Response:
+        words = [word for word in request.path.split("/") if word]
+        match words:
+            case ["api", "v1", "websocket", "stats"]:
+                return json_response(monitors.stats(self._core))
+            case ["api", "v1", "explain", *rest]:
+                return await self._past.explain(request, rest, terminal_id)
+            case ["api", "v1", "entities", _, *_] if asks_past(request):
+                return await self._past.entities(request, words[3:])
+            case ["api", "v1", "entities", entity_type]:
+                return await self._entities(request, entity_type)
+            case ["api", "v1", "entities", entity_type, entity_id]:
+                return await self._entity(entity_type, entity_id, terminal_id)
+            case ["api", "v1", "conflicts"]:
+                return await self._conflicts(request)
+            case ["api", "v1", "audit"]:
+                return await self._audit(request, ("operation", "refused"))
+            case ["api", "v1", "refused"]:
+                return await self._audit(request, ("refused",))
+            case ["api", "v1", "policies"]:
+                return json_response({"policies": [p.documented() for p in self._core.replica.registry.all()]})
+            case ["api", "v1", "links"]:
+                return json_response(links_report(self._core, self._dialers))
+            case ["api", "v1", "quarantine"]:
+                return json_response(quarantine_report(self._core))
+            case ["api", "v1", "quarantine", "retry"]:
+                return self._retry()
+            case ["api", "v1", "backup"]:
+                return await self._backup()
+            case ["api", "v1", "archive"]:
+                return await self._archive(request)
+            case ["api", "v1", "archives"]:
+                return json_response(await self._disk.read(_archives, self._reader))
+            case ["healthz"]:
+                return json_response({"status": "ok"})
+            case ["readyz"]:
+                return self._ready()
+            case ["metrics"]:
+                return Response(200, exposition(self._core), "text/plain; version=0.0.4; charset=utf-8")
+            case []:
+                return page()
+        return error_response(404, f"nothing at {request.path[:200]}")
+
+    def _ready(self) -> Response:
+        core = self._core
+        if core.trouble is None:
+            return json_response({"status": "ready", "node_id": core.node_id, "head": core.replica.committed})
+        error, reason = core.trouble
+        return error_response(503, error, reason=reason)
+
+    # ------------------------------------------------------------------ what an administrator asks
+
+    def _retry(self) -> Response:
+        """Every parked operation, also the bad ones: the node may have learned the entity type meanwhile."""
+        retried = self._core.retry_quarantine()
+        return json_response({"retried": retried, "left": len(self._core.replica.quarantine)})
+
+    async def _backup(self) -> Response:
+        folder = self._store.directory / "backups"
+        name = f"comanda-{self._core.replica.committed}-{self._core.clock().wall_ms}.db"
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            await self._disk.write(self._store.backup, folder / name)
+        except (StorageError, OSError) as error:
+            return error_response(503, str(error))
+        return json_response({"backup": f"backups/{name}", "head": self._core.replica.committed})
+
+    async def _archive(self, request: Request) -> Response:
+        try:
+            until = Until.read(request.first("until") or "")
+        except (ValueError, OverflowError):
+            return error_response(400, "until is an ISO 8601 time or a row of the log")
+        force = request.first("force") in ("1", "true")
+        try:
+            return json_response(await self._archiver.archive(until, force=force))
+        except Busy as error:
+            return error_response(409, str(error))
+        except (StorageError, OSError) as error:
+            return error_response(503, str(error))
+
+    # ------------------------------------------------------------------ entities
+
+    async def _entities(self, request: Request, entity_type: str) -> Response:
+        if self._core.replica.registry.get(entity_type) is None:
+            return error_response(404, f"unknown entity type {entity_type[:128]!r}", code=4007)
+        deleted = request.first("deleted") in ("1", "true")
+        after = request.first("after")
+        if request.first("limit") is None and after is None:
+            first = await self._disk.read(self._reader.entities, entity_type, None, PAGE, deleted)
+            return Response(200, self._all(entity_type, deleted, first))
+        limit = _number(request, "limit", PAGE, most=PAGE)
+        if isinstance(limit, Response):
+            return limit
+        rows = await self._disk.read(self._reader.entities, entity_type, after, limit, deleted)
+        following = rows[-1].entity_id if len(rows) == limit else None
+        return json_response(
+            {"entity_type": entity_type, "entities": [self._shown(row) for row in rows], "next": following}
+        )
+
+    async def _all(self, entity_type: str, deleted: bool, rows: Sequence[EntityRow]) -> AsyncIterator[bytes]:
+        """Every entity of a type, read and sent a page at a time. rows: the first page, so that an answer that cannot
+        be read is not begun."""
+        yield b'{"entity_type":' + orjson.dumps(entity_type) + b',"entities":['
+        first = True
+        while rows:
+            yield (b"" if first else b",") + b",".join(orjson.dumps(self._shown(row)) for row in rows)
+            first, after = False, rows[-1].entity_id
+            if len(rows) < PAGE:
+                break
+            rows = await self._disk.read(self._reader.entities, entity_type, after, PAGE, deleted)
+        yield b'],"next":null}'
+
+    async def _entity(self, entity_type: str, entity_id: str, terminal_id: str | None) -> Response:
+        core = self._core
+        committed = core.replica.committed
+        row = await self._disk.read(self._reader.entity, entity_type, entity_id)
+        if row is None:
+            return error_response(404, f"no {entity_type[:128]} {entity_id[:128]!r}", code=4007)
+        if terminal_id is not None:
+            core.replica.has_read(terminal_id, (entity_type, entity_id), min(committed, row.seq))
+        return json_response(self._shown(row))
+
+    def _shown(self, row: EntityRow) -> dict[str, object]:
+        core = self._core
+        key = (row.entity_type, row.entity_id)
+        lease = core.replica.locks.holder(key, core.clock())
+        return {
+            "entity_type": row.entity_type,
+            "entity_id": row.entity_id,
+            "version": row.version,
+            "deleted": row.deleted,
+            "data": orjson.loads(row.view),
+            "conflicts": sorted(core.replica.open_conflicts.get(key, ())),
+            "lock": None
+            if lease is None
+            else {
+                "lock_id": lease.lock_id,
+                "locked_by": lease.terminal,
+                "expires_at": iso(lease.expires_ms),
+                "scope": lease.scope,
+            },
+        }
+
+    # ------------------------------------------------------------------ conflicts, audit
+
+    async def _conflicts(self, request: Request) -> Response:
+        state = request.first("state")
+        if state not in (None, "open", "settled", "closed"):
+            return error_response(400, "state is open, settled or closed")
+        after = _number(request, "after", -1, least=-1)
+        limit = _number(request, "limit", PAGE, most=PAGE)
+        if isinstance(after, Response):
+            return after
+        if isinstance(limit, Response):
+            return limit
+        rows = await self._disk.read(self._reader.conflicts, state, after, limit)
+        return json_response({"conflicts": [_conflict(row) for row in rows]})
+
+    async def _audit(self, request: Request, kinds: tuple[str, ...]) -> Response:
+        after = _number(request, "after", 0)
+        limit = _number(request, "limit", PAGE, most=PAGE)
+        if isinstance(after, Response):
+            return after
+        if isinstance(limit, Response):
+            return limit
+        times: list[int | None] = []
+        for name in ("since", "until"):
+            text = request.first(name)
+            try:
+                times.append(None if text is None else pack(parse_iso(text) // 1000))
+            except (ValueError, OverflowError):
+                return error_response(400, f"{name} is not an ISO 8601 time: {quote(text or '')[:80]}")
+        rows = await self._disk.read(
+            self._reader.audit,
+            request.first("entity_type"),
+            request.first("entity_id"),
+            request.first("terminal_id"),
+            times[0],
+            times[1],
+            after,
+            limit,
+            kinds,
+        )
+        entries = []
+        for row in rows:
+            entry = audit_entry(row)
+            if row.kind == "refused":
+                entry["refused"] = orjson.loads(row.operation)
+            entries.append(entry)
+        following = rows[-1].seq if len(rows) == limit else None
+        return json_response({"entries": entries, "next": following, "log_begins": self._store.anchor.seq + 1})
+
+
+def _archives(reader: Reader) -> dict[str, object]:
+    found = [
+        {"first": a.first, "last": a.last, "file": a.file, "bytes": a.bytes, "hash": a.hash.hex(), "at": a.made_at}
+        for a in reader.archives()
+    ]
+    return {"log_begins": reader.anchor().seq + 1, "archives": found}
+
+
+def _conflict(row: ConflictRow) -> dict[str, object]:
+    body: dict[str, object] = orjson.loads(row.body)
+    body["state"] = row.state
+    if row.closed_by is not None:
+        body["closed_by"] = row.closed_by
+        body["outcome"] = orjson.loads(row.outcome) if row.outcome else None
+    return body
+
+
+def _number(request: Request, name: str, default: int, *, least: int = 0, most: int = 2**62) -> int | Response:
+    text = request.first(name)
+    if text is None:
+        return default
+    try:
+        number = int(text)
+    except ValueError:
+        return error_response(400, f"{name} is not a number")
+    if not least <= number <= most:
+        return error_response(400, f"{name} is not between {least} and {most}")
+    return number

@@ -1,0 +1,180 @@
+"""Group commit: the one thread that writes, and the loop that feeds it.
+
+Operations that arrive in one scheduler pass, or while a commit runs, form the next group; each group is one
+durable transaction. `Core.committed` runs on the trio thread only after the fsync.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+import outcome
+import trio
+
+from node.core.ports import Disk, Unreadable
+from node.runtime.read_faults import Faults
+from storage.sqlite.database import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from node.core.core import Core
+    from storage.sqlite.reader import Reader
+    from storage.sqlite.store import Store
+
+T = TypeVar("T")
+
+PROBE_INTERVAL_S = 1.0
+"""How often a node whose disk failed tries whether writing works again."""
+
+
+class StorageThread:
+    """One thread that runs calls in order; the result comes back to the trio task that asked."""
+
+    def __init__(self, name: str) -> None:
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call()
+
+    async def run(self, function: Callable[..., T], *arguments: object) -> T:
+        """Run `function` on the thread. Not cancellable: a commit that began is waited for."""
+        token = trio.lowlevel.current_trio_token()
+        task = trio.lowlevel.current_task()
+
+        def call() -> None:
+            result = outcome.capture(function, *arguments)
+            token.run_sync_soon(trio.lowlevel.reschedule, task, result)
+
+        self._calls.put(call)
+        return await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)  # type: ignore[no-any-return]
+
+    def stop(self) -> None:
+        self._calls.put(None)
+        self._thread.join()
+
+
+class TrioDisk(Disk):
+    """The core's `Disk` and `Timer`: reads on one thread, commits on another, answers on the trio thread."""
+
+    def __init__(self, nursery: trio.Nursery, store: Store, reader: Reader) -> None:
+        self._nursery = nursery
+        self._store = store
+        self.reader = reader
+        self._writer_thread = StorageThread("comanda-writer")
+        self._reader_thread = StorageThread("comanda-reader")
+        self._wake = trio.Event()
+        self._opened: float | None = None
+        self.faults = Faults()
+
+    # ------------------------------------------------------------------ the core's ports
+
+    @property
+    def trouble(self) -> str | None:
+        return self.faults.said
+
+    @property
+    def read_failures(self) -> int:
+        return self.faults.reads
+
+    def wake_writer(self) -> None:
+        if self._opened is None:
+            self._opened = time.monotonic()
+        self._wake.set()
+
+    def call_later(self, delay_ms: int, action: Callable[[], None]) -> None:
+        async def later() -> None:
+            await trio.sleep(delay_ms / 1000)
+            action()
+
+        self._nursery.start_soon(later)
+
+    def start(self, read: Callable[..., T], *arguments: object, done: Callable[[T | Unreadable], None]) -> None:
+        async def request() -> None:
+            try:
+                found: T | Unreadable = await self.read(read, *arguments)
+            except StorageError as error:
+                found = Unreadable(str(error))
+            done(found)
+
+        self._nursery.start_soon(request)
+
+    async def read(self, function: Callable[..., T], *arguments: object) -> T:
+        """A read, on the reader thread; once more where it fails. Raises StorageError."""
+        try:
+            return await self._reader_thread.run(function, *arguments)
+        except StorageError:
+            pass  # some pass: a cable, a controller that was reset
+        try:
+            return await self._reader_thread.run(function, *arguments)
+        except StorageError as error:
+            self.faults.failed(function, arguments, error)
+            raise
+
+    async def read_again(self) -> None:
+        """Once a second: try what could not be read, so that the node is ready again when it can."""
+        await self.faults.try_again(self._reader_thread.run)
+
+    async def write(self, function: Callable[..., T], *arguments: object) -> T:
+        """A call that needs the read-write connection (tokens, backup), between two commits."""
+        return await self._writer_thread.run(function, *arguments)
+
+    # ------------------------------------------------------------------ group commit
+
+    async def run(self, core: Core, recover: Callable[[], None]) -> None:
+        """Commit group after group. `recover` is called once writing works again after a failure."""
+        while True:
+            await self._wake.wait()
+            self._wake = trio.Event()
+            await trio.lowlevel.cancel_shielded_checkpoint()  # the end of this scheduler pass
+            if not await self.commit_pending(core):
+                await self._until_writable(core, recover)
+                self._wake.set()
+
+    async def commit_pending(self, core: Core) -> bool:
+        """Commit until nothing is left. False when a commit failed; the core has been told."""
+        while (group := core.take_group()) is not None:
+            opened, self._opened = self._opened, None
+            if not group.commit.empty():
+                try:
+                    await self._writer_thread.run(self._store.commit, group.commit)
+                except StorageError as error:
+                    core.failed(str(error))
+                    return False
+            core.committed(group)
+            if opened is not None:
+                core.statistics.confirmation.add((time.monotonic() - opened) * 1000)
+        return True
+
+    async def _until_writable(self, core: Core, recover: Callable[[], None]) -> None:
+        """Until a write works, and what the last commit left can be read. The writer thread rests meanwhile."""
+        while True:
+            await trio.sleep(PROBE_INTERVAL_S)
+            try:
+                await self._writer_thread.run(self._store.probe)
+                recover()
+            except StorageError as error:
+                core.failure = str(error)
+            else:
+                return
+
+    async def checkpoint(self) -> None:
+        """Move what the WAL holds into the database file, between two commits."""
+        try:
+            await self._writer_thread.run(self._store.checkpoint)
+        except StorageError as error:
+            self.faults.kept(error)
+        else:
+            self.faults.kept(None)
+
+    async def stop(self) -> None:
+        await self._writer_thread.run(self._store.close)
+        await self._reader_thread.run(self.reader.close)
+        self._writer_thread.stop()
+        self._reader_thread.stop()

@@ -1,0 +1,1 @@
+"""Sockets: listening, HTTP/1.1, WebSocket, dialling."""

@@ -1,0 +1,102 @@
+"""The side that dials a WebSocket: links, the demo and the benchmarks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import h11
+import trio
+from wsproto import ConnectionType
+from wsproto.events import AcceptConnection, RejectConnection, TextMessage
+from wsproto.utilities import ProtocolError
+
+from node.runtime.net.websocket import READ_BYTES, Connection, Protocol
+from node.wire.frames import Batch, Outgoing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class ConnectError(Exception):
+    """The other side could not be reached, or refused the WebSocket. status: its HTTP status, where it gave one."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ClientConnection(Connection):
+    """The client side: links, the demo and the benchmarks. Its frames are masked, so none is shared."""
+
+    async def open(self) -> None:
+        """The opening handshake. Raises ConnectError, or what wsproto and h11 make of a strange answer."""
+        request, self._initial_request = self._initial_request, None
+        if request is None:
+            raise RuntimeError("already opened")
+        await self._socket.send_all(self._wsproto.send(request))
+        while received := await self._socket.receive_some(READ_BYTES):
+            self._wsproto.receive_data(received)
+            for event in self._wsproto.events():
+                if isinstance(event, AcceptConnection):
+                    await self._handle_accept_connection_event(event)
+                    return
+                if isinstance(event, RejectConnection):
+                    raise ConnectError(f"{self.peer} refused: HTTP {event.status_code}", event.status_code)
+        raise ConnectError(f"{self.peer} hung up during the handshake")
+
+    def send(self, what: Outgoing | Batch) -> None:
+        for message in what.messages if isinstance(what, Batch) else (what,):
+            self.send_text(message.payload)
+
+    def send_text(self, payload: bytes) -> None:
+        """One text message. payload: UTF-8 JSON."""
+        self._event(TextMessage(data=payload.decode()))
+
+
+async def connect(
+    url: str,
+    *,
+    subprotocols: Sequence[str] = (),
+    headers: Sequence[tuple[str, str]] = (),
+    connect_timeout: float = 1.5,
+    deflate: bool = True,
+    max_message_bytes: int = 64 * 1024 * 1024,
+    outbox_limit: int = 16_777_216,
+) -> ClientConnection:
+    """Connect to a ws:// URL, handshake included, within `connect_timeout` seconds; then set callbacks and `run()`.
+
+    Raises ConnectError, and ValueError for a URL that is not ws:// or not ASCII.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "ws" or not parts.hostname or not url.isascii():
+        raise ValueError(f"{url!r} is not a ws:// URL")
+    host, port = parts.hostname, parts.port or 80
+    peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    extra = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers]
+    try:
+        with trio.fail_after(connect_timeout):
+            stream = await trio.open_tcp_stream(host, port)
+            connection = ClientConnection(
+                stream,
+                Protocol(ConnectionType.CLIENT, max_message_bytes, deflate),
+                max_message_bytes=max_message_bytes,
+                outbox_limit=outbox_limit,
+                peer=peer,
+                host=peer,
+                path=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
+                client_subprotocols=list(subprotocols),
+                client_extra_headers=extra,
+            )
+            try:
+                await connection.open()
+            except BaseException:
+                await trio.aclose_forcefully(stream)
+                raise
+    except trio.TooSlowError:
+        raise ConnectError(f"{peer}: no answer within {connect_timeout:g} s") from None
+    except (OSError, trio.BrokenResourceError) as error:
+        raise ConnectError(f"{peer}: {error}") from error
+    except (ProtocolError, h11.ProtocolError, UnicodeError, ValueError) as error:
+        raise ConnectError(f"{peer} does not answer as a WebSocket server does: {error}") from error
+    return connection

@@ -1,0 +1,328 @@
+"""One port for HTTP and WebSocket: reads the request head, answers HTTP, lets only clean upgrades through.
+
+A stock trio-websocket server dies of one malformed handshake header; here the head is checked first, and an error
+in one connection's handler never reaches the server's nursery.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import errno
+import logging
+from collections import Counter
+from typing import Protocol
+
+import trio
+from attrs import evolve, frozen
+
+from node.runtime.net.http import (
+    HEAD_BYTES,
+    WRITE_TIMEOUT_S,
+    BadRequest,
+    HttpConnection,
+    Request,
+    Response,
+    error_response,
+)
+from node.runtime.net.websocket import CLOSE_GRACE_S, Connection, accept_upgrade
+
+logger = logging.getLogger("comanda.listener")
+
+REFUSED_AT_ONCE = 100
+"""How many connections beyond the limit are told so; further ones are just dropped."""
+
+BIND_ATTEMPTS = 5
+"""How often a free port is looked for that is free on both 127.0.0.1 and ::1."""
+
+_HANDSHAKE_HEADERS = (
+    "host",
+    "connection",
+    "upgrade",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "sec-websocket-protocol",
+    "sec-websocket-extensions",
+)
+
+
+@frozen
+class Acceptance:
+    """Let an upgrade through, with this subprotocol (one of those offered)."""
+
+    subprotocol: str | None = None
+    max_message_bytes: int | None = None
+    """More than the listener's own bound, for who may send more."""
+
+
+@frozen
+class Refusal:
+    """Answer an upgrade with plain HTTP."""
+
+    status: int
+    reason: str
+
+
+class Handler(Protocol):
+    """What answers: the node's HTTP endpoints and its WebSocket endpoint."""
+
+    async def http(self, request: Request) -> Response: ...
+
+    def methods(self, path: str) -> tuple[str, ...]:
+        """The HTTP methods that are answered at a path."""
+        ...
+
+    def accepts(self, request: Request) -> Acceptance | Refusal: ...
+
+    async def websocket(self, request: Request, connection: Connection) -> None:
+        """Run an accepted connection until it ends (by calling its `run`)."""
+        ...
+
+
+@frozen
+class ListenerLimits:
+    """Bounds on connections, in counts, bytes and seconds."""
+
+    connections: int = 2_000
+    connections_per_address: int = 500
+    head_timeout_s: float = 5.0
+    idle_timeout_s: float = 15.0
+    body_bytes: int = 65_536
+    message_bytes: int = 1_048_576
+    outbox_bytes: int = 16_777_216
+    head_bytes: int = HEAD_BYTES
+    write_timeout_s: float = WRITE_TIMEOUT_S
+
+
+async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
+    """Bind. "localhost" is both 127.0.0.1 and ::1, on one port, where the machine has both. Raises OSError."""
+    if host != "localhost":
+        return list(await trio.open_tcp_listeners(port, host=host))
+    attempts = 1 if port else BIND_ATTEMPTS
+    while True:
+        attempts -= 1
+        listeners = list(await trio.open_tcp_listeners(port, host="127.0.0.1"))
+        bound = listeners[0].socket.getsockname()[1]
+        try:
+            listeners += await trio.open_tcp_listeners(bound, host="::1")
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                # Somebody else's ::1 would get the terminals that try it first.
+                await trio.aclose_forcefully(listeners[0])
+                if not attempts:
+                    raise
+                continue
+            logger.info("not listening on ::1: %s", error)
+        return listeners
+
+
+class Listener:
+    """Serves a Handler on open listeners until cancelled; then closes every connection with 1001.
+
+    refused: how many connections were over a limit.
+    """
+
+    def __init__(self, handler: Handler, limits: ListenerLimits) -> None:
+        self._handler = handler
+        self._limits = limits
+        self._connections: set[Connection] = set()
+        self._addresses: Counter[str] = Counter()
+        self._open = 0
+        self._busy = 0
+        self._done = trio.lowlevel.ParkingLot()
+        self._stopping = False
+        self.refused = 0
+
+    async def serve(self, listeners: list[trio.SocketListener]) -> None:
+        """Accept until cancelled; then finish what is being answered and close, within CLOSE_GRACE_S."""
+        async with trio.open_nursery() as nursery:
+            connections: trio.Nursery = await nursery.start(_hold_shielded)
+            try:
+                await trio.serve_listeners(self._serve, listeners, handler_nursery=connections)
+            finally:
+                self._stopping = True
+                with trio.move_on_after(CLOSE_GRACE_S, shield=True):
+                    for connection in list(self._connections):
+                        connection.close(1001, "the node is stopping")
+                    while self._busy:
+                        await self._done.park()
+                connections.cancel_scope.cancel()
+
+    # ------------------------------------------------------------------ one TCP connection
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        try:
+            host, port, *_ = stream.socket.getpeername()
+        except OSError:
+            return
+        peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        limits = self._limits
+        self._open += 1
+        self._addresses[host] += 1
+        try:
+            if self._open > limits.connections + REFUSED_AT_ONCE:
+                self.refused += 1
+            elif self._open > limits.connections or self._addresses[host] > limits.connections_per_address:
+                self.refused += 1
+                await _end(self._http(stream, peer), error_response(503, "too many connections"))
+            else:
+                await self._requests(self._http(stream, peer))
+        except* (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError, OSError):
+            pass  # the other side is gone
+        except* Exception as errors:
+            logger.error("connection from %s failed", peer, exc_info=errors)
+        finally:
+            self._open -= 1
+            self._addresses[host] -= 1
+            if not self._addresses[host]:
+                del self._addresses[host]
+            await trio.aclose_forcefully(stream)
+
+    def _http(self, stream: trio.SocketStream, peer: str) -> HttpConnection:
+        limits = self._limits
+        return HttpConnection(
+            stream,
+            peer,
+            head_timeout_s=limits.head_timeout_s,
+            idle_timeout_s=limits.idle_timeout_s,
+            body_bytes=limits.body_bytes,
+            head_bytes=limits.head_bytes,
+            write_timeout_s=limits.write_timeout_s,
+        )
+
+    async def _requests(self, http: HttpConnection) -> None:
+        try:
+            while not self._stopping and (request := await http.request()) is not None:
+                self._busy += 1
+                try:
+                    if _wants_websocket(request):
+                        await self._upgrade(http, request)
+                        return
+                    await self._answer(http, evolve(request, body=await http.body()))
+                finally:
+                    self._busy -= 1
+                    self._done.unpark_all()
+                if not http.next_cycle():
+                    return
+        except BadRequest as error:
+            await _end(http, error_response(error.status, error.reason))
+
+    async def _answer(self, http: HttpConnection, request: Request) -> None:
+        methods = self._handler.methods(request.path)
+        if request.method not in methods:
+            response = error_response(405, f"{request.method} is not answered here; writing goes over the WebSocket")
+            await http.respond(evolve(response, headers=(("Allow", ", ".join(methods)),)))
+            return
+        try:
+            response = await self._handler.http(request)
+        except Exception:
+            logger.exception("%s %s failed", request.method, request.path)
+            response = error_response(500, "internal error")
+        await http.respond(response, close=self._stopping)
+
+    # ------------------------------------------------------------------ WebSocket
+
+    async def _upgrade(self, http: HttpConnection, request: Request) -> None:
+        """Check the handshake, ask the handler, and hand the connection over."""
+        refusal = _handshake_problem(request)
+        if refusal is None and self._stopping:
+            refusal = error_response(503, "the node is stopping")
+        if refusal is None:
+            verdict = self._verdict(request)
+            if isinstance(verdict, Acceptance):
+                await self._run(request, await self._accept(http, request, verdict))
+                return
+            refusal = error_response(verdict.status, verdict.reason)
+        await _end(http, refusal)
+
+    def _verdict(self, request: Request) -> Acceptance | Refusal:
+        try:
+            return self._handler.accepts(request)
+        except Exception:
+            logger.exception("judging the upgrade of %s failed", request.path)
+            return Refusal(500, "internal error")
+
+    async def _accept(self, http: HttpConnection, request: Request, verdict: Acceptance) -> Connection:
+        headers, limits = request.headers, self._limits
+        try:
+            connection = accept_upgrade(
+                http.stream,
+                target=request.target,
+                key=headers["sec-websocket-key"],
+                subprotocols=headers.get("sec-websocket-protocol"),
+                extensions=headers.get("sec-websocket-extensions"),
+                first=bytes(http.h11.trailing_data[0]),
+                max_message_bytes=verdict.max_message_bytes or limits.message_bytes,
+                outbox_limit=max(limits.outbox_bytes, verdict.max_message_bytes or 0),
+                peer=request.peer,
+            )
+        except ValueError as error:
+            raise BadRequest(400, f"WebSocket handshake: {error}") from None
+        await connection.handshake(verdict.subprotocol)
+        return connection
+
+    async def _run(self, request: Request, connection: Connection) -> None:
+        self._connections.add(connection)
+        try:
+            await self._handler.websocket(request, connection)
+        except Exception:
+            logger.exception("the WebSocket of %s failed", connection.peer)
+            if not connection.finished:
+                connection.close(1011, "internal error")
+                await connection.run()
+        finally:
+            self._connections.discard(connection)
+
+
+async def _hold_shielded(task_status: trio.TaskStatus[trio.Nursery]) -> None:
+    """A nursery whose connections outlive the cancellation of the listener, until it cancels them itself."""
+    await trio.lowlevel.checkpoint_if_cancelled()  # once shielded, nobody would end it
+    async with trio.open_nursery() as nursery:
+        nursery.cancel_scope.shield = True
+        task_status.started(nursery)
+        await trio.sleep_forever()
+
+
+async def _end(http: HttpConnection, response: Response) -> None:
+    """Answer, and close in a way that lets the answer arrive."""
+    await http.respond(response, close=True)
+    await http.linger()
+
+
+def _words(value: str) -> set[str]:
+    return {word.strip().lower() for word in value.split(",")}
+
+
+def _wants_websocket(request: Request) -> bool:
+    """Other upgrades (h2c) may be ignored, and are (RFC 9110, 7.8)."""
+    headers = request.headers
+    return "sec-websocket-key" in headers or "websocket" in _words(headers.get("upgrade", ""))
+
+
+def _handshake_problem(request: Request) -> Response | None:
+    """What to answer to an upgrade request that is not as RFC 6455 (4.2.1) has it, or None."""
+    headers = request.headers
+    for name in _HANDSHAKE_HEADERS:
+        if not headers.get(name, "").isascii():
+            return error_response(400, f"{name} is not ASCII")
+    if request.method != "GET" or request.http_version == "1.0":
+        return error_response(400, "a WebSocket handshake is a GET of HTTP/1.1")
+    if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+        return error_response(400, "a WebSocket handshake has no body")
+    if "upgrade" not in _words(headers.get("connection", "")):
+        return error_response(400, "Connection does not say Upgrade")
+    if "websocket" not in _words(headers.get("upgrade", "")):
+        return error_response(400, "Upgrade does not say websocket")
+    if headers.get("sec-websocket-version") != "13":
+        answer = error_response(426, "WebSocket version 13 is spoken here")
+        return evolve(answer, headers=(("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket")))
+    if not _is_key(headers.get("sec-websocket-key", "")):
+        return error_response(400, "Sec-WebSocket-Key is not 16 bytes in base64")
+    return None
+
+
+def _is_key(key: str) -> bool:
+    try:
+        return len(base64.b64decode(key, validate=True)) == 16
+    except binascii.Error:
+        return False

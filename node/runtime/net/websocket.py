@@ -1,0 +1,480 @@
+"""WebSocket connections: the only file that imports trio_websocket.
+
+trio-websocket as shipped makes a task switch for each message and a syscall for each send. Here a message goes to a
+synchronous callback, and a send is a direct non-blocking write of a ready frame, or waits in the outbox for the
+connection's writer task. Only these two touch the socket, and never at once. A send that is cancelled leaves half a
+frame, so after a cancel the stream is dropped and nothing more is written to it.
+
+How a connection ends, and what `Connection.run` then returns:
+
+    the other side closes            its close frame is answered; its code and reason
+    `close(code, reason)`            outbox flushed, close frame, the answer awaited; that code and reason
+    broken rules                     close frame 1002, 1007 or 1009, the rest discarded until the other side hangs up
+    the outbox passes its limit      what is queued is dropped, close frame 1013 behind the piece under way
+    the socket breaks, or just ends  1006
+
+No ending takes longer than CLOSE_GRACE_S.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import h11
+import trio
+from trio_websocket import CloseReason, WebSocketConnection, WebSocketRequest
+from wsproto import ConnectionType, WSConnection
+from wsproto.connection import ConnectionState
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Event,
+    Ping,
+    Pong,
+    Request,
+    TextMessage,
+)
+from wsproto.utilities import ProtocolError
+
+from node.runtime.net.deflate import Deflate, usable_extension
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from node.wire.frames import Batch, Outgoing
+
+logger = logging.getLogger("comanda.transport")
+
+READ_BYTES = 16 * 1024
+"""One read."""
+
+WRITE_BYTES = 64 * 1024
+"""How much of the outbox the writer task joins into one write; a larger batch goes out whole."""
+
+CLOSE_GRACE_S = 2.0
+"""How long a close may take to be flushed and answered before the socket is dropped."""
+
+FRAGMENTS = 10_000
+"""Most frames of one message, unless its largest size is more than this many pieces of FRAGMENT_BYTES."""
+
+FRAGMENT_BYTES = 64
+"""A message within the size limit may always be sent in pieces of this many bytes."""
+
+TURN_BYTES = 32 * 1024
+"""How much is worked through before other connections get their turn: all of a read of ordinary messages, but only a
+part of one full of pings, or of what a few bytes decompress to."""
+
+_FRAME_BYTES = 256
+"""What a frame counts for besides its bytes."""
+
+_JOIN_PARTS = 1_024
+"""A message that trickles in is joined whenever it is in this many parts, so that tiny parts cost no memory."""
+
+
+class Protocol(WSConnection):
+    """wsproto's connection with permessage-deflate, which trio-websocket does not expose."""
+
+    def __init__(self, kind: ConnectionType, max_message_bytes: int, deflate: bool = True) -> None:
+        super().__init__(kind)
+        self.deflate = Deflate(kind is ConnectionType.CLIENT, max_message_bytes)
+        self._extensions = [self.deflate] if deflate else []
+
+    def send(self, event: Event) -> bytes:
+        if isinstance(event, AcceptConnection | Request):
+            event = replace(event, extensions=list(self._extensions))
+        return super().send(event)
+
+
+class _Socket(trio.abc.HalfCloseableStream):
+    """A trio stream that can be held back from reading, and that first yields what came with the request."""
+
+    def __init__(self, stream: trio.SocketStream, first: bytes) -> None:
+        self.stream = stream
+        self._first = first
+        self.received = len(first)
+        self._gate = trio.Event()
+        self._gate.set()
+        self.discarding = False
+        self.turn = 0
+        """How much was worked through since the others had theirs."""
+
+    def pause(self) -> None:
+        if self._gate.is_set():
+            self._gate = trio.Event()
+
+    def resume(self) -> None:
+        self._gate.set()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        await self._gate.wait()
+        if self._first and not self.discarding:
+            first, self._first = self._first, b""
+            return first
+        while True:
+            received = bytes(await self.stream.receive_some(max_bytes))
+            self.received += len(received)
+            self.turn = 0
+            if not received or not self.discarding:
+                return received
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self.stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self.stream.wait_send_all_might_not_block()
+
+    async def send_eof(self) -> None:
+        await self.stream.send_eof()
+
+    async def aclose(self) -> None:
+        await trio.aclose_forcefully(self.stream)
+
+
+def _ignore(_: Any) -> None:
+    return None
+
+
+class Connection(WebSocketConnection):
+    """One WebSocket. Set the callbacks, then `run()` it; `send`, `ping` and `close` never block or raise.
+
+    peer: address and port of the other side. heard_at: trio's time of the last frame from it. outbox_bytes: what is
+    queued or half written. An error in a callback is logged and closes the connection with 1011.
+    """
+
+    def __init__(
+        self,
+        stream: trio.SocketStream,
+        protocol: Protocol,
+        *,
+        first: bytes = b"",
+        max_message_bytes: int = 1_048_576,
+        outbox_limit: int = 16_777_216,
+        peer: str = "",
+        **client: Any,
+    ) -> None:
+        self._socket = _Socket(stream, first)
+        super().__init__(
+            self._socket, protocol, max_message_size=max_message_bytes, receive_buffer_size=READ_BYTES, **client
+        )
+        self._deflate = protocol.deflate
+        self.peer = peer
+        self.on_text: Callable[[str], None] = _ignore
+        self.on_binary: Callable[[bytes], None] = _ignore
+        self.on_pong: Callable[[bytes], None] = _ignore
+        self.heard_at = trio.current_time()
+        self.outbox_bytes = 0
+        self.bytes_out = 0
+        self._outbox: deque[bytes] = deque()
+        self._outbox_limit = outbox_limit
+        # The piece of which a part may be on the wire already: it is never dropped, only finished or cut off.
+        self._under_way: bytes | memoryview | None = None
+        # Asked for at every write: a number kept from before would, once closed, be somebody else's socket.
+        self._descriptor = stream.socket.fileno
+        self._wake = trio.Event()
+        self._emptied = trio.lowlevel.ParkingLot()
+        self._window_bits = 0
+        self._fragments = 0
+        self._most_fragments = max(FRAGMENTS, max_message_bytes // FRAGMENT_BYTES + 2)  # two empty ones
+        self._closing = False
+        self._broken = False
+        self._close_requested = trio.Event()
+
+    @property
+    def deflate(self) -> bool:
+        """Whether the other side agreed to permessage-deflate."""
+        return self._deflate.enabled()
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes read from the socket, frames and handshake."""
+        return self._socket.received
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more is sent: closed, closing or broken."""
+        return self._closing
+
+    # ------------------------------------------------------------------ sending
+
+    def send(self, what: Outgoing | Batch) -> None:
+        """One message, or a batch as one write."""
+        if not self._closing:
+            self._write(what.frame(self._window_bits))
+
+    def ping(self, payload: bytes) -> None:  # type: ignore[override]  # not awaited: it never blocks
+        """A protocol ping (at most 125 bytes); its pong comes after everything sent before it was read."""
+        self._event(Ping(payload=payload))
+
+    def close(self, code: int, reason: str) -> None:
+        """Flush, say why, and drop the connection, within CLOSE_GRACE_S. The reason is cut to 120 bytes."""
+        if self._closing:
+            return
+        reason = reason.encode(errors="replace")[:120].decode(errors="ignore")
+        self._close_reason = CloseReason(code, reason)
+        self._event(CloseConnection(code=code, reason=reason))
+        self._stop_sending()
+
+    def pause_reading(self) -> None:
+        """Take nothing more from the socket, what is read already excepted; pongs are not seen either."""
+        if not self._closing:
+            self._socket.pause()
+
+    def resume_reading(self) -> None:
+        self._socket.resume()
+
+    def _event(self, event: Event) -> None:
+        if self._closing:
+            return
+        with suppress(ProtocolError):  # the other side closed meanwhile
+            self._write(self._wsproto.send(event))
+
+    def _write(self, frames: bytes) -> None:
+        self.bytes_out += len(frames)
+        if self._under_way is None and not self._outbox:
+            try:
+                sent = os.write(self._descriptor(), frames)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._break()
+                return
+            if sent == len(frames):
+                return
+            self._under_way = memoryview(frames)[sent:]
+        else:
+            self._outbox.append(frames)
+            sent = 0
+        self.outbox_bytes += len(frames) - sent
+        self._wake.set()
+        if self.outbox_bytes > self._outbox_limit and self._close_reason is None:
+            self._overflow()
+
+    def _overflow(self) -> None:
+        """It reads too slowly. What it misses now it gets from its cursor."""
+        self._close_reason = CloseReason(1013, "too slow: the outbox is full")
+        self._outbox.clear()
+        with suppress(ProtocolError):
+            self._outbox.append(self._wsproto.send(CloseConnection(code=1013, reason=self._close_reason.reason)))
+        self.outbox_bytes = len(self._under_way or b"") + sum(map(len, self._outbox))
+        self._stop_sending()
+
+    def _stop_sending(self) -> None:
+        self._closing = True
+        self._socket.resume()
+        self._close_requested.set()
+
+    def _break(self) -> None:
+        """The socket takes nothing more; what it still holds from the other side is read within CLOSE_GRACE_S."""
+        self._broken = True
+        self._under_way = None
+        self._outbox.clear()
+        self.outbox_bytes = 0
+        self._emptied.unpark_all()
+        self._stop_sending()
+
+    async def _send(self, event: Event) -> None:
+        """trio-websocket's own sends (the handshake) take the same way out."""
+        self._write(self._wsproto.send(event))
+
+    async def _writer_task(self) -> None:
+        while not self._broken:
+            if self._under_way is None:
+                if not self._outbox:
+                    self._emptied.unpark_all()
+                    self._wake = trio.Event()
+                    await self._wake.wait()
+                    continue
+                self._under_way = self._next_piece()
+            piece = self._under_way
+            try:
+                await self._socket.send_all(piece)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                self._break()
+                return
+            if self._under_way is piece:  # else it broke meanwhile
+                self._under_way = None
+                self.outbox_bytes -= len(piece)
+
+    def _next_piece(self) -> bytes:
+        outbox = self._outbox
+        pieces = [outbox.popleft()]
+        length = len(pieces[0])
+        while outbox and length + len(outbox[0]) <= WRITE_BYTES:
+            length += len(outbox[0])
+            pieces.append(outbox.popleft())
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _flush(self) -> None:
+        with trio.move_on_after(CLOSE_GRACE_S):
+            while self._under_way is not None or self._outbox:
+                await self._emptied.park()
+
+    # ------------------------------------------------------------------ receiving
+
+    async def _share(self) -> None:
+        """Let the others go on, where this connection has worked for long enough."""
+        self._socket.turn = 0
+        await trio.lowlevel.checkpoint()
+
+    async def _handle_message_event(self, event: BytesMessage | TextMessage) -> None:
+        data: Any = event.data
+        self._socket.turn += _FRAME_BYTES + len(data)
+        if self._socket.turn > TURN_BYTES:
+            await self._share()
+        self.heard_at = trio.current_time()
+        if self._closing:
+            return
+        self._message_size += len(data if isinstance(event, BytesMessage) or data.isascii() else data.encode())
+        self._fragments += event.frame_finished
+        if self._message_size > self._max_message_size or self._fragments > self._most_fragments:
+            self._message_parts.clear()
+            limit = f"{self._max_message_size} bytes and {self._most_fragments} frames"
+            self._fail(1009, f"a message has at most {limit}")
+            return
+        parts: list[Any] = self._message_parts
+        if parts or not event.message_finished:
+            parts.append(data)
+            if not event.message_finished and len(parts) < _JOIN_PARTS:
+                return
+            data = (b"" if isinstance(event, BytesMessage) else "").join(parts)
+            parts.clear()
+            if not event.message_finished:
+                parts.append(data)
+                return
+        self._message_size = self._fragments = 0
+        if isinstance(event, BytesMessage):
+            self._call(self.on_binary, bytes(data))
+        else:
+            self._call(self.on_text, data)
+
+    def _call(self, callback: Callable[[Any], None], argument: str | bytes) -> None:
+        try:
+            callback(argument)
+        except Exception:  # also KeyError, which trio-websocket's reader would take for its own
+            logger.exception("a message from %s failed", self.peer)
+            self.close(1011, "internal error")
+
+    def _fail(self, code: int, reason: str) -> None:
+        """Close on broken rules. Nothing after the fault can be trusted to be frames, so nothing more is parsed."""
+        self.close(code, reason)
+        self._socket.discarding = True
+
+    async def _handle_ping_event(self, event: Ping) -> None:
+        self._socket.turn += _FRAME_BYTES
+        if self._socket.turn > TURN_BYTES:
+            await self._share()
+        self.heard_at = trio.current_time()
+        self._event(Pong(payload=bytes(event.payload)))
+
+    async def _handle_pong_event(self, event: Pong) -> None:
+        self._socket.turn += _FRAME_BYTES
+        if self._socket.turn > TURN_BYTES:
+            await self._share()
+        self.heard_at = trio.current_time()
+        if not self._closing:
+            self._call(self.on_pong, bytes(event.payload))
+
+    async def _handle_close_connection_event(self, event: CloseConnection) -> None:
+        state = self._wsproto.state
+        if state is ConnectionState.REMOTE_CLOSING:
+            if self._close_reason is None:
+                self._close_reason = CloseReason(int(event.code), event.reason)
+            self._event(event.response())
+            self._stop_sending()
+            await self._flush()
+        elif state is not ConnectionState.CLOSED:  # wsproto's way to say that the other side broke a rule
+            self._fail(int(event.code), _FAULTS.get(int(event.code), event.reason or ""))
+            return
+        self._close_handshake.set()
+        await self._close_stream()
+
+    # ------------------------------------------------------------------ life
+
+    async def handshake(self, subprotocol: str | None) -> None:
+        """Answer the upgrade request this connection was made from."""
+        request = next(event for event in self._wsproto.events() if isinstance(event, Request))
+        await WebSocketRequest(self, request).accept(subprotocol=subprotocol)
+        self._window_bits = self._deflate.server_max_window_bits if self.deflate else 0
+
+    async def run(self) -> tuple[int, str]:
+        """Read and write until the connection is closed; (code, reason). Raises nothing but Cancelled."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._writer_task)
+                nursery.start_soon(self._closer_task, nursery.cancel_scope)
+                await self._reader_task()
+                if self._closing:
+                    await self._flush()
+                nursery.cancel_scope.cancel()
+        except* Exception as errors:
+            logger.error("connection %s failed", self.peer, exc_info=errors)
+            self._close_reason = CloseReason(1011, "internal error")
+        finally:
+            self._closing = True
+            await trio.aclose_forcefully(self._socket)
+        reason = self._close_reason
+        return (1006, "") if reason is None else (int(reason.code), reason.reason or "")
+
+    async def _closer_task(self, scope: trio.CancelScope) -> None:
+        """After the last send: give the flush and the other side's answer their time, then drop the socket."""
+        await self._close_requested.wait()
+        with trio.move_on_after(CLOSE_GRACE_S):
+            if self._socket.discarding:  # its answer will not be recognised, so it is the one to hang up
+                await self._flush()
+                with suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+                    await self._socket.send_eof()
+            await trio.sleep_forever()
+        scope.cancel()
+
+
+_FAULTS = {
+    1007: "invalid UTF-8, or bytes that do not decompress",
+    1009: "the message is too big once decompressed",
+}
+"""Reasons for the close codes where wsproto only says "error in extension" or quotes Python."""
+
+
+def accept_upgrade(
+    stream: trio.SocketStream,
+    *,
+    target: str,
+    key: str,
+    subprotocols: str | None = None,
+    extensions: str | None = None,
+    first: bytes,
+    max_message_bytes: int,
+    outbox_limit: int,
+    peer: str,
+) -> Connection:
+    """A server connection from a checked upgrade request; then `handshake` it.
+
+    subprotocols, extensions: the offered header values. first: bytes that came behind the head. wsproto gets to see
+    nothing but these, as some other headers (a Host with an empty label) bring it down. Raises ValueError where it
+    refuses what is left.
+    """
+    headers = [
+        (b"Host", b"localhost"),
+        (b"Upgrade", b"websocket"),
+        (b"Connection", b"Upgrade"),
+        (b"Sec-WebSocket-Key", key.encode("ascii")),
+        (b"Sec-WebSocket-Version", b"13"),
+    ]
+    if subprotocols:
+        headers.append((b"Sec-WebSocket-Protocol", subprotocols.encode("ascii")))
+    usable = usable_extension(extensions or "")
+    if usable:
+        headers.append((b"Sec-WebSocket-Extensions", usable.encode("ascii")))
+    protocol = Protocol(ConnectionType.SERVER, max_message_bytes)
+    try:
+        protocol.initiate_upgrade_connection(headers, target)
+    except (ProtocolError, h11.ProtocolError) as error:
+        raise ValueError(str(error)) from None
+    return Connection(
+        stream, protocol, first=first, max_message_bytes=max_message_bytes, outbox_limit=outbox_limit, peer=peer
+    )

@@ -1,0 +1,74 @@
+"""What could not be read from the disk, or put in its place there: told while it lasts, and tried again each second.
+
+A failed read costs what asked for it. Here it is remembered, so that `/readyz` says so until the same read succeeds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from storage.sqlite.database import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+logger = logging.getLogger("comanda.disk")
+
+REMEMBERED = 16
+"""Failing reads that are tried again; of more, the first ones."""
+
+
+@define(eq=False)
+class Failing:
+    """A read that fails. reason: what was said the last time."""
+
+    read: Callable[..., object]
+    arguments: tuple[object, ...]
+    reason: str
+
+
+@define(eq=False)
+class Faults:
+    """reads: how many failed since the start. upkeep: why the log cannot be moved into the database file, or None."""
+
+    reads: int = 0
+    upkeep: str | None = None
+    _failing: list[Failing] = field(factory=list)
+
+    @property
+    def said(self) -> str | None:
+        """Why something still fails; None where nothing does."""
+        return self._failing[0].reason if self._failing else self.upkeep
+
+    def failed(self, read: Callable[..., object], arguments: tuple[object, ...], error: StorageError) -> None:
+        """A read failed, twice in a row."""
+        self.reads += 1
+        if any((f.read, f.arguments) == (read, arguments) for f in self._failing):
+            return
+        logger.error("a read failed: %s", error)
+        if len(self._failing) < REMEMBERED:
+            self._failing.append(Failing(read, arguments, str(error)))
+
+    async def try_again(self, run: Callable[..., Awaitable[object]]) -> None:
+        """Do what failed once more. run: calls a function on the thread that reads."""
+        for failing in list(self._failing):
+            try:
+                await run(failing.read, *failing.arguments)
+            except StorageError as error:
+                failing.reason = str(error)
+            else:
+                self._failing.remove(failing)
+                if not self._failing:
+                    logger.warning("what could not be read can be read again")
+
+    def kept(self, error: StorageError | None) -> None:
+        """Whether moving the log into the database file worked."""
+        if error is not None and self.upkeep is None:
+            logger.error("the log stays in the WAL, which grows: %s", error)
+        elif error is None and self.upkeep is not None:
+            logger.warning("the log moves into the database file again")
+        self.upkeep = None if error is None else str(error)

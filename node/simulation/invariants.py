@@ -1,0 +1,382 @@
+"""What must hold at every moment of a simulated evening, and what must hold at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from attrs import define, field
+
+from node.core.history.explain import explain
+from node.core.history.verify import Verification
+from node.simulation import operation_rules
+from node.simulation.intentions import REGISTERS
+from node.simulation.machine import Machine
+from node.simulation.writer_clocks import Clocks
+from storage.audit import chain_walk
+from storage.sqlite.history_reader import UPDATES, HistoryReader
+from strategies.explain import ABSENT
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from node.core.log.group import Group
+    from node.simulation.intentions import Ledger
+    from node.simulation.terminal import Terminal
+    from storage.records import EntityRow, LockRow, LogRow
+    from storage.sqlite.reader import Reader
+
+ALL = 1_000_000
+OUTBOX_BOUND = 2_000_000
+"""Bytes that may wait on one connection: the node hands a slow one no more after OUTBOX_HIGH, plus answers."""
+
+WINDOW_MARKS = 8
+"""What may be under way beyond the window: the end of each class's state, and what counts as passed with it."""
+
+LATE_MS = 5_000
+"""How long a slow disk may keep a lease from being stored: it runs from when it was decided."""
+
+
+class Violation(Exception):
+    """An invariant does not hold. Its text says which, where and with what."""
+
+
+@define
+class Grant:
+    """The lease an authority granted last on one entity. until_ms: on the authority's monotonic clock, in the life of
+    its process that began with `start`."""
+
+    terminal: str
+    lock_id: str
+    until_ms: int
+    start: int
+
+
+@define(eq=False)
+class Checks:
+    """Watches every commit, every confirmation and every lease of one store. excused: operations that were confirmed
+    by a node which was set back to a backup before anybody else had them, and the entities that they touch."""
+
+    confirmed: dict[str, str] = field(factory=dict)
+    """Operation id -> who was told."""
+    excused: dict[str, set[tuple[str, str]]] = field(factory=dict)
+    given_up: set[tuple[str, str, str]] = field(factory=set)
+    """Leases that somebody asked to release: entity type, id, terminal."""
+    set_back: set[str] = field(factory=set)
+    """Nodes whose database was put back to what it was."""
+    kept: list[tuple[str, str]] = field(factory=list)
+    """(node, operation id) of refused writes that a node said it keeps."""
+    machines: Sequence[Machine] = ()
+    _bases: dict[tuple[str, str, str], tuple[int, ...]] = field(factory=dict)
+    """(node, other node, its epoch) -> the first positions of that log that the node stored."""
+    clocks: Clocks = field(factory=Clocks)
+    last_row_ms: int = 0
+    _versions: dict[tuple[str, str, str], int] = field(factory=dict)
+    _grants: dict[tuple[str, str, str], Grant] = field(factory=dict)
+    _tokens: dict[tuple[str, int], int] = field(factory=dict)
+    _holders: dict[tuple[str, int, int], tuple[str, str, str]] = field(factory=dict)
+    """Fencing token -> what was granted with it, and to whom."""
+
+    # ------------------------------------------------------------------ always
+
+    def committed(self, machine: Machine, group: Group) -> None:
+        """A group is durable and its answers have left."""
+        node = machine.node_id
+        if group.rows:
+            self.last_row_ms = machine.clockwork.now_ms
+        for entity in group.commit.entities:
+            key = (node, entity.entity_type, entity.entity_id)
+            before = self._versions.get(key, 0)
+            if entity.version < before:
+                raise Violation(f"{node}: version of {' '.join(key[1:])} goes back from {before} to {entity.version}")
+            self._versions[key] = entity.version
+        for lock in group.commit.locks:
+            self._lock(machine, lock)
+        for problem in (*self.clocks.stored(node, group.rows), *self._causes(machine, group)):
+            raise Violation(f"{node}: {problem}")
+        self._leases(machine)
+        self._bounded(machine)
+
+    def failed(self, machine: Machine, group: Group) -> None:
+        """A group could not be stored."""
+        self.clocks.lost(machine.node_id, group.rows)
+
+    def _leases(self, machine: Machine) -> None:
+        """A lease that was granted and not released holds until its time is over, whatever clocks say. Of a node
+        with an upstream the authority may know better."""
+        replica, now = machine.core.replica, machine.now()
+        if machine.config.links.upstream is not None:
+            return
+        if replica.group.commit.locks or any(group.commit.locks for group, _ in machine.core._in_flight):
+            return  # perhaps just released, or asked for anew
+        for (authority, *key), grant in self._grants.items():
+            if (
+                authority == machine.node_id
+                and (*key, grant.terminal) not in self.given_up
+                and grant.start == machine.starts
+                and now.mono_ms < grant.until_ms - LATE_MS
+            ):
+                lease = replica.locks._leases.get((key[0], key[1]))
+                if lease is None or lease.terminal != grant.terminal or not lease.live(now):
+                    raise Violation(f"{authority}: the lease of {grant.terminal} on {' '.join(key)} is cut short")
+
+    def _causes(self, machine: Machine, group: Group) -> Iterator[str]:
+        """Stored positions: not of nodes that were set back, which may learn it late, and compare what they hold."""
+        yield from operation_rules.clamped(group.rows, machine.config.time.max_skew_ms)
+        for row in group.commit.peers:
+            base = self._bases.setdefault((machine.node_id, row.node_id, row.epoch), row.positions)
+            for other in self.machines:
+                if other.node_id == row.node_id and not {machine.node_id, row.node_id} & self.set_back:
+                    yield from operation_rules.held(machine, row, base, other)
+
+    def _lock(self, machine: Machine, lock: LockRow) -> None:
+        if lock.authority != machine.node_id:
+            return
+        key, now = (lock.authority, lock.entity_type, lock.entity_id), machine.now()
+        held = self._grants.get(key)
+        if lock.released:
+            if held is not None and held.lock_id == lock.lock_id:
+                del self._grants[key]
+            return
+        self.given_up.discard((lock.entity_type, lock.entity_id, lock.terminal_id))
+        token = (lock.authority, lock.epoch)
+        new = lock.counter > self._tokens.get(token, 0)
+        if held is not None and held.terminal != lock.terminal_id:
+            given_up = (*key[1:], held.terminal) in self.given_up
+            if held.start == machine.starts and now.mono_ms < held.until_ms and not given_up:
+                raise Violation(
+                    f"{lock.authority} granted {' '.join(key[1:])} to {lock.terminal_id}, and {held.terminal} has it"
+                )
+            if not new:
+                raise Violation(f"{lock.authority}: token {lock.counter} does not grow")
+        self._tokens[token] = max(self._tokens.get(token, 0), lock.counter)
+        holder = (lock.entity_type, lock.entity_id, lock.terminal_id)
+        if self._holders.setdefault((*token, lock.counter), holder) != holder:
+            raise Violation(f"{lock.authority}: token {lock.counter} of epoch {lock.epoch} is granted twice")
+        lease = machine.core.replica.locks._leases.get((lock.entity_type, lock.entity_id))
+        same = lease is not None and (lease.lock_id, lease.expires_ms) == (lock.lock_id, lock.expires_ms)
+        until = lease.deadline_mono_ms if lease is not None and same else now.mono_ms
+        self._grants[key] = Grant(lock.terminal_id, lock.lock_id, until, machine.starts)
+
+    def _bounded(self, machine: Machine) -> None:
+        core, limits = machine.core, machine.config.limits
+        most = limits.resident_entities + len(core.replica.group.touched) + 64
+        sizes = {
+            "ring rows": (len(core.ring.rows), limits.ring_rows),
+            "entities in memory": (len(core.replica.entities), most),
+            "rows under way": (
+                max((s.delivery.cursor.under_way for s in core.sessions.values()), default=0),
+                limits.window_rows + WINDOW_MARKS,
+            ),
+            "bytes waiting": (
+                max((s.end.outbox_bytes for s in machine.door.seats.values()), default=0),
+                OUTBOX_BOUND,
+            ),
+        }
+        for what, (size, bound) in sizes.items():
+            if size > bound:
+                raise Violation(f"{machine.node_id}: {size} {what}, more than {bound}")
+
+    def booted(self, machine: Machine) -> None:
+        """A node has started: its log is whole."""
+        self.clocks.started(machine.node_id)
+        for finding in chain_walk.verify(machine.reader):
+            if machine.node_id in self.set_back and "cut before a start" in finding.what:
+                continue  # as it should say
+            raise Violation(f"{machine.node_id}: the audit chain is broken at {finding.seq}: {finding.what}")
+
+    def was_confirmed(self, terminal: Terminal, message: Mapping[str, Any]) -> None:
+        self.confirmed.setdefault(message["operation_id"], f"{terminal.name} by {terminal.machine.node_id}")
+
+    def was_refused(self, terminal: Terminal, message: Mapping[str, Any]) -> None:
+        if message.get("kept"):
+            self.kept.append((terminal.machine.node_id, message["operation_id"]))
+
+    # ------------------------------------------------------------------ set back
+
+    def before_loss(self, machine: Machine, others: Iterable[Machine]) -> None:
+        """`machine` is about to be set back: what only it has may be gone."""
+        held = {id for other in others if other.alive for id in _operations(other.reader)}
+        mine = _operations(machine.reader)
+        self.excused |= {operation: mine[operation] for operation in sorted(mine.keys() - held)}
+        self.set_back.add(machine.node_id)
+        self.forget(machine)
+
+    def forget(self, machine: Machine) -> None:
+        """It begins again from an older state: versions and leases may be older."""
+        node = machine.node_id
+        self._versions = {key: v for key, v in self._versions.items() if key[0] != node}
+        self._grants = {key: g for key, g in self._grants.items() if key[0] != node}
+        self.kept = [(n, operation) for n, operation in self.kept if n != node]
+
+    # ------------------------------------------------------------------ at the end
+
+    def parked(self, machine: Machine) -> list[str]:
+        """What a node's quarantine holds; but for what came damaged and was then lost by who had it whole."""
+        return [
+            row.operation_id
+            for row in machine.core.replica.quarantine
+            if row.operation_id not in self.excused
+            and (
+                not self.set_back
+                or any(m.core.replica.digests.holds(row.entity_type, row.link_key) for m in self.machines if m.alive)
+            )
+        ]
+
+    def at_end(self, machines: Sequence[Machine], terminals: Sequence[Terminal], ledger: Ledger) -> None:
+        """All nodes have met: they hold and show the same, which is what was meant, and nothing confirmed is gone."""
+        logs = [_log(machine) for machine in machines]
+        shown = [_shown(machine) for machine in machines]
+        refused = {r.operation_id for m in machines for r in m.reader.audit(limit=ALL, kinds=("refused",))}
+        for machine, log, found in zip(machines, logs, shown, strict=True):
+            node = machine.node_id
+            if parked := self.parked(machine):
+                raise Violation(f"{node}: operations are left in quarantine: {parked}")
+            if machine.core.twins:
+                raise Violation(f"{node}: a twin was reported: {machine.core.twins}")
+            _same(f"{machines[0].node_id} and {node} hold different operations", logs[0], log)
+            _same(f"{machines[0].node_id} and {node} show different things", shown[0], found)
+            held = {entry[0] for entry in log}
+            gone = {operation for operation in self.confirmed if operation not in held} - self.excused.keys()
+            if gone:
+                told = {operation: self.confirmed[operation] for operation in sorted(gone)}
+                raise Violation(f"{node}: confirmed and lost: {told}")
+            view = {"products": _view(machine, "products"), "orders": _view(machine, "orders")}
+            for problem in ledger.problems(held, view, refused):
+                raise Violation(f"{node}: {problem}")
+            self.booted(machine)
+        rows = machines[0].reader.audit(limit=ALL, kinds=("operation",))
+        entities = _entities(machines[0])
+        by_name = {terminal.name: terminal for terminal in terminals}
+        for problem in (
+            *operation_rules.counted(rows, entities),
+            *operation_rules.replaced(rows, by_name),
+            *operation_rules.ranked(rows, entities),
+            *(operation_rules.hidden(rows, entities, ledger.deletions) if ledger.exact else ()),
+        ):
+            raise Violation(problem)
+        for node, operation in self.kept:
+            reader = next(machine.reader for machine in machines if machine.node_id == node)
+            if operation not in {row.operation_id for row in reader.audit(limit=ALL, kinds=("refused", "operation"))}:
+                raise Violation(f"{node}: {operation} was refused and said to be kept, and is not")
+        held = {entry[0] for entry in logs[0]}
+        # What is gone may be on screens: nobody knows of it any more.
+        lost = {key for operation, keys in self.excused.items() if operation not in held for key in keys}
+        for terminal in terminals:
+            if terminal.unanswered:
+                raise Violation(f"{terminal.name}: never answered: {sorted(terminal.unanswered)}")
+            for entity_type in ("orders", "products", "customers", "cashier_operations"):
+                view = {
+                    i: {k: v for k, v in e.items() if k != "version"}
+                    for i, e in _view(terminal.machine, entity_type).items()
+                }
+                screen = terminal.shown(entity_type)
+                for entity_id in {i for t, i in lost if t == entity_type}:
+                    view.pop(entity_id, None)
+                    screen.pop(entity_id, None)
+                _same(f"{terminal.name} and its node show different {entity_type}", screen, view)
+
+    def retrievable(self, machine: Machine, rng: random.Random, count: int = 4) -> None:
+        """Of some fields: every value that somebody wrote is found by `explain`, and `verify` finds nothing wrong."""
+        registry = machine.config.registry()
+        with closing(HistoryReader(machine.store.path)) as reader:
+            for finding in Verification(reader, registry).run():
+                raise Violation(f"{machine.node_id}: verify: {finding.where}: {finding.what}")
+            written = sorted(_written(reader.audit(limit=ALL, kinds=("operation",))).items())
+            for (key, name), operations in rng.sample(written, min(count, len(written))):
+                policy = registry.get(key[0])
+                assert policy is not None
+                rows = reader.entity_rows(key, (*UPDATES, "refused"))
+                found = explain(rows, key, policy, name, machine.config.node.engine, reader.entity_base(key))
+                told = (
+                    [] if found is None else [orjson.dumps(w.value) for w in found.writings if w.value is not ABSENT]
+                )
+                for operation, value in sorted(operations.items()):
+                    if value not in told:
+                        raise Violation(
+                            f"{machine.node_id}: explain does not tell of {value!r} by {operation} on {key} {name}"
+                        )
+
+
+def _same(what: str, one: Any, other: Any) -> None:
+    if one != other:
+        first = {str(entry) for entry in (one.items() if isinstance(one, dict) else one)}
+        second = {str(entry) for entry in (other.items() if isinstance(other, dict) else other)}
+        raise Violation(
+            f"{what}: only the first: {sorted(first - second)[:3]}; only the second: {sorted(second - first)[:3]}"
+        )
+
+
+def _operations(reader: Reader) -> dict[str, set[tuple[str, str]]]:
+    """Every operation of a log, and the entities it touches."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for row in reader.audit(limit=ALL, kinds=("operation",)):
+        touched = {(entity_type, entity_id) for entity_type, entity_id, *_ in orjson.loads(row.updates)}
+        found.setdefault(row.operation_id, set()).update(touched)
+    return found
+
+
+def operations(reader: Reader) -> list[tuple[Any, ...]]:
+    """Every operation of a log with its author, its times, where it was accepted and its lock status."""
+    return [
+        (
+            r.operation_id,
+            r.link_key,
+            r.origin,
+            r.terminal_id,
+            r.user_id,
+            r.stamp,
+            r.accepted,
+            r.lock_status,
+            r.operation,
+        )
+        for r in reader.audit(limit=ALL, kinds=("operation",))
+    ]
+
+
+def _log(machine: Machine) -> set[tuple[Any, ...]]:
+    found = operations(machine.reader)
+    if len(set(found)) != len(found):
+        raise Violation(f"{machine.node_id}: an operation is in the log twice")
+    return set(found)
+
+
+def _view(machine: Machine, entity_type: str) -> dict[str, dict[str, Any]]:
+    rows = machine.reader.entities(entity_type, None, ALL)
+    return {row.entity_id: orjson.loads(row.view) for row in rows}
+
+
+def _entities(machine: Machine) -> list[EntityRow]:
+    """Live and dead ones of every type."""
+    return [
+        row
+        for policy in machine.core.replica.registry.all()
+        for row in machine.reader.entities(policy.entity_type, None, ALL, deleted=True)
+    ]
+
+
+def _shown(machine: Machine) -> dict[str, object]:
+    """What every node that holds the same operations must agree on, bytes as they are."""
+    found: dict[str, object] = {}
+    for row in _entities(machine):
+        found[f"{row.entity_type} {row.entity_id}"] = (row.deleted, row.version, row.view)
+    for conflict in machine.reader.conflicts("open", limit=ALL):
+        found[f"conflict {conflict.conflict_id}"] = orjson.loads(conflict.body)
+    return found
+
+
+def _written(rows: Iterable[LogRow]) -> dict[tuple[tuple[str, str], str], dict[str, bytes]]:
+    """Which operations wrote what into which field."""
+    written: dict[tuple[tuple[str, str], str], dict[str, bytes]] = {}
+    for row in rows:
+        operation = orjson.loads(row.operation or b"{}")
+        data = operation.get("data") if operation.get("operation") in ("CREATE", "UPDATE") else None
+        if isinstance(data, dict) and row.entity_id is not None:
+            for name in REGISTERS:
+                if name in data:
+                    field_ = ((row.entity_type, row.entity_id), name)
+                    written.setdefault(field_, {})[row.operation_id] = orjson.dumps(data[name])
+    return written

@@ -1,0 +1,129 @@
+"""What must hold of every operation: its time, what it may replace, how it counts; and of what a node says it holds.
+
+Each function yields what is wrong, in words.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from crdt import hlc
+from crdt.records import FieldRecord, parse_record
+from crdt.update_format import decode_update, live_records
+from node.core.log.entries import NO_POSITION
+from node.wire.messages import effective_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from node.simulation.intentions import Deletion
+    from node.simulation.machine import Machine
+    from node.simulation.terminal import Terminal
+    from storage.records import EntityRow, LogRow, PeerRow
+
+
+def clamped(rows: Iterable[LogRow], max_skew_ms: int) -> Iterator[str]:
+    """Of operations that were written here: no terminal's clock takes one into the future."""
+    for row in rows:
+        ahead_ms = hlc.millis(row.stamp) - hlc.millis(row.accepted)
+        if row.kind == "operation" and not row.via and ahead_ms > max_skew_ms:
+            yield f"{row.operation_id} counts as written {ahead_ms} ms after it was accepted"
+
+
+def held(machine: Machine, row: PeerRow, base: Sequence[int], peer: Machine) -> Iterator[str]:
+    """All that `peer` has numbered up to a position that is stored is stored too. base: where the positions began;
+    what came before is left to comparisons."""
+    if not peer.alive or peer.store.epoch != row.epoch:
+        return
+    mine = f"{machine.node_id}:{machine.store.epoch}"
+    wanted: dict[int, LogRow] = {}
+    for priority, (since, upto) in enumerate(zip(base, row.positions, strict=True)):
+        if since != NO_POSITION:
+            rows = peer.reader.rows(priority, since, upto, upto)
+            wanted |= {r.link_key: r for r in rows if r.link_key is not None and r.via != mine}
+    if not wanted:
+        return
+    found = {key for _, key in machine.reader.places(list(wanted))}
+    missing = {(key, r.operation_id) for key, r in wanted.items() if key not in found}
+    if missing:  # not by the node's own connection, which may be made to fail
+        parked = machine.reader._query("SELECT link_key, operation_id FROM parked")
+        missing -= {(entry["link_key"], entry["operation_id"]) for entry in parked}
+    for _, operation_id in sorted(missing):
+        yield f"{operation_id} counts as held, up to {row.positions} of {row.node_id}, and is not stored"
+
+
+def counted(rows: Iterable[LogRow], entities: Iterable[EntityRow]) -> Iterator[str]:
+    """Every operation of somebody makes a version; exactly one where no version is named that runs ahead."""
+    counts: dict[tuple[str, str], int] = {}
+    ahead: set[tuple[str, str]] = set()
+    for row in rows:
+        operation = orjson.loads(row.operation)
+        if "repairs" in operation:
+            continue
+        data = operation.get("data") or {}
+        parts = [item["data"] for item in data["updates"]] if operation["operation"] == "BULK_UPDATE" else [data]
+        version = operation.get("version")
+        runs_ahead = any((effective_version(part, version, operation["operation"]) or 0) > 1 for part in parts)
+        for entity_type, entity_id, *_ in orjson.loads(row.updates):
+            key = (entity_type, entity_id)
+            counts[key] = counts.get(key, 0) + 1
+            if runs_ahead:
+                ahead.add(key)
+    for entity in entities:
+        key = (entity.entity_type, entity.entity_id)
+        least = counts.get(key, 0)
+        if entity.version < least or (entity.version > least and key not in ahead):
+            yield f"{' '.join(key)} has version {entity.version} after {least} operations"
+
+
+def replaced(rows: Iterable[LogRow], terminals: Mapping[str, Terminal]) -> Iterator[str]:
+    """A write replaces nothing of other terminals but what its author was sent before it wrote. The decision of a
+    conflict replaces what the conflict names."""
+    records: dict[tuple[str, str, int, int], FieldRecord] = {}
+    kills: list[tuple[LogRow, tuple[str, str], Mapping[int, Any]]] = []
+    for row in rows:
+        for entity_type, entity_id, update, *_ in orjson.loads(row.updates):
+            decoded = decode_update(b64decode(update))
+            for insert in decoded.inserts:
+                record = parse_record(insert.client, insert.clock, insert.text)
+                if isinstance(record, FieldRecord):
+                    records[entity_type, entity_id, record.writer, record.clock] = record
+            kills.append((row, (entity_type, entity_id), decoded.deletes))
+    for row, key, deletes in kills:
+        terminal, raw = terminals.get(row.terminal_id), orjson.loads(row.operation)
+        if terminal is None or "resolves" in raw or row.operation_id not in terminal.wrote:
+            continue
+        seen = terminal.received[: terminal.wrote[row.operation_id]]
+        if key in seen:
+            continue  # it was sent the whole entity
+        for writer, ranges in deletes.items():
+            for clock in (clock for first, length in ranges for clock in range(first, first + length)):
+                killed = records.get((*key, writer, clock))
+                if killed is not None and killed.terminal != row.terminal_id and killed.operation not in seen:
+                    yield f"{row.operation_id} replaces {killed.path} of {killed.operation}, unseen by its author"
+
+
+def hidden(rows: Iterable[LogRow], entities: Iterable[EntityRow], deletions: Mapping[str, Deletion]) -> Iterator[str]:
+    """What somebody deleted who had seen all that was ever written to it is not shown."""
+    written: dict[tuple[str, str], set[str]] = {}
+    for row in rows:
+        for entity_type, entity_id, *_ in orjson.loads(row.updates):
+            written.setdefault((entity_type, entity_id), set()).add(row.operation_id)
+    shown = {(entity.entity_type, entity.entity_id) for entity in entities if not entity.deleted}
+    for operation, deletion in deletions.items():
+        operations = written.get(deletion.entity, set())
+        if operation in operations and operations - {operation} <= deletion.seen and deletion.entity in shown:
+            yield f"{' '.join(deletion.entity)} is shown after {operation}, which deleted all that there was"
+
+
+def ranked(rows: Iterable[LogRow], entities: Iterable[EntityRow]) -> Iterator[str]:
+    """Who was first is told by when something was accepted, by whichever node."""
+    moments = {row.accepted for row in rows}
+    for entity in entities:
+        for writer, clock, text in live_records(entity.snapshot)[0]:
+            record = parse_record(writer, clock, text)
+            if isinstance(record, FieldRecord) and record.rank not in moments:
+                yield f"{record.path} of {record.operation} ranks as of {record.rank}, when nothing was accepted"

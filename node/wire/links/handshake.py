@@ -1,0 +1,86 @@
+"""How two nodes greet each other: who they are, and what each holds of the other's log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from attrs import frozen
+
+from crdt.hlc import iso
+from node.errors import InvalidMessage
+from node.wire.codec import TERMINAL_ID
+from node.wire.json_text import kept
+from node.wire.links.positions import MOST_POSITION, Claim, claim_fields, read_claim
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SUBPROTOCOL = "comanda.v1"
+
+
+@frozen
+class Hello:
+    """The other node, from `connection_established` or the query of its request."""
+
+    node_id: str
+    epoch: str
+    head: int
+    clock_ms: int
+    authority: str
+    claim: Claim | None
+
+
+CLOCK_PING = b'{"type":"ping"}'
+
+
+def clock_pong(wall_ms: int) -> bytes:
+    """The documented `pong`, to a node: its clock in milliseconds too."""
+    return orjson.dumps({"type": "pong", "server_time": iso(wall_ms), "clock": wall_ms})
+
+
+def read_clock(message: Mapping[str, Any]) -> int:
+    """Unix milliseconds. Raises InvalidMessage."""
+    clock = message.get("clock")
+    if type(clock) is not int or not 0 <= clock < MOST_POSITION:
+        raise InvalidMessage("expected a clock", "$.clock")
+    return clock
+
+
+def established(hello: Hello, terminal_id: str, server_time: str, session_id: str) -> bytes:
+    """`connection_established` to a node: who this one is, and what it holds of the other's log."""
+    node: dict[str, object] = {
+        "id": hello.node_id,
+        "epoch": hello.epoch,
+        "head": hello.head,
+        "clock": hello.clock_ms,
+        "authority": hello.authority,
+    }
+    if hello.claim is not None:
+        node["holds"] = claim_fields(hello.claim)
+    return kept(
+        {
+            "type": "connection_established",
+            "terminal_id": terminal_id,
+            "server_time": server_time,
+            "session_id": session_id,
+            "node": node,
+        }
+    )
+
+
+def read_established(message: Mapping[str, Any]) -> Hello:
+    """Who answered. Raises InvalidMessage where it is no node that speaks this subprotocol."""
+    node = message.get("node")
+    if message.get("type") != "connection_established" or type(node) is not dict:
+        raise InvalidMessage("the other side is no Comanda node", "$.node")
+    holds = node.get("holds")
+    node_id, epoch, authority = node.get("id"), node.get("epoch"), node.get("authority")
+    if type(node_id) is not str or TERMINAL_ID.match(node_id) is None:
+        raise InvalidMessage("expected a node id", "$.node.id")
+    if type(epoch) is not str or not 0 < len(epoch) <= 64 or type(authority) is not str or len(authority) > 128:
+        raise InvalidMessage("expected an epoch and an authority", "$.node")
+    head, clock = node.get("head"), node.get("clock")
+    if type(head) is not int or type(clock) is not int or not (0 <= head <= MOST_POSITION and clock >= 0):
+        raise InvalidMessage("expected a head and a clock", "$.node")
+    return Hello(node_id, epoch, head, clock, authority, read_claim(holds) if type(holds) is dict else None)

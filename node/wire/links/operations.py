@@ -1,0 +1,204 @@
+"""What two nodes say to each other under the subprotocol `comanda.v1`: the documented messages with added fields.
+
+A frame is one message or a JSON array of them. `data_sync` carries beside the authored operation what the other
+node needs to apply it (`link`); `sync_confirmation` confirms by position. Everything here is checked as strictly
+as what terminals send: a peer's bytes are hostile too.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import orjson
+from attrs import field, frozen
+
+from crdt.decimals import decimal_of, is_total
+from crdt.update_format import MAX_CLIENT, MAX_CLOCK
+from node.errors import InvalidMessage
+from node.wire.codec import ID, LONGEST_ID, TERMINAL_ID
+from node.wire.json_text import is_number
+from node.wire.messages import KINDS, BulkItem, Operation
+from storage.records import LogRow, link_key
+
+LOCK_STATES = ("none", "unlocked", "held", "held_local", "overlapping", "expired")
+
+
+@frozen
+class RemoteUpdate:
+    """What an operation did to one entity. before: clocks a receiver must hold. [first, end): its writer's clocks.
+    counts: what it moved counters by."""
+
+    entity_type: str
+    entity_id: str
+    update: bytes
+    before: Mapping[int, int]
+    writer: int
+    first: int
+    end: int
+    counts: Mapping[str, Decimal] = field(factory=dict)
+
+
+@frozen
+class RemoteOperation:
+    """An operation accepted by another node. stamp, accepted: HLCs. entries: `updates` as it travels."""
+
+    operation: Operation
+    updates: tuple[RemoteUpdate, ...]
+    entries: list[Any]
+    stamp: int
+    accepted: int
+    origin: str
+    terminal_id: str
+    user_id: str | None
+    lock_status: str
+    link_key: int
+    authored: bytes
+    """The operation's JSON text."""
+
+
+# ------------------------------------------------------------------ operations
+
+
+def operation_message(row: LogRow) -> bytes:
+    """A log row as one message; the authored operation goes out byte for byte."""
+    rest = orjson.dumps(
+        {
+            "hlc": (row.stamp, row.accepted),
+            "origin": row.origin,
+            "terminal_id": row.terminal_id,
+            "user_id": row.user_id,
+            "lock_status": row.lock_status,
+        }
+    )
+    return b"".join(
+        (
+            b'{"type":"data_sync","operation":',
+            row.operation,
+            b',"link":{"updates":',
+            row.updates,
+            b",",
+            rest[1:],
+            b"}",
+        )
+    )
+
+
+def remote_operation(message: Mapping[str, Any]) -> RemoteOperation:
+    """A linked node's `data_sync`. Raises InvalidMessage for anything our own nodes would not send."""
+    raw, link = message.get("operation"), message.get("link")
+    if type(raw) is not dict or type(link) is not dict:
+        raise InvalidMessage("expected objects", "$.operation, $.link")
+    try:
+        authored = orjson.dumps([[[[raw]]]])[4:-4]  # deeper than it will ever be written again
+    except orjson.JSONEncodeError as error:
+        raise InvalidMessage(f"cannot be written again: {error}", "$.operation") from None
+    operation = _operation(raw)
+    entries = link.get("updates")
+    if type(entries) is not list or not entries:
+        raise InvalidMessage("expected updates", "$.link.updates")
+    updates = tuple(_update(entry, place) for place, entry in enumerate(entries))
+    keys = [operation.entity_id] if operation.kind != "BULK_UPDATE" else [i.entity_id for i in operation.updates]
+    if [(u.entity_type, u.entity_id) for u in updates] != [(operation.entity_type, key) for key in keys]:
+        raise InvalidMessage("updates are of other entities than the operation", "$.link.updates")
+    hlc = link.get("hlc")
+    if type(hlc) is not list or len(hlc) != 2 or not all(type(n) is int and 0 <= n < 2**63 for n in hlc):
+        raise InvalidMessage("expected two stamps", "$.link.hlc")
+    terminal_id, origin, user_id = link.get("terminal_id"), link.get("origin"), link.get("user_id")
+    if type(terminal_id) is not str or TERMINAL_ID.match(terminal_id) is None:
+        raise InvalidMessage("expected a terminal id", "$.link.terminal_id")
+    if type(origin) is not str or len(origin) > LONGEST_ID:
+        raise InvalidMessage("expected a node id", "$.link.origin")
+    if user_id is not None and (type(user_id) is not str or len(user_id) > 256):
+        raise InvalidMessage("expected a user id", "$.link.user_id")
+    lock_status = link.get("lock_status")
+    if lock_status not in LOCK_STATES:
+        raise InvalidMessage(f"lock status is none of {', '.join(LOCK_STATES)}", "$.link.lock_status")
+    return RemoteOperation(
+        operation,
+        updates,
+        entries,
+        hlc[0],
+        hlc[1],
+        origin,
+        terminal_id,
+        user_id,
+        lock_status,
+        link_key(operation.id, entries),
+        authored,
+    )
+
+
+def _operation(raw: dict[str, Any]) -> Operation:
+    """The authored operation, as far as this node needs it; its values were checked where it was accepted."""
+    operation_id, kind, data = raw.get("id"), raw.get("operation"), raw.get("data", {})
+    entity_type, entity_id = raw.get("entity_type"), raw.get("entity_id")
+    if type(operation_id) is not str or ID.match(operation_id) is None:
+        raise InvalidMessage("expected an id", "$.operation.id")
+    if kind not in KINDS or type(data) is not dict or type(entity_type) is not str:
+        raise InvalidMessage("expected an operation of an entity type, with data", "$.operation")
+    updates: tuple[BulkItem, ...] = ()
+    if kind == "BULK_UPDATE":
+        items = data.get("updates")
+        if type(items) is not list or not all(
+            type(i) is dict and type(i.get("data")) is dict and _is_id(i.get("entity_id")) for i in items
+        ):
+            raise InvalidMessage("expected updates", "$.operation.data.updates")
+        updates = tuple({i["entity_id"]: BulkItem(i["entity_id"], i["data"]) for i in items}.values())
+    elif not _is_id(entity_id):
+        raise InvalidMessage("expected an id", "$.operation.entity_id")
+    timestamp = raw.get("timestamp")
+    return Operation(
+        operation_id,
+        entity_type,
+        entity_id if kind != "BULK_UPDATE" else None,
+        kind,
+        data,
+        None,
+        timestamp if type(timestamp) is str else None,
+        None,
+        None,
+        None,
+        None,
+        None,
+        None,
+        raw,
+        updates,
+    )
+
+
+def _is_id(value: Any) -> bool:
+    return type(value) is str and ID.match(value) is not None
+
+
+def _update(entry: Any, place: int) -> RemoteUpdate:
+    match entry:
+        case [str(entity_type), str(entity_id), str(text), dict(before), [int(writer), int(first), int(end)], *more]:
+            counts = more[0] if more else {}
+        case _:
+            counts = None
+    if type(counts) is not dict or not all(is_total(total) for total in counts.values()):
+        wanted = "[type, id, base64, before, [writer, first, end], counts]"
+        raise InvalidMessage(f"expected {wanted}", f"$.link.updates[{place}]")
+    if any(type(n) is bool for n in (writer, first, end)) or not (
+        0 < writer <= MAX_CLIENT and 0 <= first < end <= MAX_CLOCK
+    ):
+        raise InvalidMessage("writer or clocks out of range", f"$.link.updates[{place}][4]")
+    try:
+        update = b64decode(text, validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise InvalidMessage(f"unreadable update: {error}", f"$.link.updates[{place}]") from None
+    if not all(is_number(name) and type(clock) is int and 0 <= clock <= MAX_CLOCK for name, clock in before.items()):
+        raise InvalidMessage("writer or clock out of range", f"$.link.updates[{place}][3]")
+    clocks = {int(name): clock for name, clock in before.items()}
+    amounts = {name: decimal_of(total) for name, total in counts.items()}
+    return RemoteUpdate(entity_type, entity_id, update, clocks, writer, first, end, amounts)
+
+
+# ------------------------------------------------------------------ clocks
+
+
+# ------------------------------------------------------------------ positions

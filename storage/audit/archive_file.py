@@ -1,0 +1,242 @@
+"""An archive: the log's first rows in a file of their own, which proves by itself that none was edited or removed.
+
+    gzip of JSON lines:  {"comanda_archive": 1, "node_id", "epoch", "first", "last", "before", "hash", "made_at",
+                          "columns": [...]}                            the header
+                         [seq, kind, ...]                              each row of the log, in the order of `columns`
+                         {"rows": n}                                   the end
+
+before, hash: the chain (storage/chain.py) before the first row and at the last. What is bytes in the log is its text,
+or {"base64": ...} where it is none; a row's `hash` is in hex. `zcat FILE | jq` reads it.
+"""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import os
+import zlib
+from base64 import b64decode, b64encode
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from attrs import frozen
+
+from storage.chain import GENESIS, Finding, chain_hash
+from storage.sqlite.backup import sync
+from storage.sqlite.database import StorageError
+from storage.sqlite.rows import LOG_TYPES, log_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from storage.records import Anchor, LogRow
+    from storage.sqlite.reader import Reader
+
+FORMAT = 1
+LEVEL = 6
+_SHAPE = (("first", int), ("last", int), ("before", str), ("hash", str), ("columns", list))
+
+
+@frozen
+class Header:
+    """What an archive says of itself. before, hash: the chain before its first row and at its last."""
+
+    node_id: str
+    epoch: str
+    first: int
+    last: int
+    before: bytes
+    hash: bytes
+    made_at: str
+
+
+def write_archive(
+    reader: Reader, target: Path, header: Header, progress: Callable[[int, int], None] = lambda done, total: None
+) -> None:
+    """Write rows `first` to `last`, checking the chain, and read them back; the file has its name only then.
+
+    progress: called with rows done and to do; what it raises ends it. Raises StorageError, also for a row that
+    does not fit the chain; then no target is left behind.
+    """
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        partial.unlink(missing_ok=True)
+        descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=LEVEL, mtime=0) as archive:
+                for line in _lines(reader, header, progress):
+                    archive.write(line + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        check_archive(partial, header, progress)
+        partial.rename(target)
+        _sync_names(target.parent)
+    except OSError as error:
+        raise StorageError(f"{target}: {error.strerror}") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _sync_names(folder: Path) -> None:
+    try:
+        sync(folder)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some file systems cannot sync a directory
+            raise
+
+
+def _lines(reader: Reader, header: Header, progress: Callable[[int, int], None]) -> Iterator[bytes]:
+    columns = list(LOG_TYPES)
+    yield orjson.dumps(
+        {
+            "comanda_archive": FORMAT,
+            "node_id": header.node_id,
+            "epoch": header.epoch,
+            "first": header.first,
+            "last": header.last,
+            "before": header.before.hex(),
+            "hash": header.hash.hex(),
+            "made_at": header.made_at,
+            "columns": columns,
+        }
+    )
+    previous, expected, total = header.before, header.first, header.last - header.first + 1
+    for row in reader.stored_rows(header.first - 1, header.last):
+        sound = all(type(row[column]) in LOG_TYPES[column] for column in columns)
+        if row["seq"] != expected or not sound or chain_hash(previous, log_of(row)) != row["hash"]:
+            raise StorageError(f"row {expected} does not fit the chain; see `comanda audit verify`")
+        yield orjson.dumps([_written(column, row[column]) for column in columns])
+        previous, expected = row["hash"], expected + 1
+        if (expected - header.first) % 1000 == 0:
+            progress(expected - header.first, total)
+    if expected != header.last + 1:
+        raise StorageError(f"the log ends at {expected - 1}, not at {header.last}; see `comanda audit verify`")
+    yield orjson.dumps({"rows": total})
+
+
+def _written(column: str, value: object) -> object:
+    if not isinstance(value, bytes):
+        return value
+    if column == "hash":
+        return value.hex()
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"base64": b64encode(value).decode()}
+
+
+# ------------------------------------------------------------------ reading
+
+
+@contextmanager
+def read_archive(path: Path) -> Iterator[tuple[Header, Iterator[LogRow]]]:
+    """An archive's header and its rows, as they come. Raises StorageError, while they are read too, for a file that
+    is none, is damaged or broke off."""
+    try:
+        with gzip.open(path, "rb") as file:
+            head = orjson.loads(file.readline())
+            header, columns = _header(head), head["columns"]
+            yield header, _rows(iter(file), columns)
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror or error}") from error
+    except (EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StorageError(f"{path} is no archive, or a damaged one: {error}") from error
+
+
+def _header(head: Mapping[str, Any]) -> Header:
+    if head["comanda_archive"] != FORMAT:
+        raise ValueError(f"format {head['comanda_archive']}; this Comanda reads {FORMAT}")
+    if not all(type(head[name]) is kind for name, kind in _SHAPE) or not LOG_TYPES.keys() <= set(head["columns"]):
+        raise ValueError("its header is not one")
+    before, last_hash = bytes.fromhex(head["before"]), bytes.fromhex(head["hash"])
+    return Header(head["node_id"], head["epoch"], head["first"], head["last"], before, last_hash, head["made_at"])
+
+
+def _rows(lines: Iterator[bytes], columns: Sequence[str]) -> Iterator[LogRow]:
+    for count, line in enumerate(lines):
+        values = orjson.loads(line)
+        if isinstance(values, dict):
+            if values["rows"] != count:
+                raise ValueError(f"{count} rows of {values['rows']}")
+            break
+        yield log_of({column: _read(column, value) for column, value in zip(columns, values, strict=True)})
+    else:
+        raise ValueError("it breaks off")
+    if next(lines, None) is not None:  # this also checks the sum of all
+        raise ValueError("it goes on after its end")
+
+
+def _read(column: str, value: Any) -> Any:
+    if LOG_TYPES.get(column) != (bytes,):
+        return value
+    if column == "hash":
+        return bytes.fromhex(value)
+    return b64decode(value["base64"]) if isinstance(value, dict) else value.encode()
+
+
+def check_archive(
+    path: Path, expected: Header | None = None, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Header:
+    """Read a whole archive and recompute its chain. Raises StorageError where something does not fit.
+
+    expected: what it must be an archive of. progress: called with rows done and to do.
+    """
+    with read_archive(path) as (header, rows):
+        if expected is not None and header != expected:
+            raise StorageError(f"{path} is another archive: rows {header.first} to {header.last} of {header.node_id}")
+        previous, seq = header.before, header.first
+        for row in rows:
+            if row.seq != seq or chain_hash(previous, row) != row.hash:
+                raise StorageError(f"{path}: row {seq} was edited or removed")
+            previous, seq = row.hash, seq + 1
+            if (seq - header.first) % 1000 == 0:
+                progress(seq - header.first, header.last - header.first + 1)
+    if (seq, previous) != (header.last + 1, header.hash):
+        raise StorageError(f"{path}: its last row {header.last} is not the one its header names")
+    return header
+
+
+def verify_archives(paths: Sequence[Path], anchor: Anchor) -> Iterator[Finding]:
+    """Check archives, that each begins where the one before ends, and that the log goes on from the last.
+
+    One that reaches past the anchor (archiving was broken off) must hold the anchor's row.
+    """
+    checked = []
+    for path in paths:
+        try:
+            checked.append((check_archive(path), path))
+        except StorageError as error:
+            yield Finding(0, str(error))
+    checked.sort(key=lambda pair: (pair[0].first, pair[0].last))
+    expected, previous = 1, GENESIS
+    for header, path in checked:
+        if header.first > expected:
+            yield Finding(expected, f"rows {expected} to {header.first - 1} are in none of these archives")
+        elif header.first < expected:
+            yield Finding(header.first, f"{path}: rows from {header.first} on are in another archive too")
+            continue
+        elif header.before != previous:
+            yield Finding(header.first, f"{path} does not go on from the archive before it")
+        expected, previous = header.last + 1, header.hash
+    if expected <= anchor.seq:
+        yield Finding(expected, f"rows {expected} to {anchor.seq} are in none of these archives")
+    elif checked and _hash_at(anchor.seq, checked) != anchor.hash:
+        yield Finding(
+            anchor.seq, f"the log does not go on from these archives: its anchor {anchor.seq} is another row"
+        )
+
+
+def _hash_at(seq: int, archives: Sequence[tuple[Header, Path]]) -> bytes | None:
+    """The chain hash at a row that is in one of these archives, or before all of them."""
+    for header, path in archives:
+        if seq == header.first - 1:
+            return header.before
+        if seq == header.last:
+            return header.hash
+        if header.first <= seq < header.last:
+            with read_archive(path) as (_, rows):
+                return next((row.hash for row in rows if row.seq == seq), None)
+    return None

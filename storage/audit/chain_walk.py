@@ -1,0 +1,64 @@
+"""A walk along the audit chain (storage/chain.py), from its anchor to the head.
+
+`meta` holds the head and its hash, written in the same transaction as the rows, so that a truncated log is found too.
+Where the log's beginning is archived, the chain goes on from the anchor; archives prove the rest (archive_file.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from storage.chain import Finding, chain_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from storage.sqlite.reader import Reader
+
+
+def verify(reader: Reader, progress: Callable[[int, int], None] = lambda done, total: None) -> Iterator[Finding]:
+    """Walk the log from its anchor and yield what does not fit. progress: called with rows done and the head.
+
+    Commits and archiving may go on meanwhile. A cut that a start of the node met is yielded too: the rows written
+    since hide it. Raises StorageError where the database cannot be read.
+    """
+    for head, end in reader.cuts():
+        if end == head:
+            yield Finding(end, f"the last row {end} was replaced before a start")
+        else:
+            what = "cut" if end < head else "added to"
+            yield Finding(
+                min(head, end) + 1, f"the log was {what} before a start: it ended at {end}, its head was {head}"
+            )
+    for end, commits in reader.dropped():
+        yield Finding(
+            end + 1, f"the WAL was damaged before a start: about {commits} commits after row {end} are lost"
+        )
+    head, stored = reader.head()
+    anchor = reader.anchor()
+    previous, expected = anchor.hash, anchor.seq + 1
+    for seq, row, row_hash in reader.chained_rows(anchor.seq):
+        if seq > head:  # committed since the head was read, or never committed
+            head, stored = reader.head()
+        if seq > head:
+            yield Finding(seq, f"row {seq} is past the head {head}")
+            return
+        if seq != expected:
+            anchor = reader.anchor()
+            if anchor.seq >= expected:  # they were archived meanwhile
+                previous, expected = anchor.hash, anchor.seq + 1
+        if seq != expected:
+            yield Finding(expected, f"rows {expected} to {seq - 1} are missing")
+        elif row is None or chain_hash(previous, row) != row_hash:
+            yield Finding(seq, f"row {seq} was edited, or the row before it was replaced")
+        if seq == head and row_hash != stored:
+            yield Finding(seq, f"the last row {seq} is not the one that was committed")
+        previous, expected = row_hash, seq + 1
+        if seq % 1000 == 0:
+            progress(seq, head)
+    anchor = reader.anchor()
+    if anchor.seq == head and anchor.hash != stored:
+        yield Finding(head, f"the anchor {head} is not the row that was committed")
+    expected = max(expected, anchor.seq + 1)
+    if expected - 1 < head:
+        yield Finding(expected, f"the log was cut: it ends at {expected - 1}, its head was {head}")

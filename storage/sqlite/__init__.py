@@ -1,0 +1,1 @@
+"""One SQLite database: schema, the writer's transaction, the readers."""

@@ -1,0 +1,220 @@
+"""Reads of what is left of archived history.
+
+A position in the archived part of the log is still one: what lies between it and the anchor is sent as the state of
+each entity that has a row there, in the order of their last rows, with the notices still owed. Whoever has taken it
+up to such a row holds the log up to there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from storage.answers import MOST_CLOSED, Compacted, Owed, Recalled, Whole
+from storage.packed import link_keys, op_keys, unpack
+from storage.records import Anchor, ArchiveRow, ConflictRow, FollowerRow, LogRow, key64
+from storage.sqlite.prune import read_anchor
+from storage.sqlite.queries import Queries
+from storage.sqlite.rows import conflict_of, entity_of, follower_of
+from storage.sqlite.traces import blank_row, row_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+
+
+Key = tuple[str, str]
+
+
+LOOKED_THROUGH = 1_000
+"""Rows of `archived` looked through at once."""
+
+
+class ArchivedReader(Queries):
+    """Every method may raise StorageError."""
+
+    def anchor(self) -> Anchor:
+        return read_anchor(self._connection)
+
+    def archives(self) -> list[ArchiveRow]:
+        """The archives of this log, oldest first."""
+        return [ArchiveRow(**row) for row in self._query("SELECT * FROM archives ORDER BY last")]
+
+    def followers(self) -> list[FollowerRow]:
+        return [follower_of(row) for row in self._query("SELECT * FROM followers")]
+
+    def base(self, entity_type: str, entity_id: str) -> tuple[int, bytes] | None:
+        """An entity's document as of the anchor: the seq of its last row up to there, and its snapshot. With its rows
+        after the anchor it is what it is now. None where it has no archived row."""
+        sql = (
+            "SELECT coalesce(b.seq, e.seq) AS seq, coalesce(b.snapshot, e.snapshot) AS snapshot FROM entities e"
+            " LEFT JOIN bases b USING (entity_type, entity_id) WHERE e.entity_type = ? AND e.entity_id = ?"
+            " AND (b.seq IS NOT NULL OR e.seq <= (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'anchor'))"
+        )
+        rows = self._query(sql, (entity_type, entity_id))
+        return (rows[0]["seq"], bytes(rows[0]["snapshot"])) if rows else None
+
+    def stored_rows(self, after: int, upto: int) -> Iterator[Mapping[str, Any]]:
+        """The log's rows as they are stored, every column, a page at a time."""
+        while rows := self._query(
+            "SELECT * FROM log WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 200", (after, upto)
+        ):
+            yield from rows
+            after = rows[-1]["seq"]
+
+    def before(self, accepted: int, after: int) -> int | None:
+        """The last row after `after` with which all before it were accepted earlier than this HLC; None for all."""
+        rows = self._query(
+            "SELECT seq FROM log WHERE seq > ? AND accepted >= ? ORDER BY seq LIMIT 1", (after, accepted)
+        )
+        return rows[0]["seq"] - 1 if rows else None
+
+    # ------------------------------------------------------------------ operations without a row
+
+    def records_of(self, keys: Iterable[Key]) -> dict[Key, bytes]:
+        """What is kept of entities' archived operations, packed."""
+        found: dict[Key, bytes] = {}
+        sql = (
+            "SELECT entity_type, entity_id, records FROM wanted CROSS JOIN archived USING (entity_type, entity_id)"
+            " WHERE length(records) > 0"
+        )
+        for row in self._by_keys(sql, keys):
+            key = (row["entity_type"], row["entity_id"])
+            found[key] = found.get(key, b"") + row["records"]
+        return found
+
+    def recalled(self, ids: Sequence[str], keys: Sequence[Key]) -> Mapping[str, Recalled]:
+        """Those of `ids` that are among the archived operations of these entities."""
+        if not ids:
+            return {}
+        wanted, traced = {key64(operation_id): operation_id for operation_id in ids}, self.traced(ids, keys)
+        found: dict[str, Recalled] = {}
+        for records in self.records_of(keys).values():
+            if not wanted.keys().isdisjoint(op_keys(records)):
+                for one in unpack(records):
+                    if one.op_key in wanted:
+                        name = wanted[one.op_key]
+                        found.setdefault(name, Recalled(one, traced.get(name) or blank_row(name)))
+        return found
+
+    def traces(self, key: Key, terminal_id: str, upto: int, limit: int) -> list[LogRow]:
+        """What is left of an entity's archived rows that moved counters: those of one terminal and those up to a row,
+        the latest first."""
+        sql = (
+            "SELECT * FROM traces WHERE entity_type = ? AND entity_id = ? AND (seq <= ? OR terminal_id = ?)"
+            " ORDER BY seq DESC LIMIT ?"
+        )
+        return [row_of(row) for row in self._query(sql, (*key, upto, terminal_id, limit))]
+
+    def traced(self, operation_ids: Sequence[str], keys: Sequence[Key]) -> Mapping[str, LogRow]:
+        """What is left of archived operations on these entities that moved counters."""
+        wanted = {key64(operation_id): operation_id for operation_id in operation_ids}
+        found: dict[str, LogRow] = {}
+        sql = "SELECT traces.* FROM wanted CROSS JOIN traces USING (entity_type, entity_id)"
+        for row in self._by_keys(sql, keys) if wanted else ():
+            name = wanted.get(row["op_key"])
+            if name is not None:
+                found.setdefault(name, row_of(row, name))
+        return found
+
+    # ------------------------------------------------------------------ whole entities for linked nodes
+
+    def closed_of(self, keys: Iterable[Key]) -> dict[Key, list[ConflictRow]]:
+        """Of entities the latest conflicts that are closed, the latest first."""
+        found: dict[Key, list[ConflictRow]] = {}
+        sql = (
+            "SELECT conflicts.* FROM wanted CROSS JOIN conflicts USING (entity_type, entity_id)"
+            " WHERE state = 'closed' ORDER BY seq DESC, conflict_id"
+        )
+        for row in self._by_keys(sql, keys):
+            of_entity = found.setdefault((row["entity_type"], row["entity_id"]), [])
+            if len(of_entity) < MOST_CLOSED:
+                of_entity.append(conflict_of(row))
+        return found
+
+    def wholes(self, entity_types: Sequence[str], after: Key | None, limit: int) -> list[Whole]:
+        """A page of all entities of some types, by type and id, with their archived operations."""
+        if not entity_types:
+            return []
+        marks = ",".join("?" * len(entity_types))
+        sql = (
+            f"SELECT * FROM entities WHERE entity_type IN ({marks}) AND (entity_type, entity_id) > (?, ?)"
+            " ORDER BY entity_type, entity_id LIMIT ?"
+        )
+        return self._whole(self._query(sql, (*entity_types, *(after or ("", "")), limit)))
+
+    def lacking(self, entity_type: str, after: str, keys: Set[int]) -> tuple[list[Whole], str | None]:
+        """Entities of one type, after this id, with an archived operation among these link keys; and where to look
+        on, None at the end."""
+        where = "entity_type = ? AND entity_id > ? ORDER BY entity_id LIMIT ?"
+        rows = self._query(
+            f"SELECT entity_id, records FROM archived WHERE {where}", (entity_type, after, LOOKED_THROUGH)
+        )
+        following = rows[-1]["entity_id"] if len(rows) == LOOKED_THROUGH else None
+        hit = {row["entity_id"] for row in rows if not keys.isdisjoint(link_keys(row["records"]))}
+        if following is not None:  # some of its rows may not have been looked at
+            hit.add(following)
+        sql = "SELECT entities.* FROM wanted CROSS JOIN entities USING (entity_type, entity_id)"
+        return self._whole(list(self._by_keys(sql, sorted((entity_type, name) for name in hit)))), following
+
+    # ------------------------------------------------------------------ the archived part of the log
+
+    def compacted(
+        self, priority: int, entity_types: Sequence[str], after: int, limit: int, terminal_id: str | None
+    ) -> Compacted:
+        """What lies after a position in the archived part of the log, of one priority class and its entity types.
+
+        terminal_id: whose notices; None for a linked node, which gets the archived operations instead.
+        """
+        base = self.anchor().seq  # first: what is archived meanwhile lies after it
+        reader = (terminal_id or "", after)
+        rows = self._last_rows(entity_types, "a.seq > ? AND a.seq <= ?", (after, base), reader, limit)
+        upto = base
+        if len(rows) == limit:
+            upto = rows[-1]["archived_seq"]
+            last = (upto, rows[-1]["entity_type"], rows[-1]["entity_id"])
+            same = "a.seq = ? AND (a.entity_type, a.entity_id) > (?, ?)"
+            rows += self._last_rows(entity_types, same, last, reader, -1)
+        owed: list[Owed] = []
+        if terminal_id is not None:
+            sql = (
+                "SELECT seq, message FROM owed WHERE terminal_id = ? AND priority = ? AND seq > ? AND seq <= ?"
+                " ORDER BY seq"
+            )
+            found = self._query(sql, (terminal_id, priority, after, upto))
+            owed = [Owed(row["seq"], row["message"]) for row in found]
+        return Compacted(self._whole(rows, records=terminal_id is None), owed, upto)
+
+    def _last_rows(
+        self,
+        entity_types: Sequence[str],
+        where: str,
+        parameters: Sequence[object],
+        reader: tuple[str, int],
+        limit: int,
+    ) -> list[dict[str, Any]]:
+        """Entities by their last archived row; each once, however many archives it has rows in, and only where there
+        is a row that a terminal at a position (the reader) is sent."""
+        marks = ",".join("?" * len(entity_types))
+        sql = (
+            "SELECT a.seq AS archived_seq, b.snapshot AS base, e.* FROM archived a"
+            " CROSS JOIN entities e USING (entity_type, entity_id) LEFT JOIN bases b USING (entity_type, entity_id)"
+            f" WHERE a.seq > 0 AND {where} AND a.entity_type IN ({marks}) AND NOT EXISTS (SELECT 1 FROM archived l"
+            " WHERE l.entity_type = a.entity_type AND l.entity_id = a.entity_id AND l.seq > a.seq)"
+            " AND EXISTS (SELECT 1 FROM archived o WHERE o.entity_type = a.entity_type AND o.entity_id = a.entity_id"
+            " AND (CASE WHEN o.author = ? AND o.author <> '' THEN o.other ELSE o.seq END) > ?)"
+            " ORDER BY a.seq, a.entity_type, a.entity_id LIMIT ?"
+        )
+        return self._query(sql, (*parameters, *entity_types, *reader, limit)) if entity_types else []
+
+    def _whole(self, rows: Sequence[Mapping[str, Any]], *, records: bool = True) -> list[Whole]:
+        keys = [(row["entity_type"], row["entity_id"]) for row in rows] if records else []
+        found, closed = self.records_of(keys), self.closed_of(keys)
+        return [
+            Whole(
+                row.get("archived_seq", 0),
+                entity_of(row),
+                row.get("base"),
+                found.get((row["entity_type"], row["entity_id"]), b""),
+                closed.get((row["entity_type"], row["entity_id"]), ()),
+            )
+            for row in rows
+        ]

@@ -1,0 +1,171 @@
+"""The schema, as numbered migrations (sqlite-utils). A change here is a line in the changelog."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import orjson
+from sqlite_utils import Database, Migrations
+
+from storage.records import link_key
+from storage.sqlite.database import StorageError, said
+
+migrations = Migrations("comanda")
+
+
+@migrations()
+def m001_log(db: Database) -> None:
+    """The log: operations, notices and refused writes, chained by hash."""
+    db.execute(
+        """CREATE TABLE log (
+            seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, priority INTEGER NOT NULL,
+            entity_type TEXT NOT NULL, entity_id TEXT, operation_id TEXT NOT NULL, op_key INTEGER,
+            terminal_id TEXT NOT NULL, user_id TEXT, targets TEXT NOT NULL, monitors INTEGER NOT NULL,
+            stamp INTEGER NOT NULL, accepted INTEGER NOT NULL, version INTEGER NOT NULL, status TEXT NOT NULL,
+            lock_status TEXT NOT NULL, echo INTEGER NOT NULL, operation BLOB NOT NULL, message BLOB NOT NULL,
+            changes BLOB NOT NULL, updates BLOB NOT NULL, hash BLOB NOT NULL)"""
+    )
+    db.execute("CREATE INDEX log_operation ON log (op_key) WHERE op_key IS NOT NULL")
+    db.execute("CREATE INDEX log_class ON log (priority, seq)")
+    db.execute("CREATE INDEX log_entity ON log (entity_type, entity_id, seq)")
+
+
+@migrations()
+def m002_state(db: Database) -> None:
+    """What the log amounts to: entities, conflicts, locks, cursors; and the node's own facts."""
+    db.execute(
+        """CREATE TABLE entities (
+            entity_type TEXT NOT NULL, entity_id TEXT NOT NULL, version INTEGER NOT NULL,
+            deleted INTEGER NOT NULL, view BLOB NOT NULL, snapshot BLOB NOT NULL, seen BLOB NOT NULL,
+            seq INTEGER NOT NULL, PRIMARY KEY (entity_type, entity_id)) WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE TABLE conflicts (
+            conflict_id TEXT PRIMARY KEY, entity_type TEXT NOT NULL, entity_id TEXT NOT NULL, path BLOB NOT NULL,
+            operations TEXT NOT NULL, type TEXT NOT NULL, state TEXT NOT NULL, body BLOB NOT NULL,
+            created_at TEXT NOT NULL, closed_by TEXT, outcome BLOB NOT NULL, seq INTEGER NOT NULL) WITHOUT ROWID"""
+    )
+    db.execute("CREATE INDEX conflicts_state ON conflicts (state, seq)")
+    db.execute(
+        """CREATE TABLE locks (
+            entity_type TEXT NOT NULL, entity_id TEXT NOT NULL, lock_id TEXT NOT NULL, terminal_id TEXT NOT NULL,
+            authority TEXT NOT NULL, epoch INTEGER NOT NULL, counter INTEGER NOT NULL, scope TEXT NOT NULL,
+            granted_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL, timeout_ms INTEGER NOT NULL,
+            released INTEGER NOT NULL, PRIMARY KEY (entity_type, entity_id)) WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE TABLE cursors (
+            terminal_id TEXT PRIMARY KEY, terminal_type TEXT NOT NULL, user_id TEXT, positions TEXT NOT NULL,
+            last_seen_ms INTEGER NOT NULL) WITHOUT ROWID"""
+    )
+    db.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
+
+
+@migrations()
+def m003_tokens(db: Database) -> None:
+    """Bearer tokens, by hash."""
+    db.execute(
+        """CREATE TABLE tokens (
+            token_hash TEXT PRIMARY KEY, terminal_id TEXT NOT NULL, terminal_type TEXT NOT NULL,
+            label TEXT NOT NULL, created_at TEXT NOT NULL, revoked_at TEXT) WITHOUT ROWID"""
+    )
+
+
+@migrations()
+def m004_bulk(db: Database) -> None:
+    """Which entities a BULK_UPDATE row touched, so that an entity's history finds it."""
+    db.execute(
+        """CREATE TABLE log_entities (
+            entity_type TEXT NOT NULL, entity_id TEXT NOT NULL, seq INTEGER NOT NULL,
+            PRIMARY KEY (entity_type, entity_id, seq)) WITHOUT ROWID"""
+    )
+
+
+@migrations()
+def m005_links(db: Database) -> None:
+    """What links need: where an operation came from, what is held of other nodes' logs, what cannot be applied."""
+    db.execute("ALTER TABLE log ADD COLUMN origin TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE log ADD COLUMN via TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE log ADD COLUMN link_key INTEGER")
+    pages = db.query("SELECT seq, operation_id, updates FROM log WHERE kind = 'operation' AND length(updates) > 2")
+    keyed = [(link_key(row["operation_id"], orjson.loads(row["updates"])), row["seq"]) for row in pages]
+    db.conn.executemany("UPDATE log SET link_key = ? WHERE seq = ?", keyed)
+    db.execute("CREATE INDEX log_link ON log (link_key) WHERE link_key IS NOT NULL")
+    db.execute(
+        """CREATE TABLE peers (
+            node_id TEXT PRIMARY KEY, epoch TEXT NOT NULL, positions TEXT NOT NULL, mark INTEGER NOT NULL,
+            mark_hash BLOB NOT NULL, last_seen_ms INTEGER NOT NULL) WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE TABLE parked (
+            id INTEGER PRIMARY KEY, via TEXT NOT NULL, operation_id TEXT NOT NULL, link_key INTEGER NOT NULL,
+            entity_type TEXT NOT NULL, entity_id TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
+            body BLOB NOT NULL, at_ms INTEGER NOT NULL)"""
+    )
+
+
+@migrations()
+def m006_archive(db: Database) -> None:
+    """Archives, and what stays of their rows: keys and state of entities, movements of counters, notices that were
+    not delivered; and how far linked nodes have confirmed the log."""
+    db.execute(
+        """CREATE TABLE archives (
+            last INTEGER PRIMARY KEY, first INTEGER NOT NULL, before BLOB NOT NULL, hash BLOB NOT NULL,
+            file TEXT NOT NULL, bytes INTEGER NOT NULL, epoch TEXT NOT NULL, made_at TEXT NOT NULL)"""
+    )
+    db.execute(
+        """CREATE TABLE archived (
+            entity_type TEXT NOT NULL, entity_id TEXT NOT NULL, span INTEGER NOT NULL, seq INTEGER NOT NULL,
+            author TEXT NOT NULL, other INTEGER NOT NULL, bulk INTEGER NOT NULL, records BLOB NOT NULL,
+            PRIMARY KEY (entity_type, entity_id, span)) WITHOUT ROWID"""
+    )
+    db.execute("CREATE INDEX archived_seq ON archived (seq) WHERE seq > 0")
+    db.execute(
+        """CREATE TABLE bases (
+            entity_type TEXT NOT NULL, entity_id TEXT NOT NULL, seq INTEGER NOT NULL, snapshot BLOB NOT NULL,
+            PRIMARY KEY (entity_type, entity_id)) WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE TABLE traces (
+            entity_type TEXT NOT NULL, entity_id TEXT NOT NULL, seq INTEGER NOT NULL, op_key INTEGER,
+            terminal_id TEXT NOT NULL, trace BLOB NOT NULL,
+            PRIMARY KEY (entity_type, entity_id, seq)) WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE TABLE owed (
+            terminal_id TEXT NOT NULL, seq INTEGER NOT NULL, priority INTEGER NOT NULL, message BLOB NOT NULL,
+            PRIMARY KEY (terminal_id, seq)) WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE TABLE followers (
+            node_id TEXT PRIMARY KEY, epoch TEXT NOT NULL, positions TEXT NOT NULL,
+            last_seen_ms INTEGER NOT NULL) WITHOUT ROWID"""
+    )
+
+
+@migrations()
+def m007_conflicts_of_entity(db: Database) -> None:
+    """An entity's conflicts, which go to a new node with its state."""
+    db.execute("CREATE INDEX conflicts_entity ON conflicts (entity_type, entity_id)")
+
+
+@migrations()
+def m008_refused(db: Database) -> None:
+    """Refused writes by id: what one that is sent again was written with is what its author had seen at first."""
+    db.execute("CREATE INDEX log_refused ON log (seq, operation_id) WHERE kind = 'refused'")
+
+
+def migrate(db: Database, path: str) -> None:
+    """Bring the schema up to date. Raises StorageError for a database of a newer Comanda."""
+    newer = {m.name for m in migrations.applied(db)} - DEFINED
+    if newer:
+        steps = ", ".join(sorted(newer))
+        raise StorageError(f"{path} was written by a newer Comanda (schema steps {steps}); update to open it")
+    try:
+        migrations.apply(db)
+    except sqlite3.Error as error:
+        raise StorageError(said(Path(path), error)) from error
+
+
+DEFINED = frozenset(migration.name for migration in migrations.pending(Database(memory=True, execute_plugins=False)))

@@ -1,0 +1,236 @@
+"""Rows that are in an archive leave the log, a batch a transaction, so that the node goes on meanwhile.
+
+What must outlast them stays behind in the same transaction: the anchor, from which the chain goes on; of each
+entity its operations' keys (`archived`) and, where it has rows after the anchor, its document as of there (`bases`:
+any other entity is in `entities` as it was then, and `keep_bases` saves that when it is written again); movements of
+counters (`traces`); notices that a terminal has not confirmed (`owed`).
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from attrs import define, field, frozen
+
+from crdt.engine import EngineError, merge
+from crdt.update_format import UpdateError
+from storage.chain import GENESIS
+from storage.packed import ArchivedOperation, authored_content, op_keys, pack
+from storage.records import Anchor
+from storage.sqlite.database import StorageError
+from storage.sqlite.statements import insert_many, parts, values
+from storage.sqlite.traces import leave_traces
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Mapping, Sequence
+
+Key = tuple[str, str]
+
+BATCH_ROWS = 200
+"""Rows of one transaction: a few milliseconds in which nothing else is committed."""
+
+MOST_OWED = 1_000
+"""Notices kept for one terminal, the latest."""
+
+ROWS = (
+    "SELECT seq, kind, priority, entity_type, entity_id, op_key, link_key, via, terminal_id, targets, accepted,"
+    " version, echo, operation, message, changes, updates, hash FROM log WHERE seq > ? AND seq <= ? ORDER BY seq"
+    " LIMIT ?"
+)
+
+
+@frozen
+class Pruned:
+    """One batch. op_keys: of the operations whose rows are gone."""
+
+    anchor: Anchor
+    op_keys: Collection[int]
+
+
+@define(eq=False)
+class _Left:
+    """What is left of one entity's rows of a batch. seq: the last of them. author: who wrote it, where its author is
+    not sent it; other: the last row before those of that author."""
+
+    seq: int = 0
+    author: str = ""
+    other: int = 0
+    bulk: bool = False
+    records: list[ArchivedOperation] = field(factory=list)
+    updates: list[bytes] = field(factory=list)
+
+
+def read_anchor(connection: sqlite3.Connection) -> Anchor:
+    """Where the log of this database begins."""
+    meta = dict(connection.execute("SELECT key, value FROM meta WHERE key IN ('anchor', 'anchor_hash')"))
+    return Anchor(int(meta.get("anchor", 0)), bytes.fromhex(meta.get("anchor_hash", GENESIS.hex())))
+
+
+def prune_batch(connection: sqlite3.Connection, upto: int, most: int = BATCH_ROWS) -> Pruned:
+    """Within a transaction: the log's first rows, none past `upto`, give way to what is left of them.
+
+    Raises StorageError where a row is missing or cannot be read.
+    """
+    anchor = read_anchor(connection)
+    cursor = connection.execute(ROWS, (anchor.seq, upto, most))
+    names = [column[0] for column in cursor.description]
+    rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    if not rows:
+        return Pruned(anchor, ())
+    end = rows[-1]["seq"]
+    if end - anchor.seq != len(rows):
+        raise StorageError(f"rows are missing between {anchor.seq} and {end}; see `comanda audit verify`")
+    left: dict[Key, _Left] = {}
+    try:
+        for row in rows:
+            _leave(row, left)
+        _write_bases(connection, left, end)
+        leave_traces(connection, rows)
+    except (ValueError, KeyError, TypeError, EngineError, UpdateError) as error:
+        raise StorageError(f"a row between {anchor.seq} and {end} cannot be read: {error}") from error
+    packed = [(*key, upto, of.seq, of.author, of.other, of.bulk, pack(of.records)) for key, of in left.items()]
+    add_records(connection, packed)
+    _write_owed(connection, [row for row in rows if row["kind"] in ("notice", "refused")])
+    _delete(connection, rows, anchor.seq, end)
+    found = Anchor(end, bytes(rows[-1]["hash"]))
+    meta = [("anchor", str(end)), ("anchor_hash", found.hash.hex())]
+    insert_many(connection, "meta", ("key", "value"), ("key",), meta)
+    return Pruned(found, {key for *_, records in packed for key in op_keys(records)})
+
+
+def add_records(connection: sqlite3.Connection, rows: Iterable[tuple[object, ...]]) -> None:
+    """Rows of `archived`; records are added to those of the same entity and span."""
+    insert_many(
+        connection,
+        "archived",
+        ("entity_type", "entity_id", "span", "seq", "author", "other", "bulk", "records"),
+        (),
+        rows,
+        conflict=" ON CONFLICT (entity_type, entity_id, span) DO UPDATE SET seq = excluded.seq,"
+        " other = CASE WHEN excluded.other > 0 THEN excluded.other"
+        " WHEN author = excluded.author AND author <> '' THEN other ELSE seq END, author = excluded.author,"
+        " bulk = max(bulk, excluded.bulk), records = CAST(records || excluded.records AS BLOB)",
+    )
+
+
+def _leave(row: Mapping[str, Any], left: dict[Key, _Left]) -> None:
+    """Note what is left of one row, with each entity it touched."""
+    if row["kind"] not in ("operation", "state"):
+        return
+    entity_type, entity_id = row["entity_type"], row["entity_id"]
+    touched = [entity_id] if entity_id is not None else list(dict.fromkeys(row["targets"].split("\n")))
+    updates = _updates(row)
+    for name in touched:
+        of = left.setdefault((entity_type, name), _Left())
+        author = "" if row["echo"] else row["terminal_id"]
+        if author != of.author or not author:
+            of.other = of.seq
+        of.seq, of.author = row["seq"], author
+        of.updates += updates.get((entity_type, name), ())
+        if row["kind"] == "operation":
+            content = authored_content(row["terminal_id"], row["operation"])
+            link_key, accepted, version = row["link_key"] or 0, row["accepted"], row["version"]
+            of.records.append(ArchivedOperation(row["op_key"], link_key, accepted, content, len(touched), version))
+            of.bulk |= len(touched) > 1
+
+
+def _updates(row: Mapping[str, Any]) -> dict[Key, list[bytes]]:
+    """What a row did to documents, as Yjs updates."""
+    if row["kind"] == "state":
+        return {(row["entity_type"], row["entity_id"]): [b64decode(row["updates"])]}
+    found: dict[Key, list[bytes]] = {}
+    for entry in orjson.loads(row["updates"] or b"[]"):
+        found.setdefault((entry[0], entry[1]), []).append(b64decode(entry[2]))
+    return found
+
+
+# ------------------------------------------------------------------ documents as of the anchor
+
+
+def _write_bases(connection: sqlite3.Connection, left: Mapping[Key, _Left], end: int) -> None:
+    """The document as of row `end` of each entity that has later rows; of the others it is in `entities`."""
+    later = {key for key, seq, _ in _joined(connection, "seq, NULL", "entities", left) if seq > end}
+    known = {key: bytes(snapshot) for key, _, snapshot in _joined(connection, "seq, snapshot", "bases", left)}
+    rows: list[tuple[object, ...]] = []
+    for key in later:
+        updates = [*([known[key]] if key in known else []), *left[key].updates]
+        if updates:
+            rows.append((*key, left[key].seq, merge(updates)))
+    insert_many(
+        connection,
+        "bases",
+        ("entity_type", "entity_id", "seq", "snapshot"),
+        ("entity_type", "entity_id"),
+        rows,
+    )
+    for key in known.keys() - later:
+        connection.execute("DELETE FROM bases WHERE entity_type = ? AND entity_id = ?", key)
+
+
+def _joined(
+    connection: sqlite3.Connection, columns: str, table: str, keys: Iterable[Key]
+) -> list[tuple[Key, int, Any]]:
+    found = []
+    for part in parts(keys, 2):
+        sql = (
+            f"WITH wanted (entity_type, entity_id) AS ({values(len(part), 2)}) "
+            f"SELECT entity_type, entity_id, {columns} FROM wanted CROSS JOIN {table} USING (entity_type, entity_id)"
+        )
+        rows = connection.execute(sql, [word for key in part for word in key])
+        found += [((row[0], row[1]), row[2], row[3]) for row in rows]
+    return found
+
+
+def keep_bases(connection: sqlite3.Connection, keys: Iterable[Key], anchor: int) -> None:
+    """Before entities are written: keep those that have no row after the anchor as they were there."""
+    for part in parts(keys, 2):
+        connection.execute(
+            f"WITH wanted (entity_type, entity_id) AS ({values(len(part), 2)}) INSERT OR REPLACE INTO bases"
+            " SELECT entity_type, entity_id, seq, snapshot FROM wanted"
+            " CROSS JOIN entities USING (entity_type, entity_id) WHERE seq <= ?",
+            [*(word for key in part for word in key), anchor],
+        )
+
+
+# ------------------------------------------------------------------ notices
+
+
+def _write_owed(connection: sqlite3.Connection, notices: Sequence[Mapping[str, Any]]) -> None:
+    """Keep what a terminal that is known here has not confirmed; let go what it has by now."""
+    if not notices:
+        return
+    positions = {
+        terminal_id: [int(position) for position in text.split(",")]
+        for terminal_id, text in connection.execute("SELECT terminal_id, positions FROM cursors")
+    }
+    rows = [
+        (terminal_id, row["seq"], row["priority"], row["message"])
+        for row in notices
+        for terminal_id in dict.fromkeys(row["targets"].split("\n"))
+        if terminal_id in positions and positions[terminal_id][row["priority"]] < row["seq"]
+    ]
+    insert_many(connection, "owed", ("terminal_id", "seq", "priority", "message"), ("terminal_id", "seq"), rows)
+    for terminal_id, seq, priority in connection.execute("SELECT terminal_id, seq, priority FROM owed").fetchall():
+        if terminal_id in positions and seq <= positions[terminal_id][priority]:
+            connection.execute("DELETE FROM owed WHERE terminal_id = ? AND seq = ?", (terminal_id, seq))
+    for terminal_id in {row[0] for row in rows}:
+        connection.execute(
+            "DELETE FROM owed WHERE terminal_id = ? AND seq <= (SELECT seq FROM owed WHERE terminal_id = ?"
+            " ORDER BY seq DESC LIMIT 1 OFFSET ?)",
+            (terminal_id, terminal_id, MOST_OWED),
+        )
+
+
+def _delete(connection: sqlite3.Connection, rows: Iterable[Mapping[str, Any]], after: int, end: int) -> None:
+    for row in rows:
+        if row["kind"] == "operation" and row["entity_id"] is None:
+            for entity_id in row["targets"].split("\n"):
+                connection.execute(
+                    "DELETE FROM log_entities WHERE entity_type = ? AND entity_id = ? AND seq = ?",
+                    (row["entity_type"], entity_id, row["seq"]),
+                )
+    connection.execute("DELETE FROM log WHERE seq > ? AND seq <= ?", (after, end))

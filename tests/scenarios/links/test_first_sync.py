@@ -1,0 +1,216 @@
+"""An empty node beside a large one: entities first, urgent types first, then history; broken off anywhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from node.core.links import feed
+from tests.harness import Client
+from tests.mesh import Mesh, audit, each_operation, shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def store(directory: Path, count: int = 2) -> Mesh:
+    """A hub with some of everything, conflicts and dead entities too; the others are empty and not linked."""
+    mesh = Mesh(directory, count, [(n, n - 1, True) for n in range(1, count)], resident=8)
+    hub = mesh.worlds[0]
+    ana, bia = Client(hub, "ana").connect(), Client(hub, "bia").connect()
+    for number in range(40):
+        ana.do("products", f"p-{number}", "CREATE", {"price": number})
+        ana.do("orders", f"o-{number}", "CREATE", {"status": "pending"})
+        ana.do("orders", f"o-{number}", "UPDATE", {"status": "ready"})
+    ana.do("orders", "o-0", "DELETE", {})
+    bia.receive()
+    for data, client in (
+        ({"phone": "1"}, ana),
+        ({"phone": "2", "version": 2}, ana),
+        ({"phone": "3", "version": 2}, bia),
+    ):
+        client.do("customers", "c-1", "UPDATE", data)
+    ana.do("cashier_operations", "k-1", "CREATE", {"amount": 10})
+    assert shown(hub)["conflicts"]
+    return mesh
+
+
+def test_an_empty_node_shows_everything_before_history_comes(tmp_path: Path) -> None:
+    mesh = store(tmp_path)
+    hub, node = mesh.worlds
+    screen = Client(node, "cozinha", "kds").connect()
+    came: list[str] = []
+    mesh.wires[0].damage = lambda frame: _note(frame, came)
+    mesh.settle(screen.receive)
+    assert shown(node) == shown(hub)
+    assert audit(node) == audit(hub)
+    states, history = came.count("state"), came.count("history")
+    assert states == 40 + 40 + 2
+    assert history == len(audit(hub))
+    assert came.index("history") > max(n for n, kind in enumerate(came) if kind == "state")
+    live = {i: {n: v for n, v in e.items() if n != "version"} for i, e in node.view("orders").items()}
+    assert screen.shown("orders") == live
+    sync = node.core.first_sync
+    assert sync is not None
+    assert (sync.phase, sync.states, sync.operations) == ("over", states, history)
+    assert hub.core.first_sync is None
+    mesh.close()
+
+
+def _note(frame: bytes, came: list[str]) -> bytes:
+    messages = orjson.loads(frame)
+    for message in messages if isinstance(messages, list) else [messages]:
+        if message["type"] == "data_sync":
+            came.append("state" if "state" in message["link"] else "history")
+    return frame
+
+
+def test_urgent_types_come_first(tmp_path: Path) -> None:
+    mesh = store(tmp_path)
+    types: list[str] = []
+
+    def note(frame: bytes) -> bytes:
+        messages = orjson.loads(frame)
+        for message in messages if isinstance(messages, list) else [messages]:
+            if message["type"] == "data_sync" and "state" in message["link"]:
+                types.append(message["operation"]["entity_type"])
+        return frame
+
+    mesh.wires[0].damage = note
+    mesh.settle()
+    assert list(dict.fromkeys(types)) == ["cashier_operations", "orders", "customers", "products"]
+    mesh.close()
+
+
+def test_a_first_synchronisation_that_breaks_off_again_and_again_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "FRAME_BYTES", 1_000)
+    mesh = store(tmp_path)
+    hub, node = mesh.worlds
+    wire = mesh.wires[0]
+    states: list[str] = []
+
+    def note(frame: bytes) -> bytes:
+        messages = orjson.loads(frame)
+        for message in messages if isinstance(messages, list) else [messages]:
+            if message["type"] == "data_sync" and "state" in message["link"]:
+                states.append(message["operation"]["entity_id"])
+        return frame
+
+    wire.damage = note
+    link_page = 8
+    for turn in range(60):
+        wire.connect()
+        assert wire.links is not None
+        for link in wire.links:
+            link.delivery.page = link_page
+        for _ in range(turn % 7 + 6):
+            for world in mesh.worlds:
+                world.settle()
+            wire.step(0)
+            wire.step(1)
+        wire.cut()
+        if turn == 20:
+            mesh.crash(1)
+    mesh.settle()
+    assert shown(node) == shown(hub)
+    assert audit(node) == audit(hub)
+    assert len(states) < 3 * len(set(states))
+    mesh.close()
+
+
+def test_a_chain_of_empty_nodes_is_filled_from_the_hub(tmp_path: Path) -> None:
+    mesh = store(tmp_path, 4)
+    for wire in reversed(mesh.wires):  # the far ones are linked before anything comes to them
+        wire.connect()
+    mesh.settle()
+    hub, *others = mesh.worlds
+    for world in others:
+        assert shown(world) == shown(hub)
+        assert audit(world) == audit(hub)
+    mesh.close()
+
+
+def test_writing_goes_on_on_both_sides_while_history_comes(tmp_path: Path) -> None:
+    mesh = store(tmp_path)
+    hub, node = mesh.worlds
+    here, there = Client(node, "caixa").connect(), Client(hub, "carla").connect()
+    wire = mesh.wires[0]
+    wire.connect()
+    for number in range(60):
+        here.write("orders", f"o-{number}", "UPDATE", {"note": f"n{number}"})
+        there.write("orders", f"o-{number}", "UPDATE", {"table": number})
+        for world in mesh.worlds:
+            world.settle()
+        wire.step(0)
+        wire.step(1)
+        here.receive()
+        there.receive()
+    mesh.settle(lambda: here.receive() + there.receive())
+    assert shown(node) == shown(hub)
+    assert audit(node) == audit(hub)
+    assert not len(node.core.replica.quarantine)
+    mesh.close()
+
+
+def test_a_conflict_that_came_with_the_state_is_resolved_once_for_all(tmp_path: Path) -> None:
+    mesh = store(tmp_path)
+    hub, node = mesh.worlds
+    manager = Client(node, "gerente").connect()
+    mesh.settle(manager.receive)
+    (conflict,) = [m["conflict"] for m in manager.of("sync_conflict") if m["conflict"]["state"] == "open"]
+    manager.send({"type": "conflict_resolution", "conflict_id": conflict["id"], "resolution": "accept_remote"})
+    mesh.settle(manager.receive)
+    assert not shown(hub)["conflicts"]
+    assert shown(node) == shown(hub)
+    assert hub.view("customers")["c-1"]["phone"] == conflict["remote_data"]["phone"]
+    mesh.close()
+
+
+def test_a_damaged_state_is_left_to_history(tmp_path: Path) -> None:
+    mesh = store(tmp_path)
+    hub, node = mesh.worlds
+
+    def damage(frame: bytes) -> bytes:
+        messages = orjson.loads(frame)
+        for message in messages if isinstance(messages, list) else [messages]:
+            if "state" in message.get("link", {}) and message["operation"]["entity_id"] == "p-7":
+                message["link"]["state"] = "AQEB" + message["link"]["state"]
+        return orjson.dumps(messages)
+
+    mesh.wires[0].damage = damage
+    mesh.settle()
+    assert shown(node) == shown(hub)
+    assert audit(node) == audit(hub)
+    mesh.close()
+
+
+def test_history_that_comes_damaged_behind_its_state_is_kept_out_of_the_log(tmp_path: Path) -> None:
+    """The state holds what it did already; what would be passed on and read later are its own bytes."""
+    mesh = store(tmp_path)
+    hub, node = mesh.worlds
+    cut: list[str] = []
+
+    def damage(message: dict[str, Any]) -> None:
+        if len(cut) < 3:
+            entry = message["link"]["updates"][0]
+            cut.append(message["operation"]["id"])
+            entry[2] = entry[2][: len(entry[2]) // 8 * 4]
+
+    mesh.wires[0].damage = each_operation(damage)
+    mesh.settle()
+    assert len(cut) == 3
+    assert sorted(row.operation_id for row in node.core.replica.quarantine) == sorted(cut)
+    node.advance(61_000)
+    mesh.settle()
+    assert not len(node.core.replica.quarantine)
+    assert audit(node) == audit(hub)
+    updates = [
+        [row.updates for row in world.reader.audit(limit=1_000, kinds=("operation",))] for world in (hub, node)
+    ]
+    assert sorted(updates[0]) == sorted(updates[1])
+    mesh.close()

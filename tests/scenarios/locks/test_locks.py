@@ -1,0 +1,177 @@
+"""Leases and fencing tokens (design section 7), first the table alone, then through a terminal."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.core.locks.lease import Held, Lease
+from node.core.locks.table import LockTable
+from node.core.ports import Instant
+from node.errors import InvalidMessage, LockTimeout, PermissionDenied
+from tests.harness import Client, World, settle_all
+
+KEY = ("orders", "o-1")
+
+
+def at(ms: int) -> Instant:
+    return Instant(1_000_000 + ms, ms)
+
+
+def table() -> LockTable:
+    numbers = itertools.count()
+    return LockTable("node-a", 1, 0, lambda: f"auto-{next(numbers)}")
+
+
+def test_a_lease_excludes_others_until_it_expires() -> None:
+    locks = table()
+    mine = locks.acquire(KEY, "ana", "l-1", 1_000, at(0))
+    assert isinstance(mine, Lease)
+    assert isinstance(locks.acquire(KEY, "bia", "l-2", 1_000, at(999)), Held)
+    theirs = locks.acquire(KEY, "bia", "l-2", 1_000, at(1_000))
+    assert isinstance(theirs, Lease)
+    assert theirs.counter > mine.counter
+
+
+def test_the_holder_extends_its_lease_and_keeps_its_token() -> None:
+    locks = table()
+    first = locks.acquire(KEY, "ana", "l-1", 1_000, at(0))
+    second = locks.acquire(KEY, "ana", "l-1", 1_000, at(900))
+    assert isinstance(first, Lease)
+    assert isinstance(second, Lease)
+    assert second.counter == first.counter
+    assert locks.holder(KEY, at(1_500)) == second
+
+
+def test_a_holder_whose_lease_was_taken_over_is_told_4009() -> None:
+    locks = table()
+    locks.acquire(KEY, "ana", "l-1", 100, at(0))
+    locks.acquire(KEY, "bia", "l-2", 1_000, at(200))
+    verdict = locks.check(KEY, "ana", None, at(300))
+    assert isinstance(verdict, Held)
+    assert verdict.taken_over
+    with pytest.raises(LockTimeout):
+        locks.release("ana", "l-1", at(300))
+
+
+def test_expired_lease_cannot_write_with_its_old_token() -> None:
+    locks = table()
+    locks.acquire(KEY, "ana", "l-1", 100, at(0))
+    locks.acquire(KEY, "bia", "l-2", 1_000, at(200))
+    locks.release("bia", "l-2", at(300))
+    with pytest.raises(LockTimeout):
+        locks.check(KEY, "ana", "l-1", at(400))
+    assert locks.check(KEY, "ana", None, at(400)) == "unlocked", "without a lock it claims nothing"
+
+
+def test_an_expired_lease_nobody_took_over_lets_its_holder_write() -> None:
+    locks = table()
+    locks.acquire(KEY, "ana", "l-1", 100, at(0))
+    assert locks.check(KEY, "ana", "l-1", at(5_000)) == "expired"
+    assert locks.check(KEY, "bia", None, at(5_000)) == "unlocked"
+
+
+def test_a_stranger_releases_nothing() -> None:
+    locks = table()
+    locks.acquire(KEY, "ana", "l-1", 1_000, at(0))
+    with pytest.raises(PermissionDenied):
+        locks.release("bia", "l-1", at(1))
+    assert isinstance(locks.check(KEY, "bia", None, at(2)), Held)
+
+
+@pytest.mark.parametrize("timeout", [0, -1])
+def test_a_lease_without_length_is_refused(timeout: int) -> None:
+    with pytest.raises(InvalidMessage):
+        table().acquire(KEY, "ana", "l-1", timeout, at(0))
+
+
+def test_a_lease_is_never_longer_than_the_bound() -> None:
+    lease = table().acquire(KEY, "ana", "l-1", 10**12, at(0))
+    assert isinstance(lease, Lease)
+    assert lease.timeout_ms == 600_000
+
+
+def test_after_a_restart_a_lease_has_what_was_left_of_it_and_never_more_than_its_length() -> None:
+    lease = table().acquire(KEY, "ana", "l-1", 1_000, at(0))
+    assert isinstance(lease, Lease)
+    later = LockTable.restore(table(), [lease.row()], Instant(1_000_600, 0))
+    assert later.holder(KEY, Instant(1_000_600, 399)) is not None
+    assert later.holder(KEY, Instant(1_000_600, 400)) is None
+    clock_back = LockTable.restore(table(), [lease.row()], Instant(0, 0))
+    assert clock_back.holder(KEY, Instant(0, 1_000)) is None
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 300), st.sampled_from(["acquire", "release"]))))
+def test_nobody_holds_a_lock_together_and_tokens_only_grow(steps: list[tuple[str, int, str]]) -> None:
+    locks, now, counter, holder, until = table(), 0, 0, None, 0
+    for terminal, wait, what in steps:
+        now += wait
+        if what == "acquire":
+            answer = locks.acquire(KEY, terminal, terminal, 200, at(now))
+            if isinstance(answer, Lease):
+                assert holder in (None, terminal) or now >= until
+                assert answer.counter >= counter
+                assert answer.counter > counter or holder == terminal
+                counter, holder, until = answer.counter, terminal, now + 200
+            else:
+                assert holder != terminal
+                assert now < until
+        else:
+            try:
+                locks.release(terminal, terminal, at(now))
+            except (LockTimeout, PermissionDenied):
+                continue
+            holder = None
+
+
+# ------------------------------------------------------------------ through a terminal
+
+
+def lock(client: Client, **extra: object) -> None:
+    client.send(
+        {"type": "acquire_lock", "entity_type": "orders", "entity_id": "o", "lock_id": f"l-{client.name}", **extra}
+    )
+    settle_all(client.world, [client])
+
+
+def test_a_write_against_somebody_elses_lock_is_refused_kept_and_the_screen_put_right(world: World) -> None:
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    ana.do("orders", "o", "CREATE", {"status": "pending"})
+    settle_all(world, [ana, bia])
+    lock(ana, timeout=30_000)
+    refused = bia.do("orders", "o", "UPDATE", {"status": "paid"})
+    assert refused["error"] == "Could not acquire entity lock"
+    assert (refused["locked_by"], refused["kept"]) == ("ana", True)
+    assert bia.shown("orders")["o"]["status"] == "pending"
+    kept = world.reader.audit(kinds=("refused",))
+    assert b'"paid"' in kept[0].operation
+    assert ana.do("orders", "o", "UPDATE", {"status": "preparing"})["status"] == "applied"
+
+
+def test_a_lock_is_durable_before_it_is_granted_and_holds_over_a_restart(world: World) -> None:
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    ana.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "o", "lock_id": "l"})
+    ana.receive()
+    assert not ana.of("lock_acquired"), "nothing is granted before it is stored"
+    settle_all(world, [ana, bia])
+    assert ana.of("lock_acquired")[0]["lock_id"] == "l"
+    world.crash()
+    bia.connect()
+    lock(bia)
+    assert bia.of("lock_failed")[0]["locked_by"] == "ana"
+    assert world.core.replica.locks.counter == 1
+
+
+def test_a_refused_write_reaches_its_author_however_late_it_comes_back(world: World) -> None:
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    lock(ana)
+    settle_all(world, [ana, bia])
+    operation = bia.write("orders", "o", "UPDATE", {"status": "paid"})
+    world.settle()
+    bia.disconnect()
+    bia.connect()
+    settle_all(world, [ana, bia])
+    assert bia.answer(operation)["type"] == "sync_error"

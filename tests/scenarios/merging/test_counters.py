@@ -1,0 +1,361 @@
+"""Counters: stock equals opening plus all movements, for documented clients that only write absolutes."""
+
+from __future__ import annotations
+
+import os
+import random
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from node.core.entities.last_known import KEPT
+from tests.archives import archive
+from tests.harness import Client, World
+from tests.mesh import Mesh, audit, moved, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "50"))
+FIRST = int(os.environ.get("COMANDA_SEED", "1"))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path / "node")
+    yield world
+    world.close()
+
+
+def settle(world: World, *clients: Client) -> None:
+    for _ in range(5):
+        world.settle()
+        for client in clients:
+            client.receive()
+
+
+def stock(world: World) -> Any:
+    return world.view("products")["p"]["stock"]
+
+
+def test_two_terminals_that_both_saw_twelve_and_write_ten_and_eleven_leave_nine(world: World) -> None:
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    ana.do("products", "p", "CREATE", {"stock": 12})
+    settle(world, ana, bia)
+    ana.write("products", "p", "UPDATE", {"stock": 10})
+    bia.write("products", "p", "UPDATE", {"stock": 11})
+    settle(world, ana, bia)
+    assert stock(world) == 9
+    assert ana.shown("products")["p"]["stock"] == bia.shown("products")["p"]["stock"] == 9
+    assert not [m for m in (*ana.inbox, *bia.inbox) if m["type"] == "sync_conflict"]
+
+
+def test_an_offline_chain_of_absolutes_is_so_many_sales(world: World) -> None:
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    ana.do("products", "p", "CREATE", {"stock": 12})
+    settle(world, ana, bia)
+    bia.disconnect()
+    chain = [
+        bia.operation("products", "p", "UPDATE", {"stock": n, "version": v}) for n, v in ((11, 2), (10, 3), (9, 4))
+    ]
+    ana.do("products", "p", "UPDATE", {"stock": 7})
+    bia.connect()
+    for operation in chain:
+        bia.submit(operation)
+    settle(world, ana, bia)
+    assert stock(world) == 4
+
+
+def test_a_row_that_came_after_a_terminals_own_write_is_what_it_knows(world: World) -> None:
+    """In the log the other's sale comes first; on this terminal's screen it came last."""
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    ana.do("products", "p", "CREATE", {"stock": 10})
+    settle(world, ana, bia)
+    ana.write("products", "p", "UPDATE", {"stock": 9})
+    bia.write("products", "p", "UPDATE", {"stock": 9})  # one sale
+    world.settle()
+    bia.receive(1)  # the confirmation
+    bia.receive(1)  # ana's sale shows 9
+    assert bia.shown("products")["p"]["stock"] == 9
+    bia.write("products", "p", "UPDATE", {"stock": 8})  # one more sale, from what is on the screen
+    settle(world, ana, bia)
+    assert stock(world) == 7
+
+
+def test_what_a_terminal_knew_long_ago_is_read_from_the_log(world: World) -> None:
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    ana.do("products", "p", "CREATE", {"stock": 1_000})
+    settle(world, ana, bia)
+    bia.disconnect()
+    late = bia.operation("products", "p", "UPDATE", {"stock": 990})
+    for number in range(200):
+        ana.do("products", "p", "UPDATE", {"stock": 999 - number})
+    world.crash()
+    ana = Client(world, "ana").connect()
+    bia.connect().submit(late)
+    settle(world, ana, bia)
+    assert stock(world) == 790
+
+
+def test_a_terminal_that_came_from_another_node_knows_what_this_one_showed_it(tmp_path: Path) -> None:
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    ana, bia = (Client(world, name).connect() for world, name in zip(mesh.worlds[::-1], ("ana", "bia"), strict=True))
+    bia.do("products", "p", "CREATE", {"stock": 12})
+    mesh.settle(lambda: ana.receive() + bia.receive())
+    mesh.wires[0].cut()
+    ana.do("products", "p", "UPDATE", {"stock": 11})
+    bia.do("products", "p", "UPDATE", {"stock": 10})
+    mesh.settle(lambda: ana.receive() + bia.receive())
+    ana.disconnect()
+    hub = mesh.worlds[0]
+    moved = Client(hub, "ana").connect()
+    moved.numbers = ana.numbers
+    mesh.settle(lambda: moved.receive() + bia.receive())
+    assert moved.shown("products")["p"]["stock"] == 9
+    moved.disconnect()
+    mesh.settle()
+    mesh.crash(0)
+    moved.connect().write("products", "p", "UPDATE", {"stock": 8})
+    mesh.settle(moved.receive)
+    assert [stock(world) for world in mesh.worlds] == [8, 8]
+    mesh.close()
+
+
+def waiter_who_moved(directory: Path) -> tuple[Mesh, Client]:
+    """ana at the second node, which has not heard of the five that she added to a stock of 100 at the first."""
+    mesh = Mesh(directory, 2, [(1, 0, True)])
+    ana = Client(mesh.worlds[0], "ana").connect()
+    ana.do("products", "p", "CREATE", {"stock": 100})
+    mesh.settle(ana.receive)
+    mesh.wires[0].cut()
+    ana.do("products", "p", "UPDATE", {"stock": 105})
+    return mesh, moved(ana, mesh.worlds[1])
+
+
+def test_what_a_terminal_wrote_on_another_node_is_told_from_what_it_wrote_here_also_when_archived(
+    tmp_path: Path,
+) -> None:
+    mesh, after = waiter_who_moved(tmp_path)
+    bia = Client(mesh.worlds[1], "bia").connect()
+    mesh.settle(lambda: after.receive() + bia.receive(), reconnect=False)
+    after.do("products", "p", "UPDATE", {"stock": 97})
+    mesh.settle(bia.receive)
+    for _ in range(KEPT + 3):  # more than is kept with the entity
+        bia.do("products", "p", "UPDATE", {"stock": {"$inc": 1}})
+    mesh.settle(bia.receive)
+    archive(mesh.worlds[1])
+    after.do("products", "p", "UPDATE", {"stock": 94})
+    mesh.settle(lambda: after.receive() + bia.receive())
+    assert [world.view("products")["p"]["stock"] for world in mesh.worlds] == [99 + KEPT + 3] * 2
+    mesh.close()
+
+
+def test_what_a_terminal_wrote_on_another_node_comes_after_what_it_wrote_here_since(tmp_path: Path) -> None:
+    """It arrives here later than what was written after it, and is on nobody's screen before it is confirmed."""
+    mesh, after = waiter_who_moved(tmp_path)
+    mesh.settle(after.receive, reconnect=False)
+    assert after.shown("products")["p"]["stock"] == 100
+    after.do("products", "p", "UPDATE", {"stock": 97})
+    mesh.settle()  # what it wrote before comes, and it has not looked yet
+    after.do("products", "p", "UPDATE", {"stock": 94})
+    mesh.settle(after.receive)
+    assert [world.view("products")["p"]["stock"] for world in mesh.worlds] == [99, 99]
+    assert after.shown("products")["p"]["stock"] == 99
+    mesh.close()
+
+
+def test_increments_and_exact_decimals(world: World) -> None:
+    ana = Client(world, "ana").connect()
+    ana.do("products", "p", "CREATE", {"stock": 0})
+    for _ in range(10):
+        ana.do("products", "p", "UPDATE", {"stock": {"$inc": 0.1}})
+    settle(world, ana)
+    assert stock(world) == 1
+    ana.do("products", "p", "UPDATE", {"stock": {"$inc": -0.125}})
+    settle(world, ana)
+    assert stock(world) == 0.875
+    assert ana.shown("products")["p"]["stock"] == 0.875
+
+
+@pytest.mark.parametrize("value", [{"$inc": "x"}, {"$inc": None}, {"$inc": 10**15}, {"$inc": 1e-10}])
+def test_a_step_that_is_no_number_is_refused_by_name(world: World, value: object) -> None:
+    ana = Client(world, "ana").connect()
+    ana.do("products", "p", "CREATE", {"stock": 1})
+    refused = ana.do("products", "p", "UPDATE", {"stock": value})
+    assert (refused["code"], refused["where"]) == (4006, "$.operation.data.stock.$inc")
+    assert stock(world) == 1
+
+
+def test_a_stock_that_is_no_number_is_a_plain_value_until_it_is_one_again(world: World) -> None:
+    ana = Client(world, "ana").connect()
+    ana.do("products", "p", "CREATE", {"stock": None})
+    assert stock(world) is None
+    ana.do("products", "p", "UPDATE", {"stock": 5})
+    assert stock(world) == 5
+    ana.do("products", "p", "UPDATE", {"stock": 3})
+    assert stock(world) == 3
+
+
+def test_a_product_created_afresh_starts_with_the_stock_it_is_given(world: World) -> None:
+    ana = Client(world, "ana").connect()
+    ana.do("products", "p", "CREATE", {"stock": 5})
+    ana.do("products", "p", "UPDATE", {"stock": 2})
+    ana.do("products", "p", "DELETE", {})
+    settle(world, ana)
+    ana.do("products", "p", "CREATE", {"stock": 20})
+    assert stock(world) == 20
+
+
+def test_a_sale_that_a_deletion_had_not_seen_revives_the_product(tmp_path: Path) -> None:
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    ana, bia = (Client(world, name).connect() for world, name in zip(mesh.worlds, ("ana", "bia"), strict=True))
+    ana.do("products", "p", "CREATE", {"stock": 5})
+    mesh.settle(lambda: ana.receive() + bia.receive())
+    mesh.wires[0].cut()
+    ana.do("products", "p", "DELETE", {})
+    bia.do("products", "p", "UPDATE", {"stock": 4})
+    mesh.settle(lambda: ana.receive() + bia.receive())
+    assert [stock(world) for world in mesh.worlds] == [4, 4]
+    mesh.close()
+
+
+def test_one_product_created_on_two_nodes_does_not_double_its_stock(tmp_path: Path) -> None:
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    ana, bia = (Client(world, name).connect() for world, name in zip(mesh.worlds, ("ana", "bia"), strict=True))
+    ana.do("products", "p", "CREATE", {"stock": 10})
+    bia.do("products", "p", "CREATE", {"stock": 10})
+    ana.do("products", "p", "UPDATE", {"stock": 8})
+    bia.do("products", "p", "UPDATE", {"stock": 9})
+    mesh.settle(lambda: ana.receive() + bia.receive())
+    assert [stock(world) for world in mesh.worlds] == [7, 7]
+    mesh.close()
+
+
+@pytest.mark.parametrize("recent", [64, 2])
+def test_a_sale_that_a_terminal_sent_to_two_nodes_counts_once(tmp_path: Path, recent: int) -> None:
+    mesh = Mesh(tmp_path, 3, [(1, 0, True), (2, 0, True)], ring_rows=recent)
+    ana = Client(mesh.worlds[1], "ana").connect()
+    ana.do("products", "p", "CREATE", {"stock": 10})
+    mesh.settle(ana.receive)
+    for wire in mesh.wires:
+        wire.cut()
+    sale = ana.operation("products", "p", "UPDATE", {"stock": 7})
+    moved = Client(mesh.worlds[2], "ana").connect()
+    moved.receive()
+    for client in (ana, moved):
+        client.send({"type": "data_sync", "operation": sale})
+        client.world.settle()
+    for number in range(6):  # the first copy's row is not in memory any more
+        for client in (ana, moved):
+            client.do("customers", f"{client.world.node_id}-{number}", "CREATE", {"name": "x"})
+    mesh.settle(lambda: ana.receive() + moved.receive())
+    assert [stock(world) for world in mesh.worlds] == [7, 7, 7]
+    again = Client(mesh.worlds[0], "bia").connect()
+    mesh.settle(again.receive)
+    again.do("products", "p", "UPDATE", {"stock": 6})
+    mesh.settle(lambda: ana.receive() + moved.receive() + again.receive())
+    assert [stock(world) for world in mesh.worlds] == [6, 6, 6]
+    mesh.close()
+
+
+class Shop:
+    """Sales and deliveries on all sides of a random mesh with outages and crashes; clients write absolutes only."""
+
+    def __init__(self, directory: Path, seed: int) -> None:
+        self.rng = rng = random.Random(seed)
+        count = rng.randrange(1, 5)
+        edges = [(n, rng.randrange(n), rng.random() < 0.7) for n in range(1, count)]
+        self.mesh = Mesh(
+            directory,
+            count,
+            edges,
+            ring_rows=rng.choice([4, 64]),
+            window=rng.choice([3, 32]),
+            resident=rng.choice([1, 100]),
+        )
+        self.clients = [
+            Client(world, f"t{n}-{world.node_id}").connect()
+            for world in self.mesh.worlds
+            for n in range(rng.randrange(1, 4))
+        ]
+        self.expected: dict[str, Decimal] = {}
+        first = self.clients[0]
+        for name in ("p-0", "p-1"):
+            self.expected[name] = Decimal(100)
+            first.do("products", name, "CREATE", {"stock": 100})
+        self.settle()
+
+    def settle(self) -> None:
+        for client in self.clients:
+            if client.session is None:
+                client.connect().flush(show=False)
+        self.mesh.settle(lambda: sum(c.receive() for c in self.clients))
+
+    def step(self) -> None:
+        rng, client = self.rng, self.rng.choice(self.clients)
+        choice = rng.random()
+        if choice < 0.08 and self.mesh.wires:
+            rng.choice(self.mesh.wires).cut()
+        elif choice < 0.2 and self.mesh.wires:
+            wire = rng.choice(self.mesh.wires)
+            if wire.links is None:
+                wire.connect()
+        elif choice < 0.4 and self.mesh.wires:
+            rng.choice(self.mesh.wires).step(rng.randrange(2))
+        elif choice < 0.55:
+            rng.choice(self.mesh.worlds).settle()
+        elif choice < 0.57:
+            self.crash(rng.randrange(len(self.mesh.worlds)))
+        elif client.session is None:
+            client.connect().flush(show=False)
+        elif choice < 0.61:
+            client.disconnect()
+        elif choice < 0.75:
+            client.receive(rng.randrange(1, 6))
+        else:
+            self.move(client)
+
+    def crash(self, number: int) -> None:
+        """Once what terminals confirmed is on disk (CURSOR_FLUSH_MS): nothing else tells what they knew."""
+        world = self.mesh.worlds[number]
+        for client in self.clients:
+            if client.world is world:
+                client.disconnect()
+        world.core.flush_cursors()
+        world.settle()
+        self.mesh.crash(number)
+
+    def move(self, client: Client) -> None:
+        """A person sells from a screen at rest, not in the moment in which it is shown the past again."""
+        session = client.session
+        assert session is not None
+        if session.delivery.cursor.acknowledged(2) < session.delivery.resumed:
+            return
+        name = self.rng.choice(["p-0", "p-1"])
+        on_screen = client.entities.get(("products", name), {}).get("stock")
+        if on_screen is None:
+            return
+        amount = self.rng.choice([-1, -2, -3, 5, -0.5])
+        self.expected[name] += Decimal(str(amount))
+        new = on_screen + amount
+        client.submit(client.operation("products", name, "UPDATE", {"stock": int(new) if new == int(new) else new}))
+
+
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + EXAMPLES))
+def test_stock_is_opening_plus_all_movements_whatever_the_outage(tmp_path: Path, seed: int) -> None:
+    shop = Shop(tmp_path, seed)
+    for _ in range(shop.rng.randrange(20, 200)):
+        shop.step()
+    shop.settle()
+    worlds = shop.mesh.worlds
+    for world in worlds:
+        found = {name: Decimal(str(entity["stock"])) for name, entity in world.view("products").items()}
+        assert found == shop.expected, (seed, world.node_id)
+        assert shown(world) == shown(worlds[0]), seed
+        assert audit(world) == audit(worlds[0]), seed
+    for client in shop.clients:
+        for name, amount in shop.expected.items():
+            assert Decimal(str(client.shown("products")[name]["stock"])) == amount, (seed, client.name)
+    shop.mesh.close()
