@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 
-from crdt import amounts
+from crdt import decimals
 from crdt.hlc import parse_iso
 from node import errors
 from node.config import DEFAULT_TERMINALS, Config, FieldConfig
-from node.core import lock_service, locks, session, status
-from node.core.session import Identity
-from node.runtime import api, http_server
-from node.wire import close_codes, codec, frames, messages
-from node.wire import outgoing_messages as outgoing
+from node.core import monitors
+from node.core.locks import authority, lease
+from node.core.sessions import session
+from node.core.sessions.identity import Identity
+from node.runtime.api import routes
+from node.runtime.net import http
+from node.wire import close_codes, codec, frames, messages, outgoing
 from node.wire.codec import TYPES, CodecLimits, decode
-from node.wire.link_messages import SUBPROTOCOL
+from node.wire.links.handshake import SUBPROTOCOL
 from strategies import keyed_list
 from strategies.kinds import KINDS as FIELD_KINDS
 from strategies.policy import DOCUMENTED, PRIORITIES, STRATEGIES
@@ -30,7 +32,7 @@ from tests.harness import Client, Connection, World, settle_all
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from node.core.session import Session
+    from node.core.sessions.session import Session
 
 TEXT = (Path(__file__).parents[2] / "node" / "wire" / "protocol.md").read_text(encoding="utf-8")
 EXAMPLES = [
@@ -44,12 +46,12 @@ FIXED = {
     "characters of an id": codec.LONGEST_ID,
     "characters of a `user_id`": 256,
     "elements of a `keyed_list`": keyed_list.ELEMENTS,
-    "decimals of a counter": amounts.DECIMALS,
+    "decimals of a counter": decimals.DECIMALS,
     "refusals by rate before closing": session.RATE_STRIKES,
     "unreadable messages before closing": session.FORMAT_STRIKES,
-    "bytes of a request head": http_server.HEAD_BYTES,
-    "wait for another node's lock, ms": lock_service.WAIT_MS,
-    "offline terminals in a status": status.OFFLINE_SHOWN,
+    "bytes of a request head": http.HEAD_BYTES,
+    "wait for another node's lock, ms": authority.WAIT_MS,
+    "offline terminals in a status": monitors.OFFLINE_SHOWN,
 }
 INTERNAL = {"resident_entities", "ring_rows", "ring_bytes"}
 """Limits of the node's own memory, which no terminal meets."""
@@ -137,7 +139,7 @@ def evening(directory: Path) -> list[dict[str, Any]]:
     world.core.tell_monitors([*world.core.status_messages(), *world.core.metrics_messages(60.0)])
     settle_all(world, [rui, lia, olga])
     said = [message for client in everybody for message in client.inbox]
-    said.append({"type": "stats", **status.stats(world.core)})
+    said.append({"type": "stats", **monitors.stats(world.core)})
     world.close()
     return said
 
@@ -262,16 +264,16 @@ def test_the_numbers_in_the_sentences_are_those_of_the_code() -> None:
         f"after {session.RATE_STRIKES} refusals",
         f"after {session.FORMAT_STRIKES} unreadable messages",
         f"the node knows {limits.terminals:,} terminals already",
-        f"within {lock_service.WAIT_MS} ms where another node has to be asked",
+        f"within {authority.WAIT_MS} ms where another node has to be asked",
         f"every {times.status_interval_s:g} s, and within a second",
         f"every {times.metrics_interval_s:g} s, one for each terminal",
-        f"(the {status.OFFLINE_SHOWN} seen last",
-        f"(at most {api.PAGE:,})",
+        f"(the {monitors.OFFLINE_SHOWN} seen last",
+        f"(at most {routes.PAGE:,})",
         f"port is {Config().node.port}",
     ):
         assert sentence in said, sentence
     assert (limits.outbox_bytes, limits.message_bytes) == (16 * 2**20, 2**20)  # "16 MiB", "1 MiB"
-    assert (amounts.LARGEST, amounts.DECIMALS) == (10**15, 9)  # "below 10^15 with at most nine decimals"
+    assert (decimals.LARGEST, decimals.DECIMALS) == (10**15, 9)  # "below 10^15 with at most nine decimals"
 
 
 def test_ids_are_of_the_alphabet_that_is_named() -> None:
@@ -300,7 +302,7 @@ def test_every_word_a_field_may_hold_is_explained(spoken: list[dict[str, Any]]) 
     statuses = {words(row[0])[0] for row in table("`status`")}
     assert statuses == {m["status"] for m in spoken if m["type"] == "sync_confirmation"}
     assert [words(row[0])[0] for row in table("`resolution`")] == list(messages.RESOLUTIONS)
-    held = {"none", "unlocked", "held", "expired", "refused", *locks.ALONE.values(), *locks.BELOW.values()}
+    held = {"none", "unlocked", "held", "expired", "refused", *lease.ALONE.values(), *lease.BELOW.values()}
     (row,) = re.findall(r"^\| `lock_status` `\+` \|(.*)", TEXT, re.MULTILINE)
     assert set(words(row)) == held
     for word in (*PRIORITIES, *messages.KINDS, SUBPROTOCOL, "open", "settled", "closed", "superseded", "store"):
@@ -310,7 +312,7 @@ def test_every_word_a_field_may_hold_is_explained(spoken: list[dict[str, Any]]) 
 def test_the_http_paths_are_those_of_the_api() -> None:
     listed = {path for row in table("path") for path in re.findall(r"/[\w/]+", " ".join(words(row[0])))}
     for path in listed - {"/metrics", "/healthz", "/readyz"}:
-        assert path.rstrip("/") in (api.__doc__ or ""), path
+        assert path.rstrip("/") in (routes.__doc__ or ""), path
 
 
 def test_every_link_leads_to_a_heading() -> None:
