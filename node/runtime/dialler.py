@@ -100,7 +100,7 @@ class Dialer:
         """One connection. Whether it ever was up."""
         core = self.core
         role = "peer" if self.role == "peer" else "downstream"
-        words = {"type": NODE_TYPE, "as": role, "epoch": core.epoch, "head": core.replica.committed}
+        words = {"type": NODE_TYPE, "as": role, "epoch": core.epoch, "head": core.replica.log.committed}
         words |= {"instance": core.instance, "attempt": next(_attempts)}
         query = urlencode(words)
         target = f"{self.url}/ws/{quote(core.node_id)}?{query}"

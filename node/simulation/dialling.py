@@ -75,7 +75,7 @@ class Dialling:
         self._attempt += 1
         self.since_ms = machine.clockwork.now_ms
         role = "peer" if self.role == "peer" else "downstream"
-        claim, caller = (core.epoch, core.replica.committed), (core.instance, self._attempt)
+        claim, caller = (core.epoch, core.replica.log.committed), (core.instance, self._attempt)
         other.door.accept_link(machine.node_id, role, claim, caller, there)
 
     @property

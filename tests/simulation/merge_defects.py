@@ -68,7 +68,7 @@ MERGE = (
         "an operation that comes again over a link gets a second row",
         (
             "node.core.operations.remote:accept",
-            "if replica.digests.holds(operation.entity_type, remote.link_key):",
+            "if replica.held.digests.holds(operation.entity_type, remote.link_key):",
             "if False:",
         ),
     ),
@@ -172,8 +172,8 @@ MERGE = (
         "a conflict is known until the next restart",
         (
             "node.core.operations.notices:remember",
-            "replica.group.commit.conflicts.append(row)",
-            "replica.group.commit.conflicts.extend([row][row.state == 'open':])",
+            "replica.log.group.commit.conflicts.append(row)",
+            "replica.log.group.commit.conflicts.extend([row][row.state == 'open':])",
         ),
     ),
     defect(

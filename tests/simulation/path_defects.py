@@ -60,7 +60,7 @@ COMMIT = (
     defect(
         "writer-reused-after-failure",
         "after a failed commit the node goes on under the writer whose clocks it may have given out",
-        ("node.core.start:go_on", "writer = around.draws.writer()", "writer = core.replica.writer"),
+        ("node.core.start:go_on", "writer = around.draws.writer()", "writer = core.replica.residents.writer"),
     ),
     defect(
         "writer-kept-after-restore",
@@ -93,7 +93,7 @@ COMMIT = (
         (
             "node.core.operations.notices:refuse",
             "    replica.append(row)\n",
-            "    replica.group.replies += [(author.recipient, message) for message in messages]\n",
+            "    replica.log.group.replies += [(author.recipient, message) for message in messages]\n",
         ),
     ),
     defect(
@@ -241,7 +241,7 @@ LINKS = (
     defect(
         "parked-not-stored",
         "an operation that waits is forgotten with the process, and counts as held",
-        ("node.core.operations.remote:park", "    replica.group.commit.parked.append(row)\n", ""),
+        ("node.core.operations.remote:park", "    replica.log.group.commit.parked.append(row)\n", ""),
     ),
 )
 

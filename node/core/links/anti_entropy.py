@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from node.core.operations.key_set import BUCKETS, bucket_of
+from node.core.key_set import BUCKETS, bucket_of
 from node.core.ports import Unreadable
 from node.errors import InvalidMessage
 from node.wire.json_text import is_number
@@ -38,7 +38,7 @@ PLACES = 2_000
 
 
 def begin(link: Link) -> None:
-    link.reply(orjson.dumps({"type": "digest", "types": link.core.replica.digests.roots()}))
+    link.reply(orjson.dumps({"type": "digest", "types": link.core.replica.held.digests.roots()}))
 
 
 def receive(link: Link, message: Mapping[str, Any]) -> None:
@@ -61,7 +61,7 @@ def _roots(link: Link, message: Mapping[str, Any]) -> None:
     roots = message.get("types")
     if not isinstance(roots, dict) or len(roots) > 10_000:
         raise InvalidMessage("expected roots by entity type", "$.types")
-    digests = link.core.replica.digests
+    digests = link.core.replica.held.digests
     buckets = {t: [f"{b:x}" for b in digests.buckets(t)] for t in digests.differing(roots)}
     link.reply(orjson.dumps({"type": "digest_buckets", "buckets": buckets, "count": digests.count}))
 
@@ -71,7 +71,7 @@ def _buckets(link: Link, message: Mapping[str, Any]) -> None:
     if not isinstance(by_type, dict) or type(count) is not int:
         raise InvalidMessage("expected buckets by entity type", "$.buckets")
     link.told_operations(count)
-    digests, quarantine = link.core.replica.digests, link.core.replica.quarantine
+    digests, quarantine = link.core.replica.held.digests, link.core.replica.quarantine
     for entity_type, theirs in by_type.items():
         if not isinstance(theirs, list) or len(theirs) != BUCKETS:
             raise InvalidMessage(f"expected {BUCKETS} buckets", "$.buckets")
@@ -110,7 +110,7 @@ def _keys(link: Link, message: Mapping[str, Any]) -> None:
         buckets.append(int(name))
         theirs.update(_unpack(text, "$.buckets"))
     replica = link.core.replica
-    mine = {key for _, keys in replica.digests.keys_in(entity_type, buckets) for key in keys}
+    mine = {key for _, keys in replica.held.digests.keys_in(entity_type, buckets) for key in keys}
     ask(link, sorted(theirs - mine - replica.quarantine.link_keys(entity_type)))
     _send(link, sorted(mine - theirs))
 
@@ -124,7 +124,7 @@ def ask(link: Link, keys: Sequence[int]) -> None:
 def _send(link: Link, keys: Sequence[int]) -> None:
     """Have these operations sent, in log order. Their places are looked up a part at a time: others read too."""
     found: list[tuple[int, int]] = []
-    coming = link.core.replica.uncommitted()
+    coming = link.core.replica.held.uncommitted(link.core.replica.log.committed)
 
     def look_up(first: int) -> None:
         if first < len(keys):
@@ -149,7 +149,7 @@ def _send_archived(link: Link, keys: set[int]) -> None:
     """Have the entities sent that these operations, which are not in the log, are part of."""
     by_type: dict[str, set[int]] = {}
     for key in keys:
-        entity_type = link.core.replica.digests.type_of(key)
+        entity_type = link.core.replica.held.digests.type_of(key)
         if entity_type is not None:
             by_type.setdefault(entity_type, set()).add(key)
     for entity_type, of_type in by_type.items():

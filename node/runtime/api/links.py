@@ -38,7 +38,7 @@ def links_report(core: Core, dialers: Sequence[Dialer]) -> dict[str, object]:
     return {
         "node_id": core.node_id,
         "epoch": core.epoch,
-        "head": core.replica.committed,
+        "head": core.replica.log.committed,
         "authority": core.authority(),
         "links": [*dialled, *accepted],
         "away": away,
@@ -58,7 +58,7 @@ def _dialled(core: Core, dialer: Dialer) -> dict[str, object]:
 
 def _entry(core: Core, link: Link) -> dict[str, object]:
     cursor = link.delivery.cursor
-    head = core.replica.committed
+    head = core.replica.log.committed
     up = link.state == "up"
     return {
         "peer": link.peer_id,
