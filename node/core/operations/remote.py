@@ -7,6 +7,7 @@ and a conflict is reported. What cannot be applied is parked (parked.py).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import define, frozen
@@ -143,10 +144,9 @@ def _record(replica: Replica, remote: RemoteOperation, steps: list[_Step], via: 
 
 
 def _apply(step: _Step, prepared: Prepared, kind: str, seq: int, news: ConflictNews) -> Difference:
-    entity = step.entity
-    before, _ = carry_out(
-        entity, entity.document.paths(prepared), lambda: entity.document.carry_out(prepared), seq, news
-    )
+    entity, document = step.entity, step.entity.document
+    change = partial(document.carry_out, prepared)
+    before, _ = carry_out(entity, document.paths(prepared), change, seq, news)
     fields = {name: value for name, value in step.written.items() if name not in RESERVED}
     return difference(before, entity, kind, [n for n in fields if n in entity.view.fields], fields)
 
