@@ -26,9 +26,10 @@ from node.core.operations import remote, states
 from node.core.operations.quarantine import WAITING
 from node.core.ports import Connection, Needs, Unreadable
 from node.errors import AlreadyConnected, InvalidMessage
+from node.wire.close_codes import INTERNAL_ERROR, NORMAL
 from node.wire.frames import Outgoing
 from node.wire.json_text import word
-from node.wire.links import handshake, positions
+from node.wire.links import digests, handshake, positions
 from node.wire.links.handshake import CLOCK_PING, Hello, clock_pong, read_clock
 from node.wire.links.positions import Claim
 from node.wire.links.states import is_state, read_progress
@@ -132,7 +133,7 @@ class Link:
         """The accepting side's only message where another link with that node stays: it learns with whom."""
         assert self.hello is not None
         self._introduce(self.hello)
-        self.close(1000, LINKED_ALREADY)
+        self.close(NORMAL, LINKED_ALREADY)
 
     def _introduce(self, hello: Hello) -> None:
         core, now = self.core, self.core.clock()
@@ -174,13 +175,13 @@ class Link:
         core = self.core
         if hello.node_id == core.node_id:
             core.report_twin(f"{self.url} is a node with this node's own id {core.node_id}")
-            self.close(4004, "a node with this id is already there")
+            self.close(AlreadyConnected.code, "a node with this id is already there")
             return
         self._known(hello)
         if hello.claim is None:
             raise InvalidMessage("the other side does not say what it holds", "$.node.holds")
         if not core.linked(self):
-            self.close(1000, LINKED_ALREADY)
+            self.close(NORMAL, LINKED_ALREADY)
             return
         self.held = self._waits()
         if not self.held:
@@ -228,7 +229,7 @@ class Link:
             if self.state != "handshake":
                 return
             if isinstance(found, Unreadable):
-                self.close(1011, f"this node cannot read its log: {found.reason}")
+                self.close(INTERNAL_ERROR, f"this node cannot read its log: {found.reason}")
                 return
             if found in (claim.mark_hash, ARCHIVED):  # of an archived row nobody can tell any more
                 self._go(claim.positions, claim.after)
@@ -268,11 +269,11 @@ class Link:
         try:
             loaded = orjson.loads(text)
         except ValueError as error:
-            self.close(4006, f"not JSON: {error}")
+            self.close(InvalidMessage.code, f"not JSON: {error}")
             return
         messages = loaded if isinstance(loaded, list) else [loaded]
         if not all(isinstance(message, dict) for message in messages):
-            self.close(4006, "a frame is an object or an array of objects")
+            self.close(InvalidMessage.code, "a frame is an object or an array of objects")
             return
         needs = self._needs(messages)
         if needs is None:
@@ -322,7 +323,7 @@ class Link:
         """unreadable: what these need is not there, and cannot be read."""
         core, replica = self.core, self.core.replica
         if not core.healthy:
-            self.close(1011, "the node cannot store anything at the moment")
+            self.close(INTERNAL_ERROR, "the node cannot store anything at the moment")
             return
         now = core.clock()
         try:
@@ -339,7 +340,7 @@ class Link:
                 if self.state == "closed":
                     break
         except InvalidMessage as error:
-            self.close(4006, str(error))
+            self.close(InvalidMessage.code, str(error))
         if replica.group.pending():
             core.disk.wake_writer()
 
@@ -378,7 +379,7 @@ class Link:
             else:
                 self.delivery.cursor.confirm_upto(claim.positions)
                 self.delivery.pump()
-        elif kind in anti_entropy.TYPES:
+        elif kind in digests.TYPES:
             anti_entropy.receive(self, message)
         elif kind in ("acquire_lock", "release_lock", "lock_acquired", "lock_failed", "lock_released", "locks"):
             self.core.lock_service.receive(self, message)
@@ -487,7 +488,7 @@ class Link:
     def close(self, code: int, reason: str) -> None:
         """Drop this connection; whoever dialled dials again."""
         if self.state != "closed":
-            level = logging.INFO if code == 1000 else logging.WARNING
+            level = logging.INFO if code == NORMAL else logging.WARNING
             logger.log(level, "link to %s: %s", self.peer_id or self.url, reason)
             self.end()
             self.connection.close(code, reason)

@@ -10,6 +10,7 @@ import orjson
 from crdt import hlc
 from crdt.decimals import total_of
 from node.core.log.messages import current_message
+from node.errors import NotStored
 from node.wire import outgoing
 from node.wire.messages import ConflictResolution, Operation
 from storage.records import LogRow, key64
@@ -139,7 +140,7 @@ def storage_error(operation: Operation, author: Author) -> bytes:
         operation.entity_type,
         operation.entity_id,
         author.terminal_id,
-        1011,
+        NotStored.code,
         retry=True,
     )
 

@@ -15,8 +15,9 @@ from crdt import hlc
 from node.core.log.messages import current_message
 from node.core.log.rows import blank_row, storage_error
 from node.core.operations.conflicts import conflict_row
+from node.errors import LockTimeout
 from node.wire import outgoing
-from node.wire.json_text import kept
+from node.wire.json_text import compact_json
 from strategies.registers import DELETED_AT, WHOLE
 
 if TYPE_CHECKING:
@@ -125,11 +126,13 @@ def refuse(
     """Refuse a write without losing it: a log row keeps it, its author is told and shown what is."""
     policy = entities[0].policy
     accepted = replica.clock.tick(now.wall_ms)
-    row = blank_row("refused", kept(operation.raw), operation.id, operation.entity_type, operation.entity_id, policy)
+    row = blank_row(
+        "refused", compact_json(operation.raw), operation.id, operation.entity_type, operation.entity_id, policy
+    )
     row.terminal_id, row.user_id = author.terminal_id, operation.user_id or author.user_id
     row.accepted = row.stamp = accepted
     row.version = entities[0].document.version
-    row.lock_status = "refused" if code == 4009 else "none"
+    row.lock_status = "refused" if code == LockTimeout.code else "none"
     row.targets = (author.terminal_id,)
     messages = [
         outgoing.sync_error(
@@ -159,7 +162,7 @@ def refuse(
     row.message = b"\n".join(messages)
     tried = replica.trying(author, entities)
     replica.note_try(author.terminal_id, operation.id, tried)
-    row.changes = kept({"before": {}, "after": {}, "tried": asdict(tried)})
+    row.changes = compact_json({"before": {}, "after": {}, "tried": asdict(tried)})
     replica.append(row)
     replica.group.refusals.append((author.recipient, partial(storage_error, operation, author)))
     replica.refusals[author.terminal_id, policy.priority_class] = row.seq

@@ -26,7 +26,7 @@ from node.core.operations.notices import tell
 from node.core.operations.quarantine import BAD, MOST, WAITING
 from node.core.operations.two_writers import repair
 from node.errors import InvalidMessage, WireError
-from node.wire.json_text import kept, word
+from node.wire.json_text import compact_json, word
 from node.wire.links.operations import RemoteOperation, RemoteUpdate, remote_operation
 from node.wire.messages import ConflictResolution, Operation
 from storage.records import ParkedRow, key64, link_key
@@ -143,14 +143,14 @@ def _carry_out(replica: Replica, remote: RemoteOperation, steps: Sequence[_Step]
     row.lock_status, row.echo = remote.lock_status, True
     row.origin, row.via, row.link_key = remote.origin, via, remote.link_key
     row.status = news.status_of(operation.id) or "applied"
-    row.updates = kept(remote.entries)
+    row.updates = compact_json(remote.entries)
     author = absent(remote.terminal_id, remote.user_id)
     entities, changes = [e for e, _ in changed], [c for _, c in changed]
     if changed:
         at = hlc.millis(remote.accepted)
         node_id = replica.settings.node_id
         row.message = rendered(operation, author, policy, entities, changes, row.version, at, node_id)
-        row.changes = kept(changes_of(entities, changes, bulk=bulk, skew=0))
+        row.changes = compact_json(changes_of(entities, changes, bulk=bulk, skew=0))
     replica.append(row)
     for entity, data in written_to:
         entity.touched(seq, remote.terminal_id, True)
@@ -219,7 +219,7 @@ def park(replica: Replica, message: Mapping[str, object], via: str, state: str, 
 
 def _body(message: Mapping[str, object]) -> bytes:
     try:
-        return kept(message)
+        return compact_json(message)
     except TypeError:  # nested deeper than can be written
         return b"{}"
 

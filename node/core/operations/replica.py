@@ -43,7 +43,7 @@ from node.core.operations.memory import Memory
 from node.core.operations.notices import refuse, tell
 from node.errors import ConflictResolutionFailed, EntityNotFound, InvalidMessage, LockTimeout
 from node.wire import outgoing
-from node.wire.json_text import kept
+from node.wire.json_text import compact_json
 from node.wire.messages import ConflictResolution, Operation, effective_version
 from storage.records import LogRow, Try, key64, link_key
 
@@ -104,7 +104,16 @@ class Replica(Memory):
         blocked = next((c for e in entities if (c := e.view.frozen_by()) is not None), None)
         if blocked is not None:
             reason = f"{blocked.entity_type} {blocked.entity_id} has an open conflict {blocked.id}"
-            refuse(self, operation, author, entities, now, reason, 4010, {"conflict_id": blocked.id})
+            refuse(
+                self,
+                operation,
+                author,
+                entities,
+                now,
+                reason,
+                ConflictResolutionFailed.code,
+                {"conflict_id": blocked.id},
+            )
             return
         stamp, skew = self._stamp(operation, author, now)
         try:
@@ -288,7 +297,7 @@ class Replica(Memory):
         echo = unacknowledged or resolution is not None or not all(change.as_written for change in changes)
         version = max(entity.document.version for entity in entities)
         row = blank_row(
-            "operation", kept(operation.raw), operation.id, operation.entity_type, operation.entity_id, policy
+            "operation", compact_json(operation.raw), operation.id, operation.entity_type, operation.entity_id, policy
         )
         row.terminal_id, row.user_id = author.terminal_id, operation.user_id or author.user_id
         row.targets = tuple(entity.key[1] for entity in entities) if bulk else ()
@@ -301,7 +310,7 @@ class Replica(Memory):
         if any(planned.plan.counts for planned in plans):
             audit["acknowledged"] = self.confirmed(author, entities[0])
             audit["counted"] = {p.entity.key[1]: {n: total_of(a) for n, a in p.plan.counts.items()} for p in plans}
-        row.changes = kept(audit)
+        row.changes = compact_json(audit)
         edits = [edit for _, edit in carried_out]
         self._linked(row, [update_entry(p.entity.key, e, p.plan.counts) for p, e in zip(plans, edits, strict=True)])
         self.append(row)
@@ -324,7 +333,7 @@ class Replica(Memory):
 
     def _linked(self, row: LogRow, entries: list[list[object]]) -> None:
         """What links need of an operation accepted here."""
-        row.updates = kept(entries)
+        row.updates = compact_json(entries)
         row.origin, row.link_key = self.settings.node_id, link_key(row.operation_id, entries)
 
     def housekeep(
@@ -349,12 +358,12 @@ class Replica(Memory):
         news = ConflictNews()
         news.compare(conflicts, entity.view.conflicts)
         change = difference(before, entity, "UPDATE", (), {})
-        row = blank_row("operation", kept(raw), operation_id, *entity.key, policy)
+        row = blank_row("operation", compact_json(raw), operation_id, *entity.key, policy)
         row.terminal_id, row.stamp, row.accepted = node_id, at, at
         row.version, row.status, row.echo = entity.document.version, "applied", True
         shown = {**raw, "operation": change.kind, "data": change.data, "version": row.version, "user_id": None}
         row.message = outgoing.data_sync(shown)
-        row.changes = kept(changes_of([entity], [change], bulk=False, skew=0))
+        row.changes = compact_json(changes_of([entity], [change], bulk=False, skew=0))
         self._linked(row, [update_entry(entity.key, edit, {})])
         self.append(row)
         entity.touched(seq, row.terminal_id, True)

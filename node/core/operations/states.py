@@ -24,7 +24,7 @@ from node.core.operations import held
 from node.core.operations.author import absent
 from node.core.operations.notices import remember, tell
 from node.errors import WireError
-from node.wire.json_text import kept
+from node.wire.json_text import compact_json
 from node.wire.links.states import remote_state, state_operation
 from storage.records import key64
 from strategies.view import view_of
@@ -84,7 +84,9 @@ def _take(replica: Replica, entity: Entity, document: Document, state: RemoteSta
         row.message = current_message(
             policy, entity.key, entity.shown(), document.version, dead=not entity.view.alive, node_id=node_id, at=at
         )
-    row.changes = kept(changes_of([entity], [difference(before, entity, "UPDATE", (), {})], bulk=False, skew=0))
+    row.changes = compact_json(
+        changes_of([entity], [difference(before, entity, "UPDATE", (), {})], bulk=False, skew=0)
+    )
     replica.append(row)
     entity.touched(seq, node_id, True)
     entity.movements.note(entity.view, seq, None, {}, 0, echo=True)
