@@ -18,6 +18,7 @@ from attrs import define, field
 
 from crdt import hlc
 from node.core.delivery.window import Cursor
+from node.core.inbox import Inbox
 from node.core.links import anti_entropy
 from node.core.links.feed import LINK_WINDOW, LinkDelivery
 from node.core.links.first_sync import PATIENCE_MS, FirstSync
@@ -98,14 +99,13 @@ class Link:
     _asked_ms: int = 0
     """When operations that came damaged were last asked for once more; the number of the last of them."""
     _asked_upto: int = 0
-    _backlog: deque[str | bytes] = field(factory=deque)
-    _waiting: bool = False
-    _paused: bool = False
+    _inbox: Inbox[str | bytes] = field(init=False)
     _pings: int = 0
     _pinged_ms: int | None = None
 
     def __attrs_post_init__(self) -> None:
         core = self.core
+        self._inbox = Inbox(handle=self._frame, connection=self.connection, most=BACKLOG_PAUSE)
         cursor = Cursor.at([NO_POSITION] * CLASSES, LINK_WINDOW)
         self.delivery = LinkDelivery("", frozenset(), False, cursor, core.log, core.disk, self.connection)
         self.delivery.total = lambda: len(core.replica.known_entities)
@@ -248,22 +248,8 @@ class Link:
 
     def receive(self, text: str | bytes) -> None:
         """One frame: a message or an array of them."""
-        if self.state == "closed":
-            return
-        if self._waiting or self._backlog:
-            self._backlog.append(text)
-            if len(self._backlog) > BACKLOG_PAUSE and not self._paused:
-                self._paused = True
-                self.connection.pause_reading()
-            return
-        self._frame(text)
-
-    def _drain(self) -> None:
-        while self._backlog and not self._waiting and self.state != "closed":
-            self._frame(self._backlog.popleft())
-        if self._paused and not self._backlog:
-            self._paused = False
-            self.connection.resume_reading()
+        if self.state != "closed":
+            self._inbox.put(text)
 
     def _frame(self, text: str | bytes) -> None:
         try:
@@ -279,7 +265,7 @@ class Link:
         if needs is None:
             self._messages(messages)
             return
-        self._waiting = True
+        self._inbox.waiting = True
 
         def fetched(unreadable: Unreadable | None) -> None:
             if self.state == "closed":
@@ -287,9 +273,9 @@ class Link:
             if unreadable is not None:
                 self._one_by_one(deque(messages))
                 return
-            self._waiting = False
+            self._inbox.waiting = False
             self._messages(messages)
-            self._drain()
+            self._inbox.drain()
 
         self.core.replica.fetch(self.core.disk, needs, fetched)
 
@@ -316,8 +302,8 @@ class Link:
 
             self.core.replica.fetch(self.core.disk, needs, fetched)
             return
-        self._waiting = False
-        self._drain()
+        self._inbox.waiting = False
+        self._inbox.drain()
 
     def _messages(self, messages: Sequence[dict[str, Any]], unreadable: Unreadable | None = None) -> None:
         """unreadable: what these need is not there, and cannot be read."""
@@ -495,7 +481,7 @@ class Link:
 
     def end(self) -> None:
         """The connection is gone."""
-        self.state, self.delivery.closed = "closed", True
+        self.state, self.delivery.closed, self._inbox.closed = "closed", True, True
 
     # ------------------------------------------------------------------ time
 
