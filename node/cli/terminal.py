@@ -15,6 +15,7 @@ import orjson
 import trio
 
 from node.runtime.net.client import ClientConnection, ConnectError, connect
+from node.wire.close_codes import NORMAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +83,7 @@ class Terminal:
 
     async def go_offline(self) -> None:
         if self._connection is not None:
-            self._connection.close(1000, "")
+            self._connection.close(NORMAL, "")
             await self.cut_off()
 
     async def cut_off(self) -> None:

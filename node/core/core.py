@@ -37,6 +37,7 @@ from node.core.sessions.session import Session
 from node.core.sessions.token_bucket import Bucket
 from node.core.statistics import Statistics
 from node.wire import outgoing
+from node.wire.close_codes import INTERNAL_ERROR, NORMAL, SERVICE_RESTART
 from node.wire.codec import CodecLimits
 from node.wire.frames import Batch, Outgoing
 from storage.records import ConflictRow, CursorRow, FollowerRow, PeerRow
@@ -270,7 +271,7 @@ class Core:
         if old is not None and old is not link and old.state != "closed":
             if old.dialled != link.dialled and self._rank(old) < self._rank(link):
                 return False
-            old.close(1000, "linked again")
+            old.close(NORMAL, "linked again")
         self.links[link.peer_id] = link
         return True
 
@@ -341,7 +342,7 @@ class Core:
         self.disk.wake_writer()
         logger.warning("new epoch %s, fresh writer %d: %s", self.epoch, writer, reason)
         for link in list(self.links.values()):
-            link.close(1012, f"new epoch: {reason}")
+            link.close(SERVICE_RESTART, f"new epoch: {reason}")
         for row in self.replica.quarantine:
             if row.state == BAD:  # perhaps only for what this node wrote itself, before
                 self.retry_parked(row)
@@ -459,7 +460,7 @@ class Core:
         for session in list(self.sessions.values()):
             self._let_begin(session)  # it can be read all the same
         for link in list(self.links.values()):
-            link.close(1011, "the node cannot store anything at the moment")
+            link.close(INTERNAL_ERROR, "the node cannot store anything at the moment")
         self.replica.undo(groups, self.replica.residents.writer)
 
     def recovered(self, boot: Boot, locks: LockTable, writer: int) -> None:

@@ -16,8 +16,9 @@ from node.config import LinksSection
 from node.core.core import Core
 from node.core.links.dialling import Backoff
 from node.core.links.link import Link
-from node.errors import ConfigError
+from node.errors import AlreadyConnected, AuthenticationFailed, ConfigError, InvalidTerminalId, InvalidTerminalType
 from node.runtime.net.client import ConnectError, connect
+from node.wire.close_codes import GOING_AWAY
 from node.wire.links.handshake import SUBPROTOCOL
 
 if TYPE_CHECKING:
@@ -37,7 +38,11 @@ ACCEPTED_POLL_S = 0.2
 _attempts = itertools.count(1)
 """Numbers this process's connections to other nodes."""
 
-REFUSED = {4001: "its id is refused", 4002: "nodes are refused", 4003: "its token is refused"}
+REFUSED = {
+    InvalidTerminalId.code: "its id is refused",
+    InvalidTerminalType.code: "nodes are refused",
+    AuthenticationFailed.code: "its token is refused",
+}
 """Close codes after which dialling goes on slowly: somebody has to change something first."""
 
 
@@ -131,7 +136,7 @@ class Dialer:
             logger.error(
                 "%s: %s (%s); trying again every %g s", self.url, REFUSED[code], reason, self.settings.paused_s
             )
-        elif code == 4004:
+        elif code == AlreadyConnected.code:
             core.report_twin(f"{self.url} says {reason!r}")
         return link.was_up
 
@@ -158,4 +163,4 @@ async def _watch(connection: Connection, settings: LinksSection) -> None:
         connection.ping(b"link")
         await trio.sleep(settings.ping_s)
         if trio.current_time() - connection.heard_at > settings.silence_s:
-            connection.close(1001, "nothing heard from the other node")
+            connection.close(GOING_AWAY, "nothing heard from the other node")

@@ -26,6 +26,7 @@ from node.runtime.net.http import Request, Response, error_response
 from node.runtime.net.listener import Acceptance, Refusal
 from node.runtime.net.websocket import Connection
 from node.wire import outgoing
+from node.wire.close_codes import GOING_AWAY
 from node.wire.codec import TERMINAL_ID
 from node.wire.json_text import is_number
 from node.wire.links.handshake import SUBPROTOCOL, Hello
@@ -221,7 +222,7 @@ class Endpoint:
             if isinstance(terminal.session, Link):
                 continue  # it is watched by itself, more closely
             if now - terminal.connection.heard_at > self._config.time.idle_timeout_s:
-                terminal.connection.close(1001, "nothing heard from this terminal")
+                terminal.connection.close(GOING_AWAY, "nothing heard from this terminal")
             else:
                 terminal.connection.ping(RTT + b"%.6f" % now)
 

@@ -12,7 +12,7 @@ from attrs import define, field
 
 from node.core.links.link import Link
 from node.core.sessions.session import Session
-from node.errors import AlreadyConnected
+from node.errors import AlreadyConnected, StaleAttempt
 from node.simulation.network import End
 from node.wire.links.handshake import Hello
 
@@ -115,7 +115,7 @@ class Door:
             return
         if instance and instance == old.instance:
             if attempt < old.attempt:
-                end.close(1000, "a later attempt of the same node is connected")
+                end.close(StaleAttempt.code, "a later attempt of the same node is connected")
                 return
             self._replace(name, old)
             seat()

@@ -8,6 +8,7 @@ from attrs import define, field
 
 from node.core.links.dialling import Backoff
 from node.core.links.link import Link
+from node.errors import AlreadyConnected
 from node.simulation.machine import Machine
 from node.simulation.network import End, Route
 
@@ -84,7 +85,7 @@ class Dialling:
         return self.route.name.startswith(f"{self.machine.node_id} ")
 
     def _ended(self, link: Link, began_ms: int, code: int, reason: str) -> None:
-        if code == 4004:
+        if code == AlreadyConnected.code:
             self.machine.core.report_twin(f"{self.other.node_id} says {reason!r}")
         self._over(began_ms, link)
 

@@ -15,7 +15,7 @@ from crdt import hlc
 from crdt.decimals import total_of
 from node.core.log.messages import current_message
 from node.wire import outgoing
-from node.wire.json_text import kept
+from node.wire.json_text import compact_json
 from storage.records import LogRow, link_key
 
 if TYPE_CHECKING:
@@ -106,9 +106,9 @@ def refused_row(
         version=version,
         lock_status=lock_status,
         targets=(terminal_id,),
-        operation=kept(operation.raw),
+        operation=compact_json(operation.raw),
         message=message,
-        changes=kept({**NO_CHANGES, "tried": tried}),
+        changes=compact_json({**NO_CHANGES, "tried": tried}),
     )
 
 
@@ -258,4 +258,4 @@ def changes_of(
 
 def linked(operation_id: str, entries: Sequence[list[object]]) -> tuple[bytes, int]:
     """What links are sent of an operation that this node accepted: its updates as JSON, and its link key."""
-    return kept(entries), link_key(operation_id, entries)
+    return compact_json(entries), link_key(operation_id, entries)

@@ -8,7 +8,7 @@ import orjson
 from attrs import define, field
 
 from node.core.entities.entity import Key
-from node.wire.json_text import kept
+from node.wire.json_text import compact_json
 from storage.records import ConflictRow
 from strategies.conflict import Conflict
 
@@ -70,7 +70,7 @@ def conflict_row(conflict: Conflict, seq: int, *, closed_by: str | None = None, 
         operations=conflict.operations,
         type=conflict.type,
         state="closed" if closed_by is not None else conflict.state,
-        body=kept(conflict.body()),
+        body=compact_json(conflict.body()),
         created_at=conflict.created_at,
         closed_by=closed_by,
         outcome=outcome,

@@ -19,7 +19,7 @@ from node.core.operations.quarantine import BAD, MOST, WAITING
 from node.core.operations.remote import Outcome, accept
 from node.core.ports import Needs, Unreadable
 from node.errors import InvalidMessage, WireError
-from node.wire.json_text import kept, word
+from node.wire.json_text import compact_json, word
 from node.wire.links.operations import RemoteOperation, remote_operation
 from storage.records import ParkedRow, link_key
 
@@ -91,7 +91,7 @@ def park(replica: Replica, message: Mapping[str, object], via: str, state: str, 
 
 def _body(message: Mapping[str, object]) -> bytes:
     try:
-        return kept(message)
+        return compact_json(message)
     except TypeError:  # nested deeper than can be written
         return b"{}"
 

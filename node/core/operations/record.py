@@ -24,7 +24,7 @@ from node.core.operations.author import absent
 from node.core.operations.notices import tell
 from node.core.operations.refusals import storage_error
 from node.wire import outgoing
-from node.wire.json_text import kept
+from node.wire.json_text import compact_json
 from storage.records import key64
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def record(
         policy,
         operation.id,
         operation.entity_id,
-        operation=kept(operation.raw),
+        operation=compact_json(operation.raw),
         terminal_id=author.terminal_id,
         user_id=user_id,
         targets=tuple(entity.key[1] for entity in entities) if bulk else (),
@@ -102,7 +102,7 @@ def record(
         lock_status=lock_status,
         echo=echo,
         message=rendered(operation, author.terminal_id, user_id, entities, changes, version, now.wall_ms, node_id),
-        changes=kept(audit),
+        changes=compact_json(audit),
         updates=updates,
         origin=node_id,
         via="",
@@ -147,7 +147,7 @@ def housekeep(
         policy,
         operation_id,
         entity.key[1],
-        operation=kept(raw),
+        operation=compact_json(raw),
         terminal_id=node_id,
         user_id=None,
         targets=(),
@@ -158,7 +158,7 @@ def housekeep(
         lock_status="none",
         echo=True,
         message=outgoing.data_sync(shown),
-        changes=kept(changes_of([entity], [change], bulk=False)),
+        changes=compact_json(changes_of([entity], [change], bulk=False)),
         updates=updates,
         origin=node_id,
         via="",

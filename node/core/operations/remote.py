@@ -25,7 +25,7 @@ from node.core.operations.notices import tell
 from node.core.operations.record import write
 from node.core.operations.two_writers import repair
 from node.errors import InvalidMessage
-from node.wire.json_text import kept
+from node.wire.json_text import compact_json
 from node.wire.links.operations import RemoteOperation, RemoteUpdate
 from node.wire.messages import ConflictResolution, Operation
 
@@ -109,7 +109,7 @@ def _record(replica: Replica, remote: RemoteOperation, steps: list[_Step], via: 
         at, node_id = hlc.millis(remote.accepted), replica.settings.node_id
         user_id = operation.user_id or remote.user_id
         message = rendered(operation, remote.terminal_id, user_id, changed, changes, version, at, node_id)
-        audit = kept(changes_of(changed, changes, bulk=bulk))
+        audit = compact_json(changes_of(changed, changes, bulk=bulk))
     row = operation_row(
         policy,
         operation.id,
@@ -126,7 +126,7 @@ def _record(replica: Replica, remote: RemoteOperation, steps: list[_Step], via: 
         echo=True,
         message=message,
         changes=audit,
-        updates=kept(remote.entries),
+        updates=compact_json(remote.entries),
         origin=remote.origin,
         via=via,
         key=remote.link_key,

@@ -28,7 +28,7 @@ from node.core.operations.notices import remember, tell
 from node.core.operations.record import write
 from node.core.operations.remote import Outcome
 from node.errors import WireError
-from node.wire.json_text import kept
+from node.wire.json_text import compact_json
 from node.wire.links.states import remote_state, state_operation
 from storage.packed import pack, unpack
 from storage.records import ArchivedRow
@@ -80,7 +80,7 @@ def _take(replica: Replica, entity: Entity, document: Document, state: RemoteSta
         version=document.version,
         operation=state_operation(operation_id, entity.key, state.archived, state.closed),
         message=current_message(entity, node_id=node_id, at=hlc.iso(now.wall_ms)) if shown else b"",
-        changes=kept(changes_of([entity], [difference(before, entity, "UPDATE", (), {})], bulk=False)),
+        changes=compact_json(changes_of([entity], [difference(before, entity, "UPDATE", (), {})], bulk=False)),
         updates=state.b64,
     )
     write(replica, row, [Touch(entity)])

@@ -6,7 +6,6 @@ much, makes the rest of this connection wait (its socket is not read meanwhile);
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from attrs import define, field
 
 from crdt import hlc
 from node.core.delivery.delivery import Delivery
+from node.core.inbox import Inbox
 from node.core.locks.authority import LockService
 from node.core.operations.accept import accept
 from node.core.operations.author import Author
@@ -61,10 +61,8 @@ class Session:
     locks: LockService
     ready: Callable[[], bool]
     """Whether the node can store anything now."""
-    _backlog: deque[str | bytes | int] = field(factory=deque)
-    """What waits behind a message that waits for the disk: messages, and the serials of pongs between them."""
-    _waiting: bool = False
-    _paused: bool = False
+    _inbox: Inbox[str | bytes | int] = field(init=False)
+    """Messages, and the serials of pongs between them."""
     _rate_strikes: int = 0
     _format_strikes: int = 0
     closed: bool = False
@@ -73,6 +71,11 @@ class Session:
     """Its connection ended: nothing more arrives, and nothing can be answered."""
     successor: Session | None = None
     """The same terminal's next session, whose messages come after all of this one's."""
+
+    def __attrs_post_init__(self) -> None:
+        self._inbox = Inbox(
+            handle=self._step, connection=self.connection, most=BACKLOG_PAUSE, may_read=self._may_read
+        )
 
     @property
     def author(self) -> Author:
@@ -102,7 +105,7 @@ class Session:
             self.connection.send(Batch([Outgoing(message) for message in messages]))
 
     def _close(self, code: int, reason: str) -> None:
-        self.closed = self.delivery.closed = True
+        self.closed = self.delivery.closed = self._inbox.closed = True
         self.connection.close(code, reason)
 
     def end(self) -> None:
@@ -113,55 +116,42 @@ class Session:
     @property
     def unfinished(self) -> bool:
         """Whether something that arrived is still to be decided."""
-        return not self.closed and (self._waiting or bool(self._backlog))
+        return not self.closed and self._inbox.unfinished
 
     def follow(self, earlier: Session) -> None:
         """Handle nothing until the same terminal's earlier session is finished."""
-        self._waiting = True
+        self._inbox.waiting = True
         earlier.successor = self
 
     # ------------------------------------------------------------------ inbound
 
     def receive(self, text: str | bytes) -> None:
         """One message from the socket."""
-        if self.closed or self.gone:
-            return
-        if self._waiting or self._backlog:
-            self._backlog.append(text)
-            if len(self._backlog) > BACKLOG_PAUSE:
-                self._pause()
-            return
-        self._step(text)
+        if not (self.closed or self.gone):
+            self._inbox.put(text)
 
     def pong(self, serial: int) -> None:
         """The pong to a delivery's ping. It keeps its place among the messages: an operation sent before it was
         written without having seen what the pong acknowledges."""
-        if self._waiting or self._backlog:
-            self._backlog.append(serial)
-        else:
-            self.delivery.pong(serial)
+        self._inbox.enqueue(serial)
+
+    def _may_read(self) -> bool:
+        return not self._inbox.waiting and self.bucket.tokens >= 0
 
     def _drain(self) -> None:
-        while self._backlog and not self._waiting and not self.closed:
-            first = self._backlog.popleft()
-            if isinstance(first, int):
-                self.delivery.pong(first)
-            else:
-                self._step(first)
-        if self._paused and not self._waiting and not self._backlog and self.bucket.tokens >= 0:
-            self._paused = False
-            self.connection.resume_reading()
+        self._inbox.drain()
         if self.successor is not None and not self.unfinished:
             later, self.successor = self.successor, None
-            later._waiting = False
+            later._inbox.waiting = False
             later._drain()
 
-    def _pause(self) -> None:
-        if not self._paused:
-            self._paused = True
-            self.connection.pause_reading()
+    def _step(self, item: str | bytes | int) -> None:
+        if isinstance(item, int):
+            self.delivery.pong(item)
+        else:
+            self._message(item)
 
-    def _step(self, text: str | bytes) -> None:
+    def _message(self, text: str | bytes) -> None:
         self.activity.messages += 1
         try:
             message = decode(text, self.limits)
@@ -244,8 +234,8 @@ class Session:
     def _throttle(self) -> None:
         """Operations over the rate are never refused: the socket is not read until the debt is paid, so a
         terminal that flushes a long queue after an outage loses none of it."""
-        if self.bucket.take(self.clock().mono_ms) < 0 and not self._paused:
-            self._pause()
+        if self.bucket.take(self.clock().mono_ms) < 0 and not self._inbox.paused:
+            self._inbox.pause()
             self.timer.call_later(self.bucket.wait_ms(), self._resume)
 
     def _resume(self) -> None:
@@ -301,10 +291,10 @@ class Session:
         if needs is None:
             self._decide(message)
             return
-        self._waiting = True
+        self._inbox.waiting = True
 
         def fetched(unreadable: Unreadable | None) -> None:
-            self._waiting = False
+            self._inbox.waiting = False
             if self.closed:
                 return
             try:

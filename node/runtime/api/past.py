@@ -17,6 +17,7 @@ from crdt.hlc import MAX_MS, parse_iso
 from node.core.history.as_of import Moment, entity_then, shown
 from node.core.history.explain import explain
 from node.core.history.rebuild import HistoryError
+from node.errors import EntityNotFound
 from node.runtime.net.http import Response, error_response, json_response
 from node.wire.codec import TERMINAL_ID
 from storage.sqlite.database import StorageError
@@ -87,7 +88,7 @@ class Past:
     def _policy(self, entity_type: str) -> EntityPolicy:
         policy = self._core.replica.registry.get(entity_type)
         if policy is None:
-            raise Wrong(404, f"unknown entity type {entity_type[:128]!r}", code=4007)
+            raise Wrong(404, f"unknown entity type {entity_type[:128]!r}", code=EntityNotFound.code)
         return policy
 
     # ------------------------------------------------------------------ one field
@@ -121,7 +122,7 @@ class Past:
             base = reader.entity_base(key)
             found = explain(rows, key, policy, name, self._engine, base)
         if found is None:
-            return error_response(404, f"no {key[0]} {key[1][:128]!r}", code=4007)
+            return error_response(404, f"no {key[0]} {key[1][:128]!r}", code=EntityNotFound.code)
         return found.report(limit), found.seq
 
     # ------------------------------------------------------------------ entities then
@@ -183,7 +184,7 @@ class Past:
         if entity is None and row is not None:
             return error_response(410, f"the log does not tell of {key[0]} {key[1][:128]!r} as of then")
         if entity is None or not entity.document.headers:
-            return error_response(404, f"no {key[0]} {key[1][:128]!r} then", code=4007)
+            return error_response(404, f"no {key[0]} {key[1][:128]!r} then", code=EntityNotFound.code)
         return json_response({**shown(entity), "as_of": moment.report()})
 
     def _page(

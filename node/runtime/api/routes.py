@@ -27,6 +27,7 @@ import orjson
 from crdt.hlc import iso, pack, parse_iso
 from node.core import monitors
 from node.core.log.messages import audit_entry
+from node.errors import EntityNotFound
 from node.runtime.api.archiving import Archiver, Busy
 from node.runtime.api.links import links_report, quarantine_report
 from node.runtime.api.metrics import exposition
@@ -161,7 +162,7 @@ class Api:
 
     async def _entities(self, request: Request, entity_type: str) -> Response:
         if self._core.replica.registry.get(entity_type) is None:
-            return error_response(404, f"unknown entity type {entity_type[:128]!r}", code=4007)
+            return error_response(404, f"unknown entity type {entity_type[:128]!r}", code=EntityNotFound.code)
         deleted = request.first("deleted") in ("1", "true")
         after = request.first("after")
         if request.first("limit") is None and after is None:
@@ -194,7 +195,7 @@ class Api:
         committed = core.replica.log.committed
         row = await self._disk.read(self._reader.entity, entity_type, entity_id)
         if row is None:
-            return error_response(404, f"no {entity_type[:128]} {entity_id[:128]!r}", code=4007)
+            return error_response(404, f"no {entity_type[:128]} {entity_id[:128]!r}", code=EntityNotFound.code)
         if terminal_id is not None:
             core.replica.knowledge.has_read(terminal_id, (entity_type, entity_id), min(committed, row.seq))
         return json_response(self._shown(row))

@@ -26,6 +26,7 @@ from node.runtime.net.http import (
     error_response,
 )
 from node.runtime.net.websocket import CLOSE_GRACE_S, Connection, accept_upgrade
+from node.wire.close_codes import GOING_AWAY, INTERNAL_ERROR
 
 logger = logging.getLogger("comanda.listener")
 
@@ -143,7 +144,7 @@ class Listener:
                 self._stopping = True
                 with trio.move_on_after(CLOSE_GRACE_S, shield=True):
                     for connection in list(self._connections):
-                        connection.close(1001, "the node is stopping")
+                        connection.close(GOING_AWAY, "the node is stopping")
                     while self._busy:
                         await self._done.park()
                 connections.cancel_scope.cancel()
@@ -268,7 +269,7 @@ class Listener:
         except Exception:
             logger.exception("the WebSocket of %s failed", connection.peer)
             if not connection.finished:
-                connection.close(1011, "internal error")
+                connection.close(INTERNAL_ERROR, "internal error")
                 await connection.run()
         finally:
             self._connections.discard(connection)
