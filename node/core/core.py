@@ -471,6 +471,10 @@ class Core:
             link.close(1011, "the node cannot store anything at the moment")
         self.replica.forget_uncommitted(groups, self.replica.writer)
 
+    def still_failing(self, reason: str) -> None:
+        """Writing was tried again, and does not work yet."""
+        self.failure = reason
+
     def recovered(self, writer: int, locks: LockTable, boot: Boot, clock: hlc.Clock) -> None:
         """Writing works again: go on from what the disk holds, under a fresh writer."""
         replica = self.replica
