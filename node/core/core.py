@@ -463,6 +463,10 @@ class Core:
             link.close(INTERNAL_ERROR, "the node cannot store anything at the moment")
         self.replica.undo(groups, self.replica.residents.writer)
 
+    def still_failing(self, reason: str) -> None:
+        """Writing was tried again, and does not work yet."""
+        self.failure = reason
+
     def recovered(self, boot: Boot, locks: LockTable, writer: int) -> None:
         """Writing works again: go on from what the disk holds, under a fresh writer."""
         self.replica.go_on(boot, locks, writer)

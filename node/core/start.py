@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from attrs import frozen
 
 from crdt import hlc
+from node.core.admission import Admission
 from node.core.clock import NodeClock
 from node.core.core import Bounds, Core
 from node.core.entities.residents import Residents
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from storage.records import Boot
     from storage.sqlite.store import Store
     from strategies.policy import Registry
+
+
+RECOVERY_MS = 1_000
+"""How often a node whose disk failed tries whether it can write again; where it can, it goes on (`go_on`)."""
 
 
 @frozen
@@ -105,6 +110,13 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         has_upstream=config.links.upstream is not None,
         max_offset_ms=config.time.max_offset_ms,
         fresh=lambda: (around.draws.id(), around.draws.writer()),
+    )
+
+
+def admission(core: Core, config: Config) -> Admission[Any]:
+    """Who may connect to this node; nobody is connected yet."""
+    return Admission(
+        node_id=core.node_id, kinds=core.permissions, remembered=core.cursors, most=config.limits.terminals
     )
 
 

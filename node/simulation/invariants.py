@@ -172,7 +172,7 @@ class Checks:
                 limits.window_rows + WINDOW_MARKS,
             ),
             "bytes waiting": (
-                max((s.end.outbox_bytes for s in machine.door.seats.values()), default=0),
+                max((holder.end.outbox_bytes for holder in machine.door.holders.values()), default=0),
                 OUTBOX_BOUND,
             ),
         }

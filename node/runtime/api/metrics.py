@@ -43,6 +43,7 @@ class CoreCollector(Collector):
             ("commit_failures", "Transactions the disk refused.", statistics.commit_failures),
             ("clock_jumps", "Times the machine's clock was set by more than a minute.", core.replica.clock.jumps),
             ("read_failures", "Reads the disk refused, twice in a row.", core.disk.read_failures),
+            ("connections_refused", "TCP connections over a limit.", statistics.connections_refused),
             ("messages", "Messages received.", statistics.messages.total),
             ("deliveries", "Rows sent to terminals on the live path.", statistics.deliveries.total),
         ):

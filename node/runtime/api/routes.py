@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from node.core.core import Core
-    from node.runtime.dialler import Dialer
+    from node.runtime.dialler import Dialler
     from node.runtime.disk import TrioDisk
     from storage.records import ConflictRow, EntityRow
     from storage.sqlite.reader import Reader
@@ -62,10 +62,12 @@ PAGE = 1_000
 class Api:
     """Answers GET requests from committed state."""
 
-    def __init__(self, core: Core, disk: TrioDisk, reader: Reader, store: Store, dialers: Sequence[Dialer]) -> None:
+    def __init__(
+        self, *, core: Core, disk: TrioDisk, reader: Reader, store: Store, diallers: Sequence[Dialler]
+    ) -> None:
         self._core = core
         self._store = store
-        self._dialers = dialers
+        self._diallers = diallers
         self._disk = disk
         self._reader = reader
         self._past = Past(core, store.path)
@@ -100,7 +102,7 @@ class Api:
             case ["api", "v1", "policies"]:
                 return json_response({"policies": [p.documented() for p in self._core.replica.registry.all()]})
             case ["api", "v1", "links"]:
-                return json_response(links_report(self._core, self._dialers))
+                return json_response(links_report(self._core, self._diallers))
             case ["api", "v1", "quarantine"]:
                 return json_response(quarantine_report(self._core))
             case ["api", "v1", "quarantine", "retry"]:
