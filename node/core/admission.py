@@ -12,11 +12,13 @@ the close codes are those of its "WebSocket Error Codes".
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from enum import Enum
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from attrs import define, field, frozen
 
+from node.core.statistics import Statistics
 from node.errors import (
     AlreadyConnected,
     AuthenticationFailed,
@@ -26,11 +28,6 @@ from node.errors import (
 )
 from node.wire import outgoing
 from node.wire.codec import TERMINAL_ID
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from node.core.statistics import Statistics
 
 PROBES = 4
 """Connections under one name that are probed, one after the other, before a new one gives way."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import uuid
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -21,8 +22,6 @@ from node.wire.close_codes import GOING_AWAY
 from node.wire.links.handshake import SUBPROTOCOL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from node.runtime.net.websocket import Connection
 
 logger = logging.getLogger("comanda.links")
@@ -32,7 +31,6 @@ NODE_TYPE = "node"
 
 LINK_MESSAGE_BYTES = 32 * 1024 * 1024
 """Largest frame of a link: one operation of the largest message, as update and as JSON."""
-
 
 
 def node_url(url: str) -> str:
