@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 from enum import Enum
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from attrs import define, field, frozen
 
@@ -28,10 +28,6 @@ from node.errors import (
 )
 from node.wire import outgoing
 from node.wire.codec import TERMINAL_ID
-
-if TYPE_CHECKING:
-
-    pass
 
 PROBES = 4
 """Connections under one name that are probed, one after the other, before a new one gives way."""

@@ -14,15 +14,12 @@ while nothing happens: every job that is due runs, in the order of the table.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from attrs import define
 
 from node.core.core import Core
 from node.core.delivery.delivery import PING_INTERVAL_MS
-
-if TYPE_CHECKING:
-    pass
 
 CHANGE_MS = 100
 SECOND_MS = 1_000

@@ -22,7 +22,6 @@ from node.wire.close_codes import GOING_AWAY
 from node.wire.links.handshake import SUBPROTOCOL
 
 if TYPE_CHECKING:
-
     from node.runtime.net.websocket import Connection
 
 logger = logging.getLogger("comanda.links")

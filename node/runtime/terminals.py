@@ -1,4 +1,4 @@
-"""The WebSocket endpoint `/ws/{terminal_id}?type=..&user_id=..`: the shell around the core's admission and sessions."""
+"""The WebSocket endpoint `/ws/{terminal_id}?type=..&user_id=..`: the shell of admission and sessions."""
 
 from __future__ import annotations
 

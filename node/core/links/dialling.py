@@ -9,14 +9,10 @@ The first retry is at once, then exponential back-off with full jitter, capped.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from attrs import define, frozen
 
 from node.core.links.link import Link
-
-if TYPE_CHECKING:
-    pass
 
 STEADY_MS = 1_000
 """A link that was up for less counts as a failed attempt, so that two nodes do not dial each other in a circle."""
