@@ -14,7 +14,7 @@ import orjson
 from attrs import evolve
 
 from crdt import hlc
-from node.config import Config
+from node.config.sections import Config
 from node.core.ports import Disk, Instant, Unreadable
 from node.core.sessions.identity import Identity
 from node.core.start import Draws, Surroundings, begin, go_on, note_registry

@@ -36,7 +36,7 @@ from storage.sqlite.store import Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from node.config import Config
+    from node.config.sections import Config
     from node.core.core import Core
 
 logger = logging.getLogger("comanda")

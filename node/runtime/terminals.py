@@ -31,7 +31,7 @@ from node.wire.json_text import is_number
 from node.wire.links.handshake import SUBPROTOCOL, Hello
 
 if TYPE_CHECKING:
-    from node.config import Config
+    from node.config.sections import Config
     from node.core.core import Core
     from node.runtime.api.origins import Origins
     from node.runtime.api.routes import Api

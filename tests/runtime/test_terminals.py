@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from node.config import Config
+from node.config.sections import Config
 from node.errors import AlreadyConnected
 from node.runtime.api.origins import Origins
 from node.runtime.api.tokens import Tokens

@@ -56,12 +56,12 @@ class Settings:
     """Bounds and identity the replica works with."""
 
     node_id: str
-    engine: str = "y_py"
-    max_skew_ms: int = 60_000
-    max_offset_ms: int = 86_400_000
-    version_jump: int = 1_000
-    recent_rows: int = 16_384
-    resident_entities: int = 10_000
+    engine: str
+    max_skew_ms: int
+    max_offset_ms: int
+    version_jump: int
+    recent_rows: int
+    resident_entities: int
 
 
 @define(eq=False, kw_only=True)

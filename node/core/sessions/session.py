@@ -12,12 +12,13 @@ from collections.abc import Callable
 from attrs import define, field
 
 from crdt import hlc
+from node.config.sections import Permissions
 from node.core.delivery.delivery import Delivery
 from node.core.locks.authority import LockService
 from node.core.operations.author import Author
 from node.core.operations.replica import Replica
 from node.core.ports import Clock, Connection, Disk, Timer, Unreadable
-from node.core.sessions.identity import Activity, Identity, Permissions
+from node.core.sessions.identity import Activity, Identity
 from node.core.sessions.token_bucket import Bucket
 from node.errors import EntityNotFound, NotRead, NotStored, PermissionDenied, RateLimited, WireError
 from node.wire import outgoing

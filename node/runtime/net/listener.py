@@ -16,6 +16,7 @@ from typing import Protocol
 import trio
 from attrs import evolve, frozen
 
+from node.config.sections import LimitsSection
 from node.runtime.net.http import (
     HEAD_BYTES,
     WRITE_TIMEOUT_S,
@@ -34,6 +35,8 @@ REFUSED_AT_ONCE = 100
 
 BIND_ATTEMPTS = 5
 """How often a free port is looked for that is free on both 127.0.0.1 and ::1."""
+
+_DEFAULTS = LimitsSection()
 
 _HANDSHAKE_HEADERS = (
     "host",
@@ -83,13 +86,13 @@ class Handler(Protocol):
 class ListenerLimits:
     """Bounds on connections, in counts, bytes and seconds."""
 
-    connections: int = 2_000
-    connections_per_address: int = 500
+    connections: int = _DEFAULTS.connections
+    connections_per_address: int = _DEFAULTS.connections_per_address
     head_timeout_s: float = 5.0
     idle_timeout_s: float = 15.0
     body_bytes: int = 65_536
-    message_bytes: int = 1_048_576
-    outbox_bytes: int = 16_777_216
+    message_bytes: int = _DEFAULTS.message_bytes
+    outbox_bytes: int = _DEFAULTS.outbox_bytes
     head_bytes: int = HEAD_BYTES
     write_timeout_s: float = WRITE_TIMEOUT_S
 

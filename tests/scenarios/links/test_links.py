@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from node.config import example_toml, parse
+from node.config.example import example_toml
+from node.config.reading import parse
 from tests.harness import Client, without_version
 from tests.mesh import Mesh, audit, shown
 
