@@ -221,7 +221,7 @@ class Evening:
         assert session is not None
         if session.delivery.cursor.acknowledged(1) < session.delivery.resumed:
             return
-        on_screen = client.entities.get(("orders", "mesa"), {}).get("items")
+        on_screen = client.screen.get(("orders", "mesa"), {}).get("items")
         if on_screen is None:
             return
         items = []
