@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from crdt import hlc
+from node.config.sections import Permissions
 from node.core import monitors as status
 from node.core.clock import apart
 from node.core.delivery.delivery import Delivery
@@ -32,7 +33,7 @@ from node.core.operations import parked
 from node.core.operations.quarantine import BAD
 from node.core.operations.replica import Replica
 from node.core.ports import Clock, Connection, Disk, Timer
-from node.core.sessions.identity import Activity, Identity, Permissions
+from node.core.sessions.identity import Activity, Identity
 from node.core.sessions.session import Session
 from node.core.sessions.token_bucket import Bucket
 from node.core.statistics import Statistics
@@ -65,10 +66,10 @@ RETRIES_A_SECOND = 200
 class Bounds:
     """Limits of sessions, from the configuration."""
 
-    rate_per_second: float = 2_000
-    rate_burst: float = 5_000
-    window_rows: int = 1_024
-    codec: CodecLimits = field(factory=CodecLimits)
+    rate_per_second: float
+    rate_burst: float
+    window_rows: int
+    codec: CodecLimits
 
 
 @define(eq=False)

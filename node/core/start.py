@@ -28,7 +28,7 @@ from node.wire.codec import CodecLimits
 from strategies.recorded import MOST_RECORDED, recorded
 
 if TYPE_CHECKING:
-    from node.config import Config
+    from node.config.sections import Config
     from storage.records import Boot
     from storage.sqlite.store import Store
     from strategies.policy import Registry

@@ -38,7 +38,7 @@ from storage.sqlite.store import Store
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from node.config import Config, LimitsSection
+    from node.config.sections import Config, LimitsSection
     from node.core.core import Core
 
 logger = logging.getLogger("comanda")

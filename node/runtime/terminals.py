@@ -26,7 +26,7 @@ from node.wire.json_text import is_number
 from node.wire.links.handshake import SUBPROTOCOL, Hello
 
 if TYPE_CHECKING:
-    from node.config import Config
+    from node.config.sections import Config
     from node.core.admission import Admission
     from node.core.core import Core
     from node.runtime.api.origins import Origins

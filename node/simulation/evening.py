@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field
 
-from node.config import Config, example_toml, parse
+from node.config.example import example_toml
+from node.config.reading import parse
+from node.config.sections import Config
 from node.simulation.dialling import Dialler
 from node.simulation.event_queue import Clockwork
 from node.simulation.faults import Faults
@@ -24,6 +26,8 @@ from node.simulation.transcript import Transcript
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from node.config.sections import Config
 
 LINES_KEPT = 60
 CALM_MS = 75_000

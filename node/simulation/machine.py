@@ -12,7 +12,7 @@ from pathlib import Path
 
 from attrs import define, field
 
-from node.config import Config
+from node.config.sections import Config
 from node.core.core import Core
 from node.core.delivery.delivery import PING_INTERVAL_MS
 from node.core.log.group import Group

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from crdt import hlc
+from node.config.sections import Permissions
 from node.core.delivery.delivery import Delivery
 from node.core.inbox import Inbox
 from node.core.locks.authority import LockService
@@ -22,7 +23,7 @@ from node.core.operations.refusals import not_decided
 from node.core.operations.replica import Replica
 from node.core.operations.resolve import resolve
 from node.core.ports import Clock, Connection, Disk, Timer, Unreadable
-from node.core.sessions.identity import Activity, Identity, Permissions
+from node.core.sessions.identity import Activity, Identity
 from node.core.sessions.token_bucket import Bucket
 from node.errors import EntityNotFound, NotRead, NotStored, PermissionDenied, RateLimited, WireError
 from node.wire import outgoing

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.harness import Client, World, settle_all, without_version
+from node.screen import without_version
+from tests.harness import Client, World, settle_all
 
 
 def test_nothing_leaves_before_the_commit(world: World) -> None:

@@ -334,7 +334,7 @@ class Shop:
         if session.delivery.cursor.acknowledged(2) < session.delivery.resumed:
             return
         name = self.rng.choice(["p-0", "p-1"])
-        on_screen = client.entities.get(("products", name), {}).get("stock")
+        on_screen = client.screen.get(("products", name), {}).get("stock")
         if on_screen is None:
             return
         amount = self.rng.choice([-1, -2, -3, 5, -0.5])
