@@ -1,0 +1,51 @@
+"""The rules, a module a topic, in the order in which they are tried."""
+
+from __future__ import annotations
+
+from node.conformance.rules import (
+    additions,
+    audit,
+    confirmation,
+    conflicts,
+    connection,
+    data_sync,
+    delivery,
+    errors,
+    fencing,
+    figures,
+    frames,
+    heartbeat,
+    identity,
+    locks,
+    monitors,
+    operations,
+    resolutions,
+    restart,
+    sizes,
+    stats,
+    strategies,
+)
+
+__all__ = [
+    "additions",
+    "audit",
+    "confirmation",
+    "conflicts",
+    "connection",
+    "data_sync",
+    "delivery",
+    "errors",
+    "fencing",
+    "figures",
+    "frames",
+    "heartbeat",
+    "identity",
+    "locks",
+    "monitors",
+    "operations",
+    "resolutions",
+    "restart",
+    "sizes",
+    "stats",
+    "strategies",
+]
