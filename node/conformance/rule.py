@@ -69,7 +69,7 @@ class Rule:
 
 
 RULES: dict[str, Rule] = {}
-"""Every rule by its name, in the order in which they are tried."""
+"""Every rule by its name, once `node.conformance.rules` is imported."""
 
 
 def rule(

@@ -8,6 +8,7 @@ import trio
 from attrs import frozen
 
 from node.conformance.rule import RULES, Broken, Kind, Need, NotTried, Rule
+from node.conformance.rules import TOPICS
 from node.conformance.scene import Scene
 from node.conformance.terminal import Line
 from node.conformance.wire import Refused
@@ -53,10 +54,10 @@ class Outcome:
 
 
 def chosen(only: str = "", *, additions: bool = False) -> list[Rule]:
-    """The rules whose name contains the text. additions: those beside the document too."""
-    import node.conformance.rules  # noqa: F401 (each module writes its rules down)
-
-    return [rule for rule in RULES.values() if only in rule.name and (additions or rule.kind is not Kind.ADDITION)]
+    """The rules whose name contains the text, a topic after the other. additions: those beside the document too."""
+    topics = [module.__name__.rpartition(".")[2] for module in TOPICS]
+    found = [rule for rule in RULES.values() if only in rule.name and (additions or rule.kind is not Kind.ADDITION)]
+    return sorted(found, key=lambda rule: topics.index(rule.name.partition(".")[0]))
 
 
 async def run(

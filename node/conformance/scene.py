@@ -52,10 +52,11 @@ class Scene:
     def __init__(self, subject: Subject, nursery: trio.Nursery) -> None:
         self.subject, self.patience, self.slow = subject, subject.patience, subject.slow
         self.transcript: deque[Line] = deque(maxlen=MOST_LINES)
-        self._tag = f"{subject.run}.{next(_scenes)}"
+        self._tag = f"{subject.run}.{next(_scenes)}."
         self._numbers = itertools.count(1)
         self.nursery = nursery
         self.seats: list[tuple[Terminal, Seat]] = []
+        self._past: list[Terminal] = []
         self._changed = trio.Event()
 
     # ------------------------------------------------------------------ who
@@ -79,6 +80,7 @@ class Scene:
         if again is not None:
             seat = next(seat for terminal, seat in self.seats if terminal is again)
             self.seats = [(terminal, seat) for terminal, seat in self.seats if terminal is not again]
+            self._past.append(again)
         else:
             seat = self.subject.take(kind, fresh=fresh)
         path = self.subject.path(seat.name, seat.kind, user) + suffix
@@ -122,12 +124,14 @@ class Scene:
             await terminal.leave()
             if (politely and terminal.code == 1000) or seat.token:
                 self.subject.give_back(seat)
+        for terminal in self._past:
+            await terminal.socket.drop()
 
     # ------------------------------------------------------------------ names and time
 
     def name(self, what: str) -> str:
         """An id that nobody else has."""
-        return f"{what}-{self._tag}.{next(self._numbers)}"
+        return f"{what}-{self._tag}{next(self._numbers)}"
 
     def note(self, text: str) -> None:
         self.transcript.append(Line(".", "", text))

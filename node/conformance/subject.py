@@ -140,7 +140,7 @@ class Subject:
 
     def take(self, kind: str, *, fresh: bool = False) -> Seat:
         """A terminal that is not connected. fresh: one that never was. Raises NotTried without a token left."""
-        found = next((seat for seat in reversed(self._free) if seat.kind == kind), None)
+        found = next((seat for seat in self._free if seat.kind == kind), None)
         if found is not None and not (fresh and not self.bound_tokens):
             self._free.remove(found)
             return found
@@ -150,7 +150,8 @@ class Subject:
         return Seat(f"{kind}-{self.run}-{self._numbers}", kind, self._open_token)
 
     def give_back(self, seat: Seat) -> None:
-        """It may be somebody else now; on a full node that saves the first synchronisation."""
+        """Free for the next rule; on a full node that saves a first synchronisation. Who left first is taken first:
+        a node may take a moment to notice."""
         if seat not in self._free:
             self._free.append(seat)
 

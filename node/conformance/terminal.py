@@ -11,7 +11,7 @@ import trio
 from attrs import frozen
 
 from node.conformance.expect import Message, iso
-from node.conformance.wire import Refused, Socket, frame
+from node.conformance.wire import NO_CLOSE_FRAME, Refused, Socket, frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,9 @@ TYPES = ("pos", "kds", "waiter", "monitor")
 LOCKED_TYPES = ("orders", "cashier_operations")
 PRIORITIES = {"orders": "high", "products": "medium", "customers": "medium", "cashier_operations": "critical"}
 ENTITY_TYPES = tuple(PRIORITIES)
+
+HANG_UP_S = 0.5
+"""How long a terminal that leaves waits for the end of the TCP connection; a node may still think it is there."""
 
 MOST_HEARD = 2_000_000
 """Messages that a terminal keeps; a node that sends more within one rule is hung up on."""
@@ -235,7 +238,9 @@ class Terminal:
     async def leave(self, patience: float = 3.0) -> None:
         """The closing handshake, and the end of the connection."""
         await self.socket.say_goodbye()
-        await self.ended(patience)
+        if await self.ended(patience) not in (None, NO_CLOSE_FRAME):
+            with trio.move_on_after(HANG_UP_S):
+                await self.socket.hung_up()
         await self.socket.drop()
 
     async def drop(self) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import secrets
 import struct
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
@@ -183,6 +184,12 @@ class Socket:
     async def say_goodbye(self, code: int = 1000) -> None:
         """The closing handshake's first half; `receive` ends with the other side's."""
         await self.send_bytes(frame(code.to_bytes(2, "big"), CLOSE))
+
+    async def hung_up(self) -> None:
+        """Until the other side ends the TCP connection, as a server does after the closing handshake."""
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            while await self._stream.receive_some(READ_BYTES):
+                pass
 
     async def drop(self) -> None:
         """Hang up without a word."""

@@ -69,10 +69,15 @@ async def lock_released(scene: Scene) -> None:
 async def fencing_token(scene: Scene) -> None:
     terminal = await scene.terminal()
     entity_id = await scene.created(terminal, "orders")
+    tokens = []
     for _ in range(2):
         lock_id, answer = await granted(scene, terminal, entity_id)
         has(answer, "token", "scope")
+        has(answer["token"], "authority", "epoch", "counter")
+        tokens.append((answer["token"]["epoch"], answer["token"]["counter"]))
         await release(terminal, lock_id)
+        await terminal.wait(lambda message: message.get("type") == "lock_released", scene.patience)
+    that(tokens[0] < tokens[1], "a larger token the second time", tokens)
 
 
 @rule(

@@ -123,6 +123,7 @@ async def slow_reader(scene: Scene) -> None:
         entity_id = await scene.created(author, "orders", {"note": filler})
         await scene.shows(watcher, "orders", entity_id)
     await deaf.drop()
+    scene.subject.give_back(seat)
     took = trio.current_time() - began
     that(took < scene.patience, f"40 operations within {scene.patience:g} s", f"{took:.1f} s")
 

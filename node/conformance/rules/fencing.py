@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from node.conformance.expect import has, holds, that, word
 from node.conformance.rule import Kind, rule
-from node.conformance.rules.locks import denied, granted, release
+from node.conformance.rules.locks import denied, free_again, granted, release
 
 if TYPE_CHECKING:
     from node.conformance.scene import Scene
@@ -59,6 +59,7 @@ async def others_after_release(scene: Scene) -> None:
     await release(holder, lock_id)
     await scene.alive(holder)
     await scene.shows(other, "orders", entity_id)
+    await release(other, await free_again(scene, other, entity_id))
     await scene.stored(other, "orders", entity_id, "UPDATE", {"status": "next"})
     await scene.shows(watcher, "orders", entity_id, status="next")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from node.conformance.expect import that
 from node.conformance.rule import rule
+from node.conformance.scene import is_error
 from node.conformance.wire import BINARY, CONTINUATION, NO_CLOSE_FRAME, PING, frame
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ async def binary(scene: Scene) -> str:
     terminal, other = await scene.terminals("pos", "kds")
     heard = len(terminal.heard)
     await terminal.send_raw(frame(TEXT, BINARY), "a ping message as binary")
-    await scene.until(lambda: terminal.code is not None or len(terminal.heard) > heard)
+    found = await terminal.wait(lambda came: came.get("type") == "pong" or is_error(came), scene.patience, heard)
+    that(found or terminal.code, "an answer, or an end", "nothing")
     that(terminal.code in (None, 1003, 1007, 1008, 4006), "an answer, close 1003 or 4006", terminal.code)
     await scene.alive(other)
-    return f"close {terminal.code}" if terminal.code else str(terminal.heard[-1].get("type"))
+    return f"close {terminal.code}" if terminal.code else str((found or {}).get("type"))

@@ -35,6 +35,7 @@ async def connected_once(scene: Scene) -> str:
     while not await scene.until(lambda: first.code == 4004, 0):
         text = await scene.within(second.receive)
         if text is None:
+            await second.drop()
             that(second.code == 4004, "close 4004 of one of the two", second.code)
             return "the second is closed"
         greeted = greeted or "connection_established" in str(text)

@@ -105,11 +105,7 @@ async def delete(scene: Scene) -> None:
     data = {"deleted_at": iso(time.time()), "version": 2}
     fate = await scene.stored(author, "orders", entity_id, "DELETE", data, version=2)
     await scene.delivered(fate, watcher)
-    that(
-        ("orders", entity_id) not in watcher.screen,
-        "an order that is gone",
-        watcher.screen.get(("orders", entity_id)),
-    )
+    scene.gone(watcher, "orders", entity_id)
 
 
 @rule(
@@ -123,7 +119,7 @@ async def delete_for_the_absent(scene: Scene) -> None:
     await scene.stored(author, "orders", entity_id, "DELETE", {"deleted_at": iso(time.time())})
     back = await scene.come_back(watcher)
     await scene.settled("orders", author, back)
-    that(("orders", entity_id) not in back.screen, "an order that is gone", back.screen.get(("orders", entity_id)))
+    scene.gone(back, "orders", entity_id)
 
 
 @rule("operations.delete_again", DELETE, "A second DELETE is answered, and the entity stays away.", kind=Kind.READING)
@@ -134,7 +130,7 @@ async def delete_again(scene: Scene) -> str:
     data = {"deleted_at": iso(time.time())}
     note = await answered(scene, author, "products", entity_id, "DELETE", data, version=3)
     await scene.settled("products", await scene.terminal(), watcher)
-    that(("products", entity_id) not in watcher.screen, "a product that is gone", watcher.screen)
+    scene.gone(watcher, "products", entity_id)
     return note
 
 

@@ -51,7 +51,7 @@ async def newest(scene: Scene) -> None:
     await scene.shows(back, "orders", one, n=7)
     await scene.settled("orders", other, back)
     await scene.shows(back, "orders", one, n=7)
-    that(("orders", two) not in back.screen, "an order that is gone", back.screen.get(("orders", two)))
+    scene.gone(back, "orders", two)
 
 
 @rule("restart.both_come_back", RECONNECT, "Terminals are let in again, and operations flow.", needs=NEEDS)
