@@ -223,7 +223,7 @@ class Terminal:
             "operation": operation,
             "data": data,
             "version": version,
-            "timestamp": clock(),
+            "timestamp": other.get("timestamp") or clock(),
             "terminal_id": self.name,
             "user_id": self.user,
             "requires_lock": entity_type in LOCKED_TYPES,

@@ -87,10 +87,27 @@ def not_to(kind: str) -> Change:
     return lambda message, seen: [] if seen.kind == kind and message["type"] == "data_sync" else [message]
 
 
-def nothing_old(message: Message, seen: Seen) -> list[Message]:
+class Forgetful:
     """What was written before a terminal connected does not reach it."""
-    old = message["type"] == "data_sync" and message["operation"]["timestamp"] <= seen.greeted_at
-    return [] if old else [message]
+
+    def __init__(self) -> None:
+        self._written: set[str] = set()
+
+    def to_node(self, message: Message, _: Seen) -> list[Message]:
+        if message["type"] == "data_sync":
+            self._written.add(message["operation"]["id"])
+        return [message]
+
+    def to_terminal(self, message: Message, seen: Seen) -> list[Message]:
+        if message["type"] == "connection_established":
+            seen.kept.append(set(self._written))
+        if message["type"] != "data_sync":
+            return [message]
+        operation_id = message["operation"]["id"]
+        return [] if operation_id in seen.kept[0] or operation_id.startswith("state-") else [message]
+
+
+FORGETFUL = Forgetful()
 
 
 def numbers_as_texts(operation: Message) -> None:
@@ -173,7 +190,7 @@ FAULTS = (
     Fault("versions that stand still", "operations.version_grows", "growing", rows(lambda op: op.update(version=1))),
     Fault("deletions that are updates", "operations.delete", "does not show", rows(delete_as_update)),
     Fault("half a bulk update", "operations.bulk", "price", to_node=rows(first_of_bulk)),
-    Fault("no catching up", "delivery.away", "while-away", nothing_old),
+    Fault("no catching up", "delivery.away", "while-away", FORGETFUL.to_terminal, FORGETFUL.to_node),
     Fault(
         "last arrival wins", "strategies.last_write_first", "'A'", to_node=rows(lambda op: op.update(timestamp=now()))
     ),
@@ -226,5 +243,5 @@ FAULTS = (
     Fault("no uptime", "stats.fields", "uptime_seconds", stats=lambda said: {**said, "uptime_seconds": None}),
     Fault("a close code for everything", "errors.4001_empty", "close 4001", close_code=lambda _: 1008),
     Fault("nonsense ignored", "errors.4006_not_json", "an error", without("sync_error")),
-    Fault("everything slow", "figures.latency", "below 10 ms", delay_s=0.02),
+    Fault("everything slow", "figures.latency", "below 10 ms", pong_delay_s=0.02),
 )

@@ -35,7 +35,6 @@ class Seen:
     """What a fault may know of a connection. kept: whatever it wants to remember."""
 
     kind: str
-    greeted_at: str = ""
     kept: list[Any] = field(factory=list)
 
 
@@ -55,7 +54,7 @@ class Fault:
     answers: Callable[[Message], list[Message]] = lambda _: []
     close_code: Callable[[int], int] = lambda code: code
     stats: Callable[[Message], Message] = lambda stats: stats
-    delay_s: float = 0.0
+    pong_delay_s: float = 0.0
 
 
 HONEST = Fault("nothing wrong", "", "")
@@ -120,9 +119,7 @@ class WrongNode:
     async def _from_node(self, terminal: trio.SocketStream, node: Socket, seen: Seen, out: trio.Lock) -> None:
         while (text := await node.receive()) is not None:
             message = json.loads(text)
-            if message["type"] == "connection_established":
-                seen.greeted_at = message["server_time"]
-            await trio.sleep(self._fault.delay_s)
+            await trio.sleep(self._fault.pong_delay_s if message["type"] == "pong" else 0)
             for changed in self._fault.to_terminal(message, seen):
                 await _send(terminal, frame(json.dumps(changed).encode(), masked=False), out)
         if node.code not in (None, NO_CLOSE_FRAME):

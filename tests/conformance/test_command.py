@@ -18,17 +18,14 @@ from tests.conformance.proxy import WrongNode
 from tests.processes import NodeProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from click.testing import Result
 
 
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
-    process = NodeProcess(tmp_path_factory.mktemp("command") / "data").start()
-    yield process
-    process.end()
+@pytest.fixture
+def url(node_port: int) -> str:
+    return f"ws://127.0.0.1:{node_port}"
 
 
 def run(*words: str) -> Result:
@@ -39,20 +36,20 @@ def last_line(result: Result) -> str:
     return result.output.splitlines()[-1]
 
 
-def test_a_node_that_passes_ends_with_status_0_and_a_count(node: NodeProcess) -> None:
-    result = run(node.url, "--only", "heartbeat.")
+def test_a_node_that_passes_ends_with_status_0_and_a_count(url: str) -> None:
+    result = run(url, "--only", "heartbeat.")
     assert result.exit_code == 0, result.output
     assert last_line(result) == "4 passed, 0 failed"
     assert "heartbeat.every_ping" in result.output
     assert "1 not tried" in result.output
 
 
-def test_quiet_prints_the_count_only_when_all_is_well(node: NodeProcess) -> None:
-    assert run(node.url, "--only", "heartbeat.pong", "--quiet").output == "1 passed, 0 failed\n"
+def test_quiet_prints_the_count_only_when_all_is_well(url: str) -> None:
+    assert run(url, "--only", "heartbeat.pong", "--quiet").output == "1 passed, 0 failed\n"
 
 
-def test_without_start_rules_about_restarts_are_not_tried(node: NodeProcess) -> None:
-    result = run(node.url, "--only", "restart.")
+def test_without_start_rules_about_restarts_are_not_tried(url: str) -> None:
+    result = run(url, "--only", "restart.")
     assert result.exit_code == 0
     assert "needs --start" in result.output
     assert last_line(result) == "0 passed, 0 failed"
@@ -71,22 +68,22 @@ def test_a_node_that_does_not_start_is_named_with_its_log() -> None:
     assert "no such node" in result.output
 
 
-def test_additions_are_tried_when_asked_for(node: NodeProcess) -> None:
-    assert run(node.url, "--only", "additions.lock").exit_code == 2
-    assert last_line(run(node.url, "--only", "additions.lock", "--additions")) == "1 passed, 0 failed"
+def test_additions_are_tried_when_asked_for(url: str) -> None:
+    assert run(url, "--only", "additions.lock").exit_code == 2
+    assert last_line(run(url, "--only", "additions.lock", "--additions")) == "1 passed, 0 failed"
 
 
-def test_json_gives_every_outcome_and_the_counts(node: NodeProcess) -> None:
-    found = json.loads(run(node.url, "--only", "connection.user", "--json").output)
+def test_json_gives_every_outcome_and_the_counts(url: str) -> None:
+    found = json.loads(run(url, "--only", "connection.user", "--json").output)
     assert (found["passed"], found["failed"], found["not tried"]) == (1, 0, 0)
     (outcome,) = found["rules"]
     assert (outcome["rule"], outcome["outcome"], outcome["kind"]) == ("connection.user_optional", "passed", "stated")
 
 
-async def test_a_failure_says_the_rule_what_was_sent_what_came_and_what_should_have(node: NodeProcess) -> None:
+async def test_a_failure_says_the_rule_what_was_sent_what_came_and_what_should_have(node_port: int) -> None:
     fault = next(fault for fault in FAULTS if fault.name == "a pong without the time")
     async with trio.open_nursery() as nursery:
-        port: int = await nursery.start(WrongNode(node.port, fault).serve)
+        port: int = await nursery.start(WrongNode(node_port, fault).serve)
         words = (f"ws://127.0.0.1:{port}", "--only", "heartbeat.pong")
         result = await trio.to_thread.run_sync(partial(run, *words))
         as_json = await trio.to_thread.run_sync(partial(run, *words, "--json"))

@@ -7,34 +7,25 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-import trio
 
 from node.conformance.rule import RULES, Need, Rule
-from node.conformance.runner import FAILED, PASSED, Outcome, chosen, try_rule
+from node.conformance.runner import FAILED, PASSED, chosen, try_rule
 from node.conformance.subject import Process, Subject
+from tests.conformance.nodes import started, told
 from tests.processes import ROOT, NodeProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SETTINGS = "[time]\nstatus_interval_s = 0.3\nmetrics_interval_s = 0.5\n"
-ALL = bool(os.environ.get("COMANDA_CONFORMANCE") == "all")
-"""Also the rule that says nothing for half a minute."""
+ALL = os.environ.get("COMANDA_CONFORMANCE") == "all"
+PATIENT = ("heartbeat.half_a_minute", "figures.throughput")
+"""Tried with COMANDA_CONFORMANCE=all only: one takes half a minute, the other wants the machine for itself."""
 
 WITHOUT_TOKENS = [rule for rule in chosen(additions=True) if Need.TOKEN not in rule.needs]
-ALONE = [rule for rule in WITHOUT_TOKENS if ALL or rule.name != "heartbeat.half_a_minute"]
-SHARED_TOPICS = ("data_sync", "operations", "delivery", "strategies", "conflicts", "resolutions", "locks", "fencing")
-BELOW = [rule for rule in ALONE if rule.name.partition(".")[0] in SHARED_TOPICS]
-
-
-def started(folder: Path, *flags: str) -> Process:
-    settings = folder / "node.toml"
-    settings.write_text(SETTINGS)
-    words = [sys.executable, "-m", "node", "serve", "--port", "{port}", "--data", "{data}", "--config", str(settings)]
-    process = Process(" ".join([*words, *flags]), folder, ROOT)
-    trio.run(process.start)
-    return process
+ALONE = [rule for rule in WITHOUT_TOKENS if ALL or rule.name not in PATIENT]
+BETWEEN_NODES = ("data_sync", "strategies", "conflicts", "locks", "fencing")
+BELOW = [rule for rule in ALONE if rule.name.partition(".")[0] in BETWEEN_NODES]
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +43,6 @@ def below(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
     yield Subject(f"ws://127.0.0.1:{process.port}")
     process.end()
     hub.end()
-
-
-def told(outcome: Outcome) -> str:
-    lines = "\n".join(f"{line.way} {line.who} {line.text[:300]}" for line in outcome.transcript)
-    return f"{outcome.rule.says} Expected {outcome.expected}; came {outcome.came}{outcome.note}\n{lines}"
 
 
 @pytest.mark.parametrize("rule", ALONE, ids=lambda rule: rule.name)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 import trio
 
@@ -11,21 +9,11 @@ from node.conformance.rule import RULES
 from node.conformance.runner import FAILED, PASSED, Outcome, try_rule
 from node.conformance.subject import Subject
 from tests.conformance.faults import FAULTS
+from tests.conformance.nodes import told
 from tests.conformance.proxy import HONEST, Fault, WrongNode
-from tests.conformance.test_rules import started, told
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 IMPATIENT_S = 0.4
 CAUGHT_BY = sorted({fault.rule for fault in FAULTS})
-
-
-@pytest.fixture(scope="module")
-def node_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    process = started(tmp_path_factory.mktemp("node"))
-    yield process.port
-    process.end()
 
 
 async def tried(node_port: int, fault: Fault, rule: str, patience: float) -> Outcome:

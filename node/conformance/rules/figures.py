@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import statistics
+import time
 from typing import TYPE_CHECKING
 
 import trio
 
-from node.conformance.expect import that
+from node.conformance.expect import iso, that
 from node.conformance.rule import Kind, Need, rule
 
 if TYPE_CHECKING:
     from node.conformance.scene import Scene
 
 HEADING = "Performance: Métricas Esperadas"
-OPERATIONS = 3_000
+OPERATIONS = 2_000
 
 
 def _said(times: list[float]) -> str:
@@ -71,8 +72,10 @@ async def throughput(scene: Scene) -> str:
     operations = []
     for number in range(OPERATIONS):
         ids.append(scene.name("op"))
+        entity_id, at = scene.name("product"), iso(time.time())
         data = {"n": number}
-        operations.append(author.operation(ids[-1], "products", scene.name("product"), "CREATE", data, version=1))
+        operation = author.operation(ids[-1], "products", entity_id, "CREATE", data, version=1, timestamp=at)
+        operations.append(operation)
     began = trio.current_time()
     for operation in operations:
         await author.send({"type": "data_sync", "operation": operation})
