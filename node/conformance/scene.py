@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 
 MOST_LINES = 400
-NOISE = ("data_sync", "audit_log", "sync_conflict", "terminal_status_update", "performance_metrics")
+NOISE = (
+    "data_sync",
+    "audit_log",
+    "sync_conflict",
+    "conflict_resolution",
+    "terminal_status_update",
+    "performance_metrics",
+)
 """What a node also sends about things that are not the rule's; of these, only lines with its own ids are kept."""
 
 _scenes = itertools.count(1)

@@ -12,7 +12,8 @@ from tests.conformance.faults import FAULTS
 from tests.conformance.nodes import told
 from tests.conformance.proxy import HONEST, Fault, WrongNode
 
-IMPATIENT_S = 0.4
+IMPATIENT_S = 1.0
+"""How long a rule waits for what a wrong node never sends; a right node on a busy machine must be faster."""
 CAUGHT_BY = sorted({fault.rule for fault in FAULTS})
 
 

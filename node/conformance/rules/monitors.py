@@ -36,9 +36,13 @@ def _listed(message: Message, name: str) -> dict[str, Any] | None:
 
 
 async def told(scene: Scene, monitor: Terminal, terminal: Terminal) -> Message:
-    """A status update that names the terminal. Raises Broken."""
-    found = await monitor.wait(lambda message: _listed(message, terminal.name), scene.slow)
-    return given(found, f"terminal_status_update with {terminal.name}")
+    """A status update in which the terminal is online: an earlier one may know it from before. Raises Broken."""
+
+    def online(message: Message) -> bool:
+        return (_listed(message, terminal.name) or {}).get("status") == "online"
+
+    found = await monitor.wait(online, scene.slow)
+    return given(found, f"terminal_status_update with {terminal.name} online")
 
 
 @rule("monitors.status", STATUS, "A monitor is told of the terminals, with every documented field.")
