@@ -15,9 +15,9 @@ from attrs import evolve
 
 from crdt import hlc
 from node.config.sections import Config
-from node.core.ports import Disk, Instant, Unreadable
+from node.core.ports import Disk, Draws, Instant, Surroundings, Unreadable
 from node.core.sessions.identity import Identity
-from node.core.start import Draws, Surroundings, begin, go_on, note_registry
+from node.core.start import begin, go_on, note_registry
 from node.screen import Screen
 from node.wire.frames import Batch, Outgoing
 from storage.records import key64
@@ -219,12 +219,14 @@ class Client:
     def connect(self, *, full: bool = False) -> Client:
         self.connection = Connection(self)
         identity = Identity(self.name, self.kind, "user-1", f"session-{next(self.world.ids)}")
-        self.session = self.world.core.connect(identity, self.connection, full=full, by_position=self.by_position)
+        self.session = self.world.core.sessions.connect(
+            identity, self.connection, full=full, by_position=self.by_position
+        )
         return self
 
     def disconnect(self) -> None:
         if self.session is not None:
-            self.world.core.disconnect(self.session)
+            self.world.core.sessions.disconnect(self.session)
             self.session = None
 
     # ------------------------------------------------------------------ sending

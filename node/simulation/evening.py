@@ -258,7 +258,7 @@ class Evening:
                 found.append(f"{machine.node_id} is to compare")
             found += [
                 f"{terminal} has not been sent everything"
-                for terminal, session in core.sessions.items()
+                for terminal, session in core.sessions.online.items()
                 if min(session.delivery.cursor.sent) < core.log.head
                 or (session.delivery.cursor.under_way and machine.door.holders[terminal].end.answers)
             ]

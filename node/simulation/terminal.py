@@ -94,7 +94,9 @@ class Terminal:
     @property
     def session(self) -> Session | None:
         """The node's side of this connection, where there is one."""
-        return self.machine.core.sessions.get(self.name) if self.end is not None and self.machine.alive else None
+        return (
+            self.machine.core.sessions.online.get(self.name) if self.end is not None and self.machine.alive else None
+        )
 
     def connect(self, *, full: bool = False, queue: bool = False) -> None:
         """Dial until it works. full: as a page that was loaded again and keeps nothing, or, with queue, only what it

@@ -137,7 +137,7 @@ def evening(directory: Path) -> list[dict[str, Any]]:
     tom.disconnect()
     lia.disconnect()
     lia.connect(full=True)
-    world.core.tell_monitors([*world.core.status_messages(), *world.core.metrics_messages(60.0)])
+    monitors.tell(world.core, [monitors.terminal_status(world.core), *monitors.performance(world.core, 60.0)])
     settle_all(world, [rui, lia, olga])
     said = [message for client in everybody for message in client.inbox]
     said.append({"type": "stats", **monitors.stats(world.core)})
@@ -353,10 +353,13 @@ def test_the_session_of_two_terminals_is_what_the_node_says(tmp_path: Path) -> N
             time, kind, user = re.fullmatch(rf"at (\S+): /ws/{name}\?type=(\w+)&user_id=(\w+)", rest).groups()  # type: ignore[union-attr]
             at(time)
             connection = Connection(Client(world, name))
-            connected[name] = world.core.connect(Identity(name, kind, user, "session"), connection), connection
+            connected[name] = (
+                world.core.sessions.connect(Identity(name, kind, user, "session"), connection),
+                connection,
+            )
         elif what == "loses":
             assert not hears(name)
-            world.core.disconnect(connected[name][0])
+            world.core.sessions.disconnect(connected[name][0])
         elif what == ">":
             message = json.loads(rest)
             at(message.get("operation", {}).get("timestamp", "1970-01-01"))

@@ -87,7 +87,7 @@ class Neighbours:
             for other in self.core.links.values():
                 if other is not link and other.state == "up":
                     other.reply(passed_on)
-            self.core.mark_changed()
+            self.core.sessions.mark_changed()
 
     def _is_news(self, node: str, number: int) -> bool:
         if node == self.core.node_id:

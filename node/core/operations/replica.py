@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from node.core.log.group import Group
     from node.core.statistics import Counts
-    from storage.records import Boot
+    from storage.records import Boot, ConflictRow
 
 
 @frozen
@@ -57,6 +57,12 @@ class Replica:
     @property
     def counts(self) -> Counts:
         return self.residents.counts
+
+    def open_conflicts(self, entity_types: Sequence[str]) -> list[ConflictRow]:
+        """The open conflicts of these types that are durable."""
+        committed = self.log.committed
+        rows = [row for row in self.conflicts.known.values() if row.state == "open" and row.seq <= committed]
+        return [row for row in rows if row.entity_type in entity_types]
 
     def durable(self, group: Group) -> None:
         """A group is stored: what was kept for it alone may be let go."""

@@ -9,20 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from crdt import hlc
 from node.config.sections import Permissions
 from node.core.delivery.delivery import Delivery
 from node.core.inbox import Inbox
 from node.core.locks.authority import LockService
+from node.core.log.view import LogView
 from node.core.operations.accept import accept
 from node.core.operations.author import Author
 from node.core.operations.needs import fetch, needs_of
 from node.core.operations.refusals import not_decided
 from node.core.operations.replica import Replica
 from node.core.operations.resolve import resolve
-from node.core.ports import Clock, Connection, Disk, Timer, Unreadable
+from node.core.ports import Connection, Surroundings, Unreadable
 from node.core.sessions.identity import Activity, Identity
 from node.core.sessions.token_bucket import Bucket
 from node.errors import EntityNotFound, NotRead, NotStored, PermissionDenied, RateLimited, WireError
@@ -44,33 +45,38 @@ BACKLOG_PAUSE = 64
 """Messages waiting behind one that waits for the disk, above which the socket is not read."""
 
 
-@define(eq=False)
+@frozen(kw_only=True)
+class Shared:
+    """What the sessions of one node share. ready: whether the node can store anything now."""
+
+    replica: Replica
+    log: LogView
+    around: Surroundings
+    locks: LockService
+    codec: CodecLimits
+    ready: Callable[[], bool]
+
+
+@define(eq=False, kw_only=True)
 class Session:
     """A connected terminal. `recipient` of its own replies; `delivery` is its place in the log."""
 
     identity: Identity
     permissions: Permissions
-    replica: Replica
     delivery: Delivery
     connection: Connection
-    disk: Disk
-    timer: Timer
-    clock: Clock
-    limits: CodecLimits
+    shared: Shared
     bucket: Bucket
     activity: Activity
-    locks: LockService
-    ready: Callable[[], bool]
-    """Whether the node can store anything now."""
     _inbox: Inbox[str | bytes | int] = field(init=False)
     """Messages, and the serials of pongs between them."""
-    _rate_strikes: int = 0
-    _format_strikes: int = 0
-    closed: bool = False
+    _rate_strikes: int = field(default=0, init=False)
+    _format_strikes: int = field(default=0, init=False)
+    closed: bool = field(default=False, init=False)
     """Closed by the node: nothing more of it is handled."""
-    gone: bool = False
+    gone: bool = field(default=False, init=False)
     """Its connection ended: nothing more arrives, and nothing can be answered."""
-    successor: Session | None = None
+    successor: Session | None = field(default=None, init=False)
     """The same terminal's next session, whose messages come after all of this one's."""
 
     def __attrs_post_init__(self) -> None:
@@ -155,7 +161,7 @@ class Session:
     def _message(self, text: str | bytes) -> None:
         self.activity.messages += 1
         try:
-            message = decode(text, self.limits)
+            message = decode(text, self.shared.codec)
         except WireError as error:
             self._format_strikes += 1
             self._error(error)
@@ -208,7 +214,7 @@ class Session:
         if error.where is not None:
             extra["where"] = error.where
         if isinstance(error, NotStored | NotRead) and isinstance(message, DataSync):
-            not_decided(self.replica, message.operation, self.author)
+            not_decided(self.shared.replica, message.operation, self.author)
         if isinstance(error, NotStored | NotRead):
             extra["retry"] = True
         self.reply(
@@ -221,7 +227,7 @@ class Session:
 
     def _limit(self) -> None:
         """Pings, locks and resolutions over the rate are refused (4005), and close after repeated offence."""
-        now_ms = self.clock().mono_ms
+        now_ms = self.shared.around.clock().mono_ms
         if self.bucket.take(now_ms) >= 0:
             if self.bucket.tokens > self.bucket.rate:
                 self._rate_strikes = 0
@@ -235,16 +241,16 @@ class Session:
     def _throttle(self) -> None:
         """Operations over the rate are never refused: the socket is not read until the debt is paid, so a
         terminal that flushes a long queue after an outage loses none of it."""
-        if self.bucket.take(self.clock().mono_ms) < 0 and not self._inbox.paused:
+        if self.bucket.take(self.shared.around.clock().mono_ms) < 0 and not self._inbox.paused:
             self._inbox.pause()
-            self.timer.call_later(self.bucket.wait_ms(), self._resume)
+            self.shared.around.timer.call_later(self.bucket.wait_ms(), self._resume)
 
     def _resume(self) -> None:
         if self.closed:
             return
-        self.bucket.refill(self.clock().mono_ms)
+        self.bucket.refill(self.shared.around.clock().mono_ms)
         if self.bucket.tokens < 0:
-            self.timer.call_later(self.bucket.wait_ms(), self._resume)
+            self.shared.around.timer.call_later(self.bucket.wait_ms(), self._resume)
             return
         self._drain()
 
@@ -252,7 +258,7 @@ class Session:
 
     def _ping(self, message: Ping) -> None:
         self._limit()
-        now = self.clock()
+        now = self.shared.around.clock()
         self.activity.last_ping_ms = now.wall_ms
         if message.performance is not None:
             self.activity.performance = message.performance
@@ -264,12 +270,12 @@ class Session:
             known = True
         if not known:
             self._limit()  # a confirmation of nothing; what was delivered does not count
-        self.activity.last_sync_ms = self.clock().wall_ms
+        self.activity.last_sync_ms = self.shared.around.clock().wall_ms
 
     def _operation(self, message: DataSync) -> None:
         self._throttle()
         operation = message.operation
-        policy = self.replica.registry.get(operation.entity_type)
+        policy = self.shared.replica.registry.get(operation.entity_type)
         if policy is None:
             raise EntityNotFound(f"unknown entity type {operation.entity_type!r}", "$.operation.entity_type")
         self._may_write(operation.entity_type)
@@ -288,7 +294,7 @@ class Session:
     def _when_here(self, message: DataSync | ConflictResolution, policy: EntityPolicy | None = None) -> None:
         """Decide the message now, or once what it needs has come from disk."""
         subject = message.operation if isinstance(message, DataSync) else message
-        needs = needs_of(self.replica, subject, policy, self.author)
+        needs = needs_of(self.shared.replica, subject, policy, self.author)
         if needs is None:
             self._decide(message)
             return
@@ -305,7 +311,7 @@ class Session:
                     )
                 # A resolution first finds its conflict, then the conflict's entity; a row that is not
                 # there now will not be there the next time either.
-                again = needs_of(self.replica, subject, policy, self.author)
+                again = needs_of(self.shared.replica, subject, policy, self.author)
                 if again is not None and again != needs:
                     self._when_here(message, policy)
                 else:
@@ -314,32 +320,32 @@ class Session:
                 self._error(error, message)
             self._drain()
 
-        fetch(self.replica, self.disk, needs, fetched)
+        fetch(self.shared.replica, self.shared.around.disk, needs, fetched)
 
     def _decide(self, message: DataSync | ConflictResolution) -> None:
-        now = self.clock()
-        if not self.ready():
+        now = self.shared.around.clock()
+        if not self.shared.ready():
             raise NotStored("the node cannot store anything at the moment; send it again")
         if isinstance(message, DataSync):
             self.activity.operations += 1
-            accept(self.replica, message.operation, self.author, now)
+            accept(self.shared.replica, message.operation, self.author, now)
         else:
-            row = self.replica.conflicts.known.get(message.conflict_id)
+            row = self.shared.replica.conflicts.known.get(message.conflict_id)
             if row is not None:
                 self._may_write(row.entity_type)
-            resolve(self.replica, message, self.author, now)
+            resolve(self.shared.replica, message, self.author, now)
         self.activity.last_sync_ms = now.wall_ms
-        self.disk.wake_writer()
+        self.shared.around.disk.wake_writer()
 
     def _acquire(self, message: AcquireLock) -> None:
         self._limit()
-        if self.replica.registry.get(message.entity_type) is None:
+        if self.shared.replica.registry.get(message.entity_type) is None:
             raise EntityNotFound(f"unknown entity type {message.entity_type!r}", "$.entity_type")
         self._may_write(message.entity_type)
-        if not self.ready():
+        if not self.shared.ready():
             raise NotStored("the node cannot store anything at the moment; send it again")
-        self.locks.acquire(self, message)
+        self.shared.locks.acquire(self, message)
 
     def _release(self, message: ReleaseLock) -> None:
         self._limit()
-        self.locks.release(self, message)
+        self.shared.locks.release(self, message)

@@ -323,7 +323,7 @@ class Shop:
         for client in self.clients:
             if client.world is world:
                 client.disconnect()
-        world.core.flush_cursors()
+        world.core.store_positions()
         world.settle()
         self.mesh.crash(number)
 
