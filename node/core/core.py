@@ -16,7 +16,8 @@ from crdt import hlc
 from node.core import monitors as status
 from node.core.clock import Watch, apart
 from node.core.delivery.delivery import Delivery
-from node.core.delivery.window import Cursor
+from node.core.delivery.terminal_feed import TerminalFeed
+from node.core.delivery.window import Window
 from node.core.entities.entity import Key
 from node.core.links import anti_entropy
 from node.core.links.first_sync import FirstSync
@@ -158,16 +159,19 @@ class Core:
         positions = [NO_POSITION] * CLASSES if known is None or full else list(known.positions)
         permissions = self.permissions[identity.terminal_type]
         writable = [p.entity_type for p in self.replica.registry.all() if permissions.may_write(p.entity_type)]
-        delivery = Delivery(
-            identity.terminal_id,
-            frozenset([identity.terminal_id, *(f"write:{entity_type}" for entity_type in writable)]),
-            identity.terminal_type == "monitor",
-            Cursor.at(positions, bounds.window_rows),
-            self.log,
-            self.disk,
-            connection,
-            resumed=self.replica.head,
+        feed = TerminalFeed(
+            terminal_id=identity.terminal_id,
+            names=frozenset([identity.terminal_id, *(f"write:{entity_type}" for entity_type in writable)]),
+            monitor=identity.terminal_type == "monitor",
             by_position=by_position,
+            head_at_connect=self.replica.head,
+        )
+        delivery = Delivery(
+            window=Window.at(positions, bounds.window_rows),
+            feed=feed,
+            log=self.log,
+            disk=self.disk,
+            connection=connection,
         )
         session = Session(
             identity,
@@ -216,15 +220,15 @@ class Core:
 
     def _remember(self, session: Session) -> None:
         identity = session.identity
-        cursor = session.delivery.cursor
+        window = session.delivery.window
         self.cursors[identity.terminal_id] = CursorRow(
             terminal_id=identity.terminal_id,
             terminal_type=identity.terminal_type,
             user_id=identity.user_id,
-            positions=cursor.positions,
+            positions=window.positions,
             last_seen_ms=self.clock().wall_ms,
         )
-        cursor.dirty = False
+        window.dirty = False
         self._dirty.add(identity.terminal_id)
 
     def _follow(self, link: Link) -> None:
@@ -232,15 +236,15 @@ class Core:
         if row is not None:
             self.followers[row.node_id] = row
             self._followed.add(row.node_id)
-            link.delivery.cursor.dirty = False
+            link.delivery.window.dirty = False
 
     def flush_cursors(self, *, every: bool = False) -> None:
         """Put moved cursors into the current group; or every one, also of who has confirmed nothing yet."""
         for session in self.sessions.values():
-            if every or session.delivery.cursor.dirty:
+            if every or session.delivery.window.dirty:
                 self._remember(session)
         for link in self.links.values():
-            if link.delivery.cursor.dirty:
+            if link.delivery.window.dirty:
                 self._follow(link)
         if not (self._dirty or self._followed) or not self.healthy:
             return
@@ -410,7 +414,7 @@ class Core:
 
     def _send(self, group: Group) -> None:
         previous = self.ring.head
-        monitored = any(s.delivery.monitor for s in self.sessions.values())
+        monitored = any(s.delivery.feed.monitor for s in self.sessions.values())
         rows = [ring_row(row, audit=monitored) for row in group.rows]
         self.ring.extend(rows)
         for row in rows:
@@ -421,8 +425,8 @@ class Core:
             delivery = session.delivery
             if delivery.closed:
                 continue
-            if shared.suits(delivery) and delivery.live(previous, len(rows)):
-                delivery.send_batch(shared.batch(numbered=delivery.by_position), shared.entries, self.ring.head)
+            if shared.suits(delivery.feed) and delivery.live(previous, len(rows)):
+                delivery.send_batch(shared.batch(numbered=delivery.feed.by_position), shared.entries, self.ring.head)
                 delivered += len(shared.entries)
             else:
                 delivery.pump()
@@ -495,7 +499,7 @@ class Core:
         for session in self.sessions.values():
             session.delivery.probe_owed()
         for link in self.links.values():
-            link.delivery.probe_owed()
+            link.delivery.feed.tell_position(link.delivery)
 
     def tick(self) -> None:
         """Once a second: store moved cursors, ask silent sessions whether rows arrived."""
@@ -559,7 +563,7 @@ class Core:
 
     def tell_monitors(self, messages: Iterable[bytes]) -> None:
         """Status and metrics, to every monitor. They are no log rows: the newest replaces the older."""
-        monitors = [s for s in self.sessions.values() if s.delivery.monitor and not (s.closed or s.gone)]
+        monitors = [s for s in self.sessions.values() if s.delivery.feed.monitor and not (s.closed or s.gone)]
         if not monitors:
             return
         batch = Batch([Outgoing(message) for message in messages])
@@ -585,8 +589,8 @@ class _Shared:
         self._rows = rows
         self._batches: dict[bool, Batch] = {}
 
-    def suits(self, delivery: Delivery) -> bool:
-        return self.whole and not delivery.monitor and delivery.terminal_id not in self.authors
+    def suits(self, feed: TerminalFeed) -> bool:
+        return self.whole and not feed.monitor and feed.terminal_id not in self.authors
 
     def batch(self, *, numbered: bool) -> Batch:
         if numbered not in self._batches:

@@ -12,6 +12,7 @@ from attrs import define, field
 
 from crdt import hlc
 from node.core.delivery.delivery import Delivery
+from node.core.delivery.terminal_feed import TerminalFeed
 from node.core.inbox import Inbox
 from node.core.locks.authority import LockService
 from node.core.operations.author import Author
@@ -42,7 +43,7 @@ class Session:
     identity: Identity
     permissions: Permissions
     replica: Replica
-    delivery: Delivery
+    delivery: Delivery[TerminalFeed]
     connection: Connection
     disk: Disk
     timer: Timer
@@ -79,11 +80,11 @@ class Session:
             identity.terminal_id,
             identity.terminal_type,
             identity.user_id,
-            self.delivery.cursor.acknowledged,
+            self.delivery.window.acknowledged,
             self,
-            latest.delivery.cursor.acknowledged,
-            latest.delivery.cursor.began,
-            latest.delivery.resumed,
+            latest.delivery.window.acknowledged,
+            latest.delivery.window.at_connect,
+            latest.delivery.feed.head_at_connect,
         )
 
     # ------------------------------------------------------------------ outbound
@@ -250,7 +251,9 @@ class Session:
         self.reply(outgoing.pong(hlc.iso(now.wall_ms)))
 
     def _confirmation(self, message: SyncConfirmation) -> None:
-        known = message.seq is not None and self.delivery.confirm_seq(message.seq)
+        known = False
+        if message.seq is not None and self.delivery.feed.by_position:
+            known = self.delivery.confirm_seq(message.seq)
         if message.operation_id is not None and self.delivery.confirm(message.operation_id):
             known = True
         if not known:
