@@ -150,7 +150,7 @@ class World(Disk):
         for _ in range(10_000):
             self.commit()
             if not self.calls:
-                if not self.core.replica.group.pending() or not self.core.healthy:
+                if not self.core.replica.log.group.pending() or not self.core.healthy:
                     self.core.probe_owed()
                     return
                 continue
@@ -348,7 +348,7 @@ def settle_all(world: World, clients: Sequence[Client]) -> None:
     for _ in range(1_000):
         world.settle()
         moved = sum(client.receive() for client in clients if client.session is not None)
-        if not moved and not world.calls and not world.core.replica.group.pending():
+        if not moved and not world.calls and not world.core.replica.log.group.pending():
             return
     raise AssertionError("clients and node never come to rest")
 

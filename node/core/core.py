@@ -14,7 +14,7 @@ from attrs import define, field
 
 from crdt import hlc
 from node.core import monitors as status
-from node.core.clock import Watch, apart
+from node.core.clock import apart
 from node.core.delivery.delivery import Delivery
 from node.core.delivery.terminal_feed import TerminalFeed
 from node.core.delivery.window import Window
@@ -29,10 +29,10 @@ from node.core.log.entries import CLASSES, NO_POSITION
 from node.core.log.group import Group, Recipient
 from node.core.log.ring import Ring, RingRow, ring_row
 from node.core.log.view import LogView
-from node.core.operations import remote
-from node.core.operations.quarantine import BAD, Quarantine
+from node.core.operations import parked
+from node.core.operations.quarantine import BAD
 from node.core.operations.replica import Replica
-from node.core.ports import Clock, Connection, Disk, Needs, Timer, Unreadable
+from node.core.ports import Clock, Connection, Disk, Timer
 from node.core.sessions.identity import Activity, Identity, Permissions
 from node.core.sessions.session import Session
 from node.core.sessions.token_bucket import Bucket
@@ -60,9 +60,6 @@ FORK_INTERVAL_MS = 60_000
 
 RETRIES_A_SECOND = 200
 """Parked operations tried again each second."""
-
-CONFLICTS_KEPT = 10_000
-"""Closed conflicts kept in memory; older ones are read from disk when named."""
 
 
 @define(eq=False)
@@ -107,7 +104,8 @@ class Core:
     neighbours: Neighbours = field(init=False)
     twins: list[str] = field(factory=list)
     """Another live node with this node's id, as far as anybody told."""
-    watch: Watch = field(factory=Watch)
+    max_offset_ms: int = 86_400_000
+    """A clock of the upstream that is further from this node's is not followed."""
     fresh: Callable[[], tuple[str, int]] = lambda: ("", 0)
     """Draws a new epoch and a fresh writer."""
     sessions: dict[str, Session] = field(factory=dict)
@@ -126,7 +124,7 @@ class Core:
     _changed: bool = True
 
     def __attrs_post_init__(self) -> None:
-        self.watch.begin(self.clock(), self.replica)
+        self.replica.clock.begin(self.clock())
         self.lock_service = LockService(self, self.has_upstream)
         self.neighbours = Neighbours(self)
         self.log = LogView(
@@ -141,8 +139,8 @@ class Core:
 
     def _open_conflicts(self, priority: int) -> list[ConflictRow]:
         types = self.replica.registry.of_class(priority)
-        rows = [c for c in self.replica.conflicts.values() if c.state == "open" and c.entity_type in types]
-        return [c for c in rows if c.seq <= self.replica.committed]
+        rows = [c for c in self.replica.conflicts.known.values() if c.state == "open" and c.entity_type in types]
+        return [c for c in rows if c.seq <= self.replica.log.committed]
 
     # ------------------------------------------------------------------ connections
 
@@ -164,7 +162,7 @@ class Core:
             names=frozenset([identity.terminal_id, *(f"write:{entity_type}" for entity_type in writable)]),
             monitor=identity.terminal_type == "monitor",
             by_position=by_position,
-            head_at_connect=self.replica.head,
+            head_at_connect=self.replica.log.head,
         )
         delivery = Delivery(
             window=Window.at(positions, bounds.window_rows),
@@ -248,9 +246,9 @@ class Core:
                 self._follow(link)
         if not (self._dirty or self._followed) or not self.healthy:
             return
-        self.replica.group.commit.followers.extend(self.followers[n] for n in sorted(self._followed))
+        self.replica.log.group.commit.followers.extend(self.followers[n] for n in sorted(self._followed))
         self._followed.clear()
-        self.replica.group.commit.cursors.extend(self.cursors[t] for t in sorted(self._dirty))
+        self.replica.log.group.commit.cursors.extend(self.cursors[t] for t in sorted(self._dirty))
         self._dirty.clear()
         self._flushed_ms = self.clock().mono_ms
         self.disk.wake_writer()
@@ -294,10 +292,10 @@ class Core:
         """Stamp with the upstream's time, where the two clocks are not so far apart that one must be broken."""
         if link.role != "upstream":
             return
-        most = self.replica.settings.max_offset_ms
+        most = self.max_offset_ms
         far = abs(link.offset_ms) > most
         if not far:
-            self.replica.offset_ms = link.offset_ms
+            self.replica.clock.offset_ms = link.offset_ms
         elif not link.clock_far:
             logger.error("the clock of %s is %s from this one's; not followed", link.peer_id, apart(link.offset_ms))
         link.clock_far = far
@@ -340,11 +338,11 @@ class Core:
     def forked(self, reason: str) -> None:
         """A peer holds what this log never had, so it was rolled back: go on as another log, under a fresh writer."""
         self.epoch, writer = self.fresh()
-        self.replica.write_as(writer)
+        self.replica.residents.write_as(writer)
         locks = self.replica.locks
         locks.epoch = later_epoch(locks.epoch, self.clock().wall_ms)
         meta = {"epoch": self.epoch, "writer": str(writer), "lock_epoch": str(locks.epoch)}
-        self.replica.group.commit.meta.update(meta)
+        self.replica.log.group.commit.meta.update(meta)
         self.disk.wake_writer()
         logger.warning("new epoch %s, fresh writer %d: %s", self.epoch, writer, reason)
         for link in list(self.links.values()):
@@ -371,16 +369,17 @@ class Core:
 
     def take_group(self) -> Group | None:
         """What is to be made durable next, or None."""
-        if not self.replica.group.pending():
+        if not self.replica.log.group.pending():
             return None
-        group = self.replica.take_group()
+        group = self.replica.log.take()
+        self.replica.clock.note(group.commit.meta)
         self._in_flight.append((group, self.clock().mono_ms))
         return group
 
     def committed(self, group: Group) -> None:
         """`group` is durable: answer its authors, then send its rows to everybody whose cursor is behind."""
         self._in_flight = [(g, at) for g, at in self._in_flight if g is not group]
-        self.replica.committed_group(group)
+        self.replica.durable(group)
         self.statistics.commits += 1
         for row in group.commit.peers:
             self.peers[row.node_id] = row
@@ -395,8 +394,6 @@ class Core:
         if group.rows:
             self.statistics.operations.add(now.mono_ms, sum(r.kind == "operation" for r in group.rows))
             self._send(group)
-        if len(self.replica.conflicts) > CONFLICTS_KEPT:
-            self._forget_closed_conflicts()
 
     def _let_begin(self, session: Session) -> None:
         if session.delivery.held:
@@ -434,12 +431,6 @@ class Core:
         for link in list(self.links.values()):
             link.delivery.pump()
 
-    def _forget_closed_conflicts(self) -> None:
-        conflicts = self.replica.conflicts
-        for conflict_id in [c.conflict_id for c in conflicts.values() if c.state != "open"]:
-            if conflicts[conflict_id].seq <= self.replica.committed:
-                del conflicts[conflict_id]
-
     # ------------------------------------------------------------------ when the disk fails
 
     @property
@@ -449,7 +440,7 @@ class Core:
             return "the node cannot store anything; terminals are told to send again", self.failure or ""
         if self.disk.trouble is not None:
             return "the node works, but part of its database cannot be read or written", self.disk.trouble
-        damaged = self.replica.damaged
+        damaged = self.replica.residents.damaged
         if damaged:
             more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
             return "the node works, but part of its database is damaged", next(iter(damaged.values())) + more
@@ -461,7 +452,7 @@ class Core:
         self.healthy, self.failure = False, reason
         self.statistics.commit_failures += 1
         groups = [group for group, _ in self._in_flight]
-        current = self.replica.group
+        current = self.replica.log.group
         if current.pending():
             groups.append(current)
         self._in_flight.clear()
@@ -474,22 +465,16 @@ class Core:
             self._let_begin(session)  # it can be read all the same
         for link in list(self.links.values()):
             link.close(INTERNAL_ERROR, "the node cannot store anything at the moment")
-        self.replica.forget_uncommitted(groups, self.replica.writer)
+        self.replica.undo(groups, self.replica.residents.writer)
 
-    def recovered(self, writer: int, locks: LockTable, boot: Boot, clock: hlc.Clock) -> None:
+    def still_failing(self, reason: str) -> None:
+        """Writing was tried again, and does not work yet."""
+        self.failure = reason
+
+    def recovered(self, boot: Boot, locks: LockTable, writer: int) -> None:
         """Writing works again: go on from what the disk holds, under a fresh writer."""
-        replica = self.replica
-        replica.forget_uncommitted([], writer)
-        replica.locks = locks
-        replica.clock = clock
-        replica.conflicts.clear()
-        replica.open_conflicts.clear()
-        for row in boot.open_conflicts:
-            replica.remember_conflict(row)
-        replica.quarantine = Quarantine.of(boot.parked)
-        replica.partial = dict(boot.partial)
+        self.replica.go_on(boot, locks, writer)
         self.peers = {row.node_id: row for row in boot.peers}
-        replica.group.commit.meta["writer"] = str(writer)
         self.healthy, self.failure = True, None
 
     # ------------------------------------------------------------------ time
@@ -504,7 +489,7 @@ class Core:
     def tick(self) -> None:
         """Once a second: store moved cursors, ask silent sessions whether rows arrived."""
         now = self.clock()
-        self.watch.tick(now, self.replica)
+        self.replica.clock.tick(now)
         for session in list(self.sessions.values()):
             session.delivery.read_again()
             session.delivery.probe(force=True)
@@ -537,20 +522,7 @@ class Core:
 
     def retry_parked(self, row: ParkedRow) -> None:
         """Try a parked operation again, once its entities are here."""
-        replica = self.replica
-        touched = tuple(remote.parked_keys(row))
-
-        def fetched(unreadable: Unreadable | None) -> None:
-            if unreadable is None and self.healthy and row in replica.quarantine:
-                remote.retry(replica, row, self.clock())
-                if replica.group.pending():
-                    self.disk.wake_writer()
-
-        missing = replica.missing(touched)
-        if missing:
-            replica.fetch(self.disk, Needs(missing, held=touched), fetched)
-        else:
-            fetched(None)
+        parked.retry_when_here(self.replica, row, self.disk, lambda: self.healthy, self.clock)
 
     def changed(self) -> bool:
         """Whether a terminal came or went since the last call."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, evolve, field
 
 from node.config import Config, example_toml, parse
-from node.simulation.dialling import Dialling
+from node.simulation.dialling import Dialler
 from node.simulation.event_queue import Clockwork
 from node.simulation.faults import Faults
 from node.simulation.intentions import Ledger
@@ -61,7 +61,7 @@ class Evening:
     checks: Checks = field(init=False)
     ledger: Ledger = field(factory=Ledger)
     machines: list[Machine] = field(factory=list)
-    dialled: list[Dialling] = field(factory=list)
+    dialled: list[Dialler] = field(factory=list)
     terminals: list[Terminal] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
@@ -121,7 +121,7 @@ class Evening:
         known = next((d.route for d in self.dialled if {d.machine, d.other} == {one, two}), None)
         least, most = (5, 200) if wide else (1, 10)
         route = known or Route(self.network, f"{one.node_id} - {two.node_id}", least, most)
-        self.dialled.append(Dialling(one, two, role, route))
+        self.dialled.append(Dialler(one, two, role, route))
 
     def route_to(self, name: str, machine: Machine) -> Route:
         """A terminal's way to a node."""
@@ -246,7 +246,7 @@ class Evening:
         found = [f"{d.machine.node_id} has no link to {d.other.node_id}" for d in self.dialled if d.link is None]
         for machine in self.machines:
             core = machine.core
-            if core.replica.group.pending() or not machine.disk.idle or not core.healthy:
+            if core.replica.log.group.pending() or not machine.disk.idle or not core.healthy:
                 found.append(f"{machine.node_id} is writing")
             if self.checks.parked(machine):
                 found.append(f"{machine.node_id} has parked operations")
@@ -256,7 +256,7 @@ class Evening:
                 f"{terminal} has not been sent everything"
                 for terminal, session in core.sessions.items()
                 if min(session.delivery.window.sent) < core.log.head
-                or (session.delivery.window.under_way and machine.door.seats[terminal].end.answers)
+                or (session.delivery.window.under_way and machine.door.holders[terminal].end.answers)
             ]
         found += [f"{t.name} is not connected" for t in self.terminals if t.session is None]
         return found

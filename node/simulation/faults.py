@@ -221,7 +221,7 @@ class Faults:
         machine = self._machine()
         if machine is None or any(s.delivery.window.dirty for s in machine.core.sessions.values()):
             return
-        if not machine.disk.idle or machine.core.replica.group.pending():
+        if not machine.disk.idle or machine.core.replica.log.group.pending():
             return
         self._kill_this(machine)
 

@@ -26,7 +26,7 @@ class Window:
     most: int
     sent: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
     _acked: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
-    _at_connect: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
+    _at_connect: tuple[int, ...] = (NO_POSITION,) * CLASSES
     _pending: deque[Entry] = field(factory=deque)
     _confirmed: set[str] = field(factory=set)
     _first_pending: int = 0  # serial number of _pending[0]
@@ -39,7 +39,7 @@ class Window:
     def at(cls, positions: Sequence[int], most: int) -> Window:
         """A window that resumes after `positions`, one a class."""
         window = cls(most)
-        window.sent, window._acked, window._at_connect = list(positions), list(positions), list(positions)
+        window.sent, window._acked, window._at_connect = list(positions), list(positions), tuple(positions)
         return window
 
     @property
@@ -68,9 +68,10 @@ class Window:
     def acknowledged(self, priority: int) -> int:
         return self._acked[priority]
 
-    def at_connect(self, priority: int) -> int:
-        """The position this connection began with."""
-        return self._at_connect[priority]
+    @property
+    def at_connect(self) -> tuple[int, ...]:
+        """The positions this connection began with, by class."""
+        return self._at_connect
 
     def sending(self, entries: Iterable[Entry]) -> None:
         """Rows that were just written to the connection."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from node.core.operations.key_set import bucket_of
+from node.core.key_set import bucket_of
 from node.core.ports import Unreadable
 from node.wire.links import digests as wire
 
@@ -32,7 +32,7 @@ PLACES = 2_000
 
 
 def begin(link: Link) -> None:
-    link.reply(wire.roots(link.core.replica.digests.roots()))
+    link.reply(wire.roots(link.core.replica.held.digests.roots()))
 
 
 def receive(link: Link, message: Mapping[str, Any]) -> None:
@@ -52,14 +52,14 @@ def receive(link: Link, message: Mapping[str, Any]) -> None:
 
 
 def _roots(link: Link, theirs: Mapping[str, Any]) -> None:
-    digests = link.core.replica.digests
+    digests = link.core.replica.held.digests
     differing = digests.differing(theirs)
     link.reply(wire.buckets({entity_type: digests.buckets(entity_type) for entity_type in differing}, digests.count))
 
 
 def _buckets(link: Link, theirs: Buckets) -> None:
     link.told_operations(theirs.count)
-    digests, quarantine = link.core.replica.digests, link.core.replica.quarantine
+    digests, quarantine = link.core.replica.held.digests, link.core.replica.quarantine
     for entity_type, their_buckets in theirs.by_type.items():
         mine = digests.buckets(entity_type)
         differing = [number for number, bucket in enumerate(their_buckets) if f"{mine[number]:x}" != bucket]
@@ -81,7 +81,7 @@ def _buckets(link: Link, theirs: Buckets) -> None:
 def _keys(link: Link, theirs: BucketKeys) -> None:
     """The other side's keys of some buckets: ask for what is missing here, send what is missing there."""
     replica = link.core.replica
-    mine = {key for _, keys in replica.digests.keys_in(theirs.entity_type, theirs.buckets) for key in keys}
+    mine = {key for _, keys in replica.held.digests.keys_in(theirs.entity_type, theirs.buckets) for key in keys}
     ask(link, sorted(theirs.keys - mine - replica.quarantine.link_keys(theirs.entity_type)))
     _send(link, sorted(mine - theirs.keys))
 
@@ -95,7 +95,7 @@ def ask(link: Link, keys: Sequence[int]) -> None:
 def _send(link: Link, keys: Sequence[int]) -> None:
     """Have these operations sent, in log order. Their places are looked up a part at a time: others read too."""
     found: list[tuple[int, int]] = []
-    coming = link.core.replica.uncommitted()
+    coming = link.core.replica.held.uncommitted(link.core.replica.log.committed)
 
     def look_up(first: int) -> None:
         if first < len(keys):
@@ -120,7 +120,7 @@ def _send_archived(link: Link, keys: set[int]) -> None:
     """Have the entities sent that these operations, which are not in the log, are part of."""
     by_type: dict[str, set[int]] = {}
     for key in keys:
-        entity_type = link.core.replica.digests.type_of(key)
+        entity_type = link.core.replica.held.digests.type_of(key)
         if entity_type is not None:
             by_type.setdefault(entity_type, set()).add(key)
     for entity_type, of_type in by_type.items():

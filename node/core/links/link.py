@@ -24,7 +24,8 @@ from node.core.links import anti_entropy
 from node.core.links.feed import LINK_OUTBOX, LINK_PAGE, LINK_WINDOW, LinkFeed
 from node.core.links.first_sync import PATIENCE_MS, FirstSync
 from node.core.log.entries import CLASSES, NO_POSITION
-from node.core.operations import remote, states
+from node.core.operations import parked, states
+from node.core.operations.needs import fetch
 from node.core.operations.quarantine import WAITING
 from node.core.ports import Connection, Needs, Unreadable
 from node.errors import AlreadyConnected, InvalidMessage
@@ -109,7 +110,7 @@ class Link:
         self._inbox = Inbox(handle=self._frame, connection=self.connection, most=BACKLOG_PAUSE)
         self.delivery = Delivery(
             window=Window(LINK_WINDOW),
-            feed=LinkFeed(total=lambda: len(core.replica.known_entities)),
+            feed=LinkFeed(total=lambda: len(core.replica.residents.known)),
             log=core.log,
             disk=core.disk,
             connection=self.connection,
@@ -145,7 +146,9 @@ class Link:
 
     def _introduce(self, hello: Hello) -> None:
         core, now = self.core, self.core.clock()
-        mine = Hello(core.node_id, core.epoch, core.replica.committed, now.wall_ms, core.authority(), self._claim())
+        mine = Hello(
+            core.node_id, core.epoch, core.replica.log.committed, now.wall_ms, core.authority(), self._claim()
+        )
         self.reply(handshake.established(mine, hello.node_id, hlc.iso(now.wall_ms), self.session_id))
 
     def _known(self, hello: Hello) -> None:
@@ -167,7 +170,7 @@ class Link:
         assert hello is not None
         known = max(self.received) != NO_POSITION
         replica = core.replica
-        no_rows = replica.digests.count <= len(replica.archived_operations)
+        no_rows = replica.held.digests.count <= len(replica.held.archived)
         empty = not known and no_rows and not replica.quarantine
         sync = core.first_sync
         if sync is not None and sync.peer == hello.node_id:
@@ -219,7 +222,7 @@ class Link:
     def _begin(self, claim: Claim) -> None:
         """Go on where the other side says it is, if that is a place in this log."""
         core = self.core
-        head = core.replica.committed
+        head = core.replica.log.committed
         if claim.epoch != core.epoch:
             # It holds nothing of this log: every entity, and the operations that a comparison finds missing.
             self._go([NO_POSITION if claim.empty else head] * CLASSES, claim.after)
@@ -285,13 +288,13 @@ class Link:
             self._messages(messages)
             self._inbox.drain()
 
-        self.core.replica.fetch(self.core.disk, needs, fetched)
+        fetch(self.core.replica, self.core.disk, needs, fetched)
 
     def _needs(self, messages: Sequence[dict[str, Any]]) -> Needs | None:
         """What must be read before these can be decided."""
         replica = self.core.replica
         touched = tuple(dict.fromkeys(_entities(messages)))
-        missing, doubled = replica.missing(touched), remote.doubled(replica, messages)
+        missing, doubled = replica.residents.missing(touched), parked.doubled(replica, messages)
         return Needs(missing, doubled, held=touched) if missing or doubled else None
 
     def _one_by_one(self, messages: deque[dict[str, Any]]) -> None:
@@ -308,7 +311,7 @@ class Link:
                     self._messages([message], unreadable)
                     self._one_by_one(messages)
 
-            self.core.replica.fetch(self.core.disk, needs, fetched)
+            fetch(self.core.replica, self.core.disk, needs, fetched)
             return
         self._inbox.waiting = False
         self._inbox.drain()
@@ -328,14 +331,11 @@ class Link:
                     self._data_sync(message, now)
                 else:
                     self._other(message)
-                if replica.claimed is not None:
-                    claimed, replica.claimed = replica.claimed, None
-                    core.set_back(f"{self.peer_id}: {claimed}")
                 if self.state == "closed":
                     break
         except InvalidMessage as error:
             self.close(InvalidMessage.code, str(error))
-        if replica.group.pending():
+        if replica.log.group.pending():
             core.disk.wake_writer()
 
     def _put_off(self, message: dict[str, Any], unreadable: Unreadable, now: Instant) -> None:
@@ -344,21 +344,24 @@ class Link:
         if is_state(message):
             logger.warning("a state of %s is left: %s", self.peer_id, unreadable.reason)
         else:
-            remote.park(self.core.replica, message, self.via, WAITING, unreadable.reason, now)
+            parked.park(self.core.replica, message, self.via, WAITING, unreadable.reason, now)
 
     def _data_sync(self, message: dict[str, Any], now: Instant) -> None:
         replica = self.core.replica
         if is_state(message):
-            if states.receive(replica, message, self.via, now):
+            outcome = states.receive(replica, message, self.via, now)
+            if outcome.quiet:
                 for other in self.core.links.values():
                     other.compare_owed |= other is not self
             if self.first_sync is not None:
                 self.first_sync.states += 1
                 self.first_sync.moved_ms = now.mono_ms
         else:
-            if not remote.receive(replica, message, self.via, now):
-                self.compare_owed = True
+            outcome = parked.receive(replica, message, self.via, now)
+            self.compare_owed |= outcome.waits
             self.operations_in += 1
+        if outcome.claimed is not None:
+            self.core.set_back(f"{self.peer_id}: {outcome.claimed}")
 
     def _other(self, message: dict[str, Any]) -> None:
         kind = message.get("type")
@@ -400,7 +403,7 @@ class Link:
         head = message.get("head")
         if type(head) is int and head <= positions.MOST_POSITION:
             self.peer_head = max(self.peer_head, head)
-        group = self.core.replica.group
+        group = self.core.replica.log.group
         row = PeerRow(
             self.hello.node_id, self.hello.epoch, tuple(self.received), *self.mark, self.core.clock().wall_ms
         )
@@ -458,7 +461,7 @@ class Link:
         if found is None or found.phase != "history":
             return
         replica, before = self.core.replica, found.operations
-        found.operations = replica.digests.count + len(replica.quarantine)
+        found.operations = replica.held.digests.count + len(replica.quarantine)
         if found.operations_total is not None and found.operations >= found.operations_total:
             found.ended_ms = now_ms
         elif found.operations == before:  # nothing more is on its way: it broke off

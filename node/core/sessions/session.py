@@ -7,6 +7,7 @@ much, makes the rest of this connection wait (its socket is not read meanwhile);
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 
@@ -15,8 +16,12 @@ from node.core.delivery.delivery import Delivery
 from node.core.delivery.terminal_feed import TerminalFeed
 from node.core.inbox import Inbox
 from node.core.locks.authority import LockService
+from node.core.operations.accept import accept
 from node.core.operations.author import Author
+from node.core.operations.needs import fetch, needs_of
+from node.core.operations.refusals import not_decided
 from node.core.operations.replica import Replica
+from node.core.operations.resolve import resolve
 from node.core.ports import Clock, Connection, Disk, Timer, Unreadable
 from node.core.sessions.identity import Activity, Identity, Permissions
 from node.core.sessions.token_bucket import Bucket
@@ -25,6 +30,9 @@ from node.wire import outgoing
 from node.wire.codec import CodecLimits, decode
 from node.wire.frames import Batch, Outgoing
 from node.wire.messages import AcquireLock, ConflictResolution, DataSync, Message, Ping, ReleaseLock, SyncConfirmation
+
+if TYPE_CHECKING:
+    from strategies.policy import EntityPolicy
 
 RATE_STRIKES = 200
 """Refusals by the rate limit, with no full second of calm between, after which the connection is closed (4005)."""
@@ -80,9 +88,9 @@ class Session:
             identity.terminal_id,
             identity.terminal_type,
             identity.user_id,
-            self.delivery.window.acknowledged,
             self,
-            latest.delivery.window.acknowledged,
+            self.delivery.window.positions,
+            latest.delivery.window.positions,
             latest.delivery.window.at_connect,
             latest.delivery.feed.head_at_connect,
         )
@@ -200,7 +208,7 @@ class Session:
         if error.where is not None:
             extra["where"] = error.where
         if isinstance(error, NotStored | NotRead) and isinstance(message, DataSync):
-            self.replica.not_tried(message.operation, self.author)
+            not_decided(self.replica, message.operation, self.author)
         if isinstance(error, NotStored | NotRead):
             extra["retry"] = True
         self.reply(
@@ -263,10 +271,11 @@ class Session:
     def _operation(self, message: DataSync) -> None:
         self._throttle()
         operation = message.operation
-        if self.replica.registry.get(operation.entity_type) is None:
+        policy = self.replica.registry.get(operation.entity_type)
+        if policy is None:
             raise EntityNotFound(f"unknown entity type {operation.entity_type!r}", "$.operation.entity_type")
         self._may_write(operation.entity_type)
-        self._when_here(message)
+        self._when_here(message, policy)
 
     def _resolution(self, message: ConflictResolution) -> None:
         self._limit()
@@ -278,10 +287,10 @@ class Session:
                 f"a terminal of type {self.identity.terminal_type} may not write {entity_type}", None
             )
 
-    def _when_here(self, message: DataSync | ConflictResolution) -> None:
+    def _when_here(self, message: DataSync | ConflictResolution, policy: EntityPolicy | None = None) -> None:
         """Decide the message now, or once what it needs has come from disk."""
         subject = message.operation if isinstance(message, DataSync) else message
-        needs = self.replica.needs(subject, self.author)
+        needs = needs_of(self.replica, subject, policy, self.author)
         if needs is None:
             self._decide(message)
             return
@@ -298,16 +307,16 @@ class Session:
                     )
                 # A resolution first finds its conflict, then the conflict's entity; a row that is not
                 # there now will not be there the next time either.
-                again = self.replica.needs(subject, self.author)
+                again = needs_of(self.replica, subject, policy, self.author)
                 if again is not None and again != needs:
-                    self._when_here(message)
+                    self._when_here(message, policy)
                 else:
                     self._decide(message)
             except WireError as error:
                 self._error(error, message)
             self._drain()
 
-        self.replica.fetch(self.disk, needs, fetched)
+        fetch(self.replica, self.disk, needs, fetched)
 
     def _decide(self, message: DataSync | ConflictResolution) -> None:
         now = self.clock()
@@ -315,12 +324,12 @@ class Session:
             raise NotStored("the node cannot store anything at the moment; send it again")
         if isinstance(message, DataSync):
             self.activity.operations += 1
-            self.replica.accept(message.operation, self.author, now)
+            accept(self.replica, message.operation, self.author, now)
         else:
-            row = self.replica.conflicts.get(message.conflict_id)
+            row = self.replica.conflicts.known.get(message.conflict_id)
             if row is not None:
                 self._may_write(row.entity_type)
-            self.replica.resolve(message, self.author, now)
+            resolve(self.replica, message, self.author, now)
         self.activity.last_sync_ms = now.wall_ms
         self.disk.wake_writer()
 

@@ -10,7 +10,6 @@ from attrs import define
 
 from crdt.hlc import iso
 from node.core.core import Core
-from node.core.operations import held as archived
 from node.runtime.disk import TrioDisk
 from storage.audit.archiving import (
     check_unfinished,
@@ -109,7 +108,7 @@ class Archiver:
     async def _prune(self, archive: ArchiveRow) -> None:
         while self.store.anchor.seq < archive.last:
             pruned = await self.disk.write(self.store.prune, archive.last)
-            archived.moved(self.core.replica, pruned.op_keys)
+            self.core.replica.held.moved(pruned.op_keys)
             await trio.sleep(PAUSE_S)
 
 

@@ -70,7 +70,7 @@ class Past:
         self._core = core
         self._database = database
         self._turns = trio.CapacityLimiter(1)
-        self._engine = core.replica.settings.engine
+        self._engine = core.replica.residents.engine
 
     async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T | Response:
         """`call` with a reader of its own; an error's answer where the log or the disk has one."""
@@ -105,13 +105,13 @@ class Past:
             policy, limit = self._policy(key[0]), _number(request, "limit", PAGE, PAGE)
         except Wrong as wrong:
             return wrong.answer
-        found = await self._in_thread(self._explain, key, name, policy, limit, self._core.replica.committed)
+        found = await self._in_thread(self._explain, key, name, policy, limit, self._core.replica.log.committed)
         if isinstance(found, Response):
             return found
         answer, seq = found
         reader = terminal_id or request.first("terminal_id")
         if reader is not None and TERMINAL_ID.match(reader):
-            self._core.replica.has_read(reader, key, seq)
+            self._core.replica.knowledge.has_read(reader, key, seq)
         return json_response(answer)
 
     def _explain(
@@ -156,7 +156,7 @@ class Past:
         if at is not None and seq is not None:
             raise Wrong(400, "either at or seq")
         if at is None:
-            return Moment(_number(request, "seq", 0, self._core.replica.committed), None)
+            return Moment(_number(request, "seq", 0, self._core.replica.log.committed), None)
         try:
             return Moment(None, min(parse_iso(at) // 1000, MAX_MS - 1))
         except (ValueError, OverflowError):

@@ -10,12 +10,12 @@ import base64
 import binascii
 import errno
 import logging
-from collections import Counter
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 from attrs import evolve, frozen
 
+from node.core.admission import Arrival
 from node.runtime.net.http import (
     HEAD_BYTES,
     WRITE_TIMEOUT_S,
@@ -28,10 +28,10 @@ from node.runtime.net.http import (
 from node.runtime.net.websocket import CLOSE_GRACE_S, Connection, accept_upgrade
 from node.wire.close_codes import GOING_AWAY, INTERNAL_ERROR
 
-logger = logging.getLogger("comanda.listener")
+if TYPE_CHECKING:
+    from node.core.admission import Arrivals
 
-REFUSED_AT_ONCE = 100
-"""How many connections beyond the limit are told so; further ones are just dropped."""
+logger = logging.getLogger("comanda.listener")
 
 BIND_ATTEMPTS = 5
 """How often a free port is looked for that is free on both 127.0.0.1 and ::1."""
@@ -82,10 +82,8 @@ class Handler(Protocol):
 
 @frozen
 class ListenerLimits:
-    """Bounds on connections, in counts, bytes and seconds."""
+    """Bounds on one connection, in bytes and seconds."""
 
-    connections: int = 2_000
-    connections_per_address: int = 500
     head_timeout_s: float = 5.0
     idle_timeout_s: float = 15.0
     body_bytes: int = 65_536
@@ -118,21 +116,16 @@ async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
 
 
 class Listener:
-    """Serves a Handler on open listeners until cancelled; then closes every connection with 1001.
+    """Serves a Handler on open listeners until cancelled; then closes every connection with 1001."""
 
-    refused: how many connections were over a limit.
-    """
-
-    def __init__(self, handler: Handler, limits: ListenerLimits) -> None:
+    def __init__(self, *, handler: Handler, limits: ListenerLimits, arrivals: Arrivals) -> None:
         self._handler = handler
         self._limits = limits
+        self._arrivals = arrivals
         self._connections: set[Connection] = set()
-        self._addresses: Counter[str] = Counter()
-        self._open = 0
         self._busy = 0
         self._done = trio.lowlevel.ParkingLot()
         self._stopping = False
-        self.refused = 0
 
     async def serve(self, listeners: list[trio.SocketListener]) -> None:
         """Accept until cancelled; then finish what is being answered and close, within CLOSE_GRACE_S."""
@@ -157,33 +150,25 @@ class Listener:
         except OSError:
             return
         peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        limits = self._limits
-        self._open += 1
-        self._addresses[host] += 1
+        arrival = self._arrivals.came(host)
         try:
-            if self._open > limits.connections + REFUSED_AT_ONCE:
-                self.refused += 1
-            elif self._open > limits.connections or self._addresses[host] > limits.connections_per_address:
-                self.refused += 1
+            if arrival is Arrival.TOLD:
                 await _end(self._http(stream, peer), error_response(503, "too many connections"))
-            else:
+            elif arrival is Arrival.SERVED:
                 await self._requests(self._http(stream, peer))
         except* (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError, OSError):
             pass  # the other side is gone
         except* Exception as errors:
             logger.error("connection from %s failed", peer, exc_info=errors)
         finally:
-            self._open -= 1
-            self._addresses[host] -= 1
-            if not self._addresses[host]:
-                del self._addresses[host]
+            self._arrivals.went(host)
             await trio.aclose_forcefully(stream)
 
     def _http(self, stream: trio.SocketStream, peer: str) -> HttpConnection:
         limits = self._limits
         return HttpConnection(
-            stream,
-            peer,
+            stream=stream,
+            peer=peer,
             head_timeout_s=limits.head_timeout_s,
             idle_timeout_s=limits.idle_timeout_s,
             body_bytes=limits.body_bytes,

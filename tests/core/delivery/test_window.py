@@ -101,4 +101,4 @@ def test_a_notice_is_passed_when_something_after_it_is_confirmed() -> None:
 
 def test_a_window_remembers_where_its_connection_began(window: Window) -> None:
     window.confirm("c")
-    assert [window.at_connect(priority) for priority in range(4)] == [10, 10, 10, 10]
+    assert window.at_connect == (10, 10, 10, 10)

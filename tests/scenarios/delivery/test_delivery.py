@@ -307,14 +307,14 @@ def _check_rebuilt(world: World) -> None:
             again = Entity.load(key, policy, row, writer=1, engine="y_py")
             assert orjson.loads(row.view) == again.shown()
             assert set(again.seqs) == {record.id for record in again.document.records()}
-            resident = world.core.replica.entities.get(key)
+            resident = world.core.replica.residents.entities.get(key)
             if resident is not None:
                 fresh = view_of(*key, policy, resident.document)
                 assert (fresh.alive, fresh.fields) == (resident.view.alive, resident.view.fields)
                 assert fresh.conflicts == resident.view.conflicts
             open_ids |= {c.id for c in again.view.conflicts.values() if c.state == "open"}
     assert {row.conflict_id for row in world.reader.conflicts("open")} == open_ids
-    assert {i for ids in world.core.replica.open_conflicts.values() for i in ids} == open_ids
+    assert {i for ids in world.core.replica.conflicts.open.values() for i in ids} == open_ids
 
 
 def test_the_first_synchronisation_pages_through_more_than_one_read(tmp_path: Path) -> None:
