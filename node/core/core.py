@@ -136,7 +136,7 @@ class Core:
         """Put places that moved into the current group; or every one, also of who has confirmed nothing yet."""
         self.sessions.note_cursors(every=every)
         for link in self.links.values():
-            if link.delivery.cursor.dirty:
+            if link.delivery.window.dirty:
                 self._follow(link)
         if self.healthy and self.positions.store(self.replica.log.group.commit, self.clock().mono_ms):
             self.disk.wake_writer()
@@ -145,7 +145,7 @@ class Core:
         row = link.follower()
         if row is not None:
             self.positions.note_follower(row)
-            link.delivery.cursor.dirty = False
+            link.delivery.window.dirty = False
 
     # ------------------------------------------------------------------ links
 
@@ -299,7 +299,7 @@ class Core:
         ring, log = self.log.ring, self.log
         previous = ring.head
         sessions = list(self.sessions.online.values())
-        monitored = any(session.delivery.monitor for session in sessions)
+        monitored = any(session.delivery.feed.monitor for session in sessions)
         rows = [ring_row(row, audit=monitored) for row in group.rows]
         ring.extend(rows)
         for row in rows:
@@ -310,9 +310,9 @@ class Core:
             delivery = session.delivery
             if delivery.closed:
                 continue
-            suits = shared.suits(delivery.terminal_id, monitor=delivery.monitor)
-            if suits and delivery.live(previous, len(rows)):
-                delivery.send_batch(shared.batch(numbered=delivery.by_position), shared.entries, ring.head)
+            feed = delivery.feed
+            if shared.suits(feed.terminal_id, monitor=feed.monitor) and delivery.live(previous, len(rows)):
+                delivery.send_batch(shared.batch(numbered=feed.by_position), shared.entries, ring.head)
                 delivered += len(shared.entries)
             else:
                 delivery.pump()
@@ -371,7 +371,7 @@ class Core:
         for session in self.sessions.online.values():
             session.delivery.probe_owed()
         for link in self.links.values():
-            link.delivery.probe_owed()
+            link.delivery.feed.tell_position(link.delivery)
 
     def tick(self) -> None:
         """Once a second: store moved cursors, ask silent sessions whether rows arrived."""

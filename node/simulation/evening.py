@@ -259,8 +259,8 @@ class Evening:
             found += [
                 f"{terminal} has not been sent everything"
                 for terminal, session in core.sessions.online.items()
-                if min(session.delivery.cursor.sent) < core.log.head
-                or (session.delivery.cursor.under_way and machine.door.holders[terminal].end.answers)
+                if min(session.delivery.window.sent) < core.log.head
+                or (session.delivery.window.under_way and machine.door.holders[terminal].end.answers)
             ]
         found += [f"{t.name} is not connected" for t in self.terminals if t.session is None]
         return found

@@ -168,7 +168,7 @@ class Checks:
             "ring rows": (len(core.log.ring.rows), limits.ring_rows),
             "entities in memory": (len(core.replica.residents.entities), most),
             "rows under way": (
-                max((s.delivery.cursor.under_way for s in core.sessions.online.values()), default=0),
+                max((s.delivery.window.under_way for s in core.sessions.online.values()), default=0),
                 limits.window_rows + WINDOW_MARKS,
             ),
             "bytes waiting": (

@@ -14,6 +14,7 @@ from attrs import define, field, frozen
 from crdt import hlc
 from node.config.sections import Permissions
 from node.core.delivery.delivery import Delivery
+from node.core.delivery.terminal_feed import TerminalFeed
 from node.core.inbox import Inbox
 from node.core.locks.authority import LockService
 from node.core.log.view import LogView
@@ -63,7 +64,7 @@ class Session:
 
     identity: Identity
     permissions: Permissions
-    delivery: Delivery
+    delivery: Delivery[TerminalFeed]
     connection: Connection
     shared: Shared
     bucket: Bucket
@@ -95,10 +96,10 @@ class Session:
             identity.terminal_type,
             identity.user_id,
             self,
-            self.delivery.cursor.positions,
-            latest.delivery.cursor.positions,
-            latest.delivery.cursor.at_connect,
-            latest.delivery.resumed,
+            self.delivery.window.positions,
+            latest.delivery.window.positions,
+            latest.delivery.window.at_connect,
+            latest.delivery.feed.head_at_connect,
         )
 
     # ------------------------------------------------------------------ outbound
@@ -265,7 +266,9 @@ class Session:
         self.reply(outgoing.pong(hlc.iso(now.wall_ms)))
 
     def _confirmation(self, message: SyncConfirmation) -> None:
-        known = message.seq is not None and self.delivery.confirm_seq(message.seq)
+        known = False
+        if message.seq is not None and self.delivery.feed.by_position:
+            known = self.delivery.confirm_seq(message.seq)
         if message.operation_id is not None and self.delivery.confirm(message.operation_id):
             known = True
         if not known:

@@ -331,7 +331,7 @@ class Shop:
         """A person sells from a screen at rest, not in the moment in which it is shown the past again."""
         session = client.session
         assert session is not None
-        if session.delivery.cursor.acknowledged(2) < session.delivery.resumed:
+        if session.delivery.window.acknowledged(2) < session.delivery.feed.head_at_connect:
             return
         name = self.rng.choice(["p-0", "p-1"])
         on_screen = client.screen.get(("products", name), {}).get("stock")
