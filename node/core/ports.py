@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from attrs import Factory, field, frozen
+from attrs import Factory, define, field, frozen
 
 from node.core.entities.entity import Key
 
@@ -189,6 +189,14 @@ class Disk(ABC):
 
 class Timer(Protocol):
     def call_later(self, delay_ms: int, action: Callable[[], None]) -> None: ...
+
+
+@define(eq=False)
+class Health:
+    """Whether the node can store anything, and why not."""
+
+    ok: bool = True
+    failure: str | None = None
 
 
 @frozen

@@ -250,7 +250,7 @@ class Evening:
         found = [f"{d.machine.node_id} has no link to {d.other.node_id}" for d in self.dialled if d.link is None]
         for machine in self.machines:
             core = machine.core
-            if core.replica.log.group.pending() or not machine.disk.idle or not core.healthy:
+            if core.replica.log.group.pending() or not machine.disk.idle or not core.health.ok:
                 found.append(f"{machine.node_id} is writing")
             if self.checks.parked(machine):
                 found.append(f"{machine.node_id} has parked operations")

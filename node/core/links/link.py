@@ -25,8 +25,8 @@ from node.core.links.feed import LINK_OUTBOX, LINK_PAGE, LINK_WINDOW, LinkFeed
 from node.core.links.first_sync import PATIENCE_MS, FirstSync
 from node.core.log.entries import CLASSES, NO_POSITION
 from node.core.operations import parked, states
-from node.core.operations.needs import fetch
 from node.core.operations.quarantine import WAITING
+from node.core.operations.subject import fetch
 from node.core.ports import Connection, Needs, Unreadable
 from node.errors import AlreadyConnected, InvalidMessage
 from node.wire.close_codes import INTERNAL_ERROR, NORMAL
@@ -319,7 +319,7 @@ class Link:
     def _messages(self, messages: Sequence[dict[str, Any]], unreadable: Unreadable | None = None) -> None:
         """unreadable: what these need is not there, and cannot be read."""
         core, replica = self.core, self.core.replica
-        if not core.healthy:
+        if not core.health.ok:
             self.close(INTERNAL_ERROR, "the node cannot store anything at the moment")
             return
         now = core.clock()

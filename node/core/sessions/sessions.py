@@ -84,7 +84,7 @@ class Sessions:
         )
         session = Session(
             identity=identity,
-            permissions=permissions,
+            writable=frozenset(writable),
             delivery=delivery,
             connection=connection,
             shared=self.shared,
@@ -97,7 +97,7 @@ class Sessions:
         self.online[terminal_id] = session
         self._changed = True
         greeting = outgoing.connection_established(terminal_id, hlc.iso(now.wall_ms), identity.session_id)
-        if full and known is not None and self.shared.ready():
+        if full and known is not None and self.shared.health.ok:
             # Stored first: a node that dies now must not go on where this terminal, which keeps nothing, once was.
             self._greetings[terminal_id] = greeting
             delivery.held = True

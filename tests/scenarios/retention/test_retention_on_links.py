@@ -278,7 +278,7 @@ def test_what_a_failed_commit_was_told_is_held_counts_for_nothing(tmp_path: Path
         for wire in mesh.wires:
             wire.step(0)
             wire.step(1)
-    assert not node.core.healthy
+    assert not node.core.health.ok
     assert node.core.replica.held.digests.empty
     assert not len(node.core.replica.held.archived)
     node.failing = False
