@@ -24,7 +24,7 @@ from node.core.links.link import Link
 from node.core.links.neighbours import Neighbours
 from node.core.locks.authority import LockService
 from node.core.locks.lease import later_epoch
-from node.core.log.entries import CLASSES, NO_POSITION
+from node.core.log.entries import NO_POSITION
 from node.core.log.group import Group, Recipient
 from node.core.log.ring import Ring, RingRow, ring_row
 from node.core.log.view import LogView
@@ -39,7 +39,7 @@ from node.core.statistics import Statistics
 from node.wire import outgoing
 from node.wire.codec import CodecLimits
 from node.wire.frames import Batch, Outgoing
-from storage.records import ConflictRow, CursorRow, FollowerRow, PeerRow
+from storage.records import CLASSES, ConflictRow, CursorRow, FollowerRow, PeerRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -130,7 +130,7 @@ def open_writer(path: Path) -> sqlite_utils.Database:
     return sqlite_utils.Database(connection, execute_plugins=False)
 
 
-def open_reader(path: Path) -> sqlite_utils.Database:
+def open_reader(path: Path) -> sqlite3.Connection:
     """A read-only connection that sees every committed transaction. Raises StorageError."""
     try:
         connection = sqlite3.connect(
@@ -141,4 +141,4 @@ def open_reader(path: Path) -> sqlite_utils.Database:
         connection.execute("PRAGMA busy_timeout=5000")
     except sqlite3.Error as error:
         raise StorageError(said(path, error)) from error
-    return sqlite_utils.Database(connection, execute_plugins=False)
+    return connection

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
+
+R = TypeVar("R", bound="Sequence[Any]")
 
 ROWS_PER_STATEMENT = 256
 PARAMETERS = 30_000
@@ -30,7 +32,7 @@ def insert_many(
     table: str,
     columns: Sequence[str],
     key: tuple[str, ...],
-    rows: Iterable[tuple[object, ...]],
+    rows: Iterable[Sequence[object]],
     *,
     conflict: str = "",
 ) -> None:
@@ -40,7 +42,7 @@ def insert_many(
         connection.execute(sql + conflict, [value for row in part for value in row])
 
 
-def parts(rows: Iterable[tuple[object, ...]], width: int) -> Iterator[list[tuple[object, ...]]]:
+def parts(rows: Iterable[R], width: int) -> Iterator[list[R]]:
     """Rows of `width` values, as many at a time as one statement takes."""
     pending = list(rows)
     most = min(ROWS_PER_STATEMENT, PARAMETERS // width)

@@ -117,7 +117,7 @@ DELIVERY = (
     defect(
         "cursor-not-stored",
         "what terminals confirmed is forgotten with the process",
-        ("storage.sqlite.store:Store._write", '("terminal_id",), cursors.values())', '("terminal_id",), ())'),
+        ("storage.sqlite.commit:write_commit", "CURSORS.put(connection, commit.cursors)", "pass"),
     ),
     defect(
         "positions-kept-when-set-back",

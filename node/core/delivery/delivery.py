@@ -16,7 +16,7 @@ from attrs import define, field
 from node.core.delivery.archived_part import compacted_frames, raised
 from node.core.delivery.window import Cursor
 from node.core.entities.entity import NOT_LOADED
-from node.core.log.entries import CLASSES, NO_POSITION, PASSED, Entry
+from node.core.log.entries import NO_POSITION, PASSED, Entry
 from node.core.log.messages import state_id, state_message
 from node.core.log.ring import RingRow, ring_row
 from node.core.log.view import LogView
@@ -24,6 +24,7 @@ from node.core.ports import Connection, Disk, Unreadable
 from node.errors import NotRead
 from node.wire import outgoing
 from node.wire.frames import Batch, Outgoing
+from storage.records import CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

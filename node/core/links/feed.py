@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from node.core.delivery.delivery import Delivery
-from node.core.log.entries import CLASSES, NO_POSITION
+from node.core.log.entries import NO_POSITION
 from node.core.log.messages import state_id
 from node.core.ports import Unreadable
 from node.wire.frames import Outgoing
@@ -28,6 +28,7 @@ from node.wire.links.states import (
     state_operation,
 )
 from storage.packed import RECORD_BYTES
+from storage.records import CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence, Set

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from node.errors import InvalidMessage
-from storage.packed import content_of, pack, unpack
+from storage.packed import content_of, pack_operations, unpack_operations
 from storage.records import ArchivedRow, key64
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def hold(replica: Replica, state: RemoteState) -> bool:
     held. One of several entities once all of them are here. Whether there is a new one."""
     entity_type, entity_id = state.key
     new = []
-    for one in unpack(state.archived):
+    for one in unpack_operations(state.archived):
         if not one.link_key or replica.digests.holds(entity_type, one.link_key):
             continue
         if one.parts > 1:
@@ -64,7 +64,9 @@ def hold(replica: Replica, state: RemoteState) -> bool:
             _held(replica, entity_type, one)
     if new:
         bulk = any(one.parts > 1 for one in new)
-        replica.group.commit.archived.append(ArchivedRow(entity_type, entity_id, 0, 0, "", 0, bulk, pack(new)))
+        replica.group.commit.archived.append(
+            ArchivedRow(entity_type, entity_id, 0, 0, "", 0, bulk, pack_operations(new))
+        )
     return bool(new)
 
 
@@ -79,6 +81,6 @@ def _held(replica: Replica, entity_type: str, one: ArchivedOperation) -> None:
 def forget(memory: Memory, rows: Iterable[ArchivedRow]) -> None:
     """The commit of what came with states failed."""
     for row in rows:
-        for one in unpack(row.records):
+        for one in unpack_operations(row.records):
             memory.digests.discard(row.entity_type, one.link_key)
             memory.archived_operations.discard(one.op_key)

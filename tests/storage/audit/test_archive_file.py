@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 from crdt.hlc import pack
 from storage.audit import archive_file
 from storage.audit.archive_file import check_archive, read_archive, verify_archives
-from storage.audit.archiving import Until, check_unfinished, held_by, last_row, make_archive, unfinished
+from storage.audit.archiving import Until, check_unfinished, furthest_behind, last_row, make_archive, unfinished
 from storage.audit.chain_walk import verify
 from storage.chain import GENESIS
-from storage.packed import ArchivedOperation, link_keys, op_keys, unpack
-from storage.packed import pack as packed
+from storage.packed import ArchivedOperation, link_keys, op_keys, pack_operations, unpack_operations
 from storage.records import FollowerRow, key64
 from storage.sqlite.database import DATABASE, StorageError
 from storage.sqlite.reader import Reader
@@ -85,7 +84,7 @@ def test_an_archive_holds_every_column_of_every_row(full: Store, reader: Reader,
 def test_whatever_a_row_holds_is_read_back(blob: bytes, text: str, user: str | None) -> None:
     one = row(1, operation=blob, message=blob, status=text.encode(errors="ignore").decode(), user_id=user)
     one.hash = b"\x00\xff" * 16
-    names = [name for name in archive_file.LOG_TYPES if name not in ("op_key",)]
+    names = [name for name in archive_file.COLUMNS if name != "op_key"]
     values = {n: "\n".join(one.targets) if n == "targets" else getattr(one, n) for n in names}
     written = {
         n: orjson.loads(orjson.dumps(archive_file._written(n, v))) for n, v in values.items() if n != "user_id"
@@ -244,13 +243,13 @@ def test_who_has_confirmed_least_holds_the_rest_back(store: Store, reader: Reade
         FollowerRow("a", store.epoch, (40, 30, 50, 50), 1),
         FollowerRow("b", store.epoch, (50, 50, 50, 50), 1),
     ]
-    held = held_by(followers, store.epoch)
+    held = furthest_behind(followers, store.epoch)
     assert held is not None
     assert (held.node_id, held.seq) == ("a", 30)
     assert last_row(reader, Until(45, None), held) == (30, held)
     assert last_row(reader, Until(25, None), held) == (25, None)
-    assert last_row(reader, Until(45, None), held_by([], store.epoch)) == (45, None)
-    stranger = held_by([FollowerRow("c", "other", (50,) * 4, 1)], store.epoch)
+    assert last_row(reader, Until(45, None), furthest_behind([], store.epoch)) == (45, None)
+    stranger = furthest_behind([FollowerRow("c", "other", (50,) * 4, 1)], store.epoch)
     assert last_row(reader, Until(45, None), stranger) == (0, stranger)
 
 
@@ -367,13 +366,15 @@ def test_what_lies_in_the_archive_is_read_as_entities_in_the_order_of_their_last
     assert reader.reached(1, 52, 100, 10) is not None
     got, after = [], 30
     while after < 52:
-        part = reader.compacted(1, ("orders",), after, 4, None)
+        part = reader.archived.compacted(1, ("orders",), after, 4, None)
         got += [(whole.seq, whole.row.entity_id) for whole in part.wholes]
-        assert all(len(unpack(whole.records)) >= 5 for whole in part.wholes)
+        assert all(len(unpack_operations(whole.records)) >= 5 for whole in part.wholes)
         after = part.upto
     assert got == [(seq, f"order-{seq % 10}") for seq in range(43, 53)]
-    assert not reader.compacted(1, ("orders",), 47, 100, "pos-1").wholes, "its own rows, which it is not sent"
-    part = reader.compacted(1, ("orders",), 47, 100, "pos-2")
+    assert not reader.archived.compacted(1, ("orders",), 47, 100, "pos-1").wholes, (
+        "its own rows, which it is not sent"
+    )
+    part = reader.archived.compacted(1, ("orders",), 47, 100, "pos-2")
     assert ([whole.seq for whole in part.wholes], part.upto) == ([48, 49, 50, 51, 52], 52)
 
 
@@ -385,11 +386,11 @@ def test_entities_of_one_row_are_never_parted(store: Store, reader: Reader, tmp_
     commit.entities = [entity(name, seq=2) for name in names] + [entity("order-1"), entity("order-3", seq=3)]
     store.commit(commit)
     archive(store, tmp_path / "a.gz", 3)
-    part = reader.compacted(1, ("orders",), 0, 2, None)
+    part = reader.archived.compacted(1, ("orders",), 0, 2, None)
     assert [w.row.entity_id for w in part.wholes] == ["order-1", *names]
     assert part.upto == 2
     assert not reader.audit("orders", "p-3", kinds=("operation",))
-    assert store._connection.execute("SELECT count(*) FROM log_entities").fetchone() == (0,)
+    assert store.connection.execute("SELECT count(*) FROM log_entities").fetchone() == (0,)
 
 
 def test_notices_that_a_terminal_has_not_confirmed_are_owed(store: Store, reader: Reader, tmp_path: Path) -> None:
@@ -403,10 +404,10 @@ def test_notices_that_a_terminal_has_not_confirmed_are_owed(store: Store, reader
     commit.cursors = [cursor("a", 1, 1, 1, 1), cursor("b", 6, 6, 6, 6)]
     store.commit(commit)
     archive(store, tmp_path / "a.gz", 6)
-    owed = reader.compacted(1, ("orders",), 0, 10, "a").owed
+    owed = reader.archived.compacted(1, ("orders",), 0, 10, "a").owed
     assert [(o.seq, o.message) for o in owed] == [(2, b"2"), (6, b"6")]
-    assert not reader.compacted(1, ("orders",), 0, 10, "b").owed
-    assert not reader.compacted(2, ("orders",), 0, 10, "a").owed
+    assert not reader.archived.compacted(1, ("orders",), 0, 10, "b").owed
+    assert not reader.archived.compacted(2, ("orders",), 0, 10, "a").owed
 
 
 def test_room_is_given_back(store: Store, tmp_path: Path) -> None:
@@ -415,7 +416,7 @@ def test_room_is_given_back(store: Store, tmp_path: Path) -> None:
     before = (store.directory / DATABASE).stat().st_size
     archive(store, tmp_path / "a.gz", 1_900, 2_000)
     store.shrink()
-    store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     assert (store.directory / DATABASE).stat().st_size < before / 5
     assert store.boot().head == 2_000
 
@@ -434,7 +435,7 @@ def test_room_is_given_back(store: Store, tmp_path: Path) -> None:
     )
 )
 def test_packed_operations_are_read_back(operations: list[ArchivedOperation]) -> None:
-    records = packed(operations)
-    assert unpack(records) == operations
+    records = pack_operations(operations)
+    assert unpack_operations(records) == operations
     assert list(op_keys(records)) == [one.op_key for one in operations]
     assert list(link_keys(records)) == [one.link_key for one in operations]

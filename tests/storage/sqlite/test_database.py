@@ -56,16 +56,16 @@ def test_two_stores_of_one_process_cannot_open_one_data_directory(store: Store) 
 
 def test_every_commit_is_synced_in_a_write_ahead_log(store: Store) -> None:
     pragma = {
-        name: store._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
+        name: store.connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
     }
     assert pragma == {"journal_mode": "wal", "synchronous": 2}
 
 
 def test_a_reader_cannot_write(store: Store) -> None:
-    database = open_reader(store.path)
+    connection = open_reader(store.path)
     with pytest.raises(sqlite3.OperationalError):
-        database.conn.execute("DELETE FROM log")
-    database.conn.close()
+        connection.execute("DELETE FROM log")
+    connection.close()
 
 
 def test_a_reader_of_a_missing_file_says_which(tmp_path: Path) -> None:
@@ -109,13 +109,13 @@ def test_a_damaged_database_is_refused_when_asked_to_verify(directory: Path) -> 
 
 def test_a_transaction_that_fails_outside_sqlite_is_rolled_back(store: Store) -> None:
     def write_half() -> None:
-        with transaction(store._connection, store.path):
-            store._connection.execute("INSERT INTO meta VALUES ('half', 'done')")
+        with transaction(store.connection, store.path):
+            store.connection.execute("INSERT INTO meta VALUES ('half', 'done')")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         write_half()
-    assert not store._connection.in_transaction
+    assert not store.connection.in_transaction
     assert "half" not in store.boot().meta
 
 

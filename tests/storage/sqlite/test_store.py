@@ -127,12 +127,12 @@ def assert_nothing_stored(store: Store, reader: Reader, commit: Commit) -> None:
 
 def test_a_full_disk_stores_nothing_of_the_group_and_the_next_goes_through(store: Store, reader: Reader) -> None:
     store.commit(rows(1, 3))
-    pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
-    store._connection.execute(f"PRAGMA max_page_count={pages + 2}")
+    pages = store.connection.execute("PRAGMA page_count").fetchone()[0]
+    store.connection.execute(f"PRAGMA max_page_count={pages + 2}")
     full = rows(4, 60, message=b"x" * 1200)
     full.entities = [entity("new")]
     assert_nothing_stored(store, reader, full)
-    store._connection.execute("PRAGMA max_page_count=1000000")
+    store.connection.execute("PRAGMA max_page_count=1000000")
     store.commit(full)
     assert store.head == 60
     assert reader.entity("orders", "new") == entity("new")
@@ -142,13 +142,13 @@ def test_a_full_disk_stores_nothing_of_the_group_and_the_next_goes_through(store
 @pytest.mark.parametrize("table", ["entities", "meta", "cursors", "log"])
 def test_a_failure_at_any_table_rolls_the_whole_group_back(store: Store, reader: Reader, table: str) -> None:
     store.commit(rows(1, 3))
-    store._connection.execute(
+    store.connection.execute(
         f"CREATE TRIGGER broken BEFORE INSERT ON {table} BEGIN SELECT RAISE(FAIL, 'disk I/O error'); END"
     )
     group = rows(4, 5)
     group.entities, group.cursors = [entity("new")], [cursor("t")]
     assert_nothing_stored(store, reader, group)
-    store._connection.execute("DROP TRIGGER broken")
+    store.connection.execute("DROP TRIGGER broken")
     store.commit(group)
     assert list(verify(reader)) == []
 
@@ -189,10 +189,10 @@ def test_facts_that_cannot_be_stored_leave_the_store_usable(store: Store) -> Non
 def test_probe_tells_whether_writing_works(store: Store) -> None:
     store.probe()
     store.probe()
-    store._connection.execute("PRAGMA query_only=ON")
+    store.connection.execute("PRAGMA query_only=ON")
     with pytest.raises(StorageError):
         store.probe()
-    store._connection.execute("PRAGMA query_only=OFF")
+    store.connection.execute("PRAGMA query_only=OFF")
     store.probe()
 
 
@@ -241,12 +241,12 @@ def test_tokens_are_added_listed_and_revoked(store: Store, reader: Reader) -> No
 
 
 def test_tokens_on_a_failing_disk_are_a_storage_error(store: Store) -> None:
-    store._connection.execute("PRAGMA query_only=ON")
+    store.connection.execute("PRAGMA query_only=ON")
     with pytest.raises(StorageError):
         store.add_token(token("1", "pos-1"))
     with pytest.raises(StorageError):
         store.revoke_tokens("pos-1", "now")
-    store._connection.execute("PRAGMA query_only=OFF")
+    store.connection.execute("PRAGMA query_only=OFF")
     store.commit(rows(1, 1))
 
 
