@@ -84,7 +84,7 @@ def write_archive(
             os.fsync(file.fileno())
         check_archive(partial, header, progress)
         partial.rename(target)
-        _sync_names(target.parent)
+        sync_names(target.parent)
     except OSError as error:
         raise StorageError(f"{target}: {error.strerror}") from error
     finally:
@@ -92,7 +92,8 @@ def write_archive(
             partial.unlink(missing_ok=True)
 
 
-def _sync_names(folder: Path) -> None:
+def sync_names(folder: Path) -> None:
+    """fsync a directory's names, as far as its file system can."""
     try:
         sync(folder)
     except OSError as error:
@@ -118,7 +119,7 @@ def _lines(reader: Reader, header: ArchiveHeader, progress: Callable[[int, int],
     for row in reader.stored_rows(header.first - 1, header.last):
         if row["seq"] != expected or not LOG.sound(row) or chain_hash(previous, LOG.record(row)) != row["hash"]:
             raise StorageError(f"row {expected} does not fit the chain; see `comanda audit verify`")
-        yield orjson.dumps([_written(column, row[column]) for column in COLUMNS])
+        yield orjson.dumps([to_json(column, row[column]) for column in COLUMNS])
         previous, expected = row["hash"], expected + 1
         if (expected - header.first) % 1000 == 0:
             progress(expected - header.first, total)
@@ -127,7 +128,8 @@ def _lines(reader: Reader, header: ArchiveHeader, progress: Callable[[int, int],
     yield orjson.dumps({"rows": total})
 
 
-def _written(column: str, value: object) -> object:
+def to_json(column: str, value: object) -> object:
+    """A column's value as it stands in a file."""
     if not isinstance(value, bytes):
         return value
     if column == "hash":
@@ -176,14 +178,15 @@ def _rows(lines: Iterator[bytes], columns: Sequence[str]) -> Iterator[LogRow]:
             if values["rows"] != count:
                 raise ValueError(f"{count} rows of {values['rows']}")
             break
-        yield LOG.record({column: _read(column, value) for column, value in zip(columns, values, strict=True)})
+        yield LOG.record({column: from_json(column, value) for column, value in zip(columns, values, strict=True)})
     else:
         raise ValueError("it breaks off")
     if next(lines, None) is not None:  # this also checks the sum of all
         raise ValueError("it goes on after its end")
 
 
-def _read(column: str, value: Any) -> Any:
+def from_json(column: str, value: Any) -> Any:
+    """A column's value of what stands in a file."""
     if LOG.held_as.get(column) != _BYTES:
         return value
     if column == "hash":
