@@ -36,14 +36,14 @@ def insert_many(
     *,
     conflict: str = "",
 ) -> None:
-    """Insert, or upsert where there is a key. conflict: what to do instead, where the key is there already."""
+    """Insert rows, or upsert them by `key`. conflict: an ON CONFLICT clause to use instead of the upsert."""
     for part in parts(rows, len(columns)):
         sql = _insert(table, tuple(columns), len(part), () if conflict else key)
         connection.execute(sql + conflict, [value for row in part for value in row])
 
 
 def parts(rows: Iterable[R], width: int) -> Iterator[list[R]]:
-    """Rows of `width` values, as many at a time as one statement takes."""
+    """The rows in parts, each as large as one statement takes. width: values of a row."""
     pending = list(rows)
     most = min(ROWS_PER_STATEMENT, PARAMETERS // width)
     for first in range(0, len(pending), most):
@@ -51,5 +51,5 @@ def parts(rows: Iterable[R], width: int) -> Iterator[list[R]]:
 
 
 def values(rows: int, width: int) -> str:
-    """`VALUES (?,?),(?,?)`: rows to join with. `(a, b) IN (VALUES ...)` would scan the whole table."""
+    """`VALUES (?,?),(?,?)`, as rows to join with: `(a, b) IN (VALUES ...)` would scan the whole table."""
     return "VALUES " + ",".join(["(" + ",".join("?" * width) + ")"] * rows)

@@ -78,14 +78,14 @@ COMMIT = (
         "a node goes on as the writer it was on a database that ends before what it confirmed",
         (
             "node.runtime.identity:continuity",
-            "elif mark.ahead_of(at):",
+            "elif noted.ahead_of(at):",
             "elif False:",
         ),
     ),
     defect(
         "older-epoch-unnoticed",
         "the same on a database from before a restore",
-        ("node.runtime.identity:continuity", 'elif mark.epoch not in ("", at.epoch):', "elif False:"),
+        ("node.runtime.identity:continuity", 'elif noted.epoch not in ("", at.epoch):', "elif False:"),
     ),
     defect(
         "refusal-not-kept",
