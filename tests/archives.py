@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from node.core.operations import held as archived
 from storage.audit.archive_file import read_archive
 from storage.audit.archiving import (
     Until,
@@ -35,7 +34,7 @@ def archive(world: World, upto: int | None = None, *, force: bool = True, batch:
 def steps(world: World, upto: int | None = None, *, force: bool = True, batch: int = 3) -> Iterator[None]:
     """The same, to be broken off anywhere: what is left is done by the next one."""
     store, reader = world.store, world.reader
-    world.core.flush_cursors(every=True)
+    world.core.store_positions(every=True)
     world.commit()
     left = unfinished(reader)
     if left is not None:
@@ -55,7 +54,7 @@ def steps(world: World, upto: int | None = None, *, force: bool = True, batch: i
 
 def _prune(world: World, last: int, batch: int) -> Iterator[None]:
     while world.store.anchor.seq < last:
-        archived.moved(world.core.replica, world.store.prune(last, batch).op_keys)
+        world.core.replica.held.moved(world.store.prune(last, batch).op_keys)
         yield
 
 

@@ -31,6 +31,7 @@ WSPROTO = "wsproto stays with the sockets"
 STORAGE = "storage: audit above sqlite above the values"
 CIRCLES = "no circles, types counted"
 SIMULATOR = "the node does not know its simulator"
+CONFORMANCE = "the conformance suite judges the node from outside"
 PURE = "what decides reaches no disk, socket, clock or dice, even by way of others"
 
 TYPES = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    "
@@ -50,6 +51,7 @@ PLANTS = [
     (CIRCLES, "strategies/conflict.py", f"{TYPES}from strategies.view import View"),
     (CIRCLES, "storage/sqlite/statements.py", "from storage.sqlite import queries"),
     (SIMULATOR, "node/runtime/app.py", "from node.simulation import runner"),
+    (CONFORMANCE, "node/conformance/__init__.py", "from node.wire.codec import ID"),
     (PURE, "crdt/hlc.py", "import time"),
     (PURE, "node/core/links/link.py", "from storage.sqlite.history_reader import HistoryReader"),  # by three others
     (PURE, "node/wire/links/states.py", "from node.runtime.net import deflate"),

@@ -15,7 +15,8 @@ import outcome
 import trio
 
 from node.core.ports import Disk, Unreadable
-from node.runtime.read_faults import Faults
+from node.core.start import RECOVERY_MS
+from node.runtime.read_faults import ReadFaults
 from storage.sqlite.database import StorageError
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from storage.sqlite.store import Store
 
 T = TypeVar("T")
-
-PROBE_INTERVAL_S = 1.0
-"""How often a node whose disk failed tries whether writing works again."""
 
 
 class StorageThread:
@@ -71,7 +69,7 @@ class TrioDisk(Disk):
         self._reader_thread = StorageThread("comanda-reader")
         self._wake = trio.Event()
         self._opened: float | None = None
-        self.faults = Faults()
+        self.faults = ReadFaults()
 
     # ------------------------------------------------------------------ the core's ports
 
@@ -155,12 +153,12 @@ class TrioDisk(Disk):
     async def _until_writable(self, core: Core, recover: Callable[[], None]) -> None:
         """Until a write works, and what the last commit left can be read. The writer thread rests meanwhile."""
         while True:
-            await trio.sleep(PROBE_INTERVAL_S)
+            await trio.sleep(RECOVERY_MS / 1000)
             try:
                 await self._writer_thread.run(self._store.probe)
                 recover()
             except StorageError as error:
-                core.failure = str(error)
+                core.still_failing(str(error))
             else:
                 return
 

@@ -32,7 +32,7 @@ class Failing:
 
 
 @define(eq=False)
-class Faults:
+class ReadFaults:
     """reads: how many failed since the start. upkeep: why the log cannot be moved into the database file, or None."""
 
     reads: int = 0

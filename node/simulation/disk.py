@@ -14,6 +14,7 @@ from attrs import define, field, frozen
 from node.core.core import Core
 from node.core.log.group import Group
 from node.core.ports import Disk, Unreadable
+from node.core.start import RECOVERY_MS
 from node.simulation.event_queue import Clockwork
 from storage.sqlite.database import DATABASE, StorageError
 from storage.sqlite.head_note import NOTE_FILE
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WAL = f"{DATABASE}-wal"
-PROBE_MS = 1_000
-"""How often a node whose disk failed tries whether writing works again, as in the runtime."""
-
 UNLIMITED_PAGES = 1_073_741_823
 
 
@@ -182,14 +180,14 @@ class SlowDisk(Disk):
     def fail(self, reason: str) -> None:
         """A commit failed; writing is tried again until it works."""
         self.core.failed(reason)
-        self.later(PROBE_MS, self._probe)
+        self.later(RECOVERY_MS, self._try_again)
 
-    def _probe(self) -> None:
+    def _try_again(self) -> None:
         try:
             self.store.probe()
             self.recover()
         except StorageError as error:
-            self.core.failure = str(error)
-            self.later(PROBE_MS, self._probe)
+            self.core.still_failing(str(error))
+            self.later(RECOVERY_MS, self._try_again)
             return
         self._commit()

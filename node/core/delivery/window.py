@@ -1,4 +1,4 @@
-"""A session's place in the log: what was sent, what is acknowledged, and how much may be under way.
+"""The rows under way on one connection: what was sent, what is acknowledged, and how much may be on its way.
 
 A position is one number per priority class. `sent[c]` is the last row of class c written or passed over;
 `acknowledged(c)` the end of the contiguous confirmed prefix. Rows that are not for this terminal are passed over
@@ -21,25 +21,27 @@ if TYPE_CHECKING:
 
 
 @define(eq=False)
-class Cursor:
-    """Positions and rows under way of one terminal. window: most rows under way at once."""
+class Window:
+    """Positions and rows under way of one connection. most: rows under way at once."""
 
-    window: int
+    most: int
     sent: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
     _acked: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
-    _began: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
+    _at_connect: tuple[int, ...] = (NO_POSITION,) * CLASSES
     _pending: deque[Entry] = field(factory=deque)
     _confirmed: set[str] = field(factory=set)
     _first_pending: int = 0  # serial number of _pending[0]
     dirty: bool = False
+    """`positions` moved since they were stored."""
     confirms: bool = False
+    """The terminal sends `sync_confirmation`."""
 
     @classmethod
-    def at(cls, positions: Sequence[int], window: int) -> Cursor:
-        """A cursor that resumes after `positions`."""
-        cursor = cls(window)
-        cursor.sent, cursor._acked, cursor._began = list(positions), list(positions), list(positions)
-        return cursor
+    def at(cls, positions: Sequence[int], most: int) -> Window:
+        """A window that resumes after `positions`, one a class."""
+        window = cls(most)
+        window.sent, window._acked, window._at_connect = list(positions), list(positions), tuple(positions)
+        return window
 
     @property
     def under_way(self) -> int:
@@ -52,7 +54,7 @@ class Cursor:
 
     @property
     def room(self) -> int:
-        return self.window - len(self._pending)
+        return self.most - len(self._pending)
 
     @property
     def serial(self) -> int:
@@ -61,14 +63,16 @@ class Cursor:
 
     @property
     def positions(self) -> tuple[int, ...]:
+        """What is acknowledged, by class."""
         return tuple(self._acked)
 
     def acknowledged(self, priority: int) -> int:
         return self._acked[priority]
 
-    def began(self, priority: int) -> int:
-        """Where this connection began."""
-        return self._began[priority]
+    @property
+    def at_connect(self) -> tuple[int, ...]:
+        """The positions this connection began with, by class."""
+        return self._at_connect
 
     def sending(self, entries: Iterable[Entry]) -> None:
         """Rows that were just written to the connection."""

@@ -10,7 +10,6 @@ from attrs import define
 
 from crdt.hlc import iso
 from node.core.core import Core
-from node.core.operations import held as archived
 from node.runtime.disk import TrioDisk
 from storage.audit.archiving import (
     check_unfinished,
@@ -64,8 +63,8 @@ class Archiver:
         core = self.core
         before = self.store.anchor.seq
         await self._finish(force=force)
-        core.flush_cursors(every=True)  # what a terminal has not confirmed is kept for it
-        least = None if force else furthest_behind(core.followers.values(), core.epoch)
+        core.store_positions(every=True)  # what a terminal has not confirmed is kept for it
+        least = None if force else furthest_behind(core.positions.followers.values(), core.epoch)
         made, held = await trio.to_thread.run_sync(self._make, until, least)
         if made is not None:
             await self.disk.write(self.store.note_archive, made)
@@ -109,7 +108,7 @@ class Archiver:
     async def _prune(self, archive: ArchiveRow) -> None:
         while self.store.anchor.seq < archive.last:
             pruned = await self.disk.write(self.store.prune, archive.last)
-            archived.moved(self.core.replica, pruned.op_keys)
+            self.core.replica.held.moved(pruned.op_keys)
             await trio.sleep(PAUSE_S)
 
 
