@@ -51,7 +51,7 @@ PLANTS = [
     (CIRCLES, "strategies/conflict.py", f"{TYPES}from strategies.view import View"),
     (CIRCLES, "storage/sqlite/statements.py", "from storage.sqlite import queries"),
     (SIMULATOR, "node/runtime/app.py", "from node.simulation import runner"),
-    (CONFORMANCE, "node/conformance/__init__.py", "from node.wire.codec import ID"),
+    (CONFORMANCE, "node/conformance/runner.py", "from node.wire.codec import ID"),
     (PURE, "crdt/hlc.py", "import time"),
     (PURE, "node/core/links/link.py", "from storage.sqlite.history_reader import HistoryReader"),  # by three others
     (PURE, "node/wire/links/states.py", "from node.runtime.net import deflate"),
