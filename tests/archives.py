@@ -9,7 +9,7 @@ from storage.audit.archive_file import read_archive
 from storage.audit.archiving import (
     Until,
     check_unfinished,
-    held_by,
+    furthest_behind,
     last_row,
     make_archive,
     unfinished,
@@ -40,7 +40,7 @@ def steps(world: World, upto: int | None = None, *, force: bool = True, batch: i
     if left is not None:
         check_unfinished(left)
         yield from _prune(world, left.last, batch)
-    held = None if force else held_by(reader.followers(), store.epoch)
+    held = None if force else furthest_behind(reader.followers(), store.epoch)
     last, _ = last_row(reader, Until(upto if upto is not None else 2**62, None), held)
     if last <= store.anchor.seq:
         return

@@ -18,7 +18,7 @@ from node.cli.terminal import timestamp
 from storage.audit.archiving import (
     Until,
     check_unfinished,
-    held_by,
+    furthest_behind,
     last_row,
     make_archive,
     unfinished,
@@ -30,7 +30,7 @@ from storage.sqlite.store import Store
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from storage.audit.archiving import Held
+    from storage.audit.archiving import Lagging
     from storage.records import ArchiveRow
 
 BATCH = 2_000
@@ -78,10 +78,10 @@ def archive(text: str, data: Path | None, url: str | None, force: bool, file: Pa
     _say(count, str(file), (held_back.node_id, held_back.seq) if held_back is not None else None)
 
 
-def _archive(store: Store, reader: Reader, until: Until, file: Path, *, force: bool) -> tuple[int, Held | None]:
+def _archive(store: Store, reader: Reader, until: Until, file: Path, *, force: bool) -> tuple[int, Lagging | None]:
     """How many rows went; and the linked node that has confirmed least."""
     before, left = store.anchor.seq, unfinished(reader)
-    least = None if force else held_by(reader.followers(), store.epoch)
+    least = None if force else furthest_behind(reader.followers(), store.epoch)
     if left is not None:
         try:
             check_unfinished(left)

@@ -12,10 +12,10 @@ import click
 from node.cli.options import data_option
 from node.cli.terminal import timestamp
 from storage.sqlite.database import DATABASE, StorageError, lock_directory
-from storage.sqlite.head_note import MARK_FILE
+from storage.sqlite.head_note import NOTE_FILE
 from storage.sqlite.store import Store
 
-FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", MARK_FILE)
+FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", NOTE_FILE)
 
 
 @click.command()

@@ -38,10 +38,10 @@ def verify(data: Path, config_file: Path | None) -> None:
     try:
         config = load(config_file) if config_file else Config()
         with (
-            closing(HistoryReader(data / DATABASE)) as reader,
+            closing(HistoryReader(data / DATABASE)) as history,
             Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress,
         ):
-            problems, others, checked = _walk(reader, config, progress)
+            problems, others, checked = _walk(history, config, progress)
     except (ComandaError, StorageError) as error:
         raise click.ClickException(str(error)) from error
     if problems:
@@ -54,20 +54,20 @@ def verify(data: Path, config_file: Path | None) -> None:
     click.echo(checked)
 
 
-def _walk(reader: HistoryReader, config: Config, progress: Progress) -> tuple[int, int, str]:
+def _walk(history: HistoryReader, config: Config, progress: Progress) -> tuple[int, int, str]:
     """Print each problem as it is found; how many there are, how much is stored as another configuration has it, and
     what was checked. Raises StorageError."""
-    reader.check_structure()
+    history.reader.check_structure()
     problems = others = 0
     bar = progress.add_task("registro / log")
-    for row in chain_walk.verify(reader, lambda done, head: progress.update(bar, completed=done, total=head)):
+    for row in chain_walk.verify(history.reader, lambda done, head: progress.update(bar, completed=done, total=head)):
         problems += 1
         click.echo(f"seq {row.seq}: {row.what}")
-    head, _ = reader.head()
+    head, _ = history.reader.head()
     progress.update(bar, completed=head, total=head)
     rules = config.conservation
-    advance = _bars(progress, reader.entity_count())
-    verification = Verification(reader, config.registry(), rules, config.node.engine, advance)
+    advance = _bars(progress, history.entity_count())
+    verification = Verification(history, config.registry(), rules, config.node.engine, advance)
     for finding in verification.run():
         others += finding.other
         problems += not finding.other

@@ -23,7 +23,7 @@ from node.core.inbox import Inbox
 from node.core.links import anti_entropy
 from node.core.links.feed import LINK_OUTBOX, LINK_PAGE, LINK_WINDOW, LinkFeed
 from node.core.links.first_sync import PATIENCE_MS, FirstSync
-from node.core.log.entries import CLASSES, NO_POSITION
+from node.core.log.entries import NO_POSITION
 from node.core.operations import parked, states
 from node.core.operations.quarantine import WAITING
 from node.core.operations.subject import fetch
@@ -37,7 +37,7 @@ from node.wire.links.handshake import CLOCK_PING, Hello, clock_pong, read_clock
 from node.wire.links.positions import Claim
 from node.wire.links.states import is_state, read_progress
 from storage.answers import ARCHIVED
-from storage.records import FollowerRow, PeerRow
+from storage.records import CLASSES, FollowerRow, PeerRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ from node.core.core import Core
 from node.runtime.disk import TrioDisk
 from storage.audit.archiving import (
     check_unfinished,
-    held_by,
+    furthest_behind,
     last_row,
     make_archive,
     unfinished,
@@ -23,7 +23,7 @@ from storage.sqlite.reader import Reader
 from storage.sqlite.store import Store
 
 if TYPE_CHECKING:
-    from storage.audit.archiving import Held, Until
+    from storage.audit.archiving import Lagging, Until
     from storage.records import ArchiveRow
 
 PAUSE_S = 0.005
@@ -64,7 +64,7 @@ class Archiver:
         before = self.store.anchor.seq
         await self._finish(force=force)
         core.store_positions(every=True)  # what a terminal has not confirmed is kept for it
-        least = None if force else held_by(core.positions.followers.values(), core.epoch)
+        least = None if force else furthest_behind(core.positions.followers.values(), core.epoch)
         made, held = await trio.to_thread.run_sync(self._make, until, least)
         if made is not None:
             await self.disk.write(self.store.note_archive, made)
@@ -93,7 +93,7 @@ class Archiver:
         with closing(Reader(self.store.path)) as reader:
             return unfinished(reader)
 
-    def _make(self, until: Until, least: Held | None) -> tuple[ArchiveRow | None, Held | None]:
+    def _make(self, until: Until, least: Lagging | None) -> tuple[ArchiveRow | None, Lagging | None]:
         """In the thread."""
         store, folder = self.store, self.store.directory / FOLDER
         folder.mkdir(mode=0o700, exist_ok=True)
