@@ -2,9 +2,9 @@
 
     finish what an earlier call left -> choose the rows -> write the file -> note it -> prune, a batch at a time
 
-A step is a call on a reader or on the store. Whoever carries the steps out has the threads: the command calls one after
-the other; a running node reads in a thread and writes between two commits. A StorageError of a step is thrown back
-into the generator. Broken off after any step, another call completes what was begun.
+A step is a call on a reader or on the store. Whoever carries the steps out has the threads: the command calls one
+after the other; a running node reads in a thread and writes between two commits. A StorageError of a step is thrown
+back into the generator. Broken off after any step, another call completes what was begun.
 """
 
 from __future__ import annotations
