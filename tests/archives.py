@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from node.core.operations import held as archived
 from storage.audit.archive_file import read_archive
 from storage.audit.archiving import Until, held_by
 from storage.audit.archiving_steps import Job, Read, archiving
@@ -30,7 +29,7 @@ def archive(world: World, upto: int | None = None, *, force: bool = True, batch:
 def steps(world: World, upto: int | None = None, *, force: bool = True, batch: int = 3) -> Iterator[None]:
     """The same, to be broken off anywhere: what is left is done by the next one."""
     store, reader = world.store, world.reader
-    world.core.flush_cursors(every=True)
+    world.core.store_positions(every=True)
     world.commit()
     run = archiving(
         Job(
@@ -51,7 +50,7 @@ def steps(world: World, upto: int | None = None, *, force: bool = True, batch: i
         while True:
             result = step.call(reader) if isinstance(step, Read) else step.call(store)
             if isinstance(result, Pruned):
-                archived.moved(world.core.replica, result.op_keys)
+                world.core.replica.held.moved(result.op_keys)
             yield
             step = run.send(result)
 

@@ -62,7 +62,7 @@ class Wire:
 
     def connect(self) -> None:
         a, b = self.dialler.core, self.other.core
-        hello = Hello(a.node_id, a.epoch, a.replica.committed, self.other.wall_ms, "", None)
+        hello = Hello(a.node_id, a.epoch, a.replica.log.committed, self.other.wall_ms, "", None)
         role = "downstream" if self.upstream else "peer"
         accepted = Link(b, role, End(), "", False, hello, "session", self.other.wall_ms)
         role = "upstream" if self.upstream else "peer"
@@ -136,7 +136,7 @@ class Mesh:
             if reconnect:
                 moved += sum(wire.links is None for wire in self.wires)
                 self.connect()
-            if not moved and not any(w.calls or w.core.replica.group.pending() for w in self.worlds):
+            if not moved and not any(w.calls or w.core.replica.log.group.pending() for w in self.worlds):
                 idle += 1
                 if idle > 1 and self._compared() and (idle > IDLE_TURNS or not self._waiting()):
                     return

@@ -189,3 +189,22 @@ class Disk(ABC):
 
 class Timer(Protocol):
     def call_later(self, delay_ms: int, action: Callable[[], None]) -> None: ...
+
+
+@frozen
+class Draws:
+    """Where a node takes what must never come twice. id: epochs, lock ids, instances. writer: Yjs client ids,
+    1 .. 2**32 - 1."""
+
+    id: Callable[[], str]
+    writer: Callable[[], int]
+
+
+@frozen
+class Surroundings:
+    """What a core is put into: its ports, its clock, its chance."""
+
+    disk: Disk
+    timer: Timer
+    clock: Clock
+    draws: Draws

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import trio
 from attrs import define, field
 
-from node.config import LinksSection
+from node.config.sections import LinksSection
 from node.core.core import Core
 from node.core.links.dialling import REFUSED, TWIN, Backoff, Dialling, Wait
 from node.core.links.link import Link
@@ -90,7 +90,7 @@ class Dialler:
         """One connection; its close code, None where there was none."""
         core = self.core
         role = "peer" if self.role == "peer" else "downstream"
-        words = {"type": NODE_TYPE, "as": role, "epoch": core.epoch, "head": core.replica.committed}
+        words = {"type": NODE_TYPE, "as": role, "epoch": core.epoch, "head": core.replica.log.committed}
         words |= {"instance": core.instance, "attempt": attempt}
         query = urlencode(words)
         target = f"{self.url}/ws/{quote(core.node_id)}?{query}"

@@ -61,12 +61,12 @@ class Door:
 
     def _seat_terminal(self, caller: Caller, identity: Identity, end: End, full: bool) -> None:
         end.line.noted = self.machine.core.healthy
-        session = self.machine.core.connect(identity, end, full=full)
+        session = self.machine.core.sessions.connect(identity, end, full=full)
         seat = self.admission.take(caller, Holder(end, session))
         end.line.session = session
 
         def ended(code: int, reason: str) -> None:
-            self.machine.core.disconnect(session)
+            self.machine.core.sessions.disconnect(session)
             self._leave(seat)
 
         def received(payload: bytes) -> None:
@@ -135,7 +135,7 @@ class Door:
         if isinstance(session, Link):
             self.machine.core.unlink(session)
         else:
-            self.machine.core.disconnect(session)
+            self.machine.core.sessions.disconnect(session)
         self.admission.leave(old)
 
     # ------------------------------------------------------------------ leaving

@@ -78,7 +78,7 @@ class Dialler:
         self.since_ms = machine.clockwork.now_ms
         role = "peer" if self.role == "peer" else "downstream"
         caller = Caller(machine.node_id, node=True, instance=core.instance, attempt=attempt)
-        other.door.accept_link(caller, role, (core.epoch, core.replica.committed), there)
+        other.door.accept_link(caller, role, (core.epoch, core.replica.log.committed), there)
 
     @property
     def _first(self) -> bool:

@@ -219,9 +219,9 @@ class Faults:
     def _kill_when_known(self) -> None:
         """Once what terminals confirmed is on disk: nothing else tells what they knew."""
         machine = self._machine()
-        if machine is None or any(s.delivery.cursor.dirty for s in machine.core.sessions.values()):
+        if machine is None or any(s.delivery.cursor.dirty for s in machine.core.sessions.online.values()):
             return
-        if not machine.disk.idle or machine.core.replica.group.pending():
+        if not machine.disk.idle or machine.core.replica.log.group.pending():
             return
         self._kill_this(machine)
 

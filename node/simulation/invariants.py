@@ -110,7 +110,7 @@ class Checks:
         replica, now = machine.core.replica, machine.now()
         if machine.config.links.upstream is not None:
             return
-        if replica.group.commit.locks or any(group.commit.locks for group, _ in machine.core._in_flight):
+        if replica.log.group.commit.locks or any(group.commit.locks for group, _ in machine.core._in_flight):
             return  # perhaps just released, or asked for anew
         for (authority, *key), grant in self._grants.items():
             if (
@@ -163,12 +163,12 @@ class Checks:
 
     def _bounded(self, machine: Machine) -> None:
         core, limits = machine.core, machine.config.limits
-        most = limits.resident_entities + len(core.replica.group.touched) + 64
+        most = limits.resident_entities + len(core.replica.log.group.touched) + 64
         sizes = {
-            "ring rows": (len(core.ring.rows), limits.ring_rows),
-            "entities in memory": (len(core.replica.entities), most),
+            "ring rows": (len(core.log.ring.rows), limits.ring_rows),
+            "entities in memory": (len(core.replica.residents.entities), most),
             "rows under way": (
-                max((s.delivery.cursor.under_way for s in core.sessions.values()), default=0),
+                max((s.delivery.cursor.under_way for s in core.sessions.online.values()), default=0),
                 limits.window_rows + WINDOW_MARKS,
             ),
             "bytes waiting": (
@@ -222,7 +222,9 @@ class Checks:
             if row.operation_id not in self.excused
             and (
                 not self.set_back
-                or any(m.core.replica.digests.holds(row.entity_type, row.link_key) for m in self.machines if m.alive)
+                or any(
+                    m.core.replica.held.digests.holds(row.entity_type, row.link_key) for m in self.machines if m.alive
+                )
             )
         ]
 

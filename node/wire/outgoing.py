@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from node.wire.json_text import kept
+from node.wire.json_text import compact_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +35,7 @@ def pong(server_time: str) -> bytes:
 
 def data_sync(operation: Mapping[str, object]) -> bytes:
     """To every terminal but its author, once an operation is durable ("Data Sync")."""
-    return kept({"type": "data_sync", "operation": operation})
+    return compact_json({"type": "data_sync", "operation": operation})
 
 
 def sync_confirmation(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from attrs import define, field
 
 from node.core.schedule import CHECKPOINT_MS, Schedule, schedule
@@ -35,17 +36,12 @@ class Node:
     def neighbours(self) -> Node:
         return self
 
+    @property
+    def sessions(self) -> Node:
+        return self
+
     def say(self, *, force: bool) -> None:
         self.said.append("tell nodes")
-
-    def status_messages(self) -> list[bytes]:
-        return [b"status"]
-
-    def metrics_messages(self, memory_mb: float) -> list[bytes]:
-        return [b"metrics %d" % memory_mb]
-
-    def tell_monitors(self, messages: list[bytes]) -> None:
-        self.said += [message.decode() for message in messages]
 
     # ------------------------------------------------------------------ the shell
 
@@ -60,6 +56,27 @@ class Node:
 
     def checkpoint(self) -> None:
         self.said.append("checkpoint")
+
+
+class Monitors:
+    """What monitors are told, in one word a message."""
+
+    @staticmethod
+    def terminal_status(_: Node) -> bytes:
+        return b"status"
+
+    @staticmethod
+    def performance(_: Node, memory_mb: float) -> list[bytes]:
+        return [b"metrics %d" % memory_mb]
+
+    @staticmethod
+    def tell(node: Node, messages: list[bytes]) -> None:
+        node.said += [message.decode() for message in messages]
+
+
+@pytest.fixture(autouse=True)
+def _monitors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.core.schedule.monitors", Monitors)
 
 
 def table(node: Any, *, status_ms: float | None = 5_000, metrics_ms: float | None = 10_000) -> Schedule:

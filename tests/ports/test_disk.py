@@ -15,10 +15,10 @@ import pytest
 import trio
 from attrs import evolve
 
-from node.config import Config
-from node.core.ports import Instant, Unreadable
+from node.config.sections import Config
+from node.core.ports import Draws, Instant, Surroundings, Unreadable
 from node.core.sessions.identity import Identity
-from node.core.start import Draws, Surroundings, begin, go_on, note_registry
+from node.core.start import begin, go_on, note_registry
 from node.runtime import disk as runtime_disk
 from node.runtime.disk import TrioDisk
 from node.simulation.event_queue import Clockwork
@@ -86,7 +86,7 @@ class Node:
     def write(self) -> Wire:
         """A terminal comes and writes an order."""
         wire = Wire()
-        self.core.connect(Identity("ana", "pos", None, "session"), wire).receive(OPERATION)
+        self.core.sessions.connect(Identity("ana", "pos", None, "session"), wire).receive(OPERATION)
         return wire
 
 
@@ -257,19 +257,19 @@ async def test_a_commit_that_fails_refuses_its_operations_and_the_node_goes_on(
         wire = node.write()
         await node.settle(lambda: bool(wire.answers()))
         wire.heard.clear()
-        writer = node.core.replica.writer
+        writer = node.core.replica.residents.writer
 
         def fails(_: object) -> None:
             monkeypatch.undo()
             raise StorageError("the disk is full")
 
         monkeypatch.setattr(node.store, "commit", fails)
-        session = node.core.sessions["ana"]
+        session = node.core.sessions.online["ana"]
         session.receive(OPERATION.replace("ana.1", "ana.2").replace("CREATE", "UPDATE"))
         await node.settle(lambda: any(b'"sync_error"' in message for message in wire.heard))
         assert any(b"1011" in message for message in wire.heard)
         await node.settle(lambda: node.core.healthy)
         assert node.core.failure is None
-        assert node.core.replica.writer != writer, "the lost operation's clock is not used again"
+        assert node.core.replica.residents.writer != writer, "the lost operation's clock is not used again"
         session.receive(OPERATION.replace("ana.1", "ana.3").replace("CREATE", "UPDATE"))
         await node.settle(lambda: any(b'"ana.3"' in message for message in wire.heard))

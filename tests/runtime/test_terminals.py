@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from node.config import Config
+from node.config.sections import Config
 from node.core.admission import PROBES, Caller, Refuse
 from node.runtime.api.origins import Origins
 from node.runtime.api.tokens import Tokens

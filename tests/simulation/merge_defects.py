@@ -61,31 +61,31 @@ MERGE = (
     defect(
         "local-repeat-accepted",
         "an operation that a terminal sends again is written again",
-        ("node.core.operations.replica:Replica.accept", "if self._duplicate(operation, author):", "if False:"),
+        ("node.core.operations.accept:accept", "if repeated(replica, operation, author):", "if False:"),
     ),
     defect(
         "remote-repeat-logged",
         "an operation that comes again over a link gets a second row",
         (
             "node.core.operations.remote:accept",
-            "if replica.digests.holds(operation.entity_type, remote.link_key):",
+            "if replica.held.digests.holds(operation.entity_type, remote.link_key):",
             "if False:",
         ),
     ),
     defect(
         "two-writers-not-settled",
         "an operation that a terminal sent to two nodes counts twice",
-        ("node.core.operations.remote:_carry_out", "if first is not None:", "if first is None and first:"),
+        ("node.core.operations.remote:_record", "if first is not None:", "if first is None and first:"),
     ),
     defect(
         "version-not-counted",
         "a write makes no version",
-        ("node.core.operations.replica:Replica._edit", "n=plan.increment", "n=0"),
+        ("node.core.operations.record:_edit", "n=plan.increment", "n=0"),
     ),
     defect(
         "version-counted-twice",
         "a DELETE makes two versions",
-        ("node.core.operations.replica:Replica._edit", "n=plan.increment", "n=plan.increment + (kind == 'DELETE')"),
+        ("node.core.operations.record:_edit", "n=plan.increment", "n=plan.increment + (kind == 'DELETE')"),
     ),
     defect(
         "shares-added-up",
@@ -142,7 +142,7 @@ MERGE = (
         "first-try-forgotten",
         "an operation that was refused and is sent again counts as written from what its author has seen by then",
         (
-            "node.core.operations.memory:Memory.as_it_was",
+            "node.core.operations.knowledge:Knowledge.as_of_first_attempt",
             "author if tried is None else evolve(author, tried=tried)",
             "author",
         ),
@@ -151,11 +151,11 @@ MERGE = (
         "first-try-knows-more",
         "an operation that is sent again takes off what its author was shown only after it was refused",
         (
-            "node.core.operations.memory:Memory.acknowledged",
+            "node.core.operations.knowledge:Knowledge.acknowledged",
             " if author.tried is None else author.tried.acknowledged",
             "",
         ),
-        ("node.core.operations.memory:Memory.reader", "tried.acknowledged", "self.confirmed(author, entity)"),
+        ("node.core.operations.knowledge:Knowledge.reader", "tried.acknowledged", "self.confirmed(author, entity)"),
     ),
     defect(
         "rank-by-client-clock",
@@ -165,15 +165,15 @@ MERGE = (
     defect(
         "conflict-not-raised-remotely",
         "a conflict is told of where its second side was written, and nowhere else",
-        ("node.core.operations.remote:_apply", "    news.compare(conflicts, entity.view.conflicts)\n", ""),
+        ("node.core.operations.remote:_apply", "change, seq, news)", "change, seq, ConflictNews())"),
     ),
     defect(
         "conflict-not-stored",
         "a conflict is known until the next restart",
         (
             "node.core.operations.notices:remember",
-            "replica.group.commit.conflicts.append(row)",
-            "replica.group.commit.conflicts.extend([row][row.state == 'open':])",
+            "replica.log.group.commit.conflicts.append(row)",
+            "replica.log.group.commit.conflicts.extend([row][row.state == 'open':])",
         ),
     ),
     defect(

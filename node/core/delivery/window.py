@@ -26,7 +26,7 @@ class Cursor:
     window: int
     sent: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
     _acked: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
-    _began: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
+    _began: tuple[int, ...] = (NO_POSITION,) * CLASSES
     _pending: deque[Entry] = field(factory=deque)
     _confirmed: set[str] = field(factory=set)
     _first_pending: int = 0  # serial number of _pending[0]
@@ -37,7 +37,7 @@ class Cursor:
     def at(cls, positions: Sequence[int], window: int) -> Cursor:
         """A cursor that resumes after `positions`."""
         cursor = cls(window)
-        cursor.sent, cursor._acked, cursor._began = list(positions), list(positions), list(positions)
+        cursor.sent, cursor._acked, cursor._began = list(positions), list(positions), tuple(positions)
         return cursor
 
     @property
@@ -65,9 +65,10 @@ class Cursor:
     def acknowledged(self, priority: int) -> int:
         return self._acked[priority]
 
-    def began(self, priority: int) -> int:
+    @property
+    def at_connect(self) -> tuple[int, ...]:
         """Where this connection began."""
-        return self._began[priority]
+        return self._began
 
     def sending(self, entries: Iterable[Entry]) -> None:
         """Rows that were just written to the connection."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import define, field
+from attrs import define, field, frozen
 
 from crdt.document import Document
 from crdt.engine import EngineError
@@ -18,12 +18,13 @@ from strategies.policy import EntityPolicy
 from strategies.view import View, view_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from node.wire.messages import Operation
 
 
 Key = tuple[str, str]
+NOTHING_WRITTEN: Mapping[str, object] = {}
 Seen = Callable[[FieldRecord], bool]
 
 
@@ -112,19 +113,36 @@ class Entity:
             return self.other_seq
         return self.seq
 
-    def changed(self, removed: Iterable[FieldRecord], added: Iterable[FieldRecord], seq: int) -> None:
-        """What a row of this entity did to its records."""
+    def records_replaced(self, removed: Iterable[FieldRecord], added: Iterable[FieldRecord], seq: int) -> None:
+        """What row `seq` of this entity did to its records."""
+        seqs, movements = self.seqs, self.movements
         for record in removed:
-            self.movements.took(self.policy, record, self.seqs.pop(record.id, 0), seq)
+            movements.took(self.policy, record, seqs.pop(record.id, 0), seq)
         for record in added:
-            self.seqs[record.id] = seq
-            self.movements.put(record)
+            seqs[record.id] = seq
+            movements.put(record)
 
-    def touched(self, seq: int, author: str, echo: bool) -> None:
-        """A new row of this entity."""
-        if self.last_author != author or self.last_echo:
+    def row_written(self, seq: int, terminal: str, echo: bool, touch: Touch) -> None:
+        """The entity has a new row, written by `terminal`. echo: whether it is sent that row."""
+        if self.last_author != terminal or self.last_echo:
             self.other_seq = self.seq
-        self.seq, self.last_author, self.last_echo = seq, author, echo
+        self.seq, self.last_author, self.last_echo = seq, terminal, echo
+        if self.policy.kinds.kinds:
+            self.movements.note(self.view, seq, touch.author, touch.written, touch.acknowledged, echo=echo)
+
+
+@frozen
+class Touch:
+    """What a row did to one entity, as far as its author comes to know it.
+
+    author: the terminal that wrote it here; None for the node itself, and for what another node accepted.
+    written: the fields it names, and their values. acknowledged: what its author had confirmed by then.
+    """
+
+    entity: Entity
+    author: str | None = None
+    written: Mapping[str, object] = NOTHING_WRITTEN
+    acknowledged: int = 0
 
 
 NOT_LOADED = (UpdateError, DocumentError, EngineError, ValueError, KeyError, TypeError)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from node.core.operations.key_set import BUCKETS, KeySet, bucket_of
+from node.core.key_set import BUCKETS, KeySet, bucket_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

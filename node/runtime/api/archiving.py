@@ -10,7 +10,6 @@ from attrs import define
 
 from crdt.hlc import iso
 from node.core.core import Core
-from node.core.operations import held as archived
 from node.runtime.disk import TrioDisk
 from storage.audit.archiving import held_by
 from storage.audit.archiving_steps import Archived, Job, Read, archiving
@@ -74,8 +73,8 @@ class Archiver:
             return folder / f"comanda-{core.epoch[:8]}-{first:010}-{last:010}.jsonl.gz"
 
         def held() -> Held | None:
-            core.flush_cursors(every=True)  # what a terminal has not confirmed is kept for it
-            return None if force else held_by(core.followers.values(), core.epoch)
+            core.store_positions(every=True)  # what a terminal has not confirmed is kept for it
+            return None if force else held_by(core.positions.followers.values(), core.epoch)
 
         return Job(
             until=until,
@@ -107,7 +106,7 @@ class Archiver:
             return await trio.to_thread.run_sync(self._read, step.call)
         result = await self.disk.write(step.call, self.store)
         if isinstance(result, Pruned):
-            archived.moved(self.core.replica, result.op_keys)
+            self.core.replica.held.moved(result.op_keys)
             await trio.sleep(PAUSE_S)
         return result
 

@@ -28,7 +28,9 @@ def links_report(core: Core, diallers: Sequence[Dialler]) -> dict[str, object]:
             "peer": row.node_id,
             "state": "away",
             "received": list(row.positions),
-            "confirmed": list(core.followers[row.node_id].positions) if row.node_id in core.followers else None,
+            "confirmed": list(core.positions.followers[row.node_id].positions)
+            if row.node_id in core.positions.followers
+            else None,
             "last_seen": iso(row.last_seen_ms),
         }
         for row in core.peers.values()
@@ -38,7 +40,7 @@ def links_report(core: Core, diallers: Sequence[Dialler]) -> dict[str, object]:
     return {
         "node_id": core.node_id,
         "epoch": core.epoch,
-        "head": core.replica.committed,
+        "head": core.replica.log.committed,
         "authority": core.authority(),
         "links": [*dialled, *accepted],
         "away": away,
@@ -59,7 +61,7 @@ def _dialled(core: Core, dialler: Dialler) -> dict[str, object]:
 
 def _entry(core: Core, link: Link) -> dict[str, object]:
     cursor = link.delivery.cursor
-    head = core.replica.committed
+    head = core.replica.log.committed
     up = link.state == "up"
     return {
         "peer": link.peer_id,

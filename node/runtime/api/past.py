@@ -17,6 +17,7 @@ from crdt.hlc import MAX_MS, parse_iso
 from node.core.history.as_of import Moment, entity_then, shown
 from node.core.history.explain import explain
 from node.core.history.rebuild import HistoryError
+from node.errors import EntityNotFound
 from node.runtime.net.http import Response, error_response, json_response
 from node.wire.codec import TERMINAL_ID
 from storage.sqlite.database import StorageError
@@ -69,7 +70,7 @@ class Past:
         self._core = core
         self._database = database
         self._turns = trio.CapacityLimiter(1)
-        self._engine = core.replica.settings.engine
+        self._engine = core.replica.residents.engine
 
     async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T | Response:
         """`call` with a reader of its own; an error's answer where the log or the disk has one."""
@@ -87,7 +88,7 @@ class Past:
     def _policy(self, entity_type: str) -> EntityPolicy:
         policy = self._core.replica.registry.get(entity_type)
         if policy is None:
-            raise Wrong(404, f"unknown entity type {entity_type[:128]!r}", code=4007)
+            raise Wrong(404, f"unknown entity type {entity_type[:128]!r}", code=EntityNotFound.code)
         return policy
 
     # ------------------------------------------------------------------ one field
@@ -104,13 +105,13 @@ class Past:
             policy, limit = self._policy(key[0]), _number(request, "limit", PAGE, PAGE)
         except Wrong as wrong:
             return wrong.answer
-        found = await self._in_thread(self._explain, key, name, policy, limit, self._core.replica.committed)
+        found = await self._in_thread(self._explain, key, name, policy, limit, self._core.replica.log.committed)
         if isinstance(found, Response):
             return found
         answer, seq = found
         reader = terminal_id or request.first("terminal_id")
         if reader is not None and TERMINAL_ID.match(reader):
-            self._core.replica.has_read(reader, key, seq)
+            self._core.replica.knowledge.has_read(reader, key, seq)
         return json_response(answer)
 
     def _explain(
@@ -121,7 +122,7 @@ class Past:
             base = reader.entity_base(key)
             found = explain(rows, key, policy, name, self._engine, base)
         if found is None:
-            return error_response(404, f"no {key[0]} {key[1][:128]!r}", code=4007)
+            return error_response(404, f"no {key[0]} {key[1][:128]!r}", code=EntityNotFound.code)
         return found.report(limit), found.seq
 
     # ------------------------------------------------------------------ entities then
@@ -155,7 +156,7 @@ class Past:
         if at is not None and seq is not None:
             raise Wrong(400, "either at or seq")
         if at is None:
-            return Moment(_number(request, "seq", 0, self._core.replica.committed), None)
+            return Moment(_number(request, "seq", 0, self._core.replica.log.committed), None)
         try:
             return Moment(None, min(parse_iso(at) // 1000, MAX_MS - 1))
         except (ValueError, OverflowError):
@@ -183,7 +184,7 @@ class Past:
         if entity is None and row is not None:
             return error_response(410, f"the log does not tell of {key[0]} {key[1][:128]!r} as of then")
         if entity is None or not entity.document.headers:
-            return error_response(404, f"no {key[0]} {key[1][:128]!r} then", code=4007)
+            return error_response(404, f"no {key[0]} {key[1][:128]!r} then", code=EntityNotFound.code)
         return json_response({**shown(entity), "as_of": moment.report()})
 
     def _page(

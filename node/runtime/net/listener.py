@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 from attrs import evolve, frozen
 
+from node.config.sections import LimitsSection
 from node.core.admission import Arrival
 from node.runtime.net.http import (
     HEAD_BYTES,
@@ -26,6 +27,7 @@ from node.runtime.net.http import (
     error_response,
 )
 from node.runtime.net.websocket import CLOSE_GRACE_S, Connection, accept_upgrade
+from node.wire.close_codes import GOING_AWAY, INTERNAL_ERROR
 
 if TYPE_CHECKING:
     from node.core.admission import Arrivals
@@ -34,6 +36,8 @@ logger = logging.getLogger("comanda.listener")
 
 BIND_ATTEMPTS = 5
 """How often a free port is looked for that is free on both 127.0.0.1 and ::1."""
+
+_DEFAULTS = LimitsSection()
 
 _HANDSHAKE_HEADERS = (
     "host",
@@ -86,8 +90,8 @@ class ListenerLimits:
     head_timeout_s: float = 5.0
     idle_timeout_s: float = 15.0
     body_bytes: int = 65_536
-    message_bytes: int = 1_048_576
-    outbox_bytes: int = 16_777_216
+    message_bytes: int = _DEFAULTS.message_bytes
+    outbox_bytes: int = _DEFAULTS.outbox_bytes
     head_bytes: int = HEAD_BYTES
     write_timeout_s: float = WRITE_TIMEOUT_S
 
@@ -136,7 +140,7 @@ class Listener:
                 self._stopping = True
                 with trio.move_on_after(CLOSE_GRACE_S, shield=True):
                     for connection in list(self._connections):
-                        connection.close(1001, "the node is stopping")
+                        connection.close(GOING_AWAY, "the node is stopping")
                     while self._busy:
                         await self._done.park()
                 connections.cancel_scope.cancel()
@@ -253,7 +257,7 @@ class Listener:
         except Exception:
             logger.exception("the WebSocket of %s failed", connection.peer)
             if not connection.finished:
-                connection.close(1011, "internal error")
+                connection.close(INTERNAL_ERROR, "internal error")
                 await connection.run()
         finally:
             self._connections.discard(connection)

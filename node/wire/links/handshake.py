@@ -10,7 +10,7 @@ from attrs import frozen
 from crdt.hlc import iso
 from node.errors import InvalidMessage
 from node.wire.codec import TERMINAL_ID
-from node.wire.json_text import kept
+from node.wire.json_text import compact_json
 from node.wire.links.positions import MOST_POSITION, Claim, claim_fields, read_claim
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def established(hello: Hello, terminal_id: str, server_time: str, session_id: st
     }
     if hello.claim is not None:
         node["holds"] = claim_fields(hello.claim)
-    return kept(
+    return compact_json(
         {
             "type": "connection_established",
             "terminal_id": terminal_id,

@@ -9,13 +9,11 @@ import orjson
 from attrs import field, frozen
 
 from node.errors import InvalidMessage
-from node.wire.links.states import StateProgress, after_fields, progress_fields, read_after
+from node.wire.links.states import CLASSES, StateProgress, after_fields, progress_fields, read_after
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-
-CLASSES = 4
 
 MOST_POSITION = 2**62
 

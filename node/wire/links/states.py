@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Key = tuple[str, str]
 CLASSES = 4
+CLASS_NAMES = tuple(map(str, range(CLASSES)))
 
 
 @frozen
@@ -126,7 +127,7 @@ def read_after(value: object) -> dict[int, Key]:
     after: dict[int, Key] = {}
     for name, key in value.items():
         match key:
-            case [str(entity_type), str(entity_id)] if name in ("0", "1", "2", "3") and ID.match(entity_id):
+            case [str(entity_type), str(entity_id)] if name in CLASS_NAMES and ID.match(entity_id):
                 after[int(name)] = (entity_type[:LONGEST_ID], entity_id)
             case _:
                 raise InvalidMessage("expected an entity of a class", "$.state")

@@ -76,7 +76,7 @@ class Scribe:
         world, key = next(
             (world, key)
             for world in self.worlds
-            for key, entity in world.core.replica.entities.items()
+            for key, entity in world.core.replica.residents.entities.items()
             if entity.document is document
         )
         self.homes[done.writer] = world.node_id

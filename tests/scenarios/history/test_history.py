@@ -122,10 +122,10 @@ def test_a_long_history_backwards_waits_and_then_goes_on_to_the_end(world: World
 @pytest.mark.parametrize("engine", ["y_py", "pycrdt"])
 def test_a_document_is_rebuilt_whoever_wrote_it(world: World, engine: str) -> None:
     """Also under the client id that the rebuilding document began with."""
-    world.core.replica.write_as(1)
+    world.core.replica.residents.write_as(1)
     ana = Client(world, "ana").connect()
     ana.do("products", "p-1", "CREATE", {"price": 1})
-    world.core.replica.write_as(2)
+    world.core.replica.residents.write_as(2)
     ana.do("products", "p-1", "UPDATE", {"price": 2})
     with closing(history(world)) as reader:
         key = ("products", "p-1")
