@@ -1,4 +1,4 @@
-"""Whether a node that starts is still the writer it was (design section 9).
+"""Whether a node that starts is still the writer it was.
 
 A writer's clock must never be used twice, so the writer goes on only where the data directory is provably the one
 it was: same machine, same database file, and a head no older than the one last noted beside it. Anything else (a

@@ -14,7 +14,7 @@ from node.core.history.verify import Verification
 from node.simulation import operation_rules
 from node.simulation.intentions import REGISTERS
 from node.simulation.machine import Machine
-from node.simulation.writer_clocks import Clocks
+from node.simulation.writer_clocks import WriterClocks
 from storage.audit import chain_walk
 from storage.records import UPDATE_KINDS
 from storage.sqlite.history_reader import HistoryReader
@@ -73,7 +73,7 @@ class Checks:
     machines: Sequence[Machine] = ()
     _bases: dict[tuple[str, str, str], tuple[int, ...]] = field(factory=dict)
     """(node, other node, its epoch) -> the first positions of that log that the node stored."""
-    clocks: Clocks = field(factory=Clocks)
+    clocks: WriterClocks = field(factory=WriterClocks)
     last_row_ms: int = 0
     _versions: dict[tuple[str, str, str], int] = field(factory=dict)
     _grants: dict[tuple[str, str, str], Grant] = field(factory=dict)
