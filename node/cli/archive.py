@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
 from contextlib import closing
 from pathlib import Path
@@ -10,11 +9,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
 from node.cli.asking import ask
-from node.cli.terminal import timestamp
+from node.cli.clock import timestamp
+from node.cli.options import progress_bars
 from storage.audit.archiving import (
     Until,
     check_unfinished,
@@ -28,8 +26,6 @@ from storage.sqlite.reader import Reader
 from storage.sqlite.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from storage.audit.archiving import Held
     from storage.records import ArchiveRow
 
@@ -59,9 +55,9 @@ def archive(text: str, data: Path | None, url: str | None, force: bool, file: Pa
         if data is not None or file is not None:
             raise click.UsageError("--url: o nó escolhe o arquivo / the node names the file")
         query = urlencode({"until": text, **({"force": "1"} if force else {})})
-        found = ask(url, f"/api/v1/archive?{query}", "POST", TIMEOUT_S)
-        held = found["held_by"]
-        _say(found["archived"], found["file"], (held["node"], held["confirmed"]) if held else None)
+        answer = ask(url, f"/api/v1/archive?{query}", "POST", TIMEOUT_S)
+        held = answer["held_by"]
+        _say(answer["archived"], answer["file"], (held["node"], held["confirmed"]) if held else None)
         return
     if data is None or file is None:
         raise click.UsageError("--data DIR FILE, ou / or --url")
@@ -96,12 +92,13 @@ def _archive(store: Store, reader: Reader, until: Until, file: Path, *, force: b
         return store.anchor.seq - before, None  # what this command was called for before
     last, held = last_row(reader, until, least)
     if last > store.anchor.seq:
-        with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        with progress_bars() as progress:
             task = progress.add_task("archive")
-            told: Callable[[int, int], None] = lambda done, total: progress.update(  # noqa: E731
-                task, completed=done, total=total
-            )
-            made = make_archive(reader, file, last, store.node_id, store.epoch, timestamp(), told)
+
+            def advance(done: int, total: int) -> None:
+                progress.update(task, completed=done, total=total)
+
+            made = make_archive(reader, file, last, store.node_id, store.epoch, timestamp(), advance)
         store.note_archive(made)
         _prune(store, made)
     return store.anchor.seq - before, held

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
+from node.cli.clock import timestamp
 from node.cli.options import data_option
-from node.cli.terminal import timestamp
 from storage.sqlite.database import DATABASE, StorageError, lock_directory
 from storage.sqlite.head_note import MARK_FILE
 from storage.sqlite.store import Store

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
-from node.cli.options import data_option
+from node.cli.options import data_option, progress_bars
 from node.config.reading import load
 from node.config.sections import Config
 from node.core.history.verify import Verification
@@ -23,7 +20,7 @@ from storage.sqlite.history_reader import HistoryReader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rich.progress import TaskID
+    from rich.progress import Progress, TaskID
 
 
 @click.command()
@@ -39,7 +36,7 @@ def verify(data: Path, config_file: Path | None) -> None:
         config = load(config_file) if config_file else Config()
         with (
             closing(HistoryReader(data / DATABASE)) as reader,
-            Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress,
+            progress_bars() as progress,
         ):
             problems, others, checked = _walk(reader, config, progress)
     except (ComandaError, StorageError) as error:
