@@ -33,14 +33,6 @@ def command_of(words: tuple[str, ...]) -> click.Command:
     return command
 
 
-def test_the_commands_are_those_that_are_documented() -> None:
-    assert {" ".join(words) for words in COMMANDS} == {
-        *("archive", "audit", "audit verify", "backup", "demo", "explain", "init"),
-        *("quarantine", "quarantine list", "quarantine retry", "restore", "serve", "show", "simulate", "status"),
-        *("token", "token add", "token list", "token revoke", "verify"),
-    }
-
-
 @pytest.mark.parametrize("words", [(), *COMMANDS], ids=" ".join)
 def test_every_command_has_help(words: tuple[str, ...]) -> None:
     for flag in ("--help", "-h"):
