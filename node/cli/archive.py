@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from storage.records import ArchiveRow
 
 BATCH = 2_000
-"""Rows that go in one transaction; nobody waits for the disk."""
+"""Rows pruned in one transaction. It may be large: the node is stopped, so nobody waits for the disk."""
 
 TIMEOUT_S = 3_600.0
+"""How long a running node may take to archive."""
 
 
 @click.command()
@@ -75,7 +76,10 @@ def archive(text: str, data: Path | None, url: str | None, force: bool, file: Pa
 
 
 def _archive(store: Store, reader: Reader, until: Until, file: Path, *, force: bool) -> tuple[int, Held | None]:
-    """How many rows went; and the linked node that has confirmed least."""
+    """Archive and prune, after what an earlier run left unfinished.
+
+    Returns how many rows went, and the linked node that holds up the rest, if one does.
+    """
     before, left = store.anchor.seq, unfinished(reader)
     least = None if force else held_by(reader.followers(), store.epoch)
     if left is not None:

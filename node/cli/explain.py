@@ -67,7 +67,7 @@ def explain(
 
 
 def explanation(url: str, entity_type: str, entity_id: str, field: str, **parameters: object) -> dict[str, Any]:
-    """Raises ClickException."""
+    """The node's explanation of one field, as JSON. Raises ClickException."""
     place = "/".join(quote(word, safe="") for word in (entity_type, entity_id, field))
     return ask(url, f"/api/v1/explain/{place}?{urlencode(parameters)}")
 

@@ -34,10 +34,7 @@ def verify(data: Path, config_file: Path | None) -> None:
     """
     try:
         config = load(config_file) if config_file else Config()
-        with (
-            closing(HistoryReader(data / DATABASE)) as reader,
-            progress_bars() as progress,
-        ):
+        with closing(HistoryReader(data / DATABASE)) as reader, progress_bars() as progress:
             problems, others, checked = _walk(reader, config, progress)
     except (ComandaError, StorageError) as error:
         raise click.ClickException(str(error)) from error
@@ -52,8 +49,10 @@ def verify(data: Path, config_file: Path | None) -> None:
 
 
 def _walk(reader: HistoryReader, config: Config, progress: Progress) -> tuple[int, int, str]:
-    """Print each problem as it is found; how many there are, how much is stored as another configuration has it, and
-    what was checked. Raises StorageError."""
+    """Print each problem as it is found. Raises StorageError.
+
+    Returns how many problems there are, how much is stored as another configuration has it, and what was checked.
+    """
     reader.check_structure()
     problems = others = 0
     bar = progress.add_task("registro / log")
@@ -74,7 +73,7 @@ def _walk(reader: HistoryReader, config: Config, progress: Progress) -> tuple[in
 
 
 def _bars(progress: Progress, total: int) -> Callable[[str, int], None]:
-    """A bar for each part of the walk, as it begins."""
+    """What a verification reports to: (part, how much of it is done). Each part gets a bar as it begins."""
     bars: dict[str, TaskID] = {}
 
     def advance(part: str, done: int) -> None:
