@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
-from node.cli.options import data_option
+from node.cli.options import data_option, progress_bars
 from node.config.reading import load
 from node.config.sections import Config
 from node.core.history.verify import Verification
@@ -23,7 +20,7 @@ from storage.sqlite.history_reader import HistoryReader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rich.progress import TaskID
+    from rich.progress import Progress, TaskID
 
 
 @click.command()
@@ -37,10 +34,7 @@ def verify(data: Path, config_file: Path | None) -> None:
     """
     try:
         config = load(config_file) if config_file else Config()
-        with (
-            closing(HistoryReader(data / DATABASE)) as history,
-            Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress,
-        ):
+        with closing(HistoryReader(data / DATABASE)) as history, progress_bars() as progress:
             problems, others, checked = _walk(history, config, progress)
     except (ComandaError, StorageError) as error:
         raise click.ClickException(str(error)) from error
@@ -55,8 +49,10 @@ def verify(data: Path, config_file: Path | None) -> None:
 
 
 def _walk(history: HistoryReader, config: Config, progress: Progress) -> tuple[int, int, str]:
-    """Print each problem as it is found; how many there are, how much is stored as another configuration has it, and
-    what was checked. Raises StorageError."""
+    """Print each problem as it is found. Raises StorageError.
+
+    Returns how many problems there are, how much is stored as another configuration has it, and what was checked.
+    """
     history.reader.check_structure()
     problems = others = 0
     bar = progress.add_task("registro / log")
@@ -77,7 +73,7 @@ def _walk(history: HistoryReader, config: Config, progress: Progress) -> tuple[i
 
 
 def _bars(progress: Progress, total: int) -> Callable[[str, int], None]:
-    """A bar for each part of the walk, as it begins."""
+    """What a verification reports to: (part, how much of it is done). Each part gets a bar as it begins."""
     bars: dict[str, TaskID] = {}
 
     def advance(part: str, done: int) -> None:
