@@ -21,7 +21,7 @@ from crdt.engine import ENGINES
 from node.core.history.conservation import Conservation
 from node.core.sessions.identity import Permissions
 from node.errors import ConfigError
-from strategies.kinds import FieldKind
+from strategies.kinds.kind import FieldKind
 from strategies.policy import DOCUMENTED, EntityPolicy, PolicyError, Registry, policy
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def _policy(name: str, entity: EntityConfig) -> EntityPolicy:
             words[word] = given
         elif word not in words:
             raise ConfigError(f"[entities.{name}] {word}: is missing")
-    kinds = dict(base.kinds.kinds) if base is not None else {}
+    kinds = dict(base.kinds.declared) if base is not None else {}
     if words["conflict_resolution"] == "manual_resolution":
         kinds = {}
     for field_name, told in entity.fields.items():

@@ -14,9 +14,9 @@ from attrs import frozen
 
 from crdt.hlc import iso, millis
 from crdt.records import FieldRecord, Path
-from strategies.keyed_list import element_of
-from strategies.kinds import COUNTED, GROUP
-from strategies.registers import DELETED_AT, OPEN
+from strategies.kinds.kinds import kind_at
+from strategies.paths import DELETED_AT
+from strategies.strategy import OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -101,12 +101,7 @@ def side(record: FieldRecord) -> dict[str, object]:
     if record.path == DELETED_AT:
         value = record.value
         return {"deleted_at": value.get("at") if isinstance(value, dict) else None, "version": record.version}
-    if len(record.path) == 2 and record.path[0] != GROUP:
-        return {record.path[0]: [element_of(record)], "version": record.version}
-    if record.path == () or record.path[0] in (GROUP, *COUNTED):
-        fields = dict(record.value) if isinstance(record.value, dict) else {}
-        return {**fields, "version": record.version}
-    return {record.path[-1]: record.value, "version": record.version}
+    return {**kind_at(record.path).side(record), "version": record.version}
 
 
 def sibling_conflict(

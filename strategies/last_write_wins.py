@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from strategies.registers import SETTLED, by_time
+from strategies.strategy import SETTLED, by_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

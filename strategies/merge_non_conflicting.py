@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from strategies.registers import OPEN, by_rank, distinct
+from strategies.strategy import OPEN, by_rank, distinct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,7 +21,7 @@ from node.core.operations.replica import Replica
 from node.core.ports import Clock, Disk, Timer
 from node.core.statistics import Statistics
 from node.wire.codec import CodecLimits
-from strategies.recorded import MOST_RECORDED, recorded
+from strategies.policy_text import MOST_RECORDED, policy_text
 
 if TYPE_CHECKING:
     from node.config import Config
@@ -109,7 +109,7 @@ def note_registry(store: Store, registry: Registry) -> None:
     """What the store is to know of this start's configuration: which fields are counters, and by which policies views
     are made from now on. Raises StorageError."""
     store.note_counters(registry.counters())
-    store.note_policies({policy.entity_type: recorded(policy) for policy in registry.all()}, MOST_RECORDED)
+    store.note_policies({policy.entity_type: policy_text(policy) for policy in registry.all()}, MOST_RECORDED)
 
 
 def go_on(core: Core, boot: Boot, config: Config, around: Surroundings) -> int:

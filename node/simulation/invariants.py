@@ -17,7 +17,7 @@ from node.simulation.machine import Machine
 from node.simulation.writer_clocks import Clocks
 from storage.audit import chain_walk
 from storage.sqlite.history_reader import UPDATES, HistoryReader
-from strategies.explain import ABSENT
+from strategies.kinds.kind import ABSENT
 
 if TYPE_CHECKING:
     import random

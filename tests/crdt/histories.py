@@ -19,7 +19,7 @@ from crdt.edits import (
 )
 from crdt.engine import ENGINES, merge, open_document
 from crdt.records import NewField
-from strategies.kinds import SETTLEMENT
+from strategies.paths import SETTLEMENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -24,8 +24,8 @@ from node.runtime.net import http
 from node.wire import close_codes, codec, frames, messages, outgoing
 from node.wire.codec import TYPES, CodecLimits, decode
 from node.wire.links.handshake import SUBPROTOCOL
-from strategies import keyed_list
-from strategies.kinds import KINDS as FIELD_KINDS
+from strategies.kinds import keyed_list
+from strategies.kinds.kinds import KINDS as FIELD_KINDS
 from strategies.policy import DOCUMENTED, PRIORITIES, STRATEGIES
 from tests.harness import Client, Connection, World, settle_all
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import orjson
 from attrs import define
 
-from strategies.registers import WHOLE
+from strategies.paths import WHOLE
 
 if TYPE_CHECKING:
     from node.core.entities.entity import Entity

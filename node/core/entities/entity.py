@@ -115,10 +115,10 @@ class Entity:
     def changed(self, removed: Iterable[FieldRecord], added: Iterable[FieldRecord], seq: int) -> None:
         """What a row of this entity did to its records."""
         for record in removed:
-            self.movements.took(self.policy, record, self.seqs.pop(record.id, 0), seq)
+            self.movements.record_removed(self.policy, record, self.seqs.pop(record.id, 0), seq)
         for record in added:
             self.seqs[record.id] = seq
-            self.movements.put(record)
+            self.movements.record_added(record)
 
     def touched(self, seq: int, author: str, echo: bool) -> None:
         """A new row of this entity."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field, frozen
 
 from node.core.entities.entity import NOT_LOADED, Entity, Key, keys_of, writes_of
-from node.core.entities.last_known import KnownList, Reader, known_from_log
+from node.core.entities.last_known import AuthorView, KnownList, known_from_log
 from node.core.log.rows import resolution_id
 from node.core.operations.digests import Digests
 from node.core.operations.key_set import KeySet
@@ -127,19 +127,21 @@ class Memory:
             if entity is None or not any(name in data for name in counters):
                 continue
             reader = self.reader(author, entity)
-            history = (key, reader.terminal, reader.acked)
+            history = (key, reader.terminal, reader.acknowledged)
             tells = all(entity.movements.tells(name, reader) for name in counters if name in data)
             if not tells and history not in self.histories:
                 wanted.append(history)
         return tuple(wanted)
 
-    def reader(self, author: Author, entity: Entity) -> Reader:
+    def reader(self, author: Author, entity: Entity) -> AuthorView:
         """An author, as far as what it knows of this entity's counters depends on it."""
         tried = author.tried
         if tried is not None:
-            return Reader(author.terminal_id, tried.acknowledged, tried.began, tried.resumed, tried.head)
+            return AuthorView(author.terminal_id, tried.acknowledged, tried.began, tried.resumed, tried.head)
         priority = entity.policy.priority_class
-        return Reader(author.terminal_id, self.acknowledged(author, entity), author.began(priority), author.resumed)
+        return AuthorView(
+            author.terminal_id, self.acknowledged(author, entity), author.began(priority), author.resumed
+        )
 
     def acknowledged(self, author: Author, entity: Entity) -> int:
         """What the author had seen when it wrote, or, where that was refused, when it wrote it first."""
@@ -166,7 +168,7 @@ class Memory:
         reader = self.reader(author, entity)
         known = entity.movements.known(name, reader)
         if known is None and name in entity.movements.cut:
-            rows = self.histories.get((entity.key, reader.terminal, reader.acked), ())
+            rows = self.histories.get((entity.key, reader.terminal, reader.acknowledged), ())
             known = known_from_log(rows, entity.key[1], name, reader)
         return known
 

@@ -17,7 +17,7 @@ from node.core.log.rows import blank_row, storage_error
 from node.core.operations.conflicts import conflict_row
 from node.wire import outgoing
 from node.wire.json_text import kept
-from strategies.registers import DELETED_AT, WHOLE
+from strategies.paths import DELETED_AT, WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

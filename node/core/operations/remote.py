@@ -154,7 +154,7 @@ def _carry_out(replica: Replica, remote: RemoteOperation, steps: Sequence[_Step]
     replica.append(row)
     for entity, data in written_to:
         entity.touched(seq, remote.terminal_id, True)
-        entity.movements.note(entity.view, seq, None, data, seq - 1, echo=True)
+        entity.movements.row_written(entity.view, seq, None, data, seq - 1, echo=True)
         replica.group.touched[entity.key] = entity
         replica.known_entities.add(key64(*entity.key))
     first = replica.held(operation.id)

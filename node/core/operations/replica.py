@@ -21,7 +21,7 @@ from crdt.records import NewField
 from node.core.entities.change import ConflictNews
 from node.core.entities.difference import Before, Difference, difference
 from node.core.entities.entity import Entity, keys_of
-from node.core.entities.field_writes import Plan, Stamp, Writer
+from node.core.entities.field_writes import Authorship, Plan, Stamp
 from node.core.entities.writes import RESERVED, Planner
 from node.core.locks.lease import Held
 from node.core.locks.table import LockTable
@@ -243,9 +243,9 @@ class Replica(Memory):
             plans.append(Planned(entity, plan, written, unseen))
         return plans
 
-    def _writer(self, stamp: Stamp, author: Author) -> Writer:
+    def _writer(self, stamp: Stamp, author: Author) -> Authorship:
         known, known_list = partial(self.last_known, author), partial(self.last_known_list, author)
-        return Writer(stamp, author.terminal_type, known, known_list)
+        return Authorship(stamp, author.terminal_type, known, known_list)
 
     def _on_its_way(self, author: Author, entity: Entity) -> bool:
         """Whether something that shows this entity otherwise may reach the author after it wrote, or, where that was
@@ -308,7 +308,7 @@ class Replica(Memory):
         for entity, planned in zip(entities, plans, strict=True):
             entity.touched(seq, author.terminal_id, echo)
             acked = self.confirmed(author, entity)
-            entity.movements.note(entity.view, seq, author.terminal_id, planned.written, acked, echo=echo)
+            entity.movements.row_written(entity.view, seq, author.terminal_id, planned.written, acked, echo=echo)
             self.group.touched[entity.key] = entity
             self.known_entities.add(key64(*entity.key))
         self.remember_operation(row)
@@ -358,7 +358,7 @@ class Replica(Memory):
         self._linked(row, [update_entry(entity.key, edit, {})])
         self.append(row)
         entity.touched(seq, row.terminal_id, True)
-        entity.movements.note(entity.view, seq, None, {}, 0, echo=True)
+        entity.movements.row_written(entity.view, seq, None, {}, 0, echo=True)
         self.group.touched[entity.key] = entity
         self.remember_operation(row)
         author = absent(row.terminal_id)

@@ -87,7 +87,7 @@ def _take(replica: Replica, entity: Entity, document: Document, state: RemoteSta
     row.changes = kept(changes_of([entity], [difference(before, entity, "UPDATE", (), {})], bulk=False, skew=0))
     replica.append(row)
     entity.touched(seq, node_id, True)
-    entity.movements.note(entity.view, seq, None, {}, 0, echo=True)
+    entity.movements.row_written(entity.view, seq, None, {}, 0, echo=True)
     replica.group.touched[entity.key] = entity
     replica.known_entities.add(key64(*entity.key))
 

@@ -14,7 +14,7 @@ import orjson
 from crdt import hlc
 from crdt.decimals import decimal_of, total_of
 from storage.records import key64
-from strategies.kinds import SETTLEMENT
+from strategies.paths import SETTLEMENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

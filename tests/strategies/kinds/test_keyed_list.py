@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategies.keyed_list import ELEMENTS, between, keyed, placed
+from strategies.kinds.keyed_list import ELEMENTS, keyed
+from strategies.kinds.places import between, placed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
