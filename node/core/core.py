@@ -471,7 +471,7 @@ class Core:
             link.close(1011, "the node cannot store anything at the moment")
         self.replica.forget_uncommitted(groups, self.replica.writer)
 
-    def recovered(self, writer: int, locks: LockTable, boot: Boot, clock: hlc.Clock) -> None:
+    def recovered(self, writer: int, locks: LockTable, boot: Boot, clock: hlc.HybridClock) -> None:
         """Writing works again: go on from what the disk holds, under a fresh writer."""
         replica = self.replica
         replica.forget_uncommitted([], writer)

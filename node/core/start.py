@@ -122,9 +122,9 @@ def go_on(core: Core, boot: Boot, config: Config, around: Surroundings) -> int:
     return writer
 
 
-def _clock(boot: Boot) -> hlc.Clock:
+def _clock(boot: Boot) -> hlc.HybridClock:
     steps = [(int(before), int(by_ms)) for before, by_ms in orjson.loads(boot.meta.get("hlc_steps", "[]"))]
-    return hlc.Clock(int(boot.meta.get("hlc", 0)), steps)
+    return hlc.HybridClock(int(boot.meta.get("hlc", 0)), steps)
 
 
 def _locks(boot: Boot, config: Config, around: Surroundings, running: LockTable | None = None) -> LockTable:

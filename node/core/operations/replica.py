@@ -78,7 +78,7 @@ class Replica(Memory):
     """One node's state and its log's head. `head` counts rows given out, `committed` durable ones."""
 
     locks: LockTable
-    clock: hlc.Clock
+    clock: hlc.HybridClock
     head: int
     committed: int
     started_at: int = 0
