@@ -1,6 +1,6 @@
-"""`merge_non_conflicting`: "Apenas campos que não conflitam são mesclados" (customers).
+"""`merge_non_conflicting` (customers): a contested field keeps its first-written value until somebody decides.
 
-A contested field keeps its first-written value until somebody decides; the others merge.
+Fields that only one side wrote merge.
 """
 
 from __future__ import annotations

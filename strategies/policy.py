@@ -1,6 +1,7 @@
-"""Entity type -> policy: priority, lock, strategy, audit ("Entidades Sincronizáveis" of the protocol document).
+"""Entity type -> policy: priority, lock, strategy, audit, field kinds.
 
-The four documented types are built in; the configuration adds types or changes these with the same words.
+The four documented types are built in (node/wire/protocol.md, "Entity types and strategies"). The configuration adds
+types or changes these with the same words.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class EntityPolicy:
         return PRIORITIES.index(self.priority)
 
     def documented(self) -> dict[str, object]:
-        """The policy in the protocol document's shape."""
+        """The policy in the documented words, as the configuration takes them."""
         return {
             "entity_type": self.entity_type,
             "priority": self.priority,
@@ -118,7 +119,7 @@ DOCUMENTED = (
     policy("customers", priority="medium", requires_lock=False, conflict_resolution="merge_non_conflicting"),
     policy("cashier_operations", priority="critical", requires_lock=True, conflict_resolution="manual_resolution"),
 )
-"""The protocol document's table. `items` and `stock` merge by their kind, which the document leaves open."""
+"""The documented entity types, with the kinds of their fields that are no plain register."""
 
 
 class Registry:

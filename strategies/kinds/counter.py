@@ -88,7 +88,7 @@ class Counter(Register):
         if not is_movement(record.path):
             return record.value
         moved = record.value.get(field) if isinstance(record.value, dict) else None
-        return {"moved": shown(decimal_of(moved))} if isinstance(moved, int | str) else ABSENT
+        return {"moved": shown(decimal_of(moved))} if is_total(moved) else ABSENT
 
     def restored(self, record: FieldRecord, field: str, shown: object) -> dict[str, object]:
         """Of a movement, what takes it back."""
@@ -125,7 +125,7 @@ def _settled(document: Document, field: str) -> Iterator[Decimal]:
             value = records[0].value  # all siblings say the same
             total = value.get(field) if isinstance(value, dict) else None
             if is_total(total):
-                yield decimal_of(total)  # type: ignore[arg-type]
+                yield decimal_of(total)
 
 
 def _moved(document: Document, policy: Ordering, field: str) -> Decimal:

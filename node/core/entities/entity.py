@@ -32,7 +32,7 @@ class Entity:
     """One entity in memory.
 
     seqs: live record -> the local log row that brought it, which is what "delivered and acknowledged" is
-    measured against (design section 5). seq, last_author, last_echo, other_seq: the last row of this entity, and
+    measured against. seq, last_author, last_echo, other_seq: the last row of this entity, and
     the last row before it that its author was sent. movements: the latest of its counters.
     """
 
@@ -86,7 +86,7 @@ class Entity:
         return shown
 
     def seen_by(self, terminal: str, acknowledged: int, version: int | None, tried: int | None = None) -> Seen:
-        """Which records an operation's author had seen (design section 5).
+        """Which records an operation's author had seen (strategies/README.md, "Seen, and not seen").
 
         acknowledged: log position the terminal has confirmed for this priority class. version: the documented
         version of its operation; it narrows the set and never widens it. tried: nothing after this row.

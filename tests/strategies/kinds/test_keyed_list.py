@@ -1,68 +1,46 @@
-"""Places in a list: as many elements as can keep theirs, and always room between."""
+"""Keyed lists: what an author changed of the list it knew, and what of several writes is shown."""
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategies.kinds.keyed_list import ELEMENTS, keyed
-from strategies.kinds.places import between, placed
+from strategies.kinds.keyed_list import ELEMENTS, KeyedList, keyed
+from strategies.kinds.kind import ABSENT
+from tests.strategies.kinds.rig import Known, Planned
+from tests.strategies.rig import document_of, of, record, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from crdt.document import Document
+
+ITEMS = ("items",)
 
 
-@given(st.integers(0, 2**32))
-def test_there_is_always_room_between_two_places(seed: int) -> None:
-    rng = random.Random(seed)
-    places: list[str] = []
-    for _ in range(60):
-        at = (
-            rng.randrange(len(places) + 1)
-            if rng.random() < 0.5
-            else rng.choice([0, 1, len(places)]) % (len(places) + 1)
-        )
-        place = between(places[at - 1] if at else None, places[at] if at < len(places) else None)
-        places.insert(at, place)
-    assert places == sorted(set(places))
+def element(key: str, quantity: int = 1) -> dict[str, object]:
+    return {"id": key, "quantity": quantity}
 
 
-def test_places_stay_short_however_long_a_list_grows_at_its_end() -> None:
-    place = None
-    for _ in range(5_000):
-        place = between(place, None)
-    assert place is not None
-    assert len(place) == 6
+def shown(document: Document) -> object:
+    return KeyedList().show(document, of(), "items")
 
 
-def test_insertion_at_one_point_grows_slowly() -> None:
-    low, high = between(None, None), between(between(None, None), None)
-    for _ in range(200):
-        high = between(low, high)
-        assert low < high
-    assert len(high) < 60
+def pizza_and_beer() -> Document:
+    """`a` and `b` in a list; op2 put `a`, op3 put `b`."""
+    return document_of(
+        write(ITEMS, [], 1),
+        write(("items", "a"), ["U", element("a")], 2),
+        write(("items", "b"), ["V", element("b")], 3),
+    )
 
 
-@given(st.permutations(list("abcdefgh")), st.permutations(list("abcdefgh")), st.integers(0, 8))
-def test_a_new_order_keeps_the_places_it_can(first: list[str], second: list[str], size: int) -> None:
-    places = placed(first, {})
-    assert sorted(first, key=places.__getitem__) == first
-    chosen = second[:size]
-    moved = placed(chosen, places)
-    assert sorted(chosen, key=moved.__getitem__) == chosen
-    if chosen == [key for key in first if key in chosen]:
-        assert moved == {key: places[key] for key in chosen}
-
-
-def test_appending_and_removing_moves_nobody() -> None:
-    places = placed(["a", "b", "c"], {})
-    after = placed(["a", "c", "d"], places)
-    assert (after["a"], after["c"]) == (places["a"], places["c"])
-    assert after["d"] > places["c"]
+def planned(value: object, **words: object) -> Planned:
+    words.setdefault("document", pizza_and_beer())
+    plan = Planned(**words)  # type: ignore[arg-type]
+    KeyedList().plan(plan, "items", value)
+    return plan
 
 
 @pytest.mark.parametrize(
@@ -83,11 +61,97 @@ def test_a_list_that_is_too_long_is_one_value() -> None:
     assert keyed([{"id": number} for number in range(ELEMENTS + 1)]) is None
 
 
-@pytest.mark.parametrize("known", [lambda key: False, lambda key: key % 2 == 0, lambda key: True])
-def test_a_long_list_is_placed_in_one_pass(known: Callable[[int], bool]) -> None:
-    """Not in as many as it has elements: one message can carry some ten thousand."""
-    order = [str(number) for number in range(30_000)]
-    first = placed([key for number, key in enumerate(order) if known(number)], {})
-    places = placed(order, first)
-    assert first.items() <= places.items()
-    assert sorted(order, key=places.__getitem__) == order
+@given(st.permutations("abcd"))
+def test_elements_are_shown_in_their_places_in_whatever_order_they_came(keys: list[str]) -> None:
+    writes = [write(("items", key), [key.upper(), element(key)], ord(key)) for key in keys]
+    assert shown(document_of(write(ITEMS, [], 1), *writes)) == [element(key) for key in "abcd"]
+
+
+def test_an_empty_list_is_there_and_no_list_is_not() -> None:
+    assert shown(document_of(write(ITEMS, [], 1))) == []
+    assert shown(document_of()) is ABSENT
+
+
+def test_elements_are_shown_behind_a_list_without_ids_and_instead_of_what_is_no_list() -> None:
+    one = write(("items", "a"), ["U", element("a")], 2)
+    assert shown(document_of(write(ITEMS, [7], 1), one)) == [7, element("a")]
+    assert shown(document_of(write(ITEMS, "gone", 1), one)) == [element("a")]
+    assert shown(document_of(write(ITEMS, "gone", 1))) == "gone"
+    assert shown(document_of(one)) == [element("a")]
+
+
+def test_only_what_an_author_changed_is_written() -> None:
+    plan = planned([element("a"), element("b", 2)])
+    assert plan.added == {("items", "b"): ["V", element("b", 2)]}
+    assert plan.superseded == ["op1", "op3"]
+
+
+def test_an_added_element_gets_a_place_behind_those_before_it() -> None:
+    plan = planned([element("a"), element("b"), element("c")])
+    ((path, (place, added)),) = plan.added.items()  # type: ignore[misc]
+    assert (path, added) == (("items", "c"), element("c"))
+    assert place > "V"
+
+
+def test_what_an_author_left_out_is_removed_if_it_knew_it() -> None:
+    assert planned([element("b")]).superseded == ["op1", "op2"]
+    assert planned([element("b")], unseen=frozenset({"op2"})).superseded == ["op1"]
+
+
+def test_an_element_that_somebody_removed_is_not_put_back_by_a_stale_copy() -> None:
+    stale = Known(removed={"c": element("c")})
+    assert planned([element("a"), element("b"), element("c")], elements=stale).added == {}
+    changed = planned([element("a"), element("b"), element("c", 2)], elements=stale)
+    assert list(changed.added) == [("items", "c")]
+
+
+def test_a_list_that_is_written_afresh_is_written_whole() -> None:
+    plan = planned([element("a"), element("b")], afresh=True, elements=Known(removed={"b": element("b")}))
+    assert list(plan.added) == [("items", "a"), ("items", "b")]
+
+
+def test_a_list_without_ids_is_one_value_and_takes_the_elements_out() -> None:
+    plan = planned([1, 2])
+    assert plan.registers == {ITEMS: [1, 2]}
+    assert plan.added == {}
+    assert plan.superseded == ["op1", "op2", "op3"]
+
+
+def test_equal_elements_at_two_places_are_one_value() -> None:
+    here, there = (record(("items", "a"), [place, element("a")], at) for place, at in (("U", 1), ("V", 2)))
+    assert not KeyedList().distinct([here, there])
+    assert KeyedList().distinct([here, record(("items", "a"), ["U", element("a", 2)], 3)])
+    assert KeyedList().distinct([record(ITEMS, ["U", 1], 1), record(ITEMS, ["V", 1], 2)])
+
+
+def test_a_resolution_keeps_the_place_of_the_chosen_element() -> None:
+    chosen = record(("items", "a"), ["U", element("a")], 1)
+
+    def decided(resolved: dict[str, object]) -> object:
+        return KeyedList().decided(document_of(), of(), chosen.path, chosen, resolved)
+
+    assert decided({}) == ["U", element("a")]
+    assert decided({"items": [element("b"), element("a", 3)]}) == ["U", element("a", 3)]
+    assert decided({"items": [element("b")]}) == ["U", element("a")]
+    whole = record(ITEMS, [1], 1)
+    assert KeyedList().decided(document_of(), of(), ITEMS, whole, {"items": [2]}) == [2]
+
+
+@pytest.mark.parametrize(
+    ("data", "shown", "remembered"),
+    [
+        ({"items": [{"id": "a"}]}, [{"id": "a"}], (["a"], True)),
+        ({"items": [1]}, [1], ([], True)),
+        ({"status": "paid"}, [{"id": "a"}], (None, True)),
+        ({"status": "paid"}, None, None),
+    ],
+)
+def test_of_a_row_the_keys_that_its_author_wrote_are_remembered(
+    data: dict, shown: object, remembered: object
+) -> None:
+    assert KeyedList().remembered("items", data, shown, None, lambda: None) == remembered
+
+
+def test_only_an_element_is_remembered_when_its_record_goes() -> None:
+    assert KeyedList().removed(record(("items", "a"), ["U", element("a")], 1)) == element("a")
+    assert KeyedList().removed(record(ITEMS, [], 1)) is ABSENT
