@@ -18,7 +18,7 @@ from node.simulation.writer_clocks import WriterClocks
 from storage.audit import chain_walk
 from storage.records import UPDATE_KINDS
 from storage.sqlite.history_reader import HistoryReader
-from strategies.explain import ABSENT
+from strategies.kinds.kind import ABSENT
 
 if TYPE_CHECKING:
     import random

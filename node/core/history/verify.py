@@ -18,7 +18,7 @@ from node.core.history.rebuild import (
     at_seq,
     from_operations,
 )
-from strategies.recorded import policy_of, recorded
+from strategies.policy_text import policy_of, policy_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -117,7 +117,7 @@ class Verification:
 
     def _others(self, rebuilt: Rebuilt) -> Iterator[Entity]:
         """The entity as other configurations that the node ran with show it, the latest first."""
-        entity_type, now = rebuilt.key[0], recorded(rebuilt.policy)
+        entity_type, now = rebuilt.key[0], policy_text(rebuilt.policy)
         for text in reversed(self._policies.get(entity_type, [])):
             policy = policy_of(entity_type, text) if text != now else None
             if policy is not None:

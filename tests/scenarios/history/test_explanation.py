@@ -15,7 +15,8 @@ from crdt.hlc import iso, millis
 from node.core.history.explain import explain
 from storage.records import UPDATE_KINDS
 from storage.sqlite.history_reader import HistoryReader
-from strategies.explain import ABSENT, said_of
+from strategies.explain import said_of
+from strategies.kinds.kind import ABSENT
 from tests.archives import archive
 from tests.harness import Client, settle_all
 from tests.mesh import Mesh
