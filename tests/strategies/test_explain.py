@@ -54,6 +54,8 @@ def codes(
         ("last_write_wins", "stock", [write(("stock",), 5, 1)], ["counter"]),
         ("last_write_wins", "items", [write(("items",), [], 1)], ["keyed_list"]),
         ("last_write_wins", "total", [write(GROUP, {"total": 1}, 1)], ["group", "only"]),
+        ("last_write_wins", "total", [write(("total",), 1, 1), write(GROUP, {"total": 1}, 2)], ["group", "only"]),
+        ("last_write_wins", "a", [write(COUNTED, {"a": 1}, 1)], ["unwritten"]),
         ("last_write_wins", "a", [write(("a",), 1, 1), write(("b",), 1, 2), DELETE], ["only", "deleted"]),
         ("last_write_wins", "a", [write(("a",), 1, 20), DELETE], ["only", "revived"]),
     ],
@@ -145,6 +147,9 @@ def test_the_conflict_that_freezes_an_entity_concerns_each_of_its_fields() -> No
     document = document_of(write(WHOLE, {"a": 1}, 1), write(WHOLE, {"a": 2}, 2))
     view = view_of("orders", "m", of("manual_resolution"), document)
     assert conflicts_of(view, "b") == [view.conflicts[WHOLE]]
+    deleted = document_of(write(WHOLE, {"a": 1}, 1), write(DELETED_AT, {"at": "noon", "saw": []}, 2))
+    view = view_of("orders", "m", of("manual_resolution"), deleted)
+    assert conflicts_of(view, "b") == [view.conflicts[DELETED_AT]]
     fields = view_of("orders", "m", of(), document_of(write(("a",), 1, 1), write(("a",), 2, 2)))
     assert conflicts_of(fields, "a") == [fields.conflicts["a",]]
     assert conflicts_of(fields, "b") == []

@@ -128,8 +128,9 @@ def test_a_contested_deletion_counts_as_the_strategy_says(strategy: str, at: int
     assert view.fields == {"a": 1}  # kept, for whoever is told of the deletion or of the conflict
 
 
-def test_a_write_that_one_of_two_deletions_had_seen_is_not_contested() -> None:
-    deletions = [write(DELETED_AT, {"at": "x", "saw": saw}, at) for saw, at in ((["op1"], 5), ([], 6))]
+@pytest.mark.parametrize("saw", [(["op1"], []), ([], ["op1"])])
+def test_a_write_that_one_of_two_deletions_had_seen_is_not_contested(saw: tuple[list[str], list[str]]) -> None:
+    deletions = [write(DELETED_AT, {"at": "x", "saw": seen}, at) for seen, at in zip(saw, (5, 6), strict=True)]
     view = view_of("orders", "m", of("merge_changes"), document_of(write(("a",), 1, 1), *deletions))
     assert (view.alive, view.conflicts) == (False, {})
 

@@ -16,19 +16,16 @@ from tests.strategies.rig import document_of, of
 if TYPE_CHECKING:
     from crdt.records import FieldRecord
 
-NEW = 1_000
-"""The log row of a record that the author had not confirmed."""
-
 
 @define
 class Known:
-    """The list that an author last knew: its keys, and what of it was removed since."""
+    """The list that an author last knew. later: keys that came after it. removed: what went since, by key."""
 
-    keys: frozenset[str] = frozenset()
+    later: frozenset[str] = frozenset()
     removed: Mapping[str, object] = Factory(dict)
 
     def holds(self, key: str, seq: int) -> bool:
-        return seq != NEW or key in self.keys
+        return key not in self.later
 
     def carries_over(self, key: str, element: object) -> bool:
         return self.removed.get(key) == element
@@ -56,7 +53,7 @@ class Planned:
         return record.operation not in self.unseen
 
     def seq_of(self, record: FieldRecord) -> int:
-        return 1 if self.seen(record) else NEW
+        return record.stamp
 
     def known_amount(self, field: str) -> Decimal | None:
         return self.amount

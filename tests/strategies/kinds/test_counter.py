@@ -77,6 +77,7 @@ def test_two_nodes_that_create_one_product_do_not_add_up() -> None:
     plan = planned(10, create=True, unseen=frozenset({"op1"}))
     assert (plan.registers, plan.superseded, plan.counts) == ({STOCK: 10}, [], {})
     assert planned(10, create=True).counts == {"stock": Decimal(-2)}
+    assert planned(10, unseen=frozenset({"op1"})).counts == {"stock": Decimal(-2)}
 
 
 def test_what_is_written_afresh_is_shown_whatever_was_counted_before() -> None:
@@ -140,6 +141,7 @@ def test_a_movement_says_by_how_much_and_an_opening_its_value() -> None:
     assert Counter().said(record(STOCK, 12, 1), "stock") == 12
     assert Counter().side(record(STOCK, 12, 1)) == {"stock": 12}
     assert Counter().restored(record(STOCK, 12, 1), "stock", 9) == {"stock": 12}
+    assert Counter().restored(record(COUNTED, {"stock": "0.25"}, 1), "stock", 9) == {"stock": {"$inc": -0.25}}
 
 
 @pytest.mark.parametrize("moved", ["many", "", True, None, [1], 1.5, 2**70])
