@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from node.core.links.link import Link
+from node.core.operations import parked
 from node.core.sessions.session import Session
 from tests.harness import Client, World, settle_all
 from tests.mesh import Mesh
@@ -102,7 +102,7 @@ def decided_here(world: World) -> Trip:
 
 
 def decided_there(mesh: Mesh) -> Trip:
-    """From a link's frame to the row in the group: another node's update of an order that is in memory here."""
+    """From the decoded operation to the row in the group: another node updates an order that is in memory here."""
     mesh.settle()
     waiter = Client(mesh.worlds[1], "waiter-1", "waiter").connect()
     waiter.do("orders", "mesa-7", "CREATE", ORDER)
@@ -111,7 +111,7 @@ def decided_there(mesh: Mesh) -> Trip:
     mesh.settle()
     waiter.do("orders", "mesa-7", "UPDATE", {"status": "ready", "note": "sem cebola"})
     trip = Trip()
-    with while_in(Link, "_data_sync", trip):
+    with while_in(parked, "accept", trip):
         mesh.settle()
     return trip
 

@@ -11,14 +11,13 @@ from node.core.admission import Admission
 from node.core.clock import NodeClock
 from node.core.core import Core, Limits
 from node.core.delivery.positions import Positions
+from node.core.digests import Digests, KeySet
 from node.core.entities.residents import Residents
-from node.core.key_set import KeySet
 from node.core.locks.lease import ALONE, BELOW
 from node.core.locks.table import LockTable
 from node.core.log.log import Log
 from node.core.log.ring import Ring
 from node.core.log.view import LogView
-from node.core.operations.digests import Digests
 from node.core.operations.held import Held
 from node.core.operations.quarantine import Quarantine
 from node.core.operations.replica import Replica, Settings

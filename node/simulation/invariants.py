@@ -120,7 +120,7 @@ class Checks:
                 and grant.start == machine.starts
                 and now.mono_ms < grant.until_ms - LATE_MS
             ):
-                lease = replica.locks._leases.get((key[0], key[1]))
+                lease = replica.locks.leases.get((key[0], key[1]))
                 if lease is None or lease.terminal != grant.terminal or not lease.live(now):
                     raise Violation(f"{authority}: the lease of {grant.terminal} on {' '.join(key)} is cut short")
 
@@ -157,7 +157,7 @@ class Checks:
         holder = (lock.entity_type, lock.entity_id, lock.terminal_id)
         if self._holders.setdefault((*token, lock.counter), holder) != holder:
             raise Violation(f"{lock.authority}: token {lock.counter} of epoch {lock.epoch} is granted twice")
-        lease = machine.core.replica.locks._leases.get((lock.entity_type, lock.entity_id))
+        lease = machine.core.replica.locks.leases.get((lock.entity_type, lock.entity_id))
         same = lease is not None and (lease.lock_id, lease.expires_ms) == (lock.lock_id, lock.expires_ms)
         until = lease.deadline_mono_ms if lease is not None and same else now.mono_ms
         self._grants[key] = Grant(lock.terminal_id, lock.lock_id, until, machine.starts)

@@ -2,16 +2,6 @@
 
 from __future__ import annotations
 
-import orjson
-
-
-def compact_json(value: object) -> bytes:
-    """The JSON text of `value` in a buffer of exactly its length.
-
-    orjson leaves each result in a buffer of 4 KB. The ring holds thousands of texts and cannot afford that.
-    """
-    return bytes(memoryview(orjson.dumps(value)))
-
 
 def word(value: object, longest: int) -> str:
     """A value that should be a word, from a linked node, as text of at most `longest` characters.

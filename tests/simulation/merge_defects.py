@@ -20,24 +20,24 @@ MERGE = (
         "unseen-superseded",
         "a write replaces all that is in its register, also what its author has not seen",
         (
-            "node.core.entities.field_writes:FieldWriter.supersede",
-            "if self.seen(record) and replaces(record)",
-            "if replaces(record)",
+            "node.core.entities.writes:FieldWriter.supersede",
+            "if (r.writer, r.clock) in ids and replaces(r)",
+            "if replaces(r)",
         ),
     ),
     defect(
         "contested-superseded",
         "a write to a contested register replaces both sides, whichever its author has seen",
         (
-            "node.core.entities.field_writes:FieldWriter.supersede",
-            "if self.seen(record) and",
-            "if (self.seen(record) or len(siblings) > 1) and",
+            "node.core.entities.writes:FieldWriter.supersede",
+            "if (r.writer, r.clock) in ids and",
+            "if ((r.writer, r.clock) in ids or len(siblings) > 1) and",
         ),
     ),
     defect(
         "acknowledgement-ignored",
         "whatever this node holds counts as seen, confirmed by the author's terminal or not",
-        ("node.core.entities.entity:Entity.seen_by", "return seqs[record.id] <= acknowledged", "return True"),
+        ("node.core.entities.entity:Entity.seen_by", "seqs[identity] > acknowledged or ", ""),
     ),
     defect(
         "clock-not-clamped",
@@ -62,12 +62,12 @@ MERGE = (
         "local-repeat-accepted",
         "an operation that a terminal sends again is written again",
         (
-            "node.core.operations.subject:look",
+            "node.core.operations.accept:look",
             "held.recent.get(operation.id), operation.id in held.recalled",
             "None, False",
         ),
         (
-            "node.core.operations.subject:look",
+            "node.core.operations.accept:look",
             "row is None and not recalled and (operation.key in held.known or operation.key in held.archived)",
             "False",
         ),
@@ -169,7 +169,7 @@ MERGE = (
     defect(
         "rank-by-client-clock",
         "who was first is decided by the terminal's clock, not by when a node accepted it",
-        ("node.core.entities.field_writes:FieldWriter.add", "default=stamp.accepted", "default=stamp.stamp"),
+        ("node.core.entities.writes:FieldWriter.add", "default=stamp.accepted", "default=stamp.stamp"),
     ),
     defect(
         "conflict-not-raised-remotely",

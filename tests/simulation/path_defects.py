@@ -217,7 +217,7 @@ LINKS = (
         "digest-type-skipped",
         "two nodes compare what they hold of every entity type but orders",
         (
-            "node.core.operations.digests:Digests.differing",
+            "node.core.digests:Digests.differing",
             "if mine.get(t) != roots.get(t))",
             'if mine.get(t) != roots.get(t) and t != "orders")',
         ),

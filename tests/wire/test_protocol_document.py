@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
-from strategies.kinds.kinds import KINDS as FIELD_KINDS
 
 from crdt import decimals
 from crdt.hlc import parse_iso
@@ -26,6 +25,7 @@ from node.wire import close_codes, codec, frames, messages, outgoing
 from node.wire.codec import TYPES, decode
 from node.wire.links.handshake import SUBPROTOCOL
 from strategies.kinds import keyed_list
+from strategies.kinds.kinds import KINDS as FIELD_KINDS
 from strategies.policy import DOCUMENTED, PRIORITIES, STRATEGIES
 from tests.harness import Client, Connection, World, settle_all
 from tests.limits import LIMITS

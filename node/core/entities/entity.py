@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 import orjson
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 Key = tuple[str, str]
 NOTHING_WRITTEN: Mapping[str, object] = {}
-Seen = Callable[[FieldRecord], bool]
+Seen = AbstractSet[tuple[int, int]]
+"""(writer, clock) of the live records that an author had seen."""
 
 
 @define(eq=False)
@@ -88,24 +90,22 @@ class Entity:
         return shown
 
     def seen_by(self, terminal: str, acknowledged: int, version: int | None, tried: int | None = None) -> Seen:
-        """Which records an operation's author had seen (strategies/README.md, "Seen, and not seen").
+        """Which live records an operation's author had seen (strategies/README.md, "Seen, and not seen").
 
-        acknowledged: log position the terminal has confirmed for this priority class. version: the documented
-        version of its operation; it narrows the set and never widens it. tried: nothing after this row.
+        acknowledged: log position the terminal has confirmed for this priority class.
+        version: the documented version of its operation; it narrows the set and never widens it.
+        tried: for an operation that was refused at first, the last row there was; nothing after it was seen.
         """
         current = self.document.version
         newest = version - 1 if version is not None and version <= current else None
-        seqs = self.seqs
-
-        def seen(record: FieldRecord) -> bool:
-            if tried is not None and seqs[record.id] > tried:
-                return False
-            if record.terminal == terminal:
-                return True
-            if newest is not None and record.version > newest:
-                return False
-            return seqs[record.id] <= acknowledged
-
+        seqs, seen = self.seqs, set()
+        for identity, record in self.document.by_id.items():
+            if record.terminal != terminal and (
+                seqs[identity] > acknowledged or (newest is not None and record.version > newest)
+            ):
+                continue
+            if tried is None or seqs[identity] <= tried:
+                seen.add(identity)
         return seen
 
     def delivered_to(self, terminal: str) -> int:
@@ -118,17 +118,20 @@ class Entity:
         """What row `seq` of this entity did to its records."""
         seqs, movements = self.seqs, self.movements
         for record in removed:
-            movements.record_removed(self.policy, record, seqs.pop(record.id, 0), seq)
+            brought = seqs.pop((record.writer, record.clock), 0)
+            if len(record.path) > 1:
+                movements.record_removed(self.policy, record, brought, seq)
         for record in added:
-            seqs[record.id] = seq
-            movements.record_added(record)
+            seqs[record.writer, record.clock] = seq
+            if len(record.path) > 1:
+                movements.record_added(record)
 
     def row_written(self, seq: int, terminal: str, echo: bool, touch: Touch) -> None:
         """The entity has a new row, written by `terminal`. echo: whether it is sent that row."""
         if self.last_author != terminal or self.last_echo:
             self.other_seq = self.seq
         self.seq, self.last_author, self.last_echo = seq, terminal, echo
-        if self.policy.kinds.declared:
+        if self.policy.kinds.remembering:
             self.movements.row_written(self.view, seq, touch.author, touch.written, touch.acknowledged, echo=echo)
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from node.core.digests import KeySet
 from node.core.entities.entity import NOT_LOADED, Entity, Key
-from node.core.key_set import KeySet
 from node.core.ports import Unreadable
 from node.core.statistics import Counts
 from node.errors import EntityNotFound

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from node.core.key_set import bucket_of
+from node.core.digests import bucket_of
 from node.core.ports import Unreadable
 from node.wire.links import digests as wire
 

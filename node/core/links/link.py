@@ -25,8 +25,8 @@ from node.core.links.feed import LINK_OUTBOX, LINK_PAGE, LINK_WINDOW, LinkFeed
 from node.core.links.first_sync import PATIENCE_MS, FirstSync
 from node.core.log.entries import NO_POSITION
 from node.core.operations import parked, states
+from node.core.operations.needs import fetch
 from node.core.operations.quarantine import WAITING
-from node.core.operations.subject import fetch
 from node.core.ports import Connection, Needs, Unreadable
 from node.errors import AlreadyConnected, InvalidMessage
 from node.wire.close_codes import INTERNAL_ERROR, NORMAL

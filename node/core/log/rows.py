@@ -11,11 +11,13 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import TYPE_CHECKING
 
+from attrs import frozen
+
 from crdt import hlc
 from crdt.decimals import total_of
 from node.core.log.messages import current_message
 from node.wire import outgoing
-from node.wire.json_text import compact_json
+from node.wire.outgoing import compact_json
 from storage.records import LogRow, link_key
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from crdt.edits import Edit
-    from node.core.entities.difference import Difference
+    from node.core.entities.change import Difference
     from node.core.entities.entity import Entity, Key
     from node.wire.messages import Operation
     from strategies.policy import EntityPolicy
@@ -79,6 +81,66 @@ def operation_row(
         origin,
         via,
         key,
+    )
+
+
+@frozen(kw_only=True)
+class Told:
+    """How an operation that was accepted here is told of.
+
+    status: of the confirmation. echo: whether its author is sent the row. skew_ms: by how much its timestamp was
+    clamped. acknowledged: what its author had confirmed.
+    """
+
+    terminal_id: str
+    user_id: str | None
+    stamp: int
+    accepted: int
+    status: str
+    lock_status: str
+    echo: bool
+    skew_ms: int
+    acknowledged: int
+
+
+def accepted_row(
+    policy: EntityPolicy,
+    operation: Operation,
+    done: Sequence[tuple[Entity, Difference, Edit, Mapping[str, Decimal]]],
+    told: Told,
+    now_ms: int,
+    node_id: str,
+) -> LogRow:
+    """An operation that this node accepted. done: of each entity the difference, the edit, and what was counted."""
+    bulk = operation.kind == "BULK_UPDATE"
+    entities = [entity for entity, *_ in done]
+    changes = [change for _, change, *_ in done]
+    entries = [update_entry(entity.key, edit, counts) for entity, _, edit, counts in done]
+    version = max(entity.document.version for entity in entities)
+    audit = changes_of(entities, changes, bulk=bulk, skew=told.skew_ms)
+    if any(counts for *_, counts in done):
+        audit["acknowledged"] = told.acknowledged
+        audit["counted"] = {e.key[1]: {n: total_of(a) for n, a in counts.items()} for e, _, _, counts in done}
+    return operation_row(
+        policy,
+        operation.id,
+        operation.entity_id,
+        operation=compact_json(operation.raw),
+        terminal_id=told.terminal_id,
+        user_id=told.user_id,
+        targets=tuple(entity.key[1] for entity in entities) if bulk else (),
+        stamp=told.stamp,
+        accepted=told.accepted,
+        version=version,
+        status=told.status,
+        lock_status=told.lock_status,
+        echo=told.echo,
+        message=rendered(operation, told.terminal_id, told.user_id, entities, changes, version, now_ms, node_id),
+        changes=compact_json(audit),
+        updates=compact_json(entries),
+        origin=node_id,
+        via="",
+        key=link_key(operation.id, entries),
     )
 
 

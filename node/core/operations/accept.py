@@ -1,4 +1,7 @@
-"""What becomes of an operation that a terminal of this node sends: lock, version, document, strategy.
+"""What becomes of an operation that a terminal of this node sends: a look, then lock, version, document, strategy.
+
+`look` finds what the operation is about, or says what has to be read first (needs.py). With all of it in memory
+`accept` decides: nothing waits any more.
 
 It is decided at once and ends as one row in the log's current group, together with the entity's new state, the
 conflicts it raised or closed, and the answers that may leave once the group is durable.
@@ -10,27 +13,91 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import orjson
+from attrs import frozen
 
 from crdt import hlc
-from node.core.entities.field_writes import Authorship, Stamp
-from node.core.entities.writes import RESERVED, Planner
+from node.core.entities.entity import Entity
+from node.core.entities.writes import RESERVED, Authorship, Planner, Stamp
 from node.core.locks.lease import Held as LockHeld
 from node.core.log.messages import current_message
+from node.core.operations.author import Author
 from node.core.operations.record import Planned, confirm, record
 from node.core.operations.refusals import refuse
+from node.core.ports import History, Needs
 from node.errors import ConflictResolutionFailed, EntityNotFound, InvalidMessage, LockTimeout
+from node.wire.messages import Operation
 from storage.packed import content_of
+from storage.records import LogRow
+from strategies.policy import EntityPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from node.core.entities.entity import Entity
-    from node.core.operations.author import Author
     from node.core.operations.replica import Replica
-    from node.core.operations.subject import Subject
     from node.core.ports import Instant
-    from node.wire.messages import Operation
-    from storage.records import LogRow
+
+
+@frozen
+class Subject:
+    """What a decision is about. author: with what it knew at the first attempt, where there was one.
+
+    row: of an operation of this id that is held already. archived: such an operation is held without a row.
+    entities: those that it writes to; empty for one that is held.
+    """
+
+    operation: Operation
+    policy: EntityPolicy
+    author: Author
+    entities: list[Entity]
+    row: LogRow | None
+    archived: bool
+
+
+def look(
+    replica: Replica, operation: Operation, policy: EntityPolicy, author: Author, read: Needs | None = None
+) -> Subject | Needs:
+    """The operation with all that is in memory of it, or what has to be read first. read: what was read already."""
+    residents, held = replica.residents, replica.held
+    keys = [write.key for write in operation.writes]
+    entities = [residents.entities.get(key) for key in keys]
+    missing = residents.missing(keys) if None in entities else ()
+    row, recalled = held.recent.get(operation.id), operation.id in held.recalled
+    on_disk = row is None and not recalled and (operation.key in held.known or operation.key in held.archived)
+    if not missing:
+        replica.counts.cache_hits += 1
+    if replica.knowledge.tried:
+        author = replica.knowledge.as_of_first_attempt(operation, author)
+    histories = _histories(replica, operation, policy, author) if policy.kinds.declared else ()
+    if missing or on_disk or histories:
+        needs = Needs(missing, (operation.id,) if on_disk else (), histories=histories, held=tuple(keys))
+        if needs != read:
+            return needs
+    archived = recalled or (on_disk and operation.key in held.archived)
+    if row is not None or archived:
+        return Subject(operation, policy, author, [], row, archived)
+    found = []
+    for key in keys:
+        entity = residents.entities.pop(key, None)
+        if entity is None:
+            entity = residents.entity(key)  # nobody has written it yet
+        residents.entities[key] = entity  # the latest used is the last to be let go
+        found.append(entity)
+    return Subject(operation, policy, author, found, None, False)
+
+
+def _histories(replica: Replica, operation: Operation, policy: EntityPolicy, author: Author) -> tuple[History, ...]:
+    """What of the log tells from which value an author's absolute counters are to be reckoned."""
+    counters = policy.kinds.counting
+    if not counters or operation.kind == "DELETE":
+        return ()
+    wanted = []
+    for write in operation.writes:
+        entity = replica.residents.entities.get(write.key)
+        names = [name for name in counters if name in write.data]
+        history = replica.knowledge.history_wanted(author, entity, names) if entity is not None and names else None
+        if history is not None:
+            wanted.append(history)
+    return tuple(wanted)
 
 
 def accept(replica: Replica, subject: Subject, now: Instant) -> None:
@@ -105,7 +172,11 @@ def locked(
 ) -> str | None:
     """The audit's lock status of a type that needs locks, or None when the write was refused and kept."""
     status = "unlocked"
+    leases, claimed = replica.locks.leases, operation.lock_id
     for entity in entities:
+        if claimed is None and entity.key not in leases:
+            status = "unlocked"
+            continue
         verdict = replica.locks.check(entity.key, author.terminal_id, operation.lock_id, now)
         if isinstance(verdict, LockHeld):
             lease = verdict.lease
@@ -146,7 +217,7 @@ def _plans(
             raise InvalidMessage("deleted_at is written by DELETE", "$.operation.data.deleted_at")
         acknowledged = replica.knowledge.acknowledged(author, entity)
         seen = entity.seen_by(author.terminal_id, acknowledged, version, tried)
-        unseen = not all(map(seen, entity.document.records()))
+        unseen = len(seen) < len(entity.document.by_id)
         planner = Planner(entity, writer, seen, version, replica.settings.version_jump)
         if operation.kind == "DELETE":
             plans.append(Planned(entity, planner.delete(data, hlc.iso(now.wall_ms)), {}, unseen))

@@ -8,7 +8,7 @@ import orjson
 from attrs import define, field
 
 from node.core.entities.entity import Key
-from node.wire.json_text import compact_json
+from node.wire.outgoing import compact_json
 from storage.records import ConflictRow
 from strategies.conflict import Conflict
 

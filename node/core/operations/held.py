@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from node.core.key_set import KeySet
-from node.core.operations.digests import Digests
+from node.core.digests import Digests, KeySet
 from storage.answers import Recalled
 from storage.packed import unpack_operations
 from storage.records import LogRow, key64

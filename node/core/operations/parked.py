@@ -14,13 +14,14 @@ from attrs import evolve
 from crdt.engine import EngineError
 from crdt.records import DocumentError, ForkError
 from crdt.update_format import UpdateError
+from node.core.operations.needs import fetch
 from node.core.operations.quarantine import BAD, MOST, WAITING
 from node.core.operations.remote import Outcome, accept
-from node.core.operations.subject import fetch
 from node.core.ports import Needs, Unreadable
 from node.errors import InvalidMessage, WireError
-from node.wire.json_text import compact_json, word
+from node.wire.json_text import word
 from node.wire.links.operations import RemoteOperation, remote_operation
+from node.wire.outgoing import compact_json
 from storage.records import ParkedRow, link_key
 
 if TYPE_CHECKING:

@@ -13,27 +13,26 @@ from typing import TYPE_CHECKING
 from attrs import define
 
 from crdt import hlc
-from crdt.decimals import total_of
 from crdt.records import NewField
-from node.core.entities.change import ConflictNews, carry_out
-from node.core.entities.difference import difference
+from node.core.entities.change import ConflictNews, carry_out, difference
 from node.core.entities.entity import Entity, Touch
-from node.core.entities.field_writes import Plan
-from node.core.log.rows import changes_of, linked, operation_row, rendered, update_entry
+from node.core.entities.writes import Plan
+from node.core.log.rows import Told, accepted_row, changes_of, linked, operation_row, update_entry
 from node.core.operations.author import absent
 from node.core.operations.notices import tell
 from node.core.operations.refusals import storage_error
 from node.wire import outgoing
-from node.wire.json_text import compact_json
+from node.wire.outgoing import compact_json
 from storage.records import key64
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from decimal import Decimal
 
     from crdt.edits import Edit
     from crdt.records import FieldRecord, Path
-    from node.core.entities.difference import Difference
-    from node.core.entities.field_writes import Stamp
+    from node.core.entities.change import Difference
+    from node.core.entities.writes import Stamp
     from node.core.operations.author import Author
     from node.core.operations.replica import Replica
     from node.core.ports import Instant
@@ -66,60 +65,42 @@ def record(
     """Carry the plans out in the documents; the row, the confirmation and the notices go into the group."""
     log, node_id, seq = replica.log, replica.settings.node_id, replica.log.head + 1
     entities = [planned.entity for planned in plans]
-    policy, bulk = entities[0].policy, operation.kind == "BULK_UPDATE"
-    user_id = operation.user_id or author.user_id
-    log.group.tries[author.terminal_id, operation.id] = replica.knowledge.attempt(author, entities, log.head)
+    policy, knowledge = entities[0].policy, replica.knowledge
+    log.group.tries[author.terminal_id, operation.id] = knowledge.attempt(author, entities, log.head)
     on_its_way = any(_on_its_way(replica, author, e) or _late(author, e, stamp) for e in entities)
     news = ConflictNews()
-    changes, entries = [], []
-    for planned in plans:
-        change, edit = _edit(planned, operation.kind, seq, news)
-        changes.append(change)
-        entries.append(update_entry(planned.entity.key, edit, planned.plan.counts))
+    done = [(planned.entity, *_edit(planned, operation.kind, seq, news)) for planned in plans]
     merged = any(planned.unseen for planned in plans) and resolution is None
     status = (news.status_of(operation.id) if news.raised else None) or ("merged" if merged else "applied")
     # Whoever resolves does not know the outcome: it gets its row back like everybody else.
-    echo = on_its_way or resolution is not None or not all(change.as_written for change in changes)
-    version = max(entity.document.version for entity in entities)
-    confirmed = [replica.knowledge.confirmed(author, entity) for entity in entities]
-    audit = changes_of(entities, changes, bulk=bulk, skew=skew)
-    if any(planned.plan.counts for planned in plans):
-        audit["acknowledged"] = confirmed[0]
-        audit["counted"] = {p.entity.key[1]: {n: total_of(a) for n, a in p.plan.counts.items()} for p in plans}
-    updates, key = linked(operation.id, entries)
-    row = operation_row(
-        policy,
-        operation.id,
-        operation.entity_id,
-        operation=compact_json(operation.raw),
+    echo = on_its_way or resolution is not None or not all(change.as_written for _, change, *_ in done)
+    confirmed = [knowledge.confirmed(author, entity) for entity in entities]
+    told = Told(
         terminal_id=author.terminal_id,
-        user_id=user_id,
-        targets=tuple(entity.key[1] for entity in entities) if bulk else (),
+        user_id=operation.user_id or author.user_id,
         stamp=stamp.stamp,
         accepted=stamp.accepted,
-        version=version,
         status=status,
         lock_status=lock_status,
         echo=echo,
-        message=rendered(operation, author.terminal_id, user_id, entities, changes, version, now.wall_ms, node_id),
-        changes=compact_json(audit),
-        updates=updates,
-        origin=node_id,
-        via="",
-        key=key,
+        skew_ms=skew,
+        acknowledged=confirmed[0],
     )
+    row = accepted_row(policy, operation, done, told, now.wall_ms, node_id)
     touches = [Touch(p.entity, author.terminal_id, p.written, c) for p, c in zip(plans, confirmed, strict=True)]
     write(replica, row, touches)
     replica.held.remember(row, operation.key)
     replica.counts.operations += 1
-    extra: dict[str, object] = {"versions": {e.key[1]: e.document.version for e in entities}} if bulk else {}
+    extra: dict[str, object] = {}
+    if operation.kind == "BULK_UPDATE":
+        extra["versions"] = {e.key[1]: e.document.version for e in entities}
     if skew:
         extra["clock_skew_ms"] = skew
     if resolution is not None:
         extra["conflict_id"] = resolution.conflict_id
-    confirm(replica, author, operation.id, version, status, stamp.accepted, seq, **extra)
+    confirm(replica, author, operation.id, row.version, status, stamp.accepted, seq, **extra)
     log.group.refusals.append((author.recipient, partial(storage_error, operation, author)))
-    if news:
+    if news.raised or news.gone or news.restated:
         tell(replica, news, policy, operation.id, author, stamp.accepted, resolution)
 
 
@@ -198,15 +179,17 @@ def confirm(
     replica.log.answer(author.recipient, message, seq)
 
 
-def _edit(planned: Planned, kind: str, seq: int, news: ConflictNews) -> tuple[Difference, Edit]:
-    """Carry a plan out."""
+def _edit(
+    planned: Planned, kind: str, seq: int, news: ConflictNews
+) -> tuple[Difference, Edit, Mapping[str, Decimal]]:
+    """Carry a plan out: how the entity shows otherwise, the edit, and what was counted."""
     entity, plan = planned.entity, planned.plan
     touched = [*(r.path for r in plan.supersede), *(f.path for f in plan.fields), *((n,) for n in plan.counts)]
     change = partial(
         entity.document.edit, supersede=plan.supersede, fields=plan.fields, n=plan.increment, counts=plan.counts
     )
     before, edit = carry_out(entity, list(dict.fromkeys(touched)), change, seq, news)
-    return difference(before, entity, kind, plan.named, planned.written), edit
+    return difference(before, entity, kind, plan.named, planned.written), edit, plan.counts
 
 
 def _on_its_way(replica: Replica, author: Author, entity: Entity) -> bool:
@@ -227,4 +210,4 @@ def _on_its_way(replica: Replica, author: Author, entity: Entity) -> bool:
 def _late(author: Author, entity: Entity, stamp: Stamp) -> bool:
     """Whether an author writes to an entity after what it wrote there later, by its own clock: the node could not
     store it at first, and was started again since. Its screen shows what was written last."""
-    return any(r.terminal == author.terminal_id and r.stamp > stamp.stamp for r in entity.document.records())
+    return any(r.terminal == author.terminal_id and r.stamp > stamp.stamp for r in entity.document.by_id.values())

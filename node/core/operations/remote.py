@@ -15,8 +15,7 @@ from attrs import define, frozen
 from crdt import hlc
 from crdt.edits import Gap, Known, Prepared
 from crdt.records import DocumentError
-from node.core.entities.change import ConflictNews, carry_out
-from node.core.entities.difference import Difference, difference
+from node.core.entities.change import ConflictNews, Difference, carry_out, difference
 from node.core.entities.entity import Entity, Touch
 from node.core.entities.writes import RESERVED
 from node.core.log.rows import changes_of, operation_row, rendered
@@ -25,9 +24,9 @@ from node.core.operations.notices import tell
 from node.core.operations.record import write
 from node.core.operations.two_writers import repair
 from node.errors import InvalidMessage
-from node.wire.json_text import compact_json
 from node.wire.links.operations import RemoteOperation, RemoteUpdate
 from node.wire.messages import ConflictResolution, Operation
+from node.wire.outgoing import compact_json
 
 if TYPE_CHECKING:
     from node.core.operations.replica import Replica
@@ -64,7 +63,7 @@ def accept(replica: Replica, remote: RemoteOperation, via: str, now: Instant) ->
     if replica.held.digests.holds(operation.entity_type, remote.link_key):
         replica.counts.duplicates += 1
         return None
-    if replica.registry.get(operation.entity_type) is None:
+    if operation.entity_type not in replica.registry.by_type:
         raise InvalidMessage(f"unknown entity type {operation.entity_type!r}", "$.operation.entity_type")
     steps = []
     for update, said in zip(remote.updates, operation.writes, strict=True):
@@ -133,8 +132,9 @@ def _record(replica: Replica, remote: RemoteOperation, steps: list[_Step], via: 
     first = replica.held.row(operation.id)
     replica.held.remember(row, operation.key)
     replica.counts.remote += 1
-    author = absent(remote.terminal_id, remote.user_id)
-    tell(replica, news, policy, operation.id, author, remote.accepted, _resolution(operation))
+    if news.raised or news.gone or news.restated:
+        author = absent(remote.terminal_id, remote.user_id)
+        tell(replica, news, policy, operation.id, author, remote.accepted, _resolution(operation))
     if first is not None:
         for step in steps:
             if step.prepared is not None:

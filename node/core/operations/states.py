@@ -18,8 +18,7 @@ from crdt.edits import Applied
 from crdt.engine import EngineError
 from crdt.records import DocumentError, ForkError
 from crdt.update_format import UpdateError
-from node.core.entities.change import ConflictNews, carry_out
-from node.core.entities.difference import difference
+from node.core.entities.change import ConflictNews, carry_out, difference
 from node.core.entities.entity import Touch
 from node.core.log.messages import current_message, state_id
 from node.core.log.rows import changes_of, state_row
@@ -28,8 +27,8 @@ from node.core.operations.notices import remember, tell
 from node.core.operations.record import write
 from node.core.operations.remote import Outcome
 from node.errors import WireError
-from node.wire.json_text import compact_json
 from node.wire.links.states import remote_state, state_operation
+from node.wire.outgoing import compact_json
 from storage.packed import pack_operations, unpack_operations
 from storage.records import ArchivedRow
 from strategies.view import view_of

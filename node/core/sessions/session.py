@@ -17,12 +17,12 @@ from node.core.delivery.terminal_feed import TerminalFeed
 from node.core.inbox import Inbox
 from node.core.locks.authority import LockService
 from node.core.log.view import LogView
-from node.core.operations.accept import accept
+from node.core.operations.accept import accept, look
 from node.core.operations.author import Author
+from node.core.operations.needs import fetch, resolution_needs
 from node.core.operations.refusals import not_decided
 from node.core.operations.replica import Replica
 from node.core.operations.resolve import resolve
-from node.core.operations.subject import fetch, look, resolution_needs
 from node.core.ports import Connection, Health, Instant, Needs, Surroundings, Unreadable
 from node.core.sessions.identity import Activity, Identity
 from node.core.sessions.token_bucket import Bucket
@@ -280,7 +280,7 @@ class Session:
     def _operation(self, message: DataSync) -> None:
         self._throttle()
         operation = message.operation
-        policy = self.shared.replica.registry.get(operation.entity_type)
+        policy = self.shared.replica.registry.by_type.get(operation.entity_type)
         if policy is None:
             raise EntityNotFound(f"unknown entity type {operation.entity_type!r}", "$.operation.entity_type")
         self._may_write(operation.entity_type)

@@ -10,8 +10,8 @@ from attrs import frozen
 from crdt.hlc import iso
 from node.errors import InvalidMessage
 from node.wire.codec import TERMINAL_ID
-from node.wire.json_text import compact_json
 from node.wire.links.positions import MOST_POSITION, Claim, claim_fields, read_claim
+from node.wire.outgoing import compact_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies.kinds.kinds import KINDS, FieldKinds, kind_at
 
 from strategies.kinds.kind import ABSENT, FieldKind
+from strategies.kinds.kinds import KINDS, FieldKinds, kind_at
 from strategies.paths import COUNTED, DELETED_AT, SETTLEMENT, WHOLE, group_path, may_hold
 from tests.strategies.rig import document_of, of, record
 
@@ -54,7 +54,7 @@ def test_a_register_shows_in_its_fields(path: tuple[str, ...], names: list[str])
 
 def test_only_fields_of_kinds_that_remember_are_asked_of_each_row() -> None:
     assert [name for name, _ in POLICY.kinds.remembering] == ["stock", "items"]
-    assert POLICY.kinds.counters() == ["stock"]
+    assert POLICY.kinds.counting == ["stock"]
 
 
 def test_a_word_that_is_no_kind_cannot_be_declared() -> None:

@@ -7,8 +7,7 @@ from functools import reduce
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.core.key_set import BUCKETS, KeySet, bucket_of
-from node.core.operations.digests import Digests
+from node.core.digests import BUCKETS, Digests, KeySet, bucket_of
 
 KEYS = st.integers(-(2**63), 2**63 - 1) | st.sampled_from([0, -1, 1, 2**63 - 1, -(2**63), 255 << 55])
 
