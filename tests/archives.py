@@ -44,7 +44,9 @@ def steps(world: World, upto: int | None = None, *, force: bool = True, batch: i
     last, _ = last_row(reader, Until(upto if upto is not None else 2**62, None), held)
     if last <= store.anchor.seq:
         return
-    target = world.directory.parent / f"{world.node_id}-{world.core.epoch}-{store.anchor.seq + 1}-{last}.jsonl.gz"
+    target = (
+        world.directory.parent / f"{world.node_id}-{world.core.links.epoch}-{store.anchor.seq + 1}-{last}.jsonl.gz"
+    )
     made = make_archive(reader, target, last, store.node_id, store.epoch, "2026-01-15T10:00:00.000Z")
     yield
     store.note_archive(made)

@@ -7,24 +7,17 @@ takes it, makes it durable, and `committed` lets the answers and the rows go. No
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 from crdt import hlc
 from node.core import monitors as status
-from node.core.clock import apart
 from node.core.delivery.delivery import Delivery
 from node.core.delivery.terminal_feed import TerminalFeed
 from node.core.delivery.window import Window
-from node.core.entities.entity import Key
-from node.core.links import anti_entropy
-from node.core.links.first_sync import FirstSync
-from node.core.links.link import Link
-from node.core.links.neighbours import Neighbours
+from node.core.links.links import Links
 from node.core.locks.authority import LockService
-from node.core.locks.lease import later_epoch
 from node.core.log.entries import CLASSES, NO_POSITION
 from node.core.log.group import Group, Recipient
 from node.core.log.ring import Ring, RingRow, ring_row
@@ -38,10 +31,9 @@ from node.core.sessions.session import Session
 from node.core.sessions.token_bucket import Bucket
 from node.core.statistics import Statistics
 from node.wire import outgoing
-from node.wire.close_codes import INTERNAL_ERROR, NORMAL, SERVICE_RESTART
 from node.wire.codec import CodecLimits
 from node.wire.frames import Batch, Outgoing
-from storage.records import ConflictRow, CursorRow, FollowerRow, PeerRow
+from storage.records import ConflictRow, CursorRow, FollowerRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -54,9 +46,6 @@ logger = logging.getLogger("comanda.core")
 
 CURSOR_FLUSH_MS = 1_000
 """How long a moved cursor may wait before it is stored; what is lost in a crash is delivered again."""
-
-FORK_INTERVAL_MS = 60_000
-"""How soon a node begins a new epoch again because of what linked nodes say its own writer wrote."""
 
 RETRIES_A_SECOND = 200
 """Parked operations tried again each second."""
@@ -86,28 +75,15 @@ class Core:
     bounds: Bounds
     statistics: Statistics
     class_heads: list[int]
-    epoch: str = ""
     instance: str = ""
     """Drawn anew at each start: two connections of one instance are no two nodes."""
     cursors: dict[str, CursorRow] = field(factory=dict)
-    peers: dict[str, PeerRow] = field(factory=dict)
-    """What is durably held of other nodes' logs."""
     followers: dict[str, FollowerRow] = field(factory=dict)
     """How far other nodes have confirmed this log, the last that was heard of each."""
-    links: dict[str, Link] = field(factory=dict)
-    first_sync: FirstSync | None = None
-    """The synchronisation this node began empty, once there was one since its start."""
-    states_after: dict[str, dict[int, Key]] = field(factory=dict)
-    """Of a first synchronisation with "node:epoch": by class, the last entity that came, since this start."""
     has_upstream: bool = False
+    links: Links = field(init=False)
+    """Set right after, by who makes the core: the links need it."""
     lock_service: LockService = field(init=False)
-    neighbours: Neighbours = field(init=False)
-    twins: list[str] = field(factory=list)
-    """Another live node with this node's id, as far as anybody told."""
-    max_offset_ms: int = 86_400_000
-    """A clock of the upstream that is further from this node's is not followed."""
-    fresh: Callable[[], tuple[str, int]] = lambda: ("", 0)
-    """Draws a new epoch and a fresh writer."""
     sessions: dict[str, Session] = field(factory=dict)
     healthy: bool = True
     failure: str | None = None
@@ -119,14 +95,12 @@ class Core:
     _beginning: dict[str, bytes] = field(factory=dict)
     """Terminals that keep nothing, and what they are greeted with once it is stored that they begin again."""
     _flushed_ms: int = 0
-    _forked_ms: int | None = None
     _in_flight: list[tuple[Group, int]] = field(factory=list)
     _changed: bool = True
 
     def __attrs_post_init__(self) -> None:
         self.replica.clock.begin(self.clock())
         self.lock_service = LockService(self, self.has_upstream)
-        self.neighbours = Neighbours(self)
         self.log = LogView(
             self.ring,
             self.replica.registry,
@@ -229,21 +203,17 @@ class Core:
         window.dirty = False
         self._dirty.add(identity.terminal_id)
 
-    def _follow(self, link: Link) -> None:
-        row = link.follower()
-        if row is not None:
-            self.followers[row.node_id] = row
-            self._followed.add(row.node_id)
-            link.delivery.window.dirty = False
+    def note_follower(self, row: FollowerRow) -> None:
+        """A linked node has confirmed this log up to here; it is stored with the cursors."""
+        self.followers[row.node_id] = row
+        self._followed.add(row.node_id)
 
     def flush_cursors(self, *, every: bool = False) -> None:
         """Put moved cursors into the current group; or every one, also of who has confirmed nothing yet."""
         for session in self.sessions.values():
             if every or session.delivery.window.dirty:
                 self._remember(session)
-        for link in self.links.values():
-            if link.delivery.window.dirty:
-                self._follow(link)
+        self.links.note_followers()
         if not (self._dirty or self._followed) or not self.healthy:
             return
         self.replica.log.group.commit.followers.extend(self.followers[n] for n in sorted(self._followed))
@@ -252,118 +222,6 @@ class Core:
         self._dirty.clear()
         self._flushed_ms = self.clock().mono_ms
         self.disk.wake_writer()
-
-    # ------------------------------------------------------------------ links
-
-    def authority(self) -> str:
-        """The node at the root of the upstream chain, as far as this one can reach it."""
-        upstream = self.upstream()
-        hello = upstream.hello if upstream is not None else None
-        return hello.authority if hello is not None else self.node_id
-
-    def upstream(self) -> Link | None:
-        """The link locks are asked for on, while it is up."""
-        return next((link for link in self.links.values() if link.role == "upstream" and link.state == "up"), None)
-
-    def downstream(self) -> list[Link]:
-        return [link for link in self.links.values() if link.role == "downstream" and link.state == "up"]
-
-    def linked(self, link: Link) -> bool:
-        """A node said who it is. Of two nodes that dial each other one link stays, on both sides the same: a tree's
-        before one side by side, then that of the smaller id. Whether it is this one."""
-        old = self.links.get(link.peer_id)
-        if old is not None and old is not link and old.state != "closed":
-            if old.dialled != link.dialled and self._rank(old) < self._rank(link):
-                return False
-            old.close(NORMAL, "linked again")
-        self.links[link.peer_id] = link
-        return True
-
-    def _rank(self, link: Link) -> tuple[bool, str]:
-        return link.role == "peer", self.node_id if link.dialled else link.peer_id
-
-    def link_up(self, link: Link) -> None:
-        """Both sides know where they are in each other's log."""
-        self.lock_service.link_up(link)
-        self.neighbours.link_up(link)
-        self._changed = True
-
-    def follow_clock(self, link: Link) -> None:
-        """Stamp with the upstream's time, where the two clocks are not so far apart that one must be broken."""
-        if link.role != "upstream":
-            return
-        most = self.max_offset_ms
-        far = abs(link.offset_ms) > most
-        if not far:
-            self.replica.clock.offset_ms = link.offset_ms
-        elif not link.clock_far:
-            logger.error("the clock of %s is %s from this one's; not followed", link.peer_id, apart(link.offset_ms))
-        link.clock_far = far
-
-    def unlink(self, link: Link) -> None:
-        """The connection of a link ended."""
-        link.end()
-        if self.links.get(link.peer_id) is not link:
-            return  # another one took its place
-        self._follow(link)
-        del self.links[link.peer_id]
-        self.lock_service.link_down(link)
-        self.neighbours.link_down(link)
-        self._changed = True
-        self._fill_from_another(link)
-
-    def filling(self) -> Link | None:
-        """The link on which this node's first synchronisation comes, while it does."""
-        sync = self.first_sync
-        link = self.links.get(sync.peer) if sync is not None and sync.phase != "over" else None
-        return link if link is not None and link.state != "closed" else None
-
-    def release_links(self) -> None:
-        """Every entity is here: no other link is held back any more."""
-        for link in list(self.links.values()):
-            link.release()
-
-    def _fill_from_another(self, ended: Link) -> None:
-        """The link on which the first synchronisation came has ended: another one takes over, if there is one."""
-        sync = self.first_sync
-        if sync is None or sync.phase == "over" or sync.peer != ended.peer_id:
-            return
-        of_phase = [
-            link for link in self.links.values() if link.held or (sync.phase == "history" and link.state == "up")
-        ]
-        for link in of_phase[:1]:
-            sync.take_over(link.peer_id, link.hello.head if link.hello is not None else 0, self.clock().mono_ms)
-            link.release()
-
-    def forked(self, reason: str) -> None:
-        """A peer holds what this log never had, so it was rolled back: go on as another log, under a fresh writer."""
-        self.epoch, writer = self.fresh()
-        self.replica.residents.write_as(writer)
-        locks = self.replica.locks
-        locks.epoch = later_epoch(locks.epoch, self.clock().wall_ms)
-        meta = {"epoch": self.epoch, "writer": str(writer), "lock_epoch": str(locks.epoch)}
-        self.replica.log.group.commit.meta.update(meta)
-        self.disk.wake_writer()
-        logger.warning("new epoch %s, fresh writer %d: %s", self.epoch, writer, reason)
-        for link in list(self.links.values()):
-            link.close(SERVICE_RESTART, f"new epoch: {reason}")
-        for row in self.replica.quarantine:
-            if row.state == BAD:  # perhaps only for what this node wrote itself, before
-                self.retry_parked(row)
-
-    def set_back(self, reason: str) -> None:
-        """Operations of this node's own writer come from elsewhere, so its database was set back behind its back.
-        Once a minute at most: a peer that makes it up cannot keep this node from working."""
-        now_ms = self.clock().mono_ms
-        if self._forked_ms is None or now_ms - self._forked_ms >= FORK_INTERVAL_MS:
-            self._forked_ms = now_ms
-            self.forked(reason)
-
-    def report_twin(self, what: str) -> None:
-        """Another live node has this node's id."""
-        if what not in self.twins:
-            logger.error("two nodes with one id: %s", what)
-            self.twins = [*self.twins, what][-10:]
 
     # ------------------------------------------------------------------ commit, then send
 
@@ -381,8 +239,7 @@ class Core:
         self._in_flight = [(g, at) for g, at in self._in_flight if g is not group]
         self.replica.durable(group)
         self.statistics.commits += 1
-        for row in group.commit.peers:
-            self.peers[row.node_id] = row
+        self.links.stored(group.commit.peers)
         for lock in group.commit.locks:
             self.replica.locks.stored(lock)
         now = self.clock()
@@ -428,8 +285,7 @@ class Core:
             else:
                 delivery.pump()
         self.statistics.deliveries.add(self.clock().mono_ms, delivered)
-        for link in list(self.links.values()):
-            link.delivery.pump()
+        self.links.pump()
 
     # ------------------------------------------------------------------ when the disk fails
 
@@ -460,11 +316,9 @@ class Core:
             self._answer([(recipient, make()) for recipient, make in group.refusals])
             self._dirty.update(row.terminal_id for row in group.commit.cursors)
             self._followed.update(row.node_id for row in group.commit.followers)
-        self.states_after.clear()
         for session in list(self.sessions.values()):
             self._let_begin(session)  # it can be read all the same
-        for link in list(self.links.values()):
-            link.close(INTERNAL_ERROR, "the node cannot store anything at the moment")
+        self.links.commit_failed()
         self.replica.undo(groups, self.replica.residents.writer)
 
     def still_failing(self, reason: str) -> None:
@@ -474,7 +328,7 @@ class Core:
     def recovered(self, boot: Boot, locks: LockTable, writer: int) -> None:
         """Writing works again: go on from what the disk holds, under a fresh writer."""
         self.replica.go_on(boot, locks, writer)
-        self.peers = {row.node_id: row for row in boot.peers}
+        self.links.start_again(boot.peers)
         self.healthy, self.failure = True, None
 
     # ------------------------------------------------------------------ time
@@ -483,8 +337,7 @@ class Core:
         """Every PING_INTERVAL_MS: ask the terminals that do not confirm whether their rows arrived."""
         for session in self.sessions.values():
             session.delivery.probe_owed()
-        for link in self.links.values():
-            link.delivery.feed.tell_position(link.delivery)
+        self.links.tell_positions()
 
     def tick(self) -> None:
         """Once a second: store moved cursors, ask silent sessions whether rows arrived."""
@@ -493,9 +346,7 @@ class Core:
         for session in list(self.sessions.values()):
             session.delivery.read_again()
             session.delivery.probe(force=True)
-        for link in list(self.links.values()):
-            link.delivery.read_again()
-            link.tick(now.mono_ms)
+        self.links.tick(now.mono_ms)
         self._retry_parked()
         if now.mono_ms - self._flushed_ms >= CURSOR_FLUSH_MS:
             self.flush_cursors()
@@ -514,10 +365,7 @@ class Core:
         rows = list(self.replica.quarantine)
         for row in rows:
             self.retry_parked(row)
-        bad = [row.link_key for row in rows if row.state == BAD]
-        for link in self.links.values():
-            if bad and link.state == "up":
-                anti_entropy.ask(link, bad)
+        self.links.ask_for([row.link_key for row in rows if row.state == BAD])
         return len(rows)
 
     def retry_parked(self, row: ParkedRow) -> None:

@@ -126,7 +126,7 @@ def schedule(
 
 
 def _tell_status(core: Core) -> None:
-    core.neighbours.say(force=False)
+    core.links.neighbours.say(force=False)
     core.tell_monitors(core.status_messages())
 
 

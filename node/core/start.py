@@ -14,10 +14,12 @@ from node.core.clock import NodeClock
 from node.core.core import Bounds, Core
 from node.core.entities.residents import Residents
 from node.core.key_set import KeySet
+from node.core.links.links import Links
 from node.core.locks.lease import ALONE, BELOW
 from node.core.locks.table import LockTable
 from node.core.log.log import Log
 from node.core.log.ring import Ring
+from node.core.monitors import own_terminals
 from node.core.operations.digests import Digests
 from node.core.operations.held import Held
 from node.core.operations.quarantine import Quarantine
@@ -86,7 +88,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
     replica.knowledge.tried.update(boot.refused)
     replica.conflicts.start_again(boot.open_conflicts)
     replica.quarantine = Quarantine.of(boot.parked)
-    return Core(
+    core = Core(
         boot.node_id,
         replica,
         Ring(limits.ring_rows, limits.ring_bytes, boot.head),
@@ -102,15 +104,20 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         ),
         Statistics(now.mono_ms),
         boot.class_heads,
-        epoch,
         around.draws.id(),
         {row.terminal_id: row for row in boot.cursors},
-        {row.node_id: row for row in boot.peers},
         followers={row.node_id: row for row in boot.followers},
         has_upstream=config.links.upstream is not None,
+    )
+    core.links = Links(
+        node=core,
+        epoch=epoch,
+        peers={row.node_id: row for row in boot.peers},
         max_offset_ms=config.time.max_offset_ms,
         fresh=lambda: (around.draws.id(), around.draws.writer()),
+        own_terminals=lambda: own_terminals(core),
     )
+    return core
 
 
 def admission(core: Core, config: Config) -> Admission[Any]:

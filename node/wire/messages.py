@@ -1,6 +1,6 @@
 """Every message a client may send, one class each. The codec makes them; nothing past it handles raw dicts.
 
-Server-to-client messages are built as bytes in outgoing_messages.py.
+Server-to-client messages are built as bytes in outgoing.py.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class Archiver:
         before = self.store.anchor.seq
         await self._finish(force=force)
         core.flush_cursors(every=True)  # what a terminal has not confirmed is kept for it
-        least = None if force else held_by(core.followers.values(), core.epoch)
+        least = None if force else held_by(core.followers.values(), core.links.epoch)
         made, held = await trio.to_thread.run_sync(self._make, until, least)
         if made is not None:
             await self.disk.write(self.store.note_archive, made)
@@ -101,9 +101,9 @@ class Archiver:
             (last, held), anchor = last_row(reader, until, least), reader.anchor().seq
             if last <= anchor:
                 return None, held
-            target = folder / f"comanda-{self.core.epoch[:8]}-{anchor + 1:010}-{last:010}.jsonl.gz"
+            target = folder / f"comanda-{self.core.links.epoch[:8]}-{anchor + 1:010}-{last:010}.jsonl.gz"
             at = iso(self.core.clock().wall_ms)
-            return make_archive(reader, target, last, store.node_id, self.core.epoch, at, _go_on), held
+            return make_archive(reader, target, last, store.node_id, self.core.links.epoch, at, _go_on), held
 
     async def _prune(self, archive: ArchiveRow) -> None:
         while self.store.anchor.seq < archive.last:
