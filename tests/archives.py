@@ -34,7 +34,7 @@ def archive(world: World, upto: int | None = None, *, force: bool = True, batch:
 def steps(world: World, upto: int | None = None, *, force: bool = True, batch: int = 3) -> Iterator[None]:
     """The same, to be broken off anywhere: what is left is done by the next one."""
     store, reader = world.store, world.reader
-    world.core.flush_cursors(every=True)
+    world.core.store_positions(every=True)
     world.commit()
     left = unfinished(reader)
     if left is not None:

@@ -6,6 +6,7 @@ import click
 
 from node.cli.archive import archive
 from node.cli.audit import audit
+from node.cli.conformance import conformance
 from node.cli.demo.command import demo
 from node.cli.explain import explain
 from node.cli.init import init
@@ -39,6 +40,7 @@ COMMANDS = (
     archive,
     restore,
     simulate,
+    conformance,
 )
 for command in COMMANDS:
     main.add_command(command)

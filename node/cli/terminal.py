@@ -15,6 +15,7 @@ import orjson
 import trio
 
 from node.runtime.net.client import ClientConnection, ConnectError, connect
+from node.screen import Screen
 from node.wire.close_codes import NORMAL
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Terminal:
 
     def __init__(self, name: str, kind: str, user: str, listen: Callable[[Terminal, dict[str, Any]], None]) -> None:
         self.name, self.kind, self.user = name, kind, user
-        self.entities: dict[tuple[str, str], dict[str, Any]] = {}
+        self.screen = Screen()
         self.inbox: list[dict[str, Any]] = []
         self.pending: dict[str, dict[str, Any]] = {}
         self.confirmed: set[str] = set()
@@ -108,7 +109,7 @@ class Terminal:
             "terminal_id": self.name,
             "user_id": self.user,
         }
-        self._apply(operation)
+        self.screen.apply(operation)
         self.pending[str(operation["id"])] = operation
         self._send({"type": "data_sync", "operation": operation})
         return str(operation["id"])
@@ -152,7 +153,7 @@ class Terminal:
         match message["type"]:
             case "data_sync":
                 operation = message["operation"]
-                self._apply(operation)
+                self.screen.apply(operation)
                 self._send({"type": "sync_confirmation", "operation_id": operation["id"], "terminal_id": self.name})
             case "sync_confirmation":
                 self.confirmed.add(message["operation_id"])
@@ -161,20 +162,6 @@ class Terminal:
                 self.pending.pop(message["operation_id"], None)
         self._listen(self, message)
         self._wake()
-
-    def _apply(self, operation: dict[str, Any]) -> None:
-        kind, entity_type = operation["operation"], operation["entity_type"]
-        if kind == "BULK_UPDATE":
-            for item in operation["data"]["updates"]:
-                self.entities.setdefault((entity_type, item["entity_id"]), {}).update(item["data"])
-            return
-        key = (entity_type, operation["entity_id"])
-        if kind == "CREATE":
-            self.entities[key] = dict(operation["data"])
-        elif kind == "UPDATE":
-            self.entities.setdefault(key, {}).update(operation["data"])
-        else:
-            self.entities.pop(key, None)
 
     def _wake(self) -> None:
         self._changed.set()

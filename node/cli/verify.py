@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from node.cli.options import data_option
-from node.config import Config, load
+from node.config.reading import load
+from node.config.sections import Config
 from node.core.history.verify import Verification
 from node.errors import ComandaError
 from storage.audit import chain_walk

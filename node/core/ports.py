@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from attrs import Factory, field, frozen
+from attrs import Factory, define, field, frozen
 
 from node.core.entities.entity import Key
 
@@ -189,3 +189,30 @@ class Disk(ABC):
 
 class Timer(Protocol):
     def call_later(self, delay_ms: int, action: Callable[[], None]) -> None: ...
+
+
+@define(eq=False)
+class Health:
+    """Whether the node can store anything, and why not."""
+
+    ok: bool = True
+    failure: str | None = None
+
+
+@frozen
+class Draws:
+    """Where a node takes what must never come twice. id: epochs, lock ids, instances. writer: Yjs client ids,
+    1 .. 2**32 - 1."""
+
+    id: Callable[[], str]
+    writer: Callable[[], int]
+
+
+@frozen
+class Surroundings:
+    """What a core is put into: its ports, its clock, its chance."""
+
+    disk: Disk
+    timer: Timer
+    clock: Clock
+    draws: Draws

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from attrs import define
 
+from node.core import monitors
 from node.core.core import Core
 from node.core.delivery.delivery import PING_INTERVAL_MS
 
@@ -94,7 +95,7 @@ def schedule(
         core.tick()
 
     def change() -> None:
-        if core.changed():
+        if core.sessions.changed():
             _tell_status(core)
 
     def status() -> None:
@@ -102,7 +103,7 @@ def schedule(
         _tell_status(core)
 
     def metrics() -> None:
-        core.tell_monitors(core.metrics_messages(shell.memory_mb()))
+        monitors.tell(core, monitors.performance(core, shell.memory_mb()))
 
     jobs = [
         Job(name="probe", period_ms=PING_INTERVAL_MS, act=core.probe_owed, ran_ms=now_ms),
@@ -119,7 +120,7 @@ def schedule(
             period_ms=CHECKPOINT_MS,
             act=checkpointed.run,
             ran_ms=now_ms,
-            may=lambda: core.healthy,
+            may=lambda: core.health.ok,
         )
     )
     return Schedule(jobs)
@@ -127,7 +128,7 @@ def schedule(
 
 def _tell_status(core: Core) -> None:
     core.links.neighbours.say(force=False)
-    core.tell_monitors(core.status_messages())
+    monitors.tell(core, [monitors.terminal_status(core)])
 
 
 @define(eq=False)

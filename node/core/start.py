@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from attrs import frozen
 
 from crdt import hlc
 from node.core.admission import Admission
 from node.core.clock import NodeClock
-from node.core.core import Bounds, Core
+from node.core.core import Core, Limits
+from node.core.delivery.positions import Positions
 from node.core.entities.residents import Residents
 from node.core.key_set import KeySet
 from node.core.links.links import Links
@@ -19,18 +18,20 @@ from node.core.locks.lease import ALONE, BELOW
 from node.core.locks.table import LockTable
 from node.core.log.log import Log
 from node.core.log.ring import Ring
+from node.core.log.view import LogView
 from node.core.monitors import own_terminals
 from node.core.operations.digests import Digests
 from node.core.operations.held import Held
 from node.core.operations.quarantine import Quarantine
 from node.core.operations.replica import Replica, Settings
-from node.core.ports import Clock, Disk, Timer
-from node.core.statistics import Counts, Statistics
+from node.core.sessions.sessions import Bounds
+from node.core.statistics import Counts
 from node.wire.codec import CodecLimits
 from strategies.recorded import MOST_RECORDED, recorded
 
 if TYPE_CHECKING:
-    from node.config import Config
+    from node.config.sections import Config
+    from node.core.ports import Surroundings
     from storage.records import Boot
     from storage.sqlite.store import Store
     from strategies.policy import Registry
@@ -40,28 +41,9 @@ RECOVERY_MS = 1_000
 """How often a node whose disk failed tries whether it can write again; where it can, it goes on (`go_on`)."""
 
 
-@frozen
-class Draws:
-    """Where a node takes what must never come twice. id: epochs, lock ids, instances. writer: Yjs client ids,
-    1 .. 2**32 - 1."""
-
-    id: Callable[[], str]
-    writer: Callable[[], int]
-
-
-@frozen
-class Surroundings:
-    """What a core is put into: its ports, its clock, its chance."""
-
-    disk: Disk
-    timer: Timer
-    clock: Clock
-    draws: Draws
-
-
 def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, writer: int) -> Core:
     """The core of a node that starts. epoch, writer: what `boot` says, unless the node goes on as another one."""
-    limits, now = config.limits, around.clock()
+    limits = config.limits
     registry = config.registry()
     replica = Replica(
         settings=Settings(boot.node_id, limits.version_jump),
@@ -89,25 +71,26 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
     replica.conflicts.start_again(boot.open_conflicts)
     replica.quarantine = Quarantine.of(boot.parked)
     core = Core(
-        boot.node_id,
-        replica,
-        Ring(limits.ring_rows, limits.ring_bytes, boot.head),
-        around.disk,
-        around.timer,
-        around.clock,
-        config.permissions(),
-        Bounds(
-            limits.rate_per_second,
-            limits.rate_burst,
-            limits.window_rows,
-            CodecLimits(limits.json_depth, limits.bulk_items, limits.fields),
+        replica=replica,
+        around=around,
+        log=LogView(
+            ring=Ring(limits.ring_rows, limits.ring_bytes, boot.head),
+            registry=registry,
+            node_id=boot.node_id,
+            class_heads=boot.class_heads,
+            conflicts=replica.open_conflicts,
+            clock=around.clock,
         ),
-        Statistics(now.mono_ms),
-        boot.class_heads,
-        around.draws.id(),
-        {row.terminal_id: row for row in boot.cursors},
-        followers={row.node_id: row for row in boot.followers},
-        has_upstream=config.links.upstream is not None,
+        positions=Positions(
+            {row.terminal_id: row for row in boot.cursors}, {row.node_id: row for row in boot.followers}
+        ),
+        limits=Limits(
+            sessions=Bounds(limits.rate_per_second, limits.rate_burst, limits.window_rows),
+            codec=CodecLimits(limits.json_depth, limits.bulk_items, limits.fields),
+            max_offset_ms=config.time.max_offset_ms,
+            has_upstream=config.links.upstream is not None,
+        ),
+        permissions=config.permissions(),
     )
     core.links = Links(
         node=core,
@@ -123,7 +106,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
 def admission(core: Core, config: Config) -> Admission[Any]:
     """Who may connect to this node; nobody is connected yet."""
     return Admission(
-        node_id=core.node_id, kinds=core.permissions, remembered=core.cursors, most=config.limits.terminals
+        node_id=core.node_id, kinds=core.permissions, remembered=core.positions.cursors, most=config.limits.terminals
     )
 
 

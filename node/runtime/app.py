@@ -19,9 +19,9 @@ import trio
 from attrs import define, field
 
 from node.core.admission import Arrivals
-from node.core.ports import Instant
+from node.core.ports import Draws, Instant, Surroundings
 from node.core.schedule import schedule
-from node.core.start import Draws, Surroundings, begin, go_on, note_registry
+from node.core.start import begin, go_on, note_registry
 from node.errors import ConfigError
 from node.runtime.api.origins import Origins, own_origins
 from node.runtime.api.routes import Api
@@ -38,7 +38,7 @@ from storage.sqlite.store import Store
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from node.config import Config, LimitsSection
+    from node.config.sections import Config, LimitsSection
     from node.core.core import Core
 
 logger = logging.getLogger("comanda")
@@ -158,7 +158,7 @@ class Node:
                 await listener.serve(listeners)
             finally:
                 with trio.CancelScope(shield=True):
-                    core.flush_cursors()
+                    core.store_positions()
                     await disk.commit_pending(core)
                     await disk.stop()
                 nursery.cancel_scope.cancel()

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import trio
 from attrs import define, field
 
-from node.config import LinksSection
+from node.config.sections import LinksSection
 from node.core.core import Core
 from node.core.links.dialling import REFUSED, TWIN, Backoff, Dialling, Wait
 from node.core.links.link import Link

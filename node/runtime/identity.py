@@ -19,7 +19,7 @@ from node.core.locks.lease import later_epoch
 from storage.sqlite.head_note import read_mark
 
 if TYPE_CHECKING:
-    from node.core.start import Draws
+    from node.core.ports import Draws
     from storage.records import Boot
     from storage.sqlite.head_note import Mark
     from storage.sqlite.store import Store

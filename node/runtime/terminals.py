@@ -1,4 +1,4 @@
-"""The WebSocket endpoint `/ws/{terminal_id}?type=..&user_id=..`: the shell around the core's admission and sessions."""
+"""The WebSocket endpoint `/ws/{terminal_id}?type=..&user_id=..`: the shell of admission and sessions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from node.wire.json_text import is_number
 from node.wire.links.handshake import SUBPROTOCOL, Hello
 
 if TYPE_CHECKING:
-    from node.config import Config
+    from node.config.sections import Config
     from node.core.admission import Admission
     from node.core.core import Core
     from node.runtime.api.origins import Origins
@@ -132,7 +132,7 @@ class Endpoint:
 
     async def _terminal(self, request: Request, caller: Caller, identity: Identity, connection: Connection) -> None:
         core, full = self._core, request.first("sync") == "full"
-        session = core.connect(identity, connection, full=full, by_position=_speaks_it(request))
+        session = core.sessions.connect(identity, connection, full=full, by_position=_speaks_it(request))
         holder = Holder(connection, session)
         seat = self._admission.take(caller, holder)
         statistics, clock = core.statistics, core.clock
@@ -147,7 +147,7 @@ class Endpoint:
             code, reason = await connection.run()
             logger.info("%s disconnected: %s %s", identity.terminal_id, code, reason)
         finally:
-            core.disconnect(session)
+            core.sessions.disconnect(session)
             self._admission.leave(seat)
 
     async def _link(self, request: Request, caller: Caller, identity: Identity, connection: Connection) -> None:
@@ -210,7 +210,7 @@ class Endpoint:
         if isinstance(holder.session, Link):
             self._core.links.unlink(holder.session)
         else:
-            self._core.disconnect(holder.session)
+            self._core.sessions.disconnect(holder.session)
         self._admission.leave(old)
 
     # ------------------------------------------------------------------ upkeep

@@ -60,13 +60,13 @@ class Door:
         self._arrive(caller, end, partial(self._seat_terminal, caller, identity, end, full))
 
     def _seat_terminal(self, caller: Caller, identity: Identity, end: End, full: bool) -> None:
-        end.line.noted = self.machine.core.healthy
-        session = self.machine.core.connect(identity, end, full=full)
+        end.line.noted = self.machine.core.health.ok
+        session = self.machine.core.sessions.connect(identity, end, full=full)
         seat = self.admission.take(caller, Holder(end, session))
         end.line.session = session
 
         def ended(code: int, reason: str) -> None:
-            self.machine.core.disconnect(session)
+            self.machine.core.sessions.disconnect(session)
             self._leave(seat)
 
         def received(payload: bytes) -> None:
@@ -133,7 +133,7 @@ class Door:
         if isinstance(session, Link):
             self.machine.core.links.unlink(session)
         else:
-            self.machine.core.disconnect(session)
+            self.machine.core.sessions.disconnect(session)
         self.admission.leave(old)
 
     # ------------------------------------------------------------------ leaving

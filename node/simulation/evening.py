@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field
 
-from node.config import Config, example_toml, parse
+from node.config.example import example_toml
+from node.config.reading import parse
+from node.config.sections import Config
 from node.simulation.dialling import Dialler
 from node.simulation.event_queue import Clockwork
 from node.simulation.faults import Faults
@@ -24,6 +26,8 @@ from node.simulation.transcript import Transcript
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from node.config.sections import Config
 
 LINES_KEPT = 60
 CALM_MS = 75_000
@@ -246,7 +250,7 @@ class Evening:
         found = [f"{d.machine.node_id} has no link to {d.other.node_id}" for d in self.dialled if d.link is None]
         for machine in self.machines:
             core = machine.core
-            if core.replica.log.group.pending() or not machine.disk.idle or not core.healthy:
+            if core.replica.log.group.pending() or not machine.disk.idle or not core.health.ok:
                 found.append(f"{machine.node_id} is writing")
             if self.checks.parked(machine):
                 found.append(f"{machine.node_id} has parked operations")
@@ -254,7 +258,7 @@ class Evening:
                 found.append(f"{machine.node_id} is to compare")
             found += [
                 f"{terminal} has not been sent everything"
-                for terminal, session in core.sessions.items()
+                for terminal, session in core.sessions.online.items()
                 if min(session.delivery.window.sent) < core.log.head
                 or (session.delivery.window.under_way and machine.door.holders[terminal].end.answers)
             ]

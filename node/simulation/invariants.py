@@ -165,10 +165,10 @@ class Checks:
         core, limits = machine.core, machine.config.limits
         most = limits.resident_entities + len(core.replica.log.group.touched) + 64
         sizes = {
-            "ring rows": (len(core.ring.rows), limits.ring_rows),
+            "ring rows": (len(core.log.ring.rows), limits.ring_rows),
             "entities in memory": (len(core.replica.residents.entities), most),
             "rows under way": (
-                max((s.delivery.window.under_way for s in core.sessions.values()), default=0),
+                max((s.delivery.window.under_way for s in core.sessions.online.values()), default=0),
                 limits.window_rows + WINDOW_MARKS,
             ),
             "bytes waiting": (

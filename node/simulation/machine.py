@@ -12,13 +12,13 @@ from pathlib import Path
 
 from attrs import define, field
 
-from node.config import Config
+from node.config.sections import Config
 from node.core.core import Core
 from node.core.delivery.delivery import PING_INTERVAL_MS
 from node.core.log.group import Group
-from node.core.ports import Instant
+from node.core.ports import Draws, Instant, Surroundings
 from node.core.schedule import Schedule, schedule
-from node.core.start import Draws, Surroundings, begin, go_on, note_registry
+from node.core.start import begin, go_on, note_registry
 from node.runtime.identity import take_up
 from node.simulation.connections import Door
 from node.simulation.disk import Files, SlowDisk
@@ -126,7 +126,7 @@ class Machine:
 
     def stop(self) -> None:
         """A clean stop: what is pending is stored, and everybody is told."""
-        self.core.flush_cursors()
+        self.core.store_positions()
         while (group := self.core.take_group()) is not None:
             if not group.commit.empty():
                 try:

@@ -9,7 +9,7 @@ import trio
 from attrs import evolve
 from wsproto.events import BytesMessage
 
-from node.config import Config
+from node.config.sections import Config
 from node.runtime.app import listener_limits
 from node.runtime.dialler import LINK_MESSAGE_BYTES
 from node.runtime.net.client import ClientConnection, connect

@@ -14,7 +14,7 @@ import h11
 import trio
 import trio.testing
 
-from node.config import Config
+from node.config.sections import Config
 from node.runtime.api.origins import Origins
 from node.runtime.api.tokens import Tokens
 from node.runtime.net.http import Request, Response, json_response

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from node.core.start import Draws
+from node.core.ports import Draws
 from node.runtime.identity import fingerprint, take_up
 from storage.records import Commit, CursorRow
 from storage.sqlite.database import DATABASE

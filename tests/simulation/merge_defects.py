@@ -61,7 +61,16 @@ MERGE = (
     defect(
         "local-repeat-accepted",
         "an operation that a terminal sends again is written again",
-        ("node.core.operations.accept:accept", "if repeated(replica, operation, author):", "if False:"),
+        (
+            "node.core.operations.subject:look",
+            "held.recent.get(operation.id), operation.id in held.recalled",
+            "None, False",
+        ),
+        (
+            "node.core.operations.subject:look",
+            "row is None and not recalled and (operation.key in held.known or operation.key in held.archived)",
+            "False",
+        ),
     ),
     defect(
         "remote-repeat-logged",

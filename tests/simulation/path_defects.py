@@ -112,7 +112,7 @@ DELIVERY = (
     defect(
         "cursor-stored-too-far",
         "a cursor is stored where a terminal was sent up to, not where it confirmed up to",
-        ("node.core.core:Core._remember", "positions=window.positions", "positions=tuple(window.sent)"),
+        ("node.core.sessions.sessions:Sessions._note", "positions=window.positions", "positions=tuple(window.sent)"),
     ),
     defect(
         "cursor-not-stored",

@@ -90,7 +90,7 @@ class Outage:
             f"{took:.2f} s do endereço impresso até os quatro nós e as seis telas de acordo.",
             f"{took:.2f} s from its printed address until four nodes and six screens agree.",
         )
-        product = s.manager.entities["products", "feijoada"]
+        product = s.manager.screen["products", "feijoada"]
         must((product["price"], product["stock"]) == (52.0, 7), "price and stock merge", product)
         s.say(
             "Feijoada: ficam o preço novo, do caixa, e o estoque novo, do balcão.",
@@ -127,7 +127,7 @@ class Outage:
             s.ana,
             s.manager,
         )
-        customer = s.ana.entities["customers", "dona-rita"]
+        customer = s.ana.screen["customers", "dona-rita"]
         must(customer.get("email") == "rita@exemplo.br", "the e-mail merges", customer)
         conflict_id = (await _conflict(s.manager, "customers", "open"))["id"]
         s.manager.resolve(conflict_id, "accept_remote")

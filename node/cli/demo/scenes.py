@@ -54,7 +54,7 @@ class Evening:
         began = trio.current_time()
         s.ana.write("orders", "mesa-12", "CREATE", {"status": "pending", "items": items, "total": 178.0})
         s.bia.write("orders", "mesa-7", "CREATE", {"status": "pending", "items": items[:1], "total": 98.0})
-        await s.kitchen.until(lambda: all(("orders", mesa) in s.kitchen.entities for mesa in ("mesa-12", "mesa-7")))
+        await s.kitchen.until(lambda: all(("orders", mesa) in s.kitchen.screen for mesa in ("mesa-12", "mesa-7")))
         took_ms = (trio.current_time() - began) * 1000
         s.say(f"As duas mesas na cozinha após {took_ms:.0f} ms.", f"Both in the kitchen after {took_ms:.0f} ms.")
         s.kitchen.write("orders", "mesa-12", "UPDATE", {"status": "preparing"})
@@ -69,7 +69,7 @@ class Evening:
             s.counter,
         )
         s.cashier.write("products", "feijoada", "CREATE", {"price": 49.0, "stock": 12})
-        await s.counter.until(lambda: ("products", "feijoada") in s.counter.entities)
+        await s.counter.until(lambda: ("products", "feijoada") in s.counter.screen)
         s.counter.write("products", "feijoada", "UPDATE", {"stock": 9})
         await s.agree()
 
@@ -112,7 +112,7 @@ class Evening:
         unconfirmed = {operation_id for terminal in waiters for operation_id in terminal.pending}
         await s.start(s.salao, nursery)
         await s.agree()
-        order = s.kitchen.entities["orders", "mesa-12"]
+        order = s.kitchen.screen["orders", "mesa-12"]
         must(order["status"] == "paid", "the later status stays", order)
         again = {m["operation_id"] for t in waiters for m in t.inbox if m.get("status") == "duplicate"}
         s.say(

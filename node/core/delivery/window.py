@@ -25,8 +25,8 @@ class Window:
 
     most: int
     sent: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
-    _acked: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
-    _at_connect: tuple[int, ...] = (NO_POSITION,) * CLASSES
+    acked: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
+    at_connect: tuple[int, ...] = (NO_POSITION,) * CLASSES
     _pending: deque[Entry] = field(factory=deque)
     _confirmed: set[str] = field(factory=set)
     _first_pending: int = 0  # serial number of _pending[0]
@@ -39,7 +39,7 @@ class Window:
     def at(cls, positions: Sequence[int], most: int) -> Window:
         """A window that resumes after `positions`, one a class."""
         window = cls(most)
-        window.sent, window._acked, window._at_connect = list(positions), list(positions), tuple(positions)
+        window.sent, window.acked, window.at_connect = list(positions), list(positions), tuple(positions)
         return window
 
     @property
@@ -63,15 +63,10 @@ class Window:
     @property
     def positions(self) -> tuple[int, ...]:
         """What is acknowledged, by class."""
-        return tuple(self._acked)
+        return tuple(self.acked)
 
     def acknowledged(self, priority: int) -> int:
-        return self._acked[priority]
-
-    @property
-    def at_connect(self) -> tuple[int, ...]:
-        """The positions this connection began with, by class."""
-        return self._at_connect
+        return self.acked[priority]
 
     def sending(self, entries: Iterable[Entry]) -> None:
         """Rows that were just written to the connection."""
@@ -124,16 +119,16 @@ class Window:
             self._pop()
         for priority, seq in enumerate(positions):
             held = min(seq, self.sent[priority])
-            if held > self._acked[priority]:
-                self._acked[priority] = held
+            if held > self.acked[priority]:
+                self.acked[priority] = held
                 self.dirty = True
         self._settle()
 
     def _pop(self) -> None:
         seq, priority, _ = self._pending.popleft()
         self._first_pending += 1
-        if seq > self._acked[priority]:
-            self._acked[priority] = seq
+        if seq > self.acked[priority]:
+            self.acked[priority] = seq
             self.dirty = True
 
     def _settle(self) -> None:
@@ -152,7 +147,7 @@ class Window:
                 break
         if not pending:
             for priority, seq in enumerate(self.sent):
-                if seq > self._acked[priority]:
-                    self._acked[priority] = seq
+                if seq > self.acked[priority]:
+                    self.acked[priority] = seq
                     self.dirty = True
             self._confirmed.clear()

@@ -20,8 +20,6 @@ from strategies.view import View, view_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from node.wire.messages import Operation
-
 
 Key = tuple[str, str]
 NOTHING_WRITTEN: Mapping[str, object] = {}
@@ -47,6 +45,8 @@ class Entity:
     last_author: str | None = None
     last_echo: bool = True
     other_seq: int = 0
+    exists: bool = False
+    """Somebody has written it: it is among the entities that the node knows."""
 
     @classmethod
     def load(cls, key: Key, policy: EntityPolicy, row: EntityRow | None, *, writer: int, engine: str) -> Entity:
@@ -54,6 +54,7 @@ class Entity:
         document = Document.load(row.snapshot if row else None, writer=writer, engine=engine)
         entity = cls(key, policy, document, view_of(*key, policy, document))
         if row is not None:
+            entity.exists = True
             entity.seq = row.seq
             stored = orjson.loads(row.seen)
             records = stored if isinstance(stored, list) else stored["records"]
@@ -147,16 +148,3 @@ class Touch:
 
 NOT_LOADED = (UpdateError, DocumentError, EngineError, ValueError, KeyError, TypeError)
 """What a stored entity whose bytes were damaged may say when it is loaded."""
-
-
-def keys_of(operation: Operation) -> list[Key]:
-    """The entities an operation touches."""
-    return [key for key, _ in writes_of(operation)]
-
-
-def writes_of(operation: Operation) -> list[tuple[Key, Mapping[str, object]]]:
-    """The entities an operation touches, and what it writes to each."""
-    if operation.kind == "BULK_UPDATE":
-        return [((operation.entity_type, item.entity_id), item.data) for item in operation.updates]
-    assert operation.entity_id is not None
-    return [((operation.entity_type, operation.entity_id), operation.data)]

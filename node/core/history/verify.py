@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from node.core.history.conservation import Account, Conservation, Ledger
+from node.core.history.conservation import Account, Ledger
 from node.core.history.differences import conflict_difference, entity_differences, shown_differences
 from node.core.history.rebuild import (
     HistoryError,
@@ -23,6 +23,7 @@ from strategies.recorded import policy_of, recorded
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from node.config.sections import Conservation
     from node.core.entities.entity import Entity, Key
     from storage.records import ConflictRow, EntityRow
     from storage.sqlite.history_reader import HistoryReader

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from node.core.delivery.delivery import Delivery
+    from node.core.delivery.positions import Positions
     from node.core.entities.entity import Key
     from node.core.links.feed import LinkFeed
     from node.core.links.first_sync import FirstSync
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from node.core.locks.authority import LockService
     from node.core.log.view import LogView
     from node.core.operations.replica import Replica
-    from node.core.ports import Clock, Disk
+    from node.core.ports import Disk, Health, Instant
     from node.wire.links.handshake import Hello
-    from storage.records import FollowerRow, ParkedRow, PeerRow
+    from storage.records import ParkedRow, PeerRow
 
 
 class Node(Protocol):
@@ -42,18 +43,16 @@ class Node(Protocol):
     def disk(self) -> Disk: ...
 
     @property
-    def clock(self) -> Clock: ...
+    def health(self) -> Health: ...
 
     @property
-    def healthy(self) -> bool:
-        """Whether it can store anything."""
-        ...
+    def positions(self) -> Positions: ...
 
     @property
     def lock_service(self) -> LockService: ...
 
-    def note_follower(self, row: FollowerRow) -> None:
-        """A linked node has confirmed this log up to here; store it soon."""
+    def clock(self) -> Instant:
+        """The time now."""
         ...
 
     def retry_parked(self, row: ParkedRow) -> None:

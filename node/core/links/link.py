@@ -27,8 +27,8 @@ from node.core.links.host import Host, Node
 from node.core.links.peer_log import PeerLog
 from node.core.log.entries import NO_POSITION
 from node.core.operations import parked, states
-from node.core.operations.needs import fetch
 from node.core.operations.quarantine import WAITING
+from node.core.operations.subject import fetch
 from node.core.ports import Connection, Needs, Unreadable
 from node.errors import AlreadyConnected, InvalidMessage
 from node.wire.close_codes import INTERNAL_ERROR, NORMAL
@@ -214,7 +214,7 @@ class Link:
     def _messages(self, messages: Sequence[dict[str, Any]], unreadable: Unreadable | None = None) -> None:
         """unreadable: what these need is not there, and cannot be read."""
         node = self.node
-        if not node.healthy:
+        if not node.health.ok:
             self.close(INTERNAL_ERROR, "the node cannot store anything at the moment")
             return
         now = node.clock()

@@ -152,7 +152,7 @@ class Links:
     def _note_follower(self, link: Link) -> None:
         row = link.follower()
         if row is not None:
-            self.node.note_follower(row)
+            self.node.positions.note_follower(row)
             link.delivery.window.dirty = False
 
     # ------------------------------------------------------------------ first synchronisation

@@ -131,7 +131,7 @@ class LockService:
         upstream.reply(
             wire.request(WireRequest(number, *asked.key, asked.terminal, asked.timeout, asked.lock_id, wait_ms))
         )
-        self.core.timer.call_later(asked.wait_ms, lambda: self._give_up(number))
+        self.core.around.timer.call_later(asked.wait_ms, lambda: self._give_up(number))
 
     def _give_up(self, number: int) -> None:
         """The authority did not answer in time: grant it here."""

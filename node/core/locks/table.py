@@ -32,8 +32,8 @@ class LockTable:
     epoch: int
     counter: int
     new_id: Callable[[], str]
-    default_lease_ms: int = 30_000
-    max_lease_ms: int = 600_000
+    default_lease_ms: int
+    max_lease_ms: int
     max_leases: int = 100_000
     named: Mapping[str, str] = ALONE
 

@@ -6,24 +6,25 @@ much, makes the rest of this connection wait (its socket is not read meanwhile);
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from crdt import hlc
 from node.core.delivery.delivery import Delivery
 from node.core.delivery.terminal_feed import TerminalFeed
 from node.core.inbox import Inbox
 from node.core.locks.authority import LockService
+from node.core.log.view import LogView
 from node.core.operations.accept import accept
 from node.core.operations.author import Author
-from node.core.operations.needs import fetch, needs_of
 from node.core.operations.refusals import not_decided
 from node.core.operations.replica import Replica
 from node.core.operations.resolve import resolve
-from node.core.ports import Clock, Connection, Disk, Timer, Unreadable
-from node.core.sessions.identity import Activity, Identity, Permissions
+from node.core.operations.subject import fetch, look, resolution_needs
+from node.core.ports import Connection, Health, Instant, Needs, Surroundings, Unreadable
+from node.core.sessions.identity import Activity, Identity
 from node.core.sessions.token_bucket import Bucket
 from node.errors import EntityNotFound, NotRead, NotStored, PermissionDenied, RateLimited, WireError
 from node.wire import outgoing
@@ -32,6 +33,8 @@ from node.wire.frames import Batch, Outgoing
 from node.wire.messages import AcquireLock, ConflictResolution, DataSync, Message, Ping, ReleaseLock, SyncConfirmation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from strategies.policy import EntityPolicy
 
 RATE_STRIKES = 200
@@ -44,33 +47,39 @@ BACKLOG_PAUSE = 64
 """Messages waiting behind one that waits for the disk, above which the socket is not read."""
 
 
-@define(eq=False)
+@frozen(kw_only=True)
+class Shared:
+    """What the sessions of one node share."""
+
+    replica: Replica
+    log: LogView
+    around: Surroundings
+    locks: LockService
+    codec: CodecLimits
+    health: Health
+
+
+@define(eq=False, kw_only=True)
 class Session:
     """A connected terminal. `recipient` of its own replies; `delivery` is its place in the log."""
 
     identity: Identity
-    permissions: Permissions
-    replica: Replica
+    writable: frozenset[str]
+    """Entity types that it may write."""
     delivery: Delivery[TerminalFeed]
     connection: Connection
-    disk: Disk
-    timer: Timer
-    clock: Clock
-    limits: CodecLimits
+    shared: Shared
     bucket: Bucket
     activity: Activity
-    locks: LockService
-    ready: Callable[[], bool]
-    """Whether the node can store anything now."""
     _inbox: Inbox[str | bytes | int] = field(init=False)
     """Messages, and the serials of pongs between them."""
-    _rate_strikes: int = 0
-    _format_strikes: int = 0
-    closed: bool = False
+    _rate_strikes: int = field(default=0, init=False)
+    _format_strikes: int = field(default=0, init=False)
+    closed: bool = field(default=False, init=False)
     """Closed by the node: nothing more of it is handled."""
-    gone: bool = False
+    gone: bool = field(default=False, init=False)
     """Its connection ended: nothing more arrives, and nothing can be answered."""
-    successor: Session | None = None
+    successor: Session | None = field(default=None, init=False)
     """The same terminal's next session, whose messages come after all of this one's."""
 
     def __attrs_post_init__(self) -> None:
@@ -89,8 +98,8 @@ class Session:
             identity.terminal_type,
             identity.user_id,
             self,
-            self.delivery.window.positions,
-            latest.delivery.window.positions,
+            self.delivery.window.acked,
+            latest.delivery.window.acked,
             latest.delivery.window.at_connect,
             latest.delivery.feed.head_at_connect,
         )
@@ -155,7 +164,7 @@ class Session:
     def _message(self, text: str | bytes) -> None:
         self.activity.messages += 1
         try:
-            message = decode(text, self.limits)
+            message = decode(text, self.shared.codec)
         except WireError as error:
             self._format_strikes += 1
             self._error(error)
@@ -208,7 +217,7 @@ class Session:
         if error.where is not None:
             extra["where"] = error.where
         if isinstance(error, NotStored | NotRead) and isinstance(message, DataSync):
-            not_decided(self.replica, message.operation, self.author)
+            not_decided(self.shared.replica, message.operation, self.author)
         if isinstance(error, NotStored | NotRead):
             extra["retry"] = True
         self.reply(
@@ -221,7 +230,7 @@ class Session:
 
     def _limit(self) -> None:
         """Pings, locks and resolutions over the rate are refused (4005), and close after repeated offence."""
-        now_ms = self.clock().mono_ms
+        now_ms = self.shared.around.clock().mono_ms
         if self.bucket.take(now_ms) >= 0:
             if self.bucket.tokens > self.bucket.rate:
                 self._rate_strikes = 0
@@ -235,16 +244,16 @@ class Session:
     def _throttle(self) -> None:
         """Operations over the rate are never refused: the socket is not read until the debt is paid, so a
         terminal that flushes a long queue after an outage loses none of it."""
-        if self.bucket.take(self.clock().mono_ms) < 0 and not self._inbox.paused:
+        if self.bucket.take(self.shared.around.clock().mono_ms) < 0 and not self._inbox.paused:
             self._inbox.pause()
-            self.timer.call_later(self.bucket.wait_ms(), self._resume)
+            self.shared.around.timer.call_later(self.bucket.wait_ms(), self._resume)
 
     def _resume(self) -> None:
         if self.closed:
             return
-        self.bucket.refill(self.clock().mono_ms)
+        self.bucket.refill(self.shared.around.clock().mono_ms)
         if self.bucket.tokens < 0:
-            self.timer.call_later(self.bucket.wait_ms(), self._resume)
+            self.shared.around.timer.call_later(self.bucket.wait_ms(), self._resume)
             return
         self._drain()
 
@@ -252,7 +261,7 @@ class Session:
 
     def _ping(self, message: Ping) -> None:
         self._limit()
-        now = self.clock()
+        now = self.shared.around.clock()
         self.activity.last_ping_ms = now.wall_ms
         if message.performance is not None:
             self.activity.performance = message.performance
@@ -266,12 +275,12 @@ class Session:
             known = True
         if not known:
             self._limit()  # a confirmation of nothing; what was delivered does not count
-        self.activity.last_sync_ms = self.clock().wall_ms
+        self.activity.last_sync_ms = self.shared.around.clock().wall_ms
 
     def _operation(self, message: DataSync) -> None:
         self._throttle()
         operation = message.operation
-        policy = self.replica.registry.get(operation.entity_type)
+        policy = self.shared.replica.registry.get(operation.entity_type)
         if policy is None:
             raise EntityNotFound(f"unknown entity type {operation.entity_type!r}", "$.operation.entity_type")
         self._may_write(operation.entity_type)
@@ -279,21 +288,40 @@ class Session:
 
     def _resolution(self, message: ConflictResolution) -> None:
         self._limit()
-        self._when_here(message)
+        self._when_conflict_here(message)
 
     def _may_write(self, entity_type: str) -> None:
-        if not self.permissions.may_write(entity_type):
+        if entity_type not in self.writable:
             raise PermissionDenied(
                 f"a terminal of type {self.identity.terminal_type} may not write {entity_type}", None
             )
 
-    def _when_here(self, message: DataSync | ConflictResolution, policy: EntityPolicy | None = None) -> None:
-        """Decide the message now, or once what it needs has come from disk."""
-        subject = message.operation if isinstance(message, DataSync) else message
-        needs = needs_of(self.replica, subject, policy, self.author)
-        if needs is None:
-            self._decide(message)
+    def _when_here(self, message: DataSync, policy: EntityPolicy, read: Needs | None = None) -> None:
+        """Decide an operation now, or once what it needs has come from disk. read: what was read for it already."""
+        found = look(self.shared.replica, message.operation, policy, self.author, read)
+        if isinstance(found, Needs):
+            self._fetch(message, found, partial(self._when_here, message, policy, found))
             return
+        self.activity.operations += 1
+        now = self._now_ready()
+        accept(self.shared.replica, found, now)
+        self._decided(now)
+
+    def _when_conflict_here(self, message: ConflictResolution, read: Needs | None = None) -> None:
+        """The same for a resolution, which first finds its conflict, then the conflict's entity."""
+        needs = resolution_needs(self.shared.replica, message)
+        if needs is not None and needs != read:
+            self._fetch(message, needs, partial(self._when_conflict_here, message, needs))
+            return
+        now = self._now_ready()
+        row = self.shared.replica.conflicts.known.get(message.conflict_id)
+        if row is not None:
+            self._may_write(row.entity_type)
+        resolve(self.shared.replica, message, self.author, now)
+        self._decided(now)
+
+    def _fetch(self, message: DataSync | ConflictResolution, needs: Needs, then: Callable[[], None]) -> None:
+        """Have this read, and go on; what comes after this message waits meanwhile."""
         self._inbox.waiting = True
 
         def fetched(unreadable: Unreadable | None) -> None:
@@ -305,43 +333,31 @@ class Session:
                     raise NotRead(
                         "the node cannot read from its disk what this needs; nothing was done, send it again"
                     )
-                # A resolution first finds its conflict, then the conflict's entity; a row that is not
-                # there now will not be there the next time either.
-                again = needs_of(self.replica, subject, policy, self.author)
-                if again is not None and again != needs:
-                    self._when_here(message, policy)
-                else:
-                    self._decide(message)
+                then()
             except WireError as error:
                 self._error(error, message)
             self._drain()
 
-        fetch(self.replica, self.disk, needs, fetched)
+        fetch(self.shared.replica, self.shared.around.disk, needs, fetched)
 
-    def _decide(self, message: DataSync | ConflictResolution) -> None:
-        now = self.clock()
-        if not self.ready():
+    def _now_ready(self) -> Instant:
+        """The time now. Raises NotStored while the node can store nothing."""
+        if not self.shared.health.ok:
             raise NotStored("the node cannot store anything at the moment; send it again")
-        if isinstance(message, DataSync):
-            self.activity.operations += 1
-            accept(self.replica, message.operation, self.author, now)
-        else:
-            row = self.replica.conflicts.known.get(message.conflict_id)
-            if row is not None:
-                self._may_write(row.entity_type)
-            resolve(self.replica, message, self.author, now)
+        return self.shared.around.clock()
+
+    def _decided(self, now: Instant) -> None:
         self.activity.last_sync_ms = now.wall_ms
-        self.disk.wake_writer()
+        self.shared.around.disk.wake_writer()
 
     def _acquire(self, message: AcquireLock) -> None:
         self._limit()
-        if self.replica.registry.get(message.entity_type) is None:
+        if self.shared.replica.registry.get(message.entity_type) is None:
             raise EntityNotFound(f"unknown entity type {message.entity_type!r}", "$.entity_type")
         self._may_write(message.entity_type)
-        if not self.ready():
-            raise NotStored("the node cannot store anything at the moment; send it again")
-        self.locks.acquire(self, message)
+        self._now_ready()
+        self.shared.locks.acquire(self, message)
 
     def _release(self, message: ReleaseLock) -> None:
         self._limit()
-        self.locks.release(self, message)
+        self.shared.locks.release(self, message)

@@ -63,8 +63,8 @@ class Archiver:
         core = self.core
         before = self.store.anchor.seq
         await self._finish(force=force)
-        core.flush_cursors(every=True)  # what a terminal has not confirmed is kept for it
-        least = None if force else held_by(core.followers.values(), core.links.epoch)
+        core.store_positions(every=True)  # what a terminal has not confirmed is kept for it
+        least = None if force else held_by(core.positions.followers.values(), core.links.epoch)
         made, held = await trio.to_thread.run_sync(self._make, until, least)
         if made is not None:
             await self.disk.write(self.store.note_archive, made)

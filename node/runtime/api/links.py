@@ -30,7 +30,9 @@ def links_report(core: Core, diallers: Sequence[Dialler]) -> dict[str, object]:
             "peer": row.node_id,
             "state": "away",
             "received": list(row.positions),
-            "confirmed": list(core.followers[row.node_id].positions) if row.node_id in core.followers else None,
+            "confirmed": list(core.positions.followers[row.node_id].positions)
+            if row.node_id in core.positions.followers
+            else None,
             "last_seen": iso(row.last_seen_ms),
         }
         for row in core.links.peers.values()

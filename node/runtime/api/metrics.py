@@ -25,7 +25,7 @@ class CoreCollector(Collector):
         counts, statistics, replica = core.replica.counts, core.statistics, core.replica
         for name, text, gauge in (
             ("ready", "1 while /readyz says ready.", int(core.trouble is None)),
-            ("connections", "Connected terminals.", len(core.sessions)),
+            ("connections", "Connected terminals.", len(core.sessions.online)),
             ("log_head", "Last durable log row.", replica.log.committed),
             ("resident_entities", "Entities held in memory.", len(replica.residents.entities)),
             ("known_operations", "Operation ids of the log.", len(replica.held.known)),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 from attrs import evolve, frozen
 
+from node.config.sections import LimitsSection
 from node.core.admission import Arrival
 from node.runtime.net.http import (
     HEAD_BYTES,
@@ -35,6 +36,8 @@ logger = logging.getLogger("comanda.listener")
 
 BIND_ATTEMPTS = 5
 """How often a free port is looked for that is free on both 127.0.0.1 and ::1."""
+
+_DEFAULTS = LimitsSection()
 
 _HANDSHAKE_HEADERS = (
     "host",
@@ -87,8 +90,8 @@ class ListenerLimits:
     head_timeout_s: float = 5.0
     idle_timeout_s: float = 15.0
     body_bytes: int = 65_536
-    message_bytes: int = 1_048_576
-    outbox_bytes: int = 16_777_216
+    message_bytes: int = _DEFAULTS.message_bytes
+    outbox_bytes: int = _DEFAULTS.outbox_bytes
     head_bytes: int = HEAD_BYTES
     write_timeout_s: float = WRITE_TIMEOUT_S
 

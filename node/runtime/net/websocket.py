@@ -154,8 +154,8 @@ class Connection(WebSocketConnection):
         protocol: Protocol,
         *,
         first: bytes = b"",
-        max_message_bytes: int = 1_048_576,
-        outbox_limit: int = 16_777_216,
+        max_message_bytes: int,
+        outbox_limit: int,
         peer: str = "",
         **client: Any,
     ) -> None:

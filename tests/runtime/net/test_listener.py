@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from node.core import admission
-from node.runtime.net import http
+from node.runtime.net import http, listener
 from node.runtime.net.listener import Listener, ListenerLimits, open_listeners
 from tests.runtime.rig import CLOSE, TEXT, Echo, Frame, arrivals, frame, key, serving, until, upgrade
 

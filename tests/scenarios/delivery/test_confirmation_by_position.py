@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.harness import Client, World, settle_all, without_version
+from node.screen import without_version
+from tests.harness import Client, World, settle_all
 from tests.scenarios.delivery.test_delivery import EXAMPLES, TYPES
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crdt.hlc import iso
-from tests.harness import Client, World, settle_all, without_version
+from node.screen import without_version
+from tests.harness import Client, World, settle_all
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +47,7 @@ def test_a_page_that_was_loaded_again_gets_everything_also_when_the_node_dies_be
     settle_all(world, [ana, bia])
     bia.disconnect()
     world.settle()
-    bia.entities.clear()
+    bia.screen.clear()
     bia.connect(full=True)
     bia.inbox.clear()
     if settled:
@@ -109,7 +110,7 @@ def test_sync_full_sends_everything_again_to_a_client_that_keeps_nothing(world: 
     ana.disconnect()
     reloaded = Client(world, "ana").connect()
     settle_all(world, [reloaded])
-    assert not reloaded.entities, "its cursor says it has its own operation"
+    assert not reloaded.screen, "its cursor says it has its own operation"
     reloaded.disconnect()
     full = Client(world, "ana").connect(full=True)
     settle_all(world, [full])

@@ -13,8 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from node.cli.verify import verify
-from node.config import Config
-from node.core.history.conservation import Conservation, Sign
+from node.config.sections import Config, Conservation, Sign
 from node.core.history.verify import Finding, Verification
 from node.errors import ConfigError
 from storage.audit import chain_walk

@@ -152,7 +152,7 @@ def test_an_emptied_list_is_empty(table: Table) -> None:
 
 def test_items_written_before_lists_merged_go_on_as_items(tmp_path: Path) -> None:
     """A database of the first release holds the list as one value."""
-    from node.config import parse
+    from node.config.reading import parse
 
     plain = parse('[entities.orders]\nfields = { items = "register" }\n')
     world = World(tmp_path / "n", config=plain)
@@ -221,7 +221,7 @@ class Evening:
         assert session is not None
         if session.delivery.window.acknowledged(1) < session.delivery.feed.head_at_connect:
             return
-        on_screen = client.entities.get(("orders", "mesa"), {}).get("items")
+        on_screen = client.screen.get(("orders", "mesa"), {}).get("items")
         if on_screen is None:
             return
         items = []

@@ -11,16 +11,18 @@ import pytest
 
 from crdt.document import Document
 from crdt.engine import merge
+from node.screen import without_version
 from storage.audit.archive_file import verify_archives
 from storage.audit.chain_walk import verify
 from storage.records import key64
 from tests.archives import rows_of, steps
-from tests.harness import World, without_version
 from tests.mesh import shown
 from tests.scenarios.links.test_links import TYPES, Evening
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.harness import World
 
 EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "50"))
 FIRST = int(os.environ.get("COMANDA_SEED", "1"))

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from node.screen import without_version
 from tests.archives import archive
-from tests.harness import Client, World, settle_all, without_version
+from tests.harness import Client, World, settle_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -137,7 +137,7 @@ def test_what_a_linked_node_has_not_confirmed_stays_unless_forced(tmp_path: Path
     hub.crash()
     assert archive(hub, force=False) == 0
     mesh.settle()
-    hub.core.flush_cursors()
+    hub.core.store_positions()
     hub.settle()
     assert archive(hub, force=False) == hub.store.head - confirmed
     assert agree(mesh)
@@ -278,7 +278,7 @@ def test_what_a_failed_commit_was_told_is_held_counts_for_nothing(tmp_path: Path
         for wire in mesh.wires:
             wire.step(0)
             wire.step(1)
-    assert not node.core.healthy
+    assert not node.core.health.ok
     assert node.core.replica.held.digests.empty
     assert not len(node.core.replica.held.archived)
     node.failing = False
