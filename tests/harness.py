@@ -177,15 +177,19 @@ class Connection:
         self.paused = False
 
     def send(self, what: Outgoing | Batch) -> None:
+        if self.closed is not None:
+            return
         for message in what.messages if isinstance(what, Batch) else (what,):
             self.frames.append(message.payload)
             self.outbox_bytes += len(message.payload)
+            self.bytes_out += len(message.payload)
 
     def ping(self, payload: bytes) -> None:
-        self.frames.append(("ping", payload))
+        if self.closed is None:
+            self.frames.append(("ping", payload))
 
     def close(self, code: int, reason: str) -> None:
-        self.closed = (code, reason)
+        self.closed = self.closed or (code, reason)
 
     def pause_reading(self) -> None:
         self.paused = True

@@ -32,6 +32,8 @@ class End:
         self.closed: tuple[int, str] | None = None
 
     def send(self, what: Outgoing | Batch) -> None:
+        if self.closed is not None:
+            return
         for message in what.messages if isinstance(what, Batch) else (what,):
             self.frames.append(message.payload)
             self.outbox_bytes += len(message.payload)
@@ -41,7 +43,7 @@ class End:
         return None
 
     def close(self, code: int, reason: str) -> None:
-        self.closed = (code, reason)
+        self.closed = self.closed or (code, reason)
 
     def pause_reading(self) -> None:
         return None

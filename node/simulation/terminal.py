@@ -13,13 +13,13 @@ import orjson
 from attrs import define, field, frozen
 
 from crdt import hlc
-from node.core.log.entries import CLASSES
 from node.core.sessions.identity import Identity
 from node.screen import Screen
 from node.simulation.event_queue import Clockwork
 from node.simulation.machine import Machine
 from node.simulation.network import End, Route
 from node.simulation.transcript import START_MS, Transcript
+from storage.records import CLASSES
 
 if TYPE_CHECKING:
     from node.core.sessions.session import Session

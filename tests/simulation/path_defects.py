@@ -78,14 +78,14 @@ COMMIT = (
         "a node goes on as the writer it was on a database that ends before what it confirmed",
         (
             "node.runtime.identity:continuity",
-            "elif mark.ahead_of(at):",
+            "elif noted.ahead_of(at):",
             "elif False:",
         ),
     ),
     defect(
         "older-epoch-unnoticed",
         "the same on a database from before a restore",
-        ("node.runtime.identity:continuity", 'elif mark.epoch not in ("", at.epoch):', "elif False:"),
+        ("node.runtime.identity:continuity", 'elif noted.epoch not in ("", at.epoch):', "elif False:"),
     ),
     defect(
         "refusal-not-kept",
@@ -117,7 +117,7 @@ DELIVERY = (
     defect(
         "cursor-not-stored",
         "what terminals confirmed is forgotten with the process",
-        ("storage.sqlite.store:Store._write", '("terminal_id",), cursors.values())', '("terminal_id",), ())'),
+        ("storage.sqlite.commit:write_commit", "CURSORS.put(connection, commit.cursors)", "pass"),
     ),
     defect(
         "positions-kept-when-set-back",

@@ -18,10 +18,11 @@ from attrs import define, field
 
 from node.core.delivery.window import Window
 from node.core.entities.entity import NOT_LOADED
-from node.core.log.entries import CLASSES, NO_POSITION, Entry
+from node.core.log.entries import NO_POSITION, Entry
 from node.core.log.ring import RingRow, ring_row
 from node.core.log.view import LogView
 from node.core.ports import Connection, Disk, Unreadable
+from storage.records import CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from node.core.log.entries import CLASSES, NO_POSITION, NOTICE, PASSED, Entry
+from node.core.log.entries import NO_POSITION, NOTICE, PASSED, Entry
+from storage.records import CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -31,7 +31,7 @@ class Entity:
     """One entity in memory.
 
     seqs: live record -> the local log row that brought it, which is what "delivered and acknowledged" is
-    measured against (design section 5). seq, last_author, last_echo, other_seq: the last row of this entity, and
+    measured against. seq, last_author, last_echo, other_seq: the last row of this entity, and
     the last row before it that its author was sent. movements: the latest of its counters.
     """
 
@@ -88,7 +88,7 @@ class Entity:
         return shown
 
     def seen_by(self, terminal: str, acknowledged: int, version: int | None, tried: int | None = None) -> Seen:
-        """Which records an operation's author had seen (design section 5).
+        """Which records an operation's author had seen (strategies/README.md, "Seen, and not seen").
 
         acknowledged: log position the terminal has confirmed for this priority class. version: the documented
         version of its operation; it narrows the set and never widens it. tried: nothing after this row.
@@ -118,18 +118,18 @@ class Entity:
         """What row `seq` of this entity did to its records."""
         seqs, movements = self.seqs, self.movements
         for record in removed:
-            movements.took(self.policy, record, seqs.pop(record.id, 0), seq)
+            movements.record_removed(self.policy, record, seqs.pop(record.id, 0), seq)
         for record in added:
             seqs[record.id] = seq
-            movements.put(record)
+            movements.record_added(record)
 
     def row_written(self, seq: int, terminal: str, echo: bool, touch: Touch) -> None:
         """The entity has a new row, written by `terminal`. echo: whether it is sent that row."""
         if self.last_author != terminal or self.last_echo:
             self.other_seq = self.seq
         self.seq, self.last_author, self.last_echo = seq, terminal, echo
-        if self.policy.kinds.kinds:
-            self.movements.note(self.view, seq, touch.author, touch.written, touch.acknowledged, echo=echo)
+        if self.policy.kinds.declared:
+            self.movements.row_written(self.view, seq, touch.author, touch.written, touch.acknowledged, echo=echo)
 
 
 @frozen

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from node.core.log.entries import CLASSES, NO_POSITION
+from node.core.log.entries import NO_POSITION
 from node.core.log.messages import state_id
 from node.wire.frames import Outgoing
 from node.wire.links.operations import operation_message
@@ -26,6 +26,7 @@ from node.wire.links.states import (
     state_operation,
 )
 from storage.packed import RECORD_BYTES
+from storage.records import CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence, Set

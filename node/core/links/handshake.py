@@ -17,13 +17,14 @@ from attrs import define, field
 
 from crdt import hlc
 from node.core.links.host import Peer
-from node.core.log.entries import CLASSES, NO_POSITION
+from node.core.log.entries import NO_POSITION
 from node.core.ports import Unreadable
 from node.errors import AlreadyConnected, InvalidMessage
 from node.wire.close_codes import INTERNAL_ERROR, NORMAL
 from node.wire.links.handshake import Hello, established, read_established
 from node.wire.links.positions import Claim, position_confirmation
 from storage.answers import ARCHIVED
+from storage.records import CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from node.core.log.entries import CLASSES, NO_POSITION
-from storage.records import PeerRow
+from node.core.log.entries import NO_POSITION
+from storage.records import CLASSES, PeerRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from crdt import hlc
-from node.core.entities.field_writes import Stamp, Writer
+from node.core.entities.field_writes import Authorship, Stamp
 from node.core.entities.writes import RESERVED, Planner
 from node.core.locks.lease import Held as LockHeld
 from node.core.log.messages import current_message
@@ -157,9 +157,9 @@ def _plans(
     return plans
 
 
-def writer_of(replica: Replica, stamp: Stamp, author: Author) -> Writer:
+def writer_of(replica: Replica, stamp: Stamp, author: Author) -> Authorship:
     """The author, as far as planning a write depends on it."""
     knowledge = replica.knowledge
-    return Writer(
+    return Authorship(
         stamp, author.terminal_type, partial(knowledge.last_known, author), partial(knowledge.last_known_list, author)
     )

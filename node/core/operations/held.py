@@ -14,7 +14,7 @@ from attrs import define, field
 from node.core.key_set import KeySet
 from node.core.operations.digests import Digests
 from storage.answers import Recalled
-from storage.packed import unpack
+from storage.packed import unpack_operations
 from storage.records import LogRow, key64
 
 if TYPE_CHECKING:
@@ -126,6 +126,6 @@ class Held:
     def forget_archived(self, rows: Iterable[ArchivedRow]) -> None:
         """The commit of what came with states failed."""
         for row in rows:
-            for one in unpack(row.records):
+            for one in unpack_operations(row.records):
                 self.digests.discard(row.entity_type, one.link_key)
                 self.archived.discard(one.op_key)

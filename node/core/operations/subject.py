@@ -54,7 +54,7 @@ def look(
         replica.counts.cache_hits += 1
     if replica.knowledge.tried:
         author = replica.knowledge.as_of_first_attempt(operation, author)
-    histories = _histories(replica, operation, policy, author) if policy.kinds.kinds else ()
+    histories = _histories(replica, operation, policy, author) if policy.kinds.declared else ()
     if missing or on_disk or histories:
         needs = Needs(missing, (operation.id,) if on_disk else (), histories=histories, held=tuple(keys))
         if needs != read:

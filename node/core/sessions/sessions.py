@@ -13,12 +13,12 @@ from node.core.delivery.delivery import Delivery
 from node.core.delivery.positions import Positions
 from node.core.delivery.terminal_feed import TerminalFeed
 from node.core.delivery.window import Window
-from node.core.log.entries import CLASSES, NO_POSITION
+from node.core.log.entries import NO_POSITION
 from node.core.sessions.identity import Activity
 from node.core.sessions.session import Session, Shared
 from node.core.sessions.token_bucket import Bucket
 from node.wire import outgoing
-from storage.records import CursorRow
+from storage.records import CLASSES, CursorRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

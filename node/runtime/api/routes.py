@@ -71,7 +71,7 @@ class Api:
         self._disk = disk
         self._reader = reader
         self._past = Past(core, store.path)
-        self._archiver = Archiver(core, store, disk)
+        self._archiver = Archiver(core=core, store=store, disk=disk)
 
     async def answer(self, request: Request, terminal_id: str | None) -> Response:
         """terminal_id: whose token the request carries, where it carries one."""
