@@ -35,7 +35,7 @@ def steps(world: World, upto: int | None = None, *, force: bool = True, batch: i
         Job(
             until=Until(upto if upto is not None else 2**62, None),
             target=lambda first, last: (
-                world.directory.parent / f"{world.node_id}-{world.core.epoch}-{first}-{last}.jsonl.gz"
+                world.directory.parent / f"{world.node_id}-{world.core.links.epoch}-{first}-{last}.jsonl.gz"
             ),
             held=lambda: None if force else furthest_behind(reader.followers(), store.epoch),
             force=False,

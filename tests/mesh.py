@@ -62,22 +62,19 @@ class Wire:
 
     def connect(self) -> None:
         a, b = self.dialler.core, self.other.core
-        hello = Hello(a.node_id, a.epoch, a.replica.log.committed, self.other.wall_ms, "", None)
+        hello = Hello(a.node_id, a.links.epoch, a.replica.log.committed, self.other.wall_ms, "", None)
         role = "downstream" if self.upstream else "peer"
-        accepted = Link(b, role, End(), "", False, hello, "session", self.other.wall_ms)
+        accepted = Link(host=b.links, role=role, connection=End(), session_id="session", hello=hello)
         role = "upstream" if self.upstream else "peer"
-        dialled = Link(a, role, End(), "ws://other", True, None, "session", self.dialler.wall_ms)
+        dialled = Link(host=a.links, role=role, connection=End(), session_id="session", url="ws://other")
         self.links = (dialled, accepted)
-        if b.linked(accepted):
-            accepted.greet()
-        else:
-            accepted.refuse()
+        accepted.open()
 
     def cut(self) -> None:
         """Whatever was on the way is lost."""
         if self.links is not None:
             for link in self.links:
-                link.core.unlink(link)
+                link.host.unlink(link)
             self.links = None
 
     def step(self, direction: int) -> bool:

@@ -13,15 +13,9 @@ from typing import TYPE_CHECKING
 from attrs import define, field, frozen
 
 from node.config.sections import Permissions
-from node.core.clock import apart
 from node.core.delivery.positions import Positions
-from node.core.entities.entity import Key
-from node.core.links import anti_entropy
-from node.core.links.first_sync import FirstSync
-from node.core.links.link import Link
-from node.core.links.neighbours import Neighbours
+from node.core.links.links import Links
 from node.core.locks.authority import LockService
-from node.core.locks.lease import later_epoch
 from node.core.log.fan_out import SharedBatch
 from node.core.log.group import Group, Recipient
 from node.core.log.ring import ring_row
@@ -33,9 +27,7 @@ from node.core.ports import Disk, Health, Instant, Surroundings
 from node.core.sessions.session import Shared
 from node.core.sessions.sessions import Bounds, Sessions
 from node.core.statistics import Statistics
-from node.wire.close_codes import INTERNAL_ERROR, NORMAL, SERVICE_RESTART
 from node.wire.codec import CodecLimits
-from storage.records import PeerRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,9 +37,6 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("comanda.core")
-
-FORK_INTERVAL_MS = 60_000
-"""How soon a node begins a new epoch again because of what linked nodes say its own writer wrote."""
 
 RETRIES_A_SECOND = 200
 """Parked operations tried again each second."""
@@ -74,24 +63,14 @@ class Core:
     positions: Positions
     limits: Limits
     permissions: Mapping[str, Permissions]
-    epoch: str
     statistics: Statistics = field(init=False)
     instance: str = field(init=False)
     """Drawn anew at each start: two connections of one instance are no two nodes."""
-    peers: dict[str, PeerRow] = field(factory=dict, init=False)
-    """What is durably held of other nodes' logs."""
-    links: dict[str, Link] = field(factory=dict, init=False)
-    first_sync: FirstSync | None = field(default=None, init=False)
-    """The synchronisation this node began empty, once there was one since its start."""
-    states_after: dict[str, dict[int, Key]] = field(factory=dict, init=False)
-    """Of a first synchronisation with "node:epoch": by class, the last entity that came, since this start."""
+    links: Links = field(init=False)
+    """Set right after, by who makes the core (start.py): the links need it."""
     lock_service: LockService = field(init=False)
-    neighbours: Neighbours = field(init=False)
-    twins: list[str] = field(factory=list, init=False)
-    """Another live node with this node's id, as far as anybody told."""
     sessions: Sessions = field(init=False)
     health: Health = field(factory=Health, init=False)
-    _forked_ms: int | None = field(default=None, init=False)
     _in_flight: list[tuple[Group, int]] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -100,7 +79,6 @@ class Core:
         self.instance = self.around.draws.id()
         self.replica.clock.begin(now)
         self.lock_service = LockService(self, self.limits.has_upstream)
-        self.neighbours = Neighbours(self)
         shared = Shared(
             replica=self.replica,
             log=self.log,
@@ -134,130 +112,13 @@ class Core:
     def store_positions(self, *, every: bool = False) -> None:
         """Put places that moved into the current group; or every one, also of who has confirmed nothing yet."""
         self.sessions.note_cursors(every=every)
-        for link in self.links.values():
-            if link.delivery.window.dirty:
-                self._follow(link)
+        self.links.note_followers()
         if self.health.ok and self.positions.store(self.replica.log.group.commit, self.clock().mono_ms):
             self.disk.wake_writer()
 
-    def _follow(self, link: Link) -> None:
-        row = link.follower()
-        if row is not None:
-            self.positions.note_follower(row)
-            link.delivery.window.dirty = False
-
-    # ------------------------------------------------------------------ links
-
-    def authority(self) -> str:
-        """The node at the root of the upstream chain, as far as this one can reach it."""
-        upstream = self.upstream()
-        hello = upstream.hello if upstream is not None else None
-        return hello.authority if hello is not None else self.node_id
-
-    def upstream(self) -> Link | None:
-        """The link locks are asked for on, while it is up."""
-        return next((link for link in self.links.values() if link.role == "upstream" and link.state == "up"), None)
-
-    def downstream(self) -> list[Link]:
-        return [link for link in self.links.values() if link.role == "downstream" and link.state == "up"]
-
-    def linked(self, link: Link) -> bool:
-        """A node said who it is. Of two nodes that dial each other one link stays, on both sides the same: a tree's
-        before one side by side, then that of the smaller id. Whether it is this one."""
-        old = self.links.get(link.peer_id)
-        if old is not None and old is not link and old.state != "closed":
-            if old.dialled != link.dialled and self._rank(old) < self._rank(link):
-                return False
-            old.close(NORMAL, "linked again")
-        self.links[link.peer_id] = link
-        return True
-
-    def _rank(self, link: Link) -> tuple[bool, str]:
-        return link.role == "peer", self.node_id if link.dialled else link.peer_id
-
-    def link_up(self, link: Link) -> None:
-        """Both sides know where they are in each other's log."""
-        self.lock_service.link_up(link)
-        self.neighbours.link_up(link)
+    def mark_changed(self) -> None:
+        """Monitors are to be told the status soon."""
         self.sessions.mark_changed()
-
-    def follow_clock(self, link: Link) -> None:
-        """Stamp with the upstream's time, where the two clocks are not so far apart that one must be broken."""
-        if link.role != "upstream":
-            return
-        most = self.limits.max_offset_ms
-        far = abs(link.offset_ms) > most
-        if not far:
-            self.replica.clock.offset_ms = link.offset_ms
-        elif not link.clock_far:
-            logger.error("the clock of %s is %s from this one's; not followed", link.peer_id, apart(link.offset_ms))
-        link.clock_far = far
-
-    def unlink(self, link: Link) -> None:
-        """The connection of a link ended."""
-        link.end()
-        if self.links.get(link.peer_id) is not link:
-            return  # another one took its place
-        self._follow(link)
-        del self.links[link.peer_id]
-        self.lock_service.link_down(link)
-        self.neighbours.link_down(link)
-        self.sessions.mark_changed()
-        self._fill_from_another(link)
-
-    def filling(self) -> Link | None:
-        """The link on which this node's first synchronisation comes, while it does."""
-        sync = self.first_sync
-        link = self.links.get(sync.peer) if sync is not None and sync.phase != "over" else None
-        return link if link is not None and link.state != "closed" else None
-
-    def release_links(self) -> None:
-        """Every entity is here: no other link is held back any more."""
-        for link in list(self.links.values()):
-            link.release()
-
-    def _fill_from_another(self, ended: Link) -> None:
-        """The link on which the first synchronisation came has ended: another one takes over, if there is one."""
-        sync = self.first_sync
-        if sync is None or sync.phase == "over" or sync.peer != ended.peer_id:
-            return
-        of_phase = [
-            link for link in self.links.values() if link.held or (sync.phase == "history" and link.state == "up")
-        ]
-        for link in of_phase[:1]:
-            sync.take_over(link.peer_id, link.hello.head if link.hello is not None else 0, self.clock().mono_ms)
-            link.release()
-
-    def forked(self, reason: str) -> None:
-        """A peer holds what this log never had, so it was rolled back: go on as another log, under a fresh writer."""
-        draws = self.around.draws
-        self.epoch, writer = draws.id(), draws.writer()
-        self.replica.residents.write_as(writer)
-        locks = self.replica.locks
-        locks.epoch = later_epoch(locks.epoch, self.clock().wall_ms)
-        meta = {"epoch": self.epoch, "writer": str(writer), "lock_epoch": str(locks.epoch)}
-        self.replica.log.group.commit.meta.update(meta)
-        self.disk.wake_writer()
-        logger.warning("new epoch %s, fresh writer %d: %s", self.epoch, writer, reason)
-        for link in list(self.links.values()):
-            link.close(SERVICE_RESTART, f"new epoch: {reason}")
-        for row in self.replica.quarantine:
-            if row.state == BAD:  # perhaps only for what this node wrote itself, before
-                self.retry_parked(row)
-
-    def set_back(self, reason: str) -> None:
-        """Operations of this node's own writer come from elsewhere, so its database was set back behind its back.
-        Once a minute at most: a peer that makes it up cannot keep this node from working."""
-        now_ms = self.clock().mono_ms
-        if self._forked_ms is None or now_ms - self._forked_ms >= FORK_INTERVAL_MS:
-            self._forked_ms = now_ms
-            self.forked(reason)
-
-    def report_twin(self, what: str) -> None:
-        """Another live node has this node's id."""
-        if what not in self.twins:
-            logger.error("two nodes with one id: %s", what)
-            self.twins = [*self.twins, what][-10:]
 
     # ------------------------------------------------------------------ commit, then send
 
@@ -275,8 +136,7 @@ class Core:
         self._in_flight = [(g, at) for g, at in self._in_flight if g is not group]
         self.replica.durable(group)
         self.statistics.commits += 1
-        for row in group.commit.peers:
-            self.peers[row.node_id] = row
+        self.links.stored(group.commit.peers)
         for lock in group.commit.locks:
             self.replica.locks.stored(lock)
         now = self.clock()
@@ -316,8 +176,7 @@ class Core:
             else:
                 delivery.pump()
         self.statistics.deliveries.add(self.clock().mono_ms, delivered)
-        for link in list(self.links.values()):
-            link.delivery.pump()
+        self.links.pump()
 
     # ------------------------------------------------------------------ when the disk fails
 
@@ -347,10 +206,8 @@ class Core:
         for group in groups:
             self._answer([(recipient, make()) for recipient, make in group.refusals])
             self.positions.not_stored(group.commit)
-        self.states_after.clear()
         self.sessions.let_all_begin()
-        for link in list(self.links.values()):
-            link.close(INTERNAL_ERROR, "the node cannot store anything at the moment")
+        self.links.commit_failed()
         self.replica.undo(groups, self.replica.residents.writer)
 
     def still_failing(self, reason: str) -> None:
@@ -360,7 +217,7 @@ class Core:
     def recovered(self, boot: Boot, locks: LockTable, writer: int) -> None:
         """Writing works again: go on from what the disk holds, under a fresh writer."""
         self.replica.go_on(boot, locks, writer)
-        self.peers = {row.node_id: row for row in boot.peers}
+        self.links.start_again(boot.peers)
         self.health.ok, self.health.failure = True, None
 
     # ------------------------------------------------------------------ time
@@ -369,8 +226,7 @@ class Core:
         """Every PING_INTERVAL_MS: ask the terminals that do not confirm whether their rows arrived."""
         for session in self.sessions.online.values():
             session.delivery.probe_owed()
-        for link in self.links.values():
-            link.delivery.feed.tell_position(link.delivery)
+        self.links.tell_positions()
 
     def tick(self) -> None:
         """Once a second: store moved cursors, ask silent sessions whether rows arrived."""
@@ -379,9 +235,7 @@ class Core:
         for session in list(self.sessions.online.values()):
             session.delivery.read_again()
             session.delivery.probe(force=True)
-        for link in list(self.links.values()):
-            link.delivery.read_again()
-            link.tick(now.mono_ms)
+        self.links.tick(now.mono_ms)
         self._retry_parked()
         if self.positions.due(now.mono_ms):
             self.store_positions()
@@ -400,10 +254,7 @@ class Core:
         rows = list(self.replica.quarantine)
         for row in rows:
             self.retry_parked(row)
-        bad = [row.link_key for row in rows if row.state == BAD]
-        for link in self.links.values():
-            if bad and link.state == "up":
-                anti_entropy.ask(link, bad)
+        self.links.ask_for([row.link_key for row in rows if row.state == BAD])
         return len(rows)
 
     def retry_parked(self, row: ParkedRow) -> None:

@@ -25,7 +25,7 @@ OFFLINE_SHOWN = 200
 def terminal_status(core: Core) -> bytes:
     """Connected terminals, and those that were here before ("Terminal Status Update")."""
     now = core.clock()
-    terminals = {**core.neighbours.terminals(), **own_terminals(core)}
+    terminals = {**core.links.neighbours.terminals(), **own_terminals(core)}
     online = sum(isinstance(t, dict) and t.get("status") == "online" for t in terminals.values())
     gone = [row for row in core.positions.cursors.values() if row.terminal_id not in core.sessions.online]
     gone.sort(key=lambda row: (-row.last_seen_ms, row.terminal_id))

@@ -127,7 +127,7 @@ def schedule(
 
 
 def _tell_status(core: Core) -> None:
-    core.neighbours.say(force=False)
+    core.links.neighbours.say(force=False)
     monitors.tell(core, [monitors.terminal_status(core)])
 
 

@@ -13,11 +13,13 @@ from node.core.core import Core, Limits
 from node.core.delivery.positions import Positions
 from node.core.digests import Digests, KeySet
 from node.core.entities.residents import Residents
+from node.core.links.links import Links
 from node.core.locks.lease import ALONE, BELOW
 from node.core.locks.table import LockTable
 from node.core.log.log import Log
 from node.core.log.ring import Ring
 from node.core.log.view import LogView
+from node.core.monitors import own_terminals
 from node.core.operations.held import Held
 from node.core.operations.quarantine import Quarantine
 from node.core.operations.replica import Replica, Settings
@@ -88,9 +90,15 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
             has_upstream=config.links.upstream is not None,
         ),
         permissions=config.permissions(),
-        epoch=epoch,
     )
-    core.peers.update({row.node_id: row for row in boot.peers})
+    core.links = Links(
+        node=core,
+        epoch=epoch,
+        peers={row.node_id: row for row in boot.peers},
+        max_offset_ms=config.time.max_offset_ms,
+        fresh=lambda: (around.draws.id(), around.draws.writer()),
+        own_terminals=lambda: own_terminals(core),
+    )
     return core
 
 

@@ -64,7 +64,7 @@ class Dialler:
 
     def __attrs_post_init__(self) -> None:
         self.dialling = Dialling(
-            links=self.core.links,
+            links=self.core.links.by_node,
             attempts=self.attempts,
             backoff=Backoff(self.settings.backoff_ms, self.settings.backoff_max_ms),
             paused_ms=self.settings.paused_s * 1000,
@@ -90,7 +90,7 @@ class Dialler:
         """One connection; its close code, None where there was none."""
         core = self.core
         role = "peer" if self.role == "peer" else "downstream"
-        words = {"type": NODE_TYPE, "as": role, "epoch": core.epoch, "head": core.replica.log.committed}
+        words = {"type": NODE_TYPE, "as": role, "epoch": core.links.epoch, "head": core.replica.log.committed}
         words |= {"instance": core.instance, "attempt": attempt}
         query = urlencode(words)
         target = f"{self.url}/ws/{quote(core.node_id)}?{query}"
@@ -107,7 +107,9 @@ class Dialler:
         except ConnectError as error:
             self.last_error = str(error)
             return None
-        link = Link(core, self.role, connection, self.url, True, None, str(uuid.uuid4()), core.clock().wall_ms)
+        link = Link(
+            host=core.links, role=self.role, connection=connection, session_id=str(uuid.uuid4()), url=self.url
+        )
         self.dialling.connected(link)
         code, reason = await run_link(core, link, connection, self.settings)
         self.last_error = f"{code} {reason}".strip()
@@ -116,7 +118,7 @@ class Dialler:
                 "%s: %s (%s); trying again every %g s", self.url, REFUSED[code], reason, self.settings.paused_s
             )
         elif code == TWIN:
-            core.report_twin(f"{self.url} says {reason!r}")
+            core.links.report_twin(f"{self.url} says {reason!r}")
         return code
 
 
@@ -134,7 +136,7 @@ async def run_link(core: Core, link: Link, connection: Connection, settings: Lin
             ended = await connection.run()
             nursery.cancel_scope.cancel()
     finally:
-        core.unlink(link)
+        core.links.unlink(link)
     if link.was_up:
         logger.info("link to %s (%s) ended: %s", link.peer_id, link.role, ended)
     return ended

@@ -21,16 +21,16 @@ POLL_S = 0.2
 
 async def show_first_sync(core: Core) -> None:
     """Until it is over, or for ever where this node never is empty beside one that is not."""
-    while core.first_sync is None:  # noqa: ASYNC110 (the core, which knows, holds no events)
+    while core.links.first_sync is None:  # noqa: ASYNC110 (the core, which knows, holds no events)
         await trio.sleep(POLL_S)
     if sys.stderr.isatty():
         with Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True)
         ) as progress:
-            await _bar(core.first_sync, progress)
-    while core.first_sync.phase != "over":  # noqa: ASYNC110
+            await _bar(core.links.first_sync, progress)
+    while core.links.first_sync.phase != "over":  # noqa: ASYNC110
         await trio.sleep(POLL_S)
-    logger.info("%s", core.first_sync.said())
+    logger.info("%s", core.links.first_sync.said())
 
 
 async def _bar(sync: FirstSync, progress: Progress) -> None:

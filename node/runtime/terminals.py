@@ -158,14 +158,11 @@ class Endpoint:
         position = int(head) if is_number(head) else 0
         hello = Hello(caller.name, epoch, position, core.clock().wall_ms, "", None)
         role = "peer" if request.first("as") == "peer" else "downstream"
-        link = Link(core, role, connection, "", False, hello, identity.session_id, core.clock().wall_ms)
+        link = Link(host=core.links, role=role, connection=connection, session_id=identity.session_id, hello=hello)
         holder = Holder(connection, link)
         seat = self._admission.take(caller, holder)
         connection.on_pong = holder.ponged
-        if core.linked(link):
-            link.greet()
-        else:
-            link.refuse()
+        link.open()
         logger.info("node %s connected from %s", caller.name, connection.peer)
         try:
             await run_link(core, link, connection, self._config.links)
@@ -200,7 +197,7 @@ class Endpoint:
     async def _refuse(self, refusal: Refuse[Holder], caller: Caller, connection: Connection) -> None:
         if refusal.own_id:
             what = f"a node with this node's own id {caller.name} connected from {connection.peer}"
-            self._core.report_twin(what)
+            self._core.links.report_twin(what)
         if refusal.old is not None and refusal.notice is not None and isinstance(refusal.old.holder.session, Link):
             refusal.old.holder.session.reply(refusal.notice)
         logger.info("refused %s from %s: %s", refusal.code, connection.peer, refusal.reason)
@@ -211,7 +208,7 @@ class Endpoint:
         holder = old.holder
         holder.connection.close(*REPLACED)
         if isinstance(holder.session, Link):
-            self._core.unlink(holder.session)
+            self._core.links.unlink(holder.session)
         else:
             self._core.sessions.disconnect(holder.session)
         self._admission.leave(old)

@@ -84,11 +84,12 @@ class Door:
     def _seat_link(self, caller: Caller, role: str, claim: tuple[str, int], end: End) -> None:
         core, now = self.machine.core, self.machine.now()
         hello = Hello(caller.name, *claim, now.wall_ms, "", None)
-        link = Link(core, role, end, "", False, hello, f"{self.machine.rng.getrandbits(64):x}", now.wall_ms)
+        name = f"{self.machine.rng.getrandbits(64):x}"
+        link = Link(host=core.links, role=role, connection=end, session_id=name, hello=hello)
         seat = self.admission.take(caller, Holder(end, link))
 
         def ended(code: int, reason: str) -> None:
-            core.unlink(link)
+            core.links.unlink(link)
             self._leave(seat)
 
         def received(payload: bytes) -> None:
@@ -96,10 +97,7 @@ class Door:
             link.receive(payload)
 
         end.on_text, end.on_end = received, ended
-        if core.linked(link):
-            link.greet()
-        else:
-            link.refuse()
+        link.open()
         self._welcome(end)
 
     # ------------------------------------------------------------------ admission
@@ -133,7 +131,7 @@ class Door:
         end.close(*REPLACED)
         end.on_text, end.on_end = _ignore, _ignore
         if isinstance(session, Link):
-            self.machine.core.unlink(session)
+            self.machine.core.links.unlink(session)
         else:
             self.machine.core.sessions.disconnect(session)
         self.admission.leave(old)

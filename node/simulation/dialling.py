@@ -32,7 +32,7 @@ class Dialler:
         """The machine's process has started."""
         machine, links = self.machine, self.machine.config.links
         self._dialling = Dialling(
-            links=machine.core.links,
+            links=machine.core.links.by_node,
             attempts=machine.attempts,
             backoff=Backoff(links.backoff_ms, links.backoff_max_ms),
             paused_ms=links.paused_s * 1000,
@@ -58,8 +58,8 @@ class Dialler:
         core = machine.core
         line = route.network.open(route)
         here, there = line.ends if self._first else (line.ends[1], line.ends[0])
-        now = machine.now()
-        link = Link(core, self.role, here, "ws://other", True, None, f"{machine.rng.getrandbits(64):x}", now.wall_ms)
+        name = f"{machine.rng.getrandbits(64):x}"
+        link = Link(host=core.links, role=self.role, connection=here, session_id=name, url="ws://other")
         self._dialling.connected(link)
         machine.door.dialled.append(here)
 
@@ -68,17 +68,17 @@ class Dialler:
             link.receive(payload)
 
         def ended(code: int, reason: str) -> None:
-            core.unlink(link)
+            core.links.unlink(link)
             machine.door.dialled.remove(here)
             if code == TWIN:
-                core.report_twin(f"{self.other.node_id} says {reason!r}")
+                core.links.report_twin(f"{self.other.node_id} says {reason!r}")
             self._over(code)
 
         here.on_text, here.on_end = received, ended
         self.since_ms = machine.clockwork.now_ms
         role = "peer" if self.role == "peer" else "downstream"
         caller = Caller(machine.node_id, node=True, instance=core.instance, attempt=attempt)
-        other.door.accept_link(caller, role, (core.epoch, core.replica.log.committed), there)
+        other.door.accept_link(caller, role, (core.links.epoch, core.replica.log.committed), there)
 
     @property
     def _first(self) -> bool:
@@ -101,5 +101,5 @@ class Dialler:
 
 def _up(one: Machine, other: Machine) -> Link | None:
     """The link that `one` takes to be up with `other`."""
-    link = one.core.links.get(other.node_id) if one.alive else None
+    link = one.core.links.by_node.get(other.node_id) if one.alive else None
     return link if link is not None and link.state == "up" else None

@@ -254,7 +254,7 @@ class Evening:
                 found.append(f"{machine.node_id} is writing")
             if self.checks.parked(machine):
                 found.append(f"{machine.node_id} has parked operations")
-            if any(link.compare_owed for link in core.links.values()):
+            if any(link.compare_owed for link in core.links.by_node.values()):
                 found.append(f"{machine.node_id} is to compare")
             found += [
                 f"{terminal} has not been sent everything"

@@ -238,8 +238,8 @@ class Checks:
             node = machine.node_id
             if parked := self.parked(machine):
                 raise Violation(f"{node}: operations are left in quarantine: {parked}")
-            if machine.core.twins:
-                raise Violation(f"{node}: a twin was reported: {machine.core.twins}")
+            if machine.core.links.twins:
+                raise Violation(f"{node}: a twin was reported: {machine.core.links.twins}")
             _same(f"{machines[0].node_id} and {node} hold different operations", logs[0], log)
             _same(f"{machines[0].node_id} and {node} show different things", shown[0], found)
             held = {entry[0] for entry in log}

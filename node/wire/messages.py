@@ -1,6 +1,6 @@
 """Every message a client may send, one class each. The codec makes them; nothing past it handles raw dicts.
 
-Server-to-client messages are built as bytes in outgoing_messages.py.
+Server-to-client messages are built as bytes in outgoing.py.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def effective_version(data: Mapping[str, Any], version: int | None, kind: str) -
     """The version an operation claims: `data.version`, else the top-level one.
 
     The document's client sends a top-level `version: 1` when `data.version` is missing; on anything but CREATE that
-    means "no version" (design section 5).
+    means "no version", as protocol.md says under "Versions".
     """
     inner = data.get("version")
     if isinstance(inner, int) and not isinstance(inner, bool):

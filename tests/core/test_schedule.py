@@ -34,6 +34,10 @@ class Node:
         return came
 
     @property
+    def links(self) -> Node:
+        return self
+
+    @property
     def neighbours(self) -> Node:
         return self
 

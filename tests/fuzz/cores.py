@@ -126,10 +126,11 @@ class Links:
         end = End()
         hello = None if dialled else Hello("n1", "e-1", 3, world.wall_ms, "", None)
         role = ("upstream" if dialled else "downstream") if data[0] & 2 else "peer"
-        link = Link(world.core, role, end, "ws://other", dialled, hello, "session", world.wall_ms)
+        url = "ws://other" if dialled else None
+        link = Link(host=world.core.links, role=role, connection=end, session_id="session", url=url, hello=hello)
         try:
-            if hello is not None and world.core.linked(link):
-                link.greet()
+            if hello is not None:
+                link.open()
             for line in data[1:].split(b"\n"):
                 link.receive(line)
                 if data[0] & 4:
@@ -138,7 +139,7 @@ class Links:
             for frame in end.frames:
                 orjson.loads(frame)
             node.works()
-            world.core.unlink(link)
+            world.core.links.unlink(link)
             world.settle()
         except BaseException:
             node.broken()

@@ -181,9 +181,9 @@ LINKS = (
         "peer-position-too-far",
         "of another node's log more counts as held than has come",
         (
-            "node.core.links.link:Link._position",
-            "self.received = [max(old, new) for old, new in zip(self.received, held, strict=True)]",
-            "self.received = [self.peer_head] * CLASSES",
+            "node.core.links.peer_log:PeerLog.moved",
+            "self.positions = [max(old, new) for old, new in zip(self.positions, positions, strict=True)]",
+            "self.positions = [self.head] * CLASSES",
         ),
     ),
     defect(
@@ -192,9 +192,9 @@ LINKS = (
         (
             "node.core.links.link:Link._position",
             "group.commit.peers.append(row)",
-            "group.commit.peers.append(row)\n        self.core.peers[row.node_id] = row",
+            "group.commit.peers.append(row)\n        self.host.peers[row.node_id] = row",
         ),
-        ("node.core.core:Core.recovered", "self.peers = {row.node_id: row for row in boot.peers}", "pass"),
+        ("node.core.links.links:Links.start_again", "self.peers = {row.node_id: row for row in rows}", "pass"),
     ),
     defect(
         "peer-position-before-rows",
@@ -211,7 +211,11 @@ LINKS = (
     defect(
         "old-log-position-kept",
         "what was held of a node's log counts after that log was begun anew",
-        ("node.core.links.link:Link._known", "row is not None and row.epoch == hello.epoch", "row is not None"),
+        (
+            "node.core.links.peer_log:PeerLog.resume",
+            "row is not None and row.epoch == hello.epoch",
+            "row is not None",
+        ),
     ),
     defect(
         "digest-type-skipped",

@@ -1,4 +1,4 @@
-"""Anti-entropy: two level nodes compare which operations they hold and exchange what is missing.
+"""Anti-entropy: two nodes that are caught up compare which operations they hold and exchange what is missing.
 
     digest          roots by entity type          -> differing types
     digest_buckets  256 buckets of each of those  -> differing buckets
@@ -6,7 +6,8 @@
     digest_want     keys the sender lacks         -> the operations, as ordinary data_sync
 
 Of an operation whose row is archived the entities are sent instead, as they are, with the keys of what they are made
-of. What is parked here counts as held, so that nobody sends all of it again and again; who retries it asks for it.
+of. Parked operations count as held in a comparison, or the peer would resend them each minute. A retry of the
+quarantine asks for them by key (`ask`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from node.wire.links import digests as wire
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from node.core.links.link import Link
+    from node.core.links.host import Peer
     from node.wire.links.digests import BucketKeys, Buckets
 
 logger = logging.getLogger("comanda.link")
@@ -31,13 +32,14 @@ PLACES = 2_000
 """Keys looked up in the log at once."""
 
 
-def begin(link: Link) -> None:
-    link.reply(wire.roots(link.core.replica.held.digests.roots()))
+def begin(link: Peer) -> None:
+    """Tell the other side the roots; it answers with what differs."""
+    link.reply(wire.roots(link.host.node.replica.held.digests.roots()))
 
 
-def receive(link: Link, message: Mapping[str, Any]) -> None:
+def receive(link: Peer, message: Mapping[str, Any]) -> None:
     """Raises InvalidMessage."""
-    if message["type"] == "digest" and link.core.filling() not in (None, link):
+    if message["type"] == "digest" and link.host.filling() not in (None, link):
         link.compare_owed = True  # once the history that another one is sending is here
         return
     match message["type"]:
@@ -51,15 +53,17 @@ def receive(link: Link, message: Mapping[str, Any]) -> None:
             _send(link, wire.read_want(message))
 
 
-def _roots(link: Link, theirs: Mapping[str, Any]) -> None:
-    digests = link.core.replica.held.digests
+def _roots(link: Peer, theirs: Mapping[str, Any]) -> None:
+    digests = link.host.node.replica.held.digests
     differing = digests.differing(theirs)
     link.reply(wire.buckets({entity_type: digests.buckets(entity_type) for entity_type in differing}, digests.count))
 
 
-def _buckets(link: Link, theirs: Buckets) -> None:
-    link.told_operations(theirs.count)
-    digests, quarantine = link.core.replica.held.digests, link.core.replica.quarantine
+def _buckets(link: Peer, theirs: Buckets) -> None:
+    sync = link.host.first_sync
+    if sync is not None and sync.runs_with(link.peer_id):
+        sync.operations_total = theirs.count
+    digests, quarantine = link.host.node.replica.held.digests, link.host.node.replica.quarantine
     for entity_type, their_buckets in theirs.by_type.items():
         mine = digests.buckets(entity_type)
         differing = [number for number, bucket in enumerate(their_buckets) if f"{mine[number]:x}" != bucket]
@@ -78,28 +82,28 @@ def _buckets(link: Link, theirs: Buckets) -> None:
             link.reply(wire.keys(entity_type, part))
 
 
-def _keys(link: Link, theirs: BucketKeys) -> None:
+def _keys(link: Peer, theirs: BucketKeys) -> None:
     """The other side's keys of some buckets: ask for what is missing here, send what is missing there."""
-    replica = link.core.replica
+    replica = link.host.node.replica
     mine = {key for _, keys in replica.held.digests.keys_in(theirs.entity_type, theirs.buckets) for key in keys}
     ask(link, sorted(theirs.keys - mine - replica.quarantine.link_keys(theirs.entity_type)))
     _send(link, sorted(mine - theirs.keys))
 
 
-def ask(link: Link, keys: Sequence[int]) -> None:
+def ask(link: Peer, keys: Sequence[int]) -> None:
     """Have the other side send these operations, as far as it holds them."""
     for first in range(0, len(keys), KEYS_PER_MESSAGE):
         link.reply(wire.want(keys[first : first + KEYS_PER_MESSAGE]))
 
 
-def _send(link: Link, keys: Sequence[int]) -> None:
+def _send(link: Peer, keys: Sequence[int]) -> None:
     """Have these operations sent, in log order. Their places are looked up a part at a time: others read too."""
     found: list[tuple[int, int]] = []
-    coming = link.core.replica.held.uncommitted(link.core.replica.log.committed)
+    coming = link.host.node.replica.held.uncommitted(link.host.node.replica.log.committed)
 
     def look_up(first: int) -> None:
         if first < len(keys):
-            link.core.disk.places(keys[first : first + PLACES], lambda part: arrived(part, first))
+            link.host.node.disk.places(keys[first : first + PLACES], lambda part: arrived(part, first))
         else:
             link.delivery.feed.want(link.delivery, (key for _, key in sorted(found)))
             _send_archived(link, set(keys) - {key for _, key in found} - coming)
@@ -116,11 +120,11 @@ def _send(link: Link, keys: Sequence[int]) -> None:
     look_up(0)
 
 
-def _send_archived(link: Link, keys: set[int]) -> None:
+def _send_archived(link: Peer, keys: set[int]) -> None:
     """Have the entities sent that these operations, which are not in the log, are part of."""
     by_type: dict[str, set[int]] = {}
     for key in keys:
-        entity_type = link.core.replica.held.digests.type_of(key)
+        entity_type = link.host.node.replica.held.digests.type_of(key)
         if entity_type is not None:
             by_type.setdefault(entity_type, set()).add(key)
     for entity_type, of_type in by_type.items():

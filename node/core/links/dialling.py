@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from attrs import define, frozen
 
 from node.core.links.link import Link
+from node.errors import AlreadyConnected, AuthenticationFailed, InvalidTerminalId, InvalidTerminalType
 
 STEADY_MS = 1_000
 """A link that was up for less counts as a failed attempt, so that two nodes do not dial each other in a circle."""
@@ -20,10 +21,14 @@ STEADY_MS = 1_000
 ACCEPTED_POLL_MS = 200
 """How often a node asks whether it must dial again, while a link that the other node dialled is in use."""
 
-REFUSED = {4001: "its id is refused", 4002: "nodes are refused", 4003: "its token is refused"}
+REFUSED = {
+    InvalidTerminalId.code: "its id is refused",
+    InvalidTerminalType.code: "nodes are refused",
+    AuthenticationFailed.code: "its token is refused",
+}
 """Close codes after which dialling goes on slowly: somebody has to change something first."""
 
-TWIN = 4004
+TWIN = AlreadyConnected.code
 """The close code with which a node refuses a second node of the same id."""
 
 

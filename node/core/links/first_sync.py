@@ -24,16 +24,19 @@ PATIENCE_MS = 10_000
 
 @define(eq=False)
 class FirstSync:
-    """How far it is. head: of the peer's log. moved_ms: when something came last. states: entities received;
-    operations: of the peer's log held here. Totals as the peer told."""
+    """How far it is. Times are of the monotonic clock. Totals are as the peer told."""
 
     peer: str
     head: int
+    """Of the peer's log."""
     began_ms: int
     moved_ms: int
+    """When an entity came last."""
     states: int = 0
+    """Entities received."""
     states_total: int = 0
     operations: int = 0
+    """Operations held here, parked ones too."""
     operations_total: int | None = None
     states_ms: int | None = None
     """When the last entity came; None before."""
@@ -45,9 +48,47 @@ class FirstSync:
             return "over"
         return "states" if self.states_ms is None else "history"
 
+    def runs_with(self, peer: str) -> bool:
+        """Whether it goes on, and with this peer."""
+        return self.peer == peer and self.phase != "over"
+
     def covers(self, head: int) -> bool:
-        """Whether what it brings leaves so little of another log of this length that a comparison may find it."""
+        """True when at most half of a log of this length is missing afterwards, so that anti-entropy can fetch the
+        rest."""
         return head <= 2 * self.head
+
+    def wants_states(self, peer: str, head: int, *, known: bool, empty: bool) -> bool:
+        """Whether to ask a peer for every entity.
+
+        head: of the peer's log. known: whether something of that log is held. empty: whether nothing at all is held.
+        """
+        if peer == self.peer:
+            return empty or (not known and self.phase == "states")  # also where something was written here meanwhile
+        return empty and not self.covers(head)
+
+    def state_came(self, now_ms: int) -> None:
+        """One more entity is here."""
+        self.states += 1
+        self.moved_ms = now_ms
+
+    def states_are_here(self, now_ms: int) -> None:
+        """The last entity has come; the history follows."""
+        self.states_ms = now_ms
+
+    def stands_still(self, now_ms: int) -> bool:
+        """Whether nothing has come for so long that another link takes over."""
+        return now_ms - self.moved_ms >= PATIENCE_MS
+
+    def broke_off(self, operations: int, now_ms: int) -> bool:
+        """How much of the history is here, once a second. Returns whether nothing more is on its way.
+
+        operations: held here by now. With all that the peer holds it is over.
+        """
+        before, self.operations = self.operations, operations
+        if self.operations_total is not None and operations >= self.operations_total:
+            self.ended_ms = now_ms
+            return False
+        return operations == before
 
     def take_over(self, peer: str, head: int, now_ms: int) -> None:
         """It goes on with this peer; from another one than before all entities come."""

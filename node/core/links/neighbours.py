@@ -5,11 +5,13 @@ Only a node itself issues its list. Each issue has a growing number, so old list
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from node.core import monitors
+from node.core.links.host import Peer
+from node.core.ports import Clock
 from node.wire.links.terminals import (
     is_node_id,
     known_terminals,
@@ -19,10 +21,6 @@ from node.wire.links.terminals import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from node.core.core import Core  # noqa: TC004 (it imports this file)
-    from node.core.links.link import Link
     from node.wire.links.terminals import Statement
 
 NODES = 1_000
@@ -39,42 +37,48 @@ class Said:
     alive: bool = True
 
 
-@define(eq=False)
+@define(eq=False, kw_only=True)
 class Neighbours:
-    """Other nodes' terminals, by node id."""
+    """nodes: what is known of other nodes' terminals, by node id.
+    own_terminals: those of this node. changed: called when monitors are to be told.
+    """
 
-    core: Core
-    nodes: dict[str, Said] = field(factory=dict)
-    _number: int = 0
-    _own: dict[str, object] = field(factory=dict)
+    node_id: str
+    clock: Clock
+    links: Mapping[str, Peer]
+    own_terminals: Callable[[], Mapping[str, object]]
+    changed: Callable[[], None]
+    nodes: dict[str, Said] = field(factory=dict, init=False)
+    _number: int = field(default=0, init=False)
+    _own: dict[str, object] = field(factory=dict, init=False)
 
     def say(self, *, force: bool) -> None:
         """Tell all links about this node's own terminals, where they changed or by `force`."""
-        own = {t: short_entry(entry) for t, entry in monitors.own_terminals(self.core).items()}
+        own = {terminal: short_entry(entry) for terminal, entry in self.own_terminals().items()}
         if own == self._own and not force:
             return
         self._own = own
-        self._number = max(self._number + 1, self.core.clock().wall_ms)
-        message = terminals_message({self.core.node_id: (self._number, own)})
-        for link in self.core.links.values():
+        self._number = max(self._number + 1, self.clock().wall_ms)
+        message = terminals_message({self.node_id: (self._number, own)})
+        for link in self.links.values():
             if link.state == "up":
                 link.reply(message)
 
-    def link_up(self, link: Link) -> None:
+    def link_up(self, link: Peer) -> None:
         """A new neighbour is told all that is known."""
         known = {node: (said.number, said.terminals) for node, said in self.nodes.items() if said.alive}
         if self._number:
-            known[self.core.node_id] = (self._number, self._own)
+            known[self.node_id] = (self._number, self._own)
         link.reply(terminals_message(known))
         self.say(force=True)
 
-    def link_down(self, link: Link) -> None:
+    def link_down(self, link: Peer) -> None:
         """What came over this link is not known to be there any more."""
         for said in self.nodes.values():
             if said.link == link.peer_id:
                 said.alive = False
 
-    def receive(self, link: Link, message: Mapping[str, Any]) -> None:
+    def receive(self, link: Peer, message: Mapping[str, Any]) -> None:
         """Raises InvalidMessage."""
         news: dict[str, Statement] = {}
         for node, (number, terminals) in read_terminals(message).items():
@@ -84,13 +88,13 @@ class Neighbours:
                 news[node] = (number, known)
         if news:
             passed_on = terminals_message(news)
-            for other in self.core.links.values():
+            for other in self.links.values():
                 if other is not link and other.state == "up":
                     other.reply(passed_on)
-            self.core.sessions.mark_changed()
+            self.changed()
 
     def _is_news(self, node: str, number: int) -> bool:
-        if node == self.core.node_id:
+        if node == self.node_id:
             return False
         said = self.nodes.get(node)
         if said is None:

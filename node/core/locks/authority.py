@@ -104,7 +104,7 @@ class LockService:
     def _released(self, lease: Lease) -> None:
         group = self.core.replica.log.group
         group.commit.locks.append(lease.row(released=True))
-        upstream = self.core.upstream()
+        upstream = self.core.links.upstream()
         if upstream is not None:
             group.replies.append((upstream, wire.release(lease.lock_id, lease.terminal)))
         elif self.has_upstream and lease.scope == "store":
@@ -120,7 +120,7 @@ class LockService:
         if known is not None and known.terminal != asked.terminal:
             asked.held(known)
             return
-        upstream = self.core.upstream()
+        upstream = self.core.links.upstream()
         if upstream is None or asked.wait_ms <= 0:
             self._grant(asked)
             return
@@ -153,7 +153,7 @@ class LockService:
 
     def _scope(self) -> str:
         """A grant of the authority counts wherever it is told; without linked nodes, or cut off, it is local."""
-        return "store" if not self.has_upstream and self.core.downstream() else "local"
+        return "store" if not self.has_upstream and self.core.links.downstream() else "local"
 
     def _store(self, lease: Lease) -> None:
         commit = self.core.replica.log.group.commit
@@ -163,7 +163,7 @@ class LockService:
 
     def _tell_down(self, message: bytes) -> None:
         group = self.core.replica.log.group
-        group.replies.extend((link, message) for link in self.core.downstream())
+        group.replies.extend((link, message) for link in self.core.links.downstream())
 
     # ------------------------------------------------------------------ linked nodes
 

@@ -70,11 +70,11 @@ class Archiver:
 
         def target(first: int, last: int) -> Path:
             folder.mkdir(mode=0o700, exist_ok=True)
-            return folder / f"comanda-{core.epoch[:8]}-{first:010}-{last:010}.jsonl.gz"
+            return folder / f"comanda-{core.links.epoch[:8]}-{first:010}-{last:010}.jsonl.gz"
 
         def held() -> Lagging | None:
             core.store_positions(every=True)  # what a terminal has not confirmed is kept for it
-            return None if force else furthest_behind(core.positions.followers.values(), core.epoch)
+            return None if force else furthest_behind(core.positions.followers.values(), core.links.epoch)
 
         return Job(
             until=until,
@@ -82,7 +82,7 @@ class Archiver:
             held=held,
             force=force,
             node_id=self.store.node_id,
-            epoch=core.epoch,
+            epoch=core.links.epoch,
             made_at=iso(core.clock().wall_ms),
             progress=_go_on,
         )

@@ -21,7 +21,9 @@ def links_report(core: Core, diallers: Sequence[Dialler]) -> dict[str, object]:
     """`GET /api/v1/links`."""
     dialled = [_dialled(core, dialler) for dialler in diallers]
     here = {entry["peer"] for entry in dialled}
-    accepted = [_entry(core, link) for link in core.links.values() if not link.dialled and link.peer_id not in here]
+    accepted = [
+        _entry(core, link) for link in core.links.by_node.values() if not link.dialled and link.peer_id not in here
+    ]
     known = {entry["peer"] for entry in (*dialled, *accepted)}
     away = [
         {
@@ -33,26 +35,26 @@ def links_report(core: Core, diallers: Sequence[Dialler]) -> dict[str, object]:
             else None,
             "last_seen": iso(row.last_seen_ms),
         }
-        for row in core.peers.values()
+        for row in core.links.peers.values()
         if row.node_id not in known
     ]
     states = [row.state for row in core.replica.quarantine]
     return {
         "node_id": core.node_id,
-        "epoch": core.epoch,
+        "epoch": core.links.epoch,
         "head": core.replica.log.committed,
-        "authority": core.authority(),
+        "authority": core.links.authority(),
         "links": [*dialled, *accepted],
         "away": away,
         "quarantine": {"bad": states.count("bad"), "waiting": states.count("waiting")},
-        "first_sync": core.first_sync.report() if core.first_sync is not None else None,
-        "twins": core.twins,
+        "first_sync": core.links.first_sync.report() if core.links.first_sync is not None else None,
+        "twins": core.links.twins,
     }
 
 
 def _dialled(core: Core, dialler: Dialler) -> dict[str, object]:
     dialling = dialler.dialling
-    link = core.links.get(dialling.peer) if dialling.accepted else dialling.link
+    link = core.links.by_node.get(dialling.peer) if dialling.accepted else dialling.link
     entry: dict[str, object] = {"peer": dialling.peer or None, "role": dialler.role}
     if link is not None and link.hello is not None:
         entry = _entry(core, link)
@@ -65,18 +67,18 @@ def _entry(core: Core, link: Link) -> dict[str, object]:
     up = link.state == "up"
     return {
         "peer": link.peer_id,
-        "url": link.url or None,
+        "url": link.url,
         "role": link.role,
         "state": link.state,
         "since": iso(link.since_ms),
         "sent": list(window.sent),
         "confirmed": list(window.positions),
-        "received": list(link.received),
+        "received": list(link.peer_log.positions),
         "lag": max(head - min(window.positions), 0) if up else None,
-        "behind": max(link.peer_head - min(link.received), 0),
+        "behind": max(link.peer_log.behind, 0),
         "under_way": window.under_way,
-        "offset_ms": link.offset_ms,
-        "rtt_ms": link.rtt_ms,
+        "offset_ms": link.clock.offset_ms,
+        "rtt_ms": link.clock.rtt_ms,
         "operations_in": link.operations_in,
         "bytes_in": link.connection.bytes_in,
         "bytes_out": link.connection.bytes_out,

@@ -14,6 +14,8 @@ from node.wire.codec import ID, LONGEST_ID, TERMINAL_ID
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+TYPES = ("acquire_lock", "release_lock", "lock_acquired", "lock_failed", "lock_released", "locks")
+
 LONGEST_LEASE_MS = 24 * 3_600_000
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +21,7 @@ from crdt.update_format import MAX_CLIENT, MAX_CLOCK
 from node.errors import InvalidMessage
 from node.wire.codec import ID, LONGEST_ID, TERMINAL_ID
 from node.wire.json_text import is_number
+from node.wire.links.states import is_state
 from node.wire.messages import KINDS, BulkItem, Operation
 from storage.records import LogRow, link_key
 
@@ -193,3 +194,21 @@ def _update(entry: Any, place: int) -> RemoteUpdate:
     clocks = {int(name): clock for name, clock in before.items()}
     amounts = {name: decimal_of(total) for name, total in counts.items()}
     return RemoteUpdate(entity_type, entity_id, update, clocks, writer, first, end, amounts)
+
+
+def entities_of(messages: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """(type, id) of the entities that the messages of a frame touch, as far as they can be read."""
+    keys: list[tuple[str, str]] = []
+    for message in messages:
+        if is_state(message):
+            match message.get("operation"):
+                case {"entity_type": str(entity_type), "entity_id": str(entity_id)}:
+                    keys.append((entity_type, entity_id))
+            continue
+        link = message.get("link")
+        updates = link.get("updates") if isinstance(link, dict) else None
+        for entry in updates if isinstance(updates, list) else ():
+            match entry:
+                case [str(entity_type), str(entity_id), *_]:
+                    keys.append((entity_type, entity_id))
+    return keys

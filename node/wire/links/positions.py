@@ -21,23 +21,29 @@ MOST_POSITION = 2**62
 
 @frozen
 class Claim:
-    """How much of a log the other side holds: one position a priority class, of that epoch, and the chain hash at the
-    last row it got. An `empty` node holds no operation at all; after: the entities it got all the same, by class."""
+    """How much of a log its sender holds.
+
+    epoch: of that log; None where nothing of it is held.
+    positions: up to where, one a priority class.
+    last_row, last_hash: the last row that it got, and that row's chain hash.
+    empty: it holds no operation at all, and wants every entity.
+    after: the last entity of each class that it got all the same.
+    """
 
     epoch: str | None
     positions: tuple[int, ...]
-    mark: int
-    mark_hash: bytes
+    last_row: int
+    last_hash: bytes
     empty: bool = False
     after: Mapping[int, tuple[str, str]] = field(factory=dict)
 
 
 def log_position(
-    positions: Sequence[int], mark: int, mark_hash: bytes, head: int, progress: StateProgress | None = None
+    positions: Sequence[int], last_row: int, last_hash: bytes, head: int, progress: StateProgress | None = None
 ) -> bytes:
     """At the end of a frame of rows: with them the receiver holds the sender's log up to here."""
     message: dict[str, object] = {"type": "log_position", "positions": list(positions)}
-    message |= {"mark": mark, "hash": mark_hash.hex(), "head": head}
+    message |= {"mark": last_row, "hash": last_hash.hex(), "head": head}
     if progress is not None:
         message["state"] = progress_fields(progress)
     return orjson.dumps(message)
@@ -47,8 +53,8 @@ def claim_fields(claim: Claim) -> dict[str, object]:
     return {
         "epoch": claim.epoch,
         "positions": list(claim.positions),
-        "mark": claim.mark,
-        "hash": claim.mark_hash.hex(),
+        "mark": claim.last_row,
+        "hash": claim.last_hash.hex(),
         "empty": claim.empty,
         "after": after_fields(claim.after),
     }
@@ -60,6 +66,7 @@ def position_confirmation(claim: Claim) -> bytes:
 
 
 def read_positions(message: Mapping[str, Any]) -> tuple[int, ...]:
+    """One a priority class. Raises InvalidMessage."""
     positions = message.get("positions")
     if (
         type(positions) is not list
@@ -70,20 +77,28 @@ def read_positions(message: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(positions)
 
 
-def read_mark(message: Mapping[str, Any]) -> tuple[int, bytes]:
-    mark, text = message.get("mark"), message.get("hash")
-    if type(mark) is not int or not 0 <= mark <= MOST_POSITION or type(text) is not str or len(text) > 64:
+def read_last_row(message: Mapping[str, Any]) -> tuple[int, bytes]:
+    """(row, its chain hash). Raises InvalidMessage."""
+    row, text = message.get("mark"), message.get("hash")
+    if type(row) is not int or not 0 <= row <= MOST_POSITION or type(text) is not str or len(text) > 64:
         raise InvalidMessage("expected a row and its hash", "$.mark")
     try:
-        return mark, bytes.fromhex(text)
+        return row, bytes.fromhex(text)
     except ValueError:
         raise InvalidMessage("expected a hash in hex", "$.hash") from None
 
 
+def read_head(message: Mapping[str, Any]) -> int:
+    """The end of the sender's log; 0 where it does not say."""
+    head = message.get("head")
+    return head if type(head) is int and head <= MOST_POSITION else 0
+
+
 def read_claim(message: Mapping[str, Any]) -> Claim:
+    """Raises InvalidMessage."""
     epoch = message.get("epoch")
     if epoch is not None and (type(epoch) is not str or len(epoch) > 64):
         raise InvalidMessage("expected an epoch", "$.epoch")
-    mark, mark_hash = read_mark(message)
+    last_row, last_hash = read_last_row(message)
     after = read_after(message.get("after", {}))
-    return Claim(epoch, read_positions(message), mark, mark_hash, message.get("empty") is True, after)
+    return Claim(epoch, read_positions(message), last_row, last_hash, message.get("empty") is True, after)

@@ -53,10 +53,10 @@ def test_an_empty_node_shows_everything_before_history_comes(tmp_path: Path) -> 
     assert came.index("history") > max(n for n, kind in enumerate(came) if kind == "state")
     live = {i: {n: v for n, v in e.items() if n != "version"} for i, e in node.view("orders").items()}
     assert screen.shown("orders") == live
-    sync = node.core.first_sync
+    sync = node.core.links.first_sync
     assert sync is not None
     assert (sync.phase, sync.states, sync.operations) == ("over", states, history)
-    assert hub.core.first_sync is None
+    assert hub.core.links.first_sync is None
     mesh.close()
 
 

@@ -53,7 +53,7 @@ class Came:
 
     def _step(self, wire: Wire, step: Callable[[int], bool], direction: int) -> bool:
         core = self.mesh.worlds[2].core
-        self._inwards = wire.links is not None and wire.links[1 - direction].core is core
+        self._inwards = wire.links is not None and wire.links[1 - direction].host is core.links
         return step(direction)
 
     def _note(self, frame: bytes) -> bytes:
@@ -91,7 +91,7 @@ def mesh(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.Mon
 
 def first(mesh: Mesh) -> tuple[Wire, Wire]:
     """The wire on which the empty node is filled, and the other one."""
-    sync = mesh.worlds[2].core.first_sync
+    sync = mesh.worlds[2].core.links.first_sync
     assert sync is not None
     one, other = mesh.wires
     return (one, other) if sync.peer in (one.dialler.node_id, one.other.node_id) else (other, one)
@@ -103,7 +103,7 @@ def test_everything_comes_once(mesh: Mesh) -> None:
     assert shown(mesh.worlds[2]) == shown(mesh.worlds[0])
     assert audit(mesh.worlds[2]) == audit(mesh.worlds[0])
     assert (came.states, came.history) == (COUNT, 2 * COUNT)
-    assert all(link.state == "up" for link in mesh.worlds[2].core.links.values())
+    assert all(link.state == "up" for link in mesh.worlds[2].core.links.by_node.values())
 
 
 @pytest.mark.parametrize("history", [0, 10])
@@ -120,7 +120,7 @@ def test_where_the_first_link_ends_the_other_takes_over(mesh: Mesh, history: int
     for _ in range(3):
         mesh.worlds[2].advance(1_001)
         mesh.settle()
-    sync = mesh.worlds[2].core.first_sync
+    sync = mesh.worlds[2].core.links.first_sync
     assert sync is not None
     assert sync.phase == "over"
 

@@ -75,14 +75,14 @@ def test_a_log_with_another_row_at_the_same_place_is_a_fork(tmp_path: Path) -> N
     mesh.settle()
     ana.disconnect()
     mesh.wires[0].cut()
-    epoch = node.core.epoch
+    epoch = node.core.links.epoch
     put_back(node, backup)
     node.core.replica.residents.write_as(next(node.writers))  # `comanda restore`, or a start that noticed
     bia = Client(node, "bia").connect()
     for number in range(3, 8):  # as long a log as the hub knows, with other rows
         bia.do("orders", f"o-{number}", "CREATE", {"a": number})
     mesh.settle()
-    assert node.core.epoch != epoch
+    assert node.core.links.epoch != epoch
     assert alike(mesh)
     assert set(hub.view("orders")) == {f"o-{number}" for number in range(1, 8)}
     mesh.close()
@@ -125,7 +125,7 @@ def test_two_nodes_that_dial_each_other_keep_one_link(tmp_path: Path) -> None:
     mesh.connect()
     ana.do("orders", "o-1", "CREATE", {"a": 1})
     mesh.settle(reconnect=False)
-    links = [list(world.core.links.values()) for world in mesh.worlds]
+    links = [list(world.core.links.by_node.values()) for world in mesh.worlds]
     assert [len(found) for found in links] == [1, 1]
     assert links[0][0].dialled != links[1][0].dialled
     bia.do("orders", "o-1", "UPDATE", {"b": 2})
@@ -139,7 +139,7 @@ def test_the_link_of_a_tree_stays_before_one_side_by_side(tmp_path: Path) -> Non
     mesh = Mesh(tmp_path, 2, [(1, 0, True), (0, 1, False)])
     mesh.connect()
     mesh.settle(reconnect=False)
-    assert [next(iter(w.core.links.values())).role for w in mesh.worlds] == ["downstream", "upstream"]
+    assert [next(iter(w.core.links.by_node.values())).role for w in mesh.worlds] == ["downstream", "upstream"]
     mesh.close()
 
 

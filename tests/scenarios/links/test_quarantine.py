@@ -288,7 +288,7 @@ def test_a_frame_that_no_node_sends_costs_at_most_the_link(pair: Pair, frame: by
     pair.ana.do("orders", "o-1", "CREATE", {"a": 1})
     pair.mesh.settle()
     for world in (pair.hub, pair.node):
-        (link,) = world.core.links.values()
+        (link,) = world.core.links.by_node.values()
         link.receive(frame)
     pair.ana.do("orders", "o-1", "UPDATE", {"a": 2})
     pair.mesh.settle()

@@ -50,7 +50,7 @@ def test_an_empty_node_is_filled_from_one_that_has_archived_everything(tmp_path:
     archive(hub)
     mesh.settle()
     assert agree(mesh)
-    sync = node.core.first_sync
+    sync = node.core.links.first_sync
     assert sync is not None
     assert sync.phase == "over"
     assert sync.operations == sync.operations_total == hub.core.replica.held.digests.count
@@ -66,8 +66,8 @@ def test_an_empty_node_gets_what_history_there_is(tmp_path: Path) -> None:
     held = {row.link_key for row in hub.reader.audit(kinds=("operation",), limit=10_000)}
     for world in mesh.worlds[1:]:
         assert {row.link_key for row in world.reader.audit(kinds=("operation",), limit=10_000)} == held
-    assert mesh.worlds[1].core.first_sync is not None
-    assert mesh.worlds[1].core.first_sync.phase == "over"
+    assert mesh.worlds[1].core.links.first_sync is not None
+    assert mesh.worlds[1].core.links.first_sync.phase == "over"
     mesh.close()
 
 
@@ -115,10 +115,10 @@ def test_a_node_behind_the_archive_gets_what_has_changed_since_and_no_more(tmp_p
     mesh.crash(0)  # what the node has in memory reaches further back
     came: list[dict[str, object]] = []
     mesh.wires[0].damage = noting(came)
-    epoch = hub.core.epoch
+    epoch = hub.core.links.epoch
     mesh.settle()
     assert agree(mesh)
-    assert hub.core.epoch == epoch, "taken for a fork"
+    assert hub.core.links.epoch == epoch, "taken for a fork"
     states = [m["operation"]["entity_id"] for m in came if "state" in m.get("link", {})]  # type: ignore[operator, index]
     assert sorted(states) == ["o-0", "o-1", "o-2", "o-3", "o-4", "p-1", "p-2"]
     mesh.close()

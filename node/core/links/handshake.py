@@ -1,0 +1,155 @@
+"""Who is at the other end of a link, and where each side goes on in the other's log.
+
+    accepting side                                    dialling side
+    Hello from the request's query  <------------------  connects
+    connection_established, with its claim  ---------->  checks who it is
+    checks the claim  <------------------------------    sync_confirmation, with its claim; checks the other's
+
+A claim says how much of a log its sender holds. It fits when the log has that row with that hash. One that names a
+row the log never had means that this node is a restored copy: it goes on under a new epoch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+
+from crdt import hlc
+from node.core.links.host import Peer
+from node.core.log.entries import NO_POSITION
+from node.core.ports import Unreadable
+from node.errors import AlreadyConnected, InvalidMessage
+from node.wire.close_codes import INTERNAL_ERROR, NORMAL
+from node.wire.links.handshake import Hello, established, read_established
+from node.wire.links.positions import Claim, position_confirmation
+from storage.answers import ARCHIVED
+from storage.records import CLASSES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LINKED_ALREADY = "linked already"
+
+
+@define(eq=False, kw_only=True)
+class Handshake:
+    """Of one link. session_id: what this side calls the connection."""
+
+    link: Peer
+    session_id: str
+    held: bool = field(default=False, init=False)
+    """Kept waiting while another link fills this node (first_sync.py)."""
+
+    # ------------------------------------------------------------------ the accepting side
+
+    def open(self) -> None:
+        """This side's first message; the peer answers with its claim.
+
+        Where another link with that node stays, it is this side's only one: the peer learns with whom.
+        """
+        link = self.link
+        hello = link.hello
+        assert hello is not None
+        if not link.host.linked(link):
+            self._introduce(hello)
+            link.close(NORMAL, LINKED_ALREADY)
+            return
+        self._met(hello)
+        self.held = link.host.holds_back(link)
+        if not self.held:
+            self._introduce(hello)
+
+    def _introduce(self, hello: Hello) -> None:
+        host = self.link.host
+        node, now = host.node, host.node.clock()
+        head = node.replica.log.committed
+        mine = Hello(node.node_id, host.epoch, head, now.wall_ms, host.authority(), self.claim())
+        self.link.reply(established(mine, hello.node_id, hlc.iso(now.wall_ms), self.session_id))
+
+    # ------------------------------------------------------------------ the dialling side
+
+    def established(self, message: Mapping[str, Any]) -> None:
+        """The other side's first message. Raises InvalidMessage."""
+        link = self.link
+        host, hello = link.host, read_established(message)
+        if hello.node_id == host.node.node_id:
+            host.report_twin(f"{link.url} is a node with this node's own id {host.node.node_id}")
+            link.close(AlreadyConnected.code, "a node with this id is already there")
+            return
+        self._met(hello)
+        if hello.claim is None:
+            raise InvalidMessage("the other side does not say what it holds", "$.node.holds")
+        if not host.linked(link):
+            link.close(NORMAL, LINKED_ALREADY)
+            return
+        self.held = host.holds_back(link)
+        if not self.held:
+            self._answer(hello.claim)
+
+    def _answer(self, claim: Claim) -> None:
+        self.link.reply(position_confirmation(self.claim()))
+        self.begin(claim)
+
+    # ------------------------------------------------------------------ both
+
+    def _met(self, hello: Hello) -> None:
+        link = self.link
+        link.hello = hello
+        link.delivery.feed.peer = link.via
+        link.peer_log.resume(hello, link.host.peers.get(hello.node_id))
+        link.host.met(hello, empty=self.claim().empty)
+
+    def release(self) -> None:
+        """Go on, after having been held."""
+        hello = self.link.hello
+        if self.held and self.link.state == "handshake" and hello is not None:
+            self.held = False
+            if hello.claim is not None:
+                self._answer(hello.claim)
+            else:
+                self._introduce(hello)
+
+    def claim(self) -> Claim:
+        """What this node holds of the other's log."""
+        link = self.link
+        host, hello, peer_log = link.host, link.hello, link.peer_log
+        assert hello is not None
+        replica = host.node.replica
+        no_rows = replica.held.digests.count <= len(replica.held.archived)
+        empty = not peer_log.known and no_rows and not replica.quarantine
+        if host.first_sync is not None:
+            empty = host.first_sync.wants_states(hello.node_id, hello.head, known=peer_log.known, empty=empty)
+        after = host.states_after.get(link.via, {})
+        epoch = hello.epoch if peer_log.known else None
+        return Claim(epoch, tuple(peer_log.positions), *peer_log.last_row, empty, after)
+
+    def begin(self, claim: Claim) -> None:
+        """Go on where the other side says it is, if that is a place in this log."""
+        link = self.link
+        host, disk = link.host, link.host.node.disk
+        head = host.node.replica.log.committed
+        if claim.epoch != host.epoch:
+            # It holds nothing of this log: every entity, and the operations that a comparison finds missing.
+            link.go([NO_POSITION if claim.empty else head] * CLASSES, claim.after)
+            return
+        furthest = max(*claim.positions, claim.last_row)
+        if furthest > head:
+            host.forked(f"{link.peer_id} holds row {furthest} of this log, which ends at {head}")
+            return
+        if claim.last_row == 0:
+            link.go(claim.positions, claim.after)
+            return
+
+        def checked(row_hash: bytes | Unreadable | None) -> None:
+            if link.state != "handshake":
+                return
+            if isinstance(row_hash, Unreadable):
+                link.close(INTERNAL_ERROR, f"this node cannot read its log: {row_hash.reason}")
+                return
+            if row_hash in (claim.last_hash, ARCHIVED):  # nobody can tell any more what hash an archived row had
+                link.go(claim.positions, claim.after)
+            else:
+                host.forked(f"{link.peer_id} holds another row {claim.last_row} of this log")
+
+        disk.row_hash(claim.last_row, checked)

@@ -1,0 +1,149 @@
+"""What the files of this folder ask of each other and of their node, so that none of them imports `Core`.
+
+Node   what the links need of the node that they belong to        Core
+Host   what one link needs of all the links of its node           Links
+Peer   what the parts of a link, and other links, need of one     Link
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from node.core.delivery.delivery import Delivery
+    from node.core.delivery.positions import Positions
+    from node.core.entities.entity import Key
+    from node.core.links.feed import LinkFeed
+    from node.core.links.first_sync import FirstSync
+    from node.core.links.peer_log import PeerLog
+    from node.core.locks.authority import LockService
+    from node.core.log.view import LogView
+    from node.core.operations.replica import Replica
+    from node.core.ports import Disk, Health, Instant
+    from node.wire.links.handshake import Hello
+    from storage.records import ParkedRow, PeerRow
+
+
+class Node(Protocol):
+    """The node, as far as its links ask of it."""
+
+    @property
+    def node_id(self) -> str: ...
+
+    @property
+    def replica(self) -> Replica: ...
+
+    @property
+    def log(self) -> LogView: ...
+
+    @property
+    def disk(self) -> Disk: ...
+
+    @property
+    def health(self) -> Health: ...
+
+    @property
+    def positions(self) -> Positions: ...
+
+    @property
+    def lock_service(self) -> LockService: ...
+
+    def clock(self) -> Instant:
+        """The time now."""
+        ...
+
+    def retry_parked(self, row: ParkedRow) -> None:
+        """Try an operation of the quarantine again."""
+        ...
+
+    def mark_changed(self) -> None:
+        """Monitors are to be told the status soon."""
+        ...
+
+
+class Peer(Protocol):
+    """One link, as its parts and other links see it."""
+
+    host: Host
+    role: str
+    url: str | None
+    hello: Hello | None
+    """Who the other node said it is; None until it has."""
+    peer_log: PeerLog
+    state: str
+    """handshake | up | closed"""
+    compare_owed: bool
+    """What both sides hold is to be compared as soon as they are caught up."""
+    delivery: Delivery[LinkFeed]
+
+    @property
+    def peer_id(self) -> str:
+        """The other node's id; empty until it is known."""
+        ...
+
+    @property
+    def via(self) -> str:
+        """ "node:epoch" of the other side."""
+        ...
+
+    def reply(self, *messages: bytes) -> None: ...
+
+    def close(self, code: int, reason: str) -> None: ...
+
+    def go(self, upto: Sequence[int], after: Mapping[int, Key]) -> None:
+        """The handshake is over: follow this node's log from these positions on."""
+        ...
+
+
+class Host(Protocol):
+    """All the links of a node, as one of them sees them."""
+
+    @property
+    def node(self) -> Node: ...
+
+    @property
+    def epoch(self) -> str:
+        """Of this node's log."""
+        ...
+
+    @property
+    def peers(self) -> Mapping[str, PeerRow]:
+        """What is durably held of other nodes' logs, by node id."""
+        ...
+
+    @property
+    def states_after(self) -> dict[str, dict[int, Key]]:
+        """By "node:epoch" and class: the last entity that came in a first synchronisation, since the start."""
+        ...
+
+    @property
+    def first_sync(self) -> FirstSync | None: ...
+
+    def authority(self) -> str: ...
+
+    def linked(self, link: Any) -> bool: ...
+
+    def link_up(self, link: Any) -> None: ...
+
+    def met(self, hello: Hello, *, empty: bool) -> None: ...
+
+    def filling(self) -> Peer | None: ...
+
+    def holds_back(self, link: Peer) -> bool: ...
+
+    def release(self) -> None: ...
+
+    def owe_comparisons(self, but: Peer) -> None: ...
+
+    def follow_clock(self, link: Any) -> None: ...
+
+    def heard_of_terminals(self, link: Peer, message: Mapping[str, Any]) -> None: ...
+
+    def forked(self, reason: str) -> None: ...
+
+    def set_back(self, reason: str) -> None: ...
+
+    def report_twin(self, what: str) -> None: ...
