@@ -77,7 +77,8 @@ class Document:
     version: int = 0
     counters: dict[str, Decimal] = field(factory=dict)
     _live: dict[int, list[int]] = field(factory=dict)  # writer -> live clocks in array order
-    _by_id: dict[tuple[int, int], FieldRecord] = field(factory=dict)
+    by_id: dict[tuple[int, int], FieldRecord] = field(factory=dict)
+    """(writer, clock) -> live field record."""
     _engine: EngineDocument | None = None
     _snapshot: bytes | None = None
 
@@ -99,17 +100,17 @@ class Document:
         return document
 
     def records(self) -> Iterable[FieldRecord]:
-        return self._by_id.values()
+        return self.by_id.values()
 
     def record(self, writer: int, clock: int) -> FieldRecord | None:
-        return self._by_id.get((writer, clock))
+        return self.by_id.get((writer, clock))
 
     def siblings(self, path: Path) -> Sequence[FieldRecord]:
         return self.fields.get(path, ())
 
     def operations(self) -> set[str]:
         """Ids of the operations that still have a live record."""
-        return {record.operation for record in self._by_id.values()}
+        return {record.operation for record in self.by_id.values()}
 
     def encode(self) -> bytes:
         """The whole document as one Yjs v1 update (the snapshot)."""
@@ -144,10 +145,10 @@ class Document:
         counters = dict(header.counters) if header else {}
         for name, amount in counts.items():
             counters[name] = total_of(plus((decimal_of(counters.get(name, 0)), amount)))
-        texts = [orjson.dumps(("h", total, counters)).decode(), *(new.text() for new in fields)]
+        texts = [orjson.dumps(("h", total, counters)).decode(), *map(_text, fields)]
         update = engine.edit(deletes, texts)
         first = before[own]
-        self._remove_ids([record.id for record in supersede])
+        self._remove_ids([(record.writer, record.clock) for record in supersede])
         if header is not None:
             self._live[own].remove(header.clock)
         self._insert(Header(first, total, counters), own)
@@ -221,7 +222,7 @@ class Document:
         if sum(isinstance(record, Header) for record in records) != 1:
             raise DocumentError("an operation writes one header")
         for record in (record for record in records if isinstance(record, FieldRecord)):
-            held = self._by_id.get(record.id)
+            held = self.by_id.get((record.writer, record.clock))
             if held is not None and held.operation != operation:
                 raise DocumentError(
                     f"writer {record.writer} used clock {record.clock} twice, for {held.operation} and {operation}"
@@ -231,7 +232,7 @@ class Document:
 
     def paths(self, prepared: Prepared) -> list[Path]:
         """The registers and counters a prepared update touches."""
-        doomed = (self._by_id.get(identity) for identity in prepared.doomed)
+        doomed = (self.by_id.get(identity) for identity in prepared.doomed)
         records = (*prepared.inserts, *doomed)
         paths: list[Path] = [(name,) for name in prepared.counts(self.headers.get(prepared.author))]
         paths += [record.path for record in records if isinstance(record, FieldRecord)]
@@ -282,10 +283,10 @@ class Document:
 
     def check_whole(self) -> None:
         """Of a document that another replica sent whole: DocumentError where it breaks a rule of the record shape."""
-        texts = sum(map(len, self._live.values())) - len(self._by_id)
+        texts = sum(map(len, self._live.values())) - len(self.by_id)
         if self.headers.keys() != self.vector.keys() or texts != len(self.headers):
             raise DocumentError("every writer of a document has one live header")
-        for record in self._by_id.values():
+        for record in self.by_id.values():
             if not writable(record.value):
                 raise DocumentError(f"record {record.writer}:{record.clock} is nested too deep to be written again")
 
@@ -315,7 +316,7 @@ class Document:
             self.headers[writer] = record
             self._count(old, record)
             return
-        self._by_id[record.id] = record
+        self.by_id[record.writer, record.clock] = record
         insort(self.fields.setdefault(record.path, []), record, key=_identity)
 
     def _count(self, old: Header | None, new: Header) -> None:
@@ -325,7 +326,7 @@ class Document:
             self.counters[name] = plus((self.counters.get(name, ZERO), *change))
 
     def _remove(self, record: FieldRecord) -> None:
-        del self._by_id[record.id]
+        del self.by_id[record.writer, record.clock]
         self._live[record.writer].remove(record.clock)
         siblings = self.fields[record.path]
         siblings.remove(record)
@@ -337,7 +338,7 @@ class Document:
         removed: list[FieldRecord] = []
         if len(doomed) <= FEW:
             for writer, clock in doomed:
-                record = self._by_id.get((writer, clock))
+                record = self.by_id.get((writer, clock))
                 if record is not None:
                     self._remove(record)
                     removed.append(record)
@@ -348,13 +349,19 @@ class Document:
         for writer in {writer for writer, _ in doomed}:
             live = self._live[writer]
             live[:] = [clock for clock in live if (writer, clock) not in gone]
-        removed += [self._by_id.pop(identity) for identity in doomed if identity in self._by_id]
+        removed += [self.by_id.pop(identity) for identity in doomed if identity in self.by_id]
         for path in {record.path for record in removed}:
             siblings = self.fields[path]
-            siblings[:] = [record for record in siblings if record.id not in gone]
+            siblings[:] = [record for record in siblings if (record.writer, record.clock) not in gone]
             if not siblings:
                 del self.fields[path]
         return removed
 
 
 _identity: Callable[[FieldRecord], tuple[int, int]] = lambda record: (record.writer, record.clock)  # noqa: E731
+
+
+def _text(new: NewField) -> str:
+    """A field record as it stands in the Yjs array."""
+    parts = ("f", new.path, new.value, new.stamp, new.terminal, new.operation, new.version, new.accepted, new.rank)
+    return orjson.dumps(parts).decode()

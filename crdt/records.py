@@ -75,21 +75,6 @@ class NewField:
     accepted: int
     rank: int
 
-    def text(self) -> str:
-        return orjson.dumps(
-            (
-                "f",
-                self.path,
-                self.value,
-                self.stamp,
-                self.terminal,
-                self.operation,
-                self.version,
-                self.accepted,
-                self.rank,
-            )
-        ).decode()
-
 
 @frozen
 class Header:

@@ -46,15 +46,19 @@ class EntityPolicy:
     strategy: Strategy
     audit_required: bool = True
     kinds: FieldKinds = field(factory=FieldKinds)
+    priority_class: int = field(init=False, eq=False, repr=False)
+    """The place of `priority` in PRIORITIES."""
+
+    @priority_class.default
+    def _place(self) -> int:
+        return PRIORITIES.index(self.priority)
 
     def ordered(self, path: Path, siblings: Sequence[FieldRecord]) -> list[FieldRecord]:
         """The siblings of one register, the shown one first."""
+        if len(siblings) == 1:
+            return list(siblings)
         by_kind = self.kinds.of(path[0]).ordered(siblings) if len(path) == 1 else None
         return self.strategy.ordered(siblings) if by_kind is None else by_kind
-
-    @property
-    def priority_class(self) -> int:
-        return PRIORITIES.index(self.priority)
 
     def documented(self) -> dict[str, object]:
         """The policy in the documented words, as the configuration takes them."""
@@ -126,17 +130,17 @@ class Registry:
     """All entity types a node knows."""
 
     def __init__(self, extra: Iterable[EntityPolicy] = ()) -> None:
-        self._policies = {p.entity_type: p for p in (*DOCUMENTED, *extra)}
+        self.by_type = {p.entity_type: p for p in (*DOCUMENTED, *extra)}
 
     def get(self, entity_type: str) -> EntityPolicy | None:
-        return self._policies.get(entity_type)
+        return self.by_type.get(entity_type)
 
     def all(self) -> tuple[EntityPolicy, ...]:
-        return tuple(self._policies.values())
+        return tuple(self.by_type.values())
 
     def counters(self) -> dict[str, list[str]]:
         """The fields that are counters, by entity type."""
-        return {p.entity_type: names for p in self.all() if (names := p.kinds.counters())}
+        return {p.entity_type: names for p in self.all() if (names := p.kinds.counting)}
 
     def of_class(self, priority_class: int) -> tuple[str, ...]:
         """Entity types of one priority class, in a fixed order."""

@@ -49,23 +49,46 @@ class View:
         for path in paths:
             if path in (DELETED_AT, COUNTED):
                 continue
+            if len(path) == 1:
+                self._refresh_conflict(document, path)
+                kind = kinds.by_name.get(path[0])
+                if kind is None:
+                    self._show_register(document, path)
+                elif kind.composed:
+                    composed.setdefault(path[0], kind)
+                else:
+                    self._show(document, path[0], kind)
+                continue
             if not is_movement(path):
                 self._refresh_conflict(document, path)
             if path == WHOLE:
                 self._show_whole(document)
-                continue
-            if is_element(path):
+            elif is_element(path):
                 composed[path[0]] = kind_at(path)  # shown as a list, whatever its field is declared to be now
-                continue
-            for name in kinds.names(path):
-                kind = kinds.of(name)
-                if kind.composed:
-                    composed.setdefault(name, kind)
-                else:
-                    self._show(document, name, kind)
+            else:
+                self._show_shared(document, path, composed)
         for name, kind in composed.items():
             self._show(document, name, kind)
         self._refresh_life(document)
+
+    def _show_shared(self, document: Document, path: Path, composed: dict[str, Kind]) -> None:
+        """The fields that a register of several fields shows in; those of several registers are shown at the end."""
+        kinds = self.policy.kinds
+        for name in kinds.names(path):
+            kind = kinds.of(name)
+            if kind.composed:
+                composed.setdefault(name, kind)
+            else:
+                self._show(document, name, kind)
+
+    def _show_register(self, document: Document, path: Path) -> None:
+        """A plain field."""
+        siblings = document.fields.get(path)
+        if siblings is None:
+            self.fields.pop(path[0], None)
+        else:
+            shown = siblings[0] if len(siblings) == 1 else self.policy.ordered(path, siblings)[0]
+            self.fields[path[0]] = shown.value
 
     def _show(self, document: Document, name: str, kind: Kind) -> None:
         value = kind.show(document, self.policy, name)
@@ -96,7 +119,7 @@ class View:
             self.alive = bool(document.headers)
             self.deleted_at = None
             return
-        records = list(document.records())
+        records = list(document.by_id.values())
         # A write is contested when no live deletion had seen it.
         unseen = unseen_by(deletions[0], records)
         for deletion in deletions[1:]:

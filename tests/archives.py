@@ -5,16 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from node.core.operations import held as archived
 from storage.audit.archive_file import read_archive
-from storage.audit.archiving import (
-    Until,
-    check_unfinished,
-    held_by,
-    last_row,
-    make_archive,
-    unfinished,
-)
+from storage.audit.archiving import Until, furthest_behind
+from storage.audit.archiving_steps import Job, Read, archiving
+from storage.sqlite.prune import Pruned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,28 +29,30 @@ def archive(world: World, upto: int | None = None, *, force: bool = True, batch:
 def steps(world: World, upto: int | None = None, *, force: bool = True, batch: int = 3) -> Iterator[None]:
     """The same, to be broken off anywhere: what is left is done by the next one."""
     store, reader = world.store, world.reader
-    world.core.flush_cursors(every=True)
+    world.core.store_positions(every=True)
     world.commit()
-    left = unfinished(reader)
-    if left is not None:
-        check_unfinished(left)
-        yield from _prune(world, left.last, batch)
-    held = None if force else held_by(reader.followers(), store.epoch)
-    last, _ = last_row(reader, Until(upto if upto is not None else 2**62, None), held)
-    if last <= store.anchor.seq:
-        return
-    target = world.directory.parent / f"{world.node_id}-{world.core.epoch}-{store.anchor.seq + 1}-{last}.jsonl.gz"
-    made = make_archive(reader, target, last, store.node_id, store.epoch, "2026-01-15T10:00:00.000Z")
-    yield
-    store.note_archive(made)
-    yield
-    yield from _prune(world, last, batch)
-
-
-def _prune(world: World, last: int, batch: int) -> Iterator[None]:
-    while world.store.anchor.seq < last:
-        archived.moved(world.core.replica, world.store.prune(last, batch).op_keys)
-        yield
+    run = archiving(
+        Job(
+            until=Until(upto if upto is not None else 2**62, None),
+            target=lambda first, last: (
+                world.directory.parent / f"{world.node_id}-{world.core.epoch}-{first}-{last}.jsonl.gz"
+            ),
+            held=lambda: None if force else furthest_behind(reader.followers(), store.epoch),
+            force=False,
+            node_id=store.node_id,
+            epoch=store.epoch,
+            made_at="2026-01-15T10:00:00.000Z",
+            batch=batch,
+        )
+    )
+    with suppress(StopIteration):
+        step = next(run)
+        while True:
+            result = step.call(reader) if isinstance(step, Read) else step.call(store)
+            if isinstance(result, Pruned):
+                world.core.replica.held.moved(result.op_keys)
+            yield
+            step = run.send(result)
 
 
 def rows_of(paths: list[Path]) -> list[LogRow]:

@@ -14,10 +14,11 @@ import orjson
 from attrs import evolve
 
 from crdt import hlc
-from node.config import Config
-from node.core.ports import Disk, Instant, Unreadable
+from node.config.sections import Config
+from node.core.ports import Disk, Draws, Instant, Surroundings, Unreadable
 from node.core.sessions.identity import Identity
-from node.core.start import Draws, Surroundings, begin, go_on, note_registry
+from node.core.start import begin, go_on, note_registry
+from node.screen import Screen
 from node.wire.frames import Batch, Outgoing
 from storage.records import key64
 from storage.sqlite.database import StorageError
@@ -150,7 +151,7 @@ class World(Disk):
         for _ in range(10_000):
             self.commit()
             if not self.calls:
-                if not self.core.replica.group.pending() or not self.core.healthy:
+                if not self.core.replica.log.group.pending() or not self.core.health.ok:
                     self.core.probe_owed()
                     return
                 continue
@@ -176,15 +177,19 @@ class Connection:
         self.paused = False
 
     def send(self, what: Outgoing | Batch) -> None:
+        if self.closed is not None:
+            return
         for message in what.messages if isinstance(what, Batch) else (what,):
             self.frames.append(message.payload)
             self.outbox_bytes += len(message.payload)
+            self.bytes_out += len(message.payload)
 
     def ping(self, payload: bytes) -> None:
-        self.frames.append(("ping", payload))
+        if self.closed is None:
+            self.frames.append(("ping", payload))
 
     def close(self, code: int, reason: str) -> None:
-        self.closed = (code, reason)
+        self.closed = self.closed or (code, reason)
 
     def pause_reading(self) -> None:
         self.paused = True
@@ -209,7 +214,7 @@ class Client:
     ) -> None:
         self.world, self.name, self.kind = world, name, kind
         self.confirms, self.pongs, self.by_position = confirms, pongs, by_position
-        self.entities: dict[tuple[str, str], dict[str, Any]] = {}
+        self.screen = Screen()
         self.inbox: list[dict[str, Any]] = []
         self.unanswered: dict[str, dict[str, Any]] = {}
         self.session: Session | None = None
@@ -218,12 +223,14 @@ class Client:
     def connect(self, *, full: bool = False) -> Client:
         self.connection = Connection(self)
         identity = Identity(self.name, self.kind, "user-1", f"session-{next(self.world.ids)}")
-        self.session = self.world.core.connect(identity, self.connection, full=full, by_position=self.by_position)
+        self.session = self.world.core.sessions.connect(
+            identity, self.connection, full=full, by_position=self.by_position
+        )
         return self
 
     def disconnect(self) -> None:
         if self.session is not None:
-            self.world.core.disconnect(self.session)
+            self.world.core.sessions.disconnect(self.session)
             self.session = None
 
     # ------------------------------------------------------------------ sending
@@ -258,14 +265,14 @@ class Client:
 
     def submit(self, operation: dict[str, Any]) -> None:
         self.unanswered[operation["id"]] = operation
-        self.apply(operation)
+        self.screen.apply(operation)
         self.send({"type": "data_sync", "operation": operation})
 
     def flush(self, *, show: bool = True) -> None:
         """Right after a reconnect: send again what nothing was heard of. show: also on this client's screen."""
         for operation in self.unanswered.values():
             if show:
-                self.apply(operation)
+                self.screen.apply(operation)
             self.send({"type": "data_sync", "operation": operation})
 
     def do(
@@ -303,7 +310,7 @@ class Client:
             last = message.get("seq", last)
             if message["type"] == "data_sync":
                 self.unanswered.pop(message["operation"]["id"], None)
-                self.apply(message["operation"])
+                self.screen.apply(message["operation"])
                 if self.confirms and not self.by_position:
                     self.send(
                         {
@@ -316,31 +323,12 @@ class Client:
             self.send({"type": "sync_confirmation", "seq": last})
         return taken
 
-    def apply(self, operation: dict[str, Any]) -> None:
-        """What the document's client does: CREATE replaces, UPDATE merges, DELETE removes; in order."""
-        kind, entity_type = operation["operation"], operation["entity_type"]
-        if kind == "BULK_UPDATE":
-            for item in operation["data"]["updates"]:
-                self.entities.setdefault((entity_type, item["entity_id"]), {}).update(item["data"])
-            return
-        key = (entity_type, operation["entity_id"])
-        if kind == "CREATE":
-            self.entities[key] = dict(operation["data"])
-        elif kind == "UPDATE":
-            self.entities.setdefault(key, {}).update(operation["data"])
-        else:
-            self.entities.pop(key, None)
-
     def of(self, type_: str) -> list[dict[str, Any]]:
         return [message for message in self.inbox if message["type"] == type_]
 
     def shown(self, entity_type: str) -> dict[str, dict[str, Any]]:
-        """This client's screen, without what its own optimistic copy says of versions."""
-        return {
-            i: {k: v for k, v in e.items() if k != "version"}
-            for (t, i), e in self.entities.items()
-            if t == entity_type
-        }
+        """This client's screen, without versions."""
+        return self.screen.shown(entity_type)
 
 
 def settle_all(world: World, clients: Sequence[Client]) -> None:
@@ -348,10 +336,6 @@ def settle_all(world: World, clients: Sequence[Client]) -> None:
     for _ in range(1_000):
         world.settle()
         moved = sum(client.receive() for client in clients if client.session is not None)
-        if not moved and not world.calls and not world.core.replica.group.pending():
+        if not moved and not world.calls and not world.core.replica.log.group.pending():
             return
     raise AssertionError("clients and node never come to rest")
-
-
-def without_version(view: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {i: {k: v for k, v in e.items() if k != "version"} for i, e in view.items()}

@@ -32,6 +32,8 @@ class End:
         self.closed: tuple[int, str] | None = None
 
     def send(self, what: Outgoing | Batch) -> None:
+        if self.closed is not None:
+            return
         for message in what.messages if isinstance(what, Batch) else (what,):
             self.frames.append(message.payload)
             self.outbox_bytes += len(message.payload)
@@ -41,7 +43,7 @@ class End:
         return None
 
     def close(self, code: int, reason: str) -> None:
-        self.closed = (code, reason)
+        self.closed = self.closed or (code, reason)
 
     def pause_reading(self) -> None:
         return None
@@ -60,7 +62,7 @@ class Wire:
 
     def connect(self) -> None:
         a, b = self.dialler.core, self.other.core
-        hello = Hello(a.node_id, a.epoch, a.replica.committed, self.other.wall_ms, "", None)
+        hello = Hello(a.node_id, a.epoch, a.replica.log.committed, self.other.wall_ms, "", None)
         role = "downstream" if self.upstream else "peer"
         accepted = Link(b, role, End(), "", False, hello, "session", self.other.wall_ms)
         role = "upstream" if self.upstream else "peer"
@@ -134,7 +136,7 @@ class Mesh:
             if reconnect:
                 moved += sum(wire.links is None for wire in self.wires)
                 self.connect()
-            if not moved and not any(w.calls or w.core.replica.group.pending() for w in self.worlds):
+            if not moved and not any(w.calls or w.core.replica.log.group.pending() for w in self.worlds):
                 idle += 1
                 if idle > 1 and self._compared() and (idle > IDLE_TURNS or not self._waiting()):
                     return

@@ -1,4 +1,4 @@
-"""A node in a process of its own, real clients, and the black-box suites where they are present."""
+"""A node in a process of its own, and what npm provides."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from typing import NoReturn
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SHARED = ROOT.parent / "shared"
 CI = bool(os.environ.get("CI"))
 NPM = ("ws@8", "yjs@13")
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import evolve
 
-from node.config import DEFAULT_TERMINALS, Config, EntityConfig, FieldConfig, example_toml, load, parse
+from node.config.example import example_toml
+from node.config.reading import load, parse
+from node.config.sections import DEFAULT_TERMINALS, Config, EntityConfig, FieldConfig
 from node.errors import ConfigError
 from strategies.policy import DOCUMENTED
 
@@ -173,6 +175,23 @@ def test_a_value_that_cannot_be_is_named_too(text: str, said: str) -> None:
         parse(text, "comanda.toml")
     assert str(caught.value).startswith("comanda.toml: ")
     assert said in str(caught.value)
+
+
+def test_a_setting_that_was_removed_is_told_from_one_that_never_was() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse("[time]\nidle_ping_s = 20.0\nfoo = 1\n", "comanda.toml")
+    told = "[time]: idle_ping_s had no effect and was removed, delete the line; unknown: foo"
+    assert str(caught.value) == f"comanda.toml: {told}"
+
+
+def test_links_of_the_command_line_come_to_those_of_the_file_whose_token_wins() -> None:
+    config = parse('[links]\nupstream = "ws://hub:1"\npeers = ["ws://a:1"]\n')
+    linked = config.with_links(None, ["ws://b:1"], "from the environment").links
+    assert (linked.upstream, linked.peers) == ("ws://hub:1", ["ws://a:1", "ws://b:1"])
+    assert linked.token == "from the environment"
+    told = evolve(config, links=evolve(config.links, token="of the file"))
+    assert told.with_links("ws://other:1", [], "from the environment").links.token == "of the file"
+    assert told.with_links("ws://other:1", [], None).links.upstream == "ws://other:1"
 
 
 def test_all_mistakes_are_told_at_once() -> None:

@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
 from node.cli.asking import ask
-from node.cli.terminal import timestamp
-from storage.audit.archiving import (
-    Until,
-    check_unfinished,
-    held_by,
-    last_row,
-    make_archive,
-    unfinished,
-)
+from node.cli.clock import timestamp
+from node.cli.options import progress_bars
+from storage.audit.archiving import Until, furthest_behind
+from storage.audit.archiving_steps import Archived, Job, Read, archiving
 from storage.sqlite.database import StorageError
 from storage.sqlite.reader import Reader
 from storage.sqlite.store import Store
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from storage.audit.archiving import Held
-    from storage.records import ArchiveRow
-
 BATCH = 2_000
-"""Rows that go in one transaction; nobody waits for the disk."""
+"""Rows pruned in one transaction. It may be large: the node is stopped, so nobody waits for the disk."""
 
 TIMEOUT_S = 3_600.0
+"""How long a running node may take to archive."""
 
 
 @click.command()
@@ -59,9 +45,9 @@ def archive(text: str, data: Path | None, url: str | None, force: bool, file: Pa
         if data is not None or file is not None:
             raise click.UsageError("--url: o nó escolhe o arquivo / the node names the file")
         query = urlencode({"until": text, **({"force": "1"} if force else {})})
-        found = ask(url, f"/api/v1/archive?{query}", "POST", TIMEOUT_S)
-        held = found["held_by"]
-        _say(found["archived"], found["file"], (held["node"], held["confirmed"]) if held else None)
+        answer = ask(url, f"/api/v1/archive?{query}", "POST", TIMEOUT_S)
+        held = answer["held_by"]
+        _say(answer["archived"], answer["file"], (held["node"], held["confirmed"]) if held else None)
         return
     if data is None or file is None:
         raise click.UsageError("--data DIR FILE, ou / or --url")
@@ -69,47 +55,44 @@ def archive(text: str, data: Path | None, url: str | None, force: bool, file: Pa
         store = Store.open(data, None, lambda: uuid.uuid4().hex)
         try:
             with closing(Reader(store.path)) as reader:
-                count, held_back = _archive(store, reader, until, file, force=force)
+                found = _archive(store, reader, until, file, force=force)
             store.shrink()
         finally:
             store.close()
     except (StorageError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    _say(count, str(file), (held_back.node_id, held_back.seq) if held_back is not None else None)
+    held_back = found.held
+    _say(found.rows, str(file), (held_back.node_id, held_back.seq) if held_back is not None else None)
 
 
-def _archive(store: Store, reader: Reader, until: Until, file: Path, *, force: bool) -> tuple[int, Held | None]:
-    """How many rows went; and the linked node that has confirmed least."""
-    before, left = store.anchor.seq, unfinished(reader)
-    least = None if force else held_by(reader.followers(), store.epoch)
-    if left is not None:
+def _archive(store: Store, reader: Reader, until: Until, file: Path, *, force: bool) -> Archived:
+    with progress_bars() as progress:
+        task = progress.add_task("archive", total=None)
+        job = Job(
+            until=until,
+            target=lambda first, last: file,
+            held=lambda: None if force else furthest_behind(reader.followers(), store.epoch),
+            force=force,
+            node_id=store.node_id,
+            epoch=store.epoch,
+            made_at=timestamp(),
+            once=True,
+            batch=BATCH,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+        steps = archiving(job)
         try:
-            check_unfinished(left)
-        except StorageError:
-            if not force:
-                raise
-            store.forget_archive(left.last)
-            left = None
-        else:
-            _prune(store, left)
-    if left is not None and left.file == str(file.resolve()):
-        return store.anchor.seq - before, None  # what this command was called for before
-    last, held = last_row(reader, until, least)
-    if last > store.anchor.seq:
-        with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-            task = progress.add_task("archive")
-            told: Callable[[int, int], None] = lambda done, total: progress.update(  # noqa: E731
-                task, completed=done, total=total
-            )
-            made = make_archive(reader, file, last, store.node_id, store.epoch, timestamp(), told)
-        store.note_archive(made)
-        _prune(store, made)
-    return store.anchor.seq - before, held
-
-
-def _prune(store: Store, made: ArchiveRow) -> None:
-    while store.anchor.seq < made.last:
-        store.prune(made.last, BATCH)
+            step = next(steps)
+            while True:
+                try:
+                    result = step.call(reader) if isinstance(step, Read) else step.call(store)
+                except StorageError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(result)
+        except StopIteration as over:
+            found: Archived = over.value
+            return found
 
 
 def _say(count: int, file: str | None, held: tuple[str, int] | None) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from node.config import example_toml
+from node.config.example import example_toml
 
 
 @click.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -10,9 +11,13 @@ from pathlib import Path
 import click
 import trio
 
-from node.config import Config, load
+from node.config.reading import load
+from node.config.sections import Config
 from node.errors import ComandaError
 from storage.sqlite.database import StorageError
+
+LINK_TOKEN = "COMANDA_LINK_TOKEN"
+"""Environment variable with the token this node shows to the nodes it dials."""
 
 
 @click.command()
@@ -58,7 +63,7 @@ def serve(
     try:
         config = load(config_file) if config_file else Config()
         config = config.with_flags(host=host, port=port, data=data, id=node_id, engine=engine, insecure=insecure)
-        config = config.with_links(upstream, peers)
+        config = config.with_links(upstream, peers, os.environ.get(LINK_TOKEN))
         trio.run(partial(run, config, started))
     except (ComandaError, StorageError) as error:
         raise click.ClickException(str(error)) from error

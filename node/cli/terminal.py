@@ -1,20 +1,22 @@
-"""A small documented terminal over a real socket: what the demo's waiters, kitchen and cashier run on.
+"""A small terminal over a real socket: what the demo's waiters, kitchen and cashier and `explain --restore` run on.
 
-It keeps a copy of the entities by applying `data` in order, confirms what it gets, queues what it writes while it
-is offline and sends it again until it is answered, as the protocol document's client does. Lock requests and
-resolutions are not queued: they are questions to the node as it is now.
+It has the plain client's screen (node/screen.py) and confirms each row it is sent. What it writes while it is offline
+it keeps, and sends it again until it is answered. Lock requests and resolutions are not kept: they are questions to
+the node as it is now.
 """
 
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import trio
 
+from node.cli.clock import timestamp
 from node.runtime.net.client import ClientConnection, ConnectError, connect
+from node.screen import Screen
+from node.wire.close_codes import NORMAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,20 +26,17 @@ PATIENCE_S = 20.0
 """How long a terminal waits for something before it gives up."""
 
 
-def timestamp() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 class Terminal:
-    """One terminal. `listen` sees every message it gets.
+    """One terminal.
 
-    pending: its operations without an answer. confirmed: the ids of those that the node says are durable.
-    ended: code and reason of the last connection's end.
+    name, kind, user: its id, its type and who works on it. listen: called with every message it is sent.
+    inbox: all messages so far. pending: its operations without an answer, by id. confirmed: ids of its operations
+    that the node says are durable. ended: close code and reason of its last connection.
     """
 
     def __init__(self, name: str, kind: str, user: str, listen: Callable[[Terminal, dict[str, Any]], None]) -> None:
         self.name, self.kind, self.user = name, kind, user
-        self.entities: dict[tuple[str, str], dict[str, Any]] = {}
+        self.screen = Screen()
         self.inbox: list[dict[str, Any]] = []
         self.pending: dict[str, dict[str, Any]] = {}
         self.confirmed: set[str] = set()
@@ -82,7 +81,7 @@ class Terminal:
 
     async def go_offline(self) -> None:
         if self._connection is not None:
-            self._connection.close(1000, "")
+            self._connection.close(NORMAL, "")
             await self.cut_off()
 
     async def cut_off(self) -> None:
@@ -107,7 +106,7 @@ class Terminal:
             "terminal_id": self.name,
             "user_id": self.user,
         }
-        self._apply(operation)
+        self.screen.apply(operation)
         self.pending[str(operation["id"])] = operation
         self._send({"type": "data_sync", "operation": operation})
         return str(operation["id"])
@@ -151,7 +150,7 @@ class Terminal:
         match message["type"]:
             case "data_sync":
                 operation = message["operation"]
-                self._apply(operation)
+                self.screen.apply(operation)
                 self._send({"type": "sync_confirmation", "operation_id": operation["id"], "terminal_id": self.name})
             case "sync_confirmation":
                 self.confirmed.add(message["operation_id"])
@@ -160,20 +159,6 @@ class Terminal:
                 self.pending.pop(message["operation_id"], None)
         self._listen(self, message)
         self._wake()
-
-    def _apply(self, operation: dict[str, Any]) -> None:
-        kind, entity_type = operation["operation"], operation["entity_type"]
-        if kind == "BULK_UPDATE":
-            for item in operation["data"]["updates"]:
-                self.entities.setdefault((entity_type, item["entity_id"]), {}).update(item["data"])
-            return
-        key = (entity_type, operation["entity_id"])
-        if kind == "CREATE":
-            self.entities[key] = dict(operation["data"])
-        elif kind == "UPDATE":
-            self.entities.setdefault(key, {}).update(operation["data"])
-        else:
-            self.entities.pop(key, None)
 
     def _wake(self) -> None:
         self._changed.set()

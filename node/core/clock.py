@@ -1,16 +1,17 @@
-"""Watching the machine's clock: what is said when it is set, and how far stamps are ahead of it."""
+"""The node's clock: stamps, how far the upstream's clock is ahead, and what is said when time jumps."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
 
-from attrs import define
+import orjson
+from attrs import define, field
 
+from crdt import hlc
 from crdt.hlc import iso, millis
 
 if TYPE_CHECKING:
-    from node.core.operations.replica import Replica
     from node.core.ports import Instant
 
 logger = logging.getLogger("comanda.clock")
@@ -21,22 +22,59 @@ LONG_MS = 60 * 86_400_000
 
 
 @define(eq=False)
-class Watch:
-    """jumps: how often the clock was set by more than the allowed skew. ahead_ms: by how much the last stamp is past
-    the clock."""
+class NodeClock:
+    """hlc: stamps, which never go back. max_skew_ms: how far a stamp may be ahead of the wall clock.
 
-    jumps: int = 0
-    ahead_ms: int = 0
-    _offset_ms: int | None = None
+    offset_ms: how far the upstream's clock is ahead of this node's; stamps are made with it.
+    jumps: how often the clock was set by more than `max_skew_ms`. ahead_ms: by how much the last stamp is past the
+    clock.
+    """
+
+    hlc: hlc.HybridClock
+    max_skew_ms: int
+    offset_ms: int = field(default=0, init=False)
+    jumps: int = field(default=0, init=False)
+    ahead_ms: int = field(default=0, init=False)
+    _apart_ms: int | None = field(default=None, init=False)
     """The wall clock less the monotonic one: it changes when the former is set (or the machine slept)."""
-    _behind: bool = False
+    _behind: bool = field(default=False, init=False)
+    _taken_back: int = field(default=0, init=False)
 
-    _taken_back: int = 0
+    # ------------------------------------------------------------------ stamps
 
-    def begin(self, now: Instant, replica: Replica) -> None:
+    def accept(self, now: Instant) -> int:
+        """The HLC of something that is accepted now."""
+        return self.hlc.tick(now.wall_ms + self.offset_ms)
+
+    def stamp(self, timestamp_us: int | None, now: Instant) -> tuple[int, int, int]:
+        """Of an operation: its stamp, when it was accepted (HLCs), and by how many ms its timestamp was clamped.
+
+        timestamp_us: what its author says, in Unix microseconds. Without it, acceptance counts.
+        """
+        wall_ms = now.wall_ms + self.offset_ms
+        accepted = self.hlc.tick(wall_ms)
+        if timestamp_us is not None:
+            stamp, skew = hlc.stamp(timestamp_us, wall_ms, self.max_skew_ms)
+            return stamp, accepted, skew
+        # Where this clock is ahead (the machine's was set back), the stamp is not: it must not win for that.
+        ahead = millis(accepted) > wall_ms + self.max_skew_ms
+        return hlc.pack(wall_ms) if ahead else accepted, accepted, 0
+
+    def observe(self, accepted: int, now: Instant) -> None:
+        """Another node accepted something at this HLC: what is accepted here from now on comes after it."""
+        self.hlc.observe(accepted, now.wall_ms, self.max_skew_ms)
+
+    def note(self, meta: dict[str, str]) -> None:
+        """What a commit stores of the clock."""
+        meta["hlc"] = str(self.hlc.last)
+        meta["hlc_steps"] = orjson.dumps(self.hlc.steps).decode()
+
+    # ------------------------------------------------------------------ the machine's clock
+
+    def begin(self, now: Instant) -> None:
         """At the start."""
-        self._offset_ms = now.wall_ms - now.mono_ms
-        last = replica.clock.last
+        self._apart_ms = now.wall_ms - now.mono_ms
+        last = self.hlc.last
         away = now.wall_ms - millis(last)
         if last and away > LONG_MS:
             logger.warning(
@@ -45,24 +83,24 @@ class Watch:
                 apart(away),
             )
 
-    def tick(self, now: Instant, replica: Replica) -> None:
+    def tick(self, now: Instant) -> None:
         """Once a second."""
-        skew = replica.settings.max_skew_ms
+        skew = self.max_skew_ms
         offset = now.wall_ms - now.mono_ms
-        moved = offset - self._offset_ms if self._offset_ms is not None else 0
-        self._offset_ms = offset
+        moved = offset - self._apart_ms if self._apart_ms is not None else 0
+        self._apart_ms = offset
         if abs(moved) > skew:
             self.jumps += 1
             way = "forward" if moved > 0 else "back"
             logger.warning("the machine's clock jumped %s by %s, to %s", way, apart(moved), iso(now.wall_ms))
-        replica.clock.follow(now.wall_ms + replica.offset_ms)
-        if replica.clock.taken_back != self._taken_back:
-            self._taken_back = replica.clock.taken_back
+        self.hlc.follow(now.wall_ms + self.offset_ms)
+        if self.hlc.taken_back != self._taken_back:
+            self._taken_back = self.hlc.taken_back
             logger.warning(
                 "the clock is back from a jump: operations are stamped with it again; those stamped meanwhile keep "
                 "their time, and win over what is written without having seen them"
             )
-        self.ahead_ms = max(millis(replica.clock.last) - now.wall_ms - replica.offset_ms, 0)
+        self.ahead_ms = max(millis(self.hlc.last) - now.wall_ms - self.offset_ms, 0)
         behind = self.ahead_ms > skew
         if behind and not self._behind:
             logger.warning(

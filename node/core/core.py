@@ -7,16 +7,14 @@ takes it, makes it durable, and `committed` lets the answers and the rows go. No
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, field, frozen
 
-from crdt import hlc
-from node.core import monitors as status
-from node.core.clock import Watch, apart
-from node.core.delivery.delivery import Delivery
-from node.core.delivery.window import Cursor
+from node.config.sections import Permissions
+from node.core.clock import apart
+from node.core.delivery.positions import Positions
 from node.core.entities.entity import Key
 from node.core.links import anti_entropy
 from node.core.links.first_sync import FirstSync
@@ -24,25 +22,23 @@ from node.core.links.link import Link
 from node.core.links.neighbours import Neighbours
 from node.core.locks.authority import LockService
 from node.core.locks.lease import later_epoch
-from node.core.log.entries import CLASSES, NO_POSITION
+from node.core.log.fan_out import SharedBatch
 from node.core.log.group import Group, Recipient
-from node.core.log.ring import Ring, RingRow, ring_row
+from node.core.log.ring import ring_row
 from node.core.log.view import LogView
-from node.core.operations import remote
-from node.core.operations.quarantine import BAD, Quarantine
+from node.core.operations import parked
+from node.core.operations.quarantine import BAD
 from node.core.operations.replica import Replica
-from node.core.ports import Clock, Connection, Disk, Needs, Timer, Unreadable
-from node.core.sessions.identity import Activity, Identity, Permissions
-from node.core.sessions.session import Session
-from node.core.sessions.token_bucket import Bucket
+from node.core.ports import Disk, Health, Instant, Surroundings
+from node.core.sessions.session import Shared
+from node.core.sessions.sessions import Bounds, Sessions
 from node.core.statistics import Statistics
-from node.wire import outgoing
+from node.wire.close_codes import INTERNAL_ERROR, NORMAL, SERVICE_RESTART
 from node.wire.codec import CodecLimits
-from node.wire.frames import Batch, Outgoing
-from storage.records import ConflictRow, CursorRow, FollowerRow, PeerRow
+from storage.records import PeerRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from node.core.locks.table import LockTable
     from storage.records import Boot, ParkedRow
@@ -50,205 +46,105 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("comanda.core")
 
-CURSOR_FLUSH_MS = 1_000
-"""How long a moved cursor may wait before it is stored; what is lost in a crash is delivered again."""
-
 FORK_INTERVAL_MS = 60_000
 """How soon a node begins a new epoch again because of what linked nodes say its own writer wrote."""
 
 RETRIES_A_SECOND = 200
 """Parked operations tried again each second."""
 
-CONFLICTS_KEPT = 10_000
-"""Closed conflicts kept in memory; older ones are read from disk when named."""
+
+@frozen(kw_only=True)
+class Limits:
+    """Bounds of a core, from the configuration. max_offset_ms: a clock of the upstream that is further from this
+    node's is not followed."""
+
+    sessions: Bounds
+    codec: CodecLimits
+    max_offset_ms: int
+    has_upstream: bool
 
 
-@define(eq=False)
-class Bounds:
-    """Limits of sessions, from the configuration."""
-
-    rate_per_second: float = 2_000
-    rate_burst: float = 5_000
-    window_rows: int = 1_024
-    codec: CodecLimits = field(factory=CodecLimits)
-
-
-@define(eq=False)
+@define(eq=False, kw_only=True)
 class Core:
     """One node's decisions."""
 
-    node_id: str
     replica: Replica
-    ring: Ring
-    disk: Disk
-    timer: Timer
-    clock: Clock
-    permissions: dict[str, Permissions]
-    bounds: Bounds
-    statistics: Statistics
-    class_heads: list[int]
-    epoch: str = ""
-    instance: str = ""
+    around: Surroundings
+    log: LogView
+    positions: Positions
+    limits: Limits
+    permissions: Mapping[str, Permissions]
+    epoch: str
+    statistics: Statistics = field(init=False)
+    instance: str = field(init=False)
     """Drawn anew at each start: two connections of one instance are no two nodes."""
-    cursors: dict[str, CursorRow] = field(factory=dict)
-    peers: dict[str, PeerRow] = field(factory=dict)
+    peers: dict[str, PeerRow] = field(factory=dict, init=False)
     """What is durably held of other nodes' logs."""
-    followers: dict[str, FollowerRow] = field(factory=dict)
-    """How far other nodes have confirmed this log, the last that was heard of each."""
-    links: dict[str, Link] = field(factory=dict)
-    first_sync: FirstSync | None = None
+    links: dict[str, Link] = field(factory=dict, init=False)
+    first_sync: FirstSync | None = field(default=None, init=False)
     """The synchronisation this node began empty, once there was one since its start."""
-    states_after: dict[str, dict[int, Key]] = field(factory=dict)
+    states_after: dict[str, dict[int, Key]] = field(factory=dict, init=False)
     """Of a first synchronisation with "node:epoch": by class, the last entity that came, since this start."""
-    has_upstream: bool = False
     lock_service: LockService = field(init=False)
     neighbours: Neighbours = field(init=False)
-    twins: list[str] = field(factory=list)
+    twins: list[str] = field(factory=list, init=False)
     """Another live node with this node's id, as far as anybody told."""
-    watch: Watch = field(factory=Watch)
-    fresh: Callable[[], tuple[str, int]] = lambda: ("", 0)
-    """Draws a new epoch and a fresh writer."""
-    sessions: dict[str, Session] = field(factory=dict)
-    healthy: bool = True
-    failure: str | None = None
-    log: LogView = field(init=False)
-    _dirty: set[str] = field(factory=set)
-    _followed: set[str] = field(factory=set)
-    _leaving: dict[str, Session] = field(factory=dict)
-    """Sessions whose connection ended with something still to be decided."""
-    _beginning: dict[str, bytes] = field(factory=dict)
-    """Terminals that keep nothing, and what they are greeted with once it is stored that they begin again."""
-    _flushed_ms: int = 0
-    _forked_ms: int | None = None
-    _in_flight: list[tuple[Group, int]] = field(factory=list)
-    _changed: bool = True
+    sessions: Sessions = field(init=False)
+    health: Health = field(factory=Health, init=False)
+    _forked_ms: int | None = field(default=None, init=False)
+    _in_flight: list[tuple[Group, int]] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.watch.begin(self.clock(), self.replica)
-        self.lock_service = LockService(self, self.has_upstream)
-        self.neighbours = Neighbours(self)
-        self.log = LogView(
-            self.ring,
-            self.replica.registry,
-            self.node_id,
-            self.class_heads,
-            self._open_conflicts,
-            lambda: hlc.iso(self.clock().wall_ms),
-            lambda: self.clock().mono_ms,
-        )
-
-    def _open_conflicts(self, priority: int) -> list[ConflictRow]:
-        types = self.replica.registry.of_class(priority)
-        rows = [c for c in self.replica.conflicts.values() if c.state == "open" and c.entity_type in types]
-        return [c for c in rows if c.seq <= self.replica.committed]
-
-    # ------------------------------------------------------------------ connections
-
-    def connect(
-        self, identity: Identity, connection: Connection, *, full: bool = False, by_position: bool = False
-    ) -> Session:
-        """A terminal is connected: it is told so, and gets what lies after its cursor (full: everything).
-
-        by_position: it speaks the subprotocol, and may confirm many rows at once.
-        """
         now = self.clock()
-        bounds = self.bounds
-        known = self.cursors.get(identity.terminal_id)
-        positions = [NO_POSITION] * CLASSES if known is None or full else list(known.positions)
-        permissions = self.permissions[identity.terminal_type]
-        writable = [p.entity_type for p in self.replica.registry.all() if permissions.may_write(p.entity_type)]
-        delivery = Delivery(
-            identity.terminal_id,
-            frozenset([identity.terminal_id, *(f"write:{entity_type}" for entity_type in writable)]),
-            identity.terminal_type == "monitor",
-            Cursor.at(positions, bounds.window_rows),
-            self.log,
-            self.disk,
-            connection,
-            resumed=self.replica.head,
-            by_position=by_position,
+        self.statistics = Statistics(now.mono_ms)
+        self.instance = self.around.draws.id()
+        self.replica.clock.begin(now)
+        self.lock_service = LockService(self, self.limits.has_upstream)
+        self.neighbours = Neighbours(self)
+        shared = Shared(
+            replica=self.replica,
+            log=self.log,
+            around=self.around,
+            locks=self.lock_service,
+            codec=self.limits.codec,
+            health=self.health,
         )
-        session = Session(
-            identity,
-            permissions,
-            self.replica,
-            delivery,
-            connection,
-            self.disk,
-            self.timer,
-            self.clock,
-            bounds.codec,
-            Bucket.full(bounds.rate_per_second, bounds.rate_burst, now.mono_ms),
-            Activity(now.wall_ms, now.wall_ms),
-            self.lock_service,
-            lambda: self.healthy,
+        self.sessions = Sessions(
+            shared=shared,
+            permissions=self.permissions,
+            bounds=self.limits.sessions,
+            positions=self.positions,
+            store_positions=self.store_positions,
         )
-        earlier = self._leaving.pop(identity.terminal_id, None)
-        if earlier is not None and earlier.unfinished:
-            session.follow(earlier)
-        self.sessions[identity.terminal_id] = session
-        self._changed = True
-        greeting = outgoing.connection_established(identity.terminal_id, hlc.iso(now.wall_ms), identity.session_id)
-        if full and known is not None and self.healthy:
-            # Stored first: a node that dies now must not go on where this terminal, which keeps nothing, once was.
-            self._beginning[identity.terminal_id] = greeting
-            delivery.held = True
-            self._remember(session)
-            self.flush_cursors()
-        else:
-            session.reply(greeting)
-            delivery.pump()
-        return session
 
-    def disconnect(self, session: Session) -> None:
-        """The connection ended; the cursor stays where the terminal confirmed up to."""
-        session.end()
-        terminal_id = session.identity.terminal_id
-        if self.sessions.get(terminal_id) is session:
-            del self.sessions[terminal_id]
-        self._leaving = {t: s for t, s in self._leaving.items() if s.unfinished}
-        if session.unfinished:
-            self._leaving[terminal_id] = session
-        self._remember(session)
-        self._changed = True
-        self.flush_cursors()
+    @property
+    def node_id(self) -> str:
+        return self.replica.settings.node_id
 
-    def _remember(self, session: Session) -> None:
-        identity = session.identity
-        cursor = session.delivery.cursor
-        self.cursors[identity.terminal_id] = CursorRow(
-            terminal_id=identity.terminal_id,
-            terminal_type=identity.terminal_type,
-            user_id=identity.user_id,
-            positions=cursor.positions,
-            last_seen_ms=self.clock().wall_ms,
-        )
-        cursor.dirty = False
-        self._dirty.add(identity.terminal_id)
+    @property
+    def disk(self) -> Disk:
+        return self.around.disk
+
+    def clock(self) -> Instant:
+        """The time now."""
+        return self.around.clock()
+
+    # ------------------------------------------------------------------ positions
+
+    def store_positions(self, *, every: bool = False) -> None:
+        """Put places that moved into the current group; or every one, also of who has confirmed nothing yet."""
+        self.sessions.note_cursors(every=every)
+        for link in self.links.values():
+            if link.delivery.window.dirty:
+                self._follow(link)
+        if self.health.ok and self.positions.store(self.replica.log.group.commit, self.clock().mono_ms):
+            self.disk.wake_writer()
 
     def _follow(self, link: Link) -> None:
         row = link.follower()
         if row is not None:
-            self.followers[row.node_id] = row
-            self._followed.add(row.node_id)
-            link.delivery.cursor.dirty = False
-
-    def flush_cursors(self, *, every: bool = False) -> None:
-        """Put moved cursors into the current group; or every one, also of who has confirmed nothing yet."""
-        for session in self.sessions.values():
-            if every or session.delivery.cursor.dirty:
-                self._remember(session)
-        for link in self.links.values():
-            if link.delivery.cursor.dirty:
-                self._follow(link)
-        if not (self._dirty or self._followed) or not self.healthy:
-            return
-        self.replica.group.commit.followers.extend(self.followers[n] for n in sorted(self._followed))
-        self._followed.clear()
-        self.replica.group.commit.cursors.extend(self.cursors[t] for t in sorted(self._dirty))
-        self._dirty.clear()
-        self._flushed_ms = self.clock().mono_ms
-        self.disk.wake_writer()
+            self.positions.note_follower(row)
+            link.delivery.window.dirty = False
 
     # ------------------------------------------------------------------ links
 
@@ -272,7 +168,7 @@ class Core:
         if old is not None and old is not link and old.state != "closed":
             if old.dialled != link.dialled and self._rank(old) < self._rank(link):
                 return False
-            old.close(1000, "linked again")
+            old.close(NORMAL, "linked again")
         self.links[link.peer_id] = link
         return True
 
@@ -283,16 +179,16 @@ class Core:
         """Both sides know where they are in each other's log."""
         self.lock_service.link_up(link)
         self.neighbours.link_up(link)
-        self._changed = True
+        self.sessions.mark_changed()
 
     def follow_clock(self, link: Link) -> None:
         """Stamp with the upstream's time, where the two clocks are not so far apart that one must be broken."""
         if link.role != "upstream":
             return
-        most = self.replica.settings.max_offset_ms
+        most = self.limits.max_offset_ms
         far = abs(link.offset_ms) > most
         if not far:
-            self.replica.offset_ms = link.offset_ms
+            self.replica.clock.offset_ms = link.offset_ms
         elif not link.clock_far:
             logger.error("the clock of %s is %s from this one's; not followed", link.peer_id, apart(link.offset_ms))
         link.clock_far = far
@@ -306,7 +202,7 @@ class Core:
         del self.links[link.peer_id]
         self.lock_service.link_down(link)
         self.neighbours.link_down(link)
-        self._changed = True
+        self.sessions.mark_changed()
         self._fill_from_another(link)
 
     def filling(self) -> Link | None:
@@ -334,16 +230,17 @@ class Core:
 
     def forked(self, reason: str) -> None:
         """A peer holds what this log never had, so it was rolled back: go on as another log, under a fresh writer."""
-        self.epoch, writer = self.fresh()
-        self.replica.write_as(writer)
+        draws = self.around.draws
+        self.epoch, writer = draws.id(), draws.writer()
+        self.replica.residents.write_as(writer)
         locks = self.replica.locks
         locks.epoch = later_epoch(locks.epoch, self.clock().wall_ms)
         meta = {"epoch": self.epoch, "writer": str(writer), "lock_epoch": str(locks.epoch)}
-        self.replica.group.commit.meta.update(meta)
+        self.replica.log.group.commit.meta.update(meta)
         self.disk.wake_writer()
         logger.warning("new epoch %s, fresh writer %d: %s", self.epoch, writer, reason)
         for link in list(self.links.values()):
-            link.close(1012, f"new epoch: {reason}")
+            link.close(SERVICE_RESTART, f"new epoch: {reason}")
         for row in self.replica.quarantine:
             if row.state == BAD:  # perhaps only for what this node wrote itself, before
                 self.retry_parked(row)
@@ -366,16 +263,17 @@ class Core:
 
     def take_group(self) -> Group | None:
         """What is to be made durable next, or None."""
-        if not self.replica.group.pending():
+        if not self.replica.log.group.pending():
             return None
-        group = self.replica.take_group()
+        group = self.replica.log.take()
+        self.replica.clock.note(group.commit.meta)
         self._in_flight.append((group, self.clock().mono_ms))
         return group
 
     def committed(self, group: Group) -> None:
         """`group` is durable: answer its authors, then send its rows to everybody whose cursor is behind."""
         self._in_flight = [(g, at) for g, at in self._in_flight if g is not group]
-        self.replica.committed_group(group)
+        self.replica.durable(group)
         self.statistics.commits += 1
         for row in group.commit.peers:
             self.peers[row.node_id] = row
@@ -383,21 +281,10 @@ class Core:
             self.replica.locks.stored(lock)
         now = self.clock()
         self._answer(group.replies)
-        for cursor in group.commit.cursors:
-            session = self.sessions.get(cursor.terminal_id)
-            if session is not None and max(cursor.positions) == NO_POSITION:
-                self._let_begin(session)
+        self.sessions.stored(group.commit.cursors)
         if group.rows:
             self.statistics.operations.add(now.mono_ms, sum(r.kind == "operation" for r in group.rows))
             self._send(group)
-        if len(self.replica.conflicts) > CONFLICTS_KEPT:
-            self._forget_closed_conflicts()
-
-    def _let_begin(self, session: Session) -> None:
-        if session.delivery.held:
-            session.reply(self._beginning.pop(session.identity.terminal_id))
-            session.delivery.held = False
-            session.delivery.pump()
 
     def _answer(self, replies: Sequence[tuple[Recipient, bytes]]) -> None:
         """Answers in order, those of one terminal as one write."""
@@ -408,20 +295,23 @@ class Core:
             recipient.reply(*messages)
 
     def _send(self, group: Group) -> None:
-        previous = self.ring.head
-        monitored = any(s.delivery.monitor for s in self.sessions.values())
+        ring, log = self.log.ring, self.log
+        previous = ring.head
+        sessions = list(self.sessions.online.values())
+        monitored = any(session.delivery.feed.monitor for session in sessions)
         rows = [ring_row(row, audit=monitored) for row in group.rows]
-        self.ring.extend(rows)
+        ring.extend(rows)
         for row in rows:
-            self.class_heads[row.priority] = row.seq
-        shared = _Shared(rows)
+            log.class_heads[row.priority] = row.seq
+        shared = SharedBatch(rows)
         delivered = 0
-        for session in list(self.sessions.values()):
+        for session in sessions:
             delivery = session.delivery
             if delivery.closed:
                 continue
-            if shared.suits(delivery) and delivery.live(previous, len(rows)):
-                delivery.send_batch(shared.batch(numbered=delivery.by_position), shared.entries, self.ring.head)
+            feed = delivery.feed
+            if shared.suits(feed.terminal_id, monitor=feed.monitor) and delivery.live(previous, len(rows)):
+                delivery.send_batch(shared.batch(numbered=feed.by_position), shared.entries, ring.head)
                 delivered += len(shared.entries)
             else:
                 delivery.pump()
@@ -429,22 +319,16 @@ class Core:
         for link in list(self.links.values()):
             link.delivery.pump()
 
-    def _forget_closed_conflicts(self) -> None:
-        conflicts = self.replica.conflicts
-        for conflict_id in [c.conflict_id for c in conflicts.values() if c.state != "open"]:
-            if conflicts[conflict_id].seq <= self.replica.committed:
-                del conflicts[conflict_id]
-
     # ------------------------------------------------------------------ when the disk fails
 
     @property
     def trouble(self) -> tuple[str, str] | None:
         """Why this node is not ready, in words and as the disk put it; None while all is well."""
-        if not self.healthy:
-            return "the node cannot store anything; terminals are told to send again", self.failure or ""
+        if not self.health.ok:
+            return "the node cannot store anything; terminals are told to send again", self.health.failure or ""
         if self.disk.trouble is not None:
             return "the node works, but part of its database cannot be read or written", self.disk.trouble
-        damaged = self.replica.damaged
+        damaged = self.replica.residents.damaged
         if damaged:
             more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
             return "the node works, but part of its database is damaged", next(iter(damaged.values())) + more
@@ -453,67 +337,59 @@ class Core:
     def failed(self, reason: str) -> None:
         """A commit failed: every uncommitted operation is refused, and nothing is accepted until `recovered`."""
         logger.error("nothing can be stored, and every operation is refused until a write works: %s", reason)
-        self.healthy, self.failure = False, reason
+        self.health.ok, self.health.failure = False, reason
         self.statistics.commit_failures += 1
         groups = [group for group, _ in self._in_flight]
-        current = self.replica.group
+        current = self.replica.log.group
         if current.pending():
             groups.append(current)
         self._in_flight.clear()
         for group in groups:
             self._answer([(recipient, make()) for recipient, make in group.refusals])
-            self._dirty.update(row.terminal_id for row in group.commit.cursors)
-            self._followed.update(row.node_id for row in group.commit.followers)
+            self.positions.not_stored(group.commit)
         self.states_after.clear()
-        for session in list(self.sessions.values()):
-            self._let_begin(session)  # it can be read all the same
+        self.sessions.let_all_begin()
         for link in list(self.links.values()):
-            link.close(1011, "the node cannot store anything at the moment")
-        self.replica.forget_uncommitted(groups, self.replica.writer)
+            link.close(INTERNAL_ERROR, "the node cannot store anything at the moment")
+        self.replica.undo(groups, self.replica.residents.writer)
 
-    def recovered(self, writer: int, locks: LockTable, boot: Boot, clock: hlc.HybridClock) -> None:
+    def still_failing(self, reason: str) -> None:
+        """Writing was tried again, and does not work yet."""
+        self.health.failure = reason
+
+    def recovered(self, boot: Boot, locks: LockTable, writer: int) -> None:
         """Writing works again: go on from what the disk holds, under a fresh writer."""
-        replica = self.replica
-        replica.forget_uncommitted([], writer)
-        replica.locks = locks
-        replica.clock = clock
-        replica.conflicts.clear()
-        replica.open_conflicts.clear()
-        for row in boot.open_conflicts:
-            replica.remember_conflict(row)
-        replica.quarantine = Quarantine.of(boot.parked)
-        replica.partial = dict(boot.partial)
+        self.replica.go_on(boot, locks, writer)
         self.peers = {row.node_id: row for row in boot.peers}
-        replica.group.commit.meta["writer"] = str(writer)
-        self.healthy, self.failure = True, None
+        self.health.ok, self.health.failure = True, None
 
     # ------------------------------------------------------------------ time
 
     def probe_owed(self) -> None:
         """Every PING_INTERVAL_MS: ask the terminals that do not confirm whether their rows arrived."""
-        for session in self.sessions.values():
+        for session in self.sessions.online.values():
             session.delivery.probe_owed()
         for link in self.links.values():
-            link.delivery.probe_owed()
+            link.delivery.feed.tell_position(link.delivery)
 
     def tick(self) -> None:
         """Once a second: store moved cursors, ask silent sessions whether rows arrived."""
         now = self.clock()
-        self.watch.tick(now, self.replica)
-        for session in list(self.sessions.values()):
+        self.replica.clock.tick(now)
+        for session in list(self.sessions.online.values()):
             session.delivery.read_again()
             session.delivery.probe(force=True)
         for link in list(self.links.values()):
             link.delivery.read_again()
             link.tick(now.mono_ms)
         self._retry_parked()
-        if now.mono_ms - self._flushed_ms >= CURSOR_FLUSH_MS:
-            self.flush_cursors()
+        if self.positions.due(now.mono_ms):
+            self.store_positions()
 
     def _retry_parked(self) -> None:
         """What waits may go on where its entities are here, also those that were not when something of them came."""
         replica = self.replica
-        if not self.healthy:
+        if not self.health.ok:
             return
         for row in replica.quarantine.waiting(RETRIES_A_SECOND):
             self.retry_parked(row)
@@ -532,63 +408,4 @@ class Core:
 
     def retry_parked(self, row: ParkedRow) -> None:
         """Try a parked operation again, once its entities are here."""
-        replica = self.replica
-        touched = tuple(remote.parked_keys(row))
-
-        def fetched(unreadable: Unreadable | None) -> None:
-            if unreadable is None and self.healthy and row in replica.quarantine:
-                remote.retry(replica, row, self.clock())
-                if replica.group.pending():
-                    self.disk.wake_writer()
-
-        missing = replica.missing(touched)
-        if missing:
-            replica.fetch(self.disk, Needs(missing, held=touched), fetched)
-        else:
-            fetched(None)
-
-    def changed(self) -> bool:
-        """Whether a terminal came or went since the last call."""
-        changed, self._changed = self._changed, False
-        return changed
-
-    def mark_changed(self) -> None:
-        """Monitors are to be told the status soon."""
-        self._changed = True
-
-    def tell_monitors(self, messages: Iterable[bytes]) -> None:
-        """Status and metrics, to every monitor. They are no log rows: the newest replaces the older."""
-        monitors = [s for s in self.sessions.values() if s.delivery.monitor and not (s.closed or s.gone)]
-        if not monitors:
-            return
-        batch = Batch([Outgoing(message) for message in messages])
-        for session in monitors:
-            if session.connection.outbox_bytes < 1_000_000:
-                session.connection.send(batch)
-
-    def status_messages(self) -> list[bytes]:
-        return [status.terminal_status(self)]
-
-    def metrics_messages(self, memory_mb: float) -> list[bytes]:
-        return status.performance(self, memory_mb)
-
-
-class _Shared:
-    """A commit's frames for the sessions that get all its rows alike, joined once."""
-
-    def __init__(self, rows: Sequence[RingRow]) -> None:
-        plain = [row for row in rows if row.audience is None]
-        self.whole = len(plain) == len(rows)
-        self.authors = {row.author for row in plain if not row.echo}
-        self.entries = [row.entry for row in rows]
-        self._rows = rows
-        self._batches: dict[bool, Batch] = {}
-
-    def suits(self, delivery: Delivery) -> bool:
-        return self.whole and not delivery.monitor and delivery.terminal_id not in self.authors
-
-    def batch(self, *, numbered: bool) -> Batch:
-        if numbered not in self._batches:
-            frames = [frame for row in self._rows for frame in (row.numbered if numbered else row.frames)]
-            self._batches[numbered] = Batch(frames)
-        return self._batches[numbered]
+        parked.retry_when_here(self.replica, row, self.disk, self.health, self.clock)

@@ -2,106 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
-from attrs import frozen
 
 from crdt import hlc
-from node.core.core import Bounds, Core
+from node.core.admission import Admission
+from node.core.clock import NodeClock
+from node.core.core import Core, Limits
+from node.core.delivery.positions import Positions
+from node.core.digests import Digests, KeySet
+from node.core.entities.residents import Residents
 from node.core.locks.lease import ALONE, BELOW
 from node.core.locks.table import LockTable
+from node.core.log.log import Log
 from node.core.log.ring import Ring
-from node.core.operations.digests import Digests
-from node.core.operations.key_set import KeySet
-from node.core.operations.memory import Settings
+from node.core.log.view import LogView
+from node.core.operations.held import Held
 from node.core.operations.quarantine import Quarantine
-from node.core.operations.replica import Replica
-from node.core.ports import Clock, Disk, Timer
-from node.core.statistics import Statistics
+from node.core.operations.replica import Replica, Settings
+from node.core.sessions.sessions import Bounds
+from node.core.statistics import Counts
 from node.wire.codec import CodecLimits
 from strategies.policy_text import MOST_RECORDED, policy_text
 
 if TYPE_CHECKING:
-    from node.config import Config
+    from node.config.sections import Config
+    from node.core.ports import Surroundings
     from storage.records import Boot
     from storage.sqlite.store import Store
     from strategies.policy import Registry
 
 
-@frozen
-class Draws:
-    """Where a node takes what must never come twice. id: epochs, lock ids, instances. writer: Yjs client ids,
-    1 .. 2**32 - 1."""
-
-    id: Callable[[], str]
-    writer: Callable[[], int]
-
-
-@frozen
-class Surroundings:
-    """What a core is put into: its ports, its clock, its chance."""
-
-    disk: Disk
-    timer: Timer
-    clock: Clock
-    draws: Draws
+RECOVERY_MS = 1_000
+"""How often a node whose disk failed tries whether it can write again; where it can, it goes on (`go_on`)."""
 
 
 def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, writer: int) -> Core:
     """The core of a node that starts. epoch, writer: what `boot` says, unless the node goes on as another one."""
-    limits, now = config.limits, around.clock()
+    limits = config.limits
+    registry = config.registry()
     replica = Replica(
-        settings=Settings(
-            boot.node_id,
-            config.node.engine,
-            config.time.max_skew_ms,
-            config.time.max_offset_ms,
-            limits.version_jump,
-            limits.ring_rows,
-            limits.resident_entities,
+        settings=Settings(boot.node_id, limits.version_jump),
+        registry=registry,
+        log=Log(boot.head),
+        clock=NodeClock(_clock(boot), config.time.max_skew_ms),
+        residents=Residents(
+            registry=registry,
+            engine=config.node.engine,
+            writer=writer,
+            most=limits.resident_entities,
+            known=KeySet(boot.entity_keys),
+            counts=Counts(),
         ),
-        registry=config.registry(),
+        held=Held(
+            most=limits.ring_rows,
+            known=KeySet(boot.operation_keys),
+            archived=KeySet(boot.archived_keys),
+            partial=dict(boot.partial),
+            digests=Digests.of(boot.link_keys),
+        ),
         locks=_locks(boot, config, around),
-        writer=writer,
-        clock=_clock(boot),
-        head=boot.head,
-        committed=boot.head,
-        started_at=boot.head,
-        known_entities=KeySet(boot.entity_keys),
-        known_operations=KeySet(boot.operation_keys),
-        archived_operations=KeySet(boot.archived_keys),
-        partial=dict(boot.partial),
-        digests=Digests.of(boot.link_keys),
-        quarantine=Quarantine.of(boot.parked),
-        tried=dict(boot.refused),
     )
-    for row in boot.open_conflicts:
-        replica.remember_conflict(row)
-    return Core(
-        boot.node_id,
-        replica,
-        Ring(limits.ring_rows, limits.ring_bytes, boot.head),
-        around.disk,
-        around.timer,
-        around.clock,
-        config.permissions(),
-        Bounds(
-            limits.rate_per_second,
-            limits.rate_burst,
-            limits.window_rows,
-            CodecLimits(limits.json_depth, limits.bulk_items, limits.fields),
+    replica.knowledge.tried.update(boot.refused)
+    replica.conflicts.start_again(boot.open_conflicts)
+    replica.quarantine = Quarantine.of(boot.parked)
+    core = Core(
+        replica=replica,
+        around=around,
+        log=LogView(
+            ring=Ring(limits.ring_rows, limits.ring_bytes, boot.head),
+            registry=registry,
+            node_id=boot.node_id,
+            class_heads=boot.class_heads,
+            conflicts=replica.open_conflicts,
+            clock=around.clock,
         ),
-        Statistics(now.mono_ms),
-        boot.class_heads,
-        epoch,
-        around.draws.id(),
-        {row.terminal_id: row for row in boot.cursors},
-        {row.node_id: row for row in boot.peers},
-        followers={row.node_id: row for row in boot.followers},
-        has_upstream=config.links.upstream is not None,
-        fresh=lambda: (around.draws.id(), around.draws.writer()),
+        positions=Positions(
+            {row.terminal_id: row for row in boot.cursors}, {row.node_id: row for row in boot.followers}
+        ),
+        limits=Limits(
+            sessions=Bounds(limits.rate_per_second, limits.rate_burst, limits.window_rows),
+            codec=CodecLimits(limits.json_depth, limits.bulk_items, limits.fields),
+            max_offset_ms=config.time.max_offset_ms,
+            has_upstream=config.links.upstream is not None,
+        ),
+        permissions=config.permissions(),
+        epoch=epoch,
+    )
+    core.peers.update({row.node_id: row for row in boot.peers})
+    return core
+
+
+def admission(core: Core, config: Config) -> Admission[Any]:
+    """Who may connect to this node; nobody is connected yet."""
+    return Admission(
+        node_id=core.node_id, kinds=core.permissions, remembered=core.positions.cursors, most=config.limits.terminals
     )
 
 
@@ -116,9 +112,7 @@ def go_on(core: Core, boot: Boot, config: Config, around: Surroundings) -> int:
     """Writing works again: rebuild clock, leases and conflicts from the last commit, under a fresh writer, which is
     returned."""
     writer = around.draws.writer()
-    clock = core.replica.clock  # what it stamped and lost is not stamped again
-    locks = _locks(boot, config, around, core.replica.locks)
-    core.recovered(writer, locks, boot, clock)
+    core.recovered(boot, _locks(boot, config, around, core.replica.locks), writer)
     return writer
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import ipaddress
+import itertools
 import logging
 import os
 import secrets
@@ -15,16 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define
+from attrs import define, field
 
-from node.core.delivery.delivery import PING_INTERVAL_MS
-from node.core.ports import Instant
-from node.core.start import Draws, Surroundings, begin, go_on, note_registry
+from node.core.admission import Arrivals
+from node.core.ports import Draws, Instant, Surroundings
+from node.core.schedule import schedule
+from node.core.start import begin, go_on, note_registry
 from node.errors import ConfigError
 from node.runtime.api.origins import Origins, own_origins
 from node.runtime.api.routes import Api
 from node.runtime.api.tokens import Tokens
-from node.runtime.dialler import Dialer, node_url
+from node.runtime.dialler import Dialler, node_url
 from node.runtime.disk import TrioDisk
 from node.runtime.identity import take_up
 from node.runtime.net.listener import Listener, ListenerLimits, open_listeners
@@ -34,16 +36,15 @@ from storage.sqlite.reader import Reader
 from storage.sqlite.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from node.config import Config
+    from node.config.sections import Config, LimitsSection
     from node.core.core import Core
 
 logger = logging.getLogger("comanda")
 
 SWITCH_INTERVAL_S = 0.0005
-CHECKPOINT_S = 30.0
-CHANGE_POLL_S = 0.1
+"""Longest turn of a thread in Python, so that a rebuild in a thread does not hold up a confirmation."""
 
 
 def now() -> Instant:
@@ -72,12 +73,6 @@ def memory_mb() -> float:
     except (OSError, ValueError, IndexError):
         return 0.0
     return pages * os.sysconf("SC_PAGE_SIZE") / 1_048_576
-
-
-async def _probe(core: Core) -> None:
-    while True:
-        await trio.sleep(PING_INTERVAL_MS / 1000)
-        core.probe_owed()
 
 
 async def _stop_on(signals: Sequence[signal.Signals], scope: trio.CancelScope) -> None:
@@ -135,19 +130,23 @@ class Node:
             core = begin(boot, config, around, epoch=store.epoch, writer=writer)
             del boot  # the keys of all operations, a second time
             bound = {str(s.socket.getsockname()[0]): int(s.socket.getsockname()[1]) for s in listeners}
-            dialers = self._dialers(core)
+            diallers = self._diallers(core)
             origins = Origins(
                 own_origins(bound, config.http.origins), is_loopback(config.node.host) and not tokens.required
             )
-            endpoint = Endpoint(core, Api(core, disk, reader, store, dialers), tokens, config, origins)
-            listener = Listener(endpoint, self._listener_limits())
+            api = Api(core=core, disk=disk, reader=reader, store=store, diallers=diallers)
+            endpoint = Endpoint(core=core, api=api, tokens=tokens, config=config, origins=origins)
+            arrivals = Arrivals(
+                most=config.limits.connections,
+                most_per_address=config.limits.connections_per_address,
+                statistics=core.statistics,
+            )
+            listener = Listener(handler=endpoint, limits=listener_limits(config.limits), arrivals=arrivals)
             nursery.start_soon(disk.run, core, lambda: self._recover(core, store, around))
-            nursery.start_soon(self._every_second, core, disk)
-            nursery.start_soon(self._monitors, core, endpoint)
-            nursery.start_soon(_probe, core)
+            nursery.start_soon(self._on_time, core, _Upkeep(nursery, disk, endpoint))
             nursery.start_soon(show_first_sync, core)
-            for dialer in dialers:
-                nursery.start_soon(dialer.run)
+            for dialler in diallers:
+                nursery.start_soon(dialler.run)
             if signals:
                 nursery.start_soon(_stop_on, signals, nursery.cancel_scope)
             gc.collect()
@@ -159,63 +158,76 @@ class Node:
                 await listener.serve(listeners)
             finally:
                 with trio.CancelScope(shield=True):
-                    core.flush_cursors()
+                    core.store_positions()
                     await disk.commit_pending(core)
                     await disk.stop()
                 nursery.cancel_scope.cancel()
 
     # ------------------------------------------------------------------ putting together
 
-    def _dialers(self, core: Core) -> list[Dialer]:
-        links = self.config.links
+    def _diallers(self, core: Core) -> list[Dialler]:
+        links, attempts = self.config.links, itertools.count(1)
         urls = [(links.upstream, "upstream")] if links.upstream is not None else []
         urls += [(url, "peer") for url in dict.fromkeys(links.peers)]
-        return [Dialer(core, node_url(url), role, links) for url, role in urls]
-
-    def _listener_limits(self) -> ListenerLimits:
-        limits = self.config.limits
-        return ListenerLimits(
-            connections=limits.connections,
-            connections_per_address=limits.connections_per_address,
-            message_bytes=limits.message_bytes,
-            outbox_bytes=limits.outbox_bytes,
-        )
+        return [
+            Dialler(core=core, url=node_url(url), role=role, settings=links, attempts=attempts) for url, role in urls
+        ]
 
     def _recover(self, core: Core, store: Store, around: Surroundings) -> None:
         boot = store.boot()
         writer = go_on(core, boot, self.config, around)
         logger.warning("the disk takes writes again; going on from row %d under writer %d", boot.head, writer)
 
-    # ------------------------------------------------------------------ time
-
-    async def _every_second(self, core: Core, disk: TrioDisk) -> None:
-        checkpointed, commits = trio.current_time(), 0
-        while True:
-            await trio.sleep(1.0)
-            await disk.read_again()
-            core.tick()
-            if core.healthy and trio.current_time() - checkpointed > CHECKPOINT_S:
-                if core.statistics.commits != commits:
-                    commits = core.statistics.commits
-                    await disk.checkpoint()
-                checkpointed = trio.current_time()
-
-    async def _monitors(self, core: Core, endpoint: Endpoint) -> None:
+    async def _on_time(self, core: Core, upkeep: _Upkeep) -> None:
         times = self.config.time
-        status_at = metrics_at = trio.current_time()
+        table = schedule(
+            core,
+            upkeep,
+            now_ms=trio.current_time() * 1000,
+            status_ms=times.status_interval_s * 1000,
+            metrics_ms=times.metrics_interval_s * 1000,
+        )
         while True:
-            await trio.sleep(CHANGE_POLL_S)
-            instant = trio.current_time()
-            due = instant - status_at >= times.status_interval_s
-            if due:
-                endpoint.heartbeat()
-            if due or core.changed():
-                status_at = instant if due else status_at
-                core.neighbours.say(force=False)
-                core.tell_monitors(core.status_messages())
-            if instant - metrics_at >= times.metrics_interval_s:
-                metrics_at = instant
-                core.tell_monitors(core.metrics_messages(memory_mb()))
+            await trio.sleep(table.turn_ms / 1000)
+            table.step(trio.current_time() * 1000)
+
+
+@define(eq=False)
+class _Upkeep:
+    """What the schedule asks of this process. What waits for the disk runs beside it, each once at a time."""
+
+    nursery: trio.Nursery
+    disk: TrioDisk
+    endpoint: Endpoint
+    _running: set[str] = field(factory=set)
+
+    def read_again(self) -> None:
+        self._start("read again", self.disk.read_again)
+
+    def heartbeat(self) -> None:
+        self.endpoint.heartbeat()
+
+    def memory_mb(self) -> float:
+        return memory_mb()
+
+    def checkpoint(self) -> None:
+        self._start("checkpoint", self.disk.checkpoint)
+
+    def _start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        if name not in self._running:
+            self._running.add(name)
+            self.nursery.start_soon(self._run, name, work)
+
+    async def _run(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        finally:
+            self._running.discard(name)
+
+
+def listener_limits(limits: LimitsSection) -> ListenerLimits:
+    """The bounds on one connection that the configuration sets."""
+    return ListenerLimits(message_bytes=limits.message_bytes, outbox_bytes=limits.outbox_bytes)
 
 
 async def serve(config: Config, started: Callable[[Started], None]) -> None:

@@ -1,23 +1,24 @@
-"""Dialling other nodes, for ever, and running a link's connection (design section 8)."""
+"""The shell that dials other nodes, and that runs a link's connection, dialled or accepted."""
 
 from __future__ import annotations
 
-import itertools
 import logging
 import random
 import uuid
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
 import trio
 from attrs import define, field
 
-from node.config import LinksSection
+from node.config.sections import LinksSection
 from node.core.core import Core
-from node.core.links.dialling import Backoff
+from node.core.links.dialling import REFUSED, TWIN, Backoff, Dialling, Wait
 from node.core.links.link import Link
 from node.errors import ConfigError
 from node.runtime.net.client import ConnectError, connect
+from node.wire.close_codes import GOING_AWAY
 from node.wire.links.handshake import SUBPROTOCOL
 
 if TYPE_CHECKING:
@@ -30,15 +31,6 @@ NODE_TYPE = "node"
 
 LINK_MESSAGE_BYTES = 32 * 1024 * 1024
 """Largest frame of a link: one operation of the largest message, as update and as JSON."""
-
-ACCEPTED_POLL_S = 0.2
-"""How soon a node dials again once the link that the other one dialled has ended."""
-
-_attempts = itertools.count(1)
-"""Numbers this process's connections to other nodes."""
-
-REFUSED = {4001: "its id is refused", 4002: "nodes are refused", 4003: "its token is refused"}
-"""Close codes after which dialling goes on slowly: somebody has to change something first."""
 
 
 def node_url(url: str) -> str:
@@ -54,54 +46,52 @@ def node_url(url: str) -> str:
     return f"ws://{parts.netloc}"
 
 
-@define(eq=False)
-class Dialer:
-    """One configured link: dial, run, dial again. state: connecting | up | down | paused."""
+@define(eq=False, kw_only=True)
+class Dialler:
+    """One configured link, dialled as the core's `Dialling` says.
+
+    role: what the other node is to this one, upstream or peer.
+    attempts: numbers the connections that this process dials.
+    """
 
     core: Core
     url: str
     role: str
     settings: LinksSection
-    link: Link | None = None
-    paused: bool = False
+    attempts: Iterator[int]
     last_error: str | None = None
-    last_peer: str = ""
-    _random: random.Random = field(factory=random.Random)
+    dialling: Dialling = field(init=False)
 
-    @property
-    def accepted(self) -> bool:
-        """Whether the other node has dialled this one, and that link is in use."""
-        other = self.core.links.get(self.last_peer)
-        return other is not None and not other.dialled
-
-    @property
-    def state(self) -> str:
-        if self.accepted or (self.link is not None and self.link.state == "up"):
-            return "up"
-        return "paused" if self.paused else "down"
+    def __attrs_post_init__(self) -> None:
+        self.dialling = Dialling(
+            links=self.core.links,
+            attempts=self.attempts,
+            backoff=Backoff(self.settings.backoff_ms, self.settings.backoff_max_ms),
+            paused_ms=self.settings.paused_s * 1000,
+            uniform=random.uniform,
+        )
 
     async def run(self) -> None:
-        """Until cancelled. The first retry is at once, then back-off with full jitter, capped."""
-        settings = self.settings
-        backoff = Backoff(settings.backoff_ms, settings.backoff_max_ms)
+        """Dial until cancelled."""
         while True:
-            while self.accepted:  # noqa: ASYNC110 (the core, which knows, holds no events)
-                await trio.sleep(ACCEPTED_POLL_S)
-            began = trio.current_time()
+            step = self.dialling.next(_now_ms())
+            if isinstance(step, Wait):
+                await trio.sleep(step.ms / 1000)
+                continue
+            code: int | None = None
             try:
-                was_up = await self._once()
+                code = await self._once(step.attempt)
             except Exception:  # one strange node ends neither this one nor its other links
                 logger.exception("the link to %s failed", self.url)
-                self.last_error, was_up = "internal error", False
-            backoff.ended(was_up, (trio.current_time() - began) * 1000)
-            await trio.sleep(settings.paused_s if self.paused else backoff.wait_ms(self._random.uniform) / 1000)
+                self.last_error = "internal error"
+            self.dialling.ended(_now_ms(), code)
 
-    async def _once(self) -> bool:
-        """One connection. Whether it ever was up."""
+    async def _once(self, attempt: int) -> int | None:
+        """One connection; its close code, None where there was none."""
         core = self.core
         role = "peer" if self.role == "peer" else "downstream"
-        words = {"type": NODE_TYPE, "as": role, "epoch": core.epoch, "head": core.replica.committed}
-        words |= {"instance": core.instance, "attempt": next(_attempts)}
+        words = {"type": NODE_TYPE, "as": role, "epoch": core.epoch, "head": core.replica.log.committed}
+        words |= {"instance": core.instance, "attempt": attempt}
         query = urlencode(words)
         target = f"{self.url}/ws/{quote(core.node_id)}?{query}"
         headers = [("Authorization", f"Bearer {self.settings.token}")] if self.settings.token else []
@@ -116,24 +106,22 @@ class Dialer:
             )
         except ConnectError as error:
             self.last_error = str(error)
-            return False
+            return None
         link = Link(core, self.role, connection, self.url, True, None, str(uuid.uuid4()), core.clock().wall_ms)
-        self.link = link
-        self.paused = False
-        try:
-            code, reason = await run_link(core, link, connection, self.settings)
-        finally:
-            self.link = None
-        self.last_peer = link.peer_id or self.last_peer
+        self.dialling.connected(link)
+        code, reason = await run_link(core, link, connection, self.settings)
         self.last_error = f"{code} {reason}".strip()
         if code in REFUSED:
-            self.paused = True
             logger.error(
                 "%s: %s (%s); trying again every %g s", self.url, REFUSED[code], reason, self.settings.paused_s
             )
-        elif code == 4004:
+        elif code == TWIN:
             core.report_twin(f"{self.url} says {reason!r}")
-        return link.was_up
+        return code
+
+
+def _now_ms() -> float:
+    return trio.current_time() * 1000
 
 
 async def run_link(core: Core, link: Link, connection: Connection, settings: LinksSection) -> tuple[int, str]:
@@ -158,4 +146,4 @@ async def _watch(connection: Connection, settings: LinksSection) -> None:
         connection.ping(b"link")
         await trio.sleep(settings.ping_s)
         if trio.current_time() - connection.heard_at > settings.silence_s:
-            connection.close(1001, "nothing heard from the other node")
+            connection.close(GOING_AWAY, "nothing heard from the other node")

@@ -9,13 +9,14 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import outcome
 import trio
 
 from node.core.ports import Disk, Unreadable
-from node.runtime.read_faults import Faults
+from node.core.start import RECOVERY_MS
+from node.runtime.read_faults import ReadFaults
 from storage.sqlite.database import StorageError
 
 if TYPE_CHECKING:
@@ -27,8 +28,24 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PROBE_INTERVAL_S = 1.0
-"""How often a node whose disk failed tries whether writing works again."""
+
+class Answer(Generic[T]):
+    """What a call on a storage thread will return, or raise."""
+
+    def __init__(self) -> None:
+        self._there = trio.Event()
+        self._result: outcome.Outcome[T] | None = None
+
+    def give(self, result: outcome.Outcome[T]) -> None:
+        self._result = result
+        self._there.set()
+
+    async def wait(self) -> T:
+        """Not cancellable."""
+        with trio.CancelScope(shield=True):
+            await self._there.wait()
+        assert self._result is not None
+        return self._result.unwrap()
 
 
 class StorageThread:
@@ -42,6 +59,17 @@ class StorageThread:
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:
             call()
+
+    def ask(self, function: Callable[..., T], *arguments: object) -> Answer[T]:
+        """Put a call behind those that are there already, at once; its answer can be waited for later."""
+        token, answer = trio.lowlevel.current_trio_token(), Answer[T]()
+
+        def call() -> None:
+            result = outcome.capture(function, *arguments)
+            token.run_sync_soon(answer.give, result)
+
+        self._calls.put(call)
+        return answer
 
     async def run(self, function: Callable[..., T], *arguments: object) -> T:
         """Run `function` on the thread. Not cancellable: a commit that began is waited for."""
@@ -71,7 +99,7 @@ class TrioDisk(Disk):
         self._reader_thread = StorageThread("comanda-reader")
         self._wake = trio.Event()
         self._opened: float | None = None
-        self.faults = Faults()
+        self.faults = ReadFaults()
 
     # ------------------------------------------------------------------ the core's ports
 
@@ -96,9 +124,11 @@ class TrioDisk(Disk):
         self._nursery.start_soon(later)
 
     def start(self, read: Callable[..., T], *arguments: object, done: Callable[[T | Unreadable], None]) -> None:
+        first = self._reader_thread.ask(read, *arguments)  # trio starts tasks in any order, and reads keep theirs
+
         async def request() -> None:
             try:
-                found: T | Unreadable = await self.read(read, *arguments)
+                found: T | Unreadable = await self._read(first, read, *arguments)
             except StorageError as error:
                 found = Unreadable(str(error))
             done(found)
@@ -107,8 +137,11 @@ class TrioDisk(Disk):
 
     async def read(self, function: Callable[..., T], *arguments: object) -> T:
         """A read, on the reader thread; once more where it fails. Raises StorageError."""
+        return await self._read(self._reader_thread.ask(function, *arguments), function, *arguments)
+
+    async def _read(self, first: Answer[T], function: Callable[..., T], *arguments: object) -> T:
         try:
-            return await self._reader_thread.run(function, *arguments)
+            return await first.wait()
         except StorageError:
             pass  # some pass: a cable, a controller that was reset
         try:
@@ -155,12 +188,12 @@ class TrioDisk(Disk):
     async def _until_writable(self, core: Core, recover: Callable[[], None]) -> None:
         """Until a write works, and what the last commit left can be read. The writer thread rests meanwhile."""
         while True:
-            await trio.sleep(PROBE_INTERVAL_S)
+            await trio.sleep(RECOVERY_MS / 1000)
             try:
                 await self._writer_thread.run(self._store.probe)
                 recover()
             except StorageError as error:
-                core.failure = str(error)
+                core.still_failing(str(error))
             else:
                 return
 

@@ -32,8 +32,12 @@ class Failing:
 
 
 @define(eq=False)
-class Faults:
-    """reads: how many failed since the start. upkeep: why the log cannot be moved into the database file, or None."""
+class ReadFaults:
+    """What fails at the moment.
+
+    reads: how many reads failed since the start.
+    upkeep: why the WAL cannot be moved into the database file; None where it can.
+    """
 
     reads: int = 0
     upkeep: str | None = None

@@ -1,6 +1,6 @@
-"""Who is connected to a simulated node: connections arrive, wait for a place under their name, and end.
+"""Who is connected to a simulated node: the core's admission, run without sockets.
 
-As the runtime's endpoint does it, without sockets.
+A probe is not sent as a ping here: once the time for its pong is over, the network says whether it would have come.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from node.core.admission import REPLACED, Admission, Caller, Enter, Probe, Refuse, Seat
 from node.core.links.link import Link
 from node.core.sessions.session import Session
-from node.errors import AlreadyConnected
+from node.core.start import admission
 from node.simulation.network import End
 from node.wire.links.handshake import Hello
 
@@ -22,18 +23,16 @@ if TYPE_CHECKING:
     from node.core.sessions.identity import Identity
     from node.simulation.machine import Machine  # noqa: TC004 (it imports this file)
 
-PROBE_MS = 500
-"""How long a connection under a name that is connected already waits for the old one to answer."""
-
 
 @define(eq=False)
-class Seat:
-    """Who is connected under one name."""
+class Holder:
+    """A connection that has a seat."""
 
     end: End
     session: Session | Link
-    instance: str = ""
-    attempt: int = 0
+
+
+Verdict = Enter[Holder] | Probe[Holder] | Refuse[Holder]
 
 
 @define(eq=False)
@@ -41,26 +40,34 @@ class Door:
     """The connections of one machine. dialled: its ends of those to other nodes."""
 
     machine: Machine
-    seats: dict[str, Seat] = field(factory=dict)
+    admission: Admission[Holder] = field(init=False)
     dialled: list[End] = field(factory=list)
     _arriving: list[End] = field(factory=list)
-    """Connections that wait for a place."""
+    """Connections that wait for a seat."""
+
+    def open(self) -> None:
+        """The process has started, and nobody is connected."""
+        self.admission = admission(self.machine.core, self.machine.config)
+
+    @property
+    def holders(self) -> dict[str, Holder]:
+        """Who is connected, by name."""
+        return {name: seat.holder for name, seat in self.admission.seats.items()}
 
     def accept_terminal(self, identity: Identity, end: End, *, full: bool) -> None:
-        """A terminal's connection is there. One under the same name that still answers keeps its place."""
-        end.pause_reading()
-        self._arriving.append(end)
-        self._make_room(identity.terminal_id, end, "", 0, partial(self._seat_terminal, identity, end, full))
+        """A terminal's connection is there."""
+        caller = Caller(identity.terminal_id, identity.terminal_type)
+        self._arrive(caller, end, partial(self._seat_terminal, caller, identity, end, full))
 
-    def _seat_terminal(self, identity: Identity, end: End, full: bool) -> None:
-        end.line.noted = self.machine.core.healthy
-        session = self.machine.core.connect(identity, end, full=full)
-        seat = self.seats[identity.terminal_id] = Seat(end, session)
+    def _seat_terminal(self, caller: Caller, identity: Identity, end: End, full: bool) -> None:
+        end.line.noted = self.machine.core.health.ok
+        session = self.machine.core.sessions.connect(identity, end, full=full)
+        seat = self.admission.take(caller, Holder(end, session))
         end.line.session = session
 
         def ended(code: int, reason: str) -> None:
-            self.machine.core.disconnect(session)
-            self._leave(identity.terminal_id, seat)
+            self.machine.core.sessions.disconnect(session)
+            self._leave(seat)
 
         def received(payload: bytes) -> None:
             self.machine.busy()
@@ -70,21 +77,19 @@ class Door:
         end.on_pong = lambda payload: session.pong(int(payload))
         self._welcome(end)
 
-    def accept_link(self, peer: str, role: str, claim: tuple[str, int], caller: tuple[str, int], end: End) -> None:
-        """Another node's connection. claim: its epoch and head. caller: its instance and which attempt this is."""
-        end.pause_reading()
-        self._arriving.append(end)
-        self._make_room(peer, end, *caller, partial(self._seat_link, peer, role, claim, caller, end))
+    def accept_link(self, caller: Caller, role: str, claim: tuple[str, int], end: End) -> None:
+        """Another node's connection. claim: its epoch and head."""
+        self._arrive(caller, end, partial(self._seat_link, caller, role, claim, end))
 
-    def _seat_link(self, peer: str, role: str, claim: tuple[str, int], caller: tuple[str, int], end: End) -> None:
+    def _seat_link(self, caller: Caller, role: str, claim: tuple[str, int], end: End) -> None:
         core, now = self.machine.core, self.machine.now()
-        hello = Hello(peer, *claim, now.wall_ms, "", None)
+        hello = Hello(caller.name, *claim, now.wall_ms, "", None)
         link = Link(core, role, end, "", False, hello, f"{self.machine.rng.getrandbits(64):x}", now.wall_ms)
-        seat = self.seats[peer] = Seat(end, link, *caller)
+        seat = self.admission.take(caller, Holder(end, link))
 
         def ended(code: int, reason: str) -> None:
             core.unlink(link)
-            self._leave(peer, seat)
+            self._leave(seat)
 
         def received(payload: bytes) -> None:
             self.machine.busy_with(payload)
@@ -97,62 +102,59 @@ class Door:
             link.refuse()
         self._welcome(end)
 
+    # ------------------------------------------------------------------ admission
+
+    def _arrive(self, caller: Caller, end: End, enter: Callable[[], None]) -> None:
+        end.pause_reading()
+        self._arriving.append(end)
+        self._act(self.admission.ask(caller), end, enter)
+
+    def _act(self, verdict: Verdict, end: End, enter: Callable[[], None]) -> None:
+        if isinstance(verdict, Enter):
+            if verdict.old is not None:
+                self._replace(verdict.old)
+            enter()
+        elif isinstance(verdict, Probe):
+            self.machine.disk.later(self.machine.config.time.probe_ms, partial(self._probed, verdict, end, enter))
+        else:
+            session = verdict.old.holder.session if verdict.old is not None else None
+            if isinstance(session, Link) and verdict.notice is not None:
+                session.reply(verdict.notice)
+            end.close(verdict.code, verdict.reason)
+
+    def _probed(self, probe: Probe[Holder], end: End, enter: Callable[[], None]) -> None:
+        if end.over:
+            return
+        alive = self.admission.seats.get(probe.caller.name) is probe.old and probe.old.holder.end.answers
+        self._act(self.admission.answered(probe) if alive else self.admission.waited(probe), end, enter)
+
+    def _replace(self, old: Seat[Holder]) -> None:
+        end, session = old.holder.end, old.holder.session
+        end.close(*REPLACED)
+        end.on_text, end.on_end = _ignore, _ignore
+        if isinstance(session, Link):
+            self.machine.core.unlink(session)
+        else:
+            self.machine.core.sessions.disconnect(session)
+        self.admission.leave(old)
+
+    # ------------------------------------------------------------------ leaving
+
     def _welcome(self, end: End) -> None:
         self._arriving.remove(end)
         self.machine.busy()
         end.resume_reading()
 
-    def _leave(self, name: str, seat: Seat) -> None:
+    def _leave(self, seat: Seat[Holder]) -> None:
         self.machine.busy()
-        if self.seats.get(name) is seat:
-            del self.seats[name]
-
-    def _make_room(self, name: str, end: End, instance: str, attempt: int, seat: Callable[[], None]) -> None:
-        """As the endpoint does: of two attempts of one instance the later stays; else whoever still answers."""
-        old = self.seats.get(name)
-        if old is None:
-            seat()
-            return
-        if instance and instance == old.instance:
-            if attempt < old.attempt:
-                end.close(1000, "a later attempt of the same node is connected")
-                return
-            self._replace(name, old)
-            seat()
-            return
-
-        def probed() -> None:
-            if end.over:
-                return
-            if self.seats.get(name) is old and old.end.answers:
-                if isinstance(old.session, Link):
-                    self.machine.core.report_twin(f"{name} connected twice")
-                end.close(AlreadyConnected.code, "already connected")
-                return
-            now = self.seats.get(name)
-            if now is not None and now is not old:
-                self._make_room(name, end, instance, attempt, seat)
-                return
-            if now is old:
-                self._replace(name, old)
-            seat()
-
-        self.machine.disk.later(PROBE_MS, probed)
-
-    def _replace(self, name: str, old: Seat) -> None:
-        old.end.close(AlreadyConnected.code, "replaced by a new connection")
-        old.end.on_text, old.end.on_end = _ignore, _ignore
-        if isinstance(old.session, Link):
-            self.machine.core.unlink(old.session)
-        else:
-            self.machine.core.disconnect(old.session)
-        del self.seats[name]
+        self.admission.leave(seat)
 
     def let_go(self, unnoticed: Callable[[], bool]) -> None:
         """Every connection of this machine ends. unnoticed: whether the other side of one learns it from silence."""
-        ends = {id(seat.end): seat.end for seat in self.seats.values()}
+        ends = {id(holder.end): holder.end for holder in self.holders.values()}
         ends |= {id(end): end for end in (*self.dialled, *self._arriving)}
-        self.seats, self.dialled, self._arriving = {}, [], []
+        self.admission.seats.clear()
+        self.dialled, self._arriving = [], []
         for end in ends.values():
             if not end.over:
                 end.vanish(unnoticed=unnoticed())

@@ -1,4 +1,4 @@
-"""A configured link of a simulated node: dialled for ever, with the runtime's back-off."""
+"""A configured link of a simulated node: the core's dialling, run over simulated routes."""
 
 from __future__ import annotations
 
@@ -6,60 +6,61 @@ from functools import partial
 
 from attrs import define, field
 
-from node.core.links.dialling import Backoff
+from node.core.admission import Caller
+from node.core.links.dialling import TWIN, Backoff, Dialling, Wait
 from node.core.links.link import Link
 from node.simulation.machine import Machine
 from node.simulation.network import End, Route
 
-ACCEPTED_POLL_MS = 200
-"""How soon a node dials again once the link that the other one dialled has ended."""
-
 
 @define(eq=False)
-class Dialling:
+class Dialler:
     """`machine` dials `other`. role: what the other one is to it: upstream | peer."""
 
     machine: Machine
     other: Machine
     role: str
     route: Route
-    _backoff: Backoff = field(init=False)
     since_ms: int = 0
     """When its youngest connection began."""
-    _attempt: int = 0
+    _dialling: Dialling = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        links = self.machine.config.links
-        self._backoff = Backoff(links.backoff_ms, links.backoff_max_ms)
         self.machine.on_start.append(self._begin)
 
     def _begin(self) -> None:
-        self._backoff.attempts = 0
-        self._dial()
+        """The machine's process has started."""
+        machine, links = self.machine, self.machine.config.links
+        self._dialling = Dialling(
+            links=machine.core.links,
+            attempts=machine.attempts,
+            backoff=Backoff(links.backoff_ms, links.backoff_max_ms),
+            paused_ms=links.paused_s * 1000,
+            uniform=machine.rng.uniform,
+        )
+        self._go_on()
 
-    def _later(self, delay_ms: float, action: partial[None]) -> None:
-        self.machine.disk.later(delay_ms, action)
-
-    def _dial(self) -> None:
+    def _go_on(self) -> None:
         machine, route = self.machine, self.route
-        there = machine.core.links.get(self.other.node_id)
-        if there is not None and not there.dialled:
-            self._later(ACCEPTED_POLL_MS, partial(self._dial))
+        step = self._dialling.next(machine.now().mono_ms)
+        if isinstance(step, Wait):
+            machine.disk.later(step.ms, self._go_on)
         elif not route.open:
-            self._later(machine.config.links.connect_timeout_ms, partial(self._over, machine.now().mono_ms, None))
+            machine.disk.later(machine.config.links.connect_timeout_ms, partial(self._over, None))
         else:
-            self._later(2 * route.delay(), partial(self._arrived, machine.now().mono_ms))
+            machine.disk.later(2 * route.delay(), partial(self._arrived, step.attempt))
 
-    def _arrived(self, began_ms: int) -> None:
+    def _arrived(self, attempt: int) -> None:
         machine, other, route = self.machine, self.other, self.route
         if not other.alive or not route.open:
-            self._over(began_ms, None)
+            self._over(None)
             return
         core = machine.core
         line = route.network.open(route)
         here, there = line.ends if self._first else (line.ends[1], line.ends[0])
         now = machine.now()
         link = Link(core, self.role, here, "ws://other", True, None, f"{machine.rng.getrandbits(64):x}", now.wall_ms)
+        self._dialling.connected(link)
         machine.door.dialled.append(here)
 
         def received(payload: bytes) -> None:
@@ -69,30 +70,25 @@ class Dialling:
         def ended(code: int, reason: str) -> None:
             core.unlink(link)
             machine.door.dialled.remove(here)
-            self._ended(link, began_ms, code, reason)
+            if code == TWIN:
+                core.report_twin(f"{self.other.node_id} says {reason!r}")
+            self._over(code)
 
         here.on_text, here.on_end = received, ended
-        self._attempt += 1
         self.since_ms = machine.clockwork.now_ms
         role = "peer" if self.role == "peer" else "downstream"
-        claim, caller = (core.epoch, core.replica.committed), (core.instance, self._attempt)
-        other.door.accept_link(machine.node_id, role, claim, caller, there)
+        caller = Caller(machine.node_id, node=True, instance=core.instance, attempt=attempt)
+        other.door.accept_link(caller, role, (core.epoch, core.replica.log.committed), there)
 
     @property
     def _first(self) -> bool:
         """Whether this machine is the route's first side."""
         return self.route.name.startswith(f"{self.machine.node_id} ")
 
-    def _ended(self, link: Link, began_ms: int, code: int, reason: str) -> None:
-        if code == 4004:
-            self.machine.core.report_twin(f"{self.other.node_id} says {reason!r}")
-        self._over(began_ms, link)
-
-    def _over(self, began_ms: int, link: Link | None) -> None:
-        """An attempt, or its link, has ended."""
-        machine = self.machine
-        self._backoff.ended(link is not None and link.was_up, machine.now().mono_ms - began_ms)
-        self._later(self._backoff.wait_ms(machine.rng.uniform), partial(self._dial))
+    def _over(self, code: int | None) -> None:
+        """An attempt, or its link, has ended. code: the close code of the connection, None without one."""
+        self._dialling.ended(self.machine.now().mono_ms, code)
+        self._go_on()
 
     @property
     def link(self) -> Link | None:

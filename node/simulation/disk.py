@@ -14,9 +14,10 @@ from attrs import define, field, frozen
 from node.core.core import Core
 from node.core.log.group import Group
 from node.core.ports import Disk, Unreadable
+from node.core.start import RECOVERY_MS
 from node.simulation.event_queue import Clockwork
 from storage.sqlite.database import DATABASE, StorageError
-from storage.sqlite.head_note import MARK_FILE
+from storage.sqlite.head_note import NOTE_FILE
 from storage.sqlite.reader import Reader
 from storage.sqlite.store import Store
 
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WAL = f"{DATABASE}-wal"
-PROBE_MS = 1_000
-"""How often a node whose disk failed tries whether writing works again, as in the runtime."""
-
 UNLIMITED_PAGES = 1_073_741_823
 
 
@@ -38,12 +36,12 @@ class Files:
     """What a data directory holds, byte by byte."""
 
     contents: dict[str, bytes]
-    names: tuple[str, ...] = (DATABASE, WAL, MARK_FILE)
+    names: tuple[str, ...] = (DATABASE, WAL, NOTE_FILE)
 
     @classmethod
     def take(cls, directory: Path, *, note: bool = True) -> Files:
         """note: also the head that is noted beside the database."""
-        names = (DATABASE, WAL, MARK_FILE) if note else (DATABASE, WAL)
+        names = (DATABASE, WAL, NOTE_FILE) if note else (DATABASE, WAL)
         return cls({name: (directory / name).read_bytes() for name in names if (directory / name).exists()}, names)
 
     def put_back(self, directory: Path) -> None:
@@ -182,14 +180,14 @@ class SlowDisk(Disk):
     def fail(self, reason: str) -> None:
         """A commit failed; writing is tried again until it works."""
         self.core.failed(reason)
-        self.later(PROBE_MS, self._probe)
+        self.later(RECOVERY_MS, self._try_again)
 
-    def _probe(self) -> None:
+    def _try_again(self) -> None:
         try:
             self.store.probe()
             self.recover()
         except StorageError as error:
-            self.core.failure = str(error)
-            self.later(PROBE_MS, self._probe)
+            self.core.still_failing(str(error))
+            self.later(RECOVERY_MS, self._try_again)
             return
         self._commit()

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field
 
-from node.config import Config, example_toml, parse
-from node.simulation.dialling import Dialling
+from node.config.example import example_toml
+from node.config.reading import parse
+from node.config.sections import Config
+from node.simulation.dialling import Dialler
 from node.simulation.event_queue import Clockwork
 from node.simulation.faults import Faults
 from node.simulation.intentions import Ledger
@@ -24,6 +26,8 @@ from node.simulation.transcript import Transcript
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from node.config.sections import Config
 
 LINES_KEPT = 60
 CALM_MS = 75_000
@@ -61,7 +65,7 @@ class Evening:
     checks: Checks = field(init=False)
     ledger: Ledger = field(factory=Ledger)
     machines: list[Machine] = field(factory=list)
-    dialled: list[Dialling] = field(factory=list)
+    dialled: list[Dialler] = field(factory=list)
     terminals: list[Terminal] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
@@ -121,7 +125,7 @@ class Evening:
         known = next((d.route for d in self.dialled if {d.machine, d.other} == {one, two}), None)
         least, most = (5, 200) if wide else (1, 10)
         route = known or Route(self.network, f"{one.node_id} - {two.node_id}", least, most)
-        self.dialled.append(Dialling(one, two, role, route))
+        self.dialled.append(Dialler(one, two, role, route))
 
     def route_to(self, name: str, machine: Machine) -> Route:
         """A terminal's way to a node."""
@@ -246,7 +250,7 @@ class Evening:
         found = [f"{d.machine.node_id} has no link to {d.other.node_id}" for d in self.dialled if d.link is None]
         for machine in self.machines:
             core = machine.core
-            if core.replica.group.pending() or not machine.disk.idle or not core.healthy:
+            if core.replica.log.group.pending() or not machine.disk.idle or not core.health.ok:
                 found.append(f"{machine.node_id} is writing")
             if self.checks.parked(machine):
                 found.append(f"{machine.node_id} has parked operations")
@@ -254,9 +258,9 @@ class Evening:
                 found.append(f"{machine.node_id} is to compare")
             found += [
                 f"{terminal} has not been sent everything"
-                for terminal, session in core.sessions.items()
-                if min(session.delivery.cursor.sent) < core.log.head
-                or (session.delivery.cursor.under_way and machine.door.seats[terminal].end.answers)
+                for terminal, session in core.sessions.online.items()
+                if min(session.delivery.window.sent) < core.log.head
+                or (session.delivery.window.under_way and machine.door.holders[terminal].end.answers)
             ]
         found += [f"{t.name} is not connected" for t in self.terminals if t.session is None]
         return found

@@ -14,9 +14,10 @@ from node.core.history.verify import Verification
 from node.simulation import operation_rules
 from node.simulation.intentions import REGISTERS
 from node.simulation.machine import Machine
-from node.simulation.writer_clocks import Clocks
+from node.simulation.writer_clocks import WriterClocks
 from storage.audit import chain_walk
-from storage.sqlite.history_reader import UPDATES, HistoryReader
+from storage.records import UPDATE_KINDS
+from storage.sqlite.history_reader import HistoryReader
 from strategies.kinds.kind import ABSENT
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Checks:
     machines: Sequence[Machine] = ()
     _bases: dict[tuple[str, str, str], tuple[int, ...]] = field(factory=dict)
     """(node, other node, its epoch) -> the first positions of that log that the node stored."""
-    clocks: Clocks = field(factory=Clocks)
+    clocks: WriterClocks = field(factory=WriterClocks)
     last_row_ms: int = 0
     _versions: dict[tuple[str, str, str], int] = field(factory=dict)
     _grants: dict[tuple[str, str, str], Grant] = field(factory=dict)
@@ -110,7 +111,7 @@ class Checks:
         replica, now = machine.core.replica, machine.now()
         if machine.config.links.upstream is not None:
             return
-        if replica.group.commit.locks or any(group.commit.locks for group, _ in machine.core._in_flight):
+        if replica.log.group.commit.locks or any(group.commit.locks for group, _ in machine.core._in_flight):
             return  # perhaps just released, or asked for anew
         for (authority, *key), grant in self._grants.items():
             if (
@@ -119,7 +120,7 @@ class Checks:
                 and grant.start == machine.starts
                 and now.mono_ms < grant.until_ms - LATE_MS
             ):
-                lease = replica.locks._leases.get((key[0], key[1]))
+                lease = replica.locks.leases.get((key[0], key[1]))
                 if lease is None or lease.terminal != grant.terminal or not lease.live(now):
                     raise Violation(f"{authority}: the lease of {grant.terminal} on {' '.join(key)} is cut short")
 
@@ -156,23 +157,23 @@ class Checks:
         holder = (lock.entity_type, lock.entity_id, lock.terminal_id)
         if self._holders.setdefault((*token, lock.counter), holder) != holder:
             raise Violation(f"{lock.authority}: token {lock.counter} of epoch {lock.epoch} is granted twice")
-        lease = machine.core.replica.locks._leases.get((lock.entity_type, lock.entity_id))
+        lease = machine.core.replica.locks.leases.get((lock.entity_type, lock.entity_id))
         same = lease is not None and (lease.lock_id, lease.expires_ms) == (lock.lock_id, lock.expires_ms)
         until = lease.deadline_mono_ms if lease is not None and same else now.mono_ms
         self._grants[key] = Grant(lock.terminal_id, lock.lock_id, until, machine.starts)
 
     def _bounded(self, machine: Machine) -> None:
         core, limits = machine.core, machine.config.limits
-        most = limits.resident_entities + len(core.replica.group.touched) + 64
+        most = limits.resident_entities + len(core.replica.log.group.touched) + 64
         sizes = {
-            "ring rows": (len(core.ring.rows), limits.ring_rows),
-            "entities in memory": (len(core.replica.entities), most),
+            "ring rows": (len(core.log.ring.rows), limits.ring_rows),
+            "entities in memory": (len(core.replica.residents.entities), most),
             "rows under way": (
-                max((s.delivery.cursor.under_way for s in core.sessions.values()), default=0),
+                max((s.delivery.window.under_way for s in core.sessions.online.values()), default=0),
                 limits.window_rows + WINDOW_MARKS,
             ),
             "bytes waiting": (
-                max((s.end.outbox_bytes for s in machine.door.seats.values()), default=0),
+                max((holder.end.outbox_bytes for holder in machine.door.holders.values()), default=0),
                 OUTBOX_BOUND,
             ),
         }
@@ -222,7 +223,9 @@ class Checks:
             if row.operation_id not in self.excused
             and (
                 not self.set_back
-                or any(m.core.replica.digests.holds(row.entity_type, row.link_key) for m in self.machines if m.alive)
+                or any(
+                    m.core.replica.held.digests.holds(row.entity_type, row.link_key) for m in self.machines if m.alive
+                )
             )
         ]
 
@@ -282,15 +285,15 @@ class Checks:
     def retrievable(self, machine: Machine, rng: random.Random, count: int = 4) -> None:
         """Of some fields: every value that somebody wrote is found by `explain`, and `verify` finds nothing wrong."""
         registry = machine.config.registry()
-        with closing(HistoryReader(machine.store.path)) as reader:
-            for finding in Verification(reader, registry).run():
+        with closing(HistoryReader(machine.store.path)) as history:
+            for finding in Verification(history, registry).run():
                 raise Violation(f"{machine.node_id}: verify: {finding.where}: {finding.what}")
-            written = sorted(_written(reader.audit(limit=ALL, kinds=("operation",))).items())
+            written = sorted(_written(history.reader.audit(limit=ALL, kinds=("operation",))).items())
             for (key, name), operations in rng.sample(written, min(count, len(written))):
                 policy = registry.get(key[0])
                 assert policy is not None
-                rows = reader.entity_rows(key, (*UPDATES, "refused"))
-                found = explain(rows, key, policy, name, machine.config.node.engine, reader.entity_base(key))
+                rows = history.entity_rows(key, (*UPDATE_KINDS, "refused"))
+                found = explain(rows, key, policy, name, machine.config.node.engine, history.entity_base(key))
                 told = (
                     [] if found is None else [orjson.dumps(w.value) for w in found.writings if w.value is not ABSENT]
                 )

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from attrs import define, field
 
-from node.config import Config
+from node.config.sections import Config
 from node.core.core import Core
 from node.core.delivery.delivery import PING_INTERVAL_MS
 from node.core.log.group import Group
-from node.core.ports import Instant
-from node.core.start import Draws, Surroundings, begin, go_on, note_registry
+from node.core.ports import Draws, Instant, Surroundings
+from node.core.schedule import Schedule, schedule
+from node.core.start import begin, go_on, note_registry
 from node.runtime.identity import take_up
 from node.simulation.connections import Door
 from node.simulation.disk import Files, SlowDisk
@@ -31,7 +33,6 @@ BUSY_MS = 5_000
 
 TICK_MS = 1_000
 IDLE_TICK_MS = 20_000
-CHECKPOINT_TICKS = 30
 CLOCK = (b'{"type":"ping"', b'{"type":"pong"')
 
 
@@ -62,8 +63,10 @@ class Machine:
     """Called once, when the next rows are stored."""
     _started_ms: int = 0
     _busy_until: int = 0
+    attempts: Iterator[int] = field(init=False)
+    """Numbers the connections that its process dials."""
+    _schedule: Schedule = field(init=False)
     _tick: int = 0
-    _ticks: int = 0
     _probing: bool = False
     _around: Surroundings = field(init=False)
 
@@ -102,6 +105,10 @@ class Machine:
         self.starts += 1
         self.transcript.note(self.node_id, f"starts with {boot.head} rows")
         self.booted(self)
+        self.door.open()
+        self.attempts = itertools.count(1)
+        # Without the figures and the status that monitors are sent by the clock: they are bytes that decide nothing.
+        self._schedule = schedule(self.core, self, now_ms=self._started_ms, status_ms=None, metrics_ms=None)
         self._busy_until, self._probing = 0, False
         self.busy()
         for begin_dialling in self.on_start:
@@ -119,7 +126,7 @@ class Machine:
 
     def stop(self) -> None:
         """A clean stop: what is pending is stored, and everybody is told."""
-        self.core.flush_cursors()
+        self.core.store_positions()
         while (group := self.core.take_group()) is not None:
             if not group.commit.empty():
                 try:
@@ -206,14 +213,20 @@ class Machine:
     def _ticked(self, number: int) -> None:
         if number != self._tick:
             return
-        core = self.core
-        core.probe_owed()
-        core.tick()
-        self._ticks += 1
-        if core.changed():
-            core.neighbours.say(force=False)
-            core.tell_monitors(core.status_messages())
-        if core.healthy and self._ticks % CHECKPOINT_TICKS == 0:
-            with suppress(StorageError):  # the next one does what this one could not
-                self.store.checkpoint()
+        self._schedule.step(self.clockwork.now_ms)
         self._tick_in(TICK_MS if self.clockwork.now_ms < self._busy_until else IDLE_TICK_MS)
+
+    # ------------------------------------------------------------------ the schedule's shell
+
+    def read_again(self) -> None:
+        """A simulated read that failed is answered, and not remembered."""
+
+    def heartbeat(self) -> None:
+        """Silence is the network's affair."""
+
+    def memory_mb(self) -> float:
+        return 0.0
+
+    def checkpoint(self) -> None:
+        with suppress(StorageError):  # the next one does what this one could not
+            self.store.checkpoint()

@@ -16,6 +16,7 @@ from attrs import define, field
 
 from node.core.sessions.session import Session
 from node.simulation.event_queue import Clockwork
+from node.wire.close_codes import ABNORMAL, GOING_AWAY
 from node.wire.frames import Batch, Outgoing
 
 CLOSE_TIMEOUT_MS = 2_000
@@ -23,7 +24,7 @@ SILENCE_MS = 5_000
 """How long a side hears nothing before it gives a connection up."""
 
 OPERATION = b'"data_sync"'
-LOST = (1006, "connection lost")
+LOST = (ABNORMAL, "connection lost")
 Frame = tuple[str, bytes]
 """(text | ping | pong | close, content)."""
 
@@ -69,7 +70,7 @@ class Route:
 
     def _give_up(self, line: Line, direction: int, number: int) -> None:
         if self.blocked[direction] and self._blocks[direction] == number and line in self.lines:
-            line.ends[1 - direction].give_up(1001, "nothing heard from the other side")
+            line.ends[1 - direction].give_up(GOING_AWAY, "nothing heard from the other side")
 
     def unblock(self) -> None:
         """What waited on the way arrives, where the connection is still there."""

@@ -25,7 +25,7 @@ IN_MEMORY = Path("/dev/shm")
 
 SEEDS_A_TASK = 10
 TASKS_A_PROCESS = 20
-"""After so many a process is replaced: y-py never frees a document that was written to (design, hazard 7)."""
+"""Tasks after which a process is replaced: y-py never frees a document that was written to."""
 
 
 def one(seed: int, say: Callable[[str], None] | None = None) -> Outcome:

@@ -1,6 +1,6 @@
 """A simulated terminal: speaks only the documented messages, and behaves as well or as badly as real ones do.
 
-Its screen is what a plain client has: its own writes at once, then every `data_sync` applied in order.
+Its screen is the plain client's: its own writes at once, then every `data_sync` in order.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import orjson
 from attrs import define, field, frozen
 
 from crdt import hlc
-from node.core.log.entries import CLASSES
 from node.core.sessions.identity import Identity
+from node.screen import Screen
 from node.simulation.event_queue import Clockwork
 from node.simulation.machine import Machine
 from node.simulation.network import End, Route
 from node.simulation.transcript import START_MS, Transcript
+from storage.records import CLASSES
 
 if TYPE_CHECKING:
     from node.core.sessions.session import Session
@@ -62,7 +63,7 @@ class Terminal:
     route: Route
     rng: random.Random
     told: Told
-    screen: dict[tuple[str, str], Data] = field(factory=dict)
+    screen: Screen = field(factory=Screen)
     unanswered: dict[str, Data] = field(factory=dict)
     conflicts: dict[str, Data] = field(factory=dict)
     leases: dict[tuple[str, str], str] = field(factory=dict)
@@ -93,7 +94,9 @@ class Terminal:
     @property
     def session(self) -> Session | None:
         """The node's side of this connection, where there is one."""
-        return self.machine.core.sessions.get(self.name) if self.end is not None and self.machine.alive else None
+        return (
+            self.machine.core.sessions.online.get(self.name) if self.end is not None and self.machine.alive else None
+        )
 
     def connect(self, *, full: bool = False, queue: bool = False) -> None:
         """Dial until it works. full: as a page that was loaded again and keeps nothing, or, with queue, only what it
@@ -108,7 +111,7 @@ class Terminal:
             if not queue:
                 self.unanswered.clear()
             for operation in self.unanswered.values():
-                self._apply(operation)
+                self.screen.apply(operation)
         if self._dialling:
             return
         self._dialling = True
@@ -144,7 +147,7 @@ class Terminal:
         does not know it."""
         session = None if self.end is None else self.end.line.session
         self.blank |= session is not None and not _rests(session)  # it was just being shown the past
-        pending = () if session is None else session.delivery.cursor.pending
+        pending = () if session is None else session.delivery.window.pending
         if any(entry[2] in self._received_ids for entry in pending):
             self.blank = True
             self.told.unknown(self, self.unanswered)
@@ -207,7 +210,7 @@ class Terminal:
             operation.setdefault("version", 1)
         self.transcript.note(self.name, f"writes {orjson.dumps(operation).decode()}")
         self.unanswered[operation["id"]] = operation
-        self._apply(operation)
+        self.screen.apply(operation)
         self._send({"type": "data_sync", "operation": operation})
         return str(operation["id"])
 
@@ -216,7 +219,7 @@ class Terminal:
         if show:
             self.unanswered.pop(operation["id"], None)
             self.unanswered[operation["id"]] = operation
-            self._apply(operation)
+            self.screen.apply(operation)
         self.transcript.note(self.name, f"sends {operation['id']} once more")
         self._send({"type": "data_sync", "operation": operation})
 
@@ -248,7 +251,7 @@ class Terminal:
         if operation["id"].startswith("state-"):
             self.received.append((operation["entity_type"], operation["entity_id"]))
         self.latest = operation
-        self._apply(operation)
+        self.screen.apply(operation)
         if self.manner.confirms:
             if self.lazy:
                 self.unconfirmed.append(operation["id"])
@@ -264,24 +267,6 @@ class Terminal:
             self._confirm(operation_id)
         del self.unconfirmed[:count]
 
-    def _apply(self, operation: Data) -> None:
-        """What the document's client does: CREATE replaces, UPDATE merges, DELETE removes; in order."""
-        kind, entity_type = operation["operation"], operation["entity_type"]
-        if kind == "BULK_UPDATE":
-            for item in operation["data"]["updates"]:
-                self.screen.setdefault((entity_type, item["entity_id"]), {}).update(item["data"])
-            return
-        key = (entity_type, operation["entity_id"])
-        if kind == "CREATE":
-            self.screen[key] = dict(operation["data"])
-        elif kind == "UPDATE":
-            shown = self.screen.setdefault(key, {})
-            for name, value in operation["data"].items():
-                step = value.get("$inc") if isinstance(value, dict) else None
-                shown[name] = value if step is None else shown.get(name, 0) + step
-        else:
-            self.screen.pop(key, None)
-
     # ------------------------------------------------------------------ looking
 
     @property
@@ -295,16 +280,14 @@ class Terminal:
         return at_rest
 
     def shown(self, entity_type: str) -> dict[str, Data]:
-        """The screen, without what its own optimistic copies say of versions."""
-        return {
-            i: {k: v for k, v in e.items() if k != "version"} for (t, i), e in self.screen.items() if t == entity_type
-        }
+        """Of a type, without versions."""
+        return self.screen.shown(entity_type)
 
 
 def _rests(session: Session) -> bool:
     """Whether all that was missed was sent, and confirmed."""
     delivery = session.delivery
-    return all(delivery.cursor.acknowledged(priority) >= delivery.resumed for priority in range(CLASSES))
+    return all(delivery.window.acknowledged(priority) >= delivery.feed.head_at_connect for priority in range(CLASSES))
 
 
 def _other(end: End | None) -> End | None:

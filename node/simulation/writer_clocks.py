@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
     from storage.records import LogRow
 
-Clock = tuple[str, str, int, int]
+WriterClock = tuple[str, str, int, int]
 """(entity type, entity id, writer, clock)."""
 
 
 @define(eq=False)
-class Clocks:
+class WriterClocks:
     """What every clock was used for: operation id and update, as stored anywhere; and as lost with a commit that
     failed, as long as the process lives that gave the clock out."""
 
-    _stored: dict[Clock, tuple[str, str]] = field(factory=dict)
-    _lost: dict[str, dict[Clock, tuple[str, str]]] = field(factory=dict)
+    _stored: dict[WriterClock, tuple[str, str]] = field(factory=dict)
+    _lost: dict[str, dict[WriterClock, tuple[str, str]]] = field(factory=dict)
 
     def stored(self, node: str, rows: Iterable[LogRow]) -> Iterator[str]:
         """What is wrong with rows that a node has stored."""
@@ -45,7 +45,7 @@ class Clocks:
         self._lost.pop(node, None)
 
 
-def _uses(rows: Iterable[LogRow]) -> Iterator[tuple[Clock, tuple[str, str]]]:
+def _uses(rows: Iterable[LogRow]) -> Iterator[tuple[WriterClock, tuple[str, str]]]:
     for row in (row for row in rows if row.kind == "operation"):
         for entity_type, entity_id, update, _, (writer, first, end), *_ in orjson.loads(row.updates):
             for clock in range(first, end):

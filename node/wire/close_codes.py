@@ -1,4 +1,8 @@
-""" "WebSocket Error Codes" of the protocol document, and the standard codes the node uses."""
+""" "WebSocket Error Codes" of the protocol document, and the standard codes that the node uses.
+
+A documented code is named by the error that carries it (node/errors.py): `InvalidMessage.code`.
+The standard codes are those of RFC 6455, section 7.4.1, and of the IANA registry (1012, 1013).
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,14 @@ DOCUMENTED = {
     4010: "Conflict resolution failed",
 }
 
+NORMAL = 1000
 GOING_AWAY = 1001
 PROTOCOL_ERROR = 1002
+ABNORMAL = 1006
+"""Never sent: the connection ended without a close frame."""
+INVALID_DATA = 1007
 TOO_BIG = 1009
 INTERNAL_ERROR = 1011
+SERVICE_RESTART = 1012
+"""Between nodes only: this one goes on under a new epoch, so the link is dialled again."""
 TRY_AGAIN_LATER = 1013

@@ -48,9 +48,9 @@ TERMINAL_ID = re.compile(r"[A-Za-z0-9._:@#+=~|-]{1,128}\Z")
 class CodecLimits:
     """Bounds of one message. depth: nested arrays and objects. field_name: characters of a data field's name."""
 
-    depth: int = 32
-    bulk_items: int = 1_000
-    fields: int = 1_000
+    depth: int
+    bulk_items: int
+    fields: int
     field_name: int = 128
 
 

@@ -1,25 +1,21 @@
-"""JSON texts that are kept, and values of messages as words."""
+"""JSON text that stays in memory, and untrusted values of messages as short words."""
 
 from __future__ import annotations
 
-import orjson
-
-
-def kept(value: object) -> bytes:
-    """The JSON text of `value` in a buffer of its own length: orjson leaves each result in one of 4 KB, which a log's
-    ring cannot afford."""
-    return bytes(memoryview(orjson.dumps(value)))
-
 
 def word(value: object, longest: int) -> str:
-    """What stands where a word is expected in a message of a linked node. Of an array or an object only that it is
-    one: nested a thousand deep, which orjson reads, Python cannot write it out."""
+    """A value that should be a word, from a linked node, as text of at most `longest` characters.
+
+    An array or an object becomes "[...]" or "{...}": orjson reads a thousand levels, which `str` cannot write.
+    """
     if isinstance(value, dict | list):
         return "[...]" if isinstance(value, list) else "{...}"
     return str(value)[:longest]
 
 
 def is_number(text: str) -> bool:
-    """Whether a text is decimal digits, few enough for 64 bits. (`isdigit` also takes "²", of which `int` wants
-    nothing.)"""
+    """Whether a text is ASCII digits, few enough for 64 bits.
+
+    `isdigit` alone also takes "²", which `int` refuses.
+    """
     return text.isascii() and text.isdigit() and len(text) < 19

@@ -34,6 +34,7 @@ class KeyedList(Register):
     name = "keyed_list"
     composed = True
     remembers = True
+    carried = True
     rule = Rule(
         "keyed_list",
         "Cada item vale por si: o que alguém pôs está aqui, o que alguém tirou não, a menos que outro o tenha mudado "

@@ -134,6 +134,7 @@ class Kind(Protocol):
     composed: a field has several registers; a view shows it once, after all of them.
     counts: the field's movements are in the headers' totals (crdt.records.Header).
     remembers: something is kept of each row, see `remembered`.
+    carried: every row of the entity may carry the field, so also a row that did not write it is kept.
     rule: why the field shows what it shows, whatever its siblings are (None: its siblings tell).
     order: what puts one of several values first (None: the strategy's rule).
     """
@@ -146,6 +147,8 @@ class Kind(Protocol):
     def counts(self) -> bool: ...
     @property
     def remembers(self) -> bool: ...
+    @property
+    def carried(self) -> bool: ...
     @property
     def rule(self) -> Rule | None: ...
     @property

@@ -50,37 +50,35 @@ class FieldKinds:
 
     declared: Mapping[str, FieldKind] = field(factory=dict)
     groups: tuple[tuple[str, ...], ...] = ()
-    _kinds: dict[str, Kind] = field(init=False, eq=False, repr=False)
-    _counters: list[str] = field(init=False, eq=False, repr=False)
+    by_name: dict[str, Kind] = field(init=False, eq=False, repr=False)
+    """The fields that are no plain register, and what each is."""
+    counting: list[str] = field(init=False, eq=False, repr=False)
+    """The fields whose movements are counted."""
     remembering: list[tuple[str, Kind]] = field(init=False, eq=False, repr=False)
     """The fields of which something is remembered of each row, in the declared order."""
 
-    @_kinds.default
+    @by_name.default
     def _made(self) -> dict[str, Kind]:
         kinds: dict[str, Kind] = {name: KINDS[declared.kind](declared) for name, declared in self.declared.items()}
         for names in self.groups:
             kinds.update(dict.fromkeys(names, Group(names)))
         return kinds
 
-    @_counters.default
+    @counting.default
     def _counting(self) -> list[str]:
-        return [name for name, kind in self._kinds.items() if kind.counts]
+        return [name for name, kind in self.by_name.items() if kind.counts]
 
     @remembering.default
     def _remembering(self) -> list[tuple[str, Kind]]:
-        return [(name, kind) for name, kind in self._kinds.items() if kind.remembers]
+        return [(name, kind) for name, kind in self.by_name.items() if kind.remembers]
 
     def of(self, name: str) -> Kind:
         """The kind of a top-level field."""
-        return self._kinds.get(name, PLAIN)
+        return self.by_name.get(name, PLAIN)
 
     def at(self, path: Path) -> Kind:
         """The kind whose register a path is, with the declaration of its field where the register is the field's."""
         return self.of(path[0]) if len(path) == 1 and path != COUNTED else kind_at(path)
-
-    def counters(self) -> list[str]:
-        """The fields whose movements are counted."""
-        return self._counters
 
     def names(self, path: Path) -> Sequence[str]:
         """The top-level fields that a register shows in."""
@@ -90,7 +88,7 @@ class FieldKinds:
             return ()
         if path[0] == GROUP:
             return group_names(path)
-        return self._counters if path[0] == SETTLEMENT else path[:1]
+        return self.counting if path[0] == SETTLEMENT else path[:1]
 
     @property
     def plain(self) -> bool:

@@ -26,6 +26,7 @@ class Register:
     composed = False
     counts = False
     remembers = False
+    carried = False
     rule: Rule | None = None
     order: Rule | None = None
 

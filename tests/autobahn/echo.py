@@ -9,8 +9,8 @@ import trio
 from attrs import evolve
 from wsproto.events import BytesMessage
 
-from node.config import Config
-from node.runtime.app import Node
+from node.config.sections import Config
+from node.runtime.app import listener_limits
 from node.runtime.dialler import LINK_MESSAGE_BYTES
 from node.runtime.net.client import ClientConnection, connect
 from node.runtime.net.http import Request, Response, error_response
@@ -18,6 +18,7 @@ from node.runtime.net.listener import Acceptance, Listener, open_listeners
 from node.wire.frames import Outgoing
 from node.wire.links.handshake import SUBPROTOCOL
 from tests.autobahn.suite import AT_ONCE
+from tests.runtime.rig import arrivals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -58,9 +59,10 @@ async def echo_server(message_bytes: int | None = None) -> AsyncIterator[str]:
     if message_bytes is not None:
         limits = evolve(config.limits, message_bytes=message_bytes, outbox_bytes=2 * message_bytes)
         config = evolve(config, limits=limits)
+    listener = Listener(handler=_Echo(), limits=listener_limits(config.limits), arrivals=arrivals())
     listeners = await open_listeners("127.0.0.1", 0)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(Listener(_Echo(), Node(config)._listener_limits()).serve, listeners)
+        nursery.start_soon(listener.serve, listeners)
         yield f"ws://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
         nursery.cancel_scope.cancel()
 

@@ -1,7 +1,7 @@
 """A documented JSON terminal over a real socket: what it keeps, what it sends again, what it shows, what it was told.
 
-It applies `data` in order and nothing else (CREATE replaces, UPDATE merges, DELETE removes), confirms each row,
-writes on while it is offline, and after a reconnect sends again what nothing was heard of, applied once more.
+It has the plain client's screen (node/screen.py), confirms each row, writes on while it is offline, and after a
+reconnect sends again what nothing was heard of, applied once more.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import trio
 
 from crdt.hlc import iso
 from node.runtime.net.client import ConnectError, connect
+from node.screen import Screen
 
 if TYPE_CHECKING:
     import random
@@ -89,7 +90,7 @@ class Terminal:
     ) -> None:
         self.name, self.kind, self.home, self.skew_ms = name, kind, home, skew_ms
         self.keeps, self.confirms = keeps, confirms
-        self.screen: dict[tuple[str, str], dict[str, Any]] = {}
+        self.screen = Screen()
         self.unanswered: dict[str, dict[str, Any]] = {}
         self.deciding: dict[str, dict[str, Any]] = {}
         self.answered: dict[str, dict[str, Any]] = {}
@@ -131,7 +132,7 @@ class Terminal:
             for operation_id in self.refused:  # what became of it elsewhere meanwhile it will not be told
                 self.answered.pop(operation_id, None)
         for operation in self.unanswered.values():
-            self._apply(operation)
+            self.screen.apply(operation)
             self._send({"type": "data_sync", "operation": operation})
         for resolution in self.deciding.values():
             self._send(resolution)
@@ -214,7 +215,7 @@ class Terminal:
 
     def submit(self, operation: dict[str, Any]) -> None:
         self.unanswered[operation["id"]] = operation
-        self._apply(operation)
+        self.screen.apply(operation)
         self._send({"type": "data_sync", "operation": operation})
 
     def repeat(self) -> str | None:
@@ -305,7 +306,7 @@ class Terminal:
                 operation = message["operation"]
                 self._answer(operation["id"])
                 self.refused.discard(operation["id"])
-                self._apply(operation)
+                self.screen.apply(operation)
                 if self.confirms:
                     confirmation = {"type": "sync_confirmation", "operation_id": operation["id"]}
                     connection.send_text(orjson.dumps({**confirmation, "terminal_id": self.name}))
@@ -360,24 +361,6 @@ class Terminal:
     def _decided(self, operation_id: str) -> None:
         self.deciding = {c: m for c, m in self.deciding.items() if m["id"] != operation_id}
 
-    def _apply(self, operation: dict[str, Any]) -> None:
-        kind, entity_type = operation["operation"], operation["entity_type"]
-        if kind == "BULK_UPDATE":
-            for item in operation["data"]["updates"]:
-                self.screen.setdefault((entity_type, item["entity_id"]), {}).update(item["data"])
-            return
-        key = (entity_type, operation["entity_id"])
-        if kind == "CREATE":
-            self.screen[key] = dict(operation["data"])
-        elif kind == "UPDATE":
-            self.screen.setdefault(key, {}).update(operation["data"])
-        else:
-            self.screen.pop(key, None)
-
     def shown(self, entity_type: str) -> dict[str, dict[str, Any]]:
-        """The screen, without what its own optimistic copy says of versions."""
-        return {
-            i: {n: v for n, v in fields.items() if n != "version"}
-            for (t, i), fields in self.screen.items()
-            if t == entity_type
-        }
+        """The screen, without versions."""
+        return self.screen.shown(entity_type)

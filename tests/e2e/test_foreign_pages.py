@@ -72,6 +72,6 @@ def test_a_foreign_page_may_not_ask_the_node_for_anything(node: NodeProcess, ori
 
 def test_a_node_that_asks_for_tokens_goes_by_any_name() -> None:
     named = {"host": "hub.example:8001", "origin": "http://hub.example:8001"}
-    request = Request("GET", "/", "/", {}, named, (), "peer")
+    request = Request("GET", "/", "/", {}, named, "peer")
     assert Origins(frozenset(), open_to_this_machine=False).objection(request) is None
     assert Origins(frozenset(), open_to_this_machine=True).objection(request) is not None

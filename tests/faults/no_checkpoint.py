@@ -12,7 +12,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.argv = ["comanda", *sys.argv[4:]]
     sys.path.insert(0, str(Path.cwd()))
-    from node.runtime import app
+    from node.core import schedule
 
-    app.CHECKPOINT_S = 1e9
+    schedule.CHECKPOINT_MS = 10**12
     runpy.run_module("node", run_name="__main__", alter_sys=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import orjson
 
+from node.core import monitors
 from node.core.links.link import Link
 from node.wire.links.handshake import Hello
 from tests.fuzz.samples import link_messages, terminal_messages
@@ -49,14 +50,14 @@ class FreshNode:
 
     def works(self) -> None:
         world = self.world
-        assert world.core.healthy
+        assert world.core.health.ok
         answer = self.healthy.do("products", "healthy", "UPDATE", {"n": self.left})
         assert answer["type"] == "sync_confirmation", answer
         self.healthy.inbox.clear()
         world.advance(1_001)
         world.settle()
-        orjson.dumps([orjson.loads(message) for message in world.core.status_messages()])
-        orjson.dumps([orjson.loads(message) for message in world.core.metrics_messages(1.0)])
+        orjson.dumps(orjson.loads(monitors.terminal_status(world.core)))
+        orjson.dumps([orjson.loads(message) for message in monitors.performance(world.core, 1.0)])
 
     def broken(self) -> None:
         """What failed is not gone on from."""

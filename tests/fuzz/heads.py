@@ -14,13 +14,14 @@ import h11
 import trio
 import trio.testing
 
-from node.config import Config
+from node.config.sections import Config
 from node.runtime.api.origins import Origins
 from node.runtime.api.tokens import Tokens
 from node.runtime.net.http import Request, Response, json_response
 from node.runtime.net.listener import Listener, ListenerLimits
 from node.runtime.terminals import Endpoint
 from tests.fuzz.cores import FreshNode
+from tests.runtime.rig import arrivals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,8 +110,14 @@ class Heads:
     def _answer(self, pieces: Sequence[bytes]) -> bytes:
         core = self._node.fresh().core
         self._logger.setLevel(logging.ERROR)
-        endpoint = Endpoint(core, _Api(), Tokens(()), Config(), Origins(frozenset(), open_to_this_machine=True))  # type: ignore[arg-type]
-        listener = Listener(endpoint, LIMITS)
+        endpoint = Endpoint(
+            core=core,
+            api=_Api(),  # type: ignore[arg-type]
+            tokens=Tokens(()),
+            config=Config(),
+            origins=Origins(frozenset(), open_to_this_machine=True),
+        )
+        listener = Listener(handler=endpoint, limits=LIMITS, arrivals=arrivals())
         stream = _Stream(pieces)
         self._errors.found.clear()
         trio.run(listener._serve, stream, clock=trio.testing.MockClock(autojump_threshold=0))

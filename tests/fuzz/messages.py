@@ -7,12 +7,11 @@ from typing import Any
 import orjson
 
 from node.errors import InvalidMessage
-from node.wire.codec import LONGEST_ID, CodecLimits, decode
+from node.wire.codec import LONGEST_ID, decode
 from node.wire.links import handshake, locks, operations, positions, states
 from node.wire.messages import DataSync
 from tests.fuzz.samples import link_frames, terminal_messages
-
-LIMITS = CodecLimits()
+from tests.limits import LIMITS
 
 
 class Messages:

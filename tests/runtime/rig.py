@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define, field, frozen
 
+from node.core.admission import Arrivals
+from node.core.statistics import Statistics
 from node.runtime.net import http, listener, websocket
 from node.runtime.net.http import (
     Request,
@@ -121,7 +123,7 @@ class Echo:
 class Server:
     port: int
     handler: Echo
-    listener: Listener
+    arrivals: Arrivals
     scope: trio.CancelScope
     clients: list[Raw] = field(factory=list)
 
@@ -140,14 +142,19 @@ class Server:
         return client
 
 
+def arrivals(most: int = 1_000, most_per_address: int = 1_000) -> Arrivals:
+    """A listener's count of connections, of a node that has just started."""
+    return Arrivals(most=most, most_per_address=most_per_address, statistics=Statistics(started_ms=0))
+
+
 @asynccontextmanager
-async def serving(limits: ListenerLimits | None = None) -> AsyncIterator[Server]:
-    handler = Echo()
-    served = Listener(handler, limits or ListenerLimits())
+async def serving(limits: ListenerLimits | None = None, came: Arrivals | None = None) -> AsyncIterator[Server]:
+    handler, came = Echo(), came or arrivals()
+    served = Listener(handler=handler, limits=limits or ListenerLimits(), arrivals=came)
     listeners = await open_listeners("127.0.0.1", 0)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(served.serve, listeners)
-        server = Server(listeners[0].socket.getsockname()[1], handler, served, nursery.cancel_scope)
+        server = Server(listeners[0].socket.getsockname()[1], handler, came, nursery.cancel_scope)
         try:
             yield server
         finally:

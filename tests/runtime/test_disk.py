@@ -43,6 +43,9 @@ class Failed:
 
     failure: str | None = None
 
+    def still_failing(self, reason: str) -> None:
+        self.failure = reason
+
 
 async def with_disk(use: Callable[[TrioDisk, Broken], Any]) -> None:
     broken = Broken()
@@ -84,14 +87,14 @@ async def test_a_read_is_tried_twice_answered_and_tried_again_until_it_works() -
 
 
 async def test_a_recovery_that_cannot_read_what_was_committed_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "PROBE_INTERVAL_S", 0)
+    monkeypatch.setattr(writer, "RECOVERY_MS", 0)
 
     async def use(disk: TrioDisk, broken: Broken) -> None:
         core: Any = Failed()
         attempts = []
 
         def recover() -> None:
-            attempts.append(core.failure)
+            attempts.append(core.health.failure)
             if len(attempts) < 3:
                 raise StorageError(f"unreadable {len(attempts)}")
 

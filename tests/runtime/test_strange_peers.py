@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import os
 import random
 import re
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from node.config import LinksSection
+from node.config.sections import LinksSection
 from node.runtime import dialler
 from node.runtime.net.client import ConnectError, connect
 from tests.runtime.rig import deflated, frame, until
@@ -169,11 +170,17 @@ async def test_whatever_fails_in_one_link_it_is_logged_and_dialled_again(
 
     monkeypatch.setattr(dialler, "connect", fails)
     core: Any = SimpleNamespace(links={}, epoch="e", instance="i", node_id="n", replica=SimpleNamespace(committed=0))
-    dialer = dialler.Dialer(core, "ws://127.0.0.1:1", "peer", LinksSection(backoff_ms=1, backoff_max_ms=1))
+    link = dialler.Dialler(
+        core=core,
+        url="ws://127.0.0.1:1",
+        role="peer",
+        settings=LinksSection(backoff_ms=1, backoff_max_ms=1),
+        attempts=itertools.count(1),
+    )
     with trio.fail_after(20), trio.CancelScope() as scope:
-        await dialer.run()
+        await link.run()
     assert dialled == 3
-    assert dialer.last_error == "internal error"
+    assert link.last_error == "internal error"
     assert "on purpose" in caplog.text
 
 

@@ -20,24 +20,24 @@ MERGE = (
         "unseen-superseded",
         "a write replaces all that is in its register, also what its author has not seen",
         (
-            "node.core.entities.field_writes:FieldWriter.supersede",
-            "if self.seen(record) and replaces(record)",
-            "if replaces(record)",
+            "node.core.entities.writes:FieldWriter.supersede",
+            "if (r.writer, r.clock) in ids and replaces(r)",
+            "if replaces(r)",
         ),
     ),
     defect(
         "contested-superseded",
         "a write to a contested register replaces both sides, whichever its author has seen",
         (
-            "node.core.entities.field_writes:FieldWriter.supersede",
-            "if self.seen(record) and",
-            "if (self.seen(record) or len(siblings) > 1) and",
+            "node.core.entities.writes:FieldWriter.supersede",
+            "if (r.writer, r.clock) in ids and",
+            "if ((r.writer, r.clock) in ids or len(siblings) > 1) and",
         ),
     ),
     defect(
         "acknowledgement-ignored",
         "whatever this node holds counts as seen, confirmed by the author's terminal or not",
-        ("node.core.entities.entity:Entity.seen_by", "return seqs[record.id] <= acknowledged", "return True"),
+        ("node.core.entities.entity:Entity.seen_by", "seqs[identity] > acknowledged or ", ""),
     ),
     defect(
         "clock-not-clamped",
@@ -61,31 +61,40 @@ MERGE = (
     defect(
         "local-repeat-accepted",
         "an operation that a terminal sends again is written again",
-        ("node.core.operations.replica:Replica.accept", "if self._duplicate(operation, author):", "if False:"),
+        (
+            "node.core.operations.accept:look",
+            "held.recent.get(operation.id), operation.id in held.recalled",
+            "None, False",
+        ),
+        (
+            "node.core.operations.accept:look",
+            "row is None and not recalled and (operation.key in held.known or operation.key in held.archived)",
+            "False",
+        ),
     ),
     defect(
         "remote-repeat-logged",
         "an operation that comes again over a link gets a second row",
         (
             "node.core.operations.remote:accept",
-            "if replica.digests.holds(operation.entity_type, remote.link_key):",
+            "if replica.held.digests.holds(operation.entity_type, remote.link_key):",
             "if False:",
         ),
     ),
     defect(
         "two-writers-not-settled",
         "an operation that a terminal sent to two nodes counts twice",
-        ("node.core.operations.remote:_carry_out", "if first is not None:", "if first is None and first:"),
+        ("node.core.operations.remote:_record", "if first is not None:", "if first is None and first:"),
     ),
     defect(
         "version-not-counted",
         "a write makes no version",
-        ("node.core.operations.replica:Replica._edit", "n=plan.increment", "n=0"),
+        ("node.core.operations.record:_edit", "n=plan.increment", "n=0"),
     ),
     defect(
         "version-counted-twice",
         "a DELETE makes two versions",
-        ("node.core.operations.replica:Replica._edit", "n=plan.increment", "n=plan.increment + (kind == 'DELETE')"),
+        ("node.core.operations.record:_edit", "n=plan.increment", "n=plan.increment + (kind == 'DELETE')"),
     ),
     defect(
         "shares-added-up",
@@ -142,7 +151,7 @@ MERGE = (
         "first-try-forgotten",
         "an operation that was refused and is sent again counts as written from what its author has seen by then",
         (
-            "node.core.operations.memory:Memory.as_it_was",
+            "node.core.operations.knowledge:Knowledge.as_of_first_attempt",
             "author if tried is None else evolve(author, tried=tried)",
             "author",
         ),
@@ -151,29 +160,29 @@ MERGE = (
         "first-try-knows-more",
         "an operation that is sent again takes off what its author was shown only after it was refused",
         (
-            "node.core.operations.memory:Memory.acknowledged",
+            "node.core.operations.knowledge:Knowledge.acknowledged",
             " if author.tried is None else author.tried.acknowledged",
             "",
         ),
-        ("node.core.operations.memory:Memory.reader", "tried.acknowledged", "self.confirmed(author, entity)"),
+        ("node.core.operations.knowledge:Knowledge.reader", "tried.acknowledged", "self.confirmed(author, entity)"),
     ),
     defect(
         "rank-by-client-clock",
         "who was first is decided by the terminal's clock, not by when a node accepted it",
-        ("node.core.entities.field_writes:FieldWriter.add", "default=stamp.accepted", "default=stamp.stamp"),
+        ("node.core.entities.writes:FieldWriter.add", "default=stamp.accepted", "default=stamp.stamp"),
     ),
     defect(
         "conflict-not-raised-remotely",
         "a conflict is told of where its second side was written, and nowhere else",
-        ("node.core.operations.remote:_apply", "    news.compare(conflicts, entity.view.conflicts)\n", ""),
+        ("node.core.operations.remote:_apply", "change, seq, news)", "change, seq, ConflictNews())"),
     ),
     defect(
         "conflict-not-stored",
         "a conflict is known until the next restart",
         (
             "node.core.operations.notices:remember",
-            "replica.group.commit.conflicts.append(row)",
-            "replica.group.commit.conflicts.extend([row][row.state == 'open':])",
+            "replica.log.group.commit.conflicts.append(row)",
+            "replica.log.group.commit.conflicts.extend([row][row.state == 'open':])",
         ),
     ),
     defect(

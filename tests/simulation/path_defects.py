@@ -9,9 +9,9 @@ COMMIT = (
         "confirmed-before-commit",
         "a terminal is told that its operation is stored before it is",
         (
-            "node.core.operations.replica:Replica._confirm",
-            "self.group.replies.append((author.recipient, message))",
-            "author.recipient.reply(message)",
+            "node.core.log.log:Log.answer",
+            "self.group.replies.append((recipient, message))",
+            "recipient.reply(message)",
         ),
     ),
     defect(
@@ -27,13 +27,13 @@ COMMIT = (
     defect(
         "failed-commit-not-undone",
         "after a failed commit documents stay in memory with what was refused",
-        ("node.core.operations.replica:Replica.forget_uncommitted", "self.entities.clear()", "pass"),
+        ("node.core.entities.residents:Residents.drop_all", "self.entities.clear()", "pass"),
     ),
     defect(
         "failed-commit-remembered",
         "an operation whose commit failed counts as a repeat when it is sent again",
         (
-            "node.core.operations.replica:Replica.forget_uncommitted",
+            "node.core.operations.held:Held.forget",
             "self.recent.pop(row.operation_id, None)",
             "pass",
         ),
@@ -42,11 +42,11 @@ COMMIT = (
         "let-go-uncommitted",
         "entities are let go of before their newest state is stored",
         (
-            "node.core.operations.memory:Memory.let_go",
-            "list(islice(self.entities.items(), max(1, self.settings.resident_entities // 10)))",
+            "node.core.entities.residents:Residents.let_go",
+            "list(islice(self.entities.items(), max(1, self.most // 10)))",
             "list(self.entities.items())",
         ),
-        ("node.core.operations.memory:Memory.let_go", "entity.seq <= committed and key not in touched and ", ""),
+        ("node.core.entities.residents:Residents.let_go", "entity.seq <= committed and key not in touched and ", ""),
     ),
     defect(
         "chain-not-continued",
@@ -60,7 +60,7 @@ COMMIT = (
     defect(
         "writer-reused-after-failure",
         "after a failed commit the node goes on under the writer whose clocks it may have given out",
-        ("node.core.start:go_on", "writer = around.draws.writer()", "writer = core.replica.writer"),
+        ("node.core.start:go_on", "writer = around.draws.writer()", "writer = core.replica.residents.writer"),
     ),
     defect(
         "writer-kept-after-restore",
@@ -78,28 +78,28 @@ COMMIT = (
         "a node goes on as the writer it was on a database that ends before what it confirmed",
         (
             "node.runtime.identity:continuity",
-            "elif mark.ahead_of(at):",
+            "elif noted.ahead_of(at):",
             "elif False:",
         ),
     ),
     defect(
         "older-epoch-unnoticed",
         "the same on a database from before a restore",
-        ("node.runtime.identity:continuity", 'elif mark.epoch not in ("", at.epoch):', "elif False:"),
+        ("node.runtime.identity:continuity", 'elif noted.epoch not in ("", at.epoch):', "elif False:"),
     ),
     defect(
         "refusal-not-kept",
         "a refused write is not in the log, though its author was told that it is kept",
         (
-            "node.core.operations.notices:refuse",
-            "    replica.append(row)\n",
-            "    replica.group.replies += [(author.recipient, message) for message in messages]\n",
+            "node.core.operations.refusals:refuse",
+            "    log.append(row)\n",
+            "    log.group.replies += [(author.recipient, message) for message in messages]\n",
         ),
     ),
     defect(
         "refusal-row-not-sent",
         "the author of a refused write is neither told nor shown what is instead",
-        ("node.core.operations.notices:refuse", "row.targets = (author.terminal_id,)", "row.targets = ()"),
+        ("node.core.log.rows:refused_row", "targets=(terminal_id,)", "targets=()"),
     ),
 )
 
@@ -107,17 +107,17 @@ DELIVERY = (
     defect(
         "sent-is-acknowledged",
         "what was written to a socket counts as received",
-        ("node.core.delivery.window:Cursor._settle", "        if not pending:", "        if self.sent:"),
+        ("node.core.delivery.window:Window._settle", "        if not pending:", "        if self.sent:"),
     ),
     defect(
         "cursor-stored-too-far",
         "a cursor is stored where a terminal was sent up to, not where it confirmed up to",
-        ("node.core.core:Core._remember", "positions=cursor.positions", "positions=tuple(cursor.sent)"),
+        ("node.core.sessions.sessions:Sessions._note", "positions=window.positions", "positions=tuple(window.sent)"),
     ),
     defect(
         "cursor-not-stored",
         "what terminals confirmed is forgotten with the process",
-        ("storage.sqlite.store:Store._write", '("terminal_id",), cursors.values())', '("terminal_id",), ())'),
+        ("storage.sqlite.commit:write_commit", "CURSORS.put(connection, commit.cursors)", "pass"),
     ),
     defect(
         "positions-kept-when-set-back",
@@ -127,46 +127,46 @@ DELIVERY = (
     defect(
         "past-not-corrected",
         "what a terminal writes while it is shown the past is not shown to it again",
-        ("node.core.operations.replica:Replica._on_its_way", "max(sent, refused) > known", "False"),
+        ("node.core.operations.record:_on_its_way", "max(sent, refused) > known", "False"),
     ),
     defect(
         "state-cut-short",
         "a terminal that comes empty is sent the first page of the entities only",
-        ("node.core.delivery.delivery:Delivery._read_state", "last=len(rows) < limit", "last=True"),
+        ("node.core.delivery.terminal_feed:TerminalFeed.read_state", "last=len(rows) < limit", "last=True"),
     ),
     defect(
         "state-class-skipped",
         "of a first synchronisation the entities of one priority class are missing",
         (
-            "node.core.delivery.delivery:Delivery._read_state",
-            "self._send_state(priority, rows, last=",
-            "self._send_state(priority, rows if priority != 1 else (), last=",
+            "node.core.delivery.terminal_feed:TerminalFeed.read_state",
+            "self._send_state(delivery, priority, rows, last=",
+            "self._send_state(delivery, priority, rows if priority != 1 else (), last=",
         ),
     ),
     defect(
         "window-not-kept",
         "a slow terminal is sent everything at once",
-        ("node.core.delivery.delivery:Delivery.pump", "cursor.room <= 0 or ", ""),
-        ("node.core.delivery.delivery:Delivery.pump", "limit = min(self.page, cursor.room)", "limit = self.page"),
+        ("node.core.delivery.delivery:Delivery.pump", "window.room <= 0 or ", ""),
+        ("node.core.delivery.delivery:Delivery.pump", "limit = min(self.page, window.room)", "limit = self.page"),
         (
-            "node.core.delivery.delivery:Delivery._read_state",
-            "limit = min(self.page, self.cursor.room)",
-            "limit = self.page",
+            "node.core.delivery.terminal_feed:TerminalFeed.read_state",
+            "limit = min(delivery.page, delivery.window.room)",
+            "limit = delivery.page",
         ),
         (
             "node.core.delivery.delivery:Delivery._from_ring",
             "if len(entries) >= room:",
             "if len(entries) >= room + 9_999:",
         ),
-        ("node.core.delivery.delivery:Delivery.live", "and cursor.room >= rows", ""),
+        ("node.core.delivery.delivery:Delivery.live", "and window.room >= rows", ""),
     ),
     defect(
         "unreadable-is-empty",
         "rows that could not be read count as none",
         (
-            "node.core.delivery.delivery:Delivery._rows_arrived",
-            "                self._cannot_read(rows)\n                return\n",
-            "                rows = ()\n",
+            "node.core.delivery.delivery:Delivery.read",
+            "                undo()\n                self._cannot_read(found)\n                return\n",
+            "                found = ()\n",
         ),
     ),
     defect(
@@ -200,7 +200,7 @@ LINKS = (
         "peer-position-before-rows",
         "a position is stored in a commit before the rows it stands for",
         (
-            "node.core.operations.replica:Replica.take_group",
+            "node.core.log.log:Log.take",
             "        group, self.group = self.group, Group()\n",
             "        group, self.group = self.group, Group()\n"
             "        if group.rows and group.commit.peers:\n"
@@ -217,7 +217,7 @@ LINKS = (
         "digest-type-skipped",
         "two nodes compare what they hold of every entity type but orders",
         (
-            "node.core.operations.digests:Digests.differing",
+            "node.core.digests:Digests.differing",
             "if mine.get(t) != roots.get(t))",
             'if mine.get(t) != roots.get(t) and t != "orders")',
         ),
@@ -225,7 +225,7 @@ LINKS = (
     defect(
         "quarantine-not-retried",
         "an operation that waited for another one stays put when that one has come",
-        ("node.core.operations.remote:_retry", "while len(replica.quarantine) and pending:", "while False:"),
+        ("node.core.operations.parked:_retry_waiting", "while len(replica.quarantine) and pending:", "while False:"),
         ("node.core.core:Core._retry_parked", "replica.quarantine.waiting(RETRIES_A_SECOND)", "()"),
     ),
     defect(
@@ -236,12 +236,12 @@ LINKS = (
     defect(
         "damaged-kept-waiting",
         "an operation that came damaged while its entity could not be read is tried for ever as it is",
-        ("node.core.operations.remote:retry", "if row.state == WAITING:", "if row.state == BAD:"),
+        ("node.core.operations.parked:retry", "if row.state == WAITING:", "if row.state == BAD:"),
     ),
     defect(
         "parked-not-stored",
         "an operation that waits is forgotten with the process, and counts as held",
-        ("node.core.operations.remote:park", "    replica.group.commit.parked.append(row)\n", ""),
+        ("node.core.operations.parked:park", "    replica.log.group.commit.parked.append(row)\n", ""),
     ),
 )
 

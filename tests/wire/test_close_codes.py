@@ -34,14 +34,19 @@ def test_every_documented_code_has_one_error_that_carries_it(code: int) -> None:
 
 
 def test_the_standard_codes_are_those_of_rfc_6455() -> None:
-    used = {
-        close_codes.GOING_AWAY,
-        close_codes.PROTOCOL_ERROR,
-        close_codes.TOO_BIG,
-        close_codes.INTERNAL_ERROR,
-        close_codes.TRY_AGAIN_LATER,
+    used = {name: code for name, code in vars(close_codes).items() if isinstance(code, int)}
+    assert used == {
+        "NORMAL": 1000,
+        "GOING_AWAY": 1001,
+        "PROTOCOL_ERROR": 1002,
+        "ABNORMAL": 1006,
+        "INVALID_DATA": 1007,
+        "TOO_BIG": 1009,
+        "INTERNAL_ERROR": 1011,
+        "SERVICE_RESTART": 1012,
+        "TRY_AGAIN_LATER": 1013,
     }
-    assert used == {1001, 1002, 1009, 1011, 1013}
+    assert errors.StaleAttempt.code == close_codes.NORMAL
     assert errors.NotStored.code == close_codes.INTERNAL_ERROR
 
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from node.errors import InvalidMessage
-from node.wire.codec import CodecLimits, decode
+from node.wire.codec import decode
 from node.wire.messages import (
     AcquireLock,
     BulkItem,
@@ -20,8 +20,8 @@ from node.wire.messages import (
     ReleaseLock,
     SyncConfirmation,
 )
+from tests.limits import LIMITS
 
-LIMITS = CodecLimits()
 ABSENT = object()
 
 OPERATION: dict[str, Any] = {

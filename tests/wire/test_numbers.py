@@ -12,10 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from node.errors import InvalidMessage
-from node.wire.codec import CodecLimits, decode
+from node.wire.codec import decode
 from node.wire.messages import ConflictResolution, DataSync, Operation
+from tests.limits import LIMITS
 
-LIMITS = CodecLimits()
 NAMED = '"id":"op-1","entity_type":"orders","entity_id":"o","operation":"UPDATE"'
 HEAD = f'{{"type":"data_sync","operation":{{{NAMED},"data":'
 

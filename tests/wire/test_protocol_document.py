@@ -14,7 +14,7 @@ import pytest
 from crdt import decimals
 from crdt.hlc import parse_iso
 from node import errors
-from node.config import DEFAULT_TERMINALS, Config, FieldConfig
+from node.config.sections import DEFAULT_TERMINALS, Config, FieldConfig
 from node.core import monitors
 from node.core.locks import authority, lease
 from node.core.sessions import session
@@ -22,12 +22,13 @@ from node.core.sessions.identity import Identity
 from node.runtime.api import routes
 from node.runtime.net import http
 from node.wire import close_codes, codec, frames, messages, outgoing
-from node.wire.codec import TYPES, CodecLimits, decode
+from node.wire.codec import TYPES, decode
 from node.wire.links.handshake import SUBPROTOCOL
 from strategies.kinds import keyed_list
 from strategies.kinds.kinds import KINDS as FIELD_KINDS
 from strategies.policy import DOCUMENTED, PRIORITIES, STRATEGIES
 from tests.harness import Client, Connection, World, settle_all
+from tests.limits import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +43,7 @@ FROM_CLIENTS = [message for who, message in EXAMPLES if who == "client"]
 FROM_THE_NODE = [message for who, message in EXAMPLES if who == "server"]
 
 FIXED = {
-    "characters of a field's name": CodecLimits().field_name,
+    "characters of a field's name": LIMITS.field_name,
     "characters of an id": codec.LONGEST_ID,
     "characters of a `user_id`": 256,
     "elements of a `keyed_list`": keyed_list.ELEMENTS,
@@ -59,7 +60,7 @@ INTERNAL = {"resident_entities", "ring_rows", "ring_bytes"}
 CALLED = {"kind": "operation", "updates": "updates"}
 """Fields of the message classes under their names on the wire."""
 
-NOT_ON_THE_WIRE = {"raw", "timestamp_us"}
+NOT_ON_THE_WIRE = {"raw", "timestamp_us", "writes", "key"}
 
 OPAQUE = {"data", "local_data", "remote_data", "resolved_data", "before", "after", "versions", "counted", "tried"}
 """Members whose own members are an entity's fields, or ids."""
@@ -136,7 +137,7 @@ def evening(directory: Path) -> list[dict[str, Any]]:
     tom.disconnect()
     lia.disconnect()
     lia.connect(full=True)
-    world.core.tell_monitors([*world.core.status_messages(), *world.core.metrics_messages(60.0)])
+    monitors.tell(world.core, [monitors.terminal_status(world.core), *monitors.performance(world.core, 60.0)])
     settle_all(world, [rui, lia, olga])
     said = [message for client in everybody for message in client.inbox]
     said.append({"type": "stats", **monitors.stats(world.core)})
@@ -166,7 +167,7 @@ def test_every_json_block_says_who_sends_it() -> None:
 
 @pytest.mark.parametrize("example", FROM_CLIENTS, ids=lambda e: e["type"])
 def test_every_example_of_a_terminal_is_read(example: dict[str, Any]) -> None:
-    message = decode(json.dumps(example), CodecLimits())
+    message = decode(json.dumps(example), LIMITS)
     assert message is not None
 
 
@@ -194,7 +195,7 @@ def test_the_example_of_stats_has_the_fields_of_stats(spoken: list[dict[str, Any
 
 
 def test_every_message_of_the_node_has_an_example_and_a_place_in_the_table() -> None:
-    written = {name for name, _ in inspect.getmembers(outgoing, inspect.isfunction) if name != "kept"}
+    written = {name for name, _ in inspect.getmembers(outgoing, inspect.isfunction) if name != "compact_json"}
     kinds = {"conflict_resolution" if name == "conflict_closed" else name for name in written}
     assert {example["type"] for example in FROM_THE_NODE} == kinds
     listed = {word for row in table("message") for word in words(row[0])}
@@ -227,7 +228,8 @@ def test_every_code_stands_with_its_name() -> None:
     assert set(rows) == carried
     closing = TEXT[TEXT.index("## Close codes") : TEXT.index("## Limits")]
     standard = {value for name, value in vars(close_codes).items() if name.isupper() and isinstance(value, int)}
-    assert {code for code in standard if f"| {code} |" not in closing} == set()
+    between_nodes = {close_codes.SERVICE_RESTART}
+    assert {code for code in standard if f"| {code} |" not in closing} == between_nodes
 
 
 def test_every_limit_has_its_number() -> None:
@@ -351,10 +353,13 @@ def test_the_session_of_two_terminals_is_what_the_node_says(tmp_path: Path) -> N
             time, kind, user = re.fullmatch(rf"at (\S+): /ws/{name}\?type=(\w+)&user_id=(\w+)", rest).groups()  # type: ignore[union-attr]
             at(time)
             connection = Connection(Client(world, name))
-            connected[name] = world.core.connect(Identity(name, kind, user, "session"), connection), connection
+            connected[name] = (
+                world.core.sessions.connect(Identity(name, kind, user, "session"), connection),
+                connection,
+            )
         elif what == "loses":
             assert not hears(name)
-            world.core.disconnect(connected[name][0])
+            world.core.sessions.disconnect(connected[name][0])
         elif what == ">":
             message = json.loads(rest)
             at(message.get("operation", {}).get("timestamp", "1970-01-01"))

@@ -62,7 +62,7 @@ class Snapshot:
     def differs_from_screen(self, terminal: Terminal) -> list[str]:
         """Entities that a terminal shows otherwise: the version aside, which its own copy guesses."""
         node = {key: entity["data"] for key, entity in self.entities.items() if not entity["deleted"]}
-        screen = terminal.entities
+        screen = terminal.screen
         return [f"{t} {i}" for t, i in sorted({*node, *screen}) if _shown(node, (t, i)) != _shown(screen, (t, i))]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import define, field
+from attrs import define, field, frozen
 
 from crdt.document import Document
 from crdt.engine import EngineError
@@ -18,13 +19,13 @@ from strategies.policy import EntityPolicy
 from strategies.view import View, view_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from node.wire.messages import Operation
+    from collections.abc import Iterable
 
 
 Key = tuple[str, str]
-Seen = Callable[[FieldRecord], bool]
+NOTHING_WRITTEN: Mapping[str, object] = {}
+Seen = AbstractSet[tuple[int, int]]
+"""(writer, clock) of the live records that an author had seen."""
 
 
 @define(eq=False)
@@ -46,6 +47,8 @@ class Entity:
     last_author: str | None = None
     last_echo: bool = True
     other_seq: int = 0
+    exists: bool = False
+    """Somebody has written it: it is among the entities that the node knows."""
 
     @classmethod
     def load(cls, key: Key, policy: EntityPolicy, row: EntityRow | None, *, writer: int, engine: str) -> Entity:
@@ -53,6 +56,7 @@ class Entity:
         document = Document.load(row.snapshot if row else None, writer=writer, engine=engine)
         entity = cls(key, policy, document, view_of(*key, policy, document))
         if row is not None:
+            entity.exists = True
             entity.seq = row.seq
             stored = orjson.loads(row.seen)
             records = stored if isinstance(stored, list) else stored["records"]
@@ -86,24 +90,22 @@ class Entity:
         return shown
 
     def seen_by(self, terminal: str, acknowledged: int, version: int | None, tried: int | None = None) -> Seen:
-        """Which records an operation's author had seen (strategies/README.md, "Seen, and not seen").
+        """Which live records an operation's author had seen (strategies/README.md, "Seen, and not seen").
 
-        acknowledged: log position the terminal has confirmed for this priority class. version: the documented
-        version of its operation; it narrows the set and never widens it. tried: nothing after this row.
+        acknowledged: log position the terminal has confirmed for this priority class.
+        version: the documented version of its operation; it narrows the set and never widens it.
+        tried: for an operation that was refused at first, the last row there was; nothing after it was seen.
         """
         current = self.document.version
         newest = version - 1 if version is not None and version <= current else None
-        seqs = self.seqs
-
-        def seen(record: FieldRecord) -> bool:
-            if tried is not None and seqs[record.id] > tried:
-                return False
-            if record.terminal == terminal:
-                return True
-            if newest is not None and record.version > newest:
-                return False
-            return seqs[record.id] <= acknowledged
-
+        seqs, seen = self.seqs, set()
+        for identity, record in self.document.by_id.items():
+            if record.terminal != terminal and (
+                seqs[identity] > acknowledged or (newest is not None and record.version > newest)
+            ):
+                continue
+            if tried is None or seqs[identity] <= tried:
+                seen.add(identity)
         return seen
 
     def delivered_to(self, terminal: str) -> int:
@@ -112,33 +114,40 @@ class Entity:
             return self.other_seq
         return self.seq
 
-    def changed(self, removed: Iterable[FieldRecord], added: Iterable[FieldRecord], seq: int) -> None:
-        """What a row of this entity did to its records."""
+    def records_replaced(self, removed: Iterable[FieldRecord], added: Iterable[FieldRecord], seq: int) -> None:
+        """What row `seq` of this entity did to its records."""
+        seqs, movements = self.seqs, self.movements
         for record in removed:
-            self.movements.record_removed(self.policy, record, self.seqs.pop(record.id, 0), seq)
+            brought = seqs.pop((record.writer, record.clock), 0)
+            if len(record.path) > 1:
+                movements.record_removed(self.policy, record, brought, seq)
         for record in added:
-            self.seqs[record.id] = seq
-            self.movements.record_added(record)
+            seqs[record.writer, record.clock] = seq
+            if len(record.path) > 1:
+                movements.record_added(record)
 
-    def touched(self, seq: int, author: str, echo: bool) -> None:
-        """A new row of this entity."""
-        if self.last_author != author or self.last_echo:
+    def row_written(self, seq: int, terminal: str, echo: bool, touch: Touch) -> None:
+        """The entity has a new row, written by `terminal`. echo: whether it is sent that row."""
+        if self.last_author != terminal or self.last_echo:
             self.other_seq = self.seq
-        self.seq, self.last_author, self.last_echo = seq, author, echo
+        self.seq, self.last_author, self.last_echo = seq, terminal, echo
+        if self.policy.kinds.remembering:
+            self.movements.row_written(self.view, seq, touch.author, touch.written, touch.acknowledged, echo=echo)
+
+
+@frozen
+class Touch:
+    """What a row did to one entity, as far as its author comes to know it.
+
+    author: the terminal that wrote it here; None for the node itself, and for what another node accepted.
+    written: the fields it names, and their values. acknowledged: what its author had confirmed by then.
+    """
+
+    entity: Entity
+    author: str | None = None
+    written: Mapping[str, object] = NOTHING_WRITTEN
+    acknowledged: int = 0
 
 
 NOT_LOADED = (UpdateError, DocumentError, EngineError, ValueError, KeyError, TypeError)
 """What a stored entity whose bytes were damaged may say when it is loaded."""
-
-
-def keys_of(operation: Operation) -> list[Key]:
-    """The entities an operation touches."""
-    return [key for key, _ in writes_of(operation)]
-
-
-def writes_of(operation: Operation) -> list[tuple[Key, Mapping[str, object]]]:
-    """The entities an operation touches, and what it writes to each."""
-    if operation.kind == "BULK_UPDATE":
-        return [((operation.entity_type, item.entity_id), item.data) for item in operation.updates]
-    assert operation.entity_id is not None
-    return [((operation.entity_type, operation.entity_id), operation.data)]

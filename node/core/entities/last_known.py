@@ -178,9 +178,11 @@ class Movements:
         for name, kind in view.policy.kinds.remembering:
             moves = self.of.get(name, [])
             last = moves[-1].shown if moves else None
-            remembered = kind.remembered(
-                name, data, view.fields.get(name), last, partial(_last_written, moves, author)
-            )
+            if kind.carried and name not in data:
+                remembered: tuple[object, object] | None = None if view.fields.get(name) is None else (None, True)
+            else:
+                own = partial(_last_written, moves, author)
+                remembered = kind.remembered(name, data, view.fields.get(name), last, own)
             if remembered is None:
                 continue
             written, shown = remembered

@@ -1,93 +1,28 @@
 """Sums that must come out: what the drawer's operations add up to is what the drawer holds.
 
-[[conservation]] of the configuration, one table a rule. Over the live entities of a type, by group, the signed
-amounts add up to a field of the entity that is named like the group, or to a number:
-
-    name = "drawer"
-    of = "cashier_operations"
-    amount = "amount"
-    sign = { field = "type", plus = ["opening", "deposit", "sale"], minus = ["withdrawal"], zero = ["count"] }
-    group_by = "drawer_id"
-    equals = "drawers.balance"
-
-Amounts are exact decimals. An entity that is not there has nothing: its field counts as 0.
+The rules are [[conservation]] of the configuration (node/config/sections.py). Amounts are exact decimals. An entity
+that is not there has nothing: its field counts as 0.
 """
 
 from __future__ import annotations
 
-import re
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from typing import TYPE_CHECKING
 
-from attrs import Factory, define, field, frozen
+from attrs import define, field, frozen
 
-from node.errors import ConfigError
+from node.config.sections import DECIMAL, Conservation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from node.core.entities.entity import Entity
-    from strategies.policy import Registry
 
-_NUMBER = re.compile(r"-?\d{1,64}(\.\d{1,64})?\Z", re.ASCII)
 _EXACT = Context(prec=2_000, Emax=MAX_EMAX, Emin=MIN_EMIN)  # two doubles differ by at most 632 digits
 NOTHING = Decimal(0)
 
 PROBLEMS = 1_000
 """Entities of one rule that cannot be counted and are named."""
-
-
-@frozen
-class Sign:
-    """Which way an amount counts, by another field of its entity."""
-
-    field: str
-    plus: list[str]
-    minus: list[str]
-    zero: list[str] = Factory(list)
-
-
-@frozen
-class Conservation:
-    """One rule, as it is configured. group_by: None is one group for all, named "" (`equals` is a number then)."""
-
-    name: str
-    of: str
-    amount: str
-    equals: str
-    group_by: str | None = None
-    sign: Sign | None = None
-
-    @property
-    def number(self) -> Decimal | None:
-        """What the sum must be, where that is no field."""
-        return Decimal(self.equals) if _NUMBER.match(self.equals) else None
-
-    @property
-    def target(self) -> tuple[str, str]:
-        """Entity type and field that hold the sum."""
-        entity_type, _, name = self.equals.partition(".")
-        return entity_type, name
-
-    def entity_types(self) -> set[str]:
-        return {self.of} if self.number is not None else {self.of, self.target[0]}
-
-    def check(self, registry: Registry) -> None:
-        """Raise ConfigError where the rule names what is not there."""
-        where = f"[[conservation]] {self.name!r}"
-        unknown = [name for name in sorted(self.entity_types()) if registry.get(name) is None]
-        if unknown:
-            raise ConfigError(f"{where}: unknown entity type {', '.join(unknown)}")
-        if self.number is None and (not self.target[1] or self.group_by is None):
-            raise ConfigError(
-                f"{where}: equals is a number, or with group_by an entity type and a field: drawers.balance"
-            )
-        if self.number is None and self.target[0] == self.of:
-            raise ConfigError(f"{where}: of and equals are two entity types")
-        if self.sign is not None:
-            words = [*self.sign.plus, *self.sign.minus, *self.sign.zero]
-            if len(set(words)) != len(words):
-                raise ConfigError(f"{where}: a value of {self.sign.field} has more than one sign")
 
 
 @frozen
@@ -136,7 +71,7 @@ def _decimal(value: object) -> Decimal | None:
         return Decimal(value)
     if type(value) is float:
         return Decimal(repr(value))
-    return Decimal(value) if isinstance(value, str) and _NUMBER.match(value) else None
+    return Decimal(value) if isinstance(value, str) and DECIMAL.match(value) else None
 
 
 def _text(amount: Decimal) -> str:

@@ -11,34 +11,28 @@ of. What is parked here counts as held, so that nobody sends all of it again and
 
 from __future__ import annotations
 
-import binascii
 import logging
-from array import array
-from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from node.core.operations.key_set import BUCKETS, bucket_of
+from node.core.digests import bucket_of
 from node.core.ports import Unreadable
-from node.errors import InvalidMessage
-from node.wire.json_text import is_number
+from node.wire.links import digests as wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from node.core.links.link import Link
+    from node.wire.links.digests import BucketKeys, Buckets
 
 logger = logging.getLogger("comanda.link")
 
-TYPES = ("digest", "digest_buckets", "digest_keys", "digest_want")
 KEYS_PER_MESSAGE = 50_000
 PLACES = 2_000
 """Keys looked up in the log at once."""
 
 
 def begin(link: Link) -> None:
-    link.reply(orjson.dumps({"type": "digest", "types": link.core.replica.digests.roots()}))
+    link.reply(wire.roots(link.core.replica.held.digests.roots()))
 
 
 def receive(link: Link, message: Mapping[str, Any]) -> None:
@@ -48,89 +42,66 @@ def receive(link: Link, message: Mapping[str, Any]) -> None:
         return
     match message["type"]:
         case "digest":
-            _roots(link, message)
+            _roots(link, wire.read_roots(message))
         case "digest_buckets":
-            _buckets(link, message)
+            _buckets(link, wire.read_buckets(message))
         case "digest_keys":
-            _keys(link, message)
+            _keys(link, wire.read_keys(message))
         case "digest_want":
-            _send(link, _unpack(message.get("keys"), "$.keys"))
+            _send(link, wire.read_want(message))
 
 
-def _roots(link: Link, message: Mapping[str, Any]) -> None:
-    roots = message.get("types")
-    if not isinstance(roots, dict) or len(roots) > 10_000:
-        raise InvalidMessage("expected roots by entity type", "$.types")
-    digests = link.core.replica.digests
-    buckets = {t: [f"{b:x}" for b in digests.buckets(t)] for t in digests.differing(roots)}
-    link.reply(orjson.dumps({"type": "digest_buckets", "buckets": buckets, "count": digests.count}))
+def _roots(link: Link, theirs: Mapping[str, Any]) -> None:
+    digests = link.core.replica.held.digests
+    differing = digests.differing(theirs)
+    link.reply(wire.buckets({entity_type: digests.buckets(entity_type) for entity_type in differing}, digests.count))
 
 
-def _buckets(link: Link, message: Mapping[str, Any]) -> None:
-    by_type, count = message.get("buckets"), message.get("count")
-    if not isinstance(by_type, dict) or type(count) is not int:
-        raise InvalidMessage("expected buckets by entity type", "$.buckets")
-    link.told_operations(count)
-    digests, quarantine = link.core.replica.digests, link.core.replica.quarantine
-    for entity_type, theirs in by_type.items():
-        if not isinstance(theirs, list) or len(theirs) != BUCKETS:
-            raise InvalidMessage(f"expected {BUCKETS} buckets", "$.buckets")
+def _buckets(link: Link, theirs: Buckets) -> None:
+    link.told_operations(theirs.count)
+    digests, quarantine = link.core.replica.held.digests, link.core.replica.quarantine
+    for entity_type, their_buckets in theirs.by_type.items():
         mine = digests.buckets(entity_type)
-        differing = [n for n, text in enumerate(theirs) if f"{mine[n]:x}" != text]
-        part: dict[str, str] = {}
-        size = 0
+        differing = [number for number, bucket in enumerate(their_buckets) if f"{mine[number]:x}" != bucket]
         parked: dict[int, list[int]] = {}
         for key in quarantine.link_keys(entity_type):
             parked.setdefault(bucket_of(key), []).append(key)
+        part: dict[int, list[int]] = {}
+        size = 0
         for bucket, keys in digests.keys_in(entity_type, differing):
-            keys += parked.get(bucket, ())
-            part[str(bucket)] = _pack(keys)
-            size += len(keys)
+            part[bucket] = keys + parked.get(bucket, [])
+            size += len(part[bucket])
             if size >= KEYS_PER_MESSAGE:
-                _tell_keys(link, entity_type, part)
+                link.reply(wire.keys(entity_type, part))
                 part, size = {}, 0
         if part:
-            _tell_keys(link, entity_type, part)
+            link.reply(wire.keys(entity_type, part))
 
 
-def _tell_keys(link: Link, entity_type: str, buckets: Mapping[str, str]) -> None:
-    link.reply(orjson.dumps({"type": "digest_keys", "entity_type": entity_type, "buckets": buckets}))
-
-
-def _keys(link: Link, message: Mapping[str, Any]) -> None:
+def _keys(link: Link, theirs: BucketKeys) -> None:
     """The other side's keys of some buckets: ask for what is missing here, send what is missing there."""
-    entity_type, by_bucket = message.get("entity_type"), message.get("buckets")
-    if not isinstance(entity_type, str) or not isinstance(by_bucket, dict):
-        raise InvalidMessage("expected keys by bucket", "$.buckets")
-    theirs: set[int] = set()
-    buckets: list[int] = []
-    for name, text in by_bucket.items():
-        if not is_number(name) or int(name) >= BUCKETS:
-            raise InvalidMessage("no such bucket", "$.buckets")
-        buckets.append(int(name))
-        theirs.update(_unpack(text, "$.buckets"))
     replica = link.core.replica
-    mine = {key for _, keys in replica.digests.keys_in(entity_type, buckets) for key in keys}
-    ask(link, sorted(theirs - mine - replica.quarantine.link_keys(entity_type)))
-    _send(link, sorted(mine - theirs))
+    mine = {key for _, keys in replica.held.digests.keys_in(theirs.entity_type, theirs.buckets) for key in keys}
+    ask(link, sorted(theirs.keys - mine - replica.quarantine.link_keys(theirs.entity_type)))
+    _send(link, sorted(mine - theirs.keys))
 
 
 def ask(link: Link, keys: Sequence[int]) -> None:
     """Have the other side send these operations, as far as it holds them."""
     for first in range(0, len(keys), KEYS_PER_MESSAGE):
-        link.reply(orjson.dumps({"type": "digest_want", "keys": _pack(keys[first : first + KEYS_PER_MESSAGE])}))
+        link.reply(wire.want(keys[first : first + KEYS_PER_MESSAGE]))
 
 
 def _send(link: Link, keys: Sequence[int]) -> None:
     """Have these operations sent, in log order. Their places are looked up a part at a time: others read too."""
     found: list[tuple[int, int]] = []
-    coming = link.core.replica.uncommitted()
+    coming = link.core.replica.held.uncommitted(link.core.replica.log.committed)
 
     def look_up(first: int) -> None:
         if first < len(keys):
             link.core.disk.places(keys[first : first + PLACES], lambda part: arrived(part, first))
         else:
-            link.delivery.want(key for _, key in sorted(found))
+            link.delivery.feed.want(link.delivery, (key for _, key in sorted(found)))
             _send_archived(link, set(keys) - {key for _, key in found} - coming)
 
     def arrived(part: Sequence[tuple[int, int]] | Unreadable, first: int) -> None:
@@ -149,21 +120,8 @@ def _send_archived(link: Link, keys: set[int]) -> None:
     """Have the entities sent that these operations, which are not in the log, are part of."""
     by_type: dict[str, set[int]] = {}
     for key in keys:
-        entity_type = link.core.replica.digests.type_of(key)
+        entity_type = link.core.replica.held.digests.type_of(key)
         if entity_type is not None:
             by_type.setdefault(entity_type, set()).add(key)
     for entity_type, of_type in by_type.items():
-        link.delivery.lacks(entity_type, of_type)
-
-
-def _pack(keys: Iterable[int]) -> str:
-    return b64encode(array("q", keys).tobytes()).decode()
-
-
-def _unpack(text: object, where: str) -> array[int]:
-    keys = array("q")
-    try:
-        keys.frombytes(b64decode(text if isinstance(text, str) else "?", validate=True))
-    except (ValueError, binascii.Error):
-        raise InvalidMessage("expected packed keys", where) from None
-    return keys
+        link.delivery.feed.lacks(link.delivery, entity_type, of_type)

@@ -1,21 +1,35 @@
-"""When to dial again: the first retry at once, then exponential back-off with full jitter, capped, for ever."""
+"""When a configured link is dialled, for ever. No sockets: a shell dials, and reports how it ended.
+
+    next --the other node dialled us, and that link is in use--> Wait, ask again
+         --otherwise--> Dial --> connected --> ended --> Wait: back-off, or longer after a refusal
+
+The first retry is at once, then exponential back-off with full jitter, capped.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
 
-from attrs import define
+from attrs import define, frozen
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from node.core.links.link import Link
 
 STEADY_MS = 1_000
-"""A link that was up for less counts as a failed attempt, so that nobody is dialled in a circle."""
+"""A link that was up for less counts as a failed attempt, so that two nodes do not dial each other in a circle."""
+
+ACCEPTED_POLL_MS = 200
+"""How often a node asks whether it must dial again, while a link that the other node dialled is in use."""
+
+REFUSED = {4001: "its id is refused", 4002: "nodes are refused", 4003: "its token is refused"}
+"""Close codes after which dialling goes on slowly: somebody has to change something first."""
+
+TWIN = 4004
+"""The close code with which a node refuses a second node of the same id."""
 
 
 @define
 class Backoff:
-    """Of one configured link. attempts: failed ones in a row."""
+    """The waiting times of one configured link. attempts: failed ones in a row."""
 
     base_ms: int
     max_ms: int
@@ -30,3 +44,80 @@ class Backoff:
         if not self.attempts:
             return 0.0
         return uniform(0, min(self.max_ms, self.base_ms * 2 ** min(self.attempts, 16)))
+
+
+@frozen
+class Dial:
+    """Dial now. attempt: the number of this connection among all that this process dials."""
+
+    attempt: int
+
+
+@frozen
+class Wait:
+    """Ask again after so long."""
+
+    ms: float
+
+
+@define(eq=False, kw_only=True)
+class Dialling:
+    """One configured link, from the start of the process on.
+
+    links: the node's links by the id of the other node.
+    attempts: numbers the connections of this process.
+    paused_ms: how long to wait after a refusal.
+    uniform: draws a number between two.
+    """
+
+    links: Mapping[str, Link]
+    attempts: Iterator[int]
+    backoff: Backoff
+    paused_ms: float
+    uniform: Callable[[float, float], float]
+    peer: str = ""
+    """The node that was last met at this address."""
+    link: Link | None = None
+    """The link of the connection that is there now."""
+    paused: bool = False
+    """Whether the other node has refused this one, and was not reached since."""
+    _wait: Wait | None = None
+    _dialled_ms: float = 0.0
+
+    def next(self, now_ms: float) -> Dial | Wait:
+        """What to do now. now_ms: on a clock that never goes back."""
+        if self._wait is not None:
+            wait, self._wait = self._wait, None
+            return wait
+        if self.accepted:
+            return Wait(ACCEPTED_POLL_MS)
+        self._dialled_ms = now_ms
+        return Dial(next(self.attempts))
+
+    def connected(self, link: Link) -> None:
+        """There is a connection; `link` runs over it."""
+        self.link, self.paused = link, False
+
+    def ended(self, now_ms: float, code: int | None) -> None:
+        """The attempt has failed, or its link has ended. code: the close code of the connection, None without one."""
+        link, self.link = self.link, None
+        was_up = False
+        if link is not None and code is not None:
+            self.peer = link.peer_id or self.peer
+            self.paused = code in REFUSED
+            was_up = link.was_up
+        self.backoff.ended(was_up, now_ms - self._dialled_ms)
+        self._wait = Wait(self.paused_ms if self.paused else self.backoff.wait_ms(self.uniform))
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the other node has dialled this one, and that link is in use."""
+        other = self.links.get(self.peer)
+        return other is not None and not other.dialled
+
+    @property
+    def state(self) -> str:
+        """up | paused | down, as `comanda status` shows it."""
+        if self.accepted or (self.link is not None and self.link.state == "up"):
+            return "up"
+        return "paused" if self.paused else "down"

@@ -17,23 +17,27 @@ import orjson
 from attrs import define, field
 
 from crdt import hlc
-from node.core.delivery.window import Cursor
+from node.core.delivery.delivery import Delivery
+from node.core.delivery.window import Window
+from node.core.inbox import Inbox
 from node.core.links import anti_entropy
-from node.core.links.feed import LINK_WINDOW, LinkDelivery
+from node.core.links.feed import LINK_OUTBOX, LINK_PAGE, LINK_WINDOW, LinkFeed
 from node.core.links.first_sync import PATIENCE_MS, FirstSync
-from node.core.log.entries import CLASSES, NO_POSITION
-from node.core.operations import remote, states
+from node.core.log.entries import NO_POSITION
+from node.core.operations import parked, states
+from node.core.operations.needs import fetch
 from node.core.operations.quarantine import WAITING
 from node.core.ports import Connection, Needs, Unreadable
 from node.errors import AlreadyConnected, InvalidMessage
+from node.wire.close_codes import INTERNAL_ERROR, NORMAL
 from node.wire.frames import Outgoing
 from node.wire.json_text import word
-from node.wire.links import handshake, positions
+from node.wire.links import digests, handshake, positions
 from node.wire.links.handshake import CLOCK_PING, Hello, clock_pong, read_clock
 from node.wire.links.positions import Claim
 from node.wire.links.states import is_state, read_progress
 from storage.answers import ARCHIVED
-from storage.records import FollowerRow, PeerRow
+from storage.records import CLASSES, FollowerRow, PeerRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -78,7 +82,7 @@ class Link:
     hello: Hello | None
     session_id: str
     since_ms: int
-    delivery: LinkDelivery = field(init=False)
+    delivery: Delivery[LinkFeed] = field(init=False)
     state: str = "handshake"
     was_up: bool = False
     received: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
@@ -97,17 +101,23 @@ class Link:
     _asked_ms: int = 0
     """When operations that came damaged were last asked for once more; the number of the last of them."""
     _asked_upto: int = 0
-    _backlog: deque[str | bytes] = field(factory=deque)
-    _waiting: bool = False
-    _paused: bool = False
+    _inbox: Inbox[str | bytes] = field(init=False)
     _pings: int = 0
     _pinged_ms: int | None = None
 
     def __attrs_post_init__(self) -> None:
         core = self.core
-        cursor = Cursor.at([NO_POSITION] * CLASSES, LINK_WINDOW)
-        self.delivery = LinkDelivery("", frozenset(), False, cursor, core.log, core.disk, self.connection)
-        self.delivery.total = lambda: len(core.replica.known_entities)
+        self._inbox = Inbox(handle=self._frame, connection=self.connection, most=BACKLOG_PAUSE)
+        self.delivery = Delivery(
+            window=Window(LINK_WINDOW),
+            feed=LinkFeed(total=lambda: len(core.replica.residents.known)),
+            log=core.log,
+            disk=core.disk,
+            connection=self.connection,
+            page=LINK_PAGE,
+            outbox_high=LINK_OUTBOX,
+        )
+        self.delivery.held = True
 
     # ------------------------------------------------------------------ who is there
 
@@ -132,17 +142,19 @@ class Link:
         """The accepting side's only message where another link with that node stays: it learns with whom."""
         assert self.hello is not None
         self._introduce(self.hello)
-        self.close(1000, LINKED_ALREADY)
+        self.close(NORMAL, LINKED_ALREADY)
 
     def _introduce(self, hello: Hello) -> None:
         core, now = self.core, self.core.clock()
-        mine = Hello(core.node_id, core.epoch, core.replica.committed, now.wall_ms, core.authority(), self._claim())
+        mine = Hello(
+            core.node_id, core.epoch, core.replica.log.committed, now.wall_ms, core.authority(), self._claim()
+        )
         self.reply(handshake.established(mine, hello.node_id, hlc.iso(now.wall_ms), self.session_id))
 
     def _known(self, hello: Hello) -> None:
         """What is stored of this peer counts as long as its log is still the same one."""
         self.hello, self.peer_head = hello, hello.head
-        self.delivery.peer = self.via
+        self.delivery.feed.peer = self.via
         row = self.core.peers.get(hello.node_id)
         if row is not None and row.epoch == hello.epoch:
             self.received, self.mark = list(row.positions), (row.mark, row.mark_hash)
@@ -158,7 +170,7 @@ class Link:
         assert hello is not None
         known = max(self.received) != NO_POSITION
         replica = core.replica
-        no_rows = replica.digests.count <= len(replica.archived_operations)
+        no_rows = replica.held.digests.count <= len(replica.held.archived)
         empty = not known and no_rows and not replica.quarantine
         sync = core.first_sync
         if sync is not None and sync.peer == hello.node_id:
@@ -174,13 +186,13 @@ class Link:
         core = self.core
         if hello.node_id == core.node_id:
             core.report_twin(f"{self.url} is a node with this node's own id {core.node_id}")
-            self.close(4004, "a node with this id is already there")
+            self.close(AlreadyConnected.code, "a node with this id is already there")
             return
         self._known(hello)
         if hello.claim is None:
             raise InvalidMessage("the other side does not say what it holds", "$.node.holds")
         if not core.linked(self):
-            self.close(1000, LINKED_ALREADY)
+            self.close(NORMAL, LINKED_ALREADY)
             return
         self.held = self._waits()
         if not self.held:
@@ -210,7 +222,7 @@ class Link:
     def _begin(self, claim: Claim) -> None:
         """Go on where the other side says it is, if that is a place in this log."""
         core = self.core
-        head = core.replica.committed
+        head = core.replica.log.committed
         if claim.epoch != core.epoch:
             # It holds nothing of this log: every entity, and the operations that a comparison finds missing.
             self._go([NO_POSITION if claim.empty else head] * CLASSES, claim.after)
@@ -228,7 +240,7 @@ class Link:
             if self.state != "handshake":
                 return
             if isinstance(found, Unreadable):
-                self.close(1011, f"this node cannot read its log: {found.reason}")
+                self.close(INTERNAL_ERROR, f"this node cannot read its log: {found.reason}")
                 return
             if found in (claim.mark_hash, ARCHIVED):  # of an archived row nobody can tell any more
                 self._go(claim.positions, claim.after)
@@ -239,7 +251,7 @@ class Link:
 
     def _go(self, upto: Sequence[int], after: Mapping[int, Key]) -> None:
         self.state, self.was_up = "up", True
-        self.delivery.start(upto, after)
+        self.delivery.feed.start(self.delivery, upto, after)
         self._ping()
         self.core.link_up(self)
 
@@ -247,38 +259,24 @@ class Link:
 
     def receive(self, text: str | bytes) -> None:
         """One frame: a message or an array of them."""
-        if self.state == "closed":
-            return
-        if self._waiting or self._backlog:
-            self._backlog.append(text)
-            if len(self._backlog) > BACKLOG_PAUSE and not self._paused:
-                self._paused = True
-                self.connection.pause_reading()
-            return
-        self._frame(text)
-
-    def _drain(self) -> None:
-        while self._backlog and not self._waiting and self.state != "closed":
-            self._frame(self._backlog.popleft())
-        if self._paused and not self._backlog:
-            self._paused = False
-            self.connection.resume_reading()
+        if self.state != "closed":
+            self._inbox.put(text)
 
     def _frame(self, text: str | bytes) -> None:
         try:
             loaded = orjson.loads(text)
         except ValueError as error:
-            self.close(4006, f"not JSON: {error}")
+            self.close(InvalidMessage.code, f"not JSON: {error}")
             return
         messages = loaded if isinstance(loaded, list) else [loaded]
         if not all(isinstance(message, dict) for message in messages):
-            self.close(4006, "a frame is an object or an array of objects")
+            self.close(InvalidMessage.code, "a frame is an object or an array of objects")
             return
         needs = self._needs(messages)
         if needs is None:
             self._messages(messages)
             return
-        self._waiting = True
+        self._inbox.waiting = True
 
         def fetched(unreadable: Unreadable | None) -> None:
             if self.state == "closed":
@@ -286,17 +284,17 @@ class Link:
             if unreadable is not None:
                 self._one_by_one(deque(messages))
                 return
-            self._waiting = False
+            self._inbox.waiting = False
             self._messages(messages)
-            self._drain()
+            self._inbox.drain()
 
-        self.core.replica.fetch(self.core.disk, needs, fetched)
+        fetch(self.core.replica, self.core.disk, needs, fetched)
 
     def _needs(self, messages: Sequence[dict[str, Any]]) -> Needs | None:
         """What must be read before these can be decided."""
         replica = self.core.replica
         touched = tuple(dict.fromkeys(_entities(messages)))
-        missing, doubled = replica.missing(touched), remote.doubled(replica, messages)
+        missing, doubled = replica.residents.missing(touched), parked.doubled(replica, messages)
         return Needs(missing, doubled, held=touched) if missing or doubled else None
 
     def _one_by_one(self, messages: deque[dict[str, Any]]) -> None:
@@ -313,16 +311,16 @@ class Link:
                     self._messages([message], unreadable)
                     self._one_by_one(messages)
 
-            self.core.replica.fetch(self.core.disk, needs, fetched)
+            fetch(self.core.replica, self.core.disk, needs, fetched)
             return
-        self._waiting = False
-        self._drain()
+        self._inbox.waiting = False
+        self._inbox.drain()
 
     def _messages(self, messages: Sequence[dict[str, Any]], unreadable: Unreadable | None = None) -> None:
         """unreadable: what these need is not there, and cannot be read."""
         core, replica = self.core, self.core.replica
-        if not core.healthy:
-            self.close(1011, "the node cannot store anything at the moment")
+        if not core.health.ok:
+            self.close(INTERNAL_ERROR, "the node cannot store anything at the moment")
             return
         now = core.clock()
         try:
@@ -333,14 +331,11 @@ class Link:
                     self._data_sync(message, now)
                 else:
                     self._other(message)
-                if replica.claimed is not None:
-                    claimed, replica.claimed = replica.claimed, None
-                    core.set_back(f"{self.peer_id}: {claimed}")
                 if self.state == "closed":
                     break
         except InvalidMessage as error:
-            self.close(4006, str(error))
-        if replica.group.pending():
+            self.close(InvalidMessage.code, str(error))
+        if replica.log.group.pending():
             core.disk.wake_writer()
 
     def _put_off(self, message: dict[str, Any], unreadable: Unreadable, now: Instant) -> None:
@@ -349,21 +344,24 @@ class Link:
         if is_state(message):
             logger.warning("a state of %s is left: %s", self.peer_id, unreadable.reason)
         else:
-            remote.park(self.core.replica, message, self.via, WAITING, unreadable.reason, now)
+            parked.park(self.core.replica, message, self.via, WAITING, unreadable.reason, now)
 
     def _data_sync(self, message: dict[str, Any], now: Instant) -> None:
         replica = self.core.replica
         if is_state(message):
-            if states.receive(replica, message, self.via, now):
+            outcome = states.receive(replica, message, self.via, now)
+            if outcome.quiet:
                 for other in self.core.links.values():
                     other.compare_owed |= other is not self
             if self.first_sync is not None:
                 self.first_sync.states += 1
                 self.first_sync.moved_ms = now.mono_ms
         else:
-            if not remote.receive(replica, message, self.via, now):
-                self.compare_owed = True
+            outcome = parked.receive(replica, message, self.via, now)
+            self.compare_owed |= outcome.waits
             self.operations_in += 1
+        if outcome.claimed is not None:
+            self.core.set_back(f"{self.peer_id}: {outcome.claimed}")
 
     def _other(self, message: dict[str, Any]) -> None:
         kind = message.get("type")
@@ -376,9 +374,9 @@ class Link:
             if self.state == "handshake":
                 self._begin(claim)
             else:
-                self.delivery.cursor.confirm_upto(claim.positions)
+                self.delivery.window.confirm_upto(claim.positions)
                 self.delivery.pump()
-        elif kind in anti_entropy.TYPES:
+        elif kind in digests.TYPES:
             anti_entropy.receive(self, message)
         elif kind in ("acquire_lock", "release_lock", "lock_acquired", "lock_failed", "lock_released", "locks"):
             self.core.lock_service.receive(self, message)
@@ -405,7 +403,7 @@ class Link:
         head = message.get("head")
         if type(head) is int and head <= positions.MOST_POSITION:
             self.peer_head = max(self.peer_head, head)
-        group = self.core.replica.group
+        group = self.core.replica.log.group
         row = PeerRow(
             self.hello.node_id, self.hello.epoch, tuple(self.received), *self.mark, self.core.clock().wall_ms
         )
@@ -463,7 +461,7 @@ class Link:
         if found is None or found.phase != "history":
             return
         replica, before = self.core.replica, found.operations
-        found.operations = replica.digests.count + len(replica.quarantine)
+        found.operations = replica.held.digests.count + len(replica.quarantine)
         if found.operations_total is not None and found.operations >= found.operations_total:
             found.ended_ms = now_ms
         elif found.operations == before:  # nothing more is on its way: it broke off
@@ -475,7 +473,7 @@ class Link:
         """How far the other side has confirmed this log; None where it was never up."""
         if self.hello is None or not self.was_up:
             return None
-        upto = self.delivery.cursor.positions
+        upto = self.delivery.window.positions
         return FollowerRow(self.hello.node_id, self.core.epoch, upto, self.core.clock().wall_ms)
 
     def reply(self, *messages: bytes) -> None:
@@ -487,14 +485,14 @@ class Link:
     def close(self, code: int, reason: str) -> None:
         """Drop this connection; whoever dialled dials again."""
         if self.state != "closed":
-            level = logging.INFO if code == 1000 else logging.WARNING
+            level = logging.INFO if code == NORMAL else logging.WARNING
             logger.log(level, "link to %s: %s", self.peer_id or self.url, reason)
             self.end()
             self.connection.close(code, reason)
 
     def end(self) -> None:
         """The connection is gone."""
-        self.state, self.delivery.closed = "closed", True
+        self.state, self.delivery.closed, self._inbox.closed = "closed", True, True
 
     # ------------------------------------------------------------------ time
 
@@ -503,7 +501,7 @@ class Link:
         """Whether both sides have each other's log but for a few rows, as far as this one knows. Under steady traffic
         some are always on their way; a comparison has them sent twice, which harms nobody."""
         behind = self.peer_head - min(self.received)
-        return self.state == "up" and self.delivery.lag <= NEARLY and behind <= NEARLY
+        return self.state == "up" and self.delivery.feed.lag(self.delivery) <= NEARLY and behind <= NEARLY
 
     def tick(self, now_ms: int) -> None:
         """Once a second: ask for the other side's clock, and compare with it, when level and due."""

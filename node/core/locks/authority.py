@@ -78,7 +78,7 @@ class LockService:
 
         def granted(lease: Lease) -> None:
             told = outgoing.lock_acquired(lease.lock_id, *key, hlc.iso(lease.expires_ms), lease.token(), lease.scope)
-            group = self.core.replica.group
+            group = self.core.replica.log.group
             group.replies.append((session, told))
             group.refusals.append((session, partial(_not_stored, lease, "the lock; ask")))
 
@@ -96,13 +96,13 @@ class LockService:
         for number, asked in list(self._waiting.items()):
             if (asked.key, asked.terminal) == (lease.key, terminal):
                 del self._waiting[number]  # it was to be extended; the authority hears of the release after that
-        group = self.core.replica.group
+        group = self.core.replica.log.group
         group.replies.append((session, outgoing.lock_released(lease.lock_id, *lease.key)))
         group.refusals.append((session, partial(_not_stored, lease, "the release; release it")))
         self._released(lease)
 
     def _released(self, lease: Lease) -> None:
-        group = self.core.replica.group
+        group = self.core.replica.log.group
         group.commit.locks.append(lease.row(released=True))
         upstream = self.core.upstream()
         if upstream is not None:
@@ -131,7 +131,7 @@ class LockService:
         upstream.reply(
             wire.request(WireRequest(number, *asked.key, asked.terminal, asked.timeout, asked.lock_id, wait_ms))
         )
-        self.core.timer.call_later(asked.wait_ms, lambda: self._give_up(number))
+        self.core.around.timer.call_later(asked.wait_ms, lambda: self._give_up(number))
 
     def _give_up(self, number: int) -> None:
         """The authority did not answer in time: grant it here."""
@@ -156,13 +156,13 @@ class LockService:
         return "store" if not self.has_upstream and self.core.downstream() else "local"
 
     def _store(self, lease: Lease) -> None:
-        commit = self.core.replica.group.commit
+        commit = self.core.replica.log.group.commit
         commit.locks.append(lease.row())
         commit.meta["lock_counter"] = str(self.table.counter)
         self.core.disk.wake_writer()
 
     def _tell_down(self, message: bytes) -> None:
-        group = self.core.replica.group
+        group = self.core.replica.log.group
         group.replies.extend((link, message) for link in self.core.downstream())
 
     # ------------------------------------------------------------------ linked nodes
@@ -189,7 +189,7 @@ class LockService:
 
     def _asked_below(self, link: Link, request: WireRequest) -> None:
         def granted(lease: Lease) -> None:
-            self.core.replica.group.replies.append((link, wire.granted(self._on_wire(lease), request.request)))
+            self.core.replica.log.group.replies.append((link, wire.granted(self._on_wire(lease), request.request)))
 
         def held(lease: Lease) -> None:
             link.reply(wire.failed(self._on_wire(lease), request.request))
@@ -244,7 +244,7 @@ class LockService:
     def _released_above(self, told: WireLease) -> None:
         lease = self.table.drop((told.entity_type, told.entity_id), told.lock_id)
         if lease is not None:
-            self.core.replica.group.commit.locks.append(lease.row(released=True))
+            self.core.replica.log.group.commit.locks.append(lease.row(released=True))
             self.core.disk.wake_writer()
         self._tell_down(wire.released(told))
 

@@ -32,12 +32,13 @@ class LockTable:
     epoch: int
     counter: int
     new_id: Callable[[], str]
-    default_lease_ms: int = 30_000
-    max_lease_ms: int = 600_000
+    default_lease_ms: int
+    max_lease_ms: int
     max_leases: int = 100_000
     named: Mapping[str, str] = ALONE
 
-    _leases: dict[Key, Lease] = field(factory=dict)
+    leases: dict[Key, Lease] = field(factory=dict)
+    """The latest lease of each entity, also one that ran out."""
     _shadows: dict[Key, Lease] = field(factory=dict)
     """The authority's lease where a local one of another terminal overlaps it, until that one ends."""
     _ids: dict[tuple[str, str], Key] = field(factory=dict)
@@ -80,7 +81,7 @@ class LockTable:
     def deadline(self, row: LockRow) -> int | None:
         """The end, by the monotonic clock, of a stored lease that this process granted or extended."""
         key, stored = (row.entity_type, row.entity_id), (row.lock_id, row.expires_ms)
-        lease = self._leases.get(key)
+        lease = self.leases.get(key)
         if lease is not None and (lease.lock_id, lease.expires_ms) == stored:
             return lease.deadline_mono_ms
         return self._earlier.get(key, {}).get(stored)
@@ -95,10 +96,10 @@ class LockTable:
             self._earlier.pop(key, None)
 
     def _put(self, lease: Lease) -> None:
-        old = self._leases.get(lease.key)
+        old = self.leases.get(lease.key)
         if old is not None:
             self._ids.pop((old.terminal, old.lock_id), None)
-        self._leases[lease.key] = lease
+        self.leases[lease.key] = lease
         self._ids[lease.terminal, lease.lock_id] = lease.key
         self._forget_lost(lease.terminal, lease.lock_id)
         mine = self._losers.get((lease.terminal, lease.key))
@@ -106,12 +107,12 @@ class LockTable:
             self._forget_lost(lease.terminal, mine)
 
     def _drop(self, lease: Lease) -> None:
-        self._leases.pop(lease.key, None)
+        self.leases.pop(lease.key, None)
         self._ids.pop((lease.terminal, lease.lock_id), None)
 
     def _current(self, key: Key, now: Instant) -> Lease | None:
         """The latest lease on an entity, expired or not; a shadow takes its place once the one before it ended."""
-        lease = self._leases.get(key)
+        lease = self.leases.get(key)
         shadow = self._shadows.get(key)
         if shadow is not None and (lease is None or not lease.live(now)):
             del self._shadows[key]
@@ -125,7 +126,7 @@ class LockTable:
         return lease if lease is not None and lease.live(now) else None
 
     def all(self, now: Instant) -> list[Lease]:
-        return [lease for lease in self._leases.values() if lease.live(now)]
+        return [lease for lease in self.leases.values() if lease.live(now)]
 
     # ------------------------------------------------------------------ transitions
 
@@ -158,7 +159,7 @@ class LockTable:
             )
             self._put(lease)
             return lease
-        if held is None and len(self._leases) >= self.max_leases:
+        if held is None and len(self.leases) >= self.max_leases:
             self._sweep(now)
         if held is not None and held.terminal != terminal:
             self._remember_lost(held, terminal)
@@ -225,7 +226,7 @@ class LockTable:
         shadow = self._shadows.get(key)
         if shadow is not None and shadow.lock_id == lock_id:
             return self._shadows.pop(key)
-        lease = self._leases.get(key)
+        lease = self.leases.get(key)
         if lease is None or lease.lock_id != lock_id:
             return None
         self._drop(lease)
@@ -244,9 +245,9 @@ class LockTable:
         return lost
 
     def _sweep(self, now: Instant) -> None:
-        for lease in [lease for lease in self._leases.values() if not lease.live(now)]:
+        for lease in [lease for lease in self.leases.values() if not lease.live(now)]:
             self._drop(lease)
-        if len(self._leases) >= self.max_leases:
+        if len(self.leases) >= self.max_leases:
             raise PermissionDenied(f"all {self.max_leases} leases of this node are taken", None)
 
     def release(self, terminal: str, lock_id: str, now: Instant) -> Lease:
@@ -263,7 +264,7 @@ class LockTable:
                     entity_id=entity_id,
                 )
             raise PermissionDenied(f"{terminal} holds no lock {lock_id}", "$.lock_id")
-        lease = self._leases[key]
+        lease = self.leases[key]
         self._drop(lease)
         if not lease.live(now):
             raise LockTimeout(

@@ -13,6 +13,7 @@ from storage.records import EntityRow, LogRow, key64
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from node.core.entities.entity import Entity
     from strategies.policy import EntityPolicy
 
 
@@ -21,32 +22,35 @@ def state_id(entity_type: str, entity_id: str, version: int) -> str:
     return f"state-{key64(entity_type, entity_id):016x}-{version}"
 
 
-def state_message(
-    policy: EntityPolicy, row: EntityRow, *, node_id: str, at: str, operation_id: str | None = None
-) -> bytes:
-    """The entity as it is now, as one `data_sync` (first synchronisation, and after a refused write)."""
+def state_message(policy: EntityPolicy, row: EntityRow, *, node_id: str, at: str) -> bytes:
+    """A stored entity as it is now, as one `data_sync` (first synchronisation)."""
     key = (row.entity_type, row.entity_id)
-    view = orjson.loads(row.view)
-    return current_message(
-        policy, key, view, row.version, dead=row.deleted, node_id=node_id, at=at, operation_id=operation_id
+    return _whole(
+        policy, key, orjson.loads(row.view), row.version, row.deleted, node_id, at, state_id(*key, row.version)
     )
 
 
-def current_message(
+def current_message(entity: Entity, *, node_id: str, at: str, operation_id: str | None = None) -> bytes:
+    """A resident entity as it is now, as one `data_sync`."""
+    version = entity.document.version
+    name = operation_id or state_id(*entity.key, version)
+    return _whole(entity.policy, entity.key, entity.shown(), version, not entity.view.alive, node_id, at, name)
+
+
+def _whole(
     policy: EntityPolicy,
     key: tuple[str, str],
     view: Mapping[str, object],
     version: int,
-    *,
     dead: bool,
     node_id: str,
     at: str,
-    operation_id: str | None = None,
+    operation_id: str,
 ) -> bytes:
     """An entity whole: a CREATE that replaces it, or a DELETE. view: as `Entity.shown` has it."""
     return outgoing.data_sync(
         {
-            "id": operation_id or state_id(*key, version),
+            "id": operation_id,
             "entity_type": key[0],
             "entity_id": key[1],
             "operation": "DELETE" if dead else "CREATE",

@@ -1,64 +1,267 @@
-"""What an accepted or refused operation becomes in the log, and what other terminals and links are sent of it."""
+"""The only makers of log rows: one for each kind, and what of a row the audit, terminals and links are given.
+
+operation    accepted here, or on another node; also what the node writes itself
+refused      a write that was refused, and is kept
+notice       a conflict raised or closed, for those who have to know
+state        an entity as another node sent it whole
+"""
 
 from __future__ import annotations
 
 from base64 import b64encode
 from typing import TYPE_CHECKING
 
-import orjson
+from attrs import frozen
 
 from crdt import hlc
 from crdt.decimals import total_of
 from node.core.log.messages import current_message
 from node.wire import outgoing
-from node.wire.messages import ConflictResolution, Operation
-from storage.records import LogRow, key64
+from node.wire.outgoing import compact_json
+from storage.records import LogRow, link_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from decimal import Decimal
 
     from crdt.edits import Edit
-    from node.core.entities.difference import Difference
+    from node.core.entities.change import Difference
     from node.core.entities.entity import Entity, Key
-    from node.core.operations.author import Author
-    from node.core.ports import Instant
-    from storage.records import ConflictRow
+    from node.wire.messages import Operation
     from strategies.policy import EntityPolicy
 
+NO_CHANGES: Mapping[str, Mapping[str, object]] = {"before": {}, "after": {}}
 
-def blank_row(
-    kind: str, operation: bytes, operation_id: str, entity_type: str, entity_id: str | None, policy: EntityPolicy
+
+def operation_row(
+    policy: EntityPolicy,
+    operation_id: str,
+    entity_id: str | None,
+    *,
+    operation: bytes,
+    terminal_id: str,
+    user_id: str | None,
+    targets: tuple[str, ...],
+    stamp: int,
+    accepted: int,
+    version: int,
+    status: str,
+    lock_status: str,
+    echo: bool,
+    message: bytes,
+    changes: bytes,
+    updates: bytes,
+    origin: str,
+    via: str,
+    key: int,
 ) -> LogRow:
-    """A log row still to be filled in and numbered. kind: operation | notice | refused."""
+    """An operation. targets: of a BULK_UPDATE its entities. echo: whether its author is sent it. via: the linked node
+    that sent it, "" for one accepted here. key: its link key."""
+    return LogRow(
+        0,
+        "operation",
+        policy.priority_class,
+        policy.entity_type,
+        entity_id,
+        operation_id,
+        terminal_id,
+        user_id,
+        targets,
+        False,
+        stamp,
+        accepted,
+        version,
+        status,
+        lock_status,
+        echo,
+        operation,
+        message,
+        changes,
+        updates,
+        origin,
+        via,
+        key,
+    )
+
+
+@frozen(kw_only=True)
+class Told:
+    """How an operation that was accepted here is told of.
+
+    status: of the confirmation. echo: whether its author is sent the row. skew_ms: by how much its timestamp was
+    clamped. acknowledged: what its author had confirmed.
+    """
+
+    terminal_id: str
+    user_id: str | None
+    stamp: int
+    accepted: int
+    status: str
+    lock_status: str
+    echo: bool
+    skew_ms: int
+    acknowledged: int
+
+
+def accepted_row(
+    policy: EntityPolicy,
+    operation: Operation,
+    done: Sequence[tuple[Entity, Difference, Edit, Mapping[str, Decimal]]],
+    told: Told,
+    now_ms: int,
+    node_id: str,
+) -> LogRow:
+    """An operation that this node accepted. done: of each entity the difference, the edit, and what was counted."""
+    bulk = operation.kind == "BULK_UPDATE"
+    entities = [entity for entity, *_ in done]
+    changes = [change for _, change, *_ in done]
+    entries = [update_entry(entity.key, edit, counts) for entity, _, edit, counts in done]
+    version = max(entity.document.version for entity in entities)
+    audit = changes_of(entities, changes, bulk=bulk, skew=told.skew_ms)
+    if any(counts for *_, counts in done):
+        audit["acknowledged"] = told.acknowledged
+        audit["counted"] = {e.key[1]: {n: total_of(a) for n, a in counts.items()} for e, _, _, counts in done}
+    return operation_row(
+        policy,
+        operation.id,
+        operation.entity_id,
+        operation=compact_json(operation.raw),
+        terminal_id=told.terminal_id,
+        user_id=told.user_id,
+        targets=tuple(entity.key[1] for entity in entities) if bulk else (),
+        stamp=told.stamp,
+        accepted=told.accepted,
+        version=version,
+        status=told.status,
+        lock_status=told.lock_status,
+        echo=told.echo,
+        message=rendered(operation, told.terminal_id, told.user_id, entities, changes, version, now_ms, node_id),
+        changes=compact_json(audit),
+        updates=compact_json(entries),
+        origin=node_id,
+        via="",
+        key=link_key(operation.id, entries),
+    )
+
+
+def refused_row(
+    policy: EntityPolicy,
+    operation: Operation,
+    user_id: str | None,
+    terminal_id: str,
+    *,
+    accepted: int,
+    version: int,
+    lock_status: str,
+    message: bytes,
+    tried: Mapping[str, object],
+) -> LogRow:
+    """A write that was refused, whole. It goes to its author alone. tried: what its author knew."""
+    return _row(
+        "refused",
+        policy,
+        operation.id,
+        operation.entity_id,
+        accepted,
+        terminal_id=terminal_id,
+        user_id=user_id,
+        version=version,
+        lock_status=lock_status,
+        targets=(terminal_id,),
+        operation=compact_json(operation.raw),
+        message=message,
+        changes=compact_json({**NO_CHANGES, "tried": tried}),
+    )
+
+
+def notice_row(
+    policy: EntityPolicy,
+    operation_id: str,
+    entity_id: str | None,
+    accepted: int,
+    targets: tuple[str, ...],
+    message: bytes,
+) -> LogRow:
+    """A conflict raised or closed by an operation, for its targets and every monitor."""
+    return _row("notice", policy, operation_id, entity_id, accepted, targets=targets, monitors=True, message=message)
+
+
+def state_row(
+    policy: EntityPolicy,
+    operation_id: str,
+    entity_id: str,
+    accepted: int,
+    *,
+    node_id: str,
+    via: str,
+    version: int,
+    operation: bytes,
+    message: bytes,
+    changes: bytes,
+    updates: bytes,
+) -> LogRow:
+    """An entity as the node `via` sent it whole."""
+    row = _row(
+        "state",
+        policy,
+        operation_id,
+        entity_id,
+        accepted,
+        terminal_id=node_id,
+        version=version,
+        operation=operation,
+        message=message,
+        changes=changes,
+    )
+    row.status, row.echo, row.origin, row.via, row.updates = "applied", True, node_id, via, updates
+    return row
+
+
+def _row(
+    kind: str,
+    policy: EntityPolicy,
+    operation_id: str,
+    entity_id: str | None,
+    accepted: int,
+    *,
+    terminal_id: str = "",
+    user_id: str | None = None,
+    version: int = 0,
+    lock_status: str = "none",
+    targets: tuple[str, ...] = (),
+    monitors: bool = False,
+    operation: bytes = b"",
+    message: bytes = b"",
+    changes: bytes = b"",
+) -> LogRow:
     return LogRow(
         seq=0,
         kind=kind,
         priority=policy.priority_class,
-        entity_type=entity_type,
+        entity_type=policy.entity_type,
         entity_id=entity_id,
         operation_id=operation_id,
-        terminal_id="",
-        user_id=None,
-        targets=(),
-        monitors=False,
-        stamp=0,
-        accepted=0,
-        version=0,
+        terminal_id=terminal_id,
+        user_id=user_id,
+        targets=targets,
+        monitors=monitors,
+        stamp=accepted,
+        accepted=accepted,
+        version=version,
         status=kind,
-        lock_status="none",
+        lock_status=lock_status,
         echo=False,
         operation=operation,
-        message=b"",
-        changes=b"",
+        message=message,
+        changes=changes,
         updates=b"",
     )
 
 
 def rendered(
     operation: Operation,
-    author: Author,
-    policy: EntityPolicy,
+    terminal_id: str,
+    user_id: str | None,
     entities: Sequence[Entity],
     changes: Sequence[Difference],
     version: int,
@@ -67,16 +270,12 @@ def rendered(
 ) -> bytes:
     """The `data_sync` every other terminal gets: what the author sent, with the shown outcome as `data`.
 
-    A BULK_UPDATE merges; entities that lose a field or are dead come before it whole, a message each: what carries
+    A BULK_UPDATE merges. Entities that lose a field or are dead come before it whole, a message each: what carries
     the operation's id is the last, so that its confirmation stands for all.
     """
+    policy = entities[0].policy
     messages = []
-    shown = {
-        **operation.raw,
-        "terminal_id": author.terminal_id,
-        "user_id": operation.user_id or author.user_id,
-        "version": version,
-    }
+    shown = {**operation.raw, "terminal_id": terminal_id, "user_id": user_id, "version": version}
     if operation.timestamp is None:
         shown["timestamp"] = hlc.iso(at_ms)
     if operation.requires_lock is None:
@@ -87,19 +286,7 @@ def rendered(
         items = list(zip(entities, changes, strict=True))
         shown["data"] = {"updates": [{"entity_id": e.key[1], "data": c.data} for e, c in items if c.merges]}
         at = hlc.iso(at_ms)
-        messages = [
-            current_message(
-                policy,
-                e.key,
-                e.shown(),
-                e.document.version,
-                dead=not e.view.alive,
-                node_id=node_id,
-                at=at,
-            )
-            for e, c in items
-            if not c.merges
-        ]
+        messages = [current_message(e, node_id=node_id, at=at) for e, c in items if not c.merges]
     else:
         shown["operation"] = changes[0].kind
         shown["data"] = changes[0].data
@@ -116,7 +303,7 @@ def update_entry(key: Key, edit: Edit, counts: Mapping[str, Decimal]) -> list[ob
 
 
 def changes_of(
-    entities: Sequence[Entity], changes: Sequence[Difference], *, bulk: bool, skew: int
+    entities: Sequence[Entity], changes: Sequence[Difference], *, bulk: bool, skew: int = 0
 ) -> dict[str, object]:
     """The audit's `changes`; of a BULK_UPDATE by entity id. A clamped clock is noted beside them."""
     if bulk:
@@ -131,58 +318,6 @@ def changes_of(
     return audit
 
 
-def storage_error(operation: Operation, author: Author) -> bytes:
-    """What an author is told when the commit of its operation failed."""
-    return outgoing.sync_error(
-        operation.id,
-        "the node could not store this operation; send it again",
-        operation.entity_type,
-        operation.entity_id,
-        author.terminal_id,
-        1011,
-        retry=True,
-    )
-
-
-def resolution_id(message: ConflictResolution) -> str:
-    """The operation id of a resolution: its own `id`, or one of its content, so that a resend is a duplicate."""
-    if message.id is not None:
-        return message.id
-    content = orjson.dumps(
-        [message.conflict_id, message.resolution, message.resolved_data], option=orjson.OPT_SORT_KEYS
-    )
-    return f"resolution-{key64(content.decode()):016x}"
-
-
-def resolution_operation(
-    message: ConflictResolution, row: ConflictRow, operation_id: str, author: Author, now: Instant
-) -> Operation:
-    """A resolution as the operation it is in the log and for every other terminal."""
-    raw: dict[str, object] = {
-        "id": operation_id,
-        "entity_type": row.entity_type,
-        "entity_id": row.entity_id,
-        "operation": "UPDATE",
-        "data": message.resolved_data or {},
-        "timestamp": hlc.iso(now.wall_ms),
-        "terminal_id": author.terminal_id,
-        "user_id": author.user_id,
-        "resolves": message.conflict_id,
-        "resolution": message.resolution,
-    }
-    return Operation(
-        id=operation_id,
-        entity_type=row.entity_type,
-        entity_id=row.entity_id,
-        kind="UPDATE",
-        data=message.resolved_data or {},
-        version=None,
-        timestamp=hlc.iso(now.wall_ms),
-        timestamp_us=None,
-        terminal_id=author.terminal_id,
-        user_id=author.user_id,
-        requires_lock=None,
-        priority=None,
-        lock_id=None,
-        raw=raw,
-    )
+def linked(operation_id: str, entries: Sequence[list[object]]) -> tuple[bytes, int]:
+    """What links are sent of an operation that this node accepted: its updates as JSON, and its link key."""
+    return compact_json(entries), link_key(operation_id, entries)

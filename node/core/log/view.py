@@ -6,25 +6,37 @@ from collections.abc import Callable, Sequence
 
 from attrs import define
 
+from crdt import hlc
 from node.core.log.ring import Ring
+from node.core.ports import Clock
 from storage.records import ConflictRow
 from strategies.policy import Registry
 
 
-@define(eq=False)
+@define(eq=False, kw_only=True)
 class LogView:
-    """What every session shares: the committed log's end."""
+    """What every session and link shares. class_heads: the last committed row of each priority class.
+
+    conflicts: given entity types, their open conflicts that are durable.
+    """
 
     ring: Ring
     registry: Registry
     node_id: str
     class_heads: list[int]
-    """The last committed row of each priority class."""
-    open_conflicts: Callable[[int], Sequence[ConflictRow]]
-    """Open conflicts of one priority class."""
-    now_iso: Callable[[], str]
-    mono_ms: Callable[[], int]
+    conflicts: Callable[[Sequence[str]], Sequence[ConflictRow]]
+    clock: Clock
 
     @property
     def head(self) -> int:
         return self.ring.head
+
+    def open_conflicts(self, priority: int) -> Sequence[ConflictRow]:
+        """Open conflicts of one priority class."""
+        return self.conflicts(self.registry.of_class(priority))
+
+    def now_iso(self) -> str:
+        return hlc.iso(self.clock().wall_ms)
+
+    def mono_ms(self) -> int:
+        return self.clock().mono_ms

@@ -1,17 +1,63 @@
-"""What an operation did to an entity's conflicts, and their rows in the store."""
+"""The conflicts that a node knows: every open one, the latest closed ones, and their rows in the store."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import orjson
+from attrs import define, field
 
-from node.wire.json_text import kept
+from node.core.entities.entity import Key
+from node.wire.outgoing import compact_json
 from storage.records import ConflictRow
 from strategies.conflict import Conflict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from strategies.view import View
+
+CLOSED_KEPT = 10_000
+"""Conflicts kept in memory, but for those that are open; older ones are read from disk when named."""
+
+
+@define(eq=False)
+class Conflicts:
+    """known: by conflict id. open: of each entity that has any, the ids of its open conflicts."""
+
+    known: dict[str, ConflictRow] = field(factory=dict)
+    open: dict[Key, list[str]] = field(factory=dict)
+
+    def remember(self, row: ConflictRow) -> None:
+        """Note a conflict and, while it is open, that its entity has it."""
+        self.known[row.conflict_id] = row
+        key = (row.entity_type, row.entity_id)
+        of_entity = [c for c in self.open.get(key, []) if c != row.conflict_id]
+        if row.state == "open":
+            of_entity.append(row.conflict_id)
+        if of_entity:
+            self.open[key] = of_entity
+        else:
+            self.open.pop(key, None)
+
+    def provide(self, rows: Iterable[ConflictRow]) -> None:
+        """Take what was read from disk."""
+        for row in rows:
+            if row.conflict_id not in self.known:
+                self.remember(row)
+
+    def let_go(self, committed: int) -> None:
+        """Drop the closed ones once too many are known."""
+        if len(self.known) > CLOSED_KEPT:
+            for row in [row for row in self.known.values() if row.state != "open" and row.seq <= committed]:
+                del self.known[row.conflict_id]
+
+    def start_again(self, rows: Iterable[ConflictRow]) -> None:
+        """Writing works again after a failure: go on from the open conflicts that are stored."""
+        self.known.clear()
+        self.open.clear()
+        for row in rows:
+            self.remember(row)
 
 
 def conflict_row(conflict: Conflict, seq: int, *, closed_by: str | None = None, outcome: bytes = b"") -> ConflictRow:
@@ -24,7 +70,7 @@ def conflict_row(conflict: Conflict, seq: int, *, closed_by: str | None = None, 
         operations=conflict.operations,
         type=conflict.type,
         state="closed" if closed_by is not None else conflict.state,
-        body=kept(conflict.body()),
+        body=compact_json(conflict.body()),
         created_at=conflict.created_at,
         closed_by=closed_by,
         outcome=outcome,

@@ -1,84 +1,130 @@
-"""Operations that are held without a row: archived here, or come as part of another node's state.
+"""Which operations this node holds: with their rows, archived, or as part of another node's state of an entity.
 
-They are never applied again, and count as held when two nodes compare. Of what they said a check is kept, so that
-another operation under the id of one is refused, as ever.
+An operation that is held is never applied again, and counts as held when two nodes compare. The latest rows are in
+memory; of the others a 64-bit hash is, and the row is read when an id comes again.
 """
 
 from __future__ import annotations
 
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
-from node.errors import InvalidMessage
-from storage.packed import content_of, pack, unpack
-from storage.records import ArchivedRow, key64
+from attrs import define, field
+
+from node.core.digests import Digests, KeySet
+from storage.answers import Recalled
+from storage.packed import unpack_operations
+from storage.records import LogRow, key64
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from node.core.operations.memory import Memory
-    from node.core.operations.replica import Replica
-    from node.wire.links.states import RemoteState
-    from node.wire.messages import Operation
     from storage.packed import ArchivedOperation
+    from storage.records import ArchivedRow
 
 
-def repeated(memory: Memory, operation: Operation, terminal_id: str) -> ArchivedOperation | None:
-    """What is kept of an operation whose row is archived; None for one that is not. What it needs was fetched.
+@define(eq=False, kw_only=True)
+class Held:
+    """known: operations that have a row here. archived: those without one. digests: of all that are held.
 
-    Raises InvalidMessage where its id names another one.
+    partial: an archived operation of several entities of which not all are here: its link key, and those that are.
+    most: latest rows kept in memory.
     """
-    recalled = memory.recalled.get(operation.id)
-    if recalled is None and key64(operation.id) not in memory.archived_operations:
-        return None
-    kept = recalled.operation if recalled is not None else None
-    words = (operation.entity_type, operation.entity_id, operation.kind, operation.data)
-    if kept is None or kept.content != content_of(terminal_id, *words):
-        raise InvalidMessage(f"operation id {operation.id} already names another operation", "$.operation.id")
-    return kept
 
+    most: int
+    known: KeySet
+    archived: KeySet = field(factory=KeySet)
+    partial: dict[int, set[str]] = field(factory=dict)
+    digests: Digests = field(factory=Digests)
+    recent: dict[str, LogRow] = field(factory=dict, init=False)
+    """Operation id -> its row, the latest."""
+    recalled: dict[str, Recalled] = field(factory=dict, init=False)
+    """The archived operations that were asked for last."""
 
-def moved(memory: Memory, op_keys: Iterable[int]) -> None:
-    """The rows of these operations are archived."""
-    for key in op_keys:
-        memory.archived_operations.add(key)
-        memory.known_operations.discard(key)
+    # ------------------------------------------------------------------ looking
 
+    def on_disk(self, operation_id: str, key: int | None = None) -> bool:
+        """Whether an operation of this id is held, but for a false alarm of its hash, and must be read from disk.
 
-def hold(replica: Replica, state: RemoteState) -> bool:
-    """A linked node's state of an entity was taken, or held nothing new: the operations that it says are in it are
-    held. One of several entities once all of them are here. Whether there is a new one."""
-    entity_type, entity_id = state.key
-    new = []
-    for one in unpack(state.archived):
-        if not one.link_key or replica.digests.holds(entity_type, one.link_key):
-            continue
-        if one.parts > 1:
-            holders = replica.partial.setdefault(one.link_key, set())
-            if entity_id in holders:
-                continue
-            holders.add(entity_id)
-            if len(holders) == one.parts:
-                del replica.partial[one.link_key]
-        new.append(one)
-        if one.link_key not in replica.partial:
-            _held(replica, entity_type, one)
-    if new:
-        bulk = any(one.parts > 1 for one in new)
-        replica.group.commit.archived.append(ArchivedRow(entity_type, entity_id, 0, 0, "", 0, bulk, pack(new)))
-    return bool(new)
+        key: the hash of the id, where it is known already.
+        """
+        if operation_id in self.recent or operation_id in self.recalled:
+            return False
+        if key is None:
+            key = key64(operation_id)
+        return key in self.known or key in self.archived
 
+    def row(self, operation_id: str) -> LogRow | None:
+        """The row of an operation that is held, or what is left of it; what is not in memory was fetched."""
+        recalled = self.recalled.get(operation_id)
+        return self.recent.get(operation_id) or (recalled.row if recalled is not None else None)
 
-def _held(replica: Replica, entity_type: str, one: ArchivedOperation) -> None:
-    replica.digests.add(entity_type, one.link_key)
-    replica.archived_operations.add(one.op_key)
-    for row in replica.quarantine.of_link_key(one.link_key):
-        replica.quarantine.remove(row)
-        replica.group.commit.unparked.append(row.id)
+    def uncommitted(self, committed: int) -> set[int]:
+        """Link keys of operations whose rows are not durable yet."""
+        latest = takewhile(lambda row: row.seq > committed, reversed(self.recent.values()))
+        return {row.link_key for row in latest if row.link_key is not None}
 
+    # ------------------------------------------------------------------ rows
 
-def forget(memory: Memory, rows: Iterable[ArchivedRow]) -> None:
-    """The commit of what came with states failed."""
-    for row in rows:
-        for one in unpack(row.records):
-            memory.digests.discard(row.entity_type, one.link_key)
-            memory.archived_operations.discard(one.op_key)
+    def remember(self, row: LogRow, key: int | None = None) -> None:
+        """An operation has a row; of one id under two writers the first counts. key: the hash of its id."""
+        self.known.add(key64(row.operation_id) if key is None else key)
+        self.recent.setdefault(row.operation_id, row)
+        if row.link_key is not None:
+            self.digests.add(row.entity_type, row.link_key)
+
+    def provide(self, operation_id: str, row: LogRow | None, archived: Recalled | None) -> None:
+        """Take what was read of an operation. What is not there is remembered as not there."""
+        if row is not None:
+            self.recent.setdefault(operation_id, row)
+        elif archived is not None:
+            self.recalled[operation_id] = archived
+        else:
+            self.known.discard(key64(operation_id))
+
+    def let_go(self, committed: int) -> None:
+        """Keep the latest rows only; older ones are read from disk when their id comes again."""
+        if len(self.recent) > self.most:
+            for operation_id in list(islice(self.recent, len(self.recent) - self.most)):
+                if self.recent[operation_id].seq <= committed:
+                    del self.recent[operation_id]
+        if len(self.recalled) > self.most:
+            for operation_id in list(islice(self.recalled, len(self.recalled) - self.most)):
+                del self.recalled[operation_id]
+
+    def forget(self, row: LogRow) -> None:
+        """The commit of a row failed."""
+        if row.kind == "operation":
+            self.recent.pop(row.operation_id, None)
+        if row.link_key is not None:
+            self.digests.discard(row.entity_type, row.link_key)
+
+    # ------------------------------------------------------------------ without a row
+
+    def moved(self, op_keys: Iterable[int]) -> None:
+        """The rows of these operations are archived."""
+        for key in op_keys:
+            self.archived.add(key)
+            self.known.discard(key)
+
+    def part_came(self, entity_id: str, one: ArchivedOperation) -> bool:
+        """An entity came with an archived operation of several: whether that is new."""
+        holders = self.partial.setdefault(one.link_key, set())
+        if entity_id in holders:
+            return False
+        holders.add(entity_id)
+        if len(holders) == one.parts:
+            del self.partial[one.link_key]
+        return True
+
+    def hold(self, entity_type: str, one: ArchivedOperation) -> None:
+        """An operation is held as part of another node's state."""
+        self.digests.add(entity_type, one.link_key)
+        self.archived.add(one.op_key)
+
+    def forget_archived(self, rows: Iterable[ArchivedRow]) -> None:
+        """The commit of what came with states failed."""
+        for row in rows:
+            for one in unpack_operations(row.records):
+                self.digests.discard(row.entity_type, one.link_key)
+                self.archived.discard(one.op_key)

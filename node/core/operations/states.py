@@ -7,26 +7,30 @@ nothing. Those that its sender has archived are named with it. A state that cann
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from crdt import hlc
 from crdt.absorb import absorbed
+from crdt.edits import Applied
 from crdt.engine import EngineError
 from crdt.records import DocumentError, ForkError
 from crdt.update_format import UpdateError
-from node.core.entities.change import ConflictNews
-from node.core.entities.difference import Before, difference
+from node.core.entities.change import ConflictNews, carry_out, difference
+from node.core.entities.entity import Touch
 from node.core.log.messages import current_message, state_id
-from node.core.log.rows import blank_row, changes_of
-from node.core.operations import held
+from node.core.log.rows import changes_of, state_row
 from node.core.operations.author import absent
 from node.core.operations.notices import remember, tell
+from node.core.operations.record import write
+from node.core.operations.remote import Outcome
 from node.errors import WireError
-from node.wire.json_text import kept
 from node.wire.links.states import remote_state, state_operation
-from storage.records import key64
+from node.wire.outgoing import compact_json
+from storage.packed import pack_operations, unpack_operations
+from storage.records import ArchivedRow
 from strategies.view import view_of
 
 if TYPE_CHECKING:
@@ -42,57 +46,43 @@ if TYPE_CHECKING:
 logger = logging.getLogger("comanda.link")
 
 
-def receive(replica: Replica, message: Mapping[str, object], via: str, now: Instant) -> bool:
-    """Take a linked node's state of one entity, which is resident. Raises InvalidMessage for no state at all.
-
-    True where nothing was new but which operations it is made of: no row tells further nodes of them.
-    """
+def receive(replica: Replica, message: Mapping[str, object], via: str, now: Instant) -> Outcome:
+    """Take a linked node's state of one entity, which is resident. Raises InvalidMessage for no state at all."""
     state = remote_state(message)
     try:
-        entity = replica.entity(state.key)
+        entity = replica.residents.entity(state.key)
         document = absorbed(entity.document, state.snapshot)
     except (WireError, UpdateError, DocumentError, EngineError) as error:
-        if isinstance(error, ForkError):
-            replica.claimed = str(error)
         logger.warning("%s %s as %s has it: %s", *state.key, via, error)
-        return False
+        return Outcome(claimed=str(error) if isinstance(error, ForkError) else None)
     if document is not None:
         _take(replica, entity, document, state, via, now)
-    return held.hold(replica, state) and document is None
+    return Outcome(quiet=_hold(replica, state) and document is None)
 
 
 def _take(replica: Replica, entity: Entity, document: Document, state: RemoteState, via: str, now: Instant) -> None:
-    node_id, policy, seq = replica.settings.node_id, entity.policy, replica.head + 1
+    node_id, policy = replica.settings.node_id, entity.policy
     paths = [*entity.document.fields, *(path for path in document.fields if path not in entity.document.fields)]
-    before, conflicts = Before.of(entity, paths), dict(entity.view.conflicts)
-    old, entity.document, entity.view = entity.document, document, view_of(*entity.key, policy, document)
-    removed = [record for record in old.records() if document.record(*record.id) is None]
-    added = [record for record in document.records() if old.record(*record.id) is None]
-    entity.changed(removed, added, seq)
-    accepted = max((record.accepted for record in document.records()), default=0)
-    replica.clock.observe(accepted, now.wall_ms, replica.settings.max_skew_ms)
-
-    operation_id = state_id(*entity.key, document.version)
-    authored = state_operation(operation_id, entity.key, state.archived, state.closed)
-    row = blank_row("state", authored, operation_id, *entity.key, policy)
-    row.terminal_id, row.origin, row.via = node_id, node_id, via
-    row.stamp = row.accepted = replica.clock.tick(now.wall_ms + replica.offset_ms)
-    row.version, row.status, row.echo = document.version, "applied", True
-    row.updates = state.b64
-    if before.alive or entity.view.alive:
-        at = hlc.iso(now.wall_ms)
-        row.message = current_message(
-            policy, entity.key, entity.shown(), document.version, dead=not entity.view.alive, node_id=node_id, at=at
-        )
-    row.changes = kept(changes_of([entity], [difference(before, entity, "UPDATE", (), {})], bulk=False, skew=0))
-    replica.append(row)
-    entity.touched(seq, node_id, True)
-    entity.movements.row_written(entity.view, seq, None, {}, 0, echo=True)
-    replica.group.touched[entity.key] = entity
-    replica.known_entities.add(key64(*entity.key))
-
     news = ConflictNews()
-    news.compare(conflicts, entity.view.conflicts)
+    before, _ = carry_out(entity, paths, partial(_replace, entity, document), replica.log.head + 1, news)
+    accepted = max((record.accepted for record in document.records()), default=0)
+    replica.clock.observe(accepted, now)
+    operation_id = state_id(*entity.key, document.version)
+    shown = before.alive or entity.view.alive
+    row = state_row(
+        policy,
+        operation_id,
+        entity.key[1],
+        replica.clock.accept(now),
+        node_id=node_id,
+        via=via,
+        version=document.version,
+        operation=state_operation(operation_id, entity.key, state.archived, state.closed),
+        message=current_message(entity, node_id=node_id, at=hlc.iso(now.wall_ms)) if shown else b"",
+        changes=compact_json(changes_of([entity], [difference(before, entity, "UPDATE", (), {})], bulk=False)),
+        updates=state.b64,
+    )
+    write(replica, row, [Touch(entity)])
     # What a rule settled was told to its losers where it was settled.
     news.restated += [conflict for conflict in news.raised if conflict.state != "open"]
     news.raised = [conflict for conflict in news.raised if conflict.state == "open"]
@@ -100,9 +90,40 @@ def _take(replica: Replica, entity: Entity, document: Document, state: RemoteSta
     _remember_closed(replica, entity, state.closed)
 
 
+def _replace(entity: Entity, document: Document) -> Applied:
+    """The entity goes on with another document."""
+    old, entity.document = entity.document, document
+    entity.view = view_of(*entity.key, entity.policy, document)
+    removed = tuple(record for record in old.records() if document.record(*record.id) is None)
+    added = tuple(record for record in document.records() if old.record(*record.id) is None)
+    return Applied(added, removed)
+
+
+def _hold(replica: Replica, state: RemoteState) -> bool:
+    """The operations that a state names are held; one of several entities once all of them are here. Returns whether
+    there is a new one."""
+    entity_type, entity_id = state.key
+    held, commit, new = replica.held, replica.log.group.commit, []
+    for one in unpack_operations(state.archived):
+        if not one.link_key or held.digests.holds(entity_type, one.link_key):
+            continue
+        if one.parts > 1 and not held.part_came(entity_id, one):
+            continue
+        new.append(one)
+        if one.link_key not in held.partial:
+            held.hold(entity_type, one)
+            for row in replica.quarantine.of_link_key(one.link_key):
+                replica.quarantine.remove(row)
+                commit.unparked.append(row.id)
+    if new:
+        bulk = any(one.parts > 1 for one in new)
+        commit.archived.append(ArchivedRow(entity_type, entity_id, 0, 0, "", 0, bulk, pack_operations(new)))
+    return bool(new)
+
+
 def _remember_closed(replica: Replica, entity: Entity, closed: Sequence[ConflictRow]) -> None:
     """Conflicts that ended before this node heard of them: who answers one is told how. Nobody else is."""
     current = {conflict.id for conflict in entity.view.conflicts.values()}
     for conflict in closed:
-        if conflict.conflict_id not in current and conflict.conflict_id not in replica.conflicts:
-            remember(replica, evolve(conflict, seq=replica.head))
+        if conflict.conflict_id not in current and conflict.conflict_id not in replica.conflicts.known:
+            remember(replica, evolve(conflict, seq=replica.log.head))

@@ -13,6 +13,7 @@ import orjson
 
 from crdt import hlc
 from crdt.decimals import decimal_of, total_of
+from node.core.operations.record import housekeep
 from storage.records import key64
 from strategies.paths import SETTLEMENT
 
@@ -49,7 +50,7 @@ def repair(replica: Replica, entity: Entity, first: LogRow, second: LogRow, now:
         "repairs": second.operation_id,
     }
     taken_back = {name: total_of(-decimal_of(total)) for name, total in counted.items()}
-    replica.housekeep(entity, operation, doomed, [(path, taken_back)] if settles else [], now)
+    housekeep(replica, entity, operation, doomed, [(path, taken_back)] if settles else [], now)
 
 
 def _doubled(entity: Entity, row: LogRow) -> list[FieldRecord]:

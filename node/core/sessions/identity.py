@@ -1,4 +1,4 @@
-"""Who is connected, what they may write, and what they did."""
+"""Who is connected, and what they did."""
 
 from __future__ import annotations
 
@@ -15,16 +15,6 @@ class Identity:
     terminal_type: str
     user_id: str | None
     session_id: str
-
-
-@frozen
-class Permissions:
-    """Entity types a terminal type may write; ("*",) is all of them."""
-
-    writes: tuple[str, ...]
-
-    def may_write(self, entity_type: str) -> bool:
-        return "*" in self.writes or entity_type in self.writes
 
 
 @define(eq=False)

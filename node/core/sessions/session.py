@@ -6,24 +6,36 @@ much, makes the rest of this connection wait (its socket is not read meanwhile);
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from crdt import hlc
 from node.core.delivery.delivery import Delivery
+from node.core.delivery.terminal_feed import TerminalFeed
+from node.core.inbox import Inbox
 from node.core.locks.authority import LockService
+from node.core.log.view import LogView
+from node.core.operations.accept import accept, look
 from node.core.operations.author import Author
+from node.core.operations.needs import fetch, resolution_needs
+from node.core.operations.refusals import not_decided
 from node.core.operations.replica import Replica
-from node.core.ports import Clock, Connection, Disk, Timer, Unreadable
-from node.core.sessions.identity import Activity, Identity, Permissions
+from node.core.operations.resolve import resolve
+from node.core.ports import Connection, Health, Instant, Needs, Surroundings, Unreadable
+from node.core.sessions.identity import Activity, Identity
 from node.core.sessions.token_bucket import Bucket
 from node.errors import EntityNotFound, NotRead, NotStored, PermissionDenied, RateLimited, WireError
 from node.wire import outgoing
 from node.wire.codec import CodecLimits, decode
 from node.wire.frames import Batch, Outgoing
 from node.wire.messages import AcquireLock, ConflictResolution, DataSync, Message, Ping, ReleaseLock, SyncConfirmation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from strategies.policy import EntityPolicy
 
 RATE_STRIKES = 200
 """Refusals by the rate limit, with no full second of calm between, after which the connection is closed (4005)."""
@@ -35,36 +47,45 @@ BACKLOG_PAUSE = 64
 """Messages waiting behind one that waits for the disk, above which the socket is not read."""
 
 
-@define(eq=False)
+@frozen(kw_only=True)
+class Shared:
+    """What the sessions of one node share."""
+
+    replica: Replica
+    log: LogView
+    around: Surroundings
+    locks: LockService
+    codec: CodecLimits
+    health: Health
+
+
+@define(eq=False, kw_only=True)
 class Session:
     """A connected terminal. `recipient` of its own replies; `delivery` is its place in the log."""
 
     identity: Identity
-    permissions: Permissions
-    replica: Replica
-    delivery: Delivery
+    writable: frozenset[str]
+    """Entity types that it may write."""
+    delivery: Delivery[TerminalFeed]
     connection: Connection
-    disk: Disk
-    timer: Timer
-    clock: Clock
-    limits: CodecLimits
+    shared: Shared
     bucket: Bucket
     activity: Activity
-    locks: LockService
-    ready: Callable[[], bool]
-    """Whether the node can store anything now."""
-    _backlog: deque[str | bytes | int] = field(factory=deque)
-    """What waits behind a message that waits for the disk: messages, and the serials of pongs between them."""
-    _waiting: bool = False
-    _paused: bool = False
-    _rate_strikes: int = 0
-    _format_strikes: int = 0
-    closed: bool = False
+    _inbox: Inbox[str | bytes | int] = field(init=False)
+    """Messages, and the serials of pongs between them."""
+    _rate_strikes: int = field(default=0, init=False)
+    _format_strikes: int = field(default=0, init=False)
+    closed: bool = field(default=False, init=False)
     """Closed by the node: nothing more of it is handled."""
-    gone: bool = False
+    gone: bool = field(default=False, init=False)
     """Its connection ended: nothing more arrives, and nothing can be answered."""
-    successor: Session | None = None
+    successor: Session | None = field(default=None, init=False)
     """The same terminal's next session, whose messages come after all of this one's."""
+
+    def __attrs_post_init__(self) -> None:
+        self._inbox = Inbox(
+            handle=self._step, connection=self.connection, most=BACKLOG_PAUSE, may_read=self._may_read
+        )
 
     @property
     def author(self) -> Author:
@@ -76,11 +97,11 @@ class Session:
             identity.terminal_id,
             identity.terminal_type,
             identity.user_id,
-            self.delivery.cursor.acknowledged,
             self,
-            latest.delivery.cursor.acknowledged,
-            latest.delivery.cursor.began,
-            latest.delivery.resumed,
+            self.delivery.window.acked,
+            latest.delivery.window.acked,
+            latest.delivery.window.at_connect,
+            latest.delivery.feed.head_at_connect,
         )
 
     # ------------------------------------------------------------------ outbound
@@ -94,7 +115,7 @@ class Session:
             self.connection.send(Batch([Outgoing(message) for message in messages]))
 
     def _close(self, code: int, reason: str) -> None:
-        self.closed = self.delivery.closed = True
+        self.closed = self.delivery.closed = self._inbox.closed = True
         self.connection.close(code, reason)
 
     def end(self) -> None:
@@ -105,58 +126,45 @@ class Session:
     @property
     def unfinished(self) -> bool:
         """Whether something that arrived is still to be decided."""
-        return not self.closed and (self._waiting or bool(self._backlog))
+        return not self.closed and self._inbox.unfinished
 
     def follow(self, earlier: Session) -> None:
         """Handle nothing until the same terminal's earlier session is finished."""
-        self._waiting = True
+        self._inbox.waiting = True
         earlier.successor = self
 
     # ------------------------------------------------------------------ inbound
 
     def receive(self, text: str | bytes) -> None:
         """One message from the socket."""
-        if self.closed or self.gone:
-            return
-        if self._waiting or self._backlog:
-            self._backlog.append(text)
-            if len(self._backlog) > BACKLOG_PAUSE:
-                self._pause()
-            return
-        self._step(text)
+        if not (self.closed or self.gone):
+            self._inbox.put(text)
 
     def pong(self, serial: int) -> None:
         """The pong to a delivery's ping. It keeps its place among the messages: an operation sent before it was
         written without having seen what the pong acknowledges."""
-        if self._waiting or self._backlog:
-            self._backlog.append(serial)
-        else:
-            self.delivery.pong(serial)
+        self._inbox.enqueue(serial)
+
+    def _may_read(self) -> bool:
+        return not self._inbox.waiting and self.bucket.tokens >= 0
 
     def _drain(self) -> None:
-        while self._backlog and not self._waiting and not self.closed:
-            first = self._backlog.popleft()
-            if isinstance(first, int):
-                self.delivery.pong(first)
-            else:
-                self._step(first)
-        if self._paused and not self._waiting and not self._backlog and self.bucket.tokens >= 0:
-            self._paused = False
-            self.connection.resume_reading()
+        self._inbox.drain()
         if self.successor is not None and not self.unfinished:
             later, self.successor = self.successor, None
-            later._waiting = False
+            later._inbox.waiting = False
             later._drain()
 
-    def _pause(self) -> None:
-        if not self._paused:
-            self._paused = True
-            self.connection.pause_reading()
+    def _step(self, item: str | bytes | int) -> None:
+        if isinstance(item, int):
+            self.delivery.pong(item)
+        else:
+            self._message(item)
 
-    def _step(self, text: str | bytes) -> None:
+    def _message(self, text: str | bytes) -> None:
         self.activity.messages += 1
         try:
-            message = decode(text, self.limits)
+            message = decode(text, self.shared.codec)
         except WireError as error:
             self._format_strikes += 1
             self._error(error)
@@ -209,7 +217,7 @@ class Session:
         if error.where is not None:
             extra["where"] = error.where
         if isinstance(error, NotStored | NotRead) and isinstance(message, DataSync):
-            self.replica.not_tried(message.operation, self.author)
+            not_decided(self.shared.replica, message.operation, self.author)
         if isinstance(error, NotStored | NotRead):
             extra["retry"] = True
         self.reply(
@@ -222,7 +230,7 @@ class Session:
 
     def _limit(self) -> None:
         """Pings, locks and resolutions over the rate are refused (4005), and close after repeated offence."""
-        now_ms = self.clock().mono_ms
+        now_ms = self.shared.around.clock().mono_ms
         if self.bucket.take(now_ms) >= 0:
             if self.bucket.tokens > self.bucket.rate:
                 self._rate_strikes = 0
@@ -236,16 +244,16 @@ class Session:
     def _throttle(self) -> None:
         """Operations over the rate are never refused: the socket is not read until the debt is paid, so a
         terminal that flushes a long queue after an outage loses none of it."""
-        if self.bucket.take(self.clock().mono_ms) < 0 and not self._paused:
-            self._pause()
-            self.timer.call_later(self.bucket.wait_ms(), self._resume)
+        if self.bucket.take(self.shared.around.clock().mono_ms) < 0 and not self._inbox.paused:
+            self._inbox.pause()
+            self.shared.around.timer.call_later(self.bucket.wait_ms(), self._resume)
 
     def _resume(self) -> None:
         if self.closed:
             return
-        self.bucket.refill(self.clock().mono_ms)
+        self.bucket.refill(self.shared.around.clock().mono_ms)
         if self.bucket.tokens < 0:
-            self.timer.call_later(self.bucket.wait_ms(), self._resume)
+            self.shared.around.timer.call_later(self.bucket.wait_ms(), self._resume)
             return
         self._drain()
 
@@ -253,49 +261,71 @@ class Session:
 
     def _ping(self, message: Ping) -> None:
         self._limit()
-        now = self.clock()
+        now = self.shared.around.clock()
         self.activity.last_ping_ms = now.wall_ms
         if message.performance is not None:
             self.activity.performance = message.performance
         self.reply(outgoing.pong(hlc.iso(now.wall_ms)))
 
     def _confirmation(self, message: SyncConfirmation) -> None:
-        known = message.seq is not None and self.delivery.confirm_seq(message.seq)
+        known = False
+        if message.seq is not None and self.delivery.feed.by_position:
+            known = self.delivery.confirm_seq(message.seq)
         if message.operation_id is not None and self.delivery.confirm(message.operation_id):
             known = True
         if not known:
             self._limit()  # a confirmation of nothing; what was delivered does not count
-        self.activity.last_sync_ms = self.clock().wall_ms
+        self.activity.last_sync_ms = self.shared.around.clock().wall_ms
 
     def _operation(self, message: DataSync) -> None:
         self._throttle()
         operation = message.operation
-        if self.replica.registry.get(operation.entity_type) is None:
+        policy = self.shared.replica.registry.by_type.get(operation.entity_type)
+        if policy is None:
             raise EntityNotFound(f"unknown entity type {operation.entity_type!r}", "$.operation.entity_type")
         self._may_write(operation.entity_type)
-        self._when_here(message)
+        self._when_here(message, policy)
 
     def _resolution(self, message: ConflictResolution) -> None:
         self._limit()
-        self._when_here(message)
+        self._when_conflict_here(message)
 
     def _may_write(self, entity_type: str) -> None:
-        if not self.permissions.may_write(entity_type):
+        if entity_type not in self.writable:
             raise PermissionDenied(
                 f"a terminal of type {self.identity.terminal_type} may not write {entity_type}", None
             )
 
-    def _when_here(self, message: DataSync | ConflictResolution) -> None:
-        """Decide the message now, or once what it needs has come from disk."""
-        subject = message.operation if isinstance(message, DataSync) else message
-        needs = self.replica.needs(subject, self.author)
-        if needs is None:
-            self._decide(message)
+    def _when_here(self, message: DataSync, policy: EntityPolicy, read: Needs | None = None) -> None:
+        """Decide an operation now, or once what it needs has come from disk. read: what was read for it already."""
+        found = look(self.shared.replica, message.operation, policy, self.author, read)
+        if isinstance(found, Needs):
+            self._fetch(message, found, partial(self._when_here, message, policy, found))
             return
-        self._waiting = True
+        self.activity.operations += 1
+        now = self._now_ready()
+        accept(self.shared.replica, found, now)
+        self._decided(now)
+
+    def _when_conflict_here(self, message: ConflictResolution, read: Needs | None = None) -> None:
+        """The same for a resolution, which first finds its conflict, then the conflict's entity."""
+        needs = resolution_needs(self.shared.replica, message)
+        if needs is not None and needs != read:
+            self._fetch(message, needs, partial(self._when_conflict_here, message, needs))
+            return
+        now = self._now_ready()
+        row = self.shared.replica.conflicts.known.get(message.conflict_id)
+        if row is not None:
+            self._may_write(row.entity_type)
+        resolve(self.shared.replica, message, self.author, now)
+        self._decided(now)
+
+    def _fetch(self, message: DataSync | ConflictResolution, needs: Needs, then: Callable[[], None]) -> None:
+        """Have this read, and go on; what comes after this message waits meanwhile."""
+        self._inbox.waiting = True
 
         def fetched(unreadable: Unreadable | None) -> None:
-            self._waiting = False
+            self._inbox.waiting = False
             if self.closed:
                 return
             try:
@@ -303,43 +333,31 @@ class Session:
                     raise NotRead(
                         "the node cannot read from its disk what this needs; nothing was done, send it again"
                     )
-                # A resolution first finds its conflict, then the conflict's entity; a row that is not
-                # there now will not be there the next time either.
-                again = self.replica.needs(subject, self.author)
-                if again is not None and again != needs:
-                    self._when_here(message)
-                else:
-                    self._decide(message)
+                then()
             except WireError as error:
                 self._error(error, message)
             self._drain()
 
-        self.replica.fetch(self.disk, needs, fetched)
+        fetch(self.shared.replica, self.shared.around.disk, needs, fetched)
 
-    def _decide(self, message: DataSync | ConflictResolution) -> None:
-        now = self.clock()
-        if not self.ready():
+    def _now_ready(self) -> Instant:
+        """The time now. Raises NotStored while the node can store nothing."""
+        if not self.shared.health.ok:
             raise NotStored("the node cannot store anything at the moment; send it again")
-        if isinstance(message, DataSync):
-            self.activity.operations += 1
-            self.replica.accept(message.operation, self.author, now)
-        else:
-            row = self.replica.conflicts.get(message.conflict_id)
-            if row is not None:
-                self._may_write(row.entity_type)
-            self.replica.resolve(message, self.author, now)
+        return self.shared.around.clock()
+
+    def _decided(self, now: Instant) -> None:
         self.activity.last_sync_ms = now.wall_ms
-        self.disk.wake_writer()
+        self.shared.around.disk.wake_writer()
 
     def _acquire(self, message: AcquireLock) -> None:
         self._limit()
-        if self.replica.registry.get(message.entity_type) is None:
+        if self.shared.replica.registry.get(message.entity_type) is None:
             raise EntityNotFound(f"unknown entity type {message.entity_type!r}", "$.entity_type")
         self._may_write(message.entity_type)
-        if not self.ready():
-            raise NotStored("the node cannot store anything at the moment; send it again")
-        self.locks.acquire(self, message)
+        self._now_ready()
+        self.shared.locks.acquire(self, message)
 
     def _release(self, message: ReleaseLock) -> None:
         self._limit()
-        self.locks.release(self, message)
+        self.shared.locks.release(self, message)

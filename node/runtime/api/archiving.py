@@ -1,31 +1,29 @@
-"""Archiving while the node runs: the file is written in a thread of its own, the rows go between commits."""
+"""Archiving while the node runs: files are written and checked in a thread, rows go between two commits."""
 
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 from attrs import define
 
 from crdt.hlc import iso
 from node.core.core import Core
-from node.core.operations import held as archived
 from node.runtime.disk import TrioDisk
-from storage.audit.archiving import (
-    check_unfinished,
-    held_by,
-    last_row,
-    make_archive,
-    unfinished,
-)
+from storage.audit.archiving import furthest_behind
+from storage.audit.archiving_steps import Archived, Job, Read, archiving
 from storage.sqlite.database import StorageError
+from storage.sqlite.prune import Pruned
 from storage.sqlite.reader import Reader
 from storage.sqlite.store import Store
 
 if TYPE_CHECKING:
-    from storage.audit.archiving import Held, Until
-    from storage.records import ArchiveRow
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from storage.audit.archiving import Lagging, Until
+    from storage.audit.archiving_steps import Steps, Write
 
 PAUSE_S = 0.005
 """Between two batches of rows that go, so that they take no more than about half of the disk's time."""
@@ -37,7 +35,7 @@ class Busy(Exception):
     """The node is archiving already."""
 
 
-@define
+@define(kw_only=True)
 class Archiver:
     """One archive at a time."""
 
@@ -56,61 +54,66 @@ class Archiver:
             raise Busy("the node is archiving already")
         self._busy = True
         try:
-            return await self._archive(until, force=force)
+            found = await self._carry_out(archiving(self._job(until, force=force)))
         finally:
             self._busy = False
-
-    async def _archive(self, until: Until, *, force: bool) -> dict[str, object]:
-        core = self.core
-        before = self.store.anchor.seq
-        await self._finish(force=force)
-        core.flush_cursors(every=True)  # what a terminal has not confirmed is kept for it
-        least = None if force else held_by(core.followers.values(), core.epoch)
-        made, held = await trio.to_thread.run_sync(self._make, until, least)
-        if made is not None:
-            await self.disk.write(self.store.note_archive, made)
-            await self._prune(made)
+        held = found.held
         return {
-            "archived": self.store.anchor.seq - before,
-            "file": f"{FOLDER}/{made.file.rpartition('/')[2]}" if made is not None else None,
+            "archived": found.rows,
+            "file": f"{FOLDER}/{found.file.rpartition('/')[2]}" if found.file is not None else None,
             "log_begins": self.store.anchor.seq + 1,
             "held_by": {"node": held.node_id, "confirmed": held.seq} if held is not None else None,
         }
 
-    async def _finish(self, *, force: bool) -> None:
-        left = await trio.to_thread.run_sync(self._unfinished)
-        if left is None:
-            return
+    def _job(self, until: Until, *, force: bool) -> Job:
+        core, folder = self.core, self.store.directory / FOLDER
+
+        def target(first: int, last: int) -> Path:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            return folder / f"comanda-{core.epoch[:8]}-{first:010}-{last:010}.jsonl.gz"
+
+        def held() -> Lagging | None:
+            core.store_positions(every=True)  # what a terminal has not confirmed is kept for it
+            return None if force else furthest_behind(core.positions.followers.values(), core.epoch)
+
+        return Job(
+            until=until,
+            target=target,
+            held=held,
+            force=force,
+            node_id=self.store.node_id,
+            epoch=core.epoch,
+            made_at=iso(core.clock().wall_ms),
+            progress=_go_on,
+        )
+
+    async def _carry_out(self, steps: Steps) -> Archived:
         try:
-            await trio.to_thread.run_sync(check_unfinished, left)
-        except StorageError:
-            if not force:
-                raise
-            await self.disk.write(self.store.forget_archive, left.last)
-        else:
-            await self._prune(left)
+            step = next(steps)
+            while True:
+                try:
+                    result = await self._step(step)
+                except StorageError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(result)
+        except StopIteration as over:
+            found: Archived = over.value
+            return found
 
-    def _unfinished(self) -> ArchiveRow | None:
-        with closing(Reader(self.store.path)) as reader:
-            return unfinished(reader)
-
-    def _make(self, until: Until, least: Held | None) -> tuple[ArchiveRow | None, Held | None]:
-        """In the thread."""
-        store, folder = self.store, self.store.directory / FOLDER
-        folder.mkdir(mode=0o700, exist_ok=True)
-        with closing(Reader(store.path)) as reader:
-            (last, held), anchor = last_row(reader, until, least), reader.anchor().seq
-            if last <= anchor:
-                return None, held
-            target = folder / f"comanda-{self.core.epoch[:8]}-{anchor + 1:010}-{last:010}.jsonl.gz"
-            at = iso(self.core.clock().wall_ms)
-            return make_archive(reader, target, last, store.node_id, self.core.epoch, at, _go_on), held
-
-    async def _prune(self, archive: ArchiveRow) -> None:
-        while self.store.anchor.seq < archive.last:
-            pruned = await self.disk.write(self.store.prune, archive.last)
-            archived.moved(self.core.replica, pruned.op_keys)
+    async def _step(self, step: Read | Write) -> Any:
+        if isinstance(step, Read):
+            return await trio.to_thread.run_sync(self._read, step.call)
+        result = await self.disk.write(step.call, self.store)
+        if isinstance(result, Pruned):
+            self.core.replica.held.moved(result.op_keys)
             await trio.sleep(PAUSE_S)
+        return result
+
+    def _read(self, call: Callable[[Reader], Any]) -> Any:
+        """In the thread."""
+        with closing(Reader(self.store.path)) as reader:
+            return call(reader)
 
 
 def _go_on(done: int, total: int) -> None:

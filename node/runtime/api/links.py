@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
     from node.core.core import Core
     from node.core.links.link import Link
-    from node.runtime.dialler import Dialer
+    from node.runtime.dialler import Dialler
     from storage.records import ParkedRow
 
 
-def links_report(core: Core, dialers: Sequence[Dialer]) -> dict[str, object]:
+def links_report(core: Core, diallers: Sequence[Dialler]) -> dict[str, object]:
     """`GET /api/v1/links`."""
-    dialled = [_dialled(core, dialer) for dialer in dialers]
+    dialled = [_dialled(core, dialler) for dialler in diallers]
     here = {entry["peer"] for entry in dialled}
     accepted = [_entry(core, link) for link in core.links.values() if not link.dialled and link.peer_id not in here]
     known = {entry["peer"] for entry in (*dialled, *accepted)}
@@ -28,7 +28,9 @@ def links_report(core: Core, dialers: Sequence[Dialer]) -> dict[str, object]:
             "peer": row.node_id,
             "state": "away",
             "received": list(row.positions),
-            "confirmed": list(core.followers[row.node_id].positions) if row.node_id in core.followers else None,
+            "confirmed": list(core.positions.followers[row.node_id].positions)
+            if row.node_id in core.positions.followers
+            else None,
             "last_seen": iso(row.last_seen_ms),
         }
         for row in core.peers.values()
@@ -38,7 +40,7 @@ def links_report(core: Core, dialers: Sequence[Dialer]) -> dict[str, object]:
     return {
         "node_id": core.node_id,
         "epoch": core.epoch,
-        "head": core.replica.committed,
+        "head": core.replica.log.committed,
         "authority": core.authority(),
         "links": [*dialled, *accepted],
         "away": away,
@@ -48,17 +50,18 @@ def links_report(core: Core, dialers: Sequence[Dialer]) -> dict[str, object]:
     }
 
 
-def _dialled(core: Core, dialer: Dialer) -> dict[str, object]:
-    link = core.links.get(dialer.last_peer) if dialer.accepted else dialer.link
-    entry: dict[str, object] = {"peer": dialer.last_peer or None, "role": dialer.role}
+def _dialled(core: Core, dialler: Dialler) -> dict[str, object]:
+    dialling = dialler.dialling
+    link = core.links.get(dialling.peer) if dialling.accepted else dialling.link
+    entry: dict[str, object] = {"peer": dialling.peer or None, "role": dialler.role}
     if link is not None and link.hello is not None:
         entry = _entry(core, link)
-    return {**entry, "url": dialer.url, "state": dialer.state, "last_error": dialer.last_error}
+    return {**entry, "url": dialler.url, "state": dialling.state, "last_error": dialler.last_error}
 
 
 def _entry(core: Core, link: Link) -> dict[str, object]:
-    cursor = link.delivery.cursor
-    head = core.replica.committed
+    window = link.delivery.window
+    head = core.replica.log.committed
     up = link.state == "up"
     return {
         "peer": link.peer_id,
@@ -66,12 +69,12 @@ def _entry(core: Core, link: Link) -> dict[str, object]:
         "role": link.role,
         "state": link.state,
         "since": iso(link.since_ms),
-        "sent": list(cursor.sent),
-        "confirmed": list(cursor.positions),
+        "sent": list(window.sent),
+        "confirmed": list(window.positions),
         "received": list(link.received),
-        "lag": max(head - min(cursor.positions), 0) if up else None,
+        "lag": max(head - min(window.positions), 0) if up else None,
         "behind": max(link.peer_head - min(link.received), 0),
-        "under_way": cursor.under_way,
+        "under_way": window.under_way,
         "offset_ms": link.offset_ms,
         "rtt_ms": link.rtt_ms,
         "operations_in": link.operations_in,

@@ -25,12 +25,12 @@ class CoreCollector(Collector):
         counts, statistics, replica = core.replica.counts, core.statistics, core.replica
         for name, text, gauge in (
             ("ready", "1 while /readyz says ready.", int(core.trouble is None)),
-            ("connections", "Connected terminals.", len(core.sessions)),
-            ("log_head", "Last durable log row.", replica.committed),
-            ("resident_entities", "Entities held in memory.", len(replica.entities)),
-            ("known_operations", "Operation ids of the log.", len(replica.known_operations)),
-            ("clock_ahead_milliseconds", "Stamps ahead of the machine's clock.", core.watch.ahead_ms),
-            ("archived_operations", "Operation ids held without a row.", len(replica.archived_operations)),
+            ("connections", "Connected terminals.", len(core.sessions.online)),
+            ("log_head", "Last durable log row.", replica.log.committed),
+            ("resident_entities", "Entities held in memory.", len(replica.residents.entities)),
+            ("known_operations", "Operation ids of the log.", len(replica.held.known)),
+            ("clock_ahead_milliseconds", "Stamps ahead of the machine's clock.", core.replica.clock.ahead_ms),
+            ("archived_operations", "Operation ids held without a row.", len(replica.held.archived)),
         ):
             yield GaugeMetricFamily(f"comanda_{name}", text, value=gauge)
         for name, text, count in (
@@ -41,8 +41,9 @@ class CoreCollector(Collector):
             ("conflicts_resolved", "Conflicts closed.", counts.conflicts_resolved),
             ("commits", "Durable transactions.", statistics.commits),
             ("commit_failures", "Transactions the disk refused.", statistics.commit_failures),
-            ("clock_jumps", "Times the machine's clock was set by more than a minute.", core.watch.jumps),
+            ("clock_jumps", "Times the machine's clock was set by more than a minute.", core.replica.clock.jumps),
             ("read_failures", "Reads the disk refused, twice in a row.", core.disk.read_failures),
+            ("connections_refused", "TCP connections over a limit.", statistics.connections_refused),
             ("messages", "Messages received.", statistics.messages.total),
             ("deliveries", "Rows sent to terminals on the live path.", statistics.deliveries.total),
         ):

@@ -17,10 +17,12 @@ from crdt.hlc import MAX_MS, parse_iso
 from node.core.history.as_of import Moment, entity_then, shown
 from node.core.history.explain import explain
 from node.core.history.rebuild import HistoryError
+from node.errors import EntityNotFound
 from node.runtime.net.http import Response, error_response, json_response
 from node.wire.codec import TERMINAL_ID
+from storage.records import UPDATE_KINDS
 from storage.sqlite.database import StorageError
-from storage.sqlite.history_reader import UPDATES, HistoryReader
+from storage.sqlite.history_reader import HistoryReader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -69,7 +71,7 @@ class Past:
         self._core = core
         self._database = database
         self._turns = trio.CapacityLimiter(1)
-        self._engine = core.replica.settings.engine
+        self._engine = core.replica.residents.engine
 
     async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T | Response:
         """`call` with a reader of its own; an error's answer where the log or the disk has one."""
@@ -78,8 +80,8 @@ class Past:
     def _read(self, call: Callable[..., T], *arguments: object) -> T | Response:
         """In the thread. Documents belong to it: none leaves, not even in the frames of an exception."""
         try:
-            with closing(HistoryReader(self._database)) as reader:
-                return call(reader, *arguments)
+            with closing(HistoryReader(self._database)) as history:
+                return call(history, *arguments)
         except (HistoryError, StorageError) as error:
             said = str(error)
         return error_response(503, f"{said}; see `comanda verify`")
@@ -87,7 +89,7 @@ class Past:
     def _policy(self, entity_type: str) -> EntityPolicy:
         policy = self._core.replica.registry.get(entity_type)
         if policy is None:
-            raise Wrong(404, f"unknown entity type {entity_type[:128]!r}", code=4007)
+            raise Wrong(404, f"unknown entity type {entity_type[:128]!r}", code=EntityNotFound.code)
         return policy
 
     # ------------------------------------------------------------------ one field
@@ -104,24 +106,24 @@ class Past:
             policy, limit = self._policy(key[0]), _number(request, "limit", PAGE, PAGE)
         except Wrong as wrong:
             return wrong.answer
-        found = await self._in_thread(self._explain, key, name, policy, limit, self._core.replica.committed)
+        found = await self._in_thread(self._explain, key, name, policy, limit, self._core.replica.log.committed)
         if isinstance(found, Response):
             return found
         answer, seq = found
         reader = terminal_id or request.first("terminal_id")
         if reader is not None and TERMINAL_ID.match(reader):
-            self._core.replica.has_read(reader, key, seq)
+            self._core.replica.knowledge.has_read(reader, key, seq)
         return json_response(answer)
 
     def _explain(
-        self, reader: HistoryReader, key: Key, name: str, policy: EntityPolicy, limit: int, committed: int
+        self, history: HistoryReader, key: Key, name: str, policy: EntityPolicy, limit: int, committed: int
     ) -> tuple[dict[str, object], int] | Response:
-        with reader.moment():
-            rows = (row for row in reader.entity_rows(key, (*UPDATES, "refused")) if row.seq <= committed)
-            base = reader.entity_base(key)
+        with history.moment():
+            rows = (row for row in history.entity_rows(key, (*UPDATE_KINDS, "refused")) if row.seq <= committed)
+            base = history.entity_base(key)
             found = explain(rows, key, policy, name, self._engine, base)
         if found is None:
-            return error_response(404, f"no {key[0]} {key[1][:128]!r}", code=4007)
+            return error_response(404, f"no {key[0]} {key[1][:128]!r}", code=EntityNotFound.code)
         return found.report(limit), found.seq
 
     # ------------------------------------------------------------------ entities then
@@ -155,7 +157,7 @@ class Past:
         if at is not None and seq is not None:
             raise Wrong(400, "either at or seq")
         if at is None:
-            return Moment(_number(request, "seq", 0, self._core.replica.committed), None)
+            return Moment(_number(request, "seq", 0, self._core.replica.log.committed), None)
         try:
             return Moment(None, min(parse_iso(at) // 1000, MAX_MS - 1))
         except (ValueError, OverflowError):
@@ -177,22 +179,22 @@ class Past:
                 first = False
         yield b'],"unknown":' + orjson.dumps(unknown) + b',"next":null}'
 
-    def _entity(self, reader: HistoryReader, key: Key, policy: EntityPolicy, moment: Moment) -> Response:
-        row = reader.entity(*key)
-        entity = None if row is None else entity_then(reader, row, policy, moment, self._engine)
+    def _entity(self, history: HistoryReader, key: Key, policy: EntityPolicy, moment: Moment) -> Response:
+        row = history.reader.entity(*key)
+        entity = None if row is None else entity_then(history, row, policy, moment, self._engine)
         if entity is None and row is not None:
             return error_response(410, f"the log does not tell of {key[0]} {key[1][:128]!r} as of then")
         if entity is None or not entity.document.headers:
-            return error_response(404, f"no {key[0]} {key[1][:128]!r} then", code=4007)
+            return error_response(404, f"no {key[0]} {key[1][:128]!r} then", code=EntityNotFound.code)
         return json_response({**shown(entity), "as_of": moment.report()})
 
     def _page(
-        self, reader: HistoryReader, policy: EntityPolicy, moment: Moment, deleted: bool, after: str, limit: int
+        self, history: HistoryReader, policy: EntityPolicy, moment: Moment, deleted: bool, after: str, limit: int
     ) -> Page:
         """Up to `limit` entities that were there then."""
         page = Page()
-        for row in _entities(reader, policy.entity_type, after):
-            entity = entity_then(reader, row, policy, moment, self._engine)
+        for row in _entities(history, policy.entity_type, after):
+            entity = entity_then(history, row, policy, moment, self._engine)
             if entity is None:
                 page.unknown.append(row.entity_id)
             elif entity.document.headers and (deleted or entity.view.alive):
@@ -203,14 +205,14 @@ class Past:
         return page
 
 
-def _begins(reader: HistoryReader) -> int:
+def _begins(history: HistoryReader) -> int:
     """The first row of the log."""
-    return reader.anchor().seq + 1
+    return history.reader.anchor().seq + 1
 
 
-def _entities(reader: HistoryReader, entity_type: str, after: str) -> Iterator[EntityRow]:
+def _entities(history: HistoryReader, entity_type: str, after: str) -> Iterator[EntityRow]:
     """All of a type, dead ones too: they may have been alive then."""
-    while page := reader.entities(entity_type, after, TURN, deleted=True):
+    while page := history.reader.entities(entity_type, after, TURN, deleted=True):
         yield from page
         after = page[-1].entity_id
 

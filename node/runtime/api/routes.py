@@ -27,6 +27,7 @@ import orjson
 from crdt.hlc import iso, pack, parse_iso
 from node.core import monitors
 from node.core.log.messages import audit_entry
+from node.errors import EntityNotFound
 from node.runtime.api.archiving import Archiver, Busy
 from node.runtime.api.links import links_report, quarantine_report
 from node.runtime.api.metrics import exposition
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from node.core.core import Core
-    from node.runtime.dialler import Dialer
+    from node.runtime.dialler import Dialler
     from node.runtime.disk import TrioDisk
     from storage.records import ConflictRow, EntityRow
     from storage.sqlite.reader import Reader
@@ -61,14 +62,16 @@ PAGE = 1_000
 class Api:
     """Answers GET requests from committed state."""
 
-    def __init__(self, core: Core, disk: TrioDisk, reader: Reader, store: Store, dialers: Sequence[Dialer]) -> None:
+    def __init__(
+        self, *, core: Core, disk: TrioDisk, reader: Reader, store: Store, diallers: Sequence[Dialler]
+    ) -> None:
         self._core = core
         self._store = store
-        self._dialers = dialers
+        self._diallers = diallers
         self._disk = disk
         self._reader = reader
         self._past = Past(core, store.path)
-        self._archiver = Archiver(core, store, disk)
+        self._archiver = Archiver(core=core, store=store, disk=disk)
 
     async def answer(self, request: Request, terminal_id: str | None) -> Response:
         """terminal_id: whose token the request carries, where it carries one."""
@@ -99,7 +102,7 @@ class Api:
             case ["api", "v1", "policies"]:
                 return json_response({"policies": [p.documented() for p in self._core.replica.registry.all()]})
             case ["api", "v1", "links"]:
-                return json_response(links_report(self._core, self._dialers))
+                return json_response(links_report(self._core, self._diallers))
             case ["api", "v1", "quarantine"]:
                 return json_response(quarantine_report(self._core))
             case ["api", "v1", "quarantine", "retry"]:
@@ -123,7 +126,7 @@ class Api:
     def _ready(self) -> Response:
         core = self._core
         if core.trouble is None:
-            return json_response({"status": "ready", "node_id": core.node_id, "head": core.replica.committed})
+            return json_response({"status": "ready", "node_id": core.node_id, "head": core.replica.log.committed})
         error, reason = core.trouble
         return error_response(503, error, reason=reason)
 
@@ -136,13 +139,13 @@ class Api:
 
     async def _backup(self) -> Response:
         folder = self._store.directory / "backups"
-        name = f"comanda-{self._core.replica.committed}-{self._core.clock().wall_ms}.db"
+        name = f"comanda-{self._core.replica.log.committed}-{self._core.clock().wall_ms}.db"
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
             await self._disk.write(self._store.backup, folder / name)
         except (StorageError, OSError) as error:
             return error_response(503, str(error))
-        return json_response({"backup": f"backups/{name}", "head": self._core.replica.committed})
+        return json_response({"backup": f"backups/{name}", "head": self._core.replica.log.committed})
 
     async def _archive(self, request: Request) -> Response:
         try:
@@ -161,7 +164,7 @@ class Api:
 
     async def _entities(self, request: Request, entity_type: str) -> Response:
         if self._core.replica.registry.get(entity_type) is None:
-            return error_response(404, f"unknown entity type {entity_type[:128]!r}", code=4007)
+            return error_response(404, f"unknown entity type {entity_type[:128]!r}", code=EntityNotFound.code)
         deleted = request.first("deleted") in ("1", "true")
         after = request.first("after")
         if request.first("limit") is None and after is None:
@@ -191,12 +194,12 @@ class Api:
 
     async def _entity(self, entity_type: str, entity_id: str, terminal_id: str | None) -> Response:
         core = self._core
-        committed = core.replica.committed
+        committed = core.replica.log.committed
         row = await self._disk.read(self._reader.entity, entity_type, entity_id)
         if row is None:
-            return error_response(404, f"no {entity_type[:128]} {entity_id[:128]!r}", code=4007)
+            return error_response(404, f"no {entity_type[:128]} {entity_id[:128]!r}", code=EntityNotFound.code)
         if terminal_id is not None:
-            core.replica.has_read(terminal_id, (entity_type, entity_id), min(committed, row.seq))
+            core.replica.knowledge.has_read(terminal_id, (entity_type, entity_id), min(committed, row.seq))
         return json_response(self._shown(row))
 
     def _shown(self, row: EntityRow) -> dict[str, object]:
@@ -209,7 +212,7 @@ class Api:
             "version": row.version,
             "deleted": row.deleted,
             "data": orjson.loads(row.view),
-            "conflicts": sorted(core.replica.open_conflicts.get(key, ())),
+            "conflicts": sorted(core.replica.conflicts.open.get(key, ())),
             "lock": None
             if lease is None
             else {

@@ -24,7 +24,7 @@ def token_hash(token: str) -> str:
 
 
 class Tokens:
-    """The tokens a node knows. With none it runs open (on loopback, or told to with --insecure)."""
+    """The tokens a node knows. Without any it is open to everybody: on loopback only, or with --insecure."""
 
     def __init__(self, rows: Iterable[TokenRow]) -> None:
         self._by_hash = {row.token_hash: row for row in rows if row.revoked_at is None}
@@ -33,21 +33,21 @@ class Tokens:
     def required(self) -> bool:
         return bool(self._by_hash)
 
-    def _find(self, token: str | None) -> TokenRow | None:
+    def fits(self, token: str | None, terminal_id: str, terminal_type: str) -> bool:
+        """Whether the token is the one of this terminal and type; any will do while none is required."""
         if not self.required:
-            return None
-        row = self._by_hash.get(token_hash(token)) if token else None
-        if row is None:
-            raise AuthenticationFailed("Authentication failed")
-        return row
-
-    def check(self, token: str | None, terminal_id: str, terminal_type: str) -> None:
-        """Raise AuthenticationFailed unless the token is this terminal's (no matter, while none is required)."""
+            return True
         row = self._find(token)
-        if row is not None and (row.terminal_id, row.terminal_type) != (terminal_id, terminal_type):
-            raise AuthenticationFailed("Authentication failed")
+        return row is not None and (row.terminal_id, row.terminal_type) == (terminal_id, terminal_type)
 
     def reader(self, token: str | None) -> str | None:
         """Whose token an HTTP request carries; None while none is required. Raises AuthenticationFailed."""
+        if not self.required:
+            return None
         row = self._find(token)
-        return row.terminal_id if row is not None else None
+        if row is None:
+            raise AuthenticationFailed("Authentication failed")
+        return row.terminal_id
+
+    def _find(self, token: str | None) -> TokenRow | None:
+        return self._by_hash.get(token_hash(token)) if token else None

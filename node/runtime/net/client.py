@@ -11,11 +11,16 @@ from wsproto import ConnectionType
 from wsproto.events import AcceptConnection, RejectConnection, TextMessage
 from wsproto.utilities import ProtocolError
 
+from node.config.sections import LimitsSection
 from node.runtime.net.websocket import READ_BYTES, Connection, Protocol
 from node.wire.frames import Batch, Outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+OUTBOX_BYTES = LimitsSection().outbox_bytes
+"""What is queued for the other side, unless the caller says otherwise."""
 
 
 class ConnectError(Exception):
@@ -62,7 +67,7 @@ async def connect(
     connect_timeout: float = 1.5,
     deflate: bool = True,
     max_message_bytes: int = 64 * 1024 * 1024,
-    outbox_limit: int = 16_777_216,
+    outbox_limit: int = OUTBOX_BYTES,
 ) -> ClientConnection:
     """Connect to a ws:// URL, handshake included, within `connect_timeout` seconds; then set callbacks and `run()`.
 

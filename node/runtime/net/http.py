@@ -39,7 +39,6 @@ class Request:
     path: str
     query: Mapping[str, list[str]]
     headers: Mapping[str, str]
-    raw_headers: tuple[tuple[bytes, bytes], ...]
     peer: str
     body: bytes = b""
     http_version: str = "1.1"
@@ -83,9 +82,9 @@ class HttpConnection:
 
     def __init__(
         self,
+        *,
         stream: trio.SocketStream,
         peer: str,
-        *,
         head_timeout_s: float,
         idle_timeout_s: float,
         body_bytes: int,
@@ -168,7 +167,6 @@ class HttpConnection:
             path,
             fields,
             headers,
-            tuple((bytes(name), bytes(value)) for name, value in event.headers),
             self.peer,
             http_version=event.http_version.decode("ascii"),
         )

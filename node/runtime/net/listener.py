@@ -10,12 +10,13 @@ import base64
 import binascii
 import errno
 import logging
-from collections import Counter
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 from attrs import evolve, frozen
 
+from node.config.sections import LimitsSection
+from node.core.admission import Arrival
 from node.runtime.net.http import (
     HEAD_BYTES,
     WRITE_TIMEOUT_S,
@@ -26,14 +27,17 @@ from node.runtime.net.http import (
     error_response,
 )
 from node.runtime.net.websocket import CLOSE_GRACE_S, Connection, accept_upgrade
+from node.wire.close_codes import GOING_AWAY, INTERNAL_ERROR
+
+if TYPE_CHECKING:
+    from node.core.admission import Arrivals
 
 logger = logging.getLogger("comanda.listener")
 
-REFUSED_AT_ONCE = 100
-"""How many connections beyond the limit are told so; further ones are just dropped."""
-
 BIND_ATTEMPTS = 5
 """How often a free port is looked for that is free on both 127.0.0.1 and ::1."""
+
+_DEFAULTS = LimitsSection()
 
 _HANDSHAKE_HEADERS = (
     "host",
@@ -81,15 +85,13 @@ class Handler(Protocol):
 
 @frozen
 class ListenerLimits:
-    """Bounds on connections, in counts, bytes and seconds."""
+    """Bounds on one connection, in bytes and seconds."""
 
-    connections: int = 2_000
-    connections_per_address: int = 500
     head_timeout_s: float = 5.0
     idle_timeout_s: float = 15.0
     body_bytes: int = 65_536
-    message_bytes: int = 1_048_576
-    outbox_bytes: int = 16_777_216
+    message_bytes: int = _DEFAULTS.message_bytes
+    outbox_bytes: int = _DEFAULTS.outbox_bytes
     head_bytes: int = HEAD_BYTES
     write_timeout_s: float = WRITE_TIMEOUT_S
 
@@ -117,21 +119,16 @@ async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
 
 
 class Listener:
-    """Serves a Handler on open listeners until cancelled; then closes every connection with 1001.
+    """Serves a Handler on open listeners until cancelled; then closes every connection with 1001."""
 
-    refused: how many connections were over a limit.
-    """
-
-    def __init__(self, handler: Handler, limits: ListenerLimits) -> None:
+    def __init__(self, *, handler: Handler, limits: ListenerLimits, arrivals: Arrivals) -> None:
         self._handler = handler
         self._limits = limits
+        self._arrivals = arrivals
         self._connections: set[Connection] = set()
-        self._addresses: Counter[str] = Counter()
-        self._open = 0
         self._busy = 0
         self._done = trio.lowlevel.ParkingLot()
         self._stopping = False
-        self.refused = 0
 
     async def serve(self, listeners: list[trio.SocketListener]) -> None:
         """Accept until cancelled; then finish what is being answered and close, within CLOSE_GRACE_S."""
@@ -143,7 +140,7 @@ class Listener:
                 self._stopping = True
                 with trio.move_on_after(CLOSE_GRACE_S, shield=True):
                     for connection in list(self._connections):
-                        connection.close(1001, "the node is stopping")
+                        connection.close(GOING_AWAY, "the node is stopping")
                     while self._busy:
                         await self._done.park()
                 connections.cancel_scope.cancel()
@@ -156,33 +153,25 @@ class Listener:
         except OSError:
             return
         peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        limits = self._limits
-        self._open += 1
-        self._addresses[host] += 1
+        arrival = self._arrivals.came(host)
         try:
-            if self._open > limits.connections + REFUSED_AT_ONCE:
-                self.refused += 1
-            elif self._open > limits.connections or self._addresses[host] > limits.connections_per_address:
-                self.refused += 1
+            if arrival is Arrival.TOLD:
                 await _end(self._http(stream, peer), error_response(503, "too many connections"))
-            else:
+            elif arrival is Arrival.SERVED:
                 await self._requests(self._http(stream, peer))
         except* (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError, OSError):
             pass  # the other side is gone
         except* Exception as errors:
             logger.error("connection from %s failed", peer, exc_info=errors)
         finally:
-            self._open -= 1
-            self._addresses[host] -= 1
-            if not self._addresses[host]:
-                del self._addresses[host]
+            self._arrivals.went(host)
             await trio.aclose_forcefully(stream)
 
     def _http(self, stream: trio.SocketStream, peer: str) -> HttpConnection:
         limits = self._limits
         return HttpConnection(
-            stream,
-            peer,
+            stream=stream,
+            peer=peer,
             head_timeout_s=limits.head_timeout_s,
             idle_timeout_s=limits.idle_timeout_s,
             body_bytes=limits.body_bytes,
@@ -268,7 +257,7 @@ class Listener:
         except Exception:
             logger.exception("the WebSocket of %s failed", connection.peer)
             if not connection.finished:
-                connection.close(1011, "internal error")
+                connection.close(INTERNAL_ERROR, "internal error")
                 await connection.run()
         finally:
             self._connections.discard(connection)

@@ -43,6 +43,7 @@ from wsproto.events import (
 from wsproto.utilities import ProtocolError
 
 from node.runtime.net.deflate import Deflate, usable_extension
+from node.wire.close_codes import ABNORMAL, INTERNAL_ERROR, INVALID_DATA, TOO_BIG, TRY_AGAIN_LATER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,8 +154,8 @@ class Connection(WebSocketConnection):
         protocol: Protocol,
         *,
         first: bytes = b"",
-        max_message_bytes: int = 1_048_576,
-        outbox_limit: int = 16_777_216,
+        max_message_bytes: int,
+        outbox_limit: int,
         peer: str = "",
         **client: Any,
     ) -> None:
@@ -257,10 +258,12 @@ class Connection(WebSocketConnection):
 
     def _overflow(self) -> None:
         """It reads too slowly. What it misses now it gets from its cursor."""
-        self._close_reason = CloseReason(1013, "too slow: the outbox is full")
+        self._close_reason = CloseReason(TRY_AGAIN_LATER, "too slow: the outbox is full")
         self._outbox.clear()
         with suppress(ProtocolError):
-            self._outbox.append(self._wsproto.send(CloseConnection(code=1013, reason=self._close_reason.reason)))
+            self._outbox.append(
+                self._wsproto.send(CloseConnection(code=TRY_AGAIN_LATER, reason=self._close_reason.reason))
+            )
         self.outbox_bytes = len(self._under_way or b"") + sum(map(len, self._outbox))
         self._stop_sending()
 
@@ -335,7 +338,7 @@ class Connection(WebSocketConnection):
         if self._message_size > self._max_message_size or self._fragments > self._most_fragments:
             self._message_parts.clear()
             limit = f"{self._max_message_size} bytes and {self._most_fragments} frames"
-            self._fail(1009, f"a message has at most {limit}")
+            self._fail(TOO_BIG, f"a message has at most {limit}")
             return
         parts: list[Any] = self._message_parts
         if parts or not event.message_finished:
@@ -358,7 +361,7 @@ class Connection(WebSocketConnection):
             callback(argument)
         except Exception:  # also KeyError, which trio-websocket's reader would take for its own
             logger.exception("a message from %s failed", self.peer)
-            self.close(1011, "internal error")
+            self.close(INTERNAL_ERROR, "internal error")
 
     def _fail(self, code: int, reason: str) -> None:
         """Close on broken rules. Nothing after the fault can be trusted to be frames, so nothing more is parsed."""
@@ -414,12 +417,12 @@ class Connection(WebSocketConnection):
                 nursery.cancel_scope.cancel()
         except* Exception as errors:
             logger.error("connection %s failed", self.peer, exc_info=errors)
-            self._close_reason = CloseReason(1011, "internal error")
+            self._close_reason = CloseReason(INTERNAL_ERROR, "internal error")
         finally:
             self._closing = True
             await trio.aclose_forcefully(self._socket)
         reason = self._close_reason
-        return (1006, "") if reason is None else (int(reason.code), reason.reason or "")
+        return (ABNORMAL, "") if reason is None else (int(reason.code), reason.reason or "")
 
     async def _closer_task(self, scope: trio.CancelScope) -> None:
         """After the last send: give the flush and the other side's answer their time, then drop the socket."""
@@ -434,8 +437,8 @@ class Connection(WebSocketConnection):
 
 
 _FAULTS = {
-    1007: "invalid UTF-8, or bytes that do not decompress",
-    1009: "the message is too big once decompressed",
+    INVALID_DATA: "invalid UTF-8, or bytes that do not decompress",
+    TOO_BIG: "the message is too big once decompressed",
 }
 """Reasons for the close codes where wsproto only says "error in extension" or quotes Python."""
 

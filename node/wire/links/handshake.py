@@ -10,8 +10,8 @@ from attrs import frozen
 from crdt.hlc import iso
 from node.errors import InvalidMessage
 from node.wire.codec import TERMINAL_ID
-from node.wire.json_text import kept
 from node.wire.links.positions import MOST_POSITION, Claim, claim_fields, read_claim
+from node.wire.outgoing import compact_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +58,7 @@ def established(hello: Hello, terminal_id: str, server_time: str, session_id: st
     }
     if hello.claim is not None:
         node["holds"] = claim_fields(hello.claim)
-    return kept(
+    return compact_json(
         {
             "type": "connection_established",
             "terminal_id": terminal_id,

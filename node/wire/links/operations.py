@@ -60,9 +60,6 @@ class RemoteOperation:
     """The operation's JSON text."""
 
 
-# ------------------------------------------------------------------ operations
-
-
 def operation_message(row: LogRow) -> bytes:
     """A log row as one message; the authored operation goes out byte for byte."""
     rest = orjson.dumps(
@@ -196,9 +193,3 @@ def _update(entry: Any, place: int) -> RemoteUpdate:
     clocks = {int(name): clock for name, clock in before.items()}
     amounts = {name: decimal_of(total) for name, total in counts.items()}
     return RemoteUpdate(entity_type, entity_id, update, clocks, writer, first, end, amounts)
-
-
-# ------------------------------------------------------------------ clocks
-
-
-# ------------------------------------------------------------------ positions

@@ -10,12 +10,11 @@ from attrs import field, frozen
 
 from node.errors import InvalidMessage
 from node.wire.links.states import StateProgress, after_fields, progress_fields, read_after
+from storage.records import CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-
-CLASSES = 4
 
 MOST_POSITION = 2**62
 

@@ -18,13 +18,13 @@ from node.errors import InvalidMessage
 from node.wire.codec import ID, LONGEST_ID
 from node.wire.links.conflicts import closed_fields, read_closed
 from storage.packed import RECORD_BYTES, acceptances
-from storage.records import ConflictRow
+from storage.records import CLASSES, ConflictRow
 
 if TYPE_CHECKING:
     from storage.records import LogRow
 
 Key = tuple[str, str]
-CLASSES = 4
+CLASS_NAMES = tuple(map(str, range(CLASSES)))
 
 
 @frozen
@@ -126,7 +126,7 @@ def read_after(value: object) -> dict[int, Key]:
     after: dict[int, Key] = {}
     for name, key in value.items():
         match key:
-            case [str(entity_type), str(entity_id)] if name in ("0", "1", "2", "3") and ID.match(entity_id):
+            case [str(entity_type), str(entity_id)] if name in CLASS_NAMES and ID.match(entity_id):
                 after[int(name)] = (entity_type[:LONGEST_ID], entity_id)
             case _:
                 raise InvalidMessage("expected an entity of a class", "$.state")

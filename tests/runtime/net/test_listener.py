@@ -7,9 +7,10 @@ import errno
 import pytest
 import trio
 
+from node.core import admission
 from node.runtime.net import http, listener
 from node.runtime.net.listener import Listener, ListenerLimits, open_listeners
-from tests.runtime.rig import CLOSE, TEXT, Echo, Frame, frame, key, serving, until, upgrade
+from tests.runtime.rig import CLOSE, TEXT, Echo, Frame, arrivals, frame, key, serving, until, upgrade
 
 GET = b"GET /hello HTTP/1.1\r\nHost: node\r\n\r\n"
 
@@ -108,7 +109,7 @@ async def test_an_answer_reaches_a_client_that_is_still_sending(monkeypatch: pyt
         assert await client.status() == 431
         assert await client.rest() != b""
         await client.aclose()
-        await until(lambda: server.listener._open == 0)
+        await until(lambda: server.arrivals.open == 0)
 
 
 @pytest.mark.parametrize("shape", GOOD_UPGRADES)
@@ -268,7 +269,7 @@ async def test_an_answer_that_nobody_takes_is_given_up() -> None:
     async with serving(ListenerLimits(write_timeout_s=0.05)) as server:
         client = await server.raw()
         assert await client.ask(b"GET /stream?n=5000 HTTP/1.1\r\nHost: a\r\n\r\n") == 200
-        await until(lambda: server.listener._open == 0)
+        await until(lambda: server.arrivals.open == 0)
         await client.rest()
         assert not client.buffer.endswith(b"0\r\n\r\n")
         healthy = await server.websocket()
@@ -303,31 +304,31 @@ async def test_a_websocket_outlives_the_head_deadline() -> None:
         await client.echoes()
 
 
-@pytest.mark.parametrize("limits", [ListenerLimits(connections=2), ListenerLimits(connections_per_address=2)])
-async def test_one_connection_too_many_is_503_until_another_ends(limits: ListenerLimits) -> None:
-    async with serving(limits) as server:
+@pytest.mark.parametrize("limit", ["most", "most_per_address"])
+async def test_one_connection_too_many_is_503_until_another_ends(limit: str) -> None:
+    async with serving(came=arrivals(**{limit: 2})) as server:
         first, second = await server.websocket(), await server.websocket()
         third = await server.raw()
         assert await third.ask(upgrade()) == 503
         assert b"too many connections" in await third.rest()
-        assert server.listener.refused == 1
+        assert server.arrivals.statistics.connections_refused == 1
         await first.aclose()
         await third.aclose()
-        await until(lambda: server.listener._open == 1)
+        await until(lambda: server.arrivals.open == 1)
         fourth = await server.websocket()
         await fourth.echoes()
         await second.echoes()
 
 
 async def test_far_too_many_connections_are_just_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "REFUSED_AT_ONCE", 0)
-    async with serving(ListenerLimits(connections=1)) as server:
+    monkeypatch.setattr(admission, "REFUSED_AT_ONCE", 0)
+    async with serving(came=arrivals(most=1)) as server:
         healthy, client = await server.websocket(), await server.raw()
         assert await client.rest() == b""
         await healthy.echoes()
         await healthy.aclose()
-        await until(lambda: server.listener._open == 0)
-        assert not server.listener._addresses
+        await until(lambda: server.arrivals.open == 0)
+        assert not server.arrivals.by_address
 
 
 # ---------------------------------------------------------------------- failing and stopping
@@ -358,7 +359,7 @@ async def test_stopping_closes_everybody_with_1001_and_finishes_answers() -> Non
             assert await asking.status() == 200
             assert b'"path":"/wait"' in await asking.body()
             assert await asking.rest() == b""
-            await until(lambda: server.listener._open == 0)
+            await until(lambda: server.arrivals.open == 0)
             with pytest.raises(OSError, match="connect"):
                 await server.raw()
     assert [code for code, _ in server.handler.endings] == [1001] * 3
@@ -382,7 +383,7 @@ async def test_a_listener_cancelled_before_it_began_ends_at_once() -> None:
     listeners = await open_listeners("127.0.0.1", 0)
     with trio.fail_after(5), trio.CancelScope() as scope:
         scope.cancel()
-        await Listener(Echo(), ListenerLimits()).serve(listeners)
+        await Listener(handler=Echo(), limits=ListenerLimits(), arrivals=arrivals()).serve(listeners)
     assert scope.cancelled_caught
     for opened in listeners:
         await trio.aclose_forcefully(opened)

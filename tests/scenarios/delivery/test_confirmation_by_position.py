@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.harness import Client, World, settle_all, without_version
+from node.screen import without_version
+from tests.harness import Client, World, settle_all
 from tests.scenarios.delivery.test_delivery import EXAMPLES, TYPES
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def reader(world: World, **how: Any) -> Client:
 
 def positions(client: Client) -> tuple[int, ...]:
     assert client.session is not None
-    return client.session.delivery.cursor.positions
+    return client.session.delivery.window.positions
 
 
 def test_one_confirmation_stands_for_all_that_was_sent_before(world: World) -> None:

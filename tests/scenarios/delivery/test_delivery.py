@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crdt.hlc import iso
-from tests.harness import Client, World, settle_all, without_version
+from node.screen import without_version
+from tests.harness import Client, World, settle_all
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +47,7 @@ def test_a_page_that_was_loaded_again_gets_everything_also_when_the_node_dies_be
     settle_all(world, [ana, bia])
     bia.disconnect()
     world.settle()
-    bia.entities.clear()
+    bia.screen.clear()
     bia.connect(full=True)
     bia.inbox.clear()
     if settled:
@@ -109,7 +110,7 @@ def test_sync_full_sends_everything_again_to_a_client_that_keeps_nothing(world: 
     ana.disconnect()
     reloaded = Client(world, "ana").connect()
     settle_all(world, [reloaded])
-    assert not reloaded.entities, "its cursor says it has its own operation"
+    assert not reloaded.screen, "its cursor says it has its own operation"
     reloaded.disconnect()
     full = Client(world, "ana").connect(full=True)
     settle_all(world, [full])
@@ -152,7 +153,7 @@ def test_a_written_row_is_not_an_acknowledged_one(world: World) -> None:
     ana.do("orders", "o", "CREATE", {"n": 1})
     settle_all(world, [ana, bia])
     assert bia.session is not None
-    assert bia.session.delivery.cursor.acknowledged(1) < world.store.head
+    assert bia.session.delivery.window.acknowledged(1) < world.store.head
 
 
 def test_a_terminal_that_reads_nothing_holds_a_window_and_nobody_up(world: World) -> None:
@@ -183,7 +184,7 @@ def test_a_client_that_skips_a_confirmation_is_asked_by_ping_and_goes_on(world: 
     settle_all(world, [ana, bia])
     assert len(bia.of("data_sync")) == 100
     assert bia.session is not None
-    assert bia.session.delivery.cursor.under_way == 0
+    assert bia.session.delivery.window.under_way == 0
 
 
 def test_the_author_gets_its_row_back_when_another_was_on_its_way(world: World) -> None:
@@ -286,7 +287,7 @@ def test_a_client_that_only_applies_data_in_order_shows_what_the_node_shows(tmp_
         for entity_type in TYPES:
             assert client.shown(entity_type) == without_version(world.view(entity_type)), (client.name, entity_type)
         assert client.session is not None
-        assert client.session.delivery.cursor.under_way == 0
+        assert client.session.delivery.window.under_way == 0
     _check_rebuilt(world)
     world.close()
 
@@ -307,14 +308,14 @@ def _check_rebuilt(world: World) -> None:
             again = Entity.load(key, policy, row, writer=1, engine="y_py")
             assert orjson.loads(row.view) == again.shown()
             assert set(again.seqs) == {record.id for record in again.document.records()}
-            resident = world.core.replica.entities.get(key)
+            resident = world.core.replica.residents.entities.get(key)
             if resident is not None:
                 fresh = view_of(*key, policy, resident.document)
                 assert (fresh.alive, fresh.fields) == (resident.view.alive, resident.view.fields)
                 assert fresh.conflicts == resident.view.conflicts
             open_ids |= {c.id for c in again.view.conflicts.values() if c.state == "open"}
     assert {row.conflict_id for row in world.reader.conflicts("open")} == open_ids
-    assert {i for ids in world.core.replica.open_conflicts.values() for i in ids} == open_ids
+    assert {i for ids in world.core.replica.conflicts.open.values() for i in ids} == open_ids
 
 
 def test_the_first_synchronisation_pages_through_more_than_one_read(tmp_path: Path) -> None:

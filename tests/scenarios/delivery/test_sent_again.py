@@ -216,11 +216,11 @@ def test_a_damaged_row_of_a_refused_write_does_not_keep_the_node_from_starting(t
     for name in ("one", "two", "three"):
         ana.send({"type": "data_sync", "operation": ana.operation("orders", "x", "UPDATE", {"a": 1}, id=name)})
     tablets.meet()
-    with world.store._connection as connection:
+    with world.store.connection as connection:
         connection.execute("UPDATE log SET changes = x'' WHERE operation_id = 'one'")
         connection.execute("""UPDATE log SET changes = '{"tried":{"head":1}}' WHERE operation_id = 'two'""")
     world.crash()
-    assert {operation_id for _, operation_id in world.core.replica.tried} == {"three"}
+    assert {operation_id for _, operation_id in world.core.replica.knowledge.tried} == {"three"}
 
 
 # ---------------------------------------------------------------------- what its author is shown
@@ -261,7 +261,7 @@ def test_what_its_author_read_over_http_and_was_not_sent_yet_does_not_undo_it_on
     tablets.begin("products", {"price": 1})
     bia.do("products", "x", "UPDATE", {"price": 2})
     settle_all(world, [bia])
-    world.core.replica.has_read("ana", ("products", "x"), world.core.replica.committed)
+    world.core.replica.knowledge.has_read("ana", ("products", "x"), world.core.replica.log.committed)
     with tablets.disk_fails():
         refused = ana.operation("products", "x", "UPDATE", {"price": 3})
         ana.submit(refused)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from node.screen import without_version
 from tests.archives import archive
-from tests.harness import Client, World, settle_all, without_version
+from tests.harness import Client, World, settle_all
 from tests.mesh import Mesh
 from tests.scenarios.delivery.test_delivery import EXAMPLES
 
@@ -123,7 +124,7 @@ def test_what_comes_dead_from_another_node_is_dropped_by_a_terminal_that_may_hol
     ana.do("orders", "o", "CREATE", {"n": 1})
     ana.do("orders", "o", "DELETE", {})
     bia = Client(node, "bia")
-    bia.entities["orders", "o"] = {"n": 1}  # from another node, where it was before
+    bia.screen["orders", "o"] = {"n": 1}  # from another node, where it was before
     bia.connect()
     waiting = list(node.calls)
     node.calls.clear()

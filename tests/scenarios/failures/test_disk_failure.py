@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.harness import Client, World, settle_all, without_version
+from node.screen import without_version
+from tests.harness import Client, World, settle_all
 
 
 def test_nothing_leaves_before_the_commit(world: World) -> None:
@@ -20,19 +21,19 @@ def test_a_failed_commit_refuses_every_uncommitted_operation_and_shows_none(worl
     ana.do("orders", "o", "CREATE", {"n": 0})
     settle_all(world, [ana, bia])
     shown = len(bia.of("data_sync"))
-    writer = world.core.replica.writer
+    writer = world.core.replica.residents.writer
     world.failing = True
     lost = [ana.write("orders", "o", "UPDATE", {"n": 1}), ana.write("orders", "p", "CREATE", {"n": 2})]
     settle_all(world, [ana, bia])
     assert [ana.answer(operation)["code"] for operation in lost] == [1011, 1011]
     assert len(bia.of("data_sync")) == shown
-    assert not world.core.healthy
+    assert not world.core.health.ok
     refused = ana.write("orders", "o", "UPDATE", {"n": 3})
     settle_all(world, [ana, bia])
     assert ana.answer(refused)["code"] == 1011
     world.failing = False
     world.recover()
-    assert world.core.replica.writer != writer, "the clocks of the lost operations are never used again"
+    assert world.core.replica.residents.writer != writer, "the clocks of the lost operations are never used again"
     assert ana.do("orders", "o", "UPDATE", {"n": 4})["version"] == 2
     settle_all(world, [ana, bia])
     assert world.view("orders") == {"o": {"n": 4, "version": 2}}

@@ -13,7 +13,8 @@ import pytest
 from crdt.document import Document
 from crdt.hlc import iso, millis
 from node.core.history.explain import explain
-from storage.sqlite.history_reader import UPDATES, HistoryReader
+from storage.records import UPDATE_KINDS
+from storage.sqlite.history_reader import HistoryReader
 from strategies.explain import said_of
 from strategies.kinds.kind import ABSENT
 from tests.archives import archive
@@ -38,7 +39,7 @@ Key = tuple[str, str]
 
 def explained(world: World, key: Key, name: str) -> Explanation:
     with closing(HistoryReader(world.store.path)) as reader:
-        rows = reader.entity_rows(key, (*UPDATES, "refused"))
+        rows = reader.entity_rows(key, (*UPDATE_KINDS, "refused"))
         policy, base = world.core.replica.registry.get(key[0]), reader.entity_base(key)
         found = explain(rows, key, policy, name, "y_py", base)
     assert found is not None
@@ -77,7 +78,7 @@ class Scribe:
         world, key = next(
             (world, key)
             for world in self.worlds
-            for key, entity in world.core.replica.entities.items()
+            for key, entity in world.core.replica.residents.entities.items()
             if entity.document is document
         )
         self.homes[done.writer] = world.node_id

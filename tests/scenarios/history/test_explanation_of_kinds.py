@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from node.config import example_toml, parse
+from node.config.example import example_toml
+from node.config.reading import parse
 from tests.harness import Client, World
 from tests.scenarios.history.test_explanation import SEEDS, report, rows
 from tests.scenarios.links.test_links import Evening

@@ -122,10 +122,10 @@ def test_a_long_history_backwards_waits_and_then_goes_on_to_the_end(world: World
 @pytest.mark.parametrize("engine", ["y_py", "pycrdt"])
 def test_a_document_is_rebuilt_whoever_wrote_it(world: World, engine: str) -> None:
     """Also under the client id that the rebuilding document began with."""
-    world.core.replica.write_as(1)
+    world.core.replica.residents.write_as(1)
     ana = Client(world, "ana").connect()
     ana.do("products", "p-1", "CREATE", {"price": 1})
-    world.core.replica.write_as(2)
+    world.core.replica.residents.write_as(2)
     ana.do("products", "p-1", "UPDATE", {"price": 2})
     with closing(history(world)) as reader:
         key = ("products", "p-1")
@@ -137,7 +137,7 @@ def test_a_damaged_row_is_named(world: World, change: str) -> None:
     ana = Client(world, "ana").connect()
     for price in (1, 2, 3):
         ana.do("products", "p-1", "UPDATE", {"price": price})
-    world.store._connection.execute(f"UPDATE log SET {change} WHERE seq = 2")
+    world.store.connection.execute(f"UPDATE log SET {change} WHERE seq = 2")
     key = ("products", "p-1")
     with closing(history(world)) as reader:
         rebuilt = Rebuilt.begin(key, policy_of(world, key), ENGINE)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from node.config import Config, parse
+from node.config.reading import parse
+from node.config.sections import Config
 from tests.harness import Client, World, settle_all
 from tests.scenarios.history.test_verification import (
     found,

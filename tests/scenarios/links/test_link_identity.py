@@ -45,7 +45,7 @@ def test_a_node_set_back_to_an_old_backup_regains_what_it_lost_and_its_peers_los
         ana.do("orders", "mesa-0", "UPDATE", {"total": number})
     ana.disconnect()
     mesh.settle()
-    before, writer = audit(hub), salon.core.replica.writer
+    before, writer = audit(hub), salon.core.replica.residents.writer
     for wire in mesh.wires:
         wire.cut()
     put_back(salon, backup)
@@ -53,7 +53,7 @@ def test_a_node_set_back_to_an_old_backup_regains_what_it_lost_and_its_peers_los
     mesh.settle()
     assert alike(mesh)
     assert audit(hub) == before
-    assert salon.core.replica.writer != writer
+    assert salon.core.replica.residents.writer != writer
     again = Client(salon, "bia").connect()
     assert again.do("orders", "mesa-0", "UPDATE", {"total": 99})["status"] in ("applied", "merged")
     mesh.settle()
@@ -77,7 +77,7 @@ def test_a_log_with_another_row_at_the_same_place_is_a_fork(tmp_path: Path) -> N
     mesh.wires[0].cut()
     epoch = node.core.epoch
     put_back(node, backup)
-    node.core.replica.write_as(next(node.writers))  # `comanda restore`, or a start that noticed
+    node.core.replica.residents.write_as(next(node.writers))  # `comanda restore`, or a start that noticed
     bia = Client(node, "bia").connect()
     for number in range(3, 8):  # as long a log as the hub knows, with other rows
         bia.do("orders", f"o-{number}", "CREATE", {"a": number})
@@ -104,12 +104,12 @@ def test_what_comes_back_over_others_tells_a_node_that_it_was_set_back(tmp_path:
     mesh.settle(reconnect=False)
     mesh.wires[0].cut()
     put_back(salon, backup)
-    writer = salon.core.replica.writer
+    writer = salon.core.replica.residents.writer
     mesh.wires[2].connect()  # the hub is out of reach
     mesh.settle(reconnect=False)
     mesh.wires[2].connect()
     mesh.settle(reconnect=False)
-    assert salon.core.replica.writer != writer
+    assert salon.core.replica.residents.writer != writer
     assert salon.core.replica.locks.epoch > 1, "its fencing tokens may have been granted before"
     assert not len(salon.core.replica.quarantine)
     assert salon.view("orders") == kitchen.view("orders") == {"mesa": {"n": 2, "version": 2}}
@@ -176,7 +176,7 @@ def test_an_operation_sent_to_two_nodes_is_one_value_counted_for_one(tmp_path: P
     assert alike(mesh)
     for world in mesh.worlds:
         assert world.view("customers")["c-1"]["name"] == "Rita"
-        assert not world.core.replica.open_conflicts
+        assert not world.core.replica.conflicts.open
     rows = [row for row in here.reader.audit("customers", "c-1") if row.operation_id == operation["id"]]
     assert len({row.origin for row in rows}) == len(rows) == 2
     mesh.close()

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from node.config import example_toml, parse
-from tests.harness import Client, without_version
+from node.config.example import example_toml
+from node.config.reading import parse
+from node.screen import without_version
+from tests.harness import Client
 from tests.mesh import Mesh, audit, shown
 
 if TYPE_CHECKING:
@@ -104,7 +106,7 @@ class Evening:
         entity_type, entity_id = rng.choice(TYPES), f"e-{rng.randrange(3)}"
         data: dict[str, Any] = {name: rng.randrange(4) for name in rng.sample("abc", rng.randrange(1, 3))}
         if rng.random() < 0.3:
-            data |= self.of_a_kind(entity_type, client.entities.get((entity_type, entity_id), {}))
+            data |= self.of_a_kind(entity_type, client.screen.get((entity_type, entity_id), {}))
         kind = rng.choices(["CREATE", "UPDATE", "DELETE", "BULK_UPDATE"], [3, 8, 1, 1])[0]
         if kind == "BULK_UPDATE":
             updates = [{"entity_id": f"e-{n}", "data": dict(data)} for n in range(rng.randrange(1, 3))]
@@ -178,7 +180,7 @@ def test_nodes_agree_whatever_happened_between_them(tmp_path: Path, seed: int) -
         assert not len(world.core.replica.quarantine), (seed, world.node_id)
         assert audit(world) == log, (seed, world.node_id)
         assert shown(world) == first, (seed, world.node_id)
-        assert world.core.replica.digests.roots() == worlds[0].core.replica.digests.roots()
+        assert world.core.replica.held.digests.roots() == worlds[0].core.replica.held.digests.roots()
         held = {row[0] for row in log}
         missing = {i for i in evening.confirmed if i not in held}
         assert not missing, (seed, "confirmed and lost", missing)

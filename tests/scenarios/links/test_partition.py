@@ -233,10 +233,10 @@ def test_a_node_stamps_with_its_upstreams_clock(evening: Evening) -> None:
     (row,) = [r for r in hub.reader.audit("orders", "x") if r.terminal_id == "ana"]
     assert abs(millis(row.accepted) - hub.wall_ms) < 5_000
     hub.wall_ms += 10 * 365 * 86_400_000  # and this one is broken
-    before = evening.left.world.core.replica.offset_ms
+    before = evening.left.world.core.replica.clock.offset_ms
     evening.part()
     evening.meet()
-    assert evening.left.world.core.replica.offset_ms == before
+    assert evening.left.world.core.replica.clock.offset_ms == before
 
 
 def test_a_decision_about_a_field_that_another_side_has_dropped_meanwhile_is_shown_there(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.config.sections import LimitsSection
 from node.core.locks.lease import Held, Lease
 from node.core.locks.table import LockTable
 from node.core.ports import Instant
@@ -23,7 +24,9 @@ def at(ms: int) -> Instant:
 
 def table() -> LockTable:
     numbers = itertools.count()
-    return LockTable("node-a", 1, 0, lambda: f"auto-{next(numbers)}")
+    limits = LimitsSection()
+    leases_ms = limits.lease_ms_default, limits.lease_ms_max
+    return LockTable("node-a", 1, 0, lambda: f"auto-{next(numbers)}", *leases_ms)
 
 
 def test_a_lease_excludes_others_until_it_expires() -> None:

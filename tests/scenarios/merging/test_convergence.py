@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from crdt.edits import Applied, Edit, Gap
 from crdt.hlc import pack
 from node.core.entities.entity import Entity
-from node.core.entities.field_writes import Authorship, Stamp
 from node.core.entities.last_known import KnownList
-from node.core.entities.writes import Planner
+from node.core.entities.writes import Authorship, Planner, Stamp
 from node.errors import EntityNotFound
 from strategies.policy import DOCUMENTED
 from strategies.view import view_of

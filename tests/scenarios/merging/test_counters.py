@@ -323,7 +323,7 @@ class Shop:
         for client in self.clients:
             if client.world is world:
                 client.disconnect()
-        world.core.flush_cursors()
+        world.core.store_positions()
         world.settle()
         self.mesh.crash(number)
 
@@ -331,10 +331,10 @@ class Shop:
         """A person sells from a screen at rest, not in the moment in which it is shown the past again."""
         session = client.session
         assert session is not None
-        if session.delivery.cursor.acknowledged(2) < session.delivery.resumed:
+        if session.delivery.window.acknowledged(2) < session.delivery.feed.head_at_connect:
             return
         name = self.rng.choice(["p-0", "p-1"])
-        on_screen = client.entities.get(("products", name), {}).get("stock")
+        on_screen = client.screen.get(("products", name), {}).get("stock")
         if on_screen is None:
             return
         amount = self.rng.choice([-1, -2, -3, 5, -0.5])

@@ -152,7 +152,7 @@ def test_an_emptied_list_is_empty(table: Table) -> None:
 
 def test_items_written_before_lists_merged_go_on_as_items(tmp_path: Path) -> None:
     """A database of the first release holds the list as one value."""
-    from node.config import parse
+    from node.config.reading import parse
 
     plain = parse('[entities.orders]\nfields = { items = "register" }\n')
     world = World(tmp_path / "n", config=plain)
@@ -219,9 +219,9 @@ class Evening:
         """A person writes from a screen at rest, not in the moment in which it is shown the past again."""
         rng, session = self.rng, client.session
         assert session is not None
-        if session.delivery.cursor.acknowledged(1) < session.delivery.resumed:
+        if session.delivery.window.acknowledged(1) < session.delivery.feed.head_at_connect:
             return
-        on_screen = client.entities.get(("orders", "mesa"), {}).get("items")
+        on_screen = client.screen.get(("orders", "mesa"), {}).get("items")
         if on_screen is None:
             return
         items = []

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from node.config import example_toml, parse
+from node.config.example import example_toml
+from node.config.reading import parse
 from tests.harness import Client
 from tests.mesh import Mesh, audit, shown
 

@@ -78,7 +78,7 @@ def test_customers_an_ordinary_write_to_a_contested_field_does_not_remove_the_ch
     settle_all(world, [ana, bia])
     assert answer["status"] == "conflict"
     assert shown(world, "customers")["phone"] == "4"
-    (conflict_id,) = world.core.replica.open_conflicts["customers", "e"]
+    (conflict_id,) = world.core.replica.conflicts.open["customers", "e"]
     open_now = next(m["conflict"] for m in bia.of("sync_conflict") if m["conflict"]["id"] == conflict_id)
     assert (open_now["local_data"]["phone"], open_now["remote_data"]["phone"]) == ("4", "3")
 
@@ -102,7 +102,7 @@ def test_cashier_the_first_state_stays_frozen_until_a_person_decides(world: Worl
     settle_all(world, [ana, bia])
     assert shown(world, "cashier_operations")["amount"] == 250
     assert bia.shown("cashier_operations")["e"]["amount"] == ana.shown("cashier_operations")["e"]["amount"] == 250
-    assert not world.core.replica.open_conflicts
+    assert not world.core.replica.conflicts.open
     assert bia.of("conflict_resolution")[0]["state"] == "closed"
 
 
@@ -154,7 +154,7 @@ def test_what_arrives_after_a_conflict_was_named_reopens_as_a_new_one(world: Wor
     cai.do("customers", "e", "UPDATE", {"phone": "4", "version": 2})
     ana.send({"type": "conflict_resolution", "conflict_id": old, "resolution": "accept_local"})
     settle_all(world, [ana, bia, cai])
-    (conflict_id,) = world.core.replica.open_conflicts["customers", "e"]
+    (conflict_id,) = world.core.replica.conflicts.open["customers", "e"]
     assert conflict_id != old
     values = {c["data"]["phone"] for c in _open(ana, conflict_id)["candidates"]}
     assert values == {"2", "4"}, "the operation the first conflict did not name is not dropped unseen"
@@ -212,7 +212,7 @@ def test_customers_and_cashier_a_contested_deletion_waits_for_a_decision(
     settle_all(world, [ana, bia])
     assert ("e" in world.view(entity_type)) == (resolution == "accept_local")
     assert ("e" in bia.shown(entity_type)) == (resolution == "accept_local")
-    assert not world.core.replica.open_conflicts
+    assert not world.core.replica.conflicts.open
 
 
 def test_an_update_of_what_its_author_saw_deleted_is_4007_and_a_create_starts_afresh(world: World) -> None:
@@ -232,7 +232,7 @@ def test_an_offline_chain_supersedes_its_own_records_and_nobody_elses(world: Wor
     for version in (2, 3, 4):
         bia.write("customers", "e", "UPDATE", {"phone": f"bia-{version}", "version": version})
     settle_all(world, [ana, bia])
-    (conflict_id,) = world.core.replica.open_conflicts["customers", "e"]
+    (conflict_id,) = world.core.replica.conflicts.open["customers", "e"]
     values = {c["data"]["phone"] for c in _open(ana, conflict_id)["candidates"]}
     assert values == {"ana", "bia-4"}
 
@@ -249,7 +249,7 @@ def test_a_client_that_sends_the_whole_entity_contests_only_what_it_changed(worl
     ana.write("customers", "e", "UPDATE", {"phone": "2", "version": 2})
     settle_all(world, [ana, bia])
     assert {k: shown(world, "customers")[k] for k in ("phone", "email")} == {"phone": "2", "email": "f"}
-    assert not world.core.replica.open_conflicts
+    assert not world.core.replica.conflicts.open
 
 
 def test_a_top_level_version_of_one_on_an_update_means_no_version(world: World) -> None:

@@ -11,16 +11,18 @@ import pytest
 
 from crdt.document import Document
 from crdt.engine import merge
+from node.screen import without_version
 from storage.audit.archive_file import verify_archives
 from storage.audit.chain_walk import verify
 from storage.records import key64
 from tests.archives import rows_of, steps
-from tests.harness import World, without_version
 from tests.mesh import shown
 from tests.scenarios.links.test_links import TYPES, Evening
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.harness import World
 
 EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "50"))
 FIRST = int(os.environ.get("COMANDA_SEED", "1"))
@@ -68,8 +70,8 @@ def test_nodes_that_archive_agree_as_if_they_had_not(tmp_path: Path, seed: int) 
         replica = world.core.replica
         assert not len(replica.quarantine), (seed, world.node_id)
         assert shown(world) == first, (seed, world.node_id)
-        assert replica.digests.roots() == worlds[0].core.replica.digests.roots(), (seed, world.node_id)
-        missing = {i for i in evening.confirmed if not replica.knows(i)}
+        assert replica.held.digests.roots() == worlds[0].core.replica.held.digests.roots(), (seed, world.node_id)
+        missing = {i for i in evening.confirmed if not replica.held.knows(i)}
         assert not missing, (seed, "confirmed and lost", missing)
         prove(world, evening.confirmed)
         rebuild(world)
@@ -91,7 +93,7 @@ def prove(world: World, confirmed: set[str]) -> None:
     keys = [row.link_key for row in rows if row.link_key is not None]
     assert len(keys) == len(set(keys)), "an operation is in the history twice"
     world.settle()
-    boot, digests = world.store.boot(), world.core.replica.digests
+    boot, digests = world.store.boot(), world.core.replica.held.digests
     held = {entity_type: sorted(digest.keys) for entity_type, digest in digests.types.items() if len(digest.keys)}
     assert {entity_type: sorted(keys) for entity_type, keys in boot.link_keys.items() if keys} == held
     assert {*boot.operation_keys, *boot.archived_keys} >= {key64(operation_id) for operation_id in confirmed}
@@ -101,7 +103,7 @@ def rebuild(world: World) -> None:
     """From its document as of the anchor and its rows since, every entity is what it is."""
     for entity_type in TYPES:
         for entity in world.reader.entities(entity_type, None, 1_000, deleted=True):
-            base = world.reader.base(entity_type, entity.entity_id)
+            base = world.reader.archived.base(entity_type, entity.entity_id)
             updates = [base[1]] if base is not None else []
             for row in world.reader.audit(entity_type, entity.entity_id, kinds=("operation", "state"), limit=10_000):
                 if row.kind == "state":

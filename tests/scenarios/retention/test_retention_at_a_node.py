@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from node.screen import without_version
 from tests.archives import archive
-from tests.harness import Client, World, settle_all, without_version
+from tests.harness import Client, World, settle_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +62,7 @@ def test_what_comes_instead_of_archived_rows_is_confirmed_like_any_row(world: Wo
     bia.connect()
     settle_all(world, [ana, bia])
     assert bia.session is not None
-    assert min(bia.session.delivery.cursor.positions) == world.store.head
+    assert min(bia.session.delivery.window.positions) == world.store.head
     assert bia.shown("orders") == without_version(world.view("orders"))
 
 

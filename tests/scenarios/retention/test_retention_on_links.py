@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from node.core.operations.quarantine import BAD
-from storage.packed import unpack
+from storage.packed import unpack_operations
 from tests.archives import archive
 from tests.harness import Client
 from tests.mesh import Mesh, shown
@@ -25,7 +25,7 @@ def agree(mesh: Mesh) -> bool:
     first = mesh.worlds[0]
     return all(
         shown(world) == shown(first)
-        and world.core.replica.digests.roots() == first.core.replica.digests.roots()
+        and world.core.replica.held.digests.roots() == first.core.replica.held.digests.roots()
         and not len(world.core.replica.quarantine)
         for world in mesh.worlds
     )
@@ -53,7 +53,7 @@ def test_an_empty_node_is_filled_from_one_that_has_archived_everything(tmp_path:
     sync = node.core.first_sync
     assert sync is not None
     assert sync.phase == "over"
-    assert sync.operations == sync.operations_total == hub.core.replica.digests.count
+    assert sync.operations == sync.operations_total == hub.core.replica.held.digests.count
     mesh.close()
 
 
@@ -137,7 +137,7 @@ def test_what_a_linked_node_has_not_confirmed_stays_unless_forced(tmp_path: Path
     hub.crash()
     assert archive(hub, force=False) == 0
     mesh.settle()
-    hub.core.flush_cursors()
+    hub.core.store_positions()
     hub.settle()
     assert archive(hub, force=False) == hub.store.head - confirmed
     assert agree(mesh)
@@ -252,17 +252,17 @@ def test_an_operation_of_two_entities_is_held_only_with_both(tmp_path: Path) -> 
         wire.step(0)
         wire.step(1)
     assert set(node.view("products")) == {"p-1"}
-    assert node.core.replica.digests.empty
+    assert node.core.replica.held.digests.empty
     mesh.crash(1)
-    assert node.core.replica.digests.empty
-    assert list(node.core.replica.partial.values()) == [{"p-1"}]
+    assert node.core.replica.held.digests.empty
+    assert list(node.core.replica.held.partial.values()) == [{"p-1"}]
     mesh.wires[0].damage = None
     mesh.settle()
     assert agree(mesh)
-    assert not node.core.replica.partial
+    assert not node.core.replica.held.partial
     node.crash()
-    assert node.core.replica.digests.count == 1
-    assert not node.core.replica.partial
+    assert node.core.replica.held.digests.count == 1
+    assert not node.core.replica.held.partial
     mesh.close()
 
 
@@ -278,9 +278,9 @@ def test_what_a_failed_commit_was_told_is_held_counts_for_nothing(tmp_path: Path
         for wire in mesh.wires:
             wire.step(0)
             wire.step(1)
-    assert not node.core.healthy
-    assert node.core.replica.digests.empty
-    assert not len(node.core.replica.archived_operations)
+    assert not node.core.health.ok
+    assert node.core.replica.held.digests.empty
+    assert not len(node.core.replica.held.archived)
     node.failing = False
     node.recover()
     mesh.settle()
@@ -315,7 +315,7 @@ def test_keys_that_come_without_anything_new_are_passed_on_soon(tmp_path: Path) 
             world.settle()
         far.step(0)
         far.step(1)
-    assert middle.core.replica.digests.empty
+    assert middle.core.replica.held.digests.empty
     far.cut()
     near.connect()
     mesh.settle(reconnect=False)
@@ -340,6 +340,6 @@ def test_a_hot_entity_is_sent_with_all_of_its_archived_operations(tmp_path: Path
     archive(hub)
     mesh.settle()
     assert agree(mesh)
-    records = node.reader.records_of([("products", "p-1")])["products", "p-1"]
-    assert len({one.op_key for one in unpack(records)}) == len(unpack(records)) == 40
+    records = node.reader.archived.records_of([("products", "p-1")])["products", "p-1"]
+    assert len({one.op_key for one in unpack_operations(records)}) == len(unpack_operations(records)) == 40
     mesh.close()

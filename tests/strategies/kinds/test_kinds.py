@@ -54,7 +54,7 @@ def test_a_register_shows_in_its_fields(path: tuple[str, ...], names: list[str])
 
 def test_only_fields_of_kinds_that_remember_are_asked_of_each_row() -> None:
     assert [name for name, _ in POLICY.kinds.remembering] == ["stock", "items"]
-    assert POLICY.kinds.counters() == ["stock"]
+    assert POLICY.kinds.counting == ["stock"]
 
 
 def test_a_word_that_is_no_kind_cannot_be_declared() -> None:

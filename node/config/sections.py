@@ -1,0 +1,344 @@
+"""The sections of the configuration and the default of every setting.
+
+A default stands here only: the core, the listener and the codec are handed these values and have none of their own.
+This module imports nothing of the node but its errors, so that every part of the node may import it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from attrs import Factory, evolve, field, fields, frozen
+
+from crdt.engine import ENGINES
+from node.errors import ConfigError
+from strategies.kinds.kind import FieldKind
+from strategies.policy import DOCUMENTED, EntityPolicy, PolicyError, Registry, policy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+DEEPEST_JSON = 128
+"""Largest json_depth: orjson writes at most 254 levels, and a value goes out inside messages and records."""
+
+DECIMAL = re.compile(r"-?\d{1,64}(\.\d{1,64})?\Z", re.ASCII)
+"""A number of a conservation rule, or of an entity that gives its amounts as text."""
+
+
+@frozen
+class NodeSection:
+    """[node]: who this node is and where it listens. Flags of `comanda serve` win over it.
+
+    id: None takes the name that the data directory was made with, or draws one.
+    data: the data directory.
+    engine: the CRDT engine, "y_py" or "pycrdt".
+    insecure: serve addresses beyond loopback without tokens.
+    """
+
+    id: str | None = None
+    data: str = "comanda-data"
+    host: str = "localhost"
+    port: int = 8001
+    engine: str = "y_py"
+    insecure: bool = False
+
+
+@frozen
+class LimitsSection:
+    """[limits]: a bound on everything. Names end in their unit; without one they are counts.
+
+    rate_per_second, rate_burst: messages of one terminal.
+    message_bytes, json_depth, fields, bulk_items: one message.
+    connections, connections_per_address: open at one time.
+    terminals: known to the node, connected or not.
+    window_rows: sent to one terminal and not confirmed by it.
+    resident_entities, ring_rows, ring_bytes: entities and log rows in memory.
+    outbox_bytes: queued for one connection; a connection that has more is closed.
+    lease_ms_default, lease_ms_max: how long a lock holds.
+    version_jump: how far a terminal's `version` may take an entity's ahead at once.
+    """
+
+    rate_per_second: int = 2_000
+    rate_burst: int = 5_000
+    message_bytes: int = 1_048_576
+    json_depth: int = 32
+    connections: int = 2_000
+    connections_per_address: int = 500
+    terminals: int = 10_000
+    window_rows: int = 1_024
+    resident_entities: int = 10_000
+    ring_rows: int = 16_384
+    ring_bytes: int = 33_554_432
+    outbox_bytes: int = 16_777_216
+    lease_ms_default: int = 30_000
+    lease_ms_max: int = 600_000
+    version_jump: int = 1_000
+    bulk_items: int = 1_000
+    fields: int = 1_000
+
+
+@frozen
+class TimeSection:
+    """[time]: clocks and intervals.
+
+    max_skew_ms: how far ahead of this node's clock a timestamp may be and still count as it is.
+    max_offset_ms: largest difference to the upstream's clock at which this node stamps with the upstream's time.
+    status_interval_s: between two statuses, and two pings to one connection.
+    metrics_interval_s: between two messages of figures to monitors.
+    probe_ms: how long an old connection may take to answer when its terminal connects a second time.
+    idle_timeout_s: a connection that was silent for so long is closed.
+    """
+
+    max_skew_ms: int = 60_000
+    max_offset_ms: int = 86_400_000
+    status_interval_s: float = 5.0
+    metrics_interval_s: float = 10.0
+    probe_ms: int = 500
+    idle_timeout_s: float = 60.0
+
+
+@frozen
+class HttpSection:
+    """[http]: browsers.
+
+    origins: pages besides the node's own that may connect, as `https://host`.
+    """
+
+    origins: list[str] = field(factory=list)
+
+
+@frozen
+class LinksSection:
+    """[links]: other nodes.
+
+    upstream: URL of the node above in the tree, which grants locks.
+    peers: URLs of nodes side by side.
+    token: what this node shows to the nodes it dials.
+    backoff_ms, backoff_max_ms: first and longest wait before dialling again.
+    connect_timeout_ms: for one attempt.
+    ping_s: between two pings on a link.
+    silence_s: a link on which nothing was heard for so long is closed and dialled again.
+    paused_s: wait before dialling a node again that refused this one (its id, its token, nodes at all).
+    """
+
+    upstream: str | None = None
+    peers: list[str] = field(factory=list)
+    token: str | None = None
+    backoff_ms: int = 50
+    backoff_max_ms: int = 800
+    connect_timeout_ms: int = 1_000
+    ping_s: float = 1.0
+    silence_s: float = 5.0
+    paused_s: float = 15.0
+
+
+@frozen
+class FieldConfig:
+    """[entities.<type>.fields]: a field's kind, as `stock = "counter"` or as a table.
+
+    ranks: the values of a progress, the least advanced first.
+    lower: terminal types that may take a progress back.
+    """
+
+    kind: str
+    ranks: list[str] = field(factory=list)
+    lower: list[str] = field(factory=lambda: ["pos"])
+
+
+@frozen
+class EntityConfig:
+    """[entities.<type>]: an entity type in the protocol's words. A documented type needs only what differs.
+
+    groups: lists of fields that are one value together.
+    """
+
+    priority: str | None = None
+    requires_lock: bool | None = None
+    conflict_resolution: str | None = None
+    audit_required: bool | None = None
+    fields: dict[str, FieldConfig] = field(factory=dict)
+    groups: list[list[str]] = field(factory=list)
+
+
+DEFAULT_TERMINALS: Mapping[str, list[str]] = {
+    "pos": ["*"],
+    "kds": ["orders"],
+    "waiter": ["orders", "customers"],
+    "monitor": [],
+}
+"""Terminal type -> entity types it may write; "*" is all of them."""
+
+
+@frozen
+class Permissions:
+    """Entity types a terminal type may write; ("*",) is all of them."""
+
+    writes: tuple[str, ...]
+
+    def may_write(self, entity_type: str) -> bool:
+        return "*" in self.writes or entity_type in self.writes
+
+
+@frozen
+class Sign:
+    """Which way an amount counts, by the value of another field of its entity.
+
+    plus, minus, zero: values of that field. Any other value is a problem that `comanda verify` names.
+    """
+
+    field: str
+    plus: list[str]
+    minus: list[str]
+    zero: list[str] = Factory(list)
+
+
+@frozen
+class Conservation:
+    """[[conservation]]: one sum that must come out, over the live entities of a type, group by group.
+
+    The signed amounts of a group add up to a field of the entity that is named like the group, or to a number:
+
+        name = "drawer"
+        of = "cashier_operations"
+        amount = "amount"
+        sign = { field = "type", plus = ["opening", "deposit", "sale"], minus = ["withdrawal"], zero = ["count"] }
+        group_by = "drawer_id"
+        equals = "drawers.balance"
+
+    of: the entity type whose amounts are added.
+    equals: "type.field", or a decimal.
+    group_by: a field of `of`; without it there is one group, named "", and `equals` is a number.
+    sign: without it every amount counts as it is written.
+    """
+
+    name: str
+    of: str
+    amount: str
+    equals: str
+    group_by: str | None = None
+    sign: Sign | None = None
+
+    @property
+    def number(self) -> Decimal | None:
+        """What the sum must be, where `equals` is a number; else None."""
+        return Decimal(self.equals) if DECIMAL.match(self.equals) else None
+
+    @property
+    def target(self) -> tuple[str, str]:
+        """Entity type and field that hold the sum, where `equals` names them."""
+        entity_type, _, name = self.equals.partition(".")
+        return entity_type, name
+
+    def entity_types(self) -> set[str]:
+        """The types whose entities the rule counts."""
+        return {self.of} if self.number is not None else {self.of, self.target[0]}
+
+    def check(self, registry: Registry) -> None:
+        """Raise ConfigError where the rule contradicts itself or names an unknown entity type."""
+        where = f"[[conservation]] {self.name!r}"
+        unknown = [name for name in sorted(self.entity_types()) if registry.get(name) is None]
+        if unknown:
+            raise ConfigError(f"{where}: unknown entity type {', '.join(unknown)}")
+        if self.number is None and (not self.target[1] or self.group_by is None):
+            raise ConfigError(
+                f"{where}: equals is a number, or with group_by an entity type and a field: drawers.balance"
+            )
+        if self.number is None and self.target[0] == self.of:
+            raise ConfigError(f"{where}: of and equals are two entity types")
+        if self.sign is not None:
+            words = [*self.sign.plus, *self.sign.minus, *self.sign.zero]
+            if len(set(words)) != len(words):
+                raise ConfigError(f"{where}: a value of {self.sign.field} has more than one sign")
+
+
+@frozen
+class Config:
+    """Everything a node is told."""
+
+    node: NodeSection = field(factory=NodeSection)
+    limits: LimitsSection = field(factory=LimitsSection)
+    time: TimeSection = field(factory=TimeSection)
+    http: HttpSection = field(factory=HttpSection)
+    links: LinksSection = field(factory=LinksSection)
+    terminals: dict[str, list[str]] = field(factory=lambda: dict(DEFAULT_TERMINALS))
+    entities: dict[str, EntityConfig] = field(factory=dict)
+    conservation: list[Conservation] = field(factory=list)
+
+    def with_flags(self, **flags: Any) -> Config:
+        """The same with command-line flags of [node] that were given (not None)."""
+        return evolve(self, node=evolve(self.node, **{k: v for k, v in flags.items() if v is not None}))
+
+    def with_links(self, upstream: str | None, peers: Sequence[str], token: str | None) -> Config:
+        """The same with links given on the command line. token: used where the file has none."""
+        links = self.links
+        upstream, token = upstream or links.upstream, links.token or token
+        return evolve(self, links=evolve(links, upstream=upstream, peers=[*links.peers, *peers], token=token))
+
+    def registry(self) -> Registry:
+        """The documented entity types and the configured ones. Raises ConfigError."""
+        try:
+            return Registry(_policy(name, entity) for name, entity in self.entities.items())
+        except PolicyError as error:
+            raise ConfigError(f"[entities] {error}") from error
+
+    def permissions(self) -> dict[str, Permissions]:
+        """By terminal type."""
+        return {name: Permissions(tuple(writes)) for name, writes in self.terminals.items()}
+
+    def check(self) -> Config:
+        """Raise ConfigError for values no type can refuse; returns itself."""
+        if self.node.engine not in ENGINES:
+            raise ConfigError(f"[node] engine {self.node.engine!r} is none of {', '.join(ENGINES)}")
+        if not 0 <= self.node.port <= 65_535:
+            raise ConfigError(f"[node] port {self.node.port} is none")
+        for name in ("limits", "time", "links"):
+            section = getattr(self, name)
+            for attribute in fields(type(section)):
+                value = getattr(section, attribute.name)
+                if not isinstance(value, int | float):
+                    continue
+                if not (value > 0 and math.isfinite(value)):
+                    raise ConfigError(f"[{name}] {attribute.name} must be positive and finite, not {value}")
+        if self.limits.json_depth > DEEPEST_JSON:
+            raise ConfigError(f"[limits] json_depth is at most {DEEPEST_JSON}, not {self.limits.json_depth}")
+        if self.limits.lease_ms_default > self.limits.lease_ms_max:
+            raise ConfigError("[limits] lease_ms_default is more than lease_ms_max")
+        if self.links.upstream is not None and self.links.upstream in self.links.peers:
+            raise ConfigError(f"[links] {self.links.upstream} is the upstream; it cannot be a peer too")
+        registry = self.registry()
+        for rule in self.conservation:
+            rule.check(registry)
+        for name, writes in self.terminals.items():
+            unknown = [entity for entity in writes if entity != "*" and registry.get(entity) is None]
+            if unknown:
+                raise ConfigError(f"[terminals] {name} may write unknown entity types {', '.join(unknown)}")
+        return self
+
+
+def _policy(name: str, entity: EntityConfig) -> EntityPolicy:
+    """The policy of an entity type: the documented one, if any, changed by what is configured. Raises ConfigError."""
+    base = next((p for p in DOCUMENTED if p.entity_type == name), None)
+    words = dict(base.documented()) if base is not None else {"audit_required": True}
+    for word in ("priority", "requires_lock", "conflict_resolution", "audit_required"):
+        value = getattr(entity, word)
+        if value is not None:
+            words[word] = value
+        elif word not in words:
+            raise ConfigError(f"[entities.{name}] {word}: is missing")
+    kinds = dict(base.kinds.declared) if base is not None else {}
+    if words["conflict_resolution"] == "manual_resolution":
+        kinds = {}
+    for name_of_field, kind in entity.fields.items():
+        kinds[name_of_field] = FieldKind(kind.kind, tuple(kind.ranks), tuple(kind.lower))
+    return policy(
+        name,
+        priority=str(words["priority"]),
+        requires_lock=bool(words["requires_lock"]),
+        conflict_resolution=str(words["conflict_resolution"]),
+        audit_required=bool(words["audit_required"]),
+        fields=kinds,
+        groups=entity.groups,
+    )

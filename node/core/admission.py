@@ -1,0 +1,220 @@
+"""Who may be connected: one connection under each name, within limits. No sockets and no clock.
+
+    ask --nobody has the name--> Enter
+        --somebody has it--> Probe --it answers--> Refuse 4004
+                                   --it does not--> Enter, in its place
+
+A shell asks for each connection, carries out the verdict, and reports what became of a probe. The runtime and the
+simulator are such shells. Connections under a name are told apart as in "Conexão WebSocket" of the protocol document;
+the close codes are those of its "WebSocket Error Codes".
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from enum import Enum
+from typing import Generic, TypeVar
+
+from attrs import define, field, frozen
+
+from node.core.statistics import Statistics
+from node.errors import (
+    AlreadyConnected,
+    AuthenticationFailed,
+    InvalidTerminalId,
+    InvalidTerminalType,
+    StaleAttempt,
+)
+from node.wire import outgoing
+from node.wire.codec import TERMINAL_ID
+
+PROBES = 4
+"""Connections under one name that are probed, one after the other, before a new one gives way."""
+
+REFUSED_AT_ONCE = 100
+"""How many connections beyond the limit are told so; further ones are just dropped."""
+
+H = TypeVar("H")
+
+
+@frozen
+class Caller:
+    """Who asks to be connected.
+
+    name: the terminal's id, or the node's.
+    kind: the terminal's type.
+    node: whether it is another node, which opens a link.
+    trusted: whether its token is the one of this name and type, or none is asked for.
+    instance: of a node, the start of its process; two connections of one instance are no two nodes.
+    attempt: of a node, the number of this connection among those of its instance.
+    """
+
+    name: str
+    kind: str = ""
+    node: bool = False
+    trusted: bool = True
+    instance: str = ""
+    attempt: int = 0
+
+
+@frozen(eq=False)
+class Seat(Generic[H]):
+    """The place under one name. holder: the shell's connection."""
+
+    caller: Caller
+    holder: H
+
+
+@frozen
+class Enter(Generic[H]):
+    """The connection takes the seat. old: who must leave it first; close it with REPLACED."""
+
+    old: Seat[H] | None = None
+
+
+@frozen
+class Probe(Generic[H]):
+    """Ping the connection in the seat `old`. Report `answered` when its pong comes, `waited` when none came in time.
+
+    left: how many more connections are probed for this caller.
+    """
+
+    caller: Caller
+    old: Seat[H]
+    left: int
+
+
+@frozen
+class Refuse(Generic[H]):
+    """The connection is closed with `code` and `reason`.
+
+    own_id: another node came with this node's own id.
+    old, notice: who had answered the probe, and a message it is to be sent.
+    """
+
+    code: int
+    reason: str
+    own_id: bool = False
+    old: Seat[H] | None = None
+    notice: bytes | None = None
+
+
+REPLACED = (AlreadyConnected.code, "replaced by a new connection")
+"""The close of a connection that another one under its name replaces."""
+
+
+@define(eq=False, kw_only=True)
+class Admission(Generic[H]):
+    """Who is connected to one node, by name.
+
+    kinds: the terminal types.
+    remembered: names of the terminals this node has a cursor of; it grows with them.
+    most: how many terminals a node remembers.
+    """
+
+    node_id: str
+    kinds: Collection[str]
+    remembered: Collection[str]
+    most: int
+    seats: dict[str, Seat[H]] = field(factory=dict)
+
+    # ------------------------------------------------------------------ asking
+
+    def ask(self, caller: Caller) -> Enter[H] | Probe[H] | Refuse[H]:
+        """What becomes of a new connection."""
+        return self.objection(caller) or self._place(caller, PROBES)
+
+    def answered(self, probe: Probe[H]) -> Refuse[H]:
+        """The connection in the seat is alive, so it keeps its seat. A linked node is told that it has a twin."""
+        old, notice = probe.old, None
+        if old.caller.node:
+            error = f"another node with the id {old.caller.name} tried to link to {self.node_id}"
+            notice = outgoing.sync_error(None, error, None, None, old.caller.name, AlreadyConnected.code)
+        return Refuse(AlreadyConnected.code, "Terminal already connected", old=old, notice=notice)
+
+    def waited(self, probe: Probe[H]) -> Enter[H] | Probe[H] | Refuse[H]:
+        """The connection in the seat is dead. If another one has taken the seat meanwhile, that may be dead too."""
+        if self.seats.get(probe.caller.name) is probe.old:
+            return Enter(probe.old)
+        return self._place(probe.caller, probe.left)
+
+    def objection(self, caller: Caller) -> Refuse[H] | None:
+        """Why this caller may not connect, whoever is connected already. Changes nothing."""
+        if TERMINAL_ID.match(caller.name) is None:
+            return Refuse(InvalidTerminalId.code, "Invalid terminal ID")
+        if caller.kind not in self.kinds and not caller.node:
+            reason = f"Invalid terminal type; one of {', '.join(self.kinds)}"
+            return Refuse(InvalidTerminalType.code, reason)
+        if not caller.trusted:
+            return Refuse(AuthenticationFailed.code, "Authentication failed")
+        if caller.node and caller.name == self.node_id:
+            return Refuse(AlreadyConnected.code, "a node with this id is already there", own_id=True)
+        known = caller.name in self.remembered or caller.name in self.seats
+        if not known and len(self.remembered) >= self.most:
+            return Refuse(InvalidTerminalId.code, "this node knows as many terminals as it may")
+        return None
+
+    def _place(self, caller: Caller, probes: int) -> Enter[H] | Probe[H] | Refuse[H]:
+        old = self.seats.get(caller.name)
+        if old is None:
+            return Enter()
+        if caller.instance and caller.instance == old.caller.instance:
+            if caller.attempt < old.caller.attempt:
+                return Refuse(StaleAttempt.code, "a later attempt of the same node is connected")
+            return Enter(old)
+        if not probes:
+            return Refuse(AlreadyConnected.code, "Terminal already connected")
+        return Probe(caller, old, probes - 1)
+
+    # ------------------------------------------------------------------ seats
+
+    def take(self, caller: Caller, holder: H) -> Seat[H]:
+        """The connection that was told to enter is there."""
+        seat = self.seats[caller.name] = Seat(caller, holder)
+        return seat
+
+    def leave(self, seat: Seat[H]) -> None:
+        """The connection in this seat has ended. Another one may have the seat by now, and keeps it."""
+        if self.seats.get(seat.caller.name) is seat:
+            del self.seats[seat.caller.name]
+
+
+class Arrival(Enum):
+    """What becomes of a TCP connection: it is served, told that there are too many, or dropped without a word."""
+
+    SERVED = "served"
+    TOLD = "told"
+    DROPPED = "dropped"
+
+
+@define(eq=False, kw_only=True)
+class Arrivals:
+    """TCP connections that are open, HTTP and WebSocket alike. Counts in `statistics` those over a limit.
+
+    most: how many may be open at once.
+    most_per_address: how many of one IP address.
+    open, by_address: how many are, in all and of each address.
+    """
+
+    most: int
+    most_per_address: int
+    statistics: Statistics
+    open: int = 0
+    by_address: Counter[str] = field(factory=Counter)
+
+    def came(self, address: str) -> Arrival:
+        """A connection is open now. Whatever becomes of it, `went` follows."""
+        self.open += 1
+        self.by_address[address] += 1
+        if self.open <= self.most and self.by_address[address] <= self.most_per_address:
+            return Arrival.SERVED
+        self.statistics.connections_refused += 1
+        return Arrival.DROPPED if self.open > self.most + REFUSED_AT_ONCE else Arrival.TOLD
+
+    def went(self, address: str) -> None:
+        """It is closed."""
+        self.open -= 1
+        self.by_address[address] -= 1
+        if not self.by_address[address]:
+            del self.by_address[address]

@@ -1,0 +1,135 @@
+"""Which entities are in memory, and which ones exist at all.
+
+Entities are loaded when an operation needs them, and let go of when too many are held. Which ones exist is known by a
+64-bit hash, so that a new one costs no look-up; a false alarm costs one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from node.core.digests import KeySet
+from node.core.entities.entity import NOT_LOADED, Entity, Key
+from node.core.ports import Unreadable
+from node.core.statistics import Counts
+from node.errors import EntityNotFound
+from storage.records import key64
+from strategies.policy import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from storage.records import EntityRow
+
+logger = logging.getLogger("comanda.core")
+
+DAMAGED_SHOWN = 100
+"""Damaged entities that are remembered, for whoever asks whether the node is ready."""
+
+
+@define(eq=False, kw_only=True)
+class Residents:
+    """The entities in memory, the one used longest ago first.
+
+    writer: the Yjs client id that documents are written under. most: entities kept, but for those in use.
+    damaged: entities whose stored document cannot be loaded, and why.
+    """
+
+    registry: Registry
+    engine: str
+    writer: int
+    most: int
+    known: KeySet
+    counts: Counts
+    entities: dict[Key, Entity] = field(factory=dict, init=False)
+    damaged: dict[Key, str] = field(factory=dict, init=False)
+    _in_use: Counter[Key] = field(factory=Counter, init=False)
+
+    def missing(self, keys: Iterable[Key]) -> tuple[Key, ...]:
+        """Entities that exist and are not in memory."""
+        entities, known = self.entities, self.known
+        return tuple(key for key in keys if key not in entities and key64(*key) in known)
+
+    def entity(self, key: Key) -> Entity:
+        """The entity; an empty one where nobody has written it yet.
+
+        Raises EntityNotFound for an unknown entity type, and RuntimeError where it is on disk and was not fetched:
+        written over an empty document, its stored one would be lost.
+        """
+        found = self.entities.pop(key, None)
+        if found is None:
+            if key64(*key) in self.known:
+                raise RuntimeError(f"{key[0]} {key[1]} is on disk and was not fetched")
+            found = self._load(key, None)
+        if found is None:
+            raise EntityNotFound(f"unknown entity type {key[0]!r}", "$.operation.entity_type")
+        self.entities[key] = found  # the latest used is the last to be let go
+        return found
+
+    def _load(self, key: Key, row: EntityRow | None) -> Entity | None:
+        policy = self.registry.get(key[0])
+        if policy is None:
+            return None
+        entity = Entity.load(key, policy, row, writer=self.writer, engine=self.engine)
+        self.entities[key] = entity
+        return entity
+
+    # ------------------------------------------------------------------ coming and going
+
+    def use(self, keys: Iterable[Key]) -> None:
+        """These are needed by something that waits: they stay."""
+        self._in_use.update(keys)
+
+    def used(self, keys: Iterable[Key]) -> None:
+        """What waited for these goes on."""
+        self._in_use.subtract(keys)
+        self._in_use = +self._in_use
+
+    def provide(self, keys: Iterable[Key], found: Mapping[Key, EntityRow]) -> Unreadable | None:
+        """Take what was read; what is not in `found` was never written. Returns why one of them makes no entity."""
+        unreadable = None
+        for key in keys:
+            self.counts.cache_misses += 1
+            if key not in self.entities:
+                try:
+                    self._load(key, found.get(key))
+                    self.damaged.pop(key, None)
+                except NOT_LOADED as error:
+                    unreadable = self._is_damaged(key, error)
+        return unreadable
+
+    def _is_damaged(self, key: Key, error: Exception) -> Unreadable:
+        reason = f"{key[0]} {key[1]} is damaged in the database ({error}); see `comanda verify`"
+        if key not in self.damaged:
+            logger.error("%s", reason)
+        if len(self.damaged) < DAMAGED_SHOWN:
+            self.damaged[key] = reason
+        return Unreadable(reason)
+
+    def let_go(self, committed: int, touched: Mapping[Key, Entity]) -> None:
+        """Drop the entities used longest ago, a tenth at a time, once too many are held.
+
+        They are read from disk when next needed. The memory that y-py took for a document that was written to is not
+        given back (crdt/README.md).
+        """
+        if len(self.entities) <= self.most:
+            return
+        for key, entity in list(islice(self.entities.items(), max(1, self.most // 10))):
+            if entity.seq <= committed and key not in touched and key not in self._in_use:
+                del self.entities[key]
+
+    def write_as(self, writer: int) -> None:
+        """From here on write under another Yjs client id."""
+        self.writer = writer
+        for entity in self.entities.values():
+            entity.document.under(writer)
+
+    def drop_all(self, writer: int) -> None:
+        """A commit failed: what is in memory may hold what was never stored. All is read again, under `writer`."""
+        self.writer = writer
+        self.entities.clear()

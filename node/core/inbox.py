@@ -1,0 +1,66 @@
+"""What arrived on one connection and is not handled yet: messages are handled in order, one at a time.
+
+One that waits for the disk makes the rest of its connection wait. Once many wait, the socket is not read.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from attrs import define, field
+
+from node.core.ports import Connection
+
+T = TypeVar("T")
+
+
+@define(eq=False, kw_only=True)
+class Inbox(Generic[T]):
+    """The inbound queue of one session, or one link. most: items that may wait while the socket is still read."""
+
+    handle: Callable[[T], None]
+    connection: Connection
+    most: int
+    may_read: Callable[[], bool] = lambda: True
+    """Asked when everything is handled: whether the socket may be read again."""
+    waiting: bool = False
+    """The item that was handled last waits for the disk. Whoever set this calls `drain` when it is answered."""
+    paused: bool = False
+    """The socket is not read."""
+    closed: bool = False
+    """Nothing more is handled."""
+    _queue: deque[T] = field(factory=deque)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether something that arrived is still to be handled."""
+        return self.waiting or bool(self._queue)
+
+    def put(self, item: T) -> None:
+        """Handle this item: now, or after those that wait."""
+        if self.enqueue(item) and len(self._queue) > self.most:
+            self.pause()
+
+    def enqueue(self, item: T) -> bool:
+        """As `put`, for what is too small to pause the socket. Whether it has to wait."""
+        if self.waiting or self._queue:
+            self._queue.append(item)
+            return True
+        self.handle(item)
+        return False
+
+    def pause(self) -> None:
+        """Read the socket no further, until `drain` finds everything handled."""
+        if not self.paused:
+            self.paused = True
+            self.connection.pause_reading()
+
+    def drain(self) -> None:
+        """Handle what waits, until one of it waits for the disk itself."""
+        while self._queue and not self.waiting and not self.closed:
+            self.handle(self._queue.popleft())
+        if self.paused and not self._queue and self.may_read():
+            self.paused = False
+            self.connection.resume_reading()

@@ -1,0 +1,36 @@
+"""A commit's rows on their way to everybody: sessions that get all of them alike share one batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from node.wire.frames import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from node.core.log.entries import Entry
+    from node.core.log.ring import RingRow
+
+
+class SharedBatch:
+    """The frames of a commit's rows, joined once for each way of numbering them."""
+
+    def __init__(self, rows: Sequence[RingRow]) -> None:
+        plain = [row for row in rows if row.audience is None]
+        self._for_all = len(plain) == len(rows)
+        self._authors = {row.author for row in plain if not row.echo}
+        self._rows = rows
+        self._batches: dict[bool, Batch] = {}
+        self.entries: list[Entry] = [row.entry for row in rows]
+
+    def suits(self, terminal_id: str, *, monitor: bool) -> bool:
+        """Whether a terminal gets all of these rows, and nothing else."""
+        return self._for_all and not monitor and terminal_id not in self._authors
+
+    def batch(self, *, numbered: bool) -> Batch:
+        """numbered: for who confirms by position."""
+        if numbered not in self._batches:
+            frames = [frame for row in self._rows for frame in (row.numbered if numbered else row.frames)]
+            self._batches[numbered] = Batch(frames)
+        return self._batches[numbered]

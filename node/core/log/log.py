@@ -1,0 +1,58 @@
+"""The log's open end: the last row given out, the last durable one, and the group that is made durable next.
+
+Nobody else numbers rows or changes the head. What leaves the node goes into the group, and leaves once it is stored.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from node.core.log.group import Group
+
+if TYPE_CHECKING:
+    from node.core.log.group import Recipient
+    from storage.records import LogRow
+
+
+@define(eq=False)
+class Log:
+    """head: the last row that has a number. committed: the last durable row. started_at: the head at the start."""
+
+    head: int
+    committed: int = field(init=False)
+    started_at: int = field(init=False)
+    group: Group = field(factory=Group)
+
+    def __attrs_post_init__(self) -> None:
+        self.committed = self.started_at = self.head
+
+    def append(self, row: LogRow) -> None:
+        """Number a row and put it into the current group."""
+        self.head += 1
+        row.seq = self.head
+        self.group.commit.rows.append(row)
+
+    def answer(self, recipient: Recipient, message: bytes, seq: int) -> None:
+        """Say something that holds once row `seq` is durable: at once, where it is and nothing waits before it."""
+        if seq <= self.committed and not self.group.replies:
+            recipient.reply(message)
+        else:
+            self.group.replies.append((recipient, message))
+
+    def take(self) -> Group:
+        """The current group, sealed; a new one begins."""
+        group, self.group = self.group, Group()
+        group.seal()
+        return group
+
+    def durable(self, group: Group) -> None:
+        """The group is stored."""
+        if group.rows:
+            self.committed = group.rows[-1].seq
+
+    def undo(self) -> None:
+        """A commit failed: nothing after the last durable row ever was."""
+        self.head = self.committed
+        self.group = Group()

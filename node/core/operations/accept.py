@@ -1,0 +1,236 @@
+"""What becomes of an operation that a terminal of this node sends: a look, then lock, version, document, strategy.
+
+`look` finds what the operation is about, or says what has to be read first (needs.py). With all of it in memory
+`accept` decides: nothing waits any more.
+
+It is decided at once and ends as one row in the log's current group, together with the entity's new state, the
+conflicts it raised or closed, and the answers that may leave once the group is durable.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import orjson
+from attrs import frozen
+
+from crdt import hlc
+from node.core.entities.entity import Entity
+from node.core.entities.writes import RESERVED, Authorship, Planner, Stamp
+from node.core.locks.lease import Held as LockHeld
+from node.core.log.messages import current_message
+from node.core.operations.author import Author
+from node.core.operations.record import Planned, confirm, record
+from node.core.operations.refusals import refuse
+from node.core.ports import History, Needs
+from node.errors import ConflictResolutionFailed, EntityNotFound, InvalidMessage, LockTimeout
+from node.wire.messages import Operation
+from storage.packed import content_of
+from storage.records import LogRow
+from strategies.policy import EntityPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from node.core.operations.replica import Replica
+    from node.core.ports import Instant
+
+
+@frozen
+class Subject:
+    """What a decision is about. author: with what it knew at the first attempt, where there was one.
+
+    row: of an operation of this id that is held already. archived: such an operation is held without a row.
+    entities: those that it writes to; empty for one that is held.
+    """
+
+    operation: Operation
+    policy: EntityPolicy
+    author: Author
+    entities: list[Entity]
+    row: LogRow | None
+    archived: bool
+
+
+def look(
+    replica: Replica, operation: Operation, policy: EntityPolicy, author: Author, read: Needs | None = None
+) -> Subject | Needs:
+    """The operation with all that is in memory of it, or what has to be read first. read: what was read already."""
+    residents, held = replica.residents, replica.held
+    keys = [write.key for write in operation.writes]
+    entities = [residents.entities.get(key) for key in keys]
+    missing = residents.missing(keys) if None in entities else ()
+    row, recalled = held.recent.get(operation.id), operation.id in held.recalled
+    on_disk = row is None and not recalled and (operation.key in held.known or operation.key in held.archived)
+    if not missing:
+        replica.counts.cache_hits += 1
+    if replica.knowledge.tried:
+        author = replica.knowledge.as_of_first_attempt(operation, author)
+    histories = _histories(replica, operation, policy, author) if policy.kinds.declared else ()
+    if missing or on_disk or histories:
+        needs = Needs(missing, (operation.id,) if on_disk else (), histories=histories, held=tuple(keys))
+        if needs != read:
+            return needs
+    archived = recalled or (on_disk and operation.key in held.archived)
+    if row is not None or archived:
+        return Subject(operation, policy, author, [], row, archived)
+    found = []
+    for key in keys:
+        entity = residents.entities.pop(key, None)
+        if entity is None:
+            entity = residents.entity(key)  # nobody has written it yet
+        residents.entities[key] = entity  # the latest used is the last to be let go
+        found.append(entity)
+    return Subject(operation, policy, author, found, None, False)
+
+
+def _histories(replica: Replica, operation: Operation, policy: EntityPolicy, author: Author) -> tuple[History, ...]:
+    """What of the log tells from which value an author's absolute counters are to be reckoned."""
+    counters = policy.kinds.counting
+    if not counters or operation.kind == "DELETE":
+        return ()
+    wanted = []
+    for write in operation.writes:
+        entity = replica.residents.entities.get(write.key)
+        names = [name for name in counters if name in write.data]
+        history = replica.knowledge.history_wanted(author, entity, names) if entity is not None and names else None
+        if history is not None:
+            wanted.append(history)
+    return tuple(wanted)
+
+
+def accept(replica: Replica, subject: Subject, now: Instant) -> None:
+    """Decide a `data_sync`. Raises WireError where it is refused outright; everything else is in the group."""
+    operation, author, policy, entities = subject.operation, subject.author, subject.policy, subject.entities
+    if subject.row is not None:
+        _repeated(replica, operation, author, subject.row)
+        return
+    if subject.archived:
+        repeated_archived(replica, operation, author)
+        return
+    lock_status = locked(replica, entities, operation, author, now) if policy.requires_lock else "none"
+    if lock_status is None:
+        return
+    if policy.strategy.freezes:
+        blocked = next((c for e in entities if (c := e.view.frozen_by()) is not None), None)
+        if blocked is not None:
+            reason = f"{blocked.entity_type} {blocked.entity_id} has an open conflict {blocked.id}"
+            details = {"conflict_id": blocked.id}
+            refuse(replica, operation, author, entities, now, reason, ConflictResolutionFailed.code, details)
+            return
+    stamp, skew = stamped(replica, operation, author, now)
+    try:
+        plans = _plans(replica, operation, author, entities, stamp, now)
+    except EntityNotFound as error:  # its author saw it deleted, and is shown again that it is
+        refuse(replica, operation, author, entities, now, error.reason, error.code, {"where": error.where})
+        return
+    record(replica, operation, author, plans, stamp, lock_status, now, skew)
+
+
+def _repeated(replica: Replica, operation: Operation, author: Author, row: LogRow) -> None:
+    """Answer an operation whose id is in the log already. Raises InvalidMessage where it names another operation."""
+    first = orjson.loads(row.operation)
+    same = (
+        row.terminal_id == author.terminal_id
+        and first.get("entity_type") == operation.entity_type
+        and first.get("entity_id") == operation.entity_id
+        and first.get("operation") == operation.kind
+        and first.get("data", {}) == operation.data
+    )
+    if not same:
+        raise InvalidMessage(f"operation id {operation.id} already names another operation", "$.operation.id")
+    replica.counts.duplicates += 1
+    confirm(replica, author, row.operation_id, row.version, "duplicate", row.accepted, row.seq)
+    if row.via:  # another node accepted it; here it may have been refused, and shown again by its author
+        _show_current(replica, operation, author)
+
+
+def repeated_archived(replica: Replica, operation: Operation, author: Author) -> None:
+    """The same for an operation that is held without a row; what is left of it was fetched."""
+    recalled = replica.held.recalled.get(operation.id)
+    words = (operation.entity_type, operation.entity_id, operation.kind, operation.data)
+    if recalled is None or recalled.operation.content != content_of(author.terminal_id, *words):
+        raise InvalidMessage(f"operation id {operation.id} already names another operation", "$.operation.id")
+    first = recalled.operation
+    replica.counts.duplicates += 1
+    confirm(replica, author, operation.id, first.version, "duplicate", first.accepted, 0)
+
+
+def _show_current(replica: Replica, operation: Operation, author: Author) -> None:
+    """Send an author the entities of its operation as they are."""
+    node_id, at = replica.settings.node_id, hlc.iso(hlc.millis(replica.clock.hlc.last))
+    for entity in (replica.residents.entity(write.key) for write in operation.writes):
+        message = current_message(entity, node_id=node_id, at=at)
+        replica.log.group.replies.append((author.recipient, message))
+        # On its way like a row: what this terminal has written meanwhile is shown to it again after that.
+        replica.knowledge.refusals[author.terminal_id, entity.policy.priority_class] = replica.log.head + 1
+
+
+def locked(
+    replica: Replica, entities: Sequence[Entity], operation: Operation, author: Author, now: Instant
+) -> str | None:
+    """The audit's lock status of a type that needs locks, or None when the write was refused and kept."""
+    status = "unlocked"
+    leases, claimed = replica.locks.leases, operation.lock_id
+    for entity in entities:
+        if claimed is None and entity.key not in leases:
+            status = "unlocked"
+            continue
+        verdict = replica.locks.check(entity.key, author.terminal_id, operation.lock_id, now)
+        if isinstance(verdict, LockHeld):
+            lease = verdict.lease
+            after = " after your lock expired" if verdict.taken_over else ""
+            details = {
+                "locked_by": lease.terminal,
+                "locked_until": hlc.iso(lease.expires_ms),
+                "reason": f"Already locked by {lease.terminal}{after}",
+            }
+            error = "Could not acquire entity lock"
+            refuse(replica, operation, author, entities, now, error, LockTimeout.code, details)
+            return None
+        status = verdict
+    return status
+
+
+def stamped(replica: Replica, operation: Operation, author: Author, now: Instant) -> tuple[Stamp, int]:
+    """The operation's stamp, and by how many milliseconds its author's clock was clamped."""
+    stamp, accepted, skew = replica.clock.stamp(operation.timestamp_us, now)
+    return Stamp(author.terminal_id, operation.id, stamp, accepted), skew
+
+
+def _plans(
+    replica: Replica,
+    operation: Operation,
+    author: Author,
+    entities: Sequence[Entity],
+    stamp: Stamp,
+    now: Instant,
+) -> list[Planned]:
+    """One plan an entity. Changes nothing."""
+    plans = []
+    writer = writer_of(replica, stamp, author)
+    tried = None if author.tried is None else author.tried.head
+    for entity, write in zip(entities, operation.writes, strict=True):
+        data, version = write.data, write.version
+        if operation.kind != "DELETE" and data.get("deleted_at") is not None:
+            raise InvalidMessage("deleted_at is written by DELETE", "$.operation.data.deleted_at")
+        acknowledged = replica.knowledge.acknowledged(author, entity)
+        seen = entity.seen_by(author.terminal_id, acknowledged, version, tried)
+        unseen = len(seen) < len(entity.document.by_id)
+        planner = Planner(entity, writer, seen, version, replica.settings.version_jump)
+        if operation.kind == "DELETE":
+            plans.append(Planned(entity, planner.delete(data, hlc.iso(now.wall_ms)), {}, unseen))
+            continue
+        plan = planner.write(data, create=operation.kind == "CREATE")
+        written = {name: value for name, value in data.items() if name not in RESERVED}
+        plans.append(Planned(entity, plan, written, unseen))
+    return plans
+
+
+def writer_of(replica: Replica, stamp: Stamp, author: Author) -> Authorship:
+    """The author, as far as planning a write depends on it."""
+    knowledge = replica.knowledge
+    return Authorship(
+        stamp, author.terminal_type, partial(knowledge.last_known, author), partial(knowledge.last_known_list, author)
+    )

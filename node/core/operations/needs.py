@@ -1,0 +1,59 @@
+"""What has to be in memory before something can be decided, and how it comes there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from node.core.ports import Needs, Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from node.core.operations.replica import Replica
+    from node.core.ports import Disk
+    from node.wire.messages import ConflictResolution
+    from storage.answers import Fetched
+
+
+def resolution_needs(replica: Replica, message: ConflictResolution) -> Needs | None:
+    """What has to be read before a resolution can be decided; None when all is in memory."""
+    operations = (message.operation_id,) if replica.held.on_disk(message.operation_id) else ()
+    row = replica.conflicts.known.get(message.conflict_id)
+    if row is None:
+        return Needs((), operations, (message.conflict_id,))
+    key = (row.entity_type, row.entity_id)
+    keys = () if key in replica.residents.entities else (key,)
+    return Needs(keys, operations, held=(key,)) if keys or operations else None
+
+
+def fetch(replica: Replica, disk: Disk, needs: Needs, then: Callable[[Unreadable | None], None]) -> None:
+    """Read what is needed and go on: what a message touches is in memory when `then` is called, unless it is told
+    that something of it cannot be read."""
+    residents = replica.residents
+    residents.use(needs.held)
+
+    def fetched(found: Fetched | Unreadable) -> None:
+        unreadable = found if isinstance(found, Unreadable) else _provide(replica, needs, found)
+        residents.used(needs.held)
+        lost = residents.missing(needs.held)  # everything was dropped meanwhile: a commit failed
+        if unreadable is not None:
+            then(unreadable)
+        elif lost:
+            fetch(replica, disk, evolve(needs, entities=lost, operations=(), conflicts=(), histories=()), then)
+        else:
+            then(None)
+
+    disk.fetch(needs, fetched)
+
+
+def _provide(replica: Replica, needs: Needs, found: Fetched) -> Unreadable | None:
+    """Give what was fetched to its owners. Returns why an entity cannot be loaded."""
+    replica.knowledge.provide(needs.histories, found.histories)
+    unreadable = replica.residents.provide(needs.entities, found.entities)
+    for operation_id in needs.operations:
+        row, archived = found.operations.get(operation_id), found.archived.get(operation_id)
+        replica.held.provide(operation_id, row, archived)
+    replica.conflicts.provide(found.conflicts.values())
+    return unreadable

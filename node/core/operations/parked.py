@@ -1,0 +1,175 @@
+"""Operations of linked nodes on their way in: applied, or parked until they can be.
+
+`receive` takes one from a link. What is wrong with it parks it alone: `waiting` for what it builds on, or `bad`. What
+waits is tried again when something of its entities comes, and once a second.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+from attrs import evolve
+
+from crdt.engine import EngineError
+from crdt.records import DocumentError, ForkError
+from crdt.update_format import UpdateError
+from node.core.operations.needs import fetch
+from node.core.operations.quarantine import BAD, MOST, WAITING
+from node.core.operations.remote import Outcome, accept
+from node.core.ports import Needs, Unreadable
+from node.errors import InvalidMessage, WireError
+from node.wire.json_text import word
+from node.wire.links.operations import RemoteOperation, remote_operation
+from node.wire.outgoing import compact_json
+from storage.records import ParkedRow, link_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from node.core.entities.entity import Key
+    from node.core.operations.replica import Replica
+    from node.core.ports import Disk, Health, Instant
+
+
+def receive(replica: Replica, message: Mapping[str, object], via: str, now: Instant) -> Outcome:
+    """Take a linked node's `data_sync`; its entities are resident. Whatever is wrong with it parks it alone."""
+    try:
+        remote = remote_operation(message)
+        reason = accept(replica, remote, via, now)
+    except (WireError, UpdateError, DocumentError, EngineError) as error:
+        park(replica, message, via, BAD, str(error), now)
+        return Outcome(claimed=str(error) if isinstance(error, ForkError) else None)
+    if reason is not None:
+        park(replica, message, via, WAITING, reason, now)
+        return Outcome(waits=True)
+    for bad in replica.quarantine.bad_of(remote.operation.id):
+        if _accepted(bad) == [remote.stamp, remote.accepted]:  # it came before, and what names it was damaged
+            _unpark(replica, bad)
+    parked = replica.quarantine.of_operation(remote.link_key, remote.operation.id)
+    if parked is not None:
+        _unpark(replica, parked)
+    _retry_waiting(replica, remote, now)
+    return Outcome()
+
+
+def doubled(replica: Replica, messages: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
+    """Of a frame's operations those that may be here under another writer, whose rows are not in memory."""
+    found = []
+    for message in messages:
+        operation = message.get("operation")
+        name = operation.get("id") if isinstance(operation, dict) and "link" in message else None
+        if isinstance(name, str) and replica.held.on_disk(name):
+            _, entity_type, _, link_key_ = _named(message)
+            if not replica.held.digests.holds(entity_type, link_key_):
+                found.append(name)
+    return tuple(dict.fromkeys(found))
+
+
+def park(replica: Replica, message: Mapping[str, object], via: str, state: str, reason: str, now: Instant) -> None:
+    """Keep what cannot be applied, durably and whole; once, however often it comes."""
+    operation_id, entity_type, entity_id, key = _named(message)
+    quarantine = replica.quarantine
+    if quarantine.holds(key, operation_id) or replica.held.digests.holds(entity_type, key):
+        return
+    if len(quarantine) >= MOST:
+        raise InvalidMessage(f"{MOST} operations of other nodes wait here already", "$.operation")
+    row = ParkedRow(
+        quarantine.next_id(),
+        via,
+        operation_id,
+        key,
+        entity_type,
+        entity_id,
+        state,
+        reason[:1_000],
+        _body(message),
+        now.wall_ms,
+    )
+    quarantine.add(row)
+    replica.log.group.commit.parked.append(row)
+
+
+def _body(message: Mapping[str, object]) -> bytes:
+    try:
+        return compact_json(message)
+    except TypeError:  # nested deeper than can be written
+        return b"{}"
+
+
+def _named(message: Mapping[str, object]) -> tuple[str, str, str, int]:
+    """What can be read of a message that may be anything: operation id, entity type and id, link key."""
+    raw, link = message.get("operation"), message.get("link")
+    operation = raw if isinstance(raw, dict) else {}
+    words = [word(operation.get(name) or "", 128) for name in ("id", "entity_type", "entity_id")]
+    try:
+        updates = link["updates"] if isinstance(link, dict) else []
+        return words[0], words[1], words[2], link_key(words[0], updates)
+    except (KeyError, IndexError, TypeError, ValueError, RecursionError):
+        return words[0], words[1], words[2], 0
+
+
+def _retry_waiting(replica: Replica, remote: RemoteOperation, now: Instant) -> None:
+    """Something new is in these entities: what waited for it may go on, and what waited for that."""
+    pending: list[Key] = [(u.entity_type, u.entity_id) for u in remote.updates]
+    while len(replica.quarantine) and pending:
+        key = pending.pop()
+        for row in replica.quarantine.waiting_for(*key):
+            keys = parked_keys(row)
+            if row in replica.quarantine and not replica.residents.missing(keys) and retry(replica, row, now):
+                pending.extend(keys)
+
+
+def parked_keys(row: ParkedRow) -> list[Key]:
+    """The entities a parked operation touches, as far as it can be read."""
+    try:
+        return [(u.entity_type, u.entity_id) for u in remote_operation(orjson.loads(row.body)).updates]
+    except (WireError, ValueError):
+        return []
+
+
+def _accepted(row: ParkedRow) -> object:
+    """The HLCs of a parked operation, as it came: of one id under two writers they differ."""
+    try:
+        return orjson.loads(row.body)["link"]["hlc"]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def retry(replica: Replica, row: ParkedRow, now: Instant) -> bool:
+    """Try a parked operation again; its entities are resident. Whether it is applied now."""
+    try:
+        if accept(replica, remote_operation(orjson.loads(row.body)), row.via, now) is not None:
+            return False
+    except (WireError, UpdateError, DocumentError, EngineError) as error:
+        if row.state == WAITING:  # nobody had looked at it, as what it changes could not be read
+            bad = evolve(row, state=BAD, reason=str(error)[:1_000])
+            replica.quarantine.found_bad(row, bad)
+            replica.log.group.commit.parked.append(bad)
+        return False
+    _unpark(replica, row)
+    return True
+
+
+def _unpark(replica: Replica, row: ParkedRow) -> None:
+    replica.quarantine.remove(row)
+    replica.log.group.commit.unparked.append(row.id)
+
+
+def retry_when_here(
+    replica: Replica, row: ParkedRow, disk: Disk, health: Health, clock: Callable[[], Instant]
+) -> None:
+    """Try a parked operation again, once its entities are in memory."""
+    touched = tuple(parked_keys(row))
+
+    def fetched(unreadable: Unreadable | None) -> None:
+        if unreadable is None and health.ok and row in replica.quarantine:
+            retry(replica, row, clock())
+            if replica.log.group.pending():
+                disk.wake_writer()
+
+    missing = replica.residents.missing(touched)
+    if missing:
+        fetch(replica, disk, Needs(missing, held=touched), fetched)
+    else:
+        fetched(None)

@@ -1,0 +1,213 @@
+"""What was decided becomes a row: changes carried out, the row written, its author answered, others told.
+
+Every operation of this node passes here: a terminal's, a resolution, and what the node itself writes. `write` is the
+last step of operations and states of other nodes too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from attrs import define
+
+from crdt import hlc
+from crdt.records import NewField
+from node.core.entities.change import ConflictNews, carry_out, difference
+from node.core.entities.entity import Entity, Touch
+from node.core.entities.writes import Plan
+from node.core.log.rows import Told, accepted_row, changes_of, linked, operation_row, update_entry
+from node.core.operations.author import absent
+from node.core.operations.notices import tell
+from node.core.operations.refusals import storage_error
+from node.wire import outgoing
+from node.wire.outgoing import compact_json
+from storage.records import key64
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from decimal import Decimal
+
+    from crdt.edits import Edit
+    from crdt.records import FieldRecord, Path
+    from node.core.entities.change import Difference
+    from node.core.entities.writes import Stamp
+    from node.core.operations.author import Author
+    from node.core.operations.replica import Replica
+    from node.core.ports import Instant
+    from node.wire.messages import ConflictResolution, Operation
+    from storage.records import LogRow
+
+
+@define(eq=False)
+class Planned:
+    """What an operation will do to one entity. written: the fields it names with their values; unseen: whether
+    something its author had not seen is live there."""
+
+    entity: Entity
+    plan: Plan
+    written: Mapping[str, object]
+    unseen: bool
+
+
+def record(
+    replica: Replica,
+    operation: Operation,
+    author: Author,
+    plans: Sequence[Planned],
+    stamp: Stamp,
+    lock_status: str,
+    now: Instant,
+    skew: int,
+    resolution: ConflictResolution | None = None,
+) -> None:
+    """Carry the plans out in the documents; the row, the confirmation and the notices go into the group."""
+    log, node_id, seq = replica.log, replica.settings.node_id, replica.log.head + 1
+    entities = [planned.entity for planned in plans]
+    policy, knowledge = entities[0].policy, replica.knowledge
+    log.group.tries[author.terminal_id, operation.id] = knowledge.attempt(author, entities, log.head)
+    on_its_way = any(_on_its_way(replica, author, e) or _late(author, e, stamp) for e in entities)
+    news = ConflictNews()
+    done = [(planned.entity, *_edit(planned, operation.kind, seq, news)) for planned in plans]
+    merged = any(planned.unseen for planned in plans) and resolution is None
+    status = (news.status_of(operation.id) if news.raised else None) or ("merged" if merged else "applied")
+    # Whoever resolves does not know the outcome: it gets its row back like everybody else.
+    echo = on_its_way or resolution is not None or not all(change.as_written for _, change, *_ in done)
+    confirmed = [knowledge.confirmed(author, entity) for entity in entities]
+    told = Told(
+        terminal_id=author.terminal_id,
+        user_id=operation.user_id or author.user_id,
+        stamp=stamp.stamp,
+        accepted=stamp.accepted,
+        status=status,
+        lock_status=lock_status,
+        echo=echo,
+        skew_ms=skew,
+        acknowledged=confirmed[0],
+    )
+    row = accepted_row(policy, operation, done, told, now.wall_ms, node_id)
+    touches = [Touch(p.entity, author.terminal_id, p.written, c) for p, c in zip(plans, confirmed, strict=True)]
+    write(replica, row, touches)
+    replica.held.remember(row, operation.key)
+    replica.counts.operations += 1
+    extra: dict[str, object] = {}
+    if operation.kind == "BULK_UPDATE":
+        extra["versions"] = {e.key[1]: e.document.version for e in entities}
+    if skew:
+        extra["clock_skew_ms"] = skew
+    if resolution is not None:
+        extra["conflict_id"] = resolution.conflict_id
+    confirm(replica, author, operation.id, row.version, status, stamp.accepted, seq, **extra)
+    log.group.refusals.append((author.recipient, partial(storage_error, operation, author)))
+    if news.raised or news.gone or news.restated:
+        tell(replica, news, policy, operation.id, author, stamp.accepted, resolution)
+
+
+def housekeep(
+    replica: Replica,
+    entity: Entity,
+    raw: Mapping[str, object],
+    doomed: Sequence[FieldRecord],
+    added: Sequence[tuple[Path, object]],
+    now: Instant,
+) -> None:
+    """An operation of the node itself: it is no change of anybody's, so it makes no version."""
+    seq, node_id = replica.log.head + 1, replica.settings.node_id
+    operation_id, policy = str(raw["id"]), entity.policy
+    at = replica.clock.accept(now)
+    document = entity.document
+    fields = [NewField(path, value, at, node_id, operation_id, document.version, at, at) for path, value in added]
+    paths = list(dict.fromkeys([*(record.path for record in doomed), *(path for path, _ in added)]))
+    news = ConflictNews()
+    before, edit = carry_out(entity, paths, partial(document.edit, supersede=doomed, fields=fields, n=0), seq, news)
+    change = difference(before, entity, "UPDATE", (), {})
+    shown = {**raw, "operation": change.kind, "data": change.data, "version": document.version, "user_id": None}
+    updates, key = linked(operation_id, [update_entry(entity.key, edit, {})])
+    row = operation_row(
+        policy,
+        operation_id,
+        entity.key[1],
+        operation=compact_json(raw),
+        terminal_id=node_id,
+        user_id=None,
+        targets=(),
+        stamp=at,
+        accepted=at,
+        version=document.version,
+        status="applied",
+        lock_status="none",
+        echo=True,
+        message=outgoing.data_sync(shown),
+        changes=compact_json(changes_of([entity], [change], bulk=False)),
+        updates=updates,
+        origin=node_id,
+        via="",
+        key=key,
+    )
+    write(replica, row, [Touch(entity)])
+    replica.held.remember(row)
+    tell(replica, news, policy, operation_id, absent(node_id), at)
+
+
+def write(replica: Replica, row: LogRow, touches: Sequence[Touch]) -> None:
+    """Number a row, and have its entities know it and be stored with it."""
+    log, known = replica.log, replica.residents.known
+    log.append(row)
+    for touch in touches:
+        entity = touch.entity
+        entity.row_written(row.seq, row.terminal_id, row.echo, touch)
+        log.group.touched[entity.key] = entity
+        if not entity.exists:
+            entity.exists = True
+            known.add(key64(*entity.key))
+
+
+def confirm(
+    replica: Replica,
+    author: Author,
+    operation_id: str,
+    version: int,
+    status: str,
+    accepted: int,
+    seq: int,
+    **extra: object,
+) -> None:
+    """Confirm an operation to its author, once row `seq` is durable."""
+    at = hlc.iso(hlc.millis(accepted))
+    message = outgoing.sync_confirmation(operation_id, author.terminal_id, at, version, status, **extra)
+    replica.log.answer(author.recipient, message, seq)
+
+
+def _edit(
+    planned: Planned, kind: str, seq: int, news: ConflictNews
+) -> tuple[Difference, Edit, Mapping[str, Decimal]]:
+    """Carry a plan out: how the entity shows otherwise, the edit, and what was counted."""
+    entity, plan = planned.entity, planned.plan
+    touched = [*(r.path for r in plan.supersede), *(f.path for f in plan.fields), *((n,) for n in plan.counts)]
+    change = partial(
+        entity.document.edit, supersede=plan.supersede, fields=plan.fields, n=plan.increment, counts=plan.counts
+    )
+    before, edit = carry_out(entity, list(dict.fromkeys(touched)), change, seq, news)
+    return difference(before, entity, kind, plan.named, planned.written), edit, plan.counts
+
+
+def _on_its_way(replica: Replica, author: Author, entity: Entity) -> bool:
+    """Whether something that shows this entity otherwise may reach the author after it wrote, or, where that was
+    refused, after it wrote first: a row of it, or a refusal of another write of its own. Of refusals before this
+    start nothing is known."""
+    terminal, priority = author.terminal_id, entity.policy.priority_class
+    sent = entity.seq if entity.seq <= author.head_at_connect else entity.delivered_to(terminal)
+    refused = replica.knowledge.refusals.get((terminal, priority), replica.log.started_at)
+    known, tried = author.received[priority], author.tried
+    if tried is not None:
+        if entity.seq > tried.head:
+            return True
+        known = min(known, tried.received)
+    return max(sent, refused) > known
+
+
+def _late(author: Author, entity: Entity, stamp: Stamp) -> bool:
+    """Whether an author writes to an entity after what it wrote there later, by its own clock: the node could not
+    store it at first, and was started again since. Its screen shows what was written last."""
+    return any(r.terminal == author.terminal_id and r.stamp > stamp.stamp for r in entity.document.by_id.values())

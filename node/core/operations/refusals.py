@@ -1,0 +1,93 @@
+"""Writes that are refused and kept: a row of their own, so that nothing anybody wrote is lost."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from attrs import asdict
+
+from crdt import hlc
+from node.core.log.messages import current_message
+from node.core.log.rows import refused_row
+from node.errors import LockTimeout
+from node.wire import outgoing
+from storage.records import Try
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from node.core.entities.entity import Entity
+    from node.core.operations.author import Author
+    from node.core.operations.replica import Replica
+    from node.core.ports import Instant
+    from node.wire.messages import Operation
+
+
+def refuse(
+    replica: Replica,
+    operation: Operation,
+    author: Author,
+    entities: Sequence[Entity],
+    now: Instant,
+    error: str,
+    code: int,
+    details: Mapping[str, object],
+) -> None:
+    """Refuse a write without losing it: a log row keeps it, its author is told and shown what is."""
+    policy, log, node_id = entities[0].policy, replica.log, replica.settings.node_id
+    accepted = replica.clock.hlc.tick(now.wall_ms)
+    messages = [
+        outgoing.sync_error(
+            operation.id,
+            error,
+            operation.entity_type,
+            operation.entity_id,
+            author.terminal_id,
+            code,
+            **{**details, "kept": True},
+        )
+    ]
+    for entity in entities:
+        name = f"current-{node_id}-{log.head + 1}-{entity.key[1]}"[:128]
+        messages.append(current_message(entity, node_id=node_id, at=hlc.iso(now.wall_ms), operation_id=name))
+    tried = replica.knowledge.attempt(author, entities, log.head)
+    replica.knowledge.refused(author.terminal_id, operation.id, tried)
+    row = refused_row(
+        policy,
+        operation,
+        operation.user_id or author.user_id,
+        author.terminal_id,
+        accepted=accepted,
+        version=entities[0].document.version,
+        lock_status="refused" if code == LockTimeout.code else "none",
+        message=b"\n".join(messages),
+        tried=asdict(tried),
+    )
+    log.append(row)
+    log.group.refusals.append((author.recipient, partial(storage_error, operation, author)))
+    replica.knowledge.refusals[author.terminal_id, policy.priority_class] = row.seq
+    replica.counts.refused += 1
+
+
+def not_decided(replica: Replica, operation: Operation, author: Author) -> None:
+    """An operation could not even be decided, and is to be sent again: keep what its author knew."""
+    policy = replica.registry.get(operation.entity_type)
+    if policy is not None:
+        priority = policy.priority_class
+        known, received = author.acknowledged[priority], author.received[priority]
+        tried = Try(replica.log.committed, known, received, author.at_connect[priority], author.head_at_connect)
+        replica.knowledge.refused(author.terminal_id, operation.id, tried)
+
+
+def storage_error(operation: Operation, author: Author) -> bytes:
+    """What an author is told when the commit of its operation failed."""
+    return outgoing.sync_error(
+        operation.id,
+        "the node could not store this operation; send it again",
+        operation.entity_type,
+        operation.entity_id,
+        author.terminal_id,
+        1011,
+        retry=True,
+    )

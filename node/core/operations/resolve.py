@@ -1,0 +1,95 @@
+"""What becomes of a terminal's `conflict_resolution`: an operation that supersedes what was in conflict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from crdt import hlc
+from node.core.entities.writes import Planner
+from node.core.operations.accept import locked, repeated_archived, stamped, writer_of
+from node.core.operations.conflicts import live_conflict
+from node.core.operations.record import Planned, confirm, record
+from node.errors import ConflictResolutionFailed, EntityNotFound, InvalidMessage
+from node.wire.messages import ConflictResolution, Operation
+
+if TYPE_CHECKING:
+    from node.core.operations.author import Author
+    from node.core.operations.replica import Replica
+    from node.core.ports import Instant
+    from storage.records import ConflictRow
+
+
+def resolve(replica: Replica, message: ConflictResolution, author: Author, now: Instant) -> None:
+    """Decide a `conflict_resolution`. Raises EntityNotFound (unknown), ConflictResolutionFailed (closed)."""
+    operation_id = message.operation_id
+    done = replica.held.recent.get(operation_id)
+    if done is not None:
+        if orjson.loads(done.operation).get("resolves") != message.conflict_id:
+            raise InvalidMessage(f"operation id {operation_id} already names another operation", "$.id")
+        replica.counts.duplicates += 1
+        confirm(replica, author, operation_id, done.version, "duplicate", done.accepted, done.seq)
+        return
+    row = replica.conflicts.known.get(message.conflict_id)
+    if row is None:
+        raise EntityNotFound(f"unknown conflict {message.conflict_id}", "$.conflict_id")
+    entity = replica.residents.entity((row.entity_type, row.entity_id))
+    operation = resolution_operation(message, row, operation_id, author, now)
+    if operation_id in replica.held.recalled or operation.key in replica.held.archived:
+        repeated_archived(replica, operation, author)
+        return
+    conflict = live_conflict(entity.view, row)
+    if conflict is None:
+        raise ConflictResolutionFailed(
+            f"conflict {message.conflict_id} is closed" + (f": {row.outcome.decode()}" if row.outcome else ""),
+            "$.conflict_id",
+            entity_type=row.entity_type,
+            entity_id=row.entity_id,
+        )
+    if message.resolution == "merge" and not message.resolved_data:
+        raise ConflictResolutionFailed("merge needs resolved_data", "$.resolved_data")
+    needs_lock = entity.policy.requires_lock
+    lock_status = locked(replica, [entity], operation, author, now) if needs_lock else "none"
+    if lock_status is None:
+        return
+    stamp, skew = stamped(replica, operation, author, now)
+    seen = entity.seen_by(author.terminal_id, replica.knowledge.acknowledged(author, entity), None)
+    planner = Planner(entity, writer_of(replica, stamp, author), seen, None, replica.settings.version_jump)
+    plan = planner.resolve(conflict, message.resolution, message.resolved_data, hlc.iso(now.wall_ms))
+    planned = Planned(entity, plan, {}, unseen=False)
+    record(replica, operation, author, [planned], stamp, lock_status, now, skew, message)
+
+
+def resolution_operation(
+    message: ConflictResolution, row: ConflictRow, operation_id: str, author: Author, now: Instant
+) -> Operation:
+    """A resolution as the operation it is in the log and for every other terminal."""
+    raw: dict[str, object] = {
+        "id": operation_id,
+        "entity_type": row.entity_type,
+        "entity_id": row.entity_id,
+        "operation": "UPDATE",
+        "data": message.resolved_data or {},
+        "timestamp": hlc.iso(now.wall_ms),
+        "terminal_id": author.terminal_id,
+        "user_id": author.user_id,
+        "resolves": message.conflict_id,
+        "resolution": message.resolution,
+    }
+    return Operation(
+        id=operation_id,
+        entity_type=row.entity_type,
+        entity_id=row.entity_id,
+        kind="UPDATE",
+        data=message.resolved_data or {},
+        version=None,
+        timestamp=hlc.iso(now.wall_ms),
+        timestamp_us=None,
+        terminal_id=author.terminal_id,
+        user_id=author.user_id,
+        requires_lock=None,
+        priority=None,
+        lock_id=None,
+        raw=raw,
+    )

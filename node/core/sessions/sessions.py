@@ -1,0 +1,176 @@
+"""The terminals that are connected: how each begins, and what is left when its connection ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from crdt import hlc
+from node.config.sections import Permissions
+from node.core.delivery.delivery import Delivery
+from node.core.delivery.positions import Positions
+from node.core.delivery.terminal_feed import TerminalFeed
+from node.core.delivery.window import Window
+from node.core.log.entries import NO_POSITION
+from node.core.sessions.identity import Activity
+from node.core.sessions.session import Session, Shared
+from node.core.sessions.token_bucket import Bucket
+from node.wire import outgoing
+from storage.records import CLASSES, CursorRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from node.core.ports import Connection
+    from node.core.sessions.identity import Identity
+
+
+@define(eq=False)
+class Bounds:
+    """Limits of a session, from the configuration."""
+
+    rate_per_second: float
+    rate_burst: float
+    window_rows: int
+
+
+@define(eq=False, kw_only=True)
+class Sessions:
+    """online: the session of each connected terminal, by terminal id.
+
+    store_positions: have the places of terminals that moved stored soon.
+    """
+
+    shared: Shared
+    permissions: Mapping[str, Permissions]
+    bounds: Bounds
+    positions: Positions
+    store_positions: Callable[[], None]
+    online: dict[str, Session] = field(factory=dict, init=False)
+    _leaving: dict[str, Session] = field(factory=dict, init=False)
+    """Sessions whose connection ended with something still to be decided."""
+    _greetings: dict[str, bytes] = field(factory=dict, init=False)
+    """Terminals that keep nothing, and what they are greeted with once it is stored that they begin again."""
+    _changed: bool = field(default=True, init=False)
+
+    def connect(
+        self, identity: Identity, connection: Connection, *, full: bool = False, by_position: bool = False
+    ) -> Session:
+        """A terminal is connected: it is told so, and gets what lies after its cursor (full: everything).
+
+        by_position: it speaks the subprotocol, and may confirm many rows at once.
+        """
+        now, bounds, terminal_id = self.shared.around.clock(), self.bounds, identity.terminal_id
+        known = self.positions.cursors.get(terminal_id)
+        positions = [NO_POSITION] * CLASSES if known is None or full else list(known.positions)
+        permissions = self.permissions[identity.terminal_type]
+        types = self.shared.replica.registry.all()
+        writable = [policy.entity_type for policy in types if permissions.may_write(policy.entity_type)]
+        feed = TerminalFeed(
+            terminal_id=terminal_id,
+            names=frozenset([terminal_id, *(f"write:{entity_type}" for entity_type in writable)]),
+            monitor=identity.terminal_type == "monitor",
+            by_position=by_position,
+            head_at_connect=self.shared.replica.log.head,
+        )
+        delivery = Delivery(
+            window=Window.at(positions, bounds.window_rows),
+            feed=feed,
+            log=self.shared.log,
+            disk=self.shared.around.disk,
+            connection=connection,
+        )
+        session = Session(
+            identity=identity,
+            writable=frozenset(writable),
+            delivery=delivery,
+            connection=connection,
+            shared=self.shared,
+            bucket=Bucket.full(bounds.rate_per_second, bounds.rate_burst, now.mono_ms),
+            activity=Activity(now.wall_ms, now.wall_ms),
+        )
+        earlier = self._leaving.pop(terminal_id, None)
+        if earlier is not None and earlier.unfinished:
+            session.follow(earlier)
+        self.online[terminal_id] = session
+        self._changed = True
+        greeting = outgoing.connection_established(terminal_id, hlc.iso(now.wall_ms), identity.session_id)
+        if full and known is not None and self.shared.health.ok:
+            # Stored first: a node that dies now must not go on where this terminal, which keeps nothing, once was.
+            self._greetings[terminal_id] = greeting
+            delivery.held = True
+            self._note(session)
+            self.store_positions()
+        else:
+            session.reply(greeting)
+            delivery.pump()
+        return session
+
+    def disconnect(self, session: Session) -> None:
+        """The connection ended; the cursor stays where the terminal confirmed up to."""
+        session.end()
+        terminal_id = session.identity.terminal_id
+        if self.online.get(terminal_id) is session:
+            del self.online[terminal_id]
+        self._leaving = {t: s for t, s in self._leaving.items() if s.unfinished}
+        if session.unfinished:
+            self._leaving[terminal_id] = session
+        self._note(session)
+        self._changed = True
+        self.store_positions()
+
+    # ------------------------------------------------------------------ cursors
+
+    def note_cursors(self, *, every: bool) -> None:
+        """Note the cursors that moved; or every one, also of who has confirmed nothing yet."""
+        for session in self.online.values():
+            if every or session.delivery.window.dirty:
+                self._note(session)
+
+    def _note(self, session: Session) -> None:
+        identity, window = session.identity, session.delivery.window
+        self.positions.note_cursor(
+            CursorRow(
+                terminal_id=identity.terminal_id,
+                terminal_type=identity.terminal_type,
+                user_id=identity.user_id,
+                positions=window.positions,
+                last_seen_ms=self.shared.around.clock().wall_ms,
+            )
+        )
+        window.dirty = False
+
+    def stored(self, cursors: Iterable[CursorRow]) -> None:
+        """These cursors are durable: terminals that begin again may be greeted."""
+        for cursor in cursors:
+            session = self.online.get(cursor.terminal_id)
+            if session is not None and max(cursor.positions) == NO_POSITION:
+                self._let_begin(session)
+
+    def let_all_begin(self) -> None:
+        """Nothing can be stored: what is here can be read all the same."""
+        for session in list(self.online.values()):
+            self._let_begin(session)
+
+    def _let_begin(self, session: Session) -> None:
+        if session.delivery.held:
+            session.reply(self._greetings.pop(session.identity.terminal_id))
+            session.delivery.held = False
+            session.delivery.pump()
+
+    # ------------------------------------------------------------------ who is here
+
+    def monitors(self) -> list[Session]:
+        """Monitors that can be told something."""
+        return [s for s in self.online.values() if s.delivery.feed.monitor and not (s.closed or s.gone)]
+
+    def changed(self) -> bool:
+        """Whether a terminal came or went since the last call, here or on a linked node."""
+        changed, self._changed = self._changed, False
+        return changed
+
+    def mark_changed(self) -> None:
+        """Monitors are to be told the status soon."""
+        self._changed = True

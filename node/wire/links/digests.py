@@ -1,0 +1,116 @@
+"""What two nodes say while they compare which operations they hold (node/core/links/anti_entropy.py).
+
+Roots and buckets are XORs of link keys, 64 bits each. A link key names one operation on every node
+(`storage.records.link_key`). Keys travel as base64 of little-endian signed 64-bit integers.
+"""
+
+from __future__ import annotations
+
+import binascii
+from array import array
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from attrs import frozen
+
+from node.errors import InvalidMessage
+from node.wire.json_text import is_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+TYPES = ("digest", "digest_buckets", "digest_keys", "digest_want")
+
+BUCKETS = 256
+"""Buckets of one entity type, by eight bits of the link key."""
+
+MOST_TYPES = 10_000
+"""Entity types in one `digest`."""
+
+
+@frozen
+class Buckets:
+    """The `digest_buckets` of a node. by_type: entity type -> its buckets in hex. count: operations it holds."""
+
+    by_type: Mapping[str, Sequence[str]]
+    count: int
+
+
+@frozen
+class BucketKeys:
+    """A `digest_keys`: all link keys that a node holds in these buckets of one entity type."""
+
+    entity_type: str
+    buckets: Sequence[int]
+    keys: frozenset[int]
+
+
+def roots(by_type: Mapping[str, str]) -> bytes:
+    """`digest`: the root of every entity type, in hex. It begins a comparison."""
+    return orjson.dumps({"type": "digest", "types": by_type})
+
+
+def buckets(by_type: Mapping[str, Sequence[int]], count: int) -> bytes:
+    """`digest_buckets`, the answer to `digest`: the buckets of each type whose root differs."""
+    in_hex = {entity_type: [f"{bucket:x}" for bucket in each] for entity_type, each in by_type.items()}
+    return orjson.dumps({"type": "digest_buckets", "buckets": in_hex, "count": count})
+
+
+def keys(entity_type: str, by_bucket: Mapping[int, Iterable[int]]) -> bytes:
+    """`digest_keys`, the answer to `digest_buckets`: the keys of each bucket that differs."""
+    packed = {str(bucket): _pack(each) for bucket, each in by_bucket.items()}
+    return orjson.dumps({"type": "digest_keys", "entity_type": entity_type, "buckets": packed})
+
+
+def want(link_keys: Iterable[int]) -> bytes:
+    """`digest_want`: send these operations, as far as you hold them."""
+    return orjson.dumps({"type": "digest_want", "keys": _pack(link_keys)})
+
+
+def read_roots(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of a `digest`: entity type -> root. A root is only compared. Raises InvalidMessage."""
+    by_type = message.get("types")
+    if not isinstance(by_type, dict) or len(by_type) > MOST_TYPES:
+        raise InvalidMessage("expected roots by entity type", "$.types")
+    return by_type
+
+
+def read_buckets(message: Mapping[str, Any]) -> Buckets:
+    """Raises InvalidMessage. A single bucket is not checked: it is only compared."""
+    by_type, count = message.get("buckets"), message.get("count")
+    if not isinstance(by_type, dict) or type(count) is not int:
+        raise InvalidMessage("expected buckets by entity type", "$.buckets")
+    if not all(isinstance(theirs, list) and len(theirs) == BUCKETS for theirs in by_type.values()):
+        raise InvalidMessage(f"expected {BUCKETS} buckets", "$.buckets")
+    return Buckets(by_type, count)
+
+
+def read_keys(message: Mapping[str, Any]) -> BucketKeys:
+    """Raises InvalidMessage."""
+    entity_type, by_bucket = message.get("entity_type"), message.get("buckets")
+    if not isinstance(entity_type, str) or not isinstance(by_bucket, dict):
+        raise InvalidMessage("expected keys by bucket", "$.buckets")
+    if not all(is_number(name) and int(name) < BUCKETS for name in by_bucket):
+        raise InvalidMessage("no such bucket", "$.buckets")
+    held = frozenset(key for packed in by_bucket.values() for key in _unpack(packed, "$.buckets"))
+    return BucketKeys(entity_type, [int(name) for name in by_bucket], held)
+
+
+def read_want(message: Mapping[str, Any]) -> Sequence[int]:
+    """Link keys. Raises InvalidMessage."""
+    return _unpack(message.get("keys"), "$.keys")
+
+
+def _pack(link_keys: Iterable[int]) -> str:
+    return b64encode(array("q", link_keys).tobytes()).decode()
+
+
+def _unpack(packed: object, where: str) -> array[int]:
+    found = array("q")
+    try:
+        found.frombytes(b64decode(packed if isinstance(packed, str) else "?", validate=True))
+    except (ValueError, binascii.Error):
+        raise InvalidMessage("expected packed keys", where) from None
+    return found

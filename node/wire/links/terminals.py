@@ -1,0 +1,70 @@
+"""`terminal_status_update` between nodes: who sits at which node.
+
+    {"type": "terminal_status_update", "nodes": {node id: [number, {terminal id: entry}]}}
+    entry: {"type", "status", "connected_at"}
+
+The number grows with each statement that a node makes about itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from node.errors import InvalidMessage
+from node.wire.codec import TERMINAL_ID
+from node.wire.json_text import word
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MOST_TERMINALS = 2_000
+"""Terminals of one node."""
+
+MOST_NUMBER = 2**62
+
+LONGEST_WORD = 64
+
+FIELDS = ("type", "status", "connected_at")
+
+Statement = tuple[int, dict[str, Any]]
+"""What one node says of itself: (number, its terminals by id)."""
+
+
+def terminals_message(nodes: Mapping[str, tuple[int, Mapping[str, Any]]]) -> bytes:
+    return orjson.dumps({"type": "terminal_status_update", "nodes": nodes})
+
+
+def read_terminals(message: Mapping[str, Any]) -> dict[str, Statement]:
+    """By node id; entries that no node of ours sends are left out. Raises InvalidMessage.
+
+    A node id is checked by who knows it already (`is_node_id`).
+    """
+    nodes = message.get("nodes")
+    if not isinstance(nodes, dict):
+        raise InvalidMessage("expected nodes", "$.nodes")
+    return {node: _statement(entry) for node, entry in nodes.items()}
+
+
+def _statement(entry: object) -> Statement:
+    match entry:
+        case [int(number), dict(terminals)] if 0 <= number < MOST_NUMBER and len(terminals) <= MOST_TERMINALS:
+            return number, terminals
+    raise InvalidMessage("expected [number, terminals]", "$.nodes")
+
+
+def known_terminals(terminals: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of terminals that have a valid id, cut to the fields that travel."""
+    return {t: short_entry(e) for t, e in terminals.items() if TERMINAL_ID.match(t) and isinstance(e, dict)}
+
+
+def short_entry(entry: object) -> object:
+    """Drops last_ping and figures, which change every second. Lists from other nodes are cut to the same fields."""
+    if not isinstance(entry, dict):
+        return {}
+    return {name: word(entry[name], LONGEST_WORD) for name in FIELDS if name in entry}
+
+
+def is_node_id(name: str) -> bool:
+    return TERMINAL_ID.match(name) is not None

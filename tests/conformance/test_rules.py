@@ -1,0 +1,69 @@
+"""Every rule of the suite holds for our own node, alone and below a hub."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from node.conformance.rule import RULES, Need, Rule
+from node.conformance.runner import FAILED, PASSED, chosen, try_rule
+from node.conformance.subject import Process, Subject
+from tests.conformance.nodes import started, told
+from tests.processes import ROOT, NodeProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ALL = os.environ.get("COMANDA_CONFORMANCE") == "all"
+PATIENT = ("heartbeat.half_a_minute", "figures.throughput")
+"""Tried with COMANDA_CONFORMANCE=all only: one takes half a minute, the other wants the machine for itself."""
+
+WITHOUT_TOKENS = [rule for rule in chosen(additions=True) if Need.TOKEN not in rule.needs]
+ALONE = [rule for rule in WITHOUT_TOKENS if ALL or rule.name not in PATIENT]
+BETWEEN_NODES = ("data_sync", "strategies", "conflicts", "locks", "fencing")
+BELOW = [rule for rule in ALONE if rule.name.partition(".")[0] in BETWEEN_NODES]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
+    process = started(tmp_path_factory.mktemp("alone"))
+    yield Subject(f"ws://127.0.0.1:{process.port}", process=process)
+    process.end()
+
+
+@pytest.fixture(scope="module")
+def below(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
+    folder = tmp_path_factory.mktemp("below")
+    hub = NodeProcess(folder / "hub", "--id", "central").start()
+    process = started(folder, "--upstream", hub.url)
+    yield Subject(f"ws://127.0.0.1:{process.port}")
+    process.end()
+    hub.end()
+
+
+@pytest.mark.parametrize("rule", ALONE, ids=lambda rule: rule.name)
+async def test_rule_holds(rule: Rule, alone: Subject) -> None:
+    outcome = await try_rule(alone, rule, long=True)
+    assert outcome.state == PASSED, told(outcome)
+
+
+@pytest.mark.parametrize("rule", BELOW, ids=lambda rule: rule.name)
+async def test_rule_holds_below_a_hub(rule: Rule, below: Subject) -> None:
+    outcome = await try_rule(below, rule)
+    assert outcome.state == PASSED, told(outcome)
+
+
+async def test_a_node_that_forgets_is_caught(tmp_path: Path) -> None:
+    script = tmp_path / "forgetful"
+    script.write_text(f'#!/bin/sh\nrm -rf "$2"\nexec {sys.executable} -m node serve --port "$1" --data "$2"\n')
+    process = Process(f"sh {script} {{port}} {{data}}", tmp_path, ROOT)
+    await process.start()
+    subject = Subject(f"ws://127.0.0.1:{process.port}", process=process, patience=1.0)
+    outcome = await try_rule(subject, RULES["restart.kept"])
+    process.end()
+    assert outcome.state == FAILED, told(outcome)
+    assert "no such entity" in outcome.came

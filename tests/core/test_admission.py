@@ -1,0 +1,194 @@
+"""Who is let in, who is probed, and who is refused with which code."""
+
+from __future__ import annotations
+
+import pytest
+
+from node.core import admission
+from node.core.admission import PROBES, Admission, Arrival, Arrivals, Caller, Enter, Probe, Refuse
+from node.core.statistics import Statistics
+
+CAIXA = Caller("caixa", "pos")
+
+
+def hub(*, remembered: tuple[str, ...] = (), most: int = 10) -> Admission[str]:
+    """Its holders are plain names."""
+    return Admission(node_id="hub", kinds=("pos", "waiter"), remembered=remembered, most=most)
+
+
+def node(attempt: int = 1, *, name: str = "n1", instance: str = "a") -> Caller:
+    return Caller(name, "node", node=True, instance=instance, attempt=attempt)
+
+
+def probed(verdict: object) -> Probe[str]:
+    assert isinstance(verdict, Probe)
+    return verdict
+
+
+# ---------------------------------------------------------------------- whoever is there
+
+
+def test_a_free_name_is_entered() -> None:
+    assert hub().ask(CAIXA) == Enter()
+
+
+@pytest.mark.parametrize(
+    ("caller", "code"),
+    [
+        (Caller("", "pos"), 4001),
+        (Caller("caixa/1", "pos"), 4001),
+        (Caller("x" * 129, "pos"), 4001),
+        (Caller("caixa", "oven"), 4002),
+        (Caller("caixa", "node"), 4002),
+        (Caller("caixa", "pos", trusted=False), 4003),
+        (Caller("n1", "node", node=True, trusted=False), 4003),
+        (Caller("hub", "node", node=True), 4004),
+    ],
+)
+def test_a_strange_caller_is_refused_with_the_documented_code(caller: Caller, code: int) -> None:
+    verdict = hub().ask(caller)
+    assert isinstance(verdict, Refuse)
+    assert verdict.code == code
+    assert verdict.own_id is (caller.name == "hub")
+
+
+def test_of_several_faults_the_first_of_name_type_and_token_is_told() -> None:
+    verdict = hub().ask(Caller("caixa/1", "oven", trusted=False))
+    assert isinstance(verdict, Refuse)
+    assert verdict.code == 4001
+
+
+def test_a_new_terminal_beyond_the_limit_is_refused_and_a_known_one_is_not() -> None:
+    full = hub(remembered=("ana", "bia"), most=2)
+    verdict = full.ask(CAIXA)
+    assert isinstance(verdict, Refuse)
+    assert verdict.code == 4001
+    assert full.ask(Caller("ana", "waiter")) == Enter()
+
+
+def test_a_terminal_that_is_connected_counts_as_known() -> None:
+    full = hub(most=1)
+    full.take(CAIXA, "first")
+    full.remembered = ("caixa",)
+    assert isinstance(full.ask(CAIXA), Probe)
+
+
+# ---------------------------------------------------------------------- two under one name
+
+
+def test_a_connection_that_answers_keeps_its_seat() -> None:
+    here = hub()
+    seat = here.take(CAIXA, "first")
+    probe = probed(here.ask(CAIXA))
+    assert probe.old is seat
+    assert here.answered(probe) == Refuse(4004, "Terminal already connected", old=seat)
+
+
+def test_everybody_who_waits_for_a_live_connection_is_refused() -> None:
+    here = hub()
+    here.take(CAIXA, "first")
+    probes = [probed(here.ask(CAIXA)) for _ in range(3)]
+    assert [here.answered(probe).code for probe in probes] == [4004] * 3
+
+
+def test_a_connection_that_does_not_answer_is_replaced() -> None:
+    here = hub()
+    seat = here.take(CAIXA, "first")
+    assert here.waited(probed(here.ask(CAIXA))) == Enter(seat)
+
+
+def test_a_connection_that_ended_while_it_was_probed_leaves_its_seat_to_the_next() -> None:
+    here = hub()
+    seat = here.take(CAIXA, "first")
+    probe = probed(here.ask(CAIXA))
+    here.leave(seat)
+    assert here.waited(probe) == Enter()
+
+
+def test_whoever_took_the_seat_meanwhile_is_probed_as_well() -> None:
+    here = hub()
+    first = here.take(CAIXA, "first")
+    second, third = probed(here.ask(CAIXA)), probed(here.ask(CAIXA))
+    assert here.waited(second) == Enter(first)
+    taken = here.take(CAIXA, "second")
+    assert probed(here.waited(third)).old is taken
+
+
+def test_after_so_many_probes_a_caller_is_refused() -> None:
+    here = hub()
+    here.take(CAIXA, "first")
+    verdict = here.ask(CAIXA)
+    for number in range(PROBES):
+        probe = probed(verdict)
+        here.take(CAIXA, f"another {number}")
+        verdict = here.waited(probe)
+    assert verdict == Refuse(4004, "Terminal already connected")
+
+
+def test_an_ended_connection_does_not_take_the_seat_of_the_one_that_replaced_it() -> None:
+    here = hub()
+    first = here.take(CAIXA, "first")
+    second = here.take(CAIXA, "second")
+    here.leave(first)
+    assert here.seats == {"caixa": second}
+
+
+# ---------------------------------------------------------------------- nodes
+
+
+def test_of_two_attempts_of_one_process_the_later_one_has_the_seat() -> None:
+    here = hub()
+    second = here.take(node(2), "second")
+    assert here.ask(node(3)) == Enter(second)
+    late = here.ask(node(1))
+    assert isinstance(late, Refuse)
+    assert late.code == 1000, "it is no fault: the other side has gone on"
+
+
+def test_another_process_of_the_same_name_is_probed_and_the_one_that_is_there_is_told() -> None:
+    here = hub()
+    seat = here.take(node(2), "first")
+    refusal = here.answered(probed(here.ask(node(9, instance="b"))))
+    assert (refusal.code, refusal.old) == (4004, seat)
+    assert refusal.notice is not None
+    assert b"another node with the id n1 tried to link to hub" in refusal.notice
+
+
+def test_a_node_that_names_no_process_is_probed() -> None:
+    here = hub()
+    here.take(node(1, instance=""), "first")
+    assert isinstance(here.ask(node(2, instance="")), Probe)
+
+
+def test_an_objection_changes_nothing_and_looks_at_no_seat() -> None:
+    here = hub()
+    here.take(CAIXA, "first")
+    assert here.objection(CAIXA) is None
+    assert list(here.seats) == ["caixa"]
+
+
+# ---------------------------------------------------------------------- TCP connections
+
+
+def test_connections_over_a_limit_are_told_so_then_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "REFUSED_AT_ONCE", 1)
+    arrivals = Arrivals(most=2, most_per_address=5, statistics=Statistics(started_ms=0))
+    came = [arrivals.came("10.0.0.1") for _ in range(4)]
+    assert came == [Arrival.SERVED, Arrival.SERVED, Arrival.TOLD, Arrival.DROPPED]
+    assert arrivals.statistics.connections_refused == 2
+
+
+def test_one_address_does_not_take_the_places_of_all() -> None:
+    arrivals = Arrivals(most=10, most_per_address=1, statistics=Statistics(started_ms=0))
+    assert arrivals.came("10.0.0.1") is Arrival.SERVED
+    assert arrivals.came("10.0.0.1") is Arrival.TOLD
+    assert arrivals.came("10.0.0.2") is Arrival.SERVED
+
+
+def test_a_closed_connection_leaves_its_place() -> None:
+    arrivals = Arrivals(most=1, most_per_address=1, statistics=Statistics(started_ms=0))
+    arrivals.came("10.0.0.1")
+    arrivals.went("10.0.0.1")
+    assert arrivals.came("10.0.0.1") is Arrival.SERVED
+    arrivals.went("10.0.0.1")
+    assert (arrivals.open, dict(arrivals.by_address)) == (0, {})

@@ -1,0 +1,41 @@
+"""Packed sets of keys behave as sets, and digests as the XOR of what is in them."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.core.digests import BUCKETS, Digests, KeySet, bucket_of
+
+KEYS = st.integers(-(2**63), 2**63 - 1) | st.sampled_from([0, -1, 1, 2**63 - 1, -(2**63), 255 << 55])
+
+
+@given(st.sets(KEYS), st.lists(st.tuples(st.booleans(), KEYS)))
+def test_a_key_set_is_a_set(begun: set[int], steps: list[tuple[bool, int]]) -> None:
+    keys, model = KeySet(begun), set(begun)
+    for adds, key in steps:
+        if adds:
+            assert keys.add(key) == (key not in model)
+            model.add(key)
+        else:
+            keys.discard(key)
+            model.discard(key)
+        assert (key in keys) == (key in model)
+    assert set(keys) == model
+    assert len(keys) == len(model)
+    for number in range(BUCKETS):
+        assert list(keys.bucket(number)) == sorted(key for key in model if bucket_of(key) == number)
+
+
+@given(st.sets(KEYS), st.sets(KEYS))
+def test_digests_read_at_a_start_are_those_that_grew(begun: set[int], more: set[int]) -> None:
+    grown, read = Digests.of({"orders": sorted(begun)}), Digests.of({"orders": list(begun | more)})
+    for key in more:
+        grown.add("orders", key)
+    assert grown.roots() == read.roots()
+    assert grown.buckets("orders") == read.buckets("orders")
+    root = reduce(lambda a, b: a ^ b, (key & 2**64 - 1 for key in begun | more), 0)
+    if begun | more:
+        assert read.roots() == {"orders": f"{len(begun | more)}:{root:016x}"}
