@@ -130,6 +130,21 @@ def test_a_field_that_the_group_does_not_hold_yet_is_shown_from_its_own_register
     assert not shows_from(view, document, GROUP, "total")
 
 
+def test_a_field_that_nobody_wrote_is_absent_from_its_group_and_not_from_its_own_register() -> None:
+    document = document_of(write(GROUP, {"discount": 7}, 1))
+    view = view_of("orders", "m", of(), document)
+    assert shows_from(view, document, GROUP, "total")
+    assert not shows_from(view, document, ("total",), "total")
+
+
+def test_a_field_of_two_groups_is_shown_from_the_one_that_is_declared_now() -> None:
+    earlier = group_path(["total", "tip"])
+    document = document_of(write(GROUP, {"total": 7}, 1), write(earlier, {"total": 8}, 2))
+    view = view_of("orders", "m", of(), document)
+    assert view.fields["total"] == 7
+    assert not shows_from(view, document, earlier, "total")
+
+
 def test_a_group_of_an_earlier_configuration_shows_nothing() -> None:
     document = document_of(write(group_path(["a", "b"]), {"a": 7}, 1))
     view = view_of("orders", "m", of(), document)
