@@ -42,8 +42,8 @@ class Place:
         core: Any = SimpleNamespace(
             node_id="hub",
             permissions=("pos",),
-            cursors={},
-            disconnect=lambda session: None,
+            positions=SimpleNamespace(cursors={}),
+            sessions=SimpleNamespace(disconnect=lambda session: None),
             unlink=lambda link: None,
         )
         origins = Origins(frozenset(), open_to_this_machine=True)
