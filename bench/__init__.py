@@ -1,1 +1,1 @@
-"""Benchmarks: every figure of the README has a command here. They print ratios and percentiles, and the machine."""
+"""Benchmarks: every published figure has a command here, which prints the machine it ran on (see README.md)."""

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from bench.rig.day import Store
+from bench.rig.day import BusinessDays
 from bench.rig.machine import describe
 from bench.rig.node_process import UNLIMITED, NodeProcess
 from bench.rig.orders import write
@@ -42,9 +42,12 @@ TABLES = ("log", "entities", "archived")
 
 
 @frozen
-class Evening:
-    """After day `day`. Sizes in MB; before, after: the node's memory before and after its restart; archiving: how
-    long it took."""
+class EveningFigures:
+    """What was measured in the evening of `day`. Sizes are in MB.
+
+    operations: written since the first day. before, after: the node's memory before and after its restart.
+    start_s, archiving_s: how long the start and the archiving took.
+    """
 
     day: int
     operations: int
@@ -88,8 +91,8 @@ class Measured(NodeProcess):
         return self.start() - begun
 
 
-def measure(days: int, every: int, orders: int, engine: str, *, archiving: bool) -> list[Evening]:
-    store, evenings = Store(orders), []
+def measure(days: int, every: int, orders: int, engine: str, *, archiving: bool) -> list[EveningFigures]:
+    store, evenings = BusinessDays(orders), []
     name = "archived each night" if archiving else "nothing archived"
     with tempfile.TemporaryDirectory(prefix="comanda-year-") as folder:
         node = Measured(Path(folder), engine)
@@ -108,14 +111,14 @@ def measure(days: int, every: int, orders: int, engine: str, *, archiving: bool)
                     start_s = node.restart()
                     after = node.memory_mb()[0]
                     evenings.append(
-                        Evening(day, operations, database, tables, archives, before, after, start_s, took)
+                        EveningFigures(day, operations, database, tables, archives, before, after, start_s, took)
                     )
         finally:
             node.stop()
     return evenings
 
 
-def in_a_year(evenings: Sequence[Evening], name: str) -> float:
+def in_a_year(evenings: Sequence[EveningFigures], name: str) -> float:
     """The last value, and the growth a day since a third of the days for the rest of the year."""
     last = evenings[-1]
     since = next(e for e in evenings if e.day * 3 >= last.day)
@@ -124,7 +127,7 @@ def in_a_year(evenings: Sequence[Evening], name: str) -> float:
     return float(getattr(last, name) + a_day * max(YEAR - last.day, 0))
 
 
-def table(title: str, evenings: Sequence[Evening]) -> Table:
+def table(title: str, evenings: Sequence[EveningFigures]) -> Table:
     made = Table(title=f"{title}\n{describe()}", box=box.MARKDOWN)
     columns = ("day", "operations", "database MB", "log / entities / keys MB", "archives MB", "evening MB")
     for column in (*columns, "after restart MB", "start s", "archiving s"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from decimal import Context, Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +21,7 @@ _EXACT = Context(prec=60)
 _MOST = 2**63
 
 
-def is_total(value: object) -> bool:
+def is_total(value: object) -> TypeGuard[Total]:
     """Whether a header of our own nodes could hold it."""
     if type(value) is int:
         return -_MOST < value < _MOST

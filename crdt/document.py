@@ -1,14 +1,15 @@
 """One entity as a Yjs document that does not grow with its history.
 
-Theory of operation (design section 4). Each writer appends to its own root array and nobody else does; anybody
-may delete. An array holds JSON strings of two kinds (crdt.records): one live header per writer, and field records.
+Theory of operation (README.md, "The shape of a document"). Each writer appends to its own root array and nobody else
+does; anybody may delete. An array holds JSON strings of two kinds (crdt.records): one live header per writer, and
+field records.
 
 A write to a field deletes the records of that field *its author has seen* and appends one (observed-remove), so
 each field is a multi-value register: one record is agreement, several are concurrent siblings, and a strategy
 decides what is shown. The entity's version is the sum of all headers' `n`; a counter, that of their totals.
 
 The records are mirrored in Python from checked updates; the engine is opened only when something is written to
-the document, because an engine document whose root was touched is never freed (hazard 7).
+the document, because y-py never frees an engine document whose root was touched.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 FEW = 16
-"""So many records are removed one by one; more at once, as a list takes a time of its own length for each."""
+"""Above this many records rebuild the lists: removing one by one is quadratic."""
 
 
 def _needed(decoded: DecodedUpdate, writer: int, first: int) -> dict[int, int]:
@@ -96,11 +97,6 @@ class Document:
             document.vector = vector
             document._snapshot = snapshot
         return document
-
-    @property
-    def resident(self) -> bool:
-        """Whether the engine document is open (and, with y-py, will stay in memory)."""
-        return self._engine is not None
 
     def records(self) -> Iterable[FieldRecord]:
         return self._by_id.values()
@@ -187,10 +183,12 @@ class Document:
     def prepare(
         self, update: bytes, before: Mapping[int, int], entry: tuple[int, int, int] | None = None
     ) -> Prepared | Known | Gap:
-        """Pass a remote update through the gap guard (design section 4, hazards 2 and 5). Changes nothing.
+        """Pass a remote update through the gap guard: y-py drops what comes out of order. Changes nothing.
 
-        entry: writer and clocks [first, end) that it is said to be of. Raises UpdateError (not Yjs as we write it),
-        DocumentError (not ours, or not what is said) or ForkError.
+        before: the clocks, by writer, that the update builds on.
+        entry: writer and clocks [first, end) that it is said to be of.
+        Raises UpdateError (not Yjs as we write it), DocumentError (not ours, or not what is said) or ForkError (it
+        claims clocks of our own writer that we never issued).
         """
         decoded = decode_update(update)
         if len(decoded.ranges) != 1:

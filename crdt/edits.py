@@ -7,23 +7,12 @@ from decimal import Decimal
 
 from attrs import define, frozen
 
-from crdt.decimals import (
-    Total,
-    decimal_of,
-    plus,
-)
-from crdt.records import (
-    FieldRecord,
-    Header,
-)
+from crdt.decimals import Total, decimal_of, plus
+from crdt.records import FieldRecord, Header
 from crdt.update_format import DecodedUpdate
 
 ZERO = Decimal(0)
-
-
 NOTHING_COUNTED: Mapping[str, Decimal] = {}
-
-
 NO_TOTALS: Mapping[str, Total] = {}
 
 
@@ -31,8 +20,10 @@ NO_TOTALS: Mapping[str, Total] = {}
 class Edit:
     """What one local operation did to the document, ready for the log and the links.
 
-    update: Yjs v1 bytes, exactly what the transaction added. before: state vector entries a receiver must
-    cover to apply it. span: the author's clock range [first, end). added, removed: field records.
+    update: Yjs v1 bytes, exactly what the transaction added.
+    before: the state vector entries that a receiver must hold to apply it.
+    span: the clocks [first, end) of this document's writer.
+    added, removed: field records.
     """
 
     update: bytes

@@ -1,9 +1,10 @@
 """The only file that imports y_py (and, chosen by a setting, pycrdt): one Yjs document as our entities use it.
 
-y-py 0.6.2 is no longer developed and has sharp edges (design section 4). What is contained here: bytes go through
-the strict decoder before the engine sees them; only checked strings are stored; a Rust panic, which is a
-BaseException, becomes EngineError; shared types are root arrays held in variables; an observer's bytes are copied
-inside its callback; documents stay on one thread; throw-away documents never touch a root.
+y-py 0.6.2 is no longer developed and has sharp edges; README.md, "What y-py does to careless callers", lists them.
+They are contained here. Bytes go through the strict decoder before the engine sees them. Only checked strings are
+stored. A Rust panic, which is a BaseException, becomes EngineError. Shared types are root arrays held in variables.
+An observer's bytes are copied inside its callback. Documents stay on one thread. Throw-away documents never touch a
+root.
 """
 
 from __future__ import annotations
@@ -20,11 +21,10 @@ from crdt.update_format import (
     UpdateLimits,
     decode_state_vector,
     decode_update,
-    encode_state_vector,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 T = TypeVar("T")
 
@@ -62,10 +62,6 @@ class EngineDocument(Protocol):
 
     def encode(self) -> bytes:
         """The whole document as one update."""
-        ...
-
-    def diff(self, state_vector: Mapping[int, int]) -> bytes:
-        """What a document with this state vector lacks, and all deletions, as one update."""
         ...
 
     def state_vector(self) -> dict[int, int]: ...
@@ -118,8 +114,10 @@ def _checked(
 
 
 def _runs(indices: Sequence[int]) -> list[tuple[int, int]]:
-    """Indices that come highest first, as (first, length) of neighbours, in that order: cutting one string after the
-    other off a block of many takes the square of their number."""
+    """Neighbouring indices as (first, length); both sides are ordered highest first.
+
+    One deletion a run: to cut many strings off a block one by one takes the square of their number.
+    """
     runs: list[tuple[int, int]] = []
     for index in indices:
         if runs and runs[-1][0] == index + 1:
@@ -127,11 +125,6 @@ def _runs(indices: Sequence[int]) -> list[tuple[int, int]]:
         else:
             runs.append((index, 1))
     return runs
-
-
-def _held(state_vector: Mapping[int, int]) -> bytes:
-    """A state vector for an engine. Of a writer named with clock 0, y-py would put every item in the diff twice."""
-    return encode_state_vector({writer: clock for writer, clock in state_vector.items() if clock})
 
 
 class YPyDocument:
@@ -164,7 +157,7 @@ class YPyDocument:
             self._doc.observe_after_transaction(self._observe)
             self._observed = True
 
-        self._update = NOTHING  # pycrdt tells nothing of a transaction without changes
+        self._update = NOTHING  # no event comes for a transaction that changes nothing
 
         def transact() -> None:
             with self._doc.begin_transaction() as txn:
@@ -184,9 +177,6 @@ class YPyDocument:
 
     def encode(self) -> bytes:
         return bytes(_guarded(y_py.encode_state_as_update, self._doc))
-
-    def diff(self, state_vector: Mapping[int, int]) -> bytes:
-        return bytes(_guarded(y_py.encode_state_as_update, self._doc, _held(state_vector)))
 
     def state_vector(self) -> dict[int, int]:
         return decode_state_vector(bytes(_guarded(y_py.encode_state_vector, self._doc)))
@@ -226,7 +216,7 @@ class PycrdtDocument:
         own = self._array(self.client_id)
         arrays = [(self._array(writer), indices) for writer, indices in by_writer.items()]
 
-        self._update = NOTHING  # pycrdt tells nothing of a transaction without changes
+        self._update = NOTHING  # no event comes for a transaction that changes nothing
 
         def transact() -> None:
             with self._doc.transaction():
@@ -246,9 +236,6 @@ class PycrdtDocument:
 
     def encode(self) -> bytes:
         return bytes(_guarded(self._doc.get_update))
-
-    def diff(self, state_vector: Mapping[int, int]) -> bytes:
-        return bytes(_guarded(self._doc.get_update, _held(state_vector)))
 
     def state_vector(self) -> dict[int, int]:
         return decode_state_vector(bytes(_guarded(self._doc.get_state)))
@@ -273,7 +260,10 @@ def open_document(engine: str, client_id: int, snapshot: bytes | None = None) ->
 
 
 def merge(updates: Sequence[bytes]) -> bytes:
-    """Several checked updates as one, through a throw-away document whose roots are never touched (hazard 7)."""
+    """Several updates as one, through a throw-away document. Its roots are never touched, so y-py frees it.
+
+    Raises UpdateError, EngineError.
+    """
     doc = y_py.YDoc()
     for update in updates:
         decode_update(update, SNAPSHOT_LIMITS)

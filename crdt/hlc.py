@@ -67,7 +67,7 @@ def stamp(timestamp_us: int, now_ms: int, max_skew_ms: int) -> tuple[int, int]:
 
 
 @define
-class Clock:
+class HybridClock:
     """A node's clock: strictly growing, never behind the physical clock.
 
     It cannot tell whether a physical clock that jumps ahead was wrong before or is now, so it follows, and remembers

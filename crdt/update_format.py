@@ -1,7 +1,7 @@
 """Strict decoder of the Yjs v1 update format: only what our own nodes write gets past it.
 
-Theory of operation. y-py aborts the process on malformed bytes (design section 4, hazard 1), so every foreign
-update, snapshot and state vector is read here first, in plain Python, and refused unless it consists of
+Theory of operation. y-py aborts the process on malformed bytes, so every foreign update, snapshot and state vector is
+read here first, in plain Python, and refused unless it consists of
 
     struct section   varint clients; per client: varint structs, varint client, varint first clock; per struct:
                      0x08 | 0x88   ContentAny: [parent or left origin] varint n, then n strings (0x77 varint bytes)
@@ -13,7 +13,7 @@ root array's name, which must be the client's own id in decimal. Our writers app
 nothing else, so a left origin is an earlier item of the same client. Right origins, nested parents, garbage-collected
 structs, skips, other content kinds and trailing bytes do not occur and are refused.
 
-It also reads a document's live records without opening an engine (hazard 7), and gives each update's clock ranges.
+It also reads a document's live records without opening an engine, and gives each update's clock ranges.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What reads of a database answer, as values: entities whole, notices owed, what is left of archived rows."""
+"""What reads of a database answer, as values: whole entities, notices owed, what is left of archived rows."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from storage.packed import ArchivedOperation
 from storage.records import ConflictRow, EntityRow, LogRow
 
 ARCHIVED = b""
-"""The hash of a row that is in an archive, and no archive's last: nobody here knows it."""
-
+"""The answer for the hash of an archived row that is not the last of an archive: it is not known here."""
 
 MOST_CLOSED = 16
-"""Closed conflicts of one entity that another node is told of, the latest."""
+"""How many closed conflicts of one entity another node is told of, the latest."""
 
 
 @frozen
 class Whole:
-    """An entity as it is. seq: the last of its rows that is archived. base: its document as of there, where it has
-    later ones. records: its archived operations (packed), and those that came without their rows. closed: the latest
-    of its conflicts that are no longer."""
+    """An entity as it is now.
+
+    seq: the last of its archived rows.
+    base: its document as of that row; None if it has no later rows.
+    records: the operations that are held without a row (`storage/packed.py`).
+    closed: the latest of its closed conflicts.
+    """
 
     seq: int
     row: EntityRow
@@ -40,8 +43,10 @@ class Owed:
 
 @frozen
 class Recalled:
-    """What is kept of an operation whose row is archived. row: with what it did to counters, as far as that is known
-    (its `updates` are empty otherwise)."""
+    """What is kept of an operation whose row is archived.
+
+    row: what it did to counters, as far as that is known; otherwise its `updates` are empty.
+    """
 
     operation: ArchivedOperation
     row: LogRow
@@ -49,7 +54,7 @@ class Recalled:
 
 @frozen
 class Compacted:
-    """A part of the archived log. upto: whoever takes it holds the log (of one priority class) up to there."""
+    """A part of the archived log. upto: whoever takes it holds the log of one priority class up to this row."""
 
     wholes: Sequence[Whole]
     owed: Sequence[Owed]
@@ -58,7 +63,7 @@ class Compacted:
 
 @frozen
 class Fetched:
-    """What `fetch` found; what is not in it is not there. archived: operations without a row."""
+    """What `Reader.fetch` found. What is not in it is not stored. archived: operations without a row."""
 
     entities: dict[tuple[str, str], EntityRow]
     operations: dict[str, LogRow]
@@ -69,8 +74,11 @@ class Fetched:
 
 @frozen
 class Base:
-    """What is left of an entity's archived rows: its document after them. seq: the last of them. accepted: the latest
-    acceptance among their operations, an HLC."""
+    """An entity's document after its archived rows.
+
+    seq: the last of those rows.
+    accepted: the latest acceptance among their operations, an HLC.
+    """
 
     seq: int
     snapshot: bytes

@@ -1,8 +1,11 @@
-"""The audit chain: each log row carries the hash of the one before, so an edit, a removal or a cut shows.
+"""The audit chain: each log row carries a hash over itself and the row before, so an edit, a removal or a cut shows.
 
-hash = blake2b-256(previous hash | for each column in order: 4-byte length, bytes). Integers are their decimal
-text, None is the length 0xFFFFFFFF; `origin` counts where there is one, `via` never. The first row follows 32 zero
-bytes."""
+hash = blake2b-256(previous hash | for each part: 4-byte length, bytes)
+
+The parts are spelled out in `chain_hash`, and not taken from the columns: a column that is added must not change the
+hashes of rows that are there. Integers are their decimal text. None is the length 0xFFFFFFFF. `origin` is a part
+only where there is one. The columns in OUTSIDE are no parts. The row before the first has 32 zero bytes for a hash.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ if TYPE_CHECKING:
 
 
 GENESIS = bytes(32)
+"""The hash before the first row."""
 
+OUTSIDE = ("op_key", "link_key", "via", "hash")
+"""Columns of the log that are not hashed: keys that follow from others, the link a row came by, the hash itself."""
 
 _NONE = b"\xff\xff\xff\xff"
 
@@ -54,7 +60,7 @@ def chain_hash(previous: bytes, row: LogRow) -> bytes:
 
 @frozen
 class Finding:
-    """Something wrong with the log. seq: the first row that shows it."""
+    """A fault of the log. seq: the first row that shows it."""
 
     seq: int
     what: str

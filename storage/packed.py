@@ -1,7 +1,11 @@
-"""What outlasts an operation's row: 32 bytes of it, so that it is never applied or asked for a second time.
+"""What outlasts an operation's row: 32 bytes, so that the operation is never applied or asked for a second time.
 
-Four little-endian words of 64 bits an operation: its op key; its link key (0: it never had one); the HLC of its
-acceptance; and 23 bits of what it said, 16 of how many entities it touched, 24 of its version.
+They are four little-endian words of 64 bits:
+
+    op key
+    link key                  0 for an operation that never had one
+    HLC of its acceptance
+    content, parts, version   23, 16 and 24 bits
 """
 
 from __future__ import annotations
@@ -25,8 +29,11 @@ MOST_PARTS = 2**16 - 1
 
 @frozen
 class ArchivedOperation:
-    """content: tells the same operation from another one of its id. parts: entities it touched, of which each keeps a
-    record of it."""
+    """What is kept of one operation.
+
+    content: a check of what it said, which tells it from another operation of its id.
+    parts: how many entities it touched; each of them keeps a record of it.
+    """
 
     op_key: int
     link_key: int
@@ -43,13 +50,13 @@ def content_of(terminal_id: str, entity_type: object, entity_id: object, kind: o
 
 
 def authored_content(terminal_id: str, operation: bytes) -> int:
-    """The same of a log row's operation."""
-    said = orjson.loads(operation)
-    words = (said.get("entity_type"), said.get("entity_id"), said.get("operation"), said.get("data", {}))
-    return content_of(terminal_id, *words)
+    """The same check, of the operation of a log row (JSON)."""
+    authored = orjson.loads(operation)
+    words = (authored.get("entity_type"), authored.get("entity_id"), authored.get("operation"))
+    return content_of(terminal_id, *words, authored.get("data", {}))
 
 
-def pack(operations: Iterable[ArchivedOperation]) -> bytes:
+def pack_operations(operations: Iterable[ArchivedOperation]) -> bytes:
     words = array("q")
     for one in operations:
         last = one.content << 40 | min(one.parts, MOST_PARTS) << 24 | min(one.version, MOST_VERSION)
@@ -57,7 +64,7 @@ def pack(operations: Iterable[ArchivedOperation]) -> bytes:
     return _swapped(words).tobytes()
 
 
-def unpack(records: bytes) -> list[ArchivedOperation]:
+def unpack_operations(records: bytes) -> list[ArchivedOperation]:
     """records: a multiple of RECORD_BYTES."""
     words = _words(records)
     return [

@@ -1,4 +1,8 @@
-"""What is stored, as values. JSON texts are opaque bytes here."""
+"""What is stored, as values. JSON texts are opaque bytes here.
+
+A field of a `...Row` class is a column of its table, by the same name; `storage/sqlite/rows.py` takes every statement
+and every row that is read from these classes.
+"""
 
 from __future__ import annotations
 
@@ -8,32 +12,48 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-POLICIES = "policies"
-"""Where `meta` has the configurations the node ran with, as far as they decide what an entity shows."""
+CLASSES = 4
+"""Priority classes of log rows: 0 critical, 1 high, 2 medium, 3 low."""
+
+Key = tuple[str, str]
+"""An entity: its type and its id."""
+
+UPDATE_KINDS = ("operation", "state")
+"""Kinds of log rows that changed a document, and that hold an operation key."""
 
 
 def key64(*parts: str) -> int:
-    """A stable 64-bit hash (signed, as SQLite stores integers) of a key, for the in-memory indexes."""
+    """A stable 64-bit hash of a key, for the indexes in memory. Signed, as SQLite stores integers."""
     return int.from_bytes(blake2b("\x1f".join(parts).encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def link_key(operation_id: str, updates: Sequence[Sequence[Any]]) -> int:
-    """Names one operation under one writer. updates: as in `LogRow.updates`, at least one entry."""
+    """The name of one operation under one writer. updates: as in `LogRow.updates`, at least one entry."""
     writer, first, _ = updates[0][4]
     return key64(operation_id, f"{writer}:{first}")
 
 
 @define(eq=False)
 class LogRow:
-    """One row of the log, numbered by a gapless `seq`.
+    """One row of the log.
 
-    kind: operation | notice | refused | state. priority: 0 critical .. 3 low. entity_id: None for BULK_UPDATE.
-    targets: terminals a notice is for (of a BULK_UPDATE: the entities it touched). stamp, accepted: HLCs.
-    operation: the authored operation. message: what JSON clients are sent, one or more messages, a line each.
-    changes: the audit's before and after. updates: what links send.
-    origin: the node that accepted an operation. via: "node:epoch" of the peer it came from, "" for one accepted here.
-    link_key: names one operation under one writer (None: nothing to send on a link). hash: of the chain, known once
-    committed.
+    seq: the row's number, without gaps.
+    kind: operation | notice | refused | state.
+    priority: the class, 0 critical .. 3 low.
+    entity_id: None for a BULK_UPDATE.
+    targets: the terminals a notice is for; of a BULK_UPDATE the ids of the entities it touched.
+    monitors: whether monitors are sent it too.
+    stamp, accepted: HLCs of when it was written and of when a node accepted it.
+    echo: whether the author is sent its own operation.
+    operation: the operation as its author sent it, JSON.
+    message: what terminals are sent, one or more JSON messages, a line each.
+    changes: the audit's before and after, JSON.
+    updates: what links send, JSON as `node/wire/links/operations.py` reads it; of a `state` row a Yjs
+        update in base64.
+    origin: the node that accepted the operation; "" for this one.
+    via: "node:epoch" of the peer it came from; "" for an operation that was accepted here.
+    link_key: the name of one operation under one writer; None when there is nothing to send on a link.
+    hash: the row's place in the audit chain, known once it is committed.
     """
 
     seq: int
@@ -42,29 +62,40 @@ class LogRow:
     entity_type: str
     entity_id: str | None
     operation_id: str
-    terminal_id: str
-    user_id: str | None
-    targets: tuple[str, ...]
-    monitors: bool
-    stamp: int
-    accepted: int
-    version: int
-    status: str
-    lock_status: str
-    echo: bool
-    operation: bytes
-    message: bytes
-    changes: bytes
-    updates: bytes
+    terminal_id: str = ""
+    user_id: str | None = None
+    targets: tuple[str, ...] = ()
+    monitors: bool = False
+    stamp: int = 0
+    accepted: int = 0
+    version: int = 0
+    status: str = ""
+    lock_status: str = "none"
+    echo: bool = False
+    operation: bytes = b""
+    message: bytes = b""
+    changes: bytes = b""
+    updates: bytes = b""
     origin: str = ""
     via: str = ""
     link_key: int | None = None
     hash: bytes = b""
 
+    @property
+    def op_key(self) -> int | None:
+        """The operation id's key, by which the log finds the row; None for a row that is no operation."""
+        return key64(self.operation_id) if self.kind in UPDATE_KINDS else None
+
 
 @frozen
 class EntityRow:
-    """An entity's state: its shown view (JSON), its document's snapshot, and who brought which record (`seen`)."""
+    """An entity's state.
+
+    view: what is shown of it, JSON.
+    snapshot: its document, a Yjs update.
+    seen: who brought which record, JSON.
+    seq: its last row in the log.
+    """
 
     entity_type: str
     entity_id: str
@@ -78,7 +109,16 @@ class EntityRow:
 
 @frozen
 class ConflictRow:
-    """A conflict by its deterministic id. state: open | settled | closed."""
+    """A conflict, by its deterministic id.
+
+    path: the place in the document, JSON.
+    operations: ids of the operations that collided.
+    state: open | settled | closed.
+    body: what terminals are told of it, JSON.
+    closed_by: id of the operation that ended it.
+    outcome: how it ended, JSON.
+    seq: the row that raised or closed it.
+    """
 
     conflict_id: str
     entity_type: str
@@ -96,7 +136,11 @@ class ConflictRow:
 
 @frozen
 class LockRow:
-    """A lease. Times in Unix milliseconds; the token is (authority, epoch, counter)."""
+    """A lease.
+
+    authority, epoch, counter: the fencing token.
+    granted_ms, expires_ms: Unix milliseconds.
+    """
 
     entity_type: str
     entity_id: str
@@ -114,7 +158,11 @@ class LockRow:
 
 @frozen
 class CursorRow:
-    """How far a terminal has confirmed the log, one position a priority class (-1: nothing yet)."""
+    """How far a terminal has confirmed the log.
+
+    positions: the last row confirmed of each priority class, -1 for nothing yet.
+    last_seen_ms: Unix milliseconds.
+    """
 
     terminal_id: str
     terminal_type: str
@@ -125,7 +173,7 @@ class CursorRow:
 
 @frozen
 class TokenRow:
-    """A bearer token, by the SHA-256 of it."""
+    """A bearer token. token_hash: its SHA-256; the token itself is stored nowhere."""
 
     token_hash: str
     terminal_id: str
@@ -137,9 +185,12 @@ class TokenRow:
 
 @frozen
 class PeerRow:
-    """What this node holds of another node's log: positions (one a priority class) of that log's epoch.
+    """What this node holds of another node's log.
 
-    mark, mark_hash: the last row of it that was received, and its chain hash there: another hash is a fork.
+    epoch: the log that the positions count.
+    positions: the last row held of each priority class.
+    mark, mark_hash: the last row received, and its chain hash there. Another hash at that row is a fork.
+    last_seen_ms: Unix milliseconds.
     """
 
     node_id: str
@@ -152,9 +203,13 @@ class PeerRow:
 
 @frozen
 class ParkedRow:
-    """A linked node's operation that is not applied. state: `waiting` for what it builds on, or `bad`.
+    """An operation of a linked node that is not applied.
 
-    body: the whole message as it came. link_key: what it stands for, so that nobody sends it again.
+    via: "node:epoch" of the peer it came from.
+    link_key: the operation under its writer, so that nobody sends it again.
+    state: `waiting` for an operation it builds on, or `bad`.
+    body: the whole message as it came.
+    at_ms: when it came, Unix milliseconds.
     """
 
     id: int
@@ -171,7 +226,12 @@ class ParkedRow:
 
 @frozen
 class FollowerRow:
-    """How far another node has confirmed this node's log (of that epoch), one position a priority class."""
+    """How far another node has confirmed this node's log.
+
+    epoch: the log that the positions count.
+    positions: the last row confirmed of each priority class.
+    last_seen_ms: Unix milliseconds.
+    """
 
     node_id: str
     epoch: str
@@ -181,7 +241,7 @@ class FollowerRow:
 
 @frozen
 class Anchor:
-    """Where the log begins: the last row that is archived and gone (0: none), and its chain hash."""
+    """Where the log begins. seq: the last row that is archived and gone, 0 for none. hash: its chain hash."""
 
     seq: int
     hash: bytes
@@ -189,7 +249,14 @@ class Anchor:
 
 @frozen
 class ArchiveRow:
-    """An archive file: rows `first` to `last`. before, hash: the chain before the first and at the last."""
+    """An archive file.
+
+    first, last: its rows.
+    before, hash: the chain before the first row and at the last.
+    file: its absolute path.
+    bytes: the file's size.
+    epoch: the log it was made of.
+    """
 
     first: int
     last: int
@@ -203,10 +270,15 @@ class ArchiveRow:
 
 @frozen
 class ArchivedRow:
-    """What is kept of archived rows of one entity. span: the last row of the archive they are in, 0 where they came
-    with another node's state. seq: the last of them. author, other: who wrote the last of them and is not sent them,
-    and the last row before those. bulk: whether one of them touched other entities too. records: of the operations
-    (storage.packed)."""
+    """What is kept of one entity's archived rows.
+
+    span: the last row of their archive; 0 when they came with another node's state.
+    seq: the last of them.
+    author: the terminal that wrote the last of them, if it is not sent its own; "" otherwise.
+    other: the last row before those of that author.
+    bulk: whether one of them touched other entities too.
+    records: the operations (`storage/packed.py`).
+    """
 
     entity_type: str
     entity_id: str
@@ -220,7 +292,11 @@ class ArchivedRow:
 
 @define(eq=False)
 class Commit:
-    """One transaction. Rows in `seq` order, continuing the log's head. unparked: ids of parked rows that ended."""
+    """One transaction.
+
+    rows: in `seq` order; the first follows the log's head.
+    unparked: ids of parked rows that ended.
+    """
 
     rows: list[LogRow] = field(factory=list)
     entities: list[EntityRow] = field(factory=list)
@@ -243,10 +319,11 @@ class Commit:
 
 @frozen
 class Try:
-    """What an author knew when an operation of its first came, and was refused: a refused row keeps it.
+    """What an author knew when an operation of its first came and was refused. The refused row keeps it.
 
-    head: the last row there was; what came later, also of its own, it cannot have seen. The others as of
-    `node.core.operations.author.Author`, in the priority class of what it writes.
+    head: the log's last row then. What came later, the author's own rows included, it cannot have seen.
+    acknowledged, received, began, resumed: positions in the priority class of what it writes, as
+        `node.core.operations.author.Author` has them.
     """
 
     head: int
@@ -258,7 +335,17 @@ class Try:
 
 @define(eq=False)
 class Boot:
-    """What a node reads when it starts. The keys of all operations ever: as packed arrays, 8 bytes each."""
+    """What a node reads when it starts. Keys of operations are packed arrays, 8 bytes a key.
+
+    head, chain: the last row and its chain hash.
+    class_heads: the last row of each priority class.
+    locks: the leases that were not released.
+    operation_keys: of the operations in the log, sorted.
+    archived_keys: of the operations that are held without a row, in any order.
+    link_keys: of each entity type's operations, in any order; those held without a row are among them.
+    partial: link key -> entities whose part of an operation is held while another part is missing.
+    refused: the latest refused writes by terminal and operation id, the oldest first.
+    """
 
     node_id: str
     epoch: str
@@ -270,16 +357,11 @@ class Boot:
     open_conflicts: list[ConflictRow]
     entity_keys: set[int]
     operation_keys: Sequence[int]
-    """Of those in the log, sorted."""
     archived_keys: Sequence[int]
-    """Of those that are held without a row, in any order."""
     link_keys: Mapping[str, Sequence[int]]
-    """Of each entity type's operations, in any order; also of those held without a row."""
     partial: Mapping[int, set[str]]
-    """Link key -> entities whose part of an operation is here, while another part is missing."""
     peers: list[PeerRow]
     followers: list[FollowerRow]
     parked: list[ParkedRow]
     meta: dict[str, str]
     refused: dict[tuple[str, str], Try] = field(factory=dict)
-    """The latest refused writes by terminal and operation id, the oldest first."""

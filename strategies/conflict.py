@@ -14,9 +14,9 @@ from attrs import frozen
 
 from crdt.hlc import iso, millis
 from crdt.records import FieldRecord, Path
-from strategies.keyed_list import element_of
-from strategies.kinds import COUNTED, GROUP
-from strategies.registers import DELETED_AT, OPEN
+from strategies.kinds.kinds import kind_at
+from strategies.paths import DELETED_AT
+from strategies.strategy import OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,14 +26,17 @@ VERSION_CONFLICT = "version_conflict"
 
 
 def conflict_id(entity_type: str, entity_id: str, path: Path, operations: Sequence[str]) -> str:
-    """Deterministic: of the entity, the register and its sibling operations (sorted)."""
+    """The same on every node: a hash of the entity, the register and its sibling operations, which are sorted."""
     text = orjson.dumps([entity_type, entity_id, path, operations])
     return "conflict-" + blake2b(text, digest_size=10).hexdigest()
 
 
 @frozen
 class Conflict:
-    """Concurrent siblings of one register. candidates: the shown record first, then the challengers."""
+    """Concurrent siblings of one register, or a deletion and the writes it had not seen.
+
+    candidates: the shown record first, then the challengers.
+    """
 
     id: str
     type: str
@@ -67,10 +70,7 @@ class Conflict:
         return tuple(sorted({r.terminal for r in self.candidates if r.operation not in self.prevailing}))
 
     def body(self) -> dict[str, object]:
-        """The `conflict` object of a `sync_conflict` ("Sync Conflict" of the protocol document).
-
-        Added to the documented fields: path, state, and every candidate with who wrote it and when.
-        """
+        """The `conflict` object of a `sync_conflict` (node/wire/protocol.md, "`sync_conflict`")."""
         return {
             "id": self.id,
             "type": self.type,
@@ -97,16 +97,11 @@ class Conflict:
 
 
 def side(record: FieldRecord) -> dict[str, object]:
-    """One candidate as the document's `local_data` / `remote_data`: its fields and version."""
+    """One candidate as `local_data` and `remote_data` show it: its fields and its version."""
     if record.path == DELETED_AT:
         value = record.value
         return {"deleted_at": value.get("at") if isinstance(value, dict) else None, "version": record.version}
-    if len(record.path) == 2 and record.path[0] != GROUP:
-        return {record.path[0]: [element_of(record)], "version": record.version}
-    if record.path == () or record.path[0] in (GROUP, *COUNTED):
-        fields = dict(record.value) if isinstance(record.value, dict) else {}
-        return {**fields, "version": record.version}
-    return {record.path[-1]: record.value, "version": record.version}
+    return {**kind_at(record.path).side(record), "version": record.version}
 
 
 def sibling_conflict(

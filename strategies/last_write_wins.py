@@ -1,13 +1,13 @@
-"""`last_write_wins`: "A operação com timestamp mais recente prevalece" (orders).
+"""`last_write_wins` (orders): of each field the latest value is shown.
 
-Every field is a register; the latest HLC is shown, the loser is reported to its author as settled.
+The conflict is settled by this rule; the author of the value that is not shown is told.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from strategies.registers import SETTLED, by_time
+from strategies.strategy import SETTLED, by_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,6 +1,6 @@
-"""`manual_resolution`: "Conflito é marcado para resolução manual" (cashier operations).
+"""`manual_resolution` (cashier operations): a person decides every conflict.
 
-The register is the whole entity; the first-written state stays, frozen, until a person decides.
+The register is the whole entity. Its first-written state stays, and takes no further writes, until somebody decides.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""`merge_changes`: "Campos não conflitantes são mesclados automaticamente" (products).
-
-As last write wins field by field; a concurrent update revives a deleted entity.
-"""
+"""`merge_changes` (products): as `last_write_wins`, but an update brings a concurrently deleted entity back."""
 
 from __future__ import annotations
 

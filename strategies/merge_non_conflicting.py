@@ -1,13 +1,13 @@
-"""`merge_non_conflicting`: "Apenas campos que não conflitam são mesclados" (customers).
+"""`merge_non_conflicting` (customers): a contested field keeps its first-written value until somebody decides.
 
-A contested field keeps its first-written value until somebody decides; the others merge.
+Fields that only one side wrote merge.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from strategies.registers import OPEN, by_rank, distinct
+from strategies.strategy import OPEN, by_rank, distinct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

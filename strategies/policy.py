@@ -1,6 +1,7 @@
-"""Entity type -> policy: priority, lock, strategy, audit ("Entidades Sincronizáveis" of the protocol document).
+"""Entity type -> policy: priority, lock, strategy, audit, field kinds.
 
-The four documented types are built in; the configuration adds types or changes these with the same words.
+The four documented types are built in (node/wire/protocol.md, "Entity types and strategies"). The configuration adds
+types or changes these with the same words.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from strategies.kinds import COUNTER, KEYED_LIST, KINDS, PROGRESS, REGISTER, FieldKind, FieldKinds
+from strategies.kinds.kind import FieldKind
+from strategies.kinds.kinds import KINDS, FieldKinds
 from strategies.last_write_wins import LastWriteWins
 from strategies.manual_resolution import ManualResolution
 from strategies.merge_changes import MergeChanges
 from strategies.merge_non_conflicting import MergeNonConflicting
-from strategies.registers import Strategy
+from strategies.strategy import Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -47,15 +49,15 @@ class EntityPolicy:
 
     def ordered(self, path: Path, siblings: Sequence[FieldRecord]) -> list[FieldRecord]:
         """The siblings of one register, the shown one first."""
-        by_progress = self.kinds.by_progress(path, siblings)
-        return self.strategy.ordered(siblings) if by_progress is None else by_progress
+        by_kind = self.kinds.of(path[0]).ordered(siblings) if len(path) == 1 else None
+        return self.strategy.ordered(siblings) if by_kind is None else by_kind
 
     @property
     def priority_class(self) -> int:
         return PRIORITIES.index(self.priority)
 
     def documented(self) -> dict[str, object]:
-        """The policy in the protocol document's shape."""
+        """The policy in the documented words, as the configuration takes them."""
         return {
             "entity_type": self.entity_type,
             "priority": self.priority,
@@ -83,31 +85,20 @@ def policy(
             f"{entity_type}: conflict_resolution {conflict_resolution!r} is none of {', '.join(STRATEGIES)}"
         )
     strategy = STRATEGIES[conflict_resolution]
+    for name, declared in (fields or {}).items():
+        if declared.kind not in KINDS:
+            raise PolicyError(
+                f"{entity_type}: field kind {declared.kind!r} of {name!r} is none of {', '.join(KINDS)}"
+            )
     kinds = FieldKinds(dict(fields or {}), tuple(tuple(group) for group in groups))
-    problem = _problem(kinds, strategy)
+    if strategy.whole_entity and not kinds.plain:
+        raise PolicyError(
+            f"{entity_type}: under {strategy.name} the whole entity is one value; its fields have no kinds"
+        )
+    problem = kinds.problem()
     if problem is not None:
         raise PolicyError(f"{entity_type}: {problem}")
     return EntityPolicy(entity_type, priority, requires_lock, strategy, audit_required, kinds)
-
-
-def _problem(kinds: FieldKinds, strategy: Strategy) -> str | None:
-    """What is wrong with the kinds of an entity type's fields, if anything is."""
-    for name, kind in kinds.kinds.items():
-        if kind.kind not in KINDS:
-            return f"field kind {kind.kind!r} of {name!r} is none of {', '.join(KINDS)}"
-        if kind.kind == PROGRESS and (not kind.ranks or len(set(kind.ranks)) != len(kind.ranks)):
-            return f"{name!r} is a progress and needs `ranks`, each once, the least advanced first"
-        if kind.kind != PROGRESS and kind.ranks:
-            return f"`ranks` of {name!r} are of a progress, not of a {kind.kind}"
-    if strategy.whole_entity and (kinds.groups or any(k.kind != REGISTER for k in kinds.kinds.values())):
-        return f"under {strategy.name} the whole entity is one value; its fields have no kinds"
-    grouped = [name for group in kinds.groups for name in group]
-    if len(set(grouped)) != len(grouped) or any(len(group) < 2 for group in kinds.groups):
-        return "a group names at least two fields, each in one group"
-    for name in grouped:
-        if kinds.of(name).kind != REGISTER or "+" in name:
-            return f"{name!r} of a group is a plain field, and has no + in its name"
-    return None
 
 
 DOCUMENTED = (
@@ -116,19 +107,19 @@ DOCUMENTED = (
         priority="high",
         requires_lock=True,
         conflict_resolution="last_write_wins",
-        fields={"items": FieldKind(KEYED_LIST)},
+        fields={"items": FieldKind("keyed_list")},
     ),
     policy(
         "products",
         priority="medium",
         requires_lock=False,
         conflict_resolution="merge_changes",
-        fields={"stock": FieldKind(COUNTER)},
+        fields={"stock": FieldKind("counter")},
     ),
     policy("customers", priority="medium", requires_lock=False, conflict_resolution="merge_non_conflicting"),
     policy("cashier_operations", priority="critical", requires_lock=True, conflict_resolution="manual_resolution"),
 )
-"""The protocol document's table. `items` and `stock` merge by their kind, which the document leaves open."""
+"""The documented entity types, with the kinds of their fields that are no plain register."""
 
 
 class Registry:

@@ -6,30 +6,24 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
-import orjson
 from attrs import define, field
 
-from crdt.decimals import (
-    amount_of,
-    decimal_of,
-    is_total,
-    plus,
-    shown,
-)
-from crdt.records import CANONICAL, FieldRecord, Path
+from crdt.records import Path
 from strategies.conflict import Conflict, deletion_conflict, sibling_conflict
-from strategies.keyed_list import element_of, shown_list
-from strategies.kinds import COUNTED, COUNTER, GROUP, KEYED_LIST, SETTLEMENT, group_path
+from strategies.kinds.kind import ABSENT
+from strategies.kinds.kinds import kind_at
+from strategies.kinds.register import winner
+from strategies.paths import COUNTED, DELETED_AT, WHOLE, is_element, is_movement
 from strategies.policy import EntityPolicy
-from strategies.registers import DELETED_AT, WHOLE, distinct, unseen_by
+from strategies.strategy import unseen_by
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from crdt.document import Document
+    from strategies.kinds.kind import Kind
 
 
 @define(eq=False)
@@ -51,40 +45,39 @@ class View:
     def refresh(self, document: Document, paths: Iterable[Path]) -> None:
         """Bring the registers at `paths`, and whether the entity is alive, up to date."""
         kinds = self.policy.kinds
-        counters: set[str] = set()
-        lists: set[str] = set()
+        composed: dict[str, Kind] = {}
         for path in paths:
             if path in (DELETED_AT, COUNTED):
                 continue
-            if path[:1] == (SETTLEMENT,):
-                counters.update(kinds.names(path))
-                continue
-            self._refresh_conflict(document, path)
+            if not is_movement(path):
+                self._refresh_conflict(document, path)
             if path == WHOLE:
                 self._show_whole(document)
-            elif path[0] != GROUP and (len(path) > 1 or kinds.of(path[0]).kind == KEYED_LIST):
-                lists.add(path[0])
-            elif kinds.of(path[0]).kind == COUNTER:
-                counters.add(path[0])
-            else:
-                for name in kinds.names(path):
-                    self._show_field(document, name)
-        for name in counters:
-            self._show_counter(document, name)
-        for name in lists:
-            self._show_list(document, name)
+                continue
+            if is_element(path):
+                composed[path[0]] = kind_at(path)  # shown as a list, whatever its field is declared to be now
+                continue
+            for name in kinds.names(path):
+                kind = kinds.of(name)
+                if kind.composed:
+                    composed.setdefault(name, kind)
+                else:
+                    self._show(document, name, kind)
+        for name, kind in composed.items():
+            self._show(document, name, kind)
         self._refresh_life(document)
 
-    def _winner(self, document: Document, path: Path) -> FieldRecord | None:
-        siblings = document.fields.get(path)
-        if siblings is None:
-            return None
-        return siblings[0] if len(siblings) == 1 else self.policy.ordered(path, siblings)[0]
+    def _show(self, document: Document, name: str, kind: Kind) -> None:
+        value = kind.show(document, self.policy, name)
+        if value is ABSENT:
+            self.fields.pop(name, None)
+        else:
+            self.fields[name] = value
 
     def _refresh_conflict(self, document: Document, path: Path) -> None:
         self.conflicts.pop(path, None)
         siblings = document.fields.get(path, ())
-        if len(siblings) < 2 or not (distinct(siblings, _element_text) if len(path) > 1 else distinct(siblings)):
+        if len(siblings) < 2 or not kind_at(path).distinct(siblings):
             return
         strategy = self.policy.strategy
         self.conflicts[path] = sibling_conflict(
@@ -125,78 +118,14 @@ class View:
             )
 
     def _show_whole(self, document: Document) -> None:
-        record = self._winner(document, WHOLE)
+        record = winner(document, self.policy, WHOLE)
         self.fields = dict(record.value) if record is not None and isinstance(record.value, dict) else {}
-
-    def _show_field(self, document: Document, name: str) -> None:
-        """A plain field, or one that shares its register with others."""
-        group = self.policy.kinds.group_of(name)
-        together = self._winner(document, group_path(group)) if group is not None else None
-        if together is not None and isinstance(together.value, dict) and name in together.value:
-            self.fields[name] = together.value[name]
-            return
-        record = self._winner(document, (name,))
-        if record is None:
-            self.fields.pop(name, None)
-        else:
-            self.fields[name] = record.value
-
-    def _show_counter(self, document: Document, name: str) -> None:
-        amount = counter_amount(document, self.policy, name)
-        if isinstance(amount, Decimal):
-            self.fields[name] = shown(amount)
-        elif amount is None:
-            self.fields.pop(name, None)
-        else:
-            self.fields[name] = amount.value
-
-    def _show_list(self, document: Document, name: str) -> None:
-        elements: dict[Path, FieldRecord] = {}
-        for path in document.fields:
-            if len(path) == 2 and path[0] == name:
-                record = self._winner(document, path)
-                if record is not None:
-                    elements[path] = record
-        presence = self._winner(document, (name,))
-        if presence is None and not elements:
-            self.fields.pop(name, None)
-        else:
-            self.fields[name] = shown_list(presence, elements)
 
     def frozen_by(self) -> Conflict | None:
         """The open conflict that refuses further writes, where the strategy freezes."""
         if not self.policy.strategy.freezes:
             return None
         return next(iter(self.conflicts.values()), None)
-
-
-def counter_amount(document: Document, policy: EntityPolicy, name: str) -> Decimal | FieldRecord | None:
-    """What a counter amounts to: its opening and all that was counted since, an operation under two writers once.
-
-    The opening's record where that is no number; None where there is neither an opening nor a count.
-    """
-    openings = document.fields.get((name,))
-    opening = policy.ordered((name,), openings)[0] if openings else None
-    if opening is None and name not in document.counters:
-        return None
-    start = amount_of(opening.value) if opening is not None else Decimal(0)
-    if start is None:
-        return opening
-    return plus((start, document.counters.get(name, Decimal(0)), *_settled(document, name)))
-
-
-def _settled(document: Document, name: str) -> Iterator[Decimal]:
-    for path, records in document.fields.items():
-        if path[0:1] == (SETTLEMENT,):
-            value = records[0].value  # all siblings say the same
-            total = value.get(name) if isinstance(value, dict) else None
-            if is_total(total):
-                yield decimal_of(total)  # type: ignore[arg-type]
-
-
-def _element_text(record: FieldRecord) -> bytes:
-    """Two equal elements at different places are one value."""
-    return orjson.dumps(element_of(record), option=CANONICAL)
 
 
 def view_of(entity_type: str, entity_id: str, policy: EntityPolicy, document: Document) -> View:

@@ -9,11 +9,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
+CONTRACTS = [
+    *("-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"),
+    *("pyproject.toml", ".importlinter-run-time.toml"),
+]
+"""Which module may import which: arguments of `python`."""
+
 CHECKS = {
     "ruff check": ["-m", "ruff", "check", "."],
     "ruff format": ["-m", "ruff", "format", "--check", "."],
     "mypy": ["-m", "mypy"],
-    "layers": ["-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],
+    "imports": CONTRACTS,
     "pytest": ["-m", "pytest", "-n", str(os.cpu_count() or 1), "--dist", "worksteal", *sys.argv[1:]],
 }
 

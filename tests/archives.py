@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from storage.audit.archive_file import read_archive
-from storage.audit.archiving import Until, held_by
+from storage.audit.archiving import Until, furthest_behind
 from storage.audit.archiving_steps import Job, Read, archiving
 from storage.sqlite.prune import Pruned
 
@@ -37,7 +37,7 @@ def steps(world: World, upto: int | None = None, *, force: bool = True, batch: i
             target=lambda first, last: (
                 world.directory.parent / f"{world.node_id}-{world.core.epoch}-{first}-{last}.jsonl.gz"
             ),
-            held=lambda: None if force else held_by(reader.followers(), store.epoch),
+            held=lambda: None if force else furthest_behind(reader.followers(), store.epoch),
             force=False,
             node_id=store.node_id,
             epoch=store.epoch,

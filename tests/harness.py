@@ -151,7 +151,7 @@ class World(Disk):
         for _ in range(10_000):
             self.commit()
             if not self.calls:
-                if not self.core.replica.log.group.pending() or not self.core.healthy:
+                if not self.core.replica.log.group.pending() or not self.core.health.ok:
                     self.core.probe_owed()
                     return
                 continue

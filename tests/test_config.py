@@ -31,9 +31,9 @@ def test_the_example_gives_the_defaults_and_a_rule_for_the_status_of_an_order() 
     orders = example.registry().get("orders")
     assert orders is not None
     assert orders.documented() == DOCUMENTED[0].documented()
-    status = orders.kinds.of("status")
+    status = orders.kinds.declared["status"]
     assert (status.kind, status.ranks[0], status.ranks[-1], status.lower) == ("progress", "pending", "paid", ("pos",))
-    assert orders.kinds.of("items").kind == "keyed_list"
+    assert orders.kinds.of("items").name == "keyed_list"
 
 
 def test_the_example_shows_every_setting() -> None:

@@ -19,9 +19,12 @@ STEPS = ("preparing", "ready", "delivered", "closing", "paid")
 TERMINAL = "pos-1"
 
 
-class Store:
-    """Numbers its days. An order is nine operations: created, five steps through the kitchen to the payment, two
-    products' stock, one cashier operation."""
+class BusinessDays:
+    """The days of one store, numbered from 0; the same seed gives the same days.
+
+    orders: a day. An order is nine operations: one creates it, five take it through the kitchen to the payment, two
+    lower the stock of a product, one is of the cashier.
+    """
 
     def __init__(self, orders: int, seed: int = 20260115) -> None:
         self.orders = orders
@@ -31,6 +34,7 @@ class Store:
         self._stock: dict[int, tuple[int, int]] = {}
 
     def day(self) -> Batch:
+        """The messages of the next day."""
         made = list(self._day())
         self.days += 1
         return batch(TERMINAL, made)

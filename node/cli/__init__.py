@@ -1,4 +1,4 @@
-"""The command line: one file per command group. Help for staff is Portuguese first."""
+"""The command line: one file a command. Help is in Portuguese, then in English."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import click
 
 from node.cli.archive import archive
 from node.cli.audit import audit
+from node.cli.backup import backup
 from node.cli.conformance import conformance
 from node.cli.demo.command import demo
 from node.cli.explain import explain
 from node.cli.init import init
+from node.cli.quarantine import quarantine
 from node.cli.restore import restore
 from node.cli.serve import serve
 from node.cli.show import show
 from node.cli.simulate import simulate
-from node.cli.status import backup, quarantine, status
-from node.cli.tokens import token
+from node.cli.status import status
+from node.cli.token import token
 from node.cli.verify import verify
 
 

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlencode
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
 from node.cli.asking import ask
-from node.cli.terminal import timestamp
-from storage.audit.archiving import Until, held_by
+from node.cli.clock import timestamp
+from node.cli.options import progress_bars
+from storage.audit.archiving import Until, furthest_behind
 from storage.audit.archiving_steps import Archived, Job, Read, archiving
 from storage.sqlite.database import StorageError
 from storage.sqlite.reader import Reader
 from storage.sqlite.store import Store
 
 BATCH = 2_000
-"""Rows that go in one transaction; nobody waits for the disk."""
+"""Rows pruned in one transaction. It may be large: the node is stopped, so nobody waits for the disk."""
 
 TIMEOUT_S = 3_600.0
+"""How long a running node may take to archive."""
 
 
 @click.command()
@@ -67,12 +66,12 @@ def archive(text: str, data: Path | None, url: str | None, force: bool, file: Pa
 
 
 def _archive(store: Store, reader: Reader, until: Until, file: Path, *, force: bool) -> Archived:
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+    with progress_bars() as progress:
         task = progress.add_task("archive", total=None)
         job = Job(
             until=until,
             target=lambda first, last: file,
-            held=lambda: None if force else held_by(reader.followers(), store.epoch),
+            held=lambda: None if force else furthest_behind(reader.followers(), store.epoch),
             force=force,
             node_id=store.node_id,
             epoch=store.epoch,

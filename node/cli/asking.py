@@ -1,4 +1,4 @@
-"""Asking a running node over HTTP."""
+"""Asking a running node over HTTP, and the option that says which one."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ import click
 import httpx
 
 TOKEN = "COMANDA_TOKEN"
-
+"""Environment variable with the token that a running node is asked with."""
 
 url_option = click.option("--url", default="http://localhost:8001", show_default=True, help="O nó. / The node.")
 
 
 def ask(url: str, path: str, method: str = "GET", timeout_s: float = 30.0) -> dict[str, Any]:
-    """JSON of a running node; its token comes from the environment. Raises ClickException."""
+    """The JSON object with which a running node answers.
+
+    url: `http://host:port`. path: with its query. Raises ClickException where the node cannot be reached, or answers
+    with another status than 200 or with something else than JSON.
+    """
     token = os.environ.get(TOKEN)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
-from node.cli.options import data_option
+from node.cli.options import data_option, progress_bars
 from storage.audit.archive_file import verify_archives
 from storage.audit.chain_walk import verify as walk
 from storage.sqlite.database import DATABASE, StorageError
@@ -23,7 +20,13 @@ def audit() -> None:
 
 @audit.command()
 @data_option
-@click.option("--archive", "archives", multiple=True, type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option(
+    "--archive",
+    "archives",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Arquivos de `comanda archive`. / Files of `comanda archive`.",
+)
 @click.argument("more", nargs=-1, type=click.Path(path_type=Path, dir_okay=False, exists=True))
 def verify(data: Path, archives: tuple[Path, ...], more: tuple[Path, ...]) -> None:
     """Procura registros alterados, removidos ou cortados. / Find edited, removed or cut entries.
@@ -32,7 +35,7 @@ def verify(data: Path, archives: tuple[Path, ...], more: tuple[Path, ...]) -> No
     """
     try:
         reader = Reader(data / DATABASE)
-        with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        with progress_bars() as progress:
             task = progress.add_task("audit")
             findings = list(walk(reader, lambda done, total: progress.update(task, completed=done, total=total)))
         anchor, (head, _) = reader.anchor(), reader.head()

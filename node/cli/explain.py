@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from node.cli.asking import ask, url_option
-from node.cli.explain_restore import bring_back
+from node.cli.explain_restore import restore_value
 
 STATES = {
     "shown": ("●", "aparece / shown", "bold green"),
@@ -57,17 +57,17 @@ def explain(
     if restore is not None:
         if terminal is None:
             raise click.UsageError("--restore pede / needs --terminal ID")
-        found = explanation(url, entity_type, entity_id, field, limit=1_000, terminal_id=terminal)
-        console.print(bring_back(url, found, restore, terminal, kind, user))
-    found = explanation(url, entity_type, entity_id, field, limit=limit)
+        answer = explanation(url, entity_type, entity_id, field, limit=1_000, terminal_id=terminal)
+        console.print(restore_value(url, answer, restore, terminal, kind, user))
+    answer = explanation(url, entity_type, entity_id, field, limit=limit)
     if as_json:
-        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+        click.echo(orjson.dumps(answer, option=orjson.OPT_INDENT_2))
     else:
-        print_explanation(found, console)
+        print_explanation(answer, console)
 
 
 def explanation(url: str, entity_type: str, entity_id: str, field: str, **parameters: object) -> dict[str, Any]:
-    """Raises ClickException."""
+    """The node's explanation of one field, as JSON. Raises ClickException."""
     place = "/".join(quote(word, safe="") for word in (entity_type, entity_id, field))
     return ask(url, f"/api/v1/explain/{place}?{urlencode(parameters)}")
 
@@ -75,54 +75,54 @@ def explanation(url: str, entity_type: str, entity_id: str, field: str, **parame
 # ------------------------------------------------------------------ for people
 
 
-def print_explanation(found: dict[str, Any], console: Console) -> None:
+def print_explanation(answer: dict[str, Any], console: Console) -> None:
     """The answer of `GET /api/v1/explain`, for people."""
-    rule = found["rule"]
-    deleted = "  EXCLUÍDA / DELETED" if found["deleted"] else ""
-    console.print(Text(f"{found['entity_type']} {found['entity_id']}  {found['field']}{deleted}", "bold"))
-    console.print(f"valor / value      {_value(found)}", markup=False)
-    console.print(f"versão / version   {found['version']}")
+    rule = answer["rule"]
+    deleted = "  EXCLUÍDA / DELETED" if answer["deleted"] else ""
+    console.print(Text(f"{answer['entity_type']} {answer['entity_id']}  {answer['field']}{deleted}", "bold"))
+    console.print(f"valor / value      {_value(answer)}", markup=False)
+    console.print(f"versão / version   {answer['version']}")
     console.print(f"regra / rule       {rule['strategy']} ({', '.join(rule['why'])})")
     console.print(f"  {rule['pt']}\n  {rule['en']}")
-    for conflict in found["conflicts"]:
+    for conflict in answer["conflicts"]:
         console.print(f"conflito / conflict {conflict['id']} {conflict['type']} {conflict['state']}")
-    left = found["superseded_total"] - len(found["superseded"])
-    for writing in (*found["candidates"], *found["superseded"]):
-        _print_writing(writing, console)
+    left = answer["superseded_total"] - len(answer["superseded"])
+    for write in (*answer["candidates"], *answer["superseded"]):
+        _print_write(write, console)
     if left:
         console.print(f"  ... e mais {left} / and {left} more (--limit)")
-    if found["archived"] is not None:
+    if answer["archived"] is not None:
         console.print(
-            f"\n  o que veio até a linha {found['archived']} está arquivado / up to that row it is archived"
+            f"\n  o que veio até a linha {answer['archived']} está arquivado / up to that row it is archived"
         )
-    for act in found["refused"]:
-        _print_writing({**act, "state": "refused", "superseded_by": []}, console)
+    for act in answer["refused"]:
+        _print_write({**act, "state": "refused", "superseded_by": []}, console)
 
 
-def _print_writing(writing: dict[str, Any], console: Console) -> None:
-    mark, words, style = STATES[writing["state"]]
-    item = f"  {'/'.join(writing['path'][1:])}" if len(writing.get("path", ())) > 1 else ""
-    carried = "  (veio junto / came along)" if writing.get("named") is False else ""
+def _print_write(write: dict[str, Any], console: Console) -> None:
+    mark, words, style = STATES[write["state"]]
+    item = f"  {'/'.join(write['path'][1:])}" if len(write.get("path", ())) > 1 else ""
+    carried = "  (veio junto / came along)" if write.get("named") is False else ""
     console.print()
-    console.print(Text(f"{mark} {_value(writing)}{item}   {words}{carried}", style))
-    user = f" ({writing['user_id']})" if writing.get("user_id") else ""
-    node = writing.get("origin") or "?"
-    console.print(f"  quem / who          {writing['terminal_id']}{user}  nó / node {node}", markup=False)
-    effective = writing.get("effective_timestamp")
+    console.print(Text(f"{mark} {_value(write)}{item}   {words}{carried}", style))
+    user = f" ({write['user_id']})" if write.get("user_id") else ""
+    node = write.get("origin") or "?"
+    console.print(f"  quem / who          {write['terminal_id']}{user}  nó / node {node}", markup=False)
+    effective = write.get("effective_timestamp")
     clocks = f"efetiva / effective {effective}  " if effective else ""
-    sent = writing.get("timestamp") or "-"
+    sent = write.get("timestamp") or "-"
     console.print(
         f"  hora / time         do terminal / sent {sent}\n"
-        f"                      {clocks}aceita / accepted {writing['accepted_at']}",
+        f"                      {clocks}aceita / accepted {write['accepted_at']}",
         markup=False,
     )
-    details = [f"operação / operation {writing['operation_id']}"]
-    if writing.get("version") is not None:
-        details.append(f"versão / version {writing['version']}")
-    if writing.get("lock_status") not in (None, "none"):
-        details.append(f"trava / lock {writing['lock_status']}")
+    details = [f"operação / operation {write['operation_id']}"]
+    if write.get("version") is not None:
+        details.append(f"versão / version {write['version']}")
+    if write.get("lock_status") not in (None, "none"):
+        details.append(f"trava / lock {write['lock_status']}")
     console.print("  " + "  ".join(details), markup=False)
-    for killer in writing["superseded_by"] if writing["state"] != "moved" else ():
+    for killer in write["superseded_by"] if write["state"] != "moved" else ():
         why = "  resolveu um conflito / resolved a conflict" if killer["resolves"] else ""
         console.print(
             f"  substituído por / superseded by {killer['operation_id']} ({killer['operation']}, "
@@ -131,5 +131,5 @@ def _print_writing(writing: dict[str, Any], console: Console) -> None:
         )
 
 
-def _value(said: dict[str, Any]) -> str:
-    return "(nada / nothing)" if said.get("absent") else orjson.dumps(said["value"]).decode()
+def _value(holder: dict[str, Any]) -> str:
+    return "(nada / nothing)" if holder.get("absent") else orjson.dumps(holder["value"]).decode()

@@ -1,4 +1,4 @@
-"""Bring a discarded value back: a new operation of a terminal, over the documented messages."""
+"""`comanda explain --restore`: a discarded value is written again, as a new operation of a terminal."""
 
 from __future__ import annotations
 
@@ -10,73 +10,82 @@ import click
 import trio
 
 from node.cli.asking import TOKEN
-from node.cli.terminal import Terminal, timestamp
+from node.cli.clock import timestamp
+from node.cli.terminal import Terminal
 
 
-def bring_back(url: str, found: dict[str, Any], operation_id: str, terminal_id: str, kind: str, user: str) -> str:
-    """Write a value of an explanation again; what the node says to it. The node knows that the terminal has read
-    the explanation, so the write supersedes what is shown now. Raises ClickException."""
-    writing = _find(found, operation_id)
+def restore_value(
+    url: str, explained: dict[str, Any], operation_id: str, terminal_id: str, kind: str, user: str
+) -> str:
+    """Write a value of an explanation again; returns a line with the node's answer.
+
+    The node knows that the terminal has read the explanation, so the write supersedes what is shown now.
+    url: `http://host:port`. explained: the answer of `GET /api/v1/explain`. kind, user: the terminal's. Raises
+    ClickException.
+    """
+    write = find_write(explained, operation_id)
     terminal = Terminal(terminal_id, kind, user, lambda _, message: None)
-    message = restoring(found, writing, terminal_id, user)
+    message = restore_message(explained, write, terminal_id, user)
     answer = trio.run(_send, f"ws{url.removeprefix('http')}", terminal, message)
     if answer is None:
         raise click.ClickException(f"{url}: conexão encerrada / connection closed {terminal.ended}")
     if answer["type"] == "sync_error":
-        said = " ".join(str(answer[name]) for name in ("error", "reason", "locked_by") if answer.get(name))
-        raise click.ClickException(f"recusado / refused {answer.get('code')}: {said}")
+        reason = " ".join(str(answer[name]) for name in ("error", "reason", "locked_by") if answer.get(name))
+        raise click.ClickException(f"recusado / refused {answer.get('code')}: {reason}")
     return (
         f"confirmado / confirmed {answer['operation_id']}  versão / version {answer['version']}  {answer['status']}"
     )
 
 
-def _find(found: dict[str, Any], operation_id: str) -> dict[str, Any]:
+def find_write(explained: dict[str, Any], operation_id: str) -> dict[str, Any]:
     """The value that an operation wrote. Raises ClickException."""
-    refused = [{**act, "state": "refused"} for act in found["refused"]]
-    writing: dict[str, Any]
-    for writing in (*found["candidates"], *found["superseded"], *refused):
-        if writing["operation_id"] == operation_id:
-            if writing.get("absent"):
+    refused = [{**act, "state": "refused"} for act in explained["refused"]]
+    write: dict[str, Any]
+    for write in (*explained["candidates"], *explained["superseded"], *refused):
+        if write["operation_id"] == operation_id:
+            if write.get("absent"):
                 raise click.ClickException(f"{operation_id} não tem esse campo / does not hold that field")
-            if writing["state"] == "shown" and _conflict(found, writing) is None:
+            if write["state"] == "shown" and _conflict(explained, write) is None:
                 raise click.ClickException(f"o valor de {operation_id} já aparece / is shown already")
-            return writing
+            return write
     raise click.ClickException(f"{operation_id} não escreveu esse campo / did not write that field")
 
 
-def _conflict(found: dict[str, Any], writing: dict[str, Any]) -> dict[str, Any] | None:
-    """The open conflict that bringing a value back decides: its own, or one that freezes the whole entity."""
-    live = writing["state"] in ("shown", "candidate")
-    for conflict in found["conflicts"]:
-        if conflict["state"] == "open" and (conflict["freezes"] or (live and conflict["path"] == writing["path"])):
+def _conflict(explained: dict[str, Any], write: dict[str, Any]) -> dict[str, Any] | None:
+    """The open conflict that is decided when this value is restored: its own, or one that freezes the entity."""
+    live = write["state"] in ("shown", "candidate")
+    for conflict in explained["conflicts"]:
+        if conflict["state"] == "open" and (conflict["freezes"] or (live and conflict["path"] == write["path"])):
             return dict(conflict)
     return None
 
 
-def restoring(found: dict[str, Any], writing: dict[str, Any], terminal_id: str, user: str) -> dict[str, Any]:
-    """The documented message: a `conflict_resolution` for a candidate of an open conflict, and for whatever is frozen
-    by one; else a `data_sync`."""
-    name, conflict, data = found["field"], _conflict(found, writing), writing["data"]
+def restore_message(explained: dict[str, Any], write: dict[str, Any], terminal_id: str, user: str) -> dict[str, Any]:
+    """The message that restores a value.
+
+    A `conflict_resolution` for a candidate of an open conflict and for whatever is frozen by one; else a `data_sync`.
+    """
+    name, conflict, data = explained["field"], _conflict(explained, write), write["data"]
     new_id = f"restore-{uuid.uuid4()}"
     if conflict is not None:
         sides = {conflict["local"]: "accept_local", conflict["remote"]: "accept_remote"}
         return {
             "type": "conflict_resolution",
             "conflict_id": conflict["id"],
-            "resolution": sides.get(writing["operation_id"], "accept_remote" if name == "deleted_at" else "merge"),
+            "resolution": sides.get(write["operation_id"], "accept_remote" if name == "deleted_at" else "merge"),
             "resolved_data": data,
             "id": new_id,
         }
     operation = {
         "id": new_id,
-        "entity_type": found["entity_type"],
-        "entity_id": found["entity_id"],
+        "entity_type": explained["entity_type"],
+        "entity_id": explained["entity_id"],
         "operation": "DELETE" if name == "deleted_at" else "UPDATE",
         "data": data,
         "timestamp": timestamp(),
         "terminal_id": terminal_id,
         "user_id": user or None,
-        "restores": writing["operation_id"],
+        "restores": write["operation_id"],
     }
     return {"type": "data_sync", "operation": operation}
 

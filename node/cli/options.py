@@ -1,11 +1,30 @@
-"""Options that several commands share."""
+"""Options and progress bars that several commands share."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
+from rich.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
 
 data_option = click.option(
-    "--data", type=click.Path(path_type=Path), default=Path("comanda-data"), show_default=True, help="Data directory."
+    "--data",
+    type=click.Path(path_type=Path),
+    default=Path("comanda-data"),
+    show_default=True,
+    help="Diretório de dados. / Data directory.",
 )
+
+
+def progress_bars(*columns: ProgressColumn) -> Progress:
+    """Bars on stderr, gone when they are done. Shows nothing where stderr is no terminal.
+
+    columns: what a bar consists of; without any, name, bar, percentage and time left.
+    """
+    return Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())

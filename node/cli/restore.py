@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
+from node.cli.clock import timestamp
 from node.cli.options import data_option
-from node.cli.terminal import timestamp
 from storage.sqlite.database import DATABASE, StorageError, lock_directory
-from storage.sqlite.head_note import MARK_FILE
+from storage.sqlite.head_note import NOTE_FILE
 from storage.sqlite.store import Store
 
-FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", MARK_FILE)
+FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", NOTE_FILE)
 
 
 @click.command()
@@ -45,7 +45,7 @@ def restore(data: Path, backup: Path) -> None:
 
 
 def _move(source: Path, target: Path) -> None:
-    """The database and what belongs to it, readable or not: it may be restored because it is damaged."""
+    """Move the database and what belongs to it, without reading it: a damaged one is a reason to restore."""
     for name in FILES:
         if (source / name).exists():
             target.mkdir(mode=0o700, exist_ok=True)
@@ -53,7 +53,10 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _put_back(data: Path, backup: Path) -> tuple[str, int]:
-    """Copy, check and mark it, so that the node goes on under a fresh writer. Its node id and head."""
+    """Copy the backup, check it and mark it, so that the node goes on under a fresh writer.
+
+    Returns its node id and its last row. Raises StorageError where the backup is damaged.
+    """
     shutil.copyfile(backup, data / DATABASE)
     (data / DATABASE).chmod(0o600)
     store = Store.open(data, None, lambda: uuid.uuid4().hex, verify=True)

@@ -36,48 +36,48 @@ def show(
     place = f"/api/v1/entities/{quote(entity_type, safe='')}"
     unknown: list[str] = []
     if entity_id is not None:
-        found = [ask(url, f"{place}/{quote(entity_id, safe='')}?{urlencode(moment)}")]
+        entities = [ask(url, f"{place}/{quote(entity_id, safe='')}?{urlencode(moment)}")]
     else:
-        found, unknown = _all(url, place, {**moment, **({"deleted": 1} if deleted else {})})
+        entities, unknown = _all(url, place, {**moment, **({"deleted": 1} if deleted else {})})
     if as_json:
-        for entity in found:
+        for entity in entities:
             click.echo(orjson.dumps(entity))
         return
     console = Console(highlight=False, soft_wrap=entity_id is not None)
     if entity_id is not None:
-        console.print(Text(f"{entity_type} {entity_id}{_marks(found[0])}", "bold"))
-        for name, value in found[0]["data"].items():
+        console.print(Text(f"{entity_type} {entity_id}{_marks(entities[0])}", "bold"))
+        for name, value in entities[0]["data"].items():
             console.print(f"  {name}  {orjson.dumps(value).decode()}", markup=False)
     else:
-        _print_table(found, console)
+        _print_table(entities, console)
         if unknown:
-            told = "o registro não diz, está arquivado / archived, the log does not tell"
-            console.print(Text(f"{told}: {' '.join(unknown)}", "yellow"))
+            text = "o registro não diz, está arquivado / archived, the log does not tell"
+            console.print(Text(f"{text}: {' '.join(unknown)}", "yellow"))
 
 
 def _all(url: str, place: str, parameters: dict[str, object]) -> tuple[list[dict[str, Any]], list[str]]:
     """All pages, and the ids of those of which the log does not tell. Raises ClickException."""
-    found: list[dict[str, Any]] = []
+    entities: list[dict[str, Any]] = []
     unknown: list[str] = []
     after: str | None = ""
     while after is not None:
         page = ask(url, f"{place}?{urlencode({**parameters, 'limit': PAGE, 'after': after})}")
-        found += page["entities"]
+        entities += page["entities"]
         unknown += page.get("unknown", [])
         after = page["next"]
-    return found, unknown
+    return entities, unknown
 
 
-def _print_table(found: list[dict[str, Any]], console: Console) -> None:
+def _print_table(entities: list[dict[str, Any]], console: Console) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("entidade\nentity", no_wrap=True)
     table.add_column("versão\nversion", justify="right")
     table.add_column("campos\nfields", overflow="fold")
-    for entity in found:
+    for entity in entities:
         fields = {name: value for name, value in entity["data"].items() if name != "version"}
         shown = Text(orjson.dumps(fields).decode())
         table.add_row(Text(entity["entity_id"]), str(entity["version"]), shown + Text(_marks(entity), "yellow"))
-    console.print(table if found else "nada / nothing")
+    console.print(table if entities else "nada / nothing")
 
 
 def _marks(entity: dict[str, Any]) -> str:

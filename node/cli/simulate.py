@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
+from node.cli.options import progress_bars
 from node.simulation.runner import Summary, one, outcomes
 
 
@@ -27,15 +26,12 @@ def simulate(seeds: int, first: int, seed: int | None, jobs: int) -> None:
         _replay(seed)
         return
     began, summary = time.monotonic(), Summary()
-    with Progress(
+    with progress_bars(
         TextColumn("simulate"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[hours]:,.0f} h"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
     ) as progress:
         task = progress.add_task("", total=seeds, hours=0.0)
         for outcome in outcomes(range(first, first + seeds), jobs):

@@ -1,4 +1,4 @@
-"""`comanda status`, `comanda quarantine`, `comanda backup`: ask a running node."""
+"""`comanda status`: the links of a running node, what is under way on them and what waits in quarantine."""
 
 from __future__ import annotations
 
@@ -58,32 +58,3 @@ def _text(value: object) -> str:
 def _positions(positions: list[int] | None) -> str:
     """One number a priority class, or the one that all of them are at."""
     return "/".join(map(str, positions if len(set(positions)) > 1 else positions[:1])) if positions else ""
-
-
-@click.group()
-def quarantine() -> None:
-    """Operações de outros nós que não puderam ser aplicadas. / Operations of other nodes that cannot be applied."""
-
-
-@quarantine.command(name="list")
-@url_option
-def list_quarantine(url: str) -> None:
-    """Lista. / List them."""
-    for row in ask(url, "/api/v1/quarantine")["quarantine"]:
-        entity = f"{row['entity_type']} {row['entity_id'] or ''}".strip()
-        click.echo(f"{row['id']}  {row['state']}  {row['from']}  {row['operation_id']}  {entity}  {row['reason']}")
-
-
-@quarantine.command()
-@url_option
-def retry(url: str) -> None:
-    """Tenta de novo. / Try them again."""
-    answer = ask(url, "/api/v1/quarantine/retry", "POST")
-    click.echo(f"{answer['retried']} tentadas / tried, {answer['left']} restam / left")
-
-
-@click.command()
-@url_option
-def backup(url: str) -> None:
-    """Copia o banco de um nó em uso, para backups/ do diretório de dados. / Copy a running node's database."""
-    click.echo(ask(url, "/api/v1/backup", "POST")["backup"])

@@ -1,19 +1,19 @@
-"""A small documented terminal over a real socket: what the demo's waiters, kitchen and cashier run on.
+"""A small terminal over a real socket: what the demo's waiters, kitchen and cashier and `explain --restore` run on.
 
-It keeps a copy of the entities by applying `data` in order, confirms what it gets, queues what it writes while it
-is offline and sends it again until it is answered, as the protocol document's client does. Lock requests and
-resolutions are not queued: they are questions to the node as it is now.
+It has the plain client's screen (node/screen.py) and confirms each row it is sent. What it writes while it is offline
+it keeps, and sends it again until it is answered. Lock requests and resolutions are not kept: they are questions to
+the node as it is now.
 """
 
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import trio
 
+from node.cli.clock import timestamp
 from node.runtime.net.client import ClientConnection, ConnectError, connect
 from node.screen import Screen
 from node.wire.close_codes import NORMAL
@@ -26,15 +26,12 @@ PATIENCE_S = 20.0
 """How long a terminal waits for something before it gives up."""
 
 
-def timestamp() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 class Terminal:
-    """One terminal. `listen` sees every message it gets.
+    """One terminal.
 
-    pending: its operations without an answer. confirmed: the ids of those that the node says are durable.
-    ended: code and reason of the last connection's end.
+    name, kind, user: its id, its type and who works on it. listen: called with every message it is sent.
+    inbox: all messages so far. pending: its operations without an answer, by id. confirmed: ids of its operations
+    that the node says are durable. ended: close code and reason of its last connection.
     """
 
     def __init__(self, name: str, kind: str, user: str, listen: Callable[[Terminal, dict[str, Any]], None]) -> None:

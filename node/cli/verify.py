@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
-from node.cli.options import data_option
+from node.cli.options import data_option, progress_bars
 from node.config.reading import load
 from node.config.sections import Config
 from node.core.history.verify import Verification
@@ -23,7 +20,7 @@ from storage.sqlite.history_reader import HistoryReader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rich.progress import TaskID
+    from rich.progress import Progress, TaskID
 
 
 @click.command()
@@ -37,11 +34,8 @@ def verify(data: Path, config_file: Path | None) -> None:
     """
     try:
         config = load(config_file) if config_file else Config()
-        with (
-            closing(HistoryReader(data / DATABASE)) as reader,
-            Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress,
-        ):
-            problems, others, checked = _walk(reader, config, progress)
+        with closing(HistoryReader(data / DATABASE)) as history, progress_bars() as progress:
+            problems, others, checked = _walk(history, config, progress)
     except (ComandaError, StorageError) as error:
         raise click.ClickException(str(error)) from error
     if problems:
@@ -54,20 +48,22 @@ def verify(data: Path, config_file: Path | None) -> None:
     click.echo(checked)
 
 
-def _walk(reader: HistoryReader, config: Config, progress: Progress) -> tuple[int, int, str]:
-    """Print each problem as it is found; how many there are, how much is stored as another configuration has it, and
-    what was checked. Raises StorageError."""
-    reader.check_structure()
+def _walk(history: HistoryReader, config: Config, progress: Progress) -> tuple[int, int, str]:
+    """Print each problem as it is found. Raises StorageError.
+
+    Returns how many problems there are, how much is stored as another configuration has it, and what was checked.
+    """
+    history.reader.check_structure()
     problems = others = 0
     bar = progress.add_task("registro / log")
-    for row in chain_walk.verify(reader, lambda done, head: progress.update(bar, completed=done, total=head)):
+    for row in chain_walk.verify(history.reader, lambda done, head: progress.update(bar, completed=done, total=head)):
         problems += 1
         click.echo(f"seq {row.seq}: {row.what}")
-    head, _ = reader.head()
+    head, _ = history.reader.head()
     progress.update(bar, completed=head, total=head)
     rules = config.conservation
-    advance = _bars(progress, reader.entity_count())
-    verification = Verification(reader, config.registry(), rules, config.node.engine, advance)
+    advance = _bars(progress, history.entity_count())
+    verification = Verification(history, config.registry(), rules, config.node.engine, advance)
     for finding in verification.run():
         others += finding.other
         problems += not finding.other
@@ -77,7 +73,7 @@ def _walk(reader: HistoryReader, config: Config, progress: Progress) -> tuple[in
 
 
 def _bars(progress: Progress, total: int) -> Callable[[str, int], None]:
-    """A bar for each part of the walk, as it begins."""
+    """What a verification reports to: (part, how much of it is done). Each part gets a bar as it begins."""
     bars: dict[str, TaskID] = {}
 
     def advance(part: str, done: int) -> None:

@@ -45,7 +45,7 @@ def parse(text: str, name: str = "configuration") -> Config:
     try:
         config: Config = _converter().structure(document, Config)
     except Exception as error:
-        wrong = [_place(said) for said in transform_error(error, path="", format_exception=_say)]
+        wrong = [_place(line) for line in transform_error(error, path="", format_exception=_say)]
         raise ConfigError(f"{name}: {'; '.join(wrong)}") from error
     terminals = {**DEFAULT_TERMINALS, **config.terminals}
     try:
@@ -65,9 +65,9 @@ def _say(error: BaseException, _: type | None) -> str:
     return str(error)
 
 
-def _place(said: str) -> str:
+def _place(line: str) -> str:
     """`expected string, got integer @ .entities['x'].priority` as `[entities.x] priority: expected string, ...`."""
-    what, _, path = said.rpartition(" @ ")
+    what, _, path = line.rpartition(" @ ")
     steps = re.findall(r"\['(.*?)'\]|([^.\[\]]+)", path)
     names = [quoted or plain for quoted, plain in steps]
     if not names:

@@ -15,7 +15,7 @@ from attrs import Factory, evolve, field, fields, frozen
 
 from crdt.engine import ENGINES
 from node.errors import ConfigError
-from strategies.kinds import FieldKind
+from strategies.kinds.kind import FieldKind
 from strategies.policy import DOCUMENTED, EntityPolicy, PolicyError, Registry, policy
 
 if TYPE_CHECKING:
@@ -328,7 +328,7 @@ def _policy(name: str, entity: EntityConfig) -> EntityPolicy:
             words[word] = value
         elif word not in words:
             raise ConfigError(f"[entities.{name}] {word}: is missing")
-    kinds = dict(base.kinds.kinds) if base is not None else {}
+    kinds = dict(base.kinds.declared) if base is not None else {}
     if words["conflict_resolution"] == "manual_resolution":
         kinds = {}
     for name_of_field, kind in entity.fields.items():

@@ -30,7 +30,7 @@ class NodeClock:
     clock.
     """
 
-    hlc: hlc.Clock
+    hlc: hlc.HybridClock
     max_skew_ms: int
     offset_ms: int = field(default=0, init=False)
     jumps: int = field(default=0, init=False)

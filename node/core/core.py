@@ -29,7 +29,7 @@ from node.core.log.view import LogView
 from node.core.operations import parked
 from node.core.operations.quarantine import BAD
 from node.core.operations.replica import Replica
-from node.core.ports import Disk, Instant, Surroundings
+from node.core.ports import Disk, Health, Instant, Surroundings
 from node.core.sessions.session import Shared
 from node.core.sessions.sessions import Bounds, Sessions
 from node.core.statistics import Statistics
@@ -66,7 +66,7 @@ class Limits:
 
 @define(eq=False, kw_only=True)
 class Core:
-    """One node's decisions. healthy: whether it can store anything; failure: why not."""
+    """One node's decisions."""
 
     replica: Replica
     around: Surroundings
@@ -90,8 +90,7 @@ class Core:
     twins: list[str] = field(factory=list, init=False)
     """Another live node with this node's id, as far as anybody told."""
     sessions: Sessions = field(init=False)
-    healthy: bool = field(default=True, init=False)
-    failure: str | None = field(default=None, init=False)
+    health: Health = field(factory=Health, init=False)
     _forked_ms: int | None = field(default=None, init=False)
     _in_flight: list[tuple[Group, int]] = field(factory=list, init=False)
 
@@ -108,7 +107,7 @@ class Core:
             around=self.around,
             locks=self.lock_service,
             codec=self.limits.codec,
-            ready=lambda: self.healthy,
+            health=self.health,
         )
         self.sessions = Sessions(
             shared=shared,
@@ -136,16 +135,16 @@ class Core:
         """Put places that moved into the current group; or every one, also of who has confirmed nothing yet."""
         self.sessions.note_cursors(every=every)
         for link in self.links.values():
-            if link.delivery.cursor.dirty:
+            if link.delivery.window.dirty:
                 self._follow(link)
-        if self.healthy and self.positions.store(self.replica.log.group.commit, self.clock().mono_ms):
+        if self.health.ok and self.positions.store(self.replica.log.group.commit, self.clock().mono_ms):
             self.disk.wake_writer()
 
     def _follow(self, link: Link) -> None:
         row = link.follower()
         if row is not None:
             self.positions.note_follower(row)
-            link.delivery.cursor.dirty = False
+            link.delivery.window.dirty = False
 
     # ------------------------------------------------------------------ links
 
@@ -299,7 +298,7 @@ class Core:
         ring, log = self.log.ring, self.log
         previous = ring.head
         sessions = list(self.sessions.online.values())
-        monitored = any(session.delivery.monitor for session in sessions)
+        monitored = any(session.delivery.feed.monitor for session in sessions)
         rows = [ring_row(row, audit=monitored) for row in group.rows]
         ring.extend(rows)
         for row in rows:
@@ -310,9 +309,9 @@ class Core:
             delivery = session.delivery
             if delivery.closed:
                 continue
-            suits = shared.suits(delivery.terminal_id, monitor=delivery.monitor)
-            if suits and delivery.live(previous, len(rows)):
-                delivery.send_batch(shared.batch(numbered=delivery.by_position), shared.entries, ring.head)
+            feed = delivery.feed
+            if shared.suits(feed.terminal_id, monitor=feed.monitor) and delivery.live(previous, len(rows)):
+                delivery.send_batch(shared.batch(numbered=feed.by_position), shared.entries, ring.head)
                 delivered += len(shared.entries)
             else:
                 delivery.pump()
@@ -325,8 +324,8 @@ class Core:
     @property
     def trouble(self) -> tuple[str, str] | None:
         """Why this node is not ready, in words and as the disk put it; None while all is well."""
-        if not self.healthy:
-            return "the node cannot store anything; terminals are told to send again", self.failure or ""
+        if not self.health.ok:
+            return "the node cannot store anything; terminals are told to send again", self.health.failure or ""
         if self.disk.trouble is not None:
             return "the node works, but part of its database cannot be read or written", self.disk.trouble
         damaged = self.replica.residents.damaged
@@ -338,7 +337,7 @@ class Core:
     def failed(self, reason: str) -> None:
         """A commit failed: every uncommitted operation is refused, and nothing is accepted until `recovered`."""
         logger.error("nothing can be stored, and every operation is refused until a write works: %s", reason)
-        self.healthy, self.failure = False, reason
+        self.health.ok, self.health.failure = False, reason
         self.statistics.commit_failures += 1
         groups = [group for group, _ in self._in_flight]
         current = self.replica.log.group
@@ -356,13 +355,13 @@ class Core:
 
     def still_failing(self, reason: str) -> None:
         """Writing was tried again, and does not work yet."""
-        self.failure = reason
+        self.health.failure = reason
 
     def recovered(self, boot: Boot, locks: LockTable, writer: int) -> None:
         """Writing works again: go on from what the disk holds, under a fresh writer."""
         self.replica.go_on(boot, locks, writer)
         self.peers = {row.node_id: row for row in boot.peers}
-        self.healthy, self.failure = True, None
+        self.health.ok, self.health.failure = True, None
 
     # ------------------------------------------------------------------ time
 
@@ -371,7 +370,7 @@ class Core:
         for session in self.sessions.online.values():
             session.delivery.probe_owed()
         for link in self.links.values():
-            link.delivery.probe_owed()
+            link.delivery.feed.tell_position(link.delivery)
 
     def tick(self) -> None:
         """Once a second: store moved cursors, ask silent sessions whether rows arrived."""
@@ -390,7 +389,7 @@ class Core:
     def _retry_parked(self) -> None:
         """What waits may go on where its entities are here, also those that were not when something of them came."""
         replica = self.replica
-        if not self.healthy:
+        if not self.health.ok:
             return
         for row in replica.quarantine.waiting(RETRIES_A_SECOND):
             self.retry_parked(row)
@@ -409,4 +408,4 @@ class Core:
 
     def retry_parked(self, row: ParkedRow) -> None:
         """Try a parked operation again, once its entities are here."""
-        parked.retry_when_here(self.replica, row, self.disk, lambda: self.healthy, self.clock)
+        parked.retry_when_here(self.replica, row, self.disk, self.health, self.clock)

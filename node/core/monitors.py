@@ -84,7 +84,7 @@ def performance(core: Core, memory_mb: float) -> list[bytes]:
             "cache_hit_rate": reported.get("cache_hit_rate", round(hit_rate, 4)),
             "memory_usage_mb": reported.get("memory_usage", round(memory_mb, 1)),
             "active_connections": len(core.sessions.online),
-            "queue_size": session.delivery.cursor.under_way,
+            "queue_size": session.delivery.window.under_way,
             "last_sync": iso(activity.last_sync_ms) if activity.last_sync_ms is not None else None,
         }
         messages.append(outgoing.performance_metrics(terminal_id, metrics, iso(now.wall_ms)))

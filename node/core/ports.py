@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from attrs import Factory, field, frozen
+from attrs import Factory, define, field, frozen
 
 from node.core.entities.entity import Key
 
@@ -138,7 +138,7 @@ class Disk(ABC):
         done: Callable[[Compacted | Unreadable], None],
     ) -> None:
         """What lies after `after` in the archived part of the log."""
-        self.start(self.reader.compacted, priority, entity_types, after, limit, terminal_id, done=done)
+        self.start(self.reader.archived.compacted, priority, entity_types, after, limit, terminal_id, done=done)
 
     def state(
         self,
@@ -160,7 +160,7 @@ class Disk(ABC):
         done: Callable[[Sequence[Whole] | Unreadable], None],
     ) -> None:
         """All of them, for a linked node."""
-        self.start(self.reader.wholes, entity_types, after, limit, done=done)
+        self.start(self.reader.archived.wholes, entity_types, after, limit, done=done)
 
     def lacking(
         self,
@@ -170,7 +170,7 @@ class Disk(ABC):
         done: Callable[[tuple[Sequence[Whole], str | None] | Unreadable], None],
     ) -> None:
         """Entities after this id that have an archived operation among these link keys, and where to look on."""
-        self.start(self.reader.lacking, entity_type, after, keys, done=done)
+        self.start(self.reader.archived.lacking, entity_type, after, keys, done=done)
 
     def linked(self, link_keys: Sequence[int], done: Callable[[Sequence[LogRow] | Unreadable], None]) -> None:
         """Operations by link key, in log order."""
@@ -189,6 +189,14 @@ class Disk(ABC):
 
 class Timer(Protocol):
     def call_later(self, delay_ms: int, action: Callable[[], None]) -> None: ...
+
+
+@define(eq=False)
+class Health:
+    """Whether the node can store anything, and why not."""
+
+    ok: bool = True
+    failure: str | None = None
 
 
 @frozen

@@ -120,7 +120,7 @@ def schedule(
             period_ms=CHECKPOINT_MS,
             act=checkpointed.run,
             ran_ms=now_ms,
-            may=lambda: core.healthy,
+            may=lambda: core.health.ok,
         )
     )
     return Schedule(jobs)

@@ -25,7 +25,7 @@ from node.core.operations.replica import Replica, Settings
 from node.core.sessions.sessions import Bounds
 from node.core.statistics import Counts
 from node.wire.codec import CodecLimits
-from strategies.recorded import MOST_RECORDED, recorded
+from strategies.policy_text import MOST_RECORDED, policy_text
 
 if TYPE_CHECKING:
     from node.config.sections import Config
@@ -106,7 +106,7 @@ def note_registry(store: Store, registry: Registry) -> None:
     """What the store is to know of this start's configuration: which fields are counters, and by which policies views
     are made from now on. Raises StorageError."""
     store.note_counters(registry.counters())
-    store.note_policies({policy.entity_type: recorded(policy) for policy in registry.all()}, MOST_RECORDED)
+    store.note_policies({policy.entity_type: policy_text(policy) for policy in registry.all()}, MOST_RECORDED)
 
 
 def go_on(core: Core, boot: Boot, config: Config, around: Surroundings) -> int:
@@ -117,9 +117,9 @@ def go_on(core: Core, boot: Boot, config: Config, around: Surroundings) -> int:
     return writer
 
 
-def _clock(boot: Boot) -> hlc.Clock:
+def _clock(boot: Boot) -> hlc.HybridClock:
     steps = [(int(before), int(by_ms)) for before, by_ms in orjson.loads(boot.meta.get("hlc_steps", "[]"))]
-    return hlc.Clock(int(boot.meta.get("hlc", 0)), steps)
+    return hlc.HybridClock(int(boot.meta.get("hlc", 0)), steps)
 
 
 def _locks(boot: Boot, config: Config, around: Surroundings, running: LockTable | None = None) -> LockTable:

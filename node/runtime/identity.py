@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from node.core.locks.lease import later_epoch
-from storage.sqlite.head_note import read_mark
+from storage.sqlite.head_note import read_head_note
 
 if TYPE_CHECKING:
     from node.core.ports import Draws
     from storage.records import Boot
-    from storage.sqlite.head_note import Mark
+    from storage.sqlite.head_note import HeadNote
     from storage.sqlite.store import Store
 
 logger = logging.getLogger("comanda")
@@ -60,24 +60,24 @@ def continuity(
     directory: Path,
     database: Path,
     meta: Mapping[str, str],
-    at: Mark,
+    at: HeadNote,
     random: Callable[[], int],
     dropped: int = 0,
 ) -> Continuity:
     """Decide on the writer of this start. at: where the database ends. random: draws a candidate writer,
     1 .. 2**32 - 1. dropped: commits that were found in a damaged WAL."""
-    here, mark, older = fingerprint(database), read_mark(directory), True
+    here, noted, older = fingerprint(database), read_head_note(directory), True
     if "restored_from" in meta:
         reason = "this data directory is a restored backup"
-    elif mark.ahead_of(at):
-        ends = f"ends at row {at.head}, and this node had confirmed up to {mark.head}"
-        if mark.head <= at.head:
-            ends = f"ends at fencing token {at.token}, and this node had granted up to {mark.token}"
+    elif noted.ahead_of(at):
+        ends = f"ends at row {at.head}, and this node had confirmed up to {noted.head}"
+        if noted.head <= at.head:
+            ends = f"ends at fencing token {at.token}, and this node had granted up to {noted.token}"
         reason = (
             f"the database {ends}: a damaged WAL, or an older copy; what is missing comes back from linked nodes "
             "that hold it"
         )
-    elif mark.epoch not in ("", at.epoch):
+    elif noted.epoch not in ("", at.epoch):
         reason = (
             "the database is another one than this node last wrote to: an older copy from before a restore, perhaps"
         )
@@ -100,7 +100,7 @@ def take_up(store: Store, boot: Boot, draws: Draws, wall_ms: int) -> int:
     """The writer of this start. With a fresh one the log goes on under a new epoch, and the fencing tokens under a
     later one: some may have been granted since this database was copied. Terminals that were shown what this log may
     lack get the state anew: a position in it says no more what is on their screens. Raises StorageError."""
-    going_on = continuity(store.directory, store.path, boot.meta, store.mark, draws.writer, store.dropped)
+    going_on = continuity(store.directory, store.path, boot.meta, store.end, draws.writer, store.dropped)
     if going_on.fresh:
         again = going_on.reason != NEW
         logger.log(

@@ -60,7 +60,7 @@ class Door:
         self._arrive(caller, end, partial(self._seat_terminal, caller, identity, end, full))
 
     def _seat_terminal(self, caller: Caller, identity: Identity, end: End, full: bool) -> None:
-        end.line.noted = self.machine.core.healthy
+        end.line.noted = self.machine.core.health.ok
         session = self.machine.core.sessions.connect(identity, end, full=full)
         seat = self.admission.take(caller, Holder(end, session))
         end.line.session = session

@@ -17,7 +17,7 @@ from node.core.ports import Disk, Unreadable
 from node.core.start import RECOVERY_MS
 from node.simulation.event_queue import Clockwork
 from storage.sqlite.database import DATABASE, StorageError
-from storage.sqlite.head_note import MARK_FILE
+from storage.sqlite.head_note import NOTE_FILE
 from storage.sqlite.reader import Reader
 from storage.sqlite.store import Store
 
@@ -36,12 +36,12 @@ class Files:
     """What a data directory holds, byte by byte."""
 
     contents: dict[str, bytes]
-    names: tuple[str, ...] = (DATABASE, WAL, MARK_FILE)
+    names: tuple[str, ...] = (DATABASE, WAL, NOTE_FILE)
 
     @classmethod
     def take(cls, directory: Path, *, note: bool = True) -> Files:
         """note: also the head that is noted beside the database."""
-        names = (DATABASE, WAL, MARK_FILE) if note else (DATABASE, WAL)
+        names = (DATABASE, WAL, NOTE_FILE) if note else (DATABASE, WAL)
         return cls({name: (directory / name).read_bytes() for name in names if (directory / name).exists()}, names)
 
     def put_back(self, directory: Path) -> None:

@@ -250,7 +250,7 @@ class Evening:
         found = [f"{d.machine.node_id} has no link to {d.other.node_id}" for d in self.dialled if d.link is None]
         for machine in self.machines:
             core = machine.core
-            if core.replica.log.group.pending() or not machine.disk.idle or not core.healthy:
+            if core.replica.log.group.pending() or not machine.disk.idle or not core.health.ok:
                 found.append(f"{machine.node_id} is writing")
             if self.checks.parked(machine):
                 found.append(f"{machine.node_id} has parked operations")
@@ -259,8 +259,8 @@ class Evening:
             found += [
                 f"{terminal} has not been sent everything"
                 for terminal, session in core.sessions.online.items()
-                if min(session.delivery.cursor.sent) < core.log.head
-                or (session.delivery.cursor.under_way and machine.door.holders[terminal].end.answers)
+                if min(session.delivery.window.sent) < core.log.head
+                or (session.delivery.window.under_way and machine.door.holders[terminal].end.answers)
             ]
         found += [f"{t.name} is not connected" for t in self.terminals if t.session is None]
         return found

@@ -219,7 +219,7 @@ class Faults:
     def _kill_when_known(self) -> None:
         """Once what terminals confirmed is on disk: nothing else tells what they knew."""
         machine = self._machine()
-        if machine is None or any(s.delivery.cursor.dirty for s in machine.core.sessions.online.values()):
+        if machine is None or any(s.delivery.window.dirty for s in machine.core.sessions.online.values()):
             return
         if not machine.disk.idle or machine.core.replica.log.group.pending():
             return
@@ -232,14 +232,14 @@ class Faults:
 
     def _stop(self) -> None:
         machine = self._machine()
-        if machine is not None and machine.core.healthy and not self._unsettled(machine):
+        if machine is not None and machine.core.health.ok and not self._unsettled(machine):
             self._note("clean restart", machine.node_id, "is stopped")
             machine.stop()
             self._start_later(machine)
 
     def _unsettled(self, machine: Machine) -> bool:
         """Whether its disk refuses at this moment."""
-        return machine.disk.doom is not None or not machine.disk.idle or not machine.core.healthy
+        return machine.disk.doom is not None or not machine.disk.idle or not machine.core.health.ok
 
     def _power_cut(self) -> None:
         machine = self._machine()
@@ -312,7 +312,7 @@ class Faults:
     def _restore(self) -> None:
         """A backup is made, and some time later it is put back, or an earlier one."""
         machine = self._machine()
-        if machine is None or not machine.core.healthy or self._unsettled(machine):
+        if machine is None or not machine.core.health.ok or self._unsettled(machine):
             return
         backups = self._backups.setdefault(machine.node_id, [])
         backup = machine.directory.parent / f"{machine.node_id}.{len(backups)}.backup"

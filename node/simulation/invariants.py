@@ -16,8 +16,9 @@ from node.simulation.intentions import REGISTERS
 from node.simulation.machine import Machine
 from node.simulation.writer_clocks import WriterClocks
 from storage.audit import chain_walk
-from storage.sqlite.history_reader import UPDATES, HistoryReader
-from strategies.explain import ABSENT
+from storage.records import UPDATE_KINDS
+from storage.sqlite.history_reader import HistoryReader
+from strategies.kinds.kind import ABSENT
 
 if TYPE_CHECKING:
     import random
@@ -168,7 +169,7 @@ class Checks:
             "ring rows": (len(core.log.ring.rows), limits.ring_rows),
             "entities in memory": (len(core.replica.residents.entities), most),
             "rows under way": (
-                max((s.delivery.cursor.under_way for s in core.sessions.online.values()), default=0),
+                max((s.delivery.window.under_way for s in core.sessions.online.values()), default=0),
                 limits.window_rows + WINDOW_MARKS,
             ),
             "bytes waiting": (
@@ -284,15 +285,15 @@ class Checks:
     def retrievable(self, machine: Machine, rng: random.Random, count: int = 4) -> None:
         """Of some fields: every value that somebody wrote is found by `explain`, and `verify` finds nothing wrong."""
         registry = machine.config.registry()
-        with closing(HistoryReader(machine.store.path)) as reader:
-            for finding in Verification(reader, registry).run():
+        with closing(HistoryReader(machine.store.path)) as history:
+            for finding in Verification(history, registry).run():
                 raise Violation(f"{machine.node_id}: verify: {finding.where}: {finding.what}")
-            written = sorted(_written(reader.audit(limit=ALL, kinds=("operation",))).items())
+            written = sorted(_written(history.reader.audit(limit=ALL, kinds=("operation",))).items())
             for (key, name), operations in rng.sample(written, min(count, len(written))):
                 policy = registry.get(key[0])
                 assert policy is not None
-                rows = reader.entity_rows(key, (*UPDATES, "refused"))
-                found = explain(rows, key, policy, name, machine.config.node.engine, reader.entity_base(key))
+                rows = history.entity_rows(key, (*UPDATE_KINDS, "refused"))
+                found = explain(rows, key, policy, name, machine.config.node.engine, history.entity_base(key))
                 told = (
                     [] if found is None else [orjson.dumps(w.value) for w in found.writings if w.value is not ABSENT]
                 )

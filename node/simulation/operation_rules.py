@@ -49,8 +49,8 @@ def held(machine: Machine, row: PeerRow, base: Sequence[int], peer: Machine) -> 
     found = {key for _, key in machine.reader.places(list(wanted))}
     missing = {(key, r.operation_id) for key, r in wanted.items() if key not in found}
     if missing:  # not by the node's own connection, which may be made to fail
-        parked = machine.reader._query("SELECT link_key, operation_id FROM parked")
-        missing -= {(entry["link_key"], entry["operation_id"]) for entry in parked}
+        parked = machine.reader.parked()
+        missing -= {(entry.link_key, entry.operation_id) for entry in parked}
     for _, operation_id in sorted(missing):
         yield f"{operation_id} counts as held, up to {row.positions} of {row.node_id}, and is not stored"
 

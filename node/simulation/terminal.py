@@ -13,13 +13,13 @@ import orjson
 from attrs import define, field, frozen
 
 from crdt import hlc
-from node.core.log.entries import CLASSES
 from node.core.sessions.identity import Identity
 from node.screen import Screen
 from node.simulation.event_queue import Clockwork
 from node.simulation.machine import Machine
 from node.simulation.network import End, Route
 from node.simulation.transcript import START_MS, Transcript
+from storage.records import CLASSES
 
 if TYPE_CHECKING:
     from node.core.sessions.session import Session
@@ -147,7 +147,7 @@ class Terminal:
         does not know it."""
         session = None if self.end is None else self.end.line.session
         self.blank |= session is not None and not _rests(session)  # it was just being shown the past
-        pending = () if session is None else session.delivery.cursor.pending
+        pending = () if session is None else session.delivery.window.pending
         if any(entry[2] in self._received_ids for entry in pending):
             self.blank = True
             self.told.unknown(self, self.unanswered)
@@ -287,7 +287,7 @@ class Terminal:
 def _rests(session: Session) -> bool:
     """Whether all that was missed was sent, and confirmed."""
     delivery = session.delivery
-    return all(delivery.cursor.acknowledged(priority) >= delivery.resumed for priority in range(CLASSES))
+    return all(delivery.window.acknowledged(priority) >= delivery.feed.head_at_connect for priority in range(CLASSES))
 
 
 def _other(end: End | None) -> End | None:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+import orjson
+from attrs import field, frozen
+
+from storage.records import key64
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,11 +36,21 @@ class BulkItem:
 
 
 @frozen
+class Write:
+    """What an operation writes to one entity. version: the one it claims, if it does (`effective_version`)."""
+
+    key: tuple[str, str]
+    data: dict[str, Any]
+    version: int | None
+
+
+@frozen
 class Operation:
     """What a `data_sync` carries ("Data Sync", "Operações Suportadas").
 
     kind: the field `operation`. version: the top-level one, as sent. timestamp_us: microseconds since the epoch.
     lock_id: an addition; the lock a write claims to hold. raw: the whole object, unknown fields included.
+    writes: entity by entity, also of a BULK_UPDATE. key: the 64-bit hash of its id.
     """
 
     id: str
@@ -55,6 +68,20 @@ class Operation:
     lock_id: str | None
     raw: dict[str, Any]
     updates: tuple[BulkItem, ...] = ()
+    writes: tuple[Write, ...] = field(init=False, eq=False, repr=False)
+    key: int = field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        if self.kind == "BULK_UPDATE":
+            writes = tuple(
+                Write((self.entity_type, item.entity_id), item.data, effective_version(item.data, None, "UPDATE"))
+                for item in self.updates
+            )
+        else:
+            version = effective_version(self.data, self.version, self.kind)
+            writes = (Write((self.entity_type, self.entity_id or ""), self.data, version),)
+        object.__setattr__(self, "writes", writes)
+        object.__setattr__(self, "key", key64(self.id))
 
 
 @frozen
@@ -85,6 +112,14 @@ class ConflictResolution:
     resolved_data: dict[str, Any] | None = None
     terminal_id: str | None = None
     id: str | None = None
+
+    @property
+    def operation_id(self) -> str:
+        """The id of the operation it becomes: its own, or one of its content, so that a resend is a duplicate."""
+        if self.id is not None:
+            return self.id
+        content = orjson.dumps([self.conflict_id, self.resolution, self.resolved_data], option=orjson.OPT_SORT_KEYS)
+        return f"resolution-{key64(content.decode()):016x}"
 
 
 @frozen

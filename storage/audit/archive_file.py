@@ -25,7 +25,7 @@ from attrs import frozen
 from storage.chain import GENESIS, Finding, chain_hash
 from storage.sqlite.backup import sync
 from storage.sqlite.database import StorageError
-from storage.sqlite.rows import LOG_TYPES, log_of
+from storage.sqlite.rows import LOG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,12 +36,21 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 LEVEL = 6
+_TEXT, _NUMBER, _NULL, _BYTES = (str,), (int,), type(None), (bytes,)
+_IN_ORDER = (_TEXT, (*_TEXT, _NULL), _NUMBER, (*_NUMBER, _NULL), _BYTES)
+COLUMNS = sorted(LOG.columns, key=lambda column: _IN_ORDER.index(LOG.held_as[column]))
+"""The columns of a row in a file: texts, numbers, bytes. The header names them, so a reader may expect any order."""
 _SHAPE = (("first", int), ("last", int), ("before", str), ("hash", str), ("columns", list))
 
 
 @frozen
-class Header:
-    """What an archive says of itself. before, hash: the chain before its first row and at its last."""
+class ArchiveHeader:
+    """What an archive says of itself.
+
+    epoch: the log it was made of.
+    first, last: its rows.
+    before, hash: the chain before the first row and at the last.
+    """
 
     node_id: str
     epoch: str
@@ -53,12 +62,15 @@ class Header:
 
 
 def write_archive(
-    reader: Reader, target: Path, header: Header, progress: Callable[[int, int], None] = lambda done, total: None
+    reader: Reader,
+    target: Path,
+    header: ArchiveHeader,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Write rows `first` to `last`, checking the chain, and read them back; the file has its name only then.
+    """Write rows `first` to `last`, checking the chain, and read them back. Only then the file gets its name.
 
-    progress: called with rows done and to do; what it raises ends it. Raises StorageError, also for a row that
-    does not fit the chain; then no target is left behind.
+    progress: called with rows done and to do; what it raises ends the writing. Raises StorageError, also for a row
+    that does not fit the chain; then no target is left behind.
     """
     partial = target.with_name(f".{target.name}.partial")
     try:
@@ -72,7 +84,7 @@ def write_archive(
             os.fsync(file.fileno())
         check_archive(partial, header, progress)
         partial.rename(target)
-        _sync_names(target.parent)
+        sync_names(target.parent)
     except OSError as error:
         raise StorageError(f"{target}: {error.strerror}") from error
     finally:
@@ -80,7 +92,8 @@ def write_archive(
             partial.unlink(missing_ok=True)
 
 
-def _sync_names(folder: Path) -> None:
+def sync_names(folder: Path) -> None:
+    """fsync a directory's names, as far as its file system can."""
     try:
         sync(folder)
     except OSError as error:
@@ -88,8 +101,7 @@ def _sync_names(folder: Path) -> None:
             raise
 
 
-def _lines(reader: Reader, header: Header, progress: Callable[[int, int], None]) -> Iterator[bytes]:
-    columns = list(LOG_TYPES)
+def _lines(reader: Reader, header: ArchiveHeader, progress: Callable[[int, int], None]) -> Iterator[bytes]:
     yield orjson.dumps(
         {
             "comanda_archive": FORMAT,
@@ -100,15 +112,14 @@ def _lines(reader: Reader, header: Header, progress: Callable[[int, int], None])
             "before": header.before.hex(),
             "hash": header.hash.hex(),
             "made_at": header.made_at,
-            "columns": columns,
+            "columns": COLUMNS,
         }
     )
     previous, expected, total = header.before, header.first, header.last - header.first + 1
     for row in reader.stored_rows(header.first - 1, header.last):
-        sound = all(type(row[column]) in LOG_TYPES[column] for column in columns)
-        if row["seq"] != expected or not sound or chain_hash(previous, log_of(row)) != row["hash"]:
+        if row["seq"] != expected or not LOG.sound(row) or chain_hash(previous, LOG.record(row)) != row["hash"]:
             raise StorageError(f"row {expected} does not fit the chain; see `comanda audit verify`")
-        yield orjson.dumps([_written(column, row[column]) for column in columns])
+        yield orjson.dumps([to_json(column, row[column]) for column in COLUMNS])
         previous, expected = row["hash"], expected + 1
         if (expected - header.first) % 1000 == 0:
             progress(expected - header.first, total)
@@ -117,7 +128,8 @@ def _lines(reader: Reader, header: Header, progress: Callable[[int, int], None])
     yield orjson.dumps({"rows": total})
 
 
-def _written(column: str, value: object) -> object:
+def to_json(column: str, value: object) -> object:
+    """A column's value as it stands in a file."""
     if not isinstance(value, bytes):
         return value
     if column == "hash":
@@ -132,9 +144,11 @@ def _written(column: str, value: object) -> object:
 
 
 @contextmanager
-def read_archive(path: Path) -> Iterator[tuple[Header, Iterator[LogRow]]]:
-    """An archive's header and its rows, as they come. Raises StorageError, while they are read too, for a file that
-    is none, is damaged or broke off."""
+def read_archive(path: Path) -> Iterator[tuple[ArchiveHeader, Iterator[LogRow]]]:
+    """An archive's header and its rows, as they are read.
+
+    Raises StorageError, also while the rows are read, for a file that is no archive, is damaged or breaks off.
+    """
     try:
         with gzip.open(path, "rb") as file:
             head = orjson.loads(file.readline())
@@ -146,13 +160,15 @@ def read_archive(path: Path) -> Iterator[tuple[Header, Iterator[LogRow]]]:
         raise StorageError(f"{path} is no archive, or a damaged one: {error}") from error
 
 
-def _header(head: Mapping[str, Any]) -> Header:
+def _header(head: Mapping[str, Any]) -> ArchiveHeader:
     if head["comanda_archive"] != FORMAT:
         raise ValueError(f"format {head['comanda_archive']}; this Comanda reads {FORMAT}")
-    if not all(type(head[name]) is kind for name, kind in _SHAPE) or not LOG_TYPES.keys() <= set(head["columns"]):
+    if not all(type(head[name]) is kind for name, kind in _SHAPE) or not set(COLUMNS) <= set(head["columns"]):
         raise ValueError("its header is not one")
     before, last_hash = bytes.fromhex(head["before"]), bytes.fromhex(head["hash"])
-    return Header(head["node_id"], head["epoch"], head["first"], head["last"], before, last_hash, head["made_at"])
+    return ArchiveHeader(
+        head["node_id"], head["epoch"], head["first"], head["last"], before, last_hash, head["made_at"]
+    )
 
 
 def _rows(lines: Iterator[bytes], columns: Sequence[str]) -> Iterator[LogRow]:
@@ -162,15 +178,16 @@ def _rows(lines: Iterator[bytes], columns: Sequence[str]) -> Iterator[LogRow]:
             if values["rows"] != count:
                 raise ValueError(f"{count} rows of {values['rows']}")
             break
-        yield log_of({column: _read(column, value) for column, value in zip(columns, values, strict=True)})
+        yield LOG.record({column: from_json(column, value) for column, value in zip(columns, values, strict=True)})
     else:
         raise ValueError("it breaks off")
     if next(lines, None) is not None:  # this also checks the sum of all
         raise ValueError("it goes on after its end")
 
 
-def _read(column: str, value: Any) -> Any:
-    if LOG_TYPES.get(column) != (bytes,):
+def from_json(column: str, value: Any) -> Any:
+    """A column's value of what stands in a file."""
+    if LOG.held_as.get(column) != _BYTES:
         return value
     if column == "hash":
         return bytes.fromhex(value)
@@ -178,8 +195,8 @@ def _read(column: str, value: Any) -> Any:
 
 
 def check_archive(
-    path: Path, expected: Header | None = None, progress: Callable[[int, int], None] = lambda done, total: None
-) -> Header:
+    path: Path, expected: ArchiveHeader | None = None, progress: Callable[[int, int], None] = lambda done, total: None
+) -> ArchiveHeader:
     """Read a whole archive and recompute its chain. Raises StorageError where something does not fit.
 
     expected: what it must be an archive of. progress: called with rows done and to do.
@@ -200,9 +217,9 @@ def check_archive(
 
 
 def verify_archives(paths: Sequence[Path], anchor: Anchor) -> Iterator[Finding]:
-    """Check archives, that each begins where the one before ends, and that the log goes on from the last.
+    """Check each archive, that it begins where the one before ends, and that the log goes on from the last.
 
-    One that reaches past the anchor (archiving was broken off) must hold the anchor's row.
+    An archive that reaches past the anchor, because archiving was broken off, must hold the anchor's row.
     """
     checked = []
     for path in paths:
@@ -229,7 +246,7 @@ def verify_archives(paths: Sequence[Path], anchor: Anchor) -> Iterator[Finding]:
         )
 
 
-def _hash_at(seq: int, archives: Sequence[tuple[Header, Path]]) -> bytes | None:
+def _hash_at(seq: int, archives: Sequence[tuple[ArchiveHeader, Path]]) -> bytes | None:
     """The chain hash at a row that is in one of these archives, or before all of them."""
     for header, path in archives:
         if seq == header.first - 1:

@@ -1,6 +1,7 @@
-"""What is to be archived, and making it so, step by step; broken off anywhere, doing it again completes it.
+"""Archiving, step by step. Broken off anywhere, doing it again completes it.
 
-write_archive         the file has its name only when it is whole, on disk and read back
+last_row              how far the log may be archived
+make_archive          the file gets its name only when it is whole, on disk and read back
 Store.note_archive    from here on the rows may go
 Store.prune           a batch at a time, until the anchor is the archive's last row
 """
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from crdt.hlc import MAX_MS, pack, parse_iso
-from storage.audit.archive_file import Header, check_archive, write_archive
+from storage.audit.archive_file import ArchiveHeader, check_archive, write_archive
 from storage.records import ArchiveRow
 from storage.sqlite.database import StorageError
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 @frozen
 class Until:
-    """Rows up to `seq`, or those before the first accepted at or after `accepted` (an HLC)."""
+    """Rows up to `seq`, or the rows before the first that was accepted at or after `accepted` (an HLC)."""
 
     seq: int | None
     accepted: int | None
@@ -40,42 +41,42 @@ class Until:
 
 
 @frozen
-class Held:
-    """A linked node that has not confirmed what comes after row `seq`."""
+class Lagging:
+    """A linked node that has confirmed the log only up to row `seq`."""
 
     seq: int
     node_id: str
 
 
-def held_by(followers: Iterable[FollowerRow], epoch: str) -> Held | None:
-    """The linked node that has confirmed least; None where none is known."""
-    held = [Held(max(min(f.positions), 0) if f.epoch == epoch else 0, f.node_id) for f in followers]
-    return min(held, key=lambda h: h.seq, default=None)
+def furthest_behind(followers: Iterable[FollowerRow], epoch: str) -> Lagging | None:
+    """The linked node that has confirmed least of the log of this epoch; None if no linked node is known."""
+    nodes = [Lagging(max(min(f.positions), 0) if f.epoch == epoch else 0, f.node_id) for f in followers]
+    return min(nodes, key=lambda node: node.seq, default=None)
 
 
 def unfinished(reader: Reader) -> ArchiveRow | None:
-    """The archive whose rows are not all pruned yet."""
+    """The archive whose rows are not all pruned yet; None if there is none."""
     archives = reader.archives()
     return archives[-1] if archives and archives[-1].last > reader.anchor().seq else None
 
 
 def check_unfinished(row: ArchiveRow) -> None:
-    """Raises StorageError where its file is not there any more, or is not what was written."""
+    """Raises StorageError if the archive's file is not there any more, or is not what was written."""
     header = check_archive(Path(row.file))
     if (header.first, header.last, header.hash) != (row.first, row.last, row.hash):
         raise StorageError(f"{row.file} is not the archive that was made of rows {row.first} to {row.last}")
 
 
-def last_row(reader: Reader, until: Until, held: Held | None) -> tuple[int, Held | None]:
-    """The last row that may go, the anchor where none may; and who holds back what would go else."""
+def last_row(reader: Reader, until: Until, lagging: Lagging | None) -> tuple[int, Lagging | None]:
+    """The last row that may go (the anchor if none may), and the node that holds back rows which else would go."""
     anchor, (last, _) = reader.anchor().seq, reader.head()
     if until.seq is not None:
         last = min(last, until.seq)
     if until.accepted is not None:
         found = reader.before(until.accepted, anchor)
         last = last if found is None else min(last, found)
-    if held is not None and held.seq < last:
-        return max(held.seq, anchor), held
+    if lagging is not None and lagging.seq < last:
+        return max(lagging.seq, anchor), lagging
     return max(last, anchor), None
 
 
@@ -88,12 +89,12 @@ def make_archive(
     made_at: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ArchiveRow:
-    """Write the log up to row `last`, which is past the anchor, to a file; what is still to be noted of it.
+    """Write the log up to row `last`, which is past the anchor, to a file; returns what the store is to note of it.
 
-    A target that is this already, from an attempt that was broken off, is taken as it is. Raises StorageError.
+    A target that is this archive already is taken as it is: an attempt was broken off. Raises StorageError.
     """
     anchor = reader.anchor()
-    header = Header(node_id, epoch, anchor.seq + 1, last, anchor.hash, reader.row_hash(last) or b"", made_at)
+    header = ArchiveHeader(node_id, epoch, anchor.seq + 1, last, anchor.hash, reader.row_hash(last) or b"", made_at)
     if target.exists():
         found = check_archive(target)
         same = (found.node_id, found.first, found.before) == (node_id, header.first, header.before)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from storage.audit.archiving import Held, Until, check_unfinished, last_row, make_archive, unfinished
+from storage.audit.archiving import Lagging, Until, check_unfinished, last_row, make_archive, unfinished
 from storage.sqlite.database import StorageError
 from storage.sqlite.reader import Reader
 from storage.sqlite.store import Store
@@ -52,7 +52,7 @@ class Job:
 
     until: Until
     target: Callable[[int, int], Path]
-    held: Callable[[], Held | None]
+    held: Callable[[], Lagging | None]
     force: bool
     node_id: str
     epoch: str
@@ -68,7 +68,7 @@ class Archived:
 
     rows: int
     file: str | None
-    held: Held | None
+    held: Lagging | None
 
 
 Steps = Generator[Read | Write, Any, Archived]
@@ -104,7 +104,7 @@ def _finish(job: Job, anchor: int) -> Generator[Read | Write, Any, tuple[int, Ar
     return (yield from _prune(job, row.last, anchor)), left
 
 
-def _make(reader: Reader, job: Job, held: Held | None) -> tuple[ArchiveRow | None, Held | None]:
+def _make(reader: Reader, job: Job, held: Lagging | None) -> tuple[ArchiveRow | None, Lagging | None]:
     """The archive, None where no row may go; and who holds back rows."""
     (last, held), anchor = last_row(reader, job.until, held), reader.anchor().seq
     if last <= anchor:

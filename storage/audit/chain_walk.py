@@ -1,7 +1,8 @@
-"""A walk along the audit chain (storage/chain.py), from its anchor to the head.
+"""A walk along the audit chain (`storage/chain.py`), from its anchor to the head.
 
 `meta` holds the head and its hash, written in the same transaction as the rows, so that a truncated log is found too.
-Where the log's beginning is archived, the chain goes on from the anchor; archives prove the rest (archive_file.py).
+Where the beginning of the log is archived, the chain goes on from the anchor. The archives prove the rest
+(`storage/audit/archive_file.py`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 def verify(reader: Reader, progress: Callable[[int, int], None] = lambda done, total: None) -> Iterator[Finding]:
     """Walk the log from its anchor and yield what does not fit. progress: called with rows done and the head.
 
-    Commits and archiving may go on meanwhile. A cut that a start of the node met is yielded too: the rows written
-    since hide it. Raises StorageError where the database cannot be read.
+    Commits and archiving may go on meanwhile. A cut that a start of the node found is yielded too, as the rows
+    written since hide it. Raises StorageError if the database cannot be read.
     """
     for head, end in reader.cuts():
         if end == head:

@@ -1,8 +1,8 @@
 """Reads of what is left of archived history.
 
-A position in the archived part of the log is still one: what lies between it and the anchor is sent as the state of
-each entity that has a row there, in the order of their last rows, with the notices still owed. Whoever has taken it
-up to such a row holds the log up to there.
+A position in the archived part of the log still counts. What lies between it and the anchor is sent as the state of
+each entity that has a row there, in the order of their last rows, with the notices that are still owed. Whoever has
+taken these states up to one of the rows holds the log up to that row.
 """
 
 from __future__ import annotations
@@ -10,73 +10,49 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from storage.answers import MOST_CLOSED, Compacted, Owed, Recalled, Whole
-from storage.packed import link_keys, op_keys, unpack
-from storage.records import Anchor, ArchiveRow, ConflictRow, FollowerRow, LogRow, key64
-from storage.sqlite.prune import read_anchor
-from storage.sqlite.queries import Queries
-from storage.sqlite.rows import conflict_of, entity_of, follower_of
-from storage.sqlite.traces import blank_row, row_of
+from storage.packed import link_keys, op_keys, unpack_operations
+from storage.records import ConflictRow, Key, LogRow, key64
+from storage.sqlite.rows import CONFLICTS, ENTITIES
+from storage.sqlite.traces import row_of_trace, row_without_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+    from collections.abc import Iterable, Mapping, Sequence, Set
 
-
-Key = tuple[str, str]
-
+    from storage.sqlite.queries import Queries
 
 LOOKED_THROUGH = 1_000
 """Rows of `archived` looked through at once."""
 
 
-class ArchivedReader(Queries):
-    """Every method may raise StorageError."""
+class ArchivedReader:
+    """What is left of archived rows. Every method may raise StorageError."""
 
-    def anchor(self) -> Anchor:
-        return read_anchor(self._connection)
-
-    def archives(self) -> list[ArchiveRow]:
-        """The archives of this log, oldest first."""
-        return [ArchiveRow(**row) for row in self._query("SELECT * FROM archives ORDER BY last")]
-
-    def followers(self) -> list[FollowerRow]:
-        return [follower_of(row) for row in self._query("SELECT * FROM followers")]
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
 
     def base(self, entity_type: str, entity_id: str) -> tuple[int, bytes] | None:
-        """An entity's document as of the anchor: the seq of its last row up to there, and its snapshot. With its rows
-        after the anchor it is what it is now. None where it has no archived row."""
+        """An entity's document as of the anchor: the seq of its last row up to there, and the snapshot.
+
+        The rows after the anchor make today's entity of it. None if it has no archived row.
+        """
         sql = (
             "SELECT coalesce(b.seq, e.seq) AS seq, coalesce(b.snapshot, e.snapshot) AS snapshot FROM entities e"
             " LEFT JOIN bases b USING (entity_type, entity_id) WHERE e.entity_type = ? AND e.entity_id = ?"
             " AND (b.seq IS NOT NULL OR e.seq <= (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'anchor'))"
         )
-        rows = self._query(sql, (entity_type, entity_id))
+        rows = self._queries.ask(sql, (entity_type, entity_id))
         return (rows[0]["seq"], bytes(rows[0]["snapshot"])) if rows else None
-
-    def stored_rows(self, after: int, upto: int) -> Iterator[Mapping[str, Any]]:
-        """The log's rows as they are stored, every column, a page at a time."""
-        while rows := self._query(
-            "SELECT * FROM log WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 200", (after, upto)
-        ):
-            yield from rows
-            after = rows[-1]["seq"]
-
-    def before(self, accepted: int, after: int) -> int | None:
-        """The last row after `after` with which all before it were accepted earlier than this HLC; None for all."""
-        rows = self._query(
-            "SELECT seq FROM log WHERE seq > ? AND accepted >= ? ORDER BY seq LIMIT 1", (after, accepted)
-        )
-        return rows[0]["seq"] - 1 if rows else None
 
     # ------------------------------------------------------------------ operations without a row
 
     def records_of(self, keys: Iterable[Key]) -> dict[Key, bytes]:
-        """What is kept of entities' archived operations, packed."""
+        """What is kept of the archived operations of entities, packed (`storage/packed.py`)."""
         found: dict[Key, bytes] = {}
         sql = (
             "SELECT entity_type, entity_id, records FROM wanted CROSS JOIN archived USING (entity_type, entity_id)"
             " WHERE length(records) > 0"
         )
-        for row in self._by_keys(sql, keys):
+        for row in self._queries.by_keys(sql, keys):
             key = (row["entity_type"], row["entity_id"])
             found[key] = found.get(key, b"") + row["records"]
         return found
@@ -89,45 +65,45 @@ class ArchivedReader(Queries):
         found: dict[str, Recalled] = {}
         for records in self.records_of(keys).values():
             if not wanted.keys().isdisjoint(op_keys(records)):
-                for one in unpack(records):
+                for one in unpack_operations(records):
                     if one.op_key in wanted:
                         name = wanted[one.op_key]
-                        found.setdefault(name, Recalled(one, traced.get(name) or blank_row(name)))
+                        found.setdefault(name, Recalled(one, traced.get(name) or row_without_trace(name)))
         return found
 
     def traces(self, key: Key, terminal_id: str, upto: int, limit: int) -> list[LogRow]:
-        """What is left of an entity's archived rows that moved counters: those of one terminal and those up to a row,
-        the latest first."""
+        """What is left of an entity's archived rows that moved counters, the latest first: the rows of one terminal,
+        and all up to row `upto`."""
         sql = (
             "SELECT * FROM traces WHERE entity_type = ? AND entity_id = ? AND (seq <= ? OR terminal_id = ?)"
             " ORDER BY seq DESC LIMIT ?"
         )
-        return [row_of(row) for row in self._query(sql, (*key, upto, terminal_id, limit))]
+        return [row_of_trace(row) for row in self._queries.ask(sql, (*key, upto, terminal_id, limit))]
 
     def traced(self, operation_ids: Sequence[str], keys: Sequence[Key]) -> Mapping[str, LogRow]:
         """What is left of archived operations on these entities that moved counters."""
         wanted = {key64(operation_id): operation_id for operation_id in operation_ids}
         found: dict[str, LogRow] = {}
         sql = "SELECT traces.* FROM wanted CROSS JOIN traces USING (entity_type, entity_id)"
-        for row in self._by_keys(sql, keys) if wanted else ():
+        for row in self._queries.by_keys(sql, keys) if wanted else ():
             name = wanted.get(row["op_key"])
             if name is not None:
-                found.setdefault(name, row_of(row, name))
+                found.setdefault(name, row_of_trace(row, name))
         return found
 
     # ------------------------------------------------------------------ whole entities for linked nodes
 
     def closed_of(self, keys: Iterable[Key]) -> dict[Key, list[ConflictRow]]:
-        """Of entities the latest conflicts that are closed, the latest first."""
+        """The latest closed conflicts of entities, the latest first."""
         found: dict[Key, list[ConflictRow]] = {}
         sql = (
             "SELECT conflicts.* FROM wanted CROSS JOIN conflicts USING (entity_type, entity_id)"
             " WHERE state = 'closed' ORDER BY seq DESC, conflict_id"
         )
-        for row in self._by_keys(sql, keys):
+        for row in self._queries.by_keys(sql, keys):
             of_entity = found.setdefault((row["entity_type"], row["entity_id"]), [])
             if len(of_entity) < MOST_CLOSED:
-                of_entity.append(conflict_of(row))
+                of_entity.append(CONFLICTS.record(row))
         return found
 
     def wholes(self, entity_types: Sequence[str], after: Key | None, limit: int) -> list[Whole]:
@@ -139,32 +115,32 @@ class ArchivedReader(Queries):
             f"SELECT * FROM entities WHERE entity_type IN ({marks}) AND (entity_type, entity_id) > (?, ?)"
             " ORDER BY entity_type, entity_id LIMIT ?"
         )
-        return self._whole(self._query(sql, (*entity_types, *(after or ("", "")), limit)))
+        return self._whole(self._queries.ask(sql, (*entity_types, *(after or ("", "")), limit)))
 
     def lacking(self, entity_type: str, after: str, keys: Set[int]) -> tuple[list[Whole], str | None]:
-        """Entities of one type, after this id, with an archived operation among these link keys; and where to look
-        on, None at the end."""
+        """Entities of one type after id `after` that have an archived operation among these link keys; and the id to
+        go on from, None at the end."""
         where = "entity_type = ? AND entity_id > ? ORDER BY entity_id LIMIT ?"
-        rows = self._query(
+        rows = self._queries.ask(
             f"SELECT entity_id, records FROM archived WHERE {where}", (entity_type, after, LOOKED_THROUGH)
         )
         following = rows[-1]["entity_id"] if len(rows) == LOOKED_THROUGH else None
         hit = {row["entity_id"] for row in rows if not keys.isdisjoint(link_keys(row["records"]))}
-        if following is not None:  # some of its rows may not have been looked at
+        if following is not None:  # not all rows of this entity may have been looked at
             hit.add(following)
         sql = "SELECT entities.* FROM wanted CROSS JOIN entities USING (entity_type, entity_id)"
-        return self._whole(list(self._by_keys(sql, sorted((entity_type, name) for name in hit)))), following
+        return self._whole(list(self._queries.by_keys(sql, sorted((entity_type, name) for name in hit)))), following
 
     # ------------------------------------------------------------------ the archived part of the log
 
     def compacted(
         self, priority: int, entity_types: Sequence[str], after: int, limit: int, terminal_id: str | None
     ) -> Compacted:
-        """What lies after a position in the archived part of the log, of one priority class and its entity types.
+        """What lies after row `after` in the archived part of the log, of one priority class and its entity types.
 
-        terminal_id: whose notices; None for a linked node, which gets the archived operations instead.
+        terminal_id: whose notices are sent. None for a linked node, which is sent the archived operations instead.
         """
-        base = self.anchor().seq  # first: what is archived meanwhile lies after it
+        base = self._queries.anchor().seq  # read first: what is archived meanwhile lies after it
         reader = (terminal_id or "", after)
         rows = self._last_rows(entity_types, "a.seq > ? AND a.seq <= ?", (after, base), reader, limit)
         upto = base
@@ -179,7 +155,7 @@ class ArchivedReader(Queries):
                 "SELECT seq, message FROM owed WHERE terminal_id = ? AND priority = ? AND seq > ? AND seq <= ?"
                 " ORDER BY seq"
             )
-            found = self._query(sql, (terminal_id, priority, after, upto))
+            found = self._queries.ask(sql, (terminal_id, priority, after, upto))
             owed = [Owed(row["seq"], row["message"]) for row in found]
         return Compacted(self._whole(rows, records=terminal_id is None), owed, upto)
 
@@ -191,8 +167,10 @@ class ArchivedReader(Queries):
         reader: tuple[str, int],
         limit: int,
     ) -> list[dict[str, Any]]:
-        """Entities by their last archived row; each once, however many archives it has rows in, and only where there
-        is a row that a terminal at a position (the reader) is sent."""
+        """Each entity once, ordered by its last archived row; none of which the reader would be sent no row.
+
+        reader: a terminal, and its position.
+        """
         marks = ",".join("?" * len(entity_types))
         sql = (
             "SELECT a.seq AS archived_seq, b.snapshot AS base, e.* FROM archived a"
@@ -203,7 +181,7 @@ class ArchivedReader(Queries):
             " AND (CASE WHEN o.author = ? AND o.author <> '' THEN o.other ELSE o.seq END) > ?)"
             " ORDER BY a.seq, a.entity_type, a.entity_id LIMIT ?"
         )
-        return self._query(sql, (*parameters, *entity_types, *reader, limit)) if entity_types else []
+        return self._queries.ask(sql, (*parameters, *entity_types, *reader, limit)) if entity_types else []
 
     def _whole(self, rows: Sequence[Mapping[str, Any]], *, records: bool = True) -> list[Whole]:
         keys = [(row["entity_type"], row["entity_id"]) for row in rows] if records else []
@@ -211,7 +189,7 @@ class ArchivedReader(Queries):
         return [
             Whole(
                 row.get("archived_seq", 0),
-                entity_of(row),
+                ENTITIES.record(row),
                 row.get("base"),
                 found.get((row["entity_type"], row["entity_id"]), b""),
                 closed.get((row["entity_type"], row["entity_id"]), ()),

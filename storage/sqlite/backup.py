@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def write_copy(connection: sqlite3.Connection, target: Path, restored_from: str) -> None:
-    """Write `target`, readable by its owner alone (it holds token hashes), with meta `restored_from`.
+    """Write `target`, marked with meta `restored_from`. Only its owner can read it, as it holds token hashes.
 
-    The copy gets its name only when it is complete, marked and on disk: an unmarked one would make two nodes issue
-    the same writer's clocks. Raises StorageError, also where the target exists; then no target is left behind.
+    The copy gets its name only when it is complete, marked and on disk: on an unmarked copy a second node would issue
+    the clocks of the same writer. Raises StorageError, also if the target exists; then no target is left behind.
     """
     if target.exists():
         raise StorageError(f"{target} exists already")

@@ -1,6 +1,6 @@
-"""Opening the database: one read-write connection a process, readers that cannot write, one node a directory.
+"""Opening the database: one read-write connection, readers that cannot write, one node a directory.
 
-SQLite up to 3.51.2 can corrupt a WAL when two connections write or checkpoint at once, so only the writer does
+SQLite up to 3.51.2 can corrupt a WAL when two connections write or checkpoint at once. So only the writer does
 either; readers are opened read-only and never checkpoint.
 """
 
@@ -26,7 +26,7 @@ WAL_PAGES = 4_000
 
 
 class StorageError(Exception):
-    """The disk, the file or the database refused. Says which file and why; nothing of the commit was stored."""
+    """The disk, the file or the database refused; the text says which file and why. Nothing of a commit is stored."""
 
 
 class DataDirectoryBusy(StorageError):
@@ -35,15 +35,16 @@ class DataDirectoryBusy(StorageError):
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """StorageError for what SQLite says, and for values it cannot store (lone surrogates, integers past 64 bits)."""
+    """Turn SQLite's errors into StorageError, and errors of values it cannot store (lone surrogates, integers past
+    64 bits)."""
     try:
         yield
     except (sqlite3.Error, OverflowError, UnicodeError) as error:
-        raise StorageError(said(path, error)) from error
+        raise StorageError(reason(path, error)) from error
 
 
-def said(path: Path, error: Exception) -> str:
-    """What SQLite says, in the words of whoever has to do something about it."""
+def reason(path: Path, error: Exception) -> str:
+    """What failed, and what the operator can do about it."""
     name = getattr(error, "sqlite_errorname", None) or ""
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         # A read that fails with EIO is SQLITE_CORRUPT too.
@@ -68,7 +69,7 @@ def said(path: Path, error: Exception) -> str:
 def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
     """One durable transaction: committed at the end, rolled back on any exception. Raises StorageError.
 
-    Where the rollback fails too, the next transaction begins with it: nothing is ever read or stored in between.
+    If the rollback fails too, the next transaction begins with it. Nothing is read or stored in between.
     """
     with storage_errors(path):
         if connection.in_transaction:
@@ -87,7 +88,7 @@ def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
 def quick_check(connection: sqlite3.Connection, path: Path, *, indexes: bool = False) -> None:
     """Read the whole database and check its structure (seconds for a large one). Raises StorageError.
 
-    indexes: also that they say what the tables say, which takes longer.
+    indexes: check also that the indexes agree with the tables, which takes longer.
     """
     with storage_errors(path):
         found = [text for (text,) in connection.execute(f"PRAGMA {'integrity' if indexes else 'quick'}_check(10)")]
@@ -97,7 +98,10 @@ def quick_check(connection: sqlite3.Connection, path: Path, *, indexes: bool = F
 
 
 def lock_directory(directory: Path) -> int:
-    """Take the directory for this process; the lock goes with the process. Returns the open descriptor."""
+    """Take the directory for this process; returns the open descriptor. The lock ends with the process.
+
+    Raises DataDirectoryBusy when another process has it, StorageError when it cannot be written.
+    """
     path = directory / LOCK_FILE
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -126,11 +130,11 @@ def open_writer(path: Path) -> sqlite_utils.Database:
         ):
             connection.execute(f"PRAGMA {pragma}")
     except sqlite3.Error as error:
-        raise StorageError(said(path, error)) from error
+        raise StorageError(reason(path, error)) from error
     return sqlite_utils.Database(connection, execute_plugins=False)
 
 
-def open_reader(path: Path) -> sqlite_utils.Database:
+def open_reader(path: Path) -> sqlite3.Connection:
     """A read-only connection that sees every committed transaction. Raises StorageError."""
     try:
         connection = sqlite3.connect(
@@ -140,5 +144,5 @@ def open_reader(path: Path) -> sqlite_utils.Database:
         connection.execute("PRAGMA query_only=ON")
         connection.execute("PRAGMA busy_timeout=5000")
     except sqlite3.Error as error:
-        raise StorageError(said(path, error)) from error
-    return sqlite_utils.Database(connection, execute_plugins=False)
+        raise StorageError(reason(path, error)) from error
+    return connection

@@ -1,8 +1,8 @@
-"""The last durable row and fencing token, noted beside the database after each commit: ahead of the database, it was
-rolled back.
+"""The last durable row and fencing token, noted beside the database after each commit.
 
-One small write in place, never fsynced: a power cut leaves an older note, which says nothing. It is never ahead of
-what was durable, so a database that ends before it has lost something (a damaged WAL, a file put back in place).
+A note that is ahead of the database shows that the database was rolled back: a damaged WAL, a file put back in place.
+The note is one small write in place and is never fsynced. A power cut leaves an older note, which shows nothing. No
+note is ever ahead of what was durable.
 """
 
 from __future__ import annotations
@@ -17,46 +17,50 @@ from attrs import asdict, frozen
 if TYPE_CHECKING:
     from pathlib import Path
 
-MARK_FILE = "head.json"
+NOTE_FILE = "head.json"
 
 LENGTH = 128
-"""Bytes of a note, padded with spaces: each one covers the one before."""
+"""Bytes of a note, padded with spaces, so that each note covers the one before."""
 
 
 @frozen
-class Mark:
-    """head, token: the last row, and the last fencing token (no row tells of it), that were durable in this epoch."""
+class HeadNote:
+    """What was durable in this epoch.
+
+    head: the last row.
+    token: the last fencing token, which stands in no row.
+    """
 
     epoch: str
     head: int
     token: int
 
-    def ahead_of(self, at: Mark) -> bool:
+    def ahead_of(self, end: HeadNote) -> bool:
         """Whether a database that ends there has lost something."""
-        return self.epoch == at.epoch and (self.head > at.head or self.token > at.token)
+        return self.epoch == end.epoch and (self.head > end.head or self.token > end.token)
 
 
-NOTHING = Mark("", 0, 0)
+NOTHING = HeadNote("", 0, 0)
 
 
-def read_mark(directory: Path) -> Mark:
+def read_head_note(directory: Path) -> HeadNote:
     """The last note; NOTHING where there is none that can be read."""
     try:
-        noted = json.loads((directory / MARK_FILE).read_text())
-        return Mark(str(noted["epoch"]), int(noted["head"]), int(noted.get("token", 0)))
+        noted = json.loads((directory / NOTE_FILE).read_text())
+        return HeadNote(str(noted["epoch"]), int(noted["head"]), int(noted.get("token", 0)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return NOTHING
 
 
-class Marker:
+class HeadNoteFile:
     """Writes the note. A disk that refuses it costs the note, nothing else."""
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / MARK_FILE
+        self._path = directory / NOTE_FILE
         self._descriptor: int | None = None
 
-    def note(self, mark: Mark) -> None:
-        text = json.dumps(asdict(mark)).ljust(LENGTH - 1) + "\n"
+    def write(self, note: HeadNote) -> None:
+        text = json.dumps(asdict(note)).ljust(LENGTH - 1) + "\n"
         with suppress(OSError):
             if self._descriptor is None:
                 self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)

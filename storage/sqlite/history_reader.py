@@ -10,99 +10,111 @@ from typing import TYPE_CHECKING
 import orjson
 
 from storage.answers import Base
-from storage.packed import unpack
-from storage.records import POLICIES
+from storage.packed import unpack_operations
+from storage.records import UPDATE_KINDS
 from storage.sqlite.database import storage_errors
+from storage.sqlite.meta import POLICIES
 from storage.sqlite.reader import Reader
-from storage.sqlite.rows import conflict_of
+from storage.sqlite.rows import CONFLICTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
-    from storage.records import ConflictRow, LogRow
-
-Key = tuple[str, str]
+    from storage.records import ConflictRow, Key, LogRow
 
 PAGE = 256
 """Log rows, conflicts or entities held at once."""
 
-UPDATES = ("operation", "state")
-"""Kinds of rows that changed a document."""
 
+class HistoryReader:
+    """History, on a connection of its own, so that the delivery of rows does not wait for it.
 
-class HistoryReader(Reader):
-    """A reader of its own for whoever looks back, so that nobody who delivers rows waits for it. Rows may be archived
-    meanwhile: an entity is read inside one `moment`."""
+    Rows may be archived meanwhile: read one entity inside one `moment`. Every method may raise StorageError.
+
+    reader: the other reads, on the same connection.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.reader = Reader(path)
+        self._queries = self.reader.queries
+
+    def close(self) -> None:
+        self.reader.close()
 
     @contextmanager
     def moment(self) -> Iterator[None]:
-        """All reads inside see the database as it is now, whatever is committed meanwhile. Keep it short: what the
-        WAL holds since then cannot be moved into the file."""
-        with storage_errors(self._path):
-            self._connection.execute("BEGIN")
+        """All reads inside see the database as it is now, whatever is committed meanwhile.
+
+        Keep it short: what the WAL got since then cannot be moved into the database file.
+        """
+        connection, path = self._queries.connection, self._queries.path
+        with storage_errors(path):
+            connection.execute("BEGIN")
         try:
             yield
         finally:
-            if self._connection.in_transaction:  # SQLite may have ended it, where a read failed
-                with storage_errors(self._path):
-                    self._connection.execute("COMMIT")
+            if connection.in_transaction:  # SQLite may have ended it, where a read failed
+                with storage_errors(path):
+                    connection.execute("COMMIT")
 
     def policies(self) -> dict[str, list[str]]:
-        """The configurations that the node ran with, as texts by entity type, the latest last."""
-        rows = self._query("SELECT value FROM meta WHERE key = ?", (POLICIES,))
+        """The configurations the node ran with, as texts by entity type, the latest last."""
+        rows = self._queries.ask("SELECT value FROM meta WHERE key = ?", (POLICIES,))
         return dict(orjson.loads(rows[0]["value"])) if rows else {}
 
     # ------------------------------------------------------------------ the log
 
-    def entity_rows(self, key: Key, kinds: Sequence[str] = UPDATES, after: int = 0) -> Iterator[LogRow]:
+    def entity_rows(self, key: Key, kinds: Sequence[str] = UPDATE_KINDS, after: int = 0) -> Iterator[LogRow]:
         """One entity's log rows after `after`, by seq, a page at a time."""
-        while page := self.audit(*key, after=after, limit=PAGE, kinds=kinds):
+        while page := self.reader.audit(*key, after=after, limit=PAGE, kinds=kinds):
             yield from page
             after = page[-1].seq
 
     def entity_base(self, key: Key) -> Base | None:
-        """Where its rows in the log begin; None where they begin at the beginning."""
-        found = self.base(*key)
+        """What the entity's rows in the log build on; None if none of its rows is archived."""
+        found = self.reader.archived.base(*key)
         if found is None:
             return None
-        records = self.records_of([key]).get(key, b"")
-        return Base(*found, max((one.accepted for one in unpack(records)), default=0))
+        records = self.reader.archived.records_of([key]).get(key, b"")
+        return Base(*found, max((one.accepted for one in unpack_operations(records)), default=0))
 
     def row(self, seq: int) -> LogRow | None:
-        rows = self.rows(None, seq - 1, seq, 1)
+        rows = self.reader.rows(None, seq - 1, seq, 1)
         return rows[0] if rows else None
 
     # ------------------------------------------------------------------ entities
 
     def entity_keys(self) -> Iterator[Key]:
-        """Every entity that the log, what is left of archives or the table of entities names, in order, each once."""
+        """Every entity in the log, in what is left of archives or in the table of entities; sorted, each once."""
         places = [self._keys(table) for table in ("archived", "entities", "log", "log_entities")]
         for key, _ in groupby(heapq.merge(*places)):
             yield key
 
     def _keys(self, table: str) -> Iterator[Key]:
-        """A look-up of the next one each: an entity's many rows are passed over in the index."""
+        """The entities of one table. Each is looked up after the one before, so that the index passes over its many
+        rows."""
         sql = (
             f"SELECT entity_type, entity_id FROM {table} WHERE (entity_type, entity_id) > (?, ?)"
             " AND entity_id IS NOT NULL ORDER BY entity_type, entity_id LIMIT 1"
         )
         key = ("", "")
-        while rows := self._query(sql, key):
+        while rows := self._queries.ask(sql, key):
             key = (rows[0]["entity_type"], rows[0]["entity_id"])
             yield key
 
     def entity_count(self) -> int:
-        return int(self._query("SELECT count(*) AS n FROM entities")[0]["n"])
+        return int(self._queries.ask("SELECT count(*) AS n FROM entities")[0]["n"])
 
     # ------------------------------------------------------------------ conflicts
 
     def open_conflicts(self) -> Iterator[ConflictRow]:
-        """All open ones, a page at a time."""
+        """All open conflicts, a page at a time."""
         seq, conflict_id = -1, ""
         sql = (
             "SELECT * FROM conflicts WHERE state = 'open' AND (seq, conflict_id) > (?, ?)"
             " ORDER BY seq, conflict_id LIMIT ?"
         )
-        while rows := self._query(sql, (seq, conflict_id, PAGE)):
-            yield from map(conflict_of, rows)
+        while rows := self._queries.ask(sql, (seq, conflict_id, PAGE)):
+            yield from map(CONFLICTS.record, rows)
             seq, conflict_id = rows[-1]["seq"], rows[-1]["conflict_id"]

@@ -9,7 +9,7 @@ import orjson
 from sqlite_utils import Database, Migrations
 
 from storage.records import link_key
-from storage.sqlite.database import StorageError, said
+from storage.sqlite.database import StorageError, reason
 
 migrations = Migrations("comanda")
 
@@ -107,8 +107,8 @@ def m005_links(db: Database) -> None:
 
 @migrations()
 def m006_archive(db: Database) -> None:
-    """Archives, and what stays of their rows: keys and state of entities, movements of counters, notices that were
-    not delivered; and how far linked nodes have confirmed the log."""
+    """Archives, and what stays of their rows: keys of operations, documents, movements of counters, notices that
+    were not delivered. And how far linked nodes have confirmed the log."""
     db.execute(
         """CREATE TABLE archives (
             last INTEGER PRIMARY KEY, first INTEGER NOT NULL, before BLOB NOT NULL, hash BLOB NOT NULL,
@@ -152,7 +152,7 @@ def m007_conflicts_of_entity(db: Database) -> None:
 
 @migrations()
 def m008_refused(db: Database) -> None:
-    """Refused writes by id: what one that is sent again was written with is what its author had seen at first."""
+    """Refused writes by id. One that is sent again is judged by what its author had seen the first time."""
     db.execute("CREATE INDEX log_refused ON log (seq, operation_id) WHERE kind = 'refused'")
 
 
@@ -165,7 +165,7 @@ def migrate(db: Database, path: str) -> None:
     try:
         migrations.apply(db)
     except sqlite3.Error as error:
-        raise StorageError(said(Path(path), error)) from error
+        raise StorageError(reason(Path(path), error)) from error
 
 
 DEFINED = frozenset(migration.name for migration in migrations.pending(Database(memory=True, execute_plugins=False)))

@@ -1,9 +1,12 @@
-"""Rows that are in an archive leave the log, a batch a transaction, so that the node goes on meanwhile.
+"""Rows that are in an archive leave the log, one batch a transaction, so that the node goes on meanwhile.
 
-What must outlast them stays behind in the same transaction: the anchor, from which the chain goes on; of each
-entity its operations' keys (`archived`) and, where it has rows after the anchor, its document as of there (`bases`:
-any other entity is in `entities` as it was then, and `keep_bases` saves that when it is written again); movements of
-counters (`traces`); notices that a terminal has not confirmed (`owed`).
+The same transaction writes what must outlast them:
+
+    meta        the anchor, from which the audit chain goes on
+    archived    keys of the operations, by entity
+    bases       the document as of the anchor of each entity that has later rows; any other is in `entities`
+    traces      movements of counters
+    owed        notices that a terminal has not confirmed
 """
 
 from __future__ import annotations
@@ -17,10 +20,11 @@ from attrs import define, field, frozen
 
 from crdt.engine import EngineError, merge
 from crdt.update_format import UpdateError
-from storage.chain import GENESIS
-from storage.packed import ArchivedOperation, authored_content, op_keys, pack
-from storage.records import Anchor
+from storage.packed import ArchivedOperation, authored_content, op_keys, pack_operations
+from storage.records import UPDATE_KINDS, Anchor, ArchivedRow, Key
+from storage.sqlite.archived_tables import add_records
 from storage.sqlite.database import StorageError
+from storage.sqlite.meta import read_anchor, write_meta
 from storage.sqlite.statements import insert_many, parts, values
 from storage.sqlite.traces import leave_traces
 
@@ -28,24 +32,20 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping, Sequence
 
-Key = tuple[str, str]
-
 BATCH_ROWS = 200
 """Rows of one transaction: a few milliseconds in which nothing else is committed."""
 
 MOST_OWED = 1_000
 """Notices kept for one terminal, the latest."""
 
-ROWS = (
-    "SELECT seq, kind, priority, entity_type, entity_id, op_key, link_key, via, terminal_id, targets, accepted,"
-    " version, echo, operation, message, changes, updates, hash FROM log WHERE seq > ? AND seq <= ? ORDER BY seq"
-    " LIMIT ?"
-)
-
 
 @frozen
 class Pruned:
-    """One batch. op_keys: of the operations whose rows are gone."""
+    """One batch.
+
+    anchor: where the log begins now.
+    op_keys: keys of the operations whose rows are gone.
+    """
 
     anchor: Anchor
     op_keys: Collection[int]
@@ -53,8 +53,13 @@ class Pruned:
 
 @define(eq=False)
 class _Left:
-    """What is left of one entity's rows of a batch. seq: the last of them. author: who wrote it, where its author is
-    not sent it; other: the last row before those of that author."""
+    """One entity's share of a pruned batch.
+
+    seq: the last of its rows.
+    author: the terminal that wrote it, if it is not sent its own.
+    other: the last row before those of that author.
+    bulk: whether one of the rows touched other entities too.
+    """
 
     seq: int = 0
     author: str = ""
@@ -64,19 +69,14 @@ class _Left:
     updates: list[bytes] = field(factory=list)
 
 
-def read_anchor(connection: sqlite3.Connection) -> Anchor:
-    """Where the log of this database begins."""
-    meta = dict(connection.execute("SELECT key, value FROM meta WHERE key IN ('anchor', 'anchor_hash')"))
-    return Anchor(int(meta.get("anchor", 0)), bytes.fromhex(meta.get("anchor_hash", GENESIS.hex())))
-
-
 def prune_batch(connection: sqlite3.Connection, upto: int, most: int = BATCH_ROWS) -> Pruned:
-    """Within a transaction: the log's first rows, none past `upto`, give way to what is left of them.
+    """Within a transaction: put what must outlast them in place of up to `most` first rows, none past row `upto`.
 
     Raises StorageError where a row is missing or cannot be read.
     """
     anchor = read_anchor(connection)
-    cursor = connection.execute(ROWS, (anchor.seq, upto, most))
+    sql = "SELECT * FROM log WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+    cursor = connection.execute(sql, (anchor.seq, upto, most))
     names = [column[0] for column in cursor.description]
     rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     if not rows:
@@ -92,34 +92,21 @@ def prune_batch(connection: sqlite3.Connection, upto: int, most: int = BATCH_ROW
         leave_traces(connection, rows)
     except (ValueError, KeyError, TypeError, EngineError, UpdateError) as error:
         raise StorageError(f"a row between {anchor.seq} and {end} cannot be read: {error}") from error
-    packed = [(*key, upto, of.seq, of.author, of.other, of.bulk, pack(of.records)) for key, of in left.items()]
-    add_records(connection, packed)
+    kept = [
+        ArchivedRow(*key, upto, of.seq, of.author, of.other, of.bulk, pack_operations(of.records))
+        for key, of in left.items()
+    ]
+    add_records(connection, kept)
     _write_owed(connection, [row for row in rows if row["kind"] in ("notice", "refused")])
     _delete(connection, rows, anchor.seq, end)
     found = Anchor(end, bytes(rows[-1]["hash"]))
-    meta = [("anchor", str(end)), ("anchor_hash", found.hash.hex())]
-    insert_many(connection, "meta", ("key", "value"), ("key",), meta)
-    return Pruned(found, {key for *_, records in packed for key in op_keys(records)})
-
-
-def add_records(connection: sqlite3.Connection, rows: Iterable[tuple[object, ...]]) -> None:
-    """Rows of `archived`; records are added to those of the same entity and span."""
-    insert_many(
-        connection,
-        "archived",
-        ("entity_type", "entity_id", "span", "seq", "author", "other", "bulk", "records"),
-        (),
-        rows,
-        conflict=" ON CONFLICT (entity_type, entity_id, span) DO UPDATE SET seq = excluded.seq,"
-        " other = CASE WHEN excluded.other > 0 THEN excluded.other"
-        " WHEN author = excluded.author AND author <> '' THEN other ELSE seq END, author = excluded.author,"
-        " bulk = max(bulk, excluded.bulk), records = CAST(records || excluded.records AS BLOB)",
-    )
+    write_meta(connection, {"anchor": str(end), "anchor_hash": found.hash.hex()})
+    return Pruned(found, {key for row in kept for key in op_keys(row.records)})
 
 
 def _leave(row: Mapping[str, Any], left: dict[Key, _Left]) -> None:
-    """Note what is left of one row, with each entity it touched."""
-    if row["kind"] not in ("operation", "state"):
+    """Add what outlasts one row to the share of each entity it touched."""
+    if row["kind"] not in UPDATE_KINDS:
         return
     entity_type, entity_id = row["entity_type"], row["entity_id"]
     touched = [entity_id] if entity_id is not None else list(dict.fromkeys(row["targets"].split("\n")))
@@ -152,7 +139,7 @@ def _updates(row: Mapping[str, Any]) -> dict[Key, list[bytes]]:
 
 
 def _write_bases(connection: sqlite3.Connection, left: Mapping[Key, _Left], end: int) -> None:
-    """The document as of row `end` of each entity that has later rows; of the others it is in `entities`."""
+    """Write the document as of row `end` of each entity that has later rows. Any other entity is in `entities`."""
     later = {key for key, seq, _ in _joined(connection, "seq, NULL", "entities", left) if seq > end}
     known = {key: bytes(snapshot) for key, _, snapshot in _joined(connection, "seq, snapshot", "bases", left)}
     rows: list[tuple[object, ...]] = []
@@ -185,22 +172,11 @@ def _joined(
     return found
 
 
-def keep_bases(connection: sqlite3.Connection, keys: Iterable[Key], anchor: int) -> None:
-    """Before entities are written: keep those that have no row after the anchor as they were there."""
-    for part in parts(keys, 2):
-        connection.execute(
-            f"WITH wanted (entity_type, entity_id) AS ({values(len(part), 2)}) INSERT OR REPLACE INTO bases"
-            " SELECT entity_type, entity_id, seq, snapshot FROM wanted"
-            " CROSS JOIN entities USING (entity_type, entity_id) WHERE seq <= ?",
-            [*(word for key in part for word in key), anchor],
-        )
-
-
 # ------------------------------------------------------------------ notices
 
 
 def _write_owed(connection: sqlite3.Connection, notices: Sequence[Mapping[str, Any]]) -> None:
-    """Keep what a terminal that is known here has not confirmed; let go what it has by now."""
+    """Keep the notices that a known terminal has not confirmed, and remove the kept ones that it has."""
     if not notices:
         return
     positions = {

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
+
+R = TypeVar("R", bound="Sequence[Any]")
 
 ROWS_PER_STATEMENT = 256
 PARAMETERS = 30_000
@@ -30,18 +32,18 @@ def insert_many(
     table: str,
     columns: Sequence[str],
     key: tuple[str, ...],
-    rows: Iterable[tuple[object, ...]],
+    rows: Iterable[Sequence[object]],
     *,
     conflict: str = "",
 ) -> None:
-    """Insert, or upsert where there is a key. conflict: what to do instead, where the key is there already."""
+    """Insert rows, or upsert them by `key`. conflict: an ON CONFLICT clause to use instead of the upsert."""
     for part in parts(rows, len(columns)):
         sql = _insert(table, tuple(columns), len(part), () if conflict else key)
         connection.execute(sql + conflict, [value for row in part for value in row])
 
 
-def parts(rows: Iterable[tuple[object, ...]], width: int) -> Iterator[list[tuple[object, ...]]]:
-    """Rows of `width` values, as many at a time as one statement takes."""
+def parts(rows: Iterable[R], width: int) -> Iterator[list[R]]:
+    """The rows in parts, each as large as one statement takes. width: values of a row."""
     pending = list(rows)
     most = min(ROWS_PER_STATEMENT, PARAMETERS // width)
     for first in range(0, len(pending), most):
@@ -49,5 +51,5 @@ def parts(rows: Iterable[tuple[object, ...]], width: int) -> Iterator[list[tuple
 
 
 def values(rows: int, width: int) -> str:
-    """`VALUES (?,?),(?,?)`: rows to join with. `(a, b) IN (VALUES ...)` would scan the whole table."""
+    """`VALUES (?,?),(?,?)`, as rows to join with: `(a, b) IN (VALUES ...)` would scan the whole table."""
     return "VALUES " + ",".join(["(" + ",".join("?" * width) + ")"] * rows)

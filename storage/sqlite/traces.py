@@ -1,7 +1,8 @@
-"""What stays of archived rows that moved a counter: from which value somebody reckons who has been away for long, and
-what one operation counted that comes again under another writer. The latest of each entity.
+"""Traces: what stays of archived rows that moved a counter.
 
-`meta` holds which fields are counters, by entity type; without it nothing is kept.
+A terminal that has been away for long reckons from the value it last knew, and an operation may come again under
+another writer; a trace tells the value and what the operation counted. The latest traces of each entity are kept.
+`meta` tells which fields are counters, by entity type; without that nothing is kept.
 """
 
 from __future__ import annotations
@@ -10,23 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from storage.records import LogRow
+from storage.records import UPDATE_KINDS, LogRow
+from storage.sqlite.meta import COUNTERS, read_fact
 from storage.sqlite.statements import insert_many
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping, Sequence
 
-COUNTERS = "counters"
-"""The key of `meta`: a JSON object of entity type -> names of its counters."""
-
 KEPT = 1_000
-"""Traces of one entity."""
+"""Traces of one entity, the latest."""
 
 
 def read_counters(connection: sqlite3.Connection) -> Mapping[str, Sequence[str]]:
-    row = connection.execute("SELECT value FROM meta WHERE key = ?", (COUNTERS,)).fetchone()
-    found: Mapping[str, Sequence[str]] = orjson.loads(row[0]) if row is not None else {}
+    """Names of counters by entity type."""
+    text = read_fact(connection, COUNTERS)
+    found: Mapping[str, Sequence[str]] = orjson.loads(text) if text is not None else {}
     return found
 
 
@@ -36,7 +36,7 @@ def leave_traces(connection: sqlite3.Connection, rows: Iterable[Mapping[str, Any
     traces = [
         (row["entity_type"], entity_id, row["seq"], row["op_key"], row["terminal_id"], orjson.dumps(trace))
         for row in rows
-        if row["kind"] in ("operation", "state") and counters.get(row["entity_type"])
+        if row["kind"] in UPDATE_KINDS and counters.get(row["entity_type"])
         for entity_id, trace in _traces(row, counters[row["entity_type"]])
     ]
     columns = ("entity_type", "entity_id", "seq", "op_key", "terminal_id", "trace")
@@ -51,7 +51,7 @@ def leave_traces(connection: sqlite3.Connection, rows: Iterable[Mapping[str, Any
 
 
 def _traces(row: Mapping[str, Any], names: Sequence[str]) -> Iterable[tuple[str, dict[str, object]]]:
-    """By entity, what a row wrote to these fields, and what they showed after it."""
+    """What a row wrote to these fields and what they showed after it, by entity."""
     operation, changes = orjson.loads(row["operation"]), orjson.loads(row["changes"] or b"{}")
     data, after = operation.get("data") or {}, changes.get("after") or {}
     if row["entity_id"] is not None:
@@ -77,10 +77,10 @@ def _traces(row: Mapping[str, Any], names: Sequence[str]) -> Iterable[tuple[str,
             yield entity_id, trace
 
 
-def row_of(row: Mapping[str, Any], operation_id: str = "") -> LogRow:
-    """A trace as the log row that it is what is left of."""
+def row_of_trace(row: Mapping[str, Any], operation_id: str = "") -> LogRow:
+    """The log row that a trace (a row of `traces`) is left of, as far as it is left."""
     entity_type, entity_id, left = row["entity_type"], row["entity_id"], orjson.loads(row["trace"])
-    made = blank_row(operation_id)
+    made = row_without_trace(operation_id)
     made.seq, made.entity_type, made.entity_id = row["seq"], entity_type, entity_id
     made.terminal_id, made.echo, made.via = row["terminal_id"], left["echo"], left.get("via", "")
     made.operation = orjson.dumps({"data": left["data"]})
@@ -90,27 +90,6 @@ def row_of(row: Mapping[str, Any], operation_id: str = "") -> LogRow:
     return made
 
 
-def blank_row(operation_id: str) -> LogRow:
-    """A row of which nothing is left."""
-    return LogRow(
-        seq=0,
-        kind="operation",
-        priority=0,
-        entity_type="",
-        entity_id=None,
-        operation_id=operation_id,
-        terminal_id="",
-        user_id=None,
-        targets=(),
-        monitors=False,
-        stamp=0,
-        accepted=0,
-        version=0,
-        status="archived",
-        lock_status="none",
-        echo=False,
-        operation=b"{}",
-        message=b"",
-        changes=b"",
-        updates=b"",
-    )
+def row_without_trace(operation_id: str) -> LogRow:
+    """An archived operation's log row of which nothing is left."""
+    return LogRow(0, "operation", 0, "", None, operation_id, status="archived", operation=b"{}")

@@ -1,7 +1,8 @@
-"""What a write-ahead log holds that SQLite does not take: after a damaged frame it drops all later ones, silently.
+"""Commits in a write-ahead log (WAL) that SQLite does not take: after a damaged frame it drops all later ones.
 
-Only the transaction that was being written at a crash may be torn, and it ends with one commit frame. Frames of this
-generation (the same salts) with more commits than that behind the last one that was taken were durable once.
+Only the transaction that was being written at a crash may be torn, and it ends with one commit frame. If the WAL has
+more commit frames than that after the last one SQLite took, with the salts of the same generation, they were durable
+once and are lost.
 
 https://www.sqlite.org/fileformat2.html#the_write_ahead_log
 """
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
 _HEADER = struct.Struct(">8I")  # magic, version, page size, checkpoint, salt, salt, checksum, checksum
 _FRAME = struct.Struct(">6I")  # page, database size after a commit or 0, salt, salt, checksum, checksum
 TORN = 1
-"""Commits that a crash may leave unfinished."""
+"""How many commits a crash may leave unfinished."""
 
 
 def dropped_commits(database: Path) -> int:
-    """Commits in the WAL that SQLite does not take, a torn one excepted; the WAL is kept beside it then.
+    """How many commits in the WAL SQLite does not take. 0 for a torn one alone; otherwise a copy of the WAL is kept.
 
-    Before anything else opens the database: the last connection that closes removes the WAL. Raises StorageError.
+    Call this before anything else opens the database: the last connection that closes removes the WAL. Raises
+    StorageError.
     """
     wal = database.with_name(f"{database.name}-wal")
     try:
@@ -47,7 +49,7 @@ def dropped_commits(database: Path) -> int:
             return 0
         kept = wal.with_name(f"{wal.name}-damaged")
         try:
-            shutil.copyfile(wal, kept)  # for whoever wants to look for what was in it
+            shutil.copyfile(wal, kept)  # so that its contents can still be searched by hand
             kept.chmod(0o600)
         except OSError as error:
             raise StorageError(f"{kept}: {error.strerror}") from error
@@ -55,7 +57,7 @@ def dropped_commits(database: Path) -> int:
 
 
 def _header_is_whole(header: bytes) -> bool:
-    """Whether the WAL header's checksum is right, by the byte order that its magic names."""
+    """Whether the WAL header's checksum is right. The header's magic number names the byte order."""
     magic, *_, one, two = _HEADER.unpack(header)
     words = struct.unpack(">6I" if magic & 1 else "<6I", header[:24])
     first = second = 0
@@ -66,8 +68,11 @@ def _header_is_whole(header: bytes) -> bool:
 
 
 def _commits(wal: Path) -> list[int]:
-    """Places of the commit frames of the WAL's generation: the header's, or, where that is damaged, most of its first
-    frames'. What comes later may be of an earlier one, also right after the first."""
+    """Places of the commit frames of the WAL's generation.
+
+    The generation is the header's, or that of most of the first frames if the header is damaged. Frames of an earlier
+    generation may follow, even right after the first frame.
+    """
     with wal.open("rb") as file:
         header = file.read(_HEADER.size)
         if len(header) < _HEADER.size:

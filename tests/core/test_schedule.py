@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from attrs import define, field
 
+from node.core.ports import Health
 from node.core.schedule import CHECKPOINT_MS, Schedule, schedule
 from node.core.statistics import Statistics
 
@@ -16,7 +17,7 @@ class Node:
     """A core and its shell: both write down what was asked of them."""
 
     said: list[str] = field(factory=list)
-    healthy: bool = True
+    health: Health = field(factory=Health)
     came: bool = False
     statistics: Statistics = field(factory=lambda: Statistics(started_ms=0))
 
@@ -156,10 +157,10 @@ def test_the_wal_is_moved_only_where_something_was_committed_since() -> None:
 
 
 def test_a_node_whose_disk_fails_moves_its_wal_as_soon_as_it_can_write_again() -> None:
-    node = Node(healthy=False)
+    node = Node(health=Health(ok=False))
     node.statistics.commits = 1
     found = table(node)
     assert "checkpoint" not in found.step(CHECKPOINT_MS)
-    node.healthy = True
+    node.health.ok = True
     assert "checkpoint" in found.step(CHECKPOINT_MS + 1_000)
     assert node.said.count("checkpoint") == 1

@@ -17,9 +17,10 @@ from crdt.edits import (
     Gap,
     Known,
 )
-from crdt.engine import ENGINES, merge, open_document
+from crdt.engine import ENGINES, merge
 from crdt.records import NewField
-from strategies.kinds import SETTLEMENT
+from strategies.paths import SETTLEMENT
+from tests.crdt.diffs import diff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -132,8 +133,7 @@ class History:
     def _difference(self, place: int) -> None:
         """What a replica lacks of another one, by its state vector, merged into its snapshot."""
         replica, other = self.replicas[place], self.rng.choice(self.replicas)
-        theirs = open_document(self.rng.choice(ENGINES), 3, other.document.encode())
-        difference = theirs.diff(replica.document.vector)
+        difference = diff(self.rng.choice(ENGINES), other.document.encode(), replica.document.vector)
         if other is not replica and other.document.vector.get(
             replica.document.writer, 0
         ) <= replica.document.vector.get(replica.document.writer, 0):

@@ -215,5 +215,5 @@ def test_a_real_node_keeps_what_archived_rows_did_to_a_counter(tmp_path: Path) -
         assert node.stop() == 0
     with contextlib.closing(Reader(tmp_path / "data" / "comanda.db")) as reader:
         assert reader.rows(None, 0, 2**62, 10) == []
-        left = reader.traces(("products", "p"), "pos-1", 0, 10)
+        left = reader.archived.traces(("products", "p"), "pos-1", 0, 10)
         assert [orjson.loads(row.operation)["data"]["stock"] for row in left] == [10, 11, 12]

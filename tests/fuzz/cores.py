@@ -50,7 +50,7 @@ class FreshNode:
 
     def works(self) -> None:
         world = self.world
-        assert world.core.healthy
+        assert world.core.health.ok
         answer = self.healthy.do("products", "healthy", "UPDATE", {"n": self.left})
         assert answer["type"] == "sync_confirmation", answer
         self.healthy.inbox.clear()

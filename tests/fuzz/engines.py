@@ -18,6 +18,7 @@ from crdt.edits import Applied
 from crdt.engine import ENGINES, EngineDocument, open_document
 from crdt.records import DocumentError, NewField
 from crdt.update_format import UpdateError, decode_state_vector, decode_update, encode_state_vector, live_records
+from tests.crdt.diffs import diff
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 INPUTS_OF_A_CHILD = 3_000
@@ -87,7 +88,7 @@ def bases() -> list[bytes]:
 
 
 def edit_of(reader: Document, writer: Document) -> bytes:
-    return open_document("pycrdt", 1, writer.encode()).diff(reader.vector)
+    return diff("pycrdt", writer.encode(), reader.vector)
 
 
 def reads(document: EngineDocument) -> tuple[dict[int, list[str]], dict[int, int]]:
@@ -166,7 +167,7 @@ def judge_vector(data: bytes) -> str:
     for base in bases():
         found = []
         for engine in ENGINES:
-            decoded = decode_update(open_document(engine, 42, base).diff(vector))
+            decoded = decode_update(diff(engine, base, vector))
             found.append((sorted((i.client, i.clock, i.text) for i in decoded.inserts), decoded.ranges))
         if found[0] != found[1]:
             return f"the engines' diffs hold {found}"

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from crdt.document import Document
-from storage.packed import ArchivedOperation, pack
+from storage.packed import ArchivedOperation, pack_operations
 from tests.fuzz.engines import new
 
 STAMP = 115_898_528_628_867_072
@@ -94,7 +94,7 @@ def link_messages() -> list[dict[str, Any]]:
     }
     whole = Document.load(None, writer=8, engine="pycrdt")
     whole.edit(supersede=[], fields=[new(("name",), "x", "op-8")])
-    archived = b64encode(pack([ArchivedOperation(1, 2, STAMP, 3, 1, 1)])).decode()
+    archived = b64encode(pack_operations([ArchivedOperation(1, 2, STAMP, 3, 1, 1)])).decode()
     state = {"id": "state-1", "entity_type": "products", "entity_id": "p-8", "operation": "CREATE", "data": {}}
     keys = b64encode(b"\x01" + bytes(7)).decode()
     first, second = (

@@ -15,6 +15,7 @@ from crdt.update_format import (
     encode_state_vector,
     live_records,
 )
+from tests.crdt.diffs import diff
 from tests.fuzz.engines import UPDATE, VECTOR, Engines, bases, new
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Updates:
         for base in bases():
             document = Document.load(base, writer=300, engine="pycrdt")
             seeds.append(document.edit(supersede=list(document.records())[:1], fields=[new(("d",), {}, "x")]).update)
-            seeds.append(open_document("pycrdt", 1, base).diff({5: 1}))
+            seeds.append(diff("pycrdt", base, {5: 1}))
         text = '["h",1,{"stock":"1.5"}]'
         seeds.append(open_document("pycrdt", 5).edit([], [text]))
         seeds.append(open_document("pycrdt", 2**32 - 1).edit([], ["x" * 130, "{}"]))

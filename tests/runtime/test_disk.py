@@ -94,7 +94,7 @@ async def test_a_recovery_that_cannot_read_what_was_committed_is_tried_again(mon
         attempts = []
 
         def recover() -> None:
-            attempts.append(core.failure)
+            attempts.append(core.health.failure)
             if len(attempts) < 3:
                 raise StorageError(f"unreadable {len(attempts)}")
 

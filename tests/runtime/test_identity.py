@@ -83,7 +83,7 @@ def test_a_start_that_dies_half_way_begins_anew_the_next_time(
     draws, data = drawn(), tmp_path / "data"
     first = start(data, draws, 1_000_000)
     before = (data / DATABASE).read_bytes()
-    for step in ("forget_positions", "set_meta", "mark"):
+    for step in ("forget_positions", "set_meta", "head note"):
         store = Store.open(data, "caixa", draws.id)
         store.commit(Commit(meta={"lock_counter": "1"}))
         store.close()
@@ -91,7 +91,7 @@ def test_a_start_that_dies_half_way_begins_anew_the_next_time(
         store = Store.open(data, "caixa", draws.id)
         boot = store.boot()
         with monkeypatch.context() as patch:
-            where, name = (store._marker, "note") if step == "mark" else (store, step)
+            where, name = (store.head_note, "write") if step == "head note" else (store, step)
             patch.setattr(where, name, _dies)
             with pytest.raises(KeyboardInterrupt):
                 take_up(store, boot, draws, 1_100_000)

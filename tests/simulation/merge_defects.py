@@ -20,7 +20,7 @@ MERGE = (
         "unseen-superseded",
         "a write replaces all that is in its register, also what its author has not seen",
         (
-            "node.core.entities.field_writes:FieldWriter._supersede_seen",
+            "node.core.entities.field_writes:FieldWriter.supersede",
             "if self.seen(record) and replaces(record)",
             "if replaces(record)",
         ),
@@ -29,7 +29,7 @@ MERGE = (
         "contested-superseded",
         "a write to a contested register replaces both sides, whichever its author has seen",
         (
-            "node.core.entities.field_writes:FieldWriter._supersede_seen",
+            "node.core.entities.field_writes:FieldWriter.supersede",
             "if self.seen(record) and",
             "if (self.seen(record) or len(siblings) > 1) and",
         ),
@@ -61,7 +61,16 @@ MERGE = (
     defect(
         "local-repeat-accepted",
         "an operation that a terminal sends again is written again",
-        ("node.core.operations.accept:accept", "if repeated(replica, operation, author):", "if False:"),
+        (
+            "node.core.operations.subject:look",
+            "held.recent.get(operation.id), operation.id in held.recalled",
+            "None, False",
+        ),
+        (
+            "node.core.operations.subject:look",
+            "row is None and not recalled and (operation.key in held.known or operation.key in held.archived)",
+            "False",
+        ),
     ),
     defect(
         "remote-repeat-logged",
@@ -105,8 +114,8 @@ MERGE = (
         "difference-from-latest",
         "an absolute stock is reckoned from what this node holds, not from what its author last knew",
         (
-            "node.core.entities.field_writes:FieldWriter._count",
-            "known = self.author.known(self.entity, name)",
+            "strategies.kinds.counter:Counter.plan",
+            "known = write.known_amount(field)",
             "known = None",
         ),
     ),
@@ -114,21 +123,21 @@ MERGE = (
         "unseen-element-removed",
         "a list that is written takes out elements that its author never saw",
         (
-            "node.core.entities.field_writes:FieldWriter._list",
-            "records = [record for record in document.siblings(path) if self.seen(record)]",
+            "strategies.kinds.keyed_list:KeyedList.plan",
+            "records = [record for record in document.siblings(path) if write.seen(record)]",
             "records = list(document.siblings(path))",
         ),
         (
-            "node.core.entities.field_writes:FieldWriter._list",
-            "self._supersede_seen((name, key), lambda record: base.holds(record.path[1], entity.seqs[record.id]))",
-            "self._replace(document.siblings((name, key)))",
+            "strategies.kinds.keyed_list:KeyedList.plan",
+            "write.supersede((field, key), lambda record: base.holds(record.path[1], write.seq_of(record)))",
+            "write.remove(document.siblings((field, key)))",
         ),
     ),
     defect(
         "removed-element-back",
         "a stale copy of a list puts back what somebody took out of it",
         (
-            "node.core.entities.field_writes:FieldWriter._list",
+            "strategies.kinds.keyed_list:KeyedList.plan",
             "and base.carries_over(key, element)",
             "and not elements",
         ),
@@ -160,7 +169,7 @@ MERGE = (
     defect(
         "rank-by-client-clock",
         "who was first is decided by the terminal's clock, not by when a node accepted it",
-        ("node.core.entities.field_writes:FieldWriter._add", "default=stamp.accepted", "default=stamp.stamp"),
+        ("node.core.entities.field_writes:FieldWriter.add", "default=stamp.accepted", "default=stamp.stamp"),
     ),
     defect(
         "conflict-not-raised-remotely",
@@ -212,6 +221,6 @@ MERGE = (
     defect(
         "deletion-saw-nothing",
         "a deletion names what its author has seen only where it is its own",
-        ("strategies.registers:unseen_by", "and record.operation not in known", ""),
+        ("strategies.strategy:unseen_by", "and record.operation not in known", ""),
     ),
 )

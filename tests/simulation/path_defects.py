@@ -78,14 +78,14 @@ COMMIT = (
         "a node goes on as the writer it was on a database that ends before what it confirmed",
         (
             "node.runtime.identity:continuity",
-            "elif mark.ahead_of(at):",
+            "elif noted.ahead_of(at):",
             "elif False:",
         ),
     ),
     defect(
         "older-epoch-unnoticed",
         "the same on a database from before a restore",
-        ("node.runtime.identity:continuity", 'elif mark.epoch not in ("", at.epoch):', "elif False:"),
+        ("node.runtime.identity:continuity", 'elif noted.epoch not in ("", at.epoch):', "elif False:"),
     ),
     defect(
         "refusal-not-kept",
@@ -107,17 +107,17 @@ DELIVERY = (
     defect(
         "sent-is-acknowledged",
         "what was written to a socket counts as received",
-        ("node.core.delivery.window:Cursor._settle", "        if not pending:", "        if self.sent:"),
+        ("node.core.delivery.window:Window._settle", "        if not pending:", "        if self.sent:"),
     ),
     defect(
         "cursor-stored-too-far",
         "a cursor is stored where a terminal was sent up to, not where it confirmed up to",
-        ("node.core.sessions.sessions:Sessions._note", "positions=cursor.positions", "positions=tuple(cursor.sent)"),
+        ("node.core.sessions.sessions:Sessions._note", "positions=window.positions", "positions=tuple(window.sent)"),
     ),
     defect(
         "cursor-not-stored",
         "what terminals confirmed is forgotten with the process",
-        ("storage.sqlite.store:Store._write", '("terminal_id",), cursors.values())', '("terminal_id",), ())'),
+        ("storage.sqlite.commit:write_commit", "CURSORS.put(connection, commit.cursors)", "pass"),
     ),
     defect(
         "positions-kept-when-set-back",
@@ -132,41 +132,41 @@ DELIVERY = (
     defect(
         "state-cut-short",
         "a terminal that comes empty is sent the first page of the entities only",
-        ("node.core.delivery.delivery:Delivery._read_state", "last=len(rows) < limit", "last=True"),
+        ("node.core.delivery.terminal_feed:TerminalFeed.read_state", "last=len(rows) < limit", "last=True"),
     ),
     defect(
         "state-class-skipped",
         "of a first synchronisation the entities of one priority class are missing",
         (
-            "node.core.delivery.delivery:Delivery._read_state",
-            "self._send_state(priority, rows, last=",
-            "self._send_state(priority, rows if priority != 1 else (), last=",
+            "node.core.delivery.terminal_feed:TerminalFeed.read_state",
+            "self._send_state(delivery, priority, rows, last=",
+            "self._send_state(delivery, priority, rows if priority != 1 else (), last=",
         ),
     ),
     defect(
         "window-not-kept",
         "a slow terminal is sent everything at once",
-        ("node.core.delivery.delivery:Delivery.pump", "cursor.room <= 0 or ", ""),
-        ("node.core.delivery.delivery:Delivery.pump", "limit = min(self.page, cursor.room)", "limit = self.page"),
+        ("node.core.delivery.delivery:Delivery.pump", "window.room <= 0 or ", ""),
+        ("node.core.delivery.delivery:Delivery.pump", "limit = min(self.page, window.room)", "limit = self.page"),
         (
-            "node.core.delivery.delivery:Delivery._read_state",
-            "limit = min(self.page, self.cursor.room)",
-            "limit = self.page",
+            "node.core.delivery.terminal_feed:TerminalFeed.read_state",
+            "limit = min(delivery.page, delivery.window.room)",
+            "limit = delivery.page",
         ),
         (
             "node.core.delivery.delivery:Delivery._from_ring",
             "if len(entries) >= room:",
             "if len(entries) >= room + 9_999:",
         ),
-        ("node.core.delivery.delivery:Delivery.live", "and cursor.room >= rows", ""),
+        ("node.core.delivery.delivery:Delivery.live", "and window.room >= rows", ""),
     ),
     defect(
         "unreadable-is-empty",
         "rows that could not be read count as none",
         (
-            "node.core.delivery.delivery:Delivery._rows_arrived",
-            "                self._cannot_read(rows)\n                return\n",
-            "                rows = ()\n",
+            "node.core.delivery.delivery:Delivery.read",
+            "                undo()\n                self._cannot_read(found)\n                return\n",
+            "                found = ()\n",
         ),
     ),
     defect(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from storage.sqlite.reader import Reader
+from tests.storage.archives import fill
 from tests.storage.rows import open_store
 
 if TYPE_CHECKING:
@@ -33,3 +34,9 @@ def reader(store: Store) -> Iterator[Reader]:
     opened = Reader(store.path)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def full(store: Store) -> Store:
+    """A hundred rows of ten orders in turn."""
+    return fill(store)

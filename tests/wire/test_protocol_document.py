@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
+from strategies.kinds.kinds import KINDS as FIELD_KINDS
 
 from crdt import decimals
 from crdt.hlc import parse_iso
@@ -24,8 +25,7 @@ from node.runtime.net import http
 from node.wire import close_codes, codec, frames, messages, outgoing
 from node.wire.codec import TYPES, decode
 from node.wire.links.handshake import SUBPROTOCOL
-from strategies import keyed_list
-from strategies.kinds import KINDS as FIELD_KINDS
+from strategies.kinds import keyed_list
 from strategies.policy import DOCUMENTED, PRIORITIES, STRATEGIES
 from tests.harness import Client, Connection, World, settle_all
 from tests.limits import LIMITS
@@ -60,7 +60,7 @@ INTERNAL = {"resident_entities", "ring_rows", "ring_bytes"}
 CALLED = {"kind": "operation", "updates": "updates"}
 """Fields of the message classes under their names on the wire."""
 
-NOT_ON_THE_WIRE = {"raw", "timestamp_us"}
+NOT_ON_THE_WIRE = {"raw", "timestamp_us", "writes", "key"}
 
 OPAQUE = {"data", "local_data", "remote_data", "resolved_data", "before", "after", "versions", "counted", "tried"}
 """Members whose own members are an entity's fields, or ids."""

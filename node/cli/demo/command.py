@@ -17,19 +17,19 @@ from rich.console import Console
 
 from node.cli.demo.nodes import DemoFailed
 from node.cli.demo.restaurant import Restaurant
-from node.cli.demo.scenes import Evening
+from node.cli.demo.scenes import Scenes
 
 
 async def play(folder: Path, console: Console) -> None:
     """The whole evening. Raises DemoFailed."""
     async with httpx.AsyncClient(trust_env=False) as client:  # loopback only: no proxy of the environment
-        store = Restaurant(folder, client, console)
+        restaurant = Restaurant(folder, client, console)
         wrong: list[str] = []
         try:
             async with trio.open_nursery() as nursery:
                 try:
-                    wrong += await Evening(store).run(nursery)
-                    await store.close()
+                    wrong += await Scenes(restaurant).run(nursery)
+                    await restaurant.close()
                 except DemoFailed as error:  # out of the nursery as text, not as a group
                     wrong.append(error.message)
                 except trio.TooSlowError:
@@ -38,10 +38,10 @@ async def play(folder: Path, console: Console) -> None:
                     wrong.append("interrompida / interrupted")
                 nursery.cancel_scope.cancel()
         finally:
-            for node in store.nodes:
+            for node in restaurant.nodes:
                 node.kill()
     if wrong:
-        logs = [f"{node.name}:\n{logged}" for node in store.nodes if (logged := node.logged())]
+        logs = [f"{node.name}:\n{logged}" for node in restaurant.nodes if (logged := node.logged())]
         raise DemoFailed("\n".join([*wrong, *logs]))
 
 

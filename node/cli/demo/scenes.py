@@ -1,4 +1,4 @@
-"""The demo's evening, scene by scene: a service, the outage (`demo_outage.py`), a power cut, the accounts."""
+"""The demo's evening, scene by scene: a service, the outage (outage.py), a power cut, the accounts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from node.cli.demo.restaurant import Restaurant
 
 
-class Evening:
+class Scenes:
     """Seven scenes in a restaurant whose nodes are not running yet."""
 
-    def __init__(self, store: Restaurant) -> None:
-        self.store = store
+    def __init__(self, restaurant: Restaurant) -> None:
+        self.restaurant = restaurant
 
     async def run(self, nursery: trio.Nursery) -> list[str]:
         """What is wrong in the end; nothing, if the project keeps its promises. Raises DemoFailed."""
@@ -25,97 +25,97 @@ class Evening:
         await self.orders()
         await self.stock()
         await self.lock()
-        await Outage(self.store).run(nursery)
+        await Outage(self.restaurant).run(nursery)
         await self.power_cut(nursery)
         return await self.accounts()
 
     async def opening(self, nursery: trio.Nursery) -> None:
-        s = self.store
-        s.scene(
+        r = self.restaurant
+        r.scene(
             "0. Uma central e três nós, cada um em seu processo.", "A hub and three nodes, each a process of its own."
         )
-        for node in s.nodes:  # the hub first: the others are told its address
-            await s.start(node, nursery)
-        await s.linked()
-        for node in s.nodes:
-            names = ", ".join(terminal.name for terminal in s.on(node))
-            s.console.print(f"   {node.name:<8} {node.url}  {names}")
+        for node in r.nodes:  # the hub first: the others are told its address
+            await r.start(node, nursery)
+        await r.linked()
+        for node in r.nodes:
+            names = ", ".join(terminal.name for terminal in r.on(node))
+            r.console.print(f"   {node.name:<8} {node.url}  {names}")
 
     async def orders(self) -> None:
-        s = self.store
-        s.scene(
+        r = self.restaurant
+        r.scene(
             "1. Dois garçons abrem mesas no nó do salão; a tela da cozinha, em outro nó, vê na hora.",
             "Two waiters open tables on one node; the kitchen's screen, on another, sees them.",
-            s.ana,
-            s.bia,
-            s.kitchen,
+            r.ana,
+            r.bia,
+            r.kitchen,
         )
         items = [{"id": "i-1", "name": "feijoada", "qty": 2}, {"id": "i-2", "name": "caipirinha", "qty": 2}]
         began = trio.current_time()
-        s.ana.write("orders", "mesa-12", "CREATE", {"status": "pending", "items": items, "total": 178.0})
-        s.bia.write("orders", "mesa-7", "CREATE", {"status": "pending", "items": items[:1], "total": 98.0})
-        await s.kitchen.until(lambda: all(("orders", mesa) in s.kitchen.screen for mesa in ("mesa-12", "mesa-7")))
+        r.ana.write("orders", "mesa-12", "CREATE", {"status": "pending", "items": items, "total": 178.0})
+        r.bia.write("orders", "mesa-7", "CREATE", {"status": "pending", "items": items[:1], "total": 98.0})
+        await r.kitchen.until(lambda: all(("orders", mesa) in r.kitchen.screen for mesa in ("mesa-12", "mesa-7")))
         took_ms = (trio.current_time() - began) * 1000
-        s.say(f"As duas mesas na cozinha após {took_ms:.0f} ms.", f"Both in the kitchen after {took_ms:.0f} ms.")
-        s.kitchen.write("orders", "mesa-12", "UPDATE", {"status": "preparing"})
-        await s.agree()
+        r.say(f"As duas mesas na cozinha após {took_ms:.0f} ms.", f"Both in the kitchen after {took_ms:.0f} ms.")
+        r.kitchen.write("orders", "mesa-12", "UPDATE", {"status": "preparing"})
+        await r.agree()
 
     async def stock(self) -> None:
-        s = self.store
-        s.scene(
+        r = self.restaurant
+        r.scene(
             "2. O caixa cadastra um produto; o balcão, em outro nó, vende três.",
             "The cashier adds a product; the counter, on another node, sells three.",
-            s.cashier,
-            s.counter,
+            r.cashier,
+            r.counter,
         )
-        s.cashier.write("products", "feijoada", "CREATE", {"price": 49.0, "stock": 12})
-        await s.counter.until(lambda: ("products", "feijoada") in s.counter.screen)
-        s.counter.write("products", "feijoada", "UPDATE", {"stock": 9})
-        await s.agree()
+        r.cashier.write("products", "feijoada", "CREATE", {"price": 49.0, "stock": 12})
+        await r.counter.until(lambda: ("products", "feijoada") in r.counter.screen)
+        r.counter.write("products", "feijoada", "UPDATE", {"stock": 9})
+        await r.agree()
 
     async def lock(self) -> None:
-        s = self.store
-        s.scene(
+        r = self.restaurant
+        r.scene(
             "3. Bia bloqueia a mesa 7: a central concede, e vale em todos os nós até ela soltar.",
             "Bia locks table 7: the hub grants it, and it counts on every node until she lets go.",
-            s.bia,
-            s.kitchen,
+            r.bia,
+            r.kitchen,
         )
-        lease = await s.bia.acquire("orders", "mesa-7")
-        await s.locked("mesa-7", s.bia)
-        refused = await s.kitchen.acquire("orders", "mesa-7")
-        must(refused["type"] == "lock_failed" and refused["locked_by"] == s.bia.name, "a lock taken twice", refused)
-        answer = await s.kitchen.answer(s.kitchen.write("orders", "mesa-7", "UPDATE", {"status": "preparing"}))
+        lease = await r.bia.acquire("orders", "mesa-7")
+        await r.locked("mesa-7", r.bia)
+        refused = await r.kitchen.acquire("orders", "mesa-7")
+        must(refused["type"] == "lock_failed" and refused["locked_by"] == r.bia.name, "a lock taken twice", refused)
+        answer = await r.kitchen.answer(r.kitchen.write("orders", "mesa-7", "UPDATE", {"status": "preparing"}))
         must(answer.get("code") == 4009, "a write against a lock is refused", answer)
-        await s.bia.release(lease["lock_id"])
-        await s.locked("mesa-7", None)
-        s.kitchen.write("orders", "mesa-7", "UPDATE", {"status": "preparing"})
-        await s.agree()
+        await r.bia.release(lease["lock_id"])
+        await r.locked("mesa-7", None)
+        r.kitchen.write("orders", "mesa-7", "UPDATE", {"status": "preparing"})
+        await r.agree()
 
     async def power_cut(self, nursery: trio.Nursery) -> None:
-        s = self.store
-        s.scene(
+        r = self.restaurant
+        r.scene(
             "6. Falta luz no salão: o nó morre (kill -9) no meio das anotações, e volta.",
             "Power cut: a node is killed (kill -9) in the middle of orders, and comes back.",
         )
-        waiters = s.on(s.salao)
+        waiters = r.on(r.salao)
         first = {t.write("orders", f"mesa-2{n}", "CREATE", {"total": 10.0 * n}) for t in waiters for n in range(5)}
-        await s.ana.until(lambda: bool(first & s.ana.confirmed))
+        await r.ana.until(lambda: bool(first & r.ana.confirmed))
         for number in range(5):
             for terminal in waiters:
                 terminal.write("orders", f"mesa-4{number}", "UPDATE", {terminal.user: number})
-        await s.kill(s.salao)
-        s.kitchen.write("orders", "mesa-12", "UPDATE", {"status": "ready"})
-        await s.quiet(s.cozinha)
-        s.ana.write("orders", "mesa-12", "UPDATE", {"status": "paid"})
+        await r.kill(r.salao)
+        r.kitchen.write("orders", "mesa-12", "UPDATE", {"status": "ready"})
+        await r.quiet(r.cozinha)
+        r.ana.write("orders", "mesa-12", "UPDATE", {"status": "paid"})
         confirmed = {operation_id for terminal in waiters for operation_id in terminal.confirmed}
         unconfirmed = {operation_id for terminal in waiters for operation_id in terminal.pending}
-        await s.start(s.salao, nursery)
-        await s.agree()
-        order = s.kitchen.screen["orders", "mesa-12"]
+        await r.start(r.salao, nursery)
+        await r.agree()
+        order = r.kitchen.screen["orders", "mesa-12"]
         must(order["status"] == "paid", "the later status stays", order)
         again = {m["operation_id"] for t in waiters for m in t.inbox if m.get("status") == "duplicate"}
-        s.say(
+        r.say(
             f"{len(confirmed)} confirmadas antes do corte, nenhuma perdida; {len(unconfirmed)} sem resposta, "
             f"reenviadas: {len(again)} já estavam gravadas, nenhuma em dobro.",
             f"{len(confirmed)} confirmed before the cut, none lost; {len(unconfirmed)} unanswered, sent again: "
@@ -123,12 +123,12 @@ class Evening:
         )
 
     async def accounts(self) -> list[str]:
-        s = self.store
-        s.scene("7. As contas da noite.", "The evening's accounts.")
-        await s.agree()
-        wrong = await s.summary(still_open=["sangria-1"])
+        r = self.restaurant
+        r.scene("7. As contas da noite.", "The evening's accounts.")
+        await r.agree()
+        wrong = await r.summary(still_open=["sangria-1"])
         if not wrong:
-            s.say(
+            r.say(
                 "Tudo igual em todos os nós e telas; só a sangria espera uma pessoa.",
                 "All nodes and screens agree; only the withdrawal waits for a person.",
             )

@@ -1,4 +1,4 @@
-"""A session's place in the log: what was sent, what is acknowledged, and how much may be under way.
+"""The rows under way on one connection: what was sent, what is acknowledged, and how much may be on its way.
 
 A position is one number per priority class. `sent[c]` is the last row of class c written or passed over;
 `acknowledged(c)` the end of the contiguous confirmed prefix. Rows that are not for this terminal are passed over
@@ -13,32 +13,35 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from node.core.log.entries import CLASSES, NO_POSITION, NOTICE, PASSED, Entry
+from node.core.log.entries import NO_POSITION, NOTICE, PASSED, Entry
+from storage.records import CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
 @define(eq=False)
-class Cursor:
-    """Positions and rows under way of one terminal. window: most rows under way at once."""
+class Window:
+    """Positions and rows under way of one connection. most: rows under way at once."""
 
-    window: int
+    most: int
     sent: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
-    _acked: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
-    _began: tuple[int, ...] = (NO_POSITION,) * CLASSES
+    acked: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
+    at_connect: tuple[int, ...] = (NO_POSITION,) * CLASSES
     _pending: deque[Entry] = field(factory=deque)
     _confirmed: set[str] = field(factory=set)
     _first_pending: int = 0  # serial number of _pending[0]
     dirty: bool = False
+    """`positions` moved since they were stored."""
     confirms: bool = False
+    """The terminal sends `sync_confirmation`."""
 
     @classmethod
-    def at(cls, positions: Sequence[int], window: int) -> Cursor:
-        """A cursor that resumes after `positions`."""
-        cursor = cls(window)
-        cursor.sent, cursor._acked, cursor._began = list(positions), list(positions), tuple(positions)
-        return cursor
+    def at(cls, positions: Sequence[int], most: int) -> Window:
+        """A window that resumes after `positions`, one a class."""
+        window = cls(most)
+        window.sent, window.acked, window.at_connect = list(positions), list(positions), tuple(positions)
+        return window
 
     @property
     def under_way(self) -> int:
@@ -51,7 +54,7 @@ class Cursor:
 
     @property
     def room(self) -> int:
-        return self.window - len(self._pending)
+        return self.most - len(self._pending)
 
     @property
     def serial(self) -> int:
@@ -60,15 +63,11 @@ class Cursor:
 
     @property
     def positions(self) -> tuple[int, ...]:
-        return tuple(self._acked)
+        """What is acknowledged, by class."""
+        return tuple(self.acked)
 
     def acknowledged(self, priority: int) -> int:
-        return self._acked[priority]
-
-    @property
-    def at_connect(self) -> tuple[int, ...]:
-        """Where this connection began."""
-        return self._began
+        return self.acked[priority]
 
     def sending(self, entries: Iterable[Entry]) -> None:
         """Rows that were just written to the connection."""
@@ -121,16 +120,16 @@ class Cursor:
             self._pop()
         for priority, seq in enumerate(positions):
             held = min(seq, self.sent[priority])
-            if held > self._acked[priority]:
-                self._acked[priority] = held
+            if held > self.acked[priority]:
+                self.acked[priority] = held
                 self.dirty = True
         self._settle()
 
     def _pop(self) -> None:
         seq, priority, _ = self._pending.popleft()
         self._first_pending += 1
-        if seq > self._acked[priority]:
-            self._acked[priority] = seq
+        if seq > self.acked[priority]:
+            self.acked[priority] = seq
             self.dirty = True
 
     def _settle(self) -> None:
@@ -149,7 +148,7 @@ class Cursor:
                 break
         if not pending:
             for priority, seq in enumerate(self.sent):
-                if seq > self._acked[priority]:
-                    self._acked[priority] = seq
+                if seq > self.acked[priority]:
+                    self.acked[priority] = seq
                     self.dirty = True
             self._confirmed.clear()

@@ -1,7 +1,7 @@
 """What JSON clients are told of a commit: the documented `data_sync`, and the audit entry.
 
 Applying these rows in order shows a plain client exactly what the node shows: CREATE replaces the entity, UPDATE
-merges fields into it, DELETE removes it (design section 3).
+merges fields into it, DELETE removes it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import orjson
 from attrs import define
 
-from strategies.registers import WHOLE
+from strategies.paths import WHOLE
 
 if TYPE_CHECKING:
     from node.core.entities.entity import Entity

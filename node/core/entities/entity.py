@@ -20,8 +20,6 @@ from strategies.view import View, view_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from node.wire.messages import Operation
-
 
 Key = tuple[str, str]
 NOTHING_WRITTEN: Mapping[str, object] = {}
@@ -33,7 +31,7 @@ class Entity:
     """One entity in memory.
 
     seqs: live record -> the local log row that brought it, which is what "delivered and acknowledged" is
-    measured against (design section 5). seq, last_author, last_echo, other_seq: the last row of this entity, and
+    measured against. seq, last_author, last_echo, other_seq: the last row of this entity, and
     the last row before it that its author was sent. movements: the latest of its counters.
     """
 
@@ -47,6 +45,8 @@ class Entity:
     last_author: str | None = None
     last_echo: bool = True
     other_seq: int = 0
+    exists: bool = False
+    """Somebody has written it: it is among the entities that the node knows."""
 
     @classmethod
     def load(cls, key: Key, policy: EntityPolicy, row: EntityRow | None, *, writer: int, engine: str) -> Entity:
@@ -54,6 +54,7 @@ class Entity:
         document = Document.load(row.snapshot if row else None, writer=writer, engine=engine)
         entity = cls(key, policy, document, view_of(*key, policy, document))
         if row is not None:
+            entity.exists = True
             entity.seq = row.seq
             stored = orjson.loads(row.seen)
             records = stored if isinstance(stored, list) else stored["records"]
@@ -87,7 +88,7 @@ class Entity:
         return shown
 
     def seen_by(self, terminal: str, acknowledged: int, version: int | None, tried: int | None = None) -> Seen:
-        """Which records an operation's author had seen (design section 5).
+        """Which records an operation's author had seen (strategies/README.md, "Seen, and not seen").
 
         acknowledged: log position the terminal has confirmed for this priority class. version: the documented
         version of its operation; it narrows the set and never widens it. tried: nothing after this row.
@@ -117,18 +118,18 @@ class Entity:
         """What row `seq` of this entity did to its records."""
         seqs, movements = self.seqs, self.movements
         for record in removed:
-            movements.took(self.policy, record, seqs.pop(record.id, 0), seq)
+            movements.record_removed(self.policy, record, seqs.pop(record.id, 0), seq)
         for record in added:
             seqs[record.id] = seq
-            movements.put(record)
+            movements.record_added(record)
 
     def row_written(self, seq: int, terminal: str, echo: bool, touch: Touch) -> None:
         """The entity has a new row, written by `terminal`. echo: whether it is sent that row."""
         if self.last_author != terminal or self.last_echo:
             self.other_seq = self.seq
         self.seq, self.last_author, self.last_echo = seq, terminal, echo
-        if self.policy.kinds.kinds:
-            self.movements.note(self.view, seq, touch.author, touch.written, touch.acknowledged, echo=echo)
+        if self.policy.kinds.declared:
+            self.movements.row_written(self.view, seq, touch.author, touch.written, touch.acknowledged, echo=echo)
 
 
 @frozen
@@ -147,16 +148,3 @@ class Touch:
 
 NOT_LOADED = (UpdateError, DocumentError, EngineError, ValueError, KeyError, TypeError)
 """What a stored entity whose bytes were damaged may say when it is loaded."""
-
-
-def keys_of(operation: Operation) -> list[Key]:
-    """The entities an operation touches."""
-    return [key for key, _ in writes_of(operation)]
-
-
-def writes_of(operation: Operation) -> list[tuple[Key, Mapping[str, object]]]:
-    """The entities an operation touches, and what it writes to each."""
-    if operation.kind == "BULK_UPDATE":
-        return [((operation.entity_type, item.entity_id), item.data) for item in operation.updates]
-    assert operation.entity_id is not None
-    return [((operation.entity_type, operation.entity_id), operation.data)]

@@ -9,16 +9,16 @@ counter is read from the log.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from attrs import asdict, astuple, define, evolve, field, frozen
 
-from crdt.decimals import amount_of, shown
+from crdt.decimals import amount_of
 from crdt.records import CANONICAL
 from storage.records import key64
-from strategies.keyed_list import element_of, keyed
-from strategies.kinds import COUNTER, KEYED_LIST
+from strategies.kinds.kind import ABSENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,23 +29,23 @@ if TYPE_CHECKING:
     from strategies.policy import EntityPolicy
     from strategies.view import View
 
-KEPT = 32
+MOST_MOVEMENTS = 32
 """Movements kept of each counter and each list."""
 
-
-GONE_KEPT = 64
-"""Elements taken out of one list that are remembered, so that nobody's stale copy of the list puts them back."""
+MOST_GONE = 64
+"""Elements removed from one list that are remembered, so that nobody's stale copy of the list puts them back."""
 
 
 @frozen
 class Movement:
-    """One row that wrote or moved a counter, or wrote a list.
+    """What one log row did to a counter or a list. The fields' names are those of the stored form.
 
-    author: None for the node itself, and where another node accepted it: whoever wrote it there is here shown it like
-    everybody else, perhaps after what it wrote here since. written: the absolute its author had in mind, shown: what
-    is shown after it, as JSON numbers; of a list, the keys it was written with (true where its author wrote it again
-    since: they are not kept) and true. acked: what its author had confirmed when it came. echo: whether its author is
-    sent it.
+    author: None unless the row was accepted on this node: only then does its author know it without being sent it.
+    written: of a counter, the absolute that its author had in mind, a JSON number. Of a list, the keys it was written
+    with; true where its author wrote the list again since, whose keys alone are kept.
+    shown: of a counter, what is shown after the row. Of a list, true.
+    acked: the log position that its author had confirmed when the row was written.
+    echo: whether its author is sent the row.
     """
 
     seq: int
@@ -57,21 +57,26 @@ class Movement:
 
 
 @frozen
-class Reader:
-    """A terminal, as far as what it knows depends on it. acked: its position now. began, resumed: its position, and
-    the last row, when it connected: what lies between is sent to it again, after whatever it wrote before. tried: the
-    last row there was when what it writes now was first refused."""
+class AuthorView:
+    """Log positions that tell what a terminal knew when it wrote.
+
+    acknowledged: what it has confirmed.
+    at_connect: what it had confirmed when it connected.
+    head_at_connect: the last row there was when it connected. The rows between the two are sent to it again, after
+    whatever it wrote before.
+    first_attempt: the last row there was when what it writes now was first refused; None where it was not.
+    """
 
     terminal: str
-    acked: int
-    began: int
-    resumed: int
-    tried: int | None = None
+    acknowledged: int
+    at_connect: int
+    head_at_connect: int
+    first_attempt: int | None = None
 
 
 @frozen
 class Gone:
-    """An element that was taken out of a list. digest: of its value. brought, taken: the rows that did it."""
+    """An element that was removed from a list. digest: of its value. brought, taken: the rows that did it."""
 
     digest: int
     brought: int
@@ -84,43 +89,51 @@ def digest_of(element: object) -> int:
 
 @frozen
 class KnownList:
-    """A list as its author last knew it. row: the row that showed it so. keys: the elements of its own last write,
-    where that came later. Neither: nothing is known but what it has seen. acked: what it had confirmed."""
+    """A list as its author last knew it.
+
+    row: the row that showed it so. keys: the elements of its own last write, where that came later.
+    Neither: nothing is known but what it has seen.
+    acknowledged: the log position that it had confirmed.
+    gone: the elements that were removed last, by key.
+    elsewhere: rows that another node accepted. Even of its own writes there, a terminal knows only what it confirmed.
+    """
 
     row: int | None
     keys: frozenset[str] | None
-    acked: int
+    acknowledged: int
     gone: Mapping[str, Gone]
     elsewhere: frozenset[int] = frozenset()
-    """Rows that another node accepted: also of what its author wrote there, it shows only what it confirmed."""
 
     def holds(self, key: str, seq: int) -> bool:
-        """Whether an element that row `seq` brought was in it."""
+        """Whether the element that row `seq` brought was in it."""
         if self.row is not None:
             return seq <= self.row
         if self.keys is not None:
             return key in self.keys
-        return seq <= self.acked or seq not in self.elsewhere
+        return seq <= self.acknowledged or seq not in self.elsewhere
 
     def carries_over(self, key: str, element: object) -> bool:
-        """Whether an element that is not there any more was in it, unchanged: somebody took it out meanwhile."""
+        """Whether an element that is no longer there was in it, unchanged: somebody removed it meanwhile."""
         gone = self.gone.get(key)
         if gone is None or not self.holds(key, gone.brought) or gone.digest != digest_of(element):
             return False
         if self.row is not None:
             return gone.taken > self.row
         # In its own last write it was on its author's screen, however long it had been gone by then.
-        return self.keys is not None or gone.taken > self.acked
+        return self.keys is not None or gone.taken > self.acknowledged
 
 
 @define(eq=False)
 class Movements:
-    """The latest movements of an entity's counters and lists, oldest first. cut: those with older ones let go."""
+    """The latest movements of an entity's counters and lists, oldest first.
+
+    of: by field. cut: the fields of which older movements were let go.
+    gone: by list and key, the elements removed last.
+    """
 
     of: dict[str, list[Movement]] = field(factory=dict)
     cut: set[str] = field(factory=set)
     gone: dict[str, dict[str, Gone]] = field(factory=dict)
-    """By list and key, the elements taken out last."""
 
     @classmethod
     def load(cls, stored: Mapping[str, Any]) -> Movements:
@@ -138,98 +151,99 @@ class Movements:
     def __bool__(self) -> bool:
         return bool(self.of or self.gone)
 
-    def took(self, policy: EntityPolicy, record: FieldRecord, brought: int, seq: int) -> None:
-        """A record is gone; where it was an element of a list, that is remembered."""
-        if len(record.path) != 2 or policy.kinds.of(record.path[0]).kind != KEYED_LIST:
+    def record_removed(self, policy: EntityPolicy, record: FieldRecord, brought: int, seq: int) -> None:
+        """Row `seq` removed a record that row `brought` had added; an element of a list is remembered."""
+        if len(record.path) != 2:
             return
-        keys = self.gone.setdefault(record.path[0], {})
-        keys.pop(record.path[1], None)
-        keys[record.path[1]] = Gone(digest_of(element_of(record)), brought, seq)
-        while len(keys) > GONE_KEPT:
+        field, key = record.path
+        element = policy.kinds.of(field).removed(record)
+        if element is ABSENT:
+            return
+        keys = self.gone.setdefault(field, {})
+        keys.pop(key, None)
+        keys[key] = Gone(digest_of(element), brought, seq)
+        while len(keys) > MOST_GONE:
             del keys[next(iter(keys))]
 
-    def put(self, record: FieldRecord) -> None:
+    def record_added(self, record: FieldRecord) -> None:
         """A record came; an element that is there again is not gone."""
         keys = self.gone.get(record.path[0]) if len(record.path) == 2 else None
         if keys is not None and keys.pop(record.path[1], None) is not None and not keys:
             del self.gone[record.path[0]]
 
-    def note(
+    def row_written(
         self, view: View, seq: int, author: str | None, data: Mapping[str, object], acked: int, *, echo: bool
     ) -> None:
-        """A row of this entity. data: what it wrote."""
-        for name, kind in view.policy.kinds.kinds.items():
-            moves, now, written = self.of.get(name, []), view.fields.get(name), None
-            if kind.kind == COUNTER:
-                if name not in data and (now is None if not moves else moves[-1].shown == now):
-                    continue
-                written = self._written(name, author, data.get(name))
-            elif kind.kind == KEYED_LIST and now is not None:  # every row of the entity may carry the list
-                now, written = True, list(keyed(data[name]) or ()) if name in data else None
-                if written is not None:
-                    moves = self.of[name] = [_without_keys(move, author) for move in moves]
-            else:
+        """A row of this entity was written. view: after it. data: what it wrote; the rest as in Movement."""
+        for name, kind in view.policy.kinds.remembering:
+            moves = self.of.get(name, [])
+            last = moves[-1].shown if moves else None
+            remembered = kind.remembered(
+                name, data, view.fields.get(name), last, partial(_last_written, moves, author)
+            )
+            if remembered is None:
                 continue
-            moves.append(Movement(seq, author, written, now, acked, echo))
-            if len(moves) > KEPT:
+            written, shown = remembered
+            if isinstance(written, list):
+                moves = [_without_keys(move, author) for move in moves]
+            moves.append(Movement(seq, author, written, shown, acked, echo))
+            if len(moves) > MOST_MOVEMENTS:
                 del moves[0]
                 self.cut.add(name)
             self.of[name] = moves
 
-    def _written(self, name: str, author: str | None, value: object) -> object:
-        """The absolute an author has in mind now: the one it wrote, or its last one moved on by `$inc`."""
-        if amount_of(value) is not None:
-            return value
-        step = amount_of(value.get("$inc")) if isinstance(value, dict) else None
-        own = (move.written for move in reversed(self.of.get(name, [])) if move.author == author)
-        before = amount_of(next((written for written in own if written is not None), None))
-        return shown(before + step) if step is not None and before is not None else None
-
-    def known(self, name: str, reader: Reader) -> Decimal | None:
+    def known(self, name: str, author: AuthorView) -> Decimal | None:
         """What a counter was known to be; None where the movements kept here do not tell."""
-        return _amount(_last(reversed(self.of.get(name, [])), reader))
+        return _amount(_last(reversed(self.of.get(name, [])), author))
 
-    def known_list(self, name: str, reader: Reader) -> KnownList:
-        last = _last(reversed(self.of.get(name, [])), reader)
+    def known_list(self, name: str, author: AuthorView) -> KnownList:
+        """A list as an author last knew it."""
+        last = _last(reversed(self.of.get(name, [])), author)
         move, own = last if last is not None else (None, True)
         keys = move.written if own and move is not None and isinstance(move.written, list) else None
         row = move.seq if move is not None and not own else None
         known = frozenset(keys) if keys is not None else None
         elsewhere = frozenset(move.seq for move in self.of.get(name, ()) if move.author is None)
-        return KnownList(row, known, reader.acked, self.gone.get(name, {}), elsewhere)
+        return KnownList(row, known, author.acknowledged, self.gone.get(name, {}), elsewhere)
 
-    def tells(self, name: str, reader: Reader) -> bool:
-        """Whether nothing older has to be read."""
-        return name not in self.cut or self.known(name, reader) is not None
+    def tells(self, name: str, author: AuthorView) -> bool:
+        """Whether what is kept here tells what a counter was known to be, so that no older row has to be read."""
+        return name not in self.cut or self.known(name, author) is not None
+
+
+def _last_written(moves: Sequence[Movement], author: str | None) -> object:
+    """The absolute in an author's last movement that has one; None where none has."""
+    return next((m.written for m in reversed(moves) if m.author == author and m.written is not None), None)
 
 
 def _without_keys(move: Movement, author: str | None) -> Movement:
     return evolve(move, written=True) if move.author == author and isinstance(move.written, list) else move
 
 
-def known_from_log(rows: Sequence[LogRow], entity_id: str, name: str, reader: Reader) -> Decimal | None:
-    """The same from an entity's log rows, the latest first."""
-    return _amount(_last((_movement(row, entity_id, name) for row in rows), reader))
+def known_from_log(rows: Sequence[LogRow], entity_id: str, name: str, author: AuthorView) -> Decimal | None:
+    """What a counter was known to be, from the entity's log rows, the latest first."""
+    return _amount(_last((_movement(row, entity_id, name) for row in rows), author))
 
 
 def _amount(last: tuple[Movement, bool] | None) -> Decimal | None:
     return None if last is None else amount_of(last[0].written if last[1] else last[0].shown)
 
 
-def _last(movements: Iterable[Movement | None], reader: Reader) -> tuple[Movement, bool] | None:
-    """What came last on the reader's connection, and whether it was its own write. movements: the latest first."""
+def _last(movements: Iterable[Movement | None], author: AuthorView) -> tuple[Movement, bool] | None:
+    """What came last on the author's connection, and whether it was its own write. movements: the latest first."""
     own: Movement | None = None
     since = -1
     for move in movements:
-        if move is None or (reader.tried is not None and move.seq > reader.tried):
+        if move is None or (author.first_attempt is not None and move.seq > author.first_attempt):
             continue
-        if own is None and move.author == reader.terminal and move.written is not None:
+        if own is None and move.author == author.terminal and move.written is not None:
             own = move
-            since = min(move.acked, reader.began) if move.seq <= reader.resumed else move.acked
+            since = min(move.acked, author.at_connect) if move.seq <= author.head_at_connect else move.acked
         if own is not None and move.seq <= since:
             break
-        sent = move.author != reader.terminal or move.echo or reader.began < move.seq <= reader.resumed
-        if sent and since < move.seq <= reader.acked and move.shown is not None:
+        again = author.at_connect < move.seq <= author.head_at_connect
+        sent = move.author != author.terminal or move.echo or again
+        if sent and since < move.seq <= author.acknowledged and move.shown is not None:
             return move, False
     return (own, True) if own is not None else None
 

@@ -28,7 +28,7 @@ class Moment:
 
 
 def entity_then(
-    reader: HistoryReader, row: EntityRow, policy: EntityPolicy, moment: Moment, engine: str
+    history: HistoryReader, row: EntityRow, policy: EntityPolicy, moment: Moment, engine: str
 ) -> Entity | None:
     """An entity as it was, without headers where it was not yet; None where the log does not tell. row: as it is.
 
@@ -37,14 +37,14 @@ def entity_then(
     key, seq = (row.entity_type, row.entity_id), moment.seq or 0
     if moment.ms is None and row.seq <= seq:  # as it is
         return Entity.load(key, policy, row, writer=1, engine=engine)
-    with reader.moment():
-        base = reader.entity_base(key)
+    with history.moment():
+        base = history.entity_base(key)
         if moment.ms is not None:
-            then = at_time(reader.entity_rows(key), moment.ms, key, policy, engine, base)
+            then = at_time(history.entity_rows(key), moment.ms, key, policy, engine, base)
             return None if then is None else then.entity()
         if base is not None and base.seq > seq:  # archived meanwhile
             return None
-        return at_seq(reader.entity_rows(key), seq, key, policy, engine, base).entity()
+        return at_seq(history.entity_rows(key), seq, key, policy, engine, base).entity()
 
 
 def shown(entity: Entity) -> dict[str, object]:

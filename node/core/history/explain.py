@@ -17,8 +17,9 @@ from node.core.history.values import (
     writings_of,
 )
 from strategies.conflict import Conflict
-from strategies.explain import ABSENT, Reason, conflicts_of, reason
-from strategies.registers import OPEN
+from strategies.explain import Reason, conflicts_of, reason
+from strategies.kinds.kind import ABSENT
+from strategies.strategy import OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

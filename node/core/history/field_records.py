@@ -14,7 +14,7 @@ from crdt.records import DocumentError, FieldRecord, parse_record
 from crdt.update_format import UpdateError, decode_update, live_records
 from node.core.entities.entity import Key
 from node.core.history.rebuild import HistoryError, entry_of, snapshot_of
-from strategies.explain import concerns
+from strategies.paths import may_hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -137,7 +137,7 @@ class Trail:
     def _note_records(self, found: Iterable[tuple[int, int, str]], act: Act | None) -> None:
         for writer, clock, text in found:
             record = parse_record(writer, clock, text)
-            if isinstance(record, FieldRecord) and concerns(record.path, self.name):
+            if isinstance(record, FieldRecord) and may_hold(record.path, self.name):
                 self.records[record.id] = record
                 if act is not None:
                     self.acts[record.id] = act

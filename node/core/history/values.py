@@ -11,8 +11,9 @@ from attrs import define
 from crdt.hlc import COUNTER_BITS, iso, millis
 from crdt.records import CANONICAL, FieldRecord
 from node.core.history.field_records import Act, Trail
-from strategies.explain import ABSENT, has_say, moves, register_of, said_of, shown_of
-from strategies.kinds import COUNTED
+from strategies.explain import restored, said_of, shown_of, shows_from
+from strategies.kinds.kind import ABSENT
+from strategies.paths import COUNTED, is_movement
 
 if TYPE_CHECKING:
     from node.core.entities.entity import Entity
@@ -77,16 +78,16 @@ def writings_of(trail: Trail, entity: Entity) -> list[Writing]:
     for identity, record in sorted(trail.records.items()):
         live = document.record(*identity) is not None
         value = said_of(record, trail.name)
-        if value is ABSENT and (not live or moves(record.path)):
+        if value is ABSENT and (not live or is_movement(record.path)):
             continue
         state = SHOWN if identity in shown else CANDIDATE if live else SUPERSEDED
-        if live and not has_say(entity.view, document, record.path, trail.name):
+        if live and not shows_from(entity.view, document, record.path, trail.name):
             state = UNUSED
-        if moves(record.path):
+        if is_movement(record.path):
             if record.path != COUNTED and record.id not in {r.id for r in document.siblings(record.path)[:1]}:
                 continue  # several nodes settled it; once counts
             state = MOVED
-        data = register_of(record, trail.name, entity.view)
+        data = restored(record, trail.name, entity.view)
         writing = Writing(record, value, state, data, trail.acts.get(identity), killers.get(identity, []))
         same: tuple[object, ...] = (record.operation, record.terminal, record.path, _canonical(value))
         if state == MOVED:

@@ -18,7 +18,7 @@ from node.core.history.rebuild import (
     at_seq,
     from_operations,
 )
-from strategies.recorded import policy_of, recorded
+from strategies.policy_text import policy_of, policy_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -58,24 +58,24 @@ class Verification:
 
     def __init__(
         self,
-        reader: HistoryReader,
+        history: HistoryReader,
         registry: Registry,
         rules: Sequence[Conservation] = (),
         engine: str = "y_py",
         progress: Callable[[str, int], None] = _quietly,
     ) -> None:
         self.entities = 0
-        self._reader, self._registry, self._rules = reader, registry, rules
+        self._history, self._registry, self._rules = history, registry, rules
         self._engine, self._progress = engine, progress
-        self._head, _ = reader.head()
+        self._head, _ = history.reader.head()
         self._confirmed: set[str] = set()  # open conflicts that were found as they should be
         self._unknown: set[str] = set()
-        self._policies = reader.policies()
+        self._policies = history.policies()
 
     def run(self) -> Iterator[Finding]:
         """Raises StorageError where the database cannot be read."""
         ledgers = [Ledger(rule) for rule in self._rules]
-        for number, key in enumerate(self._reader.entity_keys()):
+        for number, key in enumerate(self._history.entity_keys()):
             yield from self._entity(key, [ledger for ledger in ledgers if key[0] in ledger.rule.entity_types()])
             self._progress("entities", number + 1)
         yield from self._stored_conflicts()
@@ -91,12 +91,12 @@ class Verification:
             return
         where = " ".join(key)
         try:
-            with self._reader.moment():
-                row = self._reader.entity(*key)
-                rebuilt, archived = self._rebuilt(key, policy), bool(self._reader.records_of([key]))
+            with self._history.moment():
+                row = self._history.reader.entity(*key)
+                rebuilt, archived = self._rebuilt(key, policy), bool(self._history.reader.archived.records_of([key]))
                 entity = rebuilt.entity()
                 opened = {c.id: c for c in entity.view.conflicts.values() if c.state == "open"}
-                rows = self._reader.fetch((), (), list(opened)).conflicts
+                rows = self._history.reader.fetch((), (), list(opened)).conflicts
             for what in entity_differences(rebuilt, row, archived=archived):
                 yield Finding(where, what)
             if row is not None and rebuilt.exists:
@@ -117,7 +117,7 @@ class Verification:
 
     def _others(self, rebuilt: Rebuilt) -> Iterator[Entity]:
         """The entity as other configurations that the node ran with show it, the latest first."""
-        entity_type, now = rebuilt.key[0], recorded(rebuilt.policy)
+        entity_type, now = rebuilt.key[0], policy_text(rebuilt.policy)
         for text in reversed(self._policies.get(entity_type, [])):
             policy = policy_of(entity_type, text) if text != now else None
             if policy is not None:
@@ -144,25 +144,25 @@ class Verification:
         yield Finding(where, what)
 
     def _rebuilt(self, key: Key, policy: EntityPolicy) -> Rebuilt:
-        reader = self._reader
-        return from_operations(reader.entity_rows(key), key, policy, self._engine, reader.entity_base(key))
+        history = self._history
+        return from_operations(history.entity_rows(key), key, policy, self._engine, history.entity_base(key))
 
     def _then(self, key: Key, policy: EntityPolicy) -> Entity:
         """As of the head, though it was written since."""
-        reader = self._reader
-        with reader.moment():
-            base = reader.entity_base(key)
-            return at_seq(reader.entity_rows(key), self._head, key, policy, self._engine, base).entity()
+        history = self._history
+        with history.moment():
+            base = history.entity_base(key)
+            return at_seq(history.entity_rows(key), self._head, key, policy, self._engine, base).entity()
 
     def _stored_conflicts(self) -> Iterator[Finding]:
         """Open ones that no entity has."""
-        for row in self._reader.open_conflicts():
+        for row in self._history.open_conflicts():
             key, policy = (row.entity_type, row.entity_id), self._registry.get(row.entity_type)
             if row.conflict_id in self._confirmed or policy is None:
                 continue
             try:
-                with self._reader.moment():
-                    now = self._reader.fetch((), (), [row.conflict_id]).conflicts.get(row.conflict_id)
+                with self._history.moment():
+                    now = self._history.reader.fetch((), (), [row.conflict_id]).conflicts.get(row.conflict_id)
                     rebuilt = self._rebuilt(key, policy)
             except HistoryError:
                 continue  # found already
@@ -179,10 +179,10 @@ class Verification:
         if not broken and not ledger.problems:
             return
         account = Account(rule, set(list(broken)[:BROKEN_GROUPS]))
-        for number, key in enumerate(self._reader.entity_keys()):
+        for number, key in enumerate(self._history.entity_keys()):
             policy = self._registry.get(key[0])
             if policy is not None and key[0] in rule.entity_types():
-                with self._reader.moment():
+                with self._history.moment():
                     wrong = account.walk(self._states(key, policy))
                 if wrong is not None:
                     yield Finding(
@@ -199,11 +199,11 @@ class Verification:
 
     def _states(self, key: Key, policy: EntityPolicy) -> Iterator[tuple[int, Entity]]:
         """An entity after each of its rows up to the head."""
-        base = self._reader.entity_base(key)
+        base = self._history.entity_base(key)
         rebuilt = Rebuilt.begin(key, policy, self._engine, base)
         if base is not None:
             yield base.seq, rebuilt.entity()
-        for row in self._reader.entity_rows(key):
+        for row in self._history.entity_rows(key):
             if row.seq > self._head:
                 return
             try:
@@ -213,7 +213,7 @@ class Verification:
             yield row.seq, rebuilt.entity()
 
     def _told(self, words: str, seq: int) -> str:
-        row = self._reader.row(seq)
+        row = self._history.row(seq)
         if row is None:
             return f"{words}, since row {seq} or before, which is archived"
         return f"{words}, since operation {row.operation_id} of {row.terminal_id} (row {seq})"

@@ -101,7 +101,7 @@ def _send(link: Link, keys: Sequence[int]) -> None:
         if first < len(keys):
             link.core.disk.places(keys[first : first + PLACES], lambda part: arrived(part, first))
         else:
-            link.delivery.want(key for _, key in sorted(found))
+            link.delivery.feed.want(link.delivery, (key for _, key in sorted(found)))
             _send_archived(link, set(keys) - {key for _, key in found} - coming)
 
     def arrived(part: Sequence[tuple[int, int]] | Unreadable, first: int) -> None:
@@ -124,4 +124,4 @@ def _send_archived(link: Link, keys: set[int]) -> None:
         if entity_type is not None:
             by_type.setdefault(entity_type, set()).add(key)
     for entity_type, of_type in by_type.items():
-        link.delivery.lacks(entity_type, of_type)
+        link.delivery.feed.lacks(link.delivery, entity_type, of_type)

@@ -1,4 +1,4 @@
-"""What a linked node is sent: the same cursor over the log, many rows to a frame, confirmed by position.
+"""What a linked node is sent of the log: many rows to a frame, confirmed by position.
 
 A frame is a JSON array of `data_sync`, then a `log_position`: with these rows the receiver holds this log up to
 there. Rows that came from the peer itself, and what is this node's alone, are passed over. Operations that a
@@ -10,14 +10,12 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from node.core.delivery.delivery import Delivery
-from node.core.log.entries import CLASSES, NO_POSITION
+from node.core.log.entries import NO_POSITION
 from node.core.log.messages import state_id
-from node.core.ports import Unreadable
 from node.wire.frames import Outgoing
 from node.wire.links.operations import operation_message
 from node.wire.links.positions import log_position
@@ -28,12 +26,15 @@ from node.wire.links.states import (
     state_operation,
 )
 from storage.packed import RECORD_BYTES
+from storage.records import CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
+    from node.core.delivery.delivery import Delivery
     from node.core.log.entries import Entry
     from node.core.log.ring import RingRow
+    from node.core.ports import Unreadable
     from storage.answers import Compacted, Whole
     from storage.records import LogRow
 
@@ -56,176 +57,142 @@ RECORDS_BYTES = 10_000 * RECORD_BYTES
 """Archived operations named in one message, 32 bytes each."""
 
 
-@define(eq=False)
-class LinkDelivery(Delivery):
-    """One link's place in the log. peer: "node:epoch" of the other side, whose own rows it is not sent."""
+@define(eq=False, kw_only=True)
+class LinkFeed:
+    """total: how many entities this node has, for the other side's progress bar."""
 
-    peer: str = ""
-    total: Callable[[], int] = lambda: 0
-    """How many entities there are."""
-    page: int = LINK_PAGE
-    outbox_high: int = LINK_OUTBOX
-    started: bool = False
-    _wanted: deque[int] = field(factory=deque)
-    _lacked: dict[str, set[int]] = field(factory=dict)
-    _searched: tuple[str, frozenset[int], str] | None = None
-    """Whose archived operations are looked through, for which keys, and after which entity."""
-    _told: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
-    _mark: tuple[int, bytes] = (0, b"")
-    _states: int = 0
-
-    def start(self, positions: Sequence[int], after: Mapping[int, tuple[str, str]]) -> None:
-        """The other side holds the log up to here: go on from there. after: of a class of which it holds no position,
-        the last entity it has."""
-        self._state_after.update(after)
-        self.cursor.sent[:] = positions
-        self.cursor.confirm_upto(positions)
-        self.started = True
-        self.pump()
-
-    def live(self, previous_head: int, rows: int) -> bool:
-        return False
-
-    def probe(self, *, force: bool = False) -> None:
-        """A node confirms by position; nothing has to be asked."""
-
-    def _tell_stuck(self, unreadable: Unreadable) -> None:
-        logger.warning("%s is not sent what comes next: %s", self.peer or "a linked node", unreadable.reason)
-
-    def probe_owed(self) -> None:
-        """Tell the position where rows were only passed over, so that the other side's place keeps up."""
-        if self.started and not self.closed and self.cursor.sent != self._told:
-            self._send([])
-        self._send_wanted()
+    total: Callable[[], int]
+    peer: str = field(default="", init=False)
+    """"node:epoch" of the other side: rows that came from there are not sent back."""
+    _state_after: dict[int, tuple[str, str]] = field(factory=dict, init=False)
+    _wanted: deque[int] = field(factory=deque, init=False)
+    _lacked: dict[str, set[int]] = field(factory=dict, init=False)
+    _searched: tuple[str, frozenset[int], str] | None = field(default=None, init=False)
+    """The archived operations that are looked for: (entity type, link keys, entity to go on after)."""
+    _told: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES, init=False)
+    _last_row: tuple[int, bytes] = field(default=(0, b""), init=False)
+    """The last row of this log that went by, and its hash."""
+    _states: int = field(default=0, init=False)
 
     @property
-    def lag(self) -> int:
-        """Rows of the log that the other side has not confirmed."""
-        behind: int = self.log.head - min(self.cursor.positions)
+    def owed_to(self) -> str | None:
+        return None
+
+    @property
+    def audited(self) -> bool:
+        return False
+
+    def start(self, delivery: Delivery[Any], positions: Sequence[int], after: Mapping[int, tuple[str, str]]) -> None:
+        """Go on from `positions`, where the other side holds the log.
+
+        after: for a class without a position, the last entity that it has.
+        """
+        self._state_after.update(after)
+        delivery.window.sent[:] = positions
+        delivery.window.confirm_upto(positions)
+        delivery.held = False
+        delivery.pump()
+
+    def pumped(self, delivery: Delivery[Any]) -> None:
+        if not delivery.held:
+            self._send_wanted(delivery)
+
+    def stuck(self, delivery: Delivery[Any], why: Unreadable) -> None:
+        logger.warning("%s is not sent what comes next: %s", self.peer or "a linked node", why.reason)
+
+    def tell_position(self, delivery: Delivery[Any]) -> None:
+        """Every PING_INTERVAL_MS: tell the position where rows were only passed over, so that the other side's place
+        keeps up."""
+        if not (delivery.held or delivery.closed) and delivery.window.sent != self._told:
+            self._send(delivery, [])
+        self._send_wanted(delivery)
+
+    def lag(self, delivery: Delivery[Any]) -> int:
+        """Rows of the log that the other side has not confirmed, and operations that it is still to be sent."""
+        behind: int = delivery.log.head - min(delivery.window.positions)
         searched = len(self._searched[1]) if self._searched is not None else 0
         return behind + len(self._wanted) + searched + sum(map(len, self._lacked.values()))
 
     # ------------------------------------------------------------------ the log
 
-    def pump(self) -> None:
-        if not self.started:
-            return
-        super().pump()
-        self._send_wanted()
-
-    def _take(self, row: RingRow, frames: list[Outgoing], entries: list[Entry]) -> None:
-        if row.seq > self._mark[0]:
-            self._mark = (row.seq, row.row.hash)
+    def take(self, row: RingRow, frames: list[Outgoing], entries: list[Entry]) -> None:
+        if row.seq > self._last_row[0]:
+            self._last_row = (row.seq, row.row.hash)
         linked = row.linked if row.row.via != self.peer else None
         if linked is not None:
             frames.append(Outgoing(linked))
             entries.append((row.seq, row.priority, row.row.operation_id))
 
-    def _hand_over(self, frames: list[Outgoing], entries: list[Entry], sent: Sequence[int]) -> None:
-        self.cursor.sending(entries)
-        self.cursor.passed(sent)
-        if frames:
-            self._send([frame.payload for frame in frames])
+    def send(self, delivery: Delivery[Any], frames: list[Outgoing]) -> None:
+        self._send(delivery, [frame.payload for frame in frames])
 
-    def _send(self, messages: list[bytes], progress: StateProgress | None = None) -> None:
+    def _send(self, delivery: Delivery[Any], messages: list[bytes], progress: StateProgress | None = None) -> None:
         """Frames of about FRAME_BYTES; the position goes with the last."""
-        self._told = list(self.cursor.sent)
-        messages.append(log_position(self._told, *self._mark, self.log.head, progress))
-        self._frames(messages)
-
-    def _frames(self, messages: Sequence[bytes]) -> None:
-        part: list[bytes] = []
-        size = 0
-        for message in messages:
-            if part and size + len(message) > FRAME_BYTES:
-                self.connection.send(Outgoing(b"[" + b",".join(part) + b"]"))
-                part, size = [], 0
-            part.append(message)
-            size += len(message)
-        if part:
-            self.connection.send(Outgoing(b"[" + b",".join(part) + b"]"))
+        self._told = list(delivery.window.sent)
+        messages.append(log_position(self._told, *self._last_row, delivery.log.head, progress))
+        _send_frames(delivery, messages)
 
     # ------------------------------------------------------------------ whole entities
 
-    @property
-    def _owed_to(self) -> str | None:
-        return None
-
-    def _send_compacted(self, priority: int, after: int, found: Compacted) -> None:
-        sent = list(self.cursor.sent)
+    def compacted(self, delivery: Delivery[Any], priority: int, after: int, found: Compacted) -> None:
+        window = delivery.window
+        sent = list(window.sent)
         sent[priority] = found.upto
-        names = [state_id(w.row.entity_type, w.row.entity_id, w.row.version) for w in found.wholes]
-        self.cursor.sending([(w.seq, priority, name) for w, name in zip(found.wholes, names, strict=True)])
-        self.cursor.passed(sent)
-        self._send([message for whole in found.wholes for message in _whole(whole)])
+        window.sending([(whole.seq, priority, _name(whole)) for whole in found.wholes])
+        window.passed(sent)
+        self._send(delivery, [message for whole in found.wholes for message in _whole(whole)])
 
-    def _read_state(self, priority: int) -> None:
-        types, after = self.log.registry.of_class(priority), self._state_after.get(priority)
-        self._reading = True
-        limit = min(self.page, self.cursor.room)
+    def read_state(self, delivery: Delivery[Any], priority: int) -> None:
+        types, after = delivery.log.registry.of_class(priority), self._state_after.get(priority)
+        limit = min(delivery.page, delivery.window.room)
 
-        def arrived(wholes: Sequence[Whole] | Unreadable) -> None:
-            if isinstance(wholes, Unreadable):
-                self._cannot_read(wholes)
-                return
-            self._was_read()
-            if self.closed:
-                return
+        def then(wholes: Sequence[Whole]) -> None:
             if wholes:
                 self._state_after[priority] = (wholes[-1].row.entity_type, wholes[-1].row.entity_id)
-            self._send_wholes(priority, wholes, last=len(wholes) < limit)
-            self.pump()
+            self._send_wholes(delivery, priority, wholes, last=len(wholes) < limit)
 
-        self.disk.wholes(types, after, limit, arrived)
+        delivery.disk.wholes(types, after, limit, delivery.read(then))
 
-    def _send_wholes(self, priority: int, wholes: Sequence[Whole], *, last: bool) -> None:
+    def _send_wholes(self, delivery: Delivery[Any], priority: int, wholes: Sequence[Whole], *, last: bool) -> None:
         """The entities of one class, as whole documents. A position stands for all of a class."""
-        names = [state_id(w.row.entity_type, w.row.entity_id, w.row.version) for w in wholes]
+        window = delivery.window
         self._states += len(wholes)
-        sent = list(self.cursor.sent)
+        sent = list(window.sent)
         if last:
-            sent[priority] = self.begun
+            sent[priority] = delivery.committed_at_connect
             self._state_after.pop(priority, None)
-        self.cursor.sending([(NO_POSITION, priority, name) for name in names])
-        self.cursor.passed(sent)
+        window.sending([(NO_POSITION, priority, _name(whole)) for whole in wholes])
+        window.passed(sent)
         messages = [message for whole in wholes for message in _whole(whole)]
-        self._send(messages, StateProgress(dict(self._state_after), self._states, self.total()))
+        self._send(delivery, messages, StateProgress(dict(self._state_after), self._states, self.total()))
 
     # ------------------------------------------------------------------ what a comparison found missing
 
-    def want(self, link_keys: Iterable[int]) -> None:
-        """Send these operations too, whatever the cursor says. They are given in log order."""
+    def want(self, delivery: Delivery[Any], link_keys: Iterable[int]) -> None:
+        """Send these operations too, whatever the position says. They are given in log order."""
         self._wanted.extend(link_keys)
-        self.pump()
+        delivery.pump()
 
-    def lacks(self, entity_type: str, link_keys: Set[int]) -> None:
+    def lacks(self, delivery: Delivery[Any], entity_type: str, link_keys: Set[int]) -> None:
         """Send the entities that these archived operations are part of."""
         under_way = self._searched[1] if self._searched is not None else frozenset()
         self._lacked.setdefault(entity_type, set()).update(link_keys - under_way)
-        self.pump()
+        delivery.pump()
 
-    def _send_wanted(self) -> None:
-        if self._reading or self.closed or self.connection.outbox_bytes > self.outbox_high:
+    def _send_wanted(self, delivery: Delivery[Any]) -> None:
+        if delivery.reading or delivery.closed or delivery.connection.outbox_bytes > delivery.outbox_high:
             return
         if not self._wanted:
-            self._send_lacked()
+            self._send_lacked(delivery)
             return
         keys = [self._wanted.popleft() for _ in range(min(LINK_PAGE, len(self._wanted)))]
-        self._reading = True
 
-        def arrived(rows: Sequence[LogRow] | Unreadable) -> None:
-            if isinstance(rows, Unreadable):
-                self._wanted.extendleft(reversed(keys))
-                self._cannot_read(rows)
-                return
-            self._was_read()
-            if not self.closed:
-                self._frames([operation_message(row) for row in rows])
-                self.pump()
+        def then(rows: Sequence[LogRow]) -> None:
+            _send_frames(delivery, [operation_message(row) for row in rows])
 
-        self.disk.linked(keys, arrived)
+        delivery.disk.linked(keys, delivery.read(then, undo=lambda: self._wanted.extendleft(reversed(keys))))
 
-    def _send_lacked(self) -> None:
+    def _send_lacked(self, delivery: Delivery[Any]) -> None:
         """One page of a look through a type's archived operations; what is lacked meanwhile waits for the next."""
         if self._searched is None:
             entity_type = next((t for t, keys in self._lacked.items() if keys), None)
@@ -233,28 +200,38 @@ class LinkDelivery(Delivery):
                 return
             self._searched = (entity_type, frozenset(self._lacked.pop(entity_type)), "")
         entity_type, keys, after = self._searched
-        self._reading = True
 
-        def arrived(found: tuple[Sequence[Whole], str | None] | Unreadable) -> None:
-            if isinstance(found, Unreadable):
-                self._cannot_read(found)
-                return
-            self._was_read()
+        def then(found: tuple[Sequence[Whole], str | None]) -> None:
             wholes, following = found
             self._searched = (entity_type, keys, following) if following is not None else None
-            if not self.closed:
-                self._frames([message for whole in wholes for message in _whole(whole)])
-                self.pump()
+            _send_frames(delivery, [message for whole in wholes for message in _whole(whole)])
 
-        self.disk.lacking(entity_type, after, keys, arrived)
+        delivery.disk.lacking(entity_type, after, keys, delivery.read(then))
+
+
+def _send_frames(delivery: Delivery[Any], messages: Iterable[bytes]) -> None:
+    """As JSON arrays of about FRAME_BYTES each."""
+    part: list[bytes] = []
+    size = 0
+    for message in messages:
+        if part and size + len(message) > FRAME_BYTES:
+            delivery.connection.send(Outgoing(b"[" + b",".join(part) + b"]"))
+            part, size = [], 0
+        part.append(message)
+        size += len(message)
+    if part:
+        delivery.connection.send(Outgoing(b"[" + b",".join(part) + b"]"))
+
+
+def _name(whole: Whole) -> str:
+    return state_id(whole.row.entity_type, whole.row.entity_id, whole.row.version)
 
 
 def _whole(whole: Whole) -> Iterator[bytes]:
     """An entity for another node; of very many archived operations a part with each message."""
     key, snapshot = (whole.row.entity_type, whole.row.entity_id), snapshot_b64(whole.row.snapshot)
-    name = state_id(*key, whole.row.version)
     for first in range(0, max(len(whole.records), 1), RECORDS_BYTES):
         closed = whole.closed if not first else ()
         yield state_message(
-            state_operation(name, key, whole.records[first : first + RECORDS_BYTES], closed), snapshot
+            state_operation(_name(whole), key, whole.records[first : first + RECORDS_BYTES], closed), snapshot
         )

@@ -17,15 +17,16 @@ import orjson
 from attrs import define, field
 
 from crdt import hlc
-from node.core.delivery.window import Cursor
+from node.core.delivery.delivery import Delivery
+from node.core.delivery.window import Window
 from node.core.inbox import Inbox
 from node.core.links import anti_entropy
-from node.core.links.feed import LINK_WINDOW, LinkDelivery
+from node.core.links.feed import LINK_OUTBOX, LINK_PAGE, LINK_WINDOW, LinkFeed
 from node.core.links.first_sync import PATIENCE_MS, FirstSync
-from node.core.log.entries import CLASSES, NO_POSITION
+from node.core.log.entries import NO_POSITION
 from node.core.operations import parked, states
-from node.core.operations.needs import fetch
 from node.core.operations.quarantine import WAITING
+from node.core.operations.subject import fetch
 from node.core.ports import Connection, Needs, Unreadable
 from node.errors import AlreadyConnected, InvalidMessage
 from node.wire.close_codes import INTERNAL_ERROR, NORMAL
@@ -36,7 +37,7 @@ from node.wire.links.handshake import CLOCK_PING, Hello, clock_pong, read_clock
 from node.wire.links.positions import Claim
 from node.wire.links.states import is_state, read_progress
 from storage.answers import ARCHIVED
-from storage.records import FollowerRow, PeerRow
+from storage.records import CLASSES, FollowerRow, PeerRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,7 +82,7 @@ class Link:
     hello: Hello | None
     session_id: str
     since_ms: int
-    delivery: LinkDelivery = field(init=False)
+    delivery: Delivery[LinkFeed] = field(init=False)
     state: str = "handshake"
     was_up: bool = False
     received: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
@@ -107,9 +108,16 @@ class Link:
     def __attrs_post_init__(self) -> None:
         core = self.core
         self._inbox = Inbox(handle=self._frame, connection=self.connection, most=BACKLOG_PAUSE)
-        cursor = Cursor.at([NO_POSITION] * CLASSES, LINK_WINDOW)
-        self.delivery = LinkDelivery("", frozenset(), False, cursor, core.log, core.disk, self.connection)
-        self.delivery.total = lambda: len(core.replica.residents.known)
+        self.delivery = Delivery(
+            window=Window(LINK_WINDOW),
+            feed=LinkFeed(total=lambda: len(core.replica.residents.known)),
+            log=core.log,
+            disk=core.disk,
+            connection=self.connection,
+            page=LINK_PAGE,
+            outbox_high=LINK_OUTBOX,
+        )
+        self.delivery.held = True
 
     # ------------------------------------------------------------------ who is there
 
@@ -146,7 +154,7 @@ class Link:
     def _known(self, hello: Hello) -> None:
         """What is stored of this peer counts as long as its log is still the same one."""
         self.hello, self.peer_head = hello, hello.head
-        self.delivery.peer = self.via
+        self.delivery.feed.peer = self.via
         row = self.core.peers.get(hello.node_id)
         if row is not None and row.epoch == hello.epoch:
             self.received, self.mark = list(row.positions), (row.mark, row.mark_hash)
@@ -243,7 +251,7 @@ class Link:
 
     def _go(self, upto: Sequence[int], after: Mapping[int, Key]) -> None:
         self.state, self.was_up = "up", True
-        self.delivery.start(upto, after)
+        self.delivery.feed.start(self.delivery, upto, after)
         self._ping()
         self.core.link_up(self)
 
@@ -311,7 +319,7 @@ class Link:
     def _messages(self, messages: Sequence[dict[str, Any]], unreadable: Unreadable | None = None) -> None:
         """unreadable: what these need is not there, and cannot be read."""
         core, replica = self.core, self.core.replica
-        if not core.healthy:
+        if not core.health.ok:
             self.close(INTERNAL_ERROR, "the node cannot store anything at the moment")
             return
         now = core.clock()
@@ -366,7 +374,7 @@ class Link:
             if self.state == "handshake":
                 self._begin(claim)
             else:
-                self.delivery.cursor.confirm_upto(claim.positions)
+                self.delivery.window.confirm_upto(claim.positions)
                 self.delivery.pump()
         elif kind in digests.TYPES:
             anti_entropy.receive(self, message)
@@ -465,7 +473,7 @@ class Link:
         """How far the other side has confirmed this log; None where it was never up."""
         if self.hello is None or not self.was_up:
             return None
-        upto = self.delivery.cursor.positions
+        upto = self.delivery.window.positions
         return FollowerRow(self.hello.node_id, self.core.epoch, upto, self.core.clock().wall_ms)
 
     def reply(self, *messages: bytes) -> None:
@@ -493,7 +501,7 @@ class Link:
         """Whether both sides have each other's log but for a few rows, as far as this one knows. Under steady traffic
         some are always on their way; a comparison has them sent twice, which harms nobody."""
         behind = self.peer_head - min(self.received)
-        return self.state == "up" and self.delivery.lag <= NEARLY and behind <= NEARLY
+        return self.state == "up" and self.delivery.feed.lag(self.delivery) <= NEARLY and behind <= NEARLY
 
     def tick(self, now_ms: int) -> None:
         """Once a second: ask for the other side's clock, and compare with it, when level and due."""

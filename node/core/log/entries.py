@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-CLASSES = 4
-
-
 NO_POSITION = -1
 """A class of which this terminal has nothing yet: it gets the state instead of the history."""
 

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING
 import orjson
 
 from crdt import hlc
-from node.core.entities.entity import keys_of
-from node.core.entities.field_writes import Stamp, Writer
+from node.core.entities.field_writes import Authorship, Stamp
 from node.core.entities.writes import RESERVED, Planner
 from node.core.locks.lease import Held as LockHeld
 from node.core.log.messages import current_message
 from node.core.operations.record import Planned, confirm, record
 from node.core.operations.refusals import refuse
-from node.errors import EntityNotFound, InvalidMessage, LockTimeout
-from node.wire.messages import effective_version
+from node.errors import ConflictResolutionFailed, EntityNotFound, InvalidMessage, LockTimeout
 from storage.packed import content_of
 
 if TYPE_CHECKING:
@@ -29,30 +27,31 @@ if TYPE_CHECKING:
     from node.core.entities.entity import Entity
     from node.core.operations.author import Author
     from node.core.operations.replica import Replica
+    from node.core.operations.subject import Subject
     from node.core.ports import Instant
     from node.wire.messages import Operation
+    from storage.records import LogRow
 
 
-def accept(replica: Replica, operation: Operation, author: Author, now: Instant) -> None:
+def accept(replica: Replica, subject: Subject, now: Instant) -> None:
     """Decide a `data_sync`. Raises WireError where it is refused outright; everything else is in the group."""
-    if repeated(replica, operation, author):
+    operation, author, policy, entities = subject.operation, subject.author, subject.policy, subject.entities
+    if subject.row is not None:
+        _repeated(replica, operation, author, subject.row)
         return
-    if replica.knowledge.tried:
-        author = replica.knowledge.as_of_first_attempt(operation, author)
-    entities = [replica.residents.entity(key) for key in keys_of(operation)]
-    policy = entities[0].policy
+    if subject.archived:
+        repeated_archived(replica, operation, author)
+        return
     lock_status = locked(replica, entities, operation, author, now) if policy.requires_lock else "none"
     if lock_status is None:
         return
-    blocked = (
-        next((c for e in entities if (c := e.view.frozen_by()) is not None), None)
-        if policy.strategy.freezes
-        else None
-    )
-    if blocked is not None:
-        reason = f"{blocked.entity_type} {blocked.entity_id} has an open conflict {blocked.id}"
-        refuse(replica, operation, author, entities, now, reason, 4010, {"conflict_id": blocked.id})
-        return
+    if policy.strategy.freezes:
+        blocked = next((c for e in entities if (c := e.view.frozen_by()) is not None), None)
+        if blocked is not None:
+            reason = f"{blocked.entity_type} {blocked.entity_id} has an open conflict {blocked.id}"
+            details = {"conflict_id": blocked.id}
+            refuse(replica, operation, author, entities, now, reason, ConflictResolutionFailed.code, details)
+            return
     stamp, skew = stamped(replica, operation, author, now)
     try:
         plans = _plans(replica, operation, author, entities, stamp, now)
@@ -62,11 +61,8 @@ def accept(replica: Replica, operation: Operation, author: Author, now: Instant)
     record(replica, operation, author, plans, stamp, lock_status, now, skew)
 
 
-def repeated(replica: Replica, operation: Operation, author: Author) -> bool:
-    """Answer an operation whose id is held already. Raises InvalidMessage where the id names another operation."""
-    row = replica.held.recent.get(operation.id)
-    if row is None:
-        return _archived(replica, operation, author)
+def _repeated(replica: Replica, operation: Operation, author: Author, row: LogRow) -> None:
+    """Answer an operation whose id is in the log already. Raises InvalidMessage where it names another operation."""
     first = orjson.loads(row.operation)
     same = (
         row.terminal_id == author.terminal_id
@@ -81,27 +77,23 @@ def repeated(replica: Replica, operation: Operation, author: Author) -> bool:
     confirm(replica, author, row.operation_id, row.version, "duplicate", row.accepted, row.seq)
     if row.via:  # another node accepted it; here it may have been refused, and shown again by its author
         _show_current(replica, operation, author)
-    return True
 
 
-def _archived(replica: Replica, operation: Operation, author: Author) -> bool:
-    """The same for an operation that is held without a row; what it needs was fetched."""
-    if not replica.held.is_archived(operation.id):
-        return False
+def repeated_archived(replica: Replica, operation: Operation, author: Author) -> None:
+    """The same for an operation that is held without a row; what is left of it was fetched."""
     recalled = replica.held.recalled.get(operation.id)
     words = (operation.entity_type, operation.entity_id, operation.kind, operation.data)
     if recalled is None or recalled.operation.content != content_of(author.terminal_id, *words):
         raise InvalidMessage(f"operation id {operation.id} already names another operation", "$.operation.id")
-    kept = recalled.operation
+    first = recalled.operation
     replica.counts.duplicates += 1
-    confirm(replica, author, operation.id, kept.version, "duplicate", kept.accepted, 0)
-    return True
+    confirm(replica, author, operation.id, first.version, "duplicate", first.accepted, 0)
 
 
 def _show_current(replica: Replica, operation: Operation, author: Author) -> None:
     """Send an author the entities of its operation as they are."""
     node_id, at = replica.settings.node_id, hlc.iso(hlc.millis(replica.clock.hlc.last))
-    for entity in (replica.residents.entity(key) for key in keys_of(operation)):
+    for entity in (replica.residents.entity(write.key) for write in operation.writes):
         message = current_message(entity, node_id=node_id, at=at)
         replica.log.group.replies.append((author.recipient, message))
         # On its way like a row: what this terminal has written meanwhile is shown to it again after that.
@@ -145,15 +137,11 @@ def _plans(
     now: Instant,
 ) -> list[Planned]:
     """One plan an entity. Changes nothing."""
-    if operation.kind == "BULK_UPDATE":
-        items = [(item.data, effective_version(item.data, None, "UPDATE")) for item in operation.updates]
-    else:
-        version = effective_version(operation.data, operation.version, operation.kind)
-        items = [(operation.data, version)]
     plans = []
     writer = writer_of(replica, stamp, author)
     tried = None if author.tried is None else author.tried.head
-    for entity, (data, version) in zip(entities, items, strict=True):
+    for entity, write in zip(entities, operation.writes, strict=True):
+        data, version = write.data, write.version
         if operation.kind != "DELETE" and data.get("deleted_at") is not None:
             raise InvalidMessage("deleted_at is written by DELETE", "$.operation.data.deleted_at")
         acknowledged = replica.knowledge.acknowledged(author, entity)
@@ -169,9 +157,9 @@ def _plans(
     return plans
 
 
-def writer_of(replica: Replica, stamp: Stamp, author: Author) -> Writer:
+def writer_of(replica: Replica, stamp: Stamp, author: Author) -> Authorship:
     """The author, as far as planning a write depends on it."""
     knowledge = replica.knowledge
-    return Writer(
+    return Authorship(
         stamp, author.terminal_type, partial(knowledge.last_known, author), partial(knowledge.last_known_list, author)
     )

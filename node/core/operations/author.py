@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from node.core.log.entries import CLASSES
 from node.core.log.group import Recipient
-from storage.records import Try
+from storage.records import CLASSES, Try
 
 NOWHERE = (0,) * CLASSES
 """The position of an author that is not connected here."""

@@ -14,7 +14,7 @@ from attrs import define, field
 from node.core.key_set import KeySet
 from node.core.operations.digests import Digests
 from storage.answers import Recalled
-from storage.packed import unpack
+from storage.packed import unpack_operations
 from storage.records import LogRow, key64
 
 if TYPE_CHECKING:
@@ -44,23 +44,21 @@ class Held:
 
     # ------------------------------------------------------------------ looking
 
-    def knows(self, operation_id: str) -> bool:
-        """Whether an operation of this id is held, but for a false alarm of its hash."""
-        key = key64(operation_id)
-        return key in self.known or key in self.archived
+    def on_disk(self, operation_id: str, key: int | None = None) -> bool:
+        """Whether an operation of this id is held, but for a false alarm of its hash, and must be read from disk.
 
-    def on_disk(self, operation_id: str) -> bool:
-        """Whether an operation of this id is held, and its row must be read from disk."""
-        return operation_id not in self.recent and operation_id not in self.recalled and self.knows(operation_id)
+        key: the hash of the id, where it is known already.
+        """
+        if operation_id in self.recent or operation_id in self.recalled:
+            return False
+        if key is None:
+            key = key64(operation_id)
+        return key in self.known or key in self.archived
 
     def row(self, operation_id: str) -> LogRow | None:
         """The row of an operation that is held, or what is left of it; what is not in memory was fetched."""
         recalled = self.recalled.get(operation_id)
         return self.recent.get(operation_id) or (recalled.row if recalled is not None else None)
-
-    def is_archived(self, operation_id: str) -> bool:
-        """Whether an operation of this id is held without a row."""
-        return operation_id in self.recalled or key64(operation_id) in self.archived
 
     def uncommitted(self, committed: int) -> set[int]:
         """Link keys of operations whose rows are not durable yet."""
@@ -69,9 +67,9 @@ class Held:
 
     # ------------------------------------------------------------------ rows
 
-    def remember(self, row: LogRow) -> None:
-        """An operation has a row; of one id under two writers the first counts."""
-        self.known.add(key64(row.operation_id))
+    def remember(self, row: LogRow, key: int | None = None) -> None:
+        """An operation has a row; of one id under two writers the first counts. key: the hash of its id."""
+        self.known.add(key64(row.operation_id) if key is None else key)
         self.recent.setdefault(row.operation_id, row)
         if row.link_key is not None:
             self.digests.add(row.entity_type, row.link_key)
@@ -128,6 +126,6 @@ class Held:
     def forget_archived(self, rows: Iterable[ArchivedRow]) -> None:
         """The commit of what came with states failed."""
         for row in rows:
-            for one in unpack(row.records):
+            for one in unpack_operations(row.records):
                 self.digests.discard(row.entity_type, one.link_key)
                 self.archived.discard(one.op_key)

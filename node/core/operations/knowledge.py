@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field
 
 from node.core.entities.entity import Key
-from node.core.entities.last_known import KnownList, Reader, known_from_log
+from node.core.entities.last_known import AuthorView, KnownList, known_from_log
 from node.core.ports import History
 from storage.records import LogRow, Try
 
@@ -89,20 +89,20 @@ class Knowledge:
 
     # ------------------------------------------------------------------ counters and lists
 
-    def reader(self, author: Author, entity: Entity) -> Reader:
+    def reader(self, author: Author, entity: Entity) -> AuthorView:
         """An author, as far as what it knows of this entity's counters depends on it."""
         tried = author.tried
         if tried is not None:
-            return Reader(author.terminal_id, tried.acknowledged, tried.began, tried.resumed, tried.head)
+            return AuthorView(author.terminal_id, tried.acknowledged, tried.began, tried.resumed, tried.head)
         began = author.at_connect[entity.policy.priority_class]
-        return Reader(author.terminal_id, self.acknowledged(author, entity), began, author.head_at_connect)
+        return AuthorView(author.terminal_id, self.acknowledged(author, entity), began, author.head_at_connect)
 
     def last_known(self, author: Author, entity: Entity, name: str) -> Decimal | None:
         """What an author last knew a counter to be; None where nothing tells."""
         reader = self.reader(author, entity)
         known = entity.movements.known(name, reader)
         if known is None and name in entity.movements.cut:
-            rows = self._histories.get((entity.key, reader.terminal, reader.acked), ())
+            rows = self._histories.get((entity.key, reader.terminal, reader.acknowledged), ())
             known = known_from_log(rows, entity.key[1], name, reader)
         return known
 
@@ -113,7 +113,7 @@ class Knowledge:
     def history_wanted(self, author: Author, entity: Entity, names: Sequence[str]) -> History | None:
         """What of the log has to be read, so that it is known what the author last knew these counters to be."""
         reader = self.reader(author, entity)
-        history = (entity.key, reader.terminal, reader.acked)
+        history = (entity.key, reader.terminal, reader.acknowledged)
         if history in self._histories or all(entity.movements.tells(name, reader) for name in names):
             return None
         return history

@@ -12,7 +12,7 @@ import orjson
 from node.core.log.rows import notice_row
 from node.core.operations.conflicts import conflict_row
 from node.wire import outgoing
-from strategies.registers import DELETED_AT, WHOLE
+from strategies.paths import DELETED_AT, WHOLE
 
 if TYPE_CHECKING:
     from node.core.entities.change import ConflictNews

@@ -14,9 +14,9 @@ from attrs import evolve
 from crdt.engine import EngineError
 from crdt.records import DocumentError, ForkError
 from crdt.update_format import UpdateError
-from node.core.operations.needs import fetch
 from node.core.operations.quarantine import BAD, MOST, WAITING
 from node.core.operations.remote import Outcome, accept
+from node.core.operations.subject import fetch
 from node.core.ports import Needs, Unreadable
 from node.errors import InvalidMessage, WireError
 from node.wire.json_text import compact_json, word
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from node.core.entities.entity import Key
     from node.core.operations.replica import Replica
-    from node.core.ports import Disk, Instant
+    from node.core.ports import Disk, Health, Instant
 
 
 def receive(replica: Replica, message: Mapping[str, object], via: str, now: Instant) -> Outcome:
@@ -156,13 +156,13 @@ def _unpark(replica: Replica, row: ParkedRow) -> None:
 
 
 def retry_when_here(
-    replica: Replica, row: ParkedRow, disk: Disk, healthy: Callable[[], bool], clock: Callable[[], Instant]
+    replica: Replica, row: ParkedRow, disk: Disk, health: Health, clock: Callable[[], Instant]
 ) -> None:
     """Try a parked operation again, once its entities are in memory."""
     touched = tuple(parked_keys(row))
 
     def fetched(unreadable: Unreadable | None) -> None:
-        if unreadable is None and healthy() and row in replica.quarantine:
+        if unreadable is None and health.ok and row in replica.quarantine:
             retry(replica, row, clock())
             if replica.log.group.pending():
                 disk.wake_writer()

@@ -110,7 +110,7 @@ def record(
     )
     touches = [Touch(p.entity, author.terminal_id, p.written, c) for p, c in zip(plans, confirmed, strict=True)]
     write(replica, row, touches)
-    replica.held.remember(row)
+    replica.held.remember(row, operation.key)
     replica.counts.operations += 1
     extra: dict[str, object] = {"versions": {e.key[1]: e.document.version for e in entities}} if bulk else {}
     if skew:
@@ -176,8 +176,9 @@ def write(replica: Replica, row: LogRow, touches: Sequence[Touch]) -> None:
     for touch in touches:
         entity = touch.entity
         entity.row_written(row.seq, row.terminal_id, row.echo, touch)
-        if entity.key not in log.group.touched:
-            log.group.touched[entity.key] = entity
+        log.group.touched[entity.key] = entity
+        if not entity.exists:
+            entity.exists = True
             known.add(key64(*entity.key))
 
 

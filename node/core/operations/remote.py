@@ -66,16 +66,14 @@ def accept(replica: Replica, remote: RemoteOperation, via: str, now: Instant) ->
         return None
     if replica.registry.get(operation.entity_type) is None:
         raise InvalidMessage(f"unknown entity type {operation.entity_type!r}", "$.operation.entity_type")
-    bulk = operation.kind == "BULK_UPDATE"
-    written = [item.data for item in operation.updates] if bulk else [operation.data]
     steps = []
-    for update, data in zip(remote.updates, written, strict=True):
+    for update, said in zip(remote.updates, operation.writes, strict=True):
         entity = replica.residents.entity((update.entity_type, update.entity_id))
         prepared = _prepared(entity, update, operation.id)
         if isinstance(prepared, Gap):
             missing = ", ".join(f"{w}:{have}..{need}" for w, (have, need) in sorted(prepared.missing.items()))
             return f"{update.entity_type} {update.entity_id} lacks {missing}"
-        steps.append(_Step(entity, update, data, prepared))
+        steps.append(_Step(entity, update, said.data, prepared))
     replica.clock.observe(remote.accepted, now)
     _record(replica, remote, steps, via, now)
     return None
@@ -133,7 +131,7 @@ def _record(replica: Replica, remote: RemoteOperation, steps: list[_Step], via: 
     )
     write(replica, row, [Touch(s.entity, None, s.written, seq - 1) for s in steps if s.prepared is not None])
     first = replica.held.row(operation.id)
-    replica.held.remember(row)
+    replica.held.remember(row, operation.key)
     replica.counts.remote += 1
     author = absent(remote.terminal_id, remote.user_id)
     tell(replica, news, policy, operation.id, author, remote.accepted, _resolution(operation))

@@ -20,13 +20,13 @@ from node.core.operations.conflicts import Conflicts
 from node.core.operations.held import Held
 from node.core.operations.knowledge import Knowledge
 from node.core.operations.quarantine import Quarantine
+from node.core.statistics import Counts
 from strategies.policy import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from node.core.log.group import Group
-    from node.core.statistics import Counts
     from storage.records import Boot, ConflictRow
 
 
@@ -53,10 +53,10 @@ class Replica:
     knowledge: Knowledge = field(factory=Knowledge, init=False)
     conflicts: Conflicts = field(factory=Conflicts, init=False)
     quarantine: Quarantine = field(factory=Quarantine, init=False)
+    counts: Counts = field(init=False)
 
-    @property
-    def counts(self) -> Counts:
-        return self.residents.counts
+    def __attrs_post_init__(self) -> None:
+        self.counts = self.residents.counts
 
     def open_conflicts(self, entity_types: Sequence[str]) -> list[ConflictRow]:
         """The open conflicts of these types that are durable."""

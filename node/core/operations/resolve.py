@@ -8,12 +8,11 @@ import orjson
 
 from crdt import hlc
 from node.core.entities.writes import Planner
-from node.core.operations.accept import locked, repeated, stamped, writer_of
+from node.core.operations.accept import locked, repeated_archived, stamped, writer_of
 from node.core.operations.conflicts import live_conflict
 from node.core.operations.record import Planned, confirm, record
 from node.errors import ConflictResolutionFailed, EntityNotFound, InvalidMessage
 from node.wire.messages import ConflictResolution, Operation
-from storage.records import key64
 
 if TYPE_CHECKING:
     from node.core.operations.author import Author
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 def resolve(replica: Replica, message: ConflictResolution, author: Author, now: Instant) -> None:
     """Decide a `conflict_resolution`. Raises EntityNotFound (unknown), ConflictResolutionFailed (closed)."""
-    operation_id = resolution_id(message)
+    operation_id = message.operation_id
     done = replica.held.recent.get(operation_id)
     if done is not None:
         if orjson.loads(done.operation).get("resolves") != message.conflict_id:
@@ -37,7 +36,8 @@ def resolve(replica: Replica, message: ConflictResolution, author: Author, now: 
         raise EntityNotFound(f"unknown conflict {message.conflict_id}", "$.conflict_id")
     entity = replica.residents.entity((row.entity_type, row.entity_id))
     operation = resolution_operation(message, row, operation_id, author, now)
-    if repeated(replica, operation, author):
+    if operation_id in replica.held.recalled or operation.key in replica.held.archived:
+        repeated_archived(replica, operation, author)
         return
     conflict = live_conflict(entity.view, row)
     if conflict is None:
@@ -59,16 +59,6 @@ def resolve(replica: Replica, message: ConflictResolution, author: Author, now: 
     plan = planner.resolve(conflict, message.resolution, message.resolved_data, hlc.iso(now.wall_ms))
     planned = Planned(entity, plan, {}, unseen=False)
     record(replica, operation, author, [planned], stamp, lock_status, now, skew, message)
-
-
-def resolution_id(message: ConflictResolution) -> str:
-    """The operation id of a resolution: its own `id`, or one of its content, so that a resend is a duplicate."""
-    if message.id is not None:
-        return message.id
-    content = orjson.dumps(
-        [message.conflict_id, message.resolution, message.resolved_data], option=orjson.OPT_SORT_KEYS
-    )
-    return f"resolution-{key64(content.decode()):016x}"
 
 
 def resolution_operation(

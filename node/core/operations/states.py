@@ -30,7 +30,7 @@ from node.core.operations.remote import Outcome
 from node.errors import WireError
 from node.wire.json_text import compact_json
 from node.wire.links.states import remote_state, state_operation
-from storage.packed import pack, unpack
+from storage.packed import pack_operations, unpack_operations
 from storage.records import ArchivedRow
 from strategies.view import view_of
 
@@ -105,7 +105,7 @@ def _hold(replica: Replica, state: RemoteState) -> bool:
     there is a new one."""
     entity_type, entity_id = state.key
     held, commit, new = replica.held, replica.log.group.commit, []
-    for one in unpack(state.archived):
+    for one in unpack_operations(state.archived):
         if not one.link_key or held.digests.holds(entity_type, one.link_key):
             continue
         if one.parts > 1 and not held.part_came(entity_id, one):
@@ -118,7 +118,7 @@ def _hold(replica: Replica, state: RemoteState) -> bool:
                 commit.unparked.append(row.id)
     if new:
         bulk = any(one.parts > 1 for one in new)
-        commit.archived.append(ArchivedRow(entity_type, entity_id, 0, 0, "", 0, bulk, pack(new)))
+        commit.archived.append(ArchivedRow(entity_type, entity_id, 0, 0, "", 0, bulk, pack_operations(new)))
     return bool(new)
 
 

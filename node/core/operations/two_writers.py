@@ -15,7 +15,7 @@ from crdt import hlc
 from crdt.decimals import decimal_of, total_of
 from node.core.operations.record import housekeep
 from storage.records import key64
-from strategies.kinds import SETTLEMENT
+from strategies.paths import SETTLEMENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,24 +6,24 @@ much, makes the rest of this connection wait (its socket is not read meanwhile);
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
 from crdt import hlc
-from node.config.sections import Permissions
 from node.core.delivery.delivery import Delivery
+from node.core.delivery.terminal_feed import TerminalFeed
 from node.core.inbox import Inbox
 from node.core.locks.authority import LockService
 from node.core.log.view import LogView
 from node.core.operations.accept import accept
 from node.core.operations.author import Author
-from node.core.operations.needs import fetch, needs_of
 from node.core.operations.refusals import not_decided
 from node.core.operations.replica import Replica
 from node.core.operations.resolve import resolve
-from node.core.ports import Connection, Surroundings, Unreadable
+from node.core.operations.subject import fetch, look, resolution_needs
+from node.core.ports import Connection, Health, Instant, Needs, Surroundings, Unreadable
 from node.core.sessions.identity import Activity, Identity
 from node.core.sessions.token_bucket import Bucket
 from node.errors import EntityNotFound, NotRead, NotStored, PermissionDenied, RateLimited, WireError
@@ -33,6 +33,8 @@ from node.wire.frames import Batch, Outgoing
 from node.wire.messages import AcquireLock, ConflictResolution, DataSync, Message, Ping, ReleaseLock, SyncConfirmation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from strategies.policy import EntityPolicy
 
 RATE_STRIKES = 200
@@ -47,14 +49,14 @@ BACKLOG_PAUSE = 64
 
 @frozen(kw_only=True)
 class Shared:
-    """What the sessions of one node share. ready: whether the node can store anything now."""
+    """What the sessions of one node share."""
 
     replica: Replica
     log: LogView
     around: Surroundings
     locks: LockService
     codec: CodecLimits
-    ready: Callable[[], bool]
+    health: Health
 
 
 @define(eq=False, kw_only=True)
@@ -62,8 +64,9 @@ class Session:
     """A connected terminal. `recipient` of its own replies; `delivery` is its place in the log."""
 
     identity: Identity
-    permissions: Permissions
-    delivery: Delivery
+    writable: frozenset[str]
+    """Entity types that it may write."""
+    delivery: Delivery[TerminalFeed]
     connection: Connection
     shared: Shared
     bucket: Bucket
@@ -95,10 +98,10 @@ class Session:
             identity.terminal_type,
             identity.user_id,
             self,
-            self.delivery.cursor.positions,
-            latest.delivery.cursor.positions,
-            latest.delivery.cursor.at_connect,
-            latest.delivery.resumed,
+            self.delivery.window.acked,
+            latest.delivery.window.acked,
+            latest.delivery.window.at_connect,
+            latest.delivery.feed.head_at_connect,
         )
 
     # ------------------------------------------------------------------ outbound
@@ -265,7 +268,9 @@ class Session:
         self.reply(outgoing.pong(hlc.iso(now.wall_ms)))
 
     def _confirmation(self, message: SyncConfirmation) -> None:
-        known = message.seq is not None and self.delivery.confirm_seq(message.seq)
+        known = False
+        if message.seq is not None and self.delivery.feed.by_position:
+            known = self.delivery.confirm_seq(message.seq)
         if message.operation_id is not None and self.delivery.confirm(message.operation_id):
             known = True
         if not known:
@@ -283,21 +288,40 @@ class Session:
 
     def _resolution(self, message: ConflictResolution) -> None:
         self._limit()
-        self._when_here(message)
+        self._when_conflict_here(message)
 
     def _may_write(self, entity_type: str) -> None:
-        if not self.permissions.may_write(entity_type):
+        if entity_type not in self.writable:
             raise PermissionDenied(
                 f"a terminal of type {self.identity.terminal_type} may not write {entity_type}", None
             )
 
-    def _when_here(self, message: DataSync | ConflictResolution, policy: EntityPolicy | None = None) -> None:
-        """Decide the message now, or once what it needs has come from disk."""
-        subject = message.operation if isinstance(message, DataSync) else message
-        needs = needs_of(self.shared.replica, subject, policy, self.author)
-        if needs is None:
-            self._decide(message)
+    def _when_here(self, message: DataSync, policy: EntityPolicy, read: Needs | None = None) -> None:
+        """Decide an operation now, or once what it needs has come from disk. read: what was read for it already."""
+        found = look(self.shared.replica, message.operation, policy, self.author, read)
+        if isinstance(found, Needs):
+            self._fetch(message, found, partial(self._when_here, message, policy, found))
             return
+        self.activity.operations += 1
+        now = self._now_ready()
+        accept(self.shared.replica, found, now)
+        self._decided(now)
+
+    def _when_conflict_here(self, message: ConflictResolution, read: Needs | None = None) -> None:
+        """The same for a resolution, which first finds its conflict, then the conflict's entity."""
+        needs = resolution_needs(self.shared.replica, message)
+        if needs is not None and needs != read:
+            self._fetch(message, needs, partial(self._when_conflict_here, message, needs))
+            return
+        now = self._now_ready()
+        row = self.shared.replica.conflicts.known.get(message.conflict_id)
+        if row is not None:
+            self._may_write(row.entity_type)
+        resolve(self.shared.replica, message, self.author, now)
+        self._decided(now)
+
+    def _fetch(self, message: DataSync | ConflictResolution, needs: Needs, then: Callable[[], None]) -> None:
+        """Have this read, and go on; what comes after this message waits meanwhile."""
         self._inbox.waiting = True
 
         def fetched(unreadable: Unreadable | None) -> None:
@@ -309,31 +333,20 @@ class Session:
                     raise NotRead(
                         "the node cannot read from its disk what this needs; nothing was done, send it again"
                     )
-                # A resolution first finds its conflict, then the conflict's entity; a row that is not
-                # there now will not be there the next time either.
-                again = needs_of(self.shared.replica, subject, policy, self.author)
-                if again is not None and again != needs:
-                    self._when_here(message, policy)
-                else:
-                    self._decide(message)
+                then()
             except WireError as error:
                 self._error(error, message)
             self._drain()
 
         fetch(self.shared.replica, self.shared.around.disk, needs, fetched)
 
-    def _decide(self, message: DataSync | ConflictResolution) -> None:
-        now = self.shared.around.clock()
-        if not self.shared.ready():
+    def _now_ready(self) -> Instant:
+        """The time now. Raises NotStored while the node can store nothing."""
+        if not self.shared.health.ok:
             raise NotStored("the node cannot store anything at the moment; send it again")
-        if isinstance(message, DataSync):
-            self.activity.operations += 1
-            accept(self.shared.replica, message.operation, self.author, now)
-        else:
-            row = self.shared.replica.conflicts.known.get(message.conflict_id)
-            if row is not None:
-                self._may_write(row.entity_type)
-            resolve(self.shared.replica, message, self.author, now)
+        return self.shared.around.clock()
+
+    def _decided(self, now: Instant) -> None:
         self.activity.last_sync_ms = now.wall_ms
         self.shared.around.disk.wake_writer()
 
@@ -342,8 +355,7 @@ class Session:
         if self.shared.replica.registry.get(message.entity_type) is None:
             raise EntityNotFound(f"unknown entity type {message.entity_type!r}", "$.entity_type")
         self._may_write(message.entity_type)
-        if not self.shared.ready():
-            raise NotStored("the node cannot store anything at the moment; send it again")
+        self._now_ready()
         self.shared.locks.acquire(self, message)
 
     def _release(self, message: ReleaseLock) -> None:

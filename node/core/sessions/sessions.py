@@ -11,13 +11,14 @@ from crdt import hlc
 from node.config.sections import Permissions
 from node.core.delivery.delivery import Delivery
 from node.core.delivery.positions import Positions
-from node.core.delivery.window import Cursor
-from node.core.log.entries import CLASSES, NO_POSITION
+from node.core.delivery.terminal_feed import TerminalFeed
+from node.core.delivery.window import Window
+from node.core.log.entries import NO_POSITION
 from node.core.sessions.identity import Activity
 from node.core.sessions.session import Session, Shared
 from node.core.sessions.token_bucket import Bucket
 from node.wire import outgoing
-from storage.records import CursorRow
+from storage.records import CLASSES, CursorRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,20 +68,23 @@ class Sessions:
         permissions = self.permissions[identity.terminal_type]
         types = self.shared.replica.registry.all()
         writable = [policy.entity_type for policy in types if permissions.may_write(policy.entity_type)]
-        delivery = Delivery(
-            terminal_id,
-            frozenset([terminal_id, *(f"write:{entity_type}" for entity_type in writable)]),
-            identity.terminal_type == "monitor",
-            Cursor.at(positions, bounds.window_rows),
-            self.shared.log,
-            self.shared.around.disk,
-            connection,
-            resumed=self.shared.replica.log.head,
+        feed = TerminalFeed(
+            terminal_id=terminal_id,
+            names=frozenset([terminal_id, *(f"write:{entity_type}" for entity_type in writable)]),
+            monitor=identity.terminal_type == "monitor",
             by_position=by_position,
+            head_at_connect=self.shared.replica.log.head,
+        )
+        delivery = Delivery(
+            window=Window.at(positions, bounds.window_rows),
+            feed=feed,
+            log=self.shared.log,
+            disk=self.shared.around.disk,
+            connection=connection,
         )
         session = Session(
             identity=identity,
-            permissions=permissions,
+            writable=frozenset(writable),
             delivery=delivery,
             connection=connection,
             shared=self.shared,
@@ -93,7 +97,7 @@ class Sessions:
         self.online[terminal_id] = session
         self._changed = True
         greeting = outgoing.connection_established(terminal_id, hlc.iso(now.wall_ms), identity.session_id)
-        if full and known is not None and self.shared.ready():
+        if full and known is not None and self.shared.health.ok:
             # Stored first: a node that dies now must not go on where this terminal, which keeps nothing, once was.
             self._greetings[terminal_id] = greeting
             delivery.held = True
@@ -122,21 +126,21 @@ class Sessions:
     def note_cursors(self, *, every: bool) -> None:
         """Note the cursors that moved; or every one, also of who has confirmed nothing yet."""
         for session in self.online.values():
-            if every or session.delivery.cursor.dirty:
+            if every or session.delivery.window.dirty:
                 self._note(session)
 
     def _note(self, session: Session) -> None:
-        identity, cursor = session.identity, session.delivery.cursor
+        identity, window = session.identity, session.delivery.window
         self.positions.note_cursor(
             CursorRow(
                 terminal_id=identity.terminal_id,
                 terminal_type=identity.terminal_type,
                 user_id=identity.user_id,
-                positions=cursor.positions,
+                positions=window.positions,
                 last_seen_ms=self.shared.around.clock().wall_ms,
             )
         )
-        cursor.dirty = False
+        window.dirty = False
 
     def stored(self, cursors: Iterable[CursorRow]) -> None:
         """These cursors are durable: terminals that begin again may be greeted."""
@@ -160,7 +164,7 @@ class Sessions:
 
     def monitors(self) -> list[Session]:
         """Monitors that can be told something."""
-        return [s for s in self.online.values() if s.delivery.monitor and not (s.closed or s.gone)]
+        return [s for s in self.online.values() if s.delivery.feed.monitor and not (s.closed or s.gone)]
 
     def changed(self) -> bool:
         """Whether a terminal came or went since the last call, here or on a linked node."""

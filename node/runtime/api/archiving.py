@@ -11,7 +11,7 @@ from attrs import define
 from crdt.hlc import iso
 from node.core.core import Core
 from node.runtime.disk import TrioDisk
-from storage.audit.archiving import held_by
+from storage.audit.archiving import furthest_behind
 from storage.audit.archiving_steps import Archived, Job, Read, archiving
 from storage.sqlite.database import StorageError
 from storage.sqlite.prune import Pruned
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from storage.audit.archiving import Held, Until
+    from storage.audit.archiving import Lagging, Until
     from storage.audit.archiving_steps import Steps, Write
 
 PAUSE_S = 0.005
@@ -72,9 +72,9 @@ class Archiver:
             folder.mkdir(mode=0o700, exist_ok=True)
             return folder / f"comanda-{core.epoch[:8]}-{first:010}-{last:010}.jsonl.gz"
 
-        def held() -> Held | None:
+        def held() -> Lagging | None:
             core.store_positions(every=True)  # what a terminal has not confirmed is kept for it
-            return None if force else held_by(core.positions.followers.values(), core.epoch)
+            return None if force else furthest_behind(core.positions.followers.values(), core.epoch)
 
         return Job(
             until=until,

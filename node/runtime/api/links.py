@@ -60,7 +60,7 @@ def _dialled(core: Core, dialler: Dialler) -> dict[str, object]:
 
 
 def _entry(core: Core, link: Link) -> dict[str, object]:
-    cursor = link.delivery.cursor
+    window = link.delivery.window
     head = core.replica.log.committed
     up = link.state == "up"
     return {
@@ -69,12 +69,12 @@ def _entry(core: Core, link: Link) -> dict[str, object]:
         "role": link.role,
         "state": link.state,
         "since": iso(link.since_ms),
-        "sent": list(cursor.sent),
-        "confirmed": list(cursor.positions),
+        "sent": list(window.sent),
+        "confirmed": list(window.positions),
         "received": list(link.received),
-        "lag": max(head - min(cursor.positions), 0) if up else None,
+        "lag": max(head - min(window.positions), 0) if up else None,
         "behind": max(link.peer_head - min(link.received), 0),
-        "under_way": cursor.under_way,
+        "under_way": window.under_way,
         "offset_ms": link.offset_ms,
         "rtt_ms": link.rtt_ms,
         "operations_in": link.operations_in,

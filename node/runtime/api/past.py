@@ -20,8 +20,9 @@ from node.core.history.rebuild import HistoryError
 from node.errors import EntityNotFound
 from node.runtime.net.http import Response, error_response, json_response
 from node.wire.codec import TERMINAL_ID
+from storage.records import UPDATE_KINDS
 from storage.sqlite.database import StorageError
-from storage.sqlite.history_reader import UPDATES, HistoryReader
+from storage.sqlite.history_reader import HistoryReader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -79,8 +80,8 @@ class Past:
     def _read(self, call: Callable[..., T], *arguments: object) -> T | Response:
         """In the thread. Documents belong to it: none leaves, not even in the frames of an exception."""
         try:
-            with closing(HistoryReader(self._database)) as reader:
-                return call(reader, *arguments)
+            with closing(HistoryReader(self._database)) as history:
+                return call(history, *arguments)
         except (HistoryError, StorageError) as error:
             said = str(error)
         return error_response(503, f"{said}; see `comanda verify`")
@@ -115,11 +116,11 @@ class Past:
         return json_response(answer)
 
     def _explain(
-        self, reader: HistoryReader, key: Key, name: str, policy: EntityPolicy, limit: int, committed: int
+        self, history: HistoryReader, key: Key, name: str, policy: EntityPolicy, limit: int, committed: int
     ) -> tuple[dict[str, object], int] | Response:
-        with reader.moment():
-            rows = (row for row in reader.entity_rows(key, (*UPDATES, "refused")) if row.seq <= committed)
-            base = reader.entity_base(key)
+        with history.moment():
+            rows = (row for row in history.entity_rows(key, (*UPDATE_KINDS, "refused")) if row.seq <= committed)
+            base = history.entity_base(key)
             found = explain(rows, key, policy, name, self._engine, base)
         if found is None:
             return error_response(404, f"no {key[0]} {key[1][:128]!r}", code=EntityNotFound.code)
@@ -178,9 +179,9 @@ class Past:
                 first = False
         yield b'],"unknown":' + orjson.dumps(unknown) + b',"next":null}'
 
-    def _entity(self, reader: HistoryReader, key: Key, policy: EntityPolicy, moment: Moment) -> Response:
-        row = reader.entity(*key)
-        entity = None if row is None else entity_then(reader, row, policy, moment, self._engine)
+    def _entity(self, history: HistoryReader, key: Key, policy: EntityPolicy, moment: Moment) -> Response:
+        row = history.reader.entity(*key)
+        entity = None if row is None else entity_then(history, row, policy, moment, self._engine)
         if entity is None and row is not None:
             return error_response(410, f"the log does not tell of {key[0]} {key[1][:128]!r} as of then")
         if entity is None or not entity.document.headers:
@@ -188,12 +189,12 @@ class Past:
         return json_response({**shown(entity), "as_of": moment.report()})
 
     def _page(
-        self, reader: HistoryReader, policy: EntityPolicy, moment: Moment, deleted: bool, after: str, limit: int
+        self, history: HistoryReader, policy: EntityPolicy, moment: Moment, deleted: bool, after: str, limit: int
     ) -> Page:
         """Up to `limit` entities that were there then."""
         page = Page()
-        for row in _entities(reader, policy.entity_type, after):
-            entity = entity_then(reader, row, policy, moment, self._engine)
+        for row in _entities(history, policy.entity_type, after):
+            entity = entity_then(history, row, policy, moment, self._engine)
             if entity is None:
                 page.unknown.append(row.entity_id)
             elif entity.document.headers and (deleted or entity.view.alive):
@@ -204,14 +205,14 @@ class Past:
         return page
 
 
-def _begins(reader: HistoryReader) -> int:
+def _begins(history: HistoryReader) -> int:
     """The first row of the log."""
-    return reader.anchor().seq + 1
+    return history.reader.anchor().seq + 1
 
 
-def _entities(reader: HistoryReader, entity_type: str, after: str) -> Iterator[EntityRow]:
+def _entities(history: HistoryReader, entity_type: str, after: str) -> Iterator[EntityRow]:
     """All of a type, dead ones too: they may have been alive then."""
-    while page := reader.entities(entity_type, after, TURN, deleted=True):
+    while page := history.reader.entities(entity_type, after, TURN, deleted=True):
         yield from page
         after = page[-1].entity_id
 

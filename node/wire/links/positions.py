@@ -9,7 +9,8 @@ import orjson
 from attrs import field, frozen
 
 from node.errors import InvalidMessage
-from node.wire.links.states import CLASSES, StateProgress, after_fields, progress_fields, read_after
+from node.wire.links.states import StateProgress, after_fields, progress_fields, read_after
+from storage.records import CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

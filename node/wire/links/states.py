@@ -18,13 +18,12 @@ from node.errors import InvalidMessage
 from node.wire.codec import ID, LONGEST_ID
 from node.wire.links.conflicts import closed_fields, read_closed
 from storage.packed import RECORD_BYTES, acceptances
-from storage.records import ConflictRow
+from storage.records import CLASSES, ConflictRow
 
 if TYPE_CHECKING:
     from storage.records import LogRow
 
 Key = tuple[str, str]
-CLASSES = 4
 CLASS_NAMES = tuple(map(str, range(CLASSES)))
 
 

@@ -21,7 +21,7 @@ def reader(world: World, **how: Any) -> Client:
 
 def positions(client: Client) -> tuple[int, ...]:
     assert client.session is not None
-    return client.session.delivery.cursor.positions
+    return client.session.delivery.window.positions
 
 
 def test_one_confirmation_stands_for_all_that_was_sent_before(world: World) -> None:

@@ -153,7 +153,7 @@ def test_a_written_row_is_not_an_acknowledged_one(world: World) -> None:
     ana.do("orders", "o", "CREATE", {"n": 1})
     settle_all(world, [ana, bia])
     assert bia.session is not None
-    assert bia.session.delivery.cursor.acknowledged(1) < world.store.head
+    assert bia.session.delivery.window.acknowledged(1) < world.store.head
 
 
 def test_a_terminal_that_reads_nothing_holds_a_window_and_nobody_up(world: World) -> None:
@@ -184,7 +184,7 @@ def test_a_client_that_skips_a_confirmation_is_asked_by_ping_and_goes_on(world: 
     settle_all(world, [ana, bia])
     assert len(bia.of("data_sync")) == 100
     assert bia.session is not None
-    assert bia.session.delivery.cursor.under_way == 0
+    assert bia.session.delivery.window.under_way == 0
 
 
 def test_the_author_gets_its_row_back_when_another_was_on_its_way(world: World) -> None:
@@ -287,7 +287,7 @@ def test_a_client_that_only_applies_data_in_order_shows_what_the_node_shows(tmp_
         for entity_type in TYPES:
             assert client.shown(entity_type) == without_version(world.view(entity_type)), (client.name, entity_type)
         assert client.session is not None
-        assert client.session.delivery.cursor.under_way == 0
+        assert client.session.delivery.window.under_way == 0
     _check_rebuilt(world)
     world.close()
 

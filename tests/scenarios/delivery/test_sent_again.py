@@ -216,7 +216,7 @@ def test_a_damaged_row_of_a_refused_write_does_not_keep_the_node_from_starting(t
     for name in ("one", "two", "three"):
         ana.send({"type": "data_sync", "operation": ana.operation("orders", "x", "UPDATE", {"a": 1}, id=name)})
     tablets.meet()
-    with world.store._connection as connection:
+    with world.store.connection as connection:
         connection.execute("UPDATE log SET changes = x'' WHERE operation_id = 'one'")
         connection.execute("""UPDATE log SET changes = '{"tried":{"head":1}}' WHERE operation_id = 'two'""")
     world.crash()

@@ -27,7 +27,7 @@ def test_a_failed_commit_refuses_every_uncommitted_operation_and_shows_none(worl
     settle_all(world, [ana, bia])
     assert [ana.answer(operation)["code"] for operation in lost] == [1011, 1011]
     assert len(bia.of("data_sync")) == shown
-    assert not world.core.healthy
+    assert not world.core.health.ok
     refused = ana.write("orders", "o", "UPDATE", {"n": 3})
     settle_all(world, [ana, bia])
     assert ana.answer(refused)["code"] == 1011

@@ -13,8 +13,10 @@ import pytest
 from crdt.document import Document
 from crdt.hlc import iso, millis
 from node.core.history.explain import explain
-from storage.sqlite.history_reader import UPDATES, HistoryReader
-from strategies.explain import ABSENT, said_of
+from storage.records import UPDATE_KINDS
+from storage.sqlite.history_reader import HistoryReader
+from strategies.explain import said_of
+from strategies.kinds.kind import ABSENT
 from tests.archives import archive
 from tests.harness import Client, settle_all
 from tests.mesh import Mesh
@@ -37,7 +39,7 @@ Key = tuple[str, str]
 
 def explained(world: World, key: Key, name: str) -> Explanation:
     with closing(HistoryReader(world.store.path)) as reader:
-        rows = reader.entity_rows(key, (*UPDATES, "refused"))
+        rows = reader.entity_rows(key, (*UPDATE_KINDS, "refused"))
         policy, base = world.core.replica.registry.get(key[0]), reader.entity_base(key)
         found = explain(rows, key, policy, name, "y_py", base)
     assert found is not None

@@ -137,7 +137,7 @@ def test_a_damaged_row_is_named(world: World, change: str) -> None:
     ana = Client(world, "ana").connect()
     for price in (1, 2, 3):
         ana.do("products", "p-1", "UPDATE", {"price": price})
-    world.store._connection.execute(f"UPDATE log SET {change} WHERE seq = 2")
+    world.store.connection.execute(f"UPDATE log SET {change} WHERE seq = 2")
     key = ("products", "p-1")
     with closing(history(world)) as reader:
         rebuilt = Rebuilt.begin(key, policy_of(world, key), ENGINE)

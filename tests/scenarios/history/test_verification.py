@@ -18,6 +18,7 @@ from node.core.history.verify import Finding, Verification
 from node.errors import ConfigError
 from storage.audit import chain_walk
 from storage.sqlite.history_reader import HistoryReader
+from storage.sqlite.reader import Reader
 from tests.archives import archive
 from tests.harness import Client, World, settle_all
 from tests.mesh import Mesh
@@ -53,7 +54,7 @@ def words(world: World, *rules: Conservation) -> list[str]:
 
 
 def tamper(world: World, sql: str, *values: object) -> None:
-    assert world.store._connection.execute(sql, values).rowcount == 1
+    assert world.store.connection.execute(sql, values).rowcount == 1
 
 
 @pytest.fixture
@@ -128,21 +129,20 @@ def test_nothing_is_found_while_the_node_writes_and_sums_are_those_of_when_it_be
     assert len(found(world, TAB)) == 1
 
 
-class Overtaken(HistoryReader):
-    """Whenever an entity is read, it is written right after."""
+def test_an_entity_that_is_written_while_it_is_looked_at_is_no_finding(
+    store: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Client(store, "carla").connect()
 
-    writer: Client
-
-    def entity(self, entity_type: str, entity_id: str) -> EntityRow | None:
-        row = super().entity(entity_type, entity_id)
-        self.writer.do(entity_type, entity_id, "UPDATE", {"phone": str(self.writer.world.wall_ms)})
+    def entity_then_write(self: Reader, entity_type: str, entity_id: str) -> EntityRow | None:
+        row = read(self, entity_type, entity_id)
+        writer.do(entity_type, entity_id, "UPDATE", {"phone": str(store.wall_ms)})
         return row
 
-
-def test_an_entity_that_is_written_while_it_is_looked_at_is_no_finding(store: World) -> None:
-    with closing(Overtaken(store.store.path)) as reader:
-        reader.writer = Client(store, "carla").connect()
-        assert list(Verification(reader, store.core.replica.registry).run()) == []
+    with closing(HistoryReader(store.store.path)) as history:
+        read = Reader.entity
+        monkeypatch.setattr(Reader, "entity", entity_then_write)
+        assert list(Verification(history, store.core.replica.registry).run()) == []
 
 
 # ------------------------------------------------------------------ each thing that may be wrong
@@ -236,8 +236,8 @@ def test_a_damaged_row_of_the_log_is_named_and_everything_else_still_looked_at(s
     assert len(said) == 2
     assert said[0].startswith(f"orders o-2: row {seq}: unreadable updates")
     assert said[1] == "products p-1: version is stored as 9, the log gives 2"
-    with closing(HistoryReader(store.store.path)) as reader:
-        assert [finding.seq for finding in chain_walk.verify(reader)] == [seq]
+    with closing(HistoryReader(store.store.path)) as history:
+        assert [finding.seq for finding in chain_walk.verify(history.reader)] == [seq]
 
 
 def test_a_removed_row_of_the_log_is_named_by_what_builds_on_it(store: World) -> None:
@@ -259,7 +259,7 @@ def test_an_entity_whose_rows_are_archived_is_still_held_against_its_document(st
 
 def test_entities_of_a_type_that_the_configuration_does_not_know_are_named_once(store: World) -> None:
     for name in ("a", "b"):
-        store.store._connection.execute(
+        store.store.connection.execute(
             "INSERT INTO entities SELECT 'drawers', ?, version, deleted, view, snapshot, seen, seq "
             "FROM entities WHERE entity_id = 'o-1'",
             (name,),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from crdt.edits import Applied, Edit, Gap
 from crdt.hlc import pack
 from node.core.entities.entity import Entity
-from node.core.entities.field_writes import Stamp, Writer
+from node.core.entities.field_writes import Authorship, Stamp
 from node.core.entities.last_known import KnownList
 from node.core.entities.writes import Planner
 from node.errors import EntityNotFound
@@ -30,8 +30,8 @@ EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "50"))
 NOW = 1_700_000_000_000
 
 
-def writer_of(stamp: Stamp) -> Writer:
-    return Writer(stamp, "pos", lambda _, __: None, lambda _, __: KnownList(None, None, -1, {}))
+def writer_of(stamp: Stamp) -> Authorship:
+    return Authorship(stamp, "pos", lambda _, __: None, lambda _, __: KnownList(None, None, -1, {}))
 
 
 class Node:
@@ -88,7 +88,7 @@ class Store:
         }
         planner = Planner(
             entity,
-            Writer(stamp, "pos", lambda _, __: None, lambda _, __: KnownList(None, None, -1, {})),
+            Authorship(stamp, "pos", lambda _, __: None, lambda _, __: KnownList(None, None, -1, {})),
             seen,
             version,
             1_000,

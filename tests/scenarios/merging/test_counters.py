@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from node.core.entities.last_known import KEPT
+from node.core.entities.last_known import MOST_MOVEMENTS
 from tests.archives import archive
 from tests.harness import Client, World
 from tests.mesh import Mesh, audit, moved, shown
@@ -142,13 +142,13 @@ def test_what_a_terminal_wrote_on_another_node_is_told_from_what_it_wrote_here_a
     mesh.settle(lambda: after.receive() + bia.receive(), reconnect=False)
     after.do("products", "p", "UPDATE", {"stock": 97})
     mesh.settle(bia.receive)
-    for _ in range(KEPT + 3):  # more than is kept with the entity
+    for _ in range(MOST_MOVEMENTS + 3):  # more than is kept with the entity
         bia.do("products", "p", "UPDATE", {"stock": {"$inc": 1}})
     mesh.settle(bia.receive)
     archive(mesh.worlds[1])
     after.do("products", "p", "UPDATE", {"stock": 94})
     mesh.settle(lambda: after.receive() + bia.receive())
-    assert [world.view("products")["p"]["stock"] for world in mesh.worlds] == [99 + KEPT + 3] * 2
+    assert [world.view("products")["p"]["stock"] for world in mesh.worlds] == [99 + MOST_MOVEMENTS + 3] * 2
     mesh.close()
 
 
@@ -331,7 +331,7 @@ class Shop:
         """A person sells from a screen at rest, not in the moment in which it is shown the past again."""
         session = client.session
         assert session is not None
-        if session.delivery.cursor.acknowledged(2) < session.delivery.resumed:
+        if session.delivery.window.acknowledged(2) < session.delivery.feed.head_at_connect:
             return
         name = self.rng.choice(["p-0", "p-1"])
         on_screen = client.screen.get(("products", name), {}).get("stock")

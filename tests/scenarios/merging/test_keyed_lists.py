@@ -219,7 +219,7 @@ class Evening:
         """A person writes from a screen at rest, not in the moment in which it is shown the past again."""
         rng, session = self.rng, client.session
         assert session is not None
-        if session.delivery.cursor.acknowledged(1) < session.delivery.resumed:
+        if session.delivery.window.acknowledged(1) < session.delivery.feed.head_at_connect:
             return
         on_screen = client.screen.get(("orders", "mesa"), {}).get("items")
         if on_screen is None:

@@ -22,6 +22,7 @@ EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "50"))
 FIRST = int(os.environ.get("COMANDA_SEED", "1"))
 CONFIG = parse(example_toml() + '[entities.orders]\ngroups = [["total", "discount"]]\n')
 KIND = CONFIG.registry().get("orders").kinds.of("status")  # type: ignore[union-attr]
+RANKS = KIND.declared.ranks
 
 
 class Pass:
@@ -141,7 +142,7 @@ class Evening:
         elif choice < 0.7:
             client.receive(rng.randrange(1, 5))
         elif choice < 0.9:
-            status = rng.choice([*KIND.ranks, "?"])
+            status = rng.choice([*RANKS, "?"])
             client.submit(client.operation("orders", f"o-{rng.randrange(2)}", "UPDATE", {"status": status}))
         else:
             pair = {"total": rng.randrange(1_000), "discount": rng.randrange(1_000)}

@@ -103,7 +103,7 @@ def rebuild(world: World) -> None:
     """From its document as of the anchor and its rows since, every entity is what it is."""
     for entity_type in TYPES:
         for entity in world.reader.entities(entity_type, None, 1_000, deleted=True):
-            base = world.reader.base(entity_type, entity.entity_id)
+            base = world.reader.archived.base(entity_type, entity.entity_id)
             updates = [base[1]] if base is not None else []
             for row in world.reader.audit(entity_type, entity.entity_id, kinds=("operation", "state"), limit=10_000):
                 if row.kind == "state":

@@ -62,7 +62,7 @@ def test_what_comes_instead_of_archived_rows_is_confirmed_like_any_row(world: Wo
     bia.connect()
     settle_all(world, [ana, bia])
     assert bia.session is not None
-    assert min(bia.session.delivery.cursor.positions) == world.store.head
+    assert min(bia.session.delivery.window.positions) == world.store.head
     assert bia.shown("orders") == without_version(world.view("orders"))
 
 

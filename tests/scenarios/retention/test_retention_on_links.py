@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from node.core.operations.quarantine import BAD
-from storage.packed import unpack
+from storage.packed import unpack_operations
 from tests.archives import archive
 from tests.harness import Client
 from tests.mesh import Mesh, shown
@@ -278,7 +278,7 @@ def test_what_a_failed_commit_was_told_is_held_counts_for_nothing(tmp_path: Path
         for wire in mesh.wires:
             wire.step(0)
             wire.step(1)
-    assert not node.core.healthy
+    assert not node.core.health.ok
     assert node.core.replica.held.digests.empty
     assert not len(node.core.replica.held.archived)
     node.failing = False
@@ -340,6 +340,6 @@ def test_a_hot_entity_is_sent_with_all_of_its_archived_operations(tmp_path: Path
     archive(hub)
     mesh.settle()
     assert agree(mesh)
-    records = node.reader.records_of([("products", "p-1")])["products", "p-1"]
-    assert len({one.op_key for one in unpack(records)}) == len(unpack(records)) == 40
+    records = node.reader.archived.records_of([("products", "p-1")])["products", "p-1"]
+    assert len({one.op_key for one in unpack_operations(records)}) == len(unpack_operations(records)) == 40
     mesh.close()

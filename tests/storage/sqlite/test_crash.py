@@ -48,7 +48,7 @@ def test_a_killed_node_keeps_what_it_confirmed_and_half_of_nothing(directory: Pa
 
         store = open_store(directory)
         boot = store.boot()
-        integrity = store._connection.execute("PRAGMA integrity_check").fetchall()
+        integrity = store.connection.execute("PRAGMA integrity_check").fetchall()
         store.close()
         reader = Reader(directory / DATABASE)
         head, chain = reader.head()

@@ -18,13 +18,14 @@ TABLES = {"log", "log_entities", "entities", "conflicts", "locks", "cursors", "m
 
 
 def test_a_new_database_has_every_table(store: Store) -> None:
-    assert set(store._db.table_names()) >= TABLES
+    assert set(Database(store.connection).table_names()) >= TABLES
 
 
 def test_migrating_twice_changes_nothing(store: Store) -> None:
-    before = store._db.schema
-    migrate(store._db, str(store.path))
-    assert store._db.schema == before
+    database = Database(store.connection)
+    before = database.schema
+    migrate(database, str(store.path))
+    assert database.schema == before
 
 
 def test_a_database_left_behind_is_brought_up_to_date() -> None:
@@ -60,6 +61,6 @@ def test_a_database_of_a_newer_comanda_is_refused_by_its_step(directory: Path) -
     ],
 )
 def test_the_hot_reads_use_an_index_and_need_no_sort(store: Store, sql: str, index: str) -> None:
-    plan = " ".join(step[3] for step in store._connection.execute(f"EXPLAIN QUERY PLAN {sql}"))
+    plan = " ".join(step[3] for step in store.connection.execute(f"EXPLAIN QUERY PLAN {sql}"))
     assert index in plan
     assert "TEMP B-TREE" not in plan

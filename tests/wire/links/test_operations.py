@@ -13,7 +13,7 @@ from node.wire.json_text import is_number, word
 from node.wire.links.handshake import read_established
 from node.wire.links.operations import remote_operation
 from node.wire.links.states import remote_state
-from storage.packed import ArchivedOperation, pack
+from storage.packed import ArchivedOperation, pack_operations
 from tests.fuzz.samples import data_sync, link_messages
 
 if TYPE_CHECKING:
@@ -58,7 +58,9 @@ def test_an_archived_operation_was_accepted_at_some_time() -> None:
     """A terminal that sends it again is told when."""
     message = next(message for message in link_messages() if "state" in message.get("link", {}))
     assert remote_state(message).archived
-    message["operation"]["archived"] = b64encode(pack([ArchivedOperation(1, 2, -(2**62), 3, 1, 1)])).decode()
+    message["operation"]["archived"] = b64encode(
+        pack_operations([ArchivedOperation(1, 2, -(2**62), 3, 1, 1)])
+    ).decode()
     with pytest.raises(InvalidMessage, match="at no time"):
         remote_state(message)
 

@@ -1,4 +1,4 @@
-"""What every strategy shares: how siblings of one register are ordered, and what a deletion saw.
+"""The interface of a strategy and what all strategies share: orders of siblings, and what a deletion had not seen.
 
 A strategy is a stateless object; policy.py maps the documented names to the four of them.
 """
@@ -7,29 +7,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from strategies.paths import DELETED_AT, SETTLEMENT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from crdt.records import FieldRecord, Path
+    from crdt.records import FieldRecord
 
-DELETED_AT: Path = ("deleted_at",)
-"""The register a DELETE writes. Its value is {"at": ISO 8601 text, "saw": [operation ids]}."""
-
-NO_WRITES = (DELETED_AT, ("@settled",))
+NO_WRITES = (DELETED_AT, (SETTLEMENT,))
 """First steps of records that change nothing a deletion could contest."""
-
-WHOLE: Path = ()
-"""The register of an entity type whose whole state is one value."""
 
 SETTLED = "settled"
 OPEN = "open"
 
 
 class Strategy(Protocol):
-    """How one entity type resolves conflicts (protocol document, "Estratégias de Resolução de Conflitos").
+    """How one entity type resolves conflicts.
 
-    whole_entity: the register is the whole entity instead of each field. conflict_type, conflict_state: how
-    concurrent siblings are reported. freezes: an open conflict refuses further writes.
+    whole_entity: the register is the whole entity instead of each field.
+    conflict_type: the documented type of a conflict between siblings.
+    conflict_state: OPEN where somebody has to decide it, SETTLED where this rule has.
+    freezes: an open conflict refuses further writes.
     """
 
     name: str
@@ -54,7 +52,7 @@ class Strategy(Protocol):
 
 
 def by_time(record: FieldRecord) -> tuple[int, str, str]:
-    """Last write wins: latest HLC, then terminal id, then operation id (design section 6)."""
+    """Last write wins: latest HLC, then terminal id, then operation id, so that every node picks the same one."""
     return (record.stamp, record.terminal, record.operation)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategies.keyed_list import ELEMENTS, between, keyed, placed
+from strategies.kinds.places import between, placed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,24 +62,6 @@ def test_appending_and_removing_moves_nobody() -> None:
     after = placed(["a", "c", "d"], places)
     assert (after["a"], after["c"]) == (places["a"], places["c"])
     assert after["d"] > places["c"]
-
-
-@pytest.mark.parametrize(
-    "value", [None, 7, "x", {}, [1], [{}], [{"id": None}], [{"id": 1.5}], [{"id": True}], [{"id": "a"}, {"id": "a"}]]
-)
-def test_what_has_no_ids_each_once_is_no_keyed_list(value: object) -> None:
-    assert keyed(value) is None
-
-
-def test_a_number_and_its_text_are_two_ids() -> None:
-    elements = keyed([{"id": 1}, {"id": "1"}])
-    assert elements is not None
-    assert len(elements) == 2
-
-
-def test_a_list_that_is_too_long_is_one_value() -> None:
-    assert keyed([{"id": number} for number in range(ELEMENTS)]) is not None
-    assert keyed([{"id": number} for number in range(ELEMENTS + 1)]) is None
 
 
 @pytest.mark.parametrize("known", [lambda key: False, lambda key: key % 2 == 0, lambda key: True])

@@ -1,7 +1,7 @@
-"""Lists whose elements have ids (an order's items): each element is a register at (field, key), and keeps its place.
+"""Places of a list's elements: texts whose order is the order of the list.
 
-The register at (field,) is the presence of the list: `[]`, or a whole list where its elements have no ids. An
-element's value is [place, element]; places are texts whose order is the list's.
+Between any two places there is room for another one, so an element that is moved or added gets a new place and the
+others keep theirs. Two terminals that add at one point pick different places: a place ends in letters of its key.
 """
 
 from __future__ import annotations
@@ -10,67 +10,13 @@ from collections import deque
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-import orjson
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from crdt.records import FieldRecord, Path
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _WIDTH = 5
 _MIDDLE = len(_DIGITS) ** _WIDTH // 2
 _MOST = len(_DIGITS) ** _WIDTH - 1
-
-
-ELEMENTS = 2_000
-"""A longer list is one value: to take every other one of many thousand elements out holds up a node for seconds, as
-the engine cuts its block of records at each and copies the rest."""
-
-
-def keyed(value: object) -> dict[str, object] | None:
-    """The elements of a list by key, in order; None for a longer list, or one without ids, each once."""
-    if not isinstance(value, list) or len(value) > ELEMENTS:
-        return None
-    elements: dict[str, object] = {}
-    for element in value:
-        key = _key(element)
-        if key is None or key in elements:
-            return None
-        elements[key] = element
-    return elements
-
-
-def _key(element: object) -> str | None:
-    name = element.get("id") if isinstance(element, dict) else None
-    if isinstance(name, str):
-        return name
-    if type(name) is int:
-        return orjson.dumps([name]).decode()  # 1 and "1" are two elements
-    return None
-
-
-def element_of(record: FieldRecord) -> object:
-    """The element a record holds, without its place."""
-    value = record.value
-    return value[1] if isinstance(value, list) and len(value) == 2 else value
-
-
-def place_of(record: FieldRecord) -> str:
-    value = record.value
-    return value[0] if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) else ""
-
-
-def shown_list(presence: FieldRecord | None, elements: Mapping[Path, FieldRecord]) -> object:
-    """What a reader sees. presence: the shown record at (field,); elements: the shown record of each."""
-    ordered = sorted(elements.items(), key=lambda item: (place_of(item[1]), item[0]))
-    found = [element_of(record) for _, record in ordered]
-    if presence is None or (found and not isinstance(presence.value, list)):
-        return found
-    return [*presence.value, *found] if isinstance(presence.value, list) else presence.value
-
-
-# ------------------------------------------------------------------ places
 
 
 def placed(order: Sequence[str], places: Mapping[str, str]) -> dict[str, str]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from node.cli.clock import timestamp
 from node.cli.options import data_option
-from node.cli.terminal import timestamp
 from node.runtime.api.tokens import new_token, token_hash
 from storage.records import TokenRow
 from storage.sqlite.database import DATABASE, StorageError
@@ -26,7 +26,7 @@ def token() -> None:
 
 @token.command()
 @data_option
-@click.option("--type", "kind", required=True, help="pos, kds, waiter, monitor; node")
+@click.option("--type", "kind", required=True, help="Tipo: pos, kds, waiter, monitor; node. / Its type.")
 @click.option("--label", default="", help="Para reconhecê-lo depois. / To recognise it later.")
 @click.argument("terminal_id")
 def add(data: Path, kind: str, label: str, terminal_id: str) -> None:

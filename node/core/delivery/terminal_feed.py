@@ -1,0 +1,128 @@
+"""What a terminal is sent of the log: the messages of each row that is for it.
+
+Of a class of which it has nothing yet, it is sent the entities as they are.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+
+from node.core.delivery.archived_part import compacted_frames, raised
+from node.core.log.entries import NO_POSITION, PASSED, Entry
+from node.core.log.messages import state_id, state_message
+from node.errors import NotRead
+from node.wire import outgoing
+from node.wire.frames import Batch, Outgoing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from node.core.delivery.delivery import Delivery
+    from node.core.log.ring import RingRow
+    from node.core.ports import Unreadable
+    from storage.answers import Compacted
+    from storage.records import ConflictRow, EntityRow
+
+logger = logging.getLogger("comanda.core")
+
+
+@define(eq=False, kw_only=True)
+class TerminalFeed:
+    """names: the terminal's id, and `write:<type>` for each entity type that it may write (conflict notices)."""
+
+    terminal_id: str
+    names: frozenset[str]
+    monitor: bool
+    by_position: bool
+    """Whether it confirms by position: its rows say theirs."""
+    head_at_connect: int
+    """The last row that was numbered when the terminal connected, committed or not."""
+    _state_after: dict[int, tuple[str, str]] = field(factory=dict, init=False)
+    """By class: the last entity of the state that was sent."""
+
+    @property
+    def owed_to(self) -> str | None:
+        return self.terminal_id
+
+    @property
+    def audited(self) -> bool:
+        return self.monitor
+
+    def take(self, row: RingRow, frames: list[Outgoing], entries: list[Entry]) -> None:
+        before = len(frames)
+        if row.for_terminal(self.terminal_id, self.names, self.head_at_connect) or (self.monitor and row.monitors):
+            frames.extend(row.numbered if self.by_position else row.frames)
+        if self.monitor:
+            frames.extend(row.audit)
+        if len(frames) > before:
+            entries.append(row.entry)
+
+    def send(self, delivery: Delivery[Any], frames: list[Outgoing]) -> None:
+        delivery.connection.send(Batch(frames))
+
+    def stuck(self, delivery: Delivery[Any], why: Unreadable) -> None:
+        """Tell the terminal once that it is behind; otherwise its user would trust a frozen screen. Its writes still
+        work."""
+        said = "the node cannot read from its disk what you missed; you get it as soon as it can"
+        message = outgoing.sync_error(None, said, None, None, self.terminal_id, NotRead.code)
+        delivery.connection.send(Outgoing(message))
+
+    def pumped(self, delivery: Delivery[Any]) -> None:
+        delivery.probe()
+
+    def compacted(self, delivery: Delivery[Any], priority: int, after: int, found: Compacted) -> None:
+        log = delivery.log
+        conflicts = [c for c in log.open_conflicts(priority) if after < c.seq <= found.upto and self._decides(c)]
+        frames, entries = compacted_frames(found, conflicts, log.registry, priority, log.node_id, log.now_iso())
+        sent = list(delivery.window.sent)
+        sent[priority] = found.upto
+        delivery.hand_over(frames, entries, sent)
+
+    def _decides(self, conflict: ConflictRow) -> bool:
+        """Whether this terminal is told of an open conflict."""
+        return self.monitor or f"write:{conflict.entity_type}" in self.names
+
+    # ------------------------------------------------------------------ first synchronisation
+
+    def read_state(self, delivery: Delivery[Any], priority: int) -> None:
+        """The entities of one class, a page at a time; then the class has the position the connection began with."""
+        types, after = delivery.log.registry.of_class(priority), self._state_after.get(priority)
+        limit = min(delivery.page, delivery.window.room)
+
+        def then(rows: Sequence[EntityRow]) -> None:
+            if rows:
+                self._state_after[priority] = (rows[-1].entity_type, rows[-1].entity_id)
+            self._send_state(delivery, priority, rows, last=len(rows) < limit)
+
+        begun = delivery.committed_at_connect
+        delivery.disk.state(types, after, limit, begun, self.terminal_id, delivery.read(then))
+
+    def _send_state(self, delivery: Delivery[Any], priority: int, rows: Sequence[EntityRow], *, last: bool) -> None:
+        log = delivery.log
+        frames: list[Outgoing] = []
+        entries: list[Entry] = []
+        for row in rows:
+            policy = log.registry.get(row.entity_type)
+            if policy is None:
+                continue
+            try:
+                frame = state_message(policy, row, node_id=log.node_id, at=log.now_iso())
+            except ValueError:  # no JSON: its bytes were damaged
+                frames.append(Outgoing(self._damaged(row)))
+                continue
+            frames.append(Outgoing(frame))
+            entries.append((NO_POSITION, priority, state_id(row.entity_type, row.entity_id, row.version)))
+        sent = list(delivery.window.sent)
+        if last:
+            frames += [Outgoing(raised(c)) for c in log.open_conflicts(priority) if self._decides(c)]
+            sent[priority] = delivery.committed_at_connect
+            entries.append((sent[priority], priority, PASSED))
+        delivery.hand_over(frames, entries, sent)
+
+    def _damaged(self, row: EntityRow) -> bytes:
+        said = f"{row.entity_type} {row.entity_id} is damaged in the node's database, and not sent"
+        logger.error("%s; see `comanda verify`", said)
+        return outgoing.sync_error(None, said, row.entity_type, row.entity_id, self.terminal_id, NotRead.code)

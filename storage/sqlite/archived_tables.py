@@ -1,0 +1,49 @@
+"""The tables of archived history that a commit writes too: what is kept of operations, and documents at the anchor.
+
+An entity that has no row after the anchor is in `entities` as it was at the anchor. When it is written again, its
+document as of the anchor is saved in `bases` first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from storage.sqlite.rows import ARCHIVED_OPERATIONS
+from storage.sqlite.statements import insert_many, parts, values
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
+    from storage.records import ArchivedRow, Key
+
+_ADDED = (
+    " ON CONFLICT (entity_type, entity_id, span) DO UPDATE SET seq = excluded.seq,"
+    " other = CASE WHEN excluded.other > 0 THEN excluded.other"
+    " WHEN author = excluded.author AND author <> '' THEN other ELSE seq END, author = excluded.author,"
+    " bulk = max(bulk, excluded.bulk), records = CAST(records || excluded.records AS BLOB)"
+)
+
+
+def add_records(connection: sqlite3.Connection, rows: Iterable[ArchivedRow]) -> None:
+    """Within a transaction: add what is kept of operations to what is there of the same entity and span."""
+    insert_many(
+        connection,
+        ARCHIVED_OPERATIONS.name,
+        ARCHIVED_OPERATIONS.columns,
+        (),
+        map(ARCHIVED_OPERATIONS.values, rows),
+        conflict=_ADDED,
+    )
+
+
+def keep_bases(connection: sqlite3.Connection, keys: Iterable[Key], anchor: int) -> None:
+    """Within a transaction, before these entities are written: save the documents that are still those of the
+    anchor. anchor: its row."""
+    for part in parts(keys, 2):
+        connection.execute(
+            f"WITH wanted (entity_type, entity_id) AS ({values(len(part), 2)}) INSERT OR REPLACE INTO bases"
+            " SELECT entity_type, entity_id, seq, snapshot FROM wanted"
+            " CROSS JOIN entities USING (entity_type, entity_id) WHERE seq <= ?",
+            [*(word for key in part for word in key), anchor],
+        )

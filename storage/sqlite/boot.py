@@ -1,0 +1,146 @@
+"""What a start reads: the state to go on from, and the keys of every operation ever held, 8 bytes a key."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+import orjson
+from attrs import define, field
+
+from storage.packed import link_keys, op_keys, unpack_operations
+from storage.records import CLASSES, Boot, Try, key64
+from storage.sqlite.meta import read_meta
+from storage.sqlite.rows import CONFLICTS, CURSORS, FOLLOWERS, LOCKS, PARKED, PEERS
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator, Mapping
+
+    from sqlite_utils import Database
+
+    from storage.records import Anchor, CursorRow
+
+PAGE = 10_000
+"""Rows read at once."""
+
+REFUSED_READ = 10_000
+"""Refused writes that a start reads, the latest."""
+
+
+def read_boot(db: Database, node_id: str, epoch: str, head: int, chain: bytes, anchor: Anchor) -> Boot:
+    """Everything a node needs to go on from the last commit. head, chain: the last row and its hash."""
+    connection = db.conn
+    archived = archived_keys(connection)
+    entities = connection.execute("SELECT entity_type, entity_id FROM entities")
+    operations = connection.execute("SELECT op_key FROM log WHERE op_key IS NOT NULL ORDER BY op_key")
+    return Boot(
+        node_id=node_id,
+        epoch=epoch,
+        head=head,
+        chain=chain,
+        class_heads=_class_heads(connection, anchor),
+        locks=[LOCKS.record(row) for row in db.table("locks").rows_where("released = 0")],
+        cursors=read_cursors(db),
+        open_conflicts=[
+            CONFLICTS.record(row) for row in db.table("conflicts").rows_where("state = 'open'", order_by="seq")
+        ],
+        entity_keys={key64(entity_type, entity_id) for entity_type, entity_id in entities},
+        operation_keys=array("q", (key for (key,) in operations)),
+        archived_keys=archived.operations,
+        link_keys=archived.with_rows(_link_keys(connection)),
+        partial=archived.partial,
+        peers=[PEERS.record(row) for row in db.table("peers").rows],
+        followers=[FOLLOWERS.record(row) for row in db.table("followers").rows],
+        parked=[PARKED.record(row) for row in db.table("parked").rows_where(order_by="id")],
+        meta=read_meta(connection),
+        refused=_refused(connection),
+    )
+
+
+def read_cursors(db: Database) -> list[CursorRow]:
+    return [CURSORS.record(row) for row in db.table("cursors").rows]
+
+
+def _class_heads(connection: sqlite3.Connection, anchor: Anchor) -> list[int]:
+    """The last row of each priority class; the anchor where none of the class is in the log."""
+    sql = "SELECT coalesce(max(seq), ?) FROM log WHERE priority = ?"
+    return [connection.execute(sql, (anchor.seq, priority)).fetchone()[0] for priority in range(CLASSES)]
+
+
+def _refused(connection: sqlite3.Connection) -> dict[tuple[str, str], Try]:
+    sql = "SELECT terminal_id, operation_id, changes FROM log WHERE kind = 'refused' ORDER BY seq DESC LIMIT ?"
+    found: dict[tuple[str, str], Try] = {}
+    for terminal_id, operation_id, changes in reversed(connection.execute(sql, (REFUSED_READ,)).fetchall()):
+        with suppress(ValueError, KeyError, TypeError):  # a damaged row costs what it says
+            found.setdefault((terminal_id, operation_id), Try(**orjson.loads(changes)["tried"]))
+    return found
+
+
+def _link_keys(connection: sqlite3.Connection) -> dict[str, array[int]]:
+    """The link keys of operations in the log, by entity type."""
+    keys: dict[str, array[int]] = {}
+    sql = "SELECT entity_type, link_key FROM log WHERE link_key IS NOT NULL ORDER BY link_key"
+    for entity_type, key in connection.execute(sql):
+        keys.setdefault(entity_type, array("q")).append(key)
+    return keys
+
+
+# ------------------------------------------------------------------ operations without a row
+
+
+@define(eq=False)
+class ArchivedKeys:
+    """Keys of operations that are held without a row.
+
+    operations: op keys.
+    links: link keys of each entity type.
+    partial: link key -> entities that hold their part of an operation while another part is missing.
+    """
+
+    operations: Sequence[int] = field(factory=lambda: array("q"))
+    links: dict[str, array[int]] = field(factory=dict)
+    partial: dict[int, set[str]] = field(factory=dict)
+
+    def with_rows(self, rows: Mapping[str, array[int]]) -> Mapping[str, Sequence[int]]:
+        """The link keys of all operations. rows: the link keys of those that have a row."""
+        for entity_type, keys in rows.items():
+            self.links.setdefault(entity_type, array("q")).extend(keys)
+        return self.links
+
+
+def archived_keys(connection: sqlite3.Connection) -> ArchivedKeys:
+    """All of them. An operation of several entities counts once, as soon as all of its parts are here."""
+    keys = ArchivedKeys()
+    operations = array("q")
+    for entity_type, records in _records(connection):
+        operations.extend(op_keys(records))
+        keys.links.setdefault(entity_type, array("q")).extend(link_keys(records))
+    shared: dict[int, set[str]] = {}
+    sql = "SELECT entity_type, entity_id, records FROM archived WHERE bulk = 1"
+    for entity_type, entity_id, records in connection.execute(sql):
+        of_type = keys.links.setdefault(entity_type, array("q"))
+        for one in unpack_operations(records):
+            holders = shared.setdefault(one.link_key, set()) if one.parts > 1 and one.link_key else None
+            if holders is not None:
+                holders.add(entity_id)
+            if holders is None or len(holders) == one.parts:
+                operations.append(one.op_key)
+                of_type.append(one.link_key)
+                shared.pop(one.link_key, None)
+    keys.partial = shared
+    keys.operations = operations
+    keys.links = {t: array("q", filter(None, of)) if 0 in of else of for t, of in keys.links.items()}
+    return keys
+
+
+def _records(connection: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
+    """Records of operations on one entity, those of many entities of a type joined."""
+    cursor = connection.execute("SELECT entity_type, records FROM archived WHERE bulk = 0")
+    while rows := cursor.fetchmany(PAGE):
+        for entity_type, of_type in groupby(rows, itemgetter(0)):
+            yield entity_type, b"".join([records for _, records in of_type])

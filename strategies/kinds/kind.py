@@ -1,0 +1,216 @@
+"""The interface of a field kind, what it may ask while a write is planned, and how a field's kind is declared.
+
+A kind is asked about one field at a time. What concerns a register's record is asked of the kind whose register it is
+(kinds.kind_at), because a record may be older than the field's present declaration.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from decimal import Decimal
+
+    from crdt.document import Document
+    from crdt.records import FieldRecord, Path
+
+ABSENT = object()
+"""In place of a value: there is none."""
+
+
+@frozen
+class FieldKind:
+    """How a field is declared. kind: the configuration's word, one of kinds.KINDS.
+
+    ranks: of a `progress`, its statuses, the least advanced first. lower: terminal types that may take it back.
+    """
+
+    kind: str = "register"
+    ranks: tuple[str, ...] = ()
+    lower: tuple[str, ...] = ("pos",)
+
+
+UNDECLARED = FieldKind()
+
+
+@frozen
+class Rule:
+    """Why a value is shown: a word for programs, a sentence for people in Portuguese and in English."""
+
+    code: str
+    pt: str
+    en: str
+
+
+class UnfitValue(ValueError):
+    """A value that a field of this kind cannot take. where: the place of it in `data`, as `stock.$inc`."""
+
+    def __init__(self, reason: str, where: str) -> None:
+        super().__init__(reason)
+        self.where = where
+
+
+class Ordering(Protocol):
+    """What a kind asks of an entity type's policy."""
+
+    def ordered(self, path: Path, siblings: Sequence[FieldRecord]) -> list[FieldRecord]:
+        """The siblings of one register, the shown one first."""
+        ...
+
+
+class KnownElements(Protocol):
+    """A list as the author of a write last knew it."""
+
+    def holds(self, key: str, seq: int) -> bool:
+        """Whether the element that log row `seq` brought was in it."""
+        ...
+
+    def carries_over(self, key: str, element: object) -> bool:
+        """Whether a removed element was in it, unchanged: its author repeats it and does not add it again."""
+        ...
+
+
+class Write(Protocol):
+    """One operation on one entity while it is planned: what a kind may ask of it, and what it may do to it.
+
+    create: the operation is a CREATE. afresh: its author had seen the entity deleted, so nothing of it is left.
+    terminal_type: of the author. counts: by how much each counter moves so far.
+    """
+
+    @property
+    def document(self) -> Document: ...
+    @property
+    def policy(self) -> Ordering: ...
+    @property
+    def terminal_type(self) -> str: ...
+
+    create: bool
+    afresh: bool
+    counts: dict[str, Decimal]
+
+    def seen(self, record: FieldRecord) -> bool:
+        """Whether the author had seen a live record."""
+        ...
+
+    def seq_of(self, record: FieldRecord) -> int:
+        """The log row that brought a live record to this node."""
+        ...
+
+    def known_amount(self, field: str) -> Decimal | None:
+        """What the author last knew a counter to be; None where nothing is known."""
+        ...
+
+    def known_list(self, field: str) -> KnownElements:
+        """A list as the author last knew it."""
+        ...
+
+    def register(self, path: Path, value: object, *, replaces: Callable[[FieldRecord], bool] = ...) -> None:
+        """Write one register. replaces: which of the seen records the value takes the place of.
+
+        The value that its author saw there is not written again, unless it is written afresh.
+        """
+        ...
+
+    def supersede(self, path: Path, replaces: Callable[[FieldRecord], bool] = ...) -> list[FieldRecord]:
+        """Remove what an ordinary write to a register replaces, and return it."""
+        ...
+
+    def add(self, path: Path, value: object, superseded: Sequence[FieldRecord]) -> None:
+        """Append a record that takes the place of `superseded`."""
+        ...
+
+    def join(self, path: Path, field: str, value: object) -> None:
+        """Write one field of a register that several fields share; it is written once, with all of them."""
+        ...
+
+
+class Kind(Protocol):
+    """A field kind. Stateless but for its declaration.
+
+    name: the configuration's word.
+    composed: a field has several registers; a view shows it once, after all of them.
+    counts: the field's movements are in the headers' totals (crdt.records.Header).
+    remembers: something is kept of each row, see `remembered`.
+    rule: why the field shows what it shows, whatever its siblings are (None: its siblings tell).
+    order: what puts one of several values first (None: the strategy's rule).
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def composed(self) -> bool: ...
+    @property
+    def counts(self) -> bool: ...
+    @property
+    def remembers(self) -> bool: ...
+    @property
+    def rule(self) -> Rule | None: ...
+    @property
+    def order(self) -> Rule | None: ...
+
+    def problem(self, field: str) -> str | None:
+        """What is wrong with the field's declaration, if anything is."""
+        ...
+
+    # ------------------------------------------------------------------ what is shown
+
+    def ordered(self, siblings: Sequence[FieldRecord]) -> list[FieldRecord] | None:
+        """The siblings of the field's register, the shown one first; None where the strategy orders them."""
+        ...
+
+    def distinct(self, siblings: Sequence[FieldRecord]) -> bool:
+        """Whether the siblings of one register hold more than one value."""
+        ...
+
+    def show(self, document: Document, policy: Ordering, field: str) -> object:
+        """The field's value, or ABSENT."""
+        ...
+
+    def shows_from(self, document: Document, policy: Ordering, path: Path, field: str) -> bool:
+        """Whether the field is shown from the register at `path`, which may hold it (paths.may_hold)."""
+        ...
+
+    # ------------------------------------------------------------------ what is written
+
+    def plan(self, write: Write, field: str, value: object) -> None:
+        """Plan what an operation says of the field. Raises UnfitValue."""
+        ...
+
+    def decided(
+        self, document: Document, policy: Ordering, path: Path, chosen: FieldRecord, resolved: Mapping[str, object]
+    ) -> object:
+        """What a resolution writes at `path`: the chosen record's value, or what `resolved` gives for its fields."""
+        ...
+
+    # ------------------------------------------------------------------ what a record says
+
+    def side(self, record: FieldRecord) -> dict[str, object]:
+        """Field -> value of one side of a conflict, as the documented messages show it."""
+        ...
+
+    def said(self, record: FieldRecord, field: str) -> object:
+        """What a record says of the field, for an explanation; ABSENT where it says nothing of it."""
+        ...
+
+    def restored(self, record: FieldRecord, field: str, shown: object) -> dict[str, object]:
+        """What an operation writes to bring a record back. shown: the field's present value, or None."""
+        ...
+
+    # ------------------------------------------------------------------ what authors know
+
+    def remembered(
+        self, field: str, data: Mapping[str, object], shown: object, last: object, own: Callable[[], object]
+    ) -> tuple[object, object] | None:
+        """What is kept of a log row to tell later what its author knew: (what it wrote, what is shown); or nothing.
+
+        data: what the row wrote. shown: the field's value after it, or None. last: what was kept as shown of the row
+        before. own: looks up what was kept as written of the author's last row.
+        """
+        ...
+
+    def removed(self, record: FieldRecord) -> object:
+        """The element that goes with a removed record, kept so that a stale copy does not put it back; or ABSENT."""
+        ...

@@ -1,0 +1,48 @@
+"""`progress`: a ranked status. Of concurrent values the most advanced is shown: a late kitchen unpays no order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from strategies.kinds.kind import Rule
+from strategies.kinds.register import Register
+from strategies.strategy import by_time
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crdt.records import FieldRecord
+    from strategies.kinds.kind import Write
+
+
+class Progress(Register):
+    """A register whose siblings are ordered by the declared `ranks`, then by time."""
+
+    name = "progress"
+    order = Rule(
+        "most_advanced",
+        "De {n} escritas concorrentes aparece a mais avançada: um estado não volta atrás sozinho.",
+        "Of {n} concurrent writes the most advanced is shown: a status does not go back by itself.",
+    )
+
+    def problem(self, field: str) -> str | None:
+        ranks = self.declared.ranks
+        if ranks and len(set(ranks)) == len(ranks):
+            return None
+        return f"{field!r} is a progress and needs `ranks`, each once, the least advanced first"
+
+    def rank(self, value: object) -> int:
+        """How advanced a status is; what is not ranked is below all."""
+        ranks = self.declared.ranks
+        return ranks.index(value) if isinstance(value, str) and value in ranks else -1
+
+    def ordered(self, siblings: Sequence[FieldRecord]) -> list[FieldRecord]:
+        return sorted(siblings, key=lambda record: (self.rank(record.value), by_time(record)), reverse=True)
+
+    def plan(self, write: Write, field: str, value: object) -> None:
+        """A terminal that may not take a status back writes a lower one beside what is there, where it loses."""
+        if write.afresh or write.terminal_type in self.declared.lower:
+            write.register((field,), value)
+            return
+        rank = self.rank(value)
+        write.register((field,), value, replaces=lambda record: self.rank(record.value) <= rank)

@@ -1,0 +1,82 @@
+"""`register`: one value, and what every field is that is not declared otherwise.
+
+The other kinds are subclasses that say where they differ from it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from strategies.kinds.kind import ABSENT, UNDECLARED, FieldKind, Rule
+from strategies.paths import GROUP
+from strategies.strategy import distinct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from crdt.document import Document
+    from crdt.records import FieldRecord, Path
+    from strategies.kinds.kind import Ordering, Write
+
+
+class Register:
+    """A Kind (kind.py): the register at (field,)."""
+
+    name = "register"
+    composed = False
+    counts = False
+    remembers = False
+    rule: Rule | None = None
+    order: Rule | None = None
+
+    def __init__(self, declared: FieldKind = UNDECLARED) -> None:
+        self.declared = declared
+
+    def problem(self, field: str) -> str | None:
+        return f"`ranks` of {field!r} are of a progress, not of a {self.name}" if self.declared.ranks else None
+
+    def ordered(self, siblings: Sequence[FieldRecord]) -> list[FieldRecord] | None:
+        return None
+
+    def distinct(self, siblings: Sequence[FieldRecord]) -> bool:
+        return distinct(siblings)
+
+    def show(self, document: Document, policy: Ordering, field: str) -> object:
+        shown = winner(document, policy, (field,))
+        return ABSENT if shown is None else shown.value
+
+    def shows_from(self, document: Document, policy: Ordering, path: Path, field: str) -> bool:
+        return path[:1] != (GROUP,)
+
+    def plan(self, write: Write, field: str, value: object) -> None:
+        write.register((field,), value)
+
+    def decided(
+        self, document: Document, policy: Ordering, path: Path, chosen: FieldRecord, resolved: Mapping[str, object]
+    ) -> object:
+        return resolved.get(path[0], chosen.value)
+
+    def side(self, record: FieldRecord) -> dict[str, object]:
+        return {record.path[0]: record.value}
+
+    def said(self, record: FieldRecord, field: str) -> object:
+        return record.value
+
+    def restored(self, record: FieldRecord, field: str, shown: object) -> dict[str, object]:
+        return {field: record.value}
+
+    def remembered(
+        self, field: str, data: Mapping[str, object], shown: object, last: object, own: Callable[[], object]
+    ) -> tuple[object, object] | None:
+        return None
+
+    def removed(self, record: FieldRecord) -> object:
+        return ABSENT
+
+
+def winner(document: Document, policy: Ordering, path: Path) -> FieldRecord | None:
+    """The shown record of a register; None where nobody has written it."""
+    siblings = document.fields.get(path)
+    if siblings is None:
+        return None
+    return siblings[0] if len(siblings) == 1 else policy.ordered(path, siblings)[0]

@@ -1,0 +1,33 @@
+"""`comanda quarantine` and `comanda backup`: one line for what the node answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from click.testing import CliRunner
+
+from node.cli import main
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Answers
+
+
+def test_each_operation_in_quarantine_is_a_line(answers: Answers) -> None:
+    row = {"id": 3, "state": "bad", "from": "caixa", "operation_id": "op-1", "entity_type": "orders"}
+    rows = [{**row, "entity_id": "o-1", "reason": "clock"}, {**row, "entity_id": None, "reason": "size"}]
+    answers.by_path["/api/v1/quarantine"] = [{"quarantine": rows}]
+    result = CliRunner().invoke(main, ["quarantine", "list"])
+    assert result.output == "3  bad  caixa  op-1  orders o-1  clock\n3  bad  caixa  op-1  orders  size\n"
+
+
+def test_retry_tells_how_many_are_left(answers: Answers) -> None:
+    answers.by_path["/api/v1/quarantine/retry"] = [{"retried": 2, "left": 1}]
+    result = CliRunner().invoke(main, ["quarantine", "retry"])
+    assert result.output == "2 tentadas / tried, 1 restam / left\n"
+    assert answers.asked == [("POST", "/api/v1/quarantine/retry")]
+
+
+def test_backup_prints_where_the_copy_is(answers: Answers) -> None:
+    answers.by_path["/api/v1/backup"] = [{"backup": "backups/a.db"}]
+    assert CliRunner().invoke(main, ["backup"]).output == "backups/a.db\n"
+    assert answers.asked == [("POST", "/api/v1/backup")]

@@ -1,0 +1,104 @@
+"""The rows under way on one connection: what moves the acknowledged positions, and what does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from node.core.delivery.window import Window
+from node.core.log.entries import NO_POSITION, NOTICE, PASSED
+
+
+@pytest.fixture
+def window() -> Window:
+    """Three rows under way: 11 and 13 of class 1, 12 of class 2. All classes were at 10."""
+    window = Window.at([10, 10, 10, 10], 8)
+    window.sending([(11, 1, "a"), (12, 2, "b"), (13, 1, "c")])
+    window.passed([13, 13, 13, 13])
+    return window
+
+
+def test_what_was_only_sent_is_not_acknowledged(window: Window) -> None:
+    assert window.positions == (10, 10, 10, 10)
+    assert window.sent == [13, 13, 13, 13]
+    assert (window.under_way, window.room) == (3, 5)
+    assert not window.dirty
+
+
+def test_a_confirmation_of_the_first_row_acknowledges_it(window: Window) -> None:
+    assert window.confirm("a")
+    assert window.positions == (10, 11, 10, 10)
+    assert window.dirty
+
+
+def test_idle_classes_catch_up_once_nothing_is_under_way(window: Window) -> None:
+    assert all(window.confirm(operation_id) for operation_id in "abc")
+    assert window.positions == (13, 13, 13, 13)
+
+
+def test_a_row_that_is_not_under_way_is_not_confirmed(window: Window) -> None:
+    assert window.confirm("a")
+    assert not window.confirm("a")
+    assert not window.confirm("z")
+
+
+def test_a_confirmation_out_of_order_counts_when_its_turn_comes() -> None:
+    """The rows before it may still be lost."""
+    window = Window.at([0, 0, 0, 0], 8)
+    window.sending([(1, 1, "a"), (2, 1, "b")])
+    window.passed([2, 2, 2, 2])
+    assert window.confirm("b")
+    assert window.positions == (0, 0, 0, 0)
+    assert window.confirm("a")
+    assert window.positions == (2, 2, 2, 2)
+
+
+def test_a_pong_acknowledges_what_was_sent_before_its_ping(window: Window) -> None:
+    serial = window.serial
+    window.sending([(14, 1, "d")])
+    window.passed([14, 14, 14, 14])
+    window.pong(serial)
+    assert window.positions == (10, 13, 12, 10)
+    assert window.under_way == 1
+
+
+def test_a_pong_that_comes_after_the_confirmations_changes_nothing(window: Window) -> None:
+    serial = window.serial
+    assert all(window.confirm(operation_id) for operation_id in "abc")
+    window.sending([(14, 1, "d")])
+    window.pong(serial)
+    assert window.under_way == 1
+
+
+def test_a_confirmation_by_sequence_stands_for_all_that_was_sent_before(window: Window) -> None:
+    assert window.confirm_seq(12)
+    assert window.positions == (10, 11, 12, 10)
+    assert not window.confirm_seq(12)
+
+
+def test_a_confirmation_by_position_never_reaches_past_what_was_sent(window: Window) -> None:
+    window.confirm_upto([99, 11, 12, 99])
+    assert window.positions == (13, 11, 12, 13)
+    assert window.under_way == 1
+
+
+def test_a_row_that_was_passed_needs_no_confirmation() -> None:
+    window = Window(8)
+    window.sending([(NO_POSITION, 0, "state"), (7, 0, PASSED)])
+    window.passed([7, NO_POSITION, NO_POSITION, NO_POSITION])
+    assert window.acknowledged(0) == NO_POSITION
+    assert window.confirm("state")
+    assert window.acknowledged(0) == 7
+
+
+def test_a_notice_is_passed_when_something_after_it_is_confirmed() -> None:
+    window = Window.at([0, 0, 0, 0], 8)
+    window.sending([(1, 1, NOTICE), (2, 1, "a")])
+    window.passed([2, 2, 2, 2])
+    assert window.under_way == 2
+    assert window.confirm("a")
+    assert window.under_way == 0
+
+
+def test_a_window_remembers_where_its_connection_began(window: Window) -> None:
+    window.confirm("c")
+    assert window.at_connect == (10, 10, 10, 10)
