@@ -154,7 +154,7 @@ class HarnessNode(Node):
 
     async def settle(self, done: Callable[[], bool]) -> None:
         self.world.settle()
-        if not self.core.healthy and not done():
+        if not self.core.health.ok and not done():
             self.world.recover()
             self.world.settle()
         assert done()
@@ -233,7 +233,7 @@ async def test_a_read_that_fails_is_answered_counted_and_told_as_trouble(kind: K
         assert answers == [Unreadable("the disk cannot be read")]
         assert node.disk.read_failures == 1
         assert node.disk.trouble == "the disk cannot be read"
-        assert node.core.healthy, "it costs what asked for it, and nobody else"
+        assert node.core.health.ok, "it costs what asked for it, and nobody else"
 
 
 @EVERY
@@ -268,8 +268,8 @@ async def test_a_commit_that_fails_refuses_its_operations_and_the_node_goes_on(
         session.receive(OPERATION.replace("ana.1", "ana.2").replace("CREATE", "UPDATE"))
         await node.settle(lambda: any(b'"sync_error"' in message for message in wire.heard))
         assert any(b"1011" in message for message in wire.heard)
-        await node.settle(lambda: node.core.healthy)
-        assert node.core.failure is None
+        await node.settle(lambda: node.core.health.ok)
+        assert node.core.health.failure is None
         assert node.core.replica.residents.writer != writer, "the lost operation's clock is not used again"
         session.receive(OPERATION.replace("ana.1", "ana.3").replace("CREATE", "UPDATE"))
         await node.settle(lambda: any(b'"ana.3"' in message for message in wire.heard))

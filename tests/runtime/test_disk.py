@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 import trio.lowlevel
 
-from node.core.ports import Unreadable
+from node.core.ports import Health, Unreadable
 from node.runtime import disk as writer
 from node.runtime.disk import TrioDisk
 from storage.sqlite.database import StorageError
@@ -41,10 +41,11 @@ class Broken:
 class Failed:
     """A core whose one commit failed."""
 
-    failure: str | None = None
+    def __init__(self) -> None:
+        self.health = Health(ok=False)
 
     def still_failing(self, reason: str) -> None:
-        self.failure = reason
+        self.health.failure = reason
 
 
 async def with_disk(use: Callable[[TrioDisk, Broken], Any]) -> None:

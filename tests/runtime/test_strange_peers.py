@@ -169,7 +169,9 @@ async def test_whatever_fails_in_one_link_it_is_logged_and_dialled_again(
         raise IndexError("on purpose")
 
     monkeypatch.setattr(dialler, "connect", fails)
-    core: Any = SimpleNamespace(links={}, epoch="e", instance="i", node_id="n", replica=SimpleNamespace(committed=0))
+    core: Any = SimpleNamespace(
+        links={}, epoch="e", instance="i", node_id="n", replica=SimpleNamespace(log=SimpleNamespace(committed=0))
+    )
     link = dialler.Dialler(
         core=core,
         url="ws://127.0.0.1:1",
