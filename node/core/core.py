@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 from node.config.sections import Permissions
 from node.core.delivery.positions import Positions
 from node.core.links.links import Links
-from node.core.locks.authority import LockService
+from node.core.locks.authority import LockAuthority
 from node.core.log.fan_out import SharedBatch
 from node.core.log.group import Group, Recipient
 from node.core.log.ring import ring_row
@@ -68,7 +68,7 @@ class Core:
     """Drawn anew at each start: two connections of one instance are no two nodes."""
     links: Links = field(init=False)
     """Set right after, by who makes the core (start.py): the links need it."""
-    lock_service: LockService = field(init=False)
+    lock_authority: LockAuthority = field(init=False)
     sessions: Sessions = field(init=False)
     health: Health = field(factory=Health, init=False)
     _in_flight: list[tuple[Group, int]] = field(factory=list, init=False)
@@ -78,12 +78,19 @@ class Core:
         self.statistics = Statistics(now.mono_ms)
         self.instance = self.around.draws.id()
         self.replica.clock.begin(now)
-        self.lock_service = LockService(self, self.limits.has_upstream)
+        self.lock_authority = LockAuthority(
+            log=self.replica.log,
+            table_now=lambda: self.replica.locks,
+            around=self.around,
+            has_upstream=self.limits.has_upstream,
+            upstream=lambda: self.links.upstream(),
+            downstream=lambda: self.links.downstream(),
+        )
         shared = Shared(
             replica=self.replica,
             log=self.log,
             around=self.around,
-            locks=self.lock_service,
+            locks=self.lock_authority,
             codec=self.limits.codec,
             health=self.health,
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from attrs import Factory, define, field, frozen
 
-from node.core.entities.entity import Key
+from storage.records import Key
 
 if TYPE_CHECKING:
     from collections.abc import Set

@@ -14,7 +14,7 @@ from crdt.engine import EngineError
 from crdt.records import CANONICAL, DocumentError, FieldRecord
 from crdt.update_format import UpdateError
 from node.core.entities.last_known import Movements
-from storage.records import EntityRow
+from storage.records import EntityRow, Key
 from strategies.policy import EntityPolicy
 from strategies.view import View, view_of
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-Key = tuple[str, str]
 NOTHING_WRITTEN: Mapping[str, object] = {}
 Seen = AbstractSet[tuple[int, int]]
 """(writer, clock) of the live records that an author had seen."""

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from node.core.digests import KeySet
-from node.core.entities.entity import NOT_LOADED, Entity, Key
+from node.core.entities.entity import NOT_LOADED, Entity
 from node.core.ports import Unreadable
 from node.core.statistics import Counts
 from node.errors import EntityNotFound
-from storage.records import key64
+from storage.records import Key, key64
 from strategies.policy import Registry
 
 if TYPE_CHECKING:

@@ -24,9 +24,8 @@ from strategies.strategy import OPEN
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from node.core.entities.entity import Key
     from storage.answers import Base
-    from storage.records import LogRow
+    from storage.records import Key, LogRow
     from strategies.policy import EntityPolicy
 
 

@@ -12,8 +12,8 @@ from attrs import define, field, frozen
 from crdt.hlc import iso, millis
 from crdt.records import DocumentError, FieldRecord, parse_record
 from crdt.update_format import UpdateError, decode_update, live_records
-from node.core.entities.entity import Key
 from node.core.history.rebuild import HistoryError, entry_of, snapshot_of
+from storage.records import Key
 from strategies.paths import may_hold
 
 if TYPE_CHECKING:

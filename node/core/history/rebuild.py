@@ -25,7 +25,8 @@ from crdt.engine import EngineError
 from crdt.hlc import pack
 from crdt.records import DocumentError, ForkError
 from crdt.update_format import UpdateError, live_records
-from node.core.entities.entity import Entity, Key
+from node.core.entities.entity import Entity
+from storage.records import Key
 from strategies.policy import EntityPolicy
 from strategies.view import view_of
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from node.config.sections import Conservation
-    from node.core.entities.entity import Entity, Key
-    from storage.records import ConflictRow, EntityRow
+    from node.core.entities.entity import Entity
+    from storage.records import ConflictRow, EntityRow, Key
     from storage.sqlite.history_reader import HistoryReader
     from strategies.conflict import Conflict
     from strategies.policy import EntityPolicy, Registry

@@ -15,16 +15,15 @@ if TYPE_CHECKING:
 
     from node.core.delivery.delivery import Delivery
     from node.core.delivery.positions import Positions
-    from node.core.entities.entity import Key
     from node.core.links.feed import LinkFeed
     from node.core.links.first_sync import FirstSync
     from node.core.links.peer_log import PeerLog
-    from node.core.locks.authority import LockService
+    from node.core.locks.authority import LockAuthority
     from node.core.log.view import LogView
     from node.core.operations.replica import Replica
     from node.core.ports import Disk, Health, Instant
     from node.wire.links.handshake import Hello
-    from storage.records import ParkedRow, PeerRow
+    from storage.records import Key, ParkedRow, PeerRow
 
 
 class Node(Protocol):
@@ -49,7 +48,7 @@ class Node(Protocol):
     def positions(self) -> Positions: ...
 
     @property
-    def lock_service(self) -> LockService: ...
+    def lock_authority(self) -> LockAuthority: ...
 
     def clock(self) -> Instant:
         """The time now."""

@@ -43,10 +43,10 @@ from storage.records import FollowerRow
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from node.core.entities.entity import Key
     from node.core.links.first_sync import FirstSync
     from node.core.ports import Instant
     from node.wire.links.states import StateProgress
+    from storage.records import Key
 
 logger = logging.getLogger("comanda.link")
 
@@ -273,7 +273,7 @@ class Link:
         elif kind in digests.TYPES:
             anti_entropy.receive(self, message)
         elif kind in locks.TYPES:
-            self.node.lock_service.receive(self, message)
+            self.node.lock_authority.receive(self, message)
         elif kind == "terminal_status_update":
             self.host.heard_of_terminals(self, message)
         elif kind == "sync_error" and message.get("code") == AlreadyConnected.code:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from node.core.clock import apart
-from node.core.entities.entity import Key
 from node.core.links import anti_entropy
 from node.core.links.first_sync import FirstSync
 from node.core.links.host import Node, Peer
@@ -18,7 +17,7 @@ from node.core.links.neighbours import Neighbours
 from node.core.locks.lease import later_epoch
 from node.core.operations.quarantine import BAD
 from node.wire.close_codes import INTERNAL_ERROR, NORMAL, SERVICE_RESTART
-from storage.records import PeerRow
+from storage.records import Key, PeerRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -107,7 +106,7 @@ class Links:
 
     def link_up(self, link: Link) -> None:
         """Both sides know where they are in each other's log."""
-        self.node.lock_service.link_up(link)
+        self.node.lock_authority.link_up(link)
         self.neighbours.link_up(link)
         self.node.mark_changed()
 
@@ -118,7 +117,7 @@ class Links:
             return  # another one took its place
         self._note_follower(link)
         del self.by_node[link.peer_id]
-        self.node.lock_service.link_down(link)
+        self.node.lock_authority.link_down(link)
         self.neighbours.link_down(link)
         self.node.mark_changed()
         self._fill_from_another(link)

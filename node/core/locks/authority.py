@@ -7,15 +7,19 @@ and offered to it when it is back: confirmed if free, else marked `overlapping` 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define, field, frozen
 
 from crdt import hlc
 from node.core.locks.lease import Held, Lease
+from node.core.locks.table import LockTable
+from node.core.log.group import Recipient
+from node.core.log.log import Log
+from node.core.ports import Surroundings
 from node.errors import InvalidMessage, LockTimeout, NotStored, PermissionDenied
 from node.wire import outgoing
 from node.wire.links import locks as wire
@@ -24,10 +28,6 @@ from node.wire.links.locks import WireLease, WireRequest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from node.core.core import Core  # noqa: TC004 (it imports this file)
-    from node.core.links.link import Link
-    from node.core.locks.table import LockTable
-    from node.core.sessions.session import Session
     from node.wire.messages import AcquireLock, ReleaseLock
 
 
@@ -51,76 +51,91 @@ class Asked:
     held: Callable[[Lease], None]
 
 
-@define(eq=False)
-class LockService:
+class Neighbour(Recipient, Protocol):
+    """A link to another node."""
+
+    @property
+    def role(self) -> str:
+        """What the other node is to this one: upstream | peer | downstream."""
+        ...
+
+
+@define(eq=False, kw_only=True)
+class LockAuthority:
     """Requests under way, and what linked nodes are told of leases."""
 
-    core: Core
-    has_upstream: bool = False
-    _waiting: dict[int, Asked] = field(factory=dict)
-    _offers: dict[int, Lease] = field(factory=dict)
-    _last: int = 0
-    _to_release: list[tuple[str, str]] = field(factory=list)
+    log: Log
+    table_now: Callable[[], LockTable]
+    """The node's leases; another table after a failed commit."""
+    around: Surroundings
+    has_upstream: bool
+    upstream: Callable[[], Recipient | None]
+    """The link that locks are asked for on, while it is up."""
+    downstream: Callable[[], Sequence[Recipient]]
+    """The links to the nodes below, while they are up."""
+    _waiting: dict[int, Asked] = field(factory=dict, init=False)
+    _offers: dict[int, Lease] = field(factory=dict, init=False)
+    _last: int = field(default=0, init=False)
+    _to_release: list[tuple[str, str]] = field(factory=list, init=False)
     """Released while the upstream was away: (lock id, terminal)."""
 
     @property
     def table(self) -> LockTable:
-        return self.core.replica.locks
+        return self.table_now()
 
     # ------------------------------------------------------------------ terminals
 
-    def acquire(self, session: Session, message: AcquireLock) -> None:
+    def acquire(self, asker: Recipient, terminal: str, message: AcquireLock) -> None:
         """A terminal's `acquire_lock`. Raises WireError."""
         key = (message.entity_type, message.entity_id)
-        terminal, now = session.identity.terminal_id, self.core.clock()
+        now = self.around.clock()
         self.table.checked(key, terminal, message.lock_id, message.timeout, now)
         lock_id = message.lock_id or self.table.id_for(key, terminal, now)  # the same whoever grants it
 
         def granted(lease: Lease) -> None:
             told = outgoing.lock_acquired(lease.lock_id, *key, hlc.iso(lease.expires_ms), lease.token(), lease.scope)
-            group = self.core.replica.log.group
-            group.replies.append((session, told))
-            group.refusals.append((session, partial(_not_stored, lease, "the lock; ask")))
+            group = self.log.group
+            group.replies.append((asker, told))
+            group.refusals.append((asker, partial(_not_stored, lease, "the lock; ask")))
 
         def held(lease: Lease) -> None:
             until = hlc.iso(lease.expires_ms)
             why = f"Already locked by {lease.terminal}"
-            session.reply(outgoing.lock_failed(*key, why, lease.terminal, until, message.lock_id))
+            asker.reply(outgoing.lock_failed(*key, why, lease.terminal, until, message.lock_id))
 
         self._decide(Asked(key, terminal, lock_id, message.timeout, WAIT_MS, granted, held))
 
-    def release(self, session: Session, message: ReleaseLock) -> None:
+    def release(self, asker: Recipient, terminal: str, message: ReleaseLock) -> None:
         """A terminal's `release_lock`. Raises LockTimeout or PermissionDenied."""
-        terminal = session.identity.terminal_id
-        lease = self.table.release(terminal, message.lock_id, self.core.clock())
+        lease = self.table.release(terminal, message.lock_id, self.around.clock())
         for number, asked in list(self._waiting.items()):
             if (asked.key, asked.terminal) == (lease.key, terminal):
                 del self._waiting[number]  # it was to be extended; the authority hears of the release after that
-        group = self.core.replica.log.group
-        group.replies.append((session, outgoing.lock_released(lease.lock_id, *lease.key)))
-        group.refusals.append((session, partial(_not_stored, lease, "the release; release it")))
+        group = self.log.group
+        group.replies.append((asker, outgoing.lock_released(lease.lock_id, *lease.key)))
+        group.refusals.append((asker, partial(_not_stored, lease, "the release; release it")))
         self._released(lease)
 
     def _released(self, lease: Lease) -> None:
-        group = self.core.replica.log.group
+        group = self.log.group
         group.commit.locks.append(lease.row(released=True))
-        upstream = self.core.links.upstream()
+        upstream = self.upstream()
         if upstream is not None:
             group.replies.append((upstream, wire.release(lease.lock_id, lease.terminal)))
         elif self.has_upstream and lease.scope == "store":
             self._to_release.append((lease.lock_id, lease.terminal))
         self._tell_down(wire.released(self._on_wire(lease)))
-        self.core.disk.wake_writer()
+        self.around.disk.wake_writer()
 
     # ------------------------------------------------------------------ deciding
 
     def _decide(self, asked: Asked) -> None:
-        now = self.core.clock()
+        now = self.around.clock()
         known = self.table.holder(asked.key, now)
         if known is not None and known.terminal != asked.terminal:
             asked.held(known)
             return
-        upstream = self.core.links.upstream()
+        upstream = self.upstream()
         if upstream is None or asked.wait_ms <= 0:
             self._grant(asked)
             return
@@ -131,7 +146,7 @@ class LockService:
         upstream.reply(
             wire.request(WireRequest(number, *asked.key, asked.terminal, asked.timeout, asked.lock_id, wait_ms))
         )
-        self.core.around.timer.call_later(asked.wait_ms, lambda: self._give_up(number))
+        self.around.timer.call_later(asked.wait_ms, lambda: self._give_up(number))
 
     def _give_up(self, number: int) -> None:
         """The authority did not answer in time: grant it here."""
@@ -142,7 +157,7 @@ class LockService:
 
     def _grant(self, asked: Asked) -> None:
         answer = self.table.acquire(
-            asked.key, asked.terminal, asked.lock_id, asked.timeout, self.core.clock(), self._scope()
+            asked.key, asked.terminal, asked.lock_id, asked.timeout, self.around.clock(), self._scope()
         )
         if isinstance(answer, Held):
             asked.held(answer.lease)
@@ -153,21 +168,21 @@ class LockService:
 
     def _scope(self) -> str:
         """A grant of the authority counts wherever it is told; without linked nodes, or cut off, it is local."""
-        return "store" if not self.has_upstream and self.core.links.downstream() else "local"
+        return "store" if not self.has_upstream and self.downstream() else "local"
 
     def _store(self, lease: Lease) -> None:
-        commit = self.core.replica.log.group.commit
+        commit = self.log.group.commit
         commit.locks.append(lease.row())
         commit.meta["lock_counter"] = str(self.table.counter)
-        self.core.disk.wake_writer()
+        self.around.disk.wake_writer()
 
     def _tell_down(self, message: bytes) -> None:
-        group = self.core.replica.log.group
-        group.replies.extend((link, message) for link in self.core.links.downstream())
+        group = self.log.group
+        group.replies.extend((link, message) for link in self.downstream())
 
     # ------------------------------------------------------------------ linked nodes
 
-    def receive(self, link: Link, message: Mapping[str, Any]) -> None:
+    def receive(self, link: Neighbour, message: Mapping[str, Any]) -> None:
         """A lock message of a link. Raises InvalidMessage."""
         kind = message["type"]
         if link.role == "upstream":
@@ -187,9 +202,9 @@ class LockService:
                 case "release_lock":
                     self._released_below(*wire.read_release(message))
 
-    def _asked_below(self, link: Link, request: WireRequest) -> None:
+    def _asked_below(self, link: Neighbour, request: WireRequest) -> None:
         def granted(lease: Lease) -> None:
-            self.core.replica.log.group.replies.append((link, wire.granted(self._on_wire(lease), request.request)))
+            self.log.group.replies.append((link, wire.granted(self._on_wire(lease), request.request)))
 
         def held(lease: Lease) -> None:
             link.reply(wire.failed(self._on_wire(lease), request.request))
@@ -201,7 +216,7 @@ class LockService:
 
     def _released_below(self, lock_id: str, terminal: str) -> None:
         try:
-            lease = self.table.release(terminal, lock_id, self.core.clock())
+            lease = self.table.release(terminal, lock_id, self.around.clock())
         except (LockTimeout, PermissionDenied):  # it ran out meanwhile, or was never known here
             return
         self._released(lease)
@@ -223,7 +238,7 @@ class LockService:
             asked.held(lease)
 
     def _adopt(self, told: WireLease) -> Lease:
-        now = self.core.clock()
+        now = self.around.clock()
         lease = Lease(
             (told.entity_type, told.entity_id),
             told.lock_id,
@@ -244,21 +259,21 @@ class LockService:
     def _released_above(self, told: WireLease) -> None:
         lease = self.table.drop((told.entity_type, told.entity_id), told.lock_id)
         if lease is not None:
-            self.core.replica.log.group.commit.locks.append(lease.row(released=True))
-            self.core.disk.wake_writer()
+            self.log.group.commit.locks.append(lease.row(released=True))
+            self.around.disk.wake_writer()
         self._tell_down(wire.released(told))
 
     # ------------------------------------------------------------------ links that come and go
 
-    def link_up(self, link: Link) -> None:
+    def link_up(self, link: Neighbour) -> None:
         """A linked node below is told every running lease."""
         if link.role == "downstream":
-            leases = self.table.all(self.core.clock())
+            leases = self.table.all(self.around.clock())
             link.reply(wire.snapshot(self._on_wire(lease) for lease in leases))
 
-    def _level(self, link: Link, told: list[WireLease]) -> None:
+    def _level(self, link: Neighbour, told: list[WireLease]) -> None:
         """The upstream is back, with the leases it knows: take them, drop what it no longer has, offer ours."""
-        now = self.core.clock()
+        now = self.around.clock()
         for lock_id, terminal in self._to_release:
             link.reply(wire.release(lock_id, terminal))
         done = {lock_id for lock_id, _ in self._to_release}
@@ -275,15 +290,15 @@ class LockService:
             if self.table.holder(lease.key, now) is lease:
                 self._offer(link, lease)
 
-    def _offer(self, link: Link, lease: Lease) -> None:
+    def _offer(self, link: Neighbour, lease: Lease) -> None:
         self._last += 1
         self._offers[self._last] = lease
-        left = max(lease.deadline_mono_ms - self.core.clock().mono_ms, 1)
+        left = max(lease.deadline_mono_ms - self.around.clock().mono_ms, 1)
         link.reply(
             wire.request(WireRequest(self._last, *lease.key, lease.terminal, left, lease.lock_id, WAIT_MS, True))
         )
 
-    def link_down(self, link: Link) -> None:
+    def link_down(self, link: Neighbour) -> None:
         """What waited for the upstream is granted here."""
         if link.role == "upstream":
             self._offers.clear()
@@ -291,7 +306,7 @@ class LockService:
                 self._give_up(number)
 
     def _on_wire(self, lease: Lease) -> WireLease:
-        left = max(lease.deadline_mono_ms - self.core.clock().mono_ms, 0)
+        left = max(lease.deadline_mono_ms - self.around.clock().mono_ms, 0)
         return WireLease(
             *lease.key,
             lease.lock_id,

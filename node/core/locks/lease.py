@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from storage.records import LockRow
+from storage.records import Key, LockRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from node.core.ports import Instant
-
-
-Key = tuple[str, str]
 
 
 ALONE: Mapping[str, str] = {"overlapping": "overlapping"}

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field
 
-from node.core.locks.lease import ALONE, Held, Key, Lease
+from node.core.locks.lease import ALONE, Held, Lease
 from node.errors import InvalidMessage, LockTimeout, PermissionDenied
+from storage.records import Key
 
 if TYPE_CHECKING:
     from node.core.ports import Instant

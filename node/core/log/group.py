@@ -7,8 +7,8 @@ from typing import Protocol
 
 from attrs import define, field
 
-from node.core.entities.entity import Entity, Key
-from storage.records import Commit, LogRow, Try
+from node.core.entities.entity import Entity
+from storage.records import Commit, Key, LogRow, Try
 
 
 class Recipient(Protocol):

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from crdt.edits import Edit
     from node.core.entities.change import Difference
-    from node.core.entities.entity import Entity, Key
+    from node.core.entities.entity import Entity
     from node.wire.messages import Operation
+    from storage.records import Key
     from strategies.policy import EntityPolicy
 
 NO_CHANGES: Mapping[str, Mapping[str, object]] = {"before": {}, "after": {}}

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import orjson
 from attrs import define, field
 
-from node.core.entities.entity import Key
 from node.wire.outgoing import compact_json
-from storage.records import ConflictRow
+from storage.records import ConflictRow, Key
 from strategies.conflict import Conflict
 
 if TYPE_CHECKING:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field
 
-from node.core.entities.entity import Key
 from node.core.entities.last_known import AuthorView, KnownList, known_from_log
 from node.core.ports import History
-from storage.records import LogRow, Try
+from storage.records import Key, LogRow, Try
 
 if TYPE_CHECKING:
     from decimal import Decimal

@@ -27,9 +27,9 @@ from storage.records import ParkedRow, link_key
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from node.core.entities.entity import Key
     from node.core.operations.replica import Replica
     from node.core.ports import Disk, Health, Instant
+    from storage.records import Key
 
 
 def receive(replica: Replica, message: Mapping[str, object], via: str, now: Instant) -> Outcome:

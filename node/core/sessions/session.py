@@ -15,7 +15,7 @@ from crdt import hlc
 from node.core.delivery.delivery import Delivery
 from node.core.delivery.terminal_feed import TerminalFeed
 from node.core.inbox import Inbox
-from node.core.locks.authority import LockService
+from node.core.locks.authority import LockAuthority
 from node.core.log.view import LogView
 from node.core.operations.accept import accept, look
 from node.core.operations.author import Author
@@ -54,7 +54,7 @@ class Shared:
     replica: Replica
     log: LogView
     around: Surroundings
-    locks: LockService
+    locks: LockAuthority
     codec: CodecLimits
     health: Health
 
@@ -356,8 +356,8 @@ class Session:
             raise EntityNotFound(f"unknown entity type {message.entity_type!r}", "$.entity_type")
         self._may_write(message.entity_type)
         self._now_ready()
-        self.shared.locks.acquire(self, message)
+        self.shared.locks.acquire(self, self.identity.terminal_id, message)
 
     def _release(self, message: ReleaseLock) -> None:
         self._limit()
-        self.shared.locks.release(self, message)
+        self.shared.locks.release(self, self.identity.terminal_id, message)

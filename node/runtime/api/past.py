@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from node.core.core import Core
-    from node.core.entities.entity import Key
     from node.runtime.net.http import Request
-    from storage.records import EntityRow
+    from storage.records import EntityRow, Key
     from strategies.policy import EntityPolicy
 
 T = TypeVar("T")

@@ -18,12 +18,11 @@ from node.errors import InvalidMessage
 from node.wire.codec import ID, LONGEST_ID
 from node.wire.links.conflicts import closed_fields, read_closed
 from storage.packed import RECORD_BYTES, acceptances
-from storage.records import CLASSES, ConflictRow
+from storage.records import CLASSES, ConflictRow, Key
 
 if TYPE_CHECKING:
     from storage.records import LogRow
 
-Key = tuple[str, str]
 CLASS_NAMES = tuple(map(str, range(CLASSES)))
 
 
