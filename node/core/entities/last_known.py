@@ -1,9 +1,8 @@
-"""What an author last knew a counter or a list to be: its absolute value becomes a difference, its list a change.
+"""What an author last knew of a counter or a list, so that a number becomes a difference and a list a change.
 
-That is what came last on its connection: its own last write, or a row that it confirmed after having written that.
-(By the order of the log alone, a row that reached a terminal after its own write, but was accepted before it, would
-be taken for something it had not seen.) The latest movements of each are kept with the entity; what is older of a
-counter is read from the log.
+An author knows what came last on its connection: its own last write, or a row that it confirmed after that write. The
+order of the log does not tell this: a row may be accepted before a terminal's write and reach the terminal after it.
+The latest movements of each counter and list are kept with the entity. Older ones of a counter are read from the log.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ MOST_MOVEMENTS = 32
 """Movements kept of each counter and each list."""
 
 MOST_GONE = 64
-"""Elements removed from one list that are remembered, so that nobody's stale copy of the list puts them back."""
+"""Removed elements remembered for each list, so that a stale copy of the list does not put them back."""
 
 
 @frozen
@@ -41,8 +40,8 @@ class Movement:
     """What one log row did to a counter or a list. The fields' names are those of the stored form.
 
     author: None unless the row was accepted on this node: only then does its author know it without being sent it.
-    written: of a counter, the absolute that its author had in mind, a JSON number. Of a list, the keys it was written
-    with; true where its author wrote the list again since, whose keys alone are kept.
+    written: of a counter, the absolute value that its author wrote, a JSON number. Of a list, the keys that its
+        author wrote; true where the same author wrote the list again since, as only the latest keys are kept.
     shown: of a counter, what is shown after the row. Of a list, true.
     acked: the log position that its author had confirmed when the row was written.
     echo: whether its author is sent the row.
@@ -62,9 +61,9 @@ class AuthorView:
 
     acknowledged: what it has confirmed.
     at_connect: what it had confirmed when it connected.
-    head_at_connect: the last row there was when it connected. The rows between the two are sent to it again, after
-    whatever it wrote before.
-    first_attempt: the last row there was when what it writes now was first refused; None where it was not.
+    head_at_connect: the last row that had a number when it connected. The rows between `at_connect` and this one are
+        sent to it again, after everything that it wrote before.
+    first_attempt: the last row when this operation was first refused; None where it was not.
     """
 
     terminal: str
@@ -76,7 +75,10 @@ class AuthorView:
 
 @frozen
 class Gone:
-    """An element that was removed from a list. digest: of its value. brought, taken: the rows that did it."""
+    """An element that was removed from a list.
+
+    digest: of its value. brought: the row that added it. taken: the row that removed it.
+    """
 
     digest: int
     brought: int

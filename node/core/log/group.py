@@ -1,4 +1,4 @@
-"""What one commit persists, and what leaves once it has: commit, then send (promise 2)."""
+"""What one commit persists, and what leaves once it has: commit, then send."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 from attrs import define, field
 
 from node.core.entities.entity import Entity
-from storage.records import Commit, Key, LogRow, Try
+from storage.records import Commit, FirstAttempt, Key, LogRow
 
 
 class Recipient(Protocol):
@@ -28,8 +28,8 @@ class Group:
     refusals: list[tuple[Recipient, Callable[[], bytes]]] = field(factory=list)
     """What is sent instead when the commit fails; made only then."""
     touched: dict[Key, Entity] = field(factory=dict)
-    tries: dict[tuple[str, str], Try] = field(factory=dict)
-    """What the authors of its operations knew, should the commit fail."""
+    first_attempts: dict[tuple[str, str], FirstAttempt] = field(factory=dict)
+    """(terminal, operation id) -> what the author knew; kept in case the commit fails and it is sent again."""
 
     @property
     def rows(self) -> list[LogRow]:

@@ -1,4 +1,4 @@
-"""The recent end of the log in memory, encoded once and shared by all sessions (design section 3)."""
+"""The recent end of the log in memory, encoded once and shared by all sessions."""
 
 from __future__ import annotations
 
@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class RingRow:
-    """A committed row as sessions need it. frames: its messages for a plain terminal, each an encoded message.
+    """A committed row as sessions and links need it.
 
-    audience: None for everybody but (unless echo) the author; else the terminals it addresses.
+    frames: its messages for a plain terminal, each encoded.
+    audit: its `audit_log` message, if a monitor was connected when it was made.
+    audience: the terminals it addresses. None for every terminal; its author is then left out unless `echo`.
+    size: bytes that it takes in the ring.
     """
 
     seq: int
@@ -58,14 +61,14 @@ class RingRow:
                 self._linked = operation_message(self.row)
         return self._linked
 
-    def for_terminal(self, terminal: str, names: frozenset[str], resumed: int) -> bool:
+    def for_terminal(self, terminal: str, names: frozenset[str], head_at_connect: int) -> bool:
         """Whether a terminal, known by these names (its id, and what it may write), gets this row.
 
-        resumed: the last row numbered when it connected. What comes after its cursor up to there may come a second
-        time, so its own rows come with it: without them the others' would undo them on its screen.
+        head_at_connect: the last row that had a number when it connected. Rows up to there may come a second time.
+            Its own rows come with them; without those the rows of others would undo its writes on its screen.
         """
         if self.audience is None:
-            return self.echo or self.author != terminal or self.seq <= resumed
+            return self.echo or self.author != terminal or self.seq <= head_at_connect
         return not self.audience.isdisjoint(names)
 
 

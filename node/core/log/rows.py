@@ -155,9 +155,9 @@ def refused_row(
     version: int,
     lock_status: str,
     message: bytes,
-    tried: Mapping[str, object],
+    first_attempt: Mapping[str, object],
 ) -> LogRow:
-    """A write that was refused, whole. It goes to its author alone. tried: what its author knew."""
+    """A write that was refused, whole. It goes to its author alone. first_attempt: `FirstAttempt.stored`."""
     return _row(
         "refused",
         policy,
@@ -171,7 +171,7 @@ def refused_row(
         targets=(terminal_id,),
         operation=compact_json(operation.raw),
         message=message,
-        changes=compact_json({**NO_CHANGES, "tried": tried}),
+        changes=compact_json({**NO_CHANGES, "tried": first_attempt}),
     )
 
 

@@ -65,7 +65,7 @@ def look(
     on_disk = row is None and not recalled and (operation.key in held.known or operation.key in held.archived)
     if not missing:
         replica.counts.cache_hits += 1
-    if replica.knowledge.tried:
+    if replica.knowledge.first_attempts:
         author = replica.knowledge.as_of_first_attempt(operation, author)
     histories = _histories(replica, operation, policy, author) if policy.kinds.declared else ()
     if missing or on_disk or histories:
@@ -210,13 +210,13 @@ def _plans(
     """One plan an entity. Changes nothing."""
     plans = []
     writer = writer_of(replica, stamp, author)
-    tried = None if author.tried is None else author.tried.head
+    first_head = None if author.first_attempt is None else author.first_attempt.head
     for entity, write in zip(entities, operation.writes, strict=True):
         data, version = write.data, write.version
         if operation.kind != "DELETE" and data.get("deleted_at") is not None:
             raise InvalidMessage("deleted_at is written by DELETE", "$.operation.data.deleted_at")
         acknowledged = replica.knowledge.acknowledged(author, entity)
-        seen = entity.seen_by(author.terminal_id, acknowledged, version, tried)
+        seen = entity.seen_by(author.terminal_id, acknowledged, version, first_head)
         unseen = len(seen) < len(entity.document.by_id)
         planner = Planner(entity, writer, seen, version, replica.settings.version_jump)
         if operation.kind == "DELETE":

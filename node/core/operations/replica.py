@@ -79,9 +79,9 @@ class Replica:
             for row in group.rows:
                 key = (row.terminal_id, row.operation_id)
                 if row.kind == "operation":
-                    self.knowledge.not_stored(row, group.tries.get(key), committed)
+                    self.knowledge.not_stored(row, group.first_attempts.get(key), committed)
                 elif row.kind == "refused":
-                    self.knowledge.not_stored(row, self.knowledge.tried.get(key), committed)
+                    self.knowledge.not_stored(row, self.knowledge.first_attempts.get(key), committed)
                 self.held.forget(row)
             self.held.forget_archived(group.commit.archived)
         self.log.undo()

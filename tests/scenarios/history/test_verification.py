@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from node.cli.verify import verify
 from node.config.sections import Config, Conservation, Sign
-from node.core.history.verify import Finding, Verification
+from node.core.history.verify import Mismatch, Verification
 from node.errors import ConfigError
 from storage.audit import chain_walk
 from storage.sqlite.history_reader import HistoryReader
@@ -44,7 +44,7 @@ TAB = Conservation(
 """What customers owe is what was put on their tab."""
 
 
-def found(world: World, *rules: Conservation) -> list[Finding]:
+def found(world: World, *rules: Conservation) -> list[Mismatch]:
     with closing(HistoryReader(world.store.path)) as reader:
         return list(Verification(reader, world.core.replica.registry, rules).run())
 
