@@ -21,12 +21,15 @@ class Recipient(Protocol):
 
 @define(eq=False)
 class Group:
-    """Operations that share one transaction. replies leave after the commit, in order, before the rows."""
+    """Operations that share one transaction.
+
+    replies: leave after the commit, in order, before the rows.
+    """
 
     commit: Commit = field(factory=Commit)
     replies: list[tuple[Recipient, bytes]] = field(factory=list)
     refusals: list[tuple[Recipient, Callable[[], bytes]]] = field(factory=list)
-    """What is sent instead when the commit fails; made only then."""
+    """What is sent instead if the commit fails; the messages are made only then."""
     touched: dict[Key, Entity] = field(factory=dict)
     first_attempts: dict[tuple[str, str], FirstAttempt] = field(factory=dict)
     """(terminal, operation id) -> what the author knew; kept in case the commit fails and it is sent again."""

@@ -45,7 +45,10 @@ class RingRow:
 
     @property
     def numbered(self) -> tuple[Outgoing, ...]:
-        """The frames for who confirms by position, encoded once. The last has `seq`: with it the row is complete."""
+        """The frames for a terminal that confirms by position, encoded once.
+
+        The last has `seq`: it completes the row.
+        """
         if self._numbered is None:
             last = [Outgoing(b'{"seq":%d,%b' % (self.seq, frame.payload[1:])) for frame in self.frames[-1:]]
             self._numbered = (*self.frames[:-1], *last)
@@ -53,7 +56,7 @@ class RingRow:
 
     @property
     def linked(self) -> bytes | None:
-        """The row as linked nodes are sent it, encoded once; None for what is this node's alone."""
+        """The row as linked nodes are sent it, encoded once; None if it concerns this node only."""
         if self._linked is None:
             if self.row.kind == "state":
                 self._linked = relayed_state(self.row)
@@ -95,7 +98,7 @@ def ring_row(row: LogRow, *, audit: bool) -> RingRow:
 
 @define(eq=False)
 class Ring:
-    """Bounded by rows and by bytes; what falls out is read from SQLite."""
+    """The latest durable rows, bounded in number and bytes. Older ones are read from SQLite."""
 
     max_rows: int
     max_bytes: int

@@ -1,7 +1,7 @@
-"""What was decided becomes a row: changes carried out, the row written, its author answered, others told.
+"""A decision becomes a row: carry the change out, write the row, answer the author, write the notices.
 
-Every operation of this node passes here: a terminal's, a resolution, and what the node itself writes. `write` is the
-last step of operations and states of other nodes too.
+Every operation that this node accepts passes here: a terminal's, a resolution, and what the node itself writes.
+`write` is also the last step for operations and states of other nodes.
 """
 
 from __future__ import annotations
@@ -65,7 +65,11 @@ def record(
     skew: int,
     resolution: ConflictResolution | None = None,
 ) -> None:
-    """Carry the plans out in the documents; the row, the confirmation and the notices go into the group."""
+    """Carry the plans out in the documents. The row, the confirmation and the notices go into the group.
+
+    skew: by how many milliseconds the author's clock was clamped.
+    resolution: if the operation resolves a conflict, the message that asked for it.
+    """
     log, node_id, seq = replica.log, replica.settings.node_id, replica.log.head + 1
     entities = [planned.entity for planned in plans]
     policy, knowledge = entities[0].policy, replica.knowledge
