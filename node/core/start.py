@@ -66,7 +66,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         ),
         locks=_locks(boot, config, around),
     )
-    replica.knowledge.tried.update(boot.refused)
+    replica.knowledge.first_attempts.update(boot.refused)
     replica.conflicts.start_again(boot.open_conflicts)
     replica.quarantine = Quarantine.of(boot.parked)
     core = Core(

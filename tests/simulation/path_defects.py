@@ -172,7 +172,7 @@ DELIVERY = (
     defect(
         "own-row-not-sent-again",
         "after a reconnection a terminal is sent others' rows again, and its own, which came after them, not",
-        ("node.core.log.ring:RingRow.for_terminal", " or self.seq <= resumed", ""),
+        ("node.core.log.ring:RingRow.for_terminal", " or self.seq <= head_at_connect", ""),
     ),
 )
 
