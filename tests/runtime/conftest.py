@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from node.runtime.net import websocket
 from tests.runtime.rig import Server, hurry, serving
 
 if TYPE_CHECKING:
@@ -21,3 +22,9 @@ def _short_graces(monkeypatch: pytest.MonkeyPatch) -> None:
 async def server() -> AsyncIterator[Server]:
     async with serving() as running:
         yield running
+
+
+@pytest.fixture
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that read much behind a close: however slow the machine, it is not cut short."""
+    monkeypatch.setattr(websocket, "CLOSE_GRACE_S", 60.0)

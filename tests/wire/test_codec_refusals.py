@@ -1,0 +1,137 @@
+"""What is refused by the codec: with its code, its place and its subject."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.wire.test_codec import ABSENT, LOCK, RESOLUTION, changed, refused, refused_operation
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("this is not json", "line 1, column 1"),
+        ("", "line 1, column 1"),
+        ('{\n  "type": }', "line 2, column 11"),
+        ('{"type":"ping","timestamp":NaN}', "line 1, column 28"),
+        ('{"type":"ping","n":1e400}', "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b"\xef\xbb\xbf{}", "not JSON"),
+        ('{"type":"\ud800"}', "not JSON"),
+        ('{"type":"\\ud800"}', "not JSON"),
+        ("[" * 100_000, "not JSON"),
+    ],
+)
+def test_what_is_not_json_is_refused_with_the_place(text: str | bytes, said: str) -> None:
+    error = refused(text)
+    assert said in error.reason
+    assert error.where == "$"
+
+
+@pytest.mark.parametrize(("text", "got"), [("[]", "array"), ("7", "integer"), ('"ping"', "string"), ("null", "null")])
+def test_json_that_is_no_object_is_refused(text: str, got: str) -> None:
+    error = refused(text)
+    assert (error.reason, error.where) == (f"expected an object, got {got}", "$")
+
+
+@pytest.mark.parametrize("kind", [ABSENT, None, 7, ["ping"], {"a": 1}, True])
+def test_a_type_that_is_no_string_is_refused(kind: object) -> None:
+    assert refused(changed({"type": kind})).where == "$.type"
+
+
+@pytest.mark.parametrize("kind", ["no_such_message", "", "PING", "pong", "x" * 100_000])
+def test_an_unknown_type_is_named_but_not_echoed_at_length(kind: str) -> None:
+    error = refused({"type": kind})
+    assert error.where == "$.type"
+    assert repr(kind[:64]) in error.reason
+    assert len(error.reason) < 300
+
+
+@pytest.mark.parametrize("operation", [ABSENT, None, [], "x", 7])
+def test_a_data_sync_without_an_operation_object_is_refused(operation: object) -> None:
+    assert refused(changed({"type": "data_sync", "operation": operation})).where == "$.operation"
+
+
+WRONG: dict[str, list[Any]] = {
+    "id": [None, 7, True, 1.5, [], {}],
+    "entity_type": [None, 7, []],
+    "operation": [None, 7, {}],
+    "entity_id": [7, False, []],
+    "data": [7, "x", [], True],
+    "version": ["2", 2.0, True, [], {}],
+    "timestamp": [7, True, 1705314600000],
+    "terminal_id": [7, True],
+    "user_id": [7, False],
+    "requires_lock": ["false", 0, 1, []],
+    "priority": [1, True],
+    "lock_id": [7, []],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+def test_no_field_of_an_operation_is_coerced(name: str, value: object) -> None:
+    error = refused_operation(**{name: value})
+    assert error.where == f"$.operation.{name}"
+    assert error.reason.startswith("expected ")
+    assert error.operation_id == (None if name == "id" else "op-123456")
+    assert error.entity_type == (None if name == "entity_type" else "orders")
+    assert error.entity_id == (None if name == "entity_id" else "order-789")
+
+
+@pytest.mark.parametrize("name", ["id", "entity_type", "operation", "entity_id", "data"])
+def test_a_missing_field_of_an_operation_is_named(name: str) -> None:
+    error = refused_operation(**{name: ABSENT})
+    assert error.where == f"$.operation.{name}"
+    assert error.operation_id == (None if name == "id" else "op-123456")
+
+
+@pytest.mark.parametrize(
+    ("message", "name", "value"),
+    [
+        ({"type": "ping"}, "timestamp", 7),
+        ({"type": "ping"}, "performance", []),
+        (LOCK, "entity_type", None),
+        (LOCK, "entity_id", 7),
+        (LOCK, "terminal_id", 7),
+        (LOCK, "timeout", "30000"),
+        (LOCK, "timeout", 30.5),
+        (LOCK, "timeout", True),
+        (LOCK, "lock_id", 7),
+        ({"type": "release_lock"}, "lock_id", None),
+        ({"type": "release_lock", "lock_id": "l"}, "terminal_id", []),
+        (RESOLUTION, "conflict_id", None),
+        (RESOLUTION, "resolution", None),
+        (RESOLUTION, "resolved_data", []),
+        (RESOLUTION, "terminal_id", 1),
+        (RESOLUTION, "id", 1),
+        ({"type": "sync_confirmation"}, "operation_id", 7),
+        ({"type": "sync_confirmation"}, "operation_id", None),
+        ({"type": "sync_confirmation", "operation_id": "op"}, "terminal_id", 7),
+        ({"type": "sync_confirmation", "operation_id": "op"}, "seq", "7"),
+        ({"type": "sync_confirmation"}, "seq", True),
+        ({"type": "sync_confirmation"}, "seq", -1),
+        ({"type": "sync_confirmation"}, "seq", 2**63),
+    ],
+)
+def test_no_field_of_another_message_is_coerced(message: dict[str, Any], name: str, value: object) -> None:
+    assert refused({**message, name: value}).where == f"$.{name}"
+
+
+def test_several_wrong_fields_are_counted() -> None:
+    assert refused_operation(version="2", user_id=7, priority=1).reason == "expected integer, got string (and 2 more)"
+
+
+def test_a_refused_lock_request_names_its_entity() -> None:
+    error = refused({**LOCK, "timeout": "x"})
+    assert (error.operation_id, error.entity_type, error.entity_id) == (None, "orders", "order-789")
+
+
+def test_a_refused_resolution_names_its_operation() -> None:
+    assert refused({**RESOLUTION, "id": "op-9", "resolution": "toss a coin"}).operation_id == "op-9"
+
+
+def test_an_id_too_long_to_be_one_is_not_sent_back() -> None:
+    error = refused_operation(id="a" * 129, entity_id="b" * 129)
+    assert (error.operation_id, error.entity_id) == (None, None)
