@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from node.core.sessions.session import Session
+    from storage.records import Commit
 
 
 START_MS = 1_768_471_200_000  # 2026-01-15T10:00:00Z
@@ -135,13 +136,16 @@ class World(Disk):
         while (group := self.core.take_group()) is not None:
             if not group.commit.empty():
                 try:
-                    if self.failing:
-                        raise StorageError("disk full")
-                    self.store.commit(group.commit)
+                    self.write(group.commit)
                 except StorageError as error:
                     self.core.failed(str(error))
                     return
             self.core.committed(group)
+
+    def write(self, commit: Commit) -> None:
+        if self.failing:
+            raise StorageError("disk full")
+        self.store.commit(commit)
 
     def recover(self) -> None:
         go_on(self.core, self.store.boot(), self.config, self.around)

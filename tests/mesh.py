@@ -24,9 +24,10 @@ IDLE_TURNS = 10
 
 
 class End:
-    """One end of a link: what it sent and the other side has not read yet."""
+    """One end of a link: what `name` sent and `other` has not read yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, other: str) -> None:
+        self.name, self.other = name, other
         self.frames: deque[bytes] = deque()
         self.outbox_bytes = self.bytes_in = self.bytes_out = 0
         self.closed: tuple[int, str] | None = None
@@ -64,9 +65,13 @@ class Wire:
         a, b = self.dialler.core, self.other.core
         hello = Hello(a.node_id, a.links.epoch, a.replica.log.committed, self.other.wall_ms, "", None)
         role = "downstream" if self.upstream else "peer"
-        accepted = Link(host=b.links, role=role, connection=End(), session_id="session", hello=hello)
+        accepted = Link(
+            host=b.links, role=role, connection=End(b.node_id, a.node_id), session_id="session", hello=hello
+        )
         role = "upstream" if self.upstream else "peer"
-        dialled = Link(host=a.links, role=role, connection=End(), session_id="session", url="ws://other")
+        dialled = Link(
+            host=a.links, role=role, connection=End(a.node_id, b.node_id), session_id="session", url="ws://other"
+        )
         self.links = (dialled, accepted)
         accepted.open()
 

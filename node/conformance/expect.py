@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from node.conformance.rule import Broken
+from node.conformance.broken import Broken
 
 Value = TypeVar("Value")
 Message = dict[str, Any]

@@ -1,4 +1,4 @@
-"""What a rule is, how one is written down, and how it can end."""
+"""What a rule is, and how one is written down."""
 
 from __future__ import annotations
 
@@ -42,18 +42,6 @@ class Need(Enum):
 
     LONG = "long"
     """Patience: it takes half a minute, or keeps the node busy."""
-
-
-class Broken(Exception):
-    """The rule does not hold. expected: what should have come. came: what did."""
-
-    def __init__(self, expected: str, came: object = None) -> None:
-        super().__init__(expected)
-        self.expected, self.came = expected, came
-
-
-class NotTried(Exception):
-    """The rule could not be tried against this node; the text says why."""
 
 
 @frozen

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import frozen
 
-from node.conformance.rule import RULES, Broken, Kind, Need, NotTried, Rule
+from node.conformance.broken import Broken, NotTried
+from node.conformance.rule import RULES, Kind, Need, Rule
 from node.conformance.rules import TOPICS
 from node.conformance.scene import Scene
 from node.conformance.terminal import Line

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import trio
 from attrs import frozen
 
+from node.conformance.broken import Broken
 from node.conformance.expect import Message, given, same, that
 from node.conformance.expect import seconds as seconds_of
-from node.conformance.rule import Broken
 from node.conformance.terminal import Line, Terminal, clock
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import httpx
 import trio
 from attrs import frozen
 
-from node.conformance.rule import NotTried
+from node.conformance.broken import NotTried
 from node.conformance.wire import Refused, Socket, open_socket
 
 if TYPE_CHECKING:

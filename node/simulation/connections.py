@@ -6,7 +6,7 @@ A probe is not sent as a ping here: once the time for its pong is over, the netw
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field
 
@@ -18,10 +18,31 @@ from node.simulation.network import End
 from node.wire.links.handshake import Hello
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable
 
+    from node.config.sections import Config
+    from node.core.core import Core
+    from node.core.ports import Instant
     from node.core.sessions.identity import Identity
-    from node.simulation.machine import Machine  # noqa: TC004 (it imports this file)
+    from node.simulation.disk import SlowDisk
+
+
+class Computer(Protocol):
+    """What a door needs of the machine that it belongs to."""
+
+    config: Config
+    rng: random.Random
+    core: Core
+    disk: SlowDisk
+
+    def now(self) -> Instant: ...
+
+    def busy(self) -> None:
+        """Something happens here."""
+
+    def busy_with(self, payload: bytes) -> None:
+        """A link's frame is there."""
 
 
 @define(eq=False)
@@ -39,7 +60,7 @@ Verdict = Enter[Holder] | Probe[Holder] | Refuse[Holder]
 class Door:
     """The connections of one machine. dialled: its ends of those to other nodes."""
 
-    machine: Machine
+    machine: Computer
     admission: Admission[Holder] = field(init=False)
     dialled: list[End] = field(factory=list)
     _arriving: list[End] = field(factory=list)

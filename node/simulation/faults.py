@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from node.simulation.disk import Files
+from node.simulation.people import People
+from node.simulation.restaurant import Restaurant
 from storage.sqlite.database import StorageError
 
 if TYPE_CHECKING:
-    from node.simulation.evening import Evening  # noqa: TC004 (it imports this file)
     from node.simulation.machine import Machine
     from node.simulation.network import Route
     from node.simulation.terminal import Terminal
@@ -27,7 +28,8 @@ CLOCK_2030_MS = 4 * 365 * 24 * HOURS_MS
 class Faults:
     """Draws what breaks next. share: how often something does, of all that happens."""
 
-    evening: Evening
+    restaurant: Restaurant
+    people: People
     rng: random.Random = field(init=False)
     share: float = field(init=False)
     kinds: list[Callable[[], None]] = field(init=False)
@@ -35,7 +37,7 @@ class Faults:
     _backups: dict[str, list[Path]] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        rng = self.rng = self.evening.rng
+        rng = self.rng = self.restaurant.rng
         self.share = rng.choice([0.0, 0.1, 0.2, 0.4])
         network = [
             self._cut,
@@ -58,12 +60,12 @@ class Faults:
             self._restore,
             self._set_back,
         ]
-        exact = self.evening.people.absolutes
+        exact = self.people.absolutes
         every = [*network, *machines, *([self._kill_when_known] if exact else losses)]
         some = rng.choice([0.2, 0.4, 0.7])
         self.kinds = [kind for kind in every if rng.random() < some] or [rng.choice(every)]
-        self.evening.ledger.exact = exact
-        for machine in self.evening.machines:
+        self.restaurant.ledger.exact = exact
+        for machine in self.restaurant.machines:
             machine.drift = rng.choice([0, 0, rng.randrange(-200, 200)])
             machine.offset_ms = rng.choice([0, 0, rng.randrange(-2_000, 2_000), rng.randrange(-HOURS_MS, HOURS_MS)])
 
@@ -71,24 +73,24 @@ class Faults:
         self.rng.choice(self.kinds)()
 
     def _note(self, kind: str, who: str, what: str) -> None:
-        self.evening.transcript.fault(kind, who, what)
+        self.restaurant.transcript.fault(kind, who, what)
 
     def _later(self, least_ms: int, most_ms: int, action: Callable[[], None]) -> None:
-        self.evening.clockwork.later(self.rng.randrange(least_ms, most_ms), action)
+        self.restaurant.clockwork.later(self.rng.randrange(least_ms, most_ms), action)
 
     def _machine(self) -> Machine | None:
         """One that runs."""
-        running = [machine for machine in self.evening.machines if machine.alive]
+        running = [machine for machine in self.restaurant.machines if machine.alive]
         return self.rng.choice(running) if running else None
 
     # ------------------------------------------------------------------ network
 
     def _links(self) -> list[Route]:
         """The ways between nodes, each once."""
-        return list({id(d.route): d.route for d in self.evening.dialled}.values())
+        return list({id(d.route): d.route for d in self.restaurant.dialled}.values())
 
     def _route(self) -> Route | None:
-        routes = self._links() + [terminal.route for terminal in self.evening.terminals]
+        routes = self._links() + [terminal.route for terminal in self.restaurant.terminals]
         return self.rng.choice(routes) if routes else None
 
     def _cut(self) -> None:
@@ -130,10 +132,10 @@ class Faults:
         for route in hit:
             route.block(0)
             route.block(1)
-            self.evening.clockwork.later(self.rng.randrange(lasts // 2, lasts), route.unblock)
+            self.restaurant.clockwork.later(self.rng.randrange(lasts // 2, lasts), route.unblock)
 
     def _terminal_leaves(self) -> None:
-        terminal = self.rng.choice(self.evening.terminals)
+        terminal = self.rng.choice(self.restaurant.terminals)
         if terminal.wants:
             unnoticed = self.rng.random() < 0.4
             self._note("terminal gone", terminal.name, f"is out of reach{', unnoticed' * unnoticed}")
@@ -141,13 +143,13 @@ class Faults:
 
     def _terminal_moves(self) -> None:
         """A terminal goes to another node, with what it has had no answer to."""
-        terminal = self.rng.choice(self.evening.terminals)
-        machine = self.rng.choice(self.evening.machines)
+        terminal = self.rng.choice(self.restaurant.terminals)
+        machine = self.rng.choice(self.restaurant.machines)
         if machine is terminal.machine:
             return
         if self.rng.random() < 0.7:  # in the middle of something
             for _ in range(self.rng.randrange(1, 4)):
-                self.evening.people.write(terminal)
+                self.people.write(terminal)
         self._later(0, 2 * terminal.route.most_ms + 5, partial(self._move, terminal, machine))
 
     def _move(self, terminal: Terminal, machine: Machine) -> None:
@@ -155,14 +157,14 @@ class Faults:
             return
         self._note("terminal moved", terminal.name, f"goes to {machine.node_id}")
         terminal.leave(unnoticed=self.rng.random() < 0.5)
-        terminal.move(machine, self.evening.route_to(terminal.name, machine))
+        terminal.move(machine, self.restaurant.route_to(terminal.name, machine))
         terminal.come_back(full=True, queue=True)  # what it shows may be ahead of its new node
         self._later(200, 5_000, partial(self._go_on, terminal))
 
     def _go_on(self, terminal: Terminal) -> None:
         """It goes on with what it did, and is perhaps carried out of reach."""
         if not self.over:
-            self.evening.people.write(terminal)
+            self.people.write(terminal)
             if self.rng.random() < 0.5:
                 terminal.leave(unnoticed=self.rng.random() < 0.4)
 
@@ -192,7 +194,7 @@ class Faults:
     # ------------------------------------------------------------------ processes
 
     def _start_later(self, machine: Machine) -> None:
-        self.evening.clockwork.later(self.rng.choice([200, 2_000, 300_000]), partial(self._start, machine))
+        self.restaurant.clockwork.later(self.rng.choice([200, 2_000, 300_000]), partial(self._start, machine))
 
     def _start(self, machine: Machine) -> None:
         if not machine.alive:
@@ -321,7 +323,7 @@ class Faults:
         except StorageError:  # its disk refuses just now
             return
         backups.append(backup)
-        self.evening.transcript.note(machine.node_id, "is backed up")
+        self.restaurant.transcript.note(machine.node_id, "is backed up")
         self._sooner_or_later(
             lambda: self._put_back(machine, lambda: machine.restore(self.rng.choice(backups)), "backup restored")
         )
@@ -339,7 +341,7 @@ class Faults:
 
     def _copy(self, machine: Machine) -> None:
         if machine.alive and not self._unsettled(machine):
-            self.evening.transcript.note(machine.node_id, "its database is copied")
+            self.restaurant.transcript.note(machine.node_id, "its database is copied")
             older = Files.take(machine.directory, note=False)
             self._sooner_or_later(lambda: self._to_and_fro(machine, older))
 
@@ -356,15 +358,15 @@ class Faults:
     def _put_back(self, machine: Machine, put_back: Callable[[], None], kind: str) -> None:
         if self.over:
             return
-        others = [other for other in self.evening.machines if other is not machine]
+        others = [other for other in self.restaurant.machines if other is not machine]
         if not machine.alive or not all(other.alive for other in others):
             return  # nobody could say what the others hold
         self._note(kind, machine.node_id, kind)
-        self.evening.checks.before_loss(machine, others)
-        for terminal in self.evening.terminals:  # what they show is not what this database says they were shown
+        self.restaurant.checks.before_loss(machine, others)
+        for terminal in self.restaurant.terminals:  # what they show is not what this database says they were shown
             if terminal.machine is machine:
                 terminal.blank = True
-                self.evening.ledger.forget(terminal.unanswered)
+                self.restaurant.ledger.forget(terminal.unanswered)
         machine.crash()
         put_back()
         machine.start()
@@ -374,10 +376,10 @@ class Faults:
     def mend(self) -> None:
         """Nothing is broken any more, and nothing breaks."""
         self.over = True
-        for route in [d.route for d in self.evening.dialled] + [t.route for t in self.evening.terminals]:
+        for route in [d.route for d in self.restaurant.dialled] + [t.route for t in self.restaurant.terminals]:
             route.unblock()
             route.damaged = 0
-        for machine in self.evening.machines:
+        for machine in self.restaurant.machines:
             if machine.alive:
                 machine.disk.doom = None
                 machine.disk.slow = machine.disk.slow_reads = 1

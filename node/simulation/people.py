@@ -17,10 +17,10 @@ from node.simulation.intentions import (
     Deletion,
     Meant,
 )
+from node.simulation.restaurant import Restaurant
 from node.simulation.terminal import Data, Terminal
 
 if TYPE_CHECKING:
-    from node.simulation.evening import Evening  # noqa: TC004 (it imports this file)
     from node.simulation.machine import Machine
 
 TYPES = ("orders", "products", "customers", "cashier_operations")
@@ -57,7 +57,7 @@ NONSENSE = (
 class People:
     """Draws what somebody does next. operations: how many were written."""
 
-    evening: Evening
+    restaurant: Restaurant
     rng: random.Random = field(init=False)
     absolutes: bool = field(init=False)
     """Whether stock is sold by writing what is left, as documented clients do, or by `$inc`."""
@@ -76,7 +76,7 @@ class People:
     """By terminal and what it is written to, what was refused for a lock."""
 
     def __attrs_post_init__(self) -> None:
-        self.rng = self.evening.rng
+        self.rng = self.restaurant.rng
         self.absolutes = self.rng.random() < 0.5
         self.entities = self.rng.choice([1, 2, 4])
         self.tables = LISTS[: self.rng.choice([1, 2])]
@@ -95,14 +95,14 @@ class People:
 
     def open_store(self) -> None:
         """The stocks that are counted, by the first terminal of the first node."""
-        terminal = self.evening.terminals[0]
+        terminal = self.restaurant.terminals[0]
         for name in STOCKS:
             operation = self._write(terminal, "products", name, "CREATE", {"stock": OPENING, "name": name})
-            self.evening.ledger.meant[operation] = Meant(opens=name)
+            self.restaurant.ledger.meant[operation] = Meant(opens=name)
 
     def something(self) -> None:
         """One terminal does one thing."""
-        terminal = self.rng.choice(self.evening.terminals)
+        terminal = self.rng.choice(self.restaurant.terminals)
         if not terminal.wants and self.rng.random() < 0.4:  # else it goes on without a connection
             terminal.come_back(full=self.rng.random() < 0.2 and not terminal.unanswered)
             return
@@ -126,7 +126,7 @@ class People:
         return operation_id
 
     def _may_write(self, terminal: Terminal, entity_type: str) -> bool:
-        return self.evening.machines[0].config.permissions()[terminal.kind].may_write(entity_type)
+        return self.restaurant.machines[0].config.permissions()[terminal.kind].may_write(entity_type)
 
     def _any_write(self, terminal: Terminal) -> None:
         rng = self.rng
@@ -149,7 +149,7 @@ class People:
             known = self._knows(terminal)
             operation = self._write(terminal, entity_type, entity_id, kind, {} if kind == "DELETE" else data)
             if kind == "DELETE" and known:
-                self.evening.ledger.deletions[operation] = Deletion((entity_type, entity_id), self._seen(terminal))
+                self.restaurant.ledger.deletions[operation] = Deletion((entity_type, entity_id), self._seen(terminal))
 
     def _react(self, terminal: Terminal) -> None:
         """Write to what was just shown, as the kitchen does when an order comes."""
@@ -175,7 +175,7 @@ class People:
         else:
             return
         operation = self._write(terminal, "products", name, "UPDATE", {"stock": value})
-        self.evening.ledger.meant[operation] = Meant(moves=(name, amount), relative=not self.absolutes)
+        self.restaurant.ledger.meant[operation] = Meant(moves=(name, amount), relative=not self.absolutes)
 
     def _knows(self, terminal: Terminal) -> bool:
         """Whether the node knows what is on this screen: a person works from a screen at rest, not in the moment in
@@ -187,7 +187,7 @@ class People:
     def _seen(self, terminal: Terminal) -> frozenset[str]:
         """Operations that came to this terminal at its node, and its own that it was confirmed there."""
         here = f"{terminal.name} by {terminal.machine.node_id}"
-        own = (o for o, told in self.evening.checks.confirmed.items() if told == here)
+        own = (o for o, told in self.restaurant.checks.confirmed.items() if told == here)
         return frozenset([*(r for r in terminal.received[terminal.came :] if isinstance(r, str)), *own])
 
     def _flickers(self, terminal: Terminal, key: tuple[str, str], name: str) -> bool:
@@ -217,7 +217,7 @@ class People:
             listed.insert(rng.randrange(len(listed) + 1), {"id": f"i-{self._items}", "qty": rng.randrange(1, 4)})
             meant = Meant(adds=(name, f"i-{self._items}"))
         operation = self._write(terminal, "orders", name, "UPDATE", {"items": listed})
-        self.evening.ledger.meant[operation] = meant
+        self.restaurant.ledger.meant[operation] = meant
 
     # ------------------------------------------------------------------ the rest
 
@@ -229,7 +229,7 @@ class People:
             entity_id = rng.choice([entity_id, *self.tables, *self.tables])
         held = terminal.leases.pop((entity_type, entity_id), None)
         if held is not None and rng.random() < 0.6:
-            self.evening.checks.given_up.add((entity_type, entity_id, terminal.name))
+            self.restaurant.checks.given_up.add((entity_type, entity_id, terminal.name))
             terminal.send({"type": "release_lock", "lock_id": held})
             return
         terminal.send(
@@ -251,17 +251,17 @@ class People:
 
     def _resend(self, terminal: Terminal) -> None:
         """The same once more; or the same id for something else, which the node has to refuse."""
-        confirmed = self.evening.checks.confirmed
+        confirmed = self.restaurant.checks.confirmed
         own = [o for author, o in list(self._sent.values())[-40:] if author is terminal and o["id"] in confirmed]
         if not own:
             return
         operation = self.rng.choice(own)
-        if self.evening.checks.set_back:
+        if self.restaurant.checks.set_back:
             return  # it may be gone, and would be written anew, after what its author has written since
         known = confirmed[operation["id"]].endswith(f" by {terminal.machine.node_id}")
         if not known:  # to this node it may be something new, after what its author has written since
-            self.evening.ledger.forget([operation["id"]])
-        if self.rng.random() < 0.2 and known and operation["id"] not in self.evening.ledger.meant:
+            self.restaurant.ledger.forget([operation["id"]])
+        if self.rng.random() < 0.2 and known and operation["id"] not in self.restaurant.ledger.meant:
             terminal.send({"type": "data_sync", "operation": {**operation, "data": {"a": "something else"}}})
         else:
             terminal.again(operation)
@@ -277,7 +277,7 @@ class People:
         operation_id = message.get("operation_id")
         if (
             message.get("code") not in (RESEND_CODE, LockTimeout.code)
-            or operation_id in self.evening.checks.confirmed
+            or operation_id in self.restaurant.checks.confirmed
         ):
             return
         if operation_id not in self._sent:
@@ -294,10 +294,10 @@ class People:
                 self._to_try[terminal.name, operation.get("entity_id")] = again
             return
         self._refused.add(operation["id"])
-        if operation_id in self.evening.ledger.meant and "$inc" not in str(operation["data"]):
+        if operation_id in self.restaurant.ledger.meant and "$inc" not in str(operation["data"]):
             # Sent again it would mean something else, by what came meanwhile: somebody looks again instead,
             # and what its author wrote after it was reckoned from it.
-            self.evening.ledger.forget([operation["id"]])
+            self.restaurant.ledger.forget([operation["id"]])
             terminal.clockwork.later(0, lambda: self._reload(terminal))
         else:
             terminal.unanswered[operation["id"]] = operation
@@ -328,17 +328,17 @@ class People:
         if (
             terminal.session is not None
             and terminal.machine is machine
-            and machine.node_id not in self.evening.checks.set_back
+            and machine.node_id not in self.restaurant.checks.set_back
         ):
-            if self.evening.ledger.taken_off(operation["id"]):
-                self.evening.ledger.forget([operation["id"]])  # is it to be there, or not?
+            if self.restaurant.ledger.taken_off(operation["id"]):
+                self.restaurant.ledger.forget([operation["id"]])  # is it to be there, or not?
             terminal.again(operation, show=True)
 
     # ------------------------------------------------------------------ the end
 
     def go_quiet(self) -> None:
         """Everybody comes back, with a library that answers, and only looks."""
-        for terminal in self.evening.terminals:
+        for terminal in self.restaurant.terminals:
             if not terminal.manner.pongs:
                 terminal.leave(unnoticed=False)
                 terminal.manner = evolve(terminal.manner, pongs=True)
@@ -347,7 +347,7 @@ class People:
             terminal.come_back()
 
     def confirm_all(self) -> None:
-        for terminal in self.evening.terminals:
+        for terminal in self.restaurant.terminals:
             terminal.confirm_some(1_000_000)
 
 

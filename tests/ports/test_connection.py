@@ -158,7 +158,7 @@ async def the_harness() -> AsyncIterator[Side]:
 
 @asynccontextmanager
 async def the_mesh() -> AsyncIterator[Side]:
-    yield QueueSide(mesh.End(), pings=False)
+    yield QueueSide(mesh.End("n0", "n1"), pings=False)
 
 
 EVERY = pytest.mark.parametrize("side", [a_socket, a_simulated_one, the_harness, the_mesh])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from node.conformance.broken import Broken
 from node.conformance.expect import that
-from node.conformance.rule import Broken, Kind, rule
+from node.conformance.rule import Kind, rule
 from node.conformance.scene import is_error
 from node.conformance.wire import Refused
 

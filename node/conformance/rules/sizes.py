@@ -6,8 +6,9 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from node.conformance.broken import NotTried
 from node.conformance.expect import that
-from node.conformance.rule import Kind, NotTried, rule
+from node.conformance.rule import Kind, rule
 from node.conformance.wire import COMPRESSED, deflated, frame
 
 if TYPE_CHECKING:
