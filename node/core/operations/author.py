@@ -25,7 +25,7 @@ NOBODY = Nobody()
 
 @frozen
 class Author:
-    """Who sends an operation. Positions are rows of the log, by priority class.
+    """Who sends an operation. Cursors are rows of the log, by priority class.
 
     acknowledged: confirmed so far on the connection on which the operation came.
     received: confirmed so far on the terminal's latest connection. It may be sent rows again that an earlier

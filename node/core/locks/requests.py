@@ -61,7 +61,7 @@ class Neighbour(Recipient, Protocol):
 
 
 @define(eq=False, kw_only=True)
-class LockAuthority:
+class LockRequests:
     """Requests under way, and what linked nodes are told of leases."""
 
     log: Log

@@ -1,6 +1,6 @@
 """How far terminals and linked nodes have confirmed this log, also while they are away.
 
-Positions that moved are stored within a second. After a crash the rows of that second are delivered again.
+Cursors that moved are stored within a second. After a crash the rows of that second are delivered again.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ FLUSH_MS = 1_000
 
 
 @define(eq=False)
-class Positions:
-    """The latest known positions. cursors: by terminal id. followers: by node id."""
+class Cursors:
+    """The terminals and nodes that this node knows: how far each is, and when it was last here, by its id."""
 
-    cursors: dict[str, CursorRow]
-    followers: dict[str, FollowerRow]
+    terminals: dict[str, CursorRow]
+    nodes: dict[str, FollowerRow]
     _moved_cursors: set[str] = field(factory=set, init=False)
     _moved_followers: set[str] = field(factory=set, init=False)
     _stored_ms: int = field(default=0, init=False)
 
     def note_cursor(self, row: CursorRow) -> None:
         """A terminal has confirmed the log up to here."""
-        self.cursors[row.terminal_id] = row
+        self.terminals[row.terminal_id] = row
         self._moved_cursors.add(row.terminal_id)
 
     def note_follower(self, row: FollowerRow) -> None:
         """A linked node has confirmed the log up to here."""
-        self.followers[row.node_id] = row
+        self.nodes[row.node_id] = row
         self._moved_followers.add(row.node_id)
 
     def due(self, now_ms: int) -> bool:
@@ -46,8 +46,8 @@ class Positions:
         """Put the positions that moved into a commit. Returns whether there were any."""
         if not self._moved_cursors and not self._moved_followers:
             return False
-        commit.followers.extend(self.followers[node_id] for node_id in sorted(self._moved_followers))
-        commit.cursors.extend(self.cursors[terminal_id] for terminal_id in sorted(self._moved_cursors))
+        commit.followers.extend(self.nodes[node_id] for node_id in sorted(self._moved_followers))
+        commit.cursors.extend(self.terminals[terminal_id] for terminal_id in sorted(self._moved_cursors))
         self._moved_followers.clear()
         self._moved_cursors.clear()
         self._stored_ms = now_ms
