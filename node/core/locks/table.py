@@ -1,7 +1,7 @@
 """The leases a node knows: its own grants and those it was told of.
 
 A lease is granted to a terminal for a time. Whether it still runs is measured on the monotonic clock; `expires_ms`
-is for people. A write checks this table and never waits; what waits for a lock is in requests.py. State of one entity:
+is for people. A write checks this table and never waits; lock requests wait in requests.py. State of one entity:
 
     free --acquire--> held --release by its holder--> free
     held --acquire by its holder--> held (extended, same token)
