@@ -1,4 +1,4 @@
-"""Measured figures of a node: never made up. Rates over a sliding window, latencies as running averages."""
+"""Measured figures of a node: rates over a sliding window, the latest latencies, counts since the start."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Statistics:
 
 @define(eq=False)
 class Counts:
-    """Since the start: for the stats endpoint and the metrics."""
+    """Counts since the start, for the stats endpoint and the metrics."""
 
     operations: int = 0
     remote: int = 0
