@@ -93,8 +93,9 @@ class DataSync:
 
 @frozen
 class SyncConfirmation:
-    """Client -> server, for each `data_sync` it received ("sync_confirmation from the terminal"). timestamp: optional.
+    """Client -> server, for each `data_sync` it received ("sync_confirmation from the terminal").
 
+    timestamp: optional.
     seq: from a client that speaks the subprotocol, the last row that it took.
     """
 
