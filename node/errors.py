@@ -14,7 +14,7 @@
         PermissionDenied        4008  answered
         LockTimeout             4009  answered
         ConflictResolutionFailed 4010 answered
-        NotStored               1011  answered; the disk refuses, the document has no code for it
+        NotStored               1011  answered; the disk refuses; WebSocket's internal error
         NotRead                 1011  answered; what the message needs cannot be read
 
 Expected outcomes (stale, merged, conflicted, refused by a lock) are values, not exceptions.
@@ -103,7 +103,7 @@ class ConflictResolutionFailed(WireError):
 
 
 class NotStored(WireError):
-    """The disk refuses: nothing was accepted. The code is WebSocket's internal error; the document has none."""
+    """The disk refuses: nothing was accepted. The code is WebSocket's internal error."""
 
     code = 1011
 

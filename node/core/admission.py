@@ -5,8 +5,8 @@
                                    --it does not--> Enter, in its place
 
 A shell asks for each connection, carries out the verdict, and reports what became of a probe. The runtime and the
-simulator are such shells. Connections under a name are told apart as in "Conexão WebSocket" of the protocol document;
-the close codes are those of its "WebSocket Error Codes".
+simulator are such shells. node/wire/protocol.md tells both sides' part under "Connecting", and the codes under "Error
+codes".
 """
 
 from __future__ import annotations

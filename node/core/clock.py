@@ -1,4 +1,4 @@
-"""The node's clock: stamps, how far the upstream's clock is ahead, and what is said when time jumps."""
+"""The node's clock: stamps, how far the upstream's clock is ahead, and warnings when time jumps."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ logger = logging.getLogger("comanda.clock")
 
 
 LONG_MS = 60 * 86_400_000
-"""A node that was off for longer asks whether the clock is right."""
+"""A node that was off for longer than this warns that its clock may be wrong."""
 
 
 @define(eq=False)
 class NodeClock:
-    """hlc: stamps, which never go back. max_skew_ms: how far a stamp may be ahead of the wall clock.
+    """What this node stamps with.
 
-    offset_ms: how far the upstream's clock is ahead of this node's; stamps are made with it.
-    jumps: how often the clock was set by more than `max_skew_ms`. ahead_ms: by how much the last stamp is past the
-    clock.
+    hlc: hybrid logical clocks, which never go back.
+    max_skew_ms: how far a stamp may be ahead of the wall clock.
+    offset_ms: how far the upstream's clock is ahead of this node's. Stamps are made with it.
+    jumps: how often the wall clock was set by more than `max_skew_ms`.
+    ahead_ms: by how much the last stamp is ahead of the wall clock.
     """
 
     hlc: hlc.HybridClock
@@ -36,7 +38,7 @@ class NodeClock:
     jumps: int = field(default=0, init=False)
     ahead_ms: int = field(default=0, init=False)
     _apart_ms: int | None = field(default=None, init=False)
-    """The wall clock less the monotonic one: it changes when the former is set (or the machine slept)."""
+    """The wall clock minus the monotonic one. It changes when the wall clock is set, or the machine slept."""
     _behind: bool = field(default=False, init=False)
     _taken_back: int = field(default=0, init=False)
 
@@ -47,32 +49,32 @@ class NodeClock:
         return self.hlc.tick(now.wall_ms + self.offset_ms)
 
     def stamp(self, timestamp_us: int | None, now: Instant) -> tuple[int, int, int]:
-        """Of an operation: its stamp, when it was accepted (HLCs), and by how many ms its timestamp was clamped.
+        """An operation's stamp and its acceptance, as HLCs, and by how many ms its timestamp was clamped.
 
-        timestamp_us: what its author says, in Unix microseconds. Without it, acceptance counts.
+        timestamp_us: its author's time, in Unix microseconds. Without one the time of acceptance counts.
         """
         wall_ms = now.wall_ms + self.offset_ms
         accepted = self.hlc.tick(wall_ms)
         if timestamp_us is not None:
             stamp, skew = hlc.stamp(timestamp_us, wall_ms, self.max_skew_ms)
             return stamp, accepted, skew
-        # Where this clock is ahead (the machine's was set back), the stamp is not: it must not win for that.
+        # After the machine's clock was set back, the HLC is ahead of it. The stamp is not: it must not win by that.
         ahead = millis(accepted) > wall_ms + self.max_skew_ms
         return hlc.pack(wall_ms) if ahead else accepted, accepted, 0
 
     def observe(self, accepted: int, now: Instant) -> None:
-        """Another node accepted something at this HLC: what is accepted here from now on comes after it."""
+        """Another node accepted something at this HLC. What is accepted here from now on comes after it."""
         self.hlc.observe(accepted, now.wall_ms, self.max_skew_ms)
 
     def note(self, meta: dict[str, str]) -> None:
-        """What a commit stores of the clock."""
+        """Put what is stored of the clock into a commit's meta."""
         meta["hlc"] = str(self.hlc.last)
         meta["hlc_steps"] = orjson.dumps(self.hlc.steps).decode()
 
     # ------------------------------------------------------------------ the machine's clock
 
     def begin(self, now: Instant) -> None:
-        """At the start."""
+        """The node starts. Warns if the wall clock is far past the latest operation."""
         self._apart_ms = now.wall_ms - now.mono_ms
         last = self.hlc.last
         away = now.wall_ms - millis(last)
@@ -84,7 +86,7 @@ class NodeClock:
             )
 
     def tick(self, now: Instant) -> None:
-        """Once a second."""
+        """Once a second: notice jumps, and let stamps follow a clock that is back from one."""
         skew = self.max_skew_ms
         offset = now.wall_ms - now.mono_ms
         moved = offset - self._apart_ms if self._apart_ms is not None else 0

@@ -1,7 +1,8 @@
-"""The whole node without its sockets and its disk: sessions, replica, log's end, and what a commit sends.
+"""The whole node without its sockets and its disk: commit, then send; and what happens when the disk fails.
 
-`step(input) -> what to persist, then what to send`: sessions put operations into the replica's group; the writer
-takes it, makes it durable, and `committed` lets the answers and the rows go. Nothing leaves before that.
+Sessions and links put what they decide into the log's current group. The disk takes the group and makes it durable.
+Then `committed` sends the answers and the rows. Nothing leaves before that. node/core/README.md tells the whole of
+it.
 """
 
 from __future__ import annotations
@@ -44,8 +45,10 @@ RETRIES_A_SECOND = 200
 
 @frozen(kw_only=True)
 class Limits:
-    """Bounds of a core, from the configuration. max_offset_ms: a clock of the upstream that is further from this
-    node's is not followed."""
+    """Bounds of a core, from the configuration.
+
+    max_offset_ms: an upstream's clock that is further from this node's is not followed.
+    """
 
     sessions: Bounds
     codec: CodecLimits
@@ -65,9 +68,9 @@ class Core:
     permissions: Mapping[str, Permissions]
     statistics: Statistics = field(init=False)
     instance: str = field(init=False)
-    """Drawn anew at each start: two connections of one instance are no two nodes."""
+    """Drawn anew at each start. Two connections with one instance come from one process, not from two nodes."""
     links: Links = field(init=False)
-    """Set right after, by who makes the core (start.py): the links need it."""
+    """Set by start.py after the core is made, since the links need the core."""
     lock_requests: LockRequests = field(init=False)
     sessions: Sessions = field(init=False)
     health: Health = field(factory=Health, init=False)
@@ -117,7 +120,10 @@ class Core:
     # ------------------------------------------------------------------ positions
 
     def store_cursors(self, *, every: bool = False) -> None:
-        """Put places that moved into the current group; or every one, also of who has confirmed nothing yet."""
+        """Put the positions that moved into the current group.
+
+        every: all positions, also of terminals that have confirmed nothing.
+        """
         self.sessions.note_cursors(every=every)
         self.links.note_followers()
         if self.health.ok and self.cursors.store(self.replica.log.group.commit, self.clock().mono_ms):
@@ -189,7 +195,7 @@ class Core:
 
     @property
     def trouble(self) -> tuple[str, str] | None:
-        """Why this node is not ready, in words and as the disk put it; None while all is well."""
+        """Why this node is not ready: in words, and the disk's reason. None while all is well."""
         if not self.health.ok:
             return "the node cannot store anything; terminals are told to send again", self.health.failure or ""
         if self.disk.trouble is not None:
@@ -236,7 +242,7 @@ class Core:
         self.links.tell_positions()
 
     def tick(self) -> None:
-        """Once a second: store moved cursors, ask silent sessions whether rows arrived."""
+        """Once a second: store positions that moved, ask silent terminals whether rows arrived, retry what waits."""
         now = self.clock()
         self.replica.clock.tick(now)
         for session in list(self.sessions.online.values()):
@@ -248,7 +254,7 @@ class Core:
             self.store_cursors()
 
     def _retry_parked(self) -> None:
-        """What waits may go on where its entities are here, also those that were not when something of them came."""
+        """Retry some of the operations that wait. Their entities may have come by now, or can be read by now."""
         replica = self.replica
         if not self.health.ok:
             return
@@ -256,8 +262,10 @@ class Core:
             self.retry_parked(row)
 
     def retry_quarantine(self) -> int:
-        """Try everything that is parked again, and have the linked nodes send what is bad once more: it may have been
-        damaged on the way, or its entity type be known by now. How many operations that are."""
+        """Retry every parked operation, and ask the linked nodes for the bad ones again. Returns how many there are.
+
+        A bad one may have been damaged on the way, or its entity type may be known by now.
+        """
         rows = list(self.replica.quarantine)
         for row in rows:
             self.retry_parked(row)

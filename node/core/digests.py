@@ -36,7 +36,9 @@ class KeySet:
         appends = [bucket.append for bucket in self._buckets]
         for key in keys:
             appends[(key >> 56) & 0xFF](key)
-        for number, bucket in enumerate(self._buckets):  # one at a time: a list of all would take five times the room
+        for number, bucket in enumerate(
+            self._buckets
+        ):  # one at a time: a list of all keys would take five times the memory
             self._buckets[number] = array("q", sorted(bucket))
 
     def __contains__(self, key: int) -> bool:
@@ -56,7 +58,7 @@ class KeySet:
         return self._buckets[number]
 
     def add(self, key: int) -> bool:
-        """Whether it is new."""
+        """Returns whether the key is new."""
         bucket = self._buckets[(key >> 56) & 0xFF]
         place = bisect_left(bucket, key)
         if place < len(bucket) and bucket[place] == key:
@@ -97,7 +99,7 @@ class Digests:
 
     @classmethod
     def of(cls, link_keys: Mapping[str, Sequence[int]]) -> Digests:
-        """From keys in any order, as the store reads them at a start."""
+        """From the stored link keys of each entity type, in any order."""
         digests = cls()
         for entity_type, keys in link_keys.items():
             digest = digests.types[entity_type] = TypeDigest(KeySet(keys))

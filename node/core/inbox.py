@@ -1,6 +1,6 @@
 """What arrived on one connection and is not handled yet: messages are handled in order, one at a time.
 
-One that waits for the disk makes the rest of its connection wait. Once many wait, the socket is not read.
+A message that waits for the disk makes the rest of its connection wait. Once many wait, the socket is not read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ class Inbox(Generic[T]):
     may_read: Callable[[], bool] = lambda: True
     """Asked when everything is handled: whether the socket may be read again."""
     waiting: bool = False
-    """The item that was handled last waits for the disk. Whoever set this calls `drain` when it is answered."""
+    """The item that was handled last waits for the disk.
+
+    The code that sets this calls `drain` when the disk answered.
+    """
     paused: bool = False
     """The socket is not read."""
     closed: bool = False
@@ -44,7 +47,7 @@ class Inbox(Generic[T]):
             self.pause()
 
     def enqueue(self, item: T) -> bool:
-        """As `put`, for what is too small to pause the socket. Whether it has to wait."""
+        """As `put`, for items too small to pause the socket. Returns whether the item has to wait."""
         if self.waiting or self._queue:
             self._queue.append(item)
             return True
@@ -58,7 +61,7 @@ class Inbox(Generic[T]):
             self.connection.pause_reading()
 
     def drain(self) -> None:
-        """Handle what waits, until one of it waits for the disk itself."""
+        """Handle the items that wait, until one of them waits for the disk itself."""
         while self._queue and not self.waiting and not self.closed:
             self.handle(self._queue.popleft())
         if self.paused and not self._queue and self.may_read():

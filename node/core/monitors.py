@@ -23,7 +23,7 @@ OFFLINE_SHOWN = 200
 
 
 def terminal_status(core: Core) -> bytes:
-    """Connected terminals, and those that were here before ("Terminal Status Update")."""
+    """Connected terminals, and those that were here before (node/wire/protocol.md, "terminal_status_update")."""
     now = core.clock()
     terminals = {**core.links.neighbours.terminals(), **own_terminals(core)}
     online = sum(isinstance(t, dict) and t.get("status") == "online" for t in terminals.values())
@@ -65,7 +65,7 @@ def _online(session: Session) -> dict[str, object]:
 
 
 def performance(core: Core, memory_mb: float) -> list[bytes]:
-    """One message a connected terminal ("Performance Metrics").
+    """One message a connected terminal (node/wire/protocol.md, "performance_metrics").
 
     memory_usage_mb and cache_hit_rate are the terminal's own where its pings report them, else the node's.
     """
@@ -110,7 +110,10 @@ def stats(core: Core) -> dict[str, object]:
 
 
 def tell(core: Core, messages: Iterable[bytes]) -> None:
-    """Status and metrics, to every monitor. They are no log rows: the newest replaces the older."""
+    """Send status and metrics to every monitor.
+
+    They are not rows of the log: each message replaces the one before.
+    """
     monitors = core.sessions.monitors()
     if not monitors:
         return

@@ -154,7 +154,10 @@ class Disk(ABC):
         terminal_id: str,
         done: Callable[[Sequence[EntityRow] | Unreadable], None],
     ) -> None:
-        """A page of entities, without those that only others wrote, after row `committed_at_connect` alone."""
+        """A page of entities.
+
+        Without those whose rows all come from others and after row `committed_at_connect`.
+        """
         self.start(self.reader.state, entity_types, after, limit, committed_at_connect, terminal_id, done=done)
 
     def wholes(

@@ -30,7 +30,7 @@ CHECKPOINT_MS = 30_000
 
 
 class Shell(Protocol):
-    """What the program around a core does when it is due. No call blocks."""
+    """What the program around a core does when a job of the table asks for it. No call blocks."""
 
     def read_again(self) -> None:
         """Try the reads that failed once more."""
@@ -58,7 +58,7 @@ class Job:
     act: Callable[[], None]
     ran_ms: float
     may: Callable[[], bool] = lambda: True
-    """Whether it may run now; a job that may not stays due."""
+    """Whether the job may run now. One that may not stays due."""
 
     def due(self, now_ms: float) -> bool:
         return now_ms - self.ran_ms >= self.period_ms and self.may()
@@ -135,7 +135,7 @@ def _tell_status(core: Core) -> None:
 
 @define(eq=False)
 class _Checkpointed:
-    """commits: how many there were at the last checkpoint."""
+    """A checkpoint that is skipped when nothing was committed. commits: how many there were at the last one."""
 
     core: Core
     shell: Shell

@@ -37,11 +37,14 @@ if TYPE_CHECKING:
 
 
 RECOVERY_MS = 1_000
-"""How often a node whose disk failed tries whether it can write again; where it can, it goes on (`go_on`)."""
+"""How often a node whose disk failed tries to write. Once it can, it goes on (`go_on`)."""
 
 
 def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, writer: int) -> Core:
-    """The core of a node that starts. epoch, writer: what `boot` says, unless the node goes on as another one."""
+    """The core of a node that starts. Its owners are built in the order of node/core/README.md.
+
+    epoch, writer: those of `boot`, unless the node goes on as another log, or under another writer.
+    """
     limits = config.limits
     registry = config.registry()
     replica = Replica(
@@ -109,15 +112,13 @@ def admission(core: Core, config: Config) -> Admission[Any]:
 
 
 def note_registry(store: Store, registry: Registry) -> None:
-    """What the store is to know of this start's configuration: which fields are counters, and by which policies views
-    are made from now on. Raises StorageError."""
+    """Store which fields are counters, and by which policies views are made from now on. Raises StorageError."""
     store.note_counters(registry.counters())
     store.note_policies({policy.entity_type: policy_text(policy) for policy in registry.all()}, MOST_RECORDED)
 
 
 def go_on(core: Core, boot: Boot, config: Config, around: Surroundings) -> int:
-    """Writing works again: rebuild clock, leases and conflicts from the last commit, under a fresh writer, which is
-    returned."""
+    """Writing works again: go on from the last commit, under a fresh writer. Returns that writer."""
     writer = around.draws.writer()
     core.recovered(boot, _locks(boot, config, around, core.replica.locks), writer)
     return writer

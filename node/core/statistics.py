@@ -1,4 +1,4 @@
-"""Measured figures of a node: never made up. Rates over a sliding window, latencies as running averages.
+"""Measured figures of a node: rates over a sliding window, the latest latencies, counts since the start.
 
 A new figure is a field here, a line where it is counted, and a line in node/runtime/api/metrics.py.
 """

@@ -228,7 +228,7 @@ class Endpoint:
 
 
 def _kind(request: Request) -> str:
-    """The terminal's type; the document's client names it either way."""
+    """The terminal's type, under either of its two names (node/wire/protocol.md, "Connecting")."""
     return request.first("type") or request.first("terminal_type") or ""
 
 

@@ -30,7 +30,7 @@ Data = dict[str, Any]
 @frozen
 class Manner:
     """How a terminal behaves. confirms: sends `sync_confirmation`. pongs: its library answers pings. stamps: puts a
-    timestamp on what it sends. bare_version: `version: 1` beside the operation's fields, as the document's client.
+    timestamp on what it sends. bare_version: `version: 1` beside the operation's fields, as some clients send it.
     clock_ms: how wrong its clock is."""
 
     confirms: bool = True

@@ -1,4 +1,4 @@
-""" "WebSocket Error Codes" of the protocol document, and the standard codes that the node uses.
+"""The codes of protocol.md ("Error codes", "Close codes").
 
 A documented code is named by the error that carries it (node/errors.py): `InvalidMessage.code`.
 The standard codes are those of RFC 6455, section 7.4.1, and of the IANA registry (1012, 1013).

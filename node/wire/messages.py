@@ -1,6 +1,6 @@
 """Every message a client may send, one class each. The codec makes them; nothing past it handles raw dicts.
 
-Server-to-client messages are built as bytes in outgoing.py.
+Headings in quotation marks are those of protocol.md. Messages to clients are built as bytes in outgoing.py.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RESOLUTIONS = ("accept_local", "accept_remote", "merge")
 
 @frozen
 class Ping:
-    """Client -> server, every 30 s ("Ping/Pong"). performance: optional figures of the terminal itself."""
+    """Client -> server, every 30 s ("ping, pong"). performance: optional figures of the terminal itself."""
 
     timestamp: str | None = None
     performance: dict[str, Any] | None = None
@@ -46,7 +46,7 @@ class Write:
 
 @frozen
 class Operation:
-    """What a `data_sync` carries ("Data Sync", "Operações Suportadas").
+    """What a `data_sync` carries ("Operations").
 
     kind: the field `operation`. version: the top-level one, as sent. timestamp_us: microseconds since the epoch.
     lock_id: an addition; the lock a write claims to hold. raw: the whole object, unknown fields included.
@@ -93,8 +93,9 @@ class DataSync:
 
 @frozen
 class SyncConfirmation:
-    """Client -> server, for each `data_sync` it received ("Sync Confirmation"); the timestamp is optional.
+    """Client -> server, for each `data_sync` it received ("sync_confirmation from the terminal").
 
+    timestamp: optional.
     seq: from a client that speaks the subprotocol, the last row that it took.
     """
 
@@ -105,7 +106,10 @@ class SyncConfirmation:
 
 @frozen
 class ConflictResolution:
-    """Client -> server, when a person decided ("Conflict Resolution"). id: optional operation id."""
+    """Client -> server, when a person decided ("conflict_resolution from the terminal").
+
+    id: optional operation id.
+    """
 
     conflict_id: str
     resolution: str
@@ -124,7 +128,7 @@ class ConflictResolution:
 
 @frozen
 class AcquireLock:
-    """Client -> server ("Acquire Lock"). timeout in milliseconds."""
+    """Client -> server ("Locks"). timeout in milliseconds."""
 
     entity_type: str
     entity_id: str
@@ -135,7 +139,7 @@ class AcquireLock:
 
 @frozen
 class ReleaseLock:
-    """Client -> server ("Release Lock")."""
+    """Client -> server ("Locks")."""
 
     lock_id: str
     terminal_id: str | None = None
@@ -147,8 +151,8 @@ Message = Ping | DataSync | SyncConfirmation | ConflictResolution | AcquireLock 
 def effective_version(data: Mapping[str, Any], version: int | None, kind: str) -> int | None:
     """The version an operation claims: `data.version`, else the top-level one.
 
-    The document's client sends a top-level `version: 1` when `data.version` is missing; on anything but CREATE that
-    means "no version", as protocol.md says under "Versions".
+    Some clients send a top-level `version: 1` when `data.version` is missing. On anything but CREATE that means "no
+    version" (protocol.md, "Versions").
     """
     inner = data.get("version")
     if isinstance(inner, int) and not isinstance(inner, bool):

@@ -1,7 +1,7 @@
-"""Every message the node sends, as JSON bytes, fields in the order the protocol document shows them.
+"""Every message the node sends, as JSON bytes, fields in the order in which protocol.md shows them.
 
-Each function is named after the message; its docstring says to whom it goes and when. Keyword extras are additions
-a documented client may ignore.
+Each function is named after its message. Its docstring says to whom it goes and when; headings in quotation marks are
+those of protocol.md. Keyword extras are additions that a client may ignore.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def compact_json(value: object) -> bytes:
 
 
 def connection_established(terminal_id: str, server_time: str, session_id: str) -> bytes:
-    """To a terminal, first of all ("Connection Established")."""
+    """To a terminal, first of all ("connection_established")."""
     return orjson.dumps(
         {
             "type": "connection_established",
@@ -35,12 +35,12 @@ def connection_established(terminal_id: str, server_time: str, session_id: str) 
 
 
 def pong(server_time: str) -> bytes:
-    """To a terminal that sent a ping ("Ping/Pong")."""
+    """To a terminal that sent a ping ("ping, pong")."""
     return orjson.dumps({"type": "pong", "server_time": server_time})
 
 
 def data_sync(operation: Mapping[str, object]) -> bytes:
-    """To every terminal but its author, once an operation is durable ("Data Sync")."""
+    """To every terminal but its author, once an operation is durable ("Rows")."""
     return compact_json({"type": "data_sync", "operation": operation})
 
 
@@ -70,7 +70,7 @@ def sync_error(
     code: int,
     **extra: object,
 ) -> bytes:
-    """To the sender of something that was refused ("Sync Error"), with the documented code."""
+    """To the sender of something that was refused ("sync_error"), with the documented code."""
     return orjson.dumps(
         {
             "type": "sync_error",
@@ -86,7 +86,7 @@ def sync_error(
 
 
 def sync_conflict(conflict: Mapping[str, object]) -> bytes:
-    """To the authors in a conflict, to those who may decide it, and to monitors ("Sync Conflict")."""
+    """To the authors in a conflict, to those who may decide it, and to monitors ("sync_conflict")."""
     return orjson.dumps({"type": "sync_conflict", "conflict": conflict})
 
 
@@ -95,7 +95,7 @@ def conflict_closed(
 ) -> bytes:
     """To those who were told of an open conflict: it is closed, and how.
 
-    The document gives `conflict_resolution` the other direction only; its client ignores it from the server.
+    An addition: a client that does not know `conflict_resolution` in this direction ignores it.
     """
     return orjson.dumps(
         {
@@ -113,7 +113,7 @@ def conflict_closed(
 def lock_acquired(
     lock_id: str, entity_type: str, entity_id: str, expires_at: str, token: Mapping[str, object], scope: str
 ) -> bytes:
-    """To the terminal whose lease is granted or extended ("Lock Acquired"); token: the fencing token."""
+    """To the terminal whose lease is granted or extended ("Locks"); token: the fencing token."""
     return orjson.dumps(
         {
             "type": "lock_acquired",
@@ -130,7 +130,7 @@ def lock_acquired(
 def lock_failed(
     entity_type: str, entity_id: str, reason: str, locked_by: str, locked_until: str, lock_id: str | None
 ) -> bytes:
-    """To a terminal that asked for a lock another holds ("Lock Failed")."""
+    """To a terminal that asked for a lock another holds ("Locks")."""
     return orjson.dumps(
         {
             "type": "lock_failed",
@@ -145,14 +145,14 @@ def lock_failed(
 
 
 def lock_released(lock_id: str, entity_type: str, entity_id: str) -> bytes:
-    """To the terminal that released its lock; an addition, the document has no answer to `release_lock`."""
+    """To the terminal that released its lock (an addition)."""
     return orjson.dumps(
         {"type": "lock_released", "lock_id": lock_id, "entity_type": entity_type, "entity_id": entity_id}
     )
 
 
 def terminal_status_update(terminals: Mapping[str, object], total_online: int, timestamp: str) -> bytes:
-    """To monitors, at an interval and when a terminal comes or goes ("Terminal Status Update")."""
+    """To monitors, at an interval and when a terminal comes or goes ("terminal_status_update")."""
     return orjson.dumps(
         {
             "type": "terminal_status_update",
@@ -164,12 +164,12 @@ def terminal_status_update(terminals: Mapping[str, object], total_online: int, t
 
 
 def performance_metrics(terminal_id: str, metrics: Mapping[str, object], timestamp: str) -> bytes:
-    """To monitors, one a connected terminal, at an interval ("Performance Metrics")."""
+    """To monitors, one a connected terminal, at an interval ("performance_metrics")."""
     return orjson.dumps(
         {"type": "performance_metrics", "terminal_id": terminal_id, "metrics": metrics, "timestamp": timestamp}
     )
 
 
 def audit_log(entry: Mapping[str, object]) -> bytes:
-    """To monitors, one an operation, once it is durable ("Audit Log Entry")."""
+    """To monitors, one an operation, once it is durable ("audit_log")."""
     return orjson.dumps({"type": "audit_log", "entry": entry})

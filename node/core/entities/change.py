@@ -94,7 +94,7 @@ class ConflictNews:
         return None
 
     def status_of(self, operation_id: str) -> str | None:
-        """`conflict`, `lost` or `merged`, as the confirmation says it; None if it collided with nothing."""
+        """What the confirmation says: `conflict`, `lost` or `merged`. None if the operation collided with nothing."""
         mine = [conflict for conflict in self.raised if operation_id in conflict.operations]
         if any(conflict.state == "open" for conflict in mine):
             return "conflict"

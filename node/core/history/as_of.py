@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @frozen
 class Moment:
-    """seq: a row of the log. ms: else, Unix milliseconds."""
+    """A place in the log, or a time. seq: a row of the log. ms: Unix milliseconds, where `seq` is None."""
 
     seq: int | None
     ms: int | None
@@ -30,12 +30,12 @@ class Moment:
 def entity_then(
     history: HistoryReader, row: EntityRow, policy: EntityPolicy, moment: Moment, engine: str
 ) -> Entity | None:
-    """An entity as it was, without headers where it was not yet; None where the log does not tell. row: as it is.
+    """An entity as it was at a moment. None where the log does not tell. row: the entity as it is now.
 
-    Raises HistoryError and StorageError.
+    An entity that nobody had written yet comes as an empty document. Raises HistoryError and StorageError.
     """
     key, seq = (row.entity_type, row.entity_id), moment.seq or 0
-    if moment.ms is None and row.seq <= seq:  # as it is
+    if moment.ms is None and row.seq <= seq:  # not written since
         return Entity.load(key, policy, row, writer=1, engine=engine)
     with history.moment():
         base = history.entity_base(key)
@@ -48,7 +48,7 @@ def entity_then(
 
 
 def shown(entity: Entity) -> dict[str, object]:
-    """As `GET /api/v1/entities` has it, without the lock, which the log does not tell."""
+    """As `GET /api/v1/entities` answers, without the lock: the log does not tell it."""
     return {
         "entity_type": entity.key[0],
         "entity_id": entity.key[1],

@@ -1,7 +1,7 @@
 """Sums that must come out: what the drawer's operations add up to is what the drawer holds.
 
-The rules are [[conservation]] of the configuration (node/config/sections.py). Amounts are exact decimals. An entity
-that is not there has nothing: its field counts as 0.
+The rules are [[conservation]] of the configuration (node/config/sections.py). Amounts are exact decimals. The field
+of an entity that does not exist counts as 0.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ _EXACT = Context(prec=2_000, Emax=MAX_EMAX, Emin=MIN_EMIN)  # two doubles differ
 NOTHING = Decimal(0)
 
 PROBLEMS = 1_000
-"""Entities of one rule that cannot be counted and are named."""
+"""Most entities of one rule that are named because they cannot be counted."""
 
 
 @frozen
 class Share:
-    """What one entity adds to the difference of a group: its amount, or less what its field says. problem: why it
-    adds nothing though it should."""
+    """What one entity adds to the sum of its group.
+
+    amount: of a movement its amount; of the entity that holds the balance the negative of its field.
+    problem: why the entity cannot be counted.
+    """
 
     group: str = ""
     amount: Decimal = NOTHING
@@ -36,7 +39,7 @@ class Share:
 
 
 def share_of(rule: Conservation, entity: Entity) -> Share:
-    """Of an entity of one of the rule's types. A deleted one adds nothing."""
+    """The share of an entity of one of the rule's types. A deleted entity adds nothing."""
     if not entity.view.alive:
         return Share()
     fields = entity.view.fields
@@ -66,7 +69,7 @@ def share_of(rule: Conservation, entity: Entity) -> Share:
 
 
 def _decimal(value: object) -> Decimal | None:
-    """The amount a JSON value stands for, as it was written; text is taken as it is."""
+    """The amount that a JSON value stands for, exactly as it was written."""
     if type(value) is int:
         return Decimal(value)
     if type(value) is float:
@@ -85,8 +88,10 @@ def add(one: Decimal, other: Decimal) -> Decimal:
 
 @define(eq=False)
 class Ledger:
-    """One rule over all entities: by group, how much the sum is more than it should be. problems: entities that
-    cannot be counted."""
+    """One rule over all entities: by how much the sum of each group is too large.
+
+    problems: entities that cannot be counted, and why.
+    """
 
     rule: Conservation
     differences: dict[str, Decimal] = field(factory=dict)
@@ -94,7 +99,7 @@ class Ledger:
     problems: dict[tuple[str, str], str] = field(factory=dict)
 
     def note(self, entity: Entity) -> None:
-        """Take one entity in."""
+        """Add one entity's share."""
         share = share_of(self.rule, entity)
         if share.problem is not None:
             if len(self.problems) < PROBLEMS:
@@ -109,7 +114,7 @@ class Ledger:
         to[share.group] = add(to.get(share.group, NOTHING), share.amount)
 
     def broken(self) -> dict[str, str]:
-        """The groups in which the rule does not hold, and in words how not."""
+        """Group -> in words, by how much the rule does not hold there."""
         should = self.rule.number or NOTHING
         wrong = {group: difference for group, difference in self.differences.items() if difference != should}
         return {group: self._words(group, difference) for group, difference in sorted(wrong.items())}
@@ -130,8 +135,10 @@ class Account:
     movements: dict[str, list[tuple[int, Decimal, tuple[str, str]]]] = field(factory=dict)
 
     def walk(self, states: Iterable[tuple[int, Entity]]) -> int | None:
-        """Take in one entity through all its rows: (row, the entity after it). Since which row something is wrong
-        with it, None where nothing is."""
+        """Add one entity through all its rows. Returns the row since which it cannot be counted, None if it can.
+
+        states: (row, the entity after that row), in order.
+        """
         group, amount, wrong = "", NOTHING, None
         for seq, entity in states:
             share = share_of(self.rule, entity)
@@ -148,7 +155,7 @@ class Account:
             self.movements.setdefault(group, []).append((seq, amount, key))
 
     def broke_at(self, group: str) -> tuple[int, tuple[str, str]] | None:
-        """The first row after which the rule did not hold and never held again, and the entity that moved then."""
+        """The row after which the rule never held again, and the entity that moved with it."""
         should = self.rule.number or NOTHING
         total, since = NOTHING, None
         moved = sorted(self.movements.get(group, ()), key=lambda movement: movement[0])

@@ -1,4 +1,4 @@
-"""One stored entity, or conflict, held against what the log gives: the differences in words."""
+"""One stored entity or conflict compared with what the log gives: the differences in words."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 
 def entity_differences(rebuilt: Rebuilt, row: EntityRow | None, *, archived: bool) -> Iterator[str]:
-    """What a stored entity says otherwise than its rebuilt document, whatever the configuration. archived: whether
-    rows of it are archived."""
+    """How a stored entity differs from its rebuilt document, under any configuration.
+
+    archived: whether rows of it are archived.
+    """
     for seq in rebuilt.waiting:
         yield f"row {seq} of the log builds on something that is not there"
     if row is None:
@@ -44,7 +46,7 @@ def entity_differences(rebuilt: Rebuilt, row: EntityRow | None, *, archived: boo
 
 
 def shown_differences(entity: Entity, row: EntityRow) -> Iterator[str]:
-    """What a stored entity shows otherwise than its rebuilt document under a configuration."""
+    """How the stored view differs from that of the rebuilt entity under its configuration."""
     if row.deleted == entity.view.alive:
         yield f"is stored as {'deleted' if row.deleted else 'live'}, the log says otherwise"
     yield from _view_differences(entity.shown(), row.view)
@@ -103,7 +105,7 @@ def _json(fields: Mapping[str, object], name: str) -> str:
 
 
 def conflict_difference(conflict: Conflict, row: ConflictRow | None) -> str | None:
-    """What a stored conflict says otherwise than one that the log gives as open."""
+    """How a stored conflict differs from an open one that the log gives; None if it does not."""
     if row is None:
         return f"open conflict {conflict.id} was removed from the table of conflicts"
     if row.state != conflict.state:

@@ -31,10 +31,12 @@ if TYPE_CHECKING:
 
 @frozen
 class Explanation:
-    """One field of one entity. value: what the view shows, ABSENT where it shows none. seq: the last row that counts;
-    archived: the last of those that are not in the log any more.
+    """One field of one entity.
 
-    writings: the shown ones, then candidates, then what was superseded, the latest accepted first.
+    value: what the view shows, ABSENT where it shows none.
+    writings: the shown ones, then candidates, then superseded ones; of each the latest accepted first.
+    seq: the last row of the entity that the log has.
+    archived: the last of its rows that are not in the log any more.
     """
 
     entity: Entity
@@ -48,7 +50,7 @@ class Explanation:
     archived: int | None
 
     def report(self, most: int) -> dict[str, object]:
-        """As HTTP answers. most: superseded values that are listed, the latest."""
+        """As HTTP answers. most: how many superseded values are listed, the latest first."""
         entity = self.entity
         live = [w for w in self.writings if w.state not in (MOVED, SUPERSEDED)]
         superseded = [w for w in self.writings if w.state in (MOVED, SUPERSEDED)]
@@ -83,7 +85,7 @@ class Explanation:
 
 
 def _named(conflict: Conflict, policy: EntityPolicy) -> dict[str, object]:
-    """local, remote: the operations of the two sides that a resolution may accept."""
+    """A conflict with the operations of its two sides: those that a resolution by `local` or `remote` accepts."""
     return {
         "id": conflict.id,
         "type": conflict.type,
@@ -99,7 +101,10 @@ def _named(conflict: Conflict, policy: EntityPolicy) -> dict[str, object]:
 def explain(
     rows: Iterable[LogRow], key: Key, policy: EntityPolicy, name: str, engine: str, base: Base | None = None
 ) -> Explanation | None:
-    """From all of its rows, refused ones too; None where nobody has written the entity. Raises HistoryError."""
+    """Explain a field. None where nobody has written the entity. Raises HistoryError.
+
+    rows: all rows of the entity, refused ones too.
+    """
     trail = Trail(key, name)
     if base is not None:
         trail.begin(base)

@@ -1,4 +1,4 @@
-"""What the log's rows say of one field: every record of it, who wrote it, and who superseded it."""
+"""One field in the log: every record of it, who wrote it, and who superseded it."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ if TYPE_CHECKING:
     from storage.records import LogRow
 
 UNREADABLE = (UpdateError, DocumentError, ValueError, TypeError, KeyError, AttributeError)
-"""What comes of a row that the node would not have written."""
+"""The exceptions that a row may raise that this node would not have written."""
 
 
 @frozen
 class Act:
-    """An operation as the log has it. timestamp: the client's own, as it was sent. stamp, accepted: HLCs.
+    """An operation as the log has it.
 
-    data: what it says of this entity; of one that was accepted only the field that is explained, where it names it.
-    resolves: a conflict's id.
+    timestamp: the client's own time, as it was sent.
+    stamp, accepted: HLCs.
+    resolves: the id of the conflict that it resolved.
+    data: what it says about this entity; if it was accepted, only the field that is explained.
     """
 
     seq: int
@@ -69,7 +71,7 @@ class Act:
         )
 
     def brief(self) -> dict[str, object]:
-        """Who it was, where it superseded something."""
+        """The operation as it is named where it superseded something."""
         return {
             "operation_id": self.operation_id,
             "operation": self.kind,
@@ -83,8 +85,12 @@ class Act:
 
 @define(eq=False)
 class Trail:
-    """Gathered row by row, in whatever order they come. Records by identity; the act of one of which only a state
-    came, or whose history was pruned, is not known."""
+    """What the rows of an entity say about one field, gathered in any order.
+
+    records: by identity.
+    acts: record -> the operation that wrote it. Unknown if only a state brought it, or its row is archived.
+    refused: operation id -> an operation that was refused and not accepted since.
+    """
 
     key: Key
     name: str
@@ -97,7 +103,7 @@ class Trail:
     _deletes: list[tuple[Act, Mapping[int, tuple[tuple[int, int], ...]]]] = field(factory=list)
 
     def begin(self, base: Base) -> None:
-        """What is left of archived rows. Raises HistoryError."""
+        """Begin with what is left of archived rows. Raises HistoryError."""
         try:
             self._note_records(live_records(base.snapshot)[0], None)
         except UNREADABLE as error:
@@ -105,7 +111,7 @@ class Trail:
         self.last_seq = base.seq
 
     def follow(self, rows: Iterable[LogRow]) -> Iterator[LogRow]:
-        """Note the rows on their way to whoever rebuilds the document. Raises HistoryError."""
+        """Note the rows and pass them on to what rebuilds the document. Raises HistoryError."""
         for row in rows:
             try:
                 self._note(row)
@@ -143,7 +149,7 @@ class Trail:
                     self.acts[record.id] = act
 
     def killers(self) -> dict[tuple[int, int], list[Act]]:
-        """The operations that superseded each record, in log order; several may have, none having seen the others."""
+        """Record -> the operations that superseded it, in log order: several, if none of them had seen the others."""
         clocks: dict[int, list[int]] = {}
         for writer, clock in sorted(self.records):
             clocks.setdefault(writer, []).append(clock)

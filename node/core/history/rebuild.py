@@ -1,10 +1,11 @@
 """An entity's document, built again from its log rows: what the log says it was, at any place or time.
 
-Theory of operation. An operation's row carries the update its transaction made, so the rows up to some place, put
-through the document's own gap guard, give the document the node held there. What has a gap waits for the writer it
-lacks, so rows may come in any order: history comes later in a log than the state of a first synchronisation that
-contains it. A state stands in for operations that the log does not have; where its first rows are archived, an entity
-begins with the document that is left of them, its base.
+Theory of operation. An operation's row carries the update that its transaction made. So the rows up to some place,
+put through the document's own gap guard, give the document that the node held there. An update with a gap waits for
+the
+writer that it lacks, so rows may come in any order: in a log, history comes after the state of a first
+synchronisation that contains it. A state stands in for operations that the log does not have. If the first rows of an
+entity are archived, it begins with the document that is left of them, its base.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class HistoryError(Exception):
-    """A row of the log that cannot be read: it is damaged, or was edited. seq: which."""
+    """A row of the log cannot be read: it is damaged, or was edited. seq: the row."""
 
     def __init__(self, seq: int, reason: str) -> None:
         super().__init__(f"row {seq}: {reason}")
@@ -48,8 +49,11 @@ class HistoryError(Exception):
 
 @frozen
 class Entry:
-    """What one operation did to one entity. before: clocks that must be held to apply it. span: its writer, and that
-    one's clocks from, up to."""
+    """What one operation did to one entity.
+
+    before: the clocks that must be held to apply it, by writer.
+    span: its writer, and the first and the end of the clocks that it brings.
+    """
 
     seq: int
     update: bytes
@@ -58,7 +62,7 @@ class Entry:
 
 
 def entry_of(row: LogRow, key: Key) -> Entry | None:
-    """Of an operation's row; None where it says nothing of this entity. Raises HistoryError."""
+    """The entry of an operation's row; None if the row does not touch this entity. Raises HistoryError."""
     try:
         for entity_type, entity_id, text, before, span, *_ in orjson.loads(row.updates or b"[]"):
             if (entity_type, entity_id) == key:
@@ -71,7 +75,7 @@ def entry_of(row: LogRow, key: Key) -> Entry | None:
 
 
 def snapshot_of(row: LogRow) -> bytes:
-    """Of a state's row. Raises HistoryError."""
+    """The document that a state's row carries. Raises HistoryError."""
     try:
         return b64decode(row.updates, validate=True)
     except (ValueError, binascii.Error) as error:
@@ -80,17 +84,20 @@ def snapshot_of(row: LogRow) -> bytes:
 
 @define(eq=False)
 class Rebuilt:
-    """A throw-away document that only reads: it is under a writer who wrote nothing of it."""
+    """An entity's document, rebuilt row by row and thrown away afterwards.
+
+    It never writes, and is under a writer id that does not occur in the history.
+    """
 
     key: Key
     policy: EntityPolicy
     document: Document
     _waiting: dict[int, list[tuple[int, int, Entry]]] = field(factory=dict)
-    """By the writer they lack: heaps of (the clock they need, row, entry)."""
+    """The writer that entries lack -> heap of (the clock they need, row, entry)."""
 
     @classmethod
     def begin(cls, key: Key, policy: EntityPolicy, engine: str, base: Base | None = None) -> Rebuilt:
-        """With what is left of the rows that are archived. Raises HistoryError."""
+        """Begin with what is left of archived rows, if any are. Raises HistoryError."""
         rebuilt = cls(key, policy, Document(1, engine))
         if base is not None:
             rebuilt._absorb(base.seq, base.snapshot)
@@ -98,7 +105,7 @@ class Rebuilt:
 
     @property
     def waiting(self) -> list[int]:
-        """Rows that lack what they build on."""
+        """The rows that lack what they build on."""
         return sorted(seq for heap in self._waiting.values() for _, seq, _ in heap)
 
     @property
@@ -107,14 +114,14 @@ class Rebuilt:
         return bool(self.document.headers)
 
     def entity(self, policy: EntityPolicy | None = None) -> Entity:
-        """The entity as a node would show it. policy: under another configuration than the present one."""
+        """The entity as a node would show it. policy: of another configuration than the present one."""
         policy = policy or self.policy
         return Entity(self.key, policy, self.document, view_of(*self.key, policy, self.document))
 
     # ------------------------------------------------------------------ taking rows
 
     def take(self, row: LogRow) -> None:
-        """The next row in the log's order, of whatever kind. Raises HistoryError."""
+        """Take the next row in the log's order, of any kind. Raises HistoryError."""
         if row.kind == "operation":
             entry = entry_of(row, self.key)
             if entry is not None:
@@ -123,7 +130,7 @@ class Rebuilt:
             self.take_state(row)
 
     def take_operation(self, *entries: Entry) -> None:
-        """Apply them, and what waited for them; or let them wait. Raises HistoryError."""
+        """Apply an operation and what waited for it, or let it wait. Raises HistoryError."""
         pending = list(entries)
         while pending:
             entry = pending.pop()
@@ -135,7 +142,7 @@ class Rebuilt:
                 pending += self._due()
 
     def take_state(self, row: LogRow) -> None:
-        """Everything that a whole document holds beyond this one. Raises HistoryError."""
+        """Take what a state holds beyond this document. Raises HistoryError."""
         self._absorb(row.seq, snapshot_of(row))
 
     def _absorb(self, seq: int, snapshot: bytes) -> None:
@@ -161,11 +168,14 @@ class Rebuilt:
                 raise HistoryError(entry.seq, str(error)) from error
 
     def _step_aside(self) -> None:
-        """The writer this document is under is one of the history's: be another."""
+        """Take another writer id: this one occurs in the history being replayed."""
         self.document.under(self.document.writer + 1)
 
     def _due(self) -> list[Entry]:
-        """Take out what waited for clocks that are held now; an entry waits at most once for each writer."""
+        """Take out the entries that waited for clocks which are held now.
+
+        An entry waits at most once for each writer.
+        """
         due = []
         for writer, heap in list(self._waiting.items()):
             have = self.document.vector.get(writer, 0)
@@ -182,7 +192,7 @@ class Rebuilt:
 def from_operations(
     rows: Iterable[LogRow], key: Key, policy: EntityPolicy, engine: str, base: Base | None = None
 ) -> Rebuilt:
-    """The document now. States are taken only for what operations do not give, so each checks the other."""
+    """The document now. States give only what the operations do not, so each checks the other."""
     rebuilt = Rebuilt.begin(key, policy, engine, base)
     states = []
     for row in rows:
@@ -198,7 +208,10 @@ def from_operations(
 def at_seq(
     rows: Iterable[LogRow], seq: int, key: Key, policy: EntityPolicy, engine: str, base: Base | None = None
 ) -> Rebuilt:
-    """The document this node held when its log ended at `seq`, which is not archived. rows: in order."""
+    """The document that this node held when its log ended at row `seq`, which must not be archived.
+
+    rows: in the log's order.
+    """
     rebuilt = Rebuilt.begin(key, policy, engine, base)
     for row in rows:
         if row.seq > seq:
@@ -210,8 +223,11 @@ def at_seq(
 def at_time(
     rows: Iterable[LogRow], ms: int, key: Key, policy: EntityPolicy, engine: str, base: Base | None = None
 ) -> Rebuilt | None:
-    """The document of everything that some node had accepted by then, in Unix milliseconds; None where the log does
-    not tell: then comes before what is archived, or before a state whose operations are not all here."""
+    """The document of everything that some node had accepted by `ms` (Unix milliseconds).
+
+    None where the log does not tell: `ms` is in the archived part, or before a state whose operations are not all
+    here.
+    """
     last = pack(ms + 1) - 1
     rebuilt = Rebuilt.begin(key, policy, engine, base)
     if base is not None and max(base.accepted, _latest(base.seq, base.snapshot, engine)) > last:
@@ -235,7 +251,7 @@ def at_time(
 
 
 def _accounted(state: LogRow, spans: Iterable[tuple[int, int, int]]) -> bool:
-    """Whether operations with these spans are all that a state is made of. Raises HistoryError."""
+    """Whether the operations with these spans are everything that a state is made of. Raises HistoryError."""
     try:
         _, vector = live_records(snapshot_of(state))
     except UpdateError as error:

@@ -20,16 +20,21 @@ if TYPE_CHECKING:
 
 SHOWN, CANDIDATE, UNUSED, MOVED, SUPERSEDED = "shown", "candidate", "unused", "moved", "superseded"
 STATES = (SHOWN, CANDIDATE, UNUSED, MOVED, SUPERSEDED)
-"""`unused`: live, from before a change of the configuration that shows the field from elsewhere. `moved`: a counter's
-movement, which counts whoever wrote after it."""
+"""What became of a value.
+
+unused: it is live, but since a change of the configuration the field is shown from elsewhere.
+moved: a movement of a counter. It counts whatever is written after it.
+"""
 
 
 @define(eq=False)
 class Writing:
     """One value that somebody wrote, and what became of it.
 
-    An operation that came under two writers is one writing. data: what an operation writes to bring it back.
-    act: None where the log does not have its operation.
+    An operation that came under two writers is one writing.
+
+    data: what an operation has to write to bring the value back.
+    act: the operation that wrote it; None if the log does not have it.
     """
 
     record: FieldRecord
@@ -65,13 +70,12 @@ class Writing:
 
 
 def _parts(stamp: int) -> tuple[int, int]:
-    """An HLC as milliseconds and counter: as one number it is more than JavaScript holds exactly."""
+    """An HLC as milliseconds and counter. JavaScript cannot hold it exactly as one number."""
     return millis(stamp), stamp & (2**COUNTER_BITS - 1)
 
 
 def writings_of(trail: Trail, entity: Entity) -> list[Writing]:
-    """Every value of the trail's field: the shown ones, then candidates, then what was superseded; of each the latest
-    accepted first."""
+    """Every value of the trail's field: shown, then candidates, then superseded; of each the latest first."""
     document, killers = entity.document, trail.killers()
     shown = {record.id for path in document.fields for record in shown_of(entity.view, path, document.siblings(path))}
     found: dict[tuple[object, ...], Writing] = {}
@@ -85,7 +89,7 @@ def writings_of(trail: Trail, entity: Entity) -> list[Writing]:
             state = UNUSED
         if is_movement(record.path):
             if record.path != COUNTED and record.id not in {r.id for r in document.siblings(record.path)[:1]}:
-                continue  # several nodes settled it; once counts
+                continue  # several nodes settled it, and it counts once
             state = MOVED
         data = restored(record, trail.name, entity.view)
         writing = Writing(record, value, state, data, trail.acts.get(identity), killers.get(identity, []))
@@ -98,7 +102,7 @@ def writings_of(trail: Trail, entity: Entity) -> list[Writing]:
 
 
 def _together(one: Writing, other: Writing) -> Writing:
-    """Two records of one operation: it is live as long as one of them is."""
+    """One writing of two records of one operation. It is live while one of them is."""
     if STATES.index(other.state) < STATES.index(one.state):
         one, other = other, one
     if one.state == SUPERSEDED:

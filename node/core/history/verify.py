@@ -1,7 +1,7 @@
-"""Everything stored, held against the log it came from: documents, views, conflicts, and the sums that must come out.
+"""Everything stored, compared with the log it came from: documents, views, conflicts, and sums that must come out.
 
-Entity after entity is rebuilt and let go; of the log no more is held than one entity's rows. The node may run
-meanwhile: an entity is read as of one moment, and the sums are those of the log's head when it began.
+One entity after another is rebuilt and let go, so memory holds the rows of one entity only. The node may run
+meanwhile: each entity is read as of one moment, and the sums are those of the log's head when the verification began.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from strategies.policy import EntityPolicy, Registry
 
 BROKEN_GROUPS = 100
-"""Groups of one rule whose movements are gathered, to name the operation that broke it."""
+"""Most groups of one rule whose movements are gathered, to name the operation that broke it."""
 
 
 @frozen
@@ -58,8 +58,11 @@ def _quietly(phase: str, done: int) -> None:
 
 
 class Verification:
-    """One walk over a database. progress: called with a part of it (`entities`, or a rule's name) and how many
-    entities of it are done. entities: how many there are."""
+    """One walk over a database.
+
+    progress: called with the part of the work (`entities`, or a rule's name) and how many entities of it are done.
+    entities: how many entities exist, after the walk.
+    """
 
     def __init__(
         self,
@@ -73,12 +76,12 @@ class Verification:
         self._history, self._registry, self._rules = history, registry, rules
         self._engine, self._progress = engine, progress
         self._head, _ = history.reader.head()
-        self._confirmed: set[str] = set()  # open conflicts that were found as they should be
+        self._confirmed: set[str] = set()  # open conflicts that are stored as they should be
         self._unknown: set[str] = set()
         self._policies = history.policies()
 
     def run(self) -> Iterator[Mismatch]:
-        """Raises StorageError where the database cannot be read."""
+        """Every mismatch. Raises StorageError where the database cannot be read."""
         ledgers = [Ledger(rule) for rule in self._rules]
         for number, key in enumerate(self._history.entity_keys()):
             yield from self._entity(key, [ledger for ledger in ledgers if key[0] in ledger.rule.entity_types()])
@@ -121,7 +124,7 @@ class Verification:
     # ------------------------------------------------------------------ under which configuration
 
     def _others(self, rebuilt: Rebuilt) -> Iterator[Entity]:
-        """The entity as other configurations that the node ran with show it, the latest first."""
+        """The entity as earlier configurations of this node show it, the latest first."""
         entity_type, now = rebuilt.key[0], policy_text(rebuilt.policy)
         for text in reversed(self._policies.get(entity_type, [])):
             policy = policy_of(entity_type, text) if text != now else None
@@ -136,7 +139,7 @@ class Verification:
             yield from (Mismatch(where, what) for what in whats)
 
     def _conflict(self, rebuilt: Rebuilt, conflict: Conflict, row: ConflictRow | None) -> Iterator[Mismatch]:
-        """Whether a conflict that is open is stored so, or as another configuration has it."""
+        """Compare an open conflict with its stored row, also as another configuration would have it."""
         where, what = " ".join(rebuilt.key), conflict_difference(conflict, row)
         if what is None:
             return
@@ -153,14 +156,14 @@ class Verification:
         return from_operations(history.entity_rows(key), key, policy, self._engine, history.entity_base(key))
 
     def _then(self, key: Key, policy: EntityPolicy) -> Entity:
-        """As of the head, though it was written since."""
+        """The entity as of the head, though it was written since."""
         history = self._history
         with history.moment():
             base = history.entity_base(key)
             return at_seq(history.entity_rows(key), self._head, key, policy, self._engine, base).entity()
 
     def _stored_conflicts(self) -> Iterator[Mismatch]:
-        """Open ones that no entity has."""
+        """Conflicts that are stored as open and that no entity has."""
         for row in self._history.open_conflicts():
             key, policy = (row.entity_type, row.entity_id), self._registry.get(row.entity_type)
             if row.conflict_id in self._confirmed or policy is None:
@@ -170,7 +173,7 @@ class Verification:
                     now = self._history.reader.fetch((), (), [row.conflict_id]).conflicts.get(row.conflict_id)
                     rebuilt = self._rebuilt(key, policy)
             except HistoryError:
-                continue  # found already
+                continue  # reported already
             if now is not None and now.state == "open" and not _open(rebuilt.entity(), row.conflict_id):
                 what = f"conflict {row.conflict_id} is stored as open, the log has none such"
                 other = any(_open(other, row.conflict_id) for other in self._others(rebuilt))
@@ -214,7 +217,7 @@ class Verification:
             try:
                 rebuilt.take(row)
             except HistoryError:
-                return  # found already
+                return  # reported already
             yield row.seq, rebuilt.entity()
 
     def _told(self, words: str, seq: int) -> str:

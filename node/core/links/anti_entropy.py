@@ -5,9 +5,9 @@
     digest_keys     the keys in those buckets     -> what each side lacks
     digest_want     keys the sender lacks         -> the operations, as ordinary data_sync
 
-Of an operation whose row is archived the entities are sent instead, as they are, with the keys of what they are made
-of. Parked operations count as held in a comparison, or the peer would resend them each minute. A retry of the
-quarantine asks for them by key (`ask`).
+If the row of an operation is archived, its entities are sent instead as they are, with the keys of the operations
+they are made of. Parked operations count as held in a comparison, or the peer would resend them each minute. A retry
+of the quarantine asks for them by key (`ask`).
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ PLACES = 2_000
 
 
 def begin(link: Peer) -> None:
-    """Tell the other side the roots; it answers with what differs."""
+    """Tell the other side the roots. It answers with the types that differ."""
     link.reply(wire.roots(link.host.node.replica.held.digests.roots()))
 
 
 def receive(link: Peer, message: Mapping[str, Any]) -> None:
-    """Raises InvalidMessage."""
+    """Take a message of a comparison. Raises InvalidMessage."""
     if message["type"] == "digest" and link.host.filling() not in (None, link):
-        link.compare_owed = True  # once the history that another one is sending is here
+        link.compare_owed = True  # later, when the history that another link sends is here
         return
     match message["type"]:
         case "digest":
@@ -94,13 +94,13 @@ def _keys(link: Peer, theirs: BucketKeys) -> None:
 
 
 def ask(link: Peer, keys: Sequence[int]) -> None:
-    """Have the other side send these operations, as far as it holds them."""
+    """Ask the other side for these operations, as far as it holds them."""
     for first in range(0, len(keys), KEYS_PER_MESSAGE):
         link.reply(wire.want(keys[first : first + KEYS_PER_MESSAGE]))
 
 
 def _send(link: Peer, keys: Sequence[int]) -> None:
-    """Have these operations sent, in log order. Their places are looked up a part at a time: others read too."""
+    """Send these operations, in log order. Their rows are looked up in parts, so that other reads get their turn."""
     found: list[tuple[int, int]] = []
     coming = link.host.node.replica.held.uncommitted(link.host.node.replica.log.committed)
 
@@ -124,7 +124,7 @@ def _send(link: Peer, keys: Sequence[int]) -> None:
 
 
 def _send_archived(link: Peer, keys: set[int]) -> None:
-    """Have the entities sent that these operations, which are not in the log, are part of."""
+    """Send the entities of these operations, whose rows are not in the log."""
     by_type: dict[str, set[int]] = {}
     for key in keys:
         entity_type = link.host.node.replica.held.digests.type_of(key)

@@ -22,7 +22,11 @@ CLOCK_MOVED_MS = 1_000
 
 @define(eq=False)
 class ClockOffset:
-    """offset_ms: by how much the other clock is ahead. rtt_ms: round trip of the sample it is taken from."""
+    """One link's measurement.
+
+    offset_ms: by how much the other clock is ahead.
+    rtt_ms: the round trip of the sample that `offset_ms` is taken from.
+    """
 
     offset_ms: int = field(default=0, init=False)
     rtt_ms: int | None = field(default=None, init=False)
@@ -32,7 +36,7 @@ class ClockOffset:
     _asked_ms: int | None = field(default=None, init=False)
 
     def ask(self, now: Instant) -> bool:
-        """Whether to send a ping now: not while one is under way."""
+        """Whether to send a ping now. False while one is under way."""
         if self._asked_ms is not None:
             return False
         self._asked_ms = now.mono_ms

@@ -16,7 +16,7 @@ from node.core.links.link import Link
 from node.errors import AlreadyConnected, AuthenticationFailed, InvalidTerminalId, InvalidTerminalType
 
 STEADY_MS = 1_000
-"""A link that was up for less counts as a failed attempt, so that two nodes do not dial each other in a circle."""
+"""A link that was up for less than this counts as a failed attempt, or two nodes could dial each other for ever."""
 
 ACCEPTED_POLL_MS = 200
 """How often a node asks whether it must dial again, while a link that the other node dialled is in use."""
@@ -26,7 +26,7 @@ REFUSED = {
     InvalidTerminalType.code: "nodes are refused",
     AuthenticationFailed.code: "its token is refused",
 }
-"""Close codes after which dialling goes on slowly: somebody has to change something first."""
+"""Close codes after which dialling goes on slowly, since somebody has to change something first."""
 
 TWIN = AlreadyConnected.code
 """The close code with which a node refuses a second node of the same id."""

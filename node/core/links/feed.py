@@ -1,8 +1,8 @@
 """What a linked node is sent of the log: many rows to a frame, confirmed by position.
 
 A frame is a JSON array of `data_sync`, then a `log_position`: with these rows the receiver holds this log up to
-there. Rows that came from the peer itself, and what is this node's alone, are passed over. Operations that a
-comparison found missing go out between, by link key; those whose rows are archived as the entities they are part of.
+there. Rows that came from the peer itself, and rows that concern this node only, are passed over. Operations that a
+comparison found missing go out in between, by link key. If the row of one is archived, its entities are sent instead.
 """
 
 from __future__ import annotations
@@ -56,19 +56,19 @@ RECORDS_BYTES = 10_000 * RECORD_BYTES
 
 @define(eq=False, kw_only=True)
 class LinkFeed:
-    """total: how many entities this node has, for the other side's progress bar."""
+    """What one link is sent. total: how many entities this node has, for the other side's progress bar."""
 
     total: Callable[[], int]
     peer: str = field(default="", init=False)
-    """"node:epoch" of the other side: rows that came from there are not sent back."""
+    """The other side as "node:epoch". Rows that came from there are not sent back."""
     _state_after: dict[int, tuple[str, str]] = field(factory=dict, init=False)
     _wanted: deque[int] = field(factory=deque, init=False)
     _lacked: dict[str, set[int]] = field(factory=dict, init=False)
     _searched: tuple[str, frozenset[int], str] | None = field(default=None, init=False)
-    """The archived operations that are looked for: (entity type, link keys, entity to go on after)."""
+    """The search for archived operations under way: (entity type, link keys, entity to go on after)."""
     _told: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES, init=False)
     _last_row: tuple[int, bytes] = field(default=(0, b""), init=False)
-    """The last row of this log that went by, and its hash."""
+    """The last row of this log that was sent or passed over, and its hash."""
     _states: int = field(default=0, init=False)
 
     @property
@@ -98,8 +98,7 @@ class LinkFeed:
         logger.warning("%s is not sent what comes next: %s", self.peer or "a linked node", why.reason)
 
     def tell_position(self, delivery: Delivery[Any]) -> None:
-        """Every PING_INTERVAL_MS: tell the position where rows were only passed over, so that the other side's place
-        keeps up."""
+        """Every PING_INTERVAL_MS: tell the position if rows were only passed over, so the other side keeps up."""
         if not (delivery.held or delivery.closed) and delivery.window.sent != self._told:
             self._send(delivery, [])
         self._send_wanted(delivery)
@@ -124,7 +123,7 @@ class LinkFeed:
         self._send(delivery, [frame.payload for frame in frames])
 
     def _send(self, delivery: Delivery[Any], messages: list[bytes], progress: StateProgress | None = None) -> None:
-        """Frames of about FRAME_BYTES; the position goes with the last."""
+        """Send messages in frames of about FRAME_BYTES. The position goes with the last."""
         self._told = list(delivery.window.sent)
         messages.append(log_position(self._told, *self._last_row, delivery.log.head, progress))
         _send_frames(delivery, messages)
@@ -151,7 +150,10 @@ class LinkFeed:
         delivery.disk.wholes(types, after, limit, delivery.read(then))
 
     def _send_wholes(self, delivery: Delivery[Any], priority: int, wholes: Sequence[Whole], *, last: bool) -> None:
-        """The entities of one class, as whole documents. A position stands for all of a class."""
+        """Send a page of entities of one class as whole documents.
+
+        The position follows the last page of the class.
+        """
         window = delivery.window
         self._states += len(wholes)
         sent = list(window.sent)
@@ -166,7 +168,7 @@ class LinkFeed:
     # ------------------------------------------------------------------ what a comparison found missing
 
     def want(self, delivery: Delivery[Any], link_keys: Iterable[int]) -> None:
-        """Send these operations too, whatever the position says. They are given in log order."""
+        """Send these operations too, whatever the position is. link_keys: in log order."""
         self._wanted.extend(link_keys)
         delivery.pump()
 
@@ -190,7 +192,10 @@ class LinkFeed:
         delivery.disk.linked(keys, delivery.read(then, undo=lambda: self._wanted.extendleft(reversed(keys))))
 
     def _send_lacked(self, delivery: Delivery[Any]) -> None:
-        """One page of a look through a type's archived operations; what is lacked meanwhile waits for the next."""
+        """Send one page of the search through a type's archived operations.
+
+        Later requests wait for the next search.
+        """
         if self._searched is None:
             entity_type = next((t for t, keys in self._lacked.items() if keys), None)
             if entity_type is None:
@@ -207,7 +212,7 @@ class LinkFeed:
 
 
 def _send_frames(delivery: Delivery[Any], messages: Iterable[bytes]) -> None:
-    """As JSON arrays of about FRAME_BYTES each."""
+    """Send messages as JSON arrays of about FRAME_BYTES each."""
     part: list[bytes] = []
     size = 0
     for message in messages:
@@ -225,7 +230,7 @@ def _name(whole: Whole) -> str:
 
 
 def _whole(whole: Whole) -> Iterator[bytes]:
-    """An entity for another node; of very many archived operations a part with each message."""
+    """An entity for another node. Very many archived operations are named in several messages."""
     key, snapshot = (whole.row.entity_type, whole.row.entity_id), snapshot_b64(whole.row.snapshot)
     for first in range(0, max(len(whole.records), 1), RECORDS_BYTES):
         closed = whole.closed if not first else ()

@@ -2,10 +2,10 @@
 
     states --every class is here--> history --the peer's operations are here--> over
 
-It can be used from the first entity on. History comes as a comparison finds it missing, beside what is new.
+The node can be used from the first entity on. The history comes as a comparison finds it missing, beside new rows.
 
-What one peer sends no other has to: while entities come, links to others are held back in their handshake, and until
-history is here nothing is compared with them. If the link ends, or nothing comes on it, the next one takes over.
+One peer sends everything. While entities come, other links wait in their handshake, and until the history is here
+nothing is compared with them. If the link ends, or nothing comes on it, the next one takes over.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 
 PATIENCE_MS = 10_000
-"""How long links are held back while no entity comes."""
+"""How long other links are held back while no entity comes."""
 
 
 @define(eq=False)
 class FirstSync:
-    """How far it is. Times are of the monotonic clock. Totals are as the peer told."""
+    """How far a first synchronisation is. Times are of the monotonic clock. Totals are those that the peer told."""
 
     peer: str
     head: int
-    """Of the peer's log."""
+    """The last row of the peer's log."""
     began_ms: int
     moved_ms: int
-    """When an entity came last."""
+    """When the latest entity came."""
     states: int = 0
     """Entities received."""
     states_total: int = 0
@@ -49,7 +49,7 @@ class FirstSync:
         return "states" if self.states_ms is None else "history"
 
     def runs_with(self, peer: str) -> bool:
-        """Whether it goes on, and with this peer."""
+        """Whether the synchronisation is under way with this peer."""
         return self.peer == peer and self.phase != "over"
 
     def covers(self, head: int) -> bool:
@@ -63,7 +63,7 @@ class FirstSync:
         head: of the peer's log. known: whether something of that log is held. empty: whether nothing at all is held.
         """
         if peer == self.peer:
-            return empty or (not known and self.phase == "states")  # also where something was written here meanwhile
+            return empty or (not known and self.phase == "states")  # also if something was written here meanwhile
         return empty and not self.covers(head)
 
     def state_came(self, now_ms: int) -> None:
@@ -80,9 +80,9 @@ class FirstSync:
         return now_ms - self.moved_ms >= PATIENCE_MS
 
     def broke_off(self, operations: int, now_ms: int) -> bool:
-        """How much of the history is here, once a second. Returns whether nothing more is on its way.
+        """Once a second: note how much of the history is here. Returns whether nothing more is on its way.
 
-        operations: held here by now. With all that the peer holds it is over.
+        operations: how many are held here by now. When all of the peer's are, the synchronisation is over.
         """
         before, self.operations = self.operations, operations
         if self.operations_total is not None and operations >= self.operations_total:
@@ -91,7 +91,7 @@ class FirstSync:
         return operations == before
 
     def take_over(self, peer: str, head: int, now_ms: int) -> None:
-        """It goes on with this peer; from another one than before all entities come."""
+        """Go on with this peer. If it is another one than before, all entities come again."""
         another, self.peer, self.head, self.moved_ms = peer != self.peer, peer, head, now_ms
         if another and self.phase == "states":
             self.states = self.states_total = 0

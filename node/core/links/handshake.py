@@ -5,8 +5,9 @@
     connection_established, with its claim  ---------->  checks who it is
     checks the claim  <------------------------------    sync_confirmation, with its claim; checks the other's
 
-A claim says how much of a log its sender holds. It fits when the log has that row with that hash. One that names a
-row the log never had means that this node is a restored copy: it goes on under a new epoch.
+A claim says how much of a log its sender holds. It fits if the log has that row with that hash. A claim that names a
+row
+which the log never had means that this node is a restored copy: it goes on under a new epoch.
 """
 
 from __future__ import annotations
@@ -34,19 +35,19 @@ LINKED_ALREADY = "linked already"
 
 @define(eq=False, kw_only=True)
 class Handshake:
-    """Of one link. session_id: what this side calls the connection."""
+    """The handshake of one link. session_id: what this side calls the connection."""
 
     link: Peer
     session_id: str
     held: bool = field(default=False, init=False)
-    """Kept waiting while another link fills this node (first_sync.py)."""
+    """The handshake waits while another link fills this node (first_sync.py)."""
 
     # ------------------------------------------------------------------ the accepting side
 
     def open(self) -> None:
-        """This side's first message; the peer answers with its claim.
+        """Send this side's first message. The peer answers with its claim.
 
-        Where another link with that node stays, it is this side's only one: the peer learns with whom.
+        If another link with that node is kept, this message is the last one here: it tells the peer who this is.
         """
         link = self.link
         hello = link.hello
@@ -70,7 +71,7 @@ class Handshake:
     # ------------------------------------------------------------------ the dialling side
 
     def established(self, message: Mapping[str, Any]) -> None:
-        """The other side's first message. Raises InvalidMessage."""
+        """Take the other side's first message. Raises InvalidMessage."""
         link = self.link
         host, hello = link.host, read_established(message)
         if hello.node_id == host.node.node_id:
@@ -101,7 +102,7 @@ class Handshake:
         link.host.met(hello, empty=self.claim().empty)
 
     def release(self) -> None:
-        """Go on, after having been held."""
+        """Go on after having been held."""
         hello = self.link.hello
         if self.held and self.link.state == "handshake" and hello is not None:
             self.held = False
@@ -125,12 +126,12 @@ class Handshake:
         return Claim(epoch, tuple(peer_log.positions), *peer_log.last_row, empty, after)
 
     def begin(self, claim: Claim) -> None:
-        """Go on where the other side says it is, if that is a place in this log."""
+        """Follow this log from where the other side says it is, if that is a row of this log."""
         link = self.link
         host, disk = link.host, link.host.node.disk
         head = host.node.replica.log.committed
         if claim.epoch != host.epoch:
-            # It holds nothing of this log: every entity, and the operations that a comparison finds missing.
+            # It holds nothing of this log: it gets every entity, then the operations that a comparison finds missing.
             link.go([NO_POSITION if claim.empty else head] * CLASSES, claim.after)
             return
         furthest = max(*claim.positions, claim.last_row)
@@ -147,7 +148,7 @@ class Handshake:
             if isinstance(row_hash, Unreadable):
                 link.close(INTERNAL_ERROR, f"this node cannot read its log: {row_hash.reason}")
                 return
-            if row_hash in (claim.last_hash, ARCHIVED):  # nobody can tell any more what hash an archived row had
+            if row_hash in (claim.last_hash, ARCHIVED):  # or the hash of an archived row is not known any more
                 link.go(claim.positions, claim.after)
             else:
                 host.forked(f"{link.peer_id} holds another row {claim.last_row} of this log")

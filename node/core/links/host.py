@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Node(Protocol):
-    """The node, as far as its links ask of it."""
+    """What links ask of their node."""
 
     @property
     def node_id(self) -> str: ...
@@ -75,7 +75,7 @@ class Peer(Protocol):
     state: str
     """handshake | up | closed"""
     compare_owed: bool
-    """What both sides hold is to be compared as soon as they are caught up."""
+    """A comparison is due as soon as both sides are caught up."""
     delivery: Delivery[LinkFeed]
 
     @property
@@ -110,7 +110,7 @@ class Host(Protocol):
 
     @property
     def epoch(self) -> str:
-        """Of this node's log."""
+        """The epoch of this node's log."""
         ...
 
     @property
@@ -120,7 +120,7 @@ class Host(Protocol):
 
     @property
     def states_after(self) -> dict[str, dict[int, Key]]:
-        """By "node:epoch" and class: the last entity that came in a first synchronisation, since the start."""
+        """Node:epoch -> class -> the last entity that came in a first synchronisation, since the start."""
         ...
 
     @property

@@ -3,8 +3,8 @@
     handshake --the other's claim fits our log--> up --connection ends--> closed
     handshake --it holds what we never wrote--> closed, under a new epoch (we are a restored copy)
 
-Both sides are alike but for who dialled and which one is upstream. What this node holds of the peer's log is stored
-with the rows themselves (`PeerRow`), so a restored node asks for exactly what it lost.
+Both sides do the same, but one of them dialled, and one may be the other's upstream. How much this node holds of the
+peer's log is stored with the rows themselves (`PeerRow`), so a restored node asks for exactly what it lost.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ ASK_INTERVAL_MS = 60_000
 """How often operations that came damaged are asked for once more."""
 
 BAD_ASKED = 100
-"""Most operations that came damaged that are asked for once more at a time."""
+"""Most damaged operations that are asked for again at a time."""
 
 NEARLY = 1_000
-"""Rows under way with which two nodes still count as caught up."""
+"""Two nodes count as caught up with fewer rows than this under way."""
 
 
 @define(eq=False, kw_only=True)
@@ -69,7 +69,7 @@ class Link:
 
     role: what the other node is to this one: upstream | peer | downstream.
     session_id: what this side calls the connection.
-    url: where the other node was dialled; None where it dialled.
+    url: the address that was dialled; None if the other node dialled.
     hello: what a dialling node said in its request; None until the other side has said who it is.
     """
 
@@ -129,7 +129,7 @@ class Link:
 
     @property
     def held(self) -> bool:
-        """Whether it is kept in the handshake while another link fills this node."""
+        """Whether the link waits in its handshake while another one fills this node."""
         return self._handshake.held
 
     def open(self) -> None:
@@ -186,14 +186,14 @@ class Link:
         fetch(self.node.replica, self.node.disk, needs, fetched)
 
     def _needs(self, messages: Sequence[dict[str, Any]]) -> Needs | None:
-        """What must be read before these can be decided."""
+        """What must be read before these messages can be decided."""
         replica = self.node.replica
         entities = tuple(dict.fromkeys(entities_of(messages)))
         missing, doubled = replica.residents.missing(entities), parked.doubled(replica, messages)
         return Needs(missing, doubled, held=entities) if missing or doubled else None
 
     def _one_by_one(self, messages: deque[dict[str, Any]]) -> None:
-        """Something that a frame needs cannot be read: what needs it is parked, and tried again; the rest flows."""
+        """Something that a frame needs cannot be read: park the messages that need it, and take the others."""
         while messages and self.state != "closed":
             message = messages.popleft()
             needs = self._needs([message])
@@ -212,7 +212,7 @@ class Link:
         self._inbox.drain()
 
     def _messages(self, messages: Sequence[dict[str, Any]], unreadable: Unreadable | None = None) -> None:
-        """unreadable: what these need is not there, and cannot be read."""
+        """Take messages in order. unreadable: why what they need cannot be read; they are put off then."""
         node = self.node
         if not node.health.ok:
             self.close(INTERNAL_ERROR, "the node cannot store anything at the moment")
@@ -234,8 +234,7 @@ class Link:
             node.disk.wake_writer()
 
     def _put_off(self, message: dict[str, Any], unreadable: Unreadable, now: Instant) -> None:
-        """An operation waits in the quarantine. A state is left to the operations it is made of, as one that cannot
-        be taken: a comparison finds them."""
+        """Let an operation wait in the quarantine. A state is dropped: a comparison finds its operations."""
         if is_state(message):
             logger.warning("a state of %s is left: %s", self.peer_id, unreadable.reason)
         else:
@@ -287,7 +286,7 @@ class Link:
             raise InvalidMessage(f"unknown message type {word(kind, 64)!r}", "$.type")
 
     def _position(self, message: Mapping[str, Any]) -> None:
-        """With what came before, this node holds the peer's log up to here, once it is committed."""
+        """Note that this node holds the peer's log up to here, once the rows before are committed."""
         assert self.hello is not None
         self.peer_log.moved(
             positions.read_positions(message), positions.read_last_row(message), positions.read_head(message)
@@ -307,7 +306,7 @@ class Link:
         return sync if sync is not None and sync.runs_with(self.peer_id) else None
 
     def _progress(self, progress: StateProgress | None) -> None:
-        """progress: of the entities, where the other side is sending them."""
+        """Note how far a first synchronisation is. progress: of the entities, while the other side sends them."""
         if progress is not None:
             self.host.states_after[self.via] = dict(progress.after)
         sync = self._first_sync
@@ -323,7 +322,7 @@ class Link:
     # ------------------------------------------------------------------ outbound
 
     def follower(self) -> FollowerRow | None:
-        """How far the other side has confirmed this log; None where it was never up."""
+        """How far the other side has confirmed this log; None if the link was never up."""
         if self.hello is None or not self.was_up:
             return None
         upto = self.delivery.window.positions
@@ -336,7 +335,7 @@ class Link:
             self.connection.send(Outgoing(message))
 
     def close(self, code: int, reason: str) -> None:
-        """Drop this connection; whoever dialled dials again."""
+        """Close the connection. The side that dialled dials again."""
         if self.state != "closed":
             level = logging.INFO if code == NORMAL else logging.WARNING
             logger.log(level, "link to %s: %s", self.peer_id or self.url or "", reason)
@@ -358,7 +357,7 @@ class Link:
     def caught_up(self) -> bool:
         """Whether both sides have each other's log but for a few rows, as far as this one knows.
 
-        Under steady traffic some rows are always on their way. A comparison has them sent twice, which harms nobody.
+        Under steady traffic some rows are always under way. A comparison sends those twice, which does no harm.
         """
         lag = self.delivery.feed.lag(self.delivery)
         return self.state == "up" and lag <= NEARLY and self.peer_log.behind <= NEARLY
@@ -380,7 +379,7 @@ class Link:
                 anti_entropy.begin(self)
             return
         if self.host.filling() not in (None, self):
-            return  # what is missing comes from there
+            return  # that link sends what is missing
         due = self.compared_ms is None or now_ms - self.compared_ms >= anti_entropy.COMPARE_INTERVAL_MS
         if self.caught_up and ((self.dialled and due) or self.compare_owed):
             self.compared_ms, self.compare_owed = now_ms, False

@@ -1,4 +1,4 @@
-"""All the links of one node: which of two stays, which one fills it, and when it has to go on as another log."""
+"""All the links of one node: which of two is kept, which one fills it, and when it must begin a new epoch."""
 
 from __future__ import annotations
 
@@ -27,15 +27,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger("comanda.link")
 
 FORK_INTERVAL_MS = 60_000
-"""How soon a node begins a new epoch again because of what linked nodes say its own writer wrote."""
+"""The shortest time between two new epochs begun because of what linked nodes hold of this node's writer."""
 
 MOST_TWINS = 10
-"""Reports of another node with this node's id that are remembered."""
+"""Most reports of another node with this node's id that are remembered."""
 
 
 @define(eq=False, kw_only=True)
 class Links:
-    """epoch: names this node's log; a log that was set back goes on under another one.
+    """The linked nodes.
+
+    epoch: names this node's log. A log that was set back goes on under another epoch.
     peers: what is durably held of other nodes' logs, by node id.
     window_rows: most rows under way on one link.
     max_offset_ms: a clock of the upstream that is further from this node's is not followed.
@@ -51,13 +53,13 @@ class Links:
     fresh: Callable[[], tuple[str, int]]
     own_terminals: Callable[[], Mapping[str, object]]
     by_node: dict[str, Link] = field(factory=dict, init=False)
-    """By the id of the other node."""
+    """Id of the other node -> its link."""
     first_sync: FirstSync | None = field(default=None, init=False)
-    """The synchronisation this node began empty, once there was one since its start."""
+    """This node's first synchronisation, if there was one since its start."""
     states_after: dict[str, dict[int, Key]] = field(factory=dict, init=False)
-    """By "node:epoch" and class: the last entity that came in a first synchronisation, since the start."""
+    """Node:epoch -> class -> the last entity that came in a first synchronisation, since the start."""
     twins: list[str] = field(factory=list, init=False)
-    """Another live node with this node's id, as far as anybody told."""
+    """Reports of another live node with this node's id."""
     neighbours: Neighbours = field(init=False)
     _forked_ms: int | None = field(default=None, init=False)
 
@@ -130,14 +132,17 @@ class Links:
             link.close(code, reason)
 
     def commit_failed(self) -> None:
-        """What came since the last commit is forgotten, so every link begins again from what is stored."""
+        """A commit failed.
+
+        What came since the last one is forgotten, so every link begins again from what is stored.
+        """
         self.states_after.clear()
         self.close_all(INTERNAL_ERROR, "the node cannot store anything at the moment")
 
     # ------------------------------------------------------------------ what is stored of them
 
     def stored(self, rows: Iterable[PeerRow]) -> None:
-        """What is held of other nodes' logs is durable up to here."""
+        """These positions in other nodes' logs are durable."""
         self.peers.update((row.node_id, row) for row in rows)
 
     def start_again(self, rows: Sequence[PeerRow]) -> None:
@@ -145,7 +150,7 @@ class Links:
         self.peers = {row.node_id: row for row in rows}
 
     def note_followers(self) -> None:
-        """Have stored how far the other nodes have confirmed this log, where that moved."""
+        """Note how far the other nodes have confirmed this log, where that moved."""
         for link in self.by_node.values():
             if link.delivery.window.dirty:
                 self._note_follower(link)
@@ -159,7 +164,7 @@ class Links:
     # ------------------------------------------------------------------ first synchronisation
 
     def met(self, hello: Hello, *, empty: bool) -> None:
-        """A node said who it is. empty: whether this one holds nothing at all: it is then filled by that node."""
+        """A node said who it is. If this node holds nothing at all, that node fills it."""
         now_ms = self.node.clock().mono_ms
         if self.first_sync is None:
             if empty and hello.head:
@@ -198,7 +203,7 @@ class Links:
     # ------------------------------------------------------------------ another log
 
     def forked(self, reason: str) -> None:
-        """A peer holds what this log never had, so it was rolled back: go on as another log, under a fresh writer."""
+        """A peer holds what this log never had, so this log was set back: begin a new epoch under a fresh writer."""
         node = self.node
         self.epoch, writer = self.fresh()
         node.replica.residents.write_as(writer)
@@ -210,11 +215,11 @@ class Links:
         logger.warning("new epoch %s, fresh writer %d: %s", self.epoch, writer, reason)
         self.close_all(SERVICE_RESTART, f"new epoch: {reason}")
         for row in node.replica.quarantine:
-            if row.state == BAD:  # perhaps only for what this node wrote itself, before
+            if row.state == BAD:  # perhaps bad only because of what this node wrote itself before
                 node.retry_parked(row)
 
     def set_back(self, reason: str) -> None:
-        """Operations of this node's own writer come from elsewhere, so its database was set back behind its back.
+        """A peer holds operations of this node's writer that are missing here, so the database was set back.
 
         Once a minute at most: a peer that makes it up cannot keep this node from working.
         """
@@ -224,7 +229,7 @@ class Links:
             self.forked(reason)
 
     def report_twin(self, what: str) -> None:
-        """Another live node has this node's id."""
+        """Remember a report of another live node with this node's id."""
         if what not in self.twins:
             logger.error("two nodes with one id: %s", what)
             self.twins = [*self.twins, what][-MOST_TWINS:]
@@ -232,7 +237,7 @@ class Links:
     # ------------------------------------------------------------------ what links tell each other
 
     def follow_clock(self, link: Link) -> None:
-        """Stamp with the upstream's time, where the two clocks are not so far apart that one must be broken."""
+        """Stamp with the upstream's time, unless the clocks are so far apart that one of them must be broken."""
         if link.role != "upstream":
             return
         clock = link.clock
@@ -244,16 +249,16 @@ class Links:
         clock.far = far
 
     def owe_comparisons(self, but: Peer) -> None:
-        """Something came without a row in the log: the other links find it by comparing."""
+        """Something came without a row in the log. The other links learn of it by comparing."""
         for link in self.by_node.values():
             link.compare_owed |= link is not but
 
     def heard_of_terminals(self, link: Peer, message: Mapping[str, Any]) -> None:
-        """Who sits at which node. Raises InvalidMessage."""
+        """Take a link's message of who sits at which node. Raises InvalidMessage."""
         self.neighbours.receive(link, message)
 
     def ask_for(self, link_keys: Sequence[int]) -> None:
-        """Have every linked node send these operations once more, as far as it holds them."""
+        """Ask every linked node for these operations again, as far as it holds them."""
         for link in self.by_node.values():
             if link_keys and link.state == "up":
                 anti_entropy.ask(link, link_keys)
@@ -266,7 +271,7 @@ class Links:
             link.delivery.pump()
 
     def tell_positions(self) -> None:
-        """Every PING_INTERVAL_MS."""
+        """Every PING_INTERVAL_MS: tell the other nodes the positions of rows that were only passed over."""
         for link in self.by_node.values():
             link.delivery.feed.tell_position(link.delivery)
 

@@ -29,7 +29,12 @@ NODES = 1_000
 
 @define(eq=False)
 class Said:
-    """What one node last said of itself. number: grows with each statement. alive: whether a path to it is up."""
+    """The latest list of one node's terminals.
+
+    number: of the list; it grows with each one that the node issues.
+    link: the node over which the list came.
+    alive: whether that link is up.
+    """
 
     number: int
     terminals: dict[str, Any]
@@ -39,8 +44,11 @@ class Said:
 
 @define(eq=False, kw_only=True)
 class Neighbours:
-    """nodes: what is known of other nodes' terminals, by node id.
-    own_terminals: those of this node. changed: called when monitors are to be told.
+    """Who sits at which node.
+
+    nodes: node id -> the latest list of its terminals.
+    own_terminals: the terminals of this node.
+    changed: called when monitors are to be told.
     """
 
     node_id: str
@@ -73,13 +81,13 @@ class Neighbours:
         self.say(force=True)
 
     def link_down(self, link: Peer) -> None:
-        """What came over this link is not known to be there any more."""
+        """The nodes whose lists came over this link are not known to be alive any more."""
         for said in self.nodes.values():
             if said.link == link.peer_id:
                 said.alive = False
 
     def receive(self, link: Peer, message: Mapping[str, Any]) -> None:
-        """Raises InvalidMessage."""
+        """Take another node's lists. Newer ones are passed on. Raises InvalidMessage."""
         news: dict[str, Statement] = {}
         for node, (number, terminals) in read_terminals(message).items():
             if self._is_news(node, number):

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class PeerLog:
-    """positions: up to where, one a priority class. last_row: the last row that went by, and its chain hash.
-    head: the end of that log, as far as its node told."""
+    """How far one other log is held.
+
+    positions: the last row held, by priority class.
+    last_row: the last row that came or was passed over, and its chain hash.
+    head: the last row of that log, as far as its node told.
+    """
 
     positions: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
     last_row: tuple[int, bytes] = (0, b"")
@@ -26,7 +30,7 @@ class PeerLog:
 
     @property
     def known(self) -> bool:
-        """Whether anything of it is held."""
+        """Whether anything of that log is held."""
         return max(self.positions) != NO_POSITION
 
     @property
@@ -35,7 +39,7 @@ class PeerLog:
         return self.head - min(self.positions)
 
     def resume(self, hello: Hello, row: PeerRow | None) -> None:
-        """The other side said who it is. What is stored counts as long as its log is still the same one."""
+        """The other side said who it is. The stored position counts if its log still has the same epoch."""
         self.head = hello.head
         if row is not None and row.epoch == hello.epoch:
             self.positions, self.last_row = list(row.positions), (row.mark, row.mark_hash)
@@ -48,5 +52,5 @@ class PeerLog:
         self.head = max(self.head, head)
 
     def row(self, hello: Hello, now_ms: int) -> PeerRow:
-        """For the store. now_ms: wall clock."""
+        """The stored form. now_ms: wall clock."""
         return PeerRow(hello.node_id, hello.epoch, tuple(self.positions), *self.last_row, now_ms)

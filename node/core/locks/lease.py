@@ -15,13 +15,10 @@ if TYPE_CHECKING:
 
 
 ALONE: Mapping[str, str] = {"overlapping": "overlapping"}
-
+"""Lease scope -> the audit's lock status, where that is not `held`. For a node without an upstream."""
 
 BELOW: Mapping[str, str] = {"overlapping": "overlapping", "local": "held_local"}
-"""Lease scope -> the audit's lock status, where it is not `held`; for a node with an upstream.
-
-ALONE: for one without.
-"""
+"""The same for a node with an upstream."""
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""Who is connected, and what they did."""
+"""Who is connected, and what the terminal did."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 
 @frozen
 class Identity:
-    """Who is connected, from the endpoint ("Conexão WebSocket" of the protocol document)."""
+    """Who is connected, as the connection's URL says (node/wire/protocol.md, "Connecting")."""
 
     terminal_id: str
     terminal_type: str

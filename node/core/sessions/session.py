@@ -1,7 +1,7 @@
 """One terminal's connection: who it is, what it may do, and what becomes of each message it sends.
 
-Messages are handled in order. One that needs something from disk, or comes when the terminal has asked for too
-much, makes the rest of this connection wait (its socket is not read meanwhile); nobody else notices.
+Messages are handled in order. A message that needs something from disk, or comes when the terminal has asked for too
+much, makes the rest of its connection wait, and the socket is not read meanwhile. No other connection waits.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ RATE_STRIKES = 200
 """Refusals by the rate limit, with no full second of calm between, after which the connection is closed (4005)."""
 
 FORMAT_STRIKES = 100
-"""Unreadable messages on one connection after which it is closed (4006)."""
+"""Unreadable messages on one connection, after which it is closed (4006)."""
 
 BACKLOG_PAUSE = 64
 """Messages waiting behind one that waits for the disk, above which the socket is not read."""
@@ -61,7 +61,7 @@ class Shared:
 
 @define(eq=False, kw_only=True)
 class Session:
-    """A connected terminal. `recipient` of its own replies; `delivery` is its place in the log."""
+    """A connected terminal, and the `Recipient` of its answers. delivery: its place in the log."""
 
     identity: Identity
     writable: frozenset[str]
@@ -76,11 +76,11 @@ class Session:
     _rate_strikes: int = field(default=0, init=False)
     _format_strikes: int = field(default=0, init=False)
     closed: bool = field(default=False, init=False)
-    """Closed by the node: nothing more of it is handled."""
+    """The node has closed the connection: nothing more that came on it is handled."""
     gone: bool = field(default=False, init=False)
-    """Its connection ended: nothing more arrives, and nothing can be answered."""
+    """The connection ended: nothing more arrives, and nothing can be answered."""
     successor: Session | None = field(default=None, init=False)
-    """The same terminal's next session, whose messages come after all of this one's."""
+    """The same terminal's next session. Its messages are handled after all of this one's."""
 
     def __attrs_post_init__(self) -> None:
         self._inbox = Inbox(
@@ -119,8 +119,10 @@ class Session:
         self.connection.close(code, reason)
 
     def end(self) -> None:
-        """The connection is gone. What had arrived by then is still decided: the document's client never sends
-        again what it sent without an answer."""
+        """The connection is gone.
+
+        What had arrived is still decided: not every client sends again what got no answer.
+        """
         self.gone = self.delivery.closed = True
 
     @property
@@ -141,8 +143,10 @@ class Session:
             self._inbox.put(text)
 
     def pong(self, serial: int) -> None:
-        """The pong to a delivery's ping. It keeps its place among the messages: an operation sent before it was
-        written without having seen what the pong acknowledges."""
+        """The pong to a delivery's ping. It keeps its place among the messages.
+
+        An operation that was sent before the pong was written without having seen what the pong acknowledges.
+        """
         self._inbox.enqueue(serial)
 
     def _may_read(self) -> bool:
@@ -201,7 +205,7 @@ class Session:
             raise PermissionDenied(f"this connection is {self.identity.terminal_id}, not {named}", where)
 
     def _error(self, error: WireError, message: Message | None = None) -> None:
-        """Answer with the documented `sync_error`; the connection stays."""
+        """Answer with a `sync_error`. The connection stays."""
         self.activity.errors += 1
         operation_id, entity_type, entity_id = error.operation_id, error.entity_type, error.entity_id
         if isinstance(message, DataSync):
@@ -229,7 +233,7 @@ class Session:
     # ------------------------------------------------------------------ rates
 
     def _limit(self) -> None:
-        """Pings, locks and resolutions over the rate are refused (4005), and close after repeated offence."""
+        """Refuse pings, locks and resolutions over the rate (4005). After RATE_STRIKES the connection is closed."""
         now_ms = self.shared.around.clock().mono_ms
         if self.bucket.take(now_ms) >= 0:
             if self.bucket.tokens > self.bucket.rate:
@@ -242,8 +246,10 @@ class Session:
         raise RateLimited(f"Rate limit exceeded: {self.bucket.rate:g} a second", None)
 
     def _throttle(self) -> None:
-        """Operations over the rate are never refused: the socket is not read until the debt is paid, so a
-        terminal that flushes a long queue after an outage loses none of it."""
+        """Stop reading the socket while operations are over the rate. None is refused.
+
+        So a terminal that sends a long queue after an outage loses none of it.
+        """
         if self.bucket.take(self.shared.around.clock().mono_ms) < 0 and not self._inbox.paused:
             self._inbox.pause()
             self.shared.around.timer.call_later(self.bucket.wait_ms(), self._resume)
@@ -274,7 +280,7 @@ class Session:
         if message.operation_id is not None and self.delivery.confirm(message.operation_id):
             known = True
         if not known:
-            self._limit()  # a confirmation of nothing; what was delivered does not count
+            self._limit()  # it confirms nothing that is under way; real confirmations are not limited
         self.activity.last_sync_ms = self.shared.around.clock().wall_ms
 
     def _operation(self, message: DataSync) -> None:
@@ -308,7 +314,7 @@ class Session:
         self._decided(now)
 
     def _when_conflict_here(self, message: ConflictResolution, read: Needs | None = None) -> None:
-        """The same for a resolution, which first finds its conflict, then the conflict's entity."""
+        """As `_when_here`, for a resolution. It first needs its conflict, then the conflict's entity."""
         needs = resolution_needs(self.shared.replica, message)
         if needs is not None and needs != read:
             self._fetch(message, needs, partial(self._when_conflict_here, message, needs))
@@ -321,7 +327,7 @@ class Session:
         self._decided(now)
 
     def _fetch(self, message: DataSync | ConflictResolution, needs: Needs, then: Callable[[], None]) -> None:
-        """Have this read, and go on; what comes after this message waits meanwhile."""
+        """Read what a message needs, then go on. Later messages of this connection wait meanwhile."""
         self._inbox.waiting = True
 
         def fetched(unreadable: Unreadable | None) -> None:

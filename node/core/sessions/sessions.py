@@ -38,9 +38,10 @@ class Bounds:
 
 @define(eq=False, kw_only=True)
 class Sessions:
-    """online: the session of each connected terminal, by terminal id.
+    """The connected terminals.
 
-    store_cursors: have the places of terminals that moved stored soon.
+    online: terminal id -> its session.
+    store_cursors: stores the cursors that moved with the current group.
     """
 
     shared: Shared
@@ -50,17 +51,21 @@ class Sessions:
     store_cursors: Callable[[], None]
     online: dict[str, Session] = field(factory=dict, init=False)
     _leaving: dict[str, Session] = field(factory=dict, init=False)
-    """Sessions whose connection ended with something still to be decided."""
+    """Sessions whose connection ended while something was still to be decided."""
     _greetings: dict[str, bytes] = field(factory=dict, init=False)
-    """Terminals that keep nothing, and what they are greeted with once it is stored that they begin again."""
+    """Terminal id -> greeting, for terminals that asked for everything.
+
+    It is sent once their cleared cursor is stored.
+    """
     _changed: bool = field(default=True, init=False)
 
     def connect(
         self, identity: Identity, connection: Connection, *, full: bool = False, by_position: bool = False
     ) -> Session:
-        """A terminal is connected: it is told so, and gets what lies after its cursor (full: everything).
+        """A terminal is connected: greet it and deliver what lies after its cursor.
 
-        by_position: it speaks the subprotocol, and may confirm many rows at once.
+        full: deliver everything instead.
+        by_position: it speaks the subprotocol `comanda.v1`, and may confirm many rows at once.
         """
         now, bounds, terminal_id = self.shared.around.clock(), self.bounds, identity.terminal_id
         known = self.cursors.terminals.get(terminal_id)
@@ -98,7 +103,7 @@ class Sessions:
         self._changed = True
         greeting = outgoing.connection_established(terminal_id, hlc.iso(now.wall_ms), identity.session_id)
         if full and known is not None and self.shared.health.ok:
-            # Stored first: a node that dies now must not go on where this terminal, which keeps nothing, once was.
+            # Stored first: a node that dies now must not go on from the old cursor of a terminal that keeps nothing.
             self._greetings[terminal_id] = greeting
             delivery.held = True
             self._note(session)
@@ -109,7 +114,7 @@ class Sessions:
         return session
 
     def disconnect(self, session: Session) -> None:
-        """The connection ended; the cursor stays where the terminal confirmed up to."""
+        """The connection ended. The cursor stays where the terminal has confirmed up to."""
         session.end()
         terminal_id = session.identity.terminal_id
         if self.online.get(terminal_id) is session:
@@ -124,7 +129,7 @@ class Sessions:
     # ------------------------------------------------------------------ cursors
 
     def note_cursors(self, *, every: bool) -> None:
-        """Note the cursors that moved; or every one, also of who has confirmed nothing yet."""
+        """Note the cursors that moved. every: all cursors, also of terminals that have confirmed nothing yet."""
         for session in self.online.values():
             if every or session.delivery.window.dirty:
                 self._note(session)
@@ -143,14 +148,14 @@ class Sessions:
         window.dirty = False
 
     def stored(self, cursors: Iterable[CursorRow]) -> None:
-        """These cursors are durable: terminals that begin again may be greeted."""
+        """These cursors are durable. Terminals that wait for that are greeted."""
         for cursor in cursors:
             session = self.online.get(cursor.terminal_id)
             if session is not None and max(cursor.positions) == NO_POSITION:
                 self._let_begin(session)
 
     def let_all_begin(self) -> None:
-        """Nothing can be stored: what is here can be read all the same."""
+        """Nothing can be stored. Terminals that wait for their cursor are served all the same."""
         for session in list(self.online.values()):
             self._let_begin(session)
 

@@ -7,7 +7,7 @@ from attrs import define
 
 @define
 class Bucket:
-    """`rate` tokens a second, at most `burst` saved up. Tokens may go negative: a debt that is paid by waiting."""
+    """Gains `rate` tokens a second and saves at most `burst`. Tokens may be negative: a debt that waiting pays."""
 
     rate: float
     burst: float

@@ -7,7 +7,7 @@ GET /api/v1/entities/...?at=|seq=   /api/v1/explain/{type}/{id}/{field}     see 
 GET /api/v1/conflicts[?state=open|settled|closed]
 GET /api/v1/audit[?entity_type=&entity_id=&terminal_id=&since=&until=&after=&limit=]
 GET /api/v1/refused                              writes that were refused and kept
-GET /api/v1/policies                             the entity types, in the document's words
+GET /api/v1/policies                             the entity types, in the words of node/wire/protocol.md
 GET /api/v1/links                                linked nodes: state, lag, cursors
 GET /api/v1/quarantine                           linked nodes' operations that cannot be applied
 POST /api/v1/quarantine/retry                    try them again
