@@ -108,6 +108,12 @@ class NotStored(WireError):
     code = 1011
 
 
+class Faulty(WireError):
+    """The node's own code failed on a message. Nothing was done, and sending it again does not help."""
+
+    code = 1011
+
+
 class NotRead(WireError):
     """What a message needs cannot be read: it was not decided, and may be sent again."""
 

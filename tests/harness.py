@@ -15,6 +15,7 @@ from attrs import evolve
 
 from crdt import hlc
 from node.config.sections import Config
+from node.core.faults import Torn
 from node.core.ports import Disk, Draws, Instant, Surroundings, Unreadable
 from node.core.sessions.identity import Identity
 from node.core.start import begin, go_on, note_registry
@@ -133,7 +134,14 @@ class World(Disk):
     # ------------------------------------------------------------------ running
 
     def commit(self) -> None:
-        while (group := self.core.take_group()) is not None:
+        while True:
+            try:
+                group = self.core.take_group()
+            except Torn as error:
+                self.core.failed(str(error))
+                return
+            if group is None:
+                return
             if not group.commit.empty():
                 try:
                     self.write(group.commit)

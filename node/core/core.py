@@ -15,6 +15,7 @@ from attrs import define, field, frozen
 
 from node.config.sections import Permissions
 from node.core.delivery.cursors import Cursors
+from node.core.faults import Torn
 from node.core.links.links import Links
 from node.core.locks.requests import LockRequests
 from node.core.log.fan_out import SharedBatch
@@ -136,7 +137,9 @@ class Core:
     # ------------------------------------------------------------------ commit, then send
 
     def take_group(self) -> Group | None:
-        """What is to be made durable next, or None."""
+        """What is to be made durable next, or None. Raises Torn where nothing of it may be: see `failed`."""
+        if self.replica.faults.torn is not None:
+            raise Torn(self.replica.faults.torn)
         if not self.replica.log.group.pending():
             return None
         group = self.replica.log.take()
@@ -182,12 +185,17 @@ class Core:
             delivery = session.delivery
             if delivery.closed:
                 continue
-            feed = delivery.feed
-            if shared.suits(feed.terminal_id, monitor=feed.monitor) and delivery.live(previous, len(rows)):
-                delivery.send_batch(shared.batch(numbered=feed.by_position), shared.entries, ring.head)
-                delivered += len(shared.entries)
-            else:
-                delivery.pump()
+            try:
+                if shared.suits(delivery.feed.terminal_id, monitor=delivery.feed.monitor) and delivery.live(
+                    previous, len(rows)
+                ):
+                    batch = shared.batch(numbered=delivery.feed.by_position)
+                    delivery.send_batch(batch, shared.entries, ring.head)
+                    delivered += len(shared.entries)
+                else:
+                    delivery.pump()
+            except Exception as error:
+                delivery.failed(error)
         self.statistics.deliveries.add(self.clock().mono_ms, delivered)
         self.links.pump()
 
@@ -246,8 +254,11 @@ class Core:
         now = self.clock()
         self.replica.clock.tick(now)
         for session in list(self.sessions.online.values()):
-            session.delivery.read_again()
-            session.delivery.probe(force=True)
+            try:
+                session.delivery.read_again()
+                session.delivery.probe(force=True)
+            except Exception as error:
+                session.delivery.failed(error)
         self.links.tick(now.mono_ms)
         self._retry_parked()
         if self.cursors.due(now.mono_ms):

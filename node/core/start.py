@@ -82,6 +82,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
             class_heads=boot.class_heads,
             conflicts=replica.open_conflicts,
             clock=around.clock,
+            faults=replica.faults,
         ),
         cursors=Cursors({row.terminal_id: row for row in boot.cursors}, {row.node_id: row for row in boot.followers}),
         limits=Limits(

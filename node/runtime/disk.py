@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import outcome
 import trio
 
+from node.core.faults import Torn
 from node.core.ports import Disk, Unreadable
 from node.core.start import RECOVERY_MS
 from node.runtime.read_faults import ReadFaults
@@ -172,7 +173,14 @@ class TrioDisk(Disk):
 
     async def commit_pending(self, core: Core) -> bool:
         """Commit until nothing is left. False when a commit failed; the core has been told."""
-        while (group := core.take_group()) is not None:
+        while True:
+            try:
+                group = core.take_group()
+            except Torn as error:
+                core.failed(str(error))
+                return False
+            if group is None:
+                return True
             opened, self._opened = self._opened, None
             if not group.commit.empty():
                 try:
@@ -183,7 +191,6 @@ class TrioDisk(Disk):
             core.committed(group)
             if opened is not None:
                 core.statistics.confirmation.add((time.monotonic() - opened) * 1000)
-        return True
 
     async def _until_writable(self, core: Core, recover: Callable[[], None]) -> None:
         """Until a write works, and what the last commit left can be read. The writer thread rests meanwhile."""

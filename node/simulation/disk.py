@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from attrs import define, field, frozen
 
 from node.core.core import Core
+from node.core.faults import Torn
 from node.core.log.group import Group
 from node.core.ports import Disk, Unreadable
 from node.core.start import RECOVERY_MS
@@ -149,7 +150,11 @@ class SlowDisk(Disk):
         return not self._writing
 
     def _commit(self) -> None:
-        group = self.core.take_group()
+        try:
+            group = self.core.take_group()
+        except Torn as error:
+            self.fail(str(error))
+            return
         if group is None:
             self._writing = False
             return

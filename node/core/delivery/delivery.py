@@ -22,6 +22,7 @@ from node.core.log.entries import NO_POSITION, Entry
 from node.core.log.ring import RingRow, ring_row
 from node.core.log.view import LogView
 from node.core.ports import Connection, Disk, Unreadable
+from node.wire.close_codes import INTERNAL_ERROR
 from storage.records import CLASSES
 
 if TYPE_CHECKING:
@@ -220,11 +221,20 @@ class Delivery(Generic[F]):
             self.reading = self._told_stuck = False
             if self.closed:
                 return
-            then(found)
-            if not self.reading:
-                self.pump()
+            try:
+                then(found)
+                if not self.reading:
+                    self.pump()
+            except Exception as error:
+                self.failed(error)
 
         return arrived
+
+    def failed(self, error: Exception) -> None:
+        """Our own code failed on what this connection is sent: it is closed, and nobody else notices."""
+        told = self.log.faults.report("a delivery", b"", error)
+        self.closed = True
+        self.connection.close(INTERNAL_ERROR, told)
 
     def _cannot_read(self, why: Unreadable) -> None:
         self._stuck = True

@@ -230,7 +230,10 @@ class Link:
                     break
         except InvalidMessage as error:
             self.close(InvalidMessage.code, str(error))
-        if node.replica.log.group.pending():
+        except Exception as error:
+            said = orjson.dumps([message.get("type") for message in messages])
+            self.close(INTERNAL_ERROR, node.replica.faults.report(f"a frame of {self.peer_id!r}", said, error))
+        if node.replica.log.group.pending() or node.replica.faults.torn is not None:
             node.disk.wake_writer()
 
     def _put_off(self, message: dict[str, Any], unreadable: Unreadable, now: Instant) -> None:

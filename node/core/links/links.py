@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -268,15 +269,23 @@ class Links:
     def pump(self) -> None:
         """Rows were committed: send them."""
         for link in list(self.by_node.values()):
-            link.delivery.pump()
+            self._guarded(link, link.delivery.pump)
 
     def tell_positions(self) -> None:
         """Every PING_INTERVAL_MS: tell the other nodes the positions of rows that were only passed over."""
-        for link in self.by_node.values():
-            link.delivery.feed.tell_position(link.delivery)
+        for link in list(self.by_node.values()):
+            self._guarded(link, partial(link.delivery.feed.tell_position, link.delivery))
 
     def tick(self, now_ms: int) -> None:
         """Once a second."""
         for link in list(self.by_node.values()):
-            link.delivery.read_again()
-            link.tick(now_ms)
+            self._guarded(link, link.delivery.read_again)
+            self._guarded(link, partial(link.tick, now_ms))
+
+    def _guarded(self, link: Link, act: Callable[[], None]) -> None:
+        """Do what is due on a link, by the clock or after a commit. If our own code fails on it, it ends alone."""
+        try:
+            act()
+        except Exception as error:
+            told = self.node.replica.faults.report(f"a link to {link.peer_id!r}", b"", error)
+            link.close(INTERNAL_ERROR, told)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from attrs import define
 
 from crdt import hlc
+from node.core.faults import Faults
 from node.core.log.ring import Ring
 from node.core.ports import Clock
 from storage.records import ConflictRow
@@ -27,6 +28,7 @@ class LogView:
     class_heads: list[int]
     conflicts: Callable[[Sequence[str]], Sequence[ConflictRow]]
     clock: Clock
+    faults: Faults
 
     @property
     def head(self) -> int:

@@ -35,12 +35,22 @@ if TYPE_CHECKING:
 
 def receive(replica: Replica, message: Mapping[str, object], via: str, now: Instant) -> Outcome:
     """Take a linked node's `data_sync`, whose entities are resident. If it cannot be applied, it alone is parked."""
+    key = None
     try:
         remote = remote_operation(message)
+        key = remote.link_key
+        known = replica.faults.known(key)
+        if known is not None:
+            raise InvalidMessage(known, "$.operation")
         reason = accept(replica, remote, via, now)
     except (WireError, UpdateError, DocumentError, EngineError) as error:
         park(replica, message, via, BAD, str(error), now)
         return Outcome(claimed=str(error) if isinstance(error, ForkError) else None)
+    except Exception as error:
+        told = replica.faults.report(f"an operation of {via!r}", _body(message), error, key)
+        if replica.faults.torn is None:
+            park(replica, message, via, BAD, told, now)
+        return Outcome()
     if reason is not None:
         park(replica, message, via, WAITING, reason, now)
         return Outcome(waits=True)
@@ -151,6 +161,13 @@ def retry(replica: Replica, row: ParkedRow, now: Instant) -> bool:
             replica.quarantine.found_bad(row, bad)
             replica.log.group.commit.parked.append(bad)
         return False
+    except Exception as error:
+        told = replica.faults.report(f"a parked operation of {row.via!r}", row.body, error, row.link_key)
+        if replica.faults.torn is None and row.state == WAITING:
+            bad = evolve(row, state=BAD, reason=told)
+            replica.quarantine.found_bad(row, bad)
+            replica.log.group.commit.parked.append(bad)
+        return False
     _unpark(replica, row)
     return True
 
@@ -169,7 +186,7 @@ def retry_when_here(
     def fetched(unreadable: Unreadable | None) -> None:
         if unreadable is None and health.ok and row in replica.quarantine:
             retry(replica, row, clock())
-            if replica.log.group.pending():
+            if replica.log.group.pending() or replica.faults.torn is not None:
                 disk.wake_writer()
 
     missing = replica.residents.missing(touched)

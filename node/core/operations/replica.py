@@ -14,6 +14,7 @@ from attrs import define, field, frozen
 
 from node.core.clock import NodeClock
 from node.core.entities.residents import Residents
+from node.core.faults import Faults
 from node.core.locks.table import LockTable
 from node.core.log.log import Log
 from node.core.operations.conflicts import Conflicts
@@ -53,6 +54,7 @@ class Replica:
     conflicts: Conflicts = field(factory=Conflicts, init=False)
     quarantine: Quarantine = field(factory=Quarantine, init=False)
     counts: Counts = field(init=False)
+    faults: Faults = field(factory=Faults, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.counts = self.residents.counts
@@ -87,6 +89,7 @@ class Replica:
                 self.held.forget(row)
             self.held.forget_archived(group.commit.archived)
         self.log.undo()
+        self.faults.undone()
 
     def go_on(self, boot: Boot, locks: LockTable, writer: int) -> None:
         """Writing works again: go on from what the disk holds, under a fresh writer."""

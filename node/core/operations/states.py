@@ -65,6 +65,7 @@ def _take(replica: Replica, entity: Entity, document: Document, state: RemoteSta
     node_id, policy = replica.settings.node_id, entity.policy
     paths = [*entity.document.fields, *(path for path in document.fields if path not in entity.document.fields)]
     news = ConflictNews()
+    replica.faults.begin()
     before, _ = carry_out(entity, paths, partial(_replace, entity, document), replica.log.head + 1, news)
     accepted = max((record.accepted for record in document.records()), default=0)
     replica.clock.observe(accepted, now)
@@ -89,6 +90,7 @@ def _take(replica: Replica, entity: Entity, document: Document, state: RemoteSta
     news.raised = [conflict for conflict in news.raised if conflict.state == "open"]
     tell(replica, news, policy, operation_id, absent(node_id), row.accepted)
     _remember_closed(replica, entity, state.closed)
+    replica.faults.end()
 
 
 def _replace(entity: Entity, document: Document) -> Applied:

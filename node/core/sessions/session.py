@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+import orjson
 from attrs import define, field, frozen
 
 from crdt import hlc
@@ -26,7 +27,7 @@ from node.core.operations.resolve import resolve
 from node.core.ports import Connection, Health, Instant, Needs, Surroundings, Unreadable
 from node.core.sessions.identity import Activity, Identity
 from node.core.sessions.token_bucket import Bucket
-from node.errors import EntityNotFound, NotRead, NotStored, PermissionDenied, RateLimited, WireError
+from node.errors import EntityNotFound, Faulty, NotRead, NotStored, PermissionDenied, RateLimited, WireError
 from node.wire import outgoing
 from node.wire.codec import CodecLimits, decode
 from node.wire.frames import Batch, Outgoing
@@ -160,10 +161,13 @@ class Session:
             later._drain()
 
     def _step(self, item: str | bytes | int) -> None:
-        if isinstance(item, int):
-            self.delivery.pong(item)
-        else:
-            self._message(item)
+        try:
+            if isinstance(item, int):
+                self.delivery.pong(item)
+            else:
+                self._message(item)
+        except Exception as error:
+            self._failed(error, None, b"" if isinstance(item, int) else item)
 
     def _message(self, text: str | bytes) -> None:
         self.activity.messages += 1
@@ -195,6 +199,21 @@ class Session:
                     self._release(message)
         except WireError as error:
             self._error(error, message)
+        except Exception as error:
+            self._failed(error, message)
+
+    def _failed(self, error: Exception, message: Message | None, said: str | bytes = b"") -> None:
+        """Our own code failed on a message: it is refused, and this connection closed if it happens often."""
+        faults, cause = self.shared.replica.faults, None
+        if isinstance(message, DataSync):
+            cause, said = (self.identity.terminal_id, message.operation.id), orjson.dumps(message.operation.raw)
+        told = faults.report(f"a message of {self.identity.terminal_id!r}", said, error, cause)
+        self._error(Faulty(told), message)
+        self._format_strikes += 1
+        if self._format_strikes >= FORMAT_STRIKES:
+            self._close(Faulty.code, f"{self._format_strikes} messages that the node cannot handle")
+        if faults.torn is not None:
+            self.shared.around.disk.wake_writer()
 
     def _check_sender(self, message: Message) -> None:
         named = (
@@ -286,6 +305,9 @@ class Session:
     def _operation(self, message: DataSync) -> None:
         self._throttle()
         operation = message.operation
+        known = self.shared.replica.faults.known((self.identity.terminal_id, operation.id))
+        if known is not None:
+            raise Faulty(known)
         policy = self.shared.replica.registry.by_type.get(operation.entity_type)
         if policy is None:
             raise EntityNotFound(f"unknown entity type {operation.entity_type!r}", "$.operation.entity_type")
@@ -342,6 +364,8 @@ class Session:
                 then()
             except WireError as error:
                 self._error(error, message)
+            except Exception as error:
+                self._failed(error, message)
             self._drain()
 
         fetch(self.shared.replica, self.shared.around.disk, needs, fetched)
