@@ -9,7 +9,8 @@ import pytest
 
 from node.screen import without_version
 from tests.harness import Client, World, settle_all
-from tests.scenarios.delivery.test_delivery import EXAMPLES, TYPES
+from tests.scenarios.delivery.test_delivery import TYPES
+from tests.scenarios.seeds import EXAMPLES
 
 if TYPE_CHECKING:
     from pathlib import Path

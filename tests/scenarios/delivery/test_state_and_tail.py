@@ -15,7 +15,7 @@ from node.screen import without_version
 from tests.archives import archive
 from tests.harness import Client, World, settle_all
 from tests.mesh import Mesh
-from tests.scenarios.delivery.test_delivery import EXAMPLES
+from tests.scenarios.seeds import EXAMPLES
 
 if TYPE_CHECKING:
     from pathlib import Path
