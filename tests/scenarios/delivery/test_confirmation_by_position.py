@@ -1,4 +1,4 @@
-"""A JSON client that offers the subprotocol `comanda.v1` confirms many rows with one message (design section 8)."""
+"""A JSON client that offers the subprotocol `comanda.v1` confirms many rows with one message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A session is a cursor: live delivery, catch-up, first synchronisation, acknowledgement (design section 3)."""
+"""A session is a cursor: live delivery, catch-up, first synchronisation, acknowledgement."""
 
 from __future__ import annotations
 

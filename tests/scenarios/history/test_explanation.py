@@ -251,7 +251,7 @@ def test_the_first_written_of_a_customer_field_stays_shown_until_somebody_decide
     mesh.close()
 
 
-def test_a_field_of_a_whole_entity_tells_which_operations_only_carried_it_along(tmp_path: Path) -> None:
+def test_a_field_of_an_entity_kept_whole_is_explained_by_who_wrote_it_and_who_only_carried_it(tmp_path: Path) -> None:
     mesh, ana, bia = two_sides(tmp_path)
     collide(mesh, ana, bia, ("cashier_operations", "k-1"), {"a": 0, "note": "x"})
     found = report(mesh.worlds[0], ("cashier_operations", "k-1"), "note")

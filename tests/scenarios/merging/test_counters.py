@@ -149,7 +149,7 @@ def test_what_a_terminal_wrote_on_another_node_is_told_from_what_it_wrote_here_a
     mesh.close()
 
 
-def test_what_a_terminal_wrote_on_another_node_comes_after_what_it_wrote_here_since(tmp_path: Path) -> None:
+def test_a_sale_made_before_the_terminal_moved_and_arriving_late_is_counted_once(tmp_path: Path) -> None:
     """It arrives here later than what was written after it, and is on nobody's screen before it is confirmed."""
     mesh, after = waiter_who_moved(tmp_path)
     mesh.settle(after.receive, reconnect=False)
