@@ -16,8 +16,14 @@ from crdt.decimals import Total, is_total
 Path = tuple[str, ...]
 """Where in an entity a register lives: ("status",) for a top-level field, () for the whole entity."""
 
-PATH_LIMIT = 8
-"""Deepest path a record may name."""
+PATH_LIMIT = 2
+"""Deepest path a record may name: a field, and an element of it."""
+
+INTERNAL = "@"
+"""What the first step of an internal register begins with. No field has such a name, so the two never meet."""
+
+INTERNAL_STEPS = {"@counted": 1, "@group": 2, "@settled": 2}
+"""The internal registers there are (strategies/paths.py), and how many steps the path of each has."""
 
 COUNTERS = 1_000
 """Most counters of one entity."""
@@ -85,6 +91,16 @@ class Header:
     counters: Mapping[str, Total]
 
 
+def _is_path(path: list[object]) -> bool:
+    """Whether a register of our own nodes may have this path: they write no other shapes."""
+    if len(path) > PATH_LIMIT or not all(isinstance(step, str) for step in path):
+        return False
+    first = path[0] if path else ""
+    if isinstance(first, str) and first.startswith(INTERNAL):
+        return INTERNAL_STEPS.get(first) == len(path)
+    return True
+
+
 def parse_record(writer: int, clock: int, text: str) -> FieldRecord | Header:
     """A record from its JSON text. Raises DocumentError unless it is one our own nodes could have written."""
     try:
@@ -106,7 +122,7 @@ def parse_record(writer: int, clock: int, text: str) -> FieldRecord | Header:
             int(version),
             int(accepted),
             int(rank),
-        ] if len(path) <= PATH_LIMIT and all(isinstance(step, str) for step in path):
+        ] if _is_path(path):
             if any(isinstance(n, bool) or not 0 <= n < 2**63 for n in (stamp, version, accepted, rank)):
                 raise DocumentError(f"record {writer}:{clock} has a number out of range")
             if path == [] and not isinstance(value, dict):

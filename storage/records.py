@@ -318,19 +318,40 @@ class Commit:
 
 
 @frozen
-class Try:
-    """What an author knew when an operation of its first came and was refused. The refused row keeps it.
+class FirstAttempt:
+    """What an author knew when its operation first came and was refused. The refused row keeps it.
 
-    head: the log's last row then. What came later, the author's own rows included, it cannot have seen.
-    acknowledged, received, began, resumed: positions in the priority class of what it writes, as
+    head: the log's last row then. The author cannot have seen what came later, its own rows included.
+    acknowledged, received, at_connect, head_at_connect: positions in the priority class of what it writes, as
         `node.core.operations.author.Author` has them.
     """
 
     head: int
     acknowledged: int
     received: int
-    began: int
-    resumed: int
+    at_connect: int
+    head_at_connect: int
+
+    def stored(self) -> dict[str, int]:
+        """The value of `tried` in the refused row's `changes`. Databases hold these names since their beginning."""
+        return {
+            "head": self.head,
+            "acknowledged": self.acknowledged,
+            "received": self.received,
+            "began": self.at_connect,
+            "resumed": self.head_at_connect,
+        }
+
+    @classmethod
+    def of_stored(cls, stored: Mapping[str, int]) -> FirstAttempt:
+        """Raises KeyError or TypeError where a refused row is damaged."""
+        return cls(
+            head=stored["head"],
+            acknowledged=stored["acknowledged"],
+            received=stored["received"],
+            at_connect=stored["began"],
+            head_at_connect=stored["resumed"],
+        )
 
 
 @define(eq=False)
@@ -344,7 +365,7 @@ class Boot:
     archived_keys: of the operations that are held without a row, in any order.
     link_keys: of each entity type's operations, in any order; those held without a row are among them.
     partial: link key -> entities whose part of an operation is held while another part is missing.
-    refused: the latest refused writes by terminal and operation id, the oldest first.
+    refused: the first attempts of the latest refused writes, by terminal and operation id, the oldest first.
     """
 
     node_id: str
@@ -364,4 +385,4 @@ class Boot:
     followers: list[FollowerRow]
     parked: list[ParkedRow]
     meta: dict[str, str]
-    refused: dict[tuple[str, str], Try] = field(factory=dict)
+    refused: dict[tuple[str, str], FirstAttempt] = field(factory=dict)

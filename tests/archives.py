@@ -29,7 +29,7 @@ def archive(world: World, upto: int | None = None, *, force: bool = True, batch:
 def steps(world: World, upto: int | None = None, *, force: bool = True, batch: int = 3) -> Iterator[None]:
     """The same, to be broken off anywhere: what is left is done by the next one."""
     store, reader = world.store, world.reader
-    world.core.store_positions(every=True)
+    world.core.store_cursors(every=True)
     world.commit()
     run = archiving(
         Job(

@@ -1,4 +1,4 @@
-"""The command line: one file a command. Help is in Portuguese, then in English."""
+"""The command line: one file a command, all of them in COMMANDS. Help is in Portuguese, then in English."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ import click
 import trio
 
 from node.cli.asking import TOKEN
+from node.cli.client import Terminal
 from node.cli.clock import timestamp
-from node.cli.terminal import Terminal
 
 
 def restore_value(

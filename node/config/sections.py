@@ -117,6 +117,7 @@ class LinksSection:
     upstream: URL of the node above in the tree, which grants locks.
     peers: URLs of nodes side by side.
     token: what this node shows to the nodes it dials.
+    window_rows: sent on one link and not confirmed by the other node.
     backoff_ms, backoff_max_ms: first and longest wait before dialling again.
     connect_timeout_ms: for one attempt.
     ping_s: between two pings on a link.
@@ -127,6 +128,7 @@ class LinksSection:
     upstream: str | None = None
     peers: list[str] = field(factory=list)
     token: str | None = None
+    window_rows: int = 2_048
     backoff_ms: int = 50
     backoff_max_ms: int = 800
     connect_timeout_ms: int = 1_000

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from attrs import define, field, frozen
 
 from node.config.sections import Permissions
-from node.core.delivery.positions import Positions
+from node.core.delivery.cursors import Cursors
 from node.core.links.links import Links
-from node.core.locks.authority import LockAuthority
+from node.core.locks.requests import LockRequests
 from node.core.log.fan_out import SharedBatch
 from node.core.log.group import Group, Recipient
 from node.core.log.ring import ring_row
@@ -60,7 +60,7 @@ class Core:
     replica: Replica
     around: Surroundings
     log: LogView
-    positions: Positions
+    cursors: Cursors
     limits: Limits
     permissions: Mapping[str, Permissions]
     statistics: Statistics = field(init=False)
@@ -68,7 +68,7 @@ class Core:
     """Drawn anew at each start: two connections of one instance are no two nodes."""
     links: Links = field(init=False)
     """Set right after, by who makes the core (start.py): the links need it."""
-    lock_authority: LockAuthority = field(init=False)
+    lock_requests: LockRequests = field(init=False)
     sessions: Sessions = field(init=False)
     health: Health = field(factory=Health, init=False)
     _in_flight: list[tuple[Group, int]] = field(factory=list, init=False)
@@ -78,7 +78,7 @@ class Core:
         self.statistics = Statistics(now.mono_ms)
         self.instance = self.around.draws.id()
         self.replica.clock.begin(now)
-        self.lock_authority = LockAuthority(
+        self.lock_requests = LockRequests(
             log=self.replica.log,
             table_now=lambda: self.replica.locks,
             around=self.around,
@@ -90,7 +90,7 @@ class Core:
             replica=self.replica,
             log=self.log,
             around=self.around,
-            locks=self.lock_authority,
+            locks=self.lock_requests,
             codec=self.limits.codec,
             health=self.health,
         )
@@ -98,8 +98,8 @@ class Core:
             shared=shared,
             permissions=self.permissions,
             bounds=self.limits.sessions,
-            positions=self.positions,
-            store_positions=self.store_positions,
+            cursors=self.cursors,
+            store_cursors=self.store_cursors,
         )
 
     @property
@@ -116,11 +116,11 @@ class Core:
 
     # ------------------------------------------------------------------ positions
 
-    def store_positions(self, *, every: bool = False) -> None:
+    def store_cursors(self, *, every: bool = False) -> None:
         """Put places that moved into the current group; or every one, also of who has confirmed nothing yet."""
         self.sessions.note_cursors(every=every)
         self.links.note_followers()
-        if self.health.ok and self.positions.store(self.replica.log.group.commit, self.clock().mono_ms):
+        if self.health.ok and self.cursors.store(self.replica.log.group.commit, self.clock().mono_ms):
             self.disk.wake_writer()
 
     def mark_changed(self) -> None:
@@ -212,7 +212,7 @@ class Core:
         self._in_flight.clear()
         for group in groups:
             self._answer([(recipient, make()) for recipient, make in group.refusals])
-            self.positions.not_stored(group.commit)
+            self.cursors.not_stored(group.commit)
         self.sessions.let_all_begin()
         self.links.commit_failed()
         self.replica.undo(groups, self.replica.residents.writer)
@@ -244,8 +244,8 @@ class Core:
             session.delivery.probe(force=True)
         self.links.tick(now.mono_ms)
         self._retry_parked()
-        if self.positions.due(now.mono_ms):
-            self.store_positions()
+        if self.cursors.due(now.mono_ms):
+            self.store_cursors()
 
     def _retry_parked(self) -> None:
         """What waits may go on where its entities are here, also those that were not when something of them came."""

@@ -27,7 +27,7 @@ def terminal_status(core: Core) -> bytes:
     now = core.clock()
     terminals = {**core.links.neighbours.terminals(), **own_terminals(core)}
     online = sum(isinstance(t, dict) and t.get("status") == "online" for t in terminals.values())
-    gone = [row for row in core.positions.cursors.values() if row.terminal_id not in core.sessions.online]
+    gone = [row for row in core.cursors.terminals.values() if row.terminal_id not in core.sessions.online]
     gone.sort(key=lambda row: (-row.last_seen_ms, row.terminal_id))
     for row in gone[:OFFLINE_SHOWN]:
         if row.terminal_id in terminals:

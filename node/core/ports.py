@@ -64,19 +64,24 @@ class Connection(Protocol):
 
 @frozen
 class Unreadable:
-    """The answer to a read that failed, a second time too. reason: what the disk or the database said."""
+    """The answer to a read that failed twice. reason: what the disk or the database said."""
 
     reason: str
 
 
 History = tuple[Key, str, int]
-"""Of an entity the rows of one terminal, and all up to a row: what that terminal may know a counter from."""
+"""(entity, terminal, row): all rows of the entity up to that row, and the terminal's own later ones.
+
+They tell what the terminal last knew of a counter.
+"""
 
 
 @frozen
 class Needs:
-    """What must be read from disk before an operation can be decided. held: the entities it touches, which stay in
-    memory until then; by default those that are read."""
+    """What must be read from disk before an operation can be decided.
+
+    held: the entities that the operation touches. They stay in memory until then. By default those that are read.
+    """
 
     entities: tuple[Key, ...] = ()
     operations: tuple[str, ...] = ()
@@ -88,8 +93,8 @@ class Needs:
 class Disk(ABC):
     """Reads of committed state, answered later by a callback on the core's thread, and the commit of groups.
 
-    A read is a call of `reader`, carried out by whoever has a thread, or simulated time, for it. One that fails costs
-    what asked for it, and nobody else: it is answered with Unreadable.
+    A read is a call of `reader`, made later on a thread or in simulated time. A read that fails is answered with
+    Unreadable and costs only what asked for it.
     """
 
     reader: Reader
@@ -97,7 +102,7 @@ class Disk(ABC):
     @property
     @abstractmethod
     def trouble(self) -> str | None:
-        """Why something that could not be read or put in its place still cannot; None where all can."""
+        """Why something still cannot be read, or put in its place; None where everything can."""
 
     @property
     @abstractmethod
@@ -113,7 +118,7 @@ class Disk(ABC):
         """Call `read` later, in order, and `done` with what it returned, or with why it could not."""
 
     def fetch(self, needs: Needs, done: Callable[[Fetched | Unreadable], None]) -> None:
-        """What an operation needs: entities, operations, conflicts and histories, in one read."""
+        """Read what an operation needs: entities, operations, conflicts and histories."""
         wanted = (needs.entities, needs.operations, needs.conflicts, needs.held, needs.histories)
         self.start(self.reader.fetch, *wanted, done=done)
 
@@ -125,7 +130,7 @@ class Disk(ABC):
         limit: int,
         done: Callable[[Sequence[LogRow] | Unreadable | None], None],
     ) -> None:
-        """None where the log does not reach back to `after` any more."""
+        """A page of rows of one class. None where the log does not reach back to `after` any more."""
         self.start(self.reader.reached, priority, after, upto, limit, done=done)
 
     def compacted(
@@ -137,7 +142,7 @@ class Disk(ABC):
         terminal_id: str | None,
         done: Callable[[Compacted | Unreadable], None],
     ) -> None:
-        """What lies after `after` in the archived part of the log."""
+        """A page of the archived part of the log, after row `after`."""
         self.start(self.reader.archived.compacted, priority, entity_types, after, limit, terminal_id, done=done)
 
     def state(
@@ -145,12 +150,12 @@ class Disk(ABC):
         entity_types: Sequence[str],
         after: tuple[str, str] | None,
         limit: int,
-        begun: int,
+        committed_at_connect: int,
         terminal_id: str,
         done: Callable[[Sequence[EntityRow] | Unreadable], None],
     ) -> None:
-        """Without the entities that only others than this terminal have written, and only after row `begun`."""
-        self.start(self.reader.state, entity_types, after, limit, begun, terminal_id, done=done)
+        """A page of entities, without those that only others wrote, after row `committed_at_connect` alone."""
+        self.start(self.reader.state, entity_types, after, limit, committed_at_connect, terminal_id, done=done)
 
     def wholes(
         self,
@@ -159,7 +164,7 @@ class Disk(ABC):
         limit: int,
         done: Callable[[Sequence[Whole] | Unreadable], None],
     ) -> None:
-        """All of them, for a linked node."""
+        """A page of all entities, for a linked node."""
         self.start(self.reader.archived.wholes, entity_types, after, limit, done=done)
 
     def lacking(
@@ -183,7 +188,7 @@ class Disk(ABC):
         self.start(self.reader.places, link_keys, done=done)
 
     def row_hash(self, seq: int, done: Callable[[bytes | Unreadable | None], None]) -> None:
-        """None where there is no such row, ARCHIVED where it is archived and its hash is not known."""
+        """The chain hash of a row. None where there is no such row, ARCHIVED where its hash is not kept any more."""
         self.start(self.reader.row_hash, seq, done=done)
 
 
@@ -201,8 +206,11 @@ class Health:
 
 @frozen
 class Draws:
-    """Where a node takes what must never come twice. id: epochs, lock ids, instances. writer: Yjs client ids,
-    1 .. 2**32 - 1."""
+    """Draws what must never come twice.
+
+    id: for epochs, lock ids and instances.
+    writer: Yjs client ids, 1 .. 2**32 - 1.
+    """
 
     id: Callable[[], str]
     writer: Callable[[], int]
@@ -210,7 +218,7 @@ class Draws:
 
 @frozen
 class Surroundings:
-    """What a core is put into: its ports, its clock, its chance."""
+    """What a core is given by the program around it: its ports, its clock, its chance."""
 
     disk: Disk
     timer: Timer

@@ -7,6 +7,8 @@
     metrics    [time] metrics_interval_s   tell monitors the figures
     checkpoint   30 s    move the WAL into the database file, where something was committed and the disk works
 
+How often two nodes compare what they hold is in links/anti_entropy.py: a link looks at it each second.
+
 The trio app asks every turn (the shortest period). A simulated machine asks once a second, and once in twenty seconds
 while nothing happens: every job that is due runs, in the order of the table.
 """

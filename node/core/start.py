@@ -10,7 +10,7 @@ from crdt import hlc
 from node.core.admission import Admission
 from node.core.clock import NodeClock
 from node.core.core import Core, Limits
-from node.core.delivery.positions import Positions
+from node.core.delivery.cursors import Cursors
 from node.core.digests import Digests, KeySet
 from node.core.entities.residents import Residents
 from node.core.links.links import Links
@@ -66,7 +66,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         ),
         locks=_locks(boot, config, around),
     )
-    replica.knowledge.tried.update(boot.refused)
+    replica.knowledge.first_attempts.update(boot.refused)
     replica.conflicts.start_again(boot.open_conflicts)
     replica.quarantine = Quarantine.of(boot.parked)
     core = Core(
@@ -80,9 +80,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
             conflicts=replica.open_conflicts,
             clock=around.clock,
         ),
-        positions=Positions(
-            {row.terminal_id: row for row in boot.cursors}, {row.node_id: row for row in boot.followers}
-        ),
+        cursors=Cursors({row.terminal_id: row for row in boot.cursors}, {row.node_id: row for row in boot.followers}),
         limits=Limits(
             sessions=Bounds(limits.rate_per_second, limits.rate_burst, limits.window_rows),
             codec=CodecLimits(limits.json_depth, limits.bulk_items, limits.fields),
@@ -95,6 +93,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         node=core,
         epoch=epoch,
         peers={row.node_id: row for row in boot.peers},
+        window_rows=config.links.window_rows,
         max_offset_ms=config.time.max_offset_ms,
         fresh=lambda: (around.draws.id(), around.draws.writer()),
         own_terminals=lambda: own_terminals(core),
@@ -105,7 +104,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
 def admission(core: Core, config: Config) -> Admission[Any]:
     """Who may connect to this node; nobody is connected yet."""
     return Admission(
-        node_id=core.node_id, kinds=core.permissions, remembered=core.positions.cursors, most=config.limits.terminals
+        node_id=core.node_id, kinds=core.permissions, remembered=core.cursors.terminals, most=config.limits.terminals
     )
 
 

@@ -1,4 +1,7 @@
-"""Measured figures of a node: never made up. Rates over a sliding window, latencies as running averages."""
+"""Measured figures of a node: never made up. Rates over a sliding window, latencies as running averages.
+
+A new figure is a field here, a line where it is counted, and a line in node/runtime/api/metrics.py.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +74,10 @@ class Statistics:
 
 @define(eq=False)
 class Counts:
-    """Since the start: for the stats endpoint and the metrics."""
+    """Since the start: for the stats endpoint and the metrics. Counted in operations/.
+
+    cache_hits, cache_misses: look-ups of entities (operations/accept.py, entities/residents.py).
+    """
 
     operations: int = 0
     remote: int = 0

@@ -28,10 +28,10 @@ from node.runtime.api.routes import Api
 from node.runtime.api.tokens import Tokens
 from node.runtime.dialler import Dialler, node_url
 from node.runtime.disk import TrioDisk
+from node.runtime.endpoint import Endpoint
 from node.runtime.identity import take_up
 from node.runtime.net.listener import Listener, ListenerLimits, open_listeners
 from node.runtime.progress import show_first_sync
-from node.runtime.terminals import Endpoint
 from storage.sqlite.reader import Reader
 from storage.sqlite.store import Store
 
@@ -158,7 +158,7 @@ class Node:
                 await listener.serve(listeners)
             finally:
                 with trio.CancelScope(shield=True):
-                    core.store_positions()
+                    core.store_cursors()
                     await disk.commit_pending(core)
                     await disk.stop()
                 nursery.cancel_scope.cancel()

@@ -126,7 +126,7 @@ class Machine:
 
     def stop(self) -> None:
         """A clean stop: what is pending is stored, and everybody is told."""
-        self.core.store_positions()
+        self.core.store_cursors()
         while (group := self.core.take_group()) is not None:
             if not group.commit.empty():
                 try:

@@ -14,6 +14,7 @@ from attrs import define, frozen
 from cattrs import Converter, transform_error
 
 from crdt.hlc import parse_iso
+from crdt.records import INTERNAL
 from node.errors import InvalidMessage
 from node.wire.messages import (
     KINDS,
@@ -39,6 +40,9 @@ ID_ALPHABET = r"[A-Za-z0-9._:@#/+=~|-]"
 
 LONGEST_ID = 128
 """Characters of an id, and of an entity type's name."""
+
+MARKS = ("resolves", "resolution", "repairs", "archived", "closed")
+"""Members of an operation by which nodes tell what they made of it. A terminal does not say them."""
 
 ID = re.compile(rf"{ID_ALPHABET}{{1,128}}\Z")
 TERMINAL_ID = re.compile(r"[A-Za-z0-9._:@#+=~|-]{1,128}\Z")
@@ -226,6 +230,9 @@ def _operation(raw: dict[str, Any], text: str | bytes, limits: CodecLimits) -> O
     _check_terminal_id(typed.terminal_id, "$.operation.terminal_id")
     _check_id(typed.lock_id, "$.operation.lock_id")
     _check_version(typed.version, "$.operation.version")
+    for name in MARKS:
+        if name in raw:
+            raise InvalidMessage(f"{name} is not for a terminal to say", f"$.operation.{name}")
     _check_values(raw, "operation", text, limits)
     timestamp_us = None
     if typed.timestamp is not None:
@@ -244,6 +251,7 @@ def _operation(raw: dict[str, Any], text: str | bytes, limits: CodecLimits) -> O
             raise InvalidMessage(f"{typed.operation} needs data", "$.operation.data")
         _check_id(typed.entity_id, "$.operation.entity_id")
         _check_data(data, "$.operation.data", limits)
+        _check_names(data, "$.operation.data")
         _check_version(data.get("version"), "$.operation.data.version")
     return Operation(
         typed.id,
@@ -262,6 +270,13 @@ def _operation(raw: dict[str, Any], text: str | bytes, limits: CodecLimits) -> O
         raw,
         updates,
     )
+
+
+def _check_names(fields: dict[str, Any], where: str) -> None:
+    """No field of an entity is named like an internal register (crdt/records.py)."""
+    for name in fields:
+        if name.startswith(INTERNAL):
+            raise InvalidMessage(f"a field name does not begin with {INTERNAL}", f"{where}.{name[:LONGEST_ID]}")
 
 
 def _bulk_items(data: dict[str, Any], limits: CodecLimits) -> tuple[BulkItem, ...]:
@@ -284,6 +299,7 @@ def _bulk_items(data: dict[str, Any], limits: CodecLimits) -> tuple[BulkItem, ..
             raise InvalidMessage(f"expected object, got {_json_type(fields)}", f"{where}.data")
         _check_id(entity_id, f"{where}.entity_id")
         _check_data(fields, f"{where}.data", limits)
+        _check_names(fields, f"{where}.data")
         _check_version(fields.get("version"), f"{where}.data.version")
         if entity_id in found:
             raise InvalidMessage(f"entity {entity_id} twice", f"{where}.entity_id")
@@ -321,6 +337,7 @@ def _check_resolution(message: ConflictResolution, text: str | bytes, limits: Co
     if message.resolved_data is not None:
         _check_values(message.resolved_data, "resolved_data", text, limits)
         _check_data(message.resolved_data, "$.resolved_data", limits)
+        _check_names(message.resolved_data, "$.resolved_data")
         _check_version(message.resolved_data.get("version"), "$.resolved_data.version")
 
 

@@ -13,7 +13,7 @@ import orjson
 from attrs import define, field
 
 from storage.packed import link_keys, op_keys, unpack_operations
-from storage.records import CLASSES, Boot, Try, key64
+from storage.records import CLASSES, Boot, FirstAttempt, key64
 from storage.sqlite.meta import read_meta
 from storage.sqlite.rows import CONFLICTS, CURSORS, FOLLOWERS, LOCKS, PARKED, PEERS
 
@@ -72,12 +72,13 @@ def _class_heads(connection: sqlite3.Connection, anchor: Anchor) -> list[int]:
     return [connection.execute(sql, (anchor.seq, priority)).fetchone()[0] for priority in range(CLASSES)]
 
 
-def _refused(connection: sqlite3.Connection) -> dict[tuple[str, str], Try]:
+def _refused(connection: sqlite3.Connection) -> dict[tuple[str, str], FirstAttempt]:
     sql = "SELECT terminal_id, operation_id, changes FROM log WHERE kind = 'refused' ORDER BY seq DESC LIMIT ?"
-    found: dict[tuple[str, str], Try] = {}
+    found: dict[tuple[str, str], FirstAttempt] = {}
     for terminal_id, operation_id, changes in reversed(connection.execute(sql, (REFUSED_READ,)).fetchall()):
         with suppress(ValueError, KeyError, TypeError):  # a damaged row costs what it says
-            found.setdefault((terminal_id, operation_id), Try(**orjson.loads(changes)["tried"]))
+            first = FirstAttempt.of_stored(orjson.loads(changes)["tried"])
+            found.setdefault((terminal_id, operation_id), first)
     return found
 
 

@@ -1,4 +1,7 @@
-"""The schema, as numbered migrations (sqlite-utils). A change here is a line in the changelog."""
+"""The schema, as numbered migrations (sqlite-utils). A change here is a line in the changelog.
+
+A new column is a step here and a field of its record in storage/records.py; rows.py takes it from there.
+"""
 
 from __future__ import annotations
 

@@ -17,9 +17,9 @@ import trio.testing
 from node.config.sections import Config
 from node.runtime.api.origins import Origins
 from node.runtime.api.tokens import Tokens
+from node.runtime.endpoint import Endpoint
 from node.runtime.net.http import Request, Response, json_response
 from node.runtime.net.listener import Listener, ListenerLimits
-from node.runtime.terminals import Endpoint
 from tests.fuzz.cores import FreshNode
 from tests.runtime.rig import arrivals
 

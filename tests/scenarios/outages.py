@@ -83,7 +83,7 @@ class Outages:
         for client in self.clients:
             if client.world is world:
                 client.disconnect()
-        world.core.store_positions()
+        world.core.store_cursors()
         world.settle()
         self.mesh.crash(number)
 

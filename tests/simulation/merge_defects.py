@@ -152,7 +152,7 @@ MERGE = (
         "an operation that was refused and is sent again counts as written from what its author has seen by then",
         (
             "node.core.operations.knowledge:Knowledge.as_of_first_attempt",
-            "author if tried is None else evolve(author, tried=tried)",
+            "author if first is None else evolve(author, first_attempt=first)",
             "author",
         ),
     ),
@@ -161,10 +161,10 @@ MERGE = (
         "an operation that is sent again takes off what its author was shown only after it was refused",
         (
             "node.core.operations.knowledge:Knowledge.acknowledged",
-            " if author.tried is None else author.tried.acknowledged",
+            " if first is None else first.acknowledged",
             "",
         ),
-        ("node.core.operations.knowledge:Knowledge.reader", "tried.acknowledged", "self.confirmed(author, entity)"),
+        ("node.core.operations.knowledge:Knowledge.view_of", "first.acknowledged", "self.confirmed(author, entity)"),
     ),
     defect(
         "rank-by-client-clock",

@@ -172,7 +172,7 @@ DELIVERY = (
     defect(
         "own-row-not-sent-again",
         "after a reconnection a terminal is sent others' rows again, and its own, which came after them, not",
-        ("node.core.log.ring:RingRow.for_terminal", " or self.seq <= resumed", ""),
+        ("node.core.log.ring:RingRow.for_terminal", " or self.seq <= head_at_connect", ""),
     ),
 )
 
@@ -254,7 +254,7 @@ LOCKS = (
         "token-not-stored",
         "after a restart fencing tokens begin again",
         (
-            "node.core.locks.authority:LockAuthority._store",
+            "node.core.locks.requests:LockRequests._store",
             'commit.meta["lock_counter"] = str(self.table.counter)',
             "pass",
         ),
@@ -276,7 +276,7 @@ LOCKS = (
     defect(
         "lock-granted-twice",
         "a lock is granted while another terminal has it",
-        ("node.core.locks.authority:LockAuthority._decide", "known.terminal != asked.terminal", "not known.terminal"),
+        ("node.core.locks.requests:LockRequests._decide", "known.terminal != asked.terminal", "not known.terminal"),
         (
             "node.core.locks.table:LockTable.acquire",
             "if held is not None and held.live(now):",

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from crdt.records import INTERNAL_STEPS
+from node.wire.codec import MARKS
 from tests.wire.test_codec import ABSENT, LOCK, RESOLUTION, changed, refused, refused_operation
 
 
@@ -117,6 +119,24 @@ def test_a_missing_field_of_an_operation_is_named(name: str) -> None:
 )
 def test_no_field_of_another_message_is_coerced(message: dict[str, Any], name: str, value: object) -> None:
     assert refused({**message, name: value}).where == f"$.{name}"
+
+
+@pytest.mark.parametrize("first", sorted(INTERNAL_STEPS))
+@pytest.mark.parametrize("kind", ["CREATE", "UPDATE", "DELETE"])
+def test_a_field_is_not_named_like_an_internal_register(first: str, kind: str) -> None:
+    error = refused_operation(operation=kind, data={"status": "ready", first: {"stock": 5_000}})
+    assert (error.code, error.where) == (4006, f"$.operation.data.{first}")
+    items = [{"entity_id": "p-1", "data": {"stock": 1}}, {"entity_id": "p-2", "data": {first: 1}}]
+    error = refused_operation(operation="BULK_UPDATE", data={"updates": items})
+    assert error.where == f"$.operation.data.updates[1].data.{first}"
+    error = refused(changed(RESOLUTION, resolved_data={first: 1}))
+    assert error.where == f"$.resolved_data.{first}"
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_a_terminal_does_not_say_what_nodes_tell_of_an_operation(mark: str) -> None:
+    error = refused_operation(**{mark: "op-1"})
+    assert (error.code, error.where) == (4006, f"$.operation.{mark}")
 
 
 def test_several_wrong_fields_are_counted() -> None:

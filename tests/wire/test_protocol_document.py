@@ -16,7 +16,7 @@ from crdt.hlc import parse_iso
 from node import errors
 from node.config.sections import DEFAULT_TERMINALS, Config, FieldConfig
 from node.core import monitors
-from node.core.locks import authority, lease
+from node.core.locks import lease, requests
 from node.core.sessions import session
 from node.core.sessions.identity import Identity
 from node.runtime.api import routes
@@ -51,7 +51,7 @@ FIXED = {
     "refusals by rate before closing": session.RATE_STRIKES,
     "unreadable messages before closing": session.FORMAT_STRIKES,
     "bytes of a request head": http.HEAD_BYTES,
-    "wait for another node's lock, ms": authority.WAIT_MS,
+    "wait for another node's lock, ms": requests.WAIT_MS,
     "offline terminals in a status": monitors.OFFLINE_SHOWN,
 }
 INTERNAL = {"resident_entities", "ring_rows", "ring_bytes"}
@@ -266,7 +266,7 @@ def test_the_numbers_in_the_sentences_are_those_of_the_code() -> None:
         f"after {session.RATE_STRIKES} refusals",
         f"after {session.FORMAT_STRIKES} unreadable messages",
         f"the node knows {limits.terminals:,} terminals already",
-        f"within {authority.WAIT_MS} ms where another node has to be asked",
+        f"within {requests.WAIT_MS} ms where another node has to be asked",
         f"every {times.status_interval_s:g} s, and within a second",
         f"every {times.metrics_interval_s:g} s, one for each terminal",
         f"(the {monitors.OFFLINE_SHOWN} seen last",

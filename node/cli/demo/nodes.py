@@ -15,12 +15,12 @@ import orjson
 import trio
 from attrs import frozen
 
-from node.cli.terminal import PATIENCE_S
+from node.cli.client import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from node.cli.terminal import Terminal
+    from node.cli.client import Terminal
 
 TYPES = ("orders", "products", "customers", "cashier_operations")
 

@@ -1,8 +1,8 @@
-"""What a terminal is sent of the archived part of the log: not its rows, but what had become of them.
+"""What a terminal is sent of the archived part of the log: not the rows, but what became of them.
 
-Each entity with a row there comes once, as it was after its last archived row, in the place of that row; between them
-the notices that the terminal has not confirmed, and the conflicts raised there that are still open. Rows after the
-anchor follow as ever, so that applying all of it in order shows what the node shows.
+Each entity with a row there comes once, as it was after its last archived row, in the place of that row. Between them
+come the notices that the terminal has not confirmed, and the conflicts raised there that are still open. Rows after
+the anchor follow as usual, so applying all of it in order shows what the node shows.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 def compacted_frames(
     found: Compacted, conflicts: Iterable[ConflictRow], registry: Registry, priority: int, node_id: str, at: str
 ) -> tuple[list[Outgoing], list[Entry]]:
-    """conflicts: open ones of which the terminal is told."""
+    """The messages of a page, and their entries for the window.
+
+    conflicts: the open ones that the terminal is told of.
+    """
     parts: list[tuple[int, list[bytes], str]] = [(o.seq, o.message.split(b"\n"), NOTICE) for o in found.owed]
     for whole in found.wholes:
         policy = registry.get(whole.row.entity_type)

@@ -1,9 +1,9 @@
 """One path for live delivery, catch-up and first synchronisation: a window that follows the log.
 
-`pump` sends whatever lies between the window and the head, from the shared ring or, when further behind, from
-SQLite, critical classes first; a class without a position gets its entities' state and then the tail, one whose
-position is archived the state of what has changed since. It stops at the window, at a full outbox, or to wait for
-the disk, and is called again when one of these has room.
+`pump` sends what lies between the window and the head: from the shared ring or, when further behind, from SQLite,
+critical classes first. A class without a position gets its entities' state and then the tail. A class whose position
+is archived gets the state of what has changed since. `pump` stops when the window or the outbox is full, or to wait
+for the disk. It is called again when there is room.
 
 What a row becomes on its way, and how a state is written, differs between terminals and linked nodes: that is the
 `Feed` (terminal_feed.py, node/core/links/feed.py).
@@ -37,15 +37,17 @@ PAGE = 128
 """Most rows or entities read from disk at once for one connection."""
 
 PING_INTERVAL_MS = 50
-"""A client that does not confirm is pinged at once after a silence, and this often while rows keep coming: each pong
-costs the node as much as a confirmation."""
+"""How often a client that does not confirm is pinged while rows keep coming. After a silence it is pinged at once.
+
+Each pong costs the node as much as a confirmation.
+"""
 
 OUTBOX_HIGH = 256 * 1024
 """Bytes queued on a connection above which nothing more is handed to it."""
 
 
 class Feed(Protocol):
-    """What one receiver gets of the log. `delivery` is always the one that the feed belongs to."""
+    """What one receiver is sent of the log. delivery: the one that the feed belongs to."""
 
     @property
     def owed_to(self) -> str | None:
@@ -54,15 +56,15 @@ class Feed(Protocol):
 
     @property
     def audited(self) -> bool:
-        """Whether it is sent the audit's entries too."""
+        """Whether the receiver is sent the audit's entries too."""
         ...
 
     def take(self, row: RingRow, frames: list[Outgoing], entries: list[Entry]) -> None:
-        """Add the messages of a row, and its entry; nothing where the row is not for this receiver."""
+        """Add the messages of a row and its entry. A row that is not for this receiver adds nothing."""
         ...
 
     def send(self, delivery: Delivery[Any], frames: list[Outgoing]) -> None:
-        """Write messages to the connection; the window counts them already."""
+        """Write messages to the connection. The window has counted them."""
         ...
 
     def read_state(self, delivery: Delivery[Any], priority: int) -> None:
@@ -78,7 +80,7 @@ class Feed(Protocol):
         ...
 
     def pumped(self, delivery: Delivery[Any]) -> None:
-        """All that there is room for was sent."""
+        """Everything that there is room for was sent."""
         ...
 
 
@@ -87,7 +89,11 @@ F = TypeVar("F", bound=Feed)
 
 @define(eq=False, kw_only=True)
 class Delivery(Generic[F]):
-    """One connection's place in the log, and what moves it on. page: rows read at once. outbox_high: bytes."""
+    """One connection's place in the log, and what moves it on.
+
+    page: rows read from disk at once.
+    outbox_high: bytes queued on the connection above which nothing more is handed to it.
+    """
 
     window: Window
     feed: F
@@ -97,8 +103,11 @@ class Delivery(Generic[F]):
     page: int = PAGE
     outbox_high: int = OUTBOX_HIGH
     committed_at_connect: int = field(init=False)
-    """The log's head when the connection began. What is committed later reaches it as rows, whatever the state that
-    is read meanwhile already shows; entities that others have created since reach it as rows alone."""
+    """The log's last durable row when the connection began.
+
+    What is committed later reaches the receiver as rows, even if the state that is read meanwhile shows it already.
+    Entities that others have created since reach it as rows only.
+    """
     closed: bool = field(default=False, init=False)
     held: bool = field(default=False, init=False)
     """Nothing is sent yet."""
@@ -108,7 +117,7 @@ class Delivery(Generic[F]):
     _pinged_ms: int = field(default=-PING_INTERVAL_MS, init=False)
     _owed: bool = field(default=False, init=False)
     _stuck: bool = field(default=False, init=False)
-    """What comes next could not be read; it is tried again with the clock, and nothing else is read until then."""
+    """What comes next could not be read. It is tried again by the clock, and nothing else is read until then."""
     _told_stuck: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -196,10 +205,10 @@ class Delivery(Generic[F]):
     def read(
         self, then: Callable[[T], None], undo: Callable[[], None] = lambda: None
     ) -> Callable[[T | Unreadable], None]:
-        """The callback for a read of the disk; nothing is sent until it is called.
+        """The callback for a read of the disk. Nothing is sent until it is called.
 
-        then: gets the answer, unless the connection is closed by then; the pump goes on after it.
-        undo: called where the answer cannot be read. The read is tried again with the clock.
+        then: gets the answer, unless the connection is closed by then. The pump goes on after it.
+        undo: called if the read failed. The read is tried again by the clock.
         """
         self.reading = True
 
@@ -242,8 +251,7 @@ class Delivery(Generic[F]):
         self.hand_over(frames, entries, sent)
 
     def _read_compacted(self, priority: int) -> None:
-        """The log does not reach back so far: what has changed since, as it is now, then the class goes on in the
-        log."""
+        """The log does not reach back so far: send what has changed since as it is now; then go on in the log."""
         types, after = self.log.registry.of_class(priority), self.window.sent[priority]
 
         def then(found: Compacted) -> None:
@@ -290,11 +298,11 @@ class Delivery(Generic[F]):
         self.pump()
 
     def confirm(self, operation_id: str) -> bool:
-        """Whether such a row is under way."""
+        """A `sync_confirmation`. Returns whether such a row is under way."""
         return self._confirmed(self.window.confirm(operation_id))
 
     def confirm_seq(self, seq: int) -> bool:
-        """Whether such a row is under way."""
+        """A `sync_confirmation`. Returns whether such a row is under way."""
         return self._confirmed(self.window.confirm_seq(seq))
 
     def _confirmed(self, known: bool) -> bool:

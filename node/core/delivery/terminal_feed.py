@@ -1,6 +1,6 @@
 """What a terminal is sent of the log: the messages of each row that is for it.
 
-Of a class of which it has nothing yet, it is sent the entities as they are.
+In a class of which it has nothing yet, it is sent the entities as they are.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class TerminalFeed:
     names: frozenset[str]
     monitor: bool
     by_position: bool
-    """Whether it confirms by position: its rows say theirs."""
+    """Whether the terminal confirms by position. Its rows then carry `seq`."""
     head_at_connect: int
-    """The last row that was numbered when the terminal connected, committed or not."""
+    """The last row that had a number when the terminal connected, committed or not."""
     _state_after: dict[int, tuple[str, str]] = field(factory=dict, init=False)
-    """By class: the last entity of the state that was sent."""
+    """Priority class -> the last entity of the state that was sent."""
 
     @property
     def owed_to(self) -> str | None:
@@ -88,7 +88,10 @@ class TerminalFeed:
     # ------------------------------------------------------------------ first synchronisation
 
     def read_state(self, delivery: Delivery[Any], priority: int) -> None:
-        """The entities of one class, a page at a time; then the class has the position the connection began with."""
+        """Read a page of the entities of one class.
+
+        After the last page the class stands at `committed_at_connect`.
+        """
         types, after = delivery.log.registry.of_class(priority), self._state_after.get(priority)
         limit = min(delivery.page, delivery.window.room)
 
@@ -97,8 +100,8 @@ class TerminalFeed:
                 self._state_after[priority] = (rows[-1].entity_type, rows[-1].entity_id)
             self._send_state(delivery, priority, rows, last=len(rows) < limit)
 
-        begun = delivery.committed_at_connect
-        delivery.disk.state(types, after, limit, begun, self.terminal_id, delivery.read(then))
+        since = delivery.committed_at_connect
+        delivery.disk.state(types, after, limit, since, self.terminal_id, delivery.read(then))
 
     def _send_state(self, delivery: Delivery[Any], priority: int, rows: Sequence[EntityRow], *, last: bool) -> None:
         log = delivery.log

@@ -4,6 +4,9 @@ A position is one number per priority class. `sent[c]` is the last row of class 
 `acknowledged(c)` the end of the contiguous confirmed prefix. Rows that are not for this terminal are passed over
 and need no confirmation. Acknowledged means: confirmed by `sync_confirmation`, or sent before a WebSocket ping
 whose pong came back; merely written to a socket is not acknowledged.
+
+How many may be under way is configured (node/config/sections.py): `[limits] window_rows` for a terminal, `[links]
+window_rows` for a link.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class Window:
-    """Positions and rows under way of one connection. most: rows under way at once."""
+    """Cursors and rows under way of one connection. most: rows under way at once."""
 
     most: int
     sent: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)

@@ -1,1 +1,1 @@
-"""Resident entities: documents, views, what a write does to them and what it changes on a screen."""
+"""Resident entities: documents, views, what a write does to them, and what it changes on a screen."""

@@ -38,10 +38,13 @@ R = TypeVar("R", bound=Replaced)
 def carry_out(
     entity: Entity, paths: Iterable[Path], change: Callable[[], R], seq: int, news: ConflictNews
 ) -> tuple[Before, R]:
-    """Change the document, and bring all that follows from it up to date: the only way to do so.
+    """Change the document of an entity and bring everything that follows from it up to date.
 
-    paths: the registers and counters that it touches. seq: the row it becomes. What it does to the entity's conflicts
-    is noted in `news`. Returns what was shown before, and what `change` did.
+    paths: the registers and counters that the change touches.
+    change: changes the document, and returns which records were removed and added.
+    seq: the row that the change becomes.
+    news: takes note of the conflicts that are raised and gone.
+    Returns what was shown before, and what `change` returned.
     """
     before, conflicts = Before.of(entity, paths), dict(entity.view.conflicts)
     done = change()
@@ -54,8 +57,13 @@ def carry_out(
 
 @define(eq=False)
 class ConflictNews:
-    """Conflicts an operation raised, those that are no longer, and those that now rest on other records of the same
-    operations (of an operation under two writers one copy goes)."""
+    """What an operation did to conflicts.
+
+    raised: those that are new.
+    gone: those that are no longer.
+    restated: those that now rest on other records of the same operations, as when an operation came under two writers
+        and one copy went.
+    """
 
     raised: list[Conflict] = field(factory=list)
     gone: list[Conflict] = field(factory=list)
@@ -86,7 +94,7 @@ class ConflictNews:
         return None
 
     def status_of(self, operation_id: str) -> str | None:
-        """What the confirmation says: `conflict`, `lost`, or None when the operation collided with nothing."""
+        """`conflict`, `lost` or `merged`, as the confirmation says it; None if it collided with nothing."""
         mine = [conflict for conflict in self.raised if operation_id in conflict.operations]
         if any(conflict.state == "open" for conflict in mine):
             return "conflict"
@@ -97,8 +105,12 @@ class ConflictNews:
 
 @define(eq=False)
 class Before:
-    """What an entity showed before a write: of a field register only the fields about to be touched. touched: their
-    names, also of those that it did not show."""
+    """What an entity showed before a write.
+
+    whole: whether the write touches the whole entity.
+    fields: what it showed, of the touched fields only unless `whole`.
+    touched: the names of the touched fields, also of those that it did not show.
+    """
 
     alive: bool
     version: int
@@ -126,8 +138,10 @@ class Before:
 class Difference:
     """How one entity's shown state changed.
 
-    kind: the operation a plain client must carry out (CREATE, UPDATE, DELETE). data: its documented `data`.
-    before, after: the audit's `changes`. as_written: whether the shown outcome is what the author wrote.
+    kind: the operation that a plain client must carry out (CREATE, UPDATE, DELETE).
+    data: the `data` of that operation (node/wire/protocol.md).
+    before, after: the audit's `changes`.
+    as_written: whether the shown outcome is what the author wrote.
     merges: whether merging `data` into a copy is enough.
     """
 
@@ -163,7 +177,7 @@ def difference(
         data = {**audit_after, "deleted_at": view.deleted_at, "version": version}
         return Difference("DELETE", data, audit_before, audit_after, kind == "DELETE")
     vanished = any(n not in view.fields for n in (*changed, *written))
-    # Whoever wrote CREATE or DELETE has replaced or dropped the entity on its own screen: it gets it whole.
+    # The author of a CREATE or DELETE has replaced or dropped the entity on its screen, so it gets it whole.
     if not before.alive or vanished or kind in ("CREATE", "DELETE"):
         whole = {**view.fields, "version": version}
         foreign = len(view.fields) != len(written)

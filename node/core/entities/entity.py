@@ -31,9 +31,13 @@ Seen = AbstractSet[tuple[int, int]]
 class Entity:
     """One entity in memory.
 
-    seqs: live record -> the local log row that brought it, which is what "delivered and acknowledged" is
-    measured against. seq, last_author, last_echo, other_seq: the last row of this entity, and
-    the last row before it that its author was sent. movements: the latest of its counters.
+    seqs: live record -> the row of this node's log that brought it. Whether an author had seen the record is decided
+        by comparing that row with what the author confirmed.
+    movements: the latest movements of its counters and lists.
+    seq: the last row of this entity.
+    last_author: the terminal that wrote row `seq`.
+    last_echo: whether `last_author` is sent row `seq`.
+    other_seq: the last row before those that `last_author` wrote and is not sent.
     """
 
     key: Key
@@ -47,11 +51,11 @@ class Entity:
     last_echo: bool = True
     other_seq: int = 0
     exists: bool = False
-    """Somebody has written it: it is among the entities that the node knows."""
+    """Somebody has written it, so the node counts it among its entities."""
 
     @classmethod
     def load(cls, key: Key, policy: EntityPolicy, row: EntityRow | None, *, writer: int, engine: str) -> Entity:
-        """From its stored row (None: an entity nobody has written yet)."""
+        """Load an entity from its stored row. row: None for an entity nobody has written yet. Raises NOT_LOADED."""
         document = Document.load(row.snapshot if row else None, writer=writer, engine=engine)
         entity = cls(key, policy, document, view_of(*key, policy, document))
         if row is not None:
@@ -88,12 +92,14 @@ class Entity:
             shown["deleted_at"] = self.view.deleted_at
         return shown
 
-    def seen_by(self, terminal: str, acknowledged: int, version: int | None, tried: int | None = None) -> Seen:
+    def seen_by(
+        self, terminal: str, acknowledged: int, version: int | None, first_attempt: int | None = None
+    ) -> Seen:
         """Which live records an operation's author had seen (strategies/README.md, "Seen, and not seen").
 
         acknowledged: log position the terminal has confirmed for this priority class.
         version: the documented version of its operation; it narrows the set and never widens it.
-        tried: for an operation that was refused at first, the last row there was; nothing after it was seen.
+        first_attempt: if the operation was refused before, the last row then; nothing after it was seen.
         """
         current = self.document.version
         newest = version - 1 if version is not None and version <= current else None
@@ -103,7 +109,7 @@ class Entity:
                 seqs[identity] > acknowledged or (newest is not None and record.version > newest)
             ):
                 continue
-            if tried is None or seqs[identity] <= tried:
+            if first_attempt is None or seqs[identity] <= first_attempt:
                 seen.add(identity)
         return seen
 
@@ -114,7 +120,7 @@ class Entity:
         return self.seq
 
     def records_replaced(self, removed: Iterable[FieldRecord], added: Iterable[FieldRecord], seq: int) -> None:
-        """What row `seq` of this entity did to its records."""
+        """Row `seq` of this entity removed and added these records."""
         seqs, movements = self.seqs, self.movements
         for record in removed:
             brought = seqs.pop((record.writer, record.clock), 0)
@@ -136,10 +142,11 @@ class Entity:
 
 @frozen
 class Touch:
-    """What a row did to one entity, as far as its author comes to know it.
+    """What the author of a row knows, without being sent it, of what the row did to one entity.
 
     author: the terminal that wrote it here; None for the node itself, and for what another node accepted.
-    written: the fields it names, and their values. acknowledged: what its author had confirmed by then.
+    written: the fields it names, and their values.
+    acknowledged: what its author had confirmed by then.
     """
 
     entity: Entity
@@ -149,4 +156,4 @@ class Touch:
 
 
 NOT_LOADED = (UpdateError, DocumentError, EngineError, ValueError, KeyError, TypeError)
-"""What a stored entity whose bytes were damaged may say when it is loaded."""
+"""The exceptions that loading a stored entity may raise when its bytes are damaged."""

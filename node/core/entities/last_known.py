@@ -1,9 +1,8 @@
-"""What an author last knew a counter or a list to be: its absolute value becomes a difference, its list a change.
+"""What an author last knew of a counter or a list, so that a number becomes a difference and a list a change.
 
-That is what came last on its connection: its own last write, or a row that it confirmed after having written that.
-(By the order of the log alone, a row that reached a terminal after its own write, but was accepted before it, would
-be taken for something it had not seen.) The latest movements of each are kept with the entity; what is older of a
-counter is read from the log.
+An author knows what came last on its connection: its own last write, or a row that it confirmed after that write. The
+order of the log does not tell this: a row may be accepted before a terminal's write and reach the terminal after it.
+The latest movements of each counter and list are kept with the entity. Older ones of a counter are read from the log.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ MOST_MOVEMENTS = 32
 """Movements kept of each counter and each list."""
 
 MOST_GONE = 64
-"""Elements removed from one list that are remembered, so that nobody's stale copy of the list puts them back."""
+"""Removed elements remembered for each list, so that a stale copy of the list does not put them back."""
 
 
 @frozen
@@ -41,8 +40,8 @@ class Movement:
     """What one log row did to a counter or a list. The fields' names are those of the stored form.
 
     author: None unless the row was accepted on this node: only then does its author know it without being sent it.
-    written: of a counter, the absolute that its author had in mind, a JSON number. Of a list, the keys it was written
-    with; true where its author wrote the list again since, whose keys alone are kept.
+    written: of a counter, the absolute value that its author wrote, a JSON number. Of a list, the keys that its
+        author wrote; true where the same author wrote the list again since, as only the latest keys are kept.
     shown: of a counter, what is shown after the row. Of a list, true.
     acked: the log position that its author had confirmed when the row was written.
     echo: whether its author is sent the row.
@@ -62,9 +61,9 @@ class AuthorView:
 
     acknowledged: what it has confirmed.
     at_connect: what it had confirmed when it connected.
-    head_at_connect: the last row there was when it connected. The rows between the two are sent to it again, after
-    whatever it wrote before.
-    first_attempt: the last row there was when what it writes now was first refused; None where it was not.
+    head_at_connect: the last row that had a number when it connected. The rows between `at_connect` and this one are
+        sent to it again, after everything that it wrote before.
+    first_attempt: the last row when this operation was first refused; None where it was not.
     """
 
     terminal: str
@@ -76,7 +75,10 @@ class AuthorView:
 
 @frozen
 class Gone:
-    """An element that was removed from a list. digest: of its value. brought, taken: the rows that did it."""
+    """An element that was removed from a list.
+
+    digest: of its value. brought: the row that added it. taken: the row that removed it.
+    """
 
     digest: int
     brought: int
@@ -89,13 +91,14 @@ def digest_of(element: object) -> int:
 
 @frozen
 class KnownList:
-    """A list as its author last knew it.
+    """A list as its author last knew it. Without `row` and `keys` only what it has confirmed is known.
 
-    row: the row that showed it so. keys: the elements of its own last write, where that came later.
-    Neither: nothing is known but what it has seen.
+    row: the row that showed the list so.
+    keys: the elements of the author's own last write, if that came later.
     acknowledged: the log position that it had confirmed.
     gone: the elements that were removed last, by key.
-    elsewhere: rows that another node accepted. Even of its own writes there, a terminal knows only what it confirmed.
+    elsewhere: rows that another node accepted. A terminal knows of them only what it confirmed, also of its own
+        writes.
     """
 
     row: int | None
@@ -105,7 +108,7 @@ class KnownList:
     elsewhere: frozenset[int] = frozenset()
 
     def holds(self, key: str, seq: int) -> bool:
-        """Whether the element that row `seq` brought was in it."""
+        """Whether the list held the element that row `seq` brought."""
         if self.row is not None:
             return seq <= self.row
         if self.keys is not None:
@@ -113,13 +116,13 @@ class KnownList:
         return seq <= self.acknowledged or seq not in self.elsewhere
 
     def carries_over(self, key: str, element: object) -> bool:
-        """Whether an element that is no longer there was in it, unchanged: somebody removed it meanwhile."""
+        """Whether the list held an element unchanged that is not there any more: somebody removed it meanwhile."""
         gone = self.gone.get(key)
         if gone is None or not self.holds(key, gone.brought) or gone.digest != digest_of(element):
             return False
         if self.row is not None:
             return gone.taken > self.row
-        # In its own last write it was on its author's screen, however long it had been gone by then.
+        # An element of its own last write was on its author's screen, however long it had been gone by then.
         return self.keys is not None or gone.taken > self.acknowledged
 
 
@@ -127,7 +130,8 @@ class KnownList:
 class Movements:
     """The latest movements of an entity's counters and lists, oldest first.
 
-    of: by field. cut: the fields of which older movements were let go.
+    of: field -> its movements.
+    cut: the fields whose older movements were let go.
     gone: by list and key, the elements removed last.
     """
 
@@ -152,7 +156,10 @@ class Movements:
         return bool(self.of or self.gone)
 
     def record_removed(self, policy: EntityPolicy, record: FieldRecord, brought: int, seq: int) -> None:
-        """Row `seq` removed a record that row `brought` had added; an element of a list is remembered."""
+        """Row `seq` removed a record that row `brought` had added.
+
+        If it is an element of a list, it is remembered.
+        """
         if len(record.path) != 2:
             return
         field, key = record.path
@@ -166,7 +173,7 @@ class Movements:
             del keys[next(iter(keys))]
 
     def record_added(self, record: FieldRecord) -> None:
-        """A record came; an element that is there again is not gone."""
+        """A record was added. If it is an element that had been removed, it is not gone any more."""
         keys = self.gone.get(record.path[0]) if len(record.path) == 2 else None
         if keys is not None and keys.pop(record.path[1], None) is not None and not keys:
             del self.gone[record.path[0]]
@@ -174,7 +181,10 @@ class Movements:
     def row_written(
         self, view: View, seq: int, author: str | None, data: Mapping[str, object], acked: int, *, echo: bool
     ) -> None:
-        """A row of this entity was written. view: after it. data: what it wrote; the rest as in Movement."""
+        """A row of this entity was written.
+
+        view: after the row. data: what the row wrote. The rest as in Movement.
+        """
         for name, kind in view.policy.kinds.remembering:
             moves = self.of.get(name, [])
             last = moves[-1].shown if moves else None
@@ -195,7 +205,7 @@ class Movements:
             self.of[name] = moves
 
     def known(self, name: str, author: AuthorView) -> Decimal | None:
-        """What a counter was known to be; None where the movements kept here do not tell."""
+        """The value that an author last knew of a counter; None where the movements kept here do not tell."""
         return _amount(_last(reversed(self.of.get(name, [])), author))
 
     def known_list(self, name: str, author: AuthorView) -> KnownList:
@@ -209,12 +219,15 @@ class Movements:
         return KnownList(row, known, author.acknowledged, self.gone.get(name, {}), elsewhere)
 
     def tells(self, name: str, author: AuthorView) -> bool:
-        """Whether what is kept here tells what a counter was known to be, so that no older row has to be read."""
+        """Whether the movements kept here tell what an author last knew of a counter.
+
+        If not, older rows must be read.
+        """
         return name not in self.cut or self.known(name, author) is not None
 
 
 def _last_written(moves: Sequence[Movement], author: str | None) -> object:
-    """The absolute in an author's last movement that has one; None where none has."""
+    """The absolute value of an author's last movement that has one; None where none has."""
     return next((m.written for m in reversed(moves) if m.author == author and m.written is not None), None)
 
 
@@ -223,7 +236,7 @@ def _without_keys(move: Movement, author: str | None) -> Movement:
 
 
 def known_from_log(rows: Sequence[LogRow], entity_id: str, name: str, author: AuthorView) -> Decimal | None:
-    """What a counter was known to be, from the entity's log rows, the latest first."""
+    """The value that an author last knew of a counter. rows: the entity's log rows, the latest first."""
     return _amount(_last((_movement(row, entity_id, name) for row in rows), author))
 
 

@@ -1,7 +1,7 @@
 """Which entities are in memory, and which ones exist at all.
 
-Entities are loaded when an operation needs them, and let go of when too many are held. Which ones exist is known by a
-64-bit hash, so that a new one costs no look-up; a false alarm costs one.
+Entities are loaded when an operation needs them, and let go when too many are in memory. Which ones exist is known by
+a 64-bit hash. So a new entity costs no look-up on disk; a false alarm costs one.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger("comanda.core")
 
 DAMAGED_SHOWN = 100
-"""Damaged entities that are remembered, for whoever asks whether the node is ready."""
+"""Most damaged entities that are remembered for `/readyz`."""
 
 
 @define(eq=False, kw_only=True)
 class Residents:
     """The entities in memory, the one used longest ago first.
 
-    writer: the Yjs client id that documents are written under. most: entities kept, but for those in use.
+    writer: the Yjs client id that documents are written under.
+    most: how many entities are kept, beside those in use.
     damaged: entities whose stored document cannot be loaded, and why.
     """
 
@@ -58,8 +59,9 @@ class Residents:
     def entity(self, key: Key) -> Entity:
         """The entity; an empty one where nobody has written it yet.
 
-        Raises EntityNotFound for an unknown entity type, and RuntimeError where it is on disk and was not fetched:
-        written over an empty document, its stored one would be lost.
+        Raises EntityNotFound for an unknown entity type. Raises RuntimeError for an entity that is on disk and was
+        not
+        fetched: a write to an empty document would replace the stored one.
         """
         found = self.entities.pop(key, None)
         if found is None:
@@ -68,7 +70,7 @@ class Residents:
             found = self._load(key, None)
         if found is None:
             raise EntityNotFound(f"unknown entity type {key[0]!r}", "$.operation.entity_type")
-        self.entities[key] = found  # the latest used is the last to be let go
+        self.entities[key] = found  # the one used last is let go last
         return found
 
     def _load(self, key: Key, row: EntityRow | None) -> Entity | None:
@@ -82,16 +84,19 @@ class Residents:
     # ------------------------------------------------------------------ coming and going
 
     def use(self, keys: Iterable[Key]) -> None:
-        """These are needed by something that waits: they stay."""
+        """Something that waits needs these entities, so they stay."""
         self._in_use.update(keys)
 
     def used(self, keys: Iterable[Key]) -> None:
-        """What waited for these goes on."""
+        """What waited for these entities goes on."""
         self._in_use.subtract(keys)
         self._in_use = +self._in_use
 
     def provide(self, keys: Iterable[Key], found: Mapping[Key, EntityRow]) -> Unreadable | None:
-        """Take what was read; what is not in `found` was never written. Returns why one of them makes no entity."""
+        """Take entities that were read. One that is not in `found` was never written.
+
+        Returns why an entity cannot be loaded, if one cannot.
+        """
         unreadable = None
         for key in keys:
             self.counts.cache_misses += 1
@@ -124,12 +129,12 @@ class Residents:
                 del self.entities[key]
 
     def write_as(self, writer: int) -> None:
-        """From here on write under another Yjs client id."""
+        """Write under another Yjs client id from now on."""
         self.writer = writer
         for entity in self.entities.values():
             entity.document.under(writer)
 
     def drop_all(self, writer: int) -> None:
-        """A commit failed: what is in memory may hold what was never stored. All is read again, under `writer`."""
+        """A commit failed, so documents in memory may hold what was never stored: read all again, under `writer`."""
         self.writer = writer
         self.entities.clear()

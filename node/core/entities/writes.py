@@ -1,7 +1,7 @@
 """One operation on one entity while it is planned: which records it supersedes, which it adds, what it counts.
 
-Nothing is changed here. A field is planned by its kind (strategies/kinds); the `Plan` that comes of all of them is
-then carried out in one document transaction.
+Nothing is changed here. Each field is planned by its kind (strategies/kinds). The `Plan` of all fields is then
+carried out in one document transaction.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from strategies.conflict import Conflict
 
 RESERVED = frozenset({"version", "deleted_at"})
-"""Names in an operation's `data` that are no fields: the count of versions, and what DELETE writes."""
+"""Names in an operation's `data` that are not fields: the version, and what DELETE writes."""
 
 
 @frozen
 class Stamp:
-    """Who writes, with which clocks. stamp: HLC of the documented timestamp. accepted: HLC of this node."""
+    """Who writes, with which clocks. stamp: HLC of the author's timestamp. accepted: HLC of this node."""
 
     terminal: str
     operation: str
@@ -43,7 +43,7 @@ class Stamp:
 class Authorship:
     """The author of an operation, as far as the plan depends on who it is.
 
-    known: what it last knew a counter to be; None where nothing is known.
+    known: the value that it last knew of a counter; None where nothing is known.
     known_list: a list as it last knew it.
     """
 
@@ -68,7 +68,7 @@ class Plan:
 
 
 def increment(current: int, version: int | None, jump: int) -> int:
-    """By how much the writer's share of the version grows: one, or what a documented version runs ahead by.
+    """By how much the writer's share of the version grows: by one, or by as much as the operation's version is ahead.
 
     jump: the most that it may run ahead.
     """
@@ -117,7 +117,7 @@ class FieldWriter:
     # ------------------------------------------------------------------ what is written
 
     def write(self, fields: Mapping[str, object]) -> None:
-        """Each field by its kind; registers that several fields share come last. Raises InvalidMessage."""
+        """Write each field by its kind; registers that several fields share come last. Raises InvalidMessage."""
         kinds = self.policy.kinds
         try:
             for name, value in fields.items():
@@ -168,7 +168,7 @@ class FieldWriter:
             self._supersede[record.writer, record.clock] = record
 
     def add(self, path: Path, value: object, superseded: Sequence[FieldRecord]) -> None:
-        """Append a record. It inherits the lowest rank among those it supersedes: who was first stays first."""
+        """Append a record. It takes the lowest rank among those it supersedes, so the first value stays the first."""
         stamp = self.author.stamp
         rank = min((record.rank for record in superseded), default=stamp.accepted)
         self._fields.append(
@@ -197,8 +197,9 @@ class FieldWriter:
 class Planner:
     """Plans one operation of one author on one entity.
 
-    seen: which of the entity's records the author had seen. version: the documented one, or None.
-    jump: by how much a documented version may run ahead of the entity's.
+    seen: which of the entity's records the author had seen.
+    version: the operation's version, or None.
+    jump: by how much that version may be ahead of the entity's.
     """
 
     def __init__(self, entity: Entity, author: Authorship, seen: Seen, version: int | None, jump: int) -> None:
@@ -230,7 +231,7 @@ class Planner:
         return self._fields.plan(fields)
 
     def delete(self, data: Mapping[str, object], at: str) -> Plan:
-        """DELETE: one record that names the live operations its author had seen; other fields are written too.
+        """DELETE: one record that names the live operations which its author had seen. Other fields are written too.
 
         at: ISO 8601 time of the deletion, where `data` names none.
         """

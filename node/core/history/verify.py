@@ -35,9 +35,14 @@ BROKEN_GROUPS = 100
 
 
 @frozen
-class Finding:
-    """Something stored that the log does not bear out. where: an entity, or a rule. seq: the row that shows it.
-    other: it is exactly what another configuration made of the log, under which this node ran; nothing is broken."""
+class Mismatch:
+    """Something stored that differs from what the log gives.
+
+    where: an entity, or a rule of conservation.
+    what: the difference, in words.
+    seq: the row that shows it.
+    other: the difference is what an earlier configuration of this node made of the log, so nothing is broken.
+    """
 
     where: str
     what: str
@@ -72,7 +77,7 @@ class Verification:
         self._unknown: set[str] = set()
         self._policies = history.policies()
 
-    def run(self) -> Iterator[Finding]:
+    def run(self) -> Iterator[Mismatch]:
         """Raises StorageError where the database cannot be read."""
         ledgers = [Ledger(rule) for rule in self._rules]
         for number, key in enumerate(self._history.entity_keys()):
@@ -82,12 +87,12 @@ class Verification:
         for ledger in ledgers:
             yield from self._broken(ledger)
 
-    def _entity(self, key: Key, ledgers: Iterable[Ledger]) -> Iterator[Finding]:
+    def _entity(self, key: Key, ledgers: Iterable[Ledger]) -> Iterator[Mismatch]:
         policy = self._registry.get(key[0])
         if policy is None:
             if key[0] not in self._unknown:
                 self._unknown.add(key[0])
-                yield Finding(key[0], "is no entity type of this configuration")
+                yield Mismatch(key[0], "is no entity type of this configuration")
             return
         where = " ".join(key)
         try:
@@ -98,7 +103,7 @@ class Verification:
                 opened = {c.id: c for c in entity.view.conflicts.values() if c.state == "open"}
                 rows = self._history.reader.fetch((), (), list(opened)).conflicts
             for what in entity_differences(rebuilt, row, archived=archived):
-                yield Finding(where, what)
+                yield Mismatch(where, what)
             if row is not None and rebuilt.exists:
                 yield from self._shown(rebuilt, entity, row)
             for conflict in opened.values():
@@ -107,7 +112,7 @@ class Verification:
             if row is not None and row.seq > self._head:
                 entity = self._then(key, policy)
         except HistoryError as error:
-            yield Finding(where, str(error), error.seq)
+            yield Mismatch(where, str(error), error.seq)
             return
         self.entities += rebuilt.exists
         for ledger in ledgers:
@@ -123,14 +128,14 @@ class Verification:
             if policy is not None:
                 yield rebuilt.entity(policy)
 
-    def _shown(self, rebuilt: Rebuilt, entity: Entity, row: EntityRow) -> Iterator[Finding]:
+    def _shown(self, rebuilt: Rebuilt, entity: Entity, row: EntityRow) -> Iterator[Mismatch]:
         where, whats = " ".join(rebuilt.key), list(shown_differences(entity, row))
         if whats and any(not list(shown_differences(other, row)) for other in self._others(rebuilt)):
-            yield Finding(where, OTHER + "; ".join(whats), other=True)
+            yield Mismatch(where, OTHER + "; ".join(whats), other=True)
         else:
-            yield from (Finding(where, what) for what in whats)
+            yield from (Mismatch(where, what) for what in whats)
 
-    def _conflict(self, rebuilt: Rebuilt, conflict: Conflict, row: ConflictRow | None) -> Iterator[Finding]:
+    def _conflict(self, rebuilt: Rebuilt, conflict: Conflict, row: ConflictRow | None) -> Iterator[Mismatch]:
         """Whether a conflict that is open is stored so, or as another configuration has it."""
         where, what = " ".join(rebuilt.key), conflict_difference(conflict, row)
         if what is None:
@@ -139,9 +144,9 @@ class Verification:
             same = next((c for c in other.view.conflicts.values() if c.id == conflict.id), None)
             gone = same is None and (row is None or row.state == "closed")
             if gone or (same is not None and same.state != "open" and conflict_difference(same, row) is None):
-                yield Finding(where, OTHER + what, other=True)
+                yield Mismatch(where, OTHER + what, other=True)
                 return
-        yield Finding(where, what)
+        yield Mismatch(where, what)
 
     def _rebuilt(self, key: Key, policy: EntityPolicy) -> Rebuilt:
         history = self._history
@@ -154,7 +159,7 @@ class Verification:
             base = history.entity_base(key)
             return at_seq(history.entity_rows(key), self._head, key, policy, self._engine, base).entity()
 
-    def _stored_conflicts(self) -> Iterator[Finding]:
+    def _stored_conflicts(self) -> Iterator[Mismatch]:
         """Open ones that no entity has."""
         for row in self._history.open_conflicts():
             key, policy = (row.entity_type, row.entity_id), self._registry.get(row.entity_type)
@@ -169,11 +174,11 @@ class Verification:
             if now is not None and now.state == "open" and not _open(rebuilt.entity(), row.conflict_id):
                 what = f"conflict {row.conflict_id} is stored as open, the log has none such"
                 other = any(_open(other, row.conflict_id) for other in self._others(rebuilt))
-                yield Finding(" ".join(key), OTHER + what if other else what, other=other)
+                yield Mismatch(" ".join(key), OTHER + what if other else what, other=other)
 
     # ------------------------------------------------------------------ sums
 
-    def _broken(self, ledger: Ledger) -> Iterator[Finding]:
+    def _broken(self, ledger: Ledger) -> Iterator[Mismatch]:
         """Where a rule does not hold, with the operation after which it never held again."""
         rule, broken = ledger.rule, ledger.broken()
         if not broken and not ledger.problems:
@@ -185,17 +190,17 @@ class Verification:
                 with self._history.moment():
                     wrong = account.walk(self._states(key, policy))
                 if wrong is not None:
-                    yield Finding(
+                    yield Mismatch(
                         f"{rule.name}: {' '.join(key)}", self._told(ledger.problems.get(key, ""), wrong), wrong
                     )
             self._progress(rule.name, number + 1)
         for group, words in broken.items():
             found = account.broke_at(group)
             if found is None:
-                yield Finding(rule.name, words)
+                yield Mismatch(rule.name, words)
             else:
                 seq, key = found
-                yield Finding(f"{rule.name}: {' '.join(key)}", self._told(words, seq), seq)
+                yield Mismatch(f"{rule.name}: {' '.join(key)}", self._told(words, seq), seq)
 
     def _states(self, key: Key, policy: EntityPolicy) -> Iterator[tuple[int, Entity]]:
         """An entity after each of its rows up to the head."""

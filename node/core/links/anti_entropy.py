@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("comanda.link")
 
+COMPARE_INTERVAL_MS = 60_000
+"""How often two nodes that are caught up compare what they hold (`Link.tick`)."""
+
 KEYS_PER_MESSAGE = 50_000
 PLACES = 2_000
 """Keys looked up in the log at once."""

@@ -43,9 +43,6 @@ logger = logging.getLogger("comanda.link")
 LINK_PAGE = 128
 """Most rows read from disk at once for one link."""
 
-LINK_WINDOW = 2_048
-"""Most rows under way on one link."""
-
 LINK_OUTBOX = 4 * 1024 * 1024
 """Bytes queued on a link above which nothing more is handed to it."""
 

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from node.core.delivery.cursors import Cursors
     from node.core.delivery.delivery import Delivery
-    from node.core.delivery.positions import Positions
     from node.core.links.feed import LinkFeed
     from node.core.links.first_sync import FirstSync
     from node.core.links.peer_log import PeerLog
-    from node.core.locks.authority import LockAuthority
+    from node.core.locks.requests import LockRequests
     from node.core.log.view import LogView
     from node.core.operations.replica import Replica
     from node.core.ports import Disk, Health, Instant
@@ -45,10 +45,10 @@ class Node(Protocol):
     def health(self) -> Health: ...
 
     @property
-    def positions(self) -> Positions: ...
+    def cursors(self) -> Cursors: ...
 
     @property
-    def lock_authority(self) -> LockAuthority: ...
+    def lock_requests(self) -> LockRequests: ...
 
     def clock(self) -> Instant:
         """The time now."""
@@ -102,6 +102,11 @@ class Host(Protocol):
 
     @property
     def node(self) -> Node: ...
+
+    @property
+    def window_rows(self) -> int:
+        """Most rows under way on one link."""
+        ...
 
     @property
     def epoch(self) -> str:

@@ -21,7 +21,7 @@ from node.core.delivery.window import Window
 from node.core.inbox import Inbox
 from node.core.links import anti_entropy
 from node.core.links.clock_offset import ClockOffset
-from node.core.links.feed import LINK_OUTBOX, LINK_PAGE, LINK_WINDOW, LinkFeed
+from node.core.links.feed import LINK_OUTBOX, LINK_PAGE, LinkFeed
 from node.core.links.handshake import Handshake
 from node.core.links.host import Host, Node
 from node.core.links.peer_log import PeerLog
@@ -53,8 +53,8 @@ logger = logging.getLogger("comanda.link")
 BACKLOG_PAUSE = 8
 """Frames waiting for the disk above which the socket is not read."""
 
-COMPARE_INTERVAL_MS = 60_000
-"""How often two nodes that are caught up compare what they hold, and ask for what came damaged."""
+ASK_INTERVAL_MS = 60_000
+"""How often operations that came damaged are asked for once more."""
 
 BAD_ASKED = 100
 """Most operations that came damaged that are asked for once more at a time."""
@@ -102,7 +102,7 @@ class Link:
         self._handshake = Handshake(link=self, session_id=self.session_id)
         self._inbox = Inbox(handle=self._frame, connection=self.connection, most=BACKLOG_PAUSE)
         self.delivery = Delivery(
-            window=Window(LINK_WINDOW),
+            window=Window(self.host.window_rows),
             feed=LinkFeed(total=lambda: len(node.replica.residents.known)),
             log=node.log,
             disk=node.disk,
@@ -273,7 +273,7 @@ class Link:
         elif kind in digests.TYPES:
             anti_entropy.receive(self, message)
         elif kind in locks.TYPES:
-            self.node.lock_authority.receive(self, message)
+            self.node.lock_requests.receive(self, message)
         elif kind == "terminal_status_update":
             self.host.heard_of_terminals(self, message)
         elif kind == "sync_error" and message.get("code") == AlreadyConnected.code:
@@ -381,11 +381,11 @@ class Link:
             return
         if self.host.filling() not in (None, self):
             return  # what is missing comes from there
-        due = self.compared_ms is None or now_ms - self.compared_ms >= COMPARE_INTERVAL_MS
+        due = self.compared_ms is None or now_ms - self.compared_ms >= anti_entropy.COMPARE_INTERVAL_MS
         if self.caught_up and ((self.dialled and due) or self.compare_owed):
             self.compared_ms, self.compare_owed = now_ms, False
             anti_entropy.begin(self)
-        if self.caught_up and now_ms - self._asked_ms >= COMPARE_INTERVAL_MS:
+        if self.caught_up and now_ms - self._asked_ms >= ASK_INTERVAL_MS:
             self._asked_ms = now_ms
             self._ask_for_bad()
 

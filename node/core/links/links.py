@@ -37,6 +37,7 @@ MOST_TWINS = 10
 class Links:
     """epoch: names this node's log; a log that was set back goes on under another one.
     peers: what is durably held of other nodes' logs, by node id.
+    window_rows: most rows under way on one link.
     max_offset_ms: a clock of the upstream that is further from this node's is not followed.
     fresh: draws a new epoch and a fresh writer.
     own_terminals: the terminals connected to this node, as `terminal_status_update` shows them.
@@ -45,6 +46,7 @@ class Links:
     node: Node
     epoch: str
     peers: dict[str, PeerRow]
+    window_rows: int
     max_offset_ms: int
     fresh: Callable[[], tuple[str, int]]
     own_terminals: Callable[[], Mapping[str, object]]
@@ -106,7 +108,7 @@ class Links:
 
     def link_up(self, link: Link) -> None:
         """Both sides know where they are in each other's log."""
-        self.node.lock_authority.link_up(link)
+        self.node.lock_requests.link_up(link)
         self.neighbours.link_up(link)
         self.node.mark_changed()
 
@@ -117,7 +119,7 @@ class Links:
             return  # another one took its place
         self._note_follower(link)
         del self.by_node[link.peer_id]
-        self.node.lock_authority.link_down(link)
+        self.node.lock_requests.link_down(link)
         self.neighbours.link_down(link)
         self.node.mark_changed()
         self._fill_from_another(link)
@@ -151,7 +153,7 @@ class Links:
     def _note_follower(self, link: Link) -> None:
         row = link.follower()
         if row is not None:
-            self.node.positions.note_follower(row)
+            self.node.cursors.note_follower(row)
             link.delivery.window.dirty = False
 
     # ------------------------------------------------------------------ first synchronisation

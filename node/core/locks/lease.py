@@ -1,4 +1,4 @@
-"""One lease: who holds which entity, until when, by whose word."""
+"""One lease: who holds which entity, until when, and who granted it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,18 @@ ALONE: Mapping[str, str] = {"overlapping": "overlapping"}
 
 
 BELOW: Mapping[str, str] = {"overlapping": "overlapping", "local": "held_local"}
-"""Lease scope -> the audit's lock status where it is not `held`: of a node alone, and of one with an upstream."""
+"""Lease scope -> the audit's lock status, where it is not `held`; for a node with an upstream.
+
+ALONE: for one without.
+"""
 
 
 @frozen
 class Lease:
-    """A granted lock. token: (authority, epoch, counter), compared only within one authority and epoch."""
+    """A granted lock.
+
+    Its token is (authority, epoch, counter): counters are compared within one authority and epoch.
+    """
 
     key: Key
     lock_id: str
@@ -61,8 +67,10 @@ class Lease:
 
 
 def later_epoch(epoch: int, wall_ms: int) -> int:
-    """The epoch of an authority that was set back: later than any it may have had meanwhile, as far as its clock
-    tells."""
+    """The next epoch of an authority that was set back.
+
+    It is later than any epoch that the authority may have had meanwhile, as far as its clock tells.
+    """
     return max(epoch + 1, wall_ms // 1000)
 
 

@@ -1,7 +1,7 @@
-"""Leases with fencing tokens: the lock overlay (design section 7, single node).
+"""The leases a node knows: its own grants and those it was told of.
 
 A lease is granted to a terminal for a time. Whether it still runs is measured on the monotonic clock; `expires_ms`
-is informative. A write checks this table and never waits. State of one (entity type, entity id):
+is for people. A write checks this table and never waits; lock requests wait in requests.py. State of one entity:
 
     free --acquire--> held --release by its holder--> free
     held --acquire by its holder--> held (extended, same token)
@@ -49,15 +49,20 @@ class LockTable:
     _losers: dict[tuple[str, Key], str] = field(factory=dict)
     """The same by (terminal, entity): -> lock id."""
     _earlier: dict[Key, dict[tuple[str, int], int]] = field(factory=dict)
-    """Of leases that were extended and perhaps not stored since: (lock id, end by the wall clock) -> end by the
-    monotonic one, oldest first."""
+    """Earlier ends of leases whose extension may not be stored yet, oldest first.
+
+    (lock id, end by the wall clock) -> end by the monotonic clock.
+    """
 
     @classmethod
     def restore(
         cls, table: LockTable, rows: Iterable[LockRow], now: Instant, running: LockTable | None = None
     ) -> LockTable:
-        """Leases from disk. running: the table of this process, where it goes on; otherwise the monotonic clock did
-        not survive, and what is left on the wall clock counts, but never more than the lease's whole length."""
+        """Fill a table with the leases from disk.
+
+        running: the table of this process, if the process goes on. A restart begins another monotonic clock: then the
+            rest of each lease is measured by the wall clock, and is at most the lease's whole length.
+        """
         for row in rows:
             left = min(max(row.expires_ms - now.wall_ms, 0), row.timeout_ms)
             deadline_mono_ms = running.deadline(row) if running is not None else None
@@ -88,7 +93,7 @@ class LockTable:
         return self._earlier.get(key, {}).get(stored)
 
     def stored(self, row: LockRow) -> None:
-        """A lease is durable as this row says: how it was before is not needed any more."""
+        """A lease is durable as in this row, so its earlier ends are not needed any more."""
         key = (row.entity_type, row.entity_id)
         earlier = self._earlier.get(key, {})
         while earlier and (first := next(iter(earlier))) != (row.lock_id, row.expires_ms):
@@ -201,7 +206,7 @@ class LockTable:
     # ------------------------------------------------------------------ what the authority says
 
     def adopt(self, lease: Lease, now: Instant) -> Lease:
-        """A lease that the authority granted; what this table now holds of that entity.
+        """Take a lease that the authority granted. Returns the lease that this table now holds for the entity.
 
         A running local lease of another terminal is not taken away: both hold it, marked so, until one ends.
         """
@@ -223,7 +228,7 @@ class LockTable:
         return marked
 
     def drop(self, key: Key, lock_id: str) -> Lease | None:
-        """The authority released it, or no longer knows it."""
+        """Remove a lease that the authority released or no longer knows."""
         shadow = self._shadows.get(key)
         if shadow is not None and shadow.lock_id == lock_id:
             return self._shadows.pop(key)
@@ -281,7 +286,7 @@ class LockTable:
     def check(self, key: Key, terminal: str, lock_id: str | None, now: Instant) -> str | Held:
         """May `terminal` write? The lock status for the audit ("held", "unlocked", "expired"), or who holds it.
 
-        lock_id: the lock a write names itself, if it does (an addition to the document).
+        lock_id: the lock a write names itself, if it does (an addition to node/wire/protocol.md).
         """
         lease = self._current(key, now)
         if lease is None:

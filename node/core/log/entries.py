@@ -1,17 +1,16 @@
-"""What a cursor counts: one row or state message on its way to somebody."""
+"""What a window counts: one row or state message under way on a connection."""
 
 from __future__ import annotations
 
 NO_POSITION = -1
-"""A class of which this terminal has nothing yet: it gets the state instead of the history."""
+"""The position in a class of which the receiver has nothing: it gets the state instead of the history."""
 
 
 Entry = tuple[int, int, str]
-"""A row under way: (seq, priority class, operation id). An empty id is passed as soon as it is first in line; a
-notice's entry carries NOTICE and is passed when something after it is confirmed."""
-
+"""A row under way: (seq, priority class, operation id, or NOTICE, or PASSED)."""
 
 NOTICE = "\x00"
-
+"""The id of a notice's entry: it counts as confirmed when something after it is confirmed."""
 
 PASSED = ""
+"""The id of an entry that needs no confirmation: it counts as confirmed as soon as it is the first one under way."""

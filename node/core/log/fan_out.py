@@ -1,4 +1,4 @@
-"""A commit's rows on their way to everybody: sessions that get all of them alike share one batch."""
+"""One batch of a commit's rows, shared by all sessions that are sent exactly these rows."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class SharedBatch:
         self.entries: list[Entry] = [row.entry for row in rows]
 
     def suits(self, terminal_id: str, *, monitor: bool) -> bool:
-        """Whether a terminal gets all of these rows, and nothing else."""
+        """Whether a terminal is sent all of these rows and nothing else."""
         return self._for_all and not monitor and terminal_id not in self._authors
 
     def batch(self, *, numbered: bool) -> Batch:
-        """numbered: for who confirms by position."""
+        """The batch; encoded once. numbered: for terminals that confirm by position."""
         if numbered not in self._batches:
             frames = [frame for row in self._rows for frame in (row.numbered if numbered else row.frames)]
             self._batches[numbered] = Batch(frames)

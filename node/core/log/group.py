@@ -1,4 +1,4 @@
-"""What one commit persists, and what leaves once it has: commit, then send (promise 2)."""
+"""What one commit persists, and what leaves once it has: commit, then send."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 from attrs import define, field
 
 from node.core.entities.entity import Entity
-from storage.records import Commit, Key, LogRow, Try
+from storage.records import Commit, FirstAttempt, Key, LogRow
 
 
 class Recipient(Protocol):
@@ -21,15 +21,18 @@ class Recipient(Protocol):
 
 @define(eq=False)
 class Group:
-    """Operations that share one transaction. replies leave after the commit, in order, before the rows."""
+    """Operations that share one transaction.
+
+    replies: leave after the commit, in order, before the rows.
+    """
 
     commit: Commit = field(factory=Commit)
     replies: list[tuple[Recipient, bytes]] = field(factory=list)
     refusals: list[tuple[Recipient, Callable[[], bytes]]] = field(factory=list)
-    """What is sent instead when the commit fails; made only then."""
+    """What is sent instead if the commit fails; the messages are made only then."""
     touched: dict[Key, Entity] = field(factory=dict)
-    tries: dict[tuple[str, str], Try] = field(factory=dict)
-    """What the authors of its operations knew, should the commit fail."""
+    first_attempts: dict[tuple[str, str], FirstAttempt] = field(factory=dict)
+    """(terminal, operation id) -> what the author knew; kept in case the commit fails and it is sent again."""
 
     @property
     def rows(self) -> list[LogRow]:

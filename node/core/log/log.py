@@ -1,6 +1,7 @@
-"""The log's open end: the last row given out, the last durable one, and the group that is made durable next.
+"""The log's open end: the last row with a number, the last durable one, and the group that is made durable next.
 
-Nobody else numbers rows or changes the head. What leaves the node goes into the group, and leaves once it is stored.
+Only this file numbers rows and changes the head. What leaves the node goes into the group, and leaves once the group
+is stored.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Log:
         self.group.commit.rows.append(row)
 
     def answer(self, recipient: Recipient, message: bytes, seq: int) -> None:
-        """Say something that holds once row `seq` is durable: at once, where it is and nothing waits before it."""
+        """Answer once row `seq` is durable. If it is, and no answer waits before this one, that is now."""
         if seq <= self.committed and not self.group.replies:
             recipient.reply(message)
         else:
@@ -53,6 +54,6 @@ class Log:
             self.committed = group.rows[-1].seq
 
     def undo(self) -> None:
-        """A commit failed: nothing after the last durable row ever was."""
+        """A commit failed: the rows after the last durable one are gone, and their numbers are given out again."""
         self.head = self.committed
         self.group = Group()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def state_id(entity_type: str, entity_id: str, version: int) -> str:
-    """The operation id under which an entity's state is sent; a client confirms it like any other."""
+    """The operation id under which an entity's state is sent. A client confirms it like any other."""
     return f"state-{key64(entity_type, entity_id):016x}-{version}"
 
 
@@ -66,7 +66,7 @@ def _whole(
 
 
 def audit_entry(row: LogRow) -> dict[str, object]:
-    """The documented audit entry of one log row ("Audit Log Entry"), with what the log knows besides."""
+    """The audit entry of one log row (node/wire/protocol.md, "audit_log"), with additions."""
     operation = orjson.loads(row.operation) if row.operation else {}
     changes = orjson.loads(row.changes) if row.changes else {"before": {}, "after": {}}
     return {

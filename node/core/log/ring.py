@@ -1,4 +1,4 @@
-"""The recent end of the log in memory, encoded once and shared by all sessions (design section 3)."""
+"""The recent end of the log in memory, encoded once and shared by all sessions."""
 
 from __future__ import annotations
 
@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class RingRow:
-    """A committed row as sessions need it. frames: its messages for a plain terminal, each an encoded message.
+    """A committed row as sessions and links need it.
 
-    audience: None for everybody but (unless echo) the author; else the terminals it addresses.
+    frames: its messages for a plain terminal, each encoded.
+    audit: its `audit_log` message, if a monitor was connected when it was made.
+    audience: the terminals it addresses. None for every terminal; its author is then left out unless `echo`.
+    size: bytes that it takes in the ring.
     """
 
     seq: int
@@ -42,7 +45,10 @@ class RingRow:
 
     @property
     def numbered(self) -> tuple[Outgoing, ...]:
-        """The frames for who confirms by position, encoded once. The last has `seq`: with it the row is complete."""
+        """The frames for a terminal that confirms by position, encoded once.
+
+        The last has `seq`: it completes the row.
+        """
         if self._numbered is None:
             last = [Outgoing(b'{"seq":%d,%b' % (self.seq, frame.payload[1:])) for frame in self.frames[-1:]]
             self._numbered = (*self.frames[:-1], *last)
@@ -50,7 +56,7 @@ class RingRow:
 
     @property
     def linked(self) -> bytes | None:
-        """The row as linked nodes are sent it, encoded once; None for what is this node's alone."""
+        """The row as linked nodes are sent it, encoded once; None if it concerns this node only."""
         if self._linked is None:
             if self.row.kind == "state":
                 self._linked = relayed_state(self.row)
@@ -58,14 +64,14 @@ class RingRow:
                 self._linked = operation_message(self.row)
         return self._linked
 
-    def for_terminal(self, terminal: str, names: frozenset[str], resumed: int) -> bool:
+    def for_terminal(self, terminal: str, names: frozenset[str], head_at_connect: int) -> bool:
         """Whether a terminal, known by these names (its id, and what it may write), gets this row.
 
-        resumed: the last row numbered when it connected. What comes after its cursor up to there may come a second
-        time, so its own rows come with it: without them the others' would undo them on its screen.
+        head_at_connect: the last row that had a number when it connected. Rows up to there may come a second time.
+            Its own rows come with them; without those the rows of others would undo its writes on its screen.
         """
         if self.audience is None:
-            return self.echo or self.author != terminal or self.seq <= resumed
+            return self.echo or self.author != terminal or self.seq <= head_at_connect
         return not self.audience.isdisjoint(names)
 
 
@@ -92,7 +98,7 @@ def ring_row(row: LogRow, *, audit: bool) -> RingRow:
 
 @define(eq=False)
 class Ring:
-    """Bounded by rows and by bytes; what falls out is read from SQLite."""
+    """The latest durable rows, bounded in number and bytes. Older ones are read from SQLite."""
 
     max_rows: int
     max_bytes: int

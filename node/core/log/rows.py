@@ -1,4 +1,4 @@
-"""The only makers of log rows: one for each kind, and what of a row the audit, terminals and links are given.
+"""The only makers of log rows, one for each kind, and the parts of a row for terminals, links and the audit.
 
 operation    accepted here, or on another node; also what the node writes itself
 refused      a write that was refused, and is kept
@@ -56,8 +56,13 @@ def operation_row(
     via: str,
     key: int,
 ) -> LogRow:
-    """An operation. targets: of a BULK_UPDATE its entities. echo: whether its author is sent it. via: the linked node
-    that sent it, "" for one accepted here. key: its link key."""
+    """The row of an operation.
+
+    targets: the entities of a BULK_UPDATE.
+    echo: whether its author is sent the row.
+    via: the linked node that sent it, "" if it was accepted here.
+    key: its link key.
+    """
     return LogRow(
         0,
         "operation",
@@ -87,10 +92,12 @@ def operation_row(
 
 @frozen(kw_only=True)
 class Told:
-    """How an operation that was accepted here is told of.
+    """What the row of an operation that was accepted here says beside the change itself.
 
-    status: of the confirmation. echo: whether its author is sent the row. skew_ms: by how much its timestamp was
-    clamped. acknowledged: what its author had confirmed.
+    status: as in the confirmation.
+    echo: whether its author is sent the row.
+    skew_ms: by how much its timestamp was clamped.
+    acknowledged: what its author had confirmed.
     """
 
     terminal_id: str
@@ -112,7 +119,7 @@ def accepted_row(
     now_ms: int,
     node_id: str,
 ) -> LogRow:
-    """An operation that this node accepted. done: of each entity the difference, the edit, and what was counted."""
+    """The row of an operation that this node accepted. done: each entity with its difference, edit and counts."""
     bulk = operation.kind == "BULK_UPDATE"
     entities = [entity for entity, *_ in done]
     changes = [change for _, change, *_ in done]
@@ -155,9 +162,9 @@ def refused_row(
     version: int,
     lock_status: str,
     message: bytes,
-    tried: Mapping[str, object],
+    first_attempt: Mapping[str, object],
 ) -> LogRow:
-    """A write that was refused, whole. It goes to its author alone. tried: what its author knew."""
+    """The row of a refused write, whole. Only its author is sent it. first_attempt: `FirstAttempt.stored`."""
     return _row(
         "refused",
         policy,
@@ -171,7 +178,7 @@ def refused_row(
         targets=(terminal_id,),
         operation=compact_json(operation.raw),
         message=message,
-        changes=compact_json({**NO_CHANGES, "tried": tried}),
+        changes=compact_json({**NO_CHANGES, "tried": first_attempt}),
     )
 
 
@@ -183,7 +190,7 @@ def notice_row(
     targets: tuple[str, ...],
     message: bytes,
 ) -> LogRow:
-    """A conflict raised or closed by an operation, for its targets and every monitor."""
+    """The row of a conflict raised or closed by an operation, for its targets and every monitor."""
     return _row("notice", policy, operation_id, entity_id, accepted, targets=targets, monitors=True, message=message)
 
 
@@ -201,7 +208,7 @@ def state_row(
     changes: bytes,
     updates: bytes,
 ) -> LogRow:
-    """An entity as the node `via` sent it whole."""
+    """The row of an entity that the node `via` sent whole."""
     row = _row(
         "state",
         policy,
@@ -269,10 +276,10 @@ def rendered(
     at_ms: int,
     node_id: str,
 ) -> bytes:
-    """The `data_sync` every other terminal gets: what the author sent, with the shown outcome as `data`.
+    """The `data_sync` for every other terminal: what the author sent, with the shown outcome as `data`.
 
-    A BULK_UPDATE merges. Entities that lose a field or are dead come before it whole, a message each: what carries
-    the operation's id is the last, so that its confirmation stands for all.
+    A BULK_UPDATE merges fields. An entity that loses a field, or is dead, comes before it whole in a message of its
+    own. The message with the operation's id is the last one, so its confirmation stands for all.
     """
     policy = entities[0].policy
     messages = []
@@ -295,8 +302,10 @@ def rendered(
 
 
 def update_entry(key: Key, edit: Edit, counts: Mapping[str, Decimal]) -> list[object]:
-    """What a link sends of one entity's update: [type, id, base64, before-vector, [writer, first, end]], and what it
-    counts, if it does."""
+    """One entity's update as links are sent it: [type, id, base64, before, [writer, first, end]], then any counts.
+
+    before: the clocks that a receiver must hold, by writer.
+    """
     before = {str(writer): clock for writer, clock in edit.before.items()}
     counted = {name: total_of(amount) for name, amount in counts.items()}
     entry: list[object] = [*key, b64encode(edit.update).decode(), before, [edit.writer, *edit.span]]
@@ -306,7 +315,7 @@ def update_entry(key: Key, edit: Edit, counts: Mapping[str, Decimal]) -> list[ob
 def changes_of(
     entities: Sequence[Entity], changes: Sequence[Difference], *, bulk: bool, skew: int = 0
 ) -> dict[str, object]:
-    """The audit's `changes`; of a BULK_UPDATE by entity id. A clamped clock is noted beside them."""
+    """The audit's `changes`, for a BULK_UPDATE by entity id; with the skew of a clamped clock."""
     if bulk:
         audit: dict[str, object] = {
             "before": {e.key[1]: c.before for e, c in zip(entities, changes, strict=True)},

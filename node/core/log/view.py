@@ -1,4 +1,4 @@
-"""The end of the committed log, as every delivery sees it."""
+"""The committed log as every delivery sees it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from strategies.policy import Registry
 
 @define(eq=False, kw_only=True)
 class LogView:
-    """What every session and link shares. class_heads: the last committed row of each priority class.
+    """What the deliveries of all sessions and links share.
 
-    conflicts: given entity types, their open conflicts that are durable.
+    class_heads: the last committed row of each priority class.
+    conflicts: entity types -> their open conflicts that are durable.
     """
 
     ring: Ring

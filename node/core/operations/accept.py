@@ -1,10 +1,8 @@
 """What becomes of an operation that a terminal of this node sends: a look, then lock, version, document, strategy.
 
 `look` finds what the operation is about, or says what has to be read first (needs.py). With all of it in memory
-`accept` decides: nothing waits any more.
-
-It is decided at once and ends as one row in the log's current group, together with the entity's new state, the
-conflicts it raised or closed, and the answers that may leave once the group is durable.
+`accept` decides at once. The operation ends as one row in the log's current group, together with the entity's new
+state, the conflicts it raised or closed, and the answers that leave once the group is durable.
 """
 
 from __future__ import annotations
@@ -39,10 +37,12 @@ if TYPE_CHECKING:
 
 @frozen
 class Subject:
-    """What a decision is about. author: with what it knew at the first attempt, where there was one.
+    """Everything that a decision needs, in memory.
 
-    row: of an operation of this id that is held already. archived: such an operation is held without a row.
-    entities: those that it writes to; empty for one that is held.
+    author: with what it knew at the first attempt, if the operation was refused before.
+    entities: those that the operation writes to; empty if it is held already.
+    row: the row of an operation with this id, if one is held.
+    archived: an operation with this id is held, but without a row.
     """
 
     operation: Operation
@@ -56,7 +56,10 @@ class Subject:
 def look(
     replica: Replica, operation: Operation, policy: EntityPolicy, author: Author, read: Needs | None = None
 ) -> Subject | Needs:
-    """The operation with all that is in memory of it, or what has to be read first. read: what was read already."""
+    """The operation with everything that a decision needs, or what has to be read first.
+
+    read: what was read already.
+    """
     residents, held = replica.residents, replica.held
     keys = [write.key for write in operation.writes]
     entities = [residents.entities.get(key) for key in keys]
@@ -65,7 +68,7 @@ def look(
     on_disk = row is None and not recalled and (operation.key in held.known or operation.key in held.archived)
     if not missing:
         replica.counts.cache_hits += 1
-    if replica.knowledge.tried:
+    if replica.knowledge.first_attempts:
         author = replica.knowledge.as_of_first_attempt(operation, author)
     histories = _histories(replica, operation, policy, author) if policy.kinds.declared else ()
     if missing or on_disk or histories:
@@ -86,7 +89,7 @@ def look(
 
 
 def _histories(replica: Replica, operation: Operation, policy: EntityPolicy, author: Author) -> tuple[History, ...]:
-    """What of the log tells from which value an author's absolute counters are to be reckoned."""
+    """The rows that tell from which values the author's absolute counters become differences."""
     counters = policy.kinds.counting
     if not counters or operation.kind == "DELETE":
         return ()
@@ -101,7 +104,10 @@ def _histories(replica: Replica, operation: Operation, policy: EntityPolicy, aut
 
 
 def accept(replica: Replica, subject: Subject, now: Instant) -> None:
-    """Decide a `data_sync`. Raises WireError where it is refused outright; everything else is in the group."""
+    """Decide a `data_sync`.
+
+    Every outcome is in the group, but for what is refused at once. Raises WireError for that.
+    """
     operation, author, policy, entities = subject.operation, subject.author, subject.policy, subject.entities
     if subject.row is not None:
         _repeated(replica, operation, author, subject.row)
@@ -147,7 +153,7 @@ def _repeated(replica: Replica, operation: Operation, author: Author, row: LogRo
 
 
 def repeated_archived(replica: Replica, operation: Operation, author: Author) -> None:
-    """The same for an operation that is held without a row; what is left of it was fetched."""
+    """As `_repeated`, for an operation that is held without a row. What is left of it was fetched."""
     recalled = replica.held.recalled.get(operation.id)
     words = (operation.entity_type, operation.entity_id, operation.kind, operation.data)
     if recalled is None or recalled.operation.content != content_of(author.terminal_id, *words):
@@ -158,12 +164,12 @@ def repeated_archived(replica: Replica, operation: Operation, author: Author) ->
 
 
 def _show_current(replica: Replica, operation: Operation, author: Author) -> None:
-    """Send an author the entities of its operation as they are."""
+    """Send the author the current values of the entities of its operation."""
     node_id, at = replica.settings.node_id, hlc.iso(hlc.millis(replica.clock.hlc.last))
     for entity in (replica.residents.entity(write.key) for write in operation.writes):
         message = current_message(entity, node_id=node_id, at=at)
         replica.log.group.replies.append((author.recipient, message))
-        # On its way like a row: what this terminal has written meanwhile is shown to it again after that.
+        # This is on its way like a row: what the terminal has written meanwhile is shown to it again afterwards.
         replica.knowledge.refusals[author.terminal_id, entity.policy.priority_class] = replica.log.head + 1
 
 
@@ -207,16 +213,16 @@ def _plans(
     stamp: Stamp,
     now: Instant,
 ) -> list[Planned]:
-    """One plan an entity. Changes nothing."""
+    """One plan for each entity. Changes nothing. Raises EntityNotFound or InvalidMessage."""
     plans = []
     writer = writer_of(replica, stamp, author)
-    tried = None if author.tried is None else author.tried.head
+    first_head = None if author.first_attempt is None else author.first_attempt.head
     for entity, write in zip(entities, operation.writes, strict=True):
         data, version = write.data, write.version
         if operation.kind != "DELETE" and data.get("deleted_at") is not None:
             raise InvalidMessage("deleted_at is written by DELETE", "$.operation.data.deleted_at")
         acknowledged = replica.knowledge.acknowledged(author, entity)
-        seen = entity.seen_by(author.terminal_id, acknowledged, version, tried)
+        seen = entity.seen_by(author.terminal_id, acknowledged, version, first_head)
         unseen = len(seen) < len(entity.document.by_id)
         planner = Planner(entity, writer, seen, version, replica.settings.version_jump)
         if operation.kind == "DELETE":
@@ -229,7 +235,7 @@ def _plans(
 
 
 def writer_of(replica: Replica, stamp: Stamp, author: Author) -> Authorship:
-    """The author, as far as planning a write depends on it."""
+    """The author as the planner needs it: its clocks, its type, and what it last knew."""
     knowledge = replica.knowledge
     return Authorship(
         stamp, author.terminal_type, partial(knowledge.last_known, author), partial(knowledge.last_known_list, author)

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from node.core.log.group import Recipient
-from storage.records import CLASSES, Try
+from storage.records import CLASSES, FirstAttempt
 
 NOWHERE = (0,) * CLASSES
 """The position of an author that is not connected here."""
 
 
 class Nobody:
-    """Whom nothing can be said to: the author sits on another node, which answers it, or is a node itself."""
+    """A recipient that drops every answer: the author sits on another node, which answers it, or is a node itself."""
 
     def reply(self, *messages: bytes) -> None:
         return None
@@ -25,14 +25,14 @@ NOBODY = Nobody()
 
 @frozen
 class Author:
-    """Who sends an operation. Positions are rows of the log, by priority class.
+    """Who sends an operation. Cursors are rows of the log, by priority class.
 
-    acknowledged: confirmed so far on the connection on which it came.
-    received: confirmed so far on the terminal's latest connection, which may be sent again what an earlier one
-    confirms late.
-    at_connect: the position with which that connection began.
-    head_at_connect: the last row that had a number then.
-    tried: for an operation that was refused before, what its author knew at the first attempt.
+    acknowledged: confirmed so far on the connection on which the operation came.
+    received: confirmed so far on the terminal's latest connection. It may be sent rows again that an earlier
+        connection confirms late.
+    at_connect: the position with which the latest connection began.
+    head_at_connect: the last row that had a number when the latest connection began.
+    first_attempt: if the operation was refused before, what its author knew then.
     """
 
     terminal_id: str
@@ -43,7 +43,7 @@ class Author:
     received: Sequence[int] = NOWHERE
     at_connect: Sequence[int] = NOWHERE
     head_at_connect: int = 0
-    tried: Try | None = None
+    first_attempt: FirstAttempt | None = None
 
 
 def absent(terminal_id: str, user_id: str | None = None) -> Author:

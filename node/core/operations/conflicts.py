@@ -1,4 +1,4 @@
-"""The conflicts that a node knows: every open one, the latest closed ones, and their rows in the store."""
+"""The conflicts that a node has in memory, and their rows in the store."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from strategies.view import View
 
 CLOSED_KEPT = 10_000
-"""Conflicts kept in memory, but for those that are open; older ones are read from disk when named."""
+"""Closed conflicts kept in memory. Older ones are read from disk when somebody names them."""
 
 
 @define(eq=False)
 class Conflicts:
-    """known: by conflict id. open: of each entity that has any, the ids of its open conflicts."""
+    """Every open conflict, and the latest closed ones.
+
+    known: conflict id -> row. open: entity -> the ids of its open conflicts.
+    """
 
     known: dict[str, ConflictRow] = field(factory=dict)
     open: dict[Key, list[str]] = field(factory=dict)
@@ -78,7 +81,7 @@ def conflict_row(conflict: Conflict, seq: int, *, closed_by: str | None = None, 
 
 
 def live_conflict(view: View, row: ConflictRow) -> Conflict | None:
-    """The conflict `row` names, as long as one of its operations is live; None once it is closed."""
+    """The conflict that `row` names, while one of its operations is live; None once it is closed."""
     path = tuple(orjson.loads(row.path))
     current = view.conflicts.get(path)
     if current is not None and current.id == row.conflict_id:
@@ -89,7 +92,7 @@ def live_conflict(view: View, row: ConflictRow) -> Conflict | None:
     left = tuple(r for r in current.candidates if r.operation in named)
     if not left:
         return None
-    # Its other operations are gone: what is left of it is decided, what arrived since reopens by itself.
+    # Its other operations are gone. A resolution decides what is left; what arrived since raises its own conflict.
     candidates = left if len(left) > 1 else (current.shown, left[0])
     return Conflict(
         row.conflict_id,

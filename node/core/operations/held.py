@@ -1,7 +1,7 @@
 """Which operations this node holds: with their rows, archived, or as part of another node's state of an entity.
 
 An operation that is held is never applied again, and counts as held when two nodes compare. The latest rows are in
-memory; of the others a 64-bit hash is, and the row is read when an id comes again.
+memory. Of older operations only a 64-bit hash is, and the row is read from disk when the id comes again.
 """
 
 from __future__ import annotations
@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
 @define(eq=False, kw_only=True)
 class Held:
-    """known: operations that have a row here. archived: those without one. digests: of all that are held.
+    """The operations of this node.
 
-    partial: an archived operation of several entities of which not all are here: its link key, and those that are.
-    most: latest rows kept in memory.
+    known: hashes of the ids of operations that have a row here.
+    archived: hashes of the ids of operations that are held without a row.
+    digests: the link keys of all of them.
+    partial: link key of an archived operation of several entities -> the entities that are here, while some are not.
+    most: how many of the latest rows are kept in memory.
     """
 
     most: int
@@ -39,12 +42,12 @@ class Held:
     recent: dict[str, LogRow] = field(factory=dict, init=False)
     """Operation id -> its row, the latest."""
     recalled: dict[str, Recalled] = field(factory=dict, init=False)
-    """The archived operations that were asked for last."""
+    """Operation id -> what is left of an archived operation, for those that were asked for last."""
 
     # ------------------------------------------------------------------ looking
 
     def on_disk(self, operation_id: str, key: int | None = None) -> bool:
-        """Whether an operation of this id is held, but for a false alarm of its hash, and must be read from disk.
+        """True when the operation is held but its row must be read from disk. The hash may raise a false alarm.
 
         key: the hash of the id, where it is known already.
         """
@@ -55,7 +58,10 @@ class Held:
         return key in self.known or key in self.archived
 
     def row(self, operation_id: str) -> LogRow | None:
-        """The row of an operation that is held, or what is left of it; what is not in memory was fetched."""
+        """The row of an operation that is held, or what is left of it.
+
+        What `on_disk` says of it must be fetched first.
+        """
         recalled = self.recalled.get(operation_id)
         return self.recent.get(operation_id) or (recalled.row if recalled is not None else None)
 
@@ -67,14 +73,14 @@ class Held:
     # ------------------------------------------------------------------ rows
 
     def remember(self, row: LogRow, key: int | None = None) -> None:
-        """An operation has a row; of one id under two writers the first counts. key: the hash of its id."""
+        """An operation has a row. If its id came under two writers, the first row counts. key: the hash of its id."""
         self.known.add(key64(row.operation_id) if key is None else key)
         self.recent.setdefault(row.operation_id, row)
         if row.link_key is not None:
             self.digests.add(row.entity_type, row.link_key)
 
     def provide(self, operation_id: str, row: LogRow | None, archived: Recalled | None) -> None:
-        """Take what was read of an operation. What is not there is remembered as not there."""
+        """Take what was read of an operation. Where nothing was found, its hash was a false alarm and is dropped."""
         if row is not None:
             self.recent.setdefault(operation_id, row)
         elif archived is not None:
@@ -108,7 +114,10 @@ class Held:
             self.known.discard(key)
 
     def part_came(self, entity_id: str, one: ArchivedOperation) -> bool:
-        """An entity came with an archived operation of several: whether that is new."""
+        """An entity came that holds its part of an archived operation of several entities.
+
+        Returns whether that is new.
+        """
         holders = self.partial.setdefault(one.link_key, set())
         if entity_id in holders:
             return False
@@ -118,12 +127,12 @@ class Held:
         return True
 
     def hold(self, entity_type: str, one: ArchivedOperation) -> None:
-        """An operation is held as part of another node's state."""
+        """An operation is held now, as part of another node's state of an entity."""
         self.digests.add(entity_type, one.link_key)
         self.archived.add(one.op_key)
 
     def forget_archived(self, rows: Iterable[ArchivedRow]) -> None:
-        """The commit of what came with states failed."""
+        """The commit of operations that came with states failed."""
         for row in rows:
             for one in unpack_operations(row.records):
                 self.digests.discard(row.entity_type, one.link_key)

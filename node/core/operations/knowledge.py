@@ -1,4 +1,4 @@
-"""What authors know: rows they confirmed or read, and what they knew when an operation was refused at first."""
+"""What authors know: the rows they confirmed or read, and what they knew when an operation was first refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attrs import define, evolve, field
 
 from node.core.entities.last_known import AuthorView, KnownList, known_from_log
 from node.core.ports import History
-from storage.records import Key, LogRow, Try
+from storage.records import FirstAttempt, Key, LogRow
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -21,20 +21,21 @@ if TYPE_CHECKING:
 READS_KEPT = 100_000
 """Reads over HTTP remembered as seen; forgetting one only makes a later write of that terminal a sibling."""
 
-TRIES_KEPT = 100_000
-"""Refused operations remembered; one that is forgotten is taken, when it comes again, as written with what its author
-has confirmed by then."""
+FIRST_ATTEMPTS_KEPT = 100_000
+"""Refused operations whose first attempt is remembered. When one that is forgotten is sent again, it counts as
+written with what its author has confirmed by then."""
 
 
 @define(eq=False)
 class Knowledge:
-    """tried: (terminal, operation id) -> what the author of an operation that was refused knew when it first came.
+    """What this node knows about its authors' knowledge.
 
-    refusals: (terminal, priority class) -> the row of its last refused write, which shows it what is instead.
+    first_attempts: (terminal, operation id) -> what the author knew when a refused operation first came.
+    refusals: (terminal, priority class) -> the row of its last refused write. That row shows it the current values.
     reads: (terminal, entity) -> the last row of the entity that the terminal read over HTTP.
     """
 
-    tried: dict[tuple[str, str], Try] = field(factory=dict)
+    first_attempts: dict[tuple[str, str], FirstAttempt] = field(factory=dict)
     refusals: dict[tuple[str, int], int] = field(factory=dict)
     reads: dict[tuple[str, Key], int] = field(factory=dict)
     _histories: Mapping[History, Sequence[LogRow]] = field(factory=dict)
@@ -42,8 +43,9 @@ class Knowledge:
     # ------------------------------------------------------------------ what was seen
 
     def acknowledged(self, author: Author, entity: Entity) -> int:
-        """The last row of this entity's class that the author had seen when it wrote this operation first."""
-        return self.confirmed(author, entity) if author.tried is None else author.tried.acknowledged
+        """The last row of this entity's class that the author had seen at the first attempt of this operation."""
+        first = author.first_attempt
+        return self.confirmed(author, entity) if first is None else first.acknowledged
 
     def confirmed(self, author: Author, entity: Entity) -> int:
         """The last row of this entity's class that the author confirmed, or read over HTTP with its token."""
@@ -60,63 +62,66 @@ class Knowledge:
     # ------------------------------------------------------------------ first attempts
 
     def as_of_first_attempt(self, operation: Operation, author: Author) -> Author:
-        """The author of an operation that was refused before, with what it knew by then."""
-        tried = self.tried.get((author.terminal_id, operation.id))
-        return author if tried is None else evolve(author, tried=tried)
+        """The author, with what it knew at the first attempt if the operation was refused before."""
+        first = self.first_attempts.get((author.terminal_id, operation.id))
+        return author if first is None else evolve(author, first_attempt=first)
 
-    def attempt(self, author: Author, entities: Sequence[Entity], head: int) -> Try:
-        """What this author knows of these entities now, should its operation not be stored."""
-        if author.tried is not None:
-            return author.tried
+    def first_attempt(self, author: Author, entities: Sequence[Entity], head: int) -> FirstAttempt:
+        """The author's knowledge at this attempt; kept in case the commit fails and the operation is sent again."""
+        if author.first_attempt is not None:
+            return author.first_attempt
         priority = entities[0].policy.priority_class
         known = min(self.acknowledged(author, entity) for entity in entities)
-        return Try(head, known, author.received[priority], author.at_connect[priority], author.head_at_connect)
+        received, at_connect = author.received[priority], author.at_connect[priority]
+        return FirstAttempt(head, known, received, at_connect, author.head_at_connect)
 
-    def refused(self, terminal_id: str, operation_id: str, tried: Try) -> None:
+    def refused(self, terminal_id: str, operation_id: str, first: FirstAttempt) -> None:
         """An operation was refused, and may be sent again."""
-        self.tried.setdefault((terminal_id, operation_id), tried)
-        while len(self.tried) > TRIES_KEPT:
-            del self.tried[next(iter(self.tried))]
+        self.first_attempts.setdefault((terminal_id, operation_id), first)
+        while len(self.first_attempts) > FIRST_ATTEMPTS_KEPT:
+            del self.first_attempts[next(iter(self.first_attempts))]
 
-    def not_stored(self, row: LogRow, tried: Try | None, committed: int) -> None:
-        """The commit of an operation's row failed. Its author may send it again; rows after the last commit never
-        were."""
-        if tried is not None:
+    def not_stored(self, row: LogRow, attempt: FirstAttempt | None, committed: int) -> None:
+        """The commit of an operation's row failed, and its author may send it again.
+
+        committed: the last durable row. Rows after it do not exist any more, so nobody has seen them.
+        """
+        if attempt is not None:
             key = (row.terminal_id, row.operation_id)
-            first = self.tried.get(key, tried)
-            self.tried[key] = evolve(first, head=min(first.head, committed))
+            first = self.first_attempts.get(key, attempt)
+            self.first_attempts[key] = evolve(first, head=min(first.head, committed))
 
     # ------------------------------------------------------------------ counters and lists
 
-    def reader(self, author: Author, entity: Entity) -> AuthorView:
-        """An author, as far as what it knows of this entity's counters depends on it."""
-        tried = author.tried
-        if tried is not None:
-            return AuthorView(author.terminal_id, tried.acknowledged, tried.began, tried.resumed, tried.head)
-        began = author.at_connect[entity.policy.priority_class]
-        return AuthorView(author.terminal_id, self.acknowledged(author, entity), began, author.head_at_connect)
+    def view_of(self, author: Author, entity: Entity) -> AuthorView:
+        """The author's positions in the class of this entity: they tell what it knows of counters and lists."""
+        terminal, first = author.terminal_id, author.first_attempt
+        if first is not None:
+            return AuthorView(terminal, first.acknowledged, first.at_connect, first.head_at_connect, first.head)
+        at_connect = author.at_connect[entity.policy.priority_class]
+        return AuthorView(terminal, self.acknowledged(author, entity), at_connect, author.head_at_connect)
 
     def last_known(self, author: Author, entity: Entity, name: str) -> Decimal | None:
-        """What an author last knew a counter to be; None where nothing tells."""
-        reader = self.reader(author, entity)
-        known = entity.movements.known(name, reader)
+        """The value that the author last knew of a counter; None where nothing tells."""
+        view = self.view_of(author, entity)
+        known = entity.movements.known(name, view)
         if known is None and name in entity.movements.cut:
-            rows = self._histories.get((entity.key, reader.terminal, reader.acknowledged), ())
-            known = known_from_log(rows, entity.key[1], name, reader)
+            rows = self._histories.get((entity.key, view.terminal, view.acknowledged), ())
+            known = known_from_log(rows, entity.key[1], name, view)
         return known
 
     def last_known_list(self, author: Author, entity: Entity, name: str) -> KnownList:
         """A list as its author last knew it."""
-        return entity.movements.known_list(name, self.reader(author, entity))
+        return entity.movements.known_list(name, self.view_of(author, entity))
 
     def history_wanted(self, author: Author, entity: Entity, names: Sequence[str]) -> History | None:
-        """What of the log has to be read, so that it is known what the author last knew these counters to be."""
-        reader = self.reader(author, entity)
-        history = (entity.key, reader.terminal, reader.acknowledged)
-        if history in self._histories or all(entity.movements.tells(name, reader) for name in names):
+        """Which rows must be read from disk to tell what the author last knew of these counters; None for no rows."""
+        view = self.view_of(author, entity)
+        history = (entity.key, view.terminal, view.acknowledged)
+        if history in self._histories or all(entity.movements.tells(name, view) for name in names):
             return None
         return history
 
     def provide(self, wanted: Sequence[History], found: Sequence[Sequence[LogRow]]) -> None:
-        """Take histories that were read. They are used at once, or read again."""
+        """Take histories that were read. They serve the next decision only."""
         self._histories = dict(zip(wanted, found, strict=True))

@@ -29,15 +29,17 @@ def resolution_needs(replica: Replica, message: ConflictResolution) -> Needs | N
 
 
 def fetch(replica: Replica, disk: Disk, needs: Needs, then: Callable[[Unreadable | None], None]) -> None:
-    """Read what is needed and go on: what a message touches is in memory when `then` is called, unless it is told
-    that something of it cannot be read."""
+    """Read what is needed, then call `then` with everything in memory.
+
+    then: called with None, or with why something cannot be read.
+    """
     residents = replica.residents
     residents.use(needs.held)
 
     def fetched(found: Fetched | Unreadable) -> None:
         unreadable = found if isinstance(found, Unreadable) else _provide(replica, needs, found)
         residents.used(needs.held)
-        lost = residents.missing(needs.held)  # everything was dropped meanwhile: a commit failed
+        lost = residents.missing(needs.held)  # a commit failed meanwhile, and everything was dropped
         if unreadable is not None:
             then(unreadable)
         elif lost:
@@ -49,7 +51,7 @@ def fetch(replica: Replica, disk: Disk, needs: Needs, then: Callable[[Unreadable
 
 
 def _provide(replica: Replica, needs: Needs, found: Fetched) -> Unreadable | None:
-    """Give what was fetched to its owners. Returns why an entity cannot be loaded."""
+    """Give what was fetched to its owners. Returns why an entity cannot be loaded, if one cannot."""
     replica.knowledge.provide(needs.histories, found.histories)
     unreadable = replica.residents.provide(needs.entities, found.entities)
     for operation_id in needs.operations:

@@ -1,6 +1,6 @@
-"""Telling people: conflicts that an operation raised or closed.
+"""Notices: who is told of the conflicts that an operation raised or closed.
 
-All of it is rows of the log, so it reaches a terminal however late it comes back.
+Notices are rows of the log, so they reach a terminal however late it comes back.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ def tell(
     accepted: int,
     resolution: ConflictResolution | None = None,
 ) -> None:
-    """Conflicts raised and closed: their rows, and notices in the log for those who must know."""
+    """Store the conflicts that an operation raised, restated and closed, and write the notices about them.
+
+    resolution: if the operation resolves a conflict, the message that asked for it.
+    """
     log = replica.log
     for conflict in news.restated:
         remember(replica, conflict_row(conflict, log.head))
@@ -63,7 +66,7 @@ def tell(
 
 
 def remember(replica: Replica, row: ConflictRow) -> None:
-    """A conflict's row goes into the group, and is known from here on."""
+    """Store a conflict with the group, and have it known from here on."""
     replica.log.group.commit.conflicts.append(row)
     replica.conflicts.remember(row)
 

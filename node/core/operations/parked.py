@@ -1,7 +1,8 @@
 """Operations of linked nodes on their way in: applied, or parked until they can be.
 
-`receive` takes one from a link. What is wrong with it parks it alone: `waiting` for what it builds on, or `bad`. What
-waits is tried again when something of its entities comes, and once a second.
+`receive` takes one from a link. If something is wrong with it, it alone is parked: as `waiting` while it builds on
+something that is missing, as `bad` if it is damaged. Waiting ones are retried when something comes to their entity,
+and once a second.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def receive(replica: Replica, message: Mapping[str, object], via: str, now: Instant) -> Outcome:
-    """Take a linked node's `data_sync`; its entities are resident. Whatever is wrong with it parks it alone."""
+    """Take a linked node's `data_sync`, whose entities are resident. If it cannot be applied, it alone is parked."""
     try:
         remote = remote_operation(message)
         reason = accept(replica, remote, via, now)
@@ -44,7 +45,7 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
         park(replica, message, via, WAITING, reason, now)
         return Outcome(waits=True)
     for bad in replica.quarantine.bad_of(remote.operation.id):
-        if _accepted(bad) == [remote.stamp, remote.accepted]:  # it came before, and what names it was damaged
+        if _accepted(bad) == [remote.stamp, remote.accepted]:  # it came before with a damaged name
             _unpark(replica, bad)
     parked = replica.quarantine.of_operation(remote.link_key, remote.operation.id)
     if parked is not None:
@@ -54,7 +55,7 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
 
 
 def doubled(replica: Replica, messages: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
-    """Of a frame's operations those that may be here under another writer, whose rows are not in memory."""
+    """Ids in a frame that may be held here under another writer, and whose rows must be read from disk."""
     found = []
     for message in messages:
         operation = message.get("operation")
@@ -67,7 +68,10 @@ def doubled(replica: Replica, messages: Sequence[Mapping[str, object]]) -> tuple
 
 
 def park(replica: Replica, message: Mapping[str, object], via: str, state: str, reason: str, now: Instant) -> None:
-    """Keep what cannot be applied, durably and whole; once, however often it comes."""
+    """Keep an operation that cannot be applied, durably and whole; once, however often it comes.
+
+    state: `waiting` or `bad`. Raises InvalidMessage when the quarantine is full.
+    """
     operation_id, entity_type, entity_id, key = _named(message)
     quarantine = replica.quarantine
     if quarantine.holds(key, operation_id) or replica.held.digests.holds(entity_type, key):
@@ -98,7 +102,7 @@ def _body(message: Mapping[str, object]) -> bytes:
 
 
 def _named(message: Mapping[str, object]) -> tuple[str, str, str, int]:
-    """What can be read of a message that may be anything: operation id, entity type and id, link key."""
+    """Operation id, entity type, entity id and link key, as far as a message that may be damaged tells them."""
     raw, link = message.get("operation"), message.get("link")
     operation = raw if isinstance(raw, dict) else {}
     words = [word(operation.get(name) or "", 128) for name in ("id", "entity_type", "entity_id")]
@@ -110,7 +114,7 @@ def _named(message: Mapping[str, object]) -> tuple[str, str, str, int]:
 
 
 def _retry_waiting(replica: Replica, remote: RemoteOperation, now: Instant) -> None:
-    """Something new is in these entities: what waited for it may go on, and what waited for that."""
+    """Retry what waited for the entities of an operation that was applied, then what waited for that."""
     pending: list[Key] = [(u.entity_type, u.entity_id) for u in remote.updates]
     while len(replica.quarantine) and pending:
         key = pending.pop()
@@ -129,7 +133,7 @@ def parked_keys(row: ParkedRow) -> list[Key]:
 
 
 def _accepted(row: ParkedRow) -> object:
-    """The HLCs of a parked operation, as it came: of one id under two writers they differ."""
+    """The HLCs of a parked operation as it came. They tell one id under two writers apart."""
     try:
         return orjson.loads(row.body)["link"]["hlc"]
     except (ValueError, KeyError, TypeError):
@@ -137,12 +141,12 @@ def _accepted(row: ParkedRow) -> object:
 
 
 def retry(replica: Replica, row: ParkedRow, now: Instant) -> bool:
-    """Try a parked operation again; its entities are resident. Whether it is applied now."""
+    """Try a parked operation again, whose entities are resident. Returns whether it is applied now."""
     try:
         if accept(replica, remote_operation(orjson.loads(row.body)), row.via, now) is not None:
             return False
     except (WireError, UpdateError, DocumentError, EngineError) as error:
-        if row.state == WAITING:  # nobody had looked at it, as what it changes could not be read
+        if row.state == WAITING:  # it was parked unread, since its entities could not be read
             bad = evolve(row, state=BAD, reason=str(error)[:1_000])
             replica.quarantine.found_bad(row, bad)
             replica.log.group.commit.parked.append(bad)

@@ -1,7 +1,7 @@
 """Operations of linked nodes that are not applied: `waiting` for what they build on, or `bad`. Kept whole, durably.
 
-What is here counts as held when two nodes compare, so that nobody sends it all again and again; of what is bad, a few
-are asked for now and then, as they may have been damaged on the way.
+Parked operations count as held when two nodes compare, or the peer would resend them each minute. Some of the bad
+ones are asked for again each minute, since they may have been damaged on the way.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ BAD = "bad"
 WAITING = "waiting"
 
 MOST = 100_000
-"""Most operations kept; with so many a link is closed rather than that anything of it is passed over."""
+"""Most operations kept. A link that brings more is closed: passing one over would lose it."""
 
 
 @define(eq=False)
 class Quarantine:
-    """Parked operations by number, by link key, and the waiting ones by entity ("" where they name none)."""
+    """Parked operations by number and by link key; the waiting ones also by entity ("" where they name none)."""
 
     _rows: dict[int, ParkedRow] = field(factory=dict)
     _by_key: dict[tuple[int, str], int] = field(factory=dict)
     _bad: dict[str, set[int]] = field(factory=dict)
-    """Operation id -> the bad rows of it; what says which it is may be damaged itself."""
+    """Operation id -> the numbers of its bad rows. The id may be damaged itself."""
     _waiting: dict[tuple[str, str], dict[int, None]] = field(factory=dict)
     _last: int = 0
 
     @classmethod
     def of(cls, rows: Iterable[ParkedRow]) -> Quarantine:
-        """As the disk has them."""
+        """From the stored rows."""
         quarantine = cls()
         for row in rows:
             quarantine.add(row)
@@ -62,14 +62,14 @@ class Quarantine:
         return self._rows[number] if number is not None else None
 
     def bad_of(self, operation_id: str) -> list[ParkedRow]:
-        """What came damaged of an operation."""
+        """The damaged copies of an operation."""
         return [self._rows[number] for number in sorted(self._bad.get(operation_id, ()))]
 
     def of_link_key(self, link_key: int) -> list[ParkedRow]:
         return [row for row in self._rows.values() if row.link_key == link_key]
 
     def bad(self, after: int, most: int) -> list[ParkedRow]:
-        """So many of the bad ones, from number `after` on; from the first on after the last."""
+        """Up to `most` bad rows after number `after`; starts over when there are none."""
         found = [row for row in self._rows.values() if row.state == BAD]
         later = [row for row in found if row.id > after]
         return (later or found)[:most]
@@ -103,18 +103,21 @@ class Quarantine:
                 del self._waiting[row.entity_type, row.entity_id]
 
     def found_bad(self, row: ParkedRow, other: ParkedRow) -> None:
-        """What waits turned out to be bad. It keeps its place."""
+        """A waiting operation turned out to be bad. `other` takes its place."""
         self._rows[row.id] = other
         self._done_waiting(row)
         self._bad.setdefault(row.operation_id, set()).add(row.id)
 
     def waiting_for(self, entity_type: str, entity_id: str) -> list[ParkedRow]:
-        """What may go on now that something came to this entity; a BULK_UPDATE names none, so any of its type."""
+        """What may go on now that something came to this entity.
+
+        A BULK_UPDATE names no entity, so any of its type may.
+        """
         keys = ((entity_type, entity_id), (entity_type, ""))
         return [self._rows[number] for key in keys for number in self._waiting.get(key, ())]
 
     def waiting(self, most: int) -> list[ParkedRow]:
-        """Some that wait, the oldest of each entity first; the next call gives those of other entities."""
+        """Up to `most` waiting rows, the oldest of an entity first. The next call begins with other entities."""
         found: list[ParkedRow] = []
         for key in list(self._waiting):
             numbers = self._waiting[key] = self._waiting.pop(key)

@@ -1,7 +1,7 @@
-"""What was decided becomes a row: changes carried out, the row written, its author answered, others told.
+"""A decision becomes a row: carry the change out, write the row, answer the author, write the notices.
 
-Every operation of this node passes here: a terminal's, a resolution, and what the node itself writes. `write` is the
-last step of operations and states of other nodes too.
+Every operation that this node accepts passes here: a terminal's, a resolution, and what the node itself writes.
+`write` is also the last step for operations and states of other nodes.
 """
 
 from __future__ import annotations
@@ -42,8 +42,11 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class Planned:
-    """What an operation will do to one entity. written: the fields it names with their values; unseen: whether
-    something its author had not seen is live there."""
+    """What an operation will do to one entity.
+
+    written: the fields it names, with their values.
+    unseen: whether the entity holds live records that the author had not seen.
+    """
 
     entity: Entity
     plan: Plan
@@ -62,17 +65,22 @@ def record(
     skew: int,
     resolution: ConflictResolution | None = None,
 ) -> None:
-    """Carry the plans out in the documents; the row, the confirmation and the notices go into the group."""
+    """Carry the plans out in the documents. The row, the confirmation and the notices go into the group.
+
+    skew: by how many milliseconds the author's clock was clamped.
+    resolution: if the operation resolves a conflict, the message that asked for it.
+    """
     log, node_id, seq = replica.log, replica.settings.node_id, replica.log.head + 1
     entities = [planned.entity for planned in plans]
     policy, knowledge = entities[0].policy, replica.knowledge
-    log.group.tries[author.terminal_id, operation.id] = knowledge.attempt(author, entities, log.head)
+    first = knowledge.first_attempt(author, entities, log.head)
+    log.group.first_attempts[author.terminal_id, operation.id] = first
     on_its_way = any(_on_its_way(replica, author, e) or _late(author, e, stamp) for e in entities)
     news = ConflictNews()
     done = [(planned.entity, *_edit(planned, operation.kind, seq, news)) for planned in plans]
     merged = any(planned.unseen for planned in plans) and resolution is None
     status = (news.status_of(operation.id) if news.raised else None) or ("merged" if merged else "applied")
-    # Whoever resolves does not know the outcome: it gets its row back like everybody else.
+    # The author of a resolution does not know its outcome, so it is sent the row like everybody else.
     echo = on_its_way or resolution is not None or not all(change.as_written for _, change, *_ in done)
     confirmed = [knowledge.confirmed(author, entity) for entity in entities]
     told = Told(
@@ -112,7 +120,10 @@ def housekeep(
     added: Sequence[tuple[Path, object]],
     now: Instant,
 ) -> None:
-    """An operation of the node itself: it is no change of anybody's, so it makes no version."""
+    """Write an operation of the node itself. Nobody changed anything, so the version stays.
+
+    raw: the operation as JSON. doomed: the records to remove. added: registers to write, with their values.
+    """
     seq, node_id = replica.log.head + 1, replica.settings.node_id
     operation_id, policy = str(raw["id"]), entity.policy
     at = replica.clock.accept(now)
@@ -151,7 +162,7 @@ def housekeep(
 
 
 def write(replica: Replica, row: LogRow, touches: Sequence[Touch]) -> None:
-    """Number a row, and have its entities know it and be stored with it."""
+    """Number a row and put it into the group, together with the entities that it touches."""
     log, known = replica.log, replica.residents.known
     log.append(row)
     for touch in touches:
@@ -182,7 +193,7 @@ def confirm(
 def _edit(
     planned: Planned, kind: str, seq: int, news: ConflictNews
 ) -> tuple[Difference, Edit, Mapping[str, Decimal]]:
-    """Carry a plan out: how the entity shows otherwise, the edit, and what was counted."""
+    """Carry a plan out. Returns how the entity is shown differently, the edit, and what was counted."""
     entity, plan = planned.entity, planned.plan
     touched = [*(r.path for r in plan.supersede), *(f.path for f in plan.fields), *((n,) for n in plan.counts)]
     change = partial(
@@ -193,21 +204,26 @@ def _edit(
 
 
 def _on_its_way(replica: Replica, author: Author, entity: Entity) -> bool:
-    """Whether something that shows this entity otherwise may reach the author after it wrote, or, where that was
-    refused, after it wrote first: a row of it, or a refusal of another write of its own. Of refusals before this
-    start nothing is known."""
+    """Whether the author may still be sent something that shows this entity differently from what it wrote.
+
+    That is a row of the entity, or the refusal of another write of this author. For an operation that was refused
+    before, "still" is measured from its first attempt. Refusals from before this start are not known.
+    """
     terminal, priority = author.terminal_id, entity.policy.priority_class
     sent = entity.seq if entity.seq <= author.head_at_connect else entity.delivered_to(terminal)
     refused = replica.knowledge.refusals.get((terminal, priority), replica.log.started_at)
-    known, tried = author.received[priority], author.tried
-    if tried is not None:
-        if entity.seq > tried.head:
+    known, first = author.received[priority], author.first_attempt
+    if first is not None:
+        if entity.seq > first.head:
             return True
-        known = min(known, tried.received)
+        known = min(known, first.received)
     return max(sent, refused) > known
 
 
 def _late(author: Author, entity: Entity, stamp: Stamp) -> bool:
-    """Whether an author writes to an entity after what it wrote there later, by its own clock: the node could not
-    store it at first, and was started again since. Its screen shows what was written last."""
+    """Whether the entity holds a later write of the same author, by the author's own clock.
+
+    That happens when the node could not store this operation at first and was restarted since. The author's screen
+    shows the later write.
+    """
     return any(r.terminal == author.terminal_id and r.stamp > stamp.stamp for r in entity.document.by_id.values())

@@ -1,18 +1,16 @@
-"""Writes that are refused and kept: a row of their own, so that nothing anybody wrote is lost."""
+"""Refused writes. Each is kept as a row of its own, so that nothing anybody wrote is lost."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import asdict
-
 from crdt import hlc
 from node.core.log.messages import current_message
 from node.core.log.rows import refused_row
 from node.errors import LockTimeout
 from node.wire import outgoing
-from storage.records import Try
+from storage.records import FirstAttempt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +32,7 @@ def refuse(
     code: int,
     details: Mapping[str, object],
 ) -> None:
-    """Refuse a write without losing it: a log row keeps it, its author is told and shown what is."""
+    """Refuse a write without losing it: a log row keeps it. Its author is told why and sent the current values."""
     policy, log, node_id = entities[0].policy, replica.log, replica.settings.node_id
     accepted = replica.clock.hlc.tick(now.wall_ms)
     messages = [
@@ -51,8 +49,8 @@ def refuse(
     for entity in entities:
         name = f"current-{node_id}-{log.head + 1}-{entity.key[1]}"[:128]
         messages.append(current_message(entity, node_id=node_id, at=hlc.iso(now.wall_ms), operation_id=name))
-    tried = replica.knowledge.attempt(author, entities, log.head)
-    replica.knowledge.refused(author.terminal_id, operation.id, tried)
+    first = replica.knowledge.first_attempt(author, entities, log.head)
+    replica.knowledge.refused(author.terminal_id, operation.id, first)
     row = refused_row(
         policy,
         operation,
@@ -62,7 +60,7 @@ def refuse(
         version=entities[0].document.version,
         lock_status="refused" if code == LockTimeout.code else "none",
         message=b"\n".join(messages),
-        tried=asdict(tried),
+        first_attempt=first.stored(),
     )
     log.append(row)
     log.group.refusals.append((author.recipient, partial(storage_error, operation, author)))
@@ -71,13 +69,18 @@ def refuse(
 
 
 def not_decided(replica: Replica, operation: Operation, author: Author) -> None:
-    """An operation could not even be decided, and is to be sent again: keep what its author knew."""
+    """An operation could not be decided, and its author is to send it again: keep what the author knew."""
     policy = replica.registry.get(operation.entity_type)
     if policy is not None:
         priority = policy.priority_class
-        known, received = author.acknowledged[priority], author.received[priority]
-        tried = Try(replica.log.committed, known, received, author.at_connect[priority], author.head_at_connect)
-        replica.knowledge.refused(author.terminal_id, operation.id, tried)
+        first = FirstAttempt(
+            head=replica.log.committed,
+            acknowledged=author.acknowledged[priority],
+            received=author.received[priority],
+            at_connect=author.at_connect[priority],
+            head_at_connect=author.head_at_connect,
+        )
+        replica.knowledge.refused(author.terminal_id, operation.id, first)
 
 
 def storage_error(operation: Operation, author: Author) -> bytes:

@@ -1,7 +1,7 @@
 """What becomes of an operation that another node accepted: through the gap guard into the documents, and one row.
 
-It was decided where it was written. Here it is never lock-checked and never refused: it meets version and strategy,
-and a conflict is reported. What cannot be applied is parked (parked.py).
+The other node has decided it already. Here no lock is checked and nothing is refused: version and strategy decide
+what is shown, and a conflict is reported. An operation that cannot be applied is parked (parked.py).
 """
 
 from __future__ import annotations
@@ -37,9 +37,11 @@ if TYPE_CHECKING:
 class Outcome:
     """What became of something that a link brought.
 
-    waits: something before it is missing here. quiet: it brought nothing but the names of operations, of which no row
-    tells further nodes. claimed: the sender holds what this node's own writer wrote and this node does not, so this
-    node's database was set back; in words.
+    waits: something that it builds on is missing here.
+    quiet: it brought only names of archived operations. No row was written, so other links learn of them by
+        comparing.
+    claimed: in words, what the sender holds of this node's own writer and this node does not: this node's database
+        was set back.
     """
 
     waits: bool = False
@@ -49,7 +51,7 @@ class Outcome:
 
 @define(eq=False)
 class _Step:
-    """One entity of a remote operation. prepared: None where the document holds it already."""
+    """One entity of a remote operation. prepared: None where the document holds the update already."""
 
     entity: Entity
     update: RemoteUpdate
@@ -58,7 +60,10 @@ class _Step:
 
 
 def accept(replica: Replica, remote: RemoteOperation, via: str, now: Instant) -> str | None:
-    """Apply it, or say what it waits for. Raises WireError, UpdateError or DocumentError where it is bad."""
+    """Apply an operation, or return what it waits for.
+
+    Raises WireError, UpdateError or DocumentError for a bad one.
+    """
     operation = remote.operation
     if replica.held.digests.holds(operation.entity_type, remote.link_key):
         replica.counts.duplicates += 1

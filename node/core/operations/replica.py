@@ -1,4 +1,4 @@
-"""One node's state, each part with its owner. What becomes of an operation is decided in the files beside this one.
+"""One node's state, each part with its owner. The files beside this one decide what becomes of an operation.
 
 needs      what has to be in memory before an operation can be decided
 accept     an operation of a terminal of this node        resolve    a terminal's decision of a conflict
@@ -40,8 +40,7 @@ class Settings:
 
 @define(eq=False, kw_only=True)
 class Replica:
-    """The owners. `log` numbers rows, `residents` holds entities, `held` knows operations, `clock` stamps, `locks`
-    leases; `knowledge` is what authors know, `conflicts` and `quarantine` what waits for somebody."""
+    """The owners of one node's state, for those who decide operations (node/core/README.md)."""
 
     settings: Settings
     registry: Registry
@@ -65,23 +64,26 @@ class Replica:
         return [row for row in rows if row.entity_type in entity_types]
 
     def durable(self, group: Group) -> None:
-        """A group is stored: what was kept for it alone may be let go."""
+        """A group is stored. Memory above the bounds may be let go."""
         self.log.durable(group)
         self.held.let_go(self.log.committed)
         self.residents.let_go(self.log.committed, self.log.group.touched)
         self.conflicts.let_go(self.log.committed)
 
     def undo(self, groups: Sequence[Group], writer: int) -> None:
-        """A commit failed: everything since the last success is undone in memory, under a fresh writer."""
+        """A commit failed: undo in memory everything since the last durable row.
+
+        groups: those that were not stored. writer: what documents are written under from now on.
+        """
         committed = self.log.committed
         self.residents.drop_all(writer)
         for group in groups:
             for row in group.rows:
                 key = (row.terminal_id, row.operation_id)
                 if row.kind == "operation":
-                    self.knowledge.not_stored(row, group.tries.get(key), committed)
+                    self.knowledge.not_stored(row, group.first_attempts.get(key), committed)
                 elif row.kind == "refused":
-                    self.knowledge.not_stored(row, self.knowledge.tried.get(key), committed)
+                    self.knowledge.not_stored(row, self.knowledge.first_attempts.get(key), committed)
                 self.held.forget(row)
             self.held.forget_archived(group.commit.archived)
         self.log.undo()

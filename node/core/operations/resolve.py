@@ -64,7 +64,7 @@ def resolve(replica: Replica, message: ConflictResolution, author: Author, now: 
 def resolution_operation(
     message: ConflictResolution, row: ConflictRow, operation_id: str, author: Author, now: Instant
 ) -> Operation:
-    """A resolution as the operation it is in the log and for every other terminal."""
+    """A resolution in the form of an operation, as the log keeps it and other terminals are sent it."""
     raw: dict[str, object] = {
         "id": operation_id,
         "entity_type": row.entity_type,

@@ -1,7 +1,8 @@
-"""What becomes of an entity that another node sent whole: one `state` row, where it holds anything new.
+"""What becomes of an entity that another node sent whole: one `state` row, if it holds anything new.
 
-The operations it is made of follow as history; the document holds them by then, so they become rows that show
-nothing. Those that its sender has archived are named with it. A state that cannot be taken is left to them.
+The operations it is made of follow as history. The document holds them by then, so their rows change nothing that is
+shown. Operations that the sender has archived are named with the state. A state that cannot be taken is dropped: a
+comparison finds its operations.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ logger = logging.getLogger("comanda.link")
 
 
 def receive(replica: Replica, message: Mapping[str, object], via: str, now: Instant) -> Outcome:
-    """Take a linked node's state of one entity, which is resident. Raises InvalidMessage for no state at all."""
+    """Take a linked node's state of one entity, which is resident. Raises InvalidMessage for what is no state."""
     state = remote_state(message)
     try:
         entity = replica.residents.entity(state.key)
@@ -83,7 +84,7 @@ def _take(replica: Replica, entity: Entity, document: Document, state: RemoteSta
         updates=state.b64,
     )
     write(replica, row, [Touch(entity)])
-    # What a rule settled was told to its losers where it was settled.
+    # The node that settled a conflict has told its losers.
     news.restated += [conflict for conflict in news.raised if conflict.state != "open"]
     news.raised = [conflict for conflict in news.raised if conflict.state == "open"]
     tell(replica, news, policy, operation_id, absent(node_id), row.accepted)
@@ -91,7 +92,7 @@ def _take(replica: Replica, entity: Entity, document: Document, state: RemoteSta
 
 
 def _replace(entity: Entity, document: Document) -> Applied:
-    """The entity goes on with another document."""
+    """Give the entity another document and the view of it."""
     old, entity.document = entity.document, document
     entity.view = view_of(*entity.key, entity.policy, document)
     removed = tuple(record for record in old.records() if document.record(*record.id) is None)
@@ -100,8 +101,10 @@ def _replace(entity: Entity, document: Document) -> Applied:
 
 
 def _hold(replica: Replica, state: RemoteState) -> bool:
-    """The operations that a state names are held; one of several entities once all of them are here. Returns whether
-    there is a new one."""
+    """Hold the archived operations that a state names. Returns whether one of them is new.
+
+    An operation of several entities is held once all of its entities are here.
+    """
     entity_type, entity_id = state.key
     held, commit, new = replica.held, replica.log.group.commit, []
     for one in unpack_operations(state.archived):
@@ -122,7 +125,10 @@ def _hold(replica: Replica, state: RemoteState) -> bool:
 
 
 def _remember_closed(replica: Replica, entity: Entity, closed: Sequence[ConflictRow]) -> None:
-    """Conflicts that ended before this node heard of them: who answers one is told how. Nobody else is."""
+    """Remember conflicts that ended before this node heard of them, for a terminal that answers one.
+
+    Nobody is told.
+    """
     current = {conflict.id for conflict in entity.view.conflicts.values()}
     for conflict in closed:
         if conflict.conflict_id not in current and conflict.conflict_id not in replica.conflicts.known:

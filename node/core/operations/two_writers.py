@@ -1,8 +1,8 @@
 """One operation under two writers: a terminal sent it to two nodes, or to a node that was restored since.
 
-Whoever first holds both commits a repair. It is the same whoever makes it: of each record the smaller writer's copy
-stays (none where one was superseded already), and what the larger writer's copy counted is taken back, by a record
-that counts once however many nodes write it.
+The first node that holds both copies commits a repair, and every node would make the same one. The smaller writer's
+copy of each record stays, unless one of the copies was superseded: then none stays. What the larger writer's copy
+counted is taken back by a record that counts once, however many nodes write it.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 
 def repair(replica: Replica, entity: Entity, first: LogRow, second: LogRow, now: Instant) -> None:
-    """first, second: the rows of one operation under two writers."""
+    """Write the repair of an entity, if it needs one. first, second: the rows of one operation under two writers."""
     if "repairs" in orjson.loads(second.operation):
         return  # every node's own repair has the same id
     doomed = _doubled(entity, second)
     writer, counted = max(_counted(entity, first), _counted(entity, second), key=lambda found: found[0])
     path = (SETTLEMENT, f"{second.operation_id}:{writer}")
-    # Of an archived copy it may not be known what it counted, nor whose it was: another node knows.
+    # What an archived copy counted, and under which writer, may be unknown here. Another node knows it.
     settles = bool(counted and first.updates) and not entity.document.siblings(path)
     if not doomed and not settles:
         return
@@ -61,7 +61,7 @@ def _doubled(entity: Entity, row: LogRow) -> list[FieldRecord]:
     doomed: list[FieldRecord] = []
     for path, records in copies.items():
         keep = min(records, key=lambda r: r.writer) if len(records) > 1 else None
-        # Only one copy, beside others' records: the other one was superseded by somebody who had seen it.
+        # One copy is left beside records of others: somebody who had seen the other copy superseded it.
         outlived = len(entity.document.siblings(path)) > 1
         doomed += [r for r in records if r is not keep and (keep is not None or outlived)]
     return doomed

@@ -15,7 +15,7 @@ from crdt import hlc
 from node.core.delivery.delivery import Delivery
 from node.core.delivery.terminal_feed import TerminalFeed
 from node.core.inbox import Inbox
-from node.core.locks.authority import LockAuthority
+from node.core.locks.requests import LockRequests
 from node.core.log.view import LogView
 from node.core.operations.accept import accept, look
 from node.core.operations.author import Author
@@ -54,7 +54,7 @@ class Shared:
     replica: Replica
     log: LogView
     around: Surroundings
-    locks: LockAuthority
+    locks: LockRequests
     codec: CodecLimits
     health: Health
 

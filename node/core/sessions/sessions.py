@@ -9,8 +9,8 @@ from attrs import define, field
 
 from crdt import hlc
 from node.config.sections import Permissions
+from node.core.delivery.cursors import Cursors
 from node.core.delivery.delivery import Delivery
-from node.core.delivery.positions import Positions
 from node.core.delivery.terminal_feed import TerminalFeed
 from node.core.delivery.window import Window
 from node.core.log.entries import NO_POSITION
@@ -40,14 +40,14 @@ class Bounds:
 class Sessions:
     """online: the session of each connected terminal, by terminal id.
 
-    store_positions: have the places of terminals that moved stored soon.
+    store_cursors: have the places of terminals that moved stored soon.
     """
 
     shared: Shared
     permissions: Mapping[str, Permissions]
     bounds: Bounds
-    positions: Positions
-    store_positions: Callable[[], None]
+    cursors: Cursors
+    store_cursors: Callable[[], None]
     online: dict[str, Session] = field(factory=dict, init=False)
     _leaving: dict[str, Session] = field(factory=dict, init=False)
     """Sessions whose connection ended with something still to be decided."""
@@ -63,7 +63,7 @@ class Sessions:
         by_position: it speaks the subprotocol, and may confirm many rows at once.
         """
         now, bounds, terminal_id = self.shared.around.clock(), self.bounds, identity.terminal_id
-        known = self.positions.cursors.get(terminal_id)
+        known = self.cursors.terminals.get(terminal_id)
         positions = [NO_POSITION] * CLASSES if known is None or full else list(known.positions)
         permissions = self.permissions[identity.terminal_type]
         types = self.shared.replica.registry.all()
@@ -102,7 +102,7 @@ class Sessions:
             self._greetings[terminal_id] = greeting
             delivery.held = True
             self._note(session)
-            self.store_positions()
+            self.store_cursors()
         else:
             session.reply(greeting)
             delivery.pump()
@@ -119,7 +119,7 @@ class Sessions:
             self._leaving[terminal_id] = session
         self._note(session)
         self._changed = True
-        self.store_positions()
+        self.store_cursors()
 
     # ------------------------------------------------------------------ cursors
 
@@ -131,7 +131,7 @@ class Sessions:
 
     def _note(self, session: Session) -> None:
         identity, window = session.identity, session.delivery.window
-        self.positions.note_cursor(
+        self.cursors.note_cursor(
             CursorRow(
                 terminal_id=identity.terminal_id,
                 terminal_type=identity.terminal_type,

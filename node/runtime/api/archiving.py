@@ -73,8 +73,8 @@ class Archiver:
             return folder / f"comanda-{core.links.epoch[:8]}-{first:010}-{last:010}.jsonl.gz"
 
         def held() -> Lagging | None:
-            core.store_positions(every=True)  # what a terminal has not confirmed is kept for it
-            return None if force else furthest_behind(core.positions.followers.values(), core.links.epoch)
+            core.store_cursors(every=True)  # what a terminal has not confirmed is kept for it
+            return None if force else furthest_behind(core.cursors.nodes.values(), core.links.epoch)
 
         return Job(
             until=until,

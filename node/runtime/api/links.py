@@ -30,8 +30,8 @@ def links_report(core: Core, diallers: Sequence[Dialler]) -> dict[str, object]:
             "peer": row.node_id,
             "state": "away",
             "received": list(row.positions),
-            "confirmed": list(core.positions.followers[row.node_id].positions)
-            if row.node_id in core.positions.followers
+            "confirmed": list(core.cursors.nodes[row.node_id].positions)
+            if row.node_id in core.cursors.nodes
             else None,
             "last_seen": iso(row.last_seen_ms),
         }

@@ -1,4 +1,7 @@
-"""`/metrics` in the Prometheus text format, collected from the core when it is asked for."""
+"""`/metrics` in the Prometheus text format, collected from the core when it is asked for.
+
+Nothing is counted here: the figures are fields of node/core/statistics.py.
+"""
 
 from __future__ import annotations
 

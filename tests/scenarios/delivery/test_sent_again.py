@@ -220,7 +220,7 @@ def test_a_damaged_row_of_a_refused_write_does_not_keep_the_node_from_starting(t
         connection.execute("UPDATE log SET changes = x'' WHERE operation_id = 'one'")
         connection.execute("""UPDATE log SET changes = '{"tried":{"head":1}}' WHERE operation_id = 'two'""")
     world.crash()
-    assert {operation_id for _, operation_id in world.core.replica.knowledge.tried} == {"three"}
+    assert {operation_id for _, operation_id in world.core.replica.knowledge.first_attempts} == {"three"}
 
 
 # ---------------------------------------------------------------------- what its author is shown

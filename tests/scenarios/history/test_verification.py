@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from node.cli.verify import verify
 from node.config.sections import Conservation, Sign
-from node.core.history.verify import Finding, Verification
+from node.core.history.verify import Mismatch, Verification
 from storage.audit import chain_walk
 from storage.sqlite.history_reader import HistoryReader
 from storage.sqlite.reader import Reader
@@ -38,7 +38,7 @@ TAB = Conservation(
 """What customers owe is what was put on their tab."""
 
 
-def found(world: World, *rules: Conservation) -> list[Finding]:
+def found(world: World, *rules: Conservation) -> list[Mismatch]:
     with closing(HistoryReader(world.store.path)) as reader:
         return list(Verification(reader, world.core.replica.registry, rules).run())
 

@@ -137,7 +137,7 @@ def test_what_a_linked_node_has_not_confirmed_stays_unless_forced(tmp_path: Path
     hub.crash()
     assert archive(hub, force=False) == 0
     mesh.settle()
-    hub.core.store_positions()
+    hub.core.store_cursors()
     hub.settle()
     assert archive(hub, force=False) == hub.store.head - confirmed
     assert agree(mesh)

@@ -11,7 +11,7 @@ from node.config.sections import Config
 from node.core.admission import PROBES, Caller, Refuse
 from node.runtime.api.origins import Origins
 from node.runtime.api.tokens import Tokens
-from node.runtime.terminals import Endpoint, Holder
+from node.runtime.endpoint import Endpoint, Holder
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
@@ -42,7 +42,7 @@ class Place:
         core: Any = SimpleNamespace(
             node_id="hub",
             permissions=("pos",),
-            positions=SimpleNamespace(cursors={}),
+            cursors=SimpleNamespace(terminals={}),
             sessions=SimpleNamespace(disconnect=lambda session: None),
             links=SimpleNamespace(unlink=lambda link: None),
         )

@@ -1,8 +1,8 @@
 """Who grants a lock: the authority at the root of the upstream chain, or this node while that is out of reach.
 
-A request goes up, link by link, and the answer comes back; grants and releases then go down every link, so that a
-write checks the table of its own node and never waits. What is granted here while the upstream is away is `local`,
-and offered to it when it is back: confirmed if free, else marked `overlapping` until it ends.
+A request goes up, link by link, and the answer comes back. Grants and releases then go down every link, so a write
+checks the table of its own node and never waits. A lease granted here while the upstream is away is `local`. It is
+offered to the upstream when that is back: confirmed if the entity is free, else marked `overlapping` until one ends.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 
 
 WAIT_MS = 500
-"""How long a terminal's request may wait for the authority; then it is granted here."""
+"""How long a terminal's request may wait for the authority. After that it is granted here."""
 
 HOP_MS = 100
-"""What each node on the way keeps of that for itself."""
+"""How much of that each node on the way keeps for itself."""
 
 
 @frozen
 class Asked:
-    """A lock somebody asks for: a terminal of this node, or a linked node for one of its terminals."""
+    """A lock that a terminal of this node asks for, or a linked node for one of its terminals."""
 
     key: tuple[str, str]
     terminal: str
@@ -61,12 +61,12 @@ class Neighbour(Recipient, Protocol):
 
 
 @define(eq=False, kw_only=True)
-class LockAuthority:
+class LockRequests:
     """Requests under way, and what linked nodes are told of leases."""
 
     log: Log
     table_now: Callable[[], LockTable]
-    """The node's leases; another table after a failed commit."""
+    """The node's leases. After a failed commit it is another table."""
     around: Surroundings
     has_upstream: bool
     upstream: Callable[[], Recipient | None]
@@ -110,7 +110,7 @@ class LockAuthority:
         lease = self.table.release(terminal, message.lock_id, self.around.clock())
         for number, asked in list(self._waiting.items()):
             if (asked.key, asked.terminal) == (lease.key, terminal):
-                del self._waiting[number]  # it was to be extended; the authority hears of the release after that
+                del self._waiting[number]  # a request to extend it; the authority hears of the release after it
         group = self.log.group
         group.replies.append((asker, outgoing.lock_released(lease.lock_id, *lease.key)))
         group.refusals.append((asker, partial(_not_stored, lease, "the release; release it")))
@@ -152,7 +152,7 @@ class LockAuthority:
         """The authority did not answer in time: grant it here."""
         asked = self._waiting.pop(number, None)
         if asked is not None:
-            with suppress(InvalidMessage, PermissionDenied):  # no room, or the id came to name another lock
+            with suppress(InvalidMessage, PermissionDenied):  # the table is full, or the id names another lock by now
                 self._grant(asked)
 
     def _grant(self, asked: Asked) -> None:
@@ -167,7 +167,10 @@ class LockAuthority:
         self._tell_down(wire.granted(self._on_wire(answer)))
 
     def _scope(self) -> str:
-        """A grant of the authority counts wherever it is told; without linked nodes, or cut off, it is local."""
+        """The authority's grants count on every node below.
+
+        Without nodes below, or cut off from the root, they are local.
+        """
         return "store" if not self.has_upstream and self.downstream() else "local"
 
     def _store(self, lease: Lease) -> None:
@@ -194,7 +197,7 @@ class LockAuthority:
                 case "lock_released":
                     self._released_above(wire.read_lease(message))
                 case "locks":
-                    self._level(link, wire.read_leases(message))
+                    self._take_leases(link, wire.read_leases(message))
         elif link.role == "downstream":
             match kind:
                 case "acquire_lock":
@@ -211,13 +214,13 @@ class LockAuthority:
 
         key = (request.entity_type, request.entity_id)
         asked = Asked(key, request.terminal_id, request.lock_id, request.timeout, request.wait_ms, granted, held)
-        with suppress(InvalidMessage, PermissionDenied):  # its node then grants it for itself
+        with suppress(InvalidMessage, PermissionDenied):  # the asking node then grants it alone
             self._decide(asked)
 
     def _released_below(self, lock_id: str, terminal: str) -> None:
         try:
             lease = self.table.release(terminal, lock_id, self.around.clock())
-        except (LockTimeout, PermissionDenied):  # it ran out meanwhile, or was never known here
+        except (LockTimeout, PermissionDenied):  # it ran out meanwhile, or this node never knew it
             return
         self._released(lease)
 
@@ -271,8 +274,8 @@ class LockAuthority:
             leases = self.table.all(self.around.clock())
             link.reply(wire.snapshot(self._on_wire(lease) for lease in leases))
 
-    def _level(self, link: Neighbour, told: list[WireLease]) -> None:
-        """The upstream is back, with the leases it knows: take them, drop what it no longer has, offer ours."""
+    def _take_leases(self, link: Neighbour, told: list[WireLease]) -> None:
+        """The upstream is back and told its leases: take them, drop those it no longer has, offer the local ones."""
         now = self.around.clock()
         for lock_id, terminal in self._to_release:
             link.reply(wire.release(lock_id, terminal))

@@ -1,6 +1,6 @@
 """How far terminals and linked nodes have confirmed this log, also while they are away.
 
-Places that moved are stored within a second; what of that is lost in a crash is delivered again.
+Cursors that moved are stored within a second. After a crash the rows of that second are delivered again.
 """
 
 from __future__ import annotations
@@ -15,45 +15,45 @@ if TYPE_CHECKING:
     from storage.records import Commit
 
 FLUSH_MS = 1_000
-"""How long a place that moved may wait before it is stored."""
+"""How long a position that moved may wait before it is stored."""
 
 
 @define(eq=False)
-class Positions:
-    """cursors: by terminal id. followers: by node id."""
+class Cursors:
+    """The terminals and nodes that this node knows: how far each is, and when it was last here, by its id."""
 
-    cursors: dict[str, CursorRow]
-    followers: dict[str, FollowerRow]
+    terminals: dict[str, CursorRow]
+    nodes: dict[str, FollowerRow]
     _moved_cursors: set[str] = field(factory=set, init=False)
     _moved_followers: set[str] = field(factory=set, init=False)
     _stored_ms: int = field(default=0, init=False)
 
     def note_cursor(self, row: CursorRow) -> None:
-        """A terminal is here now."""
-        self.cursors[row.terminal_id] = row
+        """A terminal has confirmed the log up to here."""
+        self.terminals[row.terminal_id] = row
         self._moved_cursors.add(row.terminal_id)
 
     def note_follower(self, row: FollowerRow) -> None:
-        """A linked node is here now."""
-        self.followers[row.node_id] = row
+        """A linked node has confirmed the log up to here."""
+        self.nodes[row.node_id] = row
         self._moved_followers.add(row.node_id)
 
     def due(self, now_ms: int) -> bool:
-        """Whether places that moved are to be stored now."""
+        """Whether it is time to store the positions that moved."""
         return now_ms - self._stored_ms >= FLUSH_MS
 
     def store(self, commit: Commit, now_ms: int) -> bool:
-        """Put what moved into a commit. Returns whether there was anything."""
+        """Put the positions that moved into a commit. Returns whether there were any."""
         if not self._moved_cursors and not self._moved_followers:
             return False
-        commit.followers.extend(self.followers[node_id] for node_id in sorted(self._moved_followers))
-        commit.cursors.extend(self.cursors[terminal_id] for terminal_id in sorted(self._moved_cursors))
+        commit.followers.extend(self.nodes[node_id] for node_id in sorted(self._moved_followers))
+        commit.cursors.extend(self.terminals[terminal_id] for terminal_id in sorted(self._moved_cursors))
         self._moved_followers.clear()
         self._moved_cursors.clear()
         self._stored_ms = now_ms
         return True
 
     def not_stored(self, commit: Commit) -> None:
-        """A commit failed: what it held is stored with a later one."""
+        """A commit failed: the positions in it are stored with a later one."""
         self._moved_cursors.update(row.terminal_id for row in commit.cursors)
         self._moved_followers.update(row.node_id for row in commit.followers)
