@@ -1,7 +1,7 @@
 """What the engines make of bytes that the decoder accepted, in a process of its own: y-py may take its process along.
 
 The child answers each input with an empty text, or with what is wrong. It ends after some thousand inputs, because
-y-py never frees a document whose roots were touched (design section 4, hazard 7).
+y-py never frees a document whose roots were touched.
 """
 
 from __future__ import annotations

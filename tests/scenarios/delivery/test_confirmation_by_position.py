@@ -1,4 +1,4 @@
-"""A JSON client that offers the subprotocol `comanda.v1` confirms many rows with one message (design section 8)."""
+"""A JSON client that offers the subprotocol `comanda.v1` confirms many rows with one message."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 
 from node.screen import without_version
 from tests.harness import Client, World, settle_all
-from tests.scenarios.delivery.test_delivery import EXAMPLES, TYPES
+from tests.scenarios.delivery.test_delivery import TYPES
+from tests.scenarios.seeds import EXAMPLES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,8 +1,7 @@
-"""A session is a cursor: live delivery, catch-up, first synchronisation, acknowledgement (design section 3)."""
+"""A session is a cursor: live delivery, catch-up, first synchronisation, acknowledgement."""
 
 from __future__ import annotations
 
-import os
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +12,11 @@ from hypothesis import strategies as st
 from crdt.hlc import iso
 from node.screen import without_version
 from tests.harness import Client, World, settle_all
+from tests.scenarios.seeds import EXAMPLES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "50"))
 """Random evenings a run; the same command with a bigger number is the long run."""
 
 TYPES = ("orders", "products", "customers", "cashier_operations")

@@ -74,7 +74,7 @@ def tablets(world: World) -> Tablets:
 # ---------------------------------------------------------------------- whose it is
 
 
-def test_one_id_of_two_terminals_is_two_operations_of_which_each_knows_its_own_authors_screen(world: World) -> None:
+def test_two_terminals_that_use_one_operation_id_are_each_judged_by_their_own_screen(world: World) -> None:
     ana, bia, cai = (Client(world, name).connect() for name in ("ana", "bia", "cai"))
     for name in ("locked", "mesa"):
         ana.do("orders", name, "CREATE", {"items": []})
@@ -256,7 +256,9 @@ def test_of_a_page_that_was_loaded_again_it_is_shown_over_the_state(tablets: Tab
     assert ana.shown("products")["x"] == {"price": 3}
 
 
-def test_what_its_author_read_over_http_and_was_not_sent_yet_does_not_undo_it_on_the_screen(tablets: Tablets) -> None:
+def test_a_value_that_the_author_only_read_over_http_does_not_undo_its_operation_on_its_screen(
+    tablets: Tablets,
+) -> None:
     ana, bia, world = tablets.ana, tablets.bia, tablets.world
     tablets.begin("products", {"price": 1})
     bia.do("products", "x", "UPDATE", {"price": 2})
@@ -293,7 +295,7 @@ def test_its_author_is_shown_the_outcome_over_what_it_wrote_since(tablets: Table
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_what_the_disk_refused_comes_over_what_was_written_later_on_every_screen(
+def test_an_operation_sent_again_after_a_failed_commit_shows_on_every_screen_what_the_node_shows(
     tablets: Tablets, restarted: bool
 ) -> None:
     """Of what it could not store the node knows nothing after a restart."""

@@ -15,7 +15,7 @@ from node.screen import without_version
 from tests.archives import archive
 from tests.harness import Client, World, settle_all
 from tests.mesh import Mesh
-from tests.scenarios.delivery.test_delivery import EXAMPLES
+from tests.scenarios.seeds import EXAMPLES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,7 +117,7 @@ def test_what_is_created_and_archived_while_a_terminal_reads_slowly_reaches_it(t
     world.close()
 
 
-def test_what_comes_dead_from_another_node_is_dropped_by_a_terminal_that_may_hold_it(tmp_path: Path) -> None:
+def test_a_terminal_that_moved_here_is_told_of_an_entity_that_was_deleted_elsewhere(tmp_path: Path) -> None:
     mesh = Mesh(tmp_path, 2, [(1, 0, True)])
     hub, node = mesh.worlds
     ana = Client(hub, "ana").connect()

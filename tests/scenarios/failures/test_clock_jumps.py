@@ -74,7 +74,7 @@ def test_an_operation_without_a_time_is_not_stamped_ahead_of_a_clock_that_was_se
     assert hlc.millis(last.accepted) > world.wall_ms
 
 
-def test_what_was_stamped_2030_gives_way_to_whoever_has_seen_it_on_every_node(tmp_path: Path) -> None:
+def test_a_value_stamped_2030_is_replaced_on_every_node_by_a_write_that_has_seen_it(tmp_path: Path) -> None:
     mesh = Mesh(tmp_path, 2, [(1, 0, True)])
     hub, node = mesh.worlds
     ana, bia = Client(hub, "ana").connect(), Client(node, "bia").connect()

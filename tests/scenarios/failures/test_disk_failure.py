@@ -1,4 +1,4 @@
-"""When a commit fails: nothing of it was confirmed or sent, and the node goes on when it can (design section 10)."""
+"""When a commit fails: nothing of it was confirmed or sent, and the node goes on when it can."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,8 @@ from strategies.kinds.kind import ABSENT
 from tests.archives import archive
 from tests.harness import Client, settle_all
 from tests.mesh import Mesh
-from tests.scenarios.links.test_links import Evening
+from tests.scenarios.evening import Evening
+from tests.scenarios.seeds import FEW_SEEDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from node.core.history.explain import Explanation, Writing
     from tests.harness import World
 
-EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "50"))
-FIRST = int(os.environ.get("COMANDA_SEED", "1"))
-SEEDS = range(FIRST, FIRST + max(EXAMPLES // 4, 1))
 FIELDS = ("a", "b", "c", "deleted_at")
 
 Key = tuple[str, str]
@@ -102,7 +99,7 @@ def named(record: FieldRecord, name: str) -> tuple[object, ...]:
     return (record.operation, record.terminal, record.path, b"" if value is ABSENT else orjson.dumps(value))
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", FEW_SEEDS)
 def test_every_value_ever_written_is_explained_once_with_its_author(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +151,7 @@ def check(writing: Writing, records: list[FieldRecord], live: Document, scribe: 
         assert not writing.superseded_by, at
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", FEW_SEEDS)
 def test_what_is_shown_is_the_value_of_those_marked_as_shown(tmp_path: Path, seed: int) -> None:
     evening = Evening(tmp_path, seed)
     for _ in range(evening.rng.randrange(20, 150)):
@@ -254,7 +251,7 @@ def test_the_first_written_of_a_customer_field_stays_shown_until_somebody_decide
     mesh.close()
 
 
-def test_a_field_of_a_whole_entity_tells_which_operations_only_carried_it_along(tmp_path: Path) -> None:
+def test_a_field_of_an_entity_kept_whole_is_explained_by_who_wrote_it_and_who_only_carried_it(tmp_path: Path) -> None:
     mesh, ana, bia = two_sides(tmp_path)
     collide(mesh, ana, bia, ("cashier_operations", "k-1"), {"a": 0, "note": "x"})
     found = report(mesh.worlds[0], ("cashier_operations", "k-1"), "note")

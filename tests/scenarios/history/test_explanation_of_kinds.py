@@ -10,8 +10,9 @@ import pytest
 from node.config.example import example_toml
 from node.config.reading import parse
 from tests.harness import Client, World
-from tests.scenarios.history.test_explanation import SEEDS, report, rows
-from tests.scenarios.links.test_links import Evening
+from tests.scenarios.evening import Evening
+from tests.scenarios.history.test_explanation import report, rows
+from tests.scenarios.seeds import FEW_SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,7 +102,7 @@ def test_a_value_from_before_its_field_joined_a_group_is_not_marked_as_shown(tmp
     world.close()
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", FEW_SEEDS)
 def test_the_opening_of_a_counter_and_its_movements_add_up_to_what_is_shown(tmp_path: Path, seed: int) -> None:
     """Also where a terminal sent one operation to two nodes, which counted it each and then settled that."""
     evening = Evening(tmp_path / "mesh", seed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,8 @@ from storage.sqlite.history_reader import HistoryReader
 from tests.archives import archive
 from tests.harness import Client, settle_all
 from tests.mesh import Mesh
-from tests.scenarios.links.test_links import TYPES, Evening
+from tests.scenarios.evening import TYPES, Evening
+from tests.scenarios.seeds import FEW_SEEDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from storage.records import EntityRow
     from tests.harness import World
 
-EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "50"))
-FIRST = int(os.environ.get("COMANDA_SEED", "1"))
-SEEDS = range(FIRST, FIRST + max(EXAMPLES // 4, 1))
 ENGINE = "y_py"
 
 Key = tuple[str, str]
@@ -84,7 +81,7 @@ def play(evening: Evening, every: int) -> list[tuple[World, int, Stored]]:
 # ------------------------------------------------------------------ now
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", FEW_SEEDS)
 def test_operations_in_any_order_give_the_stored_document_and_view(tmp_path: Path, seed: int) -> None:
     evening = Evening(tmp_path, seed)
     play(evening, 50)
@@ -153,7 +150,7 @@ def test_a_damaged_row_is_named(world: World, change: str) -> None:
 # ------------------------------------------------------------------ then
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", FEW_SEEDS)
 def test_what_was_shown_at_a_row_of_the_log_is_shown_again(tmp_path: Path, seed: int) -> None:
     evening = Evening(tmp_path, seed)
     for world, head, entities in play(evening, 10):
@@ -166,7 +163,7 @@ def test_what_was_shown_at_a_row_of_the_log_is_shown_again(tmp_path: Path, seed:
     evening.mesh.close()
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", FEW_SEEDS)
 def test_what_a_node_showed_at_a_time_is_shown_again(world: World, seed: int) -> None:
     rng = random.Random(seed)
     clients = [Client(world, f"t{n}").connect() for n in range(3)]
@@ -189,7 +186,7 @@ def test_what_a_node_showed_at_a_time_is_shown_again(world: World, seed: int) ->
                 assert key not in entities or shows(past, entities[key]), (seed, ms, key)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", FEW_SEEDS)
 def test_nodes_that_agree_now_agree_on_every_time_before(tmp_path: Path, seed: int) -> None:
     evening = Evening(tmp_path, seed)
     play(evening, 50)
@@ -267,7 +264,7 @@ def test_where_only_a_state_came_the_time_before_it_is_not_told(tmp_path: Path) 
 # ------------------------------------------------------------------ archived beginnings
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", FEW_SEEDS)
 def test_what_was_shown_since_the_archived_rows_is_shown_again(tmp_path: Path, seed: int) -> None:
     evening = Evening(tmp_path, seed)
     noted = play(evening, 10)

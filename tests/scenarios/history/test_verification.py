@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +18,14 @@ from storage.sqlite.reader import Reader
 from tests.archives import archive
 from tests.harness import Client, World, settle_all
 from tests.mesh import Mesh
-from tests.scenarios.links.test_links import Evening
+from tests.scenarios.evening import Evening
+from tests.scenarios.seeds import FEW_SEEDS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from storage.records import EntityRow
 
-EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "50"))
-FIRST = int(os.environ.get("COMANDA_SEED", "1"))
-SEEDS = range(FIRST, FIRST + max(EXAMPLES // 4, 1))
 
 TAB = Conservation(
     name="tab",
@@ -83,7 +80,7 @@ def store(world: World) -> World:
 # ------------------------------------------------------------------ healthy
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", FEW_SEEDS)
 def test_nothing_is_found_on_nodes_that_wrote_apart_broke_off_and_agreed(tmp_path: Path, seed: int) -> None:
     evening = Evening(tmp_path, seed)
     for _ in range(evening.rng.randrange(20, 200)):
@@ -94,7 +91,7 @@ def test_nothing_is_found_on_nodes_that_wrote_apart_broke_off_and_agreed(tmp_pat
     evening.mesh.close()
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", FEW_SEEDS)
 def test_nothing_is_found_on_nodes_that_archived_the_beginning_of_their_logs(tmp_path: Path, seed: int) -> None:
     evening = Evening(tmp_path, seed)
     for _ in range(evening.rng.randrange(20, 200)):

@@ -143,7 +143,7 @@ def test_the_link_of_a_tree_stays_before_one_side_by_side(tmp_path: Path) -> Non
     mesh.close()
 
 
-def test_what_a_terminal_writes_while_it_is_shown_the_past_is_shown_to_it_again(tmp_path: Path) -> None:
+def test_a_write_made_while_an_older_state_is_being_shown_is_shown_again_afterwards(tmp_path: Path) -> None:
     """It sends an operation once more that another node took: it is shown what is, as of before its next one."""
     mesh = Mesh(tmp_path, 2, [(1, 0, True)])
     here, there = mesh.worlds

@@ -138,7 +138,7 @@ def test_a_cashier_conflict_is_open_everywhere_until_one_person_resolves_it_once
     assert evening.view("cashier_operations")["amount"] == 250
 
 
-def test_two_people_who_resolve_one_conflict_apart_make_one_more_and_nothing_is_lost(evening: Evening) -> None:
+def test_two_resolutions_of_one_conflict_on_two_sides_open_a_new_conflict(evening: Evening) -> None:
     evening.begin("cashier_operations", {"amount": 100})
     evening.left.do("cashier_operations", "x", "UPDATE", {"amount": 150})
     evening.right.world.advance(5)
@@ -239,7 +239,7 @@ def test_a_node_stamps_with_its_upstreams_clock(evening: Evening) -> None:
     assert evening.left.world.core.replica.clock.offset_ms == before
 
 
-def test_a_decision_about_a_field_that_another_side_has_dropped_meanwhile_is_shown_there(tmp_path: Path) -> None:
+def test_a_resolution_brings_its_field_back_where_the_other_side_created_the_entity_afresh(tmp_path: Path) -> None:
     """The decision names no field: what it brings back has to be found by what it touched."""
     evening = Evening(tmp_path)
     evening.begin("customers", {"name": "Rita", "phone": "1"})

@@ -1,4 +1,4 @@
-"""Locks between nodes (design section 7): the authority, a partition, and leases when links return."""
+"""Locks between nodes: the authority, a partition, and leases when links return."""
 
 from __future__ import annotations
 

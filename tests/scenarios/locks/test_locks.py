@@ -1,4 +1,4 @@
-"""Leases and fencing tokens (design section 7), first the table alone, then through a terminal."""
+"""Leases and fencing tokens, first the table alone, then through a terminal."""
 
 from __future__ import annotations
 

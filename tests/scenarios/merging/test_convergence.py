@@ -6,7 +6,6 @@ through the gap guard. The model beside it knows only who had seen what.
 
 from __future__ import annotations
 
-import os
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +20,11 @@ from node.core.entities.writes import Authorship, Planner, Stamp
 from node.errors import EntityNotFound
 from strategies.policy import DOCUMENTED
 from strategies.view import view_of
+from tests.scenarios.seeds import EXAMPLES
 
 if TYPE_CHECKING:
     from crdt.records import FieldRecord
 
-EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "50"))
 NOW = 1_700_000_000_000
 
 

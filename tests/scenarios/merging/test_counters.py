@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import random
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +10,13 @@ import pytest
 from node.core.entities.last_known import MOST_MOVEMENTS
 from tests.archives import archive
 from tests.harness import Client, World
-from tests.mesh import Mesh, audit, moved, shown
+from tests.mesh import Mesh, moved
+from tests.scenarios.outages import Shop
+from tests.scenarios.seeds import SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "50"))
-FIRST = int(os.environ.get("COMANDA_SEED", "1"))
 
 
 @pytest.fixture
@@ -152,7 +149,7 @@ def test_what_a_terminal_wrote_on_another_node_is_told_from_what_it_wrote_here_a
     mesh.close()
 
 
-def test_what_a_terminal_wrote_on_another_node_comes_after_what_it_wrote_here_since(tmp_path: Path) -> None:
+def test_a_sale_made_before_the_terminal_moved_and_arriving_late_is_counted_once(tmp_path: Path) -> None:
     """It arrives here later than what was written after it, and is on nobody's screen before it is confirmed."""
     mesh, after = waiter_who_moved(tmp_path)
     mesh.settle(after.receive, reconnect=False)
@@ -260,101 +257,14 @@ def test_a_sale_that_a_terminal_sent_to_two_nodes_counts_once(tmp_path: Path, re
     mesh.close()
 
 
-class Shop:
-    """Sales and deliveries on all sides of a random mesh with outages and crashes; clients write absolutes only."""
-
-    def __init__(self, directory: Path, seed: int) -> None:
-        self.rng = rng = random.Random(seed)
-        count = rng.randrange(1, 5)
-        edges = [(n, rng.randrange(n), rng.random() < 0.7) for n in range(1, count)]
-        self.mesh = Mesh(
-            directory,
-            count,
-            edges,
-            ring_rows=rng.choice([4, 64]),
-            window=rng.choice([3, 32]),
-            resident=rng.choice([1, 100]),
-        )
-        self.clients = [
-            Client(world, f"t{n}-{world.node_id}").connect()
-            for world in self.mesh.worlds
-            for n in range(rng.randrange(1, 4))
-        ]
-        self.expected: dict[str, Decimal] = {}
-        first = self.clients[0]
-        for name in ("p-0", "p-1"):
-            self.expected[name] = Decimal(100)
-            first.do("products", name, "CREATE", {"stock": 100})
-        self.settle()
-
-    def settle(self) -> None:
-        for client in self.clients:
-            if client.session is None:
-                client.connect().flush(show=False)
-        self.mesh.settle(lambda: sum(c.receive() for c in self.clients))
-
-    def step(self) -> None:
-        rng, client = self.rng, self.rng.choice(self.clients)
-        choice = rng.random()
-        if choice < 0.08 and self.mesh.wires:
-            rng.choice(self.mesh.wires).cut()
-        elif choice < 0.2 and self.mesh.wires:
-            wire = rng.choice(self.mesh.wires)
-            if wire.links is None:
-                wire.connect()
-        elif choice < 0.4 and self.mesh.wires:
-            rng.choice(self.mesh.wires).step(rng.randrange(2))
-        elif choice < 0.55:
-            rng.choice(self.mesh.worlds).settle()
-        elif choice < 0.57:
-            self.crash(rng.randrange(len(self.mesh.worlds)))
-        elif client.session is None:
-            client.connect().flush(show=False)
-        elif choice < 0.61:
-            client.disconnect()
-        elif choice < 0.75:
-            client.receive(rng.randrange(1, 6))
-        else:
-            self.move(client)
-
-    def crash(self, number: int) -> None:
-        """Once what terminals confirmed is on disk (CURSOR_FLUSH_MS): nothing else tells what they knew."""
-        world = self.mesh.worlds[number]
-        for client in self.clients:
-            if client.world is world:
-                client.disconnect()
-        world.core.store_cursors()
-        world.settle()
-        self.mesh.crash(number)
-
-    def move(self, client: Client) -> None:
-        """A person sells from a screen at rest, not in the moment in which it is shown the past again."""
-        session = client.session
-        assert session is not None
-        if session.delivery.window.acknowledged(2) < session.delivery.feed.head_at_connect:
-            return
-        name = self.rng.choice(["p-0", "p-1"])
-        on_screen = client.screen.get(("products", name), {}).get("stock")
-        if on_screen is None:
-            return
-        amount = self.rng.choice([-1, -2, -3, 5, -0.5])
-        self.expected[name] += Decimal(str(amount))
-        new = on_screen + amount
-        client.submit(client.operation("products", name, "UPDATE", {"stock": int(new) if new == int(new) else new}))
-
-
-@pytest.mark.parametrize("seed", range(FIRST, FIRST + EXAMPLES))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_stock_is_opening_plus_all_movements_whatever_the_outage(tmp_path: Path, seed: int) -> None:
     shop = Shop(tmp_path, seed)
-    for _ in range(shop.rng.randrange(20, 200)):
-        shop.step()
-    shop.settle()
-    worlds = shop.mesh.worlds
-    for world in worlds:
+    shop.run(20, 200)
+    shop.agree()
+    for world in shop.mesh.worlds:
         found = {name: Decimal(str(entity["stock"])) for name, entity in world.view("products").items()}
         assert found == shop.expected, (seed, world.node_id)
-        assert shown(world) == shown(worlds[0]), seed
-        assert audit(world) == audit(worlds[0]), seed
     for client in shop.clients:
         for name, amount in shop.expected.items():
             assert Decimal(str(client.shown("products")[name]["stock"])) == amount, (seed, client.name)

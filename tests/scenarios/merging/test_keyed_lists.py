@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.harness import Client, World
-from tests.mesh import Mesh, audit, moved, shown
+from tests.mesh import Mesh, moved
+from tests.scenarios.outages import Outages
+from tests.scenarios.seeds import SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "50"))
-FIRST = int(os.environ.get("COMANDA_SEED", "1"))
 
 
 def item(name: str, **more: Any) -> dict[str, Any]:
@@ -171,15 +168,11 @@ def test_items_written_before_lists_merged_go_on_as_items(tmp_path: Path) -> Non
     world.close()
 
 
-class Evening:
-    """Waiters who add, change and remove lines of their own screens on all sides of a random mesh."""
+class Waiters(Outages):
+    """Waiters who add, change and remove lines of their own screens."""
 
     def __init__(self, directory: Path, seed: int) -> None:
-        self.rng = rng = random.Random(seed)
-        count = rng.randrange(2, 5)
-        edges = [(n, rng.randrange(n), True) for n in range(1, count)]
-        self.mesh = Mesh(directory, count, edges, ring_rows=rng.choice([4, 64]), resident=rng.choice([1, 100]))
-        self.clients = [Client(w, f"t{n}-{w.node_id}").connect() for w in self.mesh.worlds for n in range(2)]
+        super().__init__(directory, seed)
         self.added: set[str] = set()
         self.removed: set[str] = set()
         self.edited: set[str] = set()
@@ -187,42 +180,10 @@ class Evening:
         self.clients[0].do("orders", "mesa", "CREATE", {"items": []})
         self.settle()
 
-    def settle(self) -> None:
-        for client in self.clients:
-            if client.session is None:
-                client.connect().flush(show=False)
-        self.mesh.settle(lambda: sum(c.receive() for c in self.clients))
-
-    def step(self) -> None:
-        rng, client = self.rng, self.rng.choice(self.clients)
-        choice = rng.random()
-        wire = rng.choice(self.mesh.wires)
-        if choice < 0.1:
-            wire.cut()
-        elif choice < 0.25:
-            if wire.links is None:
-                wire.connect()
-        elif choice < 0.45:
-            wire.step(rng.randrange(2))
-        elif choice < 0.6:
-            rng.choice(self.mesh.worlds).settle()
-        elif client.session is None:
-            client.connect().flush(show=False)
-        elif choice < 0.65:
-            client.disconnect()
-        elif choice < 0.8:
-            client.receive(rng.randrange(1, 5))
-        else:
-            self.write(client)
-
-    def write(self, client: Client) -> None:
-        """A person writes from a screen at rest, not in the moment in which it is shown the past again."""
-        rng, session = self.rng, client.session
-        assert session is not None
-        if session.delivery.window.acknowledged(1) < session.delivery.feed.head_at_connect:
-            return
+    def act(self, client: Client) -> None:
+        rng = self.rng
         on_screen = client.screen.get(("orders", "mesa"), {}).get("items")
-        if on_screen is None:
+        if on_screen is None or not self.at_rest(client, 1):
             return
         items = []
         for line in on_screen:
@@ -244,20 +205,16 @@ class Evening:
         client.submit(client.operation("orders", "mesa", "UPDATE", {"items": items}))
 
 
-@pytest.mark.parametrize("seed", range(FIRST, FIRST + EXAMPLES))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_the_union_of_added_items_each_once_and_what_was_removed_unchanged_is_gone(tmp_path: Path, seed: int) -> None:
-    evening = Evening(tmp_path, seed)
-    for _ in range(evening.rng.randrange(20, 160)):
-        evening.step()
-    evening.settle()
+    evening = Waiters(tmp_path, seed)
+    evening.run(20, 160)
+    evening.agree()
     worlds = evening.mesh.worlds
     ids = [line["id"] for line in worlds[0].view("orders")["mesa"]["items"]]
     assert len(set(ids)) == len(ids), seed
     assert evening.added - evening.removed <= set(ids) <= evening.added, seed
     assert not set(ids) & (evening.removed - evening.edited), (seed, "removed, never changed, and there again")
-    for world in worlds:
-        assert shown(world) == shown(worlds[0]), seed
-        assert audit(world) == audit(worlds[0]), seed
     for client in evening.clients:
         assert client.shown("orders")["mesa"]["items"] == worlds[0].view("orders")["mesa"]["items"], (
             seed,

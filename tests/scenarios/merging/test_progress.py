@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import random
 from typing import TYPE_CHECKING
 
 import orjson
@@ -12,14 +10,14 @@ import pytest
 from node.config.example import example_toml
 from node.config.reading import parse
 from tests.harness import Client
-from tests.mesh import Mesh, audit, shown
+from tests.mesh import Mesh
+from tests.scenarios.outages import Outages
+from tests.scenarios.seeds import SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "50"))
-FIRST = int(os.environ.get("COMANDA_SEED", "1"))
 CONFIG = parse(example_toml() + '[entities.orders]\ngroups = [["total", "discount"]]\n')
 KIND = CONFIG.registry().get("orders").kinds.of("status")  # type: ignore[union-attr]
 RANKS = KIND.declared.ranks
@@ -112,54 +110,31 @@ def test_total_and_discount_are_one_value(counter: Pass) -> None:
     assert (view["total"], view["discount"]) == (90, 10)
 
 
-class Evening:
-    """Statuses and totals written on all sides of a random mesh."""
+class Statuses(Outages):
+    """Statuses and totals, written by whom may take a status back and whom may not."""
+
+    terminals = ("pos", "kds", "waiter")
 
     def __init__(self, directory: Path, seed: int) -> None:
-        self.rng = rng = random.Random(seed)
-        count = rng.randrange(2, 5)
-        edges = [(n, rng.randrange(n), True) for n in range(1, count)]
-        self.mesh = Mesh(directory, count, edges, ring_rows=4, resident=rng.choice([1, 100]), config=CONFIG)
-        self.clients = [
-            Client(w, f"{kind}-{w.node_id}", kind).connect()
-            for w in self.mesh.worlds
-            for kind in ("pos", "kds", "waiter")
-        ]
+        super().__init__(directory, seed, CONFIG)
         self.pairs = {(None, None)}
 
-    def step(self) -> None:
-        rng, client = self.rng, self.rng.choice(self.clients)
-        choice, wire = rng.random(), rng.choice(self.mesh.wires)
-        if choice < 0.1:
-            wire.cut()
-        elif choice < 0.25:
-            if wire.links is None:
-                wire.connect()
-        elif choice < 0.4:
-            wire.step(rng.randrange(2))
-        elif choice < 0.55:
-            rng.choice(self.mesh.worlds).settle()
-        elif choice < 0.7:
-            client.receive(rng.randrange(1, 5))
-        elif choice < 0.9:
-            status = rng.choice([*RANKS, "?"])
-            client.submit(client.operation("orders", f"o-{rng.randrange(2)}", "UPDATE", {"status": status}))
+    def act(self, client: Client) -> None:
+        rng = self.rng
+        if rng.random() < 0.7:
+            data: dict[str, object] = {"status": rng.choice([*RANKS, "?"])}
         else:
-            pair = {"total": rng.randrange(1_000), "discount": rng.randrange(1_000)}
-            self.pairs.add((pair["total"], pair["discount"]))
-            client.submit(client.operation("orders", f"o-{rng.randrange(2)}", "UPDATE", pair))
+            data = {"total": rng.randrange(1_000), "discount": rng.randrange(1_000)}
+            self.pairs.add((data["total"], data["discount"]))
+        client.submit(client.operation("orders", f"o-{rng.randrange(2)}", "UPDATE", data))
 
 
-@pytest.mark.parametrize("seed", range(FIRST, FIRST + EXAMPLES))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_no_merge_lowers_a_status_and_no_pair_is_torn(tmp_path: Path, seed: int) -> None:
-    evening = Evening(tmp_path, seed)
-    for _ in range(evening.rng.randrange(20, 160)):
-        evening.step()
-    evening.mesh.settle(lambda: sum(c.receive() for c in evening.clients))
-    worlds = evening.mesh.worlds
-    for world in worlds:
-        assert shown(world) == shown(worlds[0]), seed
-        assert audit(world) == audit(worlds[0]), seed
+    evening = Statuses(tmp_path, seed)
+    evening.run(20, 160)
+    evening.agree()
+    for world in evening.mesh.worlds:
         for name in ("o-0", "o-1"):
             for row in world.reader.audit("orders", name, limit=10_000, kinds=("operation",)):
                 changes = orjson.loads(row.changes or b'{"before":{},"after":{}}')

@@ -1,4 +1,4 @@
-"""What each documented strategy does when two terminals of one node write apart (design section 6)."""
+"""What each documented strategy does when two terminals of one node write apart."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,13 +9,12 @@ import pytest
 from tests.archives import archive
 from tests.harness import Client, World
 from tests.mesh import Mesh, shown
-from tests.scenarios.merging.test_counters import Shop, settle, stock
+from tests.scenarios.merging.test_counters import settle, stock
+from tests.scenarios.outages import Shop
+from tests.scenarios.seeds import SEEDS
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "50"))
-FIRST = int(os.environ.get("COMANDA_SEED", "1"))
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -72,12 +70,10 @@ class LongShop(Shop):
         super().step()
 
 
-@pytest.mark.parametrize("seed", range(FIRST, FIRST + EXAMPLES))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_stock_is_what_it_would_be_without_archives(tmp_path: Path, seed: int) -> None:
     shop = LongShop(tmp_path, seed)
-    for _ in range(shop.rng.randrange(20, 150)):
-        shop.step()
-    shop.settle()
+    shop.run(20, 150)
     for world in shop.mesh.worlds:
         shown_here = {name: world.view("products")[name]["stock"] for name in shop.expected}
         assert shown_here == {name: pytest.approx(float(value)) for name, value in shop.expected.items()}, seed

@@ -24,7 +24,7 @@ def test_an_archived_operation_is_found_by_its_entity(full: Store, reader: Reade
     assert (kept.accepted, kept.version) == (2007, 1)
 
 
-def test_what_lies_in_the_archive_is_read_as_entities_in_the_order_of_their_last_rows(
+def test_archived_rows_are_read_as_entities_in_the_order_of_their_last_rows(
     full: Store, reader: Reader, tmp_path: Path
 ) -> None:
     for last in (35, 52):
