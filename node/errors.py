@@ -15,6 +15,7 @@
         LockTimeout             4009  answered
         ConflictResolutionFailed 4010 answered
         NotStored               1011  answered; the disk refuses; WebSocket's internal error
+        Faulty                  1011  answered; our own code failed on it
         NotRead                 1011  answered; what the message needs cannot be read
 
 Expected outcomes (stale, merged, conflicted, refused by a lock) are values, not exceptions.

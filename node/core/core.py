@@ -19,7 +19,7 @@ from node.core.faults import Torn
 from node.core.links.links import Links
 from node.core.locks.requests import LockRequests
 from node.core.log.fan_out import SharedBatch
-from node.core.log.group import Group, Recipient
+from node.core.log.group import Group, Recipient, SealError
 from node.core.log.ring import ring_row
 from node.core.log.view import LogView
 from node.core.operations import parked
@@ -142,10 +142,22 @@ class Core:
             raise Torn(self.replica.faults.torn)
         if not self.replica.log.group.pending():
             return None
-        group = self.replica.log.take()
+        try:
+            group = self.replica.log.take()
+        except SealError as error:
+            raise Torn(self._not_sealed(error)) from error
         self.replica.clock.note(group.commit.meta)
         self._in_flight.append((group, self.clock().mono_ms))
         return group
+
+    def _not_sealed(self, error: SealError) -> str:
+        """An entity cannot be encoded: what wrote to it since the last commit is not tried again."""
+        faults, said = self.replica.faults, f"{error.key[0]} {error.key[1]}"
+        for row in self.replica.log.group.rows:
+            if row.entity_type == error.key[0] and error.key[1] in (row.entity_id, *row.targets):
+                cause = row.link_key if row.via else (row.terminal_id, row.operation_id)
+                faults.report(f"storing {said}", row.operation, error, cause)
+        return f"{said} cannot be stored"
 
     def committed(self, group: Group) -> None:
         """`group` is durable: answer its authors, then send its rows to everybody whose cursor is behind."""

@@ -29,16 +29,10 @@ class Faults:
 
     torn: str | None = field(default=None, init=False)
     count: int = field(default=0, init=False)
-    _changing: bool = field(default=False, init=False)
-    _causes: dict[Hashable, str] = field(factory=dict, init=False)
-
-    def begin(self) -> None:
-        """A change of documents begins; it is whole with its row."""
-        self._changing = True
-
-    def end(self) -> None:
-        """The change has its row."""
-        self._changing = False
+    changing: bool = field(default=False, init=False)
+    """Documents are being changed, and the change has no row yet. Whatever is raised now is a fault."""
+    causes: dict[Hashable, str] = field(factory=dict, init=False)
+    """What caused a fault since the start, and what is said of it."""
 
     def report(self, where: str, said: str | bytes, error: Exception, cause: Hashable | None = None) -> str:
         """Note a fault, and return what its author is told.
@@ -49,18 +43,14 @@ class Faults:
         digest = blake2b(said.encode() if isinstance(said, str) else said, digest_size=8).hexdigest()
         logger.error("%s failed on %d bytes with hash %s", where, len(said), digest, exc_info=error)
         told = f"the node's own code failed on this (hash {digest}); nothing was done"
-        if self._changing:
-            self._changing, self.torn = False, f"{where} failed in the middle of a change (hash {digest})"
+        if self.changing:
+            self.changing, self.torn = False, f"{where} failed in the middle of a change (hash {digest})"
         if cause is not None:
-            self._causes[cause] = told
-            while len(self._causes) > REMEMBERED:
-                del self._causes[next(iter(self._causes))]
+            self.causes[cause] = told
+            while len(self.causes) > REMEMBERED:
+                del self.causes[next(iter(self.causes))]
         return told
-
-    def known(self, cause: Hashable) -> str | None:
-        """What is said of something that caused a fault before."""
-        return self._causes.get(cause) if self._causes else None
 
     def undone(self) -> None:
         """Memory is what the log says again."""
-        self.torn, self._changing = None, False
+        self.torn, self.changing = None, False

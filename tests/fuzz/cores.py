@@ -123,7 +123,7 @@ class Links:
         dialled = bool(data[0] & 1)
         node = self._nodes[dialled]
         world = node.fresh()
-        end = End()
+        end = End("node", "rogue")
         hello = None if dialled else Hello("n1", "e-1", 3, world.wall_ms, "", None)
         role = ("upstream" if dialled else "downstream") if data[0] & 2 else "peer"
         url = "ws://other" if dialled else None

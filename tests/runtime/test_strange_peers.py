@@ -170,7 +170,10 @@ async def test_whatever_fails_in_one_link_it_is_logged_and_dialled_again(
 
     monkeypatch.setattr(dialler, "connect", fails)
     core: Any = SimpleNamespace(
-        links={}, epoch="e", instance="i", node_id="n", replica=SimpleNamespace(log=SimpleNamespace(committed=0))
+        links=SimpleNamespace(by_node={}, epoch="e"),
+        instance="i",
+        node_id="n",
+        replica=SimpleNamespace(log=SimpleNamespace(committed=0)),
     )
     link = dialler.Dialler(
         core=core,

@@ -240,7 +240,7 @@ LINKS = (
     defect(
         "damaged-kept-waiting",
         "an operation that came damaged while its entity could not be read is tried for ever as it is",
-        ("node.core.operations.parked:retry", "if row.state == WAITING:", "if row.state == BAD:"),
+        ("node.core.operations.parked:_found_bad", "if row.state == WAITING:", "if row.state == BAD:"),
     ),
     defect(
         "parked-not-stored",

@@ -40,7 +40,7 @@ class LockTable:
 
     leases: dict[Key, Lease] = field(factory=dict)
     """The latest lease of each entity, also one that ran out."""
-    _shadows: dict[Key, Lease] = field(factory=dict)
+    shadows: dict[Key, Lease] = field(factory=dict)
     """The authority's lease where a local one of another terminal overlaps it, until that one ends."""
     _ids: dict[tuple[str, str], Key] = field(factory=dict)
     """(terminal, lock id) -> entity, while the lease is in the table."""
@@ -119,9 +119,9 @@ class LockTable:
     def _current(self, key: Key, now: Instant) -> Lease | None:
         """The latest lease on an entity, expired or not; a shadow takes its place once the one before it ended."""
         lease = self.leases.get(key)
-        shadow = self._shadows.get(key)
+        shadow = self.shadows.get(key)
         if shadow is not None and (lease is None or not lease.live(now)):
-            del self._shadows[key]
+            del self.shadows[key]
             self._put(shadow)
             return shadow
         return lease
@@ -213,7 +213,7 @@ class LockTable:
         held = self._current(lease.key, now)
         if held is not None and held.live(now) and held.terminal != lease.terminal:
             if held.scope != "store":
-                self._shadows[lease.key] = lease
+                self.shadows[lease.key] = lease
                 return self.overlap(held)
             self._remember_lost(held, lease.terminal)
         elif held is not None and held.terminal != lease.terminal:
@@ -229,9 +229,9 @@ class LockTable:
 
     def drop(self, key: Key, lock_id: str) -> Lease | None:
         """Remove a lease that the authority released or no longer knows."""
-        shadow = self._shadows.get(key)
+        shadow = self.shadows.get(key)
         if shadow is not None and shadow.lock_id == lock_id:
-            return self._shadows.pop(key)
+            return self.shadows.pop(key)
         lease = self.leases.get(key)
         if lease is None or lease.lock_id != lock_id:
             return None
@@ -295,7 +295,7 @@ class LockTable:
             return "unlocked"
         mine = lease.terminal == terminal
         if lease.live(now):
-            if not mine and key in self._shadows and self._shadows[key].terminal == terminal:
+            if not mine and key in self.shadows and self.shadows[key].terminal == terminal:
                 return "overlapping"
             if not mine:
                 return Held(lease, taken_over=(terminal, key) in self._losers)

@@ -19,6 +19,14 @@ class Recipient(Protocol):
         ...
 
 
+class SealError(Exception):
+    """An entity cannot be encoded. key: which."""
+
+    def __init__(self, key: Key) -> None:
+        super().__init__(f"{key[0]} {key[1]} cannot be written")
+        self.key = key
+
+
 @define(eq=False)
 class Group:
     """Operations that share one transaction.
@@ -44,4 +52,8 @@ class Group:
 
     def seal(self) -> None:
         """Encode every touched entity once, however many operations of the group touched it."""
-        self.commit.entities.extend(entity.row() for entity in self.touched.values())
+        for entity in self.touched.values():
+            try:
+                self.commit.entities.append(entity.row())
+            except Exception as error:
+                raise SealError(entity.key) from error

@@ -43,9 +43,9 @@ class Log:
             self.group.replies.append((recipient, message))
 
     def take(self) -> Group:
-        """The current group, sealed; a new one begins."""
+        """The current group, sealed; a new one begins. Raises SealError, and then nothing has changed."""
+        self.group.seal()
         group, self.group = self.group, Group()
-        group.seal()
         return group
 
     def durable(self, group: Group) -> None:

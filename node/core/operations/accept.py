@@ -14,7 +14,6 @@ import orjson
 from attrs import frozen
 
 from crdt import hlc
-from node.core.entities.entity import Entity
 from node.core.entities.writes import RESERVED, Authorship, Planner, Stamp
 from node.core.locks.lease import Held as LockHeld
 from node.core.log.messages import current_message
@@ -31,6 +30,7 @@ from strategies.policy import EntityPolicy
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from node.core.entities.entity import Entity
     from node.core.operations.replica import Replica
     from node.core.ports import Instant
 
@@ -48,7 +48,6 @@ class Subject:
     operation: Operation
     policy: EntityPolicy
     author: Author
-    entities: list[Entity]
     row: LogRow | None
     archived: bool
 
@@ -76,16 +75,7 @@ def look(
         if needs != read:
             return needs
     archived = recalled or (on_disk and operation.key in held.archived)
-    if row is not None or archived:
-        return Subject(operation, policy, author, [], row, archived)
-    found = []
-    for key in keys:
-        entity = residents.entities.pop(key, None)
-        if entity is None:
-            entity = residents.entity(key)  # nobody has written it yet
-        residents.entities[key] = entity  # the latest used is the last to be let go
-        found.append(entity)
-    return Subject(operation, policy, author, found, None, False)
+    return Subject(operation, policy, author, row, archived)
 
 
 def _histories(replica: Replica, operation: Operation, policy: EntityPolicy, author: Author) -> tuple[History, ...]:
@@ -108,13 +98,21 @@ def accept(replica: Replica, subject: Subject, now: Instant) -> None:
 
     Every outcome is in the group, but for what is refused at once. Raises WireError for that.
     """
-    operation, author, policy, entities = subject.operation, subject.author, subject.policy, subject.entities
+    operation, author, policy = subject.operation, subject.author, subject.policy
     if subject.row is not None:
         _repeated(replica, operation, author, subject.row)
         return
     if subject.archived:
         repeated_archived(replica, operation, author)
         return
+    entities = []
+    residents = replica.residents
+    for write in operation.writes:
+        entity = residents.entities.pop(write.key, None)
+        if entity is None:
+            entity = residents.entity(write.key)  # nobody has written it yet
+        residents.entities[write.key] = entity  # the latest used is the last to be let go
+        entities.append(entity)
     lock_status = locked(replica, entities, operation, author, now) if policy.requires_lock else "none"
     if lock_status is None:
         return
@@ -178,9 +176,9 @@ def locked(
 ) -> str | None:
     """The audit's lock status of a type that needs locks, or None when the write was refused and kept."""
     status = "unlocked"
-    leases, claimed = replica.locks.leases, operation.lock_id
+    leases, shadows, claimed = replica.locks.leases, replica.locks.shadows, operation.lock_id
     for entity in entities:
-        if claimed is None and entity.key not in leases:
+        if claimed is None and entity.key not in leases and entity.key not in shadows:
             status = "unlocked"
             continue
         verdict = replica.locks.check(entity.key, author.terminal_id, operation.lock_id, now)

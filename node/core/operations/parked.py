@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from node.core.ports import Disk, Health, Instant
     from storage.records import Key
 
+EXPECTED = (WireError, UpdateError, DocumentError, EngineError)
+"""What an operation of another node raises that cannot be applied."""
+
 
 def receive(replica: Replica, message: Mapping[str, object], via: str, now: Instant) -> Outcome:
     """Take a linked node's `data_sync`, whose entities are resident. If it cannot be applied, it alone is parked."""
@@ -39,14 +42,14 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
     try:
         remote = remote_operation(message)
         key = remote.link_key
-        known = replica.faults.known(key)
+        known = replica.faults.causes.get(key)
         if known is not None:
             raise InvalidMessage(known, "$.operation")
         reason = accept(replica, remote, via, now)
-    except (WireError, UpdateError, DocumentError, EngineError) as error:
-        park(replica, message, via, BAD, str(error), now)
-        return Outcome(claimed=str(error) if isinstance(error, ForkError) else None)
     except Exception as error:
+        if isinstance(error, EXPECTED) and not replica.faults.changing:
+            park(replica, message, via, BAD, str(error), now)
+            return Outcome(claimed=str(error) if isinstance(error, ForkError) else None)
         told = replica.faults.report(f"an operation of {via!r}", _body(message), error, key)
         if replica.faults.torn is None:
             park(replica, message, via, BAD, told, now)
@@ -152,24 +155,30 @@ def _accepted(row: ParkedRow) -> object:
 
 def retry(replica: Replica, row: ParkedRow, now: Instant) -> bool:
     """Try a parked operation again, whose entities are resident. Returns whether it is applied now."""
+    known = replica.faults.causes.get(row.link_key)
+    if known is not None:
+        _found_bad(replica, row, known)
+        return False
     try:
         if accept(replica, remote_operation(orjson.loads(row.body)), row.via, now) is not None:
             return False
-    except (WireError, UpdateError, DocumentError, EngineError) as error:
-        if row.state == WAITING:  # it was parked unread, since its entities could not be read
-            bad = evolve(row, state=BAD, reason=str(error)[:1_000])
-            replica.quarantine.found_bad(row, bad)
-            replica.log.group.commit.parked.append(bad)
-        return False
     except Exception as error:
-        told = replica.faults.report(f"a parked operation of {row.via!r}", row.body, error, row.link_key)
-        if replica.faults.torn is None and row.state == WAITING:
-            bad = evolve(row, state=BAD, reason=told)
-            replica.quarantine.found_bad(row, bad)
-            replica.log.group.commit.parked.append(bad)
+        expected = isinstance(error, EXPECTED) and not replica.faults.changing
+        where, cause = f"a parked operation of {row.via!r}", row.link_key
+        reason = str(error) if expected else replica.faults.report(where, row.body, error, cause)
+        if replica.faults.torn is None:
+            _found_bad(replica, row, reason)
         return False
     _unpark(replica, row)
     return True
+
+
+def _found_bad(replica: Replica, row: ParkedRow, reason: str) -> None:
+    """What waited turns out to be bad: nobody had looked at it, as what it builds on could not be read."""
+    if row.state == WAITING:
+        bad = evolve(row, state=BAD, reason=reason[:1_000])
+        replica.quarantine.found_bad(row, bad)
+        replica.log.group.commit.parked.append(bad)
 
 
 def _unpark(replica: Replica, row: ParkedRow) -> None:

@@ -77,7 +77,7 @@ def record(
     log.group.first_attempts[author.terminal_id, operation.id] = first
     on_its_way = any(_on_its_way(replica, author, e) or _late(author, e, stamp) for e in entities)
     news = ConflictNews()
-    replica.faults.begin()
+    replica.faults.changing = True
     done = [(planned.entity, *_edit(planned, operation.kind, seq, news)) for planned in plans]
     merged = any(planned.unseen for planned in plans) and resolution is None
     status = (news.status_of(operation.id) if news.raised else None) or ("merged" if merged else "applied")
@@ -111,7 +111,7 @@ def record(
     log.group.refusals.append((author.recipient, partial(storage_error, operation, author)))
     if news.raised or news.gone or news.restated:
         tell(replica, news, policy, operation.id, author, stamp.accepted, resolution)
-    replica.faults.end()
+    replica.faults.changing = False
 
 
 def housekeep(

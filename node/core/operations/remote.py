@@ -100,7 +100,7 @@ def _record(replica: Replica, remote: RemoteOperation, steps: list[_Step], via: 
     operation, policy = remote.operation, steps[0].entity.policy
     bulk = operation.kind == "BULK_UPDATE"
     news, seq = ConflictNews(), replica.log.head + 1
-    replica.faults.begin()
+    replica.faults.changing = True
     changed, changes = [], []
     for step in steps:
         if step.prepared is not None:
@@ -145,7 +145,7 @@ def _record(replica: Replica, remote: RemoteOperation, steps: list[_Step], via: 
         for step in steps:
             if step.prepared is not None:
                 repair(replica, step.entity, first, row, now)
-    replica.faults.end()
+    replica.faults.changing = False
 
 
 def _apply(step: _Step, prepared: Prepared, kind: str, seq: int, news: ConflictNews) -> Difference:

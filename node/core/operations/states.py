@@ -50,22 +50,31 @@ logger = logging.getLogger("comanda.link")
 def receive(replica: Replica, message: Mapping[str, object], via: str, now: Instant) -> Outcome:
     """Take a linked node's state of one entity, which is resident. Raises InvalidMessage for what is no state."""
     state = remote_state(message)
+    cause = ("state", state.key, hash(state.snapshot))
+    known = replica.faults.causes.get(cause)
+    if known is not None:
+        logger.warning("a state of %s %s from %s is left to its operations: %s", *state.key, via, known)
+        return Outcome()
     try:
         entity = replica.residents.entity(state.key)
         document = absorbed(entity.document, state.snapshot)
-    except (WireError, UpdateError, DocumentError, EngineError) as error:
-        logger.warning("%s %s as %s has it: %s", *state.key, via, error)
-        return Outcome(claimed=str(error) if isinstance(error, ForkError) else None)
-    if document is not None:
-        _take(replica, entity, document, state, via, now)
-    return Outcome(quiet=_hold(replica, state) and document is None)
+        if document is not None:
+            _take(replica, entity, document, state, via, now)
+        return Outcome(quiet=_hold(replica, state) and document is None)
+    except Exception as error:
+        expected = isinstance(error, WireError | UpdateError | DocumentError | EngineError)
+        if expected and not replica.faults.changing:
+            logger.warning("%s %s as %s has it: %s", *state.key, via, error)
+            return Outcome(claimed=str(error) if isinstance(error, ForkError) else None)
+        replica.faults.report(f"a state from {via!r}", state.snapshot, error, cause)
+        return Outcome()
 
 
 def _take(replica: Replica, entity: Entity, document: Document, state: RemoteState, via: str, now: Instant) -> None:
     node_id, policy = replica.settings.node_id, entity.policy
     paths = [*entity.document.fields, *(path for path in document.fields if path not in entity.document.fields)]
     news = ConflictNews()
-    replica.faults.begin()
+    replica.faults.changing = True
     before, _ = carry_out(entity, paths, partial(_replace, entity, document), replica.log.head + 1, news)
     accepted = max((record.accepted for record in document.records()), default=0)
     replica.clock.observe(accepted, now)
@@ -90,7 +99,7 @@ def _take(replica: Replica, entity: Entity, document: Document, state: RemoteSta
     news.raised = [conflict for conflict in news.raised if conflict.state == "open"]
     tell(replica, news, policy, operation_id, absent(node_id), row.accepted)
     _remember_closed(replica, entity, state.closed)
-    replica.faults.end()
+    replica.faults.changing = False
 
 
 def _replace(entity: Entity, document: Document) -> Applied:

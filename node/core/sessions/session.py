@@ -120,10 +120,7 @@ class Session:
         self.connection.close(code, reason)
 
     def end(self) -> None:
-        """The connection is gone.
-
-        What had arrived is still decided: not every client sends again what got no answer.
-        """
+        """The connection is gone. What had arrived is still decided: not every client sends it again."""
         self.gone = self.delivery.closed = True
 
     @property
@@ -197,9 +194,14 @@ class Session:
                     self._acquire(message)
                 case ReleaseLock():
                     self._release(message)
-        except WireError as error:
-            self._error(error, message)
         except Exception as error:
+            self._raised(error, message)
+
+    def _raised(self, error: Exception, message: Message) -> None:
+        """A refusal is answered. Anything else, and whatever comes in the middle of a change, is a fault of ours."""
+        if isinstance(error, WireError) and not self.shared.replica.faults.changing:
+            self._error(error, message)
+        else:
             self._failed(error, message)
 
     def _failed(self, error: Exception, message: Message | None, said: str | bytes = b"") -> None:
@@ -207,6 +209,8 @@ class Session:
         faults, cause = self.shared.replica.faults, None
         if isinstance(message, DataSync):
             cause, said = (self.identity.terminal_id, message.operation.id), orjson.dumps(message.operation.raw)
+        elif isinstance(message, ConflictResolution):
+            cause, said = (self.identity.terminal_id, message.operation_id), message.operation_id
         told = faults.report(f"a message of {self.identity.terminal_id!r}", said, error, cause)
         self._error(Faulty(told), message)
         self._format_strikes += 1
@@ -305,17 +309,21 @@ class Session:
     def _operation(self, message: DataSync) -> None:
         self._throttle()
         operation = message.operation
-        known = self.shared.replica.faults.known((self.identity.terminal_id, operation.id))
-        if known is not None:
-            raise Faulty(known)
+        self._check_cause(operation.id)
         policy = self.shared.replica.registry.by_type.get(operation.entity_type)
         if policy is None:
             raise EntityNotFound(f"unknown entity type {operation.entity_type!r}", "$.operation.entity_type")
         self._may_write(operation.entity_type)
         self._when_here(message, policy)
 
+    def _check_cause(self, operation_id: str) -> None:
+        known = self.shared.replica.faults.causes.get((self.identity.terminal_id, operation_id))
+        if known is not None:
+            raise Faulty(known)
+
     def _resolution(self, message: ConflictResolution) -> None:
         self._limit()
+        self._check_cause(message.operation_id)
         self._when_conflict_here(message)
 
     def _may_write(self, entity_type: str) -> None:
@@ -330,8 +338,8 @@ class Session:
         if isinstance(found, Needs):
             self._fetch(message, found, partial(self._when_here, message, policy, found))
             return
-        self.activity.operations += 1
         now = self._now_ready()
+        self.activity.operations += 1
         accept(self.shared.replica, found, now)
         self._decided(now)
 
@@ -362,10 +370,8 @@ class Session:
                         "the node cannot read from its disk what this needs; nothing was done, send it again"
                     )
                 then()
-            except WireError as error:
-                self._error(error, message)
             except Exception as error:
-                self._failed(error, message)
+                self._raised(error, message)
             self._drain()
 
         fetch(self.shared.replica, self.shared.around.disk, needs, fetched)

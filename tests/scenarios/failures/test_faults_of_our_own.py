@@ -12,7 +12,12 @@ from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from crdt.engine import EngineError
+from node.core.entities.entity import Entity
 from node.core.history.verify import Verification
+from node.core.log.rows import rendered
 from storage.sqlite.history_reader import HistoryReader
 from tests.harness import Client, World, settle_all
 from tests.mesh import Mesh
@@ -20,6 +25,9 @@ from tests.trips import ORDER, ROOT, trips
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from node.wire.messages import Operation
+    from storage.records import EntityRow
 
 DECIDE = ("crdt", "strategies", "node/core/operations", "node/core/entities", "node/core/log", "node/core/clock")
 
@@ -31,8 +39,8 @@ class PlantedError(Exception):
 class Mine:
     """A function that fails on its first call after `arm`. Its code is swapped in place, as slips.py does."""
 
-    def __init__(self, function: FunctionType) -> None:
-        self.function, self.code = function, function.__code__
+    def __init__(self, function: FunctionType, error: type[Exception] = PlantedError) -> None:
+        self.function, self.code, self.error = function, function.__code__, error
         self.defaults = function.__defaults__, function.__kwdefaults__
         self.met = False
 
@@ -44,7 +52,7 @@ class Mine:
         def spring(*arguments: Any, **named: Any) -> Any:
             if not mine.met:
                 mine.met = True
-                raise PlantedError(mine.function.__qualname__)
+                raise mine.error(mine.function.__qualname__)
             return inner(*arguments, **named)
 
         MINES[self.function.__qualname__] = spring
@@ -125,7 +133,10 @@ def test_a_fault_in_any_function_costs_the_message_that_met_it(tmp_path: Path) -
     assert tried > 40
 
 
-def test_a_fault_met_by_another_nodes_operation_parks_that_one_and_everything_else_flows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [PlantedError, EngineError])  # the latter is what a bad operation raises too
+def test_a_fault_met_by_another_nodes_operation_parks_that_one_and_everything_else_flows(
+    tmp_path: Path, error: type[Exception]
+) -> None:
     entered = trips(tmp_path / "trips")["an operation of another node is decided"].functions
     tried = 0
     for number, (name, function) in enumerate(functions(entered)):
@@ -137,7 +148,7 @@ def test_a_fault_met_by_another_nodes_operation_parks_that_one_and_everything_el
         mesh.settle()
         waiter.do("orders", "mesa-7", "UPDATE", {"status": "ready"})
         leaf.settle()
-        mine = Mine(function)
+        mine = Mine(function, error)
         mine.arm()
         try:
             while mesh.wires[0].links is not None and mesh.wires[0].step(0):  # what the leaf has sent reaches the hub
@@ -162,3 +173,69 @@ def test_a_fault_met_by_another_nodes_operation_parks_that_one_and_everything_el
         checked(hub)
         mesh.close()
     assert tried > 25
+
+
+def test_an_entity_that_can_never_be_stored_costs_who_writes_to_it_and_is_not_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiter, kitchen = Client(world, "waiter-1", "waiter").connect(), Client(world, "kds-1", "kds").connect()
+    row = Entity.row
+
+    def failing(entity: Entity) -> EntityRow:
+        if entity.key[1] == "mesa-7":
+            raise PlantedError("row")
+        return row(entity)
+
+    monkeypatch.setattr(Entity, "row", failing)
+    operation = waiter.operation("orders", "mesa-7", "CREATE", ORDER)
+    waiter.submit(operation)
+    world.settle()
+    assert not world.core.health.ok
+    world.recover()
+    for _ in range(2):
+        waiter.receive()
+        waiter.inbox.clear()
+        waiter.send({"type": "data_sync", "operation": operation})
+        world.settle()
+        waiter.receive()
+        answer = waiter.answer(operation["id"])
+        assert (answer["type"], answer["code"]) == ("sync_error", 1011)
+        assert "retry" not in answer
+        assert world.core.health.ok
+    assert kitchen.do("orders", "mesa-8", "CREATE", {"status": "pending"})["status"] == "applied"
+
+
+def test_a_parked_operation_that_fails_in_the_middle_of_its_change_is_tried_once_and_what_it_waited_for_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    hub, leaf = mesh.worlds
+    mesh.settle()
+    waiter = Client(leaf, "waiter-1", "waiter").connect()
+    first = waiter.write("orders", "mesa-7", "CREATE", ORDER)
+    second = waiter.write("orders", "mesa-7", "UPDATE", {"note": "sem cebola"})
+    leaf.settle()
+    changed = rendered
+
+    def failing(operation: Operation, *arguments: Any) -> bytes:
+        if operation.id == second:
+            raise PlantedError("rendered")
+        return changed(operation, *arguments)
+
+    monkeypatch.setattr("node.core.operations.remote.rendered", failing)
+    mesh.wires[0].damage = lambda frame: frame.replace(first.encode(), (first[:-1] + "x").encode())
+    for _ in range(6):
+        if mesh.wires[0].links is None:
+            mesh.wires[0].damage = None
+            mesh.connect()
+        while mesh.wires[0].links is not None and (mesh.wires[0].step(0) or mesh.wires[0].step(1)):
+            hub.settle()
+            leaf.settle()
+        if not hub.core.health.ok:
+            hub.recover()
+        for world in mesh.worlds:
+            world.advance(61_000)
+    assert hub.core.health.ok
+    assert hub.core.replica.faults.count <= 2
+    assert hub.view("orders")["mesa-7"]["status"] == "pending"
+    mesh.close()

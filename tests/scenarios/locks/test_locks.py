@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +28,19 @@ def table() -> LockTable:
     limits = LimitsSection()
     leases_ms = limits.lease_ms_default, limits.lease_ms_max
     return LockTable("node-a", 1, 0, lambda: f"auto-{next(numbers)}", *leases_ms)
+
+
+def test_who_gives_a_local_lease_back_leaves_the_authoritys_lease_that_was_behind_it_in_force(world: World) -> None:
+    ana, bia, caio = (Client(world, name).connect() for name in ("pos-1", "pos-2", "pos-3"))
+    table, now, key = world.core.replica.locks, world.now(), ("orders", "mesa-1")
+    mine = table.acquire(key, "pos-1", "lock-1", 30_000, now, "local")
+    assert isinstance(mine, Lease)
+    table.adopt(evolve(mine, lock_id="lock-2", terminal="pos-2", authority="hub", scope="store"), now)
+    table.release("pos-1", "lock-1", now)
+    refused = caio.do("orders", "mesa-1", "CREATE", {"status": "pending"})
+    assert (refused["type"], refused["locked_by"]) == ("sync_error", "pos-2")
+    assert bia.do("orders", "mesa-1", "CREATE", {"status": "pending"})["status"] == "applied"
+    assert ana.do("orders", "mesa-1", "UPDATE", {"status": "ready"})["type"] == "sync_error"
 
 
 def test_a_lease_excludes_others_until_it_expires() -> None:
