@@ -14,7 +14,7 @@ from node.simulation.invariants import Checks
 from node.simulation.runner import one, outcomes
 from tests.processes import ROOT
 
-SEEDS = int(os.environ.get("COMANDA_SEEDS", "500"))
+SEEDS = int(os.environ.get("COMANDA_SEEDS", "200"))
 FIRST = int(os.environ.get("COMANDA_SEED", "1"))
 
 FOUND = {
