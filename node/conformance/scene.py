@@ -311,7 +311,7 @@ class Scene:
         """It is still served: a ping is answered. Raises Broken."""
         heard = len(terminal.heard)
         await terminal.ping()
-        pong = await terminal.wait(lambda message: message.get("type") == "pong", self.patience, heard)
+        pong = await terminal.wait_for("pong", self.patience, heard)
         that(pong, f"{terminal.name} is still served", f"no pong, close code {terminal.code}")
 
 

@@ -165,6 +165,10 @@ class Terminal:
                 await self._changed.wait()
         return None
 
+    async def wait_for(self, kind: str, patience: float, since: int = 0) -> Message | None:
+        """As `wait`: the first message of this type."""
+        return await self.wait(lambda message: message.get("type") == kind, patience, since)
+
     async def ended(self, patience: float) -> int | None:
         """The code it ends with; None if it goes on."""
         with trio.move_on_after(patience):

@@ -28,7 +28,7 @@ async def confirmation(scene: Scene) -> None:
     author = await scene.terminal()
     entity_id = scene.name("order")
     fate = await scene.stored(author, "orders", entity_id, "CREATE", {"id": entity_id}, version=1)
-    answer = await author.wait(lambda message: message.get("type") == "sync_confirmation", scene.patience)
+    answer = await author.wait_for("sync_confirmation", scene.patience)
     holds(answer, operation_id=fate.operation["id"], status="applied", terminal_id=author.name)
     integer(given(answer, "sync_confirmation")["version"], "version")
 
@@ -43,7 +43,7 @@ async def duplicate(scene: Scene) -> None:
     author = await scene.terminal()
     entity_id = scene.name("order")
     fate = await scene.stored(author, "orders", entity_id, "CREATE", {"id": entity_id}, version=1)
-    await author.wait(lambda message: message.get("type") == "sync_confirmation", scene.patience)
+    await author.wait_for("sync_confirmation", scene.patience)
     again = await scene.submit(author, fate.operation)
     holds(again.answer, status="duplicate")
 
@@ -52,7 +52,7 @@ async def duplicate(scene: Scene) -> None:
 async def error_code(scene: Scene) -> None:
     terminal = await scene.terminal()
     await terminal.send_text("this is not json")
-    found = await terminal.wait(lambda message: message.get("type") == "sync_error", scene.patience)
+    found = await terminal.wait_for("sync_error", scene.patience)
     holds(given(found, "sync_error"), code=4006)
 
 
@@ -61,7 +61,7 @@ async def lock_released(scene: Scene) -> None:
     terminal = await scene.terminal()
     lock_id, _ = await granted(scene, terminal, await scene.created(terminal, "orders"))
     await release(terminal, lock_id)
-    found = await terminal.wait(lambda message: message.get("type") == "lock_released", scene.patience)
+    found = await terminal.wait_for("lock_released", scene.patience)
     holds(given(found, "lock_released"), lock_id=lock_id)
 
 
@@ -76,7 +76,7 @@ async def fencing_token(scene: Scene) -> None:
         has(answer["token"], "authority", "epoch", "counter")
         tokens.append((answer["token"]["epoch"], answer["token"]["counter"]))
         await release(terminal, lock_id)
-        await terminal.wait(lambda message: message.get("type") == "lock_released", scene.patience)
+        await terminal.wait_for("lock_released", scene.patience)
     that(tokens[0] < tokens[1], "a larger token the second time", tokens)
 
 

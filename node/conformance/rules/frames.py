@@ -50,7 +50,7 @@ async def fragments(scene: Scene) -> None:
     terminal = await scene.terminal()
     raw = frame(TEXT[:9], fin=False) + frame(b"", PING) + frame(TEXT[9:20], CONTINUATION, fin=False)
     await terminal.send_raw(raw + frame(TEXT[20:], CONTINUATION), "a ping message in three fragments")
-    found = await terminal.wait(lambda message: message.get("type") == "pong", scene.patience)
+    found = await terminal.wait_for("pong", scene.patience)
     that(found, "pong", f"nothing (close code {terminal.code})")
 
 
