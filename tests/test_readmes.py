@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 import pytest
 
-from node.cli import main
+from node.cli import COMMANDS, main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,7 +148,7 @@ def misnamed(text: str) -> Iterator[str]:
         words = match.group(1).split("#")[0].split()
         command: click.Command = main
         while isinstance(command, click.Group) and words and re.fullmatch(r"[a-z]+", words[0]):
-            found = command.commands.get(words[0])
+            found = command.get_command(click.Context(command), words[0])
             if found is None:
                 yield f"comanda {match.group(1)}"
                 return
@@ -169,7 +169,7 @@ def test_every_command_that_is_named_exists_with_its_options(readme: Readme) -> 
 
 def test_every_command_stands_in_the_first_readme() -> None:
     code = "\n".join(read(ROOT / "README.md").code)
-    assert [name for name in main.commands if f"comanda {name}" not in code] == []
+    assert [name for name in COMMANDS if f"comanda {name}" not in code] == []
 
 
 def runs(module: str) -> bool:

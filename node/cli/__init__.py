@@ -2,47 +2,46 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import click
 
-from node.cli.archive import archive
-from node.cli.audit import audit
-from node.cli.backup import backup
-from node.cli.conformance import conformance
-from node.cli.demo.command import demo
-from node.cli.explain import explain
-from node.cli.init import init
-from node.cli.quarantine import quarantine
-from node.cli.restore import restore
-from node.cli.serve import serve
-from node.cli.show import show
-from node.cli.simulate import simulate
-from node.cli.status import status
-from node.cli.token import token
-from node.cli.verify import verify
+COMMANDS = {
+    "serve": "node.cli.serve",
+    "demo": "node.cli.demo.command",
+    "status": "node.cli.status",
+    "init": "node.cli.init",
+    "token": "node.cli.token",
+    "audit": "node.cli.audit",
+    "verify": "node.cli.verify",
+    "show": "node.cli.show",
+    "explain": "node.cli.explain",
+    "quarantine": "node.cli.quarantine",
+    "backup": "node.cli.backup",
+    "archive": "node.cli.archive",
+    "restore": "node.cli.restore",
+    "simulate": "node.cli.simulate",
+    "conformance": "node.cli.conformance",
+}
+"""Each command, and the module that has it under the same name. A node does not load the simulator to start."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command = getattr(import_module(module), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="comanda")
 def main() -> None:
     """Comanda: nó de sincronização que trabalha sem rede. / Offline-first sync node for restaurant terminals."""
-
-
-COMMANDS = (
-    serve,
-    demo,
-    status,
-    init,
-    token,
-    audit,
-    verify,
-    show,
-    explain,
-    quarantine,
-    backup,
-    archive,
-    restore,
-    simulate,
-    conformance,
-)
-for command in COMMANDS:
-    main.add_command(command)

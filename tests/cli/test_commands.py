@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
 
 def every(group: click.Group, *names: str) -> Iterator[tuple[str, ...]]:
     """The words of every command, groups included."""
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         yield (*names, name)
         if isinstance(command, click.Group):
             yield from every(command, *names, name)
@@ -29,7 +34,9 @@ def command_of(words: tuple[str, ...]) -> click.Command:
     command: click.Command = main
     for word in words:
         assert isinstance(command, click.Group)
-        command = command.commands[word]
+        found = command.get_command(click.Context(command), word)
+        assert found is not None
+        command = found
     return command
 
 
@@ -55,3 +62,15 @@ def test_help_is_in_portuguese_and_then_in_english(words: tuple[str, ...]) -> No
 
 def test_an_unknown_command_is_refused() -> None:
     assert CliRunner().invoke(main, ["frobnicate"]).exit_code == 2
+
+
+def test_a_node_starts_without_loading_what_other_commands_need() -> None:
+    code = """if True:
+        import sys
+        from click.testing import CliRunner
+        from node.cli import main
+        assert CliRunner().invoke(main, ["serve", "--help"]).exit_code == 0
+        print(*[m for m in sys.modules if m.startswith(("node.simulation", "node.conformance", "httpx"))])
+    """
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert loaded.split() == []
