@@ -98,9 +98,10 @@ class ArchivedReader:
         found: dict[Key, list[ConflictRow]] = {}
         sql = (
             "SELECT conflicts.* FROM wanted CROSS JOIN conflicts USING (entity_type, entity_id)"
-            " WHERE state = 'closed' ORDER BY seq DESC, conflict_id"
+            " WHERE state = 'closed'"
         )
-        for row in self._queries.by_keys(sql, keys):
+        rows = list(self._queries.by_keys(sql, keys))
+        for row in sorted(rows, key=lambda row: (-row["seq"], row["conflict_id"])):
             of_entity = found.setdefault((row["entity_type"], row["entity_id"]), [])
             if len(of_entity) < MOST_CLOSED:
                 of_entity.append(CONFLICTS.record(row))
@@ -108,14 +109,8 @@ class ArchivedReader:
 
     def wholes(self, entity_types: Sequence[str], after: Key | None, limit: int) -> list[Whole]:
         """A page of all entities of some types, by type and id, with their archived operations."""
-        if not entity_types:
-            return []
-        marks = ",".join("?" * len(entity_types))
-        sql = (
-            f"SELECT * FROM entities WHERE entity_type IN ({marks}) AND (entity_type, entity_id) > (?, ?)"
-            " ORDER BY entity_type, entity_id LIMIT ?"
-        )
-        return self._whole(self._queries.ask(sql, (*entity_types, *(after or ("", "")), limit)))
+        sql = "SELECT * FROM entities WHERE entity_type = ? AND entity_id > ? ORDER BY entity_id LIMIT ?"
+        return self._whole(self._queries.in_key_order(sql, entity_types, after, limit))
 
     def lacking(self, entity_type: str, after: str, keys: Set[int]) -> tuple[list[Whole], str | None]:
         """Entities of one type after id `after` that have an archived operation among these link keys; and the id to
@@ -175,7 +170,7 @@ class ArchivedReader:
         sql = (
             "SELECT a.seq AS archived_seq, b.snapshot AS base, e.* FROM archived a"
             " CROSS JOIN entities e USING (entity_type, entity_id) LEFT JOIN bases b USING (entity_type, entity_id)"
-            f" WHERE a.seq > 0 AND {where} AND a.entity_type IN ({marks}) AND NOT EXISTS (SELECT 1 FROM archived l"
+            f" WHERE a.seq > 0 AND {where} AND +a.entity_type IN ({marks}) AND NOT EXISTS (SELECT 1 FROM archived l"
             " WHERE l.entity_type = a.entity_type AND l.entity_id = a.entity_id AND l.seq > a.seq)"
             " AND EXISTS (SELECT 1 FROM archived o WHERE o.entity_type = a.entity_type AND o.entity_id = a.entity_id"
             " AND (CASE WHEN o.author = ? AND o.author <> '' THEN o.other ELSE o.seq END) > ?)"

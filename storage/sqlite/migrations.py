@@ -159,6 +159,13 @@ def m008_refused(db: Database) -> None:
     db.execute("CREATE INDEX log_refused ON log (seq, operation_id) WHERE kind = 'refused'")
 
 
+@migrations()
+def m009_pages(db: Database) -> None:
+    """A terminal's rows, and all conflicts in order, for pages."""
+    db.execute("CREATE INDEX log_terminal ON log (terminal_id, seq)")
+    db.execute("CREATE INDEX conflicts_seq ON conflicts (seq)")
+
+
 def migrate(db: Database, path: str) -> None:
     """Bring the schema up to date. Raises StorageError for a database of a newer Comanda."""
     newer = {m.name for m in migrations.applied(db)} - DEFINED

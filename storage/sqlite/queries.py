@@ -46,6 +46,24 @@ class Queries:
             joined = f"WITH wanted (entity_type, entity_id) AS ({values(len(part), 2)}) {sql}"
             yield from self.ask(joined, [word for key in part for word in key])
 
+    def in_key_order(
+        self, sql: str, entity_types: Iterable[str], after: Key | None, limit: int, parameters: Sequence[object] = ()
+    ) -> list[dict[str, Any]]:
+        """Up to `limit` rows of some types after a key, by type and id.
+
+        sql: a SELECT whose first parameters are the type, the id after which it begins, and those given here; its
+            last is the limit. SQLite finds the place of an id in the index only where the type is a single one.
+        """
+        found: list[dict[str, Any]] = []
+        first, name = after or ("", "")
+        for entity_type in sorted(set(entity_types)):
+            if len(found) == limit:
+                break
+            if entity_type >= first:
+                begin = name if entity_type == first else ""
+                found += self.ask(sql, (entity_type, begin, *parameters, limit - len(found)))
+        return found
+
     def anchor(self) -> Anchor:
         """Where the log begins."""
         with storage_errors(self.path):

@@ -91,13 +91,16 @@ class Reader:
     def _history(self, key: Key, terminal: str, upto: int) -> list[LogRow]:
         """An entity's rows of one terminal, and its rows up to `upto`, the latest first. Archived rows that moved
         counters come as what is left of them."""
-        of_entity = "entity_type = ? AND entity_id = ?"
-        where = (
-            f"log.seq IN (SELECT seq FROM log WHERE {of_entity} UNION SELECT seq FROM log_entities WHERE {of_entity})"
-            " AND log.kind IN ('operation', 'state') AND (log.terminal_id = ? OR log.seq <= ?)"
-            " ORDER BY log.seq DESC LIMIT ?"
-        )
-        rows = self._sound(where, (*key, *key, terminal, upto, HISTORY))
+        seqs: list[int] = []
+        for of, table in (("log", "log"), ("o", "log_entities o CROSS JOIN log USING (seq)")):
+            sql = (
+                f"SELECT {of}.seq FROM {table} WHERE {of}.entity_type = ? AND {of}.entity_id = ?"
+                f" AND kind IN ('operation', 'state') AND (terminal_id = ? OR {of}.seq <= ?)"
+                f" ORDER BY {of}.seq DESC LIMIT ?"
+            )
+            seqs += (row["seq"] for row in self.queries.ask(sql, (*key, terminal, upto, HISTORY)))
+        seqs = sorted(seqs, reverse=True)[:HISTORY]
+        rows = self._sound(f"log.seq IN ({','.join('?' * len(seqs))}) ORDER BY log.seq DESC", seqs) if seqs else []
         return rows + self.archived.traces(key, terminal, upto, HISTORY - len(rows))
 
     # ------------------------------------------------------------------ in order
@@ -117,25 +120,20 @@ class Reader:
         Entities that only other terminals have written, and only after row `begun`, are left out: this terminal is
         sent those rows. A dead entity is always there: no row is sent of one that came dead from another node.
         """
-        if not entity_types:
-            return []
-        marks = ",".join("?" * len(entity_types))
         same = "o.entity_type = e.entity_type AND o.entity_id = e.entity_id"
         # The first comparison decides nearly all entities. An entity's archived rows may be earlier than `begun`.
         sql = (
-            f"SELECT * FROM entities e WHERE entity_type IN ({marks}) AND (entity_type, entity_id) > (?, ?)"
+            "SELECT * FROM entities e WHERE entity_type = ? AND entity_id > ?"
             f" AND (seq <= ? OR deleted OR EXISTS (SELECT 1 FROM archived o WHERE {same})"
             f" OR EXISTS (SELECT 1 FROM log o WHERE {same} AND kind IN ('operation', 'state')"
             " AND (o.seq <= ? OR terminal_id = ?))"
             f" OR EXISTS (SELECT 1 FROM log_entities o JOIN log l USING (seq) WHERE {same}"
             " AND (o.seq <= ? OR terminal_id = ?)))"
-            " ORDER BY entity_type, entity_id LIMIT ?"
+            " ORDER BY entity_id LIMIT ?"
         )
         since = (begun, begun, terminal_id, begun, terminal_id)
-        return [
-            ENTITIES.record(row)
-            for row in self.queries.ask(sql, (*entity_types, *(after or ("", "")), *since, limit))
-        ]
+        rows = self.queries.in_key_order(sql, entity_types, after, limit, since)
+        return [ENTITIES.record(row) for row in rows]
 
     def rows(self, priority: int | None, after: int, upto: int, limit: int) -> list[LogRow]:
         """Log rows after `after` up to `upto`, of one priority class or (None) of all, by seq."""
@@ -213,29 +211,56 @@ class Reader:
         limit: int = 1000,
         kinds: Sequence[str] = ("operation", "refused"),
     ) -> list[LogRow]:
-        """Log rows after seq `after` that match every filter. since, until: HLCs of acceptance."""
-        where = ["seq > ?", f"kind IN ({','.join('?' * len(kinds))})"]
-        parameters: list[object] = [after, *kinds]
-        if entity_id is not None:
-            # Both halves from an index; an OR would read every row of the type.
-            of_entity = "entity_id = ?" if entity_type is None else "entity_type = ? AND entity_id = ?"
-            where.append(
-                f"seq IN (SELECT seq FROM log WHERE {of_entity} UNION SELECT seq FROM log_entities WHERE {of_entity})"
-            )
-            parameters += [entity_id] * 2 if entity_type is None else [entity_type, entity_id] * 2
-        elif entity_type is not None:
-            where.append("entity_type = ?")
-            parameters.append(entity_type)
+        """Log rows after seq `after` that match every filter. since, until: HLCs of acceptance.
+
+        Rows of an entity or a terminal are found by an index. Any other filter looks through the rows one by one.
+        """
+        # One kind is named in the text: SQLite uses the index of the refused rows only where it reads that they are.
+        kind = f"kind = '{kinds[0]}'" if len(kinds) == 1 else f"kind IN ({','.join('?' * len(kinds))})"
+        where: list[tuple[str, Sequence[object]]] = [("seq > ?", (after,)), (kind, kinds if len(kinds) != 1 else ())]
         for condition, value in (
             ("terminal_id = ?", terminal_id),
             ("accepted >= ?", since),
             ("accepted <= ?", until),
         ):
             if value is not None:
-                where.append(condition)
-                parameters.append(value)
-        sql = f"SELECT * FROM log WHERE {' AND '.join(where)} ORDER BY seq LIMIT ?"
+                where.append((condition, (value,)))
+        if entity_id is not None:
+            return self._audit_of_entity(entity_type, entity_id, where, limit)
+        if entity_type is not None:
+            where.append(("+entity_type = ?", (entity_type,)))  # + keeps to the order of the log
+        sql = f"SELECT * FROM log WHERE {' AND '.join(text for text, _ in where)} ORDER BY seq LIMIT ?"
+        parameters = [value for _, bound in where for value in bound]
         return [LOG.record(row) for row in self.queries.ask(sql, (*parameters, limit))]
+
+    def _audit_of_entity(
+        self, entity_type: str | None, entity_id: str, where: Sequence[tuple[str, Sequence[object]]], limit: int
+    ) -> list[LogRow]:
+        """Rows of an entity, of every type that has such an id where no type is named.
+
+        Both halves, own rows and those of a BULK_UPDATE, come from an index in the log's order: an OR, or a list of
+        numbers, would read all of the entity's rows for each page.
+        """
+        rest = " AND ".join(f"l.{text}" for text, _ in where)
+        bound = [value for _, values in where for value in values]
+        own = f"SELECT l.* FROM log l WHERE entity_type = ? AND entity_id = ? AND {rest} ORDER BY seq LIMIT ?"
+        bulk = (
+            "SELECT l.* FROM log_entities o CROSS JOIN log l USING (seq)"
+            f" WHERE o.entity_type = ? AND o.entity_id = ? AND o.seq > ? AND {rest} ORDER BY o.seq LIMIT ?"
+        )
+        found: list[LogRow] = []
+        for name in self._types() if entity_type is None else (entity_type,):
+            found += map(LOG.record, self.queries.ask(own, (name, entity_id, *bound, limit)))
+            found += map(LOG.record, self.queries.ask(bulk, (name, entity_id, bound[0], *bound, limit)))
+        return sorted(found, key=lambda row: row.seq)[:limit]
+
+    def _types(self) -> list[str]:
+        """The entity types of the log, each looked up after the one before."""
+        found = [""]
+        sql = "SELECT entity_type FROM log WHERE entity_type > ? ORDER BY entity_type LIMIT 1"
+        while rows := self.queries.ask(sql, found[-1:]):
+            found.append(rows[0]["entity_type"])
+        return found[1:]
 
     def conflicts(self, state: str | None, after: int = -1, limit: int = 1000) -> list[ConflictRow]:
         """Conflicts by the row that raised or closed them."""

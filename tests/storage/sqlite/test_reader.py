@@ -49,25 +49,6 @@ def test_fetch_takes_more_keys_than_one_statement(store: Store, reader: Reader) 
     assert len(found.entities) == 1200
 
 
-def test_fetch_looks_entities_up_and_never_scans_them(store: Store, reader: Reader) -> None:
-    asked: list[str] = []
-    reader.queries.connection.set_trace_callback(asked.append)
-    reader.fetch([("orders", "a"), ("orders", "b")], [], [])
-    reader.queries.connection.set_trace_callback(None)
-    plan = [step[3] for step in store.connection.execute(f"EXPLAIN QUERY PLAN {asked[-1]}")]
-    assert any("SEARCH entities USING PRIMARY KEY (entity_type=? AND entity_id=?)" in step for step in plan)
-
-
-def test_an_entitys_history_is_looked_up_and_never_scans_its_type(store: Store, reader: Reader) -> None:
-    asked: list[str] = []
-    reader.queries.connection.set_trace_callback(asked.append)
-    reader.audit("orders", "order-1")
-    reader.queries.connection.set_trace_callback(None)
-    plan = [step[3] for step in store.connection.execute(f"EXPLAIN QUERY PLAN {asked[-1]}")]
-    assert any("log_entity (entity_type=? AND entity_id=?)" in step for step in plan)
-    assert not any(step.startswith("SCAN log") for step in plan)
-
-
 def test_entities_are_paged_by_id_without_the_dead(store: Store, reader: Reader) -> None:
     store.commit(
         Commit(entities=[entity("c"), entity("a"), entity("b", deleted=True), entity("d"), entity("x", "products")])
