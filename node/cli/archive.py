@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import click
 
-from node.cli.asking import ask
+from node.cli.asking import LONG_S, ask
 from node.cli.clock import timestamp
 from node.cli.options import progress_bars
 from storage.audit.archiving import Until, furthest_behind
@@ -20,9 +20,6 @@ from storage.sqlite.store import Store
 
 BATCH = 2_000
 """Rows pruned in one transaction. It may be large: the node is stopped, so nobody waits for the disk."""
-
-TIMEOUT_S = 3_600.0
-"""How long a running node may take to archive."""
 
 
 @click.command()
@@ -45,7 +42,7 @@ def archive(text: str, data: Path | None, url: str | None, force: bool, file: Pa
         if data is not None or file is not None:
             raise click.UsageError("--url: o nó escolhe o arquivo / the node names the file")
         query = urlencode({"until": text, **({"force": "1"} if force else {})})
-        answer = ask(url, f"/api/v1/archive?{query}", "POST", TIMEOUT_S)
+        answer = ask(url, f"/api/v1/archive?{query}", "POST", LONG_S)
         held = answer["held_by"]
         _say(answer["archived"], answer["file"], (held["node"], held["confirmed"]) if held else None)
         return

@@ -11,6 +11,9 @@ import httpx
 TOKEN = "COMANDA_TOKEN"
 """Environment variable with the token that a running node is asked with."""
 
+LONG_S = 3_600.0
+"""How long an answer may take that copies or archives a database."""
+
 url_option = click.option("--url", default="http://localhost:8001", show_default=True, help="O nó. / The node.")
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from node.cli.asking import ask, url_option
+from node.cli.asking import LONG_S, ask, url_option
 
 
 @click.command()
 @url_option
 def backup(url: str) -> None:
     """Copia o banco de um nó em uso, para backups/ do diretório de dados. / Copy a running node's database."""
-    click.echo(ask(url, "/api/v1/backup", "POST")["backup"])
+    click.echo(ask(url, "/api/v1/backup", "POST", LONG_S)["backup"])

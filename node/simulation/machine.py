@@ -24,6 +24,7 @@ from node.simulation.connections import Door
 from node.simulation.disk import Files, SlowDisk
 from node.simulation.event_queue import Clockwork
 from node.simulation.transcript import START_MS, Transcript
+from storage.sqlite.backup import back_up
 from storage.sqlite.database import DATABASE, StorageError
 from storage.sqlite.reader import Reader
 from storage.sqlite.store import Store
@@ -164,7 +165,7 @@ class Machine:
         self.disk.doom = doom
 
     def backup(self, target: Path) -> None:
-        self.store.backup(target)
+        back_up(self.store.path, target)
 
     def restore(self, backup: Path) -> None:
         """Put a backup in the place of the database, the node being down."""

@@ -1,4 +1,7 @@
-"""A consistent copy of the database, made by the one connection that may write, while the node runs."""
+"""A consistent copy of the database while the node runs, made beside the connection that writes.
+
+The copy is a long read: commits go on meanwhile, and what they write stays in the WAL until the copy is done.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,19 @@ import sqlite3
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from storage.sqlite.database import StorageError, storage_errors
+from storage.sqlite.database import StorageError, open_reader, storage_errors
+from storage.sqlite.meta import read_anchor, read_fact, read_head, write_meta
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def write_copy(connection: sqlite3.Connection, target: Path, restored_from: str) -> None:
-    """Write `target`, marked with meta `restored_from`. Only its owner can read it, as it holds token hashes.
+def back_up(path: Path, target: Path) -> int:
+    """Write a copy of the database `path` to `target`. Returns the last row that it holds.
 
-    The copy gets its name only when it is complete, marked and on disk: on an unmarked copy a second node would issue
-    the clocks of the same writer. Raises StorageError, also if the target exists; then no target is left behind.
+    The copy is marked with meta `restored_from`. It gets its name only when it is complete, marked and on disk: on an
+    unmarked copy a second node would issue the clocks of the same writer. It holds token hashes, so only its owner
+    can read it. Raises StorageError, also if the target exists; then no target is left behind.
     """
     if target.exists():
         raise StorageError(f"{target} exists already")
@@ -26,9 +31,10 @@ def write_copy(connection: sqlite3.Connection, target: Path, restored_from: str)
         partial.unlink(missing_ok=True)
         # VACUUM INTO takes an empty file; one of its own would be readable by everybody.
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        with storage_errors(target):
+        with closing(open_reader(path)) as connection, storage_errors(target):
+            connection.execute("PRAGMA query_only=OFF")  # else SQLite refuses to write the copy
             connection.execute("VACUUM INTO ?", (str(partial),))
-            _mark(partial, restored_from)
+            head = _mark(partial)
         sync(partial)
         partial.rename(target)
         with suppress(OSError):  # some file systems cannot sync a directory
@@ -38,14 +44,15 @@ def write_copy(connection: sqlite3.Connection, target: Path, restored_from: str)
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+    return head
 
 
-def _mark(path: Path, restored_from: str) -> None:
+def _mark(path: Path) -> int:
+    """Say in the copy what it is a copy of. Returns its last row."""
     with closing(sqlite3.connect(path, isolation_level=None)) as copy:
-        copy.execute(
-            "INSERT INTO meta VALUES ('restored_from', ?) ON CONFLICT (key) DO UPDATE SET value=excluded.value",
-            (restored_from,),
-        )
+        epoch, head = read_fact(copy, "epoch"), read_head(copy, read_anchor(copy))[0]
+        write_meta(copy, {"restored_from": f"{epoch}:{head}"})
+    return head
 
 
 def sync(path: Path) -> None:

@@ -14,7 +14,6 @@ import orjson
 
 from storage.chain import GENESIS
 from storage.records import CLASSES, ArchiveRow, Boot, Commit, CursorRow, TokenRow
-from storage.sqlite.backup import write_copy
 from storage.sqlite.boot import read_boot, read_cursors
 from storage.sqlite.commit import chain_rows, write_commit
 from storage.sqlite.database import (
@@ -195,13 +194,6 @@ class Store:
             )
             if free > pages * least:
                 self._connection.execute("VACUUM")
-
-    def backup(self, target: Path) -> None:
-        """A consistent copy while the node runs, marked so that a node started on it knows it is one.
-
-        Raises StorageError, also where the target exists; then no target is left behind.
-        """
-        write_copy(self._connection, target, f"{self.epoch}:{self.head}")
 
     def close(self) -> None:
         """Checkpoint, close, and give the directory free."""

@@ -11,6 +11,7 @@ import pytest
 from node.core.ports import Draws
 from node.runtime.identity import fingerprint, take_up
 from storage.records import Commit, CursorRow
+from storage.sqlite.backup import back_up
 from storage.sqlite.database import DATABASE
 from storage.sqlite.store import Store
 
@@ -47,7 +48,7 @@ def test_a_database_put_back_forgets_what_terminals_confirmed_and_a_copied_one_d
     start(data, draws, 1_000_000)
     store = Store.open(data, "caixa", draws.id)
     store.commit(Commit(cursors=[CursorRow("ana", "waiter", None, (5, 4, -1, 3), 1_000_000)]))
-    store.backup(tmp_path / "backup")
+    back_up(store.path, tmp_path / "backup")
     store.close()
     shutil.copytree(data, tmp_path / "copied")
     (data / DATABASE).unlink()

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import orjson
+import trio
 
 from crdt.hlc import iso, pack, parse_iso
 from node.core import monitors
@@ -40,6 +41,7 @@ from node.runtime.net.http import (
     json_response,
 )
 from storage.audit.archiving import Until
+from storage.sqlite.backup import back_up
 from storage.sqlite.database import StorageError
 
 if TYPE_CHECKING:
@@ -72,6 +74,7 @@ class Api:
         self._reader = reader
         self._past = Past(core, store.path)
         self._archiver = Archiver(core=core, store=store, disk=disk)
+        self._copying = trio.CapacityLimiter(1)
 
     async def answer(self, request: Request, terminal_id: str | None) -> Response:
         """terminal_id: whose token the request carries, where it carries one."""
@@ -142,10 +145,10 @@ class Api:
         name = f"comanda-{self._core.replica.log.committed}-{self._core.clock().wall_ms}.db"
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
-            await self._disk.write(self._store.backup, folder / name)
+            head = await trio.to_thread.run_sync(back_up, self._store.path, folder / name, limiter=self._copying)
         except (StorageError, OSError) as error:
             return error_response(503, str(error))
-        return json_response({"backup": f"backups/{name}", "head": self._core.replica.log.committed})
+        return json_response({"backup": f"backups/{name}", "head": head})
 
     async def _archive(self, request: Request) -> Response:
         try:
