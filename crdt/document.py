@@ -211,17 +211,21 @@ class Document:
         inserts = self._check(decoded, author, have, doomed)
         return Prepared(update, decoded, author, end, tuple(inserts), tuple(doomed))
 
-    def compare(self, update: bytes, before: Mapping[int, int], entry: tuple[int, int, int], operation: str) -> None:
+    def compare(
+        self, update: bytes, before: Mapping[int, int], entry: tuple[int, int, int], operation: str
+    ) -> list[FieldRecord]:
         """Check an update of clocks that the document holds already against what it has of them.
 
-        Raises UpdateError or DocumentError where it is damaged, or another one.
+        Returns the field records that it adds. Raises UpdateError or DocumentError where it is damaged, or
+        another one.
         """
         decoded = decode_update(update)
         _check_entry(decoded, before, *entry)
         records = [parse_record(insert.client, insert.clock, insert.text) for insert in decoded.inserts]
         if sum(isinstance(record, Header) for record in records) != 1:
             raise DocumentError("an operation writes one header")
-        for record in (record for record in records if isinstance(record, FieldRecord)):
+        fields = [record for record in records if isinstance(record, FieldRecord)]
+        for record in fields:
             held = self.by_id.get((record.writer, record.clock))
             if held is not None and held.operation != operation:
                 raise DocumentError(
@@ -229,6 +233,7 @@ class Document:
                 )
             if held is not None and astuple(record, recurse=False) != astuple(held, recurse=False):
                 raise DocumentError(f"clock {record.clock} of writer {record.writer} is another record here")
+        return fields
 
     def paths(self, prepared: Prepared) -> list[Path]:
         """The registers and counters a prepared update touches."""

@@ -21,6 +21,7 @@ class LastWriteWins:
     conflict_type = "version_conflict"
     conflict_state = SETTLED
     freezes = False
+    first_written = False
 
     def ordered(self, siblings: Sequence[FieldRecord]) -> list[FieldRecord]:
         return sorted(siblings, key=by_time, reverse=True)

@@ -21,6 +21,7 @@ class MergeNonConflicting:
     conflict_type = "field_conflict"
     conflict_state = OPEN
     freezes = False
+    first_written = True
 
     def ordered(self, siblings: Sequence[FieldRecord]) -> list[FieldRecord]:
         return sorted(siblings, key=by_rank)

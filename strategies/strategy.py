@@ -28,6 +28,7 @@ class Strategy(Protocol):
     conflict_type: the documented type of a conflict between siblings.
     conflict_state: OPEN where somebody has to decide it, SETTLED where this rule has.
     freezes: an open conflict refuses further writes.
+    first_written: siblings are ordered by rank (`by_rank`).
     """
 
     name: str
@@ -35,6 +36,7 @@ class Strategy(Protocol):
     conflict_type: str
     conflict_state: str
     freezes: bool
+    first_written: bool
 
     def ordered(self, siblings: Sequence[FieldRecord]) -> list[FieldRecord]:
         """The siblings of one register, the shown one first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -64,6 +65,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
             most=limits.ring_rows,
             known=KeySet(boot.operation_keys),
             archived=KeySet(boot.archived_keys),
+            doubled=KeySet(one for one, other in pairwise(boot.operation_keys) if one == other),
             partial=dict(boot.partial),
             digests=Digests.of(boot.link_keys),
         ),

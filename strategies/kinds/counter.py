@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from crdt.decimals import amount_of, decimal_of, is_total, plus, shown
 from strategies.kinds.kind import ABSENT, Rule, UnfitValue
-from strategies.kinds.register import Register, winner
+from strategies.kinds.register import Register, equal, winner
 from strategies.paths import SETTLEMENT, is_movement
 
 if TYPE_CHECKING:
@@ -78,6 +78,17 @@ class Counter(Register):
         if amount is not None:
             return shown(plus((amount, -_moved(document, policy, field))))
         return super().decided(document, policy, path, chosen, resolved)
+
+    def may_leave(self, field: str, said: object, path: Path, value: object, *, begins: bool) -> bool:
+        """An opening. One that begins anew takes back what was counted before, so any amount is one."""
+        afresh = begins and amount_of(said) is not None and amount_of(value) is not None
+        return path == (field,) and (afresh or equal(value, said))
+
+    def may_move(self, field: str, said: object, amount: Decimal) -> bool:
+        """An absolute value moves by the difference from what its author last knew, which only its node can tell."""
+        if isinstance(said, dict) and said.keys() == {"$inc"}:
+            return amount_of(said["$inc"]) == amount
+        return amount_of(said) is not None
 
     def side(self, record: FieldRecord) -> dict[str, object]:
         if not is_movement(record.path):

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from strategies.kinds.kind import ABSENT, Rule
-from strategies.kinds.register import Register, winner
-from strategies.paths import GROUP, group_path
+from strategies.kinds.register import Register, equal, winner
+from strategies.paths import GROUP, group_names, group_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,6 +56,13 @@ class Group(Register):
         self, document: Document, policy: Ordering, path: Path, chosen: FieldRecord, resolved: Mapping[str, object]
     ) -> object:
         return {**_fields(chosen), **resolved}
+
+    def may_leave(self, field: str, said: object, path: Path, value: object, *, begins: bool) -> bool:
+        named = isinstance(value, dict) and field in value and equal(value[field], said)
+        return self.may_replace(field, path) and named
+
+    def may_replace(self, field: str, path: Path) -> bool:
+        return path[:1] == (GROUP,) and field in group_names(path)
 
     def side(self, record: FieldRecord) -> dict[str, object]:
         return _fields(record)

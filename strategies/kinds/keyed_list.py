@@ -13,7 +13,7 @@ import orjson
 from crdt.records import CANONICAL
 from strategies.kinds.kind import ABSENT, Rule
 from strategies.kinds.places import placed
-from strategies.kinds.register import Register, winner
+from strategies.kinds.register import Register, equal, winner
 from strategies.strategy import distinct
 
 if TYPE_CHECKING:
@@ -87,6 +87,20 @@ class KeyedList(Register):
             return super().decided(document, policy, path, chosen, resolved)
         element = (keyed(resolved.get(path[0])) or {}).get(path[1], element_of(chosen))
         return [place_of(chosen), element]
+
+    def may_leave(self, field: str, said: object, path: Path, value: object, *, begins: bool) -> bool:
+        elements = keyed(said)
+        if len(path) == 1:
+            return path == (field,) and equal(value, said if elements is None else [])
+        if elements is None or len(path) != 2 or path[0] != field or path[1] not in elements:
+            return False
+        match value:
+            case [str(), element]:
+                return equal(element, elements[path[1]])
+        return False
+
+    def may_replace(self, field: str, path: Path) -> bool:
+        return path[:1] == (field,)
 
     def side(self, record: FieldRecord) -> dict[str, object]:
         return {record.path[0]: [element_of(record)] if len(record.path) > 1 else record.value}

@@ -188,6 +188,23 @@ class Kind(Protocol):
         """What a resolution writes at `path`: the chosen record's value, or what `resolved` gives for its fields."""
         ...
 
+    # ------------------------------------------------------------------ what a write of another node may do
+
+    def may_leave(self, field: str, said: object, path: Path, value: object, *, begins: bool) -> bool:
+        """Whether an operation that says `said` of the field may leave a record of this value at `path`.
+
+        begins: the operation may begin the field anew, as a CREATE and a resolution do.
+        """
+        ...
+
+    def may_replace(self, field: str, path: Path) -> bool:
+        """Whether an operation that names the field may remove records at `path`."""
+        ...
+
+    def may_move(self, field: str, said: object, amount: Decimal) -> bool:
+        """Whether an operation that says `said` of the field may move its counter by so much."""
+        ...
+
     # ------------------------------------------------------------------ what a record says
 
     def side(self, record: FieldRecord) -> dict[str, object]:

@@ -17,7 +17,7 @@ from strategies.kinds.register import Register
 from strategies.paths import COUNTED, GROUP, SETTLEMENT, group_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from crdt.records import Path
 
@@ -39,6 +39,10 @@ def kind_at(path: Path) -> Kind:
     if not path or path[0] == GROUP:
         return _GROUP  # a whole entity is one group of all its fields
     return _COUNTER if path[0] == SETTLEMENT else _KEYED_LIST
+
+
+EVERY: tuple[Kind, ...] = (PLAIN, _COUNTER, _KEYED_LIST, _GROUP)
+"""One of each way of writing a field."""
 
 
 @frozen
@@ -89,6 +93,11 @@ class FieldKinds:
         if path[0] == GROUP:
             return group_names(path)
         return self.counting if path[0] == SETTLEMENT else path[:1]
+
+    def ever(self, name: str) -> Iterator[Kind]:
+        """What a field is declared to be, then what it may have been: operations outlive a configuration."""
+        yield self.of(name)
+        yield from EVERY
 
     @property
     def plain(self) -> bool:

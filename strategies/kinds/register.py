@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import orjson
+
+from crdt.records import CANONICAL
 from strategies.kinds.kind import ABSENT, UNDECLARED, FieldKind, Rule
 from strategies.paths import GROUP
 from strategies.strategy import distinct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from decimal import Decimal
 
     from crdt.document import Document
     from crdt.records import FieldRecord, Path
@@ -57,6 +61,15 @@ class Register:
     ) -> object:
         return resolved.get(path[0], chosen.value)
 
+    def may_leave(self, field: str, said: object, path: Path, value: object, *, begins: bool) -> bool:
+        return path == (field,) and equal(value, said)
+
+    def may_replace(self, field: str, path: Path) -> bool:
+        return path == (field,)
+
+    def may_move(self, field: str, said: object, amount: Decimal) -> bool:
+        return False
+
     def side(self, record: FieldRecord) -> dict[str, object]:
         return {record.path[0]: record.value}
 
@@ -81,3 +94,8 @@ def winner(document: Document, policy: Ordering, path: Path) -> FieldRecord | No
     if siblings is None:
         return None
     return siblings[0] if len(siblings) == 1 else policy.ordered(path, siblings)[0]
+
+
+def equal(one: object, other: object) -> bool:
+    """Equal as JSON: 1 and 1.0, or 1 and true, are different values."""
+    return orjson.dumps(one, option=CANONICAL) == orjson.dumps(other, option=CANONICAL)

@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 
 from crdt.document import Document
 from crdt.engine import EngineError
-from crdt.records import CANONICAL, DocumentError, FieldRecord
+from crdt.records import CANONICAL, DocumentError, FieldRecord, Path
 from crdt.update_format import UpdateError
 from node.core.entities.last_known import Movements
 from storage.records import EntityRow, Key
@@ -38,6 +38,8 @@ class Entity:
     last_author: the terminal that wrote row `seq`.
     last_echo: whether `last_author` is sent row `seq`.
     other_seq: the last row before those that `last_author` wrote and is not sent.
+    lowest: where the first-written value is shown, register -> the lowest rank that a record of it ever had here.
+    whole: another node sent the entity whole, so records may have come and gone that this node never had.
     """
 
     key: Key
@@ -50,6 +52,8 @@ class Entity:
     last_author: str | None = None
     last_echo: bool = True
     other_seq: int = 0
+    lowest: dict[Path, int] = field(factory=dict)
+    whole: bool = False
     exists: bool = False
     """Somebody has written it, so the node counts it among its entities."""
 
@@ -66,6 +70,8 @@ class Entity:
             entity.seqs = {(writer, clock): seq for writer, clock, seq in records}
             if isinstance(stored, dict):
                 entity.movements = Movements.load(stored)
+                entity.lowest = {tuple(path): rank for path, rank in stored.get("lowest", ())}
+                entity.whole = stored.get("whole", False)
         return entity
 
     def row(self) -> EntityRow:
@@ -83,7 +89,14 @@ class Entity:
 
     def _stored_seen(self) -> bytes:
         records = [(*identity, seq) for identity, seq in self.seqs.items()]
-        return orjson.dumps({"records": records, **self.movements.store()} if self.movements else records)
+        if not (self.movements or self.lowest or self.whole):
+            return orjson.dumps(records)
+        stored: dict[str, object] = {"records": records, **self.movements.store()}
+        if self.lowest:
+            stored["lowest"] = list(self.lowest.items())
+        if self.whole:
+            stored["whole"] = True
+        return orjson.dumps(stored)
 
     def shown(self) -> dict[str, object]:
         """The entity as a reader sees it: its fields and its version (and `deleted_at` once dead)."""
@@ -113,6 +126,12 @@ class Entity:
                 seen.add(identity)
         return seen
 
+    def ranked_from(self, path: Path, accepted: int) -> int:
+        """The lowest rank that a record accepted at this HLC may take over from one that is gone."""
+        if self.whole or not self.policy.strategy.first_written:
+            return 0
+        return self.lowest.get(path, accepted)
+
     def delivered_to(self, terminal: str) -> int:
         """The last row of this entity that `terminal` was or will be sent."""
         if self.last_author == terminal and not self.last_echo:
@@ -126,8 +145,11 @@ class Entity:
             brought = seqs.pop((record.writer, record.clock), 0)
             if len(record.path) > 1:
                 movements.record_removed(self.policy, record, brought, seq)
+        ranked = self.policy.strategy.first_written
         for record in added:
             seqs[record.writer, record.clock] = seq
+            if ranked:
+                self.lowest[record.path] = min(record.rank, self.lowest.get(record.path, record.rank))
             if len(record.path) > 1:
                 movements.record_added(record)
 

@@ -29,6 +29,7 @@ class Held:
 
     known: hashes of the ids of operations that have a row here.
     archived: hashes of the ids of operations that are held without a row.
+    doubled: hashes of the ids of operations that have a row under each of two writers.
     digests: the link keys of all of them.
     partial: link key of an archived operation of several entities -> the entities that are here, while some are not.
     most: how many of the latest rows are kept in memory.
@@ -37,6 +38,7 @@ class Held:
     most: int
     known: KeySet
     archived: KeySet = field(factory=KeySet)
+    doubled: KeySet = field(factory=KeySet)
     partial: dict[int, set[str]] = field(factory=dict)
     digests: Digests = field(factory=Digests)
     recent: dict[str, LogRow] = field(factory=dict, init=False)
@@ -65,6 +67,11 @@ class Held:
         recalled = self.recalled.get(operation_id)
         return self.recent.get(operation_id) or (recalled.row if recalled is not None else None)
 
+    def holds(self, operation_id: str) -> bool:
+        """Whether an operation of this id is held, as far as its hash tells."""
+        key = key64(operation_id)
+        return key in self.known or key in self.archived
+
     def uncommitted(self, committed: int) -> set[int]:
         """Link keys of operations whose rows are not durable yet."""
         latest = takewhile(lambda row: row.seq > committed, reversed(self.recent.values()))
@@ -74,7 +81,10 @@ class Held:
 
     def remember(self, row: LogRow, key: int | None = None) -> None:
         """An operation has a row. If its id came under two writers, the first row counts. key: the hash of its id."""
-        self.known.add(key64(row.operation_id) if key is None else key)
+        if key is None:
+            key = key64(row.operation_id)
+        if not self.known.add(key) and row.kind == "operation":
+            self.doubled.add(key)
         self.recent.setdefault(row.operation_id, row)
         if row.link_key is not None:
             self.digests.add(row.entity_type, row.link_key)

@@ -20,6 +20,7 @@ from node.core.entities.entity import Entity, Touch
 from node.core.entities.writes import RESERVED
 from node.core.log.rows import changes_of, operation_row, rendered
 from node.core.operations.author import absent
+from node.core.operations.content import check, check_authorship
 from node.core.operations.notices import tell
 from node.core.operations.record import write
 from node.core.operations.two_writers import repair
@@ -73,20 +74,25 @@ def accept(replica: Replica, remote: RemoteOperation, via: str, now: Instant) ->
     steps = []
     for update, said in zip(remote.updates, operation.writes, strict=True):
         entity = replica.residents.entity((update.entity_type, update.entity_id))
-        prepared = _prepared(entity, update, operation.id)
+        prepared = _prepared(replica, entity, update, remote)
         if isinstance(prepared, Gap):
             missing = ", ".join(f"{w}:{have}..{need}" for w, (have, need) in sorted(prepared.missing.items()))
             return f"{update.entity_type} {update.entity_id} lacks {missing}"
+        if prepared is not None:
+            check(replica, entity, said, prepared, remote)
         steps.append(_Step(entity, update, said.data, prepared))
     replica.clock.observe(remote.accepted, now)
     _record(replica, remote, steps, via, now)
     return None
 
 
-def _prepared(entity: Entity, update: RemoteUpdate, operation_id: str) -> Prepared | Gap | None:
+def _prepared(
+    replica: Replica, entity: Entity, update: RemoteUpdate, remote: RemoteOperation
+) -> Prepared | Gap | None:
     document, said = entity.document, (update.writer, update.first, update.end)
     if document.holds(update.writer, update.end):
-        document.compare(update.update, update.before, said, operation_id)
+        records = document.compare(update.update, update.before, said, remote.operation.id)
+        check_authorship(records, remote, replica.clock.max_skew_ms)
         return None
     prepared = document.prepare(update.update, update.before, said)
     if isinstance(prepared, Known):

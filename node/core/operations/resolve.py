@@ -76,6 +76,7 @@ def resolution_operation(
         "user_id": author.user_id,
         "resolves": message.conflict_id,
         "resolution": message.resolution,
+        "conflict": {"path": orjson.loads(row.path), "operations": row.operations},
     }
     return Operation(
         id=operation_id,

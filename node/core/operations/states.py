@@ -104,7 +104,7 @@ def _take(replica: Replica, entity: Entity, document: Document, state: RemoteSta
 
 def _replace(entity: Entity, document: Document) -> Applied:
     """Give the entity another document and the view of it."""
-    old, entity.document = entity.document, document
+    old, entity.document, entity.whole = entity.document, document, True
     entity.view = view_of(*entity.key, entity.policy, document)
     removed = tuple(record for record in old.records() if document.record(*record.id) is None)
     added = tuple(record for record in document.records() if old.record(*record.id) is None)

@@ -1,0 +1,337 @@
+"""What an operation of another node may do to an entity: what it says, by its kind and its type's policy.
+
+A node derives an update from an operation. Whoever receives both holds them against each other, so that nothing is
+changed which no operation in the log says. Of each record that the update adds, and of each that it removes, this
+asks whether the operation may do so:
+
+    CREATE, UPDATE, an item of a BULK_UPDATE   the fields that it names, each by its kind (`Kind.may_leave`)
+    DELETE                                     besides, the register of deletions
+    a resolution                               the register and the operations of the conflict that it names
+    a repair                                   copies of an operation that came under two writers, and their counts
+
+A value may rest on a record that another operation has replaced here meanwhile, and of which nothing is left to
+compare with. Such a value counts as said where its update removes something that is gone already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import field, frozen
+
+from crdt import hlc
+from crdt.decimals import decimal_of, is_total, total_of
+from crdt.records import DocumentError, FieldRecord, Header, Path
+from node.core.entities.entity import Entity
+from node.core.entities.writes import RESERVED
+from node.core.operations.replica import Replica
+from node.wire.links.operations import RemoteOperation
+from storage.records import key64
+from strategies.conflict import conflict_id
+from strategies.kinds.register import equal
+from strategies.paths import COUNTED, DELETED_AT, GROUP, SETTLEMENT, WHOLE, group_names
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from crdt.document import Document
+    from crdt.edits import Prepared
+    from node.wire.messages import Write
+    from strategies.policy import EntityPolicy
+
+MOST_AHEAD = 1_000_000
+"""By how much the version of a record may be ahead of the entity's here: operations may be missing."""
+
+LEAST_JUMP = 1_000
+LEAST_SKEW_MS = 60_000
+"""What every node allows its terminals, whatever this one is configured to."""
+
+
+class Unsaid(DocumentError):
+    """An update that does what its operation does not say."""
+
+
+class Says(Protocol):
+    """What an operation may do to one entity."""
+
+    def may_leave(self, path: Path, value: object) -> bool:
+        """Whether it may leave a record of this value."""
+        ...
+
+    def may_replace(self, record: FieldRecord) -> bool:
+        """Whether it may remove a live record."""
+        ...
+
+    def may_move(self, name: str, amount: Decimal) -> bool:
+        """Whether it may move a counter by so much."""
+        ...
+
+
+def check(replica: Replica, entity: Entity, write: Write, prepared: Prepared, remote: RemoteOperation) -> None:
+    """Raise Unsaid where an update does more than its operation says. write: what that says of this entity."""
+    document = entity.document
+    records = [record for record in prepared.inserts if isinstance(record, FieldRecord)]
+    doomed = [record for identity in prepared.doomed if (record := document.by_id.get(identity)) is not None]
+    deleted = sum(length for ranges in prepared.decoded.deletes.values() for _, length in ranges)
+    ground = Ground(replica, entity, doomed, gone=deleted > len(prepared.doomed))
+    says = _says(ground, write, remote)
+    check_authorship(records, remote, replica.clock.max_skew_ms)
+    old = document.headers.get(prepared.author)
+    header = next(record for record in prepared.inserts if isinstance(record, Header))
+    grown = header.n - (old.n if old is not None else 0)
+    most = 0 if "repairs" in remote.operation.raw else max(replica.settings.version_jump, LEAST_JUMP)
+    if not min(most, 1) <= grown <= most:
+        raise Unsaid(f"the version grows by {grown}")
+    for record in records:
+        if not max(header.n, 1) <= record.version <= document.version + grown + MOST_AHEAD:
+            raise Unsaid(f"a record of version {record.version}, where the entity's is {document.version}")
+        if not ground.may_rank(record):
+            raise Unsaid(f"{_at(record.path)} ranks before what it replaces")
+    counts = prepared.counts(old)
+    for name, amount in counts.items():
+        if not says.may_move(name, amount):
+            raise Unsaid(f"{name!r} moves by {amount}, which the operation does not say")
+    moved = {name: total_of(amount) for name, amount in counts.items()}
+    for record in records:
+        if record.path == COUNTED:
+            if not moved or not equal(record.value, moved):
+                raise Unsaid("a movement is written otherwise than it is counted")
+        elif not says.may_leave(record.path, record.value):
+            raise Unsaid(f"{_at(record.path)} is written, which the operation does not say")
+    if moved and not any(record.path == COUNTED for record in records):
+        raise Unsaid("a movement is counted and not written")
+    for record in doomed:
+        if record.path == COUNTED and moved:
+            continue
+        if not says.may_replace(record):
+            raise Unsaid(f"{_at(record.path)} of {record.operation} is removed, which the operation does not say")
+
+
+def check_authorship(records: Sequence[FieldRecord], remote: RemoteOperation, max_skew_ms: int) -> None:
+    """Raise Unsaid unless these records are of this operation, its author and its times."""
+    said = remote.operation.raw.get("terminal_id")
+    if said is not None and said != remote.terminal_id:
+        raise Unsaid(f"an operation of {said!r} comes as one of {remote.terminal_id!r}")
+    if remote.stamp > remote.accepted + hlc.pack(max(max_skew_ms, LEAST_SKEW_MS) + 1):
+        raise Unsaid("an operation is stamped long after it was accepted")
+    if len({record.path for record in records}) < len(records) or len({record.version for record in records}) > 1:
+        raise Unsaid("an operation writes a register twice, or under two versions")
+    ours = (remote.operation.id, remote.terminal_id, remote.stamp, remote.accepted)
+    for record in records:
+        if (record.operation, record.terminal, record.stamp, record.accepted) != ours:
+            raise Unsaid(f"{_at(record.path)} is written as by another operation, or at another time")
+
+
+def _at(path: Path) -> str:
+    return "/".join(path) if path else "the whole entity"
+
+
+@frozen(eq=False)
+class Ground:
+    """What an update meets here. doomed: live records that it removes. gone: it removes others that are gone."""
+
+    replica: Replica
+    entity: Entity
+    doomed: Sequence[FieldRecord]
+    gone: bool
+
+    @property
+    def document(self) -> Document:
+        return self.entity.document
+
+    @property
+    def policy(self) -> EntityPolicy:
+        return self.entity.policy
+
+    def candidates(self, path: Path) -> Sequence[FieldRecord]:
+        return self.document.siblings(path)
+
+    def may_rank(self, record: FieldRecord) -> bool:
+        """Whether a record has its own rank, or that of one which it replaces."""
+        rank = record.rank
+        if rank == record.accepted or any(d.rank == rank for d in self.doomed if d.path == record.path):
+            return rank <= record.accepted
+        return rank < record.accepted and self.gone and self.entity.ranked_from(record.path, record.accepted) <= rank
+
+
+def _says(ground: Ground, write: Write, remote: RemoteOperation) -> Says:
+    operation = remote.operation
+    raw = operation.raw
+    fields = {name: value for name, value in write.data.items() if name not in RESERVED}
+    if "repairs" in raw:
+        return Repair(ground, raw["repairs"], remote)
+    if "resolves" in raw:
+        path, operations = _conflict(write, raw)
+        return Resolution(ground, fields, path=path, operations=operations, begins=True)
+    if operation.kind == "DELETE":
+        return Deletion(ground, fields, at=write.data.get("deleted_at"))
+    return Authored(ground, fields, begins=operation.kind == "CREATE")
+
+
+def _conflict(write: Write, raw: Mapping[str, object]) -> tuple[Path, Collection[str]]:
+    """The register and the operations of the conflict that a resolution names. Raises Unsaid."""
+    match raw.get("conflict"):
+        case {"path": list(path), "operations": list(operations)} if (
+            conflict_id(*write.key, tuple(path), operations) == raw["resolves"]
+        ):
+            return tuple(path), set(operations)
+    raise Unsaid("a resolution does not say which conflict it decides")
+
+
+@frozen(eq=False)
+class Authored:
+    """What a terminal wrote. fields: those that it names. begins: it may begin fields anew."""
+
+    ground: Ground
+    fields: Mapping[str, object]
+    begins: bool = field(default=False, kw_only=True)
+
+    def may_leave(self, path: Path, value: object) -> bool:
+        if self.ground.policy.strategy.whole_entity or path == WHOLE:
+            return self.ground.policy.strategy.whole_entity and path == WHOLE and self._whole(value)
+        if path[0] == GROUP and not self._rest(path, value):
+            return False
+        kinds = self.ground.policy.kinds
+        return any(
+            kind.may_leave(name, self.fields[name], path, value, begins=self.begins)
+            for name in self._named(path)
+            for kind in kinds.ever(name)
+        )
+
+    def may_replace(self, record: FieldRecord) -> bool:
+        path, policy = record.path, self.ground.policy
+        if path == WHOLE:
+            return policy.strategy.whole_entity and bool(self.fields or self.begins)
+        if path[0] == SETTLEMENT:
+            return False
+        if self.begins and self._afresh():
+            return True
+        return any(kind.may_replace(name, path) for name in self._named(path) for kind in policy.kinds.ever(name))
+
+    def may_move(self, name: str, amount: Decimal) -> bool:
+        kinds = self.ground.policy.kinds
+        return name in self.fields and any(
+            kind.may_move(name, self.fields[name], amount) for kind in kinds.ever(name)
+        )
+
+    def _named(self, path: Path) -> list[str]:
+        """The fields of a register that the operation names."""
+        names = group_names(path) if path[0] == GROUP else path[:1]
+        return [name for name in names if name in self.fields]
+
+    def _afresh(self) -> bool:
+        """Whether a CREATE may come after a deletion that its author had seen."""
+        return self.ground.gone or any(record.path == DELETED_AT for record in self.ground.doomed)
+
+    def _whole(self, value: object) -> bool:
+        """Whether a whole entity is what is said of it, and otherwise as it was."""
+        if not isinstance(value, dict) or not all(n in value and equal(value[n], v) for n, v in self.fields.items()):
+            return False
+        if value.keys() == self.fields.keys():
+            return True
+        bases = [record.value for record in self.ground.candidates(WHOLE) if isinstance(record.value, dict)]
+        return self.ground.gone or any(equal(value, {**base, **self.fields}) for base in bases)
+
+    def _rest(self, path: Path, value: object) -> bool:
+        """Whether the fields of a group that the operation does not name are as they were."""
+        names = group_names(path)
+        if not isinstance(value, dict) or not value.keys() <= set(names):
+            return False
+        rest = {name: said for name, said in value.items() if name not in self.fields}
+        return self.ground.gone or all(any(equal(v, said) for v in self._held(path, n)) for n, said in rest.items())
+
+    def _held(self, group: Path, name: str) -> list[object]:
+        """The values that this node holds of a field of a group."""
+        alone = [record.value for record in self.ground.candidates((name,))]
+        shared = [record.value for record in self.ground.candidates(group)]
+        return alone + [value[name] for value in shared if isinstance(value, dict) and name in value]
+
+
+@frozen(eq=False)
+class Deletion(Authored):
+    """A DELETE, and what it writes besides. at: the time that it names."""
+
+    at: object = field(default=None, kw_only=True)
+
+    def may_leave(self, path: Path, value: object) -> bool:
+        if path != DELETED_AT:
+            return super().may_leave(path, value)
+        return _is_deletion(self.ground, value, self.at if isinstance(self.at, str) else None)
+
+    def may_replace(self, record: FieldRecord) -> bool:
+        return record.path == DELETED_AT or super().may_replace(record)
+
+
+@frozen(eq=False)
+class Resolution(Authored):
+    """A decision of a conflict. path, operations: the conflict's. fields: what it decides besides a side."""
+
+    path: Path = field(kw_only=True)
+    operations: Collection[str] = field(kw_only=True)
+
+    def may_leave(self, path: Path, value: object) -> bool:
+        if path == DELETED_AT:
+            return self.path == DELETED_AT and _is_deletion(self.ground, value)
+        if path == self.path and path != WHOLE:
+            sides = [r for r in self.ground.candidates(path) if r.operation in self.operations]
+            if self.ground.gone or any(equal(value, side.value) for side in sides):
+                return True
+        return super().may_leave(path, value)
+
+    def may_replace(self, record: FieldRecord) -> bool:
+        if record.path == self.path:
+            return record.operation in self.operations
+        return record.path != DELETED_AT and super().may_replace(record)
+
+    def _afresh(self) -> bool:
+        return False
+
+
+def _is_deletion(ground: Ground, value: object, said: str | None = None) -> bool:
+    """Whether a deletion names a time, and operations that this node holds: nobody saw what is yet to come.
+
+    said: the time that the operation names.
+    """
+    match value:
+        case {"at": str(at), "saw": list(saw), **rest} if not rest and said in (None, at):
+            here = ground.document.operations()
+            return all(isinstance(name, str) and (name in here or ground.replica.held.holds(name)) for name in saw)
+    return False
+
+
+@frozen(eq=False)
+class Repair:
+    """What a node writes where an operation came under two writers. operation: that operation."""
+
+    ground: Ground
+    operation: object
+    remote: RemoteOperation
+
+    def may_leave(self, path: Path, value: object) -> bool:
+        """The count that is taken back is what this node takes back itself, or that of an archived copy."""
+        if not self._doubled() or len(path) != 2 or path[0] != SETTLEMENT or not isinstance(value, dict):
+            return False
+        if not path[1].startswith(f"{self.operation}:") or not all(map(is_total, value.values())):
+            return False
+        known = self.ground.candidates(path)
+        if known:
+            return equal(known[0].value, value)
+        return self._archived() and all(abs(decimal_of(total)) < 10**15 for total in value.values())
+
+    def may_replace(self, record: FieldRecord) -> bool:
+        """A copy goes that is not alone in its register."""
+        alone = len(self.ground.candidates(record.path)) == 1
+        return self._doubled() and record.operation == self.operation and not alone
+
+    def may_move(self, name: str, amount: Decimal) -> bool:
+        return False
+
+    def _doubled(self) -> bool:
+        remote, held = self.remote, self.ground.replica.held
+        if remote.terminal_id != remote.origin or remote.operation.kind != "UPDATE" or remote.operation.data:
+            return False
+        return isinstance(self.operation, str) and (key64(self.operation) in held.doubled or self._archived())
+
+    def _archived(self) -> bool:
+        return isinstance(self.operation, str) and key64(self.operation) in self.ground.replica.held.archived

@@ -1,0 +1,222 @@
+"""A rogue node beside an honest leaf: nothing of anybody else changes, and what it did is its own."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from node.core.operations.quarantine import BAD
+from tests.harness import Client
+from tests.mesh import Mesh, shown
+from tests.rogue import Rogue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+ORDER, SALE = ("orders", "mesa-1"), ("cashier_operations", "sale-1")
+PRODUCT, CUSTOMER = ("products", "cola"), ("customers", "maria")
+
+
+class Store:
+    """A hub, an honest leaf below it, some of everything in both, and a rogue below the hub."""
+
+    def __init__(self, directory: Path) -> None:
+        self.mesh = Mesh(directory, 2, [(1, 0, True)])
+        self.hub, self.leaf = self.mesh.worlds
+        self.caixa, self.pos = Client(self.hub, "caixa-1").connect(), Client(self.leaf, "pos-2").connect()
+        self.settle()
+        self.caixa.do(*SALE, "CREATE", {"amount": 100, "type": "sale"})
+        self.caixa.do(
+            *ORDER, "CREATE", {"status": "pending", "total": 30, "items": [{"id": "1", "name": "Feijoada"}]}
+        )
+        self.caixa.do(*PRODUCT, "CREATE", {"name": "Cola", "stock": 12})
+        self.caixa.do(*CUSTOMER, "CREATE", {"name": "Maria", "phone": "1"})
+        self.settle()
+        self.pos.do(*PRODUCT, "UPDATE", {"stock": 10})
+        self.pos.do(*CUSTOMER, "UPDATE", {"phone": "2"})
+        self.settle()
+        self.rogue = Rogue(self.hub).connect()
+        self.settle()
+        self.before = shown(self.hub)
+        assert self.before == shown(self.leaf)
+
+    def settle(self) -> None:
+        self.mesh.settle(lambda: self.caixa.receive() + self.pos.receive())
+
+    def play(self, *messages: dict[str, Any]) -> None:
+        self.rogue.say(*messages)
+        self.settle()
+
+    @property
+    def unchanged(self) -> bool:
+        return shown(self.hub) == shown(self.leaf) == self.before
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why its operations are not applied."""
+        rows = list(self.hub.core.replica.quarantine)
+        assert all(row.state == BAD and row.via == "rogue:rogue-epoch" for row in rows)
+        return [row.reason for row in rows]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path)
+    yield store
+    store.mesh.close()
+
+
+def _sibling(store: Store, key: tuple[str, str], *path: str) -> Any:
+    return store.rogue.document(key).siblings(path)[0]
+
+
+def _copy(store: Store, operation: str, key: tuple[str, str]) -> str:
+    return next(r.operation for r in store.rogue.document(key).records() if operation in r.operation)
+
+
+UNSAID: dict[str, Callable[[Store], dict[str, Any]]] = {
+    "an empty UPDATE changes a field": lambda s: s.rogue.operation(ORDER, {}, [(("total",), 1)]),
+    "an empty UPDATE changes the whole": lambda s: s.rogue.operation(SALE, {}, [((), {"amount": 1, "type": "sale"})]),
+    "a note changes the amount": lambda s: s.rogue.operation(
+        SALE, {"note": "x"}, [((), {"amount": 1, "type": "sale", "note": "x"})]
+    ),
+    "a field of a whole entity": lambda s: s.rogue.operation(SALE, {"amount": 1}, [(("amount",), 1)]),
+    "a whole entity of fields": lambda s: s.rogue.operation(ORDER, {"total": 1}, [((), {"total": 1})]),
+    "another value than it says": lambda s: s.rogue.operation(ORDER, {"total": 30}, [(("total",), 1)]),
+    "another field than it says": lambda s: s.rogue.operation(ORDER, {"status": "ready"}, [(("total",), 1)]),
+    "removes what it does not name": lambda s: s.rogue.operation(
+        ORDER, {"status": "ready"}, [(("status",), "ready")], removes=[_sibling(s, ORDER, "total")]
+    ),
+    "removes an item that it does not name": lambda s: s.rogue.operation(
+        ORDER, {}, removes=[_sibling(s, ORDER, "items", "1")]
+    ),
+    "adds an item that it does not say": lambda s: s.rogue.operation(
+        ORDER, {"items": []}, [(("items", "2"), ["m", {"id": "2", "name": "Pinga"}])]
+    ),
+    "an item that is another one": lambda s: s.rogue.operation(
+        ORDER, {"items": [{"id": "1", "name": "Feijoada"}]}, [(("items", "1"), ["m", {"id": "1", "name": "Pinga"}])]
+    ),
+    "a step of one counts a thousand": lambda s: s.rogue.operation(
+        PRODUCT, {"stock": {"$inc": -1}}, [(("@counted",), {"stock": -1000})], counts={"stock": Decimal(-1000)}
+    ),
+    "counts what it does not name": lambda s: s.rogue.operation(
+        PRODUCT, {"name": "Cola"}, [(("@counted",), {"stock": -9})], counts={"stock": Decimal(-9)}
+    ),
+    "counts without a record": lambda s: s.rogue.operation(
+        PRODUCT, {"stock": {"$inc": -9}}, counts={"stock": Decimal(-9)}
+    ),
+    "records what it does not count": lambda s: s.rogue.operation(
+        PRODUCT, {"stock": {"$inc": -9}}, [(("@counted",), {"stock": -9})]
+    ),
+    "a group that it does not say": lambda s: s.rogue.operation(
+        ORDER, {"total": 30}, [(("@group", "total+tip"), {"total": 30, "tip": 99})]
+    ),
+    "ranks first": lambda s: s.rogue.operation(
+        CUSTOMER, {"phone": "9"}, [(("phone",), "9")], removes=(), record={"rank": 0}
+    ),
+    "ranks after its acceptance": lambda s: s.rogue.operation(
+        CUSTOMER, {"phone": "9"}, [(("phone",), "9")], removes=(), record={"rank": 2**62}
+    ),
+    "a version far ahead": lambda s: s.rogue.operation(
+        ORDER, {"total": 1}, [(("total",), 1)], record={"version": 2**50}
+    ),
+    "the entity's version jumps": lambda s: s.rogue.operation(ORDER, {"total": 1}, [(("total",), 1)], n=10**6),
+    "the entity's version stays": lambda s: s.rogue.operation(ORDER, {"total": 1}, [(("total",), 1)], n=0),
+    "a stamp after its acceptance": lambda s: s.rogue.operation(
+        ORDER, {"total": 1}, [(("total",), 1)], record={"stamp": 2**62}
+    ),
+    "another author in the record": lambda s: s.rogue.operation(
+        ORDER, {"total": 1}, [(("total",), 1)], record={"terminal": "caixa-1"}
+    ),
+    "another operation in the record": lambda s: s.rogue.operation(
+        ORDER, {"total": 1}, [(("total",), 1)], record={"operation": "caixa-1.op-99"}
+    ),
+    "another author than it says": lambda s: s.rogue.operation(
+        ORDER, {"total": 1}, [(("total",), 1)], raw={"terminal_id": "caixa-1"}
+    ),
+    "a deletion that saw the future": lambda s: s.rogue.operation(
+        ORDER,
+        {"deleted_at": "now"},
+        [(("deleted_at",), {"at": "now", "saw": ["pos-2.op-50"]})],
+        kind="DELETE",
+    ),
+    "an UPDATE that deletes": lambda s: s.rogue.operation(
+        ORDER, {"deleted_at": "now"}, [(("deleted_at",), {"at": "now", "saw": []})]
+    ),
+    "a CREATE that empties": lambda s: s.rogue.operation(
+        ORDER, {"status": "x"}, [(("status",), "x")], kind="CREATE", removes=s.rogue.document(ORDER).records()
+    ),
+    "a decision of no conflict": lambda s: s.rogue.operation(
+        CUSTOMER, {}, [(("phone",), "9")], raw={"resolves": "conflict-1", "resolution": "accept_remote"}
+    ),
+    "a decision of another conflict": lambda s: s.rogue.operation(
+        CUSTOMER,
+        {},
+        [(("phone",), "9")],
+        raw={
+            "resolves": "conflict-1",
+            "resolution": "accept_remote",
+            "conflict": {"path": ["phone"], "operations": ["pos-2.op-1"]},
+        },
+    ),
+    "a repair of what is whole": lambda s: s.rogue.operation(
+        ORDER,
+        {},
+        removes=[_sibling(s, ORDER, "total")],
+        n=0,
+        terminal="rogue",
+        raw={"repairs": _copy(s, "caixa-1", ORDER)},
+    ),
+    "a sale that is taken back": lambda s: s.rogue.operation(
+        PRODUCT,
+        {},
+        [(("@settled", f"{_copy(s, 'pos-2', PRODUCT)}:5"), {"stock": 500})],
+        n=0,
+        terminal="rogue",
+        raw={"repairs": _copy(s, "pos-2", PRODUCT)},
+    ),
+}
+
+
+@pytest.mark.parametrize("attack", UNSAID)
+def test_an_update_that_does_what_its_operation_does_not_say_is_kept_and_not_applied(
+    store: Store, attack: str
+) -> None:
+    store.play(UNSAID[attack](store))
+    assert store.unchanged
+    assert len(store.reasons) == 1
+    assert not store.rogue.closed
+
+
+@pytest.mark.parametrize(("rank", "applied"), [(1, False), (None, True)])
+def test_a_rank_is_that_of_a_record_which_was_there_also_when_it_is_gone(
+    store: Store, rank: int | None, applied: bool
+) -> None:
+    document = store.rogue.document(CUSTOMER)  # as it is before the next change
+    (phone,) = document.siblings(("phone",))
+    store.pos.do(*CUSTOMER, "UPDATE", {"phone": "3"})
+    store.settle()
+    store.before = shown(store.hub)
+    store.play(
+        store.rogue.operation(
+            CUSTOMER, {"phone": "9"}, [(("phone",), "9")], record={"rank": phone.rank if rank is None else rank}
+        )
+    )
+    assert store.unchanged != applied
+    assert len(store.reasons) == (not applied)
+
+
+def test_what_it_says_it_may_do(store: Store) -> None:
+    store.play(
+        store.rogue.operation(ORDER, {"total": 31}, [(("total",), 31)]),
+        store.rogue.operation(
+            PRODUCT, {"stock": {"$inc": -1}}, [(("@counted",), {"stock": -1})], counts={"stock": Decimal(-1)}
+        ),
+    )
+    assert store.reasons == []
+    for world in (store.hub, store.leaf):
+        assert world.view("orders")["mesa-1"]["total"] == 31
+        assert world.view("products")["cola"]["stock"] == 9
