@@ -176,13 +176,15 @@ def _joined(
 
 
 def _write_owed(connection: sqlite3.Connection, notices: Sequence[Mapping[str, Any]]) -> None:
-    """Keep the notices that a known terminal has not confirmed, and remove the kept ones that it has."""
+    """Keep the notices that a known terminal has not confirmed, and remove the kept ones that it has.
+
+    What is kept of a terminal is looked at only as far as it has confirmed all classes: the rest is not sent again
+    either, and goes when that position has passed it.
+    """
     if not notices:
         return
-    positions = {
-        terminal_id: [int(position) for position in text.split(",")]
-        for terminal_id, text in connection.execute("SELECT terminal_id, positions FROM cursors")
-    }
+    holders = _holders(connection)
+    positions = _positions(connection, {name for row in notices for name in row["targets"].split("\n")} | holders)
     rows = [
         (terminal_id, row["seq"], row["priority"], row["message"])
         for row in notices
@@ -190,15 +192,34 @@ def _write_owed(connection: sqlite3.Connection, notices: Sequence[Mapping[str, A
         if terminal_id in positions and positions[terminal_id][row["priority"]] < row["seq"]
     ]
     insert_many(connection, "owed", ("terminal_id", "seq", "priority", "message"), ("terminal_id", "seq"), rows)
-    for terminal_id, seq, priority in connection.execute("SELECT terminal_id, seq, priority FROM owed").fetchall():
-        if terminal_id in positions and seq <= positions[terminal_id][priority]:
-            connection.execute("DELETE FROM owed WHERE terminal_id = ? AND seq = ?", (terminal_id, seq))
+    for terminal_id in holders & positions.keys():
+        confirmed = min(positions[terminal_id])
+        connection.execute("DELETE FROM owed WHERE terminal_id = ? AND seq <= ?", (terminal_id, confirmed))
     for terminal_id in {row[0] for row in rows}:
         connection.execute(
             "DELETE FROM owed WHERE terminal_id = ? AND seq <= (SELECT seq FROM owed WHERE terminal_id = ?"
             " ORDER BY seq DESC LIMIT 1 OFFSET ?)",
             (terminal_id, terminal_id, MOST_OWED),
         )
+
+
+def _holders(connection: sqlite3.Connection) -> set[str]:
+    """The terminals that notices are kept for, each looked up after the one before."""
+    found: list[str] = [""]
+    sql = "SELECT terminal_id FROM owed WHERE terminal_id > ? ORDER BY terminal_id LIMIT 1"
+    while row := connection.execute(sql, (found[-1],)).fetchone():
+        found.append(row[0])
+    return set(found[1:])
+
+
+def _positions(connection: sqlite3.Connection, terminals: Iterable[str]) -> dict[str, list[int]]:
+    """How far these terminals have confirmed, by priority class; only of those that are known."""
+    found = {}
+    for part in parts([(name,) for name in terminals], 1):
+        sql = f"SELECT terminal_id, positions FROM cursors WHERE terminal_id IN ({','.join('?' * len(part))})"
+        for terminal_id, text in connection.execute(sql, [name for (name,) in part]):
+            found[terminal_id] = [int(position) for position in text.split(",")]
+    return found
 
 
 def _delete(connection: sqlite3.Connection, rows: Iterable[Mapping[str, Any]], after: int, end: int) -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from storage.sqlite.database import DATABASE
 from tests.storage.archives import archive
-from tests.storage.rows import rows
+from tests.storage.rows import cursor, rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 
 def test_notices_that_a_terminal_has_not_confirmed_are_owed(store: Store, reader: Reader, tmp_path: Path) -> None:
-    from tests.storage.rows import cursor
-
     commit = rows(1, 6)
     for one, targets in zip(
         commit.rows, (("a",), ("a", "b"), ("write:orders",), ("nobody",), ("b",), ("a",)), strict=True
@@ -28,6 +26,31 @@ def test_notices_that_a_terminal_has_not_confirmed_are_owed(store: Store, reader
     assert [(o.seq, o.message) for o in owed] == [(2, b"2"), (6, b"6")]
     assert not reader.archived.compacted(1, ("orders",), 0, 10, "b").owed
     assert not reader.archived.compacted(2, ("orders",), 0, 10, "a").owed
+
+
+def test_a_batch_costs_what_it_archives_and_not_what_is_owed_already(store: Store, tmp_path: Path) -> None:
+    """A terminal that is never back is owed each notice; a batch passes over those that it is owed from before."""
+    commit = rows(1, 1_000, kind="notice", targets=("away",))
+    commit.cursors = [cursor("away", 0, 0, 0, 0), *(cursor(f"t-{n}", 1, 1, 1, 1) for n in range(300))]
+    store.commit(commit)
+    costs = []
+
+    def prune(last: int) -> None:
+        taken = 0
+
+        def count() -> int:
+            nonlocal taken
+            taken += 1
+            return 0
+
+        store.connection.set_progress_handler(count, 100)
+        archive(store, tmp_path / f"{last}.gz", last, batch=100)
+        store.connection.set_progress_handler(None, 0)
+        costs.append(taken)
+
+    for last in range(100, 1_001, 100):
+        prune(last)
+    assert max(costs[1:]) <= 1.5 * costs[1] + 5, costs
 
 
 def test_room_is_given_back(store: Store, tmp_path: Path) -> None:
