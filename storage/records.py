@@ -162,6 +162,8 @@ class CursorRow:
 
     positions: the last row confirmed of each priority class, -1 for nothing yet.
     last_seen_ms: Unix milliseconds.
+    sent: the last row written to its connection of each priority class. Its confirmation may have been lost.
+    confirms: whether it has ever sent a `sync_confirmation`.
     """
 
     terminal_id: str
@@ -169,6 +171,8 @@ class CursorRow:
     user_id: str | None
     positions: tuple[int, ...]
     last_seen_ms: int
+    sent: tuple[int, ...] = (-1,) * CLASSES
+    confirms: bool = False
 
 
 @frozen
@@ -324,6 +328,7 @@ class FirstAttempt:
     head: the log's last row then. The author cannot have seen what came later, its own rows included.
     acknowledged, received, at_connect, head_at_connect: positions in the priority class of what it writes, as
         `node.core.operations.author.Author` has them.
+    sent: what it may have read, likewise.
     """
 
     head: int
@@ -331,6 +336,7 @@ class FirstAttempt:
     received: int
     at_connect: int
     head_at_connect: int
+    sent: int
 
     def stored(self) -> dict[str, int]:
         """The value of `tried` in the refused row's `changes`. Databases hold these names since their beginning."""
@@ -340,6 +346,7 @@ class FirstAttempt:
             "received": self.received,
             "began": self.at_connect,
             "resumed": self.head_at_connect,
+            "sent": self.sent,
         }
 
     @classmethod
@@ -351,6 +358,7 @@ class FirstAttempt:
             received=stored["received"],
             at_connect=stored["began"],
             head_at_connect=stored["resumed"],
+            sent=stored["sent"],
         )
 
 

@@ -166,6 +166,13 @@ def m009_pages(db: Database) -> None:
     db.execute("CREATE INDEX conflicts_seq ON conflicts (seq)")
 
 
+@migrations()
+def m010_sent(db: Database) -> None:
+    """What was sent to a terminal: a version may name a row whose confirmation was lost."""
+    db.execute("ALTER TABLE cursors ADD COLUMN sent TEXT NOT NULL DEFAULT '-1,-1,-1,-1'")
+    db.execute("ALTER TABLE cursors ADD COLUMN confirms INTEGER NOT NULL DEFAULT 0")
+
+
 def migrate(db: Database, path: str) -> None:
     """Bring the schema up to date. Raises StorageError for a database of a newer Comanda."""
     newer = {m.name for m in migrations.applied(db)} - DEFINED

@@ -165,7 +165,8 @@ class Store:
     def forget_positions(self) -> list[CursorRow]:
         """Take it that no terminal has confirmed anything of this log; returns their cursors. Raises StorageError."""
         with transaction(self._connection, self.path):
-            self._connection.execute("UPDATE cursors SET positions = ?", (",".join(["-1"] * CLASSES),))
+            nothing = ",".join(["-1"] * CLASSES)
+            self._connection.execute("UPDATE cursors SET positions = ?, sent = ?", (nothing, nothing))
         with storage_errors(self.path):
             return read_cursors(self._db)
 

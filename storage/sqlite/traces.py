@@ -64,6 +64,7 @@ def _traces(row: Mapping[str, Any], names: Sequence[str]) -> Iterable[tuple[str,
         entry = entries.get(entity_id, ())
         trace: dict[str, object] = {
             "echo": bool(row["echo"]),
+            "version": row["version"],
             "data": {name: wrote[name] for name in names if name in wrote},
             "after": {name: shown[name] for name in names if name in shown},
         }
@@ -82,6 +83,7 @@ def row_of_trace(row: Mapping[str, Any], operation_id: str = "") -> LogRow:
     entity_type, entity_id, left = row["entity_type"], row["entity_id"], orjson.loads(row["trace"])
     made = row_without_trace(operation_id)
     made.seq, made.entity_type, made.entity_id = row["seq"], entity_type, entity_id
+    made.version = left["version"]
     made.terminal_id, made.echo, made.via = row["terminal_id"], left["echo"], left.get("via", "")
     made.operation = orjson.dumps({"data": left["data"]})
     made.changes = orjson.dumps({name: left[name] for name in ("after", "acknowledged") if name in left})

@@ -37,7 +37,7 @@ MERGE = (
     defect(
         "acknowledgement-ignored",
         "whatever this node holds counts as seen, confirmed by the author's terminal or not",
-        ("node.core.entities.entity:Entity.seen_by", "seqs[identity] > acknowledged or ", ""),
+        ("node.core.entities.entity:Entity.seen_by", "seqs[identity] > row or ", ""),
     ),
     defect(
         "clock-not-clamped",
@@ -160,11 +160,10 @@ MERGE = (
         "first-try-knows-more",
         "an operation that is sent again takes off what its author was shown only after it was refused",
         (
-            "node.core.operations.knowledge:Knowledge.acknowledged",
-            " if first is None else first.acknowledged",
-            "",
+            "node.core.operations.knowledge:Knowledge._evidence",
+            "if first is not None:",
+            "if first is not None and not first:",
         ),
-        ("node.core.operations.knowledge:Knowledge.view_of", "first.acknowledged", "self.confirmed(author, entity)"),
     ),
     defect(
         "rank-by-client-clock",

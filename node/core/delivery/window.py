@@ -22,6 +22,8 @@ from storage.records import CLASSES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from storage.records import CursorRow
+
 
 @define(eq=False)
 class Window:
@@ -31,19 +33,28 @@ class Window:
     sent: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
     acked: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
     at_connect: tuple[int, ...] = (NO_POSITION,) * CLASSES
+    sent_before: tuple[int, ...] = (NO_POSITION,) * CLASSES
+    """What earlier connections of this terminal were sent."""
     _pending: deque[Entry] = field(factory=deque)
     _confirmed: set[str] = field(factory=set)
     _first_pending: int = 0  # serial number of _pending[0]
     dirty: bool = False
     """`positions` moved since they were stored."""
     confirms: bool = False
-    """The terminal sends `sync_confirmation`."""
+    """The terminal sends `sync_confirmation`, on this connection or an earlier one."""
 
     @classmethod
     def at(cls, positions: Sequence[int], most: int) -> Window:
         """A window that resumes after `positions`, one a class."""
         window = cls(most)
         window.sent, window.acked, window.at_connect = list(positions), list(positions), tuple(positions)
+        return window
+
+    @classmethod
+    def of(cls, cursor: CursorRow, most: int) -> Window:
+        """A window that resumes where the cursor of its terminal is."""
+        window = cls.at(cursor.positions, most)
+        window.sent_before, window.confirms = cursor.sent, cursor.confirms
         return window
 
     @property
@@ -65,6 +76,20 @@ class Window:
         return self._first_pending + len(self._pending)
 
     @property
+    def ever_sent(self) -> tuple[int, ...]:
+        """What any connection of this terminal was sent, by class."""
+        return tuple(map(max, self.sent, self.sent_before))
+
+    def may_have_read(self, priority: int) -> int:
+        """The last row of a class that the terminal may have read when it wrote what comes on this connection.
+
+        A terminal that confirms says so before it writes. The confirmation of a row that an earlier connection was
+        sent may have been lost.
+        """
+        before = self.sent_before[priority]
+        return before if self.confirms else max(before, self.sent[priority])
+
+    @property
     def positions(self) -> tuple[int, ...]:
         """What is acknowledged, by class."""
         return tuple(self.acked)
@@ -78,7 +103,9 @@ class Window:
 
     def passed(self, upto: Sequence[int]) -> None:
         """All rows up to these positions were sent or are not for this terminal."""
-        self.sent[:] = upto
+        if self.sent != upto:
+            self.sent[:] = upto
+            self.dirty = True
         self._settle()
 
     def confirm(self, operation_id: str) -> bool:

@@ -7,19 +7,20 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import define, field, frozen
+from attrs import astuple, define, field, frozen
 
 from crdt.document import Document
 from crdt.engine import EngineError
 from crdt.records import CANONICAL, DocumentError, FieldRecord, Path
 from crdt.update_format import UpdateError
 from node.core.entities.last_known import Movements
+from node.core.entities.reach import Claim, Reach
 from storage.records import EntityRow, Key
 from strategies.policy import EntityPolicy
 from strategies.view import View, view_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 NOTHING_WRITTEN: Mapping[str, object] = {}
@@ -33,6 +34,8 @@ class Entity:
 
     seqs: live record -> the row of this node's log that brought it. Whether an author had seen the record is decided
         by comparing that row with what the author confirmed.
+    versions: live record -> the entity's version after that row, as it was shown here.
+    claims: terminal -> the version that it wrote last.
     movements: the latest movements of its counters and lists.
     seq: the last row of this entity.
     last_author: the terminal that wrote row `seq`.
@@ -47,6 +50,8 @@ class Entity:
     document: Document
     view: View
     seqs: dict[tuple[int, int], int] = field(factory=dict)
+    versions: dict[tuple[int, int], int] = field(factory=dict)
+    claims: dict[str, Claim] = field(factory=dict)
     movements: Movements = field(factory=Movements)
     seq: int = 0
     last_author: str | None = None
@@ -67,11 +72,13 @@ class Entity:
             entity.seq = row.seq
             stored = orjson.loads(row.seen)
             records = stored if isinstance(stored, list) else stored["records"]
-            entity.seqs = {(writer, clock): seq for writer, clock, seq in records}
+            entity.seqs = {(writer, clock): seq for writer, clock, seq, _ in records}
+            entity.versions = {(writer, clock): version for writer, clock, _, version in records}
             if isinstance(stored, dict):
                 entity.movements = Movements.load(stored)
                 entity.lowest = {tuple(path): rank for path, rank in stored.get("lowest", ())}
                 entity.whole = stored.get("whole", False)
+                entity.claims = {terminal: Claim(*claim) for terminal, claim in stored.get("claims", {}).items()}
         return entity
 
     def row(self) -> EntityRow:
@@ -88,10 +95,13 @@ class Entity:
         )
 
     def _stored_seen(self) -> bytes:
-        records = [(*identity, seq) for identity, seq in self.seqs.items()]
-        if not (self.movements or self.lowest or self.whole):
+        versions = self.versions
+        records = [(*identity, seq, versions[identity]) for identity, seq in self.seqs.items()]
+        if not (self.movements or self.lowest or self.whole or self.claims):
             return orjson.dumps(records)
         stored: dict[str, object] = {"records": records, **self.movements.store()}
+        if self.claims:
+            stored["claims"] = {terminal: astuple(claim) for terminal, claim in self.claims.items()}
         if self.lowest:
             stored["lowest"] = list(self.lowest.items())
         if self.whole:
@@ -105,21 +115,16 @@ class Entity:
             shown["deleted_at"] = self.view.deleted_at
         return shown
 
-    def seen_by(
-        self, terminal: str, acknowledged: int, version: int | None, first_attempt: int | None = None
-    ) -> Seen:
+    def seen_by(self, terminal: str, reach: Reach, first_attempt: int | None = None) -> Seen:
         """Which live records an operation's author had seen (strategies/README.md, "Seen, and not seen").
 
-        acknowledged: log position the terminal has confirmed for this priority class.
-        version: the documented version of its operation; it narrows the set and never widens it.
         first_attempt: if the operation was refused before, the last row then; nothing after it was seen.
         """
-        current = self.document.version
-        newest = version - 1 if version is not None and version <= current else None
-        seqs, seen = self.seqs, set()
+        seqs, versions, seen = self.seqs, self.versions, set()
+        row, newest = reach.row, reach.newest
         for identity, record in self.document.by_id.items():
             if record.terminal != terminal and (
-                seqs[identity] > acknowledged or (newest is not None and record.version > newest)
+                seqs[identity] > row or (newest is not None and versions[identity] > newest)
             ):
                 continue
             if first_attempt is None or seqs[identity] <= first_attempt:
@@ -132,6 +137,19 @@ class Entity:
             return 0
         return self.lowest.get(path, accepted)
 
+    def rows_known(self) -> Iterator[tuple[int, int]]:
+        """Rows of which something is left here, and the entity's version after each."""
+        for identity, seq in self.seqs.items():
+            yield seq, self.versions[identity]
+        yield from self.movements.rows_known()
+
+    def rows_shown_to(self, terminal: str) -> Iterator[int]:
+        """The rows of which something is left here, and that a terminal was or will be sent."""
+        yield self.delivered_to(terminal)
+        for identity, seq in self.seqs.items():
+            if self.document.by_id[identity].terminal != terminal:
+                yield seq
+
     def delivered_to(self, terminal: str) -> int:
         """The last row of this entity that `terminal` was or will be sent."""
         if self.last_author == terminal and not self.last_echo:
@@ -140,14 +158,17 @@ class Entity:
 
     def records_replaced(self, removed: Iterable[FieldRecord], added: Iterable[FieldRecord], seq: int) -> None:
         """Row `seq` of this entity removed and added these records."""
-        seqs, movements = self.seqs, self.movements
+        seqs, versions, movements = self.seqs, self.versions, self.movements
+        version = self.document.version
         for record in removed:
             brought = seqs.pop((record.writer, record.clock), 0)
+            versions.pop((record.writer, record.clock), None)
             if len(record.path) > 1:
                 movements.record_removed(self.policy, record, brought, seq)
         ranked = self.policy.strategy.first_written
         for record in added:
             seqs[record.writer, record.clock] = seq
+            versions[record.writer, record.clock] = version
             if ranked:
                 self.lowest[record.path] = min(record.rank, self.lowest.get(record.path, record.rank))
             if len(record.path) > 1:
@@ -159,7 +180,8 @@ class Entity:
             self.other_seq = self.seq
         self.seq, self.last_author, self.last_echo = seq, terminal, echo
         if self.policy.kinds.remembering:
-            self.movements.row_written(self.view, seq, touch.author, touch.written, touch.acknowledged, echo=echo)
+            version, known = self.document.version, touch.acknowledged
+            self.movements.row_written(self.view, seq, version, touch.author, touch.written, known, echo=echo)
 
 
 @frozen
@@ -168,7 +190,7 @@ class Touch:
 
     author: the terminal that wrote it here; None for the node itself, and for what another node accepted.
     written: the fields it names, and their values.
-    acknowledged: what its author had confirmed by then.
+    acknowledged: the last row that its author had seen by then.
     """
 
     entity: Entity

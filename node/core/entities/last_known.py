@@ -20,7 +20,7 @@ from storage.records import key64
 from strategies.kinds.kind import ABSENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from decimal import Decimal
 
     from crdt.records import FieldRecord
@@ -39,15 +39,17 @@ MOST_GONE = 64
 class Movement:
     """What one log row did to a counter or a list. The fields' names are those of the stored form.
 
+    version: the entity's version after the row.
     author: None unless the row was accepted on this node: only then does its author know it without being sent it.
     written: of a counter, the absolute value that its author wrote, a JSON number. Of a list, the keys that its
         author wrote; true where the same author wrote the list again since, as only the latest keys are kept.
     shown: of a counter, what is shown after the row. Of a list, true.
-    acked: the log position that its author had confirmed when the row was written.
+    acked: the last row that its author had seen when it wrote this one.
     echo: whether its author is sent the row.
     """
 
     seq: int
+    version: int
     author: str | None
     written: object
     shown: object
@@ -59,7 +61,8 @@ class Movement:
 class AuthorView:
     """Log positions that tell what a terminal knew when it wrote.
 
-    acknowledged: what it has confirmed.
+    acknowledged: the last row that it had seen.
+    newest: the version of the state that it named; rows after which the entity's version was greater were not seen.
     at_connect: what it had confirmed when it connected.
     head_at_connect: the last row that had a number when it connected. The rows between `at_connect` and this one are
         sent to it again, after everything that it wrote before.
@@ -71,6 +74,7 @@ class AuthorView:
     at_connect: int
     head_at_connect: int
     first_attempt: int | None = None
+    newest: int | None = None
 
 
 @frozen
@@ -179,7 +183,15 @@ class Movements:
             del self.gone[record.path[0]]
 
     def row_written(
-        self, view: View, seq: int, author: str | None, data: Mapping[str, object], acked: int, *, echo: bool
+        self,
+        view: View,
+        seq: int,
+        version: int,
+        author: str | None,
+        data: Mapping[str, object],
+        acked: int,
+        *,
+        echo: bool,
     ) -> None:
         """A row of this entity was written.
 
@@ -198,11 +210,15 @@ class Movements:
             written, shown = remembered
             if isinstance(written, list):
                 moves = [_without_keys(move, author) for move in moves]
-            moves.append(Movement(seq, author, written, shown, acked, echo))
+            moves.append(Movement(seq, version, author, written, shown, acked, echo))
             if len(moves) > MOST_MOVEMENTS:
                 del moves[0]
                 self.cut.add(name)
             self.of[name] = moves
+
+    def rows_known(self) -> Iterator[tuple[int, int]]:
+        """Rows that moved something, and the entity's version after each."""
+        return ((move.seq, move.version) for moves in self.of.values() for move in moves)
 
     def known(self, name: str, author: AuthorView) -> Decimal | None:
         """The value that an author last knew of a counter; None where the movements kept here do not tell."""
@@ -258,6 +274,8 @@ def _last(movements: Iterable[Movement | None], author: AuthorView) -> tuple[Mov
             break
         again = author.at_connect < move.seq <= author.head_at_connect
         sent = move.author != author.terminal or move.echo or again
+        if author.newest is not None and move.version > author.newest:
+            continue
         if sent and since < move.seq <= author.acknowledged and move.shown is not None:
             return move, False
     return (own, True) if own is not None else None
@@ -274,4 +292,6 @@ def _movement(row: LogRow, entity_id: str, name: str) -> Movement | None:
     if name not in after and written is None:
         return None
     author = None if row.via else row.terminal_id
-    return Movement(row.seq, author, written, after.get(name), changes.get("acknowledged", row.seq), row.echo)
+    return Movement(
+        row.seq, row.version, author, written, after.get(name), changes.get("acknowledged", row.seq), row.echo
+    )

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from node.core.entities.entity import Entity
+    from node.core.entities.reach import Reach
     from node.core.operations.replica import Replica
     from node.core.ports import Instant
 
@@ -87,7 +88,11 @@ def _histories(replica: Replica, operation: Operation, policy: EntityPolicy, aut
     for write in operation.writes:
         entity = replica.residents.entities.get(write.key)
         names = [name for name in counters if name in write.data]
-        history = replica.knowledge.history_wanted(author, entity, names) if entity is not None and names else None
+        history = (
+            replica.knowledge.history_wanted(author, entity, names, write.version)
+            if entity is not None and names
+            else None
+        )
         if history is not None:
             wanted.append(history)
     return tuple(wanted)
@@ -213,28 +218,32 @@ def _plans(
 ) -> list[Planned]:
     """One plan for each entity. Changes nothing. Raises EntityNotFound or InvalidMessage."""
     plans = []
-    writer = writer_of(replica, stamp, author)
     first_head = None if author.first_attempt is None else author.first_attempt.head
     for entity, write in zip(entities, operation.writes, strict=True):
         data, version = write.data, write.version
         if operation.kind != "DELETE" and data.get("deleted_at") is not None:
             raise InvalidMessage("deleted_at is written by DELETE", "$.operation.data.deleted_at")
-        acknowledged = replica.knowledge.acknowledged(author, entity)
-        seen = entity.seen_by(author.terminal_id, acknowledged, version, first_head)
+        reach = replica.knowledge.reach(author, entity, version)
+        seen = entity.seen_by(author.terminal_id, reach, first_head)
+        writer = writer_of(replica, stamp, author, reach)
         unseen = len(seen) < len(entity.document.by_id)
         planner = Planner(entity, writer, seen, version, replica.settings.version_jump)
         if operation.kind == "DELETE":
-            plans.append(Planned(entity, planner.delete(data, hlc.iso(now.wall_ms)), {}, unseen))
+            plan = planner.delete(data, hlc.iso(now.wall_ms))
+            plans.append(Planned(entity, plan, {}, unseen, reach, version))
             continue
         plan = planner.write(data, create=operation.kind == "CREATE")
         written = {name: value for name, value in data.items() if name not in RESERVED}
-        plans.append(Planned(entity, plan, written, unseen))
+        plans.append(Planned(entity, plan, written, unseen, reach, version))
     return plans
 
 
-def writer_of(replica: Replica, stamp: Stamp, author: Author) -> Authorship:
+def writer_of(replica: Replica, stamp: Stamp, author: Author, reach: Reach) -> Authorship:
     """The author as the planner needs it: its clocks, its type, and what it last knew."""
     knowledge = replica.knowledge
     return Authorship(
-        stamp, author.terminal_type, partial(knowledge.last_known, author), partial(knowledge.last_known_list, author)
+        stamp,
+        author.terminal_type,
+        partial(knowledge.last_known, author, reach),
+        partial(knowledge.last_known_list, author, reach),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import frozen
 
@@ -28,6 +28,7 @@ class Author:
     """Who sends an operation. Cursors are rows of the log, by priority class.
 
     acknowledged: confirmed so far on the connection on which the operation came.
+    may_have_read: by priority class, the last row that was sent to the terminal and that it may have read.
     received: confirmed so far on the terminal's latest connection. It may be sent rows again that an earlier
         connection confirms late.
     at_connect: the position with which the latest connection began.
@@ -40,6 +41,7 @@ class Author:
     user_id: str | None
     recipient: Recipient
     acknowledged: Sequence[int] = NOWHERE
+    may_have_read: Callable[[int], int] = NOWHERE.__getitem__
     received: Sequence[int] = NOWHERE
     at_connect: Sequence[int] = NOWHERE
     head_at_connect: int = 0

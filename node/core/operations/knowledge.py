@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field
 
 from node.core.entities.last_known import AuthorView, KnownList, known_from_log
+from node.core.entities.reach import Evidence, Reach, note_claim, reach_of
 from node.core.ports import History
 from storage.records import FirstAttempt, Key, LogRow
 
@@ -42,10 +43,22 @@ class Knowledge:
 
     # ------------------------------------------------------------------ what was seen
 
-    def acknowledged(self, author: Author, entity: Entity) -> int:
-        """The last row of this entity's class that the author had seen at the first attempt of this operation."""
+    def reach(self, author: Author, entity: Entity, version: int | None) -> Reach:
+        """How far the author of an operation had seen the entity. version: the operation's, if it has one."""
+        return reach_of(entity, author.terminal_id, version, self._evidence(author, entity))
+
+    def claimed(self, author: Author, entity: Entity, version: int | None, reach: Reach) -> None:
+        """An operation with this version was decided: the author's next version may count on from it."""
+        if version is not None:
+            evidence = self._evidence(author, entity)
+            note_claim(entity, author.terminal_id, version, reach, evidence.acknowledged)
+
+    def _evidence(self, author: Author, entity: Entity) -> Evidence:
+        """What tells how far the author had seen this entity's class at the first attempt of this operation."""
         first = author.first_attempt
-        return self.confirmed(author, entity) if first is None else first.acknowledged
+        if first is not None:
+            return Evidence(first.acknowledged, first.sent)
+        return Evidence(self.confirmed(author, entity), author.may_have_read(entity.policy.priority_class))
 
     def confirmed(self, author: Author, entity: Entity) -> int:
         """The last row of this entity's class that the author confirmed, or read over HTTP with its token."""
@@ -71,9 +84,10 @@ class Knowledge:
         if author.first_attempt is not None:
             return author.first_attempt
         priority = entities[0].policy.priority_class
-        known = min(self.acknowledged(author, entity) for entity in entities)
+        known = min(self.confirmed(author, entity) for entity in entities)
         received, at_connect = author.received[priority], author.at_connect[priority]
-        return FirstAttempt(head, known, received, at_connect, author.head_at_connect)
+        sent = author.may_have_read(priority)
+        return FirstAttempt(head, known, received, at_connect, author.head_at_connect, sent)
 
     def refused(self, terminal_id: str, operation_id: str, first: FirstAttempt) -> None:
         """An operation was refused, and may be sent again."""
@@ -93,30 +107,32 @@ class Knowledge:
 
     # ------------------------------------------------------------------ counters and lists
 
-    def view_of(self, author: Author, entity: Entity) -> AuthorView:
+    def view_of(self, author: Author, entity: Entity, reach: Reach) -> AuthorView:
         """The author's positions in the class of this entity: they tell what it knows of counters and lists."""
-        terminal, first = author.terminal_id, author.first_attempt
+        terminal, first, row, newest = author.terminal_id, author.first_attempt, reach.row, reach.newest
         if first is not None:
-            return AuthorView(terminal, first.acknowledged, first.at_connect, first.head_at_connect, first.head)
+            return AuthorView(terminal, row, first.at_connect, first.head_at_connect, first.head, newest)
         at_connect = author.at_connect[entity.policy.priority_class]
-        return AuthorView(terminal, self.acknowledged(author, entity), at_connect, author.head_at_connect)
+        return AuthorView(terminal, row, at_connect, author.head_at_connect, None, newest)
 
-    def last_known(self, author: Author, entity: Entity, name: str) -> Decimal | None:
+    def last_known(self, author: Author, reach: Reach, entity: Entity, name: str) -> Decimal | None:
         """The value that the author last knew of a counter; None where nothing tells."""
-        view = self.view_of(author, entity)
+        view = self.view_of(author, entity, reach)
         known = entity.movements.known(name, view)
         if known is None and name in entity.movements.cut:
             rows = self._histories.get((entity.key, view.terminal, view.acknowledged), ())
             known = known_from_log(rows, entity.key[1], name, view)
         return known
 
-    def last_known_list(self, author: Author, entity: Entity, name: str) -> KnownList:
+    def last_known_list(self, author: Author, reach: Reach, entity: Entity, name: str) -> KnownList:
         """A list as its author last knew it."""
-        return entity.movements.known_list(name, self.view_of(author, entity))
+        return entity.movements.known_list(name, self.view_of(author, entity, reach))
 
-    def history_wanted(self, author: Author, entity: Entity, names: Sequence[str]) -> History | None:
+    def history_wanted(
+        self, author: Author, entity: Entity, names: Sequence[str], version: int | None
+    ) -> History | None:
         """Which rows must be read from disk to tell what the author last knew of these counters; None for no rows."""
-        view = self.view_of(author, entity)
+        view = self.view_of(author, entity, self.reach(author, entity, version))
         history = (entity.key, view.terminal, view.acknowledged)
         if history in self._histories or all(entity.movements.tells(name, view) for name in names):
             return None

@@ -16,6 +16,7 @@ from crdt import hlc
 from crdt.records import NewField
 from node.core.entities.change import ConflictNews, carry_out, difference
 from node.core.entities.entity import Entity, Touch
+from node.core.entities.reach import Reach
 from node.core.entities.writes import Plan
 from node.core.log.rows import Told, accepted_row, changes_of, linked, operation_row, update_entry
 from node.core.operations.author import absent
@@ -46,12 +47,16 @@ class Planned:
 
     written: the fields it names, with their values.
     unseen: whether the entity holds live records that the author had not seen.
+    reach: how far it had seen the entity.
+    version: the version that it gave, if it gave one.
     """
 
     entity: Entity
     plan: Plan
     written: Mapping[str, object]
     unseen: bool
+    reach: Reach
+    version: int | None
 
 
 def record(
@@ -83,7 +88,8 @@ def record(
     status = (news.status_of(operation.id) if news.raised else None) or ("merged" if merged else "applied")
     # The author of a resolution does not know its outcome, so it is sent the row like everybody else.
     echo = on_its_way or resolution is not None or not all(change.as_written for _, change, *_ in done)
-    confirmed = [knowledge.confirmed(author, entity) for entity in entities]
+    again = author.first_attempt is not None  # its author wrote it anew on its screen
+    seen = [knowledge.confirmed(author, p.entity) if again else p.reach.row for p in plans]
     told = Told(
         terminal_id=author.terminal_id,
         user_id=operation.user_id or author.user_id,
@@ -93,10 +99,12 @@ def record(
         lock_status=lock_status,
         echo=echo,
         skew_ms=skew,
-        acknowledged=confirmed[0],
+        acknowledged=seen[0],
     )
     row = accepted_row(policy, operation, done, told, now.wall_ms, node_id)
-    touches = [Touch(p.entity, author.terminal_id, p.written, c) for p, c in zip(plans, confirmed, strict=True)]
+    for planned in plans:
+        knowledge.claimed(author, planned.entity, planned.version, planned.reach)
+    touches = [Touch(p.entity, author.terminal_id, p.written, s) for p, s in zip(plans, seen, strict=True)]
     write(replica, row, touches)
     replica.held.remember(row, operation.key)
     replica.counts.operations += 1

@@ -50,6 +50,9 @@ def refuse(
         name = f"current-{node_id}-{log.head + 1}-{entity.key[1]}"[:128]
         messages.append(current_message(entity, node_id=node_id, at=hlc.iso(now.wall_ms), operation_id=name))
     first = replica.knowledge.first_attempt(author, entities, log.head)
+    for entity, write in zip(entities, operation.writes, strict=True):
+        reach = replica.knowledge.reach(author, entity, write.version)
+        replica.knowledge.claimed(author, entity, write.version, reach)
     replica.knowledge.refused(author.terminal_id, operation.id, first)
     row = refused_row(
         policy,
@@ -79,6 +82,7 @@ def not_decided(replica: Replica, operation: Operation, author: Author) -> None:
             received=author.received[priority],
             at_connect=author.at_connect[priority],
             head_at_connect=author.head_at_connect,
+            sent=author.may_have_read(priority),
         )
         replica.knowledge.refused(author.terminal_id, operation.id, first)
 

@@ -54,10 +54,11 @@ def resolve(replica: Replica, message: ConflictResolution, author: Author, now: 
     if lock_status is None:
         return
     stamp, skew = stamped(replica, operation, author, now)
-    seen = entity.seen_by(author.terminal_id, replica.knowledge.acknowledged(author, entity), None)
-    planner = Planner(entity, writer_of(replica, stamp, author), seen, None, replica.settings.version_jump)
+    reach = replica.knowledge.reach(author, entity, None)
+    seen = entity.seen_by(author.terminal_id, reach)
+    planner = Planner(entity, writer_of(replica, stamp, author, reach), seen, None, replica.settings.version_jump)
     plan = planner.resolve(conflict, message.resolution, message.resolved_data, hlc.iso(now.wall_ms))
-    planned = Planned(entity, plan, {}, unseen=False)
+    planned = Planned(entity, plan, {}, False, reach, None)
     record(replica, operation, author, [planned], stamp, lock_status, now, skew, message)
 
 

@@ -100,6 +100,7 @@ class Session:
             identity.user_id,
             self,
             self.delivery.window.acked,
+            self.delivery.window.may_have_read,
             latest.delivery.window.acked,
             latest.delivery.window.at_connect,
             latest.delivery.feed.head_at_connect,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from crdt import hlc
 from node.config.sections import Permissions
@@ -69,7 +69,11 @@ class Sessions:
         """
         now, bounds, terminal_id = self.shared.around.clock(), self.bounds, identity.terminal_id
         known = self.cursors.terminals.get(terminal_id)
-        positions = [NO_POSITION] * CLASSES if known is None or full else list(known.positions)
+        nothing = (NO_POSITION,) * CLASSES
+        if known is None:
+            window = Window.at(nothing, bounds.window_rows)
+        else:
+            window = Window.of(evolve(known, positions=nothing, sent=nothing) if full else known, bounds.window_rows)
         permissions = self.permissions[identity.terminal_type]
         types = self.shared.replica.registry.all()
         writable = [policy.entity_type for policy in types if permissions.may_write(policy.entity_type)]
@@ -81,7 +85,7 @@ class Sessions:
             head_at_connect=self.shared.replica.log.head,
         )
         delivery = Delivery(
-            window=Window.at(positions, bounds.window_rows),
+            window=window,
             feed=feed,
             log=self.shared.log,
             disk=self.shared.around.disk,
@@ -143,6 +147,8 @@ class Sessions:
                 user_id=identity.user_id,
                 positions=window.positions,
                 last_seen_ms=self.shared.around.clock().wall_ms,
+                sent=window.ever_sent,
+                confirms=window.confirms,
             )
         )
         window.dirty = False

@@ -14,6 +14,8 @@ def window() -> Window:
     window = Window.at([10, 10, 10, 10], 8)
     window.sending([(11, 1, "a"), (12, 2, "b"), (13, 1, "c")])
     window.passed([13, 13, 13, 13])
+    assert window.dirty, "what was sent is kept with the cursor"
+    window.dirty = False
     return window
 
 

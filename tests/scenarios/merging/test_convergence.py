@@ -16,6 +16,7 @@ from crdt.edits import Applied, Edit, Gap
 from crdt.hlc import pack
 from node.core.entities.entity import Entity
 from node.core.entities.last_known import KnownList
+from node.core.entities.reach import Evidence, Reach, reach_of
 from node.core.entities.writes import Authorship, Planner, Stamp
 from node.errors import EntityNotFound
 from strategies.policy import DOCUMENTED
@@ -50,10 +51,7 @@ class Node:
             return False
         if isinstance(result, Applied):
             self.seq += 1
-            for record in result.removed:
-                entity.seqs.pop(record.id, None)
-            for record in result.added:
-                entity.seqs[record.id] = self.seq
+            entity.records_replaced(result.removed, result.added, self.seq)
             paths = {record.path for record in (*result.added, *result.removed)}
             entity.view.refresh(entity.document, paths)
         return True
@@ -80,10 +78,10 @@ class Store:
         stamp = Stamp(terminal, operation, pack(NOW + rng.randrange(-50, 50)), pack(NOW + number))
         version = rng.choice([None, None, rng.randrange(1, entity.document.version + 3)])
         acknowledged = rng.choice([node.seq, node.acknowledged, -1])
-        seen = entity.seen_by(terminal, acknowledged, version)
-        may_see = {
-            r.id for r in entity.document.records() if r.terminal == terminal or entity.seqs[r.id] <= acknowledged
-        }
+        sent = rng.choice([acknowledged, node.seq])
+        seen = entity.seen_by(terminal, reach_of(entity, terminal, version, Evidence(acknowledged, sent)))
+        latest = acknowledged if version is None else max(sent, acknowledged)
+        may_see = {r.id for r in entity.document.records() if r.terminal == terminal or entity.seqs[r.id] <= latest}
         planner = Planner(
             entity,
             Authorship(stamp, "pos", lambda _, __: None, lambda _, __: KnownList(None, None, -1, {})),
@@ -109,7 +107,7 @@ class Store:
         conflict = self.rng.choice(list(entity.view.conflicts.values()))
         number = len(self.log)
         stamp = Stamp("manager", f"op-{number}", pack(NOW + number), pack(NOW + number))
-        planner = Planner(entity, writer_of(stamp), entity.seen_by("manager", node.seq, None), None, 1_000)
+        planner = Planner(entity, writer_of(stamp), entity.seen_by("manager", Reach(node.seq)), None, 1_000)
         side = self.rng.choice(["accept_local", "accept_remote"])
         plan = planner.resolve(conflict, side, None, "2026-01-15T10:00:00.000Z")
         named = set(conflict.operations)
@@ -120,12 +118,9 @@ class Store:
         entity = node.entity
         edit = entity.document.edit(supersede=plan.supersede, fields=plan.fields, n=plan.increment)
         node.seq += 1
-        for record in edit.removed:
-            entity.seqs.pop(record.id, None)
-            self.killers[record.id] = operation
-        for record in edit.added:
-            entity.seqs[record.id] = node.seq
-            self.written[record.id] = record
+        entity.records_replaced(edit.removed, edit.added, node.seq)
+        self.killers.update((record.id, operation) for record in edit.removed)
+        self.written.update((record.id, record) for record in edit.added)
         entity.view.refresh(entity.document, {r.path for r in (*edit.added, *edit.removed)})
         self.log.append((node.number, operation, edit))
 

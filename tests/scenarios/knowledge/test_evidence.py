@@ -1,0 +1,194 @@
+"""What an author knew, from every combination of evidence, for registers, counters and lists alike.
+
+A tablet is shown a first state. A colleague makes a second one of it. Then the tablet writes. What its write does
+tells which of the two states it is taken to have known.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+from attrs import frozen
+
+from tests.harness import Client, World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+Arrival = Literal["confirmed", "lost", "unsent"]
+"""What became of the colleague's row: it was confirmed; it was sent, and its confirmation was lost with the
+connection; or the tablet had no connection when it was written."""
+
+FIRST, SECOND = "first", "second"
+
+KNEW: list[tuple[Arrival, int | None, str]] = [
+    ("confirmed", None, SECOND),
+    ("confirmed", 2, FIRST),
+    ("confirmed", 3, SECOND),
+    ("lost", None, FIRST),
+    ("lost", 2, FIRST),
+    ("lost", 3, SECOND),
+    ("unsent", None, FIRST),
+    ("unsent", 2, FIRST),
+    ("unsent", 3, FIRST),
+]
+"""(what became of the colleague's row, the version of the tablet's write, the state that it is taken to know)."""
+
+
+@frozen
+class Kind:
+    """One kind of field: two states, what the tablet writes, and what that gives if it knew the one or the other."""
+
+    entity_type: str
+    first: dict[str, Any]
+    second: dict[str, Any]
+    written: dict[str, Any]
+    gives: dict[str, object]
+
+
+def dishes(*names: str) -> dict[str, Any]:
+    return {"items": [{"id": name, "name": name} for name in names]}
+
+
+COUNTER = Kind("products", {"stock": 100}, {"stock": 99}, {"stock": 90}, {FIRST: 89, SECOND: 90})
+LIST = Kind(
+    "orders",
+    dishes("a", "b"),
+    dishes("b", "c"),
+    dishes("a", "b", "d"),
+    {FIRST: {"b", "c", "d"}, SECOND: {"a", "b", "d"}},
+)
+REGISTER = Kind("customers", {"phone": "1"}, {"phone": "2"}, {"phone": "3"}, {FIRST: ("2", 1), SECOND: ("3", 0)})
+KINDS = {"counter": COUNTER, "list": LIST, "register": REGISTER}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path / "node")
+    yield world
+    world.close()
+
+
+def settle(world: World, *clients: Client) -> None:
+    for _ in range(5):
+        world.settle()
+        for client in clients:
+            client.receive()
+
+
+def outcome(world: World, kind: Kind) -> object:
+    view = world.view(kind.entity_type)["e"]
+    if kind is COUNTER:
+        return view["stock"]
+    if kind is LIST:
+        return {item["id"] for item in view["items"]}
+    return view["phone"], len(world.reader.conflicts("open", limit=10))
+
+
+def shown_the_first(world: World, kind: Kind, **manner: bool) -> tuple[Client, Client]:
+    """The colleague and the tablet, which has been shown the first state."""
+    colleague, tablet = Client(world, "colleague").connect(), Client(world, "tablet", **manner).connect()
+    colleague.do(kind.entity_type, "e", "CREATE", kind.first)
+    settle(world, colleague, tablet)
+    return colleague, tablet
+
+
+def the_second(world: World, kind: Kind, colleague: Client, tablet: Client, arrival: Arrival) -> None:
+    """The colleague's row, and what becomes of it."""
+    if arrival == "unsent":
+        tablet.disconnect()
+    colleague.do(kind.entity_type, "e", "UPDATE", kind.second)
+    if arrival == "confirmed":
+        settle(world, tablet)
+    if arrival != "unsent":
+        tablet.disconnect()
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["running", "restarted"])
+@pytest.mark.parametrize(("arrival", "version", "knew"), KNEW)
+@pytest.mark.parametrize("name", KINDS)
+def test_what_was_confirmed_is_narrowed_by_the_version_and_what_was_sent_is_added_by_it(
+    world: World, name: str, arrival: Arrival, version: int | None, knew: str, crash: bool
+) -> None:
+    kind = KINDS[name]
+    colleague, tablet = shown_the_first(world, kind)
+    the_second(world, kind, colleague, tablet, arrival)
+    if crash:
+        world.advance(2_000)  # positions are stored within a second
+        world.settle()
+        world.crash()
+        colleague = Client(world, "colleague").connect()
+    extra = {} if version is None else {"version": version}
+    write = tablet.operation(kind.entity_type, "e", "UPDATE", {**kind.written, **extra})
+    tablet.connect().submit(write)
+    settle(world, colleague, tablet)
+    assert outcome(world, kind) == kind.gives[knew]
+
+
+@pytest.mark.parametrize("arrival", ["confirmed", "lost", "unsent"])
+def test_a_chain_of_own_writes_counts_its_own_steps(world: World, arrival: Arrival) -> None:
+    """3, 4 and 5 name the state after 2: what others wrote meanwhile has these numbers here, and nobody saw it."""
+    colleague, tablet = shown_the_first(world, COUNTER)
+    the_second(world, COUNTER, colleague, tablet, arrival)
+    known = 100 if arrival == "unsent" else 99
+    base = 1 if arrival == "unsent" else 2
+    chain = [
+        tablet.operation("products", "e", "UPDATE", {"stock": known - step, "version": base + step})
+        for step in (1, 2, 3)
+    ]
+    for sale in range(1, 11):
+        colleague.do("products", "e", "UPDATE", {"stock": 99 - sale})
+    tablet.connect()
+    for operation in chain:
+        tablet.submit(operation)
+    settle(world, colleague, tablet)
+    assert outcome(world, COUNTER) == 99 - 10 - 3
+
+
+def test_a_queue_that_is_sent_after_reading_is_counted_from_the_state_that_it_names(world: World) -> None:
+    colleague, tablet = shown_the_first(world, COUNTER)
+    tablet.disconnect()
+    chain = [
+        tablet.operation("products", "e", "UPDATE", {"stock": stock, "version": version})
+        for stock, version in ((99, 2), (98, 3), (93, 4))
+    ]
+    for stock in range(99, 36, -1):
+        colleague.do("products", "e", "UPDATE", {"stock": stock})
+    tablet.connect()
+    settle(world, colleague, tablet)
+    assert tablet.shown("products")["e"]["stock"] == 37
+    for operation in chain:
+        tablet.submit(operation)
+    settle(world, colleague, tablet)
+    assert outcome(world, COUNTER) == 37 - 7
+    assert tablet.shown("products") == colleague.shown("products")
+
+
+def test_a_live_terminal_that_reads_between_its_writes_names_what_it_read(world: World) -> None:
+    """The numbers run on as in a chain, and yet the row between them was on its screen."""
+    colleague, tablet = shown_the_first(world, COUNTER)
+    tablet.do("products", "e", "UPDATE", {"stock": 99, "version": 2})
+    colleague.do("products", "e", "UPDATE", {"stock": 89})
+    settle(world, colleague, tablet)
+    tablet.do("products", "e", "UPDATE", {"stock": 88, "version": 4})
+    assert outcome(world, COUNTER) == 88
+    tablet.do("products", "e", "UPDATE", {"stock": 87, "version": 5})
+    assert outcome(world, COUNTER) == 87
+
+
+def test_each_item_of_a_bulk_has_its_own_version(world: World) -> None:
+    colleague, tablet = shown_the_first(world, COUNTER)
+    colleague.do("products", "f", "CREATE", {"stock": 50})
+    settle(world, colleague, tablet)
+    for name, stock in (("e", 90), ("f", 40)):
+        colleague.do("products", name, "UPDATE", {"stock": stock})
+    settle(world, colleague, tablet)
+    updates = [
+        {"entity_id": "e", "data": {"stock": 99, "version": 2}},
+        {"entity_id": "f", "data": {"stock": 39, "version": 3}},
+    ]
+    tablet.do("products", None, "BULK_UPDATE", {"updates": updates})
+    view = world.view("products")
+    assert (view["e"]["stock"], view["f"]["stock"]) == (89, 39)
