@@ -137,6 +137,10 @@ class Entity:
             return 0
         return self.lowest.get(path, accepted)
 
+    @property
+    def version(self) -> int:
+        return self.document.version
+
     def rows_known(self) -> Iterator[tuple[int, int]]:
         """Rows of which something is left here, and the entity's version after each."""
         for identity, seq in self.seqs.items():
@@ -159,7 +163,7 @@ class Entity:
     def records_replaced(self, removed: Iterable[FieldRecord], added: Iterable[FieldRecord], seq: int) -> None:
         """Row `seq` of this entity removed and added these records."""
         seqs, versions, movements = self.seqs, self.versions, self.movements
-        version = self.document.version
+        version = self.version
         for record in removed:
             brought = seqs.pop((record.writer, record.clock), 0)
             versions.pop((record.writer, record.clock), None)

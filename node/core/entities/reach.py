@@ -11,12 +11,12 @@ state at its beginning.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
 if TYPE_CHECKING:
-    from node.core.entities.entity import Entity
+    from collections.abc import Iterator
 
 MOST_CLAIMS = 16
 """Terminals whose latest version is remembered with an entity. Of one that is forgotten, each write in a chain counts
@@ -65,9 +65,28 @@ class Reach:
         return seq <= self.row and (self.newest is None or version <= self.newest)
 
 
-def reach_of(entity: Entity, terminal: str, version: int | None, evidence: Evidence) -> Reach:
+class Rows(Protocol):
+    """What an entity knows of its own rows. claims: by terminal."""
+
+    claims: dict[str, Claim]
+
+    @property
+    def version(self) -> int:
+        """Its version now."""
+        ...
+
+    def rows_known(self) -> Iterator[tuple[int, int]]:
+        """Rows of which something is left, and its version after each."""
+        ...
+
+    def rows_shown_to(self, terminal: str) -> Iterator[int]:
+        """Rows of which something is left, and that a terminal was or will be sent."""
+        ...
+
+
+def reach_of(entity: Rows, terminal: str, version: int | None, evidence: Evidence) -> Reach:
     """How far the author of an operation had seen the entity. version: the operation's, if it has one."""
-    current = entity.document.version
+    current = entity.version
     if version is None or version > current + 1:  # none, or a number that no state here has had
         return Reach(evidence.acknowledged)
     named = _named(entity, terminal, version, evidence.acknowledged)
@@ -78,7 +97,7 @@ def reach_of(entity: Entity, terminal: str, version: int | None, evidence: Evide
     return Reach(row, named)
 
 
-def note_claim(entity: Entity, terminal: str, version: int, reach: Reach, acknowledged: int) -> None:
+def note_claim(entity: Rows, terminal: str, version: int, reach: Reach, acknowledged: int) -> None:
     """Note the version of a write, for the next one of the same terminal. acknowledged: what it has confirmed."""
     base = version - 1 if reach.newest is None else reach.newest
     entity.claims.pop(terminal, None)
@@ -87,7 +106,7 @@ def note_claim(entity: Entity, terminal: str, version: int, reach: Reach, acknow
         del entity.claims[next(iter(entity.claims))]
 
 
-def _named(entity: Entity, terminal: str, version: int, acknowledged: int) -> int:
+def _named(entity: Rows, terminal: str, version: int, acknowledged: int) -> int:
     """The version of the state that was shown to the author of an operation."""
     named, claim = version - 1, entity.claims.get(terminal)
     if claim is None or not claim.base < named <= claim.version:
