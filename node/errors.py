@@ -33,7 +33,10 @@ class ConfigError(ComandaError):
 
 
 class WireError(ComandaError):
-    """A message that is refused. where: the place in it, as a path like $.operation.entity_id."""
+    """A message that is refused.
+
+    where: the place in it, as a path like $.operation.entity_id. The names say what the message is about.
+    """
 
     code = 4006
 
@@ -44,6 +47,8 @@ class WireError(ComandaError):
         *,
         code: int | None = None,
         operation_id: str | None = None,
+        conflict_id: str | None = None,
+        lock_id: str | None = None,
         entity_type: str | None = None,
         entity_id: str | None = None,
     ) -> None:
@@ -53,6 +58,8 @@ class WireError(ComandaError):
         self.reason = reason
         self.where = where
         self.operation_id = operation_id
+        self.conflict_id = conflict_id
+        self.lock_id = lock_id
         self.entity_type = entity_type
         self.entity_id = entity_id
 

@@ -28,8 +28,11 @@ from node.wire.messages import (
     Ping,
     ReleaseLock,
     SyncConfirmation,
+    tell_replaced,
 )
 from node.wire.numbers import LARGEST, SMALLEST, check_exact
+from node.wire.subject import LONGEST_NAME, say_which
+from node.wire.tolerant import read_tolerantly
 from strategies.policy import PRIORITIES
 
 if TYPE_CHECKING:
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 ID_ALPHABET = r"[A-Za-z0-9._:@#/+=~|-]"
 """Characters of entity, operation, lock and conflict ids. Terminal ids take the same without the slash."""
 
-LONGEST_ID = 128
+LONGEST_ID = LONGEST_NAME
 """Characters of an id, and of an entity type's name."""
 
 MARKS = ("resolves", "resolution", "repairs", "archived", "closed")
@@ -131,7 +134,18 @@ TYPES = ("ping", "data_sync", "sync_confirmation", "conflict_resolution", "acqui
 def decode(text: str | bytes, limits: CodecLimits) -> Message:
     """One message. Raises InvalidMessage (4006) and nothing else, whatever the text; of a key given twice the last
     counts, as in every browser."""
-    message = _load(text)
+    message, replaced = _load(text, limits)
+    try:
+        decoded = _decoded(message, text, limits)
+    except InvalidMessage as error:
+        say_which(error, message)
+        raise
+    if replaced:
+        tell_replaced(decoded, replaced)
+    return decoded
+
+
+def _decoded(message: dict[str, Any], text: str | bytes, limits: CodecLimits) -> Message:
     kind = message.get("type")
     if kind == "sync_confirmation":
         return _confirmation(message)
@@ -139,45 +153,27 @@ def decode(text: str | bytes, limits: CodecLimits) -> Message:
         raw = message.get("operation")
         if type(raw) is not dict:
             raise InvalidMessage(f"expected object, got {_json_type(raw)}", "$.operation")
-        try:
-            return DataSync(_operation(raw, text, limits))
-        except InvalidMessage as error:
-            _say_which(error, raw, "id")
-            raise
+        return DataSync(_operation(raw, text, limits))
     if not isinstance(kind, str):
         raise InvalidMessage(f"expected a message type, got {_json_type(kind)}", "$.type")
     hook = _HOOKS.get(kind)
     if hook is None:
         raise InvalidMessage(f"unknown message type {kind[:64]!r}; known are {', '.join(TYPES)}", "$.type")
-    try:
-        return _checked_other(_structured(hook, message, "$"), text, limits)
-    except InvalidMessage as error:
-        _say_which(error, message, "id" if kind == "conflict_resolution" else None)
-        raise
+    return _checked_other(_structured(hook, message, "$"), text, limits)
 
 
-def _say_which(error: InvalidMessage, raw: dict[str, Any], id_field: str | None) -> None:
-    """Put into the error which operation and entity it is about, as far as they can be read."""
-
-    def text(name: str | None) -> str | None:
-        value = None if name is None else raw.get(name)
-        return value if isinstance(value, str) and len(value) <= LONGEST_ID else None
-
-    error.operation_id = text(id_field)
-    error.entity_type = text("entity_type")
-    error.entity_id = text("entity_id")
-
-
-def _load(text: str | bytes) -> dict[str, Any]:
+def _load(text: str | bytes, limits: CodecLimits) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The JSON object, and the places of what was replaced in it."""
     try:
         message = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise InvalidMessage(f"not JSON: {error.msg} (line {error.lineno}, column {error.colno})", "$") from None
+        said = f"{error.msg} (line {error.lineno}, column {error.colno})"
+        return read_tolerantly(text, said, limits.depth)
     except ValueError as error:  # a lone surrogate in a str
-        raise InvalidMessage(f"not JSON: {error}", "$") from None
+        return read_tolerantly(text, str(error), limits.depth)
     if type(message) is not dict:
         raise InvalidMessage(f"expected an object, got {_json_type(message)}", "$")
-    return message
+    return message, ()
 
 
 def _confirmation(message: dict[str, Any]) -> SyncConfirmation:
@@ -236,10 +232,7 @@ def _operation(raw: dict[str, Any], text: str | bytes, limits: CodecLimits) -> O
     _check_values(raw, "operation", text, limits)
     timestamp_us = None
     if typed.timestamp is not None:
-        try:
-            timestamp_us = parse_iso(typed.timestamp)
-        except (ValueError, OverflowError) as error:
-            raise InvalidMessage(f"not an ISO 8601 time: {str(error)[:80]}", "$.operation.timestamp") from None
+        timestamp_us = _time(typed.timestamp, "$.operation.timestamp")
     data = typed.data if typed.data is not None else {}
     updates: tuple[BulkItem, ...] = ()
     if typed.operation == "BULK_UPDATE":
@@ -253,6 +246,7 @@ def _operation(raw: dict[str, Any], text: str | bytes, limits: CodecLimits) -> O
         _check_data(data, "$.operation.data", limits)
         _check_names(data, "$.operation.data")
         _check_version(data.get("version"), "$.operation.data.version")
+        _check_deletion(data, typed.operation, "$.operation.data.deleted_at")
     return Operation(
         typed.id,
         typed.entity_type,
@@ -301,6 +295,7 @@ def _bulk_items(data: dict[str, Any], limits: CodecLimits) -> tuple[BulkItem, ..
         _check_data(fields, f"{where}.data", limits)
         _check_names(fields, f"{where}.data")
         _check_version(fields.get("version"), f"{where}.data.version")
+        _check_deletion(fields, "BULK_UPDATE", f"{where}.data.deleted_at")
         if entity_id in found:
             raise InvalidMessage(f"entity {entity_id} twice", f"{where}.entity_id")
         found[entity_id] = BulkItem(entity_id, fields)
@@ -339,6 +334,7 @@ def _check_resolution(message: ConflictResolution, text: str | bytes, limits: Co
         _check_data(message.resolved_data, "$.resolved_data", limits)
         _check_names(message.resolved_data, "$.resolved_data")
         _check_version(message.resolved_data.get("version"), "$.resolved_data.version")
+        _check_deletion(message.resolved_data, "DELETE", "$.resolved_data.deleted_at")
 
 
 # ------------------------------------------------------------------ checks
@@ -366,6 +362,26 @@ def _check_version(value: Any, where: str) -> None:
         raise InvalidMessage(f"expected integer, got {_json_type(value)}", where)
     if not 0 <= value <= LARGEST:
         raise InvalidMessage("a version is not negative and below 2^63", where)
+
+
+def _time(text: str, where: str) -> int:
+    """Microseconds since the epoch."""
+    try:
+        return parse_iso(text)
+    except (ValueError, OverflowError) as error:
+        raise InvalidMessage(f"not an ISO 8601 time: {str(error)[:80]}", where) from None
+
+
+def _check_deletion(data: dict[str, Any], kind: str, where: str) -> None:
+    """`deleted_at` is a time, and only of what deletes."""
+    value = data.get("deleted_at")
+    if value is None:
+        return
+    if kind != "DELETE":
+        raise InvalidMessage("deleted_at is written by DELETE", where)
+    if type(value) is not str:
+        raise InvalidMessage(f"expected an ISO 8601 time, got {_json_type(value)}", where)
+    _time(value, where)
 
 
 def _check_data(data: dict[str, Any], where: str, limits: CodecLimits) -> None:

@@ -50,7 +50,7 @@ class Operation:
 
     kind: the field `operation`. version: the top-level one, as sent. timestamp_us: microseconds since the epoch.
     lock_id: an addition; the lock a write claims to hold. raw: the whole object, unknown fields included.
-    writes: entity by entity, also of a BULK_UPDATE. key: the 64-bit hash of its id.
+    writes: entity by entity, also of a BULK_UPDATE. key: the 64-bit hash of its id. replaced: see `tell_replaced`.
     """
 
     id: str
@@ -70,6 +70,7 @@ class Operation:
     updates: tuple[BulkItem, ...] = ()
     writes: tuple[Write, ...] = field(init=False, eq=False, repr=False)
     key: int = field(init=False, eq=False, repr=False)
+    replaced: tuple[str, ...] = field(default=(), init=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         if self.kind == "BULK_UPDATE":
@@ -108,7 +109,7 @@ class SyncConfirmation:
 class ConflictResolution:
     """Client -> server, when a person decided ("conflict_resolution from the terminal").
 
-    id: optional operation id.
+    id: optional operation id. replaced: see `tell_replaced`.
     """
 
     conflict_id: str
@@ -116,6 +117,7 @@ class ConflictResolution:
     resolved_data: dict[str, Any] | None = None
     terminal_id: str | None = None
     id: str | None = None
+    replaced: tuple[str, ...] = field(default=(), init=False, eq=False)
 
     @property
     def operation_id(self) -> str:
@@ -146,6 +148,13 @@ class ReleaseLock:
 
 
 Message = Ping | DataSync | SyncConfirmation | ConflictResolution | AcquireLock | ReleaseLock
+
+
+def tell_replaced(message: Message, places: tuple[str, ...]) -> None:
+    """Note where text of a message that is no Unicode was replaced; its confirmation says so."""
+    target = message.operation if isinstance(message, DataSync) else message
+    if isinstance(target, Operation | ConflictResolution):
+        object.__setattr__(target, "replaced", places)
 
 
 def effective_version(data: Mapping[str, Any], version: int | None, kind: str) -> int | None:

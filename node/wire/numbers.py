@@ -7,6 +7,7 @@ digits or more is read a second time, exactly.
 from __future__ import annotations
 
 import json
+import math
 import re
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -22,15 +23,20 @@ _LONG_NUMBER = re.compile(rb"[:,\[\s]-?(?:[0-9.]{16}|[0-9.]+[eE][-+]?[0-9]{3})")
 in the text's shape, which takes a quarter of the expression's time but is alarmed by most UUIDs. A false alarm of
 both (inside a string) only costs time."""
 
+BEYOND = "is beyond a double"
+
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
 
 
 @frozen
-class _Unfit:
+class Unfit:
     """Stands in the tree where a number would not survive."""
 
     digits: str
     why: str
+
+    def shown(self) -> str:
+        return self.digits if len(self.digits) <= 40 else f"{self.digits[:37]}..."
 
 
 def check_exact(text: str | bytes, member: str) -> None:
@@ -53,9 +59,8 @@ def check_exact(text: str | bytes, member: str) -> None:
                 below += [(f"{path}.{name[:64]}", child) for name, child in value.items()]
             elif isinstance(value, list):
                 below += [(f"{path}[{place}]", child) for place, child in enumerate(value)]
-            elif isinstance(value, _Unfit):
-                shown = value.digits if len(value.digits) <= 40 else value.digits[:37] + "..."
-                raise InvalidMessage(f"the number {shown} {value.why}; send it as a string", path)
+            elif isinstance(value, Unfit):
+                raise InvalidMessage(f"the number {value.shown()} {value.why}; send it as a string", path)
         level = below
 
 
@@ -65,17 +70,32 @@ def _suspect(text: bytes) -> bool:
     return alarmed and _LONG_NUMBER.search(text) is not None
 
 
-def _integer(digits: str) -> int | _Unfit:
+def _integer(digits: str) -> int | Unfit:
     if len(digits) <= 20 and SMALLEST <= (number := int(digits)) <= LARGEST:
         return number
-    return _Unfit(digits, "is no 64-bit integer")
+    return Unfit(digits, "is no 64-bit integer")
 
 
-def _decimal(digits: str) -> float | _Unfit:
+def _decimal(digits: str) -> float | Unfit:
     """A double stands for the shortest decimal that reads back as it, as in JavaScript: 0.1 survives."""
     number = float(digits)
     try:
         exact = Decimal(repr(number)) == Decimal(digits)
     except InvalidOperation:
         exact = False
-    return number if exact else _Unfit(digits, f"would be rounded to {number!r}")
+    why = f"would be rounded to {number!r}" if math.isfinite(number) else BEYOND
+    return number if exact else Unfit(digits, why)
+
+
+def _finite(digits: str) -> float | Unfit:
+    """A number as orjson reads it, where a double holds it at all."""
+    number = float(digits)
+    return number if math.isfinite(number) else Unfit(digits, BEYOND)
+
+
+def _finite_integer(digits: str) -> int | float | Unfit:
+    return int(digits) if len(digits) <= 20 else _finite(digits)
+
+
+READ_FINITE: dict[str, Any] = {"parse_int": _finite_integer, "parse_float": _finite}
+"""For `json.loads`: numbers as orjson reads them, and Unfit where orjson refuses the whole text."""

@@ -10,8 +10,13 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from node.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+LONGEST_ERROR = 500
+"""Characters of a `sync_error`'s text."""
 
 
 def compact_json(value: object) -> bytes:
@@ -70,12 +75,18 @@ def sync_error(
     code: int,
     **extra: object,
 ) -> bytes:
-    """To the sender of something that was refused ("sync_error"), with the documented code."""
+    """To the sender of something that was refused ("sync_error"), with the documented code.
+
+    What is for people may quote anybody, so it is made printable; ids and types are checked where they came in.
+    """
+    for name in ("reason", "where"):
+        if isinstance(text := extra.get(name), str):
+            extra[name] = printable(text)
     return orjson.dumps(
         {
             "type": "sync_error",
             "operation_id": operation_id,
-            "error": error,
+            "error": printable(error, LONGEST_ERROR),
             "entity_type": entity_type,
             "entity_id": entity_id,
             "terminal_id": terminal_id,
@@ -136,7 +147,7 @@ def lock_failed(
             "type": "lock_failed",
             "entity_type": entity_type,
             "entity_id": entity_id,
-            "reason": reason,
+            "reason": printable(reason),
             "locked_by": locked_by,
             "locked_until": locked_until,
             "lock_id": lock_id,

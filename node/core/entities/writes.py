@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import orjson
 from attrs import define, frozen
 
+from crdt import hlc
 from crdt.decimals import total_of
 from crdt.records import CANONICAL, FieldRecord, NewField, Path
 from node.core.entities.entity import Entity
@@ -245,7 +246,7 @@ class Planner:
         elif not whole:
             self._fields.write(fields)
         self._fields.remove(record for record in document.siblings(DELETED_AT) if self._fields.seen(record))
-        self._fields.add(DELETED_AT, {"at": given if isinstance(given, str) else at, "saw": sorted(saw)}, ())
+        self._fields.add(DELETED_AT, {"at": _time(given, at), "saw": sorted(saw)}, ())
         return self._fields.plan([*fields, "deleted_at"])
 
     # ------------------------------------------------------------------ resolution
@@ -291,8 +292,7 @@ class Planner:
             saw = {r.operation for r in document.records() if r.operation in operations or self._fields.seen(r)}
             earlier = _as_object(deletion)
             given = (resolved or {}).get("deleted_at", earlier.get("at"))
-            stated = given if isinstance(given, str) else at
-            self._fields.add(DELETED_AT, {"at": stated, "saw": sorted(saw - {deletion.operation})}, doomed)
+            self._fields.add(DELETED_AT, {"at": _time(given, at), "saw": sorted(saw - {deletion.operation})}, doomed)
             return self._fields.plan(["deleted_at"])
         if self.entity.policy.strategy.whole_entity:
             if extra:
@@ -300,6 +300,14 @@ class Planner:
         else:
             self._fields.write(extra)
         return self._fields.plan(list(extra))
+
+
+def _time(given: object, at: str) -> str:
+    """When something was deleted, as the protocol writes times; `at` where that is not said as a time."""
+    try:
+        return hlc.iso(hlc.parse_iso(given) // 1000) if isinstance(given, str) else at
+    except (ValueError, OverflowError):
+        return at
 
 
 def _as_object(record: FieldRecord) -> dict[str, object]:

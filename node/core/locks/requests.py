@@ -331,4 +331,5 @@ def _not_stored(lease: Lease, what: str) -> bytes:
         lease.terminal,
         NotStored.code,
         lock_id=lease.lock_id,
+        retry=True,
     )

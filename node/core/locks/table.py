@@ -265,7 +265,7 @@ class LockTable:
                 (entity_type, entity_id), taker = lost
                 raise LockTimeout(
                     f"lock {lock_id} expired and {entity_type} {entity_id} was locked by {taker} since",
-                    None,
+                    "$.lock_id",
                     entity_type=entity_type,
                     entity_id=entity_id,
                 )
@@ -275,7 +275,7 @@ class LockTable:
         if not lease.live(now):
             raise LockTimeout(
                 f"lock {lock_id} had expired before it was released",
-                None,
+                "$.lock_id",
                 entity_type=key[0],
                 entity_id=key[1],
             )
@@ -289,17 +289,14 @@ class LockTable:
         lock_id: the lock a write names itself, if it does (an addition to node/wire/protocol.md).
         """
         lease = self._current(key, now)
-        if lease is None:
-            if lock_id is not None and (terminal, lock_id) in self._lost:
-                raise LockTimeout(f"lock {lock_id} expired and was taken over since", "$.operation.lock_id")
-            return "unlocked"
-        mine = lease.terminal == terminal
-        if lease.live(now):
-            if not mine and key in self.shadows and self.shadows[key].terminal == terminal:
+        mine = lease is not None and lease.terminal == terminal
+        running = lease is not None and lease.live(now)
+        if lease is not None and running and not mine:
+            if key in self.shadows and self.shadows[key].terminal == terminal:
                 return "overlapping"
-            if not mine:
-                return Held(lease, taken_over=(terminal, key) in self._losers)
-            if lock_id is not None and lock_id != lease.lock_id and (terminal, lock_id) in self._lost:
-                raise LockTimeout(f"lock {lock_id} expired and was taken over since", "$.operation.lock_id")
-            return self.named.get(lease.scope, "held")
-        return "expired" if mine else "unlocked"
+            return Held(lease, taken_over=(terminal, key) in self._losers)
+        if lock_id is not None and (terminal, lock_id) in self._lost:  # `_put` forgets what is held again
+            raise LockTimeout(f"lock {lock_id} expired and was taken over since", "$.operation.lock_id")
+        if lease is None or not mine:
+            return "unlocked"
+        return self.named.get(lease.scope, "held") if running else "expired"

@@ -186,7 +186,12 @@ def locked(
         if claimed is None and entity.key not in leases and entity.key not in shadows:
             status = "unlocked"
             continue
-        verdict = replica.locks.check(entity.key, author.terminal_id, operation.lock_id, now)
+        try:
+            verdict = replica.locks.check(entity.key, author.terminal_id, claimed, now)
+        except LockTimeout as lost:  # the lock it relies on is another's since; what it wrote is kept
+            details = {"lock_id": claimed, "where": lost.where}
+            refuse(replica, operation, author, entities, now, lost.reason, lost.code, details)
+            return None
         if isinstance(verdict, LockHeld):
             lease = verdict.lease
             after = " after your lock expired" if verdict.taken_over else ""
@@ -221,8 +226,6 @@ def _plans(
     first_head = None if author.first_attempt is None else author.first_attempt.head
     for entity, write in zip(entities, operation.writes, strict=True):
         data, version = write.data, write.version
-        if operation.kind != "DELETE" and data.get("deleted_at") is not None:
-            raise InvalidMessage("deleted_at is written by DELETE", "$.operation.data.deleted_at")
         reach = replica.knowledge.reach(author, entity, version)
         seen = entity.seen_by(author.terminal_id, reach, first_head)
         writer = writer_of(replica, stamp, author, reach)

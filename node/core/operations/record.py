@@ -87,7 +87,9 @@ def record(
     merged = any(planned.unseen for planned in plans) and resolution is None
     status = (news.status_of(operation.id) if news.raised else None) or ("merged" if merged else "applied")
     # The author of a resolution does not know its outcome, so it is sent the row like everybody else.
-    echo = on_its_way or resolution is not None or not all(change.as_written for _, change, *_ in done)
+    # So is that of an operation in which text was replaced: its screen shows what it sent.
+    as_written = not operation.replaced and all(change.as_written for _, change, *_ in done)
+    echo = on_its_way or resolution is not None or not as_written
     again = author.first_attempt is not None  # its author wrote it anew on its screen
     seen = [knowledge.confirmed(author, p.entity) if again else p.reach.row for p in plans]
     told = Told(
@@ -113,6 +115,8 @@ def record(
         extra["versions"] = {e.key[1]: e.document.version for e in entities}
     if skew:
         extra["clock_skew_ms"] = skew
+    if operation.replaced:
+        extra["replaced"] = operation.replaced
     if resolution is not None:
         extra["conflict_id"] = resolution.conflict_id
     confirm(replica, author, operation.id, row.version, status, stamp.accepted, seq, **extra)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from crdt import hlc
 from node.core.log.messages import current_message
 from node.core.log.rows import refused_row
-from node.errors import LockTimeout
+from node.errors import LockTimeout, NotStored
 from node.wire import outgoing
 from storage.records import FirstAttempt
 
@@ -43,7 +43,7 @@ def refuse(
             operation.entity_id,
             author.terminal_id,
             code,
-            **{**details, "kept": True},
+            **{**about_conflict(operation), **details, "kept": True},
         )
     ]
     for entity in entities:
@@ -95,6 +95,13 @@ def storage_error(operation: Operation, author: Author) -> bytes:
         operation.entity_type,
         operation.entity_id,
         author.terminal_id,
-        1011,
+        NotStored.code,
+        **about_conflict(operation),
         retry=True,
     )
+
+
+def about_conflict(operation: Operation) -> dict[str, object]:
+    """The conflict that an operation resolves, where it is a resolution."""
+    resolves = operation.raw.get("resolves")
+    return {} if resolves is None else {"conflict_id": resolves}

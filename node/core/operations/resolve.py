@@ -12,7 +12,7 @@ from node.core.operations.accept import locked, repeated_archived, stamped, writ
 from node.core.operations.conflicts import live_conflict
 from node.core.operations.record import Planned, confirm, record
 from node.errors import ConflictResolutionFailed, EntityNotFound, InvalidMessage
-from node.wire.messages import ConflictResolution, Operation
+from node.wire.messages import ConflictResolution, DataSync, Operation, tell_replaced
 
 if TYPE_CHECKING:
     from node.core.operations.author import Author
@@ -48,7 +48,12 @@ def resolve(replica: Replica, message: ConflictResolution, author: Author, now: 
             entity_id=row.entity_id,
         )
     if message.resolution == "merge" and not message.resolved_data:
-        raise ConflictResolutionFailed("merge needs resolved_data", "$.resolved_data")
+        raise ConflictResolutionFailed(
+            "merge needs resolved_data",
+            "$.resolved_data",
+            entity_type=row.entity_type,
+            entity_id=row.entity_id,
+        )
     needs_lock = entity.policy.requires_lock
     lock_status = locked(replica, [entity], operation, author, now) if needs_lock else "none"
     if lock_status is None:
@@ -79,7 +84,7 @@ def resolution_operation(
         "resolution": message.resolution,
         "conflict": {"path": orjson.loads(row.path), "operations": row.operations},
     }
-    return Operation(
+    operation = Operation(
         id=operation_id,
         entity_type=row.entity_type,
         entity_id=row.entity_id,
@@ -95,3 +100,5 @@ def resolution_operation(
         lock_id=None,
         raw=raw,
     )
+    tell_replaced(DataSync(operation), message.replaced)
+    return operation

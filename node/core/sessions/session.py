@@ -32,6 +32,7 @@ from node.wire import outgoing
 from node.wire.codec import CodecLimits, decode
 from node.wire.frames import Batch, Outgoing
 from node.wire.messages import AcquireLock, ConflictResolution, DataSync, Message, Ping, ReleaseLock, SyncConfirmation
+from node.wire.subject import ABOUT, is_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -231,23 +232,16 @@ class Session:
     def _error(self, error: WireError, message: Message | None = None) -> None:
         """Answer with a `sync_error`. The connection stays."""
         self.activity.errors += 1
-        operation_id, entity_type, entity_id = error.operation_id, error.entity_type, error.entity_id
-        if isinstance(message, DataSync):
-            operation = message.operation
-            operation_id, entity_type, entity_id = operation.id, operation.entity_type, operation.entity_id
-        elif isinstance(message, AcquireLock):
-            entity_type, entity_id = message.entity_type, message.entity_id
-        extra: dict[str, object] = {}
-        if isinstance(message, ConflictResolution):
-            extra["conflict_id"] = message.conflict_id
-        if isinstance(message, AcquireLock | ReleaseLock):
-            extra["lock_id"] = message.lock_id
+        about = _about(error) if message is None else {**_about(error), **_names(message)}
+        operation_id = about.pop("operation_id", None)
+        entity_type, entity_id = about.pop("entity_type", None), about.pop("entity_id", None)
+        extra: dict[str, object] = {**about}
         if error.where is not None:
             extra["where"] = error.where
-        if isinstance(error, NotStored | NotRead) and isinstance(message, DataSync):
-            not_decided(self.shared.replica, message.operation, self.author)
         if isinstance(error, NotStored | NotRead):
             extra["retry"] = True
+            if isinstance(message, DataSync):
+                not_decided(self.shared.replica, message.operation, self.author)
         self.reply(
             outgoing.sync_error(
                 operation_id, error.reason, entity_type, entity_id, self.identity.terminal_id, error.code, **extra
@@ -314,7 +308,7 @@ class Session:
         policy = self.shared.replica.registry.by_type.get(operation.entity_type)
         if policy is None:
             raise EntityNotFound(f"unknown entity type {operation.entity_type!r}", "$.operation.entity_type")
-        self._may_write(operation.entity_type)
+        self._may_write(operation.entity_type, "$.operation.entity_type")
         self._when_here(message, policy)
 
     def _check_cause(self, operation_id: str) -> None:
@@ -327,10 +321,12 @@ class Session:
         self._check_cause(message.operation_id)
         self._when_conflict_here(message)
 
-    def _may_write(self, entity_type: str) -> None:
+    def _may_write(self, entity_type: str, where: str) -> None:
         if entity_type not in self.writable:
             raise PermissionDenied(
-                f"a terminal of type {self.identity.terminal_type} may not write {entity_type}", None
+                f"a terminal of type {self.identity.terminal_type} may not write {entity_type}",
+                where,
+                entity_type=entity_type,
             )
 
     def _when_here(self, message: DataSync, policy: EntityPolicy, read: Needs | None = None) -> None:
@@ -353,7 +349,7 @@ class Session:
         now = self._now_ready()
         row = self.shared.replica.conflicts.known.get(message.conflict_id)
         if row is not None:
-            self._may_write(row.entity_type)
+            self._may_write(row.entity_type, "$.conflict_id")
         resolve(self.shared.replica, message, self.author, now)
         self._decided(now)
 
@@ -391,10 +387,32 @@ class Session:
         self._limit()
         if self.shared.replica.registry.get(message.entity_type) is None:
             raise EntityNotFound(f"unknown entity type {message.entity_type!r}", "$.entity_type")
-        self._may_write(message.entity_type)
+        self._may_write(message.entity_type, "$.entity_type")
         self._now_ready()
         self.shared.locks.acquire(self, self.identity.terminal_id, message)
 
     def _release(self, message: ReleaseLock) -> None:
         self._limit()
         self.shared.locks.release(self, self.identity.terminal_id, message)
+
+
+def _about(error: WireError) -> dict[str, str]:
+    """What an error says that it is about."""
+    return {name: value for name in ABOUT if (value := getattr(error, name)) is not None}
+
+
+def _names(message: Message) -> dict[str, str]:
+    """What a message that was understood is about."""
+    found: dict[str, str | None]
+    if isinstance(message, DataSync):
+        operation = message.operation
+        found = {"operation_id": operation.id, "entity_type": operation.entity_type, "entity_id": operation.entity_id}
+    elif isinstance(message, ConflictResolution):
+        found = {"operation_id": message.operation_id, "conflict_id": message.conflict_id}
+    elif isinstance(message, AcquireLock):
+        found = {"entity_type": message.entity_type, "entity_id": message.entity_id, "lock_id": message.lock_id}
+    elif isinstance(message, ReleaseLock):
+        found = {"lock_id": message.lock_id}
+    else:
+        found = {"operation_id": getattr(message, "operation_id", None)}
+    return {name: value for name, value in found.items() if value is not None and is_name(value)}
