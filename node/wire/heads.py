@@ -78,15 +78,13 @@ class Head:
 
     def _read_string(self, piece: bytes, at: int) -> int:
         """Go on in a string; where it ends, or the piece does."""
-        if self._cut:
-            self._cut, end = False, at + 1
-        else:
-            found = _STRING_REST.match(piece, at)
-            end = at if found is None else found.end()
+        found = None if self._cut else _STRING_REST.match(piece, at)
+        end = at + 1 if found is None else found.end()
         kept = self._string
         if kept is not None and len(kept) <= _KEPT:
             kept += piece[at : min(end, at + _KEPT + 1)]
-        if end >= len(piece):
+        if self._cut or end >= len(piece):
+            self._cut = False
             return end
         if piece[end] == ord('"'):
             self._in_string = False
