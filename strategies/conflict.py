@@ -138,12 +138,15 @@ def deletion_conflict(
     *,
     alive: bool,
     state: str,
+    overruled: int = 0,
 ) -> Conflict:
     """A deletion against writes it had not seen: an open `delete_conflict`, or settled by the strategy's rule.
 
     The prevailing side comes first.
+    overruled: how many of the writes, the first ones, overrule the deletion (guard.py). They stay in front.
     """
-    writes = sorted(unseen, key=lambda r: (-r.accepted, r.terminal, r.operation, r.path))
+    found = tuple(unseen)
+    writes = [*_latest_first(found[:overruled]), *_latest_first(found[overruled:])]
     deleters = sorted(deletions, key=lambda r: (-r.accepted, r.terminal, r.operation))
     first, second = (writes, deleters) if alive else (deleters, writes)
     candidates = (first[0], *second, *first[1:])
@@ -159,3 +162,7 @@ def deletion_conflict(
         operations,
         frozenset(record.operation for record in first),
     )
+
+
+def _latest_first(writes: Iterable[FieldRecord]) -> list[FieldRecord]:
+    return sorted(writes, key=lambda r: (-r.accepted, r.terminal, r.operation, r.path))

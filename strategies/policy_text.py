@@ -7,11 +7,15 @@ under an earlier configuration from one that is broken.
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from attrs import asdict
 
-from strategies.kinds.kind import FieldKind
+from strategies.kinds.kind import UNDECLARED, FieldKind
 from strategies.policy import PRIORITIES, EntityPolicy, PolicyError, policy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MOST_RECORDED = 16
 """How many of the latest configurations of an entity type are kept."""
@@ -20,10 +24,13 @@ MOST_RECORDED = 16
 def policy_text(of: EntityPolicy) -> str:
     """The text of a policy. Two policies that show the same have the same text.
 
-    Not in it: `lower`, which decides who may write, and whatever does not concern fields.
+    Not in it: whatever does not concern fields, and `lower` where it only decides who may write. Where a field has
+    final values, it also decides which deletions count.
     """
-    declared = of.kinds.declared
-    fields = {name: asdict(kind, filter=lambda a, _: a.name != "lower") for name, kind in declared.items()}
+    fields = {name: asdict(kind) for name, kind in of.kinds.declared.items()}
+    for text in fields.values():
+        if not text["final"]:
+            del text["lower"], text["final"]
     groups = sorted(of.kinds.groups)
     return json.dumps({"strategy": of.strategy.name, "fields": fields, "groups": groups}, sort_keys=True)
 
@@ -37,8 +44,12 @@ def policy_of(entity_type: str, text: str) -> EntityPolicy | None:
             priority=PRIORITIES[0],
             requires_lock=False,
             conflict_resolution=stored["strategy"],
-            fields={name: FieldKind(kind["kind"], tuple(kind["ranks"])) for name, kind in stored["fields"].items()},
+            fields={name: _field_kind(**kind) for name, kind in stored["fields"].items()},
             groups=stored["groups"],
         )
     except (ValueError, TypeError, KeyError, AttributeError, PolicyError):
         return None
+
+
+def _field_kind(kind: str, ranks: list[str], lower: list[str] | None = None, final: Sequence[str] = ()) -> FieldKind:
+    return FieldKind(kind, tuple(ranks), UNDECLARED.lower if lower is None else tuple(lower), tuple(final))

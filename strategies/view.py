@@ -12,6 +12,7 @@ from attrs import define, field
 
 from crdt.records import Path
 from strategies.conflict import Conflict, deletion_conflict, sibling_conflict
+from strategies.guard import overruling
 from strategies.kinds.kind import ABSENT
 from strategies.kinds.kinds import kind_at
 from strategies.kinds.register import winner
@@ -125,18 +126,20 @@ class View:
         for deletion in deletions[1:]:
             unseen = unseen_by(deletion, unseen)
         strategy = self.policy.strategy
-        self.alive = strategy.survives(deletions, unseen)
+        held = overruling(self.policy.kinds, document, deletions) if self.policy.kinds.finals else []
+        self.alive = bool(held) or strategy.survives(deletions, unseen)
         latest = max(deletions, key=lambda r: (r.stamp, r.terminal, r.operation))
         value = latest.value
         at = value.get("at") if isinstance(value, dict) else None
         self.deleted_at = at if isinstance(at, str) else None
-        if unseen:
+        if unseen or held:
             self.conflicts[DELETED_AT] = deletion_conflict(
                 self.entity_type,
                 self.entity_id,
                 deletions,
-                unseen,
+                (*held, *(record for record in unseen if record not in held)),
                 alive=self.alive,
+                overruled=len(held),
                 state=strategy.conflict_state,
             )
 

@@ -130,7 +130,10 @@ def test_flags_win_over_the_file_and_absent_ones_do_not() -> None:
         (ENTITY + "fields = { a = 1 }\n", "[entities.tables] fields.a: expected table, got integer"),
         (ENTITY + 'fields = { a = "abacus" }\n', "field kind 'abacus' of 'a' is none of register, counter"),
         (ENTITY + 'fields = { a = "progress" }\n', "'a' is a progress and needs `ranks`"),
-        (ENTITY + 'fields = { a = { kind = "counter", ranks = ["x"] } }\n', "`ranks` of 'a' are of a progress"),
+        (
+            ENTITY + 'fields = { a = { kind = "counter", ranks = ["x"] } }\n',
+            "`ranks` and `final` of 'a' are of a progress",
+        ),
         (ENTITY + 'fields = { a = { kind = "counter", colour = 1 } }\n', "fields.a: unknown: colour"),
         (ENTITY + 'groups = [["a"]]\n', "a group names at least two fields"),
         (ENTITY + 'groups = [["a", "b"], ["b", "c"]]\n', "each in one group"),

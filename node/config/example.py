@@ -34,6 +34,7 @@ def example_toml() -> str:
         'kind = "progress"',
         'ranks = ["pending", "preparing", "ready", "served", "delivered", "cancelled", "paid"]',
         'lower = ["pos"]',
+        'final = ["paid"]',
         "",
         "# Campos que valem juntos, como um só. / Fields that are one value together.",
         "# [entities.orders]",

@@ -143,11 +143,13 @@ class FieldConfig:
 
     ranks: the values of a progress, the least advanced first.
     lower: terminal types that may take a progress back.
+    final: ranks of a progress whose entity only these types may delete, and only having seen that it is so far.
     """
 
     kind: str
     ranks: list[str] = field(factory=list)
     lower: list[str] = field(factory=lambda: ["pos"])
+    final: list[str] = field(factory=list)
 
 
 @frozen
@@ -334,7 +336,7 @@ def _policy(name: str, entity: EntityConfig) -> EntityPolicy:
     if words["conflict_resolution"] == "manual_resolution":
         kinds = {}
     for name_of_field, kind in entity.fields.items():
-        kinds[name_of_field] = FieldKind(kind.kind, tuple(kind.ranks), tuple(kind.lower))
+        kinds[name_of_field] = FieldKind(kind.kind, tuple(kind.ranks), tuple(kind.lower), tuple(kind.final))
     return policy(
         name,
         priority=str(words["priority"]),

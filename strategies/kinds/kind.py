@@ -26,11 +26,13 @@ class FieldKind:
     """How a field is declared. kind: the configuration's word, one of kinds.KINDS.
 
     ranks: of a `progress`, its statuses, the least advanced first. lower: terminal types that may take it back.
+    final: those ranks whose entity only these types may delete, and only having seen that it is so far.
     """
 
     kind: str = "register"
     ranks: tuple[str, ...] = ()
     lower: tuple[str, ...] = ("pos",)
+    final: tuple[str, ...] = ()
 
 
 UNDECLARED = FieldKind()
@@ -180,6 +182,17 @@ class Kind(Protocol):
 
     def plan(self, write: Write, field: str, value: object) -> None:
         """Plan what an operation says of the field. Raises UnfitValue."""
+        ...
+
+    def keeps(self, record: FieldRecord, terminal_type: str, value: object) -> bool:
+        """Whether a terminal of this type may not put `value`, or ABSENT, in the place of one of the field's records.
+
+        What it writes stands beside the record then, and does not show.
+        """
+        ...
+
+    def final(self, value: object) -> bool:
+        """Whether a value of the field is one that keeps its entity from deletion (strategies/guard.py)."""
         ...
 
     def decided(

@@ -60,6 +60,8 @@ class FieldKinds:
     """The fields whose movements are counted."""
     remembering: list[tuple[str, Kind]] = field(init=False, eq=False, repr=False)
     """The fields of which something is remembered of each row, in the declared order."""
+    finals: list[str] = field(init=False, eq=False, repr=False)
+    """The fields with values that keep their entity from deletion."""
 
     @by_name.default
     def _made(self) -> dict[str, Kind]:
@@ -75,6 +77,10 @@ class FieldKinds:
     @remembering.default
     def _remembering(self) -> list[tuple[str, Kind]]:
         return [(name, kind) for name, kind in self.by_name.items() if kind.remembers]
+
+    @finals.default
+    def _finals(self) -> list[str]:
+        return [name for name, declared in self.declared.items() if declared.final]
 
     def of(self, name: str) -> Kind:
         """The kind of a top-level field."""

@@ -27,9 +27,11 @@ class Progress(Register):
 
     def problem(self, field: str) -> str | None:
         ranks = self.declared.ranks
-        if ranks and len(set(ranks)) == len(ranks):
-            return None
-        return f"{field!r} is a progress and needs `ranks`, each once, the least advanced first"
+        if not ranks or len(set(ranks)) != len(ranks):
+            return f"{field!r} is a progress and needs `ranks`, each once, the least advanced first"
+        if not set(self.declared.final) <= set(ranks):
+            return f"`final` of {field!r} names what is none of its ranks"
+        return None
 
     def rank(self, value: object) -> int:
         """How advanced a status is; what is not ranked is below all."""
@@ -41,8 +43,10 @@ class Progress(Register):
 
     def plan(self, write: Write, field: str, value: object) -> None:
         """A terminal that may not take a status back writes a lower one beside what is there, where it loses."""
-        if write.afresh or write.terminal_type in self.declared.lower:
-            write.register((field,), value)
-            return
-        rank = self.rank(value)
-        write.register((field,), value, replaces=lambda record: self.rank(record.value) <= rank)
+        write.register((field,), value, replaces=lambda record: not self.keeps(record, write.terminal_type, value))
+
+    def keeps(self, record: FieldRecord, terminal_type: str, value: object) -> bool:
+        return terminal_type not in self.declared.lower and self.rank(record.value) > self.rank(value)
+
+    def final(self, value: object) -> bool:
+        return isinstance(value, str) and value in self.declared.final

@@ -38,7 +38,9 @@ class Register:
         self.declared = declared
 
     def problem(self, field: str) -> str | None:
-        return f"`ranks` of {field!r} are of a progress, not of a {self.name}" if self.declared.ranks else None
+        if self.declared.ranks or self.declared.final:
+            return f"`ranks` and `final` of {field!r} are of a progress, not of a {self.name}"
+        return None
 
     def ordered(self, siblings: Sequence[FieldRecord]) -> list[FieldRecord] | None:
         return None
@@ -55,6 +57,12 @@ class Register:
 
     def plan(self, write: Write, field: str, value: object) -> None:
         write.register((field,), value)
+
+    def keeps(self, record: FieldRecord, terminal_type: str, value: object) -> bool:
+        return False
+
+    def final(self, value: object) -> bool:
+        return False
 
     def decided(
         self, document: Document, policy: Ordering, path: Path, chosen: FieldRecord, resolved: Mapping[str, object]

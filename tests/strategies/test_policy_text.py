@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strategies.kinds.kind import FieldKind
-from strategies.policy import DOCUMENTED, STRATEGIES, PolicyError, policy
+from strategies.policy import DOCUMENTED, STRATEGIES, EntityPolicy, PolicyError, policy
 from strategies.policy_text import policy_of, policy_text
 from tests.strategies.rig import of
 
@@ -18,6 +18,7 @@ RANKS = st.lists(st.sampled_from(["x", "y", "z"]), min_size=1, unique=True).map(
 DECLARED = st.one_of(
     st.builds(FieldKind, st.sampled_from(["register", "counter", "keyed_list"])),
     st.builds(FieldKind, st.just("progress"), RANKS),
+    st.builds(FieldKind, st.just("progress"), st.just(("x", "y")), RANKS, st.just(("y",))),
 )
 
 
@@ -42,7 +43,7 @@ def test_the_policy_of_a_text_has_that_text(strategy: str, fields: dict, groups:
     assert again is not None
     assert policy_text(again) == policy_text(declared)
     assert again.strategy is declared.strategy
-    assert again.kinds.declared == {n: FieldKind(k.kind, k.ranks) for n, k in fields.items()}
+    assert again.kinds.declared == {n: k if k.final else FieldKind(k.kind, k.ranks) for n, k in fields.items()}
 
 
 def test_policies_that_show_the_same_have_one_text() -> None:
@@ -65,8 +66,20 @@ def test_policies_that_show_the_same_have_one_text() -> None:
 
 
 def test_policies_that_show_otherwise_have_other_texts() -> None:
-    texts = {policy_text(p) for p in (*DOCUMENTED, of(), of("merge_changes"))}
-    assert len(texts) == len(DOCUMENTED) + 2
+    def final(lower: tuple[str, ...], *values: str) -> EntityPolicy:
+        kind = FieldKind("progress", ("a", "b"), lower, values)
+        return policy(
+            "orders",
+            priority="high",
+            requires_lock=True,
+            conflict_resolution="last_write_wins",
+            fields={"status": kind},
+        )
+
+    # Whose deletions count against a final status is seen in what is shown.
+    others = (of(), of("merge_changes"), final(("pos",)), final(("pos",), "b"), final(("kds",), "b"))
+    texts = {policy_text(p) for p in (*DOCUMENTED, *others)}
+    assert len(texts) == len(DOCUMENTED) + len(others)
 
 
 GOOD = json.loads(policy_text(of()))

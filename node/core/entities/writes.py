@@ -6,7 +6,7 @@ carried out in one document transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -18,8 +18,9 @@ from crdt.decimals import total_of
 from crdt.records import CANONICAL, FieldRecord, NewField, Path
 from node.core.entities.entity import Entity
 from node.core.entities.last_known import KnownList
-from node.errors import EntityNotFound, InvalidMessage
-from strategies.kinds.kind import UnfitValue
+from node.errors import EntityNotFound, InvalidMessage, PermissionDenied
+from strategies import guard
+from strategies.kinds.kind import ABSENT, UnfitValue
 from strategies.paths import COUNTED, DELETED_AT, SETTLEMENT, WHOLE
 
 if TYPE_CHECKING:
@@ -222,8 +223,7 @@ class Planner:
                     "$.operation.entity_id",
                 )
             self._fields.afresh = True
-            records = [record for record in entity.document.records() if record.path[:1] != (SETTLEMENT,)]
-            self._fields.remove(record for record in records if self._fields.seen(record))
+            self._fields.remove(record for record in self._over(deletions, fields) if self._fields.seen(record))
         if entity.policy.strategy.whole_entity:
             base = {} if create else entity.view.fields
             self._fields.register(WHOLE, {**base, **fields})
@@ -231,11 +231,23 @@ class Planner:
             self._fields.write(fields)
         return self._fields.plan(fields)
 
+    def _over(self, deletions: Sequence[FieldRecord], fields: Mapping[str, object]) -> Iterator[FieldRecord]:
+        """What an entity held that was deleted and is created again with `fields`: all but what nobody took back."""
+        kinds, terminal_type = self.entity.policy.kinds, self._fields.terminal_type
+        for record in self.entity.document.records():
+            value = fields.get(record.path[0], ABSENT) if record.path else ABSENT
+            if record.path[:1] != (SETTLEMENT,) and not guard.outlives(
+                kinds, record, deletions, terminal_type, value
+            ):
+                yield record
+
     def delete(self, data: Mapping[str, object], at: str) -> Plan:
         """DELETE: one record that names the live operations which its author had seen. Other fields are written too.
 
-        at: ISO 8601 time of the deletion, where `data` names none.
+        at: ISO 8601 time of the deletion, where `data` names none. Raises PermissionDenied where a status that the
+        author had seen is final, and not for it to take back.
         """
+        self._may_delete(record for record in self.entity.document.records() if self._fields.seen(record))
         document = self.entity.document
         given = data.get("deleted_at")
         fields = {name: value for name, value in data.items() if name not in RESERVED}
@@ -246,13 +258,29 @@ class Planner:
         elif not whole:
             self._fields.write(fields)
         self._fields.remove(record for record in document.siblings(DELETED_AT) if self._fields.seen(record))
-        self._fields.add(DELETED_AT, {"at": _time(given, at), "saw": sorted(saw)}, ())
+        self._fields.add(DELETED_AT, self._deletion(_time(given, at), saw), ())
         return self._fields.plan([*fields, "deleted_at"])
+
+    def _deletion(self, at: str, saw: Iterable[str]) -> dict[str, object]:
+        return {"at": at, "saw": sorted(saw), "by": self._fields.terminal_type}
+
+    def _may_delete(self, seen: Iterable[FieldRecord]) -> None:
+        final = guard.final(self.entity.policy.kinds, seen, self._fields.terminal_type)
+        if final:
+            entity_type, entity_id = self.entity.key
+            raise PermissionDenied(
+                f"{entity_type} {entity_id} is {final[0].value}: a terminal of type {self._fields.terminal_type} "
+                "may not delete it",
+                None,
+            )
 
     # ------------------------------------------------------------------ resolution
 
     def resolve(self, conflict: Conflict, side: str, resolved: Mapping[str, object] | None, at: str) -> Plan:
-        """conflict_resolution: supersedes exactly the operations the conflict names; `resolved` wins over `side`."""
+        """conflict_resolution: supersedes exactly the operations the conflict names; `resolved` wins over `side`.
+
+        Raises PermissionDenied where the author may not decide so.
+        """
         operations = set(conflict.operations)
         chosen = conflict.challenger if side == "accept_remote" else conflict.shown
         extra = {k: v for k, v in (resolved or {}).items() if k not in RESERVED}
@@ -269,6 +297,12 @@ class Planner:
         given = {name: extra.pop(name) for name in names if name in extra}
         kind = policy.kinds.at(conflict.path)
         decided = kind.decided(self.entity.document, policy, conflict.path, chosen, given)
+        kept = guard.kept(policy.kinds, doomed, self._fields.terminal_type, decided)
+        if kept:
+            raise PermissionDenied(
+                f"a terminal of type {self._fields.terminal_type} may not take {names[0]} back from {kept[0].value}",
+                None,
+            )
         self._fields.add(conflict.path, decided, doomed)
         self._fields.write(extra)
         return self._fields.plan([*names, *extra])
@@ -289,10 +323,12 @@ class Planner:
         chosen = conflict.challenger if side == "accept_remote" else conflict.shown
         kept = resolved is not None and "deleted_at" not in resolved and bool(extra)
         if chosen.path == DELETED_AT and deletion is not None and not kept:
-            saw = {r.operation for r in document.records() if r.operation in operations or self._fields.seen(r)}
+            known = [r for r in document.records() if r.operation in operations or self._fields.seen(r)]
+            self._may_delete(known)
+            saw = {r.operation for r in known} - {deletion.operation}
             earlier = _as_object(deletion)
             given = (resolved or {}).get("deleted_at", earlier.get("at"))
-            self._fields.add(DELETED_AT, {"at": _time(given, at), "saw": sorted(saw - {deletion.operation})}, doomed)
+            self._fields.add(DELETED_AT, self._deletion(_time(given, at), saw), doomed)
             return self._fields.plan(["deleted_at"])
         if self.entity.policy.strategy.whole_entity:
             if extra:

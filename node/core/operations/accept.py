@@ -21,7 +21,7 @@ from node.core.operations.author import Author
 from node.core.operations.record import Planned, confirm, record
 from node.core.operations.refusals import refuse
 from node.core.ports import History, Needs
-from node.errors import ConflictResolutionFailed, EntityNotFound, InvalidMessage, LockTimeout
+from node.errors import ConflictResolutionFailed, EntityNotFound, InvalidMessage, LockTimeout, PermissionDenied
 from node.wire.messages import Operation
 from storage.packed import content_of
 from storage.records import LogRow
@@ -131,8 +131,9 @@ def accept(replica: Replica, subject: Subject, now: Instant) -> None:
     stamp, skew = stamped(replica, operation, author, now)
     try:
         plans = _plans(replica, operation, author, entities, stamp, now)
-    except EntityNotFound as error:  # its author saw it deleted, and is shown again that it is
-        refuse(replica, operation, author, entities, now, error.reason, error.code, {"where": error.where})
+    except (EntityNotFound, PermissionDenied) as error:  # its author is shown again what is there, or that nothing is
+        details = {} if error.where is None else {"where": error.where}
+        refuse(replica, operation, author, entities, now, error.reason, error.code, details)
         return
     record(replica, operation, author, plans, stamp, lock_status, now, skew)
 
@@ -221,7 +222,7 @@ def _plans(
     stamp: Stamp,
     now: Instant,
 ) -> list[Planned]:
-    """One plan for each entity. Changes nothing. Raises EntityNotFound or InvalidMessage."""
+    """One plan for each entity. Changes nothing. Raises EntityNotFound, PermissionDenied or InvalidMessage."""
     plans = []
     first_head = None if author.first_attempt is None else author.first_attempt.head
     for entity, write in zip(entities, operation.writes, strict=True):

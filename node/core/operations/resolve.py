@@ -11,7 +11,8 @@ from node.core.entities.writes import Planner
 from node.core.operations.accept import locked, repeated_archived, stamped, writer_of
 from node.core.operations.conflicts import live_conflict
 from node.core.operations.record import Planned, confirm, record
-from node.errors import ConflictResolutionFailed, EntityNotFound, InvalidMessage
+from node.core.operations.refusals import refuse
+from node.errors import ConflictResolutionFailed, EntityNotFound, InvalidMessage, PermissionDenied
 from node.wire.messages import ConflictResolution, DataSync, Operation, tell_replaced
 
 if TYPE_CHECKING:
@@ -62,7 +63,12 @@ def resolve(replica: Replica, message: ConflictResolution, author: Author, now: 
     reach = replica.knowledge.reach(author, entity, None)
     seen = entity.seen_by(author.terminal_id, reach)
     planner = Planner(entity, writer_of(replica, stamp, author, reach), seen, None, replica.settings.version_jump)
-    plan = planner.resolve(conflict, message.resolution, message.resolved_data, hlc.iso(now.wall_ms))
+    try:
+        plan = planner.resolve(conflict, message.resolution, message.resolved_data, hlc.iso(now.wall_ms))
+    except PermissionDenied as error:
+        details = {"conflict_id": message.conflict_id}
+        refuse(replica, operation, author, [entity], now, error.reason, error.code, details)
+        return
     planned = Planned(entity, plan, {}, False, reach, None)
     record(replica, operation, author, [planned], stamp, lock_status, now, skew, message)
 

@@ -38,7 +38,7 @@ def test_of_two_equally_advanced_the_later_comes_first() -> None:
         ("kds", False, "?", []),
         ("kds", False, "paid", ["op1"]),
         ("pos", False, "ready", ["op1"]),
-        ("kds", True, "ready", ["op1"]),
+        ("kds", True, "ready", []),
     ],
 )
 def test_a_lower_status_is_written_beside_the_higher_one_by_who_may_not_take_it_back(
