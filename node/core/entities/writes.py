@@ -288,9 +288,12 @@ class Planner:
             return self._resolve_deletion(conflict, operations, side, resolved, extra, at)
         doomed = [r for r in self.entity.document.siblings(conflict.path) if r.operation in operations]
         self._fields.remove(doomed)
+        # What is shown may have come since, and be none of the conflict's own: it stays as its author wrote it.
+        stays = chosen.operation not in operations
         if conflict.path == WHOLE:
             base = _as_object(chosen)
-            self._fields.add(WHOLE, {**base, **extra}, doomed)
+            if extra or not stays:
+                self._fields.add(WHOLE, {**base, **extra}, doomed)
             return self._fields.plan([*base, *extra])
         policy = self.entity.policy
         names = policy.kinds.names(conflict.path)
@@ -303,7 +306,8 @@ class Planner:
                 f"a terminal of type {self._fields.terminal_type} may not take {names[0]} back from {kept[0].value}",
                 None,
             )
-        self._fields.add(conflict.path, decided, doomed)
+        if given or not stays:
+            self._fields.add(conflict.path, decided, doomed)
         self._fields.write(extra)
         return self._fields.plan([*names, *extra])
 

@@ -294,7 +294,7 @@ def _is_deletion(ground: Ground, value: object, said: str | None = None) -> bool
     said: the time that the operation names.
     """
     match value:
-        case {"at": str(at), "saw": list(saw), **rest} if not rest and said in (None, at):
+        case {"at": str(at), "saw": list(saw), "by": str(), **rest} if not rest and said in (None, at):
             here = ground.document.operations()
             return all(isinstance(name, str) and (name in here or ground.replica.held.holds(name)) for name in saw)
     return False

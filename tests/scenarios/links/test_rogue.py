@@ -140,11 +140,11 @@ UNSAID: dict[str, Callable[[Store], dict[str, Any]]] = {
     "a deletion that saw the future": lambda s: s.rogue.operation(
         ORDER,
         {"deleted_at": "now"},
-        [(("deleted_at",), {"at": "now", "saw": ["pos-2.op-50"]})],
+        [(("deleted_at",), {"at": "now", "saw": ["pos-2.op-50"], "by": "pos"})],
         kind="DELETE",
     ),
     "an UPDATE that deletes": lambda s: s.rogue.operation(
-        ORDER, {"deleted_at": "now"}, [(("deleted_at",), {"at": "now", "saw": []})]
+        ORDER, {"deleted_at": "now"}, [(("deleted_at",), {"at": "now", "saw": [], "by": "pos"})]
     ),
     "a CREATE that empties": lambda s: s.rogue.operation(
         ORDER, {"status": "x"}, [(("status",), "x")], kind="CREATE", removes=s.rogue.document(ORDER).records()
