@@ -1,18 +1,30 @@
 """Hybrid logical clock (Kulkarni et al., 2014) packed into one integer: Unix milliseconds << 16 | counter.
 
-An operation's *stamp* is its documented timestamp, clamped; a record's *accepted* is this node's clock. Both
-are ordered as plain integers.
+An operation's *stamp* is when it was written, as its timestamp and its terminal's clock tell; a record's *accepted*
+is this node's clock. Both are ordered as plain integers.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 
-from attrs import Factory, define
+from attrs import Factory, define, frozen
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 COUNTER_BITS = 16
 MAX_MS = (2**63 - 1) >> COUNTER_BITS
+
+
+@frozen
+class Zone:
+    """A time zone with its IANA name."""
+
+    name: str
+    zone: tzinfo
+
+
+UTC_ZONE = Zone("UTC", UTC)
 
 STEP_MS = 86_400_000
 """A physical clock that moves further at once has jumped (or the machine was off)."""
@@ -42,28 +54,48 @@ def _second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def parse_iso(text: str) -> int:
-    """Microseconds since the epoch of an ISO 8601 time; without an offset it is UTC. Raises ValueError."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    microseconds = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-    if microseconds < 0:
-        raise ValueError(f"{text!r} is before 1970")
-    return microseconds
+def parse_iso(text: str, zone: tzinfo = UTC) -> int:
+    """Microseconds since the epoch of an ISO 8601 time, as `read_iso`. Raises ValueError."""
+    return read_iso(text, zone)[0]
 
 
-def stamp(timestamp_us: int, now_ms: int, max_skew_ms: int) -> tuple[int, int]:
-    """The stamp of a documented timestamp, and by how many milliseconds (rounded up) it was clamped (0: not).
+def read_iso(text: str, zone: tzinfo) -> tuple[int, bool]:
+    """Microseconds since the epoch of an ISO 8601 time, and whether its zone had to be assumed. Raises ValueError.
 
-    A stamp is never more than `max_skew_ms` ahead of this node's clock: a clock set to 2030 must not win for ever.
+    zone: where a time without an offset was written. Before 1970 the result is negative.
     """
-    limit = now_ms + max_skew_ms
-    ahead_us = timestamp_us - limit * 1000
-    if ahead_us > 0:
-        return pack(limit), -(-ahead_us // 1000)
-    return pack(*divmod(timestamp_us, 1000)), 0
+    moment = datetime.fromisoformat(text)
+    assumed = moment.tzinfo is None
+    if assumed:
+        moment = moment.replace(tzinfo=zone)
+    since = moment - EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds, assumed
+
+
+def millis_of(text: str, zone: tzinfo = UTC) -> int:
+    """Milliseconds since the epoch of an ISO 8601 time that somebody asks for, as near as an HLC comes to it.
+
+    Raises ValueError.
+    """
+    return min(max(parse_iso(text, zone) // 1000, 0), MAX_MS - 1)
+
+
+def stamp_of(at_us: int) -> int:
+    """The HLC of Unix microseconds. What no HLC can hold becomes the first or the last one."""
+    return min(max(pack(*divmod(at_us, 1000)), 0), pack(MAX_MS - 1))
+
+
+def length(ms: int) -> str:
+    """A length of time for people, in its two largest units: `23 h 58 min`."""
+    rest = round(abs(ms) / 1000)
+    words: list[str] = []
+    for unit, seconds in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, rest = divmod(rest, seconds)
+        if count and len(words) < 2:
+            words.append(f"{count} {unit}")
+        elif words:
+            break
+    return " ".join(words) or "0 s"
 
 
 @define

@@ -164,6 +164,7 @@ class CursorRow:
     last_seen_ms: Unix milliseconds.
     sent: the last row written to its connection of each priority class. Its confirmation may have been lost.
     confirms: whether it has ever sent a `sync_confirmation`.
+    clock: what is known of its clock, as `node/core/terminal_clocks.py` stores it; "" for nothing.
     """
 
     terminal_id: str
@@ -173,6 +174,7 @@ class CursorRow:
     last_seen_ms: int
     sent: tuple[int, ...] = (-1,) * CLASSES
     confirms: bool = False
+    clock: str = ""
 
 
 @frozen

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import UTC
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from attrs import Factory, evolve, field, fields, frozen
 
 from crdt.engine import ENGINES
+from crdt.hlc import Zone
 from node.errors import ConfigError
 from strategies.kinds.kind import FieldKind
 from strategies.policy import DOCUMENTED, EntityPolicy, PolicyError, Registry, policy
@@ -84,12 +87,13 @@ class LimitsSection:
 class TimeSection:
     """[time]: clocks and intervals.
 
-    max_skew_ms: how far ahead of this node's clock a timestamp may be and still count as it is.
+    max_skew_ms: how far what other nodes accepted may take this node's stamps ahead of its clock.
     max_offset_ms: largest difference to the upstream's clock at which this node stamps with the upstream's time.
     status_interval_s: between two statuses, and two pings to one connection.
     metrics_interval_s: between two messages of figures to monitors.
     probe_ms: how long an old connection may take to answer when its terminal connects a second time.
     idle_timeout_s: a connection that was silent for so long is closed.
+    zone: where the store is, as IANA names it ("America/Sao_Paulo"). A time without an offset was written there.
     """
 
     max_skew_ms: int = 60_000
@@ -98,6 +102,14 @@ class TimeSection:
     metrics_interval_s: float = 10.0
     probe_ms: int = 500
     idle_timeout_s: float = 60.0
+    zone: str = "UTC"
+
+    def where(self) -> Zone:
+        """The zone with its rules. Raises ConfigError for a name that nobody knows."""
+        try:
+            return Zone(self.zone, UTC if self.zone == "UTC" else ZoneInfo(self.zone))
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ConfigError(f"[time] zone {self.zone[:64]!r} is no time zone: {error}") from error
 
 
 @frozen
@@ -312,6 +324,7 @@ class Config:
             raise ConfigError("[limits] lease_ms_default is more than lease_ms_max")
         if self.links.upstream is not None and self.links.upstream in self.links.peers:
             raise ConfigError(f"[links] {self.links.upstream} is the upstream; it cannot be a peer too")
+        self.time.where()
         registry = self.registry()
         for rule in self.conservation:
             rule.check(registry)

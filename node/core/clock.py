@@ -26,7 +26,7 @@ class NodeClock:
     """What this node stamps with.
 
     hlc: hybrid logical clocks, which never go back.
-    max_skew_ms: how far a stamp may be ahead of the wall clock.
+    max_skew_ms: how far what other nodes accepted may take this clock ahead of the wall clock.
     offset_ms: how far the upstream's clock is ahead of this node's. Stamps are made with it.
     jumps: how often the wall clock was set by more than `max_skew_ms`.
     ahead_ms: by how much the last stamp is ahead of the wall clock.
@@ -48,19 +48,17 @@ class NodeClock:
         """The HLC of something that is accepted now."""
         return self.hlc.tick(now.wall_ms + self.offset_ms)
 
-    def stamp(self, timestamp_us: int | None, now: Instant) -> tuple[int, int, int]:
-        """An operation's stamp and its acceptance, as HLCs, and by how many ms its timestamp was clamped.
+    def stamp(self, at_us: int | None, now: Instant) -> tuple[int, int, int]:
+        """An operation's stamp, the latest that it may be, and its acceptance, as HLCs.
 
-        timestamp_us: its author's time, in Unix microseconds. Without one the time of acceptance counts.
+        at_us: when it was written, in Unix microseconds of the machine's clock; None for now.
         """
         wall_ms = now.wall_ms + self.offset_ms
         accepted = self.hlc.tick(wall_ms)
-        if timestamp_us is not None:
-            stamp, skew = hlc.stamp(timestamp_us, wall_ms, self.max_skew_ms)
-            return stamp, accepted, skew
         # After the machine's clock was set back, the HLC is ahead of it. The stamp is not: it must not win by that.
-        ahead = millis(accepted) > wall_ms + self.max_skew_ms
-        return hlc.pack(wall_ms) if ahead else accepted, accepted, 0
+        latest = hlc.pack(wall_ms) if millis(accepted) > wall_ms + self.max_skew_ms else accepted
+        stamp = latest if at_us is None else min(hlc.stamp_of(at_us + self.offset_ms * 1000), latest)
+        return stamp, latest, accepted
 
     def observe(self, accepted: int, now: Instant) -> None:
         """Another node accepted something at this HLC. What is accepted here from now on comes after it."""

@@ -26,6 +26,7 @@ from node.core.operations.quarantine import Quarantine
 from node.core.operations.replica import Replica, Settings
 from node.core.sessions.sessions import Bounds
 from node.core.statistics import Counts
+from node.core.terminal_clocks import TerminalClocks
 from node.wire.codec import CodecLimits
 from strategies.policy_text import MOST_RECORDED, policy_text
 
@@ -53,6 +54,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         registry=registry,
         log=Log(boot.head),
         clock=NodeClock(_clock(boot), config.time.max_skew_ms),
+        terminal_clocks=TerminalClocks.load({row.terminal_id: row.clock for row in boot.cursors}, around.clock()),
         residents=Residents(
             registry=registry,
             engine=config.node.engine,
@@ -89,7 +91,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         cursors=Cursors({row.terminal_id: row for row in boot.cursors}, {row.node_id: row for row in boot.followers}),
         limits=Limits(
             sessions=Bounds(limits.rate_per_second, limits.rate_burst, limits.window_rows),
-            codec=CodecLimits(limits.json_depth, limits.bulk_items, limits.fields),
+            codec=CodecLimits(limits.json_depth, limits.bulk_items, limits.fields, config.time.where()),
             max_offset_ms=config.time.max_offset_ms,
             has_upstream=config.links.upstream is not None,
         ),

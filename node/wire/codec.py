@@ -13,7 +13,7 @@ import orjson
 from attrs import define, frozen
 from cattrs import Converter, transform_error
 
-from crdt.hlc import parse_iso
+from crdt.hlc import UTC_ZONE, Zone, read_iso
 from crdt.records import INTERNAL
 from node.errors import InvalidMessage
 from node.wire.messages import (
@@ -53,11 +53,16 @@ TERMINAL_ID = re.compile(r"[A-Za-z0-9._:@#+=~|-]{1,128}\Z")
 
 @frozen
 class CodecLimits:
-    """Bounds of one message. depth: nested arrays and objects. field_name: characters of a data field's name."""
+    """Bounds of one message, and where it was written.
+
+    depth: nested arrays and objects. field_name: characters of a data field's name.
+    where: the zone of a timestamp that names none.
+    """
 
     depth: int
     bulk_items: int
     fields: int
+    where: Zone = UTC_ZONE
     field_name: int = 128
 
 
@@ -230,9 +235,10 @@ def _operation(raw: dict[str, Any], text: str | bytes, limits: CodecLimits) -> O
         if name in raw:
             raise InvalidMessage(f"{name} is not for a terminal to say", f"$.operation.{name}")
     _check_values(raw, "operation", text, limits)
-    timestamp_us = None
+    timestamp_us = assumed = None
     if typed.timestamp is not None:
-        timestamp_us = _time(typed.timestamp, "$.operation.timestamp")
+        timestamp_us, without = _time(typed.timestamp, "$.operation.timestamp", limits)
+        assumed = limits.where.name if without else None
     data = typed.data if typed.data is not None else {}
     updates: tuple[BulkItem, ...] = ()
     if typed.operation == "BULK_UPDATE":
@@ -246,7 +252,7 @@ def _operation(raw: dict[str, Any], text: str | bytes, limits: CodecLimits) -> O
         _check_data(data, "$.operation.data", limits)
         _check_names(data, "$.operation.data")
         _check_version(data.get("version"), "$.operation.data.version")
-        _check_deletion(data, typed.operation, "$.operation.data.deleted_at")
+        _check_deletion(data, typed.operation, "$.operation.data.deleted_at", limits)
     return Operation(
         typed.id,
         typed.entity_type,
@@ -263,6 +269,7 @@ def _operation(raw: dict[str, Any], text: str | bytes, limits: CodecLimits) -> O
         typed.lock_id,
         raw,
         updates,
+        assumed,
     )
 
 
@@ -295,7 +302,7 @@ def _bulk_items(data: dict[str, Any], limits: CodecLimits) -> tuple[BulkItem, ..
         _check_data(fields, f"{where}.data", limits)
         _check_names(fields, f"{where}.data")
         _check_version(fields.get("version"), f"{where}.data.version")
-        _check_deletion(fields, "BULK_UPDATE", f"{where}.data.deleted_at")
+        _check_deletion(fields, "BULK_UPDATE", f"{where}.data.deleted_at", limits)
         if entity_id in found:
             raise InvalidMessage(f"entity {entity_id} twice", f"{where}.entity_id")
         found[entity_id] = BulkItem(entity_id, fields)
@@ -334,7 +341,7 @@ def _check_resolution(message: ConflictResolution, text: str | bytes, limits: Co
         _check_data(message.resolved_data, "$.resolved_data", limits)
         _check_names(message.resolved_data, "$.resolved_data")
         _check_version(message.resolved_data.get("version"), "$.resolved_data.version")
-        _check_deletion(message.resolved_data, "DELETE", "$.resolved_data.deleted_at")
+        _check_deletion(message.resolved_data, "DELETE", "$.resolved_data.deleted_at", limits)
 
 
 # ------------------------------------------------------------------ checks
@@ -364,15 +371,15 @@ def _check_version(value: Any, where: str) -> None:
         raise InvalidMessage("a version is not negative and below 2^63", where)
 
 
-def _time(text: str, where: str) -> int:
-    """Microseconds since the epoch."""
+def _time(text: str, where: str, limits: CodecLimits) -> tuple[int, bool]:
+    """Microseconds since the epoch, and whether the zone had to be assumed."""
     try:
-        return parse_iso(text)
+        return read_iso(text, limits.where.zone)
     except (ValueError, OverflowError) as error:
         raise InvalidMessage(f"not an ISO 8601 time: {str(error)[:80]}", where) from None
 
 
-def _check_deletion(data: dict[str, Any], kind: str, where: str) -> None:
+def _check_deletion(data: dict[str, Any], kind: str, where: str, limits: CodecLimits) -> None:
     """`deleted_at` is a time, and only of what deletes."""
     value = data.get("deleted_at")
     if value is None:
@@ -381,7 +388,7 @@ def _check_deletion(data: dict[str, Any], kind: str, where: str) -> None:
         raise InvalidMessage("deleted_at is written by DELETE", where)
     if type(value) is not str:
         raise InvalidMessage(f"expected an ISO 8601 time, got {_json_type(value)}", where)
-    _time(value, where)
+    _time(value, where, limits)
 
 
 def _check_data(data: dict[str, Any], where: str, limits: CodecLimits) -> None:

@@ -49,6 +49,7 @@ class Operation:
     """What a `data_sync` carries ("Operations").
 
     kind: the field `operation`. version: the top-level one, as sent. timestamp_us: microseconds since the epoch.
+    assumed_zone: the zone in which the timestamp was read, where it names none.
     lock_id: an addition; the lock a write claims to hold. raw: the whole object, unknown fields included.
     writes: entity by entity, also of a BULK_UPDATE. key: the 64-bit hash of its id. replaced: see `tell_replaced`.
     """
@@ -68,6 +69,7 @@ class Operation:
     lock_id: str | None
     raw: dict[str, Any]
     updates: tuple[BulkItem, ...] = ()
+    assumed_zone: str | None = None
     writes: tuple[Write, ...] = field(init=False, eq=False, repr=False)
     key: int = field(init=False, eq=False, repr=False)
     replaced: tuple[str, ...] = field(default=(), init=False, eq=False)

@@ -173,6 +173,12 @@ def m010_sent(db: Database) -> None:
     db.execute("ALTER TABLE cursors ADD COLUMN confirms INTEGER NOT NULL DEFAULT 0")
 
 
+@migrations()
+def m011_terminal_clocks(db: Database) -> None:
+    """How far a terminal's clock is off, beside its cursor."""
+    db.execute("ALTER TABLE cursors ADD COLUMN clock TEXT NOT NULL DEFAULT ''")
+
+
 def migrate(db: Database, path: str) -> None:
     """Bring the schema up to date. Raises StorageError for a database of a newer Comanda."""
     newer = {m.name for m in migrations.applied(db)} - DEFINED

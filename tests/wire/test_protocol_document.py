@@ -19,6 +19,7 @@ from node.core import monitors
 from node.core.locks import lease, requests
 from node.core.sessions import session
 from node.core.sessions.identity import Identity
+from node.core.terminal_clocks import TOLERANCE_MS
 from node.runtime.api import routes
 from node.runtime.net import http
 from node.wire import close_codes, codec, frames, messages, outgoing
@@ -53,6 +54,7 @@ FIXED = {
     "bytes of a request head": http.HEAD_BYTES,
     "wait for another node's lock, ms": requests.WAIT_MS,
     "offline terminals in a status": monitors.OFFLINE_SHOWN,
+    "a terminal's clock that is taken as right, ms off": TOLERANCE_MS,
 }
 INTERNAL = {"resident_entities", "ring_rows", "ring_bytes"}
 """Limits of the node's own memory, which no terminal meets."""
@@ -60,7 +62,7 @@ INTERNAL = {"resident_entities", "ring_rows", "ring_bytes"}
 CALLED = {"kind": "operation", "updates": "updates"}
 """Fields of the message classes under their names on the wire."""
 
-NOT_ON_THE_WIRE = {"raw", "timestamp_us", "writes", "key", "replaced"}
+NOT_ON_THE_WIRE = {"raw", "timestamp_us", "assumed_zone", "writes", "key", "replaced"}
 
 OPAQUE = {"data", "local_data", "remote_data", "resolved_data", "before", "after", "versions", "counted", "tried"}
 """Members whose own members are an entity's fields, or ids."""
@@ -257,7 +259,7 @@ def test_the_numbers_in_the_sentences_are_those_of_the_code() -> None:
         f"If it answers within {times.probe_ms} ms",
         f"The node sends those every {times.status_interval_s:g} s",
         f"nothing was heard for {times.idle_timeout_s:g} s",
-        f"more than {times.max_skew_ms // 1000} s ahead",
+        f"is off by {TOLERANCE_MS // 1000} s or more is corrected",
         f"up to {limits.bulk_items:,} entities",
         f"by at most {limits.version_jump:,}",
         f"At most {limits.window_rows:,} rows are under way",

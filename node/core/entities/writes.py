@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from crdt import hlc
 from crdt.decimals import total_of
@@ -30,15 +30,32 @@ if TYPE_CHECKING:
 RESERVED = frozenset({"version", "deleted_at"})
 """Names in an operation's `data` that are not fields: the version, and what DELETE writes."""
 
+SEEN = "seen"
+
 
 @frozen
 class Stamp:
-    """Who writes, with which clocks. stamp: HLC of the author's timestamp. accepted: HLC of this node."""
+    """Who writes, and when.
+
+    stamp: HLC of when it was written, as it counts. latest: the latest that it may be.
+    accepted: this node's HLC.
+    said: the same as its author's clock tells, whatever the author had seen by then.
+    by: what the stamp rests on: `timestamp`, `measured` or `accepted` (node/core/terminal_clocks.py), or `seen`.
+    """
 
     terminal: str
     operation: str
     stamp: int
+    latest: int
     accepted: int
+    said: int
+    by: str
+
+    def after(self, seen: int) -> Stamp:
+        """The same, later than what its author had seen: it was written after that, whatever its clock says."""
+        if seen < self.stamp or self.stamp >= self.latest:
+            return self
+        return evolve(self, stamp=min(seen + 1, self.latest), by=SEEN)
 
 
 @frozen

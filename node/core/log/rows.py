@@ -9,6 +9,7 @@ state        an entity as another node sent it whole
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -21,7 +22,7 @@ from node.wire.outgoing import compact_json
 from storage.records import LogRow, link_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from decimal import Decimal
 
     from crdt.edits import Edit
@@ -96,7 +97,7 @@ class Told:
 
     status: as in the confirmation.
     echo: whether its author is sent the row.
-    skew_ms: by how much its timestamp was clamped.
+    counted: what is said of a timestamp that does not count as it is.
     acknowledged: what its author had confirmed.
     """
 
@@ -107,7 +108,7 @@ class Told:
     status: str
     lock_status: str
     echo: bool
-    skew_ms: int
+    counted: Mapping[str, object]
     acknowledged: int
 
 
@@ -125,7 +126,8 @@ def accepted_row(
     changes = [change for _, change, *_ in done]
     entries = [update_entry(entity.key, edit, counts) for entity, _, edit, counts in done]
     version = max(entity.document.version for entity in entities)
-    audit = changes_of(entities, changes, bulk=bulk, skew=told.skew_ms)
+    audit = changes_of(entities, changes, bulk=bulk)
+    audit.update(told.counted)
     if any(counts for *_, counts in done):
         audit["acknowledged"] = told.acknowledged
         audit["counted"] = {e.key[1]: {n: total_of(a) for n, a in counts.items()} for e, _, _, counts in done}
@@ -312,10 +314,8 @@ def update_entry(key: Key, edit: Edit, counts: Mapping[str, Decimal]) -> list[ob
     return [*entry, counted] if counted else entry
 
 
-def changes_of(
-    entities: Sequence[Entity], changes: Sequence[Difference], *, bulk: bool, skew: int = 0
-) -> dict[str, object]:
-    """The audit's `changes`, for a BULK_UPDATE by entity id; with the skew of a clamped clock."""
+def changes_of(entities: Sequence[Entity], changes: Sequence[Difference], *, bulk: bool) -> dict[str, object]:
+    """The audit's `changes`, for a BULK_UPDATE by entity id."""
     if bulk:
         audit: dict[str, object] = {
             "before": {e.key[1]: c.before for e, c in zip(entities, changes, strict=True)},
@@ -323,8 +323,6 @@ def changes_of(
         }
     else:
         audit = {"before": changes[0].before, "after": changes[0].after}
-    if skew:
-        audit["clock_skew_ms"] = skew
     return audit
 
 

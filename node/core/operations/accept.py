@@ -128,14 +128,14 @@ def accept(replica: Replica, subject: Subject, now: Instant) -> None:
             details = {"conflict_id": blocked.id}
             refuse(replica, operation, author, entities, now, reason, ConflictResolutionFailed.code, details)
             return
-    stamp, skew = stamped(replica, operation, author, now)
+    stamp = stamped(replica, operation, author, now)
     try:
-        plans = _plans(replica, operation, author, entities, stamp, now)
+        plans, stamp = _plans(replica, operation, author, entities, stamp, now)
     except (EntityNotFound, PermissionDenied) as error:  # its author is shown again what is there, or that nothing is
         details = {} if error.where is None else {"where": error.where}
         refuse(replica, operation, author, entities, now, error.reason, error.code, details)
         return
-    record(replica, operation, author, plans, stamp, lock_status, now, skew)
+    record(replica, operation, author, plans, stamp, lock_status, now)
 
 
 def _repeated(replica: Replica, operation: Operation, author: Author, row: LogRow) -> None:
@@ -208,10 +208,14 @@ def locked(
     return status
 
 
-def stamped(replica: Replica, operation: Operation, author: Author, now: Instant) -> tuple[Stamp, int]:
-    """The operation's stamp, and by how many milliseconds its author's clock was clamped."""
-    stamp, accepted, skew = replica.clock.stamp(operation.timestamp_us, now)
-    return Stamp(author.terminal_id, operation.id, stamp, accepted), skew
+def stamped(replica: Replica, operation: Operation, author: Author, now: Instant) -> Stamp:
+    """The operation's stamp: when it was written, by its author's clock as far as that can be believed."""
+    clocks, terminal, said_us = replica.terminal_clocks, author.terminal_id, operation.timestamp_us
+    written = clocks.written(terminal, said_us, now, again=author.first_attempt is not None)
+    if said_us is not None:
+        clocks.wrote(terminal, written.at_us)
+    stamp, latest, accepted = replica.clock.stamp(None if said_us is None else written.at_us, now)
+    return Stamp(terminal, operation.id, stamp, latest, accepted, stamp, written.by)
 
 
 def _plans(
@@ -221,14 +225,20 @@ def _plans(
     entities: Sequence[Entity],
     stamp: Stamp,
     now: Instant,
-) -> list[Planned]:
-    """One plan for each entity. Changes nothing. Raises EntityNotFound, PermissionDenied or InvalidMessage."""
-    plans = []
+) -> tuple[list[Planned], Stamp]:
+    """One plan for each entity, and the stamp: later than what its author had seen of them.
+
+    Changes nothing. Raises EntityNotFound, PermissionDenied or InvalidMessage.
+    """
+    plans, known = [], []
     first_head = None if author.first_attempt is None else author.first_attempt.head
     for entity, write in zip(entities, operation.writes, strict=True):
-        data, version = write.data, write.version
-        reach = replica.knowledge.reach(author, entity, version)
+        reach = replica.knowledge.reach(author, entity, write.version)
         seen = entity.seen_by(author.terminal_id, reach, first_head)
+        known.append((reach, seen))
+        stamp = stamp.after(max((r.stamp for i, r in entity.document.by_id.items() if i in seen), default=0))
+    for entity, write, (reach, seen) in zip(entities, operation.writes, known, strict=True):
+        data, version = write.data, write.version
         writer = writer_of(replica, stamp, author, reach)
         unseen = len(seen) < len(entity.document.by_id)
         planner = Planner(entity, writer, seen, version, replica.settings.version_jump)
@@ -239,7 +249,7 @@ def _plans(
         plan = planner.write(data, create=operation.kind == "CREATE")
         written = {name: value for name, value in data.items() if name not in RESERVED}
         plans.append(Planned(entity, plan, written, unseen, reach, version))
-    return plans
+    return plans, stamp
 
 
 def writer_of(replica: Replica, stamp: Stamp, author: Author, reach: Reach) -> Authorship:

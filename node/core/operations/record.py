@@ -22,6 +22,7 @@ from node.core.log.rows import Told, accepted_row, changes_of, linked, operation
 from node.core.operations.author import absent
 from node.core.operations.notices import tell
 from node.core.operations.refusals import storage_error
+from node.core.terminal_clocks import TOLERANCE_MS
 from node.wire import outgoing
 from node.wire.outgoing import compact_json
 from storage.records import key64
@@ -67,12 +68,10 @@ def record(
     stamp: Stamp,
     lock_status: str,
     now: Instant,
-    skew: int,
     resolution: ConflictResolution | None = None,
 ) -> None:
     """Carry the plans out in the documents. The row, the confirmation and the notices go into the group.
 
-    skew: by how many milliseconds the author's clock was clamped.
     resolution: if the operation resolves a conflict, the message that asked for it.
     """
     log, node_id, seq = replica.log, replica.settings.node_id, replica.log.head + 1
@@ -92,6 +91,7 @@ def record(
     echo = on_its_way or resolution is not None or not as_written
     again = author.first_attempt is not None  # its author wrote it anew on its screen
     seen = [knowledge.confirmed(author, p.entity) if again else p.reach.row for p in plans]
+    counted = _counted(operation, stamp, replica.clock.offset_ms)
     told = Told(
         terminal_id=author.terminal_id,
         user_id=operation.user_id or author.user_id,
@@ -100,7 +100,7 @@ def record(
         status=status,
         lock_status=lock_status,
         echo=echo,
-        skew_ms=skew,
+        counted=counted,
         acknowledged=seen[0],
     )
     row = accepted_row(policy, operation, done, told, now.wall_ms, node_id)
@@ -113,8 +113,7 @@ def record(
     extra: dict[str, object] = {}
     if operation.kind == "BULK_UPDATE":
         extra["versions"] = {e.key[1]: e.document.version for e in entities}
-    if skew:
-        extra["clock_skew_ms"] = skew
+    extra.update(counted)
     if operation.replaced:
         extra["replaced"] = operation.replaced
     if resolution is not None:
@@ -204,6 +203,21 @@ def confirm(
     replica.log.answer(author.recipient, message, seq)
 
 
+def _counted(operation: Operation, stamp: Stamp, offset_ms: int) -> dict[str, object]:
+    """What the confirmation and the audit say of a timestamp that does not count as it is.
+
+    clock_skew_ms: by how much it is ahead of what counts. counted_by: what that rests on (`Stamp.by`).
+    """
+    said: dict[str, object] = {}
+    if operation.timestamp_us is not None:
+        skew_ms = operation.timestamp_us // 1000 - hlc.millis(stamp.stamp) + offset_ms
+        if abs(skew_ms) >= TOLERANCE_MS:
+            said = {"clock_skew_ms": skew_ms, "counted_by": stamp.by}
+    if operation.assumed_zone is not None:
+        said["assumed_zone"] = operation.assumed_zone
+    return said
+
+
 def _edit(
     planned: Planned, kind: str, seq: int, news: ConflictNews
 ) -> tuple[Difference, Edit, Mapping[str, Decimal]]:
@@ -240,4 +254,4 @@ def _late(author: Author, entity: Entity, stamp: Stamp) -> bool:
     That happens when the node could not store this operation at first and was restarted since. The author's screen
     shows the later write.
     """
-    return any(r.terminal == author.terminal_id and r.stamp > stamp.stamp for r in entity.document.by_id.values())
+    return any(r.terminal == author.terminal_id and r.stamp > stamp.said for r in entity.document.by_id.values())

@@ -22,6 +22,7 @@ from node.core.operations.held import Held
 from node.core.operations.knowledge import Knowledge
 from node.core.operations.quarantine import Quarantine
 from node.core.statistics import Counts
+from node.core.terminal_clocks import TerminalClocks
 from strategies.policy import Registry
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Replica:
     registry: Registry
     log: Log
     clock: NodeClock
+    terminal_clocks: TerminalClocks
     residents: Residents
     held: Held
     locks: LockTable

@@ -59,7 +59,7 @@ def resolve(replica: Replica, message: ConflictResolution, author: Author, now: 
     lock_status = locked(replica, [entity], operation, author, now) if needs_lock else "none"
     if lock_status is None:
         return
-    stamp, skew = stamped(replica, operation, author, now)
+    stamp = stamped(replica, operation, author, now)
     reach = replica.knowledge.reach(author, entity, None)
     seen = entity.seen_by(author.terminal_id, reach)
     planner = Planner(entity, writer_of(replica, stamp, author, reach), seen, None, replica.settings.version_jump)
@@ -70,7 +70,7 @@ def resolve(replica: Replica, message: ConflictResolution, author: Author, now: 
         refuse(replica, operation, author, [entity], now, error.reason, error.code, details)
         return
     planned = Planned(entity, plan, {}, False, reach, None)
-    record(replica, operation, author, [planned], stamp, lock_status, now, skew, message)
+    record(replica, operation, author, [planned], stamp, lock_status, now, message)
 
 
 def resolution_operation(

@@ -13,6 +13,7 @@ import orjson
 from attrs import define, field, frozen
 
 from crdt import hlc
+from crdt.hlc import read_iso
 from node.core.delivery.delivery import Delivery
 from node.core.delivery.terminal_feed import TerminalFeed
 from node.core.inbox import Inbox
@@ -287,9 +288,19 @@ class Session:
         self._limit()
         now = self.shared.around.clock()
         self.activity.last_ping_ms = now.wall_ms
+        if message.timestamp is not None:
+            self._clock_read(message.timestamp, now)
         if message.performance is not None:
             self.activity.performance = message.performance
         self.reply(outgoing.pong(hlc.iso(now.wall_ms)))
+
+    def _clock_read(self, timestamp: str, now: Instant) -> None:
+        """The terminal said what its clock shows. What is no time says nothing."""
+        try:
+            timestamp_us, _ = read_iso(timestamp, self.shared.codec.where.zone)
+        except (ValueError, OverflowError):
+            return
+        self.shared.replica.terminal_clocks.heard(self.identity.terminal_id, timestamp_us, now, live=True)
 
     def _confirmation(self, message: SyncConfirmation) -> None:
         known = False
@@ -304,6 +315,10 @@ class Session:
     def _operation(self, message: DataSync) -> None:
         self._throttle()
         operation = message.operation
+        if operation.timestamp_us is not None:
+            shared = self.shared
+            clocks, now = shared.replica.terminal_clocks, shared.around.clock()
+            clocks.heard(self.identity.terminal_id, operation.timestamp_us, now, live=False)
         self._check_cause(operation.id)
         policy = self.shared.replica.registry.by_type.get(operation.entity_type)
         if policy is None:

@@ -134,23 +134,27 @@ class Sessions:
 
     def note_cursors(self, *, every: bool) -> None:
         """Note the cursors that moved. every: all cursors, also of terminals that have confirmed nothing yet."""
+        changed = self.shared.replica.terminal_clocks.changed
         for session in self.online.values():
-            if every or session.delivery.window.dirty:
+            if every or session.delivery.window.dirty or session.identity.terminal_id in changed:
                 self._note(session)
 
     def _note(self, session: Session) -> None:
-        identity, window = session.identity, session.delivery.window
+        identity, window, now = session.identity, session.delivery.window, self.shared.around.clock()
+        clocks = self.shared.replica.terminal_clocks
         self.cursors.note_cursor(
             CursorRow(
                 terminal_id=identity.terminal_id,
                 terminal_type=identity.terminal_type,
                 user_id=identity.user_id,
                 positions=window.positions,
-                last_seen_ms=self.shared.around.clock().wall_ms,
+                last_seen_ms=now.wall_ms,
+                clock=clocks.stored(identity.terminal_id, now),
                 sent=window.ever_sent,
                 confirms=window.confirms,
             )
         )
+        clocks.changed.discard(identity.terminal_id)
         window.dirty = False
 
     def stored(self, cursors: Iterable[CursorRow]) -> None:
