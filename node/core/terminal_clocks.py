@@ -56,12 +56,14 @@ class Written:
     """When an operation was written, by this machine's clock.
 
     at_us: Unix microseconds, never later than now.
+    said_us: what its author's clock says, also where that contradicts what its author wrote before.
     by: what that rests on. `timestamp`: as its author said. `measured`: corrected by its author's clock. `accepted`:
         its timestamp cannot be, or there is none, so it counts as written when it was accepted.
     sure: its author's clock is known, so it was not written later than that, and hardly earlier.
     """
 
     at_us: int
+    said_us: int
     by: str
     sure: bool
 
@@ -187,23 +189,23 @@ class TerminalClocks:
         """
         now_us = now.wall_ms * 1000
         if timestamp_us is None:
-            return Written(now_us, ACCEPTED, sure=False)
+            return Written(now_us, now_us, ACCEPTED, sure=False)
         clock = self.clocks.get(terminal_id)
         offset_ms = self.offset_ms(terminal_id, now)
         at_us, by = timestamp_us, SAID
         if offset_ms is None and timestamp_us < EARLIEST_US:
-            return Written(now_us, ACCEPTED, sure=False)
+            return Written(now_us, now_us, ACCEPTED, sure=False)
         if offset_ms and abs(now_us - timestamp_us) > TOLERANCE_MS * 1000:
             at_us, by = timestamp_us + offset_ms * 1000, MEASURED
         if at_us > now_us:
             if at_us - now_us > TOLERANCE_MS * 1000:
-                return Written(now_us, ACCEPTED, sure=False)
+                return Written(now_us, now_us, ACCEPTED, sure=False)
             at_us = now_us
         latest_us = 0 if clock is None or again else clock.latest_us
         if latest_us - TOLERANCE_MS * 1000 > at_us and latest_us <= now_us:
             # It comes after what was written later by this reckoning: the clock was set in between.
-            return Written(now_us, ACCEPTED, sure=False)
-        return Written(at_us, by, sure=offset_ms is not None)
+            return Written(now_us, at_us, ACCEPTED, sure=False)
+        return Written(at_us, at_us, by, sure=offset_ms is not None)
 
     def wrote(self, terminal_id: str, at_us: int) -> None:
         """The terminal's latest operation was written then. The next one is not older."""

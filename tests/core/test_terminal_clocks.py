@@ -158,8 +158,8 @@ def test_an_operation_that_is_older_than_its_author_s_last_counts_from_acceptanc
     tablet.writes()
     said = tablet.shows() - 10 * MINUTE * 1000
     now = tablet.now()
-    assert tablet.clocks.written("t", said, now) == Written(now.wall_ms * 1000, ACCEPTED, sure=False)
-    assert tablet.clocks.written("t", said, now, again=True) == Written(said, SAID, sure=True)
+    assert tablet.clocks.written("t", said, now) == Written(now.wall_ms * 1000, said, ACCEPTED, sure=False)
+    assert tablet.clocks.written("t", said, now, again=True) == Written(said, said, SAID, sure=True)
 
 
 @pytest.mark.parametrize("ahead", [0, 10 * MINUTE, -10 * MINUTE])

@@ -215,7 +215,10 @@ def stamped(replica: Replica, operation: Operation, author: Author, now: Instant
     if said_us is not None:
         clocks.wrote(terminal, written.at_us)
     stamp, latest, accepted = replica.clock.stamp(None if said_us is None else written.at_us, now)
-    return Stamp(terminal, operation.id, stamp, latest, accepted, stamp, written.by)
+    said = (
+        stamp if written.said_us == written.at_us else hlc.stamp_of(written.said_us + replica.clock.offset_ms * 1000)
+    )
+    return Stamp(terminal, operation.id, stamp, latest, accepted, said, written.by)
 
 
 def _plans(
