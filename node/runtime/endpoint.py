@@ -142,6 +142,7 @@ class Endpoint:
             session.receive(text)
 
         connection.on_text, connection.on_binary, connection.on_pong = on_text, session.receive, holder.ponged
+        connection.skim(session.skim)
         logger.info("%s (%s) connected from %s", identity.terminal_id, identity.terminal_type, connection.peer)
         try:
             code, reason = await connection.run()

@@ -11,6 +11,7 @@ import re
 
 import orjson
 
+from node.errors import InvalidMessage
 from node.wire.subject import LONGEST_NAME, names_in
 
 MOST_TOKENS = 300_000
@@ -69,6 +70,13 @@ class Head:
     def names(self) -> dict[str, str]:
         """What the message is about, as far as it was found: see `names_in`."""
         return names_in(self._message)
+
+    def refusal(self, reason: str, where: str = "$") -> InvalidMessage:
+        """The refusal of this text, with the names that were found."""
+        error = InvalidMessage(reason, where)
+        for name, value in self.names().items():
+            setattr(error, name, value)
+        return error
 
     def held(self) -> int:
         """Characters of the text that are kept."""

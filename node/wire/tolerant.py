@@ -48,12 +48,9 @@ def unread(said: bytes, reason: str, depth: int) -> InvalidMessage:
     """The refusal of what is no JSON, with what can be told of it."""
     head = Head(depth)
     head.feed(said)
-    error = InvalidMessage(reason, "$")
     if head.deep_at is not None:
-        error = InvalidMessage(f"nested deeper than {depth}", head.deep_at)
-    for name, value in head.names().items():
-        setattr(error, name, value)
-    return error
+        return head.refusal(f"nested deeper than {depth}", head.deep_at)
+    return head.refusal(reason)
 
 
 def _constant(word: str) -> Unfit:

@@ -16,6 +16,7 @@ from attrs import define, field, frozen
 from node.core.admission import Arrivals
 from node.core.statistics import Statistics
 from node.runtime.net import http, listener, websocket
+from node.runtime.net.deflate import SKIM_BYTES
 from node.runtime.net.http import (
     Request,
     Response,
@@ -50,8 +51,24 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @define(eq=False)
+class Skimmed:
+    """A message that is too big: what there was of it, its length and the limit go to `ended`."""
+
+    ended: list[tuple[bytes, int, int]]
+    seen: bytearray = field(factory=bytearray)
+
+    def feed(self, piece: bytes) -> None:
+        assert len(piece) <= SKIM_BYTES
+        self.seen += piece
+
+    def end(self, length: int, limit: int) -> None:
+        self.ended.append((bytes(self.seen), length, limit))
+
+
+@define(eq=False)
 class Echo:
-    """The handler: /echo answers each message with itself, /fan sends it to all, /mute keeps it. /boom raises,
+    """The handler: /echo answers each message with itself, /fan sends it to all, /mute keeps it, /skim too and skims
+    what is too big. /boom raises,
     /throw raises in the callback, /shut closes at once with 4001. `connections` and `texts` as they come."""
 
     connections: list[Connection] = field(factory=list)
@@ -63,6 +80,7 @@ class Echo:
     release: trio.Event = field(factory=trio.Event)
     on_text: Callable[[Connection, str], None] | None = None
     subprotocol: str | None = None
+    skimmed: list[tuple[bytes, int, int]] = field(factory=list)
 
     async def http(self, request: Request) -> Response:
         self.requests.append(request)
@@ -86,7 +104,7 @@ class Echo:
     def accepts(self, request: Request) -> Acceptance | Refusal:
         if request.path == "/raise":
             raise ValueError("on purpose")
-        if request.path not in ("/echo", "/fan", "/mute", "/boom", "/throw", "/shut"):
+        if request.path not in ("/echo", "/fan", "/mute", "/boom", "/throw", "/shut", "/skim"):
             return Refusal(404, "no WebSocket here")
         if request.headers.get("origin", "http://node") != "http://node":
             return Refusal(403, "foreign page")
@@ -112,6 +130,8 @@ class Echo:
         connection.on_text = on_text
         connection.on_binary = self.binaries.append
         connection.on_pong = self.pongs.append
+        if request.path == "/skim":
+            connection.skim(lambda: Skimmed(self.skimmed))
         if request.path == "/boom":
             raise RuntimeError("on purpose")
         if request.path == "/shut":

@@ -6,6 +6,7 @@ much, makes the rest of its connection wait, and the socket is not read meanwhil
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -32,12 +33,11 @@ from node.errors import EntityNotFound, Faulty, NotRead, NotStored, PermissionDe
 from node.wire import outgoing
 from node.wire.codec import CodecLimits, decode
 from node.wire.frames import Batch, Outgoing
+from node.wire.heads import Head
 from node.wire.messages import AcquireLock, ConflictResolution, DataSync, Message, Ping, ReleaseLock, SyncConfirmation
 from node.wire.subject import ABOUT, is_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from strategies.policy import EntityPolicy
 
 RATE_STRIKES = 200
@@ -62,6 +62,20 @@ class Shared:
     health: Health
 
 
+@frozen
+class TooBig:
+    """A message that is too big, while it is passed over. refuse: told at its end what the message was about."""
+
+    head: Head
+    refuse: Callable[[WireError], None]
+
+    def feed(self, piece: bytes) -> None:
+        self.head.feed(piece)
+
+    def end(self, length: int, limit: int) -> None:
+        self.refuse(self.head.refusal(f"a message has at most {limit} bytes, this one has {length}"))
+
+
 @define(eq=False, kw_only=True)
 class Session:
     """A connected terminal, and the `Recipient` of its answers. delivery: its place in the log."""
@@ -74,8 +88,8 @@ class Session:
     shared: Shared
     bucket: Bucket
     activity: Activity
-    _inbox: Inbox[str | bytes | int] = field(init=False)
-    """Messages, and the serials of pongs between them."""
+    _inbox: Inbox[str | bytes | int | WireError] = field(init=False)
+    """Messages, the serials of pongs between them, and why a message was not read."""
     _rate_strikes: int = field(default=0, init=False)
     _format_strikes: int = field(default=0, init=False)
     closed: bool = field(default=False, init=False)
@@ -143,6 +157,14 @@ class Session:
         if not (self.closed or self.gone):
             self._inbox.put(text)
 
+    def skim(self) -> TooBig:
+        """For one message that is too big to be read: its place among the others is where it ends."""
+        return TooBig(Head(self.shared.codec.depth), self._not_read)
+
+    def _not_read(self, error: WireError) -> None:
+        if not (self.closed or self.gone):
+            self._inbox.put(error)
+
     def pong(self, serial: int) -> None:
         """The pong to a delivery's ping. It keeps its place among the messages.
 
@@ -160,26 +182,32 @@ class Session:
             later._inbox.waiting = False
             later._drain()
 
-    def _step(self, item: str | bytes | int) -> None:
+    def _step(self, item: str | bytes | int | WireError) -> None:
         try:
             if isinstance(item, int):
                 self.delivery.pong(item)
+            elif isinstance(item, WireError):
+                self.activity.messages += 1
+                self._unreadable(item)
             else:
                 self._message(item)
         except Exception as error:
-            self._failed(error, None, b"" if isinstance(item, int) else item)
+            self._failed(error, None, item if isinstance(item, str | bytes) else b"")
 
     def _message(self, text: str | bytes) -> None:
         self.activity.messages += 1
         try:
             message = decode(text, self.shared.codec)
         except WireError as error:
-            self._format_strikes += 1
-            self._error(error)
-            if self._format_strikes >= FORMAT_STRIKES:
-                self._close(error.code, f"{self._format_strikes} unreadable messages")
+            self._unreadable(error)
             return
         self._handle(message)
+
+    def _unreadable(self, error: WireError) -> None:
+        self._format_strikes += 1
+        self._error(error)
+        if self._format_strikes >= FORMAT_STRIKES:
+            self._close(error.code, f"{self._format_strikes} unreadable messages")
 
     def _handle(self, message: Message) -> None:
         try:

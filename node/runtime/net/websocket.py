@@ -10,6 +10,7 @@ How a connection ends, and what `Connection.run` then returns:
     the other side closes            its close frame is answered; its code and reason
     `close(code, reason)`            outbox flushed, close frame, the answer awaited; that code and reason
     broken rules                     close frame 1002, 1007 or 1009, the rest discarded until the other side hangs up
+                                     (where `skim` is set, 1009 only beyond SKIM_FACTOR times the largest message)
     the outbox passes its limit      what is queued is dropped, close frame 1013 behind the piece under way
     the socket breaks, or just ends  1006
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import logging
 import os
+import typing
 from collections import deque
 from contextlib import suppress
 from dataclasses import replace
@@ -40,9 +42,10 @@ from wsproto.events import (
     Request,
     TextMessage,
 )
+from wsproto.frame_protocol import CloseReason as CloseReasonCode
 from wsproto.utilities import ProtocolError
 
-from node.runtime.net.deflate import Deflate, usable_extension
+from node.runtime.net.deflate import SKIM_BYTES, Deflate, usable_extension
 from node.wire.close_codes import ABNORMAL, INTERNAL_ERROR, INVALID_DATA, TOO_BIG, TRY_AGAIN_LATER
 
 if TYPE_CHECKING:
@@ -71,11 +74,29 @@ TURN_BYTES = 32 * 1024
 """How much is worked through before other connections get their turn: all of a read of ordinary messages, but only a
 part of one full of pings, or of what a few bytes decompress to."""
 
+SKIM_FACTOR = 16
+"""A message of up to so many times the largest size is skimmed, where somebody wants to know of it."""
+
+SKIM_WEIGHT = 4
+"""How much more a byte that is skimmed counts for, in its connection's turn, than one that is passed on."""
+
 _FRAME_BYTES = 256
 """What a frame counts for besides its bytes."""
 
 _JOIN_PARTS = 1_024
 """A message that trickles in is joined whenever it is in this many parts, so that tiny parts cost no memory."""
+
+
+class Skimmer(typing.Protocol):
+    """Whoever wants to know what a message was about that is too big."""
+
+    def feed(self, piece: bytes) -> None:
+        """The next few kilobytes."""
+        ...
+
+    def end(self, length: int, limit: int) -> None:
+        """It is over. length: bytes it had. limit: bytes it may have."""
+        ...
 
 
 class Protocol(WSConnection):
@@ -168,6 +189,8 @@ class Connection(WebSocketConnection):
         self.on_text: Callable[[str], None] = _ignore
         self.on_binary: Callable[[bytes], None] = _ignore
         self.on_pong: Callable[[bytes], None] = _ignore
+        self._skim: Callable[[], Skimmer] | None = None
+        self._skimmer: Skimmer | None = None
         self.heard_at = trio.current_time()
         self.outbox_bytes = 0
         self.bytes_out = 0
@@ -335,12 +358,16 @@ class Connection(WebSocketConnection):
             return
         self._message_size += len(data if isinstance(event, BytesMessage) or data.isascii() else data.encode())
         self._fragments += event.frame_finished
-        if self._message_size > self._max_message_size or self._fragments > self._most_fragments:
-            self._message_parts.clear()
-            limit = f"{self._max_message_size} bytes and {self._most_fragments} frames"
-            self._fail(TOO_BIG, f"a message has at most {limit}")
-            return
         parts: list[Any] = self._message_parts
+        if self._message_size > self._max_message_size or self._fragments > self._most_fragments:
+            before = [*parts]
+            parts.clear()
+            if self._fragments > self._most_fragments or not self._may_skim():
+                limit = f"{self._max_message_size} bytes and {self._most_fragments} frames"
+                self._fail(TOO_BIG, f"a message has at most {limit}")
+            else:
+                await self._skim_over([*before, data], over=event.message_finished)
+            return
         if parts or not event.message_finished:
             parts.append(data)
             if not event.message_finished and len(parts) < _JOIN_PARTS:
@@ -356,7 +383,47 @@ class Connection(WebSocketConnection):
         else:
             self._call(self.on_text, data)
 
-    def _call(self, callback: Callable[[Any], None], argument: str | bytes) -> None:
+    # ------------------------------------------------------------------ what is too big
+
+    def skim(self, skimmer: Callable[[], Skimmer]) -> None:
+        """Pass over messages that are too big, up to SKIM_FACTOR times the limit. Each is shown to a skimmer, which
+        then may say what was wrong; the connection goes on."""
+        self._skim = skimmer
+        self._deflate.skim(SKIM_FACTOR * self._max_message_size)
+
+    def _may_skim(self) -> bool:
+        if self._skim is None or self._message_size > SKIM_FACTOR * self._max_message_size:
+            return False
+        if self._skimmer is None:
+            self._skimmer = self._skim()
+        return True
+
+    async def _skim_over(self, pieces: list[str | bytes], *, over: bool) -> None:
+        """Show these pieces of a message that is too big, and what else has been decompressed of it."""
+        for piece in pieces:
+            await self._show(piece.encode() if isinstance(piece, str) else piece)
+        while (more := self._deflate.more()) is not None:
+            if isinstance(more, CloseReasonCode):
+                self._fail(int(more), _FAULTS.get(int(more), ""))
+                return
+            self._message_size += len(more)
+            await self._show(more)
+        if over and self._skimmer is not None:
+            length, skimmer = self._message_size, self._skimmer
+            self._message_size = self._fragments = 0
+            self._skimmer = None
+            self._call(lambda limit: skimmer.end(length, limit), self._max_message_size)
+
+    async def _show(self, data: bytes) -> None:
+        for at in range(0, len(data), SKIM_BYTES):
+            piece = bytes(data[at : at + SKIM_BYTES])
+            if self._skimmer is not None and not self._closing:
+                self._call(self._skimmer.feed, piece)
+            self._socket.turn += SKIM_WEIGHT * len(piece)
+            if self._socket.turn > TURN_BYTES:
+                await self._share()
+
+    def _call(self, callback: Callable[[Any], None], argument: str | bytes | int) -> None:
         try:
             callback(argument)
         except Exception:  # also KeyError, which trio-websocket's reader would take for its own
