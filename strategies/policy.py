@@ -111,7 +111,7 @@ DOCUMENTED = (
         priority="high",
         requires_lock=True,
         conflict_resolution="last_write_wins",
-        fields={"items": FieldKind("keyed_list")},
+        fields={"items": FieldKind("keyed_list"), "payments": FieldKind("keyed_list")},
     ),
     policy(
         "products",

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
-from attrs import evolve
+from attrs import evolve, fields
 
-from node.config.example import example_toml
-from node.config.reading import load, parse
-from node.config.sections import DEFAULT_TERMINALS, Config, EntityConfig, FieldConfig
+from node.config.comments import COMMENTS
+from node.config.example import ADVICE, example_toml
+from node.config.reading import NAME, find, load, parse
+from node.config.sections import DEFAULT_TERMINALS, Config, Conservation, EntityConfig, FieldConfig, Sign
 from node.errors import ConfigError
 from strategies.policy import DOCUMENTED
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ENTITY = '[entities.tables]\npriority = "low"\nrequires_lock = false\nconflict_resolution = "merge_changes"\n'
 
@@ -25,23 +24,70 @@ def test_an_empty_file_gives_the_defaults() -> None:
     assert Config().check() == Config()
 
 
-def test_the_example_gives_the_defaults_and_a_rule_for_the_status_of_an_order() -> None:
+def _without_advice(text: str) -> str:
+    """The example without what it marks as advice: from the mark to the next empty line."""
+    return "\n\n".join(part for part in text.split("\n\n") if ADVICE not in part)
+
+
+def test_the_example_gives_the_defaults_but_for_what_it_marks_as_advice() -> None:
+    assert ADVICE in example_toml()
+    example = parse(_without_advice(example_toml()))
+    assert evolve(example, entities={}) == Config()
+    assert example.registry().by_type == Config().registry().by_type
+
+
+def test_the_example_advises_what_a_restaurant_must_not_lose() -> None:
     example = parse(example_toml())
     assert evolve(example, entities={}) == Config()
-    orders = example.registry().get("orders")
-    assert orders is not None
-    assert orders.documented() == DOCUMENTED[0].documented()
-    status = orders.kinds.declared["status"]
+    registry = example.registry()
+    kinds = {name: registry.by_type[name].kinds for name in ("orders", "customers", "products")}
+    status = kinds["orders"].declared["status"]
     assert (status.kind, status.ranks[0], status.ranks[-1], status.lower) == ("progress", "pending", "paid", ("pos",))
-    assert orders.kinds.of("items").name == "keyed_list"
+    assert status.final == ("paid",)
+    assert {name: kinds["orders"].of(name).name for name in ("items", "payments", "amount_paid")} == {
+        "items": "keyed_list",
+        "payments": "keyed_list",
+        "amount_paid": "counter",
+    }
+    assert (kinds["customers"].of("points").name, kinds["products"].of("stock").name) == ("counter", "counter")
+    assert [registry.by_type[p.entity_type].documented() for p in DOCUMENTED] == [p.documented() for p in DOCUMENTED]
 
 
-def test_the_example_shows_every_setting() -> None:
-    shown = tomllib.loads(example_toml().replace("# id = ", 'id = "x"'))
-    defaults = Config()
-    for section in ("node", "limits", "time", "http"):
-        assert set(shown[section]) == set(type(getattr(defaults, section)).__slots__) - {"__weakref__"}
-    assert shown["terminals"] == DEFAULT_TERMINALS
+def test_the_example_says_of_every_setting_what_it_means() -> None:
+    lines = example_toml().splitlines()
+    for name in COMMENTS:
+        section = type(getattr(Config(), name))
+        assert list(COMMENTS[name]) == [attribute.name for attribute in fields(section)]
+        start = lines.index(f"[{name}]") + 1
+        there = lines[start : lines.index("", start)]
+        for attribute in fields(section):
+            at = next(n for n, line in enumerate(there) if re.match(rf"(# )?{attribute.name} = ", line))
+            said = there[at - 1]
+            assert said.startswith("# "), said
+            assert not re.match(r"# \w+ = ", said), said
+    assert set(COMMENTS) | {"terminals", "entities", "conservation"} == {a.name for a in fields(Config)}
+    for section in (FieldConfig, EntityConfig, Conservation, Sign):
+        for attribute in fields(section):
+            text = "\n".join(lines)
+            assert re.search(rf"(^|[ (]){attribute.name}( =|: |\))", text, re.MULTILINE), attribute.name
+    assert tomllib.loads(example_toml())["terminals"] == DEFAULT_TERMINALS
+
+
+def test_a_line_of_the_example_fits_a_screen() -> None:
+    assert max(map(len, example_toml().splitlines())) <= 118
+
+
+def test_a_configuration_is_found_in_the_current_directory_then_in_that_of_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "data"
+    data.mkdir()
+    assert find(data) is None
+    (data / NAME).write_text("")
+    assert find(data) == data / NAME
+    (tmp_path / NAME).write_text("")
+    assert find(data) == Path(NAME)
 
 
 def test_the_documented_limits_are_the_defaults() -> None:

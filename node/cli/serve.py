@@ -11,17 +11,26 @@ from pathlib import Path
 import click
 import trio
 
-from node.config.reading import load
-from node.config.sections import Config
+from node.config.reading import NAME, find, load
+from node.config.sections import Config, NodeSection
 from node.errors import ComandaError
 from storage.sqlite.database import StorageError
 
 LINK_TOKEN = "COMANDA_LINK_TOKEN"
 """Environment variable with the token this node shows to the nodes it dials."""
 
+UNPROTECTED = (
+    f"sem {NAME}, só os padrões: um pedido pago pode voltar atrás ou ser excluído, e valor pago e pontos não somam "
+    f"(`comanda init` escreve as regras) / no {NAME}, only defaults: a paid order may go back or be deleted, and "
+    "amounts paid and points do not add up (`comanda init` writes the rules)"
+)
+"""What is said where there is no configuration."""
+
 
 @click.command()
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Arquivo TOML. / TOML file.")
+@click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), help=f"Arquivo TOML. / TOML file.  [{NAME}]"
+)
 @click.option("--host", help="Endereço. / Address to listen on.  [localhost]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Porta; 0 escolhe uma livre. / 0 picks one.  [8001]")
 @click.option("--data", help="Diretório de dados. / Data directory.  [comanda-data]")
@@ -56,12 +65,15 @@ def serve(
     def started(node: Started) -> None:
         for url in node.urls:
             click.echo(f"{node.node_id} {url}/ws/{{terminal_id}}?type={{pos|kds|waiter|monitor}}")
+        click.echo(f"configuração / configuration: {found}" if found is not None else UNPROTECTED)
         if node.open:
             click.echo("sem tokens: qualquer programa desta máquina pode conectar / open: no token needed")
         sys.stdout.flush()
 
+    found = config_file or find(Path(data or NodeSection().data))
+    config = Config()
     try:
-        config = load(config_file) if config_file else Config()
+        config = load(found) if found is not None else config
         config = config.with_flags(host=host, port=port, data=data, id=node_id, engine=engine, insecure=insecure)
         config = config.with_links(upstream, peers, os.environ.get(LINK_TOKEN))
         trio.run(partial(run, config, started))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from node.cli.options import data_option, progress_bars
-from node.config.reading import load
+from node.config.reading import find, load
 from node.config.sections import Config
 from node.core.history.verify import Verification
 from node.errors import ComandaError
@@ -30,10 +30,12 @@ def verify(data: Path, config_file: Path | None) -> None:
     """Refaz tudo a partir do registro e compara. / Rebuild everything from the log, and compare.
 
     Confere o arquivo, a trilha de auditoria, cada documento, visão e conflito, e as somas de [[conservation]]. /
-    Checks the file, the audit chain, every document, view and conflict, and the sums of [[conservation]].
+    Checks the file, the audit chain, every document, view and conflict, and the sums of [[conservation]]. Without
+    --config: as `comanda serve` finds its configuration.
     """
     try:
-        config = load(config_file) if config_file else Config()
+        found = config_file or find(data)
+        config = load(found) if found is not None else Config()
         with closing(HistoryReader(data / DATABASE)) as history, progress_bars() as progress:
             problems, others, checked = _walk(history, config, progress)
     except (ComandaError, StorageError) as error:

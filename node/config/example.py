@@ -1,63 +1,111 @@
-"""The file that `comanda init` writes: every setting with its default, and what it means."""
+"""The file that `comanda init` writes: every setting with its default and what it means, and what we advise."""
 
 from __future__ import annotations
 
 from attrs import fields
 
+from node.config.comments import COMMENTS
 from node.config.sections import DEFAULT_TERMINALS, Config
+
+ADVICE = "# CONSELHO / ADVICE"
+"""What a comment begins with where the lines below it are no default, up to the next empty line."""
+
+ENTITIES = f"""
+# ---- Tipos de entidade: o que é um só valor, e o que soma. / Entity types: what is one value, and what adds up.
+# kind: "register" (um valor / one value), "counter" (soma / adds up),
+#   "keyed_list" (itens com `id` / items with `id`), "progress" (estado que avança / a status that goes forward).
+
+# Padrão: itens e pagamentos se juntam um a um. / Default: items and payments merge one by one.
+[entities.orders.fields.items]
+kind = "keyed_list"
+
+[entities.orders.fields.payments]
+kind = "keyed_list"
+
+{ADVICE}: um pedido não volta atrás sozinho. De dois estados escritos ao mesmo tempo fica o mais avançado.
+# An order does not go back by itself: of two statuses written at once the more advanced one stays.
+# ranks: os estados, do menos ao mais avançado. / the statuses, the least advanced first.
+# lower: os tipos de terminal que podem voltar um estado. / the terminal types that may take a status back.
+# final: assim, só quem está em `lower` exclui o pedido, tendo visto que está assim.
+#   So far advanced, an order is deleted only by the types in `lower`, having seen that it is.
+# Sem esta regra fica o último escrito, também sobre um pago. / Without it the last write stays, also over a paid one.
+[entities.orders.fields.status]
+kind = "progress"
+ranks = ["pending", "preparing", "ready", "served", "delivered", "cancelled", "paid"]
+lower = ["pos"]
+final = ["paid"]
+
+{ADVICE}: o que dois caixas recebem de um pedido soma. / What two tills take of one order adds up.
+[entities.orders.fields.amount_paid]
+kind = "counter"
+
+# Padrão: vendas e entradas somam. / Default: sales and deliveries add up.
+[entities.products.fields]
+stock = "counter"
+
+{ADVICE}: pontos ganhos em dois lugares somam. / Points that are earned in two places add up.
+[entities.customers.fields]
+points = "counter"
+
+# groups: campos que valem juntos, como um só. / fields that are one value together.
+# [entities.orders]
+# groups = [["total", "discount"]]
+
+# Tipos além dos documentados, ou os documentados com outras regras. / Types besides the documented ones, or those
+# with other rules.
+# [entities.reservations]
+# priority: quem é enviado antes: "critical", "high", "medium", "low". / what is sent first.
+# priority = "medium"
+# requires_lock: só grava quem tem a trava, se alguém a tem. / if somebody holds its lock, nobody else writes.
+# requires_lock = false
+# conflict_resolution: "last_write_wins", "merge_changes", "merge_non_conflicting" ou / or "manual_resolution".
+# conflict_resolution = "merge_changes"
+# audit_required: diz ao cliente que há auditoria; sempre há. / tells clients that there is an audit; there always is.
+# audit_required = true
+# fields: como acima, em uma linha. / as above, in one line.
+# fields = {{ seats = "counter", guests = "keyed_list" }}
+
+# Somas que têm de fechar (`comanda verify`). / Sums that must come out (`comanda verify`).
+# [[conservation]]
+# name: como a regra se chama. / what the rule is called.
+# name = "drawer"
+# of: o tipo cujas quantias somam. / the type whose amounts are added.
+# of = "cashier_operations"
+# amount: o campo com a quantia. / the field with the amount.
+# amount = "amount"
+# sign: o campo que diz se soma (plus), subtrai (minus) ou nada (zero). / the field that says which way it counts.
+# sign = {{ field = "type", plus = ["opening", "deposit", "sale"], minus = ["withdrawal"], zero = ["count"] }}
+# group_by: o campo que separa as somas. / the field by which the sums are told apart.
+# group_by = "drawer_id"
+# equals: o número, ou o tipo e campo, que a soma dá. / the number, or the type and field, that the sum is.
+# equals = "drawers.balance"
+"""
 
 
 def example_toml() -> str:
-    """A commented configuration that says what the defaults are (`comanda init` writes it)."""
+    """A commented configuration: the defaults, and marked as such what we advise (`comanda init` writes it)."""
     defaults = Config()
     lines = [
-        "# Configuração do Comanda. Cada linha mostra o valor padrão; apague o que não quiser mudar.",
-        "# Comanda's configuration. Every line shows the default; delete what you do not want to change.",
+        "# Configuração do Comanda. Cada linha mostra o valor padrão, menos as marcadas CONSELHO; apague o que não",
+        "# quiser mudar. `comanda serve` lê este arquivo do diretório atual ou do de dados.",
+        "# Comanda's configuration. Every line shows the default but those marked ADVICE; delete what you do not",
+        "# want to change. `comanda serve` reads this file from the current directory or from the data directory.",
     ]
-    for name in ("node", "limits", "time", "http", "links"):
+    for name, comments in COMMENTS.items():
         section = getattr(defaults, name)
         lines += ["", f"[{name}]"]
         for attribute in fields(type(section)):
             value = getattr(section, attribute.name)
-            shown = _toml(value)
-            lines.append(f"{attribute.name} = {shown}" if value is not None else f"# {attribute.name} = ")
+            lines += _comment(*comments[attribute.name])
+            lines.append(f"# {attribute.name} = " if value is None else f"{attribute.name} = {_toml(value)}")
     lines += ["", "# O que cada tipo de terminal pode gravar. / What each terminal type may write.", "[terminals]"]
     lines += [f"{name} = {_toml(writes)}" for name, writes in DEFAULT_TERMINALS.items()]
-    lines += [
-        "",
-        "# Um pedido não volta atrás sozinho: de dois estados escritos ao mesmo tempo fica o mais avançado, e o que",
-        "# está pago continua pago. Só os tipos em `lower` podem voltar. Sem esta regra fica o último escrito, como",
-        "# diz o documento do protocolo.",
-        "# An order does not go back by itself: of two statuses written at once the more advanced one stays, and",
-        "# what is paid stays paid. Only the types in `lower` may go back. Without this rule the last write stays.",
-        "[entities.orders.fields.status]",
-        'kind = "progress"',
-        'ranks = ["pending", "preparing", "ready", "served", "delivered", "cancelled", "paid"]',
-        'lower = ["pos"]',
-        'final = ["paid"]',
-        "",
-        "# Campos que valem juntos, como um só. / Fields that are one value together.",
-        "# [entities.orders]",
-        '# groups = [["total", "discount"]]',
-        "",
-        "# Tipos de entidade além dos documentados. / Entity types besides the documented ones.",
-        "# [entities.reservations]",
-        '# priority = "medium"',
-        "# requires_lock = false",
-        '# conflict_resolution = "merge_changes"',
-        '# fields = { seats = "counter", guests = "keyed_list" }',
-        "",
-        "# Somas que têm de fechar (`comanda verify`). / Sums that must come out (`comanda verify`).",
-        "# [[conservation]]",
-        '# name = "drawer"',
-        '# of = "cashier_operations"',
-        '# amount = "amount"',
-        '# sign = { field = "type", plus = ["opening", "deposit", "sale"], minus = ["withdrawal"] }',
-        '# group_by = "drawer_id"',
-        '# equals = "drawers.balance"',
-        "",
-    ]
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n" + ENTITIES
+
+
+def _comment(pt: str, en: str) -> list[str]:
+    together = f"# {pt} / {en}"
+    return [together] if len(together) <= 100 else [f"# {pt}", f"# {en}"]
 
 
 def _toml(value: object) -> str:

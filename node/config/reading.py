@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_origin
 
 from attrs import evolve, has
@@ -17,7 +18,6 @@ from node.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     _Hook = Callable[[Any, Any], Any]
 
@@ -25,6 +25,15 @@ _REMOVED: dict[tuple[type, str], str] = {
     (TimeSection, "idle_ping_s"): "had no effect and was removed, delete the line"
 }
 """Settings of earlier versions, which a file may still name: (section, key) -> what the error says of it."""
+
+
+NAME = "comanda.toml"
+"""The file that is read without being named."""
+
+
+def find(data: Path) -> Path | None:
+    """The configuration that is there: of the current directory, else of the data directory."""
+    return next((path for path in (Path(NAME), data / NAME) if path.is_file()), None)
 
 
 def load(path: Path) -> Config:

@@ -1,0 +1,107 @@
+"""What each setting means, for whoever reads the file that `comanda init` writes: in Portuguese, then in English."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "node": {
+        "id": (
+            "Nome deste nó, único na loja; sem ele fica o do diretório de dados, ou um sorteado.",
+            "This node's name, one in the store; without it the data directory's, or a drawn one.",
+        ),
+        "data": ("Diretório de dados.", "The data directory."),
+        "host": (
+            "Endereço em que escuta; fora do loopback exige tokens.",
+            "Where it listens; beyond loopback: tokens.",
+        ),
+        "port": ("Porta; 0 escolhe uma livre.", "Port; 0 picks a free one."),
+        "engine": ('Motor CRDT: "y_py" ou "pycrdt".', 'CRDT engine: "y_py" or "pycrdt".'),
+        "insecure": ("true: serve a rede sem tokens.", "true: serves the network without tokens."),
+    },
+    "limits": {
+        "rate_per_second": ("Mensagens por segundo de um terminal.", "Messages of one terminal in a second."),
+        "rate_burst": ("Mensagens de um terminal de uma vez.", "Messages of one terminal in a burst."),
+        "message_bytes": ("Maior mensagem, em bytes.", "Largest message, in bytes."),
+        "json_depth": ("Níveis de uma mensagem.", "Levels of a message."),
+        "connections": ("Conexões ao mesmo tempo.", "Connections at one time."),
+        "connections_per_address": ("Conexões de um mesmo endereço.", "Connections from one address."),
+        "terminals": (
+            "Terminais que o nó conhece, ligados ou não.",
+            "Terminals that the node knows, connected or not.",
+        ),
+        "window_rows": (
+            "Linhas enviadas a um terminal e ainda não confirmadas.",
+            "Rows sent to a terminal and not confirmed yet.",
+        ),
+        "resident_entities": ("Entidades na memória.", "Entities in memory."),
+        "ring_rows": ("Linhas do registro na memória.", "Log rows in memory."),
+        "ring_bytes": ("O mesmo, em bytes.", "The same, in bytes."),
+        "outbox_bytes": (
+            "Na fila de uma conexão; com mais que isso ela é fechada.",
+            "Queued for one connection; one that has more is closed.",
+        ),
+        "lease_ms_default": ("Duração de uma trava que não diz a sua.", "How long a lock holds that does not say."),
+        "lease_ms_max": ("Maior duração de uma trava.", "Longest time that a lock holds."),
+        "version_jump": (
+            "Quanto a `version` de um terminal adianta a de uma entidade de uma vez.",
+            "How far a terminal's `version` takes an entity's ahead at once.",
+        ),
+        "bulk_items": ("Entidades de um BULK_UPDATE.", "Entities of one BULK_UPDATE."),
+        "fields": ("Campos de uma operação.", "Fields of one operation."),
+    },
+    "time": {
+        "max_skew_ms": (
+            "Quanto um horário pode estar à frente do relógio do nó e valer como está.",
+            "How far ahead of the node's clock a timestamp counts as it is.",
+        ),
+        "max_offset_ms": (
+            "Maior diferença para o relógio do nó acima com que se usa o dele.",
+            "Largest difference to the upstream's clock at which its time is used.",
+        ),
+        "status_interval_s": (
+            "Entre duas situações para os monitores, e entre dois pings.",
+            "Between two statuses for monitors, and between two pings.",
+        ),
+        "metrics_interval_s": ("Entre duas mensagens de medidas.", "Between two messages of figures."),
+        "probe_ms": (
+            "Quanto a conexão antiga tem para responder quando o terminal conecta de novo.",
+            "How long the old connection has to answer when its terminal connects again.",
+        ),
+        "idle_timeout_s": (
+            "Uma conexão calada por tanto tempo é fechada.",
+            "A connection silent for so long is closed.",
+        ),
+    },
+    "http": {
+        "origins": (
+            'Páginas de outros endereços que podem conectar: ["https://loja.example"].',
+            "Pages of other addresses that may connect.",
+        ),
+    },
+    "links": {
+        "upstream": (
+            "Nó acima (ws://host:porta), que concede as travas.",
+            "The node above (ws://host:port), which grants locks.",
+        ),
+        "peers": ("Nós ao lado.", "Nodes side by side."),
+        "token": ("O que este nó mostra aos que disca.", "What this node shows to those it dials."),
+        "window_rows": ("Linhas enviadas num enlace e não confirmadas.", "Rows sent on a link and not confirmed."),
+        "backoff_ms": ("Primeira espera antes de discar de novo.", "First wait before dialling again."),
+        "backoff_max_ms": ("Maior espera antes de discar de novo.", "Longest wait before dialling again."),
+        "connect_timeout_ms": ("Para uma tentativa de conexão.", "For one attempt to connect."),
+        "ping_s": ("Entre dois pings num enlace.", "Between two pings on a link."),
+        "silence_s": (
+            "Um enlace calado por tanto tempo é fechado e discado de novo.",
+            "A link silent for so long is closed and dialled again.",
+        ),
+        "paused_s": (
+            "Espera antes de discar de novo a um nó que recusou este.",
+            "Wait before dialling again a node that refused this one.",
+        ),
+    },
+}
+"""Section -> setting -> what it means."""
