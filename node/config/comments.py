@@ -55,8 +55,8 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "time": {
         "max_skew_ms": (
-            "Quanto um horário pode estar à frente do relógio do nó e valer como está.",
-            "How far ahead of the node's clock a timestamp counts as it is.",
+            "Até quanto o que outros nós aceitaram adianta os horários deste.",
+            "How far what other nodes accepted may take this node's stamps ahead of its clock.",
         ),
         "max_offset_ms": (
             "Maior diferença para o relógio do nó acima com que se usa o dele.",
@@ -74,6 +74,10 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "idle_timeout_s": (
             "Uma conexão calada por tanto tempo é fechada.",
             "A connection silent for so long is closed.",
+        ),
+        "zone": (
+            'Onde a loja está, como "America/Sao_Paulo": o que quer dizer um horário sem fuso.',
+            'Where the store is, as "America/Sao_Paulo": what a time without an offset means.',
         ),
     },
     "http": {
