@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from node.core.delivery.sendings import Sendings
 from storage.records import CursorRow, FollowerRow
 
 if TYPE_CHECKING:
+    from node.core.ports import Instant
     from storage.records import Commit
 
 FLUSH_MS = 1_000
@@ -24,6 +26,8 @@ class Cursors:
 
     terminals: dict[str, CursorRow]
     nodes: dict[str, FollowerRow]
+    sendings: dict[str, Sendings] = field(factory=dict, init=False)
+    """When each terminal was sent what, since the node started."""
     _moved_cursors: set[str] = field(factory=set, init=False)
     _moved_followers: set[str] = field(factory=set, init=False)
     _stored_ms: int = field(default=0, init=False)
@@ -32,6 +36,14 @@ class Cursors:
         """A terminal has confirmed the log up to here."""
         self.terminals[row.terminal_id] = row
         self._moved_cursors.add(row.terminal_id)
+
+    def sendings_of(self, cursor: CursorRow, now: Instant) -> Sendings:
+        """When the terminal of this cursor was sent what. Of the time before this start only its end is known."""
+        found = self.sendings.get(cursor.terminal_id)
+        if found is None:
+            found = self.sendings[cursor.terminal_id] = Sendings(cursor.positions)
+            found.note(now.mono_ms - (now.wall_ms - cursor.last_seen_ms), cursor.sent)
+        return found
 
     def note_follower(self, row: FollowerRow) -> None:
         """A linked node has confirmed the log up to here."""

@@ -141,6 +141,7 @@ class Delivery(Generic[F]):
         self.connection.send(batch)
         self.window.sending(entries)
         self.window.passed([head] * CLASSES)
+        self._note_sending()
         self.probe()
 
     # ------------------------------------------------------------------ behind
@@ -198,8 +199,14 @@ class Delivery(Generic[F]):
         if frames:
             self.window.sending(entries)
         self.window.passed(sent)
+        self._note_sending()
         if frames:
             self.feed.send(self, frames)
+
+    def _note_sending(self) -> None:
+        window = self.window
+        if window.sendings is not None:
+            window.sendings.note(self.log.mono_ms(), window.sent)
 
     # ------------------------------------------------------------------ reading
 

@@ -2,8 +2,9 @@
 
 A position is one number per priority class. `sent[c]` is the last row of class c written or passed over;
 `acknowledged(c)` the end of the contiguous confirmed prefix. Rows that are not for this terminal are passed over
-and need no confirmation. Acknowledged means: confirmed by `sync_confirmation`, or sent before a WebSocket ping
-whose pong came back; merely written to a socket is not acknowledged.
+and need no confirmation. Acknowledged means: confirmed by `sync_confirmation`. Of a terminal that never confirms, it
+means: sent before a WebSocket ping whose pong came back. A pong says only that a library has read, so for a terminal
+that confirms it makes room for more rows and tells nothing else. Merely written to a socket is not acknowledged.
 
 How many may be under way is configured (node/config/sections.py): `[limits] window_rows` for a terminal, `[links]
 window_rows` for a link.
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from node.core.delivery.sendings import Sendings
 from node.core.log.entries import NO_POSITION, NOTICE, PASSED, Entry
 from storage.records import CLASSES
 
@@ -35,9 +37,13 @@ class Window:
     at_connect: tuple[int, ...] = (NO_POSITION,) * CLASSES
     sent_before: tuple[int, ...] = (NO_POSITION,) * CLASSES
     """What earlier connections of this terminal were sent."""
+    sendings: Sendings | None = None
+    """When this terminal was sent what."""
     _pending: deque[Entry] = field(factory=deque)
     _confirmed: set[str] = field(factory=set)
     _first_pending: int = 0  # serial number of _pending[0]
+    _arrived: int = 0
+    """How many of the first rows in `_pending` have arrived, as a pong says, and wait for the program to confirm them."""
     dirty: bool = False
     """`positions` moved since they were stored."""
     confirms: bool = False
@@ -59,16 +65,16 @@ class Window:
 
     @property
     def under_way(self) -> int:
-        return len(self._pending)
+        return len(self._pending) - self._arrived
 
     @property
     def pending(self) -> Iterable[Entry]:
-        """The rows under way, in order."""
+        """The rows that are not acknowledged, in order."""
         return self._pending
 
     @property
     def room(self) -> int:
-        return self.most - len(self._pending)
+        return self.most - self.under_way
 
     @property
     def serial(self) -> int:
@@ -132,13 +138,26 @@ class Window:
         self.confirms = True
         for place, (row, _, operation_id) in enumerate(self._pending):
             if row == seq and operation_id != PASSED:
-                self.pong(self._first_pending + place + 1)
+                self._take(place + 1)
                 return True
         return False
 
     def pong(self, serial: int) -> None:
-        """The pong to a ping sent when `serial` was the next number: all before it arrived."""
-        for _ in range(min(serial - self._first_pending, len(self._pending))):
+        """The pong to a ping sent when `serial` was the next number: all before it arrived.
+
+        A terminal that lets as many rows as it may have under way go by without confirming one does not confirm.
+        """
+        arrived = min(serial - self._first_pending, len(self._pending))
+        if self.confirms and arrived <= self.most:
+            self._arrived = max(self._arrived, arrived)
+            self._settle()
+        else:
+            self.confirms = False
+            self._take(arrived)
+
+    def _take(self, rows: int) -> None:
+        """The first rows under way are acknowledged."""
+        for _ in range(rows):
             self._confirmed.discard(self._pending[0][2])
             self._pop()
         self._settle()
@@ -158,6 +177,7 @@ class Window:
     def _pop(self) -> None:
         seq, priority, _ = self._pending.popleft()
         self._first_pending += 1
+        self._arrived = max(self._arrived - 1, 0)
         if seq > self.acked[priority]:
             self.acked[priority] = seq
             self.dirty = True
@@ -172,6 +192,8 @@ class Window:
             elif operation_id in self._confirmed:
                 self._confirmed.discard(operation_id)
                 self._pop()
+            elif self._arrived and (operation_id == NOTICE or self._confirmed):
+                self._pop()  # a notice, or a row that its program skipped: it confirmed a later one
             elif operation_id == NOTICE and self._confirmed:
                 self._pop()
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from attrs import frozen
 
@@ -23,6 +24,14 @@ class Nobody:
 NOBODY = Nobody()
 
 
+class Sent(Protocol):
+    """When a terminal was sent what."""
+
+    def by(self, mono_ms: int, priority: int) -> int:
+        """The last row of a class that it had been sent by then."""
+        ...
+
+
 @frozen
 class Author:
     """Who sends an operation. Cursors are rows of the log, by priority class.
@@ -33,6 +42,8 @@ class Author:
         connection confirms late.
     at_connect: the position with which the latest connection began.
     head_at_connect: the last row that had a number when the latest connection began.
+    sendings: when the terminal was sent what.
+    wrote_ms: when it wrote the operation at the latest, on the monotonic clock; None for now, or where nothing tells.
     first_attempt: if the operation was refused before, what its author knew then.
     """
 
@@ -46,6 +57,8 @@ class Author:
     at_connect: Sequence[int] = NOWHERE
     head_at_connect: int = 0
     first_attempt: FirstAttempt | None = None
+    sendings: Sent | None = None
+    wrote_ms: int | None = None
 
 
 def absent(terminal_id: str, user_id: str | None = None) -> Author:

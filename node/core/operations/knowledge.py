@@ -58,7 +58,15 @@ class Knowledge:
         first = author.first_attempt
         if first is not None:
             return Evidence(first.acknowledged, first.sent)
-        return Evidence(self.confirmed(author, entity), author.may_have_read(entity.policy.priority_class))
+        return self._now(author, entity.policy.priority_class, self.confirmed(author, entity))
+
+    def _now(self, author: Author, priority: int, confirmed: int) -> Evidence:
+        """What tells how far the author had seen a class. It had not seen what it was sent after it wrote."""
+        may_have_read = author.may_have_read(priority)
+        if author.wrote_ms is None or author.sendings is None:
+            return Evidence(confirmed, may_have_read)
+        sent = author.sendings.by(author.wrote_ms, priority)
+        return Evidence(min(confirmed, sent), min(may_have_read, sent))
 
     def confirmed(self, author: Author, entity: Entity) -> int:
         """The last row of this entity's class that the author confirmed, or read over HTTP with its token."""
@@ -84,10 +92,10 @@ class Knowledge:
         if author.first_attempt is not None:
             return author.first_attempt
         priority = entities[0].policy.priority_class
-        known = min(self.confirmed(author, entity) for entity in entities)
+        evidence = self._now(author, priority, min(self.confirmed(author, entity) for entity in entities))
         received, at_connect = author.received[priority], author.at_connect[priority]
-        sent = author.may_have_read(priority)
-        return FirstAttempt(head, known, received, at_connect, author.head_at_connect, sent)
+        acknowledged, sent = evidence.acknowledged, evidence.sent
+        return FirstAttempt(head, acknowledged, received, at_connect, author.head_at_connect, sent)
 
     def refused(self, terminal_id: str, operation_id: str, first: FirstAttempt) -> None:
         """An operation was refused, and may be sent again."""

@@ -79,7 +79,12 @@ def record(
     policy, knowledge = entities[0].policy, replica.knowledge
     first = knowledge.first_attempt(author, entities, log.head)
     log.group.first_attempts[author.terminal_id, operation.id] = first
-    on_its_way = any(_on_its_way(replica, author, e) or _late(author, e, stamp) for e in entities)
+    on_its_way = any(
+        _on_its_way(replica, author, planned.entity)
+        or _late(author, planned.entity, stamp)
+        or planned.reach.row < knowledge.confirmed(author, planned.entity)  # it was shown more since it wrote
+        for planned in plans
+    )
     news = ConflictNews()
     replica.faults.changing = True
     done = [(planned.entity, *_edit(planned, operation.kind, seq, news)) for planned in plans]

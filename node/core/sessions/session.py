@@ -120,6 +120,7 @@ class Session:
             latest.delivery.window.acked,
             latest.delivery.window.at_connect,
             latest.delivery.feed.head_at_connect,
+            sendings=self.delivery.window.sendings,
         )
 
     # ------------------------------------------------------------------ outbound

@@ -71,9 +71,12 @@ class Sessions:
         known = self.cursors.terminals.get(terminal_id)
         nothing = (NO_POSITION,) * CLASSES
         if known is None:
-            window = Window.at(nothing, bounds.window_rows)
-        else:
-            window = Window.of(evolve(known, positions=nothing, sent=nothing) if full else known, bounds.window_rows)
+            known = CursorRow(terminal_id, identity.terminal_type, None, nothing, now.wall_ms)
+        elif full:  # it keeps nothing of what it was sent
+            known = evolve(known, positions=nothing, sent=nothing)
+            self.cursors.sendings.pop(terminal_id, None)
+        window = Window.of(known, bounds.window_rows)
+        window.sendings = self.cursors.sendings_of(known, now)
         permissions = self.permissions[identity.terminal_type]
         types = self.shared.replica.registry.all()
         writable = [policy.entity_type for policy in types if permissions.may_write(policy.entity_type)]
@@ -106,7 +109,7 @@ class Sessions:
         self.online[terminal_id] = session
         self._changed = True
         greeting = outgoing.connection_established(terminal_id, hlc.iso(now.wall_ms), identity.session_id)
-        if full and known is not None and self.shared.health.ok:
+        if full and terminal_id in self.cursors.terminals and self.shared.health.ok:
             # Stored first: a node that dies now must not go on from the old cursor of a terminal that keeps nothing.
             self._greetings[terminal_id] = greeting
             delivery.held = True

@@ -104,3 +104,41 @@ def test_a_notice_is_passed_when_something_after_it_is_confirmed() -> None:
 def test_a_window_remembers_where_its_connection_began(window: Window) -> None:
     window.confirm("c")
     assert window.at_connect == (10, 10, 10, 10)
+
+
+def test_a_pong_makes_room_for_a_terminal_that_confirms_and_tells_nothing_else(window: Window) -> None:
+    window.confirm("a")
+    window.pong(window.serial)
+    assert (window.under_way, window.room) == (0, 8)
+    assert window.positions == (10, 11, 10, 10)
+    assert window.confirm("b")
+    assert window.confirm("c")
+    assert window.positions == (13, 13, 13, 13)
+
+
+def test_a_row_that_the_program_skipped_is_passed_once_it_has_arrived_and_a_later_one_is_confirmed(
+    window: Window,
+) -> None:
+    window.confirm("a")
+    window.confirm("c")
+    assert window.positions == (10, 11, 10, 10)
+    window.pong(window.serial)
+    assert window.positions == (13, 13, 13, 13)
+
+
+def test_a_notice_needs_its_pong_only(window: Window) -> None:
+    assert all(window.confirm(operation_id) for operation_id in "abc")
+    window.sending([(14, 1, NOTICE)])
+    window.passed([14, 14, 14, 14])
+    window.pong(window.serial)
+    assert window.positions == (14, 14, 14, 14)
+
+
+def test_a_terminal_that_lets_a_whole_window_go_by_does_not_confirm(window: Window) -> None:
+    window.confirm("a")
+    for seq in range(14, 23):
+        window.sending([(seq, 1, f"r{seq}")])
+        window.passed([seq] * 4)
+        window.pong(window.serial)
+    assert not window.confirms
+    assert window.positions == (22, 22, 22, 22)

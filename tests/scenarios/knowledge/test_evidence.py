@@ -192,3 +192,43 @@ def test_each_item_of_a_bulk_has_its_own_version(world: World) -> None:
     tablet.do("products", None, "BULK_UPDATE", {"updates": updates})
     view = world.view("products")
     assert (view["e"]["stock"], view["f"]["stock"]) == (89, 39)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_pong_that_comes_before_the_program_reads_tells_nothing_of_a_terminal_that_confirms(
+    world: World, name: str
+) -> None:
+    """A browser answers the ping, and the page sends what it had queued as soon as it is connected."""
+    kind = KINDS[name]
+    colleague, tablet = shown_the_first(world, kind)
+    tablet.disconnect()
+    queued = tablet.operation(kind.entity_type, "e", "UPDATE", kind.written)
+    colleague.do(kind.entity_type, "e", "UPDATE", kind.second)
+    tablet.connect()
+    world.settle()
+    pongs(world, tablet)
+    tablet.submit(queued)
+    settle(world, colleague, tablet)
+    assert outcome(world, kind) == kind.gives[FIRST]
+    assert tablet.shown(kind.entity_type) == colleague.shown(kind.entity_type)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_terminal_that_never_confirms_is_known_by_its_pongs(world: World, name: str) -> None:
+    kind = KINDS[name]
+    colleague, tablet = shown_the_first(world, kind, confirms=False)
+    colleague.do(kind.entity_type, "e", "UPDATE", kind.second)
+    settle(world, colleague, tablet)
+    tablet.do(kind.entity_type, "e", "UPDATE", kind.written)
+    assert outcome(world, kind) == kind.gives[SECOND]
+
+
+def pongs(world: World, client: Client) -> None:
+    """The client's library answers, and its program has not read yet."""
+    world.advance(1_000)
+    world.settle()
+    assert client.session is not None
+    for frame in list(client.connection.frames):
+        if isinstance(frame, tuple):
+            client.session.pong(int(frame[1]))
+            client.connection.frames.remove(frame)

@@ -1,0 +1,47 @@
+"""When a terminal was sent what: nobody knew, when they wrote, what was sent to them afterwards.
+
+The positions of a terminal are kept twice a second while they move, over all its connections since the node started.
+The older half is thinned out when there are many. Between two that are kept, the earlier one counts.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+APART_MS = 500
+"""Rows that were sent within this of each other count as sent at once."""
+
+KEPT = 256
+"""Positions kept of one terminal."""
+
+
+@define(eq=False)
+class Sendings:
+    """earliest: the positions that count for times before the first that is kept."""
+
+    earliest: tuple[int, ...]
+    _times: list[int] = field(factory=list)
+    _sent: list[tuple[int, ...]] = field(factory=list)
+
+    def note(self, mono_ms: int, sent: Sequence[int]) -> None:
+        """Up to here the terminal has been sent the log, by class. mono_ms: now, on the monotonic clock."""
+        times, last = self._times, self._sent[-1] if self._sent else self.earliest
+        now = tuple(map(max, sent, last))  # after a reconnect rows are sent again
+        if times and mono_ms - times[-1] < APART_MS:
+            self._sent[-1] = now
+            return
+        times.append(mono_ms)
+        self._sent.append(now)
+        if len(times) > KEPT:
+            del times[1 : KEPT // 2 : 2], self._sent[1 : KEPT // 2 : 2]
+
+    def by(self, mono_ms: int, priority: int) -> int:
+        """The last row of a class that had been sent by then."""
+        place = bisect_right(self._times, mono_ms)
+        return (self._sent[place - 1] if place else self.earliest)[priority]
