@@ -43,7 +43,7 @@ class Window:
     _confirmed: set[str] = field(factory=set)
     _first_pending: int = 0  # serial number of _pending[0]
     _arrived: int = 0
-    """How many of the first rows in `_pending` have arrived, as a pong says, and wait for the program to confirm them."""
+    """How many of the first rows in `_pending` have arrived, as a pong says, and wait for a confirmation."""
     dirty: bool = False
     """`positions` moved since they were stored."""
     confirms: bool = False
