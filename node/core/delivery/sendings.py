@@ -23,9 +23,13 @@ KEPT = 256
 
 @define(eq=False)
 class Sendings:
-    """earliest: the positions that count for times before the first that is kept."""
+    """earliest: the positions that count for times before the first that is kept.
+
+    away: from when to when the terminal had no connection, the last time that it had none.
+    """
 
     earliest: tuple[int, ...]
+    away: tuple[int, int] = (0, 0)
     _times: list[int] = field(factory=list)
     _sent: list[tuple[int, ...]] = field(factory=list)
 
@@ -40,6 +44,10 @@ class Sendings:
         self._sent.append(now)
         if len(times) > KEPT:
             del times[1 : KEPT // 2 : 2], self._sent[1 : KEPT // 2 : 2]
+
+    def connected(self, mono_ms: int) -> None:
+        """The terminal has a new connection."""
+        self.away = self._times[-1] if self._times else mono_ms, mono_ms
 
     def by(self, mono_ms: int, priority: int) -> int:
         """The last row of a class that had been sent by then."""

@@ -25,7 +25,9 @@ NOBODY = Nobody()
 
 
 class Sent(Protocol):
-    """When a terminal was sent what."""
+    """When a terminal was sent what (node/core/delivery/sendings.py)."""
+
+    away: tuple[int, int]
 
     def by(self, mono_ms: int, priority: int) -> int:
         """The last row of a class that it had been sent by then."""

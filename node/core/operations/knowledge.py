@@ -91,11 +91,23 @@ class Knowledge:
         """The author's knowledge at this attempt; kept in case the commit fails and the operation is sent again."""
         if author.first_attempt is not None:
             return author.first_attempt
-        priority = entities[0].policy.priority_class
-        evidence = self._now(author, priority, min(self.confirmed(author, entity) for entity in entities))
-        received, at_connect = author.received[priority], author.at_connect[priority]
-        acknowledged, sent = evidence.acknowledged, evidence.sent
-        return FirstAttempt(head, acknowledged, received, at_connect, author.head_at_connect, sent)
+        confirmed = min(self.confirmed(author, entity) for entity in entities)
+        return self._first_attempt(author, entities[0].policy.priority_class, head, confirmed)
+
+    def first_attempt_of(self, author: Author, priority: int, head: int) -> FirstAttempt:
+        """The same, of an operation that could not be decided. head: the last row that anybody may have seen."""
+        return self._first_attempt(author, priority, head, author.acknowledged[priority])
+
+    def _first_attempt(self, author: Author, priority: int, head: int, confirmed: int) -> FirstAttempt:
+        evidence = self._now(author, priority, confirmed)
+        return FirstAttempt(
+            head=head,
+            acknowledged=evidence.acknowledged,
+            received=author.received[priority],
+            at_connect=author.at_connect[priority],
+            head_at_connect=author.head_at_connect,
+            sent=evidence.sent,
+        )
 
     def refused(self, terminal_id: str, operation_id: str, first: FirstAttempt) -> None:
         """An operation was refused, and may be sent again."""

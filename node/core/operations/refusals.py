@@ -10,7 +10,6 @@ from node.core.log.messages import current_message
 from node.core.log.rows import refused_row
 from node.errors import LockTimeout, NotStored
 from node.wire import outgoing
-from storage.records import FirstAttempt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,15 +74,7 @@ def not_decided(replica: Replica, operation: Operation, author: Author) -> None:
     """An operation could not be decided, and its author is to send it again: keep what the author knew."""
     policy = replica.registry.get(operation.entity_type)
     if policy is not None:
-        priority = policy.priority_class
-        first = FirstAttempt(
-            head=replica.log.committed,
-            acknowledged=author.acknowledged[priority],
-            received=author.received[priority],
-            at_connect=author.at_connect[priority],
-            head_at_connect=author.head_at_connect,
-            sent=author.may_have_read(priority),
-        )
+        first = replica.knowledge.first_attempt_of(author, policy.priority_class, replica.log.committed)
         replica.knowledge.refused(author.terminal_id, operation.id, first)
 
 

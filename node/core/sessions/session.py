@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from crdt import hlc
 from crdt.hlc import read_iso
@@ -29,12 +29,22 @@ from node.core.operations.resolve import resolve
 from node.core.ports import Connection, Health, Instant, Needs, Surroundings, Unreadable
 from node.core.sessions.identity import Activity, Identity
 from node.core.sessions.token_bucket import Bucket
+from node.core.terminal_clocks import ACCEPTED, TOLERANCE_MS
 from node.errors import EntityNotFound, Faulty, NotRead, NotStored, PermissionDenied, RateLimited, WireError
 from node.wire import outgoing
 from node.wire.codec import CodecLimits, decode
 from node.wire.frames import Batch, Outgoing
 from node.wire.heads import Head
-from node.wire.messages import AcquireLock, ConflictResolution, DataSync, Message, Ping, ReleaseLock, SyncConfirmation
+from node.wire.messages import (
+    AcquireLock,
+    ConflictResolution,
+    DataSync,
+    Message,
+    Operation,
+    Ping,
+    ReleaseLock,
+    SyncConfirmation,
+)
 from node.wire.subject import ABOUT, is_name
 
 if TYPE_CHECKING:
@@ -122,6 +132,22 @@ class Session:
             latest.delivery.feed.head_at_connect,
             sendings=self.delivery.window.sendings,
         )
+
+    def _author_of(self, operation: Operation) -> Author:
+        """The author of an operation; of one that was not written just now, also when.
+
+        A clock of which nothing is known is believed where it says that the terminal had no connection then.
+        """
+        author, now = self.author, self.shared.around.clock()
+        clocks = self.shared.replica.terminal_clocks
+        written = clocks.written(author.terminal_id, operation.timestamp_us, now)
+        age_ms = now.wall_ms - written.at_us // 1000
+        if age_ms <= TOLERANCE_MS or written.by == ACCEPTED or author.sendings is None:
+            return author
+        wrote_ms, away = now.mono_ms - age_ms, author.sendings.away
+        if not written.sure and not away[0] - TOLERANCE_MS <= wrote_ms <= away[1] - TOLERANCE_MS:
+            return author
+        return evolve(author, wrote_ms=wrote_ms + TOLERANCE_MS)
 
     # ------------------------------------------------------------------ outbound
 
@@ -271,7 +297,7 @@ class Session:
         if isinstance(error, NotStored | NotRead):
             extra["retry"] = True
             if isinstance(message, DataSync):
-                not_decided(self.shared.replica, message.operation, self.author)
+                not_decided(self.shared.replica, message.operation, self._author_of(message.operation))
         self.reply(
             outgoing.sync_error(
                 operation_id, error.reason, entity_type, entity_id, self.identity.terminal_id, error.code, **extra
@@ -375,7 +401,7 @@ class Session:
 
     def _when_here(self, message: DataSync, policy: EntityPolicy, read: Needs | None = None) -> None:
         """Decide an operation now, or once what it needs has come from disk. read: what was read for it already."""
-        found = look(self.shared.replica, message.operation, policy, self.author, read)
+        found = look(self.shared.replica, message.operation, policy, self._author_of(message.operation), read)
         if isinstance(found, Needs):
             self._fetch(message, found, partial(self._when_here, message, policy, found))
             return

@@ -77,6 +77,7 @@ class Sessions:
             self.cursors.sendings.pop(terminal_id, None)
         window = Window.of(known, bounds.window_rows)
         window.sendings = self.cursors.sendings_of(known, now)
+        window.sendings.connected(now.mono_ms)
         permissions = self.permissions[identity.terminal_type]
         types = self.shared.replica.registry.all()
         writable = [policy.entity_type for policy in types if permissions.may_write(policy.entity_type)]

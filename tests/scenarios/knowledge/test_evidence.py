@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 from attrs import frozen
 
+from crdt.hlc import iso
 from tests.harness import Client, World
 
 if TYPE_CHECKING:
@@ -232,3 +233,67 @@ def pongs(world: World, client: Client) -> None:
         if isinstance(frame, tuple):
             client.session.pong(int(frame[1]))
             client.connection.frames.remove(frame)
+
+
+MINUTE = 60_000
+
+Clock = Literal["right", "behind", "unknown"]
+"""The tablet's clock: measured and right, measured and ten minutes behind, or never heard of."""
+
+
+@pytest.mark.parametrize("read", ["program", "library"])
+@pytest.mark.parametrize("clock", ["right", "behind", "unknown"])
+@pytest.mark.parametrize("name", KINDS)
+def test_nobody_knew_what_reached_them_after_they_wrote(world: World, name: str, clock: Clock, read: str) -> None:
+    """A queue that was written before the colleague's row is sent after it was read and confirmed, without a version.
+    `library`: the tablet confirms nothing, and its library answers the ping."""
+    kind, behind = KINDS[name], 10 * MINUTE if clock == "behind" else 0
+    colleague, tablet = shown_the_first(world, kind, confirms=read == "program")
+    if clock != "unknown":
+        tablet.send({"type": "ping", "timestamp": iso(world.wall_ms - behind)})
+    world.advance(MINUTE)
+    tablet.disconnect()
+    world.advance(MINUTE)
+    queued = tablet.operation(kind.entity_type, "e", "UPDATE", kind.written, timestamp=iso(world.wall_ms - behind))
+    world.advance(MINUTE)
+    colleague.do(kind.entity_type, "e", "UPDATE", kind.second)
+    world.advance(MINUTE)
+    tablet.connect()
+    settle(world, colleague, tablet)
+    tablet.submit(queued)
+    settle(world, colleague, tablet)
+    assert outcome(world, kind) == kind.gives[FIRST]
+    assert tablet.shown(kind.entity_type) == colleague.shown(kind.entity_type)
+
+
+@pytest.mark.parametrize("clock", ["right", "behind", "unknown"])
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_written_now_is_written_with_all_that_was_confirmed(world: World, name: str, clock: Clock) -> None:
+    kind, behind = KINDS[name], 10 * MINUTE if clock != "right" else 0
+    colleague, tablet = shown_the_first(world, kind)
+    world.advance(MINUTE)
+    if clock != "unknown":
+        tablet.send({"type": "ping", "timestamp": iso(world.wall_ms - behind)})
+    colleague.do(kind.entity_type, "e", "UPDATE", kind.second)
+    settle(world, colleague, tablet)
+    tablet.do(kind.entity_type, "e", "UPDATE", kind.written, timestamp=iso(world.wall_ms - behind))
+    assert outcome(world, kind) == kind.gives[SECOND]
+
+
+def test_a_queue_written_before_the_payment_leaves_the_order_paid(world: World) -> None:
+    colleague, tablet = Client(world, "till").connect(), Client(world, "tablet").connect()
+    colleague.do("orders", "e", "CREATE", {"status": "pending", **dishes("a")})
+    settle(world, colleague, tablet)
+    tablet.send({"type": "ping", "timestamp": iso(world.wall_ms)})
+    tablet.disconnect()
+    queued = tablet.operation("orders", "e", "UPDATE", {"status": "preparing", **dishes("a", "b")})
+    world.advance(MINUTE)
+    colleague.do("orders", "e", "UPDATE", {"status": "paid", **dishes("a", "c")})
+    world.advance(MINUTE)
+    tablet.connect()
+    settle(world, colleague, tablet)
+    tablet.submit(queued)
+    settle(world, colleague, tablet)
+    view = world.view("orders")["e"]
+    assert view["status"] == "paid"
+    assert {item["id"] for item in view["items"]} == {"a", "b", "c"}
