@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, field, fields, frozen
 
 CLASSES = 4
 """Priority classes of log rows: 0 critical, 1 high, 2 medium, 3 low."""
@@ -294,6 +294,20 @@ class ArchivedRow:
     other: int
     bulk: bool
     records: bytes
+
+
+def objection(record: LogRow | EntityRow) -> str | None:
+    """Which value of a record no disk takes: a number past 64 bits, a text that is no UTF-8. None where all can."""
+    for attribute in fields(type(record)):
+        value = getattr(record, attribute.name)
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            return f"{attribute.name} is no number of 64 bits"
+        for text in (value,) if isinstance(value, str) else value if isinstance(value, tuple) else ():
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                return f"{attribute.name} is no UTF-8"
+    return None
 
 
 @define(eq=False)

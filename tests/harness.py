@@ -138,17 +138,27 @@ class World(Disk):
             try:
                 group = self.core.take_group()
             except Torn as error:
-                self.core.failed(str(error))
-                return
+                if not self.core.torn(str(error)):
+                    return
+                self.recover()
+                continue
             if group is None:
                 return
             if not group.commit.empty():
                 try:
                     self.write(group.commit)
                 except StorageError as error:
-                    self.core.failed(str(error))
+                    said = self.core.unstorable(error)
+                    if said and self.core.torn(said):
+                        self.recover()
+                        continue
+                    if not said:
+                        self.core.failed(str(error))
                     return
             self.core.committed(group)
+
+    def probe(self) -> None:
+        self.core.probe_owed()
 
     def write(self, commit: Commit) -> None:
         if self.failing:
@@ -164,7 +174,7 @@ class World(Disk):
             self.commit()
             if not self.calls:
                 if not self.core.replica.log.group.pending() or not self.core.health.ok:
-                    self.core.probe_owed()
+                    self.probe()
                     return
                 continue
             self.calls.popleft()()

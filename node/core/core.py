@@ -9,33 +9,38 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
 from node.config.sections import Permissions
 from node.core.delivery.cursors import Cursors
-from node.core.faults import Torn
+from node.core.faults import Exhibit, Torn
 from node.core.links.links import Links
 from node.core.locks.requests import LockRequests
 from node.core.log.fan_out import SharedBatch
-from node.core.log.group import Group, Recipient, SealError
+from node.core.log.group import Group, Recipient, Refusal, SealError
 from node.core.log.ring import ring_row
 from node.core.log.view import LogView
-from node.core.operations import parked
-from node.core.operations.quarantine import BAD
+from node.core.operations import parked, states
+from node.core.operations.exhibits import exhibit
+from node.core.operations.quarantine import BAD, FAULT
 from node.core.operations.replica import Replica
 from node.core.ports import Disk, Health, Instant, Surroundings
 from node.core.sessions.session import Shared
 from node.core.sessions.sessions import Bounds, Sessions
 from node.core.statistics import Statistics
 from node.wire.codec import CodecLimits
+from storage.records import objection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence, Set
 
     from node.core.locks.table import LockTable
-    from storage.records import Boot, ParkedRow
+    from node.core.sessions.session import Session
+    from node.wire.messages import Message
+    from storage.records import Boot, Key, LogRow, ParkedRow
 
 
 logger = logging.getLogger("comanda.core")
@@ -76,6 +81,10 @@ class Core:
     sessions: Sessions = field(init=False)
     health: Health = field(factory=Health, init=False)
     _in_flight: list[tuple[Group, int]] = field(factory=list, init=False)
+    _again: list[Refusal] = field(factory=list, init=False)
+    """What is decided once more after `recovered`."""
+    _mended: bool = field(default=False, init=False)
+    """Memory was read again since the last commit."""
 
     def __attrs_post_init__(self) -> None:
         now = self.clock()
@@ -84,6 +93,7 @@ class Core:
         self.replica.clock.begin(now)
         self.lock_requests = LockRequests(
             log=self.replica.log,
+            faults=self.replica.faults,
             table_now=lambda: self.replica.locks,
             around=self.around,
             has_upstream=self.limits.has_upstream,
@@ -137,42 +147,66 @@ class Core:
     # ------------------------------------------------------------------ commit, then send
 
     def take_group(self) -> Group | None:
-        """What is to be made durable next, or None. Raises Torn where nothing of it may be: see `failed`."""
-        if self.replica.faults.torn is not None:
-            raise Torn(self.replica.faults.torn)
-        if not self.replica.log.group.pending():
-            return None
+        """What is to be made durable next, or None. Raises Torn where nothing of it may be: see `torn`."""
+        replica = self.replica
+        faults, log = replica.faults, replica.log
         try:
-            group = self.replica.log.take()
+            if faults.torn is None:
+                exhibit(replica, self.clock())
+                if not log.group.pending():
+                    return None
+                replica.clock.note(log.group.commit.meta)
+                group = log.take()
+                self._in_flight.append((group, self.clock().mono_ms))
+                return group
         except SealError as error:
             raise Torn(self._not_sealed(error)) from error
-        self.replica.clock.note(group.commit.meta)
-        self._in_flight.append((group, self.clock().mono_ms))
-        return group
+        except Exception as error:
+            raise Torn(faults.report("a commit", b"", error)) from error
+        raise Torn(faults.torn)
 
     def _not_sealed(self, error: SealError) -> str:
         """An entity cannot be encoded: what wrote to it since the last commit is not tried again."""
-        faults, said = self.replica.faults, f"{error.key[0]} {error.key[1]}"
-        for row in self.replica.log.group.rows:
-            if row.entity_type == error.key[0] and error.key[1] in (row.entity_id, *row.targets):
-                cause = row.link_key if row.via else (row.terminal_id, row.operation_id)
-                faults.report(f"storing {said}", row.operation, error, cause)
-        return f"{said} cannot be stored"
+        self._blame(self.replica.log.group.rows, {error.key}, error)
+        return f"{error.key[0]} {error.key[1]} cannot be stored"
+
+    def _blame(self, rows: Sequence[LogRow], keys: Set[Key], error: Exception) -> None:
+        """What wrote to these entities in a group caused a fault."""
+        for row in rows:
+            touched = {(row.entity_type, entity_id) for entity_id in (row.entity_id or "", *row.targets)}
+            if touched & keys and row.kind != "notice":
+                self._caused(row, error)
+
+    def _caused(self, row: LogRow, error: Exception) -> None:
+        faults, cause = self.replica.faults, states.cause_of(row) if row.kind == "state" else row.link_key
+        if not row.via:
+            cause = (row.terminal_id, row.operation_id)
+        told = faults.report(f"storing {row.entity_type} {row.entity_id}", row.operation, error, cause)
+        if not row.via:
+            named = (row.terminal_id, row.operation_id, row.entity_type, row.entity_id or "")
+            faults.exhibits.append(Exhibit(*named, row.operation, told))
 
     def committed(self, group: Group) -> None:
-        """`group` is durable: answer its authors, then send its rows to everybody whose cursor is behind."""
+        """`group` is durable: answer its authors, then send its rows to everybody whose cursor is behind.
+
+        Each step is tried whatever became of the one before. A connection that our own code failed to serve is
+        closed, and goes on from its cursor.
+        """
+        replica, guard = self.replica, self.replica.faults.guard
         self._in_flight = [(g, at) for g, at in self._in_flight if g is not group]
-        self.replica.durable(group)
         self.statistics.commits += 1
-        self.links.stored(group.commit.peers)
+        self._mended = False
+        if guard("a commit", partial(replica.durable, group)):
+            replica.faults.tear("the end of a commit failed")  # the log is read again, and goes on from its end
+        guard("the positions of links", partial(self.links.stored, group.commit.peers))
         for lock in group.commit.locks:
-            self.replica.locks.stored(lock)
-        now = self.clock()
+            guard("a stored lease", partial(replica.locks.stored, lock))
         self._answer(group.replies)
-        self.sessions.stored(group.commit.cursors)
-        if group.rows:
-            self.statistics.operations.add(now.mono_ms, sum(r.kind == "operation" for r in group.rows))
-            self._send(group)
+        told = guard("terminals that wait", partial(self.sessions.stored, group.commit.cursors))
+        if told:
+            self.sessions.let_all_begin()
+        if group.rows and guard("the delivery of a commit", partial(self._send, group)):
+            self._send_later(group)
 
     def _answer(self, replies: Sequence[tuple[Recipient, bytes]]) -> None:
         """Answers in order, those of one terminal as one write."""
@@ -180,11 +214,18 @@ class Core:
         for recipient, message in replies:
             by_recipient.setdefault(id(recipient), (recipient, []))[1].append(message)
         for recipient, messages in by_recipient.values():
-            recipient.reply(*messages)
+            try:
+                recipient.reply(*messages)
+            except Exception as error:
+                self._lose(recipient, self.replica.faults.report("an answer", b"", error))
+
+    def _lose(self, recipient: Recipient, told: str) -> None:
+        self.replica.faults.guard("the end of a connection", partial(recipient.lose, told))
 
     def _send(self, group: Group) -> None:
         ring, log = self.log.ring, self.log
-        previous = ring.head
+        previous, now_ms = ring.head, self.clock().mono_ms
+        self.statistics.operations.add(now_ms, sum(row.kind == "operation" for row in group.rows))
         sessions = list(self.sessions.online.values())
         monitored = any(session.delivery.feed.monitor for session in sessions)
         rows = [ring_row(row, audit=monitored) for row in group.rows]
@@ -208,8 +249,24 @@ class Core:
                     delivery.pump()
             except Exception as error:
                 delivery.failed(error)
-        self.statistics.deliveries.add(self.clock().mono_ms, delivered)
+        self.statistics.deliveries.add(now_ms, delivered)
         self.links.pump()
+
+    def _send_later(self, group: Group) -> None:
+        """What was stored could not be sent from memory: everybody reads it from the disk."""
+        for row in group.rows:
+            self.log.class_heads[row.priority] = row.seq
+        self.log.ring.begin_at(group.rows[-1].seq)
+        for session in list(self.sessions.online.values()):
+            session.delivery.pump()
+        self.replica.faults.guard("the delivery of a commit to links", self.links.pump)
+
+    def pruned(self, op_keys: Iterable[int]) -> None:
+        """The rows of these operations are archived and gone."""
+        faults = self.replica.faults
+        if faults.guard("the operations of an archive", partial(self.replica.held.moved, op_keys)) is not None:
+            faults.forgotten = True
+            faults.tear("which operations are archived is not known")
 
     # ------------------------------------------------------------------ when the disk fails
 
@@ -226,55 +283,113 @@ class Core:
             return "the node works, but part of its database is damaged", next(iter(damaged.values())) + more
         return None
 
+    def torn(self, reason: str) -> bool:
+        """Memory is otherwise than the log, and the disk is well. Returns whether to go on (`recovered`) at once.
+
+        What came since the last commit is then decided once more, and only what caused it is refused. A second time
+        without a commit in between is as a failed commit, or the node would do nothing else.
+        """
+        at_once, self._mended = not self._mended, True
+        if at_once:
+            logger.error("everything since the last commit is read and decided again: %s", reason)
+            self._undo(reason, again=True)
+        else:
+            self.failed(reason)
+        return at_once
+
     def failed(self, reason: str) -> None:
         """A commit failed: every uncommitted operation is refused, and nothing is accepted until `recovered`."""
         logger.error("nothing can be stored, and every operation is refused until a write works: %s", reason)
-        self.health.ok, self.health.failure = False, reason
         self.statistics.commit_failures += 1
+        self._undo(reason, again=False)
+
+    def unstorable(self, error: Exception) -> str:
+        """A commit failed, though not for the disk's sake: find what holds a value that no disk takes, and blame it.
+
+        Returns what was found, for `torn`.
+        """
+        said = ""
+        for group, _ in self._in_flight:
+            bad = {(e.entity_type, e.entity_id) for e in group.commit.entities if objection(e) is not None}
+            for row in group.rows:
+                if objection(row) is not None:
+                    self._caused(row, error)
+                    said = said or f"row {row.seq} cannot be stored"
+            self._blame(group.rows, bad, error)
+            said = said or (f"{' '.join(min(bad))} cannot be stored" if bad else "")
+        return said
+
+    def _undo(self, reason: str, *, again: bool) -> None:
+        replica, guard = self.replica, self.replica.faults.guard
+        self.health.ok, self.health.failure = False, reason
         groups = [group for group, _ in self._in_flight]
-        current = self.replica.log.group
-        if current.pending():
-            groups.append(current)
+        groups.append(replica.log.group)
         self._in_flight.clear()
         for group in groups:
-            self._answer([(recipient, make()) for recipient, make in group.refusals])
-            self.cursors.not_stored(group.commit)
+            if again:
+                self._again += group.refusals
+            else:
+                guard("refusals", partial(self._refuse, group.refusals))
+            guard("positions that were not stored", partial(self.cursors.not_stored, group.commit))
         self.sessions.let_all_begin()
-        self.links.commit_failed()
-        self.replica.undo(groups, self.replica.residents.writer)
+        guard("the links after a failed commit", self.links.commit_failed)
+        undo = partial(replica.undo, groups, replica.residents.writer)
+        if guard("undoing a commit", undo) is not None:
+            replica.faults.forgotten = True
+
+    def _refuse(self, refusals: Iterable[Refusal]) -> None:
+        self._answer([(refusal.recipient, refusal.say()) for refusal in refusals])
 
     def still_failing(self, reason: str) -> None:
         """Writing was tried again, and does not work yet."""
         self.health.failure = reason
 
     def recovered(self, boot: Boot, locks: LockTable, writer: int) -> None:
-        """Writing works again: go on from what the disk holds, under a fresh writer."""
+        """Writing works again: go on from what the disk holds, under a fresh writer. Raises nothing but faults of our
+        own; then it is to be tried again."""
+        faults = self.replica.faults
+        if faults.forgotten or boot.head != self.replica.log.committed:
+            self.replica.start_again(boot)
+            self.log.ring.begin_at(boot.head)
+            self.log.class_heads[:] = boot.class_heads
+            faults.forgotten = False
         self.replica.go_on(boot, locks, writer)
         self.links.start_again(boot.peers)
         self.health.ok, self.health.failure = True, None
+        refusals, self._again = self._again, []
+        by_recipient: dict[int, tuple[Recipient, list[Message]]] = {}
+        for refusal in refusals:
+            by_recipient.setdefault(id(refusal.recipient), (refusal.recipient, []))[1].append(refusal.message())
+        for recipient, messages in by_recipient.values():
+            told = faults.guard("what is decided again", partial(recipient.again, messages))
+            if told:
+                self._lose(recipient, told)
 
     # ------------------------------------------------------------------ time
 
     def probe_owed(self) -> None:
         """Every PING_INTERVAL_MS: ask the terminals that do not confirm whether their rows arrived."""
-        for session in self.sessions.online.values():
-            session.delivery.probe_owed()
+        for session in list(self.sessions.online.values()):
+            self._due(session, session.delivery.probe_owed)
         self.links.tell_positions()
 
     def tick(self) -> None:
         """Once a second: store positions that moved, ask silent terminals whether rows arrived, retry what waits."""
-        now = self.clock()
-        self.replica.clock.tick(now)
+        now, guard = self.clock(), self.replica.faults.guard
+        guard("the clock", partial(self.replica.clock.tick, now))
         for session in list(self.sessions.online.values()):
-            try:
-                session.delivery.read_again()
-                session.delivery.probe(force=True)
-            except Exception as error:
-                session.delivery.failed(error)
-        self.links.tick(now.mono_ms)
-        self._retry_parked()
+            self._due(session, session.delivery.read_again)
+            self._due(session, partial(session.delivery.probe, force=True))
+        guard("the links", partial(self.links.tick, now.mono_ms))
+        guard("what waits in the quarantine", self._retry_parked)
         if self.cursors.due(now.mono_ms):
-            self.store_cursors()
+            guard("the positions of terminals", self.store_cursors)
+
+    def _due(self, session: Session, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception as error:
+            session.delivery.failed(error)
 
     def _retry_parked(self) -> None:
         """Retry some of the operations that wait. Their entities may have come by now, or can be read by now."""
@@ -289,7 +404,7 @@ class Core:
 
         A bad one may have been damaged on the way, or its entity type may be known by now.
         """
-        rows = list(self.replica.quarantine)
+        rows = [row for row in self.replica.quarantine if row.state != FAULT]
         for row in rows:
             self.retry_parked(row)
         self.links.ask_for([row.link_key for row in rows if row.state == BAD])

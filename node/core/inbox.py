@@ -6,7 +6,7 @@ A message that waits for the disk makes the rest of its connection wait. Once ma
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from attrs import define, field
@@ -45,6 +45,11 @@ class Inbox(Generic[T]):
         """Handle this item: now, or after those that wait."""
         if self.enqueue(item) and len(self._queue) > self.most:
             self.pause()
+
+    def put_first(self, items: Sequence[T]) -> None:
+        """Handle items before all that wait."""
+        self._queue.extendleft(reversed(items))
+        self.drain()
 
     def enqueue(self, item: T) -> bool:
         """As `put`, for items too small to pause the socket. Returns whether the item has to wait."""

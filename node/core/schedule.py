@@ -23,6 +23,7 @@ from attrs import define
 from node.core import monitors
 from node.core.core import Core
 from node.core.delivery.delivery import PING_INTERVAL_MS
+from node.core.faults import Faults
 
 CHANGE_MS = 100
 SECOND_MS = 1_000
@@ -66,9 +67,10 @@ class Job:
 
 @define(eq=False)
 class Schedule:
-    """The jobs of one node, in the order of the table."""
+    """The jobs of one node, in the order of the table. One that fails keeps no other from running."""
 
     jobs: Sequence[Job]
+    faults: Faults
 
     @property
     def turn_ms(self) -> float:
@@ -81,7 +83,7 @@ class Schedule:
         for job in self.jobs:
             if job.due(now_ms):
                 job.ran_ms = now_ms
-                job.act()
+                self.faults.guard(f"the job {job.name!r}", job.act)
                 ran.append(job.name)
         return ran
 
@@ -125,7 +127,7 @@ def schedule(
             may=lambda: core.health.ok,
         )
     )
-    return Schedule(jobs)
+    return Schedule(jobs, core.replica.faults)
 
 
 def _tell_status(core: Core) -> None:

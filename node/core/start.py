@@ -14,6 +14,7 @@ from node.core.core import Core, Limits
 from node.core.delivery.cursors import Cursors
 from node.core.digests import Digests, KeySet
 from node.core.entities.residents import Residents
+from node.core.guarded import guarded
 from node.core.links.links import Links
 from node.core.locks.lease import ALONE, BELOW
 from node.core.locks.table import LockTable
@@ -73,6 +74,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         ),
         locks=_locks(boot, config, around),
     )
+    around = guarded(around, replica.faults)
     replica.knowledge.first_attempts.update(boot.refused)
     replica.conflicts.start_again(boot.open_conflicts)
     replica.quarantine = Quarantine.of(boot.parked)

@@ -167,27 +167,35 @@ class TrioDisk(Disk):
             await self._wake.wait()
             self._wake = trio.Event()
             await trio.lowlevel.cancel_shielded_checkpoint()  # the end of this scheduler pass
-            if not await self.commit_pending(core):
+            if not await self.commit_pending(core, recover):
                 await self._until_writable(core, recover)
                 self._wake.set()
 
-    async def commit_pending(self, core: Core) -> bool:
-        """Commit until nothing is left. False when a commit failed; the core has been told."""
+    async def commit_pending(self, core: Core, recover: Callable[[], None] | None = None) -> bool:
+        """Commit until nothing is left. False when a commit failed; the core has been told.
+
+        recover: called where memory is to be read again and the disk is well. Without it, that is a failure.
+        """
         while True:
             try:
                 group = core.take_group()
-            except Torn as error:
-                core.failed(str(error))
-                return False
-            if group is None:
-                return True
-            opened, self._opened = self._opened, None
-            if not group.commit.empty():
-                try:
+                if group is None:
+                    return True
+                opened, self._opened = self._opened, None
+                if not group.commit.empty():
                     await self._writer_thread.run(self._store.commit, group.commit)
-                except StorageError as error:
+            except Torn as error:
+                if not (core.torn(str(error)) and self._recovered(core, recover)):
+                    return False
+                continue
+            except Exception as error:  # mostly StorageError
+                said = core.unstorable(error)
+                if not said:
                     core.failed(str(error))
                     return False
+                if not (core.torn(said) and self._recovered(core, recover)):
+                    return False
+                continue
             core.committed(group)
             if opened is not None:
                 core.statistics.confirmation.add((time.monotonic() - opened) * 1000)
@@ -198,11 +206,25 @@ class TrioDisk(Disk):
             await trio.sleep(RECOVERY_MS / 1000)
             try:
                 await self._writer_thread.run(self._store.probe)
-                recover()
-            except StorageError as error:
+            except Exception as error:  # mostly StorageError
                 core.still_failing(str(error))
             else:
-                return
+                if self._recovered(core, recover):
+                    return
+
+    def _recovered(self, core: Core, recover: Callable[[], None] | None) -> bool:
+        """Go on from what the disk holds. The writer thread rests meanwhile."""
+        if recover is None:
+            return False
+        try:
+            recover()
+        except StorageError as error:
+            core.still_failing(str(error))
+        except Exception as error:
+            core.still_failing(core.replica.faults.report("going on from the disk", b"", error))
+        else:
+            return True
+        return False
 
     async def checkpoint(self) -> None:
         """Move what the WAL holds into the database file, between two commits."""

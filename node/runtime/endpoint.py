@@ -148,8 +148,8 @@ class Endpoint:
             code, reason = await connection.run()
             logger.info("%s disconnected: %s %s", identity.terminal_id, code, reason)
         finally:
-            core.sessions.disconnect(session)
             self._admission.leave(seat)
+            core.sessions.disconnect(session)
 
     async def _link(self, request: Request, caller: Caller, identity: Identity, connection: Connection) -> None:
         """Another node dialled: a link, seen from here one of those below, or a peer."""

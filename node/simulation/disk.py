@@ -153,7 +153,10 @@ class SlowDisk(Disk):
         try:
             group = self.core.take_group()
         except Torn as error:
-            self.fail(str(error))
+            if self.core.torn(str(error)):
+                self._try_again()
+            else:
+                self.later(RECOVERY_MS, self._try_again)
             return
         if group is None:
             self._writing = False
@@ -173,7 +176,11 @@ class SlowDisk(Disk):
             self.store.commit(group.commit)
         except StorageError as error:
             self.failed(group)
-            self.fail(str(error))
+            said = self.core.unstorable(error)
+            if said and self.core.torn(said):
+                self._try_again()
+            else:
+                self.fail(said or str(error))
             return
         self.later(self.rng.randrange(1, 1 + 2 * self.slow), partial(self._committed, group))
 

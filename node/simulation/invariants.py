@@ -86,6 +86,7 @@ class Checks:
     def committed(self, machine: Machine, group: Group) -> None:
         """A group is durable and its answers have left."""
         node = machine.node_id
+        _faultless(machine)
         if group.rows:
             self.last_row_ms = machine.clockwork.now_ms
         for entity in group.commit.entities:
@@ -236,6 +237,7 @@ class Checks:
         refused = {r.operation_id for m in machines for r in m.reader.audit(limit=ALL, kinds=("refused",))}
         for machine, log, found in zip(machines, logs, shown, strict=True):
             node = machine.node_id
+            _faultless(machine)
             if parked := self.parked(machine):
                 raise Violation(f"{node}: operations are left in quarantine: {parked}")
             if machine.core.links.twins:
@@ -320,6 +322,12 @@ def _operations(reader: Reader) -> dict[str, set[tuple[str, str]]]:
         touched = {(entity_type, entity_id) for entity_type, entity_id, *_ in orjson.loads(row.updates)}
         found.setdefault(row.operation_id, set()).update(touched)
     return found
+
+
+def _faultless(machine: Machine) -> None:
+    """The node contains faults of its own code, so nothing else would show them here."""
+    if machine.core.replica.faults.count:
+        raise Violation(f"Fault: the own code of {machine.node_id} failed; see the log")
 
 
 def operations(reader: Reader) -> list[tuple[Any, ...]]:

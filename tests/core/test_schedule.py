@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from attrs import define, field
 
+from node.core.faults import Faults
 from node.core.ports import Health
 from node.core.schedule import CHECKPOINT_MS, Schedule, schedule
 from node.core.statistics import Statistics
@@ -20,8 +21,13 @@ class Node:
     health: Health = field(factory=Health)
     came: bool = False
     statistics: Statistics = field(factory=lambda: Statistics(started_ms=0))
+    faults: Faults = field(factory=Faults)
 
     # ------------------------------------------------------------------ the core
+
+    @property
+    def replica(self) -> Node:
+        return self
 
     def probe_owed(self) -> None:
         self.said.append("probe")

@@ -20,7 +20,7 @@ from node.core.delivery.window import Window
 from node.core.entities.entity import NOT_LOADED
 from node.core.log.entries import NO_POSITION, Entry
 from node.core.log.ring import RingRow, ring_row
-from node.core.log.view import LogView
+from node.core.log.view import TRIES, LogView
 from node.core.ports import Connection, Disk, Unreadable
 from node.wire.close_codes import INTERNAL_ERROR
 from storage.records import CLASSES
@@ -148,6 +148,12 @@ class Delivery(Generic[F]):
 
     def pump(self) -> None:
         """Send what there is until the window is full, the outbox is, or the disk is asked."""
+        try:
+            self._pump()
+        except Exception as error:
+            self.failed(error)
+
+    def _pump(self) -> None:
         window, log = self.window, self.log
         while not (self.closed or self.reading or self.held):
             if window.room <= 0 or self.connection.outbox_bytes > self.outbox_high:
@@ -183,10 +189,15 @@ class Delivery(Generic[F]):
         room = self.window.room
         frames: list[Outgoing] = []
         entries: list[Entry] = []
-        take = self.feed.take
+        take, failed = self.feed.take, self.log.failed
         for row in self.log.ring.after(min(sent)):
             if row.seq > sent[row.priority]:
-                take(row, frames, entries)
+                try:
+                    if not failed or failed.get(("row", row.seq), 0) < TRIES:
+                        take(row, frames, entries)
+                except Exception:
+                    self.log.not_sent(("row", row.seq))
+                    raise
             for priority in range(CLASSES):
                 if sent[priority] < row.seq:
                     sent[priority] = row.seq
@@ -221,14 +232,14 @@ class Delivery(Generic[F]):
         self.reading = True
 
         def arrived(found: T | Unreadable) -> None:
-            if isinstance(found, Unreadable):
-                undo()
-                self._cannot_read(found)
-                return
-            self.reading = self._told_stuck = False
-            if self.closed:
-                return
             try:
+                if isinstance(found, Unreadable):
+                    undo()
+                    self._cannot_read(found)
+                    return
+                self.reading = self._told_stuck = False
+                if self.closed:
+                    return
                 then(found)
                 if not self.reading:
                     self.pump()
@@ -262,10 +273,14 @@ class Delivery(Generic[F]):
         frames: list[Outgoing] = []
         entries: list[Entry] = []
         for row in rows:
-            self.feed.take(ring_row(row, audit=self.feed.audited), frames, entries)
+            take = partial(self._take_stored, row, frames, entries)
+            self.log.attempt(("row", row.seq), take)
         sent = list(self.window.sent)
         sent[priority] = rows[-1].seq if len(rows) == limit else upto
         self.hand_over(frames, entries, sent)
+
+    def _take_stored(self, row: LogRow, frames: list[Outgoing], entries: list[Entry]) -> None:
+        self.feed.take(ring_row(row, audit=self.feed.audited), frames, entries)
 
     def _read_compacted(self, priority: int) -> None:
         """The log does not reach back so far: send what has changed since as it is now; then go on in the log."""

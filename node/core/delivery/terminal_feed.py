@@ -6,6 +6,7 @@ In a class of which it has nothing yet, it is sent the entities as they are.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -111,9 +112,13 @@ class TerminalFeed:
             policy = log.registry.get(row.entity_type)
             if policy is None:
                 continue
+            name = ("state", row.entity_type, row.entity_id)
+            make = partial(state_message, policy, row, node_id=log.node_id, at=log.now_iso())
             try:
-                frame = state_message(policy, row, node_id=log.node_id, at=log.now_iso())
+                frame = log.attempt(name, make)
             except ValueError:  # no JSON: its bytes were damaged
+                frame = None
+            if frame is None:
                 frames.append(Outgoing(self._damaged(row)))
                 continue
             frames.append(Outgoing(frame))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from node.core.digests import bucket_of
 from node.core.ports import Unreadable
+from node.wire.close_codes import INTERNAL_ERROR
 from node.wire.links import digests as wire
 
 if TYPE_CHECKING:
@@ -112,6 +113,11 @@ def _send(link: Peer, keys: Sequence[int]) -> None:
             _send_archived(link, set(keys) - {key for _, key in found} - coming)
 
     def arrived(part: Sequence[tuple[int, int]] | Unreadable, first: int) -> None:
+        told = link.host.node.replica.faults.guard("a comparison", lambda: take(part, first))
+        if told is not None:
+            link.close(INTERNAL_ERROR, told)
+
+    def take(part: Sequence[tuple[int, int]] | Unreadable, first: int) -> None:
         if isinstance(part, Unreadable):
             logger.warning("a comparison with %s breaks off: %s", link.peer_id, part.reason)
             link.compare_owed = True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -136,7 +137,7 @@ class LinkFeed:
         sent[priority] = found.upto
         window.sending([(whole.seq, priority, _name(whole)) for whole in found.wholes])
         window.passed(sent)
-        self._send(delivery, [message for whole in found.wholes for message in _whole(whole)])
+        self._send(delivery, _wholes(delivery, found.wholes))
 
     def read_state(self, delivery: Delivery[Any], priority: int) -> None:
         types, after = delivery.log.registry.of_class(priority), self._state_after.get(priority)
@@ -162,7 +163,7 @@ class LinkFeed:
             self._state_after.pop(priority, None)
         window.sending([(NO_POSITION, priority, _name(whole)) for whole in wholes])
         window.passed(sent)
-        messages = [message for whole in wholes for message in _whole(whole)]
+        messages = _wholes(delivery, wholes)
         self._send(delivery, messages, StateProgress(dict(self._state_after), self._states, self.total()))
 
     # ------------------------------------------------------------------ what a comparison found missing
@@ -187,7 +188,8 @@ class LinkFeed:
         keys = [self._wanted.popleft() for _ in range(min(LINK_PAGE, len(self._wanted)))]
 
         def then(rows: Sequence[LogRow]) -> None:
-            _send_frames(delivery, [operation_message(row) for row in rows])
+            made = [delivery.log.attempt(("row", row.seq), partial(operation_message, row)) for row in rows]
+            _send_frames(delivery, [message for message in made if message is not None])
 
         delivery.disk.linked(keys, delivery.read(then, undo=lambda: self._wanted.extendleft(reversed(keys))))
 
@@ -206,7 +208,7 @@ class LinkFeed:
         def then(found: tuple[Sequence[Whole], str | None]) -> None:
             wholes, following = found
             self._searched = (entity_type, keys, following) if following is not None else None
-            _send_frames(delivery, [message for whole in wholes for message in _whole(whole)])
+            _send_frames(delivery, _wholes(delivery, wholes))
 
         delivery.disk.lacking(entity_type, after, keys, delivery.read(then))
 
@@ -227,6 +229,15 @@ def _send_frames(delivery: Delivery[Any], messages: Iterable[bytes]) -> None:
 
 def _name(whole: Whole) -> str:
     return state_id(whole.row.entity_type, whole.row.entity_id, whole.row.version)
+
+
+def _wholes(delivery: Delivery[Any], wholes: Iterable[Whole]) -> list[bytes]:
+    """Entities for another node, without those that our own code cannot send."""
+    messages: list[bytes] = []
+    for whole in wholes:
+        made = delivery.log.attempt(("whole", _name(whole)), lambda whole=whole: list(_whole(whole)))  # type: ignore[misc]
+        messages += made or []
+    return messages
 
 
 def _whole(whole: Whole) -> Iterator[bytes]:

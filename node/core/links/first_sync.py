@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 PATIENCE_MS = 10_000
 """How long other links are held back while no entity comes."""
 
+FRUITLESS = 10
+"""Comparisons that bring nothing, after which the history is left to those that come each minute."""
+
 
 @define(eq=False)
 class FirstSync:
@@ -41,6 +44,8 @@ class FirstSync:
     states_ms: int | None = None
     """When the last entity came; None before."""
     ended_ms: int | None = None
+    fruitless: int = 0
+    """Seconds in a row in which nothing of the history came."""
 
     @property
     def phase(self) -> str:
@@ -82,10 +87,13 @@ class FirstSync:
     def broke_off(self, operations: int, now_ms: int) -> bool:
         """Once a second: note how much of the history is here. Returns whether nothing more is on its way.
 
-        operations: how many are held here by now. When all of the peer's are, the synchronisation is over.
+        operations: how many are held here by now. When all of the peer's are, the synchronisation is over. It is over
+            too when nothing came in FRUITLESS tries: something cannot be taken, and is found missing each minute.
         """
         before, self.operations = self.operations, operations
-        if self.operations_total is not None and operations >= self.operations_total:
+        self.fruitless = 0 if operations != before else self.fruitless + 1
+        complete = self.operations_total is not None and operations >= self.operations_total
+        if complete or self.fruitless > FRUITLESS:
             self.ended_ms = now_ms
             return False
         return operations == before

@@ -143,6 +143,11 @@ class Handshake:
             return
 
         def checked(row_hash: bytes | Unreadable | None) -> None:
+            told = host.node.replica.faults.guard(f"a link to {link.peer_id!r}", lambda: compare(row_hash))
+            if told is not None:
+                link.close(INTERNAL_ERROR, told)
+
+        def compare(row_hash: bytes | Unreadable | None) -> None:
             if link.state != "handshake":
                 return
             if isinstance(row_hash, Unreadable):

@@ -41,11 +41,12 @@ from node.wire.links.states import is_state, read_progress
 from storage.records import FollowerRow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from node.core.links.first_sync import FirstSync
     from node.core.ports import Instant
     from node.wire.links.states import StateProgress
+    from node.wire.messages import Message
     from storage.records import Key
 
 logger = logging.getLogger("comanda.link")
@@ -155,7 +156,19 @@ class Link:
     def receive(self, text: str | bytes) -> None:
         """One frame: a message or an array of them."""
         if self.state != "closed":
-            self._inbox.put(text)
+            self._guarded(lambda: self._inbox.put(text))
+
+    def _guarded(self, act: Callable[[], object]) -> None:
+        """Do something; if our own code fails on it, this link ends alone."""
+        told = self.node.replica.faults.guard(f"a link to {self.peer_id!r}", act)
+        if told is not None:
+            self.lose(told)
+
+    def lose(self, told: str) -> None:
+        self.close(INTERNAL_ERROR, told)
+
+    def again(self, messages: Sequence[Message]) -> None:
+        """A link has none: it was closed, and its node asks again."""
 
     def _frame(self, text: str | bytes) -> None:
         try:
@@ -171,7 +184,6 @@ class Link:
         if needs is None:
             self._messages(messages)
             return
-        self._inbox.waiting = True
 
         def fetched(unreadable: Unreadable | None) -> None:
             if self.state == "closed":
@@ -183,7 +195,11 @@ class Link:
             self._messages(messages)
             self._inbox.drain()
 
-        fetch(self.node.replica, self.node.disk, needs, fetched)
+        def guarded(unreadable: Unreadable | None) -> None:
+            self._guarded(lambda: fetched(unreadable))
+
+        fetch(self.node.replica, self.node.disk, needs, guarded)
+        self._inbox.waiting = True
 
     def _needs(self, messages: Sequence[dict[str, Any]]) -> Needs | None:
         """What must be read before these messages can be decided."""
@@ -201,12 +217,15 @@ class Link:
                 self._messages([message])
                 continue
 
-            def fetched(unreadable: Unreadable | None, message: dict[str, Any] = message) -> None:
-                if self.state != "closed":
-                    self._messages([message], unreadable)
-                    self._one_by_one(messages)
+            def fetched(unreadable: Unreadable | None, message: dict[str, Any]) -> None:
+                self._messages([message], unreadable)
+                self._one_by_one(messages)
 
-            fetch(self.node.replica, self.node.disk, needs, fetched)
+            def guarded(unreadable: Unreadable | None, message: dict[str, Any] = message) -> None:
+                if self.state != "closed":
+                    self._guarded(lambda: fetched(unreadable, message))
+
+            fetch(self.node.replica, self.node.disk, needs, guarded)
             return
         self._inbox.waiting = False
         self._inbox.drain()

@@ -120,17 +120,21 @@ class Links:
         link.end()
         if self.by_node.get(link.peer_id) is not link:
             return  # another one took its place
-        self._note_follower(link)
         del self.by_node[link.peer_id]
-        self.node.lock_requests.link_down(link)
-        self.neighbours.link_down(link)
+        guard = self.node.replica.faults.guard
+        for what in (
+            self._note_follower,
+            self.node.lock_requests.link_down,
+            self.neighbours.link_down,
+            self._fill_from_another,
+        ):
+            guard(f"the end of a link to {link.peer_id!r}", partial(what, link))
         self.node.mark_changed()
-        self._fill_from_another(link)
 
     def close_all(self, code: int, reason: str) -> None:
         """Drop every connection; those who dialled dial again."""
         for link in list(self.by_node.values()):
-            link.close(code, reason)
+            self._guarded(link, partial(link.close, code, reason))
 
     def commit_failed(self) -> None:
         """A commit failed.

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import define, field, frozen
 
 from crdt import hlc
+from node.core.faults import Faults
 from node.core.locks.lease import Held, Lease
 from node.core.locks.table import LockTable
-from node.core.log.group import Recipient
+from node.core.log.group import Recipient, Refusal
 from node.core.log.log import Log
 from node.core.ports import Surroundings
 from node.errors import InvalidMessage, LockTimeout, NotStored, PermissionDenied
@@ -42,6 +43,7 @@ HOP_MS = 100
 class Asked:
     """A lock that a terminal of this node asks for, or a linked node for one of its terminals."""
 
+    asker: Recipient
     key: tuple[str, str]
     terminal: str
     lock_id: str | None
@@ -65,6 +67,7 @@ class LockRequests:
     """Requests under way, and what linked nodes are told of leases."""
 
     log: Log
+    faults: Faults
     table_now: Callable[[], LockTable]
     """The node's leases. After a failed commit it is another table."""
     around: Surroundings
@@ -96,14 +99,14 @@ class LockRequests:
             told = outgoing.lock_acquired(lease.lock_id, *key, hlc.iso(lease.expires_ms), lease.token(), lease.scope)
             group = self.log.group
             group.replies.append((asker, told))
-            group.refusals.append((asker, partial(_not_stored, lease, "the lock; ask")))
+            group.refusals.append(Refusal(asker, partial(_not_stored, lease, "the lock; ask"), lambda: message))
 
         def held(lease: Lease) -> None:
             until = hlc.iso(lease.expires_ms)
             why = f"Already locked by {lease.terminal}"
             asker.reply(outgoing.lock_failed(*key, why, lease.terminal, until, message.lock_id))
 
-        self._decide(Asked(key, terminal, lock_id, message.timeout, WAIT_MS, granted, held))
+        self._decide(Asked(asker, key, terminal, lock_id, message.timeout, WAIT_MS, granted, held))
 
     def release(self, asker: Recipient, terminal: str, message: ReleaseLock) -> None:
         """A terminal's `release_lock`. Raises LockTimeout or PermissionDenied."""
@@ -113,7 +116,7 @@ class LockRequests:
                 del self._waiting[number]  # a request to extend it; the authority hears of the release after it
         group = self.log.group
         group.replies.append((asker, outgoing.lock_released(lease.lock_id, *lease.key)))
-        group.refusals.append((asker, partial(_not_stored, lease, "the release; release it")))
+        group.refusals.append(Refusal(asker, partial(_not_stored, lease, "the release; release it"), lambda: message))
         self._released(lease)
 
     def _released(self, lease: Lease) -> None:
@@ -151,9 +154,14 @@ class LockRequests:
     def _give_up(self, number: int) -> None:
         """The authority did not answer in time: grant it here."""
         asked = self._waiting.pop(number, None)
-        if asked is not None:
-            with suppress(InvalidMessage, PermissionDenied):  # the table is full, or the id names another lock by now
-                self._grant(asked)
+        if asked is None:
+            return
+        try:
+            self._grant(asked)
+        except (InvalidMessage, PermissionDenied):  # the table is full, or the id names another lock by now
+            return
+        except Exception as error:
+            asked.asker.lose(self.faults.report(f"a lock for {asked.terminal!r}", b"", error))
 
     def _grant(self, asked: Asked) -> None:
         answer = self.table.acquire(
@@ -213,7 +221,9 @@ class LockRequests:
             link.reply(wire.failed(self._on_wire(lease), request.request))
 
         key = (request.entity_type, request.entity_id)
-        asked = Asked(key, request.terminal_id, request.lock_id, request.timeout, request.wait_ms, granted, held)
+        asked = Asked(
+            link, key, request.terminal_id, request.lock_id, request.timeout, request.wait_ms, granted, held
+        )
         with suppress(InvalidMessage, PermissionDenied):  # the asking node then grants it alone
             self._decide(asked)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from node.core.entities.entity import Entity
+from node.wire.messages import Message
 from storage.records import Commit, FirstAttempt, Key, LogRow
 
 
@@ -17,6 +18,27 @@ class Recipient(Protocol):
     def reply(self, *messages: bytes) -> None:
         """Send JSON messages on this session's connection, if it is still there."""
         ...
+
+    def again(self, messages: Sequence[Message]) -> None:
+        """Decide messages once more that came before and were not stored, before everything that came since."""
+        ...
+
+    def lose(self, told: str) -> None:
+        """Our own code failed on what this session waits for: close its connection. told: why."""
+        ...
+
+
+@frozen
+class Refusal:
+    """What becomes of a message whose group is not stored.
+
+    say: makes what its author is told if it has to send the message again.
+    message: makes the message, which is decided once more if the disk is well.
+    """
+
+    recipient: Recipient
+    say: Callable[[], bytes]
+    message: Callable[[], Message]
 
 
 class SealError(Exception):
@@ -36,8 +58,7 @@ class Group:
 
     commit: Commit = field(factory=Commit)
     replies: list[tuple[Recipient, bytes]] = field(factory=list)
-    refusals: list[tuple[Recipient, Callable[[], bytes]]] = field(factory=list)
-    """What is sent instead if the commit fails; the messages are made only then."""
+    refusals: list[Refusal] = field(factory=list)
     touched: dict[Key, Entity] = field(factory=dict)
     first_attempts: dict[tuple[str, str], FirstAttempt] = field(factory=dict)
     """(terminal, operation id) -> what the author knew; kept in case the commit fails and it is sent again."""

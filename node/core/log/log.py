@@ -35,12 +35,16 @@ class Log:
         row.seq = self.head
         self.group.commit.rows.append(row)
 
-    def answer(self, recipient: Recipient, message: bytes, seq: int) -> None:
-        """Answer once row `seq` is durable. If it is, and no answer waits before this one, that is now."""
+    def answer(self, recipient: Recipient, message: bytes, seq: int) -> bool:
+        """Answer once row `seq` is durable. If it is, and no answer waits before this one, that is now.
+
+        Returns whether the answer waits.
+        """
         if seq <= self.committed and not self.group.replies:
             recipient.reply(message)
-        else:
-            self.group.replies.append((recipient, message))
+            return False
+        self.group.replies.append((recipient, message))
+        return True
 
     def take(self) -> Group:
         """The current group, sealed; a new one begins. Raises SealError, and then nothing has changed."""

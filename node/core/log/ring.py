@@ -120,6 +120,11 @@ class Ring:
         while len(self.rows) > self.max_rows or self.size > self.max_bytes:
             self.size -= self.rows.popleft().size
 
+    def begin_at(self, head: int) -> None:
+        """Hold nothing up to this row: it is read from SQLite."""
+        self.rows.clear()
+        self.size, self.head = 0, head
+
     def after(self, seq: int) -> Iterator[RingRow]:
         """Rows after `seq`, in log order. `seq` must not be before `reaches_back_to`."""
         skip = len(self.rows) - (self.head - seq)

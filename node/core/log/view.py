@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
 
-from attrs import define
+from attrs import define, field
 
 from crdt import hlc
 from node.core.faults import Faults
@@ -12,6 +14,16 @@ from node.core.log.ring import Ring
 from node.core.ports import Clock
 from storage.records import ConflictRow
 from strategies.policy import Registry
+
+T = TypeVar("T")
+
+logger = logging.getLogger("comanda.fault")
+
+TRIES = 2
+"""How often something is tried that our own code fails to send. Each try costs a connection."""
+
+MOST_FAILED = 10_000
+"""Rows and entities that are remembered as not to be sent."""
 
 
 @define(eq=False, kw_only=True)
@@ -29,6 +41,8 @@ class LogView:
     conflicts: Callable[[Sequence[str]], Sequence[ConflictRow]]
     clock: Clock
     faults: Faults
+    failed: dict[Hashable, int] = field(factory=dict, init=False)
+    """Rows and entities that our own code failed to send, and how often, since the start."""
 
     @property
     def head(self) -> int:
@@ -37,6 +51,27 @@ class LogView:
     def open_conflicts(self, priority: int) -> Sequence[ConflictRow]:
         """Open conflicts of one priority class."""
         return self.conflicts(self.registry.of_class(priority))
+
+    def attempt(self, name: Hashable, make: Callable[[], T]) -> T | None:
+        """Make what is sent of something stored. None where our own code failed on it TRIES times: it is passed over.
+
+        Before that it raises, which costs the connection. Then the rest flows.
+        """
+        if self.failed.get(name, 0) >= TRIES:
+            return None
+        try:
+            return make()
+        except Exception:
+            self.not_sent(name)
+            raise
+
+    def not_sent(self, name: Hashable) -> None:
+        """Our own code failed on something that was to be sent."""
+        self.failed[name] = self.failed.pop(name, 0) + 1
+        if self.failed[name] == TRIES:
+            logger.error("%s cannot be sent, and is passed over", name)
+        while len(self.failed) > MOST_FAILED:
+            del self.failed[next(iter(self.failed))]
 
     def now_iso(self) -> str:
         return hlc.iso(self.clock().wall_ms)

@@ -18,7 +18,7 @@ from node.core.entities.writes import RESERVED, Authorship, Planner, Stamp
 from node.core.locks.lease import Held as LockHeld
 from node.core.log.messages import current_message
 from node.core.operations.author import Author
-from node.core.operations.record import Planned, confirm, record
+from node.core.operations.record import Planned, confirm_again, record
 from node.core.operations.refusals import refuse
 from node.core.ports import History, Needs
 from node.errors import ConflictResolutionFailed, EntityNotFound, InvalidMessage, LockTimeout, PermissionDenied
@@ -150,8 +150,7 @@ def _repeated(replica: Replica, operation: Operation, author: Author, row: LogRo
     )
     if not same:
         raise InvalidMessage(f"operation id {operation.id} already names another operation", "$.operation.id")
-    replica.counts.duplicates += 1
-    confirm(replica, author, row.operation_id, row.version, "duplicate", row.accepted, row.seq)
+    confirm_again(replica, operation, author, row.accepted, row.version, row.seq)
     if row.via:  # another node accepted it; here it may have been refused, and shown again by its author
         _show_current(replica, operation, author)
 
@@ -163,8 +162,7 @@ def repeated_archived(replica: Replica, operation: Operation, author: Author) ->
     if recalled is None or recalled.operation.content != content_of(author.terminal_id, *words):
         raise InvalidMessage(f"operation id {operation.id} already names another operation", "$.operation.id")
     first = recalled.operation
-    replica.counts.duplicates += 1
-    confirm(replica, author, operation.id, first.version, "duplicate", first.accepted, 0)
+    confirm_again(replica, operation, author, first.accepted, first.version, 0)
 
 
 def _show_current(replica: Replica, operation: Operation, author: Author) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
 from node.core.log.group import Recipient
 from storage.records import CLASSES, FirstAttempt
+
+if TYPE_CHECKING:
+    from node.wire.messages import Message
 
 NOWHERE = (0,) * CLASSES
 """The position of an author that is not connected here."""
@@ -18,6 +21,12 @@ class Nobody:
     """A recipient that drops every answer: the author sits on another node, which answers it, or is a node itself."""
 
     def reply(self, *messages: bytes) -> None:
+        return None
+
+    def again(self, messages: Sequence[Message]) -> None:
+        return None
+
+    def lose(self, told: str) -> None:
         return None
 
 

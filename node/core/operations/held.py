@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from storage.packed import ArchivedOperation
-    from storage.records import ArchivedRow
+    from storage.records import ArchivedRow, Boot
 
 
 @define(eq=False, kw_only=True)
@@ -45,6 +45,13 @@ class Held:
     """Operation id -> its row, the latest."""
     recalled: dict[str, Recalled] = field(factory=dict, init=False)
     """Operation id -> what is left of an archived operation, for those that were asked for last."""
+
+    def start_again(self, boot: Boot) -> None:
+        """Hold what the disk holds."""
+        self.known, self.archived = KeySet(boot.operation_keys), KeySet(boot.archived_keys)
+        self.digests, self.partial = Digests.of(boot.link_keys), dict(boot.partial)
+        self.recent.clear()
+        self.recalled.clear()
 
     # ------------------------------------------------------------------ looking
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from node.core.ports import Disk
     from node.wire.messages import ConflictResolution
     from storage.answers import Fetched
+    from storage.records import Key
 
 
 def resolution_needs(replica: Replica, message: ConflictResolution) -> Needs | None:
@@ -37,9 +38,13 @@ def fetch(replica: Replica, disk: Disk, needs: Needs, then: Callable[[Unreadable
     residents.use(needs.held)
 
     def fetched(found: Fetched | Unreadable) -> None:
-        unreadable = found if isinstance(found, Unreadable) else _provide(replica, needs, found)
-        residents.used(needs.held)
-        lost = residents.missing(needs.held)  # a commit failed meanwhile, and everything was dropped
+        lost: tuple[Key, ...] = ()
+        try:
+            unreadable = found if isinstance(found, Unreadable) else _provide(replica, needs, found)
+            residents.used(needs.held)
+            lost = residents.missing(needs.held)  # a commit failed meanwhile, and everything was dropped
+        except Exception as error:
+            unreadable = Unreadable(replica.faults.report("what was read from the disk", b"", error))
         if unreadable is not None:
             then(unreadable)
         elif lost:

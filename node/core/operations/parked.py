@@ -190,16 +190,27 @@ def retry_when_here(
     replica: Replica, row: ParkedRow, disk: Disk, health: Health, clock: Callable[[], Instant]
 ) -> None:
     """Try a parked operation again, once its entities are in memory."""
-    touched = tuple(parked_keys(row))
 
     def fetched(unreadable: Unreadable | None) -> None:
         if unreadable is None and health.ok and row in replica.quarantine:
             retry(replica, row, clock())
-            if replica.log.group.pending() or replica.faults.torn is not None:
+            if replica.log.group.pending():
                 disk.wake_writer()
 
-    missing = replica.residents.missing(touched)
-    if missing:
-        fetch(replica, disk, Needs(missing, held=touched), fetched)
-    else:
-        fetched(None)
+    def begin() -> None:
+        touched = tuple(parked_keys(row))
+        missing = replica.residents.missing(touched)
+        if missing:
+            fetch(replica, disk, Needs(missing, held=touched), guarded)
+        else:
+            fetched(None)
+
+    def guarded(unreadable: Unreadable | None) -> None:
+        failed(replica.faults.guard(where, lambda: fetched(unreadable)))
+
+    def failed(told: str | None) -> None:
+        if told is not None and replica.faults.torn is None and row in replica.quarantine:
+            _found_bad(replica, row, told)
+
+    where = f"a parked operation of {row.via!r}"
+    failed(replica.faults.guard(where, begin))

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 BAD = "bad"
 WAITING = "waiting"
+FAULT = "fault"
+"""What a terminal of this node sent and the node's own code failed on. It is only kept to be looked at."""
+
+FAULTS_KEPT = 100
+"""Rows of that kind, the latest."""
 
 MOST = 100_000
 """Most operations kept. A link that brings more is closed: passing one over would lose it."""
@@ -32,6 +37,7 @@ class Quarantine:
     _bad: dict[str, set[int]] = field(factory=dict)
     """Operation id -> the numbers of its bad rows. The id may be damaged itself."""
     _waiting: dict[tuple[str, str], dict[int, None]] = field(factory=dict)
+    _faults: dict[int, None] = field(factory=dict)
     _last: int = 0
 
     @classmethod
@@ -43,7 +49,8 @@ class Quarantine:
         return quarantine
 
     def __len__(self) -> int:
-        return len(self._rows)
+        """How many operations of linked nodes are parked."""
+        return len(self._rows) - len(self._faults)
 
     def __iter__(self) -> Iterator[ParkedRow]:
         return iter(list(self._rows.values()))
@@ -55,7 +62,12 @@ class Quarantine:
         return (link_key, operation_id) in self._by_key
 
     def link_keys(self, entity_type: str) -> set[int]:
-        return {row.link_key for row in self._rows.values() if row.entity_type == entity_type}
+        of_type = (row for row in self._rows.values() if row.entity_type == entity_type and row.state != FAULT)
+        return {row.link_key for row in of_type}
+
+    def faults(self) -> list[ParkedRow]:
+        """What the node's own code failed on, the oldest first."""
+        return [self._rows[number] for number in self._faults]
 
     def of_operation(self, link_key: int, operation_id: str) -> ParkedRow | None:
         number = self._by_key.get((link_key, operation_id))
@@ -79,8 +91,11 @@ class Quarantine:
 
     def add(self, row: ParkedRow) -> None:
         self._rows[row.id] = row
-        self._by_key[row.link_key, row.operation_id] = row.id
         self._last = max(self._last, row.id)
+        if row.state == FAULT:
+            self._faults[row.id] = None
+            return
+        self._by_key[row.link_key, row.operation_id] = row.id
         if row.state == BAD:
             self._bad.setdefault(row.operation_id, set()).add(row.id)
         else:
@@ -88,6 +103,8 @@ class Quarantine:
 
     def remove(self, row: ParkedRow) -> None:
         del self._rows[row.id]
+        if self._faults.pop(row.id, row.id) is None:
+            return
         self._by_key.pop((row.link_key, row.operation_id), None)
         self._done_waiting(row)
         bad = self._bad.get(row.operation_id, set())

@@ -18,10 +18,11 @@ from node.core.entities.change import ConflictNews, carry_out, difference
 from node.core.entities.entity import Entity, Touch
 from node.core.entities.reach import Reach
 from node.core.entities.writes import Plan
+from node.core.log.group import Refusal
 from node.core.log.rows import Told, accepted_row, changes_of, linked, operation_row, update_entry
 from node.core.operations.author import absent
 from node.core.operations.notices import tell
-from node.core.operations.refusals import storage_error
+from node.core.operations.refusals import message_of, not_stored, storage_error
 from node.core.terminal_clocks import TOLERANCE_MS
 from node.wire import outgoing
 from node.wire.outgoing import compact_json
@@ -124,9 +125,10 @@ def record(
     if resolution is not None:
         extra["conflict_id"] = resolution.conflict_id
     confirm(replica, author, operation.id, row.version, status, stamp.accepted, seq, **extra)
-    log.group.refusals.append((author.recipient, partial(storage_error, operation, author)))
     if news.raised or news.gone or news.restated:
         tell(replica, news, policy, operation.id, author, stamp.accepted, resolution)
+    say, message = partial(storage_error, operation, author), partial(message_of, operation)
+    log.group.refusals.append(Refusal(author.recipient, say, message))
     replica.faults.changing = False
 
 
@@ -201,11 +203,25 @@ def confirm(
     accepted: int,
     seq: int,
     **extra: object,
-) -> None:
-    """Confirm an operation to its author, once row `seq` is durable."""
+) -> bool:
+    """Confirm an operation to its author, once row `seq` is durable. Returns whether the confirmation waits."""
     at = hlc.iso(hlc.millis(accepted))
     message = outgoing.sync_confirmation(operation_id, author.terminal_id, at, version, status, **extra)
-    replica.log.answer(author.recipient, message, seq)
+    return replica.log.answer(author.recipient, message, seq)
+
+
+def confirm_again(
+    replica: Replica,
+    operation: Operation,
+    author: Author,
+    accepted: int,
+    version: int,
+    seq: int,
+) -> None:
+    """Confirm an operation that is held already. version, accepted, seq: as when it was held first."""
+    replica.counts.duplicates += 1
+    if confirm(replica, author, operation.id, version, "duplicate", accepted, seq):
+        replica.log.group.refusals.append(not_stored(operation, author))
 
 
 def _counted(operation: Operation, stamp: Stamp, offset_ms: int) -> dict[str, object]:

@@ -6,10 +6,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from crdt import hlc
+from node.core.log.group import Refusal
 from node.core.log.messages import current_message
 from node.core.log.rows import refused_row
 from node.errors import LockTimeout, NotStored
 from node.wire import outgoing
+from node.wire.messages import ConflictResolution, DataSync, tell_replaced
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,7 +67,7 @@ def refuse(
         first_attempt=first.stored(),
     )
     log.append(row)
-    log.group.refusals.append((author.recipient, partial(storage_error, operation, author)))
+    log.group.refusals.append(not_stored(operation, author))
     replica.knowledge.refusals[author.terminal_id, policy.priority_class] = row.seq
     replica.counts.refused += 1
 
@@ -78,8 +80,22 @@ def not_decided(replica: Replica, operation: Operation, author: Author) -> None:
         replica.knowledge.refused(author.terminal_id, operation.id, first)
 
 
+def not_stored(operation: Operation, author: Author) -> Refusal:
+    """What becomes of an operation whose commit failed."""
+    return Refusal(author.recipient, partial(storage_error, operation, author), partial(message_of, operation))
+
+
+def message_of(operation: Operation) -> DataSync | ConflictResolution:
+    """The message that an operation came as."""
+    conflict_id, side = operation.raw.get("resolves"), operation.raw.get("resolution")
+    if isinstance(conflict_id, str) and isinstance(side, str):
+        message = ConflictResolution(conflict_id, side, operation.data or None, operation.terminal_id, operation.id)
+        tell_replaced(message, operation.replaced)
+        return message
+    return DataSync(operation)
+
+
 def storage_error(operation: Operation, author: Author) -> bytes:
-    """What an author is told when the commit of its operation failed."""
     return outgoing.sync_error(
         operation.id,
         "the node could not store this operation; send it again",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field, frozen
 
 from node.core.clock import NodeClock
+from node.core.digests import KeySet
 from node.core.entities.residents import Residents
 from node.core.faults import Faults
 from node.core.locks.table import LockTable
@@ -70,9 +71,10 @@ class Replica:
     def durable(self, group: Group) -> None:
         """A group is stored. Memory above the bounds may be let go."""
         self.log.durable(group)
-        self.held.let_go(self.log.committed)
-        self.residents.let_go(self.log.committed, self.log.group.touched)
-        self.conflicts.let_go(self.log.committed)
+        committed, guard = self.log.committed, self.faults.guard
+        guard("letting rows go", lambda: self.held.let_go(committed))
+        guard("letting entities go", lambda: self.residents.let_go(committed, self.log.group.touched))
+        guard("letting conflicts go", lambda: self.conflicts.let_go(committed))
 
     def undo(self, groups: Sequence[Group], writer: int) -> None:
         """A commit failed: undo in memory everything since the last durable row.
@@ -92,6 +94,12 @@ class Replica:
             self.held.forget_archived(group.commit.archived)
         self.log.undo()
         self.faults.undone()
+
+    def start_again(self, boot: Boot) -> None:
+        """Forget which operations and entities there are, and take what the disk holds."""
+        self.log.committed = boot.head
+        self.residents.known = KeySet(boot.entity_keys)
+        self.held.start_again(boot)
 
     def go_on(self, boot: Boot, locks: LockTable, writer: int) -> None:
         """Writing works again: go on from what the disk holds, under a fresh writer."""

@@ -10,7 +10,7 @@ from crdt import hlc
 from node.core.entities.writes import Planner
 from node.core.operations.accept import locked, repeated_archived, stamped, writer_of
 from node.core.operations.conflicts import live_conflict
-from node.core.operations.record import Planned, confirm, record
+from node.core.operations.record import Planned, confirm_again, record
 from node.core.operations.refusals import refuse
 from node.errors import ConflictResolutionFailed, EntityNotFound, InvalidMessage, PermissionDenied
 from node.wire.messages import ConflictResolution, DataSync, Operation, tell_replaced
@@ -26,17 +26,16 @@ def resolve(replica: Replica, message: ConflictResolution, author: Author, now: 
     """Decide a `conflict_resolution`. Raises EntityNotFound (unknown), ConflictResolutionFailed (closed)."""
     operation_id = message.operation_id
     done = replica.held.recent.get(operation_id)
-    if done is not None:
-        if orjson.loads(done.operation).get("resolves") != message.conflict_id:
-            raise InvalidMessage(f"operation id {operation_id} already names another operation", "$.id")
-        replica.counts.duplicates += 1
-        confirm(replica, author, operation_id, done.version, "duplicate", done.accepted, done.seq)
-        return
+    if done is not None and orjson.loads(done.operation).get("resolves") != message.conflict_id:
+        raise InvalidMessage(f"operation id {operation_id} already names another operation", "$.id")
     row = replica.conflicts.known.get(message.conflict_id)
     if row is None:
         raise EntityNotFound(f"unknown conflict {message.conflict_id}", "$.conflict_id")
-    entity = replica.residents.entity((row.entity_type, row.entity_id))
     operation = resolution_operation(message, row, operation_id, author, now)
+    if done is not None:
+        confirm_again(replica, operation, author, done.accepted, done.version, done.seq)
+        return
+    entity = replica.residents.entity((row.entity_type, row.entity_id))
     if operation_id in replica.held.recalled or operation.key in replica.held.archived:
         repeated_archived(replica, operation, author)
         return

@@ -35,14 +35,14 @@ from storage.records import ArchivedRow
 from strategies.view import view_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     from crdt.document import Document
     from node.core.entities.entity import Entity
     from node.core.operations.replica import Replica
     from node.core.ports import Instant
     from node.wire.links.states import RemoteState
-    from storage.records import ConflictRow
+    from storage.records import ConflictRow, Key, LogRow
 
 logger = logging.getLogger("comanda.link")
 
@@ -50,7 +50,7 @@ logger = logging.getLogger("comanda.link")
 def receive(replica: Replica, message: Mapping[str, object], via: str, now: Instant) -> Outcome:
     """Take a linked node's state of one entity, which is resident. Raises InvalidMessage for what is no state."""
     state = remote_state(message)
-    cause = ("state", state.key, hash(state.snapshot))
+    cause = _cause(state.key, state.b64)
     known = replica.faults.causes.get(cause)
     if known is not None:
         logger.warning("a state of %s %s from %s is left to its operations: %s", *state.key, via, known)
@@ -68,6 +68,15 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
             return Outcome(claimed=str(error) if isinstance(error, ForkError) else None)
         replica.faults.report(f"a state from {via!r}", state.snapshot, error, cause)
         return Outcome()
+
+
+def cause_of(row: LogRow) -> Hashable:
+    """What names the state of a row among the causes of faults."""
+    return _cause((row.entity_type, row.entity_id or ""), row.updates)
+
+
+def _cause(key: Key, b64: bytes) -> Hashable:
+    return ("state", key, hash(b64))
 
 
 def _take(replica: Replica, entity: Entity, document: Document, state: RemoteState, via: str, now: Instant) -> None:

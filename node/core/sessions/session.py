@@ -6,7 +6,7 @@ much, makes the rest of its connection wait, and the socket is not read meanwhil
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from crdt import hlc
 from crdt.hlc import read_iso
 from node.core.delivery.delivery import Delivery
 from node.core.delivery.terminal_feed import TerminalFeed
+from node.core.faults import Exhibit
 from node.core.inbox import Inbox
 from node.core.locks.requests import LockRequests
 from node.core.log.view import LogView
@@ -32,6 +33,7 @@ from node.core.sessions.token_bucket import Bucket
 from node.core.terminal_clocks import ACCEPTED, TOLERANCE_MS
 from node.errors import EntityNotFound, Faulty, NotRead, NotStored, PermissionDenied, RateLimited, WireError
 from node.wire import outgoing
+from node.wire.close_codes import INTERNAL_ERROR
 from node.wire.codec import CodecLimits, decode
 from node.wire.frames import Batch, Outgoing
 from node.wire.heads import Head
@@ -98,14 +100,17 @@ class Session:
     shared: Shared
     bucket: Bucket
     activity: Activity
-    _inbox: Inbox[str | bytes | int | WireError] = field(init=False)
-    """Messages, the serials of pongs between them, and why a message was not read."""
+    _inbox: Inbox[str | bytes | int | WireError | Message] = field(init=False)
+    """Messages, the serials of pongs between them, why one was not read, and what is decided once more."""
     _rate_strikes: int = field(default=0, init=False)
     _format_strikes: int = field(default=0, init=False)
     closed: bool = field(default=False, init=False)
     """The node has closed the connection: nothing more that came on it is handled."""
     gone: bool = field(default=False, init=False)
-    """The connection ended: nothing more arrives, and nothing can be answered."""
+    """The connection ended: nothing more arrives, and nothing can be answered.
+
+    What had arrived is still decided: not every client sends it again.
+    """
     successor: Session | None = field(default=None, init=False)
     """The same terminal's next session. Its messages are handled after all of this one's."""
 
@@ -163,9 +168,8 @@ class Session:
         self.closed = self.delivery.closed = self._inbox.closed = True
         self.connection.close(code, reason)
 
-    def end(self) -> None:
-        """The connection is gone. What had arrived is still decided: not every client sends it again."""
-        self.gone = self.delivery.closed = True
+    def lose(self, told: str) -> None:
+        self._close(INTERNAL_ERROR, told)
 
     @property
     def unfinished(self) -> bool:
@@ -182,7 +186,7 @@ class Session:
     def receive(self, text: str | bytes) -> None:
         """One message from the socket."""
         if not (self.closed or self.gone):
-            self._inbox.put(text)
+            self._guarded(partial(self._inbox.put, text))
 
     def skim(self) -> TooBig:
         """For one message that is too big to be read: its place among the others is where it ends."""
@@ -190,14 +194,27 @@ class Session:
 
     def _not_read(self, error: WireError) -> None:
         if not (self.closed or self.gone):
-            self._inbox.put(error)
+            self._guarded(partial(self._inbox.put, error))
 
     def pong(self, serial: int) -> None:
         """The pong to a delivery's ping. It keeps its place among the messages.
 
         An operation that was sent before the pong was written without having seen what the pong acknowledges.
         """
-        self._inbox.enqueue(serial)
+        self._guarded(partial(self._inbox.enqueue, serial))
+
+    def again(self, messages: Sequence[Message]) -> None:
+        if not self.closed:
+            self._inbox.put_first(messages)
+
+    def _guarded(self, act: Callable[[], object]) -> None:
+        """Do something; if our own code fails on it, the connection is closed, since nothing tells what it left."""
+        try:
+            act()
+        except Exception as error:
+            self.lose(
+                self.shared.replica.faults.report(f"the connection of {self.identity.terminal_id!r}", b"", error)
+            )
 
     def _may_read(self) -> bool:
         return not self._inbox.waiting and self.bucket.tokens >= 0
@@ -209,17 +226,20 @@ class Session:
             later._inbox.waiting = False
             later._drain()
 
-    def _step(self, item: str | bytes | int | WireError) -> None:
-        try:
-            if isinstance(item, int):
-                self.delivery.pong(item)
-            elif isinstance(item, WireError):
-                self.activity.messages += 1
-                self._unreadable(item)
-            else:
-                self._message(item)
-        except Exception as error:
-            self._failed(error, None, item if isinstance(item, str | bytes) else b"")
+    def _step(self, item: str | bytes | int | WireError | Message) -> None:
+        if isinstance(item, int):
+            self.delivery.pong(item)
+        elif isinstance(item, WireError | str | bytes):
+            try:
+                if isinstance(item, WireError):
+                    self.activity.messages += 1
+                    self._unreadable(item)
+                else:
+                    self._message(item)
+            except Exception as error:
+                self._failed(error, None, item if isinstance(item, str | bytes) else b"")
+        else:
+            self._handle(item)
 
     def _message(self, text: str | bytes) -> None:
         self.activity.messages += 1
@@ -263,19 +283,40 @@ class Session:
             self._failed(error, message)
 
     def _failed(self, error: Exception, message: Message | None, said: str | bytes = b"") -> None:
-        """Our own code failed on a message: it is refused, and this connection closed if it happens often."""
-        faults, cause = self.shared.replica.faults, None
+        """Our own code failed on a message: it is refused, and this connection closed if it happens often.
+
+        If it was decided already, it is stored and answered as ever. A confirmation is not answered, and what it left
+        half done would be waited for: the connection is closed, and goes on from its cursor.
+        """
+        faults, terminal_id = self.shared.replica.faults, self.identity.terminal_id
+        where, cause, named = f"a message of {terminal_id!r}", None, ("", "", "")
         if isinstance(message, DataSync):
-            cause, said = (self.identity.terminal_id, message.operation.id), orjson.dumps(message.operation.raw)
+            operation = message.operation
+            named = (operation.id, operation.entity_type, operation.entity_id or "")
+            said = orjson.dumps(operation.raw)
         elif isinstance(message, ConflictResolution):
-            cause, said = (self.identity.terminal_id, message.operation_id), message.operation_id
-        told = faults.report(f"a message of {self.identity.terminal_id!r}", said, error, cause)
+            named, said = (message.operation_id, "", ""), orjson.dumps([message.conflict_id, message.resolution])
+        if named[0]:
+            cause = (terminal_id, named[0])
+            if not faults.changing and self._decided_already(named[0]):
+                faults.report(where, said, error)
+                self.shared.around.disk.wake_writer()
+                return
+        told = faults.report(where, said, error, cause)
+        faults.exhibits.append(Exhibit(terminal_id, *named, said.encode() if isinstance(said, str) else said, told))
+        self.shared.around.disk.wake_writer()
+        if isinstance(message, SyncConfirmation):
+            self.lose(told)
+            return
         self._error(Faulty(told), message)
         self._format_strikes += 1
         if self._format_strikes >= FORMAT_STRIKES:
             self._close(Faulty.code, f"{self._format_strikes} messages that the node cannot handle")
-        if faults.torn is not None:
-            self.shared.around.disk.wake_writer()
+
+    def _decided_already(self, operation_id: str) -> bool:
+        """Whether the group that is stored next has a row of this operation."""
+        named = (self.identity.terminal_id, operation_id)
+        return any((row.terminal_id, row.operation_id) == named for row in self.shared.replica.log.group.rows)
 
     def _check_sender(self, message: Message) -> None:
         named = (
@@ -329,8 +370,10 @@ class Session:
             self.shared.around.timer.call_later(self.bucket.wait_ms(), self._resume)
 
     def _resume(self) -> None:
-        if self.closed:
-            return
+        if not self.closed:
+            self._guarded(self._go_on)
+
+    def _go_on(self) -> None:
         self.bucket.refill(self.shared.around.clock().mono_ms)
         if self.bucket.tokens < 0:
             self.shared.around.timer.call_later(self.bucket.wait_ms(), self._resume)
@@ -425,23 +468,25 @@ class Session:
 
     def _fetch(self, message: DataSync | ConflictResolution, needs: Needs, then: Callable[[], None]) -> None:
         """Read what a message needs, then go on. Later messages of this connection wait meanwhile."""
-        self._inbox.waiting = True
 
         def fetched(unreadable: Unreadable | None) -> None:
             self._inbox.waiting = False
-            if self.closed:
-                return
-            try:
-                if unreadable is not None:
-                    raise NotRead(
-                        "the node cannot read from its disk what this needs; nothing was done, send it again"
-                    )
-                then()
-            except Exception as error:
-                self._raised(error, message)
-            self._drain()
+            if not self.closed:
+                self._guarded(partial(self._fetched, message, unreadable, then))
 
         fetch(self.shared.replica, self.shared.around.disk, needs, fetched)
+        self._inbox.waiting = True
+
+    def _fetched(
+        self, message: DataSync | ConflictResolution, unreadable: Unreadable | None, then: Callable[[], None]
+    ) -> None:
+        try:
+            if unreadable is not None:
+                raise NotRead("the node cannot read from its disk what this needs; nothing was done, send it again")
+            then()
+        except Exception as error:
+            self._raised(error, message)
+        self._drain()
 
     def _now_ready(self) -> Instant:
         """The time now. Raises NotStored while the node can store nothing."""

@@ -104,11 +104,22 @@ class Sessions:
             bucket=Bucket.full(bounds.rate_per_second, bounds.rate_burst, now.mono_ms),
             activity=Activity(now.wall_ms, now.wall_ms),
         )
+        try:
+            self._begin(session, full=full)
+        except Exception:
+            self.disconnect(session)
+            raise
+        return session
+
+    def _begin(self, session: Session, *, full: bool) -> None:
+        identity, delivery = session.identity, session.delivery
+        terminal_id = identity.terminal_id
         earlier = self._leaving.pop(terminal_id, None)
         if earlier is not None and earlier.unfinished:
             session.follow(earlier)
         self.online[terminal_id] = session
         self._changed = True
+        now = self.shared.around.clock()
         greeting = outgoing.connection_established(terminal_id, hlc.iso(now.wall_ms), identity.session_id)
         if full and terminal_id in self.cursors.terminals and self.shared.health.ok:
             # Stored first: a node that dies now must not go on from the old cursor of a terminal that keeps nothing.
@@ -119,19 +130,21 @@ class Sessions:
         else:
             session.reply(greeting)
             delivery.pump()
-        return session
 
     def disconnect(self, session: Session) -> None:
         """The connection ended. The cursor stays where the terminal has confirmed up to."""
-        session.end()
+        session.gone = session.delivery.closed = True
         terminal_id = session.identity.terminal_id
         if self.online.get(terminal_id) is session:
             del self.online[terminal_id]
+        self._changed = True
+        self.shared.replica.faults.guard("the end of a session", lambda: self._ended(session))
+
+    def _ended(self, session: Session) -> None:
+        self._note(session)
         self._leaving = {t: s for t, s in self._leaving.items() if s.unfinished}
         if session.unfinished:
-            self._leaving[terminal_id] = session
-        self._note(session)
-        self._changed = True
+            self._leaving[session.identity.terminal_id] = session
         self.store_cursors()
 
     # ------------------------------------------------------------------ cursors
@@ -175,9 +188,12 @@ class Sessions:
 
     def _let_begin(self, session: Session) -> None:
         if session.delivery.held:
-            session.reply(self._greetings.pop(session.identity.terminal_id))
-            session.delivery.held = False
-            session.delivery.pump()
+            try:
+                session.reply(self._greetings.pop(session.identity.terminal_id))
+                session.delivery.held = False
+                session.delivery.pump()
+            except Exception as error:
+                session.delivery.failed(error)
 
     # ------------------------------------------------------------------ who is here
 

@@ -1,95 +1,34 @@
-"""A fault of the node's own code costs the message that met it: planted in every function that a message enters.
+"""A fault of the node's own code costs what caused it: an operation, a resolution, a state, what is parked, a row.
 
-The functions are those that a trip of tests/trips.py entered, one after the other. Each fails once. The node lives,
-its other terminals are served, what was confirmed is there after the next start, and nothing is stored that the log
-does not say.
+Faults in any function at all are planted in test_poisoned.py.
 """
 
 from __future__ import annotations
 
-import importlib
-from pathlib import Path
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from crdt.engine import EngineError
 from node.core.entities.entity import Entity
 from node.core.history.verify import Verification
+from node.core.log.log import Log
 from node.core.log.rows import rendered
+from node.core.operations.quarantine import FAULT
+from node.core.sessions.session import Session
 from storage.sqlite.history_reader import HistoryReader
 from tests.harness import Client, World, settle_all
-from tests.mesh import Mesh
-from tests.trips import ORDER, ROOT, trips
+from tests.mesh import Mesh, Wire
+from tests.trips import ORDER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import pytest
 
     from node.wire.messages import Operation
-    from storage.records import EntityRow
-
-DECIDE = ("crdt", "strategies", "node/core/operations", "node/core/entities", "node/core/log", "node/core/clock")
+    from storage.records import EntityRow, LogRow
 
 
 class PlantedError(Exception):
     """What nobody foresaw."""
-
-
-class Mine:
-    """A function that fails on its first call after `arm`. Its code is swapped in place, as slips.py does."""
-
-    def __init__(self, function: FunctionType, error: type[Exception] = PlantedError) -> None:
-        self.function, self.code, self.error = function, function.__code__, error
-        self.defaults = function.__defaults__, function.__kwdefaults__
-        self.met = False
-
-    def arm(self) -> None:
-        inner = FunctionType(self.code, self.function.__globals__, self.function.__name__)
-        inner.__defaults__, inner.__kwdefaults__ = self.defaults
-        mine = self
-
-        def spring(*arguments: Any, **named: Any) -> Any:
-            if not mine.met:
-                mine.met = True
-                raise mine.error(mine.function.__qualname__)
-            return inner(*arguments, **named)
-
-        MINES[self.function.__qualname__] = spring
-        scope: dict[str, Any] = {}
-        exec(TRAP.format(name=self.function.__qualname__), scope)
-        self.function.__defaults__ = self.function.__kwdefaults__ = None
-        self.function.__code__ = scope["trap"].__code__
-
-    def disarm(self) -> None:
-        self.function.__code__ = self.code
-        self.function.__defaults__, self.function.__kwdefaults__ = self.defaults
-        del MINES[self.function.__qualname__]
-
-
-MINES: dict[str, Callable[..., Any]] = {}
-
-TRAP = """
-def trap(*arguments, **named):
-    from tests.scenarios.failures.test_faults_of_our_own import MINES
-    return MINES[{name!r}](*arguments, **named)
-"""
-
-
-def functions(found: set[tuple[str, str]]) -> Iterator[tuple[str, FunctionType]]:
-    """What can be mined of what a trip entered."""
-    for file, name in sorted(found):
-        place = str(Path(file).relative_to(ROOT))
-        if not place.startswith(DECIDE) or "<" in name:
-            continue
-        owner: Any = importlib.import_module(place[:-3].replace("/", "."))
-        for step in name.split("."):
-            owner = owner.__dict__.get(step) if hasattr(owner, "__dict__") else None
-            if owner is None:
-                break
-        owner = getattr(owner, "__func__", getattr(owner, "fget", owner))
-        if isinstance(owner, FunctionType) and owner.__closure__ is None:
-            yield f"{place}:{name}", owner
 
 
 def checked(world: World) -> None:
@@ -102,107 +41,130 @@ def checked(world: World) -> None:
     assert found == []
 
 
-def test_a_fault_in_any_function_costs_the_message_that_met_it(tmp_path: Path) -> None:
-    entered = trips(tmp_path / "trips")["an operation is decided"].functions
-    tried = 0
-    for number, (name, function) in enumerate(functions(entered)):
-        world = World(tmp_path / f"w{number}")
-        waiter, kitchen = Client(world, "waiter-1", "waiter").connect(), Client(world, "kds-1", "kds").connect()
-        waiter.do("orders", "mesa-7", "CREATE", ORDER)
-        settle_all(world, [waiter, kitchen])
-        operation = waiter.operation("orders", "mesa-7", "UPDATE", {"status": "ready"})
-        mine = Mine(function)
-        mine.arm()
-        try:
-            waiter.submit(operation)
-            world.settle()
-        finally:
-            mine.disarm()
-        tried += mine.met
-        if not world.core.health.ok:
-            world.recover()
-        waiter.receive()
-        assert not mine.met or waiter.answer(operation["id"])["type"] == "sync_error", name
-        answer = kitchen.do("orders", "mesa-8", "CREATE", {"status": "pending"})
-        assert answer.get("status") == "applied", (name, answer)
-        world.crash()
-        checked(world)
-        assert set(world.view("orders")) == {"mesa-7", "mesa-8"}, name
-        assert world.view("orders")["mesa-7"]["status"] == ("pending" if mine.met else "ready"), name
-        world.close()
-    assert tried > 40
-
-
-@pytest.mark.parametrize("error", [PlantedError, EngineError])  # the latter is what a bad operation raises too
-def test_a_fault_met_by_another_nodes_operation_parks_that_one_and_everything_else_flows(
-    tmp_path: Path, error: type[Exception]
-) -> None:
-    entered = trips(tmp_path / "trips")["an operation of another node is decided"].functions
-    tried = 0
-    for number, (name, function) in enumerate(functions(entered)):
-        mesh = Mesh(tmp_path / f"m{number}", 2, [(1, 0, True)])
-        hub, leaf = mesh.worlds
-        mesh.settle()
-        waiter, cashier = Client(leaf, "waiter-1", "waiter").connect(), Client(hub, "pos-1").connect()
-        waiter.do("orders", "mesa-7", "CREATE", ORDER)
-        mesh.settle()
-        waiter.do("orders", "mesa-7", "UPDATE", {"status": "ready"})
-        leaf.settle()
-        mine = Mine(function, error)
-        mine.arm()
-        try:
-            while mesh.wires[0].links is not None and mesh.wires[0].step(0):  # what the leaf has sent reaches the hub
-                pass
-            hub.commit()
-        finally:
-            mine.disarm()
-        tried += mine.met
-        if not hub.core.health.ok:
-            hub.recover()
-        assert cashier.do("orders", "mesa-8", "CREATE", {"status": "pending"})["status"] == "applied", name
-        waiter.do("orders", "mesa-9", "CREATE", ORDER)
-        mesh.settle()
-        assert "mesa-9" in hub.view("orders"), name
-        assert "mesa-8" in leaf.view("orders"), name
-        mesh.crash(0)
-        mesh.settle()
-        hub.core.retry_quarantine()
-        mesh.settle()
-        assert hub.view("orders")["mesa-7"]["status"] == "ready", name
-        assert not len(hub.core.replica.quarantine), name
-        checked(hub)
-        mesh.close()
-    assert tried > 25
-
-
-def test_an_entity_that_can_never_be_stored_costs_who_writes_to_it_and_is_not_tried_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waiter, kitchen = Client(world, "waiter-1", "waiter").connect(), Client(world, "kds-1", "kds").connect()
+def failing_row(monkeypatch: pytest.MonkeyPatch, entity_id: str) -> None:
     row = Entity.row
 
     def failing(entity: Entity) -> EntityRow:
-        if entity.key[1] == "mesa-7":
+        if entity.key[1] == entity_id:
             raise PlantedError("row")
         return row(entity)
 
     monkeypatch.setattr(Entity, "row", failing)
+
+
+def faults(world: World) -> list[tuple[str, str]]:
+    """(operation id, reason) of what lies in the quarantine because our own code failed on it."""
+    return [(row.operation_id, row.reason) for row in world.core.replica.quarantine if row.state == FAULT]
+
+
+def test_an_entity_that_can_never_be_stored_costs_who_writes_to_it_and_nobody_of_its_group(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiter, kitchen = Client(world, "waiter-1", "waiter").connect(), Client(world, "kds-1", "kds").connect()
+    failing_row(monkeypatch, "mesa-7")
     operation = waiter.operation("orders", "mesa-7", "CREATE", ORDER)
+    other = kitchen.write("orders", "mesa-8", "CREATE", {"status": "pending"})
     waiter.submit(operation)
-    world.settle()
-    assert not world.core.health.ok
-    world.recover()
+    mine = waiter.write("orders", "mesa-9", "CREATE", ORDER)
+    lock = {"entity_type": "orders", "entity_id": "mesa-8", "lock_id": "lock-1"}
+    waiter.send({"type": "acquire_lock", **lock})
+    settle_all(world, [waiter, kitchen])
+    answer = waiter.answer(operation["id"])
+    assert (answer["type"], answer["code"], "retry" in answer) == ("sync_error", 1011, False)
+    assert kitchen.answer(other)["status"] == waiter.answer(mine)["status"] == "applied"
+    assert [message["lock_id"] for message in waiter.of("lock_acquired")] == ["lock-1"]
+    waiter.inbox.clear()
+    count = world.core.replica.faults.count
+    waiter.send({"type": "data_sync", "operation": operation})
+    settle_all(world, [waiter, kitchen])
+    assert waiter.answer(operation["id"])["code"] == 1011
+    assert world.core.replica.faults.count == count
+    assert [name for name, _ in faults(world)] == [operation["id"]]
+    world.crash()
+    checked(world)
+    assert set(world.view("orders")) == {"mesa-8", "mesa-9"}
+    assert [name for name, _ in faults(world)] == [operation["id"]]
+
+
+def test_a_row_that_no_disk_takes_costs_its_operation_only(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiter, kitchen = Client(world, "waiter-1", "waiter").connect(), Client(world, "kds-1", "kds").connect()
+    append = Log.append
+
+    def failing(log: Log, row: LogRow) -> None:
+        if row.entity_id == "mesa-7":
+            row.version = 2**63
+        append(log, row)
+
+    monkeypatch.setattr(Log, "append", failing)
+    bad = waiter.write("orders", "mesa-7", "CREATE", ORDER)
+    good = kitchen.write("orders", "mesa-8", "CREATE", {"status": "pending"})
+    settle_all(world, [waiter, kitchen])
+    assert waiter.answer(bad)["code"] == 1011
+    assert kitchen.answer(good)["status"] == "applied"
+    assert world.core.health.ok
+
+
+def test_an_author_is_never_told_that_nothing_was_done_where_its_operation_is_stored(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiter = Client(world, "waiter-1", "waiter").connect()
+    decided = Session._decided
+
+    def failing(session: Session, *arguments: Any) -> None:
+        monkeypatch.setattr(Session, "_decided", decided)
+        raise PlantedError("after it was accepted")
+
+    monkeypatch.setattr(Session, "_decided", failing)
+    assert waiter.do("orders", "mesa-7", "CREATE", ORDER)["status"] == "applied"
+    assert world.core.replica.faults.count == 1
+    assert not faults(world)
+
+
+def test_a_resolution_that_failed_is_remembered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = Client(world, "pos-1").connect(), Client(world, "pos-2").connect()
+    one.do("customers", "c-1", "CREATE", {"phone": "1"})
+    settle_all(world, [one, other])
+    one.write("customers", "c-1", "UPDATE", {"phone": "2", "version": 2})
+    other.write("customers", "c-1", "UPDATE", {"phone": "3", "version": 2})
+    settle_all(world, [one, other])
+    conflict = next(m["conflict"] for m in one.of("sync_conflict"))
+    failing_row(monkeypatch, "c-1")
     for _ in range(2):
-        waiter.receive()
-        waiter.inbox.clear()
-        waiter.send({"type": "data_sync", "operation": operation})
-        world.settle()
-        waiter.receive()
-        answer = waiter.answer(operation["id"])
-        assert (answer["type"], answer["code"]) == ("sync_error", 1011)
-        assert "retry" not in answer
-        assert world.core.health.ok
-    assert kitchen.do("orders", "mesa-8", "CREATE", {"status": "pending"})["status"] == "applied"
+        resolution = {"conflict_id": conflict["id"], "resolution": "accept_local"}
+        one.send({"type": "conflict_resolution", **resolution})
+        settle_all(world, [one, other])
+        told = [m for m in one.of("sync_error") if m.get("conflict_id") == conflict["id"]]
+        assert [m["code"] for m in told] == [1011] * len(told)
+    assert len(told) == 2
+    assert world.core.replica.faults.count == 1
+    assert len(faults(world)) == 1
+
+
+def test_a_state_that_failed_is_remembered_until_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mesh = Mesh(tmp_path, 2, [])
+    hub, leaf = mesh.worlds
+    pos = Client(hub, "pos-1").connect()
+    for entity_id in ("mesa-7", "mesa-8"):
+        pos.do("orders", entity_id, "CREATE", ORDER)
+    mesh.wires.append(Wire(leaf, hub, upstream=False))
+    with monkeypatch.context() as patch:
+        failing_row(patch, "mesa-7")
+        mesh.settle()
+        count = leaf.core.replica.faults.count
+        assert set(leaf.view("orders")) == {"mesa-8"}
+        mesh.wires[0].cut()
+        leaf.core.links.states_after.clear()
+        mesh.settle()
+        assert leaf.core.replica.faults.count == count
+    mesh.crash(1)
+    mesh.settle()
+    leaf.core.retry_quarantine()
+    mesh.settle()
+    assert set(leaf.view("orders")) == {"mesa-7", "mesa-8"}
+    checked(leaf)
+    mesh.close()
 
 
 def test_a_parked_operation_that_fails_in_the_middle_of_its_change_is_tried_once_and_what_it_waited_for_is_stored(
@@ -226,16 +188,14 @@ def test_a_parked_operation_that_fails_in_the_middle_of_its_change_is_tried_once
     mesh.wires[0].damage = lambda frame: frame.replace(first.encode(), (first[:-1] + "x").encode())
     for _ in range(6):
         if mesh.wires[0].links is None:
-            mesh.wires[0].damage = None
             mesh.connect()
         while mesh.wires[0].links is not None and (mesh.wires[0].step(0) or mesh.wires[0].step(1)):
             hub.settle()
             leaf.settle()
-        if not hub.core.health.ok:
-            hub.recover()
+        mesh.wires[0].damage = None
         for world in mesh.worlds:
             world.advance(61_000)
     assert hub.core.health.ok
-    assert hub.core.replica.faults.count <= 2
+    assert 1 <= hub.core.replica.faults.count <= 2
     assert hub.view("orders")["mesa-7"]["status"] == "pending"
     mesh.close()

@@ -1,0 +1,467 @@
+"""An evening of three nodes that passes through everything that messages reach, and one poisoned function in it.
+
+The nodes are real cores over real stores. Around them stands what the runtime does around a core: a callback of a
+connection that raises closes that connection, a job of the clock that raises is skipped, a start that fails is tried
+again. Anything else that is raised is the death of a node.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from node.core.operations.quarantine import FAULT
+from node.core.schedule import schedule
+from node.screen import without_version
+from node.simulation.invariants import operations
+from storage.sqlite.database import StorageError
+from tests.archives import archive
+from tests.harness import Client, World
+from tests.mesh import Mesh, Wire, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType, FrameType
+
+ROOT = Path(__file__).parents[3]
+FOLDERS = tuple(f"{ROOT / name}/" for name in ("node/core", "node/wire", "strategies", "crdt"))
+NOT_REACHED = ("core/history/", "core/start.py", "core/schedule.py", "core/guarded.py")
+"""What reads the past, puts a node together, or is the guard itself."""
+
+GUARD = {"Faults.guard", "Faults.report", "Faults.tear"}
+COMPREHENSIONS = ("<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>", "<module>")
+ORDER = {"status": "pending", "items": [{"id": "1", "name": "Feijoada", "quantity": 2}]}
+
+Function = tuple[str, str, int]
+"""File below the root, qualified name, first line."""
+
+
+class PlantedError(Exception):
+    """What nobody foresaw."""
+
+
+def function_of(code: CodeType) -> Function | None:
+    """The function that may be poisoned; None for what is none of the folders'."""
+    if not code.co_filename.startswith(FOLDERS) or code.co_name in COMPREHENSIONS:
+        return None
+    place = code.co_filename[len(str(ROOT)) + 1 :]
+    if any(part in place for part in NOT_REACHED) or code.co_qualname in GUARD:
+        return None
+    return place, code.co_qualname, code.co_firstlineno
+
+
+def reached(play: Callable[[], None]) -> Counter[Function]:
+    """How often each function is called while something is played."""
+    calls: Counter[CodeType] = Counter()
+
+    def trace(frame: FrameType, event: str, argument: Any) -> None:
+        calls[frame.f_code] += 1
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        play()
+    finally:
+        sys.settrace(before)
+    found: Counter[Function] = Counter()
+    for code, count in calls.items():
+        function = function_of(code)
+        if function is not None:
+            found[function] += count
+    return found
+
+
+class Poison:
+    """A function that raises on its n-th call, at its first line. As a trace function it reaches nested ones too."""
+
+    def __init__(self, function: Function, number: int, error: type[Exception]) -> None:
+        self.function, self.left, self.error = function, number, error
+        self.met = False
+
+    def __enter__(self) -> Poison:
+        self._before = sys.gettrace()
+        self._file, self._name = str(ROOT / self.function[0]), self.function[1]
+        sys.settrace(self._trace)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        sys.settrace(self._before)
+
+    def _trace(self, frame: FrameType, event: str, argument: Any) -> None:
+        code = frame.f_code
+        if code.co_qualname == self._name and code.co_filename == self._file:
+            if frame.f_back is not None and frame.f_back.f_code.co_name == "<genexpr>":
+                return  # a test that looks on
+            self.left -= 1
+            if not self.left:
+                self.met = True
+                sys.settrace(None)
+                raise self.error(self._name)
+
+
+class Node(World):
+    """A world with the schedule of a real node, and a process that is started again where its start fails."""
+
+    def boot(self) -> None:
+        try:
+            self._boot()
+        except Exception:
+            with suppress(Exception):
+                self.reader.close()
+            self.store.abandon()
+            self._boot()
+
+    def _boot(self) -> None:
+        super().boot()
+        self.table = schedule(self.core, self, now_ms=self.mono_ms, status_ms=5_000, metrics_ms=10_000)
+
+    def recover(self) -> None:
+        with suppress(Exception):
+            super().recover()
+            return
+        super().recover()  # a second later
+
+    def probe(self) -> None:
+        with suppress(Exception):
+            super().probe()
+
+    def read_again(self) -> None:
+        return None
+
+    def heartbeat(self) -> None:
+        return None
+
+    def memory_mb(self) -> float:
+        return 50.0
+
+    def checkpoint(self) -> None:
+        return None
+
+    def advance(self, ms: int) -> None:
+        self.wall_ms += ms
+        self.mono_ms += ms
+        due = [action for at, action in self.timers if at <= self.mono_ms]
+        self.timers = [(at, action) for at, action in self.timers if at > self.mono_ms]
+        for action in due:
+            action()
+        self.table.step(self.mono_ms)
+
+    def settle(self) -> None:
+        super().settle()
+        if not self.core.health.ok:
+            self.recover()
+            super().settle()
+
+
+class Terminal(Client):
+    """A documented client whose connection is closed where its callback raises, and that comes back."""
+
+    def connect(self, *, full: bool = False) -> Terminal:
+        self.full = full
+        with suppress(Exception):
+            super().connect(full=full)
+        return self
+
+    @property
+    def here(self) -> bool:
+        return self.session is not None and self.connection.closed is None
+
+    def send(self, message: dict[str, Any]) -> None:
+        if self.here:
+            try:
+                super().send(message)
+            except Exception:
+                self.connection.close(1011, "internal error")
+
+    def receive(self, limit: int | None = None) -> int:
+        try:
+            taken = super().receive(limit)
+        except Exception:  # its pong
+            self.connection.close(1011, "internal error")
+            taken = 1
+        if self.session is not None and self.connection.closed is not None:
+            self.disconnect()
+        return taken
+
+    def come_back(self) -> int:
+        """Connect again where the node closed the connection."""
+        if self.session is None:
+            if self.full:
+                self.screen.clear()
+            self.connect(full=self.full)
+            self.flush()
+            return 1
+        return 0
+
+
+class Store(Mesh):
+    """A hub, a leaf below it, and a node that comes later. Connections that raise are closed, and dialled again."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory, 0, [])
+        small = {"ring_rows": 8, "window": 4, "resident": 3}
+        self.worlds = [Node(directory / f"n{n}", node_id=f"n{n}", upstream=n > 0, **small) for n in range(3)]
+        self.terminals: list[Terminal] = []
+
+    def link(self, dialler: int) -> None:
+        self.wires.append(SafeWire(Wire(self.worlds[dialler], self.worlds[0], upstream=True)))
+
+    def terminal(self, world: int, name: str, kind: str = "pos", **how: Any) -> Terminal:
+        terminal = Terminal(self.worlds[world], name, kind, **how).connect()
+        self.terminals.append(terminal)
+        return terminal
+
+    def quiet(self) -> None:
+        """Until nobody has anything to say. Who lost its connection comes back."""
+        self.settle(lambda: sum(t.come_back() + t.receive() for t in self.terminals))
+
+
+class SafeWire:
+    """A wire whose ends are closed where their callbacks raise."""
+
+    def __init__(self, wire: Any) -> None:
+        self.wire = wire
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.wire, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "wire":
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self.wire, name, value)
+
+    def connect(self) -> None:
+        try:
+            self.wire.connect()
+        except Exception:
+            self.wire.cut()
+
+    def step(self, direction: int) -> bool:
+        try:
+            return bool(self.wire.step(direction))
+        except Exception:
+            self.wire.cut()
+            return True
+
+
+def evening(directory: Path) -> Store:
+    """Terminals, a link with parked rows, states and digests, locks, conflicts, an archive, restarts."""
+    store = Store(directory)
+    hub, leaf, _ = store.worlds
+    pos = store.terminal(0, "pos-1")
+    kds = store.terminal(0, "kds-1", "kds", confirms=False)
+    late = store.terminal(0, "kds-2", "kds")
+    monitor = store.terminal(0, "mon-1", "monitor")
+    waiter = store.terminal(1, "waiter-1", "waiter")
+    cashier = store.terminal(1, "pos-2", by_position=True)
+    store.link(1)
+    store.quiet()
+    pos.write("orders", "mesa-1", "CREATE", ORDER)
+    pos.write("products", "p-1", "CREATE", {"name": "Suco", "stock": 12})
+    pos.write("customers", "c-1", "CREATE", {"name": "Ana", "phone": "1"})
+    pos.write("cashier_operations", "x-1", "CREATE", {"amount": 10})
+    store.quiet()
+    late.disconnect()
+    store.terminals.remove(late)
+    items = [*ORDER["items"], {"id": "2", "name": "Suco", "quantity": 1}]
+    waiter.write("orders", "mesa-1", "UPDATE", {"status": "preparing", "items": items})
+    cashier.write("products", "p-1", "UPDATE", {"stock": 11})
+    pos.write("products", "p-1", "UPDATE", {"stock": {"$inc": -2}})
+    store.quiet()
+    _locks(store, pos, waiter)
+    _partition(store, pos, waiter, cashier)
+    _resolutions(store, pos, cashier)
+    _strange(store, pos)
+    kds.disconnect()
+    kds.connect(full=True)
+    store.quiet()
+    with suppress(StorageError):  # its request is answered so
+        archive(hub, hub.store.head - 3)
+    late.connect()
+    store.terminals.append(late)
+    store.quiet()
+    store.link(2)
+    store.quiet()
+    _moves(store, waiter)
+    monitor.disconnect()
+    monitor.connect(full=True)
+    for world in store.worlds:
+        world.advance(61_000)
+    store.quiet()
+    pos.write("orders", "mesa-9", "CREATE", ORDER)
+    leaf.settle()
+    store.crash(1)
+    for terminal in (waiter, cashier):
+        terminal.session = None
+    store.quiet()
+    return store
+
+
+def _locks(store: Store, pos: Terminal, waiter: Terminal) -> None:
+    mesa = {"entity_type": "orders", "entity_id": "mesa-1"}
+    waiter.send({"type": "acquire_lock", **mesa, "lock_id": "lock-1", "timeout": 5_000})
+    store.quiet()
+    pos.write("orders", "mesa-1", "UPDATE", {"note": "sem sal"})
+    waiter.write("orders", "mesa-1", "UPDATE", {"note": "sem cebola"}, lock_id="lock-1")
+    pos.send({"type": "acquire_lock", **mesa})
+    store.quiet()
+    waiter.send({"type": "release_lock", "lock_id": "lock-1", "terminal_id": "waiter-1"})
+    store.quiet()
+    pos.send({"type": "acquire_lock", **mesa, "lock_id": "lock-2", "timeout": 1_000})
+    store.quiet()
+    for world in store.worlds:
+        world.advance(2_000)
+    waiter.send({"type": "acquire_lock", **mesa, "lock_id": "lock-3", "timeout": 1_000})
+    store.quiet()
+    pos.send({"type": "release_lock", "lock_id": "lock-2"})
+    store.quiet()
+
+
+def _partition(store: Store, pos: Terminal, waiter: Terminal, cashier: Terminal) -> None:
+    hub, leaf = store.worlds[:2]
+    wire = store.wires[0]
+    wire.cut()
+    mesa = {"entity_type": "orders", "entity_id": "mesa-1"}
+    waiter.send({"type": "acquire_lock", **mesa, "lock_id": "lock-4", "timeout": 60_000})
+    pos.send({"type": "acquire_lock", **mesa, "lock_id": "lock-5", "timeout": 60_000})
+    for terminal, phone in ((pos, "2"), (cashier, "3")):
+        terminal.write("customers", "c-1", "UPDATE", {"phone": phone})
+        terminal.write("cashier_operations", "x-1", "UPDATE", {"amount": 10 + int(phone)})
+        terminal.write("products", "p-1", "UPDATE", {"price": int(phone)})
+    pos.write("orders", "mesa-1", "UPDATE", {"status": "ready"})
+    waiter.write("orders", "mesa-1", "UPDATE", {"status": "paid", "items": [ORDER["items"][0]]}, lock_id="lock-4")
+    cashier.write("products", "p-2", "CREATE", {"stock": 3})
+    both = [{"entity_id": "p-1", "data": {"stock": 7}}, {"entity_id": "p-2", "data": {"stock": 2}}]
+    cashier.write("products", None, "BULK_UPDATE", {"updates": both})
+    pos.write("customers", "c-2", "CREATE", {"name": "Bia"})
+    pos.write("customers", "c-2", "DELETE", {})
+    first = waiter.write("orders", "mesa-2", "CREATE", ORDER)
+    waiter.write("orders", "mesa-2", "UPDATE", {"status": "ready"})
+    waiter.write("orders", "mesa-2", "DELETE", {})
+    hub.settle()
+    leaf.settle()
+    wire.damage = partial(_damaged, first)
+    wire.connect()
+    for _ in range(40):
+        if not (wire.step(0) or wire.step(1)):
+            break
+        hub.settle()
+        leaf.settle()
+    hub.advance(1_001)
+    wire.damage = None
+    wire.cut()
+    store.quiet()
+    hub.core.retry_quarantine()
+    store.quiet()
+
+
+def _damaged(lost: str, frame: bytes) -> bytes:
+    """One operation of a frame is lost, and one says what no node says: its followers wait."""
+    messages = orjson.loads(frame)
+    if not isinstance(messages, list):
+        return frame
+    messages = [message for message in messages if message.get("operation", {}).get("id") != lost]
+    for message in messages:
+        if message.get("operation", {}).get("entity_id") == "c-1":
+            message["link"]["lock_status"] = "damaged"
+    return orjson.dumps(messages)
+
+
+def _resolutions(store: Store, pos: Terminal, cashier: Terminal) -> None:
+    for terminal, side in ((pos, "accept_remote"), (cashier, "accept_local")):
+        for message in terminal.of("sync_conflict"):
+            conflict = message["conflict"]
+            if conflict["state"] == "open":
+                terminal.send({"type": "conflict_resolution", "conflict_id": conflict["id"], "resolution": side})
+        store.quiet()
+    pos.write("cashier_operations", "x-1", "UPDATE", {"amount": 99})
+    store.quiet()
+
+
+def _strange(store: Store, pos: Terminal) -> None:
+    """What no program of ours sends."""
+    pos.send({"type": "ping", "performance": {"memory_usage": 40.5}})
+    pos.send({"type": "ping", "timestamp": 7})
+    pos.send({"type": "who"})
+    pos.send({"type": "sync_confirmation", "operation_id": "never"})
+    pos.send({"type": "release_lock", "lock_id": "never"})
+    pos.send({"type": "conflict_resolution", "conflict_id": "never", "resolution": "accept_local"})
+    pos.send({"type": "data_sync", "operation": {"id": "a", "entity_type": "none", "operation": "CREATE"}})
+    pos.write("orders", "mesa-3", "UPDATE", {"total": 1e300, "deep": [[[{"a": [1.5, None, True]}]]]})
+    pos.send({"type": "data_sync", "operation": pos.operation("nothing", "n-1", "CREATE", {})})
+    store.quiet()
+
+
+def _moves(store: Store, waiter: Terminal) -> None:
+    """The waiter's last write is sent to another node before the first one passed it on."""
+    store.wires[0].cut()
+    operation = waiter.operation("orders", "mesa-4", "CREATE", ORDER)
+    waiter.submit(operation)
+    store.worlds[1].settle()
+    other = Terminal(store.worlds[0], "waiter-1", "waiter").connect()
+    other.submit(operation)
+    store.worlds[0].settle()
+    other.receive()
+    other.disconnect()
+    store.quiet()
+    waiter.send({"type": "data_sync", "operation": operation})
+    store.quiet()
+
+
+def problem(store: Store) -> str | None:
+    """What is wrong in the end, with all nodes started again and what is parked tried again."""
+    for number, world in enumerate(store.worlds):
+        store.crash(number)
+        for terminal in store.terminals:
+            if terminal.world is world:
+                terminal.session = None
+    for terminal in store.terminals:
+        if any(message["code"] == 1011 for message in terminal.of("sync_error")):
+            terminal.full = True  # its screen shows what it wrote, and was told that it was not stored
+    store.quiet()
+    for _ in range(2):
+        for world in store.worlds:
+            world.core.retry_quarantine()
+            world.advance(61_000)
+        store.quiet()
+    return _unlike(store) or _lost(store)
+
+
+def _unlike(store: Store) -> str | None:
+    first = shown(store.worlds[0])
+    for world in store.worlds:
+        if shown(world) != first:
+            return f"{world.node_id} shows otherwise: {shown(world)} and not {first}"
+        left = [row.reason for row in world.core.replica.quarantine if row.state != FAULT]
+        if left:
+            return f"{world.node_id} keeps in its quarantine: {left}"
+    return None
+
+
+def _lost(store: Store) -> str | None:
+    for terminal in store.terminals:
+        world = terminal.world
+        held = {str(found[0]) for found in operations(world.reader)}
+        archived = world.core.replica.held
+        if terminal.unanswered:
+            return f"{terminal.name} waits for {list(terminal.unanswered)}"
+        for message in terminal.of("sync_confirmation"):
+            name = message["operation_id"]
+            if name not in held and not archived.on_disk(name) and name not in archived.recent:
+                return f"{name} was confirmed to {terminal.name} and is gone"
+        for entity_type in ("orders", "products", "customers"):
+            if terminal.kind == "monitor":
+                continue
+            if terminal.shown(entity_type) != without_version(world.view(entity_type)):
+                return (
+                    f"{terminal.name} shows {terminal.shown(entity_type)} and "
+                    f"{world.node_id} {without_version(world.view(entity_type))}"
+                )
+    return None
