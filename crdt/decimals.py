@@ -63,6 +63,11 @@ def plus(amounts: Iterable[Decimal]) -> Decimal:
     return total
 
 
+def is_shown_exactly(amount: Decimal) -> bool:
+    """Whether the number that a reader is shown is this amount, and one that `amount_of` takes again."""
+    return amount_of(shown(amount)) == amount
+
+
 def shown(amount: Decimal) -> int | float:
     """As a reader sees it."""
     whole = amount.to_integral_value()

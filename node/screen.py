@@ -28,7 +28,8 @@ DOCUMENTED_COUNTERS: Mapping[str, Collection[str]] = Registry(()).counters()
 class Screen(dict[Key, Fields]):
     """The entities one terminal shows: (entity type, entity id) -> fields.
 
-    counters: entity type -> fields in which `{"$inc": n}` is a movement; elsewhere it is an ordinary object.
+    counters: entity type -> fields in which `{"$inc": n}` is a movement and `{"$set": n}` a count; elsewhere they are
+        ordinary objects.
     """
 
     def __init__(self, counters: Mapping[str, Collection[str]] = DOCUMENTED_COUNTERS) -> None:
@@ -57,8 +58,10 @@ class Screen(dict[Key, Fields]):
     def _merge(self, key: Key, data: Mapping[str, Any]) -> None:
         fields = self.setdefault(key, {})
         for name, value in data.items():
-            step = _step(value) if name in self.counters.get(key[0], ()) else None
-            fields[name] = value if step is None else _moved(fields.get(name), step)
+            if isinstance(value, dict) and name in self.counters.get(key[0], ()):
+                fields[name] = _counted(fields.get(name), value)
+            else:
+                fields[name] = value
 
     def shown(self, entity_type: str) -> dict[str, Fields]:
         """The entities of a type by id, without `version`: there an own copy holds what its terminal guessed."""
@@ -73,11 +76,9 @@ def without_version(entities: Mapping[str, Fields]) -> dict[str, Fields]:
     }
 
 
-def _step(value: object) -> Decimal | None:
-    """The movement `{"$inc": n}`; None for every other value."""
-    return decimals.amount_of(value["$inc"]) if isinstance(value, dict) and value.keys() == {"$inc"} else None
-
-
-def _moved(value: object, step: Decimal) -> int | float:
-    """A counter after a movement. What is no number counts as 0."""
-    return decimals.shown(decimals.plus([decimals.amount_of(value) or Decimal(0), step]))
+def _counted(before: object, said: Mapping[str, Any]) -> object:
+    """A counter after the movement `{"$inc": n}` or the count `{"$set": n}`. What is no number counts as 0."""
+    step = decimals.amount_of(said.get("$inc"))
+    if step is None:
+        return said.get("$set", said)
+    return decimals.shown(decimals.plus([decimals.amount_of(before) or Decimal(0), step]))

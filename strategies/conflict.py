@@ -10,16 +10,17 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import frozen
+from attrs import field, frozen
 
 from crdt.hlc import iso, millis
 from crdt.records import FieldRecord, Path
-from strategies.kinds.kinds import kind_at
+from strategies.kinds.kinds import FieldKinds
 from strategies.paths import DELETED_AT
 from strategies.strategy import OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
 
 DELETE_CONFLICT = "delete_conflict"
 VERSION_CONFLICT = "version_conflict"
@@ -48,6 +49,8 @@ class Conflict:
     operations: tuple[str, ...]
     prevailing: frozenset[str]
     """Operations whose value is shown."""
+    kinds: FieldKinds = field(eq=False, repr=False)
+    """Of the entity type's fields."""
 
     @property
     def shown(self) -> FieldRecord:
@@ -76,8 +79,8 @@ class Conflict:
             "type": self.type,
             "entity_type": self.entity_type,
             "entity_id": self.entity_id,
-            "local_data": side(self.shown),
-            "remote_data": side(self.challenger),
+            "local_data": self.side(self.shown),
+            "remote_data": self.side(self.challenger),
             "local_version": self.shown.version,
             "remote_version": self.challenger.version,
             "created_at": self.created_at,
@@ -89,19 +92,18 @@ class Conflict:
                     "terminal_id": record.terminal,
                     "timestamp": iso(millis(record.stamp)),
                     "accepted_at": iso(millis(record.accepted)),
-                    "data": side(record),
+                    "data": self.side(record),
                 }
                 for record in self.candidates
             ],
         }
 
-
-def side(record: FieldRecord) -> dict[str, object]:
-    """One candidate as `local_data` and `remote_data` show it: its fields and its version."""
-    if record.path == DELETED_AT:
-        value = record.value
-        return {"deleted_at": value.get("at") if isinstance(value, dict) else None, "version": record.version}
-    return {**kind_at(record.path).side(record), "version": record.version}
+    def side(self, record: FieldRecord) -> dict[str, object]:
+        """One candidate as `local_data` and `remote_data` show it: its fields and its version."""
+        if record.path == DELETED_AT:
+            value = record.value
+            return {"deleted_at": value.get("at") if isinstance(value, dict) else None, "version": record.version}
+        return {**self.kinds.at(record.path).side(record), "version": record.version}
 
 
 def sibling_conflict(
@@ -109,14 +111,16 @@ def sibling_conflict(
     entity_id: str,
     path: Path,
     ordered: Sequence[FieldRecord],
+    kinds: FieldKinds,
     *,
     type: str,
     state: str,
 ) -> Conflict:
     """The conflict of a register whose siblings, shown first, hold different values."""
     operations = tuple(sorted({record.operation for record in ordered}))
-    shown = ordered[0].canonical()
-    prevailing = frozenset(r.operation for r in ordered if r.canonical() == shown)
+    kind = kinds.at(path)
+    shown = kind.compared(ordered[0])
+    prevailing = frozenset(r.operation for r in ordered if kind.compared(r) == shown)
     return Conflict(
         conflict_id(entity_type, entity_id, path, operations),
         type,
@@ -127,6 +131,7 @@ def sibling_conflict(
         tuple(ordered),
         operations,
         prevailing,
+        kinds,
     )
 
 
@@ -135,6 +140,7 @@ def deletion_conflict(
     entity_id: str,
     deletions: Sequence[FieldRecord],
     unseen: Iterable[FieldRecord],
+    kinds: FieldKinds,
     *,
     alive: bool,
     state: str,
@@ -161,6 +167,7 @@ def deletion_conflict(
         candidates,
         operations,
         frozenset(record.operation for record in first),
+        kinds,
     )
 
 

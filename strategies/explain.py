@@ -12,7 +12,6 @@ from attrs import frozen
 
 from strategies.kinds.group import TOGETHER
 from strategies.kinds.kind import ABSENT, Rule
-from strategies.kinds.kinds import kind_at
 from strategies.paths import DELETED_AT, GROUP, WHOLE, is_movement, may_hold
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from crdt.document import Document
     from crdt.records import FieldRecord, Path
     from strategies.conflict import Conflict
+    from strategies.policy import EntityPolicy
     from strategies.view import View
 
 UNWRITTEN = Rule("unwritten", "Ninguém escreveu este campo.", "Nobody has written this field.")
@@ -85,18 +85,18 @@ def shows_from(view: View, document: Document, path: Path, name: str) -> bool:
     return view.policy.kinds.of(name).shows_from(document, view.policy, path, name)
 
 
-def said_of(record: FieldRecord, name: str) -> object:
+def said_of(record: FieldRecord, name: str, policy: EntityPolicy) -> object:
     """A record's value as far as it is of this field; ABSENT where it holds none."""
     if record.path == DELETED_AT:
         return record.value.get("at") if isinstance(record.value, dict) else None
-    return kind_at(record.path).said(record, name)
+    return policy.kinds.at(record.path).said(record, name)
 
 
 def restored(record: FieldRecord, name: str, view: View) -> dict[str, object]:
     """What an operation writes to bring a record of a field back."""
     if record.path == DELETED_AT:
-        return {name: said_of(record, name)}
-    return kind_at(record.path).restored(record, name, view.fields.get(name))
+        return {name: said_of(record, name, view.policy)}
+    return view.policy.kinds.at(record.path).restored(record, name, view.fields.get(name))
 
 
 def conflicts_of(view: View, name: str) -> list[Conflict]:
@@ -109,7 +109,8 @@ def conflicts_of(view: View, name: str) -> list[Conflict]:
 def shown_of(view: View, path: Path, siblings: Sequence[FieldRecord]) -> list[FieldRecord]:
     """Those of a register's live records whose value is shown."""
     if path == DELETED_AT:
-        return [record for record in siblings if not view.alive and said_of(record, path[0]) == view.deleted_at]
+        at = view.deleted_at
+        return [r for r in siblings if not view.alive and said_of(r, path[0], view.policy) == at]
     conflict = view.conflicts.get(path)
     return [record for record in siblings if conflict is None or record.operation in conflict.prevailing]
 
@@ -120,7 +121,7 @@ def reason(view: View, document: Document, name: str, decided: Iterable[str]) ->
         return _reason([SUMMED], 0)
     about = {p: siblings for p, siblings in document.fields.items() if may_hold(p, name) and not is_movement(p)}
     registers = {p: siblings for p, siblings in about.items() if shows_from(view, document, p, name)}
-    holds = [r for siblings in registers.values() for r in siblings if said_of(r, name) is not ABSENT]
+    holds = [r for siblings in registers.values() for r in siblings if said_of(r, name, view.policy) is not ABSENT]
     contested = [path for path in registers if path in view.conflicts]
     kind = view.policy.kinds.of(name)
     rules: list[Rule] = []

@@ -60,6 +60,16 @@ class EntityPolicy:
         by_kind = self.kinds.of(path[0]).ordered(siblings) if len(path) == 1 else None
         return self.strategy.ordered(siblings) if by_kind is None else by_kind
 
+    def misfit(self, records: Iterable[FieldRecord]) -> str | None:
+        """What is wrong with the values of records that another node wrote, if anything is."""
+        declared = self.kinds.by_name
+        for record in records:
+            kind = declared.get(record.path[0]) if len(record.path) == 1 else None
+            problem = None if kind is None else kind.misfit(record.value)
+            if problem is not None:
+                return f"{record.path[0]} of {record.operation}: {problem}"
+        return None
+
     def documented(self) -> dict[str, object]:
         """The policy in the documented words, as the configuration takes them."""
         return {

@@ -18,7 +18,7 @@ from strategies.kinds.kinds import kind_at
 from strategies.kinds.register import winner
 from strategies.paths import COUNTED, DELETED_AT, WHOLE, is_element, is_movement
 from strategies.policy import EntityPolicy
-from strategies.strategy import unseen_by
+from strategies.strategy import distinct, unseen_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,7 +101,10 @@ class View:
     def _refresh_conflict(self, document: Document, path: Path) -> None:
         self.conflicts.pop(path, None)
         siblings = document.fields.get(path, ())
-        if len(siblings) < 2 or not kind_at(path).distinct(siblings):
+        if len(siblings) < 2:
+            return
+        kind = self.policy.kinds.at(path)
+        if not distinct(siblings, kind.compared):
             return
         strategy = self.policy.strategy
         self.conflicts[path] = sibling_conflict(
@@ -109,6 +112,7 @@ class View:
             self.entity_id,
             path,
             self.policy.ordered(path, siblings),
+            self.policy.kinds,
             type=strategy.conflict_type,
             state=strategy.conflict_state,
         )
@@ -138,6 +142,7 @@ class View:
                 self.entity_id,
                 deletions,
                 (*held, *(record for record in unseen if record not in held)),
+                self.policy.kinds,
                 alive=self.alive,
                 overruled=len(held),
                 state=strategy.conflict_state,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping, Sequence
 
+KEPT_CHANGES = ("after", "acknowledged", "minds")
 KEPT = 1_000
 """Traces of one entity, the latest."""
 
@@ -72,6 +73,9 @@ def _traces(row: Mapping[str, Any], names: Sequence[str]) -> Iterable[tuple[str,
             trace["via"] = row["via"]
         if "acknowledged" in changes:
             trace["acknowledged"] = changes["acknowledged"]
+        minds = (changes.get("minds") or {}).get(entity_id)
+        if minds is not None:
+            trace["minds"] = {entity_id: minds}
         if entry:
             trace["counted"] = [entry[4], entry[5] if len(entry) > 5 else {}]
         if trace["data"] or trace["after"] or len(entry) > 5:
@@ -86,7 +90,7 @@ def row_of_trace(row: Mapping[str, Any], operation_id: str = "") -> LogRow:
     made.version = left["version"]
     made.terminal_id, made.echo, made.via = row["terminal_id"], left["echo"], left.get("via", "")
     made.operation = orjson.dumps({"data": left["data"]})
-    made.changes = orjson.dumps({name: left[name] for name in ("after", "acknowledged") if name in left})
+    made.changes = orjson.dumps({name: left[name] for name in KEPT_CHANGES if name in left})
     if "counted" in left:
         made.updates = orjson.dumps([[entity_type, entity_id, "", {}, *left["counted"]]])
     return made

@@ -52,9 +52,7 @@ class Group(Register):
     def plan(self, write: Write, field: str, value: object) -> None:
         write.join(self.path, field, value)
 
-    def decided(
-        self, document: Document, policy: Ordering, path: Path, chosen: FieldRecord, resolved: Mapping[str, object]
-    ) -> object:
+    def decided(self, write: Write, path: Path, chosen: FieldRecord, resolved: Mapping[str, object]) -> object:
         return {**_fields(chosen), **resolved}
 
     def may_leave(self, field: str, said: object, path: Path, value: object, *, begins: bool) -> bool:

@@ -14,14 +14,13 @@ from crdt.records import CANONICAL
 from strategies.kinds.kind import ABSENT, Rule
 from strategies.kinds.places import placed
 from strategies.kinds.register import Register, equal, winner
-from strategies.strategy import distinct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
     from crdt.document import Document
     from crdt.records import FieldRecord, Path
-    from strategies.kinds.kind import Ordering, Write
+    from strategies.kinds.kind import After, Ordering, Write
 
 ELEMENTS = 2_000
 """Most elements of a list that is kept by element. A longer list is one value: the engine cuts its block of records
@@ -43,9 +42,9 @@ class KeyedList(Register):
         "changed it unseen.",
     )
 
-    def distinct(self, siblings: Sequence[FieldRecord]) -> bool:
+    def compared(self, record: FieldRecord) -> bytes:
         """Two equal elements at different places are one value."""
-        return distinct(siblings, _element_text) if len(siblings[0].path) > 1 else distinct(siblings)
+        return orjson.dumps(element_of(record) if len(record.path) > 1 else record.value, option=CANONICAL)
 
     def show(self, document: Document, policy: Ordering, field: str) -> object:
         elements: dict[Path, FieldRecord] = {}
@@ -80,11 +79,9 @@ class KeyedList(Register):
         for key in sorted(known.keys() - elements.keys()):
             write.supersede((field, key), lambda record: base.holds(record.path[1], write.seq_of(record)))
 
-    def decided(
-        self, document: Document, policy: Ordering, path: Path, chosen: FieldRecord, resolved: Mapping[str, object]
-    ) -> object:
+    def decided(self, write: Write, path: Path, chosen: FieldRecord, resolved: Mapping[str, object]) -> object:
         if len(path) == 1:
-            return super().decided(document, policy, path, chosen, resolved)
+            return super().decided(write, path, chosen, resolved)
         element = (keyed(resolved.get(path[0])) or {}).get(path[1], element_of(chosen))
         return [place_of(chosen), element]
 
@@ -114,13 +111,11 @@ class KeyedList(Register):
             return {field: record.value}
         return {field: list({**(keyed(shown) or {}), record.path[1]: element_of(record)}.values())}
 
-    def remembered(
-        self, field: str, data: Mapping[str, object], shown: object, last: object, own: Callable[[], object]
-    ) -> tuple[object, object] | None:
+    def remembered(self, field: str, after: After, last: object) -> tuple[object, object] | None:
         """The keys of a list that was written. Every row of the entity may carry the list, so every row is kept."""
-        if shown is None:
+        if after.fields.get(field) is None:
             return None
-        return (list(keyed(data[field]) or ()) if field in data else None), True
+        return (list(keyed(after.written[field]) or ()) if field in after.written else None), True
 
     def removed(self, record: FieldRecord) -> object:
         return element_of(record) if len(record.path) == 2 else ABSENT
@@ -166,10 +161,6 @@ def shown_list(presence: FieldRecord | None, elements: Mapping[Path, FieldRecord
     if presence is None or (found and not isinstance(presence.value, list)):
         return found
     return [*presence.value, *found] if isinstance(presence.value, list) else presence.value
-
-
-def _element_text(record: FieldRecord) -> bytes:
-    return orjson.dumps(element_of(record), option=CANONICAL)
 
 
 def _same_element(record: FieldRecord, place: str, element: object) -> bool:

@@ -6,15 +6,18 @@ A kind is asked about one field at a time. What concerns a register's record is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from decimal import Decimal
+from crdt.decimals import plus
+from crdt.document import Document
 
-    from crdt.document import Document
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from crdt.records import FieldRecord, Path
 
 ABSENT = object()
@@ -63,6 +66,46 @@ class Ordering(Protocol):
         ...
 
 
+@frozen
+class Count:
+    """What somebody knows of a counter, or what it is at some moment.
+
+    amount: the exact amount; None where nothing is counted.
+    moved: all that had been added and taken by then, also before it was counted; None where that is not known.
+    closed: somebody has said that it is not counted any more.
+    """
+
+    amount: Decimal | None
+    moved: Decimal | None
+    closed: bool = False
+
+    def after(self, step: Decimal) -> Count:
+        """The same after a movement. The first movement of what nobody has counted yet is where it begins."""
+        moved = None if self.moved is None else plus((self.moved, step))
+        if self.closed:
+            return Count(None, moved, True)
+        return Count(plus((self.amount or Decimal(0), step)), moved)
+
+
+NOTHING_COUNTED = Count(None, Decimal(0))
+"""Of a counter that nobody has written."""
+
+
+@frozen
+class After:
+    """An entity after one of its log rows, for what a kind remembers of the row.
+
+    written: what the row's author wrote. minds: what its author takes the counters that it wrote to be.
+    fields: what is shown.
+    """
+
+    document: Document
+    policy: Ordering
+    written: Mapping[str, object]
+    minds: Mapping[str, Count]
+    fields: Mapping[str, object]
+
+
 class KnownElements(Protocol):
     """A list as the author of a write last knew it."""
 
@@ -80,6 +123,7 @@ class Write(Protocol):
 
     create: the operation is a CREATE. afresh: its author had seen the entity deleted, so nothing of it is left.
     terminal_type: of the author. counts: by how much each counter moves so far.
+    minds: what the author takes each counter that it writes to be afterwards.
     """
 
     @property
@@ -92,6 +136,7 @@ class Write(Protocol):
     create: bool
     afresh: bool
     counts: dict[str, Decimal]
+    minds: dict[str, Count]
 
     def seen(self, record: FieldRecord) -> bool:
         """Whether the author had seen a live record."""
@@ -101,7 +146,7 @@ class Write(Protocol):
         """The log row that brought a live record to this node."""
         ...
 
-    def known_amount(self, field: str) -> Decimal | None:
+    def known_count(self, field: str) -> Count | None:
         """What the author last knew a counter to be; None where nothing is known."""
         ...
 
@@ -166,8 +211,8 @@ class Kind(Protocol):
         """The siblings of the field's register, the shown one first; None where the strategy orders them."""
         ...
 
-    def distinct(self, siblings: Sequence[FieldRecord]) -> bool:
-        """Whether the siblings of one register hold more than one value."""
+    def compared(self, record: FieldRecord) -> bytes:
+        """What of a record is compared with its siblings: equal texts are one value."""
         ...
 
     def show(self, document: Document, policy: Ordering, field: str) -> object:
@@ -195,10 +240,19 @@ class Kind(Protocol):
         """Whether a value of the field is one that keeps its entity from deletion (strategies/guard.py)."""
         ...
 
-    def decided(
-        self, document: Document, policy: Ordering, path: Path, chosen: FieldRecord, resolved: Mapping[str, object]
-    ) -> object:
-        """What a resolution writes at `path`: the chosen record's value, or what `resolved` gives for its fields."""
+    def unnamed(self, write: Write, field: str) -> None:
+        """Plan what becomes of a counter that a CREATE does not name."""
+        ...
+
+    def decided(self, write: Write, path: Path, chosen: FieldRecord, resolved: Mapping[str, object]) -> object:
+        """What a resolution writes at `path`: the chosen record's value, or what `resolved` gives for its fields.
+
+        Raises UnfitValue.
+        """
+        ...
+
+    def misfit(self, value: object) -> str | None:
+        """What is wrong with the value of a record at (field,) that another node wrote, if anything is."""
         ...
 
     # ------------------------------------------------------------------ what a write of another node may do
@@ -234,13 +288,10 @@ class Kind(Protocol):
 
     # ------------------------------------------------------------------ what authors know
 
-    def remembered(
-        self, field: str, data: Mapping[str, object], shown: object, last: object, own: Callable[[], object]
-    ) -> tuple[object, object] | None:
+    def remembered(self, field: str, after: After, last: object) -> tuple[object, object] | None:
         """What is kept of a log row to tell later what its author knew: (what it wrote, what is shown); or nothing.
 
-        data: what the row wrote. shown: the field's value after it, or None. last: what was kept as shown of the row
-        before. own: looks up what was kept as written of the author's last row.
+        last: what was kept as shown of the row before.
         """
         ...
 

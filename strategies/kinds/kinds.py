@@ -88,7 +88,10 @@ class FieldKinds:
 
     def at(self, path: Path) -> Kind:
         """The kind whose register a path is, with the declaration of its field where the register is the field's."""
-        return self.of(path[0]) if len(path) == 1 and path != COUNTED else kind_at(path)
+        if len(path) != 1 or path == COUNTED:
+            return kind_at(path)
+        kind = self.of(path[0])
+        return PLAIN if isinstance(kind, Group) else kind  # written before its field joined the group
 
     def names(self, path: Path) -> Sequence[str]:
         """The top-level fields that a register shows in."""

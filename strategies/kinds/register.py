@@ -12,15 +12,14 @@ import orjson
 from crdt.records import CANONICAL
 from strategies.kinds.kind import ABSENT, UNDECLARED, FieldKind, Rule
 from strategies.paths import GROUP
-from strategies.strategy import distinct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from decimal import Decimal
 
     from crdt.document import Document
     from crdt.records import FieldRecord, Path
-    from strategies.kinds.kind import Ordering, Write
+    from strategies.kinds.kind import After, Ordering, Write
 
 
 class Register:
@@ -45,8 +44,8 @@ class Register:
     def ordered(self, siblings: Sequence[FieldRecord]) -> list[FieldRecord] | None:
         return None
 
-    def distinct(self, siblings: Sequence[FieldRecord]) -> bool:
-        return distinct(siblings)
+    def compared(self, record: FieldRecord) -> bytes:
+        return record.canonical()
 
     def show(self, document: Document, policy: Ordering, field: str) -> object:
         shown = winner(document, policy, (field,))
@@ -64,10 +63,14 @@ class Register:
     def final(self, value: object) -> bool:
         return False
 
-    def decided(
-        self, document: Document, policy: Ordering, path: Path, chosen: FieldRecord, resolved: Mapping[str, object]
-    ) -> object:
+    def unnamed(self, write: Write, field: str) -> None:
+        return None
+
+    def decided(self, write: Write, path: Path, chosen: FieldRecord, resolved: Mapping[str, object]) -> object:
         return resolved.get(path[0], chosen.value)
+
+    def misfit(self, value: object) -> str | None:
+        return None
 
     def may_leave(self, field: str, said: object, path: Path, value: object, *, begins: bool) -> bool:
         return path == (field,) and equal(value, said)
@@ -87,9 +90,7 @@ class Register:
     def restored(self, record: FieldRecord, field: str, shown: object) -> dict[str, object]:
         return {field: record.value}
 
-    def remembered(
-        self, field: str, data: Mapping[str, object], shown: object, last: object, own: Callable[[], object]
-    ) -> tuple[object, object] | None:
+    def remembered(self, field: str, after: After, last: object) -> tuple[object, object] | None:
         return None
 
     def removed(self, record: FieldRecord) -> object:

@@ -115,7 +115,7 @@ MERGE = (
         "an absolute stock is reckoned from what this node holds, not from what its author last knew",
         (
             "strategies.kinds.counter:Counter.plan",
-            "known = write.known_amount(field)",
+            "known = write.known_count(field)",
             "known = None",
         ),
     ),

@@ -6,9 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategies.conflict import conflict_id, deletion_conflict, sibling_conflict, side
+from strategies.conflict import conflict_id, deletion_conflict, sibling_conflict
+from strategies.kinds.kind import FieldKind
+from strategies.kinds.kinds import FieldKinds
 from strategies.paths import COUNTED, DELETED_AT, WHOLE, group_path
 from tests.strategies.rig import record
+
+KINDS = FieldKinds({"stock": FieldKind("counter")})
 
 
 def test_an_id_tells_entity_register_and_operations_apart() -> None:
@@ -24,7 +28,7 @@ def test_an_id_tells_entity_register_and_operations_apart() -> None:
 
 @given(st.permutations([record(("a",), n, n) for n in range(1, 4)]))
 def test_the_id_does_not_depend_on_which_sibling_is_shown(ordered: list) -> None:
-    found = sibling_conflict("orders", "m", ("a",), ordered, type="field_conflict", state="open")
+    found = sibling_conflict("orders", "m", ("a",), ordered, KINDS, type="field_conflict", state="open")
     assert found.operations == ("op1", "op2", "op3")
     assert found.id == conflict_id("orders", "m", ("a",), ["op1", "op2", "op3"])
     assert (found.shown, found.challenger) == (ordered[0], ordered[1])
@@ -32,7 +36,9 @@ def test_the_id_does_not_depend_on_which_sibling_is_shown(ordered: list) -> None
 
 def test_who_wrote_the_shown_value_too_has_not_lost() -> None:
     same, shown, lost = record(("a",), 1, 1), record(("a",), 1, 2), record(("a",), 2, 3)
-    found = sibling_conflict("orders", "m", ("a",), [shown, lost, same], type="version_conflict", state="settled")
+    found = sibling_conflict(
+        "orders", "m", ("a",), [shown, lost, same], KINDS, type="version_conflict", state="settled"
+    )
     assert found.losers() == ("t3",)
     assert found.authors() == ("t1", "t2", "t3")
 
@@ -40,7 +46,7 @@ def test_who_wrote_the_shown_value_too_has_not_lost() -> None:
 @pytest.mark.parametrize("alive", [True, False])
 def test_the_side_that_prevails_over_a_deletion_comes_first(alive: bool) -> None:
     deletion, written = record(DELETED_AT, {"at": "x", "saw": []}, 5), record(("a",), 1, 6)
-    found = deletion_conflict("orders", "m", [deletion], [written], alive=alive, state="open")
+    found = deletion_conflict("orders", "m", [deletion], [written], KINDS, alive=alive, state="open")
     assert found.shown is (written if alive else deletion)
     assert found.losers() == (("t5",) if alive else ("t6",))
     assert found.path == DELETED_AT
@@ -49,13 +55,13 @@ def test_the_side_that_prevails_over_a_deletion_comes_first(alive: bool) -> None
 @pytest.mark.parametrize(("state", "kind"), [("open", "delete_conflict"), ("settled", "version_conflict")])
 def test_a_deletion_that_the_rule_settled_is_no_delete_conflict(state: str, kind: str) -> None:
     deletion, written = record(DELETED_AT, {"at": "x", "saw": []}, 5), record(("a",), 1, 6)
-    assert deletion_conflict("orders", "m", [deletion], [written], alive=True, state=state).type == kind
+    assert deletion_conflict("orders", "m", [deletion], [written], KINDS, alive=True, state=state).type == kind
 
 
 @given(st.permutations([record(("a",), 1, 6), record(("b",), 1, 7), record(("c",), 1, 7)]))
 def test_the_candidates_of_a_contested_deletion_come_in_one_order(unseen: list) -> None:
     deletion = record(DELETED_AT, {"at": "x", "saw": []}, 5)
-    found = deletion_conflict("orders", "m", [deletion], unseen, alive=True, state="open")
+    found = deletion_conflict("orders", "m", [deletion], unseen, KINDS, alive=True, state="open")
     assert [r.path for r in found.candidates] == [("b",), DELETED_AT, ("c",), ("a",)]
 
 
@@ -68,17 +74,22 @@ def test_the_candidates_of_a_contested_deletion_come_in_one_order(unseen: list) 
         (group_path(["total", "discount"]), {"total": 9, "discount": 1}, {"total": 9, "discount": 1}),
         (WHOLE, {"amount": 5}, {"amount": 5}),
         (COUNTED, {"stock": -2}, {"stock": -2}),
+        (("stock",), 12, {"stock": 12}),
+        (("stock",), [30, "-0.5"], {"stock": 30}),
+        (("stock",), [None, 4], {"stock": None}),
         (DELETED_AT, {"at": "2026-01-15", "saw": []}, {"deleted_at": "2026-01-15"}),
         (DELETED_AT, None, {"deleted_at": None}),
     ],
 )
 def test_a_side_shows_the_fields_of_its_record(path: tuple[str, ...], value: object, shown: dict) -> None:
-    assert side(record(path, value, 3)) == {**shown, "version": 1}
+    one, other = record(path, value, 3), record(path, value, 4)
+    found = sibling_conflict("orders", "m", path, [one, other], KINDS, type="version_conflict", state="settled")
+    assert found.side(one) == {**shown, "version": 1}
 
 
 def test_the_body_names_every_candidate() -> None:
     ordered = [record(("a",), n, n << 16) for n in (3, 1, 2)]
-    body = sibling_conflict("orders", "m", ("a",), ordered, type="field_conflict", state="open").body()
+    body = sibling_conflict("orders", "m", ("a",), ordered, KINDS, type="field_conflict", state="open").body()
     assert body["local_data"] == {"a": 3, "version": 1}
     assert body["remote_data"] == {"a": 1, "version": 1}
     assert [candidate["data"]["a"] for candidate in body["candidates"]] == [3, 1, 2]  # type: ignore[attr-defined]

@@ -101,7 +101,7 @@ def test_a_record_says_something_of_a_field_and_can_be_brought_back(
     shown = document_of(write(("items",), [], 1), write(("items", "1"), ["U", {"id": "1"}], 2))
     view = view_of("orders", "m", of(), shown)
     written = record(path, value, 3)
-    assert said_of(written, name) == said
+    assert said_of(written, name, of()) == said
     assert restored(written, name, view) == data
 
 

@@ -64,7 +64,18 @@ CALLED = {"kind": "operation", "updates": "updates"}
 
 NOT_ON_THE_WIRE = {"raw", "timestamp_us", "assumed_zone", "writes", "key", "replaced"}
 
-OPAQUE = {"data", "local_data", "remote_data", "resolved_data", "before", "after", "versions", "counted", "tried"}
+OPAQUE = {
+    "data",
+    "local_data",
+    "remote_data",
+    "resolved_data",
+    "before",
+    "after",
+    "versions",
+    "counted",
+    "minds",
+    "tried",
+}
 """Members whose own members are an entity's fields, or ids."""
 
 

@@ -16,6 +16,7 @@ from crdt.update_format import UpdateError
 from node.core.entities.last_known import Movements
 from node.core.entities.reach import Claim, Reach
 from storage.records import EntityRow, Key
+from strategies.kinds.kind import After, Count
 from strategies.policy import EntityPolicy
 from strategies.view import View, view_of
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 
 NOTHING_WRITTEN: Mapping[str, object] = {}
+NO_MINDS: Mapping[str, Count] = {}
 Seen = AbstractSet[tuple[int, int]]
 """(writer, clock) of the live records that an author had seen."""
 
@@ -183,9 +185,10 @@ class Entity:
         if self.last_author != terminal or self.last_echo:
             self.other_seq = self.seq
         self.seq, self.last_author, self.last_echo = seq, terminal, echo
-        if self.policy.kinds.remembering:
-            version, known = self.document.version, touch.acknowledged
-            self.movements.row_written(self.view, seq, version, touch.author, touch.written, known, echo=echo)
+        kinds = self.policy.kinds
+        if kinds.remembering:
+            after = After(self.document, self.policy, touch.written, touch.minds, self.view.fields)
+            self.movements.row_written(kinds, after, seq, touch.author, touch.acknowledged, echo=echo)
 
 
 @frozen
@@ -195,12 +198,14 @@ class Touch:
     author: the terminal that wrote it here; None for the node itself, and for what another node accepted.
     written: the fields it names, and their values.
     acknowledged: the last row that its author had seen by then.
+    minds: what its author takes the counters that it wrote to be.
     """
 
     entity: Entity
     author: str | None = None
     written: Mapping[str, object] = NOTHING_WRITTEN
     acknowledged: int = 0
+    minds: Mapping[str, Count] = NO_MINDS
 
 
 NOT_LOADED = (UpdateError, DocumentError, EngineError, ValueError, KeyError, TypeError)

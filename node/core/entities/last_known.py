@@ -8,7 +8,6 @@ The latest movements of each counter and list are kept with the entity. Older on
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -17,16 +16,17 @@ from attrs import asdict, astuple, define, evolve, field, frozen
 from crdt.decimals import amount_of
 from crdt.records import CANONICAL
 from storage.records import key64
-from strategies.kinds.kind import ABSENT
+from strategies.kinds.counter import count_from, stored
+from strategies.kinds.kind import ABSENT, Count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from decimal import Decimal
 
     from crdt.records import FieldRecord
     from storage.records import LogRow
+    from strategies.kinds.kind import After
+    from strategies.kinds.kinds import FieldKinds
     from strategies.policy import EntityPolicy
-    from strategies.view import View
 
 MOST_MOVEMENTS = 32
 """Movements kept of each counter and each list."""
@@ -41,9 +41,9 @@ class Movement:
 
     version: the entity's version after the row.
     author: None unless the row was accepted on this node: only then does its author know it without being sent it.
-    written: of a counter, the absolute value that its author wrote, a JSON number. Of a list, the keys that its
-        author wrote; true where the same author wrote the list again since, as only the latest keys are kept.
-    shown: of a counter, what is shown after the row. Of a list, true.
+    written: of a counter, what its author takes it to be after its write. Of a list, the keys that its author wrote;
+        true where the same author wrote the list again since, as only the latest keys are kept.
+    shown: of a counter, what it is after the row. Of a list, true. Counters are as `counter.stored` gives them.
     acked: the last row that its author had seen when it wrote this one.
     echo: whether its author is sent the row.
     """
@@ -183,34 +183,22 @@ class Movements:
             del self.gone[record.path[0]]
 
     def row_written(
-        self,
-        view: View,
-        seq: int,
-        version: int,
-        author: str | None,
-        data: Mapping[str, object],
-        acked: int,
-        *,
-        echo: bool,
+        self, kinds: FieldKinds, after: After, seq: int, author: str | None, acked: int, *, echo: bool
     ) -> None:
-        """A row of this entity was written.
-
-        view: after the row. data: what the row wrote. The rest as in Movement.
-        """
-        for name, kind in view.policy.kinds.remembering:
+        """A row of this entity was written. The rest as in Movement."""
+        for name, kind in kinds.remembering:
             moves = self.of.get(name, [])
-            last = moves[-1].shown if moves else None
-            if kind.carried and name not in data:
-                remembered: tuple[object, object] | None = None if view.fields.get(name) is None else (None, True)
+            remembered: tuple[object, object] | None
+            if kind.carried and name not in after.written:  # of most rows
+                remembered = None if after.fields.get(name) is None else (None, True)
             else:
-                own = partial(_last_written, moves, author)
-                remembered = kind.remembered(name, data, view.fields.get(name), last, own)
+                remembered = kind.remembered(name, after, moves[-1].shown if moves else None)
             if remembered is None:
                 continue
             written, shown = remembered
-            if isinstance(written, list):
+            if kind.carried and isinstance(written, list):
                 moves = [_without_keys(move, author) for move in moves]
-            moves.append(Movement(seq, version, author, written, shown, acked, echo))
+            moves.append(Movement(seq, after.document.version, author, written, shown, acked, echo))
             if len(moves) > MOST_MOVEMENTS:
                 del moves[0]
                 self.cut.add(name)
@@ -220,9 +208,9 @@ class Movements:
         """Rows that moved something, and the entity's version after each."""
         return ((move.seq, move.version) for moves in self.of.values() for move in moves)
 
-    def known(self, name: str, author: AuthorView) -> Decimal | None:
-        """The value that an author last knew of a counter; None where the movements kept here do not tell."""
-        return _amount(_last(reversed(self.of.get(name, [])), author))
+    def known(self, name: str, author: AuthorView) -> Count | None:
+        """What an author last knew of a counter; None where the movements kept here do not tell."""
+        return _count(_last(reversed(self.of.get(name, [])), author))
 
     def known_list(self, name: str, author: AuthorView) -> KnownList:
         """A list as an author last knew it."""
@@ -242,22 +230,17 @@ class Movements:
         return name not in self.cut or self.known(name, author) is not None
 
 
-def _last_written(moves: Sequence[Movement], author: str | None) -> object:
-    """The absolute value of an author's last movement that has one; None where none has."""
-    return next((m.written for m in reversed(moves) if m.author == author and m.written is not None), None)
-
-
 def _without_keys(move: Movement, author: str | None) -> Movement:
     return evolve(move, written=True) if move.author == author and isinstance(move.written, list) else move
 
 
-def known_from_log(rows: Sequence[LogRow], entity_id: str, name: str, author: AuthorView) -> Decimal | None:
-    """The value that an author last knew of a counter. rows: the entity's log rows, the latest first."""
-    return _amount(_last((_movement(row, entity_id, name) for row in rows), author))
+def known_from_log(rows: Sequence[LogRow], entity_id: str, name: str, author: AuthorView) -> Count | None:
+    """What an author last knew of a counter. rows: the entity's log rows, the latest first."""
+    return _count(_last((_movement(row, entity_id, name) for row in rows), author))
 
 
-def _amount(last: tuple[Movement, bool] | None) -> Decimal | None:
-    return None if last is None else amount_of(last[0].written if last[1] else last[0].shown)
+def _count(last: tuple[Movement, bool] | None) -> Count | None:
+    return None if last is None else count_from(last[0].written if last[1] else last[0].shown)
 
 
 def _last(movements: Iterable[Movement | None], author: AuthorView) -> tuple[Movement, bool] | None:
@@ -288,10 +271,11 @@ def _movement(row: LogRow, entity_id: str, name: str) -> Movement | None:
     if row.entity_id is None:  # a BULK_UPDATE
         items = [item["data"] for item in data.get("updates", ()) if item.get("entity_id") == entity_id]
         data, after = (items or [{}])[-1], after.get(entity_id, {})
-    written = data.get(name) if amount_of(data.get(name)) is not None else None
+    written = ((changes.get("minds") or {}).get(entity_id) or {}).get(name)
     if name not in after and written is None:
         return None
+    amount = amount_of(after.get(name))
+    shown = stored(Count(amount, None, amount is None and name in after))
     author = None if row.via else row.terminal_id
-    return Movement(
-        row.seq, row.version, author, written, after.get(name), changes.get("acknowledged", row.seq), row.echo
-    )
+    acked = changes.get("acknowledged", row.seq)
+    return Movement(row.seq, row.version, author, written, shown, acked, row.echo)

@@ -20,12 +20,14 @@ from node.core.entities.entity import Entity
 from node.core.entities.last_known import KnownList
 from node.errors import EntityNotFound, InvalidMessage, PermissionDenied
 from strategies import guard
-from strategies.kinds.kind import ABSENT, UnfitValue
+from strategies.kinds.kind import ABSENT, Count, UnfitValue
 from strategies.paths import COUNTED, DELETED_AT, SETTLEMENT, WHOLE
+from strategies.strategy import unseen_by
 
 if TYPE_CHECKING:
     from node.core.entities.entity import Seen
     from strategies.conflict import Conflict
+    from strategies.kinds.kind import Kind
 
 RESERVED = frozenset({"version", "deleted_at"})
 """Names in an operation's `data` that are not fields: the version, and what DELETE writes."""
@@ -62,13 +64,13 @@ class Stamp:
 class Authorship:
     """The author of an operation, as far as the plan depends on who it is.
 
-    known: the value that it last knew of a counter; None where nothing is known.
+    known: what it last knew of a counter; None where nothing is known.
     known_list: a list as it last knew it.
     """
 
     stamp: Stamp
     terminal_type: str
-    known: Callable[[Entity, str], Decimal | None]
+    known: Callable[[Entity, str], Count | None]
     known_list: Callable[[Entity, str], KnownList]
 
 
@@ -77,6 +79,7 @@ class Plan:
     """One document transaction. increment: by how much the entity's version grows.
 
     named: top-level fields the operation names. counts: by how much each counter moves.
+    minds: what the author takes the counters that it writes to be afterwards.
     """
 
     supersede: tuple[FieldRecord, ...]
@@ -84,6 +87,7 @@ class Plan:
     increment: int
     named: tuple[str, ...]
     counts: Mapping[str, Decimal]
+    minds: Mapping[str, Count]
 
 
 def increment(current: int, version: int | None, jump: int) -> int:
@@ -103,8 +107,11 @@ def _all(record: FieldRecord) -> bool:
 class FieldWriter:
     """Collects what one operation does to the registers of one entity: the `Write` of strategies/kinds/kind.py."""
 
-    def __init__(self, entity: Entity, author: Authorship, seen: Seen, version: int | None, jump: int) -> None:
+    def __init__(
+        self, entity: Entity, author: Authorship, seen: Seen, version: int | None, jump: int, place: str
+    ) -> None:
         self.entity = entity
+        self.place = place
         self.document = entity.document
         self.policy = entity.policy
         self.author = author
@@ -115,6 +122,7 @@ class FieldWriter:
         self.increment = increment(entity.document.version, version, jump)
         self.version = entity.document.version + self.increment
         self.counts: dict[str, Decimal] = {}
+        self.minds: dict[str, Count] = {}
         self._supersede: dict[tuple[int, int], FieldRecord] = {}
         self._fields: list[NewField] = []
         self._joined: dict[Path, dict[str, object]] = {}
@@ -127,7 +135,7 @@ class FieldWriter:
     def seq_of(self, record: FieldRecord) -> int:
         return self.entity.seqs[record.writer, record.clock]
 
-    def known_amount(self, field: str) -> Decimal | None:
+    def known_count(self, field: str) -> Count | None:
         return self.author.known(self.entity, field)
 
     def known_list(self, field: str) -> KnownList:
@@ -146,12 +154,25 @@ class FieldWriter:
                 else:
                     kind.plan(self, name, value)
         except UnfitValue as error:
-            raise InvalidMessage(str(error), f"$.operation.data.{error.where}") from None
+            raise InvalidMessage(str(error), f"{self.place}.{error.where}") from None
         for path, values in self._joined.items():
             shown = self.entity.view.fields
             base = {} if self.afresh else {name: shown[name] for name in kinds.names(path) if name in shown}
             self.register(path, {**base, **values})
         self._joined.clear()
+
+    def leave_out(self, fields: Mapping[str, object]) -> None:
+        """What becomes of the counters that a CREATE does not name."""
+        for name in self.policy.kinds.counting:
+            if name not in fields:
+                self.policy.kinds.of(name).unnamed(self, name)
+
+    def decided(self, kind: Kind, path: Path, chosen: FieldRecord, given: Mapping[str, object]) -> object:
+        """What a resolution writes to a register. given: its fields in the resolution. Raises InvalidMessage."""
+        try:
+            return kind.decided(self, path, chosen, given)
+        except UnfitValue as error:
+            raise InvalidMessage(str(error), f"{self.place}.{error.where}") from None
 
     def join(self, path: Path, field: str, value: object) -> None:
         self._joined.setdefault(path, {})[field] = value
@@ -210,7 +231,7 @@ class FieldWriter:
         if counts:
             moved = {name: total_of(amount) for name, amount in counts.items()}
             self.add(COUNTED, moved, self.supersede(COUNTED))
-        return Plan(tuple(self._supersede.values()), tuple(self._fields), self.increment, names, counts)
+        return Plan(tuple(self._supersede.values()), tuple(self._fields), self.increment, names, counts, self.minds)
 
 
 class Planner:
@@ -219,11 +240,20 @@ class Planner:
     seen: which of the entity's records the author had seen.
     version: the operation's version, or None.
     jump: by how much that version may be ahead of the entity's.
+    place: where in the message the fields are, for what is wrong with them.
     """
 
-    def __init__(self, entity: Entity, author: Authorship, seen: Seen, version: int | None, jump: int) -> None:
+    def __init__(
+        self,
+        entity: Entity,
+        author: Authorship,
+        seen: Seen,
+        version: int | None,
+        jump: int,
+        place: str = "$.operation.data",
+    ) -> None:
         self.entity = entity
-        self._fields = FieldWriter(entity, author, seen, version, jump)
+        self._fields = FieldWriter(entity, author, seen, version, jump, place)
 
     # ------------------------------------------------------------------ the documented operations
 
@@ -233,7 +263,7 @@ class Planner:
         fields = {name: value for name, value in data.items() if name not in RESERVED}
         deletions = entity.document.fields.get(DELETED_AT, ())
         self._fields.create = create
-        if deletions and not entity.view.alive and all(map(self._fields.seen, deletions)):
+        if deletions and all(map(self._fields.seen, deletions)) and self._dead(deletions, create=create):
             if not create:
                 raise EntityNotFound(
                     f"{entity.key[0]} {entity.key[1]} was deleted at {entity.view.deleted_at}",
@@ -246,6 +276,8 @@ class Planner:
             self._fields.register(WHOLE, {**base, **fields})
         else:
             self._fields.write(fields)
+            if create:
+                self._fields.leave_out(fields)
         return self._fields.plan(fields)
 
     def _over(self, deletions: Sequence[FieldRecord], fields: Mapping[str, object]) -> Iterator[FieldRecord]:
@@ -257,6 +289,18 @@ class Planner:
                 kinds, record, deletions, terminal_type, value
             ):
                 yield record
+
+    def _dead(self, deletions: Sequence[FieldRecord], *, create: bool) -> bool:
+        """Whether the entity is dead; for who creates it again, whether it is as far as its author has seen."""
+        if not self.entity.view.alive or not create:
+            return not self.entity.view.alive
+        contesting = list(filter(self._fields.seen, self.entity.document.records()))
+        for deletion in deletions:
+            contesting = unseen_by(deletion, contesting)
+        held = guard.overruling(self.entity.policy.kinds, self.entity.document, deletions)
+        return not any(map(self._fields.seen, held)) and not self.entity.policy.strategy.survives(
+            deletions, contesting
+        )
 
     def delete(self, data: Mapping[str, object], at: str) -> Plan:
         """DELETE: one record that names the live operations which its author had seen. Other fields are written too.
@@ -316,7 +360,7 @@ class Planner:
         names = policy.kinds.names(conflict.path)
         given = {name: extra.pop(name) for name in names if name in extra}
         kind = policy.kinds.at(conflict.path)
-        decided = kind.decided(self.entity.document, policy, conflict.path, chosen, given)
+        decided = self._fields.decided(kind, conflict.path, chosen, given)
         kept = guard.kept(policy.kinds, doomed, self._fields.terminal_type, decided)
         if kept:
             raise PermissionDenied(

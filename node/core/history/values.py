@@ -81,7 +81,7 @@ def writings_of(trail: Trail, entity: Entity) -> list[Writing]:
     found: dict[tuple[object, ...], Writing] = {}
     for identity, record in sorted(trail.records.items()):
         live = document.record(*identity) is not None
-        value = said_of(record, trail.name)
+        value = said_of(record, trail.name, entity.policy)
         if value is ABSENT and (not live or is_movement(record.path)):
             continue
         state = SHOWN if identity in shown else CANDIDATE if live else SUPERSEDED

@@ -99,6 +99,7 @@ class Told:
     echo: whether its author is sent the row.
     counted: what is said of a timestamp that does not count as it is.
     acknowledged: what its author had confirmed.
+    minds: by entity id, what its author takes the counters that it wrote to be, as it is stored.
     """
 
     terminal_id: str
@@ -110,6 +111,7 @@ class Told:
     echo: bool
     counted: Mapping[str, object]
     acknowledged: int
+    minds: Mapping[str, object]
 
 
 def accepted_row(
@@ -128,8 +130,9 @@ def accepted_row(
     version = max(entity.document.version for entity in entities)
     audit = changes_of(entities, changes, bulk=bulk)
     audit.update(told.counted)
+    if told.minds:
+        audit["acknowledged"], audit["minds"] = told.acknowledged, told.minds
     if any(counts for *_, counts in done):
-        audit["acknowledged"] = told.acknowledged
         audit["counted"] = {e.key[1]: {n: total_of(a) for n, a in counts.items()} for e, _, _, counts in done}
     return operation_row(
         policy,

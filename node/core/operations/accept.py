@@ -238,11 +238,13 @@ def _plans(
         seen = entity.seen_by(author.terminal_id, reach, first_head)
         known.append((reach, seen))
         stamp = stamp.after(max((r.stamp for i, r in entity.document.by_id.items() if i in seen), default=0))
-    for entity, write, (reach, seen) in zip(entities, operation.writes, known, strict=True):
+    together = zip(entities, operation.writes, known, strict=True)
+    for number, (entity, write, (reach, seen)) in enumerate(together):
         data, version = write.data, write.version
         writer = writer_of(replica, stamp, author, reach)
         unseen = len(seen) < len(entity.document.by_id)
-        planner = Planner(entity, writer, seen, version, replica.settings.version_jump)
+        place = f"$.operation.data.updates[{number}].data" if operation.kind == "BULK_UPDATE" else "$.operation.data"
+        planner = Planner(entity, writer, seen, version, replica.settings.version_jump, place)
         if operation.kind == "DELETE":
             plan = planner.delete(data, hlc.iso(now.wall_ms))
             plans.append(Planned(entity, plan, {}, unseen, reach, version))

@@ -104,4 +104,5 @@ def live_conflict(view: View, row: ConflictRow) -> Conflict | None:
         candidates,
         row.operations,
         current.prevailing,
+        current.kinds,
     )

@@ -29,6 +29,7 @@ from node.core.operations.replica import Replica
 from node.wire.links.operations import RemoteOperation
 from storage.records import key64
 from strategies.conflict import conflict_id
+from strategies.kinds.kind import ABSENT
 from strategies.kinds.register import equal
 from strategies.paths import COUNTED, DELETED_AT, GROUP, SETTLEMENT, WHOLE, group_names
 
@@ -193,6 +194,10 @@ class Authored:
         if path[0] == GROUP and not self._rest(path, value):
             return False
         kinds = self.ground.policy.kinds
+        if self.begins and path[0] not in self.fields and len(path) == 1:  # a counter that begins uncounted
+            return any(
+                k.counts and k.may_leave(path[0], ABSENT, path, value, begins=True) for k in kinds.ever(path[0])
+            )
         return any(
             kind.may_leave(name, self.fields[name], path, value, begins=self.begins)
             for name in self._named(path)

@@ -13,11 +13,10 @@ from node.core.ports import History
 from storage.records import FirstAttempt, Key, LogRow
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-
     from node.core.entities.entity import Entity
     from node.core.operations.author import Author
     from node.wire.messages import Operation
+    from strategies.kinds.kind import Count
 
 READS_KEPT = 100_000
 """Reads over HTTP remembered as seen; forgetting one only makes a later write of that terminal a sibling."""
@@ -135,8 +134,8 @@ class Knowledge:
         at_connect = author.at_connect[entity.policy.priority_class]
         return AuthorView(terminal, row, at_connect, author.head_at_connect, None, newest)
 
-    def last_known(self, author: Author, reach: Reach, entity: Entity, name: str) -> Decimal | None:
-        """The value that the author last knew of a counter; None where nothing tells."""
+    def last_known(self, author: Author, reach: Reach, entity: Entity, name: str) -> Count | None:
+        """What the author last knew of a counter; None where nothing tells."""
         view = self.view_of(author, entity, reach)
         known = entity.movements.known(name, view)
         if known is None and name in entity.movements.cut:

@@ -27,6 +27,7 @@ from node.core.terminal_clocks import TOLERANCE_MS
 from node.wire import outgoing
 from node.wire.outgoing import compact_json
 from storage.records import key64
+from strategies.kinds.counter import stored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,6 +90,7 @@ def record(
     news = ConflictNews()
     replica.faults.changing = True
     done = [(planned.entity, *_edit(planned, operation.kind, seq, news)) for planned in plans]
+    minds = {p.entity.key[1]: {n: stored(c) for n, c in p.plan.minds.items()} for p in plans if p.plan.minds}
     merged = any(planned.unseen for planned in plans) and resolution is None
     status = (news.status_of(operation.id) if news.raised else None) or ("merged" if merged else "applied")
     # The author of a resolution does not know its outcome, so it is sent the row like everybody else.
@@ -108,11 +110,14 @@ def record(
         echo=echo,
         counted=counted,
         acknowledged=seen[0],
+        minds=minds,
     )
     row = accepted_row(policy, operation, done, told, now.wall_ms, node_id)
     for planned in plans:
         knowledge.claimed(author, planned.entity, planned.version, planned.reach)
-    touches = [Touch(p.entity, author.terminal_id, p.written, s) for p, s in zip(plans, seen, strict=True)]
+    touches = [
+        Touch(p.entity, author.terminal_id, p.written, s, p.plan.minds) for p, s in zip(plans, seen, strict=True)
+    ]
     write(replica, row, touches)
     replica.held.remember(row, operation.key)
     replica.counts.operations += 1

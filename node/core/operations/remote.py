@@ -14,7 +14,7 @@ from attrs import define, frozen
 
 from crdt import hlc
 from crdt.edits import Gap, Known, Prepared
-from crdt.records import DocumentError
+from crdt.records import DocumentError, FieldRecord
 from node.core.entities.change import ConflictNews, Difference, carry_out, difference
 from node.core.entities.entity import Entity, Touch
 from node.core.entities.writes import RESERVED
@@ -99,6 +99,10 @@ def _prepared(
         return None
     if isinstance(prepared, Prepared) and prepared.counts(document.headers.get(prepared.author)) != update.counts:
         raise DocumentError("update counts otherwise than its entry says")
+    if isinstance(prepared, Prepared):
+        problem = entity.policy.misfit(r for r in prepared.inserts if isinstance(r, FieldRecord))
+        if problem is not None:
+            raise DocumentError(problem)
     return prepared
 
 

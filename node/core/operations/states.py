@@ -58,6 +58,9 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
     try:
         entity = replica.residents.entity(state.key)
         document = absorbed(entity.document, state.snapshot)
+        problem = None if document is None else entity.policy.misfit(document.records())
+        if problem is not None:
+            raise DocumentError(problem)
         if document is not None:
             _take(replica, entity, document, state, via, now)
         return Outcome(quiet=_hold(replica, state) and document is None)

@@ -16,6 +16,7 @@ from storage.records import UPDATE_KINDS
 from storage.sqlite.history_reader import HistoryReader
 from strategies.explain import said_of
 from strategies.kinds.kind import ABSENT
+from strategies.policy import policy
 from tests.archives import archive
 from tests.harness import Client, settle_all
 from tests.mesh import Mesh
@@ -89,13 +90,16 @@ class Scribe:
         """The values of a field; an operation under two writers is one."""
         found: dict[tuple[object, ...], list[FieldRecord]] = {}
         for (owner, _, _), record in self.written.items():
-            if owner == key and record.path in ((), (name,)) and said_of(record, name) is not ABSENT:
+            if owner == key and record.path in ((), (name,)) and said_of(record, name, PLAIN) is not ABSENT:
                 found.setdefault(named(record, name), []).append(record)
         return found
 
 
+PLAIN = policy("x", priority="low", requires_lock=False, conflict_resolution="merge_changes")
+
+
 def named(record: FieldRecord, name: str) -> tuple[object, ...]:
-    value = said_of(record, name)
+    value = said_of(record, name, PLAIN)
     return (record.operation, record.terminal, record.path, b"" if value is ABSENT else orjson.dumps(value))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from node.core.entities.last_known import MOST_MOVEMENTS
+from strategies.policy import policy
 from tests.archives import archive
 from tests.harness import Client, World
 from tests.mesh import Mesh, moved
@@ -185,14 +186,64 @@ def test_a_step_that_is_no_number_is_refused_by_name(world: World, value: object
     assert stock(world) == 1
 
 
-def test_a_stock_that_is_no_number_is_a_plain_value_until_it_is_one_again(world: World) -> None:
+NO_NUMBERS = ["9,5", "9", True, {}, [], 1e300, {"inc": -1}, {"$set": "x"}]
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS)
+def test_what_is_no_number_is_refused_wherever_it_is_written(world: World, value: object) -> None:
     ana = Client(world, "ana").connect()
-    ana.do("products", "p", "CREATE", {"stock": None})
-    assert stock(world) is None
-    ana.do("products", "p", "UPDATE", {"stock": 5})
-    assert stock(world) == 5
-    ana.do("products", "p", "UPDATE", {"stock": 3})
-    assert stock(world) == 3
+    tail = ".$set" if value == {"$set": "x"} else ""
+    for kind, data, where in (
+        ("CREATE", {"stock": value}, ".stock"),
+        ("UPDATE", {"price": 2, "stock": value}, ".stock"),
+        ("DELETE", {"stock": value}, ".stock"),
+        ("BULK_UPDATE", [{"price": 1}, {"stock": value}], ".updates[1].data.stock"),
+    ):
+        ana.do("products", kind, "CREATE", {"stock": 5, "price": 1})
+        if isinstance(data, list):
+            data = {"updates": [{"entity_id": f"{kind}-{n}", "data": item} for n, item in enumerate(data)]}
+        refused = ana.do("products", None if "updates" in data else kind, kind, data)
+        assert (refused["code"], refused["where"]) == (4006, f"$.operation.data{where}{tail}")
+    names = ("CREATE", "UPDATE", "DELETE", "BULK_UPDATE")
+    assert {name: world.view("products")[name]["stock"] for name in names} == dict.fromkeys(names, 5)
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS)
+@pytest.mark.parametrize("path", ["stock", "name"])
+def test_what_is_no_number_is_refused_in_a_decision(world: World, value: object, path: str) -> None:
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    for client, data in ((ana, {"stock": 5, "name": "a"}), (bia, {"stock": 6, "name": "b"})):
+        client.write("products", "p", "CREATE", data)
+    settle(world, ana, bia)
+    (conflict,) = [m["conflict"] for m in ana.of("sync_conflict") if m["conflict"]["path"] == [path]]
+    ana.send(
+        {
+            "type": "conflict_resolution",
+            "conflict_id": conflict["id"],
+            "resolution": "merge",
+            "resolved_data": {"name": "c", "stock": value},
+        }
+    )
+    settle(world, ana, bia)
+    tail = ".$set" if value == {"$set": "x"} else ""
+    (refused,) = ana.of("sync_error")
+    assert (refused["code"], refused["where"]) == (4006, f"$.resolved_data.stock{tail}")
+    assert world.view("products")["p"]["stock"] == 6
+
+
+def test_what_another_node_counts_as_no_number_waits_in_the_quarantine(tmp_path: Path) -> None:
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    loose = policy("products", priority="medium", requires_lock=False, conflict_resolution="merge_changes")
+    mesh.worlds[1].core.replica.registry.by_type["products"] = loose  # its configuration says nothing of counters
+    bia = Client(mesh.worlds[1], "bia").connect()
+    bia.do("products", "p", "CREATE", {"stock": "9,5"})
+    bia.do("products", "q", "CREATE", {"stock": 9.5})
+    mesh.settle(bia.receive)
+    hub = mesh.worlds[0]
+    assert {name: entity["stock"] for name, entity in hub.view("products").items()} == {"q": 9.5}
+    (waiting,) = hub.core.replica.quarantine
+    assert "a counter begins with a number" in str(waiting.reason)
+    mesh.close()
 
 
 def test_a_product_created_afresh_starts_with_the_stock_it_is_given(world: World) -> None:

@@ -10,6 +10,7 @@ from attrs import Factory, define
 
 from crdt.document import Document
 from crdt.records import Path
+from strategies.kinds.kind import Count
 from strategies.policy import EntityPolicy
 from tests.strategies.rig import document_of, of
 
@@ -41,9 +42,10 @@ class Planned:
     create: bool = False
     afresh: bool = False
     unseen: frozenset[str] = frozenset()
-    amount: Decimal | None = None
+    known: Count | None = None
     elements: Known = Factory(Known)
     counts: dict[str, Decimal] = Factory(dict)
+    minds: dict[str, Count] = Factory(dict)
     registers: dict[Path, object] = Factory(dict)
     added: dict[Path, object] = Factory(dict)
     joined: dict[Path, dict[str, object]] = Factory(dict)
@@ -55,8 +57,8 @@ class Planned:
     def seq_of(self, record: FieldRecord) -> int:
         return record.stamp
 
-    def known_amount(self, field: str) -> Decimal | None:
-        return self.amount
+    def known_count(self, field: str) -> Count | None:
+        return self.known
 
     def known_list(self, field: str) -> Known:
         return self.elements

@@ -36,7 +36,7 @@ def test_a_write_of_one_field_joins_the_register_of_all() -> None:
 
 def test_a_resolution_changes_the_fields_that_it_names() -> None:
     chosen = record(PATH, {"total": 1, "discount": 1}, 1)
-    assert GROUP.decided(document_of(), of(), PATH, chosen, {"discount": 0}) == {"total": 1, "discount": 0}
+    assert GROUP.decided(Planned(), PATH, chosen, {"discount": 0}) == {"total": 1, "discount": 0}
 
 
 @pytest.mark.parametrize("value", [None, 7, []])

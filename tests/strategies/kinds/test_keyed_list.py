@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strategies.kinds.keyed_list import ELEMENTS, KeyedList, keyed
-from strategies.kinds.kind import ABSENT
+from strategies.kinds.kind import ABSENT, After
 from tests.strategies.kinds.rig import Known, Planned
 from tests.strategies.rig import document_of, of, record, write
 
@@ -123,22 +123,23 @@ def test_a_list_without_ids_is_one_value_and_takes_the_elements_out() -> None:
 
 def test_equal_elements_at_two_places_are_one_value() -> None:
     here, there = (record(("items", "a"), [place, element("a")], at) for place, at in (("U", 1), ("V", 2)))
-    assert not KeyedList().distinct([here, there])
-    assert KeyedList().distinct([here, record(("items", "a"), ["U", element("a", 2)], 3)])
-    assert KeyedList().distinct([record(ITEMS, ["U", 1], 1), record(ITEMS, ["V", 1], 2)])
+    other = record(("items", "a"), ["U", element("a", 2)], 3)
+    whole = [KeyedList().compared(record(ITEMS, [place, 1], 1)) for place in "UV"]
+    assert KeyedList().compared(here) == KeyedList().compared(there) != KeyedList().compared(other)
+    assert whole[0] != whole[1]
 
 
 def test_a_resolution_keeps_the_place_of_the_chosen_element() -> None:
     chosen = record(("items", "a"), ["U", element("a")], 1)
 
     def decided(resolved: dict[str, object]) -> object:
-        return KeyedList().decided(document_of(), of(), chosen.path, chosen, resolved)
+        return KeyedList().decided(Planned(), chosen.path, chosen, resolved)
 
     assert decided({}) == ["U", element("a")]
     assert decided({"items": [element("b"), element("a", 3)]}) == ["U", element("a", 3)]
     assert decided({"items": [element("b")]}) == ["U", element("a")]
     whole = record(ITEMS, [1], 1)
-    assert KeyedList().decided(document_of(), of(), ITEMS, whole, {"items": [2]}) == [2]
+    assert KeyedList().decided(Planned(), ITEMS, whole, {"items": [2]}) == [2]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,8 @@ def test_a_resolution_keeps_the_place_of_the_chosen_element() -> None:
 def test_of_a_row_the_keys_that_its_author_wrote_are_remembered(
     data: dict, shown: object, remembered: object
 ) -> None:
-    assert KeyedList().remembered("items", data, shown, None, lambda: None) == remembered
+    after = After(document_of(), of(), data, {}, {} if shown is None else {"items": shown})
+    assert KeyedList().remembered("items", after, None) == remembered
 
 
 def test_only_an_element_is_remembered_when_its_record_goes() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategies.kinds.kind import ABSENT, FieldKind
+from strategies.kinds.kind import ABSENT, After, FieldKind
 from strategies.kinds.kinds import KINDS, FieldKinds, kind_at
 from strategies.paths import COUNTED, DELETED_AT, SETTLEMENT, WHOLE, group_path, may_hold
 from tests.strategies.rig import document_of, of, record
@@ -21,7 +21,7 @@ POLICY = of()
         (("status",), "progress", "register"),
         (("stock",), "counter", "register"),
         (("items",), "keyed_list", "register"),
-        (("total",), "group", "register"),
+        (("total",), "register", "register"),
         (("items", "a"), "keyed_list", "keyed_list"),
         (("status", "a"), "keyed_list", "keyed_list"),  # of an earlier configuration
         (group_path(["total", "discount"]), "group", "group"),
@@ -89,4 +89,6 @@ def test_a_field_that_nobody_wrote_is_absent(word: str) -> None:
     kind = KINDS[word](FieldKind(word))
     assert kind.name == word
     assert kind.show(document_of(), POLICY, "a") is ABSENT
-    assert kind.remembered("a", {}, None, None, lambda: None) is None
+    after = After(document_of(), POLICY, {}, {}, {})
+    remembered = kind.remembered("a", after, None)
+    assert remembered == ((None, [None, 0, False]) if word == "counter" else None)
