@@ -3,8 +3,9 @@
 hash = blake2b-256(previous hash | for each part: 4-byte length, bytes)
 
 The parts are spelled out in `chain_hash`, and not taken from the columns: a column that is added must not change the
-hashes of rows that are there. Integers are their decimal text. None is the length 0xFFFFFFFF. `origin` is a part
-only where there is one. The columns in OUTSIDE are no parts. The row before the first has 32 zero bytes for a hash.
+hashes of rows that are there. Integers are their decimal text. None is the length 0xFFFFFFFF. `origin` and `via` are
+parts where there is one of them. The columns in OUTSIDE are no parts. The row before the first has 32 zero bytes for
+a hash.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 GENESIS = bytes(32)
 """The hash before the first row."""
 
-OUTSIDE = ("op_key", "link_key", "via", "hash")
-"""Columns of the log that are not hashed: keys that follow from others, the link a row came by, the hash itself."""
+OUTSIDE = ("op_key", "link_key", "hash")
+"""Columns of the log that are not hashed: keys that follow from others, the hash itself."""
 
 _NONE = b"\xff\xff\xff\xff"
 
@@ -48,7 +49,7 @@ def chain_hash(previous: bytes, row: LogRow) -> bytes:
         row.message,
         row.changes,
         row.updates,
-        *((row.origin.encode(),) if row.origin else ()),
+        *((row.origin.encode(), row.via.encode()) if row.origin or row.via else ()),
     ):
         if value is None:
             parts.append(_NONE)

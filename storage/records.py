@@ -387,6 +387,7 @@ class Boot:
     locks: the leases that were not released.
     operation_keys: of the operations in the log, sorted.
     archived_keys: of the operations that are held without a row, in any order.
+    told_keys: those of them that came with states, and not from an archive of this node.
     link_keys: of each entity type's operations, in any order; those held without a row are among them.
     partial: link key -> entities whose part of an operation is held while another part is missing.
     refused: the first attempts of the latest refused writes, by terminal and operation id, the oldest first.
@@ -403,6 +404,7 @@ class Boot:
     entity_keys: set[int]
     operation_keys: Sequence[int]
     archived_keys: Sequence[int]
+    told_keys: Sequence[int]
     link_keys: Mapping[str, Sequence[int]]
     partial: Mapping[int, set[str]]
     peers: list[PeerRow]

@@ -49,6 +49,13 @@ class EntityPolicy:
     priority_class: int = field(init=False, eq=False, repr=False)
     """The place of `priority` in PRIORITIES."""
 
+    shares: bool = field(init=False, eq=False, repr=False)
+    """Whether fields share a register: all of them, or those of a group."""
+
+    @shares.default
+    def _shares(self) -> bool:
+        return self.strategy.whole_entity or bool(self.kinds.groups)
+
     @priority_class.default
     def _place(self) -> int:
         return PRIORITIES.index(self.priority)

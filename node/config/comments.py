@@ -106,6 +106,10 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             "Espera antes de discar de novo a um nó que recusou este.",
             "Wait before dialling again a node that refused this one.",
         ),
+        "may_speak_for": (
+            'De quem cada nó ligado pode repassar operações ("*": de todos); sem linha, de quem ele diz.',
+            'Whose operations each linked node may pass on ("*": everybody\'s); without a line, whose it says.',
+        ),
     },
 }
 """Section -> setting -> what it means."""

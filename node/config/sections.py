@@ -135,6 +135,8 @@ class LinksSection:
     ping_s: between two pings on a link.
     silence_s: a link on which nothing was heard for so long is closed and dialled again.
     paused_s: wait before dialling a node again that refused this one (its id, its token, nodes at all).
+    may_speak_for: linked node -> the nodes whose operations it may pass on, "*" for all. A node that is not named may
+        pass on those that it says.
     """
 
     upstream: str | None = None
@@ -147,6 +149,7 @@ class LinksSection:
     ping_s: float = 1.0
     silence_s: float = 5.0
     paused_s: float = 15.0
+    may_speak_for: dict[str, list[str]] = field(factory=dict)
 
 
 @frozen

@@ -108,6 +108,7 @@ class Core:
             codec=self.limits.codec,
             health=self.health,
         )
+        self.replica.is_online = lambda terminal: terminal in self.sessions.online
         self.sessions = Sessions(
             shared=shared,
             permissions=self.permissions,

@@ -23,6 +23,7 @@ from node.core.log.ring import Ring
 from node.core.log.view import LogView
 from node.core.monitors import own_terminals
 from node.core.operations.held import Held
+from node.core.operations.origins import Origins
 from node.core.operations.quarantine import Quarantine
 from node.core.operations.replica import Replica, Settings
 from node.core.sessions.sessions import Bounds
@@ -68,11 +69,13 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
             most=limits.ring_rows,
             known=KeySet(boot.operation_keys),
             archived=KeySet(boot.archived_keys),
+            told=KeySet(boot.told_keys),
             doubled=KeySet(one for one, other in pairwise(boot.operation_keys) if one == other),
             partial=dict(boot.partial),
             digests=Digests.of(boot.link_keys),
         ),
         locks=_locks(boot, config, around),
+        origins=Origins.of(boot.node_id, config.links.may_speak_for, boot.meta),
     )
     around = guarded(around, replica.faults)
     replica.knowledge.first_attempts.update(boot.refused)

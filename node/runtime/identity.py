@@ -110,7 +110,8 @@ def take_up(store: Store, boot: Boot, draws: Draws, wall_ms: int) -> int:
             boot.cursors = store.forget_positions()
         if again:  # not the first start: what peers hold of this log counts no more
             boot.meta["lock_epoch"] = str(later_epoch(int(boot.meta.get("lock_epoch", 1)), wall_ms))
-            anew = {**going_on.meta, "lock_epoch": boot.meta["lock_epoch"]}
+            boot.meta["recovered"] = "1"
+            anew = {**going_on.meta, "lock_epoch": boot.meta["lock_epoch"], "recovered": "1"}
             store.begin_anew(draws.id(), anew, remove=("restored_from",))
         else:
             store.set_meta(dict(going_on.meta))

@@ -52,6 +52,7 @@ def read_boot(db: Database, node_id: str, epoch: str, head: int, chain: bytes, a
         entity_keys={key64(entity_type, entity_id) for entity_type, entity_id in entities},
         operation_keys=array("q", (key for (key,) in operations)),
         archived_keys=archived.operations,
+        told_keys=_told_keys(connection),
         link_keys=archived.with_rows(_link_keys(connection)),
         partial=archived.partial,
         peers=[PEERS.record(row) for row in db.table("peers").rows],
@@ -137,6 +138,14 @@ def archived_keys(connection: sqlite3.Connection) -> ArchivedKeys:
     keys.operations = operations
     keys.links = {t: array("q", filter(None, of)) if 0 in of else of for t, of in keys.links.items()}
     return keys
+
+
+def _told_keys(connection: sqlite3.Connection) -> array[int]:
+    """Keys of the operations that another node named with a state."""
+    told = array("q")
+    for (records,) in connection.execute("SELECT records FROM archived WHERE span = 0"):
+        told.extend(op_keys(records))
+    return told
 
 
 def _records(connection: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:

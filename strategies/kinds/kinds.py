@@ -109,6 +109,11 @@ class FieldKinds:
         yield from EVERY
 
     @property
+    def grouped(self) -> list[str]:
+        """The fields that are one register together with others."""
+        return [name for names in self.groups for name in names]
+
+    @property
     def plain(self) -> bool:
         """Whether every field is a plain register."""
         return not self.groups and all(declared.kind == PLAIN.name for declared in self.declared.values())
@@ -119,7 +124,7 @@ class FieldKinds:
             problem = KINDS[declared.kind](declared).problem(name)
             if problem is not None:
                 return problem
-        grouped = [name for names in self.groups for name in names]
+        grouped = self.grouped
         if len(set(grouped)) != len(grouped) or any(len(names) < 2 for names in self.groups):
             return "a group names at least two fields, each in one group"
         for name in grouped:

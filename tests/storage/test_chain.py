@@ -37,5 +37,5 @@ def test_another_value_in_a_column_is_another_hash(column: str) -> None:
     assert chain_hash(GENESIS, row(1)) != chain_hash(GENESIS, changed)
 
 
-def test_where_a_row_came_from_is_not_in_its_hash() -> None:
-    assert chain_hash(GENESIS, row(1)) == chain_hash(GENESIS, row(1, via="node-b:e", link_key=5, hash=b"x"))
+def test_what_follows_from_a_row_is_not_in_its_hash() -> None:
+    assert chain_hash(GENESIS, row(1)) == chain_hash(GENESIS, row(1, link_key=5, hash=b"x"))

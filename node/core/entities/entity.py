@@ -15,14 +15,21 @@ from crdt.records import CANONICAL, DocumentError, FieldRecord, Path
 from crdt.update_format import UpdateError
 from node.core.entities.last_known import Movements
 from node.core.entities.reach import Claim, Reach
-from storage.records import EntityRow, Key
+from storage.records import EntityRow, Key, key64
 from strategies.kinds.kind import After, Count
+from strategies.paths import GROUP, WHOLE
 from strategies.policy import EntityPolicy
 from strategies.view import View, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+
+MOST_HELD = 1_000
+"""Most values of one entity's shared registers that are remembered. Of an entity with more, nothing is known."""
+
+MOST_SHAPES = 100
+"""Most of its shapes."""
 
 NOTHING_WRITTEN: Mapping[str, object] = {}
 NO_MINDS: Mapping[str, Count] = {}
@@ -44,6 +51,9 @@ class Entity:
     last_echo: whether `last_author` is sent row `seq`.
     other_seq: the last row before those that `last_author` wrote and is not sent.
     lowest: where the first-written value is shown, register -> the lowest rank that a record of it ever had here.
+    held: hashes of the values that fields of a shared register ever had here: it tells a write that repeats one of
+        them from one that changes it.
+    shapes: the sets of fields that the whole entity ever had here, as one value.
     whole: another node sent the entity whole, so records may have come and gone that this node never had.
     """
 
@@ -60,6 +70,8 @@ class Entity:
     last_echo: bool = True
     other_seq: int = 0
     lowest: dict[Path, int] = field(factory=dict)
+    held: set[int] = field(factory=set)
+    shapes: set[frozenset[str]] = field(factory=set)
     whole: bool = False
     exists: bool = False
     """Somebody has written it, so the node counts it among its entities."""
@@ -79,6 +91,8 @@ class Entity:
             if isinstance(stored, dict):
                 entity.movements = Movements.load(stored)
                 entity.lowest = {tuple(path): rank for path, rank in stored.get("lowest", ())}
+                entity.held = set(stored.get("held", ()))
+                entity.shapes = set(map(frozenset, stored.get("shapes", ())))
                 entity.whole = stored.get("whole", False)
                 entity.claims = {terminal: Claim(*claim) for terminal, claim in stored.get("claims", {}).items()}
         return entity
@@ -99,13 +113,16 @@ class Entity:
     def _stored_seen(self) -> bytes:
         versions = self.versions
         records = [(*identity, seq, versions[identity]) for identity, seq in self.seqs.items()]
-        if not (self.movements or self.lowest or self.whole or self.claims):
+        if not (self.movements or self.lowest or self.held or self.whole or self.claims):
             return orjson.dumps(records)
         stored: dict[str, object] = {"records": records, **self.movements.store()}
         if self.claims:
             stored["claims"] = {terminal: astuple(claim) for terminal, claim in self.claims.items()}
         if self.lowest:
             stored["lowest"] = list(self.lowest.items())
+        if self.held:
+            stored["held"] = sorted(self.held)
+            stored["shapes"] = [sorted(shape) for shape in self.shapes]
         if self.whole:
             stored["whole"] = True
         return orjson.dumps(stored)
@@ -132,6 +149,27 @@ class Entity:
             if first_attempt is None or seqs[identity] <= first_attempt:
                 seen.add(identity)
         return seen
+
+    def _note_held(self, record: FieldRecord) -> None:
+        value, path = record.value, record.path
+        if (path == WHOLE or path[0] == GROUP) and isinstance(value, dict):
+            self.held.update(_value_key(name, said) for name, said in value.items())
+            if path == WHOLE:
+                self.shapes.add(frozenset(value))
+        elif len(path) == 1 and path[0] in self.policy.kinds.grouped:
+            self.held.add(_value_key(path[0], value))
+        if len(self.held) > MOST_HELD or len(self.shapes) > MOST_SHAPES:
+            self.held.clear()
+            self.shapes.clear()
+            self.whole = True
+
+    def has_held(self, name: str, value: object) -> bool:
+        """Whether a field of a shared register ever had this value here, as far as is known."""
+        return self.whole or _value_key(name, value) in self.held
+
+    def may_have_had(self, fields: AbstractSet[str], named: AbstractSet[str]) -> bool:
+        """Whether the whole entity could come to have these fields by a write of some of them."""
+        return self.whole or fields == named or any(shape | named == fields for shape in self.shapes)
 
     def ranked_from(self, path: Path, accepted: int) -> int:
         """The lowest rank that a record accepted at this HLC may take over from one that is gone."""
@@ -171,10 +209,12 @@ class Entity:
             versions.pop((record.writer, record.clock), None)
             if len(record.path) > 1:
                 movements.record_removed(self.policy, record, brought, seq)
-        ranked = self.policy.strategy.first_written
+        ranked, shares = self.policy.strategy.first_written, self.policy.shares
         for record in added:
             seqs[record.writer, record.clock] = seq
             versions[record.writer, record.clock] = version
+            if shares:
+                self._note_held(record)
             if ranked:
                 self.lowest[record.path] = min(record.rank, self.lowest.get(record.path, record.rank))
             if len(record.path) > 1:
@@ -210,3 +250,7 @@ class Touch:
 
 NOT_LOADED = (UpdateError, DocumentError, EngineError, ValueError, KeyError, TypeError)
 """The exceptions that loading a stored entity may raise when its bytes are damaged."""
+
+
+def _value_key(name: str, value: object) -> int:
+    return key64(name, orjson.dumps(value, option=CANONICAL).decode())

@@ -30,6 +30,7 @@ UNREADABLE = (UpdateError, DocumentError, ValueError, TypeError, KeyError, Attri
 class Act:
     """An operation as the log has it.
 
+    origin, via: the node that accepted it, and the linked node that it came from, "" if it was accepted here.
     timestamp: the client's own time, as it was sent.
     stamp, accepted: HLCs.
     resolves: the id of the conflict that it resolved.
@@ -42,6 +43,7 @@ class Act:
     terminal_id: str
     user_id: str | None
     origin: str
+    via: str
     timestamp: str | None
     stamp: int
     accepted: int
@@ -62,6 +64,7 @@ class Act:
             row.terminal_id,
             row.user_id,
             row.origin,
+            row.via.partition(":")[0],
             raw.get("timestamp"),
             row.stamp,
             row.accepted,
@@ -78,6 +81,7 @@ class Act:
             "terminal_id": self.terminal_id,
             "user_id": self.user_id,
             "origin": self.origin,
+            "via": self.via,
             "accepted_at": iso(millis(self.accepted)),
             "resolves": self.resolves,
         }

@@ -57,6 +57,7 @@ class Writing:
             "terminal_id": record.terminal,
             "user_id": act and act.user_id,
             "origin": act and act.origin,
+            "via": act and act.via,
             "timestamp": act and act.timestamp,
             "effective_timestamp": iso(millis(record.stamp)),
             "accepted_at": iso(millis(record.accepted)),

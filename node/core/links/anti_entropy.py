@@ -38,6 +38,7 @@ PLACES = 2_000
 
 def begin(link: Peer) -> None:
     """Tell the other side the roots. It answers with the types that differ."""
+    link.asked.compares()
     link.reply(wire.roots(link.host.node.replica.held.digests.roots()))
 
 
@@ -58,6 +59,7 @@ def receive(link: Peer, message: Mapping[str, Any]) -> None:
 
 
 def _roots(link: Peer, theirs: Mapping[str, Any]) -> None:
+    link.asked.compares()
     digests = link.host.node.replica.held.digests
     differing = digests.differing(theirs)
     link.reply(wire.buckets({entity_type: digests.buckets(entity_type) for entity_type in differing}, digests.count))
@@ -74,6 +76,7 @@ def _buckets(link: Peer, theirs: Buckets) -> None:
         parked: dict[int, list[int]] = {}
         for key in quarantine.link_keys(entity_type):
             parked.setdefault(bucket_of(key), []).append(key)
+        link.asked.told(entity_type, differing)
         part: dict[int, list[int]] = {}
         size = 0
         for bucket, keys in digests.keys_in(entity_type, differing):
@@ -96,6 +99,7 @@ def _keys(link: Peer, theirs: BucketKeys) -> None:
 
 def ask(link: Peer, keys: Sequence[int]) -> None:
     """Ask the other side for these operations, as far as it holds them."""
+    link.asked.keys.update(keys)
     for first in range(0, len(keys), KEYS_PER_MESSAGE):
         link.reply(wire.want(keys[first : first + KEYS_PER_MESSAGE]))
 

@@ -65,7 +65,7 @@ class Handshake:
         host = self.link.host
         node, now = host.node, host.node.clock()
         head = node.replica.log.committed
-        mine = Hello(node.node_id, host.epoch, head, now.wall_ms, host.authority(), self.claim())
+        mine = Hello(node.node_id, host.epoch, head, now.wall_ms, host.authority(), self._claimed(hello))
         self.link.reply(established(mine, hello.node_id, hlc.iso(now.wall_ms), self.session_id))
 
     # ------------------------------------------------------------------ the dialling side
@@ -89,7 +89,9 @@ class Handshake:
             self._answer(hello.claim)
 
     def _answer(self, claim: Claim) -> None:
-        self.link.reply(position_confirmation(self.claim()))
+        hello = self.link.hello
+        assert hello is not None
+        self.link.reply(position_confirmation(self._claimed(hello)))
         self.begin(claim)
 
     # ------------------------------------------------------------------ both
@@ -111,6 +113,12 @@ class Handshake:
             else:
                 self._introduce(hello)
 
+    def _claimed(self, hello: Hello) -> Claim:
+        """The claim that the other side is told, and answers."""
+        claim = self.claim()
+        self.link.asked.claimed(claim, hello.head)
+        return claim
+
     def claim(self) -> Claim:
         """What this node holds of the other's log."""
         link = self.link
@@ -131,6 +139,9 @@ class Handshake:
         host, disk = link.host, link.host.node.disk
         head = host.node.replica.log.committed
         if claim.epoch != host.epoch:
+            replica = host.node.replica
+            if claim.epoch is not None and not replica.log.committed:
+                replica.origins.recover(replica.log.group.commit.meta)  # this node was here before, with another log
             # It holds nothing of this log: it gets every entity, then the operations that a comparison finds missing.
             link.go([NO_POSITION if claim.empty else head] * CLASSES, claim.after)
             return

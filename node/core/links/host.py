@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from typing import Any
 
     from node.core.delivery.cursors import Cursors
     from node.core.delivery.delivery import Delivery
+    from node.core.links.asked import Asked
     from node.core.links.feed import LinkFeed
     from node.core.links.first_sync import FirstSync
     from node.core.links.peer_log import PeerLog
@@ -76,6 +77,7 @@ class Peer(Protocol):
     """handshake | up | closed"""
     compare_owed: bool
     """A comparison is due as soon as both sides are caught up."""
+    asked: Asked
     delivery: Delivery[LinkFeed]
 
     @property
@@ -124,6 +126,11 @@ class Host(Protocol):
         ...
 
     @property
+    def connected(self) -> Collection[str]:
+        """The ids of the linked nodes."""
+        ...
+
+    @property
     def first_sync(self) -> FirstSync | None: ...
 
     def authority(self) -> str: ...
@@ -141,6 +148,8 @@ class Host(Protocol):
     def release(self) -> None: ...
 
     def owe_comparisons(self, but: Peer) -> None: ...
+
+    def tell_origins(self, but: Peer) -> None: ...
 
     def follow_clock(self, link: Any) -> None: ...
 

@@ -20,6 +20,7 @@ from node.core.delivery.delivery import Delivery
 from node.core.delivery.window import Window
 from node.core.inbox import Inbox
 from node.core.links import anti_entropy
+from node.core.links.asked import Asked
 from node.core.links.clock_offset import ClockOffset
 from node.core.links.feed import LINK_OUTBOX, LINK_PAGE, LinkFeed
 from node.core.links.handshake import Handshake
@@ -35,9 +36,16 @@ from node.wire.close_codes import INTERNAL_ERROR, NORMAL
 from node.wire.frames import Outgoing
 from node.wire.json_text import word
 from node.wire.links import digests, locks, positions
-from node.wire.links.handshake import CLOCK_PING, Hello, clock_pong, read_clock
+from node.wire.links.handshake import (
+    CLOCK_PING,
+    Hello,
+    clock_pong,
+    read_clock,
+    read_speaks_for,
+    speaks_for,
+)
 from node.wire.links.operations import entities_of
-from node.wire.links.states import is_state, read_progress
+from node.wire.links.states import is_state, read_progress, remote_state
 from storage.records import FollowerRow
 
 if TYPE_CHECKING:
@@ -88,6 +96,9 @@ class Link:
     state: str = field(default="handshake", init=False)
     was_up: bool = field(default=False, init=False)
     operations_in: int = field(default=0, init=False)
+    refused: int = field(default=0, init=False)
+    """Entities that came whole and that nobody had asked for."""
+    asked: Asked = field(factory=Asked, init=False)
     compare_owed: bool = field(default=False, init=False)
     compared_ms: int | None = field(default=None, init=False)
     _asked_ms: int = field(default=0, init=False)
@@ -147,9 +158,16 @@ class Link:
         after: for a class without a position, the last entity that the other side has.
         """
         self.state, self.was_up = "up", True
+        self.say_origins()
         self.delivery.feed.start(self.delivery, upto, after)
         self._ping()
         self.host.link_up(self)
+
+    def say_origins(self) -> None:
+        """Say for whom this node speaks on the link."""
+        known = self.node.replica.origins.known
+        if known:
+            self.reply(speaks_for(sorted(known)))
 
     # ------------------------------------------------------------------ inbound
 
@@ -265,14 +283,23 @@ class Link:
     def _data_sync(self, message: dict[str, Any], now: Instant) -> None:
         replica = self.node.replica
         if is_state(message):
-            outcome = states.receive(replica, message, self.via, now)
+            state = remote_state(message)
+            taken = self.asked.takes(state, self.peer_log.positions, replica.registry)
+            if taken is None:
+                self.refused += 1
+                logger.warning("%s sends %s %s whole, which nobody asked for", self.peer_id, *state.key)
+                return
+            outcome = states.receive(replica, state, self.via, now, taken)
             if outcome.quiet:
                 self.host.owe_comparisons(but=self)
             sync = self._first_sync
             if sync is not None:
                 sync.state_came(now.mono_ms)
         else:
+            known = len(replica.origins.known)
             outcome = parked.receive(replica, message, self.via, now)
+            if len(replica.origins.known) > known:
+                self.host.tell_origins(but=self)
             self.compare_owed |= outcome.waits
             self.operations_in += 1
         if outcome.claimed is not None:
@@ -297,6 +324,8 @@ class Link:
             self.node.lock_requests.receive(self, message)
         elif kind == "terminal_status_update":
             self.host.heard_of_terminals(self, message)
+        elif kind == "speaks_for":
+            self._speaks_for(read_speaks_for(message))
         elif kind == "sync_error" and message.get("code") == AlreadyConnected.code:
             self.host.report_twin(word(message.get("error"), 500))
         elif kind == "ping":
@@ -307,12 +336,24 @@ class Link:
         elif kind != "sync_error":
             raise InvalidMessage(f"unknown message type {word(kind, 64)!r}", "$.type")
 
+    def _speaks_for(self, nodes: Sequence[str]) -> None:
+        """The other side says whose operations it passes on."""
+        replica = self.node.replica
+        new = replica.origins.heard(self.peer_id, nodes, replica.log.group.commit.meta)
+        here = [name for name in new if name in self.host.connected and name != self.peer_id]
+        if here:
+            logger.warning(
+                "%s says that it speaks for %s, which is linked here itself", self.peer_id, ", ".join(here)
+            )
+
     def _position(self, message: Mapping[str, Any]) -> None:
         """Note that this node holds the peer's log up to here, once the rows before are committed."""
         assert self.hello is not None
         self.peer_log.moved(
             positions.read_positions(message), positions.read_last_row(message), positions.read_head(message)
         )
+        if min(self.peer_log.positions) != NO_POSITION:
+            self.asked.everything = False
         self._progress(read_progress(message))
         group = self.node.replica.log.group
         row = self.peer_log.row(self.hello, self.node.clock().wall_ms)

@@ -21,7 +21,7 @@ from node.wire.close_codes import INTERNAL_ERROR, NORMAL, SERVICE_RESTART
 from storage.records import Key, PeerRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from node.wire.links.handshake import Hello
 
@@ -89,6 +89,10 @@ class Links:
     def downstream(self) -> list[Link]:
         """The links to the nodes below, while they are up."""
         return [link for link in self.by_node.values() if link.role == "downstream" and link.state == "up"]
+
+    @property
+    def connected(self) -> Collection[str]:
+        return self.by_node
 
     # ------------------------------------------------------------------ links that come and go
 
@@ -215,6 +219,7 @@ class Links:
         locks = node.replica.locks
         locks.epoch = later_epoch(locks.epoch, node.clock().wall_ms)
         meta = {"epoch": self.epoch, "writer": str(writer), "lock_epoch": str(locks.epoch)}
+        node.replica.origins.recover(meta)
         node.replica.log.group.commit.meta.update(meta)
         node.disk.wake_writer()
         logger.warning("new epoch %s, fresh writer %d: %s", self.epoch, writer, reason)
@@ -261,6 +266,12 @@ class Links:
     def heard_of_terminals(self, link: Peer, message: Mapping[str, Any]) -> None:
         """Take a link's message of who sits at which node. Raises InvalidMessage."""
         self.neighbours.receive(link, message)
+
+    def tell_origins(self, but: Peer) -> None:
+        """An operation of a node came that this node has not passed on before: say so, before it goes out."""
+        for link in self.by_node.values():
+            if link is not but and link.state == "up":
+                link.say_origins()
 
     def ask_for(self, link_keys: Sequence[int]) -> None:
         """Ask every linked node for these operations again, as far as it holds them."""

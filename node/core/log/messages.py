@@ -85,6 +85,8 @@ def audit_entry(row: LogRow) -> dict[str, object]:
         "status": row.status,
         "version": row.version,
         "lock_status": row.lock_status,
+        "origin": row.origin,
+        "via": row.via.partition(":")[0],
         "accepted_at": iso(millis(row.accepted)),
         "effective_timestamp": iso(millis(row.stamp)),
     }

@@ -12,7 +12,6 @@ from node.core.log.messages import audit_entry
 from node.wire import outgoing
 from node.wire.frames import Outgoing
 from node.wire.links.operations import operation_message
-from node.wire.links.states import relayed_state
 from storage.records import LogRow
 
 if TYPE_CHECKING:
@@ -56,12 +55,12 @@ class RingRow:
 
     @property
     def linked(self) -> bytes | None:
-        """The row as linked nodes are sent it, encoded once; None if it concerns this node only."""
-        if self._linked is None:
-            if self.row.kind == "state":
-                self._linked = relayed_state(self.row)
-            elif self.row.link_key is not None:
-                self._linked = operation_message(self.row)
+        """The row as linked nodes are sent it, encoded once; None if it concerns this node only.
+
+        A state is not passed on: who has not asked for it does not take it.
+        """
+        if self._linked is None and self.row.link_key is not None:
+            self._linked = operation_message(self.row)
         return self._linked
 
     def for_terminal(self, terminal: str, names: frozenset[str], head_at_connect: int) -> bool:

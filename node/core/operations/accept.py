@@ -7,6 +7,7 @@ state, the conflicts it raised or closed, and the answers that leave once the gr
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from node.core.entities.reach import Reach
     from node.core.operations.replica import Replica
     from node.core.ports import Instant
+
+
+logger = logging.getLogger("comanda.operations")
 
 
 @frozen
@@ -107,7 +111,7 @@ def accept(replica: Replica, subject: Subject, now: Instant) -> None:
     if subject.row is not None:
         _repeated(replica, operation, author, subject.row)
         return
-    if subject.archived:
+    if subject.archived and not _only_told(replica, operation, author):
         repeated_archived(replica, operation, author)
         return
     entities = []
@@ -163,6 +167,18 @@ def repeated_archived(replica: Replica, operation: Operation, author: Author) ->
         raise InvalidMessage(f"operation id {operation.id} already names another operation", "$.operation.id")
     first = recalled.operation
     confirm_again(replica, operation, author, first.accepted, first.version, 0)
+
+
+def _only_told(replica: Replica, operation: Operation, author: Author) -> bool:
+    """Whether another operation of this id is held only because a linked node named it: that costs nobody a write."""
+    recalled = replica.held.recalled.get(operation.id)
+    words = (operation.entity_type, operation.entity_id, operation.kind, operation.data)
+    if operation.key not in replica.held.told:
+        return False
+    if recalled is not None and recalled.operation.content == content_of(author.terminal_id, *words):
+        return False
+    logger.warning("%s was named by a linked node, and is another operation", operation.id)
+    return True
 
 
 def _show_current(replica: Replica, operation: Operation, author: Author) -> None:

@@ -9,8 +9,8 @@ asks whether the operation may do so:
     a resolution                               the register and the operations of the conflict that it names
     a repair                                   copies of an operation that came under two writers, and their counts
 
-A value may rest on a record that another operation has replaced here meanwhile, and of which nothing is left to
-compare with. Such a value counts as said where its update removes something that is gone already.
+A value may rest on a record that another operation has replaced here meanwhile. What such records held, and how they
+ranked, is remembered of the registers where it counts (`Entity.held`, `Entity.lowest`).
 """
 
 from __future__ import annotations
@@ -233,24 +233,20 @@ class Authored:
         """Whether a whole entity is what is said of it, and otherwise as it was."""
         if not isinstance(value, dict) or not all(n in value and equal(value[n], v) for n, v in self.fields.items()):
             return False
-        if value.keys() == self.fields.keys():
-            return True
-        bases = [record.value for record in self.ground.candidates(WHOLE) if isinstance(record.value, dict)]
-        return self.ground.gone or any(equal(value, {**base, **self.fields}) for base in bases)
+        whole = self.ground.entity.may_have_had(value.keys(), self.fields.keys())
+        return whole and self._as_it_was(value)
 
     def _rest(self, path: Path, value: object) -> bool:
         """Whether the fields of a group that the operation does not name are as they were."""
         names = group_names(path)
         if not isinstance(value, dict) or not value.keys() <= set(names):
             return False
-        rest = {name: said for name, said in value.items() if name not in self.fields}
-        return self.ground.gone or all(any(equal(v, said) for v in self._held(path, n)) for n, said in rest.items())
+        return self._as_it_was(value)
 
-    def _held(self, group: Path, name: str) -> list[object]:
-        """The values that this node holds of a field of a group."""
-        alone = [record.value for record in self.ground.candidates((name,))]
-        shared = [record.value for record in self.ground.candidates(group)]
-        return alone + [value[name] for value in shared if isinstance(value, dict) and name in value]
+    def _as_it_was(self, value: Mapping[str, object]) -> bool:
+        """Whether the fields that the operation does not name have values that they had before."""
+        entity = self.ground.entity
+        return all(name in self.fields or entity.has_held(name, said) for name, said in value.items())
 
 
 @frozen(eq=False)

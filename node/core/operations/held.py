@@ -29,6 +29,7 @@ class Held:
 
     known: hashes of the ids of operations that have a row here.
     archived: hashes of the ids of operations that are held without a row.
+    told: those of them that another node named with a state. This node never had a row of them.
     doubled: hashes of the ids of operations that have a row under each of two writers.
     digests: the link keys of all of them.
     partial: link key of an archived operation of several entities -> the entities that are here, while some are not.
@@ -38,6 +39,7 @@ class Held:
     most: int
     known: KeySet
     archived: KeySet = field(factory=KeySet)
+    told: KeySet = field(factory=KeySet)
     doubled: KeySet = field(factory=KeySet)
     partial: dict[int, set[str]] = field(factory=dict)
     digests: Digests = field(factory=Digests)
@@ -146,7 +148,8 @@ class Held:
     def hold(self, entity_type: str, one: ArchivedOperation) -> None:
         """An operation is held now, as part of another node's state of an entity."""
         self.digests.add(entity_type, one.link_key)
-        self.archived.add(one.op_key)
+        if self.archived.add(one.op_key):
+            self.told.add(one.op_key)
 
     def forget_archived(self, rows: Iterable[ArchivedRow]) -> None:
         """The commit of operations that came with states failed."""
@@ -154,3 +157,4 @@ class Held:
             for one in unpack_operations(row.records):
                 self.digests.discard(row.entity_type, one.link_key)
                 self.archived.discard(one.op_key)
+                self.told.discard(one.op_key)

@@ -6,6 +6,7 @@ what is shown, and a conflict is reported. An operation that cannot be applied i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
@@ -34,13 +35,16 @@ if TYPE_CHECKING:
     from node.core.ports import Instant
 
 
+logger = logging.getLogger("comanda.link")
+
+
 @frozen
 class Outcome:
     """What became of something that a link brought.
 
     waits: something that it builds on is missing here.
-    quiet: it brought only names of archived operations. No row was written, so other links learn of them by
-        comparing.
+    quiet: it brought an entity whole, or names of archived operations. That is not passed on, so other links learn of
+        it by comparing.
     claimed: in words, what the sender holds of this node's own writer and this node does not: this node's database
         was set back.
     """
@@ -66,7 +70,7 @@ def accept(replica: Replica, remote: RemoteOperation, via: str, now: Instant) ->
     Raises WireError, UpdateError or DocumentError for a bad one.
     """
     operation = remote.operation
-    if replica.held.digests.holds(operation.entity_type, remote.link_key):
+    if _is_here(replica, remote):
         replica.counts.duplicates += 1
         return None
     if operation.entity_type not in replica.registry.by_type:
@@ -81,9 +85,23 @@ def accept(replica: Replica, remote: RemoteOperation, via: str, now: Instant) ->
         if prepared is not None:
             check(replica, entity, said, prepared, remote)
         steps.append(_Step(entity, update, said.data, prepared))
+    if not replica.origins.may_say(via.partition(":")[0], remote.origin):
+        raise InvalidMessage(f"this link does not speak for {remote.origin!r}", "$.link.origin")
     replica.clock.observe(remote.accepted, now)
     _record(replica, remote, steps, via, now)
     return None
+
+
+def _is_here(replica: Replica, remote: RemoteOperation) -> bool:
+    """Whether the operation is held: also in the documents, whatever another node said that they contain."""
+    if not replica.held.digests.holds(remote.operation.entity_type, remote.link_key):
+        return False
+    for update in remote.updates:
+        document = replica.residents.entity((update.entity_type, update.entity_id)).document
+        if not document.holds(update.writer, update.end):
+            logger.warning("%s was named as part of a state, and was not in it", remote.operation.id)
+            return False
+    return True
 
 
 def _prepared(
@@ -122,7 +140,13 @@ def _record(replica: Replica, remote: RemoteOperation, steps: list[_Step], via: 
         at, node_id = hlc.millis(remote.accepted), replica.settings.node_id
         user_id = operation.user_id or remote.user_id
         message = rendered(operation, remote.terminal_id, user_id, changed, changes, version, at, node_id)
-        audit = compact_json(changes_of(changed, changes, bulk=bulk))
+        told = changes_of(changed, changes, bulk=bulk)
+        if replica.is_online(remote.terminal_id):
+            told["online_here"] = True
+            logger.warning(
+                "%s of %s came over %s, and that terminal is connected here", operation.id, remote.terminal_id, via
+            )
+        audit = compact_json(told)
     row = operation_row(
         policy,
         operation.id,
@@ -147,6 +171,7 @@ def _record(replica: Replica, remote: RemoteOperation, steps: list[_Step], via: 
     write(replica, row, [Touch(s.entity, None, s.written, seq - 1) for s in steps if s.prepared is not None])
     first = replica.held.row(operation.id)
     replica.held.remember(row, operation.key)
+    replica.origins.note(remote.origin, replica.log.group.commit.meta)
     replica.counts.remote += 1
     if news.raised or news.gone or news.restated:
         author = absent(remote.terminal_id, remote.user_id)

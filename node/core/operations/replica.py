@@ -8,6 +8,7 @@ record     the row, the answer and the notices of what was decided here
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
@@ -21,6 +22,7 @@ from node.core.log.log import Log
 from node.core.operations.conflicts import Conflicts
 from node.core.operations.held import Held
 from node.core.operations.knowledge import Knowledge
+from node.core.operations.origins import Origins
 from node.core.operations.quarantine import Quarantine
 from node.core.statistics import Counts
 from node.core.terminal_clocks import TerminalClocks
@@ -53,6 +55,9 @@ class Replica:
     residents: Residents
     held: Held
     locks: LockTable
+    origins: Origins
+    is_online: Callable[[str], bool] = field(default=lambda terminal: False, init=False)
+    """Whether a terminal is connected to this node. Set by the core."""
     knowledge: Knowledge = field(factory=Knowledge, init=False)
     conflicts: Conflicts = field(factory=Conflicts, init=False)
     quarantine: Quarantine = field(factory=Quarantine, init=False)
@@ -109,3 +114,4 @@ class Replica:
         self.quarantine = Quarantine.of(boot.parked)
         self.held.partial = dict(boot.partial)
         self.log.group.commit.meta["writer"] = str(writer)
+        self.origins.store(self.log.group.commit.meta)

@@ -28,14 +28,14 @@ from node.core.operations.notices import remember, tell
 from node.core.operations.record import write
 from node.core.operations.remote import Outcome
 from node.errors import WireError
-from node.wire.links.states import remote_state, state_operation
+from node.wire.links.states import state_operation
 from node.wire.outgoing import compact_json
 from storage.packed import pack_operations, unpack_operations
 from storage.records import ArchivedRow
 from strategies.view import view_of
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Container, Hashable, Sequence
 
     from crdt.document import Document
     from node.core.entities.entity import Entity
@@ -47,9 +47,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger("comanda.link")
 
 
-def receive(replica: Replica, message: Mapping[str, object], via: str, now: Instant) -> Outcome:
-    """Take a linked node's state of one entity, which is resident. Raises InvalidMessage for what is no state."""
-    state = remote_state(message)
+def receive(replica: Replica, state: RemoteState, via: str, now: Instant, asked: Container[int]) -> Outcome:
+    """Take a linked node's state of one entity, which is resident.
+
+    asked: the link keys of the archived operations that may be taken with it.
+    """
     cause = _cause(state.key, state.b64)
     known = replica.faults.causes.get(cause)
     if known is not None:
@@ -63,7 +65,7 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
             raise DocumentError(problem)
         if document is not None:
             _take(replica, entity, document, state, via, now)
-        return Outcome(quiet=_hold(replica, state) and document is None)
+        return Outcome(quiet=_hold(replica, state, asked) or document is not None)
     except Exception as error:
         expected = isinstance(error, WireError | UpdateError | DocumentError | EngineError)
         if expected and not replica.faults.changing:
@@ -123,7 +125,7 @@ def _replace(entity: Entity, document: Document) -> Applied:
     return Applied(added, removed)
 
 
-def _hold(replica: Replica, state: RemoteState) -> bool:
+def _hold(replica: Replica, state: RemoteState, asked: Container[int]) -> bool:
     """Hold the archived operations that a state names. Returns whether one of them is new.
 
     An operation of several entities is held once all of its entities are here.
@@ -131,7 +133,7 @@ def _hold(replica: Replica, state: RemoteState) -> bool:
     entity_type, entity_id = state.key
     held, commit, new = replica.held, replica.log.group.commit, []
     for one in unpack_operations(state.archived):
-        if not one.link_key or held.digests.holds(entity_type, one.link_key):
+        if one.link_key not in asked or not one.link_key or held.digests.holds(entity_type, one.link_key):
             continue
         if one.parts > 1 and not held.part_came(entity_id, one):
             continue

@@ -14,7 +14,7 @@ from node.wire.links.positions import MOST_POSITION, Claim, claim_fields, read_c
 from node.wire.outgoing import compact_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 SUBPROTOCOL = "comanda.v1"
 
@@ -45,6 +45,19 @@ def read_clock(message: Mapping[str, Any]) -> int:
     if type(clock) is not int or not 0 <= clock < MOST_POSITION:
         raise InvalidMessage("expected a clock", "$.clock")
     return clock
+
+
+def speaks_for(nodes: Sequence[str]) -> bytes:
+    """`speaks_for`: the nodes whose operations the sender passes on."""
+    return orjson.dumps({"type": "speaks_for", "nodes": nodes})
+
+
+def read_speaks_for(message: Mapping[str, Any]) -> list[str]:
+    """Node ids. Raises InvalidMessage."""
+    nodes = message.get("nodes")
+    if type(nodes) is not list or not all(type(n) is str and TERMINAL_ID.match(n) is not None for n in nodes):
+        raise InvalidMessage("expected node ids", "$.nodes")
+    return nodes
 
 
 def established(hello: Hello, terminal_id: str, server_time: str, session_id: str) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import binascii
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from attrs import frozen
@@ -19,9 +19,6 @@ from node.wire.codec import ID, LONGEST_ID
 from node.wire.links.conflicts import closed_fields, read_closed
 from storage.packed import RECORD_BYTES, acceptances
 from storage.records import CLASSES, ConflictRow, Key
-
-if TYPE_CHECKING:
-    from storage.records import LogRow
 
 CLASS_NAMES = tuple(map(str, range(CLASSES)))
 
@@ -66,11 +63,6 @@ def state_message(operation: bytes, snapshot_b64: bytes) -> bytes:
 
 def snapshot_b64(snapshot: bytes) -> bytes:
     return b64encode(snapshot)
-
-
-def relayed_state(row: LogRow) -> bytes:
-    """A state row of the log, passed on."""
-    return state_message(row.operation, row.updates)
 
 
 def is_state(message: Mapping[str, Any]) -> bool:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from array import array
+from base64 import b64encode
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from node.core.digests import bucket_of
+from node.core.log.messages import audit_entry
 from node.core.operations.quarantine import BAD
+from storage.chain import GENESIS, chain_hash
+from storage.packed import ArchivedOperation, pack_operations
+from storage.records import key64
 from tests.harness import Client
-from tests.mesh import Mesh, shown
+from tests.mesh import Mesh, moved, shown
 from tests.rogue import Rogue
 
 if TYPE_CHECKING:
@@ -82,6 +89,10 @@ UNSAID: dict[str, Callable[[Store], dict[str, Any]]] = {
     "an empty UPDATE changes the whole": lambda s: s.rogue.operation(SALE, {}, [((), {"amount": 1, "type": "sale"})]),
     "a note changes the amount": lambda s: s.rogue.operation(
         SALE, {"note": "x"}, [((), {"amount": 1, "type": "sale", "note": "x"})]
+    ),
+    "an empty UPDATE empties the whole": lambda s: s.rogue.operation(SALE, {}, [((), {})]),
+    "a note drops the amount": lambda s: s.rogue.operation(
+        SALE, {"note": "x"}, [((), {"type": "sale", "note": "x"})]
     ),
     "a field of a whole entity": lambda s: s.rogue.operation(SALE, {"amount": 1}, [(("amount",), 1)]),
     "a whole entity of fields": lambda s: s.rogue.operation(ORDER, {"total": 1}, [((), {"total": 1})]),
@@ -220,3 +231,111 @@ def test_what_it_says_it_may_do(store: Store) -> None:
     for world in (store.hub, store.leaf):
         assert world.view("orders")["mesa-1"]["total"] == 31
         assert world.view("products")["cola"]["stock"] == 9
+
+
+# ---------------------------------------------------------------------- for whom it speaks
+
+
+def withdrawal(store: Store, origin: str) -> dict[str, Any]:
+    data = {"amount": 9_999, "type": "withdrawal"}
+    return store.rogue.operation(
+        ("cashier_operations", "stolen"),
+        data,
+        [((), data)],
+        kind="CREATE",
+        terminal="caixa-1",
+        link={"origin": origin},
+    )
+
+
+@pytest.mark.parametrize("origin", ["hub", "n0", "n1", "n9", ""])
+def test_it_does_not_speak_for_who_it_is_not(store: Store, origin: str) -> None:
+    store.play(withdrawal(store, origin))
+    assert store.unchanged
+    assert store.reasons == [f"this link does not speak for {origin!r} at $.link.origin"]
+
+
+def test_nobody_speaks_for_this_node_itself_also_who_says_so(store: Store) -> None:
+    store.play({"type": "speaks_for", "nodes": ["n0", "n9"]}, withdrawal(store, "n0"))
+    assert store.unchanged
+    assert len(store.reasons) == 1
+    assert store.hub.core.replica.origins.speaks_for("rogue") == ["n9"]
+
+
+def test_a_link_speaks_for_whom_the_configuration_says_and_for_nobody_else(store: Store) -> None:
+    store.hub.core.replica.origins.configured = {"rogue": ["n8"]}
+    store.play({"type": "speaks_for", "nodes": ["n9"]}, withdrawal(store, "n9"))
+    assert store.unchanged
+
+
+@pytest.mark.parametrize("origin", ["rogue", "n1"])
+def test_what_it_writes_in_a_terminals_name_names_it_in_the_audit_and_the_chain(
+    store: Store, origin: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """caixa-1 is connected to the hub, and could have written it there."""
+    store.play({"type": "speaks_for", "nodes": ["n1"]}, withdrawal(store, origin))
+    (row,) = [r for _, r, _ in store.hub.reader.chained_rows() if r is not None and r.entity_id == "stolen"]
+    entry = audit_entry(row)
+    assert (entry["origin"], entry["via"]) == (origin, "rogue")
+    assert entry["changes"]["online_here"]  # type: ignore[index]
+    assert "that terminal is connected here" in caplog.text
+    assert "it speaks for n1, which is linked here itself" in caplog.text
+    before = chain_hash(GENESIS, row)
+    row.via = ""
+    assert chain_hash(GENESIS, row) != before
+
+
+# ---------------------------------------------------------------------- whole entities
+
+
+def forged(store: Store) -> dict[str, Any]:
+    """The sale of 100, as one of 5, and the next operations of two colleagues as if they were in it."""
+    store.rogue.operation(SALE, {}, [((), {"amount": 5, "type": "sale"})])
+    return store.rogue.state(SALE, archived=b64encode(pack_operations(guessed(store))).decode())
+
+
+def guessed(store: Store) -> list[ArchivedOperation]:
+    writer = store.leaf.core.replica.residents.writer
+    names = [f"{client.name}.op-{number}" for client in (store.pos, store.caixa) for number in range(10)]
+    return [ArchivedOperation(key64(name), key64(name, f"{writer}:0"), 1, 0, 1, 1) for name in names]
+
+
+def colleagues_go_on(store: Store) -> None:
+    for client, name in ((store.pos, "mesa-8"), (store.caixa, "mesa-9")):
+        assert client.do("orders", name, "CREATE", {"status": "pending"})["status"] == "applied"
+        assert client.do("cashier_operations", name, "CREATE", {"amount": 1})["status"] == "applied"
+    store.settle()
+    for world in (store.hub, store.leaf):
+        assert {"mesa-1", "mesa-8", "mesa-9"} == set(world.view("orders"))
+        assert {"sale-1", "mesa-8", "mesa-9"} == set(world.view("cashier_operations"))
+
+
+def test_an_entity_that_nobody_asked_for_is_not_taken(store: Store) -> None:
+    store.play(forged(store))
+    assert store.unchanged
+    assert store.rogue.link.refused == 1
+    assert not len(store.hub.core.replica.held.archived)
+    colleagues_go_on(store)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_an_entity_that_was_asked_for_is_its_senders_and_drops_no_colleagues_operation(
+    store: Store, restarted: bool
+) -> None:
+    """It makes the hub ask, by saying in a comparison that it holds operations which the hub lacks."""
+    keys = sorted(one.link_key for one in guessed(store))
+    by_bucket: dict[str, list[int]] = {}
+    for key in keys:
+        by_bucket.setdefault(str(bucket_of(key)), []).append(key)
+    packed = {bucket: b64encode(array("q", each).tobytes()).decode() for bucket, each in by_bucket.items()}
+    store.rogue.say({"type": "digest_keys", "entity_type": "cashier_operations", "buckets": packed})
+    store.play(forged(store))
+    (row,) = [row for _, row, _ in store.hub.reader.chained_rows() if row is not None and row.kind == "state"]
+    entry = audit_entry(row)
+    assert entry["via"] == "rogue"
+    assert entry["changes"] == {"before": {"amount": 100, "type": "sale"}, "after": {"amount": 5, "type": "sale"}}
+    if restarted:
+        store.mesh.crash(0)
+        store.caixa = moved(store.caixa, store.hub)
+        store.settle()
+    colleagues_go_on(store)
