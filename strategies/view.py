@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from crdt.document import Document
-    from strategies.kinds.kind import Kind
 
 
 @define(eq=False)
@@ -42,61 +41,69 @@ class View:
     fields: dict[str, object] = field(factory=dict)
     conflicts: dict[Path, Conflict] = field(factory=dict)
     deleted_at: str | None = None
+    lists: set[str] = field(factory=set)
+    """The fields that are shown as lists though they are declared to be none."""
 
     def refresh(self, document: Document, paths: Iterable[Path]) -> None:
         """Bring the registers at `paths`, and whether the entity is alive, up to date."""
-        kinds = self.policy.kinds
-        composed: dict[str, Kind] = {}
+        kinds, whole = self.policy.kinds, False
+        names: dict[str, None] = {}
         for path in paths:
-            if path in (DELETED_AT, COUNTED):
+            if path[:1] == DELETED_AT or path == COUNTED:
                 continue
+            if len(path) == 1 or not is_movement(path):
+                self._refresh_conflict(document, path)
             if len(path) == 1:
-                self._refresh_conflict(document, path)
-                kind = kinds.by_name.get(path[0])
-                if kind is None:
-                    self._show_register(document, path)
-                elif kind.composed:
-                    composed.setdefault(path[0], kind)
+                if path[0] in kinds.by_name or path[0] in self.lists:
+                    names[path[0]] = None
                 else:
-                    self._show(document, path[0], kind)
-                continue
-            if not is_movement(path):
-                self._refresh_conflict(document, path)
-            if path == WHOLE:
-                self._show_whole(document)
-            elif is_element(path):
-                composed[path[0]] = kind_at(path)  # shown as a list, whatever its field is declared to be now
+                    self._show_register(document, path)
+            elif path == WHOLE:
+                whole = True
             else:
-                self._show_shared(document, path, composed)
-        for name, kind in composed.items():
-            self._show(document, name, kind)
+                if is_element(path):
+                    self._note_list(document, path[0])
+                names.update(dict.fromkeys(kinds.names(path)))
+        if whole:
+            self.fields = self._whole(document)
+            names = dict.fromkeys(name for path in _paths(document) for name in kinds.names(path))
+        names.pop(DELETED_AT[0], None)
+        for name in names:
+            self._show(document, name)
         self._refresh_life(document)
 
-    def _show_shared(self, document: Document, path: Path, composed: dict[str, Kind]) -> None:
-        """The fields that a register of several fields shows in; those of several registers are shown at the end."""
-        kinds = self.policy.kinds
-        for name in kinds.names(path):
-            kind = kinds.of(name)
-            if kind.composed:
-                composed.setdefault(name, kind)
+    def _note_list(self, document: Document, name: str) -> None:
+        """Whether a field that is declared to be no list holds elements of one, from an earlier configuration."""
+        if not self.policy.kinds.of(name).carried:
+            if any(path[:1] == (name,) and is_element(path) for path in document.fields):
+                self.lists.add(name)
             else:
-                self._show(document, name, kind)
+                self.lists.discard(name)
 
     def _show_register(self, document: Document, path: Path) -> None:
         """A plain field."""
         siblings = document.fields.get(path)
         if siblings is None:
-            self.fields.pop(path[0], None)
+            self._show_absent(document, path[0])
         else:
             shown = siblings[0] if len(siblings) == 1 else self.policy.ordered(path, siblings)[0]
             self.fields[path[0]] = shown.value
 
-    def _show(self, document: Document, name: str, kind: Kind) -> None:
+    def _show(self, document: Document, name: str) -> None:
+        kind = kind_at((name, "")) if name in self.lists else self.policy.kinds.of(name)
         value = kind.show(document, self.policy, name)
         if value is ABSENT:
-            self.fields.pop(name, None)
+            self._show_absent(document, name)
         else:
             self.fields[name] = value
+
+    def _show_absent(self, document: Document, name: str) -> None:
+        """A field without a register: as the whole entity has it, if it was written as one value."""
+        whole = self._whole(document) if WHOLE in document.fields else {}
+        if name in whole:
+            self.fields[name] = whole[name]
+        else:
+            self.fields.pop(name, None)
 
     def _refresh_conflict(self, document: Document, path: Path) -> None:
         self.conflicts.pop(path, None)
@@ -148,9 +155,9 @@ class View:
                 state=strategy.conflict_state,
             )
 
-    def _show_whole(self, document: Document) -> None:
+    def _whole(self, document: Document) -> dict[str, object]:
         record = winner(document, self.policy, WHOLE)
-        self.fields = dict(record.value) if record is not None and isinstance(record.value, dict) else {}
+        return dict(record.value) if record is not None and isinstance(record.value, dict) else {}
 
     def frozen_by(self) -> Conflict | None:
         """The open conflict that refuses further writes, where the strategy freezes."""
@@ -162,5 +169,10 @@ class View:
 def view_of(entity_type: str, entity_id: str, policy: EntityPolicy, document: Document) -> View:
     """The view from nothing: what `refresh` must always agree with."""
     view = View(entity_type, entity_id, policy)
-    view.refresh(document, [*document.fields, *((name,) for name in document.counters), DELETED_AT])
+    view.refresh(document, [*_paths(document), DELETED_AT])
     return view
+
+
+def _paths(document: Document) -> list[Path]:
+    """All registers and counters."""
+    return [*document.fields, *((name,) for name in document.counters)]

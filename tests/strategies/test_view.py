@@ -15,6 +15,26 @@ from strategies.policy import STRATEGIES
 from strategies.view import View, view_of
 from tests.strategies.rig import document_of, of, write
 
+STRANGE = [
+    WHOLE,
+    ("",),
+    ("version",),
+    ("deleted_at", "x"),
+    ("name", "k"),
+    ("stock", "k"),
+    ("status", "k"),
+    ("total", "k"),
+    ("items", ""),
+    ("", ""),
+    group_path(["total", "x"]),
+    group_path(["status", ""]),
+    group_path(["one"]),
+    (SETTLEMENT, ""),
+]
+"""Registers that no kind writes so, but that records of another configuration, or of a strange node, may have."""
+
+COUNTERS = ["stock", "name", "items", "total", "deleted_at", "@counted", ""]
+
 PATHS = [
     ("name",),
     ("total",),
@@ -29,6 +49,13 @@ PATHS = [
     (SETTLEMENT, "op:1"),
     DELETED_AT,
 ]
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | st.text(max_size=2) | st.floats(allow_nan=False, width=16),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "total", "x"]), inner),
+    max_leaves=5,
+)
 
 
 def value_at(rng: random.Random, path: tuple[str, ...], operations: list[str]) -> object:
@@ -72,6 +99,27 @@ def test_a_view_that_follows_the_writes_is_the_view_from_nothing(seed: int, stra
         operations.append(f"o{number}")
         touched = [*(r.path for r in supersede), *(new.path for new in fields), *((name,) for name in counts)]
         view.refresh(document, rng.sample(touched, len(touched)))
+        fresh = view_of("orders", "m", of(strategy), document)
+        assert (view.alive, view.deleted_at, view.fields) == (fresh.alive, fresh.deleted_at, fresh.fields)
+        assert view.conflicts == fresh.conflicts
+
+
+@given(st.data(), st.sampled_from(sorted(STRATEGIES)))
+def test_a_view_that_follows_any_records_at_all_is_the_view_from_nothing(data: st.DataObject, strategy: str) -> None:
+    document = Document.load(None, writer=1, engine="pycrdt")
+    view = View("orders", "m", of(strategy))
+    for number in range(1, data.draw(st.integers(2, 6))):
+        paths = data.draw(st.lists(st.sampled_from([*PATHS, *STRANGE]), min_size=1, max_size=4, unique=True))
+        values = [
+            data.draw(st.dictionaries(st.sampled_from(["name", "x"]), ANY)) if p == WHOLE else data.draw(ANY)
+            for p in paths
+        ]
+        fields = [write(p, v, number, f"t{number % 3}") for p, v in zip(paths, values, strict=True)]
+        supersede = [r for r in document.records() if data.draw(st.booleans())]
+        names = data.draw(st.lists(st.sampled_from(COUNTERS), max_size=2, unique=True))
+        document.edit(supersede=supersede, fields=fields, counts=dict.fromkeys(names, Decimal(number)))
+        touched = [*(r.path for r in supersede), *paths, *((name,) for name in names)]
+        view.refresh(document, data.draw(st.permutations(touched)))
         fresh = view_of("orders", "m", of(strategy), document)
         assert (view.alive, view.deleted_at, view.fields) == (fresh.alive, fresh.deleted_at, fresh.fields)
         assert view.conflicts == fresh.conflicts
