@@ -68,8 +68,8 @@ def explain(
 
 def explanation(url: str, entity_type: str, entity_id: str, field: str, **parameters: object) -> dict[str, Any]:
     """The node's explanation of one field, as JSON. Raises ClickException."""
-    place = "/".join(quote(word, safe="") for word in (entity_type, entity_id, field))
-    return ask(url, f"/api/v1/explain/{place}?{urlencode(parameters)}")
+    asked = {"entity_id": entity_id, "field": field, **parameters}  # in the query, as in `comanda show`
+    return ask(url, f"/api/v1/explain/{quote(entity_type, safe='')}?{urlencode(asked)}")
 
 
 # ------------------------------------------------------------------ for people

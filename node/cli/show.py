@@ -36,7 +36,8 @@ def show(
     place = f"/api/v1/entities/{quote(entity_type, safe='')}"
     unknown: list[str] = []
     if entity_id is not None:
-        entities = [ask(url, f"{place}/{quote(entity_id, safe='')}?{urlencode(moment)}")]
+        # In the query, as a client may take `.` and `..` out of a path, and a proxy make one slash of two.
+        entities = [ask(url, f"{place}?{urlencode({'entity_id': entity_id, **moment})}")]
     else:
         entities, unknown = _all(url, place, {**moment, **({"deleted": 1} if deleted else {})})
     if as_json:

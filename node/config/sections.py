@@ -116,7 +116,7 @@ class TimeSection:
 class HttpSection:
     """[http]: browsers.
 
-    origins: pages besides the node's own that may connect, as `https://host`.
+    origins: pages besides the node's own that may connect and read, as `https://host`.
     """
 
     origins: list[str] = field(factory=list)

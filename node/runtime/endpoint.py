@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from node.core.admission import REPLACED, Caller, Enter, Probe, Refuse, Seat
 from node.core.links.link import Link
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("comanda.endpoint")
 
 PREFIX = "/ws/"
+PAGES_NAMED = 100
+"""Pages and foreign names that are logged, one line each."""
+
 PROBE = b"probe"
 RTT = b"rtt"
 
@@ -81,13 +84,35 @@ class Endpoint:
         self._config = config
         self._origins = origins
         self._admission: Admission[Holder] = admission(core, config)
+        self._said: set[str] = set()
 
     # ------------------------------------------------------------------ HTTP
 
     async def http(self, request: Request) -> Response:
+        if unreadable := self._origins.unreadable(request):
+            self._log_page(unreadable)
+        response = await self._preflight(request) if request.method == "OPTIONS" else await self._http(request)
+        return evolve(response, headers=(*response.headers, *self._origins.shared_with(request)))
+
+    async def _preflight(self, request: Request) -> Response:
+        """What a browser asks before it lets a page read with a token."""
+        allow = ", ".join(self.methods(request.path))
+        asked = (("Access-Control-Allow-Methods", allow), ("Access-Control-Allow-Headers", "Authorization"))
+        return Response(200, headers=(("Allow", allow), *asked, ("Access-Control-Max-Age", "600")))
+
+    def _log_page(self, what: str) -> None:
+        """Say once what a page may not; a browser tells its person nothing of the reason."""
+        if what not in self._said and len(self._said) < PAGES_NAMED:
+            self._said.add(what)
+            logger.warning("%s", what)
+
+    async def _http(self, request: Request) -> Response:
         if request.path in ("/healthz", "/readyz", "/"):
             return await self._api.answer(request, None)
         if stranger := self._origins.stranger(request):
+            self._log_page(
+                f"a request by the name {stranger} is refused; name http://{stranger} under [http] origins"
+            )
             return error_response(403, f"this node is not {stranger}; name http://{stranger} under [http] origins")
         if request.method == "POST" and (objection := self._origins.objection(request)):
             return error_response(403, objection)
@@ -98,7 +123,7 @@ class Endpoint:
         return await self._api.answer(request, terminal_id)
 
     def methods(self, path: str) -> tuple[str, ...]:
-        return ("POST",) if path in ACTIONS else ("GET", "HEAD")
+        return ("POST",) if path in ACTIONS else ("GET", "HEAD", "OPTIONS")
 
     # ------------------------------------------------------------------ WebSocket
 
@@ -108,6 +133,7 @@ class Endpoint:
         if not request.path.startswith(PREFIX):
             return Refusal(404, f"no WebSocket at {request.path[:200]}")
         if objection := self._origins.objection(request):
+            self._log_page(objection)
             return Refusal(403, objection)
         caller = self._caller(request)
         if not caller.node:

@@ -48,7 +48,8 @@ MARKS = ("resolves", "resolution", "repairs", "archived", "closed")
 """Members of an operation by which nodes tell what they made of it. A terminal does not say them."""
 
 ID = re.compile(rf"{ID_ALPHABET}{{1,128}}\Z")
-TERMINAL_ID = re.compile(r"[A-Za-z0-9._:@#+=~|-]{1,128}\Z")
+TERMINAL_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:@#+=~|-]{1,128}\Z")
+"""Not `.` and `..`, which no client leaves in a URL's path."""
 
 
 @frozen

@@ -76,11 +76,11 @@ def test_what_is_left_out_is_told() -> None:
 
 
 def test_the_command_prints_the_answer_as_json_or_in_words(answers: Answers) -> None:
-    answers.by_path["/api/v1/explain/orders/o-1/status"] = [explained()]
+    answers.by_path["/api/v1/explain/orders"] = [explained()]
     words = CliRunner().invoke(main, ["explain", "orders", "o-1", "status"])
     assert words.output.startswith("orders o-1  status\n")
     assert CliRunner().invoke(main, ["explain", "orders", "o-1", "status", "--json"]).output.startswith("{\n")
-    assert answers.asked[0] == ("GET", "/api/v1/explain/orders/o-1/status?limit=20")
+    assert answers.asked[0] == ("GET", "/api/v1/explain/orders?entity_id=o-1&field=status&limit=20")
 
 
 def test_restore_needs_a_terminal() -> None:

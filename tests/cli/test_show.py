@@ -25,13 +25,13 @@ def show(*arguments: str) -> str:
 
 
 def test_one_entity_is_shown_field_by_field(answers: Answers) -> None:
-    answers.by_path["/api/v1/entities/orders/mesa%2F1"] = [entity("mesa/1", conflicts=["c"])]
+    answers.by_path["/api/v1/entities/orders"] = [entity("mesa/1", conflicts=["c"])]
     assert show("orders", "mesa/1", "--seq", "7").splitlines() == [
         "orders mesa/1  EM CONFLITO / IN CONFLICT",
         '  status  "paid"',
         "  version  2",
     ]
-    assert answers.asked == [("GET", "/api/v1/entities/orders/mesa%2F1?seq=7")]
+    assert answers.asked == [("GET", "/api/v1/entities/orders?entity_id=mesa%2F1&seq=7")]
 
 
 def test_all_pages_of_a_type_are_one_table(answers: Answers) -> None:

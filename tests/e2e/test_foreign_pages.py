@@ -75,3 +75,41 @@ def test_a_node_that_asks_for_tokens_goes_by_any_name() -> None:
     request = Request("GET", "/", "/", {}, named, "peer")
     assert Origins(frozenset(), open_to_this_machine=False).objection(request) is None
     assert Origins(frozenset(), open_to_this_machine=True).objection(request) is not None
+
+
+PATHS = ("/api/v1/websocket/stats", "/api/v1/entities/orders/mesa-1", "/api/v1/nothing", "/metrics", "/healthz")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_configured_page_may_read_what_the_node_answers_and_no_other_page(node: NodeProcess, path: str) -> None:
+    url = f"http://127.0.0.1:{node.port}{path}"
+    answer = httpx.get(url, headers={"Origin": "https://loja.example"})
+    assert answer.headers["access-control-allow-origin"] == "https://loja.example"
+    assert answer.headers["vary"] == "Origin"
+    for origin in ("https://evil.example", "null", "https://loja.example.evil.example"):
+        assert "access-control-allow-origin" not in httpx.get(url, headers={"Origin": origin}).headers
+
+
+def test_a_configured_page_may_show_a_token_and_no_page_may_write(node: NodeProcess) -> None:
+    url = f"http://127.0.0.1:{node.port}/api/v1/entities/orders"
+    asked = {"Origin": "https://loja.example", "Access-Control-Request-Headers": "authorization"}
+    answer = httpx.options(url, headers=asked)
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-headers"] == "Authorization"
+    assert answer.headers["access-control-allow-methods"] == "GET, HEAD, OPTIONS"
+    foreign = httpx.options(url, headers={**asked, "Origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in foreign.headers
+    action = f"http://127.0.0.1:{node.port}/api/v1/quarantine/retry"
+    assert httpx.options(action, headers=asked).status_code == 405
+
+
+def test_a_page_that_is_refused_is_logged_once(node: NodeProcess) -> None:
+    url = f"http://127.0.0.1:{node.port}/api/v1/websocket/stats"
+    for _ in range(3):
+        httpx.get(url, headers={"Origin": "https://read.example"})
+        assert upgraded(node, "127.0.0.1:{port}", "https://write.example") == 403
+        httpx.get(url, headers={"Host": "name.example"})
+    logged = node.log.read_text()
+    assert logged.count("a page of https://read.example may not read; name it under [http] origins") == 1
+    assert logged.count("a page of https://write.example may not connect; name it under [http] origins") == 1
+    assert logged.count("name http://name.example under [http] origins") == 1

@@ -1,6 +1,7 @@
 """What HTTP says of the past, rebuilt from the log in a thread of its own, one answer at a time.
 
-GET /api/v1/explain/{type}/{id}/{field}[?limit=&terminal_id=]          what it shows, why, and all it ever was
+GET /api/v1/explain/{type}/{id}/{field}[?limit=&terminal_id=]   or /api/v1/explain/{type}?entity_id=&field=
+                                                   what it shows, why, and all it ever was
 GET /api/v1/entities/{type}[/{id}]?at=TIME|seq=N[&after=&limit=&deleted=1]   what was shown then
 """
 
@@ -94,13 +95,18 @@ class Past:
     # ------------------------------------------------------------------ one field
 
     async def explain(self, request: Request, words: Sequence[str], terminal_id: str | None) -> Response:
-        """words: type, id (which may hold slashes) and field. terminal_id: who asks; it has seen the values then.
+        """words: type, id (which may hold slashes) and field; the latter two may stand in the query.
+
+        terminal_id: who asks; it has seen the values then.
 
         Without tokens a terminal may say so itself, as it may connect as whom it likes.
         """
+        entity_id, name = "/".join(words[1:-1]), words[-1]
         if len(words) < 3:
+            entity_id, name = request.first("entity_id") or "", request.first("field") or ""
+        if not entity_id or not name:
             return error_response(404, "explain/{entity_type}/{entity_id}/{field}")
-        key, name = (words[0], "/".join(words[1:-1])), words[-1]
+        key = (words[0], entity_id)
         try:
             policy, limit = self._policy(key[0]), _number(request, "limit", PAGE, PAGE)
         except Wrong as wrong:
@@ -127,11 +133,11 @@ class Past:
 
     # ------------------------------------------------------------------ entities then
 
-    async def entities(self, request: Request, words: Sequence[str]) -> Response:
-        """words: type, and the id where one entity is asked for. `unknown` are those of which the log does not tell:
+    async def entities(self, request: Request, entity_type: str, entity_id: str | None) -> Response:
+        """entity_id: where one entity is asked for. `unknown` are those of which the log does not tell:
         that time comes before what is archived, or before a state whose operations are not all here."""
         try:
-            policy, moment = self._policy(words[0]), self._moment(request)
+            policy, moment = self._policy(entity_type), self._moment(request)
             limit = _number(request, "limit", PAGE, PAGE)
         except Wrong as wrong:
             return wrong.answer
@@ -140,8 +146,8 @@ class Past:
             return begins
         if moment.seq is not None and moment.seq < begins - 1:
             return error_response(410, f"the log begins at row {begins}; what was before is archived", begins=begins)
-        if len(words) > 1:
-            return await self._in_thread(self._entity, (words[0], "/".join(words[1:])), policy, moment)
+        if entity_id is not None:
+            return await self._in_thread(self._entity, (entity_type, entity_id), policy, moment)
         deleted, after = request.first("deleted") in ("1", "true"), request.first("after")
         if request.first("limit") is None and after is None:
             return Response(200, self._all(policy, moment, deleted))

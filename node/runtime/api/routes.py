@@ -2,7 +2,7 @@
 
 GET /api/v1/websocket/stats                      documented
 GET /api/v1/entities/{type}[?after=&limit=&deleted=1]    all of a type, or a page of it
-GET /api/v1/entities/{type}/{id}
+GET /api/v1/entities/{type}/{id}   or /api/v1/entities/{type}?entity_id=
 GET /api/v1/entities/...?at=|seq=   /api/v1/explain/{type}/{id}/{field}     see past.py
 GET /api/v1/conflicts[?state=open|settled|closed]
 GET /api/v1/audit[?entity_type=&entity_id=&terminal_id=&since=&until=&after=&limit=]
@@ -84,17 +84,20 @@ class Api:
             return error_response(503, f"this cannot be read from the node's database: {error}")
 
     async def _answer(self, request: Request, terminal_id: str | None) -> Response:
-        words = [word for word in request.path.split("/") if word]
+        words = request.words
+        if words[-1] == "" and words[2:3] not in (["entities"], ["explain"]):  # of an id it may be a part
+            words.pop()
         match words:
             case ["api", "v1", "websocket", "stats"]:
                 return json_response(monitors.stats(self._core))
             case ["api", "v1", "explain", *rest]:
                 return await self._past.explain(request, rest, terminal_id)
-            case ["api", "v1", "entities", _, *_] if asks_past(request):
-                return await self._past.entities(request, words[3:])
-            case ["api", "v1", "entities", entity_type]:
-                return await self._entities(request, entity_type)
-            case ["api", "v1", "entities", entity_type, entity_id]:
+            case ["api", "v1", "entities", entity_type, *rest]:
+                entity_id = "/".join(rest) or request.first("entity_id") or None
+                if asks_past(request):
+                    return await self._past.entities(request, entity_type, entity_id)
+                if entity_id is None:
+                    return await self._entities(request, entity_type)
                 return await self._entity(entity_type, entity_id, terminal_id)
             case ["api", "v1", "conflicts"]:
                 return await self._conflicts(request)

@@ -43,6 +43,11 @@ class Request:
     body: bytes = b""
     http_version: str = "1.1"
 
+    @property
+    def words(self) -> list[str]:
+        """The path's parts, each decoded by itself: an encoded slash belongs to its part, and a part may be empty."""
+        return [unquote(part) for part in _split(self.target)[0].split("/")[1:]]
+
     def first(self, name: str) -> str | None:
         """The first value of a query parameter."""
         values = self.query.get(name)
