@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 import click
+
+from node.cli.output import encode_anything
+from node.printable import printable
+
+LONGEST_MESSAGE = 2_000
+"""Characters of what a command says of an error."""
 
 COMMANDS = {
     "serve": "node.cli.serve",
@@ -28,6 +35,21 @@ COMMANDS = {
 
 class Commands(click.Group):
     """A group whose commands are imported when they are asked for."""
+
+    def main(self, *args: Any, **more: Any) -> Any:
+        encode_anything()
+        return super().main(*args, **more)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """What went wrong is told in one line, whoever's text it quotes."""
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            if not getattr(error, "several_lines", False):
+                vars(error)["message"] = printable(error.message, LONGEST_MESSAGE)
+            raise
+        except UnicodeError as error:  # an argument that is no text
+            raise click.ClickException(printable(str(error))) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)

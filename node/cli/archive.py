@@ -12,6 +12,7 @@ import click
 from node.cli.asking import LONG_S, ask
 from node.cli.clock import timestamp
 from node.cli.options import progress_bars
+from node.cli.output import say
 from storage.audit.archiving import Until, furthest_behind
 from storage.audit.archiving_steps import Archived, Job, Read, archiving
 from storage.sqlite.database import StorageError
@@ -94,11 +95,9 @@ def _archive(store: Store, reader: Reader, until: Until, file: Path, *, force: b
 
 def _say(count: int, file: str | None, held: tuple[str, int] | None) -> None:
     if count:
-        click.echo(f"{count} linhas / rows: {file}")
+        say(f"{count} linhas / rows: {file}")
     else:
-        click.echo("nada a arquivar / nothing to archive")
+        say("nada a arquivar / nothing to archive")
     if held is not None:
         node, seq = held
-        click.echo(
-            f"{node} confirmou até / has confirmed up to {seq}; o resto fica / the rest stays (--force)", err=True
-        )
+        say(f"{node} confirmou até / has confirmed up to {seq}; o resto fica / the rest stays (--force)", err=True)

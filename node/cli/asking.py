@@ -7,6 +7,9 @@ from typing import Any
 
 import click
 import httpx
+import orjson
+
+from node.printable import printable
 
 TOKEN = "COMANDA_TOKEN"
 """Environment variable with the token that a running node is asked with."""
@@ -27,9 +30,9 @@ def ask(url: str, path: str, method: str = "GET", timeout_s: float = 30.0) -> di
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         answer = httpx.request(method, url.rstrip("/") + path, headers=headers, timeout=timeout_s)
-        body: dict[str, Any] = answer.json()
+        body: dict[str, Any] = orjson.loads(answer.content)  # which takes no half of a surrogate pair
     except (httpx.HTTPError, ValueError) as error:
         raise click.ClickException(f"{url}: {error}") from error
     if answer.status_code != 200:
-        raise click.ClickException(f"{url}: {answer.status_code} {body.get('error')}")
+        raise click.ClickException(f"{url}: {answer.status_code} {printable(str(body.get('error')))}")
     return body

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from node.cli.options import data_option, progress_bars
+from node.cli.output import say
 from storage.audit.archive_file import verify_archives
 from storage.audit.chain_walk import verify as walk
 from storage.sqlite.database import DATABASE, StorageError
@@ -45,9 +46,9 @@ def verify(data: Path, archives: tuple[Path, ...], more: tuple[Path, ...]) -> No
     except StorageError as error:
         raise click.ClickException(str(error)) from error
     for finding in findings:
-        click.echo(f"seq {finding.seq}: {finding.what}")
+        say(f"seq {finding.seq}: {finding.what}")
     if findings:
         raise click.ClickException(f"{len(findings)} problema(s) / problem(s)")
     if anchor.seq and not archives:
-        click.echo(f"{anchor.seq} arquivados, não conferidos / archived, not verified (--archive FILE...)")
-    click.echo(f"{head if archives else head - anchor.seq} registros conferem / rows verified")
+        say(f"{anchor.seq} arquivados, não conferidos / archived, not verified (--archive FILE...)")
+    say(f"{head if archives else head - anchor.seq} registros conferem / rows verified")

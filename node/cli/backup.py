@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from node.cli.asking import LONG_S, ask, url_option
+from node.cli.output import say
 
 
 @click.command()
 @url_option
 def backup(url: str) -> None:
     """Copia o banco de um nó em uso, para backups/ do diretório de dados. / Copy a running node's database."""
-    click.echo(ask(url, "/api/v1/backup", "POST", LONG_S)["backup"])
+    say(ask(url, "/api/v1/backup", "POST", LONG_S)["backup"])

@@ -8,13 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import click
-import orjson
 import trio
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from node.cli.output import Screen, say, say_json
 from node.conformance.runner import FAILED, NOT_TRIED, PASSED, chosen, run
 from node.conformance.subject import Process, Seat, Subject, new_folder, read_token
 from node.conformance.wire import Refused
@@ -75,12 +74,12 @@ def conformance(
         raise click.UsageError(f"nenhuma regra com / no rule with {only!r}")
     if listed:
         for rule in rules:
-            click.echo(f"{rule.name:36} {rule.heading}: {rule.says}")
+            say(f"{rule.name:36} {rule.heading}: {rule.says}")
         return
     if (url is None) is (start is None):
         raise click.UsageError("dê URL ou --start / give URL or --start")
     try:
-        with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        with Progress(console=Screen(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
             bar = progress.add_task("regras / rules", total=len(rules))
             outcomes = trio.run(
                 partial(_run, url, start, tokens, patience, rules, long, lambda: progress.advance(bar))
@@ -90,12 +89,12 @@ def conformance(
     counts = {state: sum(outcome.state == state for outcome in outcomes) for state in (PASSED, FAILED, NOT_TRIED)}
     if as_json:
         found = {"rules": [outcome.as_json() for outcome in outcomes], **counts}
-        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+        say_json(found, indent=True)
     else:
         print_outcomes(outcomes, _console(), quiet=quiet)
         if counts[NOT_TRIED]:
-            click.echo(f"{counts[NOT_TRIED]} not tried")
-        click.echo(f"{counts[PASSED]} passed, {counts[FAILED]} failed")
+            say(f"{counts[NOT_TRIED]} not tried")
+        say(f"{counts[PASSED]} passed, {counts[FAILED]} failed")
     sys.exit(1 if counts[FAILED] else 0)
 
 
@@ -125,12 +124,12 @@ async def _run(
 # ------------------------------------------------------------------ for people
 
 
-def _console() -> Console:
+def _console() -> Screen:
     """Wide where nobody looks at it: a file or a pipe has no columns to fit into."""
-    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+    return Screen(soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 
 
-def print_outcomes(outcomes: list[Outcome], console: Console, *, quiet: bool) -> None:
+def print_outcomes(outcomes: list[Outcome], console: Screen, *, quiet: bool) -> None:
     """A table of all of them, unless quiet; then what there is to say about each failure."""
     if not quiet:
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
@@ -145,7 +144,7 @@ def print_outcomes(outcomes: list[Outcome], console: Console, *, quiet: bool) ->
             print_failure(outcome, console)
 
 
-def print_failure(outcome: Outcome, console: Console) -> None:
+def print_failure(outcome: Outcome, console: Screen) -> None:
     """The rule, what was sent, what came, and what should have come."""
     rule = outcome.rule
     console.print()

@@ -7,11 +7,11 @@ from urllib.parse import quote, urlencode
 
 import click
 import orjson
-from rich.console import Console
 from rich.text import Text
 
 from node.cli.asking import ask, url_option
 from node.cli.explain_restore import restore_value
+from node.cli.output import Screen, say_json
 
 STATES = {
     "shown": ("●", "aparece / shown", "bold green"),
@@ -53,7 +53,7 @@ def explain(
     --restore escreve de novo um valor descartado, como operação nova do terminal. / --restore writes a discarded
     value again, as a new operation of the terminal.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = Screen(soft_wrap=True)
     if restore is not None:
         if terminal is None:
             raise click.UsageError("--restore pede / needs --terminal ID")
@@ -61,7 +61,7 @@ def explain(
         console.print(restore_value(url, answer, restore, terminal, kind, user))
     answer = explanation(url, entity_type, entity_id, field, limit=limit)
     if as_json:
-        click.echo(orjson.dumps(answer, option=orjson.OPT_INDENT_2))
+        say_json(answer, indent=True)
     else:
         print_explanation(answer, console)
 
@@ -75,15 +75,16 @@ def explanation(url: str, entity_type: str, entity_id: str, field: str, **parame
 # ------------------------------------------------------------------ for people
 
 
-def print_explanation(answer: dict[str, Any], console: Console) -> None:
+def print_explanation(answer: dict[str, Any], console: Screen) -> None:
     """The answer of `GET /api/v1/explain`, for people."""
     rule = answer["rule"]
     deleted = "  EXCLUÍDA / DELETED" if answer["deleted"] else ""
     console.print(Text(f"{answer['entity_type']} {answer['entity_id']}  {answer['field']}{deleted}", "bold"))
-    console.print(f"valor / value      {_value(answer)}", markup=False)
+    console.print(f"valor / value      {_value(answer)}")
     console.print(f"versão / version   {answer['version']}")
     console.print(f"regra / rule       {rule['strategy']} ({', '.join(rule['why'])})")
-    console.print(f"  {rule['pt']}\n  {rule['en']}")
+    for language in ("pt", "en"):
+        console.print(f"  {rule[language]}")
     for conflict in answer["conflicts"]:
         console.print(f"conflito / conflict {conflict['id']} {conflict['type']} {conflict['state']}")
     left = answer["superseded_total"] - len(answer["superseded"])
@@ -92,14 +93,13 @@ def print_explanation(answer: dict[str, Any], console: Console) -> None:
     if left:
         console.print(f"  ... e mais {left} / and {left} more (--limit)")
     if answer["archived"] is not None:
-        console.print(
-            f"\n  o que veio até a linha {answer['archived']} está arquivado / up to that row it is archived"
-        )
+        console.print()
+        console.print(f"  o que veio até a linha {answer['archived']} está arquivado / up to that row it is archived")
     for act in answer["refused"]:
         _print_write({**act, "state": "refused", "superseded_by": []}, console)
 
 
-def _print_write(write: dict[str, Any], console: Console) -> None:
+def _print_write(write: dict[str, Any], console: Screen) -> None:
     mark, words, style = STATES[write["state"]]
     item = f"  {'/'.join(write['path'][1:])}" if len(write.get("path", ())) > 1 else ""
     carried = "  (veio junto / came along)" if write.get("named") is False else ""
@@ -107,27 +107,23 @@ def _print_write(write: dict[str, Any], console: Console) -> None:
     console.print(Text(f"{mark} {_value(write)}{item}   {words}{carried}", style))
     user = f" ({write['user_id']})" if write.get("user_id") else ""
     node = write.get("origin") or "?"
-    console.print(f"  quem / who          {write['terminal_id']}{user}  nó / node {node}", markup=False)
+    console.print(f"  quem / who          {write['terminal_id']}{user}  nó / node {node}")
     effective = write.get("effective_timestamp")
     clocks = f"efetiva / effective {effective}  " if effective else ""
     sent = write.get("timestamp") or "-"
-    console.print(
-        f"  hora / time         do terminal / sent {sent}\n"
-        f"                      {clocks}aceita / accepted {write['accepted_at']}",
-        markup=False,
-    )
+    console.print(f"  hora / time         do terminal / sent {sent}")
+    console.print(f"                      {clocks}aceita / accepted {write['accepted_at']}")
     details = [f"operação / operation {write['operation_id']}"]
     if write.get("version") is not None:
         details.append(f"versão / version {write['version']}")
     if write.get("lock_status") not in (None, "none"):
         details.append(f"trava / lock {write['lock_status']}")
-    console.print("  " + "  ".join(details), markup=False)
+    console.print("  " + "  ".join(details))
     for killer in write["superseded_by"] if write["state"] != "moved" else ():
         why = "  resolveu um conflito / resolved a conflict" if killer["resolves"] else ""
         console.print(
             f"  substituído por / superseded by {killer['operation_id']} ({killer['operation']}, "
             f"{killer['terminal_id']}, {killer['accepted_at']}){why}",
-            markup=False,
         )
 
 

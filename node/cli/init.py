@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from node.cli.output import say
 from node.config.example import example_toml
 
 
@@ -18,4 +19,4 @@ def init(path: Path) -> None:
             file.write(example_toml())
     except OSError as error:
         raise click.ClickException(f"{path}: {error.strerror}") from error
-    click.echo(str(path))
+    say(str(path))

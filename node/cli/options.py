@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.progress import Progress
+
+from node.cli.output import Screen
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
@@ -27,4 +28,4 @@ def progress_bars(*columns: ProgressColumn) -> Progress:
 
     columns: what a bar consists of; without any, name, bar, percentage and time left.
     """
-    return Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    return Progress(*columns, console=Screen(stderr=True), transient=True, disable=not sys.stderr.isatty())

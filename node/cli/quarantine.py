@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from node.cli.asking import ask, url_option
+from node.cli.output import say
 
 
 @click.group()
@@ -18,7 +19,7 @@ def list_quarantine(url: str) -> None:
     """Lista. / List them."""
     for row in ask(url, "/api/v1/quarantine")["quarantine"]:
         entity = f"{row['entity_type']} {row['entity_id'] or ''}".strip()
-        click.echo(f"{row['id']}  {row['state']}  {row['from']}  {row['operation_id']}  {entity}  {row['reason']}")
+        say(f"{row['id']}  {row['state']}  {row['from']}  {row['operation_id']}  {entity}  {row['reason']}")
 
 
 @quarantine.command()
@@ -26,4 +27,4 @@ def list_quarantine(url: str) -> None:
 def retry(url: str) -> None:
     """Tenta de novo. / Try them again."""
     answer = ask(url, "/api/v1/quarantine/retry", "POST")
-    click.echo(f"{answer['retried']} tentadas / tried, {answer['left']} restam / left")
+    say(f"{answer['retried']} tentadas / tried, {answer['left']} restam / left")

@@ -11,6 +11,7 @@ import click
 
 from node.cli.clock import timestamp
 from node.cli.options import data_option
+from node.cli.output import say
 from storage.sqlite.database import DATABASE, StorageError, lock_directory
 from storage.sqlite.head_note import NOTE_FILE
 from storage.sqlite.store import Store
@@ -39,9 +40,9 @@ def restore(data: Path, backup: Path) -> None:
             raise
     except (StorageError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{node_id}: {head} linhas / rows; o que falta vem dos outros nós / the rest comes from other nodes")
+    say(f"{node_id}: {head} linhas / rows; o que falta vem dos outros nós / the rest comes from other nodes")
     if aside.exists():
-        click.echo(f"o banco anterior / the database before: {aside}")
+        say(f"o banco anterior / the database before: {aside}")
 
 
 def _move(source: Path, target: Path) -> None:

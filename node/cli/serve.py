@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from functools import partial
@@ -11,6 +10,7 @@ from pathlib import Path
 import click
 import trio
 
+from node.cli.output import say
 from node.config.reading import NAME, find, load
 from node.config.sections import Config, NodeSection
 from node.errors import ComandaError
@@ -55,19 +55,16 @@ def serve(
     """Roda um nó até SIGTERM. / Run a node until SIGTERM."""
     from node.runtime.app import Started
     from node.runtime.app import serve as run
+    from node.runtime.logs import configure
 
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
-    logging.getLogger("comanda.sync").setLevel(logging.INFO)
+    configure(verbose=verbose)
 
     def started(node: Started) -> None:
         for url in node.urls:
-            click.echo(f"{node.node_id} {url}/ws/{{terminal_id}}?type={{pos|kds|waiter|monitor}}")
-        click.echo(f"configuração / configuration: {found}" if found is not None else UNPROTECTED)
+            say(f"{node.node_id} {url}/ws/{{terminal_id}}?type={{pos|kds|waiter|monitor}}")
+        say(f"configuração / configuration: {found}" if found is not None else UNPROTECTED)
         if node.open:
-            click.echo("sem tokens: qualquer programa desta máquina pode conectar / open: no token needed")
+            say("sem tokens: qualquer programa desta máquina pode conectar / open: no token needed")
         sys.stdout.flush()
 
     found = config_file or find(Path(data or NodeSection().data))

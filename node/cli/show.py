@@ -7,11 +7,12 @@ from urllib.parse import quote, urlencode
 
 import click
 import orjson
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from node.cli.asking import ask, url_option
+from node.cli.output import Screen, say_json
+from node.printable import printable
 
 PAGE = 500
 
@@ -42,18 +43,18 @@ def show(
         entities, unknown = _all(url, place, {**moment, **({"deleted": 1} if deleted else {})})
     if as_json:
         for entity in entities:
-            click.echo(orjson.dumps(entity))
+            say_json(entity)
         return
-    console = Console(highlight=False, soft_wrap=entity_id is not None)
+    console = Screen(soft_wrap=entity_id is not None)
     if entity_id is not None:
         console.print(Text(f"{entity_type} {entity_id}{_marks(entities[0])}", "bold"))
         for name, value in entities[0]["data"].items():
-            console.print(f"  {name}  {orjson.dumps(value).decode()}", markup=False)
+            console.print(f"  {name}  {orjson.dumps(value).decode()}")
     else:
         _print_table(entities, console)
         if unknown:
             text = "o registro não diz, está arquivado / archived, the log does not tell"
-            console.print(Text(f"{text}: {' '.join(unknown)}", "yellow"))
+            console.print(Text(f"{text}: {' '.join(map(printable, unknown))}", "yellow"))
 
 
 def _all(url: str, place: str, parameters: dict[str, object]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -69,15 +70,16 @@ def _all(url: str, place: str, parameters: dict[str, object]) -> tuple[list[dict
     return entities, unknown
 
 
-def _print_table(entities: list[dict[str, Any]], console: Console) -> None:
+def _print_table(entities: list[dict[str, Any]], console: Screen) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("entidade\nentity", no_wrap=True)
     table.add_column("versão\nversion", justify="right")
     table.add_column("campos\nfields", overflow="fold")
     for entity in entities:
         fields = {name: value for name, value in entity["data"].items() if name != "version"}
-        shown = Text(orjson.dumps(fields).decode())
-        table.add_row(Text(entity["entity_id"]), str(entity["version"]), shown + Text(_marks(entity), "yellow"))
+        text = orjson.dumps(fields).decode()
+        shown = Text(printable(text, len(text))) + Text(_marks(entity), "yellow")
+        table.add_row(Text(printable(entity["entity_id"])), str(entity["version"]), shown)
     console.print(table if entities else "nada / nothing")
 
 

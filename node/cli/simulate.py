@@ -9,6 +9,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from node.cli.options import progress_bars
+from node.cli.output import say
 from node.simulation.runner import Summary, one, outcomes
 
 
@@ -38,24 +39,22 @@ def simulate(seeds: int, first: int, seed: int | None, jobs: int) -> None:
             summary.add(outcome)
             progress.update(task, advance=1, hours=summary.hours)
             if progress.disable and summary.seeds % max(seeds // 10, 1) == 0:
-                click.echo(f"{summary.seeds:,} of {seeds:,} seeds, {summary.hours:,.0f} simulated hours", err=True)
+                say(f"{summary.seeds:,} of {seeds:,} seeds, {summary.hours:,.0f} simulated hours", err=True)
             if outcome.problem is not None:
                 progress.console.print(
                     f"seed {outcome.seed}: {outcome.problem[:300]}  =>  comanda simulate --seed {outcome.seed}",
                     soft_wrap=True,
-                    markup=False,
-                    highlight=False,
                 )
     for line in summary.lines(time.monotonic() - began):
-        click.echo(line)
+        say(line)
     if summary.failed:
         raise click.ClickException(f"{len(summary.failed)} semente(s) falharam / seed(s) failed")
 
 
 def _replay(seed: int) -> None:
-    outcome = one(seed, click.echo)
-    click.echo(f"{outcome.hours:.2f} h, {outcome.operations} operações / operations, digest {outcome.digest}")
+    outcome = one(seed, say)
+    say(f"{outcome.hours:.2f} h, {outcome.operations} operações / operations, digest {outcome.digest}")
     for kind, count in outcome.faults.items():
-        click.echo(f"  {kind}: {count}")
+        say(f"  {kind}: {count}")
     if outcome.problem is not None:
         raise click.ClickException(outcome.problem)

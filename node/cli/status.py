@@ -5,20 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from node.cli.asking import ask, url_option
+from node.cli.output import Screen
+from node.printable import printable_tree
 
 
 @click.command()
 @url_option
 def status(url: str) -> None:
     """Mostra ligações, atraso e quarentena. / Show links, lag, cursors and quarantine."""
-    print_links(ask(url, "/api/v1/links"), Console(highlight=False))
+    print_links(printable_tree(ask(url, "/api/v1/links")), Screen())
 
 
-def print_links(report: dict[str, Any], console: Console) -> None:
+def print_links(report: dict[str, Any], console: Screen) -> None:
     """A node's `GET /api/v1/links`, for people."""
     quarantine = report["quarantine"]
     console.print(f"nó / node {report['node_id']}  linha / row {report['head']}  autoridade / authority", end=" ")

@@ -9,6 +9,7 @@ import click
 
 from node.cli.clock import timestamp
 from node.cli.options import data_option
+from node.cli.output import say
 from node.runtime.api.tokens import new_token, token_hash
 from storage.records import TokenRow
 from storage.sqlite.database import DATABASE, StorageError
@@ -38,7 +39,7 @@ def add(data: Path, kind: str, label: str, terminal_id: str) -> None:
         store.close()
     except StorageError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(made)
+    say(made)
 
 
 @token.command()
@@ -52,7 +53,7 @@ def revoke(data: Path, terminal_id: str) -> None:
         store.close()
     except StorageError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{count} revogado(s) / revoked")
+    say(f"{count} revogado(s) / revoked")
 
 
 @token.command(name="list")
@@ -63,7 +64,7 @@ def list_tokens(data: Path) -> None:
         reader = Reader(data / DATABASE)
         for row in reader.tokens():
             state = f"revoked {row.revoked_at}" if row.revoked_at else "live"
-            click.echo(f"{row.terminal_id}  {row.terminal_type}  {row.created_at}  {state}  {row.label}")
+            say(f"{row.terminal_id}  {row.terminal_type}  {row.created_at}  {state}  {row.label}")
         reader.close()
     except StorageError as error:
         raise click.ClickException(str(error)) from error

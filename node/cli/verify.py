@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from node.cli.options import data_option, progress_bars
+from node.cli.output import say
 from node.config.reading import find, load
 from node.config.sections import Config
 from node.core.history.verify import Verification
@@ -43,11 +44,11 @@ def verify(data: Path, config_file: Path | None) -> None:
     if problems:
         raise click.ClickException(f"{problems} problema(s) / problem(s)")
     if others:
-        click.echo(
+        say(
             f"{others} de outra configuração, nada quebrado; o nó usou esta por último? / of another configuration, "
             "nothing broken; did the node last run with this one?"
         )
-    click.echo(checked)
+    say(checked)
 
 
 def _walk(history: HistoryReader, config: Config, progress: Progress) -> tuple[int, int, str]:
@@ -60,7 +61,7 @@ def _walk(history: HistoryReader, config: Config, progress: Progress) -> tuple[i
     bar = progress.add_task("registro / log")
     for row in chain_walk.verify(history.reader, lambda done, head: progress.update(bar, completed=done, total=head)):
         problems += 1
-        click.echo(f"seq {row.seq}: {row.what}")
+        say(f"seq {row.seq}: {row.what}")
     head, _ = history.reader.head()
     progress.update(bar, completed=head, total=head)
     rules = config.conservation
@@ -69,7 +70,7 @@ def _walk(history: HistoryReader, config: Config, progress: Progress) -> tuple[i
     for finding in verification.run():
         others += finding.other
         problems += not finding.other
-        click.echo(f"{finding.where}: {finding.what}")
+        say(f"{finding.where}: {finding.what}")
     checked = f"{head} linhas / rows, {verification.entities} entidades / entities, {len(rules)} somas / sums"
     return problems, others, f"conferem / verified: {checked}"
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
-from rich.console import Console
 
 from node.cli import main
+from node.cli.output import Screen
 from node.cli.status import print_links
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def report(**more: Any) -> dict[str, Any]:
 
 def lines(**more: Any) -> list[str]:
     text = io.StringIO()
-    print_links(report(**more), Console(file=text, width=80, highlight=False))
+    print_links(report(**more), Screen(file=text, width=80))
     return [line.rstrip() for line in text.getvalue().splitlines()]
 
 

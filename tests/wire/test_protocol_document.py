@@ -297,7 +297,8 @@ def test_ids_are_of_the_alphabet_that_is_named() -> None:
     given = "".join(alphabet.split()[3:])
     every = {chr(code) for code in range(33, 127)}
     assert {c for c in every if not c.isalnum() and codec.ID.match(c)} == set(given)
-    assert {c for c in every if codec.ID.match(c) and not codec.TERMINAL_ID.match(c)} == {"/"}
+    assert {c for c in every if codec.ID.match(c) and not codec.TERMINAL_ID.match(f"{c}x")} == {"/"}
+    assert {c for c in (".", "..", "...") if not codec.TERMINAL_ID.match(c)} == {".", ".."}
 
 
 def test_entity_types_and_terminal_types_are_as_the_code_has_them() -> None:

@@ -13,14 +13,14 @@ from pathlib import Path
 import click
 import httpx
 import trio
-from rich.console import Console
 
 from node.cli.demo.nodes import DemoFailed
 from node.cli.demo.restaurant import Restaurant
 from node.cli.demo.scenes import Scenes
+from node.cli.output import Screen
 
 
-async def play(folder: Path, console: Console) -> None:
+async def play(folder: Path, console: Screen) -> None:
     """The whole evening. Raises DemoFailed."""
     async with httpx.AsyncClient(trust_env=False) as client:  # loopback only: no proxy of the environment
         restaurant = Restaurant(folder, client, console)
@@ -51,7 +51,7 @@ async def play(folder: Path, console: Console) -> None:
 )
 def demo(data: Path | None) -> None:
     """Uma central, três nós e um apagão no meio, em menos de um minuto. / A hub, three nodes and an outage."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Screen(markup=True, soft_wrap=True)
     with ExitStack() as stack:
         if data is None:
             data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="comanda-demo-")))

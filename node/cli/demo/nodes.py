@@ -31,6 +31,8 @@ Key = tuple[str, str]
 class DemoFailed(click.ClickException):
     """Something is not as it must be, or did not come to be in time."""
 
+    several_lines = True
+
 
 def must(condition: bool, what: str, seen: object) -> None:
     """Raises DemoFailed with what was seen instead."""

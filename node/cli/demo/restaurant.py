@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx
-    from rich.console import Console
+
+    from node.cli.output import Screen
 
 POLL_S = 0.01
 """Between two looks at nodes, which tell nobody over HTTP that something changed."""
@@ -27,7 +28,7 @@ POLL_S = 0.01
 class Restaurant:
     """Nodes in a star around `central`, and who works on them."""
 
-    def __init__(self, folder: Path, client: httpx.AsyncClient, console: Console) -> None:
+    def __init__(self, folder: Path, client: httpx.AsyncClient, console: Screen) -> None:
         self.console = console
         self.central = DemoNode("central", folder, client, None)
         self.salao, self.cozinha, self.caixa = (
