@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from strategies.guard import overruling
 from strategies.kinds.group import TOGETHER
 from strategies.kinds.kind import ABSENT, Rule
 from strategies.paths import DELETED_AT, GROUP, WHOLE, is_movement, may_hold
@@ -56,6 +57,11 @@ REVIVED = Rule(
     "Uma exclusão não tinha visto o que outros escreveram; a entidade fica.",
     "A deletion had not seen what others wrote; the entity stays.",
 )
+FINAL = Rule(
+    "final",
+    "Uma exclusão não vale contra este estado: quem excluiu não o tinha visto, ou não pode voltá-lo.",
+    "A deletion does not count against this status: its author had not seen it, or may not take it back.",
+)
 SUMMED = Rule("counted", "É a soma das operações.", "It is the sum of the operations.")
 
 _ORDERS = {
@@ -100,8 +106,12 @@ def restored(record: FieldRecord, name: str, view: View) -> dict[str, object]:
 
 
 def conflicts_of(view: View, name: str) -> list[Conflict]:
-    """The conflicts about a field, open or settled, and the one that keeps the whole entity as it is."""
-    about = [conflict for path, conflict in view.conflicts.items() if may_hold(path, name)]
+    """The conflicts about a field, open or settled, and those about the whole entity: what freezes or deleted it."""
+    about = [
+        conflict
+        for path, conflict in view.conflicts.items()
+        if may_hold(path, name) or (path == DELETED_AT and not view.alive)
+    ]
     freezing = view.frozen_by()
     return about if freezing is None or freezing in about else [*about, freezing]
 
@@ -141,7 +151,8 @@ def reason(view: View, document: Document, name: str, decided: Iterable[str]) ->
     if not contested and shown & set(decided):
         rules.append(DECIDED)
     if document.siblings(DELETED_AT):
-        rules.append(REVIVED if view.alive else DELETED)
+        held = overruling(view.policy.kinds, document, document.siblings(DELETED_AT))
+        rules.append(FINAL if held else REVIVED if view.alive else DELETED)
     return _reason(rules, len(holds))
 
 

@@ -85,6 +85,7 @@ def print_explanation(answer: dict[str, Any], console: Screen) -> None:
     console.print(f"regra / rule       {rule['strategy']} ({', '.join(rule['why'])})")
     for language in ("pt", "en"):
         console.print(f"  {rule[language]}")
+    _print_deletion(answer, console)
     for conflict in answer["conflicts"]:
         console.print(f"conflito / conflict {conflict['id']} {conflict['type']} {conflict['state']}")
     left = answer["superseded_total"] - len(answer["superseded"])
@@ -97,6 +98,30 @@ def print_explanation(answer: dict[str, Any], console: Screen) -> None:
         console.print(f"  o que veio até a linha {answer['archived']} está arquivado / up to that row it is archived")
     for act in answer["refused"]:
         _print_write({**act, "state": "refused", "superseded_by": []}, console)
+
+
+def _print_deletion(answer: dict[str, Any], console: Screen) -> None:
+    """Who deleted the entity, over what, and how it comes back."""
+    deletion = answer.get("deletion")
+    if deletion is None:
+        return
+    for by in deletion["by"]:
+        user = f" ({by['user_id']})" if by.get("user_id") else ""
+        kind = f", {by['terminal_type']}" if by.get("terminal_type") else ""
+        lost = "" if deletion["counts"] else "  não valeu / did not count"
+        console.print(
+            f"excluída / deleted  por / by {by['terminal_id']}{user}{kind}  nó / node {by.get('origin') or '?'}  "
+            f"{by['deleted_at']}  operação / operation {by['operation_id']}{lost}",
+        )
+    for write in deletion["over"]:
+        side = "sobre / over" if deletion["counts"] else "contra / against"
+        console.print(
+            f"  {side} {write['operation_id']} ({write['terminal_id']}, {write['accepted_at']}) "
+            f"{orjson.dumps(write['data']).decode()}",
+        )
+    if deletion["entity"] is not None:
+        console.print(f"  tinha / it held {orjson.dumps(deletion['entity']).decode()}")
+        console.print("  volta com / it comes back with --restore OPERATION_ID --terminal ID")
 
 
 def _print_write(write: dict[str, Any], console: Screen) -> None:

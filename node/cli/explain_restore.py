@@ -13,6 +13,9 @@ from node.cli.asking import TOKEN
 from node.cli.client import Terminal
 from node.cli.clock import timestamp
 
+OVERRULED = "overruled"
+"""What became of a write that a deletion had not seen and prevailed over."""
+
 
 def restore_value(
     url: str, explained: dict[str, Any], operation_id: str, terminal_id: str, kind: str, user: str
@@ -45,14 +48,25 @@ def find_write(explained: dict[str, Any], operation_id: str) -> dict[str, Any]:
         if write["operation_id"] == operation_id:
             if write.get("absent"):
                 raise click.ClickException(f"{operation_id} não tem esse campo / does not hold that field")
-            if write["state"] == "shown" and _conflict(explained, write) is None:
+            if write["state"] == "shown" and not _revives(explained, write) and _conflict(explained, write) is None:
                 raise click.ClickException(f"o valor de {operation_id} já aparece / is shown already")
             return write
+    for write in (explained.get("deletion") or {}).get("over", ()) if explained["deleted"] else ():
+        if write["operation_id"] == operation_id:
+            return {**write, "state": OVERRULED, "path": ["deleted_at"]}
     raise click.ClickException(f"{operation_id} não escreveu esse campo / did not write that field")
 
 
+def _revives(explained: dict[str, Any], write: dict[str, Any]) -> bool:
+    """Whether a deleted entity comes back with this value: any but the time of its deletion."""
+    return bool(explained["deleted"]) and (explained["field"] != "deleted_at" or write["state"] == OVERRULED)
+
+
 def _conflict(explained: dict[str, Any], write: dict[str, Any]) -> dict[str, Any] | None:
-    """The open conflict that is decided when this value is restored: its own, or one that freezes the entity."""
+    """The conflict that is decided when this value is restored: its own, or one about the whole entity."""
+    if _revives(explained, write):
+        deleted = (c for c in explained["conflicts"] if c["path"] == ["deleted_at"])
+        return next(deleted, None)
     live = write["state"] in ("shown", "candidate")
     for conflict in explained["conflicts"]:
         if conflict["state"] == "open" and (conflict["freezes"] or (live and conflict["path"] == write["path"])):
@@ -63,16 +77,19 @@ def _conflict(explained: dict[str, Any], write: dict[str, Any]) -> dict[str, Any
 def restore_message(explained: dict[str, Any], write: dict[str, Any], terminal_id: str, user: str) -> dict[str, Any]:
     """The message that restores a value.
 
-    A `conflict_resolution` for a candidate of an open conflict and for whatever is frozen by one; else a `data_sync`.
+    A `conflict_resolution` for a candidate of an open conflict, for whatever is frozen by one, and for what a
+    deletion prevailed over; else a `data_sync`. A deleted entity comes back as it was, with this value.
     """
     name, conflict, data = explained["field"], _conflict(explained, write), write["data"]
     new_id = f"restore-{uuid.uuid4()}"
+    revives = _revives(explained, write)
     if conflict is not None:
+        otherwise = "accept_remote" if name == "deleted_at" else "merge"
         sides = {conflict["local"]: "accept_local", conflict["remote"]: "accept_remote"}
         return {
             "type": "conflict_resolution",
             "conflict_id": conflict["id"],
-            "resolution": sides.get(write["operation_id"], "accept_remote" if name == "deleted_at" else "merge"),
+            "resolution": "accept_remote" if revives else sides.get(write["operation_id"], otherwise),
             "resolved_data": data,
             "id": new_id,
         }
@@ -80,8 +97,8 @@ def restore_message(explained: dict[str, Any], write: dict[str, Any], terminal_i
         "id": new_id,
         "entity_type": explained["entity_type"],
         "entity_id": explained["entity_id"],
-        "operation": "DELETE" if name == "deleted_at" else "UPDATE",
-        "data": data,
+        "operation": "CREATE" if revives else "DELETE" if name == "deleted_at" else "UPDATE",
+        "data": {**explained["deletion"]["entity"], **data} if revives else data,
         "timestamp": timestamp(),
         "terminal_id": terminal_id,
         "user_id": user or None,

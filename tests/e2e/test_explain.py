@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from websockets.sync.client import connect
 
 from node.cli import main
+from node.cli.clock import timestamp
 from node.runtime.api.tokens import new_token, token_hash
 from storage.records import TokenRow
 from storage.sqlite.store import Store
@@ -53,14 +54,21 @@ class Till:
     def __init__(self, node: NodeProcess, name: str, socket: ClientConnection) -> None:
         self.node, self.name, self.socket = node, name, socket
 
-    def write(self, entity_type: str, entity_id: str, data: dict[str, Any], kind: str = "UPDATE") -> dict[str, Any]:
+    def write(
+        self,
+        entity_type: str,
+        entity_id: str,
+        data: dict[str, Any],
+        kind: str = "UPDATE",
+        at: str = "2026-01-15T10:00:00.000Z",
+    ) -> dict[str, Any]:
         operation = {
             "id": f"{self.name}-{uuid.uuid4()}",
             "entity_type": entity_type,
             "entity_id": entity_id,
             "operation": kind,
             "data": data,
-            "timestamp": "2026-01-15T10:00:00.000Z",
+            "timestamp": at,
             "terminal_id": self.name,
             "user_id": f"user of {self.name}",
         }
@@ -235,6 +243,62 @@ def test_a_deletion_that_an_open_conflict_holds_up_is_carried_out(node: NodeProc
     )
     entity = get(node, "entities/customers/rita").json()
     assert (entity["deleted"], entity["conflicts"]) == (True, [])
+
+
+def test_an_order_that_was_deleted_is_told_with_who_did_it_and_comes_back_whole(node: NodeProcess) -> None:
+    held = {
+        "status": "served",
+        "total": 80,
+        "items": [{"id": "1", "qty": 2}],
+        "payments": [{"id": "p", "amount": 20}],
+    }
+    with till(node, "ana") as ana:
+        created = ana.write("orders", "mesa-1", held, "CREATE")
+        gone = ana.write("orders", "mesa-1", {}, "DELETE")
+    deletion = explained(node, "orders", "mesa-1", "total")["deletion"]
+    (by,) = deletion["by"]
+    assert (by["operation_id"], by["terminal_id"], by["user_id"]) == (gone["operation_id"], "ana", "user of ana")
+    assert (by["terminal_type"], deletion["over"], deletion["entity"]) == ("pos", [], held)
+    said = comanda(node, "explain", "orders", "mesa-1", "total")
+    assert "por / by ana (user of ana), pos" in said
+    assert "--restore OPERATION_ID" in said
+    comanda(node, "explain", "orders", "mesa-1", "total", "--restore", created["operation_id"], "--terminal", "g")
+    entity = get(node, "entities/orders/mesa-1").json()
+    assert (entity["deleted"], {n: v for n, v in entity["data"].items() if n != "version"}) == (False, held)
+    assert explained(node, "orders", "mesa-1", "total")["deletion"] is None
+
+
+@pytest.mark.parametrize("field", ["note", "deleted_at"])
+def test_what_a_deletion_prevailed_over_comes_back_and_the_order_with_it(node: NodeProcess, field: str) -> None:
+    with till(node, "ana") as ana, till(node, "bia") as bia:
+        ana.write("orders", "mesa-1", {"status": "pending", "total": 7}, "CREATE", timestamp())
+        unseen = ana.write("orders", "mesa-1", {"note": "sem sal", "status": "ready"}, "UPDATE", timestamp())
+        bia.write("orders", "mesa-1", {"version": 1}, "DELETE", timestamp())
+    deletion = explained(node, "orders", "mesa-1", field)["deletion"]
+    assert (deletion["counts"], [by["terminal_id"] for by in deletion["by"]]) == (True, ["bia"])
+    over = {write["operation_id"]: write["data"] for write in deletion["over"]}
+    assert over[unseen["operation_id"]] == {"note": "sem sal", "status": "ready"}
+    comanda(node, "explain", "orders", "mesa-1", field, "--restore", unseen["operation_id"], "--terminal", "g")
+    entity = get(node, "entities/orders/mesa-1").json()
+    assert (entity["deleted"], entity["conflicts"]) == (False, [])
+    assert {n: entity["data"][n] for n in ("note", "status", "total")} == {
+        "note": "sem sal",
+        "status": "ready",
+        "total": 7,
+    }
+
+
+def test_a_deletion_that_lost_to_an_update_is_carried_out(node: NodeProcess) -> None:
+    with till(node, "ana") as ana, till(node, "bia") as bia:
+        ana.write("products", "p-1", {"price": 5}, "CREATE")
+        ana.write("products", "p-1", {"price": 6})
+        deletion = bia.write("products", "p-1", {"version": 1}, "DELETE")
+    told = explained(node, "products", "p-1", "price")
+    assert (told["deletion"]["counts"], told["rule"]["why"][-1]) == (False, "revived")
+    comanda(
+        node, "explain", "products", "p-1", "deleted_at", "--restore", deletion["operation_id"], "--terminal", "g"
+    )
+    assert get(node, "entities/products/p-1").json()["deleted"]
 
 
 def test_a_terminal_that_is_connected_elsewhere_cannot_restore(collided: tuple[NodeProcess, str, str]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from node.core.entities.entity import Entity
+from node.core.history.deletions import deletion_of
 from node.core.history.field_records import Act, Trail
 from node.core.history.rebuild import from_operations
 from node.core.history.values import (
@@ -34,6 +35,7 @@ class Explanation:
     """One field of one entity.
 
     value: what the view shows, ABSENT where it shows none.
+    deletion: who deleted the entity and over what, while a deletion stands (deletions.py).
     writings: the shown ones, then candidates, then superseded ones; of each the latest accepted first.
     seq: the last row of the entity that the log has.
     archived: the last of its rows that are not in the log any more.
@@ -44,6 +46,7 @@ class Explanation:
     value: object
     reason: Reason
     conflicts: Sequence[Conflict]
+    deletion: dict[str, object] | None
     writings: Sequence[Writing]
     refused: Sequence[Act]
     seq: int
@@ -68,6 +71,7 @@ class Explanation:
                 "pt": self.reason.pt,
                 "en": self.reason.en,
             },
+            "deletion": self.deletion,
             "conflicts": [_named(conflict, entity.policy) for conflict in self.conflicts],
             "candidates": [writing.report(self.name) for writing in live],
             "superseded": [writing.report(self.name) for writing in superseded[:most]],
@@ -119,6 +123,7 @@ def explain(
         entity.shown().get(name, ABSENT),
         reason(view, document, name, trail.decided),
         conflicts_of(view, name),
+        deletion_of(entity, trail),
         writings_of(trail, entity),
         sorted(trail.refused.values(), key=lambda act: -act.accepted),
         trail.last_seq,

@@ -14,7 +14,7 @@ from crdt.records import DocumentError, FieldRecord, parse_record
 from crdt.update_format import UpdateError, decode_update, live_records
 from node.core.history.rebuild import HistoryError, entry_of, snapshot_of
 from storage.records import Key
-from strategies.paths import may_hold
+from strategies.paths import DELETED_AT, may_hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -94,12 +94,14 @@ class Trail:
     records: by identity.
     acts: record -> the operation that wrote it. Unknown if only a state brought it, or its row is archived.
     refused: operation id -> an operation that was refused and not accepted since.
+    deleters: record of a deletion -> the operation that deleted, whichever field the trail is of.
     """
 
     key: Key
     name: str
     records: dict[tuple[int, int], FieldRecord] = field(factory=dict)
     acts: dict[tuple[int, int], Act] = field(factory=dict)
+    deleters: dict[tuple[int, int], Act] = field(factory=dict)
     decided: set[str] = field(factory=set)
     """Operations that resolved a conflict."""
     refused: dict[str, Act] = field(factory=dict)
@@ -147,6 +149,8 @@ class Trail:
     def _note_records(self, found: Iterable[tuple[int, int, str]], act: Act | None) -> None:
         for writer, clock, text in found:
             record = parse_record(writer, clock, text)
+            if act is not None and isinstance(record, FieldRecord) and record.path == DELETED_AT:
+                self.deleters[record.id] = act
             if isinstance(record, FieldRecord) and may_hold(record.path, self.name):
                 self.records[record.id] = record
                 if act is not None:
