@@ -31,13 +31,13 @@ def deletion_of(entity: Entity, trail: Trail) -> dict[str, object] | None:
     return {
         "at": view.deleted_at,
         "counts": not view.alive,
-        "by": [_deleter(record, trail) for record in deletions],
+        "by": [_deleter(record, entity, trail) for record in deletions],
         "over": _operations(entity, contested),
         "entity": None if view.alive else dict(view.fields),
     }
 
 
-def _deleter(record: FieldRecord, trail: Trail) -> dict[str, object]:
+def _deleter(record: FieldRecord, entity: Entity, trail: Trail) -> dict[str, object]:
     act = trail.deleters.get(record.id)
     return {
         "operation_id": record.operation,
@@ -45,7 +45,7 @@ def _deleter(record: FieldRecord, trail: Trail) -> dict[str, object]:
         "terminal_type": deleter(record) or None,
         "user_id": act and act.user_id,
         "origin": act and act.origin,
-        "deleted_at": said_of(record, "deleted_at"),
+        "deleted_at": said_of(record, DELETED_AT[0], entity.policy),
         "timestamp": act and act.timestamp,
         "accepted_at": iso(millis(record.accepted)),
     }
