@@ -21,9 +21,12 @@ RESOLUTIONS = ("accept_local", "accept_remote", "merge")
 
 @frozen
 class Ping:
-    """Client -> server, every 30 s ("ping, pong"). performance: optional figures of the terminal itself."""
+    """Client -> server, every 30 s ("ping, pong"). performance: optional figures of the terminal itself.
 
-    timestamp: str | None = None
+    timestamp: read where it is a time as text. Whatever else it is, the ping is answered.
+    """
+
+    timestamp: Any = None
     performance: dict[str, Any] | None = None
 
 

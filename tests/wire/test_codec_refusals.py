@@ -89,7 +89,6 @@ def test_a_missing_field_of_an_operation_is_named(name: str) -> None:
 @pytest.mark.parametrize(
     ("message", "name", "value"),
     [
-        ({"type": "ping"}, "timestamp", 7),
         ({"type": "ping"}, "performance", []),
         (LOCK, "entity_type", None),
         (LOCK, "entity_id", 7),

@@ -56,7 +56,11 @@ RATE_STRIKES = 200
 """Refusals by the rate limit, with no full second of calm between, after which the connection is closed (4005)."""
 
 FORMAT_STRIKES = 100
-"""Unreadable messages on one connection, after which it is closed (4006)."""
+"""Unreadable messages on one connection, after which it is closed (4006).
+
+Each message that is taken forgives one, and so does each second. One that names its operation, conflict or lock does
+not count: whoever sent it is told which one is refused, and what is queued behind it is not lost with the connection.
+"""
 
 BACKLOG_PAUSE = 64
 """Messages waiting behind one that waits for the disk, above which the socket is not read."""
@@ -104,6 +108,8 @@ class Session:
     """Messages, the serials of pongs between them, why one was not read, and what is decided once more."""
     _rate_strikes: int = field(default=0, init=False)
     _format_strikes: int = field(default=0, init=False)
+    _struck_ms: int = field(default=0, init=False)
+    """When the latest of them came, by the monotonic clock."""
     closed: bool = field(default=False, init=False)
     """The node has closed the connection: nothing more that came on it is handled."""
     gone: bool = field(default=False, init=False)
@@ -251,10 +257,20 @@ class Session:
         self._handle(message)
 
     def _unreadable(self, error: WireError) -> None:
-        self._format_strikes += 1
         self._error(error)
+        if _about(error):
+            self._throttle()
+        else:
+            self._strike(error.code, "unreadable messages")
+
+    def _strike(self, code: int, what: str) -> None:
+        """Close a connection on which nothing but such messages comes."""
+        now_ms = self.shared.around.clock().mono_ms
+        forgiven = (now_ms - self._struck_ms) // 1000
+        self._format_strikes = max(self._format_strikes - forgiven, 0) + 1
+        self._struck_ms = now_ms
         if self._format_strikes >= FORMAT_STRIKES:
-            self._close(error.code, f"{self._format_strikes} unreadable messages")
+            self._close(code, f"{self._format_strikes} {what}")
 
     def _handle(self, message: Message) -> None:
         try:
@@ -274,6 +290,9 @@ class Session:
                     self._release(message)
         except Exception as error:
             self._raised(error, message)
+            return
+        if self._format_strikes:
+            self._format_strikes -= 1
 
     def _raised(self, error: Exception, message: Message) -> None:
         """A refusal is answered. Anything else, and whatever comes in the middle of a change, is a fault of ours."""
@@ -309,9 +328,7 @@ class Session:
             self.lose(told)
             return
         self._error(Faulty(told), message)
-        self._format_strikes += 1
-        if self._format_strikes >= FORMAT_STRIKES:
-            self._close(Faulty.code, f"{self._format_strikes} messages that the node cannot handle")
+        self._strike(Faulty.code, "messages that the node cannot handle")
 
     def _decided_already(self, operation_id: str) -> bool:
         """Whether the group that is stored next has a row of this operation."""
@@ -386,7 +403,7 @@ class Session:
         self._limit()
         now = self.shared.around.clock()
         self.activity.last_ping_ms = now.wall_ms
-        if message.timestamp is not None:
+        if isinstance(message.timestamp, str):
             self._clock_read(message.timestamp, now)
         if message.performance is not None:
             self.activity.performance = message.performance
