@@ -102,6 +102,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         ),
         permissions=config.permissions(),
     )
+    replica.knowledge.everybody = core.cursors.everybody
     core.links = Links(
         node=core,
         epoch=epoch,

@@ -37,6 +37,10 @@ class Cursors:
         self.terminals[row.terminal_id] = row
         self._moved_cursors.add(row.terminal_id)
 
+    def everybody(self, priority: int) -> int:
+        """The row of a class up to which all terminals have confirmed. One that has nothing of it needs no row."""
+        return min((at for row in self.terminals.values() if (at := row.positions[priority]) >= 0), default=-1)
+
     def sendings_of(self, cursor: CursorRow, now: Instant) -> Sendings:
         """When the terminal of this cursor was sent what. Of the time before this start only its end is known."""
         found = self.sendings.get(cursor.terminal_id)

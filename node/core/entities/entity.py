@@ -14,6 +14,7 @@ from crdt.engine import EngineError
 from crdt.records import CANONICAL, DocumentError, FieldRecord, Path
 from crdt.update_format import UpdateError
 from node.core.entities.last_known import Movements
+from node.core.entities.past import LATEST, Past
 from node.core.entities.reach import Claim, Reach
 from storage.records import EntityRow, Key, key64
 from strategies.kinds.kind import After, Count
@@ -22,7 +23,7 @@ from strategies.policy import EntityPolicy
 from strategies.view import View, view_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
 MOST_HELD = 1_000
@@ -44,6 +45,7 @@ class Entity:
     seqs: live record -> the row of this node's log that brought it. Whether an author had seen the record is decided
         by comparing that row with what the author confirmed.
     versions: live record -> the entity's version after that row, as it was shown here.
+    past: what its registers held before.
     claims: terminal -> the version that it wrote last.
     movements: the latest movements of its counters and lists.
     seq: the last row of this entity.
@@ -63,6 +65,7 @@ class Entity:
     view: View
     seqs: dict[tuple[int, int], int] = field(factory=dict)
     versions: dict[tuple[int, int], int] = field(factory=dict)
+    past: Past = field(factory=Past)
     claims: dict[str, Claim] = field(factory=dict)
     movements: Movements = field(factory=Movements)
     seq: int = 0
@@ -73,6 +76,8 @@ class Entity:
     held: set[int] = field(factory=set)
     shapes: set[frozenset[str]] = field(factory=set)
     whole: bool = False
+    _let_go_at: int = 0
+    """With so many replaced values it is looked again for what nobody needs."""
     exists: bool = False
     """Somebody has written it, so the node counts it among its entities."""
 
@@ -90,6 +95,7 @@ class Entity:
             entity.versions = {(writer, clock): version for writer, clock, _, version in records}
             if isinstance(stored, dict):
                 entity.movements = Movements.load(stored)
+                entity.past = Past.load(stored.get("past", ()))
                 entity.lowest = {tuple(path): rank for path, rank in stored.get("lowest", ())}
                 entity.held = set(stored.get("held", ()))
                 entity.shapes = set(map(frozenset, stored.get("shapes", ())))
@@ -113,9 +119,11 @@ class Entity:
     def _stored_seen(self) -> bytes:
         versions = self.versions
         records = [(*identity, seq, versions[identity]) for identity, seq in self.seqs.items()]
-        if not (self.movements or self.lowest or self.held or self.whole or self.claims):
+        if not (self.movements or self.past.of or self.lowest or self.held or self.whole or self.claims):
             return orjson.dumps(records)
         stored: dict[str, object] = {"records": records, **self.movements.store()}
+        if self.past.of:
+            stored["past"] = self.past.store()
         if self.claims:
             stored["claims"] = {terminal: astuple(claim) for terminal, claim in self.claims.items()}
         if self.lowest:
@@ -186,6 +194,7 @@ class Entity:
         for identity, seq in self.seqs.items():
             yield seq, self.versions[identity]
         yield from self.movements.rows_known()
+        yield from self.past.rows_known()
 
     def rows_shown_to(self, terminal: str) -> Iterator[int]:
         """The rows of which something is left here, and that a terminal was or will be sent."""
@@ -206,7 +215,7 @@ class Entity:
         version = self.version
         for record in removed:
             brought = seqs.pop((record.writer, record.clock), 0)
-            versions.pop((record.writer, record.clock), None)
+            self.past.replaced(record, brought, versions.pop((record.writer, record.clock), 0), seq, version)
             if len(record.path) > 1:
                 movements.record_removed(self.policy, record, brought, seq)
         ranked, shares = self.policy.strategy.first_written, self.policy.shares
@@ -219,6 +228,15 @@ class Entity:
                 self.lowest[record.path] = min(record.rank, self.lowest.get(record.path, record.rank))
             if len(record.path) > 1:
                 movements.record_added(record)
+
+    def let_go(self, everybody: Callable[[], int]) -> None:
+        """Forget of the past what nobody needs. everybody: the row up to which all terminals have confirmed."""
+        past = self.past
+        if past.size > LATEST and past.size >= self._let_go_at:
+            row = everybody()
+            past.let_go(row)
+            self.movements.let_go(row)
+            self._let_go_at = past.size + LATEST
 
     def row_written(self, seq: int, terminal: str, echo: bool, touch: Touch) -> None:
         """The entity has a new row, written by `terminal`. echo: whether it is sent that row."""

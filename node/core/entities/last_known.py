@@ -7,7 +7,7 @@ The latest movements of each counter and list are kept with the entity. Older on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -15,6 +15,7 @@ from attrs import asdict, astuple, define, evolve, field, frozen
 
 from crdt.decimals import amount_of
 from crdt.records import CANONICAL
+from node.core.entities.past import needless
 from storage.records import key64
 from strategies.kinds.counter import count_from, stored
 from strategies.kinds.kind import ABSENT, Count
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 
 MOST_MOVEMENTS = 32
 """Movements kept of each counter and each list."""
-
-MOST_GONE = 64
-"""Removed elements remembered for each list, so that a stale copy of the list does not put them back."""
 
 
 @frozen
@@ -89,6 +87,10 @@ class Gone:
     taken: int
 
 
+def _nothing(_key: str, _element: object) -> bool:
+    return False
+
+
 def digest_of(element: object) -> int:
     return key64(orjson.dumps(element, option=CANONICAL).decode())
 
@@ -101,6 +103,7 @@ class KnownList:
     keys: the elements of the author's own last write, if that came later.
     acknowledged: the log position that it had confirmed.
     gone: the elements that were removed last, by key.
+    repeats: of a key and an element, whether the list held it so and somebody has changed it since.
     elsewhere: rows that another node accepted. A terminal knows of them only what it confirmed, also of its own
         writes.
     """
@@ -110,6 +113,7 @@ class KnownList:
     acknowledged: int
     gone: Mapping[str, Gone]
     elsewhere: frozenset[int] = frozenset()
+    repeats: Callable[[str, object], bool] = _nothing
 
     def holds(self, key: str, seq: int) -> bool:
         """Whether the list held the element that row `seq` brought."""
@@ -120,7 +124,9 @@ class KnownList:
         return seq <= self.acknowledged or seq not in self.elsewhere
 
     def carries_over(self, key: str, element: object) -> bool:
-        """Whether the list held an element unchanged that is not there any more: somebody removed it meanwhile."""
+        """Whether the list held an element unchanged that somebody has removed or changed meanwhile."""
+        if self.repeats(key, element):
+            return True
         gone = self.gone.get(key)
         if gone is None or not self.holds(key, gone.brought) or gone.digest != digest_of(element):
             return False
@@ -173,8 +179,12 @@ class Movements:
         keys = self.gone.setdefault(field, {})
         keys.pop(key, None)
         keys[key] = Gone(digest_of(element), brought, seq)
-        while len(keys) > MOST_GONE:
-            del keys[next(iter(keys))]
+
+    def let_go(self, everybody: int) -> None:
+        """Forget removed elements that nobody needs. everybody: the row up to which all terminals have confirmed."""
+        for name, keys in self.gone.items():
+            last = needless([gone.taken for gone in keys.values()], everybody)
+            self.gone[name] = {key: gone for key, gone in keys.items() if gone.taken > last}
 
     def record_added(self, record: FieldRecord) -> None:
         """A record was added. If it is an element that had been removed, it is not gone any more."""

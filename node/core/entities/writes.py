@@ -18,6 +18,7 @@ from crdt.decimals import total_of
 from crdt.records import CANONICAL, FieldRecord, NewField, Path
 from node.core.entities.entity import Entity
 from node.core.entities.last_known import KnownList
+from node.core.entities.past import ALL
 from node.errors import EntityNotFound, InvalidMessage, PermissionDenied
 from strategies import guard
 from strategies.kinds.kind import ABSENT, Count, UnfitValue
@@ -66,12 +67,14 @@ class Authorship:
 
     known: what it last knew of a counter; None where nothing is known.
     known_list: a list as it last knew it.
+    repeats: whether a value, or one field of it, is what it last knew of a register that it has not seen as it is.
     """
 
     stamp: Stamp
     terminal_type: str
     known: Callable[[Entity, str], Count | None]
     known_list: Callable[[Entity, str], KnownList]
+    repeats: Callable[[Entity, Path, str, object], bool]
 
 
 @define(eq=False)
@@ -158,7 +161,7 @@ class FieldWriter:
         for path, values in self._joined.items():
             shown = self.entity.view.fields
             base = {} if self.afresh else {name: shown[name] for name in kinds.names(path) if name in shown}
-            self.register(path, {**base, **values})
+            self.joined(path, base, values)
         self._joined.clear()
 
     def leave_out(self, fields: Mapping[str, object]) -> None:
@@ -177,11 +180,24 @@ class FieldWriter:
     def join(self, path: Path, field: str, value: object) -> None:
         self._joined.setdefault(path, {})[field] = value
 
+    def joined(self, path: Path, base: Mapping[str, object], values: Mapping[str, object]) -> None:
+        """Write a register that several fields share. base: what it is to hold of the fields that are not written."""
+        if not (self.create or self.afresh or self._sees(path)):
+            repeats = self.author.repeats
+            values = {n: value for n, value in values.items() if not repeats(self.entity, path, n, value)}
+            if not values:
+                return
+        self.register(path, {**base, **values})
+
+    def _sees(self, path: Path) -> bool:
+        """Whether the author had seen a value that a register holds."""
+        return any(map(self.seen, self.document.fields.get(path, ())))
+
     def register(self, path: Path, value: object, *, replaces: Callable[[FieldRecord], bool] = _all) -> None:
         """One write to one register.
 
-        Writing again what its author saw there is no write, so a client that sends the whole entity each time
-        contests only what it changed.
+        Writing again what its author saw there is no write, also where somebody has changed it since. So a client
+        that sends the whole entity each time contests only what it changed.
         """
         ids = self.seen_ids
         seen = [r for r in self.document.fields.get(path, ()) if (r.writer, r.clock) in ids]
@@ -189,6 +205,8 @@ class FieldWriter:
             known = seen[0] if len(seen) == 1 else self.policy.ordered(path, seen)[0]
             if orjson.dumps(known.value, option=CANONICAL) == orjson.dumps(value, option=CANONICAL):
                 return
+        elif not (seen or self.create or self.afresh) and self.author.repeats(self.entity, path, ALL, value):
+            return
         self.add(path, value, self.supersede(path, replaces))
 
     def supersede(self, path: Path, replaces: Callable[[FieldRecord], bool] = _all) -> list[FieldRecord]:
@@ -272,8 +290,7 @@ class Planner:
             self._fields.afresh = True
             self._fields.remove(record for record in self._over(deletions, fields) if self._fields.seen(record))
         if entity.policy.strategy.whole_entity:
-            base = {} if create else entity.view.fields
-            self._fields.register(WHOLE, {**base, **fields})
+            self._fields.joined(WHOLE, {} if create else entity.view.fields, fields)
         else:
             self._fields.write(fields)
             if create:

@@ -279,4 +279,5 @@ def writer_of(replica: Replica, stamp: Stamp, author: Author, reach: Reach) -> A
         author.terminal_type,
         partial(knowledge.last_known, author, reach),
         partial(knowledge.last_known_list, author, reach),
+        partial(knowledge.repeats, author, reach),
     )

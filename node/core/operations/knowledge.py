@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field
 
 from node.core.entities.last_known import AuthorView, KnownList, known_from_log
+from node.core.entities.past import ALL
 from node.core.entities.reach import Evidence, Reach, note_claim, reach_of
 from node.core.ports import History
 from storage.records import FirstAttempt, Key, LogRow
 
 if TYPE_CHECKING:
+    from crdt.records import Path
     from node.core.entities.entity import Entity
     from node.core.operations.author import Author
     from node.wire.messages import Operation
@@ -30,11 +32,13 @@ written with what its author has confirmed by then."""
 class Knowledge:
     """What this node knows about its authors' knowledge.
 
+    everybody: of a priority class, the row up to which all terminals have confirmed.
     first_attempts: (terminal, operation id) -> what the author knew when a refused operation first came.
     refusals: (terminal, priority class) -> the row of its last refused write. That row shows it the current values.
     reads: (terminal, entity) -> the last row of the entity that the terminal read over HTTP.
     """
 
+    everybody: Callable[[int], int] = lambda _: -1
     first_attempts: dict[tuple[str, str], FirstAttempt] = field(factory=dict)
     refusals: dict[tuple[str, int], int] = field(factory=dict)
     reads: dict[tuple[str, Key], int] = field(factory=dict)
@@ -145,7 +149,17 @@ class Knowledge:
 
     def last_known_list(self, author: Author, reach: Reach, entity: Entity, name: str) -> KnownList:
         """A list as its author last knew it."""
-        return entity.movements.known_list(name, self.view_of(author, entity, reach))
+        known = entity.movements.known_list(name, self.view_of(author, entity, reach))
+
+        def repeats(key: str, value: object) -> bool:
+            return self.repeats(author, reach, entity, (name, key), ALL, value)
+
+        return evolve(known, repeats=repeats)
+
+    def repeats(self, author: Author, reach: Reach, entity: Entity, path: Path, name: str, value: object) -> bool:
+        """Whether a value is what the author last knew of a register that it has not seen as it is."""
+        head = None if author.first_attempt is None else author.first_attempt.head
+        return entity.past.repeats(path, name, value, author.terminal_id, reach, head)
 
     def history_wanted(
         self, author: Author, entity: Entity, names: Sequence[str], version: int | None

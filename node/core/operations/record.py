@@ -188,11 +188,12 @@ def housekeep(
 
 def write(replica: Replica, row: LogRow, touches: Sequence[Touch]) -> None:
     """Number a row and put it into the group, together with the entities that it touches."""
-    log, known = replica.log, replica.residents.known
+    log, known, everybody = replica.log, replica.residents.known, replica.knowledge.everybody
     log.append(row)
     for touch in touches:
         entity = touch.entity
         entity.row_written(row.seq, row.terminal_id, row.echo, touch)
+        entity.let_go(partial(everybody, row.priority))
         log.group.touched[entity.key] = entity
         if not entity.exists:
             entity.exists = True

@@ -30,7 +30,7 @@ NOW = 1_700_000_000_000
 
 
 def writer_of(stamp: Stamp) -> Authorship:
-    return Authorship(stamp, "pos", lambda _, __: None, lambda _, __: KnownList(None, None, -1, {}))
+    return Authorship(stamp, "pos", lambda _, __: None, lambda _, __: KnownList(None, None, -1, {}), lambda *_: False)
 
 
 class Node:
@@ -75,7 +75,8 @@ class Store:
             return self.resolve(node)
         number = len(self.log)
         terminal, operation = f"t-{node.number}-{rng.randrange(2)}", f"op-{number}"
-        stamp = Stamp(terminal, operation, pack(NOW + rng.randrange(-50, 50)), pack(NOW + number))
+        written, accepted = pack(NOW + rng.randrange(-50, 50)), pack(NOW + number)
+        stamp = Stamp(terminal, operation, written, accepted, accepted, written, "timestamp")
         version = rng.choice([None, None, rng.randrange(1, entity.document.version + 3)])
         acknowledged = rng.choice([node.seq, node.acknowledged, -1])
         sent = rng.choice([acknowledged, node.seq])
@@ -84,7 +85,9 @@ class Store:
         may_see = {r.id for r in entity.document.records() if r.terminal == terminal or entity.seqs[r.id] <= latest}
         planner = Planner(
             entity,
-            Authorship(stamp, "pos", lambda _, __: None, lambda _, __: KnownList(None, None, -1, {})),
+            Authorship(
+                stamp, "pos", lambda _, __: None, lambda _, __: KnownList(None, None, -1, {}), lambda *_: False
+            ),
             seen,
             version,
             1_000,
@@ -106,7 +109,8 @@ class Store:
             return
         conflict = self.rng.choice(list(entity.view.conflicts.values()))
         number = len(self.log)
-        stamp = Stamp("manager", f"op-{number}", pack(NOW + number), pack(NOW + number))
+        at = pack(NOW + number)
+        stamp = Stamp("manager", f"op-{number}", at, at, at, at, "timestamp")
         planner = Planner(entity, writer_of(stamp), entity.seen_by("manager", Reach(node.seq)), None, 1_000)
         side = self.rng.choice(["accept_local", "accept_remote"])
         plan = planner.resolve(conflict, side, None, "2026-01-15T10:00:00.000Z")

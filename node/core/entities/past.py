@@ -1,0 +1,128 @@
+"""What registers held before, for as long as somebody may not have seen what replaced it.
+
+A client that sends the whole entity to change one field sends the others as it knew them. A field that comes back as
+its author knew it is no change, also where somebody has changed it since. So what a register held is remembered by
+its hash, with the row that brought it and the row that took it away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from attrs import astuple, define, field, frozen
+
+from crdt.records import CANONICAL, Path
+from storage.records import key64
+from strategies.paths import COUNTED, DELETED_AT, GROUP, SETTLEMENT, WHOLE, is_element
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from crdt.records import FieldRecord
+    from node.core.entities.reach import Reach
+
+LATEST = 8
+"""Replaced values kept of each entity, whoever has seen what came after: a queue may be sent after reading."""
+
+MOST = 2_000
+"""Replaced values kept of one entity, about 150 KB. Of what is let go, a stale copy counts as a write by somebody who
+had not seen what is there: it becomes a sibling, and a removed line comes back."""
+
+ALL = ""
+"""The name of a register's value where it is not made of fields."""
+
+
+@frozen
+class Replaced:
+    """A value that a register held.
+
+    parts: hash of each of its fields, or of the whole by the name ALL.
+    terminal: who wrote it.
+    brought, version: the row that brought it, and the entity's version after that.
+    taken, after: the row that took it away, likewise.
+    """
+
+    parts: Mapping[str, int]
+    terminal: str
+    brought: int
+    version: int
+    taken: int
+    after: int
+
+
+@define(eq=False)
+class Past:
+    """By register, the values that it held, in the order in which they went."""
+
+    of: dict[Path, list[Replaced]] = field(factory=dict)
+    size: int = 0
+
+    @classmethod
+    def load(cls, stored: Iterable[Any]) -> Past:
+        of = {tuple(path): [Replaced(*one) for one in found] for path, found in stored}
+        return cls(of, sum(map(len, of.values())))
+
+    def store(self) -> list[object]:
+        return [[path, [astuple(one) for one in found]] for path, found in self.of.items()]
+
+    def replaced(self, record: FieldRecord, brought: int, version: int, taken: int, after: int) -> None:
+        """Row `taken` removed a record that row `brought` had added."""
+        path = record.path
+        if path in (COUNTED, DELETED_AT) or path[:1] == (SETTLEMENT,):
+            return
+        one = Replaced(_parts(path, record.value), record.terminal, brought, version, taken, after)
+        self.of.setdefault(path, []).append(one)
+        self.size += 1
+
+    def let_go(self, everybody: int) -> None:
+        """Forget what nobody needs. everybody: the row up to which all terminals have confirmed."""
+        last = needless([one.taken for found in self.of.values() for one in found], everybody)
+        of = {path: [one for one in found if one.taken > last] for path, found in self.of.items()}
+        self.of = {path: found for path, found in of.items() if found}
+        self.size = sum(map(len, self.of.values()))
+
+    def rows_known(self) -> Iterator[tuple[int, int]]:
+        """Rows that brought and took something, and the entity's version after each."""
+        for found in self.of.values():
+            for one in found:
+                yield one.brought, one.version
+                yield one.taken, one.after
+
+    def repeats(self, path: Path, name: str, value: object, terminal: str, reach: Reach, head: int | None) -> bool:
+        """Whether a value is what an author last knew of a register that it has not seen as it is.
+
+        name: one of the register's fields, or ALL. head: as `Entity.seen_by` has it (`first_attempt`).
+        """
+        found = self.of.get(path)
+        if not found:
+            return False
+        known = [
+            one
+            for one in found
+            if (one.terminal == terminal or reach.holds(one.brought, one.version))
+            and (head is None or one.brought <= head)
+        ]
+        came = {one.brought for one in known}
+        last = [one for one in known if one.taken not in came and not reach.holds(one.taken, one.after)]
+        return bool(last) and _hash(value) in [one.parts.get(name) for one in last]
+
+
+def needless(taken: list[int], everybody: int) -> int:
+    """Up to which row nothing need be kept of what these rows took away."""
+    taken.sort(reverse=True)
+    last = min(everybody, taken[LATEST]) if len(taken) > LATEST else 0
+    return max(last, taken[MOST]) if len(taken) > MOST else last
+
+
+def _parts(path: Path, value: object) -> dict[str, int]:
+    if path == WHOLE or path[0] == GROUP:
+        return {name: _hash(one) for name, one in value.items()} if isinstance(value, dict) else {}
+    if is_element(path) and isinstance(value, list) and len(value) == 2:
+        return {ALL: _hash(value[1])}  # without its place
+    return {ALL: _hash(value)}
+
+
+def _hash(value: object) -> int:
+    return key64(orjson.dumps(value, option=CANONICAL).decode())
