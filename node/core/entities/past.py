@@ -8,14 +8,14 @@ its hash, with the row that brought it and the row that took it away.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from attrs import astuple, define, field, frozen
 
 from crdt.records import CANONICAL, Path
-from storage.records import key64
-from strategies.paths import COUNTED, DELETED_AT, GROUP, SETTLEMENT, WHOLE, is_element
+from strategies.paths import COUNTED, DELETED_AT, GROUP, SETTLEMENT, WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -119,10 +119,10 @@ def needless(taken: list[int], everybody: int) -> int:
 def _parts(path: Path, value: object) -> dict[str, int]:
     if path == WHOLE or path[0] == GROUP:
         return {name: _hash(one) for name, one in value.items()} if isinstance(value, dict) else {}
-    if is_element(path) and isinstance(value, list) and len(value) == 2:
+    if len(path) > 1 and isinstance(value, list) and len(value) == 2:
         return {ALL: _hash(value[1])}  # without its place
     return {ALL: _hash(value)}
 
 
 def _hash(value: object) -> int:
-    return key64(orjson.dumps(value, option=CANONICAL).decode())
+    return int.from_bytes(blake2b(orjson.dumps(value, option=CANONICAL), digest_size=8).digest(), "big", signed=True)

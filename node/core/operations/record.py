@@ -16,6 +16,7 @@ from crdt import hlc
 from crdt.records import NewField
 from node.core.entities.change import ConflictNews, carry_out, difference
 from node.core.entities.entity import Entity, Touch
+from node.core.entities.past import LATEST
 from node.core.entities.reach import Reach
 from node.core.entities.writes import Plan
 from node.core.log.group import Refusal
@@ -193,7 +194,8 @@ def write(replica: Replica, row: LogRow, touches: Sequence[Touch]) -> None:
     for touch in touches:
         entity = touch.entity
         entity.row_written(row.seq, row.terminal_id, row.echo, touch)
-        entity.let_go(partial(everybody, row.priority))
+        if entity.past.size > LATEST:
+            entity.let_go(partial(everybody, row.priority))
         log.group.touched[entity.key] = entity
         if not entity.exists:
             entity.exists = True
