@@ -108,10 +108,6 @@ class Document:
     def siblings(self, path: Path) -> Sequence[FieldRecord]:
         return self.fields.get(path, ())
 
-    def operations(self) -> set[str]:
-        """Ids of the operations that still have a live record."""
-        return {record.operation for record in self.by_id.values()}
-
     def encode(self) -> bytes:
         """The whole document as one Yjs v1 update (the snapshot)."""
         if self._engine is not None:
@@ -212,10 +208,11 @@ class Document:
         return Prepared(update, decoded, author, end, tuple(inserts), tuple(doomed))
 
     def compare(
-        self, update: bytes, before: Mapping[int, int], entry: tuple[int, int, int], operation: str
+        self, update: bytes, before: Mapping[int, int], entry: tuple[int, int, int], name: str
     ) -> list[FieldRecord]:
         """Check an update of clocks that the document holds already against what it has of them.
 
+        name: of the operation (crdt.records.name_of).
         Returns the field records that it adds. Raises UpdateError or DocumentError where it is damaged, or
         another one.
         """
@@ -227,9 +224,9 @@ class Document:
         fields = [record for record in records if isinstance(record, FieldRecord)]
         for record in fields:
             held = self.by_id.get((record.writer, record.clock))
-            if held is not None and held.operation != operation:
+            if held is not None and held.name != name:
                 raise DocumentError(
-                    f"writer {record.writer} used clock {record.clock} twice, for {held.operation} and {operation}"
+                    f"writer {record.writer} used clock {record.clock} twice, for {held.name} and {name}"
                 )
             if held is not None and astuple(record, recurse=False) != astuple(held, recurse=False):
                 raise DocumentError(f"clock {record.clock} of writer {record.writer} is another record here")

@@ -31,6 +31,11 @@ COUNTERS = 1_000
 CANONICAL = orjson.OPT_SORT_KEYS
 
 
+def name_of(terminal: str, operation: str) -> str:
+    """What names an operation: its author and the id that the author gave it. No terminal id has a slash."""
+    return f"{terminal}/{operation}"
+
+
 class DocumentError(ValueError):
     """An update that is well-formed Yjs but not something our own nodes write. Nothing was applied."""
 
@@ -63,9 +68,10 @@ class FieldRecord:
     def id(self) -> tuple[int, int]:
         return (self.writer, self.clock)
 
-    def canonical(self) -> bytes:
-        """The value's JSON text with sorted keys; equal texts are equal values."""
-        return orjson.dumps(self.value, option=CANONICAL)
+    @property
+    def name(self) -> str:
+        """Of the operation that wrote it. Copies of one operation under several writers have one name."""
+        return name_of(self.terminal, self.operation)
 
 
 @define(eq=False)

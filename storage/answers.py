@@ -43,7 +43,7 @@ class Owed:
 
 @frozen
 class Recalled:
-    """What is kept of an operation whose row is archived.
+    """What is kept of one copy of an operation, whose row is archived.
 
     row: what it did to counters, as far as that is known; otherwise its `updates` are empty.
     """
@@ -63,13 +63,17 @@ class Compacted:
 
 @frozen
 class Fetched:
-    """What `Reader.fetch` found. What is not in it is not stored. archived: operations without a row."""
+    """What `Reader.fetch` found. What is not in it is not stored.
+
+    operations: name -> the rows of the operation, one under each writer, in log order.
+    archived: name -> its copies without a row.
+    """
 
     entities: dict[tuple[str, str], EntityRow]
-    operations: dict[str, LogRow]
+    operations: dict[str, list[LogRow]]
     conflicts: dict[str, ConflictRow]
     histories: list[list[LogRow]]
-    archived: Mapping[str, Recalled] = field(factory=dict)
+    archived: Mapping[str, Sequence[Recalled]] = field(factory=dict)
 
 
 @frozen

@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import sys
 from array import array
-from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-import orjson
 from attrs import frozen
 
 if TYPE_CHECKING:
@@ -31,7 +29,8 @@ MOST_PARTS = 2**16 - 1
 class ArchivedOperation:
     """What is kept of one operation.
 
-    content: a check of what it said, which tells it from another operation of its id.
+    op_key: of its name (`storage.records.op_key`).
+    content: a check of what it said, which tells it from another operation of its name (`storage/understood.py`).
     parts: how many entities it touched; each of them keeps a record of it.
     """
 
@@ -41,19 +40,6 @@ class ArchivedOperation:
     content: int
     parts: int
     version: int
-
-
-def content_of(terminal_id: str, entity_type: object, entity_id: object, kind: object, data: object) -> int:
-    """A check of what an operation says, below 2**23."""
-    text = orjson.dumps([terminal_id, entity_type, entity_id, kind, data], option=orjson.OPT_SORT_KEYS)
-    return int.from_bytes(blake2b(text, digest_size=3).digest(), "big") >> 1
-
-
-def authored_content(terminal_id: str, operation: bytes) -> int:
-    """The same check, of the operation of a log row (JSON)."""
-    authored = orjson.loads(operation)
-    words = (authored.get("entity_type"), authored.get("entity_id"), authored.get("operation"))
-    return content_of(terminal_id, *words, authored.get("data", {}))
 
 
 def pack_operations(operations: Iterable[ArchivedOperation]) -> bytes:

@@ -12,6 +12,8 @@ from typing import Any
 
 from attrs import define, field, fields, frozen
 
+from crdt.records import name_of
+
 CLASSES = 4
 """Priority classes of log rows: 0 critical, 1 high, 2 medium, 3 low."""
 
@@ -19,7 +21,7 @@ Key = tuple[str, str]
 """An entity: its type and its id."""
 
 UPDATE_KINDS = ("operation", "state")
-"""Kinds of log rows that changed a document, and that hold an operation key."""
+"""Kinds of log rows that changed a document."""
 
 
 def key64(*parts: str) -> int:
@@ -27,10 +29,15 @@ def key64(*parts: str) -> int:
     return int.from_bytes(blake2b("\x1f".join(parts).encode(), digest_size=8).digest(), "big", signed=True)
 
 
-def link_key(operation_id: str, updates: Sequence[Sequence[Any]]) -> int:
-    """The name of one operation under one writer. updates: as in `LogRow.updates`, at least one entry."""
+def op_key(name: str) -> int:
+    """The key of an operation's name (`crdt.records.name_of`), by which a log finds all its rows."""
+    return key64(name)
+
+
+def link_key(name: str, updates: Sequence[Sequence[Any]]) -> int:
+    """The key of one operation under one writer. updates: as in `LogRow.updates`, at least one entry."""
     writer, first, _ = updates[0][4]
-    return key64(operation_id, f"{writer}:{first}")
+    return key64(name, f"{writer}:{first}")
 
 
 @define(eq=False)
@@ -52,7 +59,7 @@ class LogRow:
         update in base64.
     origin: the node that accepted the operation; "" for this one.
     via: "node:epoch" of the peer it came from; "" for an operation that was accepted here.
-    link_key: the name of one operation under one writer; None when there is nothing to send on a link.
+    link_key: the key of one operation under one writer; None when there is nothing to send on a link.
     hash: the row's place in the audit chain, known once it is committed.
     """
 
@@ -82,9 +89,14 @@ class LogRow:
     hash: bytes = b""
 
     @property
+    def name(self) -> str:
+        """Of the operation: its author and the id that the author gave it (`crdt.records.name_of`)."""
+        return f"{self.terminal_id}/{self.operation_id}"
+
+    @property
     def op_key(self) -> int | None:
-        """The operation id's key, by which the log finds the row; None for a row that is no operation."""
-        return key64(self.operation_id) if self.kind in UPDATE_KINDS else None
+        """The key of the operation's name; None for a row that is no operation."""
+        return op_key(self.name) if self.kind == "operation" else None
 
 
 @frozen
@@ -112,7 +124,7 @@ class ConflictRow:
     """A conflict, by its deterministic id.
 
     path: the place in the document, JSON.
-    operations: ids of the operations that collided.
+    operations: names of the operations that collided (`crdt.records.name_of`).
     state: open | settled | closed.
     body: what terminals are told of it, JSON.
     closed_by: id of the operation that ended it.
@@ -212,6 +224,7 @@ class ParkedRow:
     """An operation of a linked node that is not applied.
 
     via: "node:epoch" of the peer it came from.
+    terminal_id, operation_id: as the message says; empty where it cannot be read.
     link_key: the operation under its writer, so that nobody sends it again.
     state: `waiting` for an operation it builds on, or `bad`.
     body: the whole message as it came.
@@ -220,6 +233,7 @@ class ParkedRow:
 
     id: int
     via: str
+    terminal_id: str
     operation_id: str
     link_key: int
     entity_type: str
@@ -228,6 +242,11 @@ class ParkedRow:
     reason: str
     body: bytes
     at_ms: int
+
+    @property
+    def name(self) -> str:
+        """Of the operation."""
+        return name_of(self.terminal_id, self.operation_id)
 
 
 @frozen

@@ -13,6 +13,7 @@ import orjson
 from attrs import field, frozen
 
 from crdt.hlc import iso, millis
+from crdt.json_values import equal
 from crdt.records import FieldRecord, Path
 from strategies.kinds.kinds import FieldKinds
 from strategies.paths import DELETED_AT
@@ -27,7 +28,10 @@ VERSION_CONFLICT = "version_conflict"
 
 
 def conflict_id(entity_type: str, entity_id: str, path: Path, operations: Sequence[str]) -> str:
-    """The same on every node: a hash of the entity, the register and its sibling operations, which are sorted."""
+    """The same on every node: a hash of the entity, the register and its sibling operations.
+
+    operations: their names (crdt.records.name_of), sorted.
+    """
     text = orjson.dumps([entity_type, entity_id, path, operations])
     return "conflict-" + blake2b(text, digest_size=10).hexdigest()
 
@@ -37,6 +41,7 @@ class Conflict:
     """Concurrent siblings of one register, or a deletion and the writes it had not seen.
 
     candidates: the shown record first, then the challengers.
+    operations: the names of the operations that collided, sorted.
     """
 
     id: str
@@ -70,7 +75,7 @@ class Conflict:
 
     def losers(self) -> tuple[str, ...]:
         """Terminals whose value is not shown."""
-        return tuple(sorted({r.terminal for r in self.candidates if r.operation not in self.prevailing}))
+        return tuple(sorted({r.terminal for r in self.candidates if r.name not in self.prevailing}))
 
     def body(self) -> dict[str, object]:
         """The `conflict` object of a `sync_conflict` (node/wire/protocol.md, "`sync_conflict`")."""
@@ -117,10 +122,10 @@ def sibling_conflict(
     state: str,
 ) -> Conflict:
     """The conflict of a register whose siblings, shown first, hold different values."""
-    operations = tuple(sorted({record.operation for record in ordered}))
+    operations = tuple(sorted({record.name for record in ordered}))
     kind = kinds.at(path)
     shown = kind.compared(ordered[0])
-    prevailing = frozenset(r.operation for r in ordered if kind.compared(r) == shown)
+    prevailing = frozenset(record.name for record in ordered if equal(kind.compared(record), shown))
     return Conflict(
         conflict_id(entity_type, entity_id, path, operations),
         type,
@@ -128,11 +133,20 @@ def sibling_conflict(
         entity_type,
         entity_id,
         path,
-        tuple(ordered),
+        _once(ordered),
         operations,
         prevailing,
         kinds,
     )
+
+
+def _once(ordered: Sequence[FieldRecord]) -> tuple[FieldRecord, ...]:
+    """Copies of one operation under several writers that say the same are one candidate."""
+    found: list[FieldRecord] = []
+    for record in ordered:
+        if not any(record.name == one.name and equal(record.value, one.value) for one in found):
+            found.append(record)
+    return tuple(found)
 
 
 def deletion_conflict(
@@ -156,7 +170,7 @@ def deletion_conflict(
     deleters = sorted(deletions, key=lambda r: (-r.accepted, r.terminal, r.operation))
     first, second = (writes, deleters) if alive else (deleters, writes)
     candidates = (first[0], *second, *first[1:])
-    operations = tuple(sorted({record.operation for record in candidates}))
+    operations = tuple(sorted({record.name for record in candidates}))
     return Conflict(
         conflict_id(entity_type, entity_id, DELETED_AT, operations),
         DELETE_CONFLICT if state == OPEN else VERSION_CONFLICT,
@@ -166,7 +180,7 @@ def deletion_conflict(
         DELETED_AT,
         candidates,
         operations,
-        frozenset(record.operation for record in first),
+        frozenset(record.name for record in first),
         kinds,
     )
 

@@ -122,11 +122,11 @@ def shown_of(view: View, path: Path, siblings: Sequence[FieldRecord]) -> list[Fi
         at = view.deleted_at
         return [r for r in siblings if not view.alive and said_of(r, path[0], view.policy) == at]
     conflict = view.conflicts.get(path)
-    return [record for record in siblings if conflict is None or record.operation in conflict.prevailing]
+    return [record for record in siblings if conflict is None or record.name in conflict.prevailing]
 
 
 def reason(view: View, document: Document, name: str, decided: Iterable[str]) -> Reason:
-    """Why the view shows what it shows of a field. decided: operations that resolved a conflict."""
+    """Why the view shows what it shows of a field. decided: names of operations that resolved a conflict."""
     if name == "version":
         return _reason([SUMMED], 0)
     about = {p: siblings for p, siblings in document.fields.items() if may_hold(p, name) and not is_movement(p)}
@@ -147,7 +147,7 @@ def reason(view: View, document: Document, name: str, decided: Iterable[str]) ->
         rules.append(kind.order or _ORDERS[view.policy.strategy.name])
     else:
         rules.append(ONLY if len(holds) == 1 else AGREED)
-    shown = {r.operation for path, siblings in registers.items() for r in shown_of(view, path, siblings)}
+    shown = {r.name for path, siblings in registers.items() for r in shown_of(view, path, siblings)}
     if not contested and shown & set(decided):
         rules.append(DECIDED)
     if document.siblings(DELETED_AT):

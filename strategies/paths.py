@@ -17,7 +17,10 @@ WHOLE: Path = ()
 """The register of an entity type whose whole state is one value."""
 
 DELETED_AT: Path = ("deleted_at",)
-"""The register a DELETE writes. Its value is {"at": ISO 8601 text, "saw": [operation ids], "by": terminal type}."""
+"""The register a DELETE writes.
+
+Its value is {"at": ISO 8601 text, "saw": [names of operations], "by": terminal type}.
+"""
 
 COUNTED: Path = ("@counted",)
 """The register that every movement of a counter writes, so that a deletion that had not seen it is noticed."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from crdt.json_values import equal
 from strategies.paths import DELETED_AT, SETTLEMENT
 
 if TYPE_CHECKING:
@@ -64,12 +65,14 @@ def by_rank(record: FieldRecord) -> tuple[int, int, str, str]:
 
 
 def distinct(
-    siblings: Sequence[FieldRecord], text: Callable[[FieldRecord], bytes] = lambda record: record.canonical()
+    siblings: Sequence[FieldRecord], said: Callable[[FieldRecord], object] = lambda record: record.value
 ) -> bool:
-    """Whether the siblings hold more than one value (equal values, or one operation twice, are agreement)."""
-    first = siblings[0]
-    one, value = (first.operation, first.terminal), text(first)
-    return any((s.operation, s.terminal) != one and text(s) != value for s in siblings[1:])
+    """Whether the siblings hold more than one value.
+
+    Copies of one operation under several writers hold equal values, unless its author gave its id to two contents.
+    """
+    value = said(siblings[0])
+    return not all(equal(said(sibling), value) for sibling in siblings[1:])
 
 
 def unseen_by(deletion: FieldRecord, records: Iterable[FieldRecord]) -> list[FieldRecord]:
@@ -84,7 +87,7 @@ def unseen_by(deletion: FieldRecord, records: Iterable[FieldRecord]) -> list[Fie
         record
         for record in records
         if record.path[:1] not in NO_WRITES
-        and record.operation not in known
-        and record.operation != deletion.operation
+        and record.name not in known
+        and record.name != deletion.name
         and not (record.terminal == deletion.terminal and record.stamp <= deletion.stamp)
     ]

@@ -29,7 +29,11 @@ STATES = {
 @click.argument("field")
 @url_option
 @click.option("--limit", default=20, show_default=True, help="Valores substituídos. / Superseded values shown.")
-@click.option("--restore", metavar="OPERATION_ID", help="Traz de volta o valor. / Bring that value back.")
+@click.option(
+    "--restore",
+    metavar="OPERATION_ID",
+    help="Traz de volta o valor; TERMINAL/OPERATION_ID se vários têm esse id. / Bring that value back.",
+)
 @click.option(
     "--terminal", metavar="ID", help="Quem restaura; um terminal só para isso. / Who restores: one of its own."
 )

@@ -40,21 +40,34 @@ def restore_value(
     )
 
 
-def find_write(explained: dict[str, Any], operation_id: str) -> dict[str, Any]:
-    """The value that an operation wrote. Raises ClickException."""
+def find_write(explained: dict[str, Any], operation: str) -> dict[str, Any]:
+    """The value that an operation wrote. operation: its id, or its author's id, a slash and its id.
+
+    Raises ClickException, also where several terminals gave that id.
+    """
     refused = [{**act, "state": "refused"} for act in explained["refused"]]
-    write: dict[str, Any]
-    for write in (*explained["candidates"], *explained["superseded"], *refused):
-        if write["operation_id"] == operation_id:
-            if write.get("absent"):
-                raise click.ClickException(f"{operation_id} não tem esse campo / does not hold that field")
-            if write["state"] == "shown" and not _revives(explained, write) and _conflict(explained, write) is None:
-                raise click.ClickException(f"o valor de {operation_id} já aparece / is shown already")
-            return write
-    for write in (explained.get("deletion") or {}).get("over", ()) if explained["deleted"] else ():
-        if write["operation_id"] == operation_id:
-            return {**write, "state": OVERRULED, "path": ["deleted_at"]}
-    raise click.ClickException(f"{operation_id} não escreveu esse campo / did not write that field")
+    overruled = (explained.get("deletion") or {}).get("over", ()) if explained["deleted"] else ()
+    writes: list[dict[str, Any]] = [*explained["candidates"], *explained["superseded"], *refused]
+    writes += [{**write, "state": OVERRULED, "path": ["deleted_at"]} for write in overruled]
+    found = [write for write in writes if operation in (write["operation_id"], _name(write))]
+    names = dict.fromkeys(map(_name, found))
+    if not found:
+        raise click.ClickException(f"{operation} não escreveu esse campo / did not write that field")
+    if len(names) > 1:
+        raise click.ClickException(
+            f"{operation} é de vários terminais, diga qual / is of several terminals, say which: {', '.join(names)}"
+        )
+    write = found[0]
+    if write.get("absent"):
+        raise click.ClickException(f"{operation} não tem esse campo / does not hold that field")
+    if write["state"] == "shown" and not _revives(explained, write) and _conflict(explained, write) is None:
+        raise click.ClickException(f"o valor de {operation} já aparece / is shown already")
+    return write
+
+
+def _name(write: dict[str, Any]) -> str:
+    """What names an operation: its author and its id."""
+    return f"{write['terminal_id']}/{write['operation_id']}"
 
 
 def _revives(explained: dict[str, Any], write: dict[str, Any]) -> bool:
@@ -85,11 +98,11 @@ def restore_message(explained: dict[str, Any], write: dict[str, Any], terminal_i
     revives = _revives(explained, write)
     if conflict is not None:
         otherwise = "accept_remote" if name == "deleted_at" else "merge"
-        sides = {conflict["local"]: "accept_local", conflict["remote"]: "accept_remote"}
+        sides = {_name(conflict["local"]): "accept_local", _name(conflict["remote"]): "accept_remote"}
         return {
             "type": "conflict_resolution",
             "conflict_id": conflict["id"],
-            "resolution": "accept_remote" if revives else sides.get(write["operation_id"], otherwise),
+            "resolution": "accept_remote" if revives else sides.get(_name(write), otherwise),
             "resolved_data": data,
             "id": new_id,
         }
@@ -102,7 +115,7 @@ def restore_message(explained: dict[str, Any], write: dict[str, Any], terminal_i
         "timestamp": timestamp(),
         "terminal_id": terminal_id,
         "user_id": user or None,
-        "restores": write["operation_id"],
+        "restores": _name(write),
     }
     return {"type": "data_sync", "operation": operation}
 

@@ -19,7 +19,8 @@ def list_quarantine(url: str) -> None:
     """Lista. / List them."""
     for row in ask(url, "/api/v1/quarantine")["quarantine"]:
         entity = f"{row['entity_type']} {row['entity_id'] or ''}".strip()
-        say(f"{row['id']}  {row['state']}  {row['from']}  {row['operation_id']}  {entity}  {row['reason']}")
+        operation = f"{row['terminal_id']}/{row['operation_id']}"
+        say(f"{row['id']}  {row['state']}  {row['from']}  {operation}  {entity}  {row['reason']}")
 
 
 @quarantine.command()

@@ -80,6 +80,7 @@ They tell what the terminal last knew of a counter.
 class Needs:
     """What must be read from disk before an operation can be decided.
 
+    operations: by name (`crdt.records.name_of`).
     held: the entities that the operation touches. They stay in memory until then. By default those that are read.
     """
 

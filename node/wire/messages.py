@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from attrs import field, frozen
 
+from crdt.json_values import canonical
 from storage.records import key64
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Operation:
     kind: the field `operation`. version: the top-level one, as sent. timestamp_us: microseconds since the epoch.
     assumed_zone: the zone in which the timestamp was read, where it names none.
     lock_id: an addition; the lock a write claims to hold. raw: the whole object, unknown fields included.
-    writes: entity by entity, also of a BULK_UPDATE. key: the 64-bit hash of its id. replaced: see `tell_replaced`.
+    writes: entity by entity, also of a BULK_UPDATE. replaced: see `tell_replaced`.
     """
 
     id: str
@@ -74,7 +74,6 @@ class Operation:
     updates: tuple[BulkItem, ...] = ()
     assumed_zone: str | None = None
     writes: tuple[Write, ...] = field(init=False, eq=False, repr=False)
-    key: int = field(init=False, eq=False, repr=False)
     replaced: tuple[str, ...] = field(default=(), init=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
@@ -87,7 +86,6 @@ class Operation:
             version = effective_version(self.data, self.version, self.kind)
             writes = (Write((self.entity_type, self.entity_id or ""), self.data, version),)
         object.__setattr__(self, "writes", writes)
-        object.__setattr__(self, "key", key64(self.id))
 
 
 @frozen
@@ -124,13 +122,16 @@ class ConflictResolution:
     id: str | None = None
     replaced: tuple[str, ...] = field(default=(), init=False, eq=False)
 
-    @property
-    def operation_id(self) -> str:
-        """The id of the operation it becomes: its own, or one of its content, so that a resend is a duplicate."""
+    def operation_id(self, terminal_id: str) -> str:
+        """The id of the operation that it becomes as a decision of this terminal.
+
+        Its own; or one of the author and the content, so that a resend is a duplicate. No terminal can give such an
+        id, as it has a comma.
+        """
         if self.id is not None:
             return self.id
-        content = orjson.dumps([self.conflict_id, self.resolution, self.resolved_data], option=orjson.OPT_SORT_KEYS)
-        return f"resolution-{key64(content.decode()):016x}"
+        content = canonical([self.conflict_id, self.resolution, self.resolved_data or {}])
+        return f"resolution,{key64(terminal_id, content.decode()) & 2**64 - 1:016x}"
 
 
 @frozen

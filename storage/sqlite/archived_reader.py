@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from storage.answers import MOST_CLOSED, Compacted, Owed, Recalled, Whole
 from storage.packed import link_keys, op_keys, unpack_operations
-from storage.records import ConflictRow, Key, LogRow, key64
+from storage.records import ConflictRow, Key, LogRow, op_key
 from storage.sqlite.rows import CONFLICTS, ENTITIES
 from storage.sqlite.traces import row_of_trace, row_without_trace
 
@@ -57,19 +57,21 @@ class ArchivedReader:
             found[key] = found.get(key, b"") + row["records"]
         return found
 
-    def recalled(self, ids: Sequence[str], keys: Sequence[Key]) -> Mapping[str, Recalled]:
-        """Those of `ids` that are among the archived operations of these entities."""
-        if not ids:
+    def recalled(self, names: Sequence[str], keys: Sequence[Key]) -> Mapping[str, Sequence[Recalled]]:
+        """Those of these operations that are archived on these entities: every copy, each once."""
+        if not names:
             return {}
-        wanted, traced = {key64(operation_id): operation_id for operation_id in ids}, self.traced(ids, keys)
-        found: dict[str, Recalled] = {}
+        wanted, traced = {op_key(name): name for name in names}, self.traced(names, keys)
+        found: dict[str, dict[int, Recalled]] = {}
         for records in self.records_of(keys).values():
             if not wanted.keys().isdisjoint(op_keys(records)):
                 for one in unpack_operations(records):
                     if one.op_key in wanted:
                         name = wanted[one.op_key]
-                        found.setdefault(name, Recalled(one, traced.get(name) or row_without_trace(name)))
-        return found
+                        row = traced.get((name, one.link_key)) or row_without_trace(name)
+                        row.version, row.accepted = one.version, one.accepted
+                        found.setdefault(name, {}).setdefault(one.link_key, Recalled(one, row))
+        return {name: list(copies.values()) for name, copies in found.items()}
 
     def traces(self, key: Key, terminal_id: str, upto: int, limit: int) -> list[LogRow]:
         """What is left of an entity's archived rows that moved counters, the latest first: the rows of one terminal,
@@ -80,15 +82,16 @@ class ArchivedReader:
         )
         return [row_of_trace(row) for row in self._queries.ask(sql, (*key, upto, terminal_id, limit))]
 
-    def traced(self, operation_ids: Sequence[str], keys: Sequence[Key]) -> Mapping[str, LogRow]:
-        """What is left of archived operations on these entities that moved counters."""
-        wanted = {key64(operation_id): operation_id for operation_id in operation_ids}
-        found: dict[str, LogRow] = {}
+    def traced(self, names: Sequence[str], keys: Sequence[Key]) -> Mapping[tuple[str, int], LogRow]:
+        """What is left of archived operations on these entities that moved counters, by name and link key."""
+        wanted = {op_key(name): name for name in names}
+        found: dict[tuple[str, int], LogRow] = {}
         sql = "SELECT traces.* FROM wanted CROSS JOIN traces USING (entity_type, entity_id)"
         for row in self._queries.by_keys(sql, keys) if wanted else ():
             name = wanted.get(row["op_key"])
             if name is not None:
-                found.setdefault(name, row_of_trace(row, name))
+                made = row_of_trace(row, name)
+                found.setdefault((name, made.link_key or 0), made)
         return found
 
     # ------------------------------------------------------------------ whole entities for linked nodes

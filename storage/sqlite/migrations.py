@@ -11,6 +11,7 @@ from pathlib import Path
 import orjson
 from sqlite_utils import Database, Migrations
 
+from crdt.records import name_of
 from storage.records import link_key
 from storage.sqlite.database import StorageError, reason
 
@@ -91,8 +92,13 @@ def m005_links(db: Database) -> None:
     db.execute("ALTER TABLE log ADD COLUMN origin TEXT NOT NULL DEFAULT ''")
     db.execute("ALTER TABLE log ADD COLUMN via TEXT NOT NULL DEFAULT ''")
     db.execute("ALTER TABLE log ADD COLUMN link_key INTEGER")
-    pages = db.query("SELECT seq, operation_id, updates FROM log WHERE kind = 'operation' AND length(updates) > 2")
-    keyed = [(link_key(row["operation_id"], orjson.loads(row["updates"])), row["seq"]) for row in pages]
+    pages = db.query(
+        "SELECT seq, terminal_id, operation_id, updates FROM log WHERE kind = 'operation' AND length(updates) > 2"
+    )
+    keyed = [
+        (link_key(name_of(row["terminal_id"], row["operation_id"]), orjson.loads(row["updates"])), row["seq"])
+        for row in pages
+    ]
     db.conn.executemany("UPDATE log SET link_key = ? WHERE seq = ?", keyed)
     db.execute("CREATE INDEX log_link ON log (link_key) WHERE link_key IS NOT NULL")
     db.execute(
@@ -102,7 +108,8 @@ def m005_links(db: Database) -> None:
     )
     db.execute(
         """CREATE TABLE parked (
-            id INTEGER PRIMARY KEY, via TEXT NOT NULL, operation_id TEXT NOT NULL, link_key INTEGER NOT NULL,
+            id INTEGER PRIMARY KEY, via TEXT NOT NULL, terminal_id TEXT NOT NULL, operation_id TEXT NOT NULL,
+            link_key INTEGER NOT NULL,
             entity_type TEXT NOT NULL, entity_id TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
             body BLOB NOT NULL, at_ms INTEGER NOT NULL)"""
     )

@@ -20,13 +20,14 @@ from attrs import define, field, frozen
 
 from crdt.engine import EngineError, merge
 from crdt.update_format import UpdateError
-from storage.packed import ArchivedOperation, authored_content, op_keys, pack_operations
+from storage.packed import ArchivedOperation, op_keys, pack_operations
 from storage.records import UPDATE_KINDS, Anchor, ArchivedRow, Key
 from storage.sqlite.archived_tables import add_records
 from storage.sqlite.database import StorageError
 from storage.sqlite.meta import read_anchor, write_meta
 from storage.sqlite.statements import insert_many, parts, values
 from storage.sqlite.traces import leave_traces
+from storage.understood import content_of, understood
 
 if TYPE_CHECKING:
     import sqlite3
@@ -119,7 +120,7 @@ def _leave(row: Mapping[str, Any], left: dict[Key, _Left]) -> None:
         of.seq, of.author = row["seq"], author
         of.updates += updates.get((entity_type, name), ())
         if row["kind"] == "operation":
-            content = authored_content(row["terminal_id"], row["operation"])
+            content = content_of(understood(orjson.loads(row["operation"])))
             link_key, accepted, version = row["link_key"] or 0, row["accepted"], row["version"]
             of.records.append(ArchivedOperation(row["op_key"], link_key, accepted, content, len(touched), version))
             of.bulk |= len(touched) > 1

@@ -16,7 +16,7 @@ from storage.records import (
     LogRow,
     ParkedRow,
     TokenRow,
-    key64,
+    op_key,
 )
 from storage.sqlite.archived_reader import ArchivedReader
 from storage.sqlite.database import StorageError
@@ -61,13 +61,14 @@ class Reader:
     def fetch(
         self,
         keys: Sequence[Key],
-        operation_ids: Sequence[str],
+        names: Sequence[str],
         conflict_ids: Sequence[str],
         touched: Sequence[Key] = (),
         histories: Sequence[tuple[Key, str, int]] = (),
     ) -> Fetched:
         """Entities, accepted operations and conflicts by key, and the histories of entities, in one read.
 
+        names: of operations (`crdt.records.name_of`).
         touched: the entities among whose archived operations an operation without a row is looked for.
         histories: (entity, terminal, row): the rows of that terminal, and all up to that row.
         """
@@ -75,18 +76,19 @@ class Reader:
         entities = {
             (row["entity_type"], row["entity_id"]): ENTITIES.record(row) for row in self.queries.by_keys(sql, keys)
         }
-        operations: dict[str, LogRow] = {}
-        for operation_id in operation_ids:
-            where = "log.op_key = ? AND log.operation_id = ?"
-            for found in self._sound(where, (key64(operation_id), operation_id)):
-                operations.setdefault(operation_id, found)
+        operations: dict[str, list[LogRow]] = {}
+        for name in names:
+            rows = [
+                row for row in self._sound("log.op_key = ? ORDER BY log.seq", (op_key(name),)) if row.name == name
+            ]
+            if rows:
+                operations[name] = rows
         conflicts = {}
         for conflict_id in conflict_ids:
             for row in self.queries.ask("SELECT * FROM conflicts WHERE conflict_id = ?", (conflict_id,)):
                 conflicts[conflict_id] = CONFLICTS.record(row)
-        gone = [operation_id for operation_id in operation_ids if operation_id not in operations]
         known = [self._history(*history) for history in histories]
-        return Fetched(entities, operations, conflicts, known, self.archived.recalled(gone, touched))
+        return Fetched(entities, operations, conflicts, known, self.archived.recalled(names, touched))
 
     def _history(self, key: Key, terminal: str, upto: int) -> list[LogRow]:
         """An entity's rows of one terminal, and its rows up to `upto`, the latest first. Archived rows that moved

@@ -64,6 +64,7 @@ def _traces(row: Mapping[str, Any], names: Sequence[str]) -> Iterable[tuple[str,
     for entity_id, (wrote, shown) in items.items():
         entry = entries.get(entity_id, ())
         trace: dict[str, object] = {
+            "link_key": row["link_key"],
             "echo": bool(row["echo"]),
             "version": row["version"],
             "data": {name: wrote[name] for name in names if name in wrote},
@@ -82,13 +83,14 @@ def _traces(row: Mapping[str, Any], names: Sequence[str]) -> Iterable[tuple[str,
             yield entity_id, trace
 
 
-def row_of_trace(row: Mapping[str, Any], operation_id: str = "") -> LogRow:
-    """The log row that a trace (a row of `traces`) is left of, as far as it is left."""
+def row_of_trace(row: Mapping[str, Any], name: str = "") -> LogRow:
+    """The log row that a trace (a row of `traces`) is left of, as far as it is left. name: of the operation."""
     entity_type, entity_id, left = row["entity_type"], row["entity_id"], orjson.loads(row["trace"])
-    made = row_without_trace(operation_id)
+    made = row_without_trace(name)
     made.seq, made.entity_type, made.entity_id = row["seq"], entity_type, entity_id
     made.version = left["version"]
     made.terminal_id, made.echo, made.via = row["terminal_id"], left["echo"], left.get("via", "")
+    made.link_key = left["link_key"]
     made.operation = orjson.dumps({"data": left["data"]})
     made.changes = orjson.dumps({name: left[name] for name in KEPT_CHANGES if name in left})
     if "counted" in left:
@@ -96,6 +98,7 @@ def row_of_trace(row: Mapping[str, Any], operation_id: str = "") -> LogRow:
     return made
 
 
-def row_without_trace(operation_id: str) -> LogRow:
-    """An archived operation's log row of which nothing is left."""
-    return LogRow(0, "operation", 0, "", None, operation_id, status="archived", operation=b"{}")
+def row_without_trace(name: str) -> LogRow:
+    """An archived operation's log row of which nothing is left. name: of the operation."""
+    terminal_id, _, operation_id = name.partition("/")
+    return LogRow(0, "operation", 0, "", None, operation_id, terminal_id, status="archived", operation=b"{}")

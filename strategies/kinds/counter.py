@@ -11,7 +11,6 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-import orjson
 from attrs import frozen
 
 from crdt.decimals import amount_of, decimal_of, is_shown_exactly, is_total, plus, shown, total_of
@@ -81,10 +80,10 @@ class Counter(Register):
         "It is the opening and all movements since, on whatever side of an outage.",
     )
 
-    def compared(self, record: FieldRecord) -> bytes:
+    def compared(self, record: FieldRecord) -> object:
         """Two openings that come to the same are one value."""
         opening = Opening.of(record.value)
-        return record.canonical() if opening is None else orjson.dumps(total_of(opening.net))
+        return record.value if opening is None else ("opening", total_of(opening.net))
 
     def show(self, document: Document, policy: Ordering, field: str) -> object:
         count = count_of(document, policy, field)

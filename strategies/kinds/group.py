@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from crdt.json_values import equal
 from strategies.kinds.kind import ABSENT, Rule
-from strategies.kinds.register import Register, equal, winner
+from strategies.kinds.register import Register, winner
 from strategies.paths import GROUP, group_names, group_path
 
 if TYPE_CHECKING:

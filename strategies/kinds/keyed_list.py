@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from crdt.records import CANONICAL
+from crdt.json_values import equal
 from strategies.kinds.kind import ABSENT, Rule
 from strategies.kinds.places import placed
-from strategies.kinds.register import Register, equal, winner
+from strategies.kinds.register import Register, winner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,9 +42,9 @@ class KeyedList(Register):
         "changed it unseen.",
     )
 
-    def compared(self, record: FieldRecord) -> bytes:
+    def compared(self, record: FieldRecord) -> object:
         """Two equal elements at different places are one value."""
-        return orjson.dumps(element_of(record) if len(record.path) > 1 else record.value, option=CANONICAL)
+        return element_of(record) if len(record.path) > 1 else record.value
 
     def show(self, document: Document, policy: Ordering, field: str) -> object:
         elements: dict[Path, FieldRecord] = {}
@@ -164,4 +164,4 @@ def shown_list(presence: FieldRecord | None, elements: Mapping[Path, FieldRecord
 
 
 def _same_element(record: FieldRecord, place: str, element: object) -> bool:
-    return record.canonical() == orjson.dumps([place, element], option=CANONICAL)
+    return equal(record.value, [place, element])

@@ -211,8 +211,8 @@ class Kind(Protocol):
         """The siblings of the field's register, the shown one first; None where the strategy orders them."""
         ...
 
-    def compared(self, record: FieldRecord) -> bytes:
-        """What of a record is compared with its siblings: equal texts are one value."""
+    def compared(self, record: FieldRecord) -> object:
+        """What of a record is compared with its siblings (crdt.json_values.equal)."""
         ...
 
     def show(self, document: Document, policy: Ordering, field: str) -> object:

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import orjson
-
-from crdt.records import CANONICAL
+from crdt.json_values import equal
 from strategies.kinds.kind import ABSENT, UNDECLARED, FieldKind, Rule
 from strategies.paths import GROUP
 
@@ -44,8 +42,8 @@ class Register:
     def ordered(self, siblings: Sequence[FieldRecord]) -> list[FieldRecord] | None:
         return None
 
-    def compared(self, record: FieldRecord) -> bytes:
-        return record.canonical()
+    def compared(self, record: FieldRecord) -> object:
+        return record.value
 
     def show(self, document: Document, policy: Ordering, field: str) -> object:
         shown = winner(document, policy, (field,))
@@ -103,8 +101,3 @@ def winner(document: Document, policy: Ordering, path: Path) -> FieldRecord | No
     if siblings is None:
         return None
     return siblings[0] if len(siblings) == 1 else policy.ordered(path, siblings)[0]
-
-
-def equal(one: object, other: object) -> bool:
-    """Equal as JSON: 1 and 1.0, or 1 and true, are different values."""
-    return orjson.dumps(one, option=CANONICAL) == orjson.dumps(other, option=CANONICAL)

@@ -95,7 +95,7 @@ def test_a_superseded_value_comes_back_as_an_update() -> None:
         "UPDATE",
         {"status": "ready"},
     )
-    assert (operation["restores"], operation["terminal_id"], operation["user_id"]) == ("op-1", "t", "ana")
+    assert (operation["restores"], operation["terminal_id"], operation["user_id"]) == ("pos-1/op-1", "t", "ana")
 
 
 def test_a_deletion_comes_back_as_a_delete() -> None:
@@ -109,13 +109,22 @@ def test_a_deletion_comes_back_as_a_delete() -> None:
 def test_a_candidate_of_an_open_conflict_comes_back_as_its_resolution(operation_id: str, resolution: str) -> None:
     conflict = {"id": "c", "type": "field_conflict", "state": "open", "freezes": False, "path": ["status"]}
     candidates = [write("op-2", "shown", "a"), write("op-4", "candidate", "b"), write("op-5", "candidate", "c")]
-    answer = explained(conflicts=[{**conflict, "local": "op-2", "remote": "op-4"}], candidates=candidates)
+    sides = {"local": candidates[0], "remote": candidates[1]}
+    answer = explained(conflicts=[{**conflict, **sides}], candidates=candidates)
     message = restore_message(answer, find_write(answer, operation_id), "t", "")
     assert (message["type"], message["conflict_id"], message["resolution"]) == (
         "conflict_resolution",
         "c",
         resolution,
     )
+
+
+def test_an_id_that_two_terminals_gave_needs_its_terminal() -> None:
+    tills = [write("op-1", "superseded", terminal_id, terminal_id=terminal_id) for terminal_id in ("pos-1", "pos-2")]
+    answer = explained(superseded=tills)
+    with pytest.raises(click.ClickException, match="say which: pos-1/op-1, pos-2/op-1"):
+        find_write(answer, "op-1")
+    assert find_write(answer, "pos-2/op-1")["value"] == "pos-2"
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,18 @@ if TYPE_CHECKING:
 
 
 def test_each_operation_in_quarantine_is_a_line(answers: Answers) -> None:
-    row = {"id": 3, "state": "bad", "from": "caixa", "operation_id": "op-1", "entity_type": "orders"}
+    row = {
+        "id": 3,
+        "state": "bad",
+        "from": "caixa",
+        "terminal_id": "till",
+        "operation_id": "op-1",
+        "entity_type": "orders",
+    }
     rows = [{**row, "entity_id": "o-1", "reason": "clock"}, {**row, "entity_id": None, "reason": "size"}]
     answers.by_path["/api/v1/quarantine"] = [{"quarantine": rows}]
     result = CliRunner().invoke(main, ["quarantine", "list"])
-    assert result.output == "3  bad  caixa  op-1  orders o-1  clock\n3  bad  caixa  op-1  orders  size\n"
+    assert result.output == "3  bad  caixa  till/op-1  orders o-1  clock\n3  bad  caixa  till/op-1  orders  size\n"
 
 
 def test_retry_tells_how_many_are_left(answers: Answers) -> None:

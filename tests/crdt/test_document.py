@@ -19,6 +19,7 @@ from crdt.edits import (
     Prepared,
 )
 from crdt.engine import ENGINES, open_document
+from crdt.json_values import canonical
 from crdt.records import DocumentError, ForkError, NewField
 from crdt.update_format import decode_update
 
@@ -30,7 +31,9 @@ def new(path: tuple[str, ...], value: object, operation: str) -> NewField:
 
 
 def state(document: Document) -> object:
-    fields = {path: [(r.id, r.canonical()) for r in records] for path, records in sorted(document.fields.items())}
+    fields = {
+        path: [(r.id, canonical(r.value)) for r in records] for path, records in sorted(document.fields.items())
+    }
     return fields, document.version, dict(sorted(document.vector.items()))
 
 

@@ -16,6 +16,7 @@ from crdt.absorb import absorbed
 from crdt.document import Document
 from crdt.edits import Applied
 from crdt.engine import ENGINES, EngineDocument, open_document
+from crdt.json_values import canonical
 from crdt.records import DocumentError, NewField
 from crdt.update_format import UpdateError, decode_state_vector, decode_update, encode_state_vector, live_records
 from tests.crdt.diffs import diff
@@ -154,7 +155,7 @@ def judge_whole(document: Document, data: bytes) -> str:
 
 
 def mirrored(document: Document) -> object:
-    fields = sorted((record.id, record.path, record.canonical()) for record in document.records())
+    fields = sorted((record.id, record.path, canonical(record.value)) for record in document.records())
     headers = {writer: (header.clock, header.n) for writer, header in document.headers.items()}
     return fields, headers, document.vector, document.version, {n: a for n, a in document.counters.items() if a}
 

@@ -63,13 +63,8 @@ MERGE = (
         "an operation that a terminal sends again is written again",
         (
             "node.core.operations.accept:look",
-            "held.recent.get(operation.id), operation.id in held.recalled",
-            "None, False",
-        ),
-        (
-            "node.core.operations.accept:look",
-            "row is None and not recalled and (operation.key in held.known or operation.key in held.archived)",
-            "False",
+            "in_memory, key = held.in_memory(name), op_key(name)",
+            "in_memory, key = False, -1",
         ),
     ),
     defect(
@@ -84,7 +79,7 @@ MERGE = (
     defect(
         "two-writers-not-settled",
         "an operation that a terminal sent to two nodes counts twice",
-        ("node.core.operations.remote:_record", "if first is not None:", "if first is None and first:"),
+        ("node.core.operations.remote:_record", "if len(copies) > 1:", "if len(copies) > 99:"),
     ),
     defect(
         "version-not-counted",
@@ -199,8 +194,8 @@ MERGE = (
         ),
         (
             "strategies.conflict:sibling_conflict",
-            "tuple(sorted({record.operation for record in ordered}))",
-            "tuple(record.operation for record in ordered)",
+            "tuple(sorted({record.name for record in ordered}))",
+            "tuple(record.name for record in ordered)",
         ),
     ),
     defect(
@@ -220,6 +215,6 @@ MERGE = (
     defect(
         "deletion-saw-nothing",
         "a deletion names what its author has seen only where it is its own",
-        ("strategies.strategy:unseen_by", "and record.operation not in known", ""),
+        ("strategies.strategy:unseen_by", "and record.name not in known", ""),
     ),
 )

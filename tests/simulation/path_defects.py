@@ -34,8 +34,8 @@ COMMIT = (
         "an operation whose commit failed counts as a repeat when it is sent again",
         (
             "node.core.operations.held:Held.forget",
-            "self.recent.pop(row.operation_id, None)",
-            "pass",
+            "if one is not row",
+            "if one",
         ),
     ),
     defect(

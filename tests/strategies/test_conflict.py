@@ -29,9 +29,30 @@ def test_an_id_tells_entity_register_and_operations_apart() -> None:
 @given(st.permutations([record(("a",), n, n) for n in range(1, 4)]))
 def test_the_id_does_not_depend_on_which_sibling_is_shown(ordered: list) -> None:
     found = sibling_conflict("orders", "m", ("a",), ordered, KINDS, type="field_conflict", state="open")
-    assert found.operations == ("op1", "op2", "op3")
-    assert found.id == conflict_id("orders", "m", ("a",), ["op1", "op2", "op3"])
+    assert found.operations == ("t1/op1", "t2/op2", "t3/op3")
+    assert found.id == conflict_id("orders", "m", ("a",), ["t1/op1", "t2/op2", "t3/op3"])
     assert (found.shown, found.challenger) == (ordered[0], ordered[1])
+
+
+def test_two_terminals_that_give_one_id_are_two_candidates() -> None:
+    found = sibling_conflict(
+        "orders",
+        "m",
+        ("a",),
+        [record(("a",), n, n, operation="op-1") for n in (1, 2)],
+        KINDS,
+        type="version_conflict",
+        state="settled",
+    )
+    assert (found.operations, found.losers()) == (("t1/op-1", "t2/op-1"), ("t2",))
+    assert len(found.candidates) == 2
+
+
+def test_copies_of_one_operation_are_one_candidate() -> None:
+    copies = [record(("a",), 1, n, "t", operation="op") for n in (1, 2)]
+    ordered = [copies[0], record(("a",), 2, 3), copies[1]]
+    found = sibling_conflict("orders", "m", ("a",), ordered, KINDS, type="field_conflict", state="open")
+    assert found.candidates == tuple(ordered[:2])
 
 
 def test_who_wrote_the_shown_value_too_has_not_lost() -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from crdt.records import NewField
 
 GROUP = group_path(["total", "discount"])
-DELETE = write(DELETED_AT, {"at": "noon", "saw": ["op1", "op2"]}, 9)
+DELETE = write(DELETED_AT, {"at": "noon", "saw": ["t1/op1", "t2/op2"]}, 9)
 
 
 def codes(
@@ -67,10 +67,10 @@ def test_the_rule_that_shows_a_value_is_named(
 
 
 def test_a_decision_is_named_while_the_value_it_wrote_is_shown() -> None:
-    assert codes("a", write(("a",), 1, 1), decided=("op1",)) == ["only", "decided"]
-    assert codes("a", write(("a",), 1, 1), decided=("op2",)) == ["only"]
+    assert codes("a", write(("a",), 1, 1), decided=("t1/op1",)) == ["only", "decided"]
+    assert codes("a", write(("a",), 1, 1), decided=("t2/op2",)) == ["only"]
     contested = [write(("a",), 1, 1), write(("a",), 2, 2)]
-    assert codes("a", *contested, decided=("op2",)) == ["latest"]
+    assert codes("a", *contested, decided=("t2/op2",)) == ["latest"]
 
 
 def test_the_sentences_count_the_writes() -> None:

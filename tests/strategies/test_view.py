@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crdt.document import Document
+from crdt.records import name_of
 from strategies.paths import COUNTED, DELETED_AT, SETTLEMENT, WHOLE, group_path
 from strategies.policy import STRATEGIES
 from strategies.view import View, view_of
@@ -96,7 +97,7 @@ def test_a_view_that_follows_the_writes_is_the_view_from_nothing(seed: int, stra
         supersede = rng.sample(live, rng.randrange(len(live) + 1) // 2)
         counts = {"stock": Decimal(rng.randrange(-3, 4))} if rng.random() < 0.3 else {}
         document.edit(supersede=supersede, fields=fields, counts=counts)
-        operations.append(f"o{number}")
+        operations += {name_of(new.terminal, new.operation) for new in fields}
         touched = [*(r.path for r in supersede), *(new.path for new in fields), *((name,) for name in counts)]
         view.refresh(document, rng.sample(touched, len(touched)))
         fresh = view_of("orders", "m", of(strategy), document)
@@ -176,7 +177,7 @@ def test_a_contested_deletion_counts_as_the_strategy_says(strategy: str, at: int
     assert view.fields == {"a": 1}  # kept, for whoever is told of the deletion or of the conflict
 
 
-@pytest.mark.parametrize("saw", [(["op1"], []), ([], ["op1"])])
+@pytest.mark.parametrize("saw", [(["t1/op1"], []), ([], ["t1/op1"])])
 def test_a_write_that_one_of_two_deletions_had_seen_is_not_contested(saw: tuple[list[str], list[str]]) -> None:
     deletions = [write(DELETED_AT, {"at": "x", "saw": seen}, at) for seen, at in zip(saw, (5, 6), strict=True)]
     view = view_of("orders", "m", of("merge_changes"), document_of(write(("a",), 1, 1), *deletions))
@@ -184,6 +185,6 @@ def test_a_write_that_one_of_two_deletions_had_seen_is_not_contested(saw: tuple[
 
 
 def test_the_latest_deletion_says_when() -> None:
-    deletions = [write(DELETED_AT, {"at": at, "saw": ["op1"]}, stamp) for at, stamp in (("late", 8), ("early", 7))]
+    deletions = [write(DELETED_AT, {"at": at, "saw": ["t1/op1"]}, stamp) for at, stamp in (("late", 8), ("early", 7))]
     view = view_of("orders", "m", of(), document_of(write(("a",), 1, 1), *deletions))
     assert view.deleted_at == "late"

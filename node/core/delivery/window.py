@@ -12,7 +12,7 @@ window_rows` for a link.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -40,7 +40,8 @@ class Window:
     sendings: Sendings | None = None
     """When this terminal was sent what."""
     _pending: deque[Entry] = field(factory=deque)
-    _confirmed: set[str] = field(factory=set)
+    _confirmed: Counter[str] = field(factory=Counter)
+    """Ids that were confirmed before what was sent earlier, each as often as it was."""
     _first_pending: int = 0  # serial number of _pending[0]
     _arrived: int = 0
     """How many of the first rows in `_pending` have arrived, as a pong says, and wait for a confirmation."""
@@ -115,7 +116,10 @@ class Window:
         self._settle()
 
     def confirm(self, operation_id: str) -> bool:
-        """A `sync_confirmation`. False when no such row is under way (a repeat, or one never sent)."""
+        """A `sync_confirmation`. False when no such row is under way (a repeat, or one never sent).
+
+        Two terminals may give one id to two operations. It confirms the oldest one under way that is not confirmed.
+        """
         self.confirms = True
         pending = self._pending
         for place, entry in enumerate(pending):
@@ -126,8 +130,8 @@ class Window:
                 return True
             if entry[2] not in (NOTICE, PASSED):
                 break
-        if any(entry[2] == operation_id for entry in pending):
-            self._confirmed.add(operation_id)
+        if sum(entry[2] == operation_id for entry in pending) > self._confirmed[operation_id]:
+            self._confirmed[operation_id] += 1
             self._settle()
             return True
         return False
@@ -158,7 +162,7 @@ class Window:
     def _take(self, rows: int) -> None:
         """The first rows under way are acknowledged."""
         for _ in range(rows):
-            self._confirmed.discard(self._pending[0][2])
+            self._was_confirmed(self._pending[0][2])
             self._pop()
         self._settle()
 
@@ -182,22 +186,33 @@ class Window:
             self.acked[priority] = seq
             self.dirty = True
 
+    def _was_confirmed(self, operation_id: str) -> bool:
+        """Whether a row at the front was confirmed already; one confirmation counts for one row."""
+        count = self._confirmed.get(operation_id, 0)
+        if count > 1:
+            self._confirmed[operation_id] = count - 1
+        elif count:
+            del self._confirmed[operation_id]
+        return count > 0
+
+    def _skipped(self, operation_id: str) -> bool:
+        """Whether the row at the front needs no confirmation any more.
+
+        A notice needs none once it arrived, or something later is confirmed. A row that arrived, and whose program
+        confirmed a later one, was skipped.
+        """
+        if operation_id == NOTICE:
+            return self._arrived > 0 or bool(self._confirmed)
+        return self._arrived > 0 and bool(self._confirmed)
+
     def _settle(self) -> None:
         """Pass what needs no confirmation of its own, then let idle classes catch up with what was sent."""
         pending = self._pending
         while pending:
             operation_id = pending[0][2]
-            if operation_id == PASSED:
-                self._pop()
-            elif operation_id in self._confirmed:
-                self._confirmed.discard(operation_id)
-                self._pop()
-            elif self._arrived and (operation_id == NOTICE or self._confirmed):
-                self._pop()  # a notice, or a row that its program skipped: it confirmed a later one
-            elif operation_id == NOTICE and self._confirmed:
-                self._pop()
-            else:
+            if operation_id != PASSED and not self._was_confirmed(operation_id) and not self._skipped(operation_id):
                 break
+            self._pop()
         if not pending:
             for priority, seq in enumerate(self.sent):
                 if seq > self.acked[priority]:

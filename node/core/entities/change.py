@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-import orjson
 from attrs import define, field
 
+from crdt.json_values import equal
 from strategies.conflict import Conflict
 from strategies.paths import COUNTED, WHOLE
 
@@ -93,12 +93,12 @@ class ConflictNews:
                 return conflict
         return None
 
-    def status_of(self, operation_id: str) -> str | None:
+    def status_of(self, name: str) -> str | None:
         """What the confirmation says: `conflict`, `lost` or `merged`. None if the operation collided with nothing."""
-        mine = [conflict for conflict in self.raised if operation_id in conflict.operations]
+        mine = [conflict for conflict in self.raised if name in conflict.operations]
         if any(conflict.state == "open" for conflict in mine):
             return "conflict"
-        if any(operation_id not in conflict.prevailing for conflict in mine):
+        if any(name not in conflict.prevailing for conflict in mine):
             return "lost"
         return "merged" if mine else None
 
@@ -172,7 +172,7 @@ def difference(
     if before.alive != view.alive and before.version:
         audit_before["deleted_at"] = None if before.alive else before.deleted_at
         audit_after["deleted_at"] = view.deleted_at if not view.alive else None
-    exact = all(n in view.fields and _equal(view.fields[n], v) for n, v in written.items())
+    exact = all(n in view.fields and equal(view.fields[n], v) for n, v in written.items())
     if not view.alive:
         data = {**audit_after, "deleted_at": view.deleted_at, "version": version}
         return Difference("DELETE", data, audit_before, audit_after, kind == "DELETE")
@@ -192,11 +192,4 @@ def difference(
 def _same(name: str, before: Mapping[str, object], after: Mapping[str, object]) -> bool:
     if (name in before) != (name in after):
         return False
-    return name not in after or _equal(before[name], after[name])
-
-
-def _equal(one: object, other: object) -> bool:
-    """Equal as JSON: 1 and 1.0, or 1 and true, are different values."""
-    return one is other or orjson.dumps(one, option=orjson.OPT_SORT_KEYS) == orjson.dumps(
-        other, option=orjson.OPT_SORT_KEYS
-    )
+    return name not in after or equal(before[name], after[name])

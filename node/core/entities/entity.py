@@ -156,7 +156,16 @@ class Entity:
                 continue
             if first_attempt is None or seqs[identity] <= first_attempt:
                 seen.add(identity)
-        return seen
+        return seen if len(seen) == len(seqs) else self._with_copies(seen)
+
+    def _with_copies(self, seen: set[tuple[int, int]]) -> Seen:
+        """An operation that a terminal sent to several nodes has a copy under each one's writer.
+
+        Who has seen one of them has seen the operation.
+        """
+        by_id = self.document.by_id
+        names = {by_id[identity].name for identity in seen}
+        return seen.union(identity for identity, record in by_id.items() if record.name in names)
 
     def _note_held(self, record: FieldRecord) -> None:
         value, path = record.value, record.path

@@ -14,7 +14,7 @@ import orjson
 from attrs import asdict, astuple, define, evolve, field, frozen
 
 from crdt.decimals import amount_of
-from crdt.records import CANONICAL
+from crdt.json_values import canonical
 from node.core.entities.past import needless
 from storage.records import key64
 from strategies.kinds.counter import count_from, stored
@@ -92,7 +92,7 @@ def _nothing(_key: str, _element: object) -> bool:
 
 
 def digest_of(element: object) -> int:
-    return key64(orjson.dumps(element, option=CANONICAL).decode())
+    return key64(canonical(element).decode())
 
 
 @frozen

@@ -10,19 +10,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-import orjson
 from attrs import define, evolve, frozen
 
 from crdt import hlc
 from crdt.decimals import total_of
-from crdt.records import CANONICAL, FieldRecord, NewField, Path
+from crdt.json_values import equal
+from crdt.records import FieldRecord, NewField, Path
 from node.core.entities.entity import Entity
 from node.core.entities.last_known import KnownList
 from node.core.entities.past import ALL
 from node.errors import EntityNotFound, InvalidMessage, PermissionDenied
 from strategies import guard
 from strategies.kinds.kind import ABSENT, Count, UnfitValue
-from strategies.paths import COUNTED, DELETED_AT, SETTLEMENT, WHOLE
+from strategies.paths import COUNTED, DELETED_AT, SETTLEMENT, WHOLE, is_movement
 from strategies.strategy import unseen_by
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ class FieldWriter:
         seen = [r for r in self.document.fields.get(path, ()) if (r.writer, r.clock) in ids]
         if seen and not self.afresh:
             known = seen[0] if len(seen) == 1 else self.policy.ordered(path, seen)[0]
-            if orjson.dumps(known.value, option=CANONICAL) == orjson.dumps(value, option=CANONICAL):
+            if equal(known.value, value):
                 return
         elif not (seen or self.create or self.afresh) and self.author.repeats(self.entity, path, ALL, value):
             return
@@ -330,7 +330,7 @@ class Planner:
         given = data.get("deleted_at")
         fields = {name: value for name, value in data.items() if name not in RESERVED}
         whole = self.entity.policy.strategy.whole_entity
-        saw = {r.operation for r in document.records() if r.path != DELETED_AT and self._fields.seen(r)}
+        saw = {r.name for r in document.records() if r.path != DELETED_AT and self._fields.seen(r)}
         if whole and fields:
             self._fields.register(WHOLE, {**self.entity.view.fields, **fields})
         elif not whole:
@@ -364,10 +364,10 @@ class Planner:
         extra = {k: v for k, v in (resolved or {}).items() if k not in RESERVED}
         if conflict.path == DELETED_AT:
             return self._resolve_deletion(conflict, operations, side, resolved, extra, at)
-        doomed = [r for r in self.entity.document.siblings(conflict.path) if r.operation in operations]
+        doomed = [r for r in self.entity.document.siblings(conflict.path) if r.name in operations]
         self._fields.remove(doomed)
         # What is shown may have come since, and be none of the conflict's own: it stays as its author wrote it.
-        stays = chosen.operation not in operations
+        stays = chosen.name not in operations
         if conflict.path == WHOLE:
             base = _as_object(chosen)
             if extra or not stays:
@@ -399,25 +399,37 @@ class Planner:
         at: str,
     ) -> Plan:
         document = self.entity.document
-        doomed = [r for r in document.siblings(DELETED_AT) if r.operation in operations]
+        doomed = [r for r in document.siblings(DELETED_AT) if r.name in operations]
         self._fields.remove(doomed)
         deletion = next((r for r in conflict.candidates if r.path == DELETED_AT), None)
         chosen = conflict.challenger if side == "accept_remote" else conflict.shown
         kept = resolved is not None and "deleted_at" not in resolved and bool(extra)
         if chosen.path == DELETED_AT and deletion is not None and not kept:
-            known = [r for r in document.records() if r.operation in operations or self._fields.seen(r)]
+            known = [r for r in document.records() if r.name in operations or self._fields.seen(r)]
             self._may_delete(known)
-            saw = {r.operation for r in known} - {deletion.operation}
+            saw = {r.name for r in known} - {deletion.name}
             earlier = _as_object(deletion)
             given = (resolved or {}).get("deleted_at", earlier.get("at"))
             self._fields.add(DELETED_AT, self._deletion(_time(given, at), saw), doomed)
             return self._fields.plan(["deleted_at"])
-        if self.entity.policy.strategy.whole_entity:
-            if extra:
-                self._fields.register(WHOLE, {**self.entity.view.fields, **extra})
-        else:
+        if extra and self.entity.policy.strategy.whole_entity:
+            self._fields.register(WHOLE, {**self.entity.view.fields, **extra})
+        elif extra:
             self._fields.write(extra)
+        else:
+            self._keep(next(r for r in conflict.candidates if r.path != DELETED_AT))
         return self._fields.plan(list(extra))
+
+    def _keep(self, record: FieldRecord) -> None:
+        """Write what a deletion had not seen once more, as the decision that the entity stays.
+
+        Somebody who decides at the same time that it is deleted has not seen this, and the two are asked again.
+        """
+        if is_movement(record.path):
+            self._fields.add(COUNTED, {}, ())
+        else:
+            self._fields.remove([record])
+            self._fields.add(record.path, record.value, [record])
 
 
 def _time(given: object, at: str) -> str:

@@ -72,7 +72,7 @@ def _document_differences(document: Document, stored: Document) -> Iterator[str]
 
 
 def _named(record: FieldRecord) -> str:
-    return f"what operation {record.operation} wrote to {'/'.join(record.path) or 'the entity'}"
+    return f"what operation {record.operation} of {record.terminal} wrote to {'/'.join(record.path) or 'the entity'}"
 
 
 def _text(record: FieldRecord) -> bytes:

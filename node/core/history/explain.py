@@ -25,6 +25,7 @@ from strategies.strategy import OPEN
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from crdt.records import FieldRecord
     from storage.answers import Base
     from storage.records import Key, LogRow
     from strategies.policy import EntityPolicy
@@ -88,6 +89,10 @@ class Explanation:
         return {**act.brief(), "timestamp": act.timestamp, "value": value, "data": data}
 
 
+def _names(record: FieldRecord) -> dict[str, str]:
+    return {"terminal_id": record.terminal, "operation_id": record.operation}
+
+
 def _named(conflict: Conflict, policy: EntityPolicy) -> dict[str, object]:
     """A conflict with the operations of its two sides: those that a resolution by `local` or `remote` accepts."""
     return {
@@ -95,9 +100,9 @@ def _named(conflict: Conflict, policy: EntityPolicy) -> dict[str, object]:
         "type": conflict.type,
         "state": conflict.state,
         "path": list(conflict.path),
-        "operations": conflict.operations,
-        "local": conflict.shown.operation,
-        "remote": conflict.challenger.operation,
+        "operations": [_names(record) for record in conflict.candidates],
+        "local": _names(conflict.shown),
+        "remote": _names(conflict.challenger),
         "freezes": conflict.state == OPEN and policy.strategy.freezes,
     }
 

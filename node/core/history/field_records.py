@@ -10,7 +10,7 @@ import orjson
 from attrs import define, field, frozen
 
 from crdt.hlc import iso, millis
-from crdt.records import DocumentError, FieldRecord, parse_record
+from crdt.records import DocumentError, FieldRecord, name_of, parse_record
 from crdt.update_format import UpdateError, decode_update, live_records
 from node.core.history.rebuild import HistoryError, entry_of, snapshot_of
 from storage.records import Key
@@ -50,6 +50,11 @@ class Act:
     lock_status: str
     resolves: str | None
     data: Mapping[str, object]
+
+    @property
+    def name(self) -> str:
+        """Of the operation."""
+        return name_of(self.terminal_id, self.operation_id)
 
     @classmethod
     def of(cls, row: LogRow, entity_id: str, name: str) -> Act:
@@ -93,7 +98,7 @@ class Trail:
 
     records: by identity.
     acts: record -> the operation that wrote it. Unknown if only a state brought it, or its row is archived.
-    refused: operation id -> an operation that was refused and not accepted since.
+    refused: name -> an operation that was refused and not accepted since.
     deleters: record of a deletion -> the operation that deleted, whichever field the trail is of.
     """
 
@@ -103,7 +108,7 @@ class Trail:
     acts: dict[tuple[int, int], Act] = field(factory=dict)
     deleters: dict[tuple[int, int], Act] = field(factory=dict)
     decided: set[str] = field(factory=set)
-    """Operations that resolved a conflict."""
+    """Names of the operations that resolved a conflict."""
     refused: dict[str, Act] = field(factory=dict)
     last_seq: int = 0
     _deletes: list[tuple[Act, Mapping[int, tuple[tuple[int, int], ...]]]] = field(factory=list)
@@ -135,11 +140,11 @@ class Trail:
         act = Act.of(row, *self.key[1:], self.name)
         if row.kind == "refused":
             if self.name in act.data:
-                self.refused.setdefault(act.operation_id, act)
+                self.refused.setdefault(act.name, act)
             return
-        self.refused.pop(act.operation_id, None)  # it was sent again, and accepted
+        self.refused.pop(act.name, None)  # it was sent again, and accepted
         if act.resolves is not None:
-            self.decided.add(act.operation_id)
+            self.decided.add(act.name)
         entry = entry_of(row, self.key)
         if entry is not None:
             decoded = decode_update(entry.update)

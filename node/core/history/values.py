@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import orjson
 from attrs import define
 
 from crdt.hlc import COUNTER_BITS, iso, millis
-from crdt.records import CANONICAL, FieldRecord
+from crdt.json_values import canonical
+from crdt.records import FieldRecord
 from node.core.history.field_records import Act, Trail
 from strategies.explain import restored, said_of, shown_of, shows_from
 from strategies.kinds.kind import ABSENT
@@ -94,7 +94,7 @@ def writings_of(trail: Trail, entity: Entity) -> list[Writing]:
             state = MOVED
         data = restored(record, trail.name, entity.view)
         writing = Writing(record, value, state, data, trail.acts.get(identity), killers.get(identity, []))
-        same: tuple[object, ...] = (record.operation, record.terminal, record.path, _canonical(value))
+        same: tuple[object, ...] = (record.name, record.path, None if value is ABSENT else canonical(value))
         if state == MOVED:
             same = identity  # under two writers it moved twice, until one of them was settled
         other = found.get(same)
@@ -107,12 +107,8 @@ def _together(one: Writing, other: Writing) -> Writing:
     if STATES.index(other.state) < STATES.index(one.state):
         one, other = other, one
     if one.state == SUPERSEDED:
-        acts = {act.operation_id: act for act in (*one.superseded_by, *other.superseded_by)}
+        acts = {act.name: act for act in (*one.superseded_by, *other.superseded_by)}
         one.superseded_by = list(acts.values())
     if one.act is None:
         one.act = other.act
     return one
-
-
-def _canonical(value: object) -> bytes | None:
-    return None if value is ABSENT else orjson.dumps(value, option=CANONICAL)

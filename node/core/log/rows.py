@@ -16,6 +16,7 @@ from attrs import frozen
 
 from crdt import hlc
 from crdt.decimals import total_of
+from crdt.records import name_of
 from node.core.log.messages import current_message
 from node.wire import outgoing
 from node.wire.outgoing import compact_json
@@ -153,7 +154,7 @@ def accepted_row(
         updates=compact_json(entries),
         origin=node_id,
         via="",
-        key=link_key(operation.id, entries),
+        key=link_key(name_of(told.terminal_id, operation.id), entries),
     )
 
 
@@ -289,6 +290,8 @@ def rendered(
     policy = entities[0].policy
     messages = []
     shown = {**operation.raw, "terminal_id": terminal_id, "user_id": user_id, "version": version}
+    if "resolves" in shown:
+        shown.pop("conflict", None)  # for linked nodes, which check the decision against it
     if operation.timestamp is None:
         shown["timestamp"] = hlc.iso(at_ms)
     if operation.requires_lock is None:
@@ -329,6 +332,6 @@ def changes_of(entities: Sequence[Entity], changes: Sequence[Difference], *, bul
     return audit
 
 
-def linked(operation_id: str, entries: Sequence[list[object]]) -> tuple[bytes, int]:
+def linked(name: str, entries: Sequence[list[object]]) -> tuple[bytes, int]:
     """What links are sent of an operation that this node accepted: its updates as JSON, and its link key."""
-    return compact_json(entries), link_key(operation_id, entries)
+    return compact_json(entries), link_key(name, entries)

@@ -11,10 +11,10 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-import orjson
 from attrs import frozen
 
 from crdt import hlc
+from crdt.records import name_of
 from node.core.entities.writes import RESERVED, Authorship, Planner, Stamp
 from node.core.locks.lease import Held as LockHeld
 from node.core.log.messages import current_message
@@ -24,8 +24,8 @@ from node.core.operations.refusals import refuse
 from node.core.ports import History, Needs
 from node.errors import ConflictResolutionFailed, EntityNotFound, InvalidMessage, LockTimeout, PermissionDenied
 from node.wire.messages import Operation
-from storage.packed import content_of
-from storage.records import LogRow
+from storage.records import op_key
+from storage.understood import understood
 from strategies.policy import EntityPolicy
 
 if TYPE_CHECKING:
@@ -45,16 +45,14 @@ class Subject:
     """Everything that a decision needs, in memory.
 
     author: with what it knew at the first attempt, if the operation was refused before.
-    entities: those that the operation writes to; empty if it is held already.
-    row: the row of an operation with this id, if one is held.
-    archived: an operation with this id is held, but without a row.
+    name: the operation's (crdt.records.name_of). held: an operation of this name is held already.
     """
 
     operation: Operation
     policy: EntityPolicy
     author: Author
-    row: LogRow | None
-    archived: bool
+    name: str
+    held: bool
 
 
 def look(
@@ -68,19 +66,19 @@ def look(
     keys = [write.key for write in operation.writes]
     entities = [residents.entities.get(key) for key in keys]
     missing = residents.missing(keys) if None in entities else ()
-    row, recalled = held.recent.get(operation.id), operation.id in held.recalled
-    on_disk = row is None and not recalled and (operation.key in held.known or operation.key in held.archived)
+    name = name_of(author.terminal_id, operation.id)
+    in_memory, key = held.in_memory(name), op_key(name)
+    on_disk = not in_memory and (key in held.known or key in held.archived)
     if not missing:
         replica.counts.cache_hits += 1
     if replica.knowledge.first_attempts:
         author = replica.knowledge.as_of_first_attempt(operation, author)
     histories = _histories(replica, operation, policy, author) if policy.kinds.declared else ()
     if missing or on_disk or histories:
-        needs = Needs(missing, (operation.id,) if on_disk else (), histories=histories, held=tuple(keys))
+        needs = Needs(missing, (name,) if on_disk else (), histories=histories, held=tuple(keys))
         if needs != read:
             return needs
-    archived = recalled or (on_disk and operation.key in held.archived)
-    return Subject(operation, policy, author, row, archived)
+    return Subject(operation, policy, author, name, in_memory or (on_disk and key in held.archived))
 
 
 def _histories(replica: Replica, operation: Operation, policy: EntityPolicy, author: Author) -> tuple[History, ...]:
@@ -108,11 +106,8 @@ def accept(replica: Replica, subject: Subject, now: Instant) -> None:
     Every outcome is in the group, but for what is refused at once. Raises WireError for that.
     """
     operation, author, policy = subject.operation, subject.author, subject.policy
-    if subject.row is not None:
-        _repeated(replica, operation, author, subject.row)
-        return
-    if subject.archived and not _only_told(replica, operation, author):
-        repeated_archived(replica, operation, author)
+    if subject.held and not _only_told(replica, operation, subject.name):
+        repeated(replica, operation, author, subject.name)
         return
     entities = []
     residents = replica.residents
@@ -142,42 +137,29 @@ def accept(replica: Replica, subject: Subject, now: Instant) -> None:
     record(replica, operation, author, plans, stamp, lock_status, now)
 
 
-def _repeated(replica: Replica, operation: Operation, author: Author, row: LogRow) -> None:
-    """Answer an operation whose id is in the log already. Raises InvalidMessage where it names another operation."""
-    first = orjson.loads(row.operation)
-    same = (
-        row.terminal_id == author.terminal_id
-        and first.get("entity_type") == operation.entity_type
-        and first.get("entity_id") == operation.entity_id
-        and first.get("operation") == operation.kind
-        and first.get("data", {}) == operation.data
-    )
-    if not same:
-        raise InvalidMessage(f"operation id {operation.id} already names another operation", "$.operation.id")
-    confirm_again(replica, operation, author, row.accepted, row.version, row.seq)
-    if row.via:  # another node accepted it; here it may have been refused, and shown again by its author
+def repeated(
+    replica: Replica, operation: Operation, author: Author, name: str, where: str = "$.operation.id"
+) -> None:
+    """Answer an operation whose name is held already. What is left of it was fetched.
+
+    where: its id in the message.
+    Raises InvalidMessage where its author gave the id to another operation before.
+    """
+    copies = replica.held.copies(name, understood(operation.raw))
+    if not copies:
+        raise InvalidMessage(f"operation id {operation.id} already names another operation", where)
+    first = copies[0]
+    confirm_again(replica, operation, author, first.accepted, first.version, first.seq)
+    if first.via:  # another node accepted it; here it may have been refused, and shown again by its author
         _show_current(replica, operation, author)
 
 
-def repeated_archived(replica: Replica, operation: Operation, author: Author) -> None:
-    """As `_repeated`, for an operation that is held without a row. What is left of it was fetched."""
-    recalled = replica.held.recalled.get(operation.id)
-    words = (operation.entity_type, operation.entity_id, operation.kind, operation.data)
-    if recalled is None or recalled.operation.content != content_of(author.terminal_id, *words):
-        raise InvalidMessage(f"operation id {operation.id} already names another operation", "$.operation.id")
-    first = recalled.operation
-    confirm_again(replica, operation, author, first.accepted, first.version, 0)
-
-
-def _only_told(replica: Replica, operation: Operation, author: Author) -> bool:
-    """Whether another operation of this id is held only because a linked node named it: that costs nobody a write."""
-    recalled = replica.held.recalled.get(operation.id)
-    words = (operation.entity_type, operation.entity_id, operation.kind, operation.data)
-    if operation.key not in replica.held.told:
+def _only_told(replica: Replica, operation: Operation, name: str) -> bool:
+    """Whether another operation of this name is held only as a linked node named it: that costs nobody a write."""
+    held = replica.held
+    if op_key(name) not in held.told or held.copies(name, understood(operation.raw)):
         return False
-    if recalled is not None and recalled.operation.content == content_of(author.terminal_id, *words):
-        return False
-    logger.warning("%s was named by a linked node, and is another operation", operation.id)
+    logger.warning("%s was named by a linked node, and is another operation", name)
     return True
 
 

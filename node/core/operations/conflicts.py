@@ -89,7 +89,7 @@ def live_conflict(view: View, row: ConflictRow) -> Conflict | None:
     if current is None or (row.state == "closed" and not row.outcome.startswith(b'{"replaced_by"')):
         return None
     named = set(row.operations)
-    left = tuple(r for r in current.candidates if r.operation in named)
+    left = tuple(r for r in current.candidates if r.name in named)
     if not left:
         return None
     # Its other operations are gone. A resolution decides what is left; what arrived since raises its own conflict.

@@ -22,16 +22,17 @@ from attrs import field, frozen
 
 from crdt import hlc
 from crdt.decimals import decimal_of, is_total, total_of
+from crdt.json_values import equal
 from crdt.records import DocumentError, FieldRecord, Header, Path
 from node.core.entities.entity import Entity
 from node.core.entities.writes import RESERVED
 from node.core.operations.replica import Replica
+from node.core.operations.two_writers import copy_of, outlived
 from node.wire.links.operations import RemoteOperation
-from storage.records import key64
+from storage.records import op_key
 from strategies.conflict import conflict_id
 from strategies.kinds.kind import ABSENT
-from strategies.kinds.register import equal
-from strategies.paths import COUNTED, DELETED_AT, GROUP, SETTLEMENT, WHOLE, group_names
+from strategies.paths import COUNTED, DELETED_AT, GROUP, SETTLEMENT, WHOLE, group_names, is_element
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -95,8 +96,8 @@ def check(replica: Replica, entity: Entity, write: Write, prepared: Prepared, re
             raise Unsaid(f"{name!r} moves by {amount}, which the operation does not say")
     moved = {name: total_of(amount) for name, amount in counts.items()}
     for record in records:
-        if record.path == COUNTED:
-            if not moved or not equal(record.value, moved):
+        if record.path == COUNTED and moved:
+            if not equal(record.value, moved):
                 raise Unsaid("a movement is written otherwise than it is counted")
         elif not says.may_leave(record.path, record.value):
             raise Unsaid(f"{_at(record.path)} is written, which the operation does not say")
@@ -275,15 +276,22 @@ class Resolution(Authored):
         if path == DELETED_AT:
             return self.path == DELETED_AT and _is_deletion(self.ground, value)
         if path == self.path and path != WHOLE:
-            sides = [r for r in self.ground.candidates(path) if r.operation in self.operations]
+            sides = [r for r in self.ground.candidates(path) if r.name in self.operations]
             if self.ground.gone or any(equal(value, side.value) for side in sides):
                 return True
-        return super().may_leave(path, value)
+        return self._kept(path, value) or super().may_leave(path, value)
 
     def may_replace(self, record: FieldRecord) -> bool:
-        if record.path == self.path:
-            return record.operation in self.operations
+        if record.path == self.path or self.path == DELETED_AT:
+            return record.name in self.operations
         return record.path != DELETED_AT and super().may_replace(record)
+
+    def _kept(self, path: Path, value: object) -> bool:
+        """Whether what a deletion had not seen is written once more, as the decision that the entity stays."""
+        if self.path != DELETED_AT:
+            return False
+        sides = [r.value for r in self.ground.candidates(path) if r.name in self.operations]
+        return (path == COUNTED and value == {}) or self.ground.gone or any(equal(value, side) for side in sides)
 
     def _afresh(self) -> bool:
         return False
@@ -296,7 +304,7 @@ def _is_deletion(ground: Ground, value: object, said: str | None = None) -> bool
     """
     match value:
         case {"at": str(at), "saw": list(saw), "by": str(), **rest} if not rest and said in (None, at):
-            here = ground.document.operations()
+            here = {record.name for record in ground.document.records()}
             return all(isinstance(name, str) and (name in here or ground.replica.held.holds(name)) for name in saw)
     return False
 
@@ -321,9 +329,17 @@ class Repair:
         return self._archived() and all(abs(decimal_of(total)) < 10**15 for total in value.values())
 
     def may_replace(self, record: FieldRecord) -> bool:
-        """A copy goes that is not alone in its register."""
-        alone = len(self.ground.candidates(record.path)) == 1
-        return self._doubled() and record.operation == self.operation and not alone
+        """A copy goes where another one was replaced. So it is not alone in its register, unless that is emptied."""
+        if not self._doubled() or record.name != self.operation:
+            return False
+        return len(self.ground.candidates(record.path)) > 1 or is_element(record.path) or self._replaced(record)
+
+    def _replaced(self, record: FieldRecord) -> bool:
+        """Whether this node knows of a copy in the same register that was replaced."""
+        held, entity = self.ground.replica.held, self.ground.entity
+        rows = held.recent.get(record.name) or held.read.get(record.name, ())
+        copies = [copy for row in rows if (copy := copy_of(entity, row)) is not None]
+        return record.id in {one.id for one in outlived(entity, copies)}
 
     def may_move(self, name: str, amount: Decimal) -> bool:
         return False
@@ -332,7 +348,7 @@ class Repair:
         remote, held = self.remote, self.ground.replica.held
         if remote.terminal_id != remote.origin or remote.operation.kind != "UPDATE" or remote.operation.data:
             return False
-        return isinstance(self.operation, str) and (key64(self.operation) in held.doubled or self._archived())
+        return isinstance(self.operation, str) and (op_key(self.operation) in held.doubled or self._archived())
 
     def _archived(self) -> bool:
-        return isinstance(self.operation, str) and key64(self.operation) in self.ground.replica.held.archived
+        return isinstance(self.operation, str) and op_key(self.operation) in self.ground.replica.held.archived

@@ -23,6 +23,7 @@ def exhibit(replica: Replica, now: Instant) -> None:
         row = ParkedRow(
             quarantine.next_id(),
             "",
+            word(one.terminal_id, 128),
             word(one.operation_id, 128),
             0,
             word(one.entity_type, 128),

@@ -1,20 +1,27 @@
 """Which operations this node holds: with their rows, archived, or as part of another node's state of an entity.
 
-An operation that is held is never applied again, and counts as held when two nodes compare. The latest rows are in
-memory. Of older operations only a 64-bit hash is, and the row is read from disk when the id comes again.
+An operation is named by its author and the id that the author gave it (`crdt.records.name_of`): the same id of
+another terminal is another operation. One that is held is never applied again, and counts as held when two nodes
+compare. A terminal may have sent it to several nodes; then it has a row, a copy, under each one's writer.
+
+The latest rows are in memory. Of older operations only a 64-bit hash is, and the rows are read from disk when the
+name comes again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
+import orjson
 from attrs import define, field
 
 from node.core.digests import Digests, KeySet
 from storage.answers import Recalled
 from storage.packed import unpack_operations
-from storage.records import LogRow, key64
+from storage.records import LogRow, op_key
+from storage.understood import content_of, understood
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,13 +34,13 @@ if TYPE_CHECKING:
 class Held:
     """The operations of this node.
 
-    known: hashes of the ids of operations that have a row here.
-    archived: hashes of the ids of operations that are held without a row.
+    known: hashes of the names of operations that have a row here.
+    archived: hashes of the names of operations that are held without a row.
     told: those of them that another node named with a state. This node never had a row of them.
-    doubled: hashes of the ids of operations that have a row under each of two writers.
+    doubled: hashes of the names of operations that have a row under each of two writers.
     digests: the link keys of all of them.
     partial: link key of an archived operation of several entities -> the entities that are here, while some are not.
-    most: how many of the latest rows are kept in memory.
+    most: how many of the latest operations are kept in memory.
     """
 
     most: int
@@ -43,10 +50,12 @@ class Held:
     doubled: KeySet = field(factory=KeySet)
     partial: dict[int, set[str]] = field(factory=dict)
     digests: Digests = field(factory=Digests)
-    recent: dict[str, LogRow] = field(factory=dict, init=False)
-    """Operation id -> its row, the latest."""
-    recalled: dict[str, Recalled] = field(factory=dict, init=False)
-    """Operation id -> what is left of an archived operation, for those that were asked for last."""
+    recent: dict[str, tuple[LogRow, ...]] = field(factory=dict, init=False)
+    """Name -> its rows, in log order. The name whose last row is the latest comes last."""
+    read: dict[str, tuple[LogRow, ...]] = field(factory=dict, init=False)
+    """Name -> its rows, for those that were read from disk last."""
+    recalled: dict[str, Sequence[Recalled]] = field(factory=dict, init=False)
+    """Name -> what is left of its archived copies, for those that were asked for last."""
 
     def start_again(self, boot: Boot) -> None:
         """Hold what the disk holds."""
@@ -57,70 +66,80 @@ class Held:
 
     # ------------------------------------------------------------------ looking
 
-    def on_disk(self, operation_id: str, key: int | None = None) -> bool:
-        """True when the operation is held but its row must be read from disk. The hash may raise a false alarm.
-
-        key: the hash of the id, where it is known already.
-        """
-        if operation_id in self.recent or operation_id in self.recalled:
+    def on_disk(self, name: str) -> bool:
+        """True when the operation is held but its rows must be read from disk. The hash may raise a false alarm."""
+        if self.in_memory(name):
             return False
-        if key is None:
-            key = key64(operation_id)
+        key = op_key(name)
         return key in self.known or key in self.archived
 
-    def row(self, operation_id: str) -> LogRow | None:
-        """The row of an operation that is held, or what is left of it.
+    def in_memory(self, name: str) -> bool:
+        """Whether the operation is held, and all of its copies are in memory."""
+        return name in self.recent or name in self.read or name in self.recalled
+
+    def copies(self, name: str, said: bytes) -> list[LogRow]:
+        """The rows of an operation that is held, one a writer, or what is left of them.
 
         What `on_disk` says of it must be fetched first.
+        said: what it says (storage/understood.py). An author may give one id to two contents on two nodes; those are
+            no copies of each other.
         """
-        recalled = self.recalled.get(operation_id)
-        return self.recent.get(operation_id) or (recalled.row if recalled is not None else None)
+        rows = self.recent.get(name) or self.read.get(name, ())
+        kept = [row for row in rows if understood(orjson.loads(row.operation)) == said]
+        found = {row.link_key for row in kept}
+        for one in self.recalled.get(name, ()):
+            if one.operation.content == content_of(said) and one.operation.link_key not in found:
+                kept.append(one.row)
+        return kept
 
-    def holds(self, operation_id: str) -> bool:
-        """Whether an operation of this id is held, as far as its hash tells."""
-        key = key64(operation_id)
+    def holds(self, name: str) -> bool:
+        """Whether an operation of this name is held, as far as its hash tells."""
+        key = op_key(name)
         return key in self.known or key in self.archived
 
     def uncommitted(self, committed: int) -> set[int]:
         """Link keys of operations whose rows are not durable yet."""
-        latest = takewhile(lambda row: row.seq > committed, reversed(self.recent.values()))
-        return {row.link_key for row in latest if row.link_key is not None}
+        latest = takewhile(lambda rows: rows[-1].seq > committed, reversed(self.recent.values()))
+        return {row.link_key for rows in latest for row in rows if row.seq > committed and row.link_key is not None}
 
     # ------------------------------------------------------------------ rows
 
-    def remember(self, row: LogRow, key: int | None = None) -> None:
-        """An operation has a row. If its id came under two writers, the first row counts. key: the hash of its id."""
-        if key is None:
-            key = key64(row.operation_id)
-        if not self.known.add(key) and row.kind == "operation":
+    def remember(self, row: LogRow) -> None:
+        """An operation has a row, perhaps one more under another writer."""
+        name = row.name
+        key = op_key(name)
+        if not self.known.add(key):
             self.doubled.add(key)
-        self.recent.setdefault(row.operation_id, row)
+        self.recent[name] = (*(self.recent.pop(name, None) or self.read.pop(name, ())), row)
         if row.link_key is not None:
             self.digests.add(row.entity_type, row.link_key)
 
-    def provide(self, operation_id: str, row: LogRow | None, archived: Recalled | None) -> None:
+    def provide(self, name: str, rows: Sequence[LogRow], archived: Sequence[Recalled]) -> None:
         """Take what was read of an operation. Where nothing was found, its hash was a false alarm and is dropped."""
-        if row is not None:
-            self.recent.setdefault(operation_id, row)
-        elif archived is not None:
-            self.recalled[operation_id] = archived
-        else:
-            self.known.discard(key64(operation_id))
+        if rows and name not in self.recent:
+            self.read[name] = tuple(rows)
+        if archived:
+            self.recalled[name] = archived
+        if not rows and not archived and name not in self.recent:
+            self.known.discard(op_key(name))
 
     def let_go(self, committed: int) -> None:
-        """Keep the latest rows only; older ones are read from disk when their id comes again."""
+        """Keep the latest rows only; older ones are read from disk when their name comes again."""
         if len(self.recent) > self.most:
-            for operation_id in list(islice(self.recent, len(self.recent) - self.most)):
-                if self.recent[operation_id].seq <= committed:
-                    del self.recent[operation_id]
-        if len(self.recalled) > self.most:
-            for operation_id in list(islice(self.recalled, len(self.recalled) - self.most)):
-                del self.recalled[operation_id]
+            for name in list(islice(self.recent, len(self.recent) - self.most)):
+                if self.recent[name][-1].seq <= committed:
+                    del self.recent[name]
+        for fetched in (self.read, self.recalled):
+            if len(fetched) > self.most:
+                for name in list(islice(fetched, len(fetched) - self.most)):
+                    del fetched[name]
 
     def forget(self, row: LogRow) -> None:
         """The commit of a row failed."""
         if row.kind == "operation":
-            self.recent.pop(row.operation_id, None)
+            left = tuple(one for one in self.recent.pop(row.name, ()) if one is not row)
+            if left:
+                self.recent[row.name] = left
         if row.link_key is not None:
             self.digests.discard(row.entity_type, row.link_key)
 

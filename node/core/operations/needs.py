@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
+from crdt.records import name_of
 from node.core.ports import Needs, Unreadable
 
 if TYPE_CHECKING:
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
     from storage.records import Key
 
 
-def resolution_needs(replica: Replica, message: ConflictResolution) -> Needs | None:
-    """What has to be read before a resolution can be decided; None when all is in memory."""
-    operations = (message.operation_id,) if replica.held.on_disk(message.operation_id) else ()
+def resolution_needs(replica: Replica, message: ConflictResolution, terminal_id: str) -> Needs | None:
+    """What has to be read before a terminal's resolution can be decided; None when all is in memory."""
+    name = name_of(terminal_id, message.operation_id(terminal_id))
+    operations = (name,) if replica.held.on_disk(name) else ()
     row = replica.conflicts.known.get(message.conflict_id)
     if row is None:
         return Needs((), operations, (message.conflict_id,))
@@ -59,8 +61,7 @@ def _provide(replica: Replica, needs: Needs, found: Fetched) -> Unreadable | Non
     """Give what was fetched to its owners. Returns why an entity cannot be loaded, if one cannot."""
     replica.knowledge.provide(needs.histories, found.histories)
     unreadable = replica.residents.provide(needs.entities, found.entities)
-    for operation_id in needs.operations:
-        row, archived = found.operations.get(operation_id), found.archived.get(operation_id)
-        replica.held.provide(operation_id, row, archived)
+    for name in needs.operations:
+        replica.held.provide(name, found.operations.get(name, ()), found.archived.get(name, ()))
     replica.conflicts.provide(found.conflicts.values())
     return unreadable

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import evolve
+from attrs import evolve, frozen
 
 from crdt.engine import EngineError
-from crdt.records import DocumentError, ForkError
+from crdt.records import DocumentError, ForkError, name_of
 from crdt.update_format import UpdateError
 from node.core.operations.needs import fetch
 from node.core.operations.quarantine import BAD, MOST, WAITING
@@ -57,10 +57,10 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
     if reason is not None:
         park(replica, message, via, WAITING, reason, now)
         return Outcome(waits=True)
-    for bad in replica.quarantine.bad_of(remote.operation.id):
+    for bad in replica.quarantine.bad_of(remote.name):
         if _accepted(bad) == [remote.stamp, remote.accepted]:  # it came before with a damaged name
             _unpark(replica, bad)
-    parked = replica.quarantine.of_operation(remote.link_key, remote.operation.id)
+    parked = replica.quarantine.of_operation(remote.link_key, remote.name)
     if parked is not None:
         _unpark(replica, parked)
     _retry_waiting(replica, remote, now)
@@ -68,15 +68,13 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
 
 
 def doubled(replica: Replica, messages: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
-    """Ids in a frame that may be held here under another writer, and whose rows must be read from disk."""
-    found = []
+    """Names in a frame that may be held here under another writer, or are repaired, and must be read from disk."""
+    held, found = replica.held, []
     for message in messages:
-        operation = message.get("operation")
-        name = operation.get("id") if isinstance(operation, dict) and "link" in message else None
-        if isinstance(name, str) and replica.held.on_disk(name):
-            _, entity_type, _, link_key_ = _named(message)
-            if not replica.held.digests.holds(entity_type, link_key_):
-                found.append(name)
+        if "link" in message:
+            named = _named(message)
+            if not held.digests.holds(named.entity_type, named.link_key):
+                found += [name for name in (named.name, named.repairs) if name is not None and held.on_disk(name)]
     return tuple(dict.fromkeys(found))
 
 
@@ -85,19 +83,19 @@ def park(replica: Replica, message: Mapping[str, object], via: str, state: str, 
 
     state: `waiting` or `bad`. Raises InvalidMessage when the quarantine is full.
     """
-    operation_id, entity_type, entity_id, key = _named(message)
-    quarantine = replica.quarantine
-    if quarantine.holds(key, operation_id) or replica.held.digests.holds(entity_type, key):
+    named, quarantine = _named(message), replica.quarantine
+    if quarantine.holds(named.link_key, named.name) or replica.held.digests.holds(named.entity_type, named.link_key):
         return
     if len(quarantine) >= MOST:
         raise InvalidMessage(f"{MOST} operations of other nodes wait here already", "$.operation")
     row = ParkedRow(
         quarantine.next_id(),
         via,
-        operation_id,
-        key,
-        entity_type,
-        entity_id,
+        named.terminal_id,
+        named.operation_id,
+        named.link_key,
+        named.entity_type,
+        named.entity_id,
         state,
         reason[:1_000],
         _body(message),
@@ -114,16 +112,33 @@ def _body(message: Mapping[str, object]) -> bytes:
         return b"{}"
 
 
-def _named(message: Mapping[str, object]) -> tuple[str, str, str, int]:
-    """Operation id, entity type, entity id and link key, as far as a message that may be damaged tells them."""
-    raw, link = message.get("operation"), message.get("link")
-    operation = raw if isinstance(raw, dict) else {}
-    words = [word(operation.get(name) or "", 128) for name in ("id", "entity_type", "entity_id")]
+@frozen
+class _Named:
+    """What a message that may be damaged says it is about, as far as it can be read."""
+
+    terminal_id: str
+    operation_id: str
+    entity_type: str
+    entity_id: str
+    link_key: int
+    repairs: str | None
+
+    @property
+    def name(self) -> str:
+        return name_of(self.terminal_id, self.operation_id)
+
+
+def _named(message: Mapping[str, object]) -> _Named:
+    raw, beside = message.get("operation"), message.get("link")
+    operation, link = raw if isinstance(raw, dict) else {}, beside if isinstance(beside, dict) else {}
+    given = (operation.get("id"), operation.get("entity_type"), operation.get("entity_id"), link.get("terminal_id"))
+    operation_id, entity_type, entity_id, author = (word(value or "", 128) for value in given)
     try:
-        updates = link["updates"] if isinstance(link, dict) else []
-        return words[0], words[1], words[2], link_key(words[0], updates)
+        key = link_key(name_of(author, operation_id), link["updates"])
     except (KeyError, IndexError, TypeError, ValueError, RecursionError):
-        return words[0], words[1], words[2], 0
+        key = 0
+    repairs = operation.get("repairs")
+    return _Named(author, operation_id, entity_type, entity_id, key, repairs if isinstance(repairs, str) else None)
 
 
 def _retry_waiting(replica: Replica, remote: RemoteOperation, now: Instant) -> None:
@@ -132,8 +147,9 @@ def _retry_waiting(replica: Replica, remote: RemoteOperation, now: Instant) -> N
     while len(replica.quarantine) and pending:
         key = pending.pop()
         for row in replica.quarantine.waiting_for(*key):
-            keys = parked_keys(row)
-            if row in replica.quarantine and not replica.residents.missing(keys) and retry(replica, row, now):
+            keys, on_disk = parked_keys(row), replica.held.on_disk(row.name)
+            here = row in replica.quarantine and not on_disk and not replica.residents.missing(keys)
+            if here and retry(replica, row, now):
                 pending.extend(keys)
 
 
@@ -200,8 +216,9 @@ def retry_when_here(
     def begin() -> None:
         touched = tuple(parked_keys(row))
         missing = replica.residents.missing(touched)
-        if missing:
-            fetch(replica, disk, Needs(missing, held=touched), guarded)
+        names = (row.name,) if replica.held.on_disk(row.name) else ()
+        if missing or names:
+            fetch(replica, disk, Needs(missing, names, held=touched), guarded)
         else:
             fetched(None)
 

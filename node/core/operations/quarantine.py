@@ -35,7 +35,7 @@ class Quarantine:
     _rows: dict[int, ParkedRow] = field(factory=dict)
     _by_key: dict[tuple[int, str], int] = field(factory=dict)
     _bad: dict[str, set[int]] = field(factory=dict)
-    """Operation id -> the numbers of its bad rows. The id may be damaged itself."""
+    """Name of an operation -> the numbers of its bad rows. The name may be damaged itself."""
     _waiting: dict[tuple[str, str], dict[int, None]] = field(factory=dict)
     _faults: dict[int, None] = field(factory=dict)
     _last: int = 0
@@ -58,8 +58,9 @@ class Quarantine:
     def __contains__(self, row: ParkedRow) -> bool:
         return row.id in self._rows
 
-    def holds(self, link_key: int, operation_id: str) -> bool:
-        return (link_key, operation_id) in self._by_key
+    def holds(self, link_key: int, name: str) -> bool:
+        """Whether an operation is parked. name: the operation's, which also tells those without a link key apart."""
+        return (link_key, name) in self._by_key
 
     def link_keys(self, entity_type: str) -> set[int]:
         of_type = (row for row in self._rows.values() if row.entity_type == entity_type and row.state != FAULT)
@@ -69,13 +70,13 @@ class Quarantine:
         """What the node's own code failed on, the oldest first."""
         return [self._rows[number] for number in self._faults]
 
-    def of_operation(self, link_key: int, operation_id: str) -> ParkedRow | None:
-        number = self._by_key.get((link_key, operation_id))
+    def of_operation(self, link_key: int, name: str) -> ParkedRow | None:
+        number = self._by_key.get((link_key, name))
         return self._rows[number] if number is not None else None
 
-    def bad_of(self, operation_id: str) -> list[ParkedRow]:
+    def bad_of(self, name: str) -> list[ParkedRow]:
         """The damaged copies of an operation."""
-        return [self._rows[number] for number in sorted(self._bad.get(operation_id, ()))]
+        return [self._rows[number] for number in sorted(self._bad.get(name, ()))]
 
     def of_link_key(self, link_key: int) -> list[ParkedRow]:
         return [row for row in self._rows.values() if row.link_key == link_key]
@@ -95,9 +96,9 @@ class Quarantine:
         if row.state == FAULT:
             self._faults[row.id] = None
             return
-        self._by_key[row.link_key, row.operation_id] = row.id
+        self._by_key[row.link_key, row.name] = row.id
         if row.state == BAD:
-            self._bad.setdefault(row.operation_id, set()).add(row.id)
+            self._bad.setdefault(row.name, set()).add(row.id)
         else:
             self._waiting.setdefault((row.entity_type, row.entity_id), {})[row.id] = None
 
@@ -105,12 +106,12 @@ class Quarantine:
         del self._rows[row.id]
         if self._faults.pop(row.id, row.id) is None:
             return
-        self._by_key.pop((row.link_key, row.operation_id), None)
+        self._by_key.pop((row.link_key, row.name), None)
         self._done_waiting(row)
-        bad = self._bad.get(row.operation_id, set())
+        bad = self._bad.get(row.name, set())
         bad.discard(row.id)
         if not bad:
-            self._bad.pop(row.operation_id, None)
+            self._bad.pop(row.name, None)
 
     def _done_waiting(self, row: ParkedRow) -> None:
         waiting = self._waiting.get((row.entity_type, row.entity_id))
@@ -123,7 +124,7 @@ class Quarantine:
         """A waiting operation turned out to be bad. `other` takes its place."""
         self._rows[row.id] = other
         self._done_waiting(row)
-        self._bad.setdefault(row.operation_id, set()).add(row.id)
+        self._bad.setdefault(row.name, set()).add(row.id)
 
     def waiting_for(self, entity_type: str, entity_id: str) -> list[ParkedRow]:
         """What may go on now that something came to this entity.

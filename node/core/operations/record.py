@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from attrs import define
 
 from crdt import hlc
-from crdt.records import NewField
+from crdt.records import NewField, name_of
 from node.core.entities.change import ConflictNews, carry_out, difference
 from node.core.entities.entity import Entity, Touch
 from node.core.entities.past import LATEST
@@ -93,7 +93,9 @@ def record(
     done = [(planned.entity, *_edit(planned, operation.kind, seq, news)) for planned in plans]
     minds = {p.entity.key[1]: {n: stored(c) for n, c in p.plan.minds.items()} for p in plans if p.plan.minds}
     merged = any(planned.unseen for planned in plans) and resolution is None
-    status = (news.status_of(operation.id) if news.raised else None) or ("merged" if merged else "applied")
+    status = (news.status_of(name_of(author.terminal_id, operation.id)) if news.raised else None) or (
+        "merged" if merged else "applied"
+    )
     # The author of a resolution does not know its outcome, so it is sent the row like everybody else.
     # So is that of an operation in which text was replaced: its screen shows what it sent.
     as_written = not operation.replaced and all(change.as_written for _, change, *_ in done)
@@ -120,7 +122,7 @@ def record(
         Touch(p.entity, author.terminal_id, p.written, s, p.plan.minds) for p, s in zip(plans, seen, strict=True)
     ]
     write(replica, row, touches)
-    replica.held.remember(row, operation.key)
+    replica.held.remember(row)
     replica.counts.operations += 1
     extra: dict[str, object] = {}
     if operation.kind == "BULK_UPDATE":
@@ -160,7 +162,7 @@ def housekeep(
     before, edit = carry_out(entity, paths, partial(document.edit, supersede=doomed, fields=fields, n=0), seq, news)
     change = difference(before, entity, "UPDATE", (), {})
     shown = {**raw, "operation": change.kind, "data": change.data, "version": document.version, "user_id": None}
-    updates, key = linked(operation_id, [update_entry(entity.key, edit, {})])
+    updates, key = linked(name_of(node_id, operation_id), [update_entry(entity.key, edit, {})])
     row = operation_row(
         policy,
         operation_id,

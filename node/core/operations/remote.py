@@ -29,6 +29,7 @@ from node.errors import InvalidMessage
 from node.wire.links.operations import RemoteOperation, RemoteUpdate
 from node.wire.messages import ConflictResolution, Operation
 from node.wire.outgoing import compact_json
+from storage.understood import understood
 
 if TYPE_CHECKING:
     from node.core.operations.replica import Replica
@@ -109,7 +110,7 @@ def _prepared(
 ) -> Prepared | Gap | None:
     document, said = entity.document, (update.writer, update.first, update.end)
     if document.holds(update.writer, update.end):
-        records = document.compare(update.update, update.before, said, remote.operation.id)
+        records = document.compare(update.update, update.before, said, remote.name)
         check_authorship(records, remote, replica.clock.max_skew_ms)
         return None
     prepared = document.prepare(update.update, update.before, said)
@@ -158,7 +159,7 @@ def _record(replica: Replica, remote: RemoteOperation, steps: list[_Step], via: 
         stamp=remote.stamp,
         accepted=remote.accepted,
         version=version,
-        status=news.status_of(operation.id) or "applied",
+        status=news.status_of(remote.name) or "applied",
         lock_status=remote.lock_status,
         echo=True,
         message=message,
@@ -169,17 +170,17 @@ def _record(replica: Replica, remote: RemoteOperation, steps: list[_Step], via: 
         key=remote.link_key,
     )
     write(replica, row, [Touch(s.entity, None, s.written, seq - 1) for s in steps if s.prepared is not None])
-    first = replica.held.row(operation.id)
-    replica.held.remember(row, operation.key)
+    again = replica.held.in_memory(remote.name)
+    replica.held.remember(row)
     replica.origins.note(remote.origin, replica.log.group.commit.meta)
     replica.counts.remote += 1
     if news.raised or news.gone or news.restated:
         author = absent(remote.terminal_id, remote.user_id)
         tell(replica, news, policy, operation.id, author, remote.accepted, _resolution(operation))
-    if first is not None:
+    copies = replica.held.copies(remote.name, understood(operation.raw)) if again else ()
+    if len(copies) > 1:
         for step in steps:
-            if step.prepared is not None:
-                repair(replica, step.entity, first, row, now)
+            repair(replica, step.entity, copies, now)
     replica.faults.changing = False
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import orjson
 
 from crdt import hlc
+from crdt.records import name_of
 from node.core.entities.writes import Planner
-from node.core.operations.accept import locked, repeated_archived, stamped, writer_of
+from node.core.operations.accept import locked, repeated, stamped, writer_of
 from node.core.operations.conflicts import live_conflict
-from node.core.operations.record import Planned, confirm_again, record
+from node.core.operations.record import Planned, record
 from node.core.operations.refusals import refuse
-from node.errors import ConflictResolutionFailed, EntityNotFound, InvalidMessage, PermissionDenied
+from node.errors import ConflictResolutionFailed, EntityNotFound, PermissionDenied
 from node.wire.messages import ConflictResolution, DataSync, Operation, tell_replaced
 
 if TYPE_CHECKING:
@@ -24,21 +25,16 @@ if TYPE_CHECKING:
 
 def resolve(replica: Replica, message: ConflictResolution, author: Author, now: Instant) -> None:
     """Decide a `conflict_resolution`. Raises EntityNotFound (unknown), ConflictResolutionFailed (closed)."""
-    operation_id = message.operation_id
-    done = replica.held.recent.get(operation_id)
-    if done is not None and orjson.loads(done.operation).get("resolves") != message.conflict_id:
-        raise InvalidMessage(f"operation id {operation_id} already names another operation", "$.id")
+    operation_id = message.operation_id(author.terminal_id)
     row = replica.conflicts.known.get(message.conflict_id)
     if row is None:
         raise EntityNotFound(f"unknown conflict {message.conflict_id}", "$.conflict_id")
     operation = resolution_operation(message, row, operation_id, author, now)
-    if done is not None:
-        confirm_again(replica, operation, author, done.accepted, done.version, done.seq)
+    name = name_of(author.terminal_id, operation_id)
+    if replica.held.holds(name):
+        repeated(replica, operation, author, name, "$.id")
         return
     entity = replica.residents.entity((row.entity_type, row.entity_id))
-    if operation_id in replica.held.recalled or operation.key in replica.held.archived:
-        repeated_archived(replica, operation, author)
-        return
     conflict = live_conflict(entity.view, row)
     if conflict is None:
         raise ConflictResolutionFailed(

@@ -1,77 +1,101 @@
 """One operation under two writers: a terminal sent it to two nodes, or to a node that was restored since.
 
-The first node that holds both copies commits a repair, and every node would make the same one. The smaller writer's
-copy of each record stays, unless one of the copies was superseded: then none stays. What the larger writer's copy
-counted is taken back by a record that counts once, however many nodes write it.
+The copies are one value: where both are live nothing is to be done. But somebody may have replaced the one that he
+had seen, at a node that had only that one. Then the other ones go too, for he had seen the operation. And what an
+operation counted counts once: the smallest writer's copy stands. What the others counted is taken back by a record
+that counts once, however many nodes write it.
+
+A node that comes to hold another copy commits the repair, and every node would make the same one. A repair removes
+nothing but copies of an operation that somebody replaced. So whatever order operations and repairs come in, no
+register loses a value that nobody has replaced.
 """
 
 from __future__ import annotations
 
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import orjson
+from attrs import frozen
 
 from crdt import hlc
-from crdt.decimals import decimal_of, total_of
+from crdt.decimals import Total, decimal_of, total_of
+from crdt.records import FieldRecord, Path, parse_record
+from crdt.update_format import decode_update
 from node.core.operations.record import housekeep
-from storage.records import key64
 from strategies.paths import SETTLEMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable
 
-    from crdt.decimals import Total
-    from crdt.records import FieldRecord, Path
     from node.core.entities.entity import Entity
     from node.core.operations.replica import Replica
     from node.core.ports import Instant
     from storage.records import LogRow
 
 
-def repair(replica: Replica, entity: Entity, first: LogRow, second: LogRow, now: Instant) -> None:
-    """Write the repair of an entity, if it needs one. first, second: the rows of one operation under two writers."""
-    if "repairs" in orjson.loads(second.operation):
-        return  # every node's own repair has the same id
-    doomed = _doubled(entity, second)
-    writer, counted = max(_counted(entity, first), _counted(entity, second), key=lambda found: found[0])
-    path = (SETTLEMENT, f"{second.operation_id}:{writer}")
-    # What an archived copy counted, and under which writer, may be unknown here. Another node knows it.
-    settles = bool(counted and first.updates) and not entity.document.siblings(path)
-    if not doomed and not settles:
+@frozen
+class Copy:
+    """What one copy of an operation did to an entity. records: those it wrote, live or not."""
+
+    writer: int
+    records: Sequence[FieldRecord]
+    counted: Mapping[str, Total]
+
+
+def repair(replica: Replica, entity: Entity, rows: Sequence[LogRow], now: Instant) -> None:
+    """Write the repair of an entity, if it needs one. rows: the copies of one operation that this node holds.
+
+    Of an archived copy may be unknown what it did, and under which writer. Another node knows it.
+    """
+    copies = [copy for row in rows if (copy := copy_of(entity, row)) is not None]
+    name, document = rows[0].name, entity.document
+    doomed = outlived(entity, copies)
+    settled: list[tuple[Path, object]] = []
+    for copy in sorted(copies, key=lambda copy: copy.writer)[1:]:
+        path = (SETTLEMENT, f"{name}:{copy.writer}")
+        if copy.counted and not document.siblings(path):
+            settled.append((path, {field: total_of(-decimal_of(total)) for field, total in copy.counted.items()}))
+    if not doomed and not settled:
         return
     operation = {
-        "id": f"repair-{key64(*entity.key, second.operation_id):016x}-{writer}",
+        "id": f"repair,{document.writer}-{document.vector.get(document.writer, 0)}",
         "entity_type": entity.key[0],
         "entity_id": entity.key[1],
         "operation": "UPDATE",
         "data": {},
         "timestamp": hlc.iso(now.wall_ms),
         "terminal_id": replica.settings.node_id,
-        "repairs": second.operation_id,
+        "repairs": name,
     }
-    taken_back = {name: total_of(-decimal_of(total)) for name, total in counted.items()}
-    housekeep(replica, entity, operation, doomed, [(path, taken_back)] if settles else [], now)
+    housekeep(replica, entity, operation, doomed, settled, now)
 
 
-def _doubled(entity: Entity, row: LogRow) -> list[FieldRecord]:
-    copies: dict[Path, list[FieldRecord]] = {}
-    for record in entity.document.records():
-        if record.operation == row.operation_id and record.terminal == row.terminal_id:
-            copies.setdefault(record.path, []).append(record)
-    doomed: list[FieldRecord] = []
-    for path, records in copies.items():
-        keep = min(records, key=lambda r: r.writer) if len(records) > 1 else None
-        # One copy is left beside records of others: somebody who had seen the other copy superseded it.
-        outlived = len(entity.document.siblings(path)) > 1
-        doomed += [r for r in records if r is not keep and (keep is not None or outlived)]
-    return doomed
-
-
-def _counted(entity: Entity, row: LogRow) -> tuple[int, Mapping[str, Total]]:
-    """The writer of an operation's update of this entity, and what it counted."""
-    entries: Sequence[list[object]] = orjson.loads(row.updates) if row.updates else ()
+def copy_of(entity: Entity, row: LogRow) -> Copy | None:
+    """What a row did to the entity; None if it did not touch it, or that is unknown."""
+    entries: Iterable[list[object]] = orjson.loads(row.updates) if row.updates else ()
     for entry in entries:
         match entry:
-            case [entity_type, entity_id, _, _, [int(writer), *_], *counts] if (entity_type, entity_id) == entity.key:
-                return writer, counts[0] if counts and isinstance(counts[0], dict) else {}
-    return 0, {}
+            case [entity_type, entity_id, str(update), _, [int(writer), *_], *counts] if (
+                entity_type,
+                entity_id,
+            ) == entity.key:
+                counted = counts[0] if counts and isinstance(counts[0], dict) else {}
+                return Copy(writer, _records(update), counted)
+    return None
+
+
+def _records(update: str) -> list[FieldRecord]:
+    if not update:
+        return []  # of an archived copy only what it counted is left
+    inserts = decode_update(b64decode(update)).inserts
+    records = (parse_record(insert.client, insert.clock, insert.text) for insert in inserts)
+    return [record for record in records if isinstance(record, FieldRecord)]
+
+
+def outlived(entity: Entity, copies: Sequence[Copy]) -> list[FieldRecord]:
+    """The live records of the copies whose like, in the same register under another writer, was replaced."""
+    live = entity.document.by_id
+    replaced = {record.path for copy in copies for record in copy.records if record.id not in live}
+    return [r for copy in copies for r in copy.records if r.id in live and r.path in replaced]

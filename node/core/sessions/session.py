@@ -314,7 +314,10 @@ class Session:
             named = (operation.id, operation.entity_type, operation.entity_id or "")
             said = orjson.dumps(operation.raw)
         elif isinstance(message, ConflictResolution):
-            named, said = (message.operation_id, "", ""), orjson.dumps([message.conflict_id, message.resolution])
+            named, said = (
+                (message.operation_id(terminal_id), "", ""),
+                orjson.dumps([message.conflict_id, message.resolution]),
+            )
         if named[0]:
             cause = (terminal_id, named[0])
             if not faults.changing and self._decided_already(named[0]):
@@ -346,7 +349,7 @@ class Session:
     def _error(self, error: WireError, message: Message | None = None) -> None:
         """Answer with a `sync_error`. The connection stays."""
         self.activity.errors += 1
-        about = _about(error) if message is None else {**_about(error), **_names(message)}
+        about = _about(error) if message is None else {**_about(error), **_names(message, self.identity.terminal_id)}
         operation_id = about.pop("operation_id", None)
         entity_type, entity_id = about.pop("entity_type", None), about.pop("entity_id", None)
         extra: dict[str, object] = {**about}
@@ -448,7 +451,7 @@ class Session:
 
     def _resolution(self, message: ConflictResolution) -> None:
         self._limit()
-        self._check_cause(message.operation_id)
+        self._check_cause(message.operation_id(self.identity.terminal_id))
         self._when_conflict_here(message)
 
     def _may_write(self, entity_type: str, where: str) -> None:
@@ -472,7 +475,7 @@ class Session:
 
     def _when_conflict_here(self, message: ConflictResolution, read: Needs | None = None) -> None:
         """As `_when_here`, for a resolution. It first needs its conflict, then the conflict's entity."""
-        needs = resolution_needs(self.shared.replica, message)
+        needs = resolution_needs(self.shared.replica, message, self.identity.terminal_id)
         if needs is not None and needs != read:
             self._fetch(message, needs, partial(self._when_conflict_here, message, needs))
             return
@@ -533,14 +536,14 @@ def _about(error: WireError) -> dict[str, str]:
     return {name: value for name in ABOUT if (value := getattr(error, name)) is not None}
 
 
-def _names(message: Message) -> dict[str, str]:
-    """What a message that was understood is about."""
+def _names(message: Message, terminal_id: str) -> dict[str, str]:
+    """What a message of a terminal that was understood is about."""
     found: dict[str, str | None]
     if isinstance(message, DataSync):
         operation = message.operation
         found = {"operation_id": operation.id, "entity_type": operation.entity_type, "entity_id": operation.entity_id}
     elif isinstance(message, ConflictResolution):
-        found = {"operation_id": message.operation_id, "conflict_id": message.conflict_id}
+        found = {"operation_id": message.operation_id(terminal_id), "conflict_id": message.conflict_id}
     elif isinstance(message, AcquireLock):
         found = {"entity_type": message.entity_type, "entity_id": message.entity_id, "lock_id": message.lock_id}
     elif isinstance(message, ReleaseLock):

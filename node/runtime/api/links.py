@@ -98,6 +98,7 @@ def _parked(row: ParkedRow) -> dict[str, object]:
         "state": row.state,
         "reason": row.reason,
         "from": row.via.partition(":")[0],
+        "terminal_id": row.terminal_id,
         "operation_id": row.operation_id,
         "entity_type": row.entity_type,
         "entity_id": row.entity_id or None,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MOST_OPERATIONS = 64
+LONGEST_NAME = 2 * LONGEST_ID + 1
 LONGEST_TEXT = 16_384
 """Bytes of one conflict's body, or outcome."""
 
@@ -54,7 +55,7 @@ def _row(entry: Any, key: tuple[str, str]) -> ConflictRow | None:
             pass
         case _:
             return None
-    if len(texts) > MOST_OPERATIONS + 8 or not all(isinstance(t, str) and len(t) <= LONGEST_ID for t in texts):
+    if len(texts) > MOST_OPERATIONS + 8 or not all(isinstance(t, str) and len(t) <= LONGEST_NAME for t in texts):
         return None
     if conflict_id(*key, tuple(path), ids) != name:
         return None

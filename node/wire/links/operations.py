@@ -8,6 +8,7 @@ as what terminals send: a peer's bytes are hostile too.
 from __future__ import annotations
 
 import binascii
+import re
 from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -17,6 +18,7 @@ import orjson
 from attrs import field, frozen
 
 from crdt.decimals import decimal_of, is_total
+from crdt.records import name_of
 from crdt.update_format import MAX_CLIENT, MAX_CLOCK
 from node.errors import InvalidMessage
 from node.wire.codec import ID, LONGEST_ID, TERMINAL_ID
@@ -24,6 +26,9 @@ from node.wire.json_text import is_number
 from node.wire.links.states import is_state
 from node.wire.messages import KINDS, BulkItem, Operation
 from storage.records import LogRow, link_key
+
+OWN_ID = re.compile(r"(?:resolution,[0-9a-f]{16}|repair,[0-9]{1,10}-[0-9]{1,16})\Z")
+"""Ids that nodes give to operations. No terminal can: ids of theirs have no comma."""
 
 LOCK_STATES = ("none", "unlocked", "held", "held_local", "overlapping", "expired")
 
@@ -59,6 +64,8 @@ class RemoteOperation:
     link_key: int
     authored: bytes
     """The operation's JSON text."""
+    name: str
+    """The operation's (crdt.records.name_of), whichever node it came from."""
 
 
 def operation_message(row: LogRow) -> bytes:
@@ -115,6 +122,7 @@ def remote_operation(message: Mapping[str, Any]) -> RemoteOperation:
     lock_status = link.get("lock_status")
     if lock_status not in LOCK_STATES:
         raise InvalidMessage(f"lock status is none of {', '.join(LOCK_STATES)}", "$.link.lock_status")
+    name = name_of(terminal_id, operation.id)
     return RemoteOperation(
         operation,
         updates,
@@ -125,8 +133,9 @@ def remote_operation(message: Mapping[str, Any]) -> RemoteOperation:
         terminal_id,
         user_id,
         lock_status,
-        link_key(operation.id, entries),
+        link_key(name, entries),
         authored,
+        name,
     )
 
 
@@ -134,7 +143,7 @@ def _operation(raw: dict[str, Any]) -> Operation:
     """The authored operation, as far as this node needs it; its values were checked where it was accepted."""
     operation_id, kind, data = raw.get("id"), raw.get("operation"), raw.get("data", {})
     entity_type, entity_id = raw.get("entity_type"), raw.get("entity_id")
-    if type(operation_id) is not str or ID.match(operation_id) is None:
+    if type(operation_id) is not str or (ID.match(operation_id) or OWN_ID.match(operation_id)) is None:
         raise InvalidMessage("expected an id", "$.operation.id")
     if kind not in KINDS or type(data) is not dict or type(entity_type) is not str:
         raise InvalidMessage("expected an operation of an entity type, with data", "$.operation")

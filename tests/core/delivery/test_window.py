@@ -54,6 +54,36 @@ def test_a_confirmation_out_of_order_counts_when_its_turn_comes() -> None:
     assert window.positions == (2, 2, 2, 2)
 
 
+def test_one_id_of_two_terminals_confirms_the_older_row_first() -> None:
+    window = Window.at([0, 0, 0, 0], 8)
+    window.sending([(1, 1, "op-1"), (2, 1, "op-1")])
+    window.passed([2, 2, 2, 2])
+    assert window.confirm("op-1")
+    assert window.positions == (0, 1, 0, 0)
+    assert window.confirm("op-1")
+    assert window.positions == (2, 2, 2, 2)
+    assert not window.confirm("op-1")
+
+
+def test_one_id_of_two_terminals_is_confirmed_twice_also_out_of_order() -> None:
+    window = Window.at([0, 0, 0, 0], 8)
+    window.sending([(1, 1, "a"), (2, 1, "op-1"), (3, 1, "op-1")])
+    window.passed([3, 3, 3, 3])
+    assert [window.confirm("op-1") for _ in range(3)] == [True, True, False]
+    assert window.positions == (0, 0, 0, 0)
+    assert window.confirm("a")
+    assert window.positions == (3, 3, 3, 3)
+
+
+def test_a_confirmation_that_came_early_is_spent_by_one_row() -> None:
+    window = Window.at([0, 0, 0, 0], 8)
+    window.sending([(1, 1, "a"), (2, 1, "op-1"), (3, 1, "op-1")])
+    window.passed([3, 3, 3, 3])
+    assert window.confirm("op-1")
+    assert window.confirm("a")
+    assert (window.positions, window.under_way) == ((0, 2, 0, 0), 1)
+
+
 def test_a_pong_acknowledges_what_was_sent_before_its_ping(window: Window) -> None:
     serial = window.serial
     window.sending([(14, 1, "d")])

@@ -11,6 +11,7 @@ import pytest
 
 from crdt.document import Document
 from crdt.hlc import iso, millis
+from crdt.json_values import canonical
 from node.core.history.rebuild import (
     HistoryError,
     Rebuilt,
@@ -53,7 +54,7 @@ def policy_of(world: World, key: Key) -> Any:
 
 def content(document: Document) -> object:
     """All that merges: live records, headers and the state vector."""
-    records = sorted((r.id, r.path, r.canonical(), r.stamp, r.terminal, r.operation) for r in document.records())
+    records = sorted((r.id, r.path, canonical(r.value), r.stamp, r.terminal, r.operation) for r in document.records())
     headers = {writer: (header.clock, header.n) for writer, header in document.headers.items()}
     return records, headers, document.vector
 

@@ -179,7 +179,7 @@ def test_a_snapshot_of_an_earlier_time_is_named_with_the_operation_it_lacks(stor
     Client(store, "ana2").connect().do("orders", "o-1", "UPDATE", {"total": 12})
     tamper(store, "UPDATE entities SET snapshot = ? WHERE entity_id = 'o-1'", old.snapshot)
     said = words(store)
-    assert any("snapshot lacks what operation ana2.op-0 wrote to total" in line for line in said), said
+    assert any("snapshot lacks what operation ana2.op-0 of ana2 wrote to total" in line for line in said), said
     assert all(line.startswith("orders o-1: ") for line in said)
 
 
@@ -188,7 +188,9 @@ def test_a_snapshot_with_another_value_is_named(store: World) -> None:
     assert row is not None
     forged = row.snapshot.replace(b'"ready"', b'"paid!"')
     tamper(store, "UPDATE entities SET snapshot = ? WHERE entity_id = 'o-1'", forged)
-    assert words(store) == ["orders o-1: snapshot has what operation ana.op-3 wrote to status otherwise than the log"]
+    assert words(store) == [
+        "orders o-1: snapshot has what operation ana.op-3 of ana wrote to status otherwise than the log"
+    ]
 
 
 def test_a_removed_entity_and_one_that_was_never_written_are_named(store: World) -> None:

@@ -141,7 +141,7 @@ def test_an_operation_that_came_damaged_while_the_disk_could_not_be_read_is_aske
 
 def test_what_turned_out_bad_late_is_asked_for_in_its_turn_as_well() -> None:
     def row(number: int, state: str) -> ParkedRow:
-        return ParkedRow(number, "hub:1", f"op-{number}", number, "orders", "o", state, "", b"{}", 0)
+        return ParkedRow(number, "hub:1", "till", f"op-{number}", number, "orders", "o", state, "", b"{}", 0)
 
     quarantine = Quarantine.of([row(1, WAITING), *(row(number, BAD) for number in range(2, 300))])
     quarantine.found_bad(row(1, WAITING), row(1, BAD))

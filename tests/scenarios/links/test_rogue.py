@@ -81,7 +81,7 @@ def _sibling(store: Store, key: tuple[str, str], *path: str) -> Any:
 
 
 def _copy(store: Store, operation: str, key: tuple[str, str]) -> str:
-    return next(r.operation for r in store.rogue.document(key).records() if operation in r.operation)
+    return next(r.name for r in store.rogue.document(key).records() if operation in r.operation)
 
 
 UNSAID: dict[str, Callable[[Store], dict[str, Any]]] = {
@@ -151,7 +151,7 @@ UNSAID: dict[str, Callable[[Store], dict[str, Any]]] = {
     "a deletion that saw the future": lambda s: s.rogue.operation(
         ORDER,
         {"deleted_at": "now"},
-        [(("deleted_at",), {"at": "now", "saw": ["pos-2.op-50"], "by": "pos"})],
+        [(("deleted_at",), {"at": "now", "saw": ["pos-2/pos-2.op-50"], "by": "pos"})],
         kind="DELETE",
     ),
     "an UPDATE that deletes": lambda s: s.rogue.operation(
@@ -170,7 +170,7 @@ UNSAID: dict[str, Callable[[Store], dict[str, Any]]] = {
         raw={
             "resolves": "conflict-1",
             "resolution": "accept_remote",
-            "conflict": {"path": ["phone"], "operations": ["pos-2.op-1"]},
+            "conflict": {"path": ["phone"], "operations": ["pos-2/pos-2.op-1"]},
         },
     ),
     "a repair of what is whole": lambda s: s.rogue.operation(

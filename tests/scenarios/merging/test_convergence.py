@@ -115,7 +115,7 @@ class Store:
         side = self.rng.choice(["accept_local", "accept_remote"])
         plan = planner.resolve(conflict, side, None, "2026-01-15T10:00:00.000Z")
         named = set(conflict.operations)
-        assert all(r.operation in named or r.path != conflict.path for r in plan.supersede)
+        assert all(r.name in named or r.path != conflict.path for r in plan.supersede)
         self._carry_out(node, plan, stamp.operation)
 
     def _carry_out(self, node: Node, plan: Any, operation: str) -> None:

@@ -17,11 +17,17 @@ if TYPE_CHECKING:
 
 def test_an_archived_operation_is_found_by_its_entity(full: Store, reader: Reader, tmp_path: Path) -> None:
     archive(full, tmp_path / "a.gz", 60)
-    found = reader.fetch((), ("op-7", "op-77", "op-9"), (), (("orders", "order-7"), ("orders", "order-8")))
-    assert set(found.operations) == {"op-77"}
-    assert set(found.archived) == {"op-7"}
-    kept = found.archived["op-7"].operation
-    assert (kept.accepted, kept.version) == (2007, 1)
+    found = reader.fetch(
+        (),
+        ("pos-1/op-7", "pos-1/op-77", "pos-1/op-9", "pos-2/op-7"),
+        (),
+        (("orders", "order-7"), ("orders", "order-8")),
+    )
+    assert set(found.operations) == {"pos-1/op-77"}
+    assert set(found.archived) == {"pos-1/op-7"}
+    (kept,) = found.archived["pos-1/op-7"]
+    assert (kept.operation.accepted, kept.operation.version) == (kept.row.accepted, kept.row.version) == (2007, 1)
+    assert kept.row.name == "pos-1/op-7"
 
 
 def test_archived_rows_are_read_as_entities_in_the_order_of_their_last_rows(

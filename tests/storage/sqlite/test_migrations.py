@@ -50,7 +50,7 @@ def test_a_database_of_a_newer_comanda_is_refused_by_its_step(directory: Path) -
 @pytest.mark.parametrize(
     ("sql", "index"),
     [
-        ("SELECT * FROM log WHERE op_key = 1 AND operation_id = 'a'", "log_operation"),
+        ("SELECT * FROM log WHERE op_key = 1 ORDER BY log.seq", "log_operation"),
         ("SELECT * FROM log WHERE priority = 1 AND seq > 5 AND seq <= 9 ORDER BY seq LIMIT 9", "log_class"),
         ("SELECT seq FROM log WHERE entity_type = 'a' AND entity_id = 'b'", "log_entity"),
         ("SELECT * FROM conflicts WHERE state = 'open' ORDER BY seq", "conflicts_state"),

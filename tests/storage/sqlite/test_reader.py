@@ -34,13 +34,26 @@ def test_fetch_brings_what_is_there_and_leaves_out_what_is_not(store: Store, rea
     store.commit(group)
     found = reader.fetch(
         [("orders", "a"), ("orders", "b"), ("products", "b"), ("orders", "a")],
-        ["op-2", "op-refused", "op-9"],
+        ["pos-1/op-2", "pos-1/op-refused", "pos-1/op-9", "pos-2/op-1"],
         ["x", "y"],
     )
     assert found.entities == {("orders", "a"): entity("a"), ("products", "b"): entity("b", "products")}
-    assert list(found.operations) == ["op-2"]
-    assert fields_of(found.operations["op-2"]) == fields_of(row(2))
+    assert list(found.operations) == ["pos-1/op-2"]
+    assert [fields_of(one) for one in found.operations["pos-1/op-2"]] == [fields_of(row(2))]
     assert found.conflicts == {"x": conflict("x")}
+
+
+def test_one_id_of_two_terminals_is_two_operations_and_two_copies_of_one_are_both_found(
+    store: Store, reader: Reader
+) -> None:
+    group = rows(1, 4, operation_id="op-1")
+    group.rows[1].terminal_id = group.rows[3].terminal_id = "pos-2"
+    store.commit(group)
+    found = reader.fetch([], ["pos-1/op-1", "pos-2/op-1"], []).operations
+    assert {name: [one.seq for one in copies] for name, copies in found.items()} == {
+        "pos-1/op-1": [1, 3],
+        "pos-2/op-1": [2, 4],
+    }
 
 
 def test_fetch_takes_more_keys_than_one_statement(store: Store, reader: Reader) -> None:

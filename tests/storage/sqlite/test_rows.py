@@ -23,7 +23,7 @@ RECORDS: list[tuple[Table[Any], Any]] = [
     (tables.TOKENS, TokenRow("hash", "pos-1", "pos", "", "2026-01-01T00:00:00Z", None)),
     (tables.PEERS, PeerRow("node-b", "epoch", POSITIONS, 7, bytes(32), 5)),
     (tables.FOLLOWERS, FollowerRow("node-b", "epoch", POSITIONS, 5)),
-    (tables.PARKED, ParkedRow(1, "node-b:e", "op-1", 2**63 - 1, "orders", "o-1", "bad", "why", b"{}", 5)),
+    (tables.PARKED, ParkedRow(1, "node-b:e", "till", "op-1", 2**63 - 1, "orders", "o-1", "bad", "why", b"{}", 5)),
     (tables.ARCHIVES, ArchiveRow(1, 9, bytes(32), bytes(32), "/a.gz", 3, "epoch", "2026-01-01T00:00:00Z")),
     (tables.ARCHIVED_OPERATIONS, ArchivedRow("orders", "o-1", 9, 4, "pos-1", 2, True, b"")),
 ]
@@ -57,7 +57,7 @@ def test_every_table_of_records_is_tried_here() -> None:
 
 def test_a_row_that_is_no_operation_has_no_operation_key() -> None:
     kinds = ("operation", "state", "notice", "refused")
-    assert [row(1, kind=kind).op_key is None for kind in kinds] == [False, False, True, True]
+    assert [row(1, kind=kind).op_key is None for kind in kinds] == [False, True, True, True]
 
 
 @pytest.mark.parametrize(("column", "value"), [("message", "text"), ("seq", 1.5), ("status", None), ("hash", 7)])
