@@ -1,5 +1,7 @@
 """A long run of one target: `python -m tests.fuzz TARGET --seconds 600` (or `--runs N`), or `--minimise`.
 
+`python -m tests.fuzz grid --seconds 600` tries cells of the grid instead (grid.py), in an order drawn from `--seed`.
+
 What it finds goes to the folder of `--work`; an input that failed is written there as `crash-...`.
 """
 
@@ -11,13 +13,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-import atheris
-
 PRODUCT = ["crdt", "strategies", "storage", "node", "h11", "wsproto"]
 CORPUS = Path(__file__).parent / "corpus"
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["grid"]:
+        sys.exit(1 if long_run_of_the_grid() else 0)
+    import atheris
+
     with atheris.instrument_imports(include=PRODUCT):
         from tests.fuzz.targets import TARGETS
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
@@ -46,6 +50,16 @@ def main() -> None:
         [sys.argv[0], str(found), *([str(committed)] if committed.is_dir() else []), *flags], kind.target(), **own
     )
     atheris.Fuzz()
+
+
+def long_run_of_the_grid() -> int:
+    from tests.fuzz import grid
+
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz grid", description=grid.__doc__)
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1, 2**31))
+    chosen = parser.parse_args(sys.argv[2:])
+    return grid.main(chosen.seconds, chosen.seed)
 
 
 if __name__ == "__main__":
