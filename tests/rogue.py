@@ -7,6 +7,7 @@ writer of its own, so that only what is said can be wrong.
 from __future__ import annotations
 
 import itertools
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -38,8 +39,8 @@ class Rogue:
         self.numbers = itertools.count(1)
         self.documents: dict[tuple[str, str], Document] = {}
 
-    def connect(self) -> Rogue:
-        """Dial, and claim to hold nothing of the world's log and to have nothing."""
+    def connect(self, **wrong: Any) -> Rogue:
+        """Dial, and claim to hold nothing of the world's log. wrong: what it claims otherwise."""
         world = self.world
         hello = Hello(self.name, f"{self.name}-epoch", 0, world.wall_ms, "", None)
         self.end = End(world.node_id, self.name)
@@ -47,7 +48,7 @@ class Rogue:
             host=world.core.links, role=self.role, connection=self.end, session_id="session", hello=hello
         )
         self.link.open()
-        self.claim()
+        self.claim(**wrong)
         world.settle()
         return self
 
@@ -130,8 +131,6 @@ class Rogue:
     def state(self, key: tuple[str, str], **named: Any) -> dict[str, Any]:
         """A whole entity, as the rogue has it."""
         operation = {"id": "state", "entity_type": key[0], "entity_id": key[1], "operation": "CREATE", "data": {}}
-        from base64 import b64encode
-
         snapshot = b64encode(self.document(key).encode()).decode()
         return {"type": "data_sync", "operation": {**operation, **named}, "link": {"state": snapshot}}
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import click
 
 from node.cli.asking import ask, url_option
@@ -29,3 +33,37 @@ def retry(url: str) -> None:
     """Tenta de novo. / Try them again."""
     answer = ask(url, "/api/v1/quarantine/retry", "POST")
     say(f"{answer['retried']} tentadas / tried, {answer['left']} restam / left")
+
+
+@quarantine.command()
+@click.argument("number", type=int)
+@url_option
+def show(number: int, url: str) -> None:
+    """Mostra uma inteira. / Show one whole."""
+    say(json.dumps(_row(url, number), indent=2, ensure_ascii=False))
+
+
+@quarantine.command()
+@click.argument("number", type=int)
+@url_option
+def drop(number: int, url: str) -> None:
+    """Descarta uma, e ninguém a envia de novo. / Drop one; nobody sends it again."""
+    answer = ask(url, f"/api/v1/quarantine/drop?id={number}", "POST")
+    say(f"{answer['dropped']} descartada / dropped, {answer['left']} restam / left")
+
+
+@quarantine.command()
+@click.argument("file", type=click.Path(dir_okay=False, writable=True, path_type=Path))
+@url_option
+def export(file: Path, url: str) -> None:
+    """Grava todas num arquivo, uma por linha (JSON). / Write all into a file, one a line (JSON)."""
+    rows = ask(url, "/api/v1/quarantine")["quarantine"]
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    say(f"{len(rows)} -> {file}")
+
+
+def _row(url: str, number: int) -> dict[str, Any]:
+    for row in ask(url, "/api/v1/quarantine")["quarantine"]:
+        if row["id"] == number:
+            return dict(row)
+    raise click.ClickException(f"não há / there is no {number}")

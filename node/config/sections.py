@@ -97,7 +97,7 @@ class TimeSection:
     """
 
     max_skew_ms: int = 60_000
-    max_offset_ms: int = 86_400_000
+    max_offset_ms: int = 21_600_000
     status_interval_s: float = 5.0
     metrics_interval_s: float = 10.0
     probe_ms: int = 500

@@ -25,7 +25,7 @@ from node.core.log.ring import ring_row
 from node.core.log.view import LogView
 from node.core.operations import parked, states
 from node.core.operations.exhibits import exhibit
-from node.core.operations.quarantine import BAD, FAULT
+from node.core.operations.quarantine import BAD, WAITING
 from node.core.operations.replica import Replica
 from node.core.ports import Disk, Health, Instant, Surroundings
 from node.core.sessions.session import Shared
@@ -99,6 +99,7 @@ class Core:
             has_upstream=self.limits.has_upstream,
             upstream=lambda: self.links.upstream(),
             downstream=lambda: self.links.downstream(),
+            sits_below=lambda link, terminal: self.links.neighbours.may_sit(link, terminal),
         )
         shared = Shared(
             replica=self.replica,
@@ -397,7 +398,7 @@ class Core:
         replica = self.replica
         if not self.health.ok:
             return
-        for row in replica.quarantine.waiting(RETRIES_A_SECOND):
+        for row in replica.quarantine.due(RETRIES_A_SECOND):
             self.retry_parked(row)
 
     def retry_quarantine(self) -> int:
@@ -405,11 +406,20 @@ class Core:
 
         A bad one may have been damaged on the way, or its entity type may be known by now.
         """
-        rows = [row for row in self.replica.quarantine if row.state != FAULT]
+        rows = [row for row in self.replica.quarantine if row.state in (BAD, WAITING)]
         for row in rows:
             self.retry_parked(row)
         self.links.ask_for([row.link_key for row in rows if row.state == BAD])
+        for link in self.links.by_node.values():
+            link.compare_owed = True
         return len(rows)
+
+    def drop_parked(self, number: int) -> bool:
+        """Keep only the name of an operation of the quarantine. Returns whether there is one of this number."""
+        dropped = parked.drop(self.replica, number)
+        if dropped:
+            self.disk.wake_writer()
+        return dropped
 
     def retry_parked(self, row: ParkedRow) -> None:
         """Try a parked operation again, once its entities are here."""

@@ -229,8 +229,8 @@ LINKS = (
     defect(
         "quarantine-not-retried",
         "an operation that waited for another one stays put when that one has come",
-        ("node.core.operations.parked:_retry_waiting", "while len(replica.quarantine) and pending:", "while False:"),
-        ("node.core.core:Core._retry_parked", "replica.quarantine.waiting(RETRIES_A_SECOND)", "()"),
+        ("node.core.operations.parked:retry_waiting", "while len(replica.quarantine) and pending:", "while False:"),
+        ("node.core.core:Core._retry_parked", "replica.quarantine.due(RETRIES_A_SECOND)", "()"),
     ),
     defect(
         "damaged-not-asked-for",

@@ -147,7 +147,7 @@ class Handshake:
             return
         furthest = max(*claim.positions, claim.last_row)
         if furthest > head:
-            host.forked(f"{link.peer_id} holds row {furthest} of this log, which ends at {head}")
+            host.forked(link, f"{link.peer_id} holds row {furthest} of this log, which ends at {head}")
             return
         if claim.last_row == 0:
             link.go(claim.positions, claim.after)
@@ -167,6 +167,6 @@ class Handshake:
             if row_hash in (claim.last_hash, ARCHIVED):  # or the hash of an archived row is not known any more
                 link.go(claim.positions, claim.after)
             else:
-                host.forked(f"{link.peer_id} holds another row {claim.last_row} of this log")
+                host.forked(link, f"{link.peer_id} holds another row {claim.last_row} of this log")
 
         disk.row_hash(claim.last_row, checked)

@@ -29,7 +29,6 @@ from node.core.links.peer_log import PeerLog
 from node.core.log.entries import NO_POSITION
 from node.core.operations import parked, states
 from node.core.operations.needs import fetch
-from node.core.operations.quarantine import WAITING
 from node.core.ports import Connection, Needs, Unreadable
 from node.errors import AlreadyConnected, InvalidMessage
 from node.wire.close_codes import INTERNAL_ERROR, NORMAL
@@ -99,6 +98,10 @@ class Link:
     refused: int = field(default=0, init=False)
     """Entities that came whole and that nobody had asked for."""
     asked: Asked = field(factory=Asked, init=False)
+    paused: bool = field(default=False, init=False)
+    """It passed its budget, and is not read for the rest of the minute."""
+    _fetching: bool = field(default=False, init=False)
+    """A frame waits for the disk."""
     compare_owed: bool = field(default=False, init=False)
     compared_ms: int | None = field(default=None, init=False)
     _asked_ms: int = field(default=0, init=False)
@@ -165,7 +168,7 @@ class Link:
 
     def say_origins(self) -> None:
         """Say for whom this node speaks on the link."""
-        known = self.node.replica.origins.known
+        known = self.node.replica.origins.known - {self.peer_id}
         if known:
             self.reply(speaks_for(sorted(known)))
 
@@ -174,7 +177,22 @@ class Link:
     def receive(self, text: str | bytes) -> None:
         """One frame: a message or an array of them."""
         if self.state != "closed":
+            self._spend("frames", 1)
+            self._spend("bytes", len(text))
             self._guarded(lambda: self._inbox.put(text))
+
+    def _spend(self, what: str, amount: int) -> None:
+        """Take it from this minute's budget. A link that passes it is not read until the minute is over."""
+        if self.host.budget(self.peer_id).spend(what, amount, self.node.clock().mono_ms):
+            self.paused = self._inbox.waiting = True
+            self._inbox.pause()
+            logger.warning("the link to %s is not read for a minute: too many %s", self.peer_id or self.url, what)
+
+    def _go_on(self) -> None:
+        """Handle what arrived meanwhile, unless something else is waited for."""
+        if not (self.paused or self._fetching):
+            self._inbox.waiting = False
+            self._inbox.drain()
 
     def _guarded(self, act: Callable[[], object]) -> None:
         """Do something; if our own code fails on it, this link ends alone."""
@@ -209,15 +227,15 @@ class Link:
             if unreadable is not None:
                 self._one_by_one(deque(messages))
                 return
-            self._inbox.waiting = False
+            self._fetching = False
             self._messages(messages)
-            self._inbox.drain()
+            self._go_on()
 
         def guarded(unreadable: Unreadable | None) -> None:
             self._guarded(lambda: fetched(unreadable))
 
         fetch(self.node.replica, self.node.disk, needs, guarded)
-        self._inbox.waiting = True
+        self._fetching = self._inbox.waiting = True
 
     def _needs(self, messages: Sequence[dict[str, Any]]) -> Needs | None:
         """What must be read before these messages can be decided."""
@@ -245,8 +263,8 @@ class Link:
 
             fetch(self.node.replica, self.node.disk, needs, guarded)
             return
-        self._inbox.waiting = False
-        self._inbox.drain()
+        self._fetching = False
+        self._go_on()
 
     def _messages(self, messages: Sequence[dict[str, Any]], unreadable: Unreadable | None = None) -> None:
         """Take messages in order. unreadable: why what they need cannot be read; they are put off then."""
@@ -278,7 +296,7 @@ class Link:
         if is_state(message):
             logger.warning("a state of %s is left: %s", self.peer_id, unreadable.reason)
         else:
-            parked.park(self.node.replica, message, self.via, WAITING, unreadable.reason, now)
+            parked.put_off(self.node.replica, message, self.via, unreadable.reason, now)
 
     def _data_sync(self, message: dict[str, Any], now: Instant) -> None:
         replica = self.node.replica
@@ -290,6 +308,7 @@ class Link:
                 logger.warning("%s sends %s %s whole, which nobody asked for", self.peer_id, *state.key)
                 return
             outcome = states.receive(replica, state, self.via, now, taken)
+            parked.retry_waiting(replica, [state.key], now)
             if outcome.quiet:
                 self.host.owe_comparisons(but=self)
             sync = self._first_sync
@@ -297,13 +316,16 @@ class Link:
                 sync.state_came(now.mono_ms)
         else:
             known = len(replica.origins.known)
+            waiting = len(replica.quarantine)
             outcome = parked.receive(replica, message, self.via, now)
+            if len(replica.quarantine) > waiting:
+                self._spend("operations that cannot be applied", 1)
             if len(replica.origins.known) > known:
                 self.host.tell_origins(but=self)
             self.compare_owed |= outcome.waits
             self.operations_in += 1
         if outcome.claimed is not None:
-            self.host.set_back(f"{self.peer_id}: {outcome.claimed}")
+            self.host.set_back(self, outcome.claimed)
 
     def _other(self, message: dict[str, Any]) -> None:
         kind = message.get("type")
@@ -323,6 +345,7 @@ class Link:
         elif kind in locks.TYPES:
             self.node.lock_requests.receive(self, message)
         elif kind == "terminal_status_update":
+            self._spend("lists of terminals", 1)
             self.host.heard_of_terminals(self, message)
         elif kind == "speaks_for":
             self._speaks_for(read_speaks_for(message))
@@ -427,6 +450,9 @@ class Link:
 
     def tick(self, now_ms: int) -> None:
         """Once a second: ask for the other side's clock, and compare with it, when caught up and due."""
+        if self.paused and self.host.budget(self.peer_id).renew(now_ms):
+            self.paused = False
+            self._go_on()
         if self.state == "up":
             self._ping()
         sync = self.host.first_sync
@@ -454,5 +480,6 @@ class Link:
     def _ask_for_bad(self) -> None:
         rows = self.node.replica.quarantine.bad(self._asked_upto, BAD_ASKED)
         if rows:
+            self.compare_owed = True  # where even its key came damaged
             self._asked_upto = rows[-1].id
             anti_entropy.ask(self, [row.link_key for row in rows])

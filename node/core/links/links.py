@@ -11,13 +11,14 @@ from attrs import define, field
 
 from node.core.clock import apart
 from node.core.links import anti_entropy
+from node.core.links.budget import Budget
 from node.core.links.first_sync import FirstSync
 from node.core.links.host import Node, Peer
 from node.core.links.link import Link
 from node.core.links.neighbours import Neighbours
 from node.core.locks.lease import later_epoch
 from node.core.operations.quarantine import BAD
-from node.wire.close_codes import INTERNAL_ERROR, NORMAL, SERVICE_RESTART
+from node.wire.close_codes import INTERNAL_ERROR, NORMAL, SERVICE_RESTART, TRY_AGAIN_LATER
 from storage.records import Key, PeerRow
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ logger = logging.getLogger("comanda.link")
 
 FORK_INTERVAL_MS = 60_000
 """The shortest time between two new epochs begun because of what linked nodes hold of this node's writer."""
+
+MOST_BUDGETS = 1_000
+"""Most linked nodes whose budgets are remembered."""
 
 MOST_TWINS = 10
 """Most reports of another node with this node's id that are remembered."""
@@ -61,6 +65,8 @@ class Links:
     """Node:epoch -> class -> the last entity that came in a first synchronisation, since the start."""
     twins: list[str] = field(factory=list, init=False)
     """Reports of another live node with this node's id."""
+    budgets: dict[str, Budget] = field(factory=dict, init=False)
+    """Id of the other node -> what it has cost in this minute."""
     neighbours: Neighbours = field(init=False)
     _forked_ms: int | None = field(default=None, init=False)
 
@@ -211,9 +217,23 @@ class Links:
 
     # ------------------------------------------------------------------ another log
 
-    def forked(self, reason: str) -> None:
-        """A peer holds what this log never had, so this log was set back: begin a new epoch under a fresh writer."""
+    def budget(self, peer: str) -> Budget:
+        budget = self.budgets.get(peer)
+        if budget is None:
+            while len(self.budgets) >= MOST_BUDGETS:
+                del self.budgets[next(iter(self.budgets))]
+            budget = self.budgets[peer] = Budget(self.node.clock().mono_ms)
+        return budget
+
+    def forked(self, link: Peer, reason: str) -> None:
+        """A peer holds what this log never had, so this log was set back: begin a new epoch under a fresh writer.
+
+        A peer that says so again and again is not believed: it makes it up.
+        """
         node = self.node
+        if not self.budget(link.peer_id).may_begin_epoch(node.clock().mono_ms):
+            link.close(TRY_AGAIN_LATER, f"{reason}; a new epoch began a short while ago")
+            return
         self.epoch, writer = self.fresh()
         node.replica.residents.write_as(writer)
         locks = node.replica.locks
@@ -228,15 +248,15 @@ class Links:
             if row.state == BAD:  # perhaps bad only because of what this node wrote itself before
                 node.retry_parked(row)
 
-    def set_back(self, reason: str) -> None:
+    def set_back(self, link: Peer, reason: str) -> None:
         """A peer holds operations of this node's writer that are missing here, so the database was set back.
 
-        Once a minute at most: a peer that makes it up cannot keep this node from working.
+        Once a minute at most: peers that make it up cannot keep this node from working.
         """
         now_ms = self.node.clock().mono_ms
         if self._forked_ms is None or now_ms - self._forked_ms >= FORK_INTERVAL_MS:
             self._forked_ms = now_ms
-            self.forked(reason)
+            self.forked(link, f"{link.peer_id}: {reason}")
 
     def report_twin(self, what: str) -> None:
         """Remember a report of another live node with this node's id."""

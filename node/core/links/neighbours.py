@@ -23,6 +23,9 @@ from node.wire.links.terminals import (
 if TYPE_CHECKING:
     from node.wire.links.terminals import Statement
 
+MOST_AHEAD_MS = 86_400_000
+"""By how much a list's number may be ahead of this node's clock. One that is far greater would stay for good."""
+
 NODES = 1_000
 """Most nodes remembered."""
 
@@ -90,7 +93,7 @@ class Neighbours:
         """Take another node's lists. Newer ones are passed on. Raises InvalidMessage."""
         news: dict[str, Statement] = {}
         for node, (number, terminals) in read_terminals(message).items():
-            if self._is_news(node, number):
+            if self._is_news(link, node, number):
                 known = known_terminals(terminals)
                 self.nodes[node] = Said(number, known, link.peer_id)
                 news[node] = (number, known)
@@ -101,13 +104,23 @@ class Neighbours:
                     other.reply(passed_on)
             self.changed()
 
-    def _is_news(self, node: str, number: int) -> bool:
-        if node == self.node_id:
+    def _is_news(self, link: Peer, node: str, number: int) -> bool:
+        if node == self.node_id or number > self.clock().wall_ms + MOST_AHEAD_MS:
             return False
+        direct = self.links.get(node)
+        if direct is not None and direct is not link and direct.state == "up":
+            return False  # that node speaks for itself
         said = self.nodes.get(node)
         if said is None:
             return is_node_id(node) and len(self.nodes) < NODES
         return not said.alive or number > said.number
+
+    def may_sit(self, link: Peer, terminal: str) -> bool:
+        """Whether a terminal may sit behind a link: that said so last, or nobody else does."""
+        if terminal in self.own_terminals():
+            return False
+        there = {said.link for said in self.nodes.values() if said.alive and terminal in said.terminals}
+        return not there or link.peer_id in there
 
     def terminals(self) -> dict[str, object]:
         """Terminals of other nodes as `terminal_status_update` shows them."""

@@ -7,12 +7,13 @@ offered to the upstream when that is back: confirmed if the entity is free, else
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from crdt import hlc
 from node.core.faults import Faults
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from node.wire.messages import AcquireLock, ReleaseLock
 
+
+logger = logging.getLogger("comanda.lock")
 
 WAIT_MS = 500
 """How long a terminal's request may wait for the authority. After that it is granted here."""
@@ -76,6 +79,8 @@ class LockRequests:
     """The link that locks are asked for on, while it is up."""
     downstream: Callable[[], Sequence[Recipient]]
     """The links to the nodes below, while they are up."""
+    sits_below: Callable[[Any, str], bool]
+    """Whether a linked node may speak for a terminal: it is not connected here, nor known to sit elsewhere."""
     _waiting: dict[int, Asked] = field(factory=dict, init=False)
     _offers: dict[int, Lease] = field(factory=dict, init=False)
     _last: int = field(default=0, init=False)
@@ -211,7 +216,7 @@ class LockRequests:
                 case "acquire_lock":
                     self._asked_below(link, wire.read_request(message))
                 case "release_lock":
-                    self._released_below(*wire.read_release(message))
+                    self._released_below(link, *wire.read_release(message))
 
     def _asked_below(self, link: Neighbour, request: WireRequest) -> None:
         def granted(lease: Lease) -> None:
@@ -221,13 +226,26 @@ class LockRequests:
             link.reply(wire.failed(self._on_wire(lease), request.request))
 
         key = (request.entity_type, request.entity_id)
+        running = self.table.holder(key, self.around.clock())
+        mine = running is not None and running.terminal == request.terminal_id
+        if running is not None and mine and not self._may_act(link, running.terminal, running.lock_id):
+            return
         asked = Asked(
             link, key, request.terminal_id, request.lock_id, request.timeout, request.wait_ms, granted, held
         )
         with suppress(InvalidMessage, PermissionDenied):  # the asking node then grants it alone
             self._decide(asked)
 
-    def _released_below(self, lock_id: str, terminal: str) -> None:
+    def _may_act(self, link: Neighbour, terminal: str, lock_id: str) -> bool:
+        """Whether a linked node may extend or release a lease, because its terminal sits there."""
+        if self.sits_below(link, terminal):
+            return True
+        logger.warning("a linked node may not extend or release %s: %s does not sit there", lock_id, terminal)
+        return False
+
+    def _released_below(self, link: Neighbour, lock_id: str, terminal: str) -> None:
+        if not self._may_act(link, terminal, lock_id):
+            return
         try:
             lease = self.table.release(terminal, lock_id, self.around.clock())
         except (LockTimeout, PermissionDenied):  # it ran out meanwhile, or this node never knew it
@@ -251,7 +269,9 @@ class LockRequests:
             asked.held(lease)
 
     def _adopt(self, told: WireLease) -> Lease:
-        now = self.around.clock()
+        """Take a lease of the upstream. It runs no longer here than one that this node grants."""
+        now, most = self.around.clock(), self.table.max_lease_ms
+        told = evolve(told, left_ms=min(told.left_ms, most), timeout_ms=min(told.timeout_ms, most))
         lease = Lease(
             (told.entity_type, told.entity_id),
             told.lock_id,

@@ -16,12 +16,12 @@ from crdt.engine import EngineError
 from crdt.records import DocumentError, ForkError, name_of
 from crdt.update_format import UpdateError
 from node.core.operations.needs import fetch
-from node.core.operations.quarantine import BAD, MOST, WAITING
+from node.core.operations.quarantine import BAD, DROPPED, FAULT, WAITING
 from node.core.operations.remote import Outcome, accept
 from node.core.ports import Needs, Unreadable
 from node.errors import InvalidMessage, WireError
 from node.wire.json_text import word
-from node.wire.links.operations import RemoteOperation, remote_operation
+from node.wire.links.operations import remote_operation
 from node.wire.outgoing import compact_json
 from storage.records import ParkedRow, link_key
 
@@ -45,6 +45,9 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
         known = replica.faults.causes.get(key)
         if known is not None:
             raise InvalidMessage(known, "$.operation")
+        kept = replica.quarantine.of_operation(key, remote.name)
+        if kept is not None and kept.state == DROPPED:
+            return Outcome()
         reason = accept(replica, remote, via, now)
     except Exception as error:
         if isinstance(error, EXPECTED) and not replica.faults.changing:
@@ -63,7 +66,7 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
     parked = replica.quarantine.of_operation(remote.link_key, remote.name)
     if parked is not None:
         _unpark(replica, parked)
-    _retry_waiting(replica, remote, now)
+    retry_waiting(replica, [(u.entity_type, u.entity_id) for u in remote.updates], now)
     return Outcome()
 
 
@@ -86,8 +89,12 @@ def park(replica: Replica, message: Mapping[str, object], via: str, state: str, 
     named, quarantine = _named(message), replica.quarantine
     if quarantine.holds(named.link_key, named.name) or replica.held.digests.holds(named.entity_type, named.link_key):
         return
-    if len(quarantine) >= MOST:
-        raise InvalidMessage(f"{MOST} operations of other nodes wait here already", "$.operation")
+    peer = via.partition(":")[0]
+    oldest = quarantine.oldest_bad_of(peer)
+    if oldest is not None:
+        _unpark(replica, oldest)
+    if quarantine.full(peer):
+        raise InvalidMessage(f"too many operations of {peer!r} wait here already", "$.operation")
     row = ParkedRow(
         quarantine.next_id(),
         via,
@@ -103,6 +110,15 @@ def park(replica: Replica, message: Mapping[str, object], via: str, state: str, 
     )
     quarantine.add(row)
     replica.log.group.commit.parked.append(row)
+
+
+def put_off(replica: Replica, message: Mapping[str, object], via: str, reason: str, now: Instant) -> None:
+    """Park an operation of which something cannot be read here. It is tried again by the clock."""
+    park(replica, message, via, WAITING, reason, now)
+    named = _named(message)
+    row = replica.quarantine.of_operation(named.link_key, named.name)
+    if row is not None:
+        replica.quarantine.make_due(row)
 
 
 def _body(message: Mapping[str, object]) -> bytes:
@@ -141,16 +157,35 @@ def _named(message: Mapping[str, object]) -> _Named:
     return _Named(author, operation_id, entity_type, entity_id, key, repairs if isinstance(repairs, str) else None)
 
 
-def _retry_waiting(replica: Replica, remote: RemoteOperation, now: Instant) -> None:
-    """Retry what waited for the entities of an operation that was applied, then what waited for that."""
-    pending: list[Key] = [(u.entity_type, u.entity_id) for u in remote.updates]
+def retry_waiting(replica: Replica, came: Sequence[Key], now: Instant) -> None:
+    """Retry what waited for entities to which something came, then what waited for that."""
+    pending = list(came)
     while len(replica.quarantine) and pending:
         key = pending.pop()
         for row in replica.quarantine.waiting_for(*key):
-            keys, on_disk = parked_keys(row), replica.held.on_disk(row.name)
-            here = row in replica.quarantine and not on_disk and not replica.residents.missing(keys)
-            if here and retry(replica, row, now):
+            keys = parked_keys(row)
+            if replica.held.on_disk(row.name) or replica.residents.missing(keys):
+                replica.quarantine.make_due(row)  # something else that it needs must be read first
+            elif row in replica.quarantine and retry(replica, row, now):
                 pending.extend(keys)
+
+
+def drop(replica: Replica, number: int) -> bool:
+    """Somebody does not want a parked operation. Returns whether there was one.
+
+    Its name stays, so that no linked node sends it again.
+    """
+    row = replica.quarantine.row(number)
+    if row is None or row.state == DROPPED:
+        return False
+    if row.state == FAULT:
+        _unpark(replica, row)
+        return True
+    dropped = evolve(row, state=DROPPED, body=b"{}")
+    replica.quarantine.remove(row)
+    replica.quarantine.add(dropped)
+    replica.log.group.commit.parked.append(dropped)
+    return True
 
 
 def parked_keys(row: ParkedRow) -> list[Key]:
@@ -208,7 +243,9 @@ def retry_when_here(
     """Try a parked operation again, once its entities are in memory."""
 
     def fetched(unreadable: Unreadable | None) -> None:
-        if unreadable is None and health.ok and row in replica.quarantine:
+        if unreadable is not None or not health.ok:
+            replica.quarantine.make_due(row)
+        elif row in replica.quarantine:
             retry(replica, row, clock())
             if replica.log.group.pending():
                 disk.wake_writer()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 BAD = "bad"
 WAITING = "waiting"
+DROPPED = "dropped"
+"""Somebody has looked at it, and does not want it. Only its name is kept, so that nobody sends it again."""
 FAULT = "fault"
 """What a terminal of this node sent and the node's own code failed on. It is only kept to be looked at."""
 
@@ -26,6 +28,9 @@ FAULTS_KEPT = 100
 
 MOST = 100_000
 """Most operations kept. A link that brings more is closed: passing one over would lose it."""
+
+MOST_OF_PEER = 20_000
+"""Most operations of one linked node. Its oldest bad ones go first; a comparison finds them again."""
 
 
 @define(eq=False)
@@ -38,14 +43,19 @@ class Quarantine:
     """Name of an operation -> the numbers of its bad rows. The name may be damaged itself."""
     _waiting: dict[tuple[str, str], dict[int, None]] = field(factory=dict)
     _faults: dict[int, None] = field(factory=dict)
+    _of_peer: dict[str, dict[int, None]] = field(factory=dict)
+    """Linked node -> the numbers of its rows, the oldest first."""
+    _due: dict[int, None] = field(factory=dict)
+    """The waiting ones that are tried again by the clock: what they need could not be read, or is not in memory."""
     _last: int = 0
 
     @classmethod
     def of(cls, rows: Iterable[ParkedRow]) -> Quarantine:
-        """From the stored rows."""
+        """From the stored rows. What waits is tried once: it may have come before the stop."""
         quarantine = cls()
         for row in rows:
             quarantine.add(row)
+            quarantine.make_due(row)
         return quarantine
 
     def __len__(self) -> int:
@@ -87,6 +97,20 @@ class Quarantine:
         later = [row for row in found if row.id > after]
         return (later or found)[:most]
 
+    def oldest_bad_of(self, peer: str) -> ParkedRow | None:
+        """The bad row that makes room for another one of a linked node, where that has too many."""
+        numbers = self._of_peer.get(peer, {})
+        if len(numbers) < MOST_OF_PEER:
+            return None
+        return next((row for row in map(self._rows.__getitem__, numbers) if row.state != WAITING), None)
+
+    def full(self, peer: str) -> bool:
+        """Whether no more is taken of a linked node."""
+        return len(self) >= MOST or len(self._of_peer.get(peer, ())) >= MOST_OF_PEER
+
+    def row(self, number: int) -> ParkedRow | None:
+        return self._rows.get(number)
+
     def next_id(self) -> int:
         return self._last + 1
 
@@ -97,9 +121,10 @@ class Quarantine:
             self._faults[row.id] = None
             return
         self._by_key[row.link_key, row.name] = row.id
+        self._of_peer.setdefault(_peer(row), {})[row.id] = None
         if row.state == BAD:
             self._bad.setdefault(row.name, set()).add(row.id)
-        else:
+        elif row.state == WAITING:
             self._waiting.setdefault((row.entity_type, row.entity_id), {})[row.id] = None
 
     def remove(self, row: ParkedRow) -> None:
@@ -107,6 +132,10 @@ class Quarantine:
         if self._faults.pop(row.id, row.id) is None:
             return
         self._by_key.pop((row.link_key, row.name), None)
+        of_peer = self._of_peer[_peer(row)]
+        of_peer.pop(row.id, None)
+        if not of_peer:
+            del self._of_peer[_peer(row)]
         self._done_waiting(row)
         bad = self._bad.get(row.name, set())
         bad.discard(row.id)
@@ -114,6 +143,7 @@ class Quarantine:
             self._bad.pop(row.name, None)
 
     def _done_waiting(self, row: ParkedRow) -> None:
+        self._due.pop(row.id, None)
         waiting = self._waiting.get((row.entity_type, row.entity_id))
         if waiting is not None:
             waiting.pop(row.id, None)
@@ -134,12 +164,18 @@ class Quarantine:
         keys = ((entity_type, entity_id), (entity_type, ""))
         return [self._rows[number] for key in keys for number in self._waiting.get(key, ())]
 
-    def waiting(self, most: int) -> list[ParkedRow]:
-        """Up to `most` waiting rows, the oldest of an entity first. The next call begins with other entities."""
-        found: list[ParkedRow] = []
-        for key in list(self._waiting):
-            numbers = self._waiting[key] = self._waiting.pop(key)
-            found.extend(self._rows[number] for number in list(numbers)[: most - len(found)])
-            if len(found) >= most:
-                break
-        return found
+    def make_due(self, row: ParkedRow) -> None:
+        """Try a waiting operation again by the clock."""
+        if row.id in self._rows and row.state == WAITING:
+            self._due[row.id] = None
+
+    def due(self, most: int) -> list[ParkedRow]:
+        """Up to `most` waiting rows that are due, each once."""
+        numbers = list(self._due)[:most]
+        for number in numbers:
+            del self._due[number]
+        return [self._rows[number] for number in numbers]
+
+
+def _peer(row: ParkedRow) -> str:
+    return row.via.partition(":")[0]

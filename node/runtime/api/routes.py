@@ -11,6 +11,7 @@ GET /api/v1/policies                             the entity types, in the words 
 GET /api/v1/links                                linked nodes: state, lag, cursors
 GET /api/v1/quarantine                           linked nodes' operations that cannot be applied
 POST /api/v1/quarantine/retry                    try them again
+POST /api/v1/quarantine/drop?id=                 keep only the name of one of them
 POST /api/v1/backup                              a consistent copy into the data directory's backups/
 GET /api/v1/archives                             where the log begins, and the archives of what was before
 POST /api/v1/archive?until=TIME|SEQ[&force=1]    old history into the data directory's archives/
@@ -40,6 +41,7 @@ from node.runtime.net.http import (
     error_response,
     json_response,
 )
+from node.wire.json_text import is_number
 from storage.audit.archiving import Until
 from storage.sqlite.backup import back_up
 from storage.sqlite.database import StorageError
@@ -54,7 +56,7 @@ if TYPE_CHECKING:
     from storage.sqlite.reader import Reader
     from storage.sqlite.store import Store
 
-ACTIONS = ("/api/v1/quarantine/retry", "/api/v1/backup", "/api/v1/archive")
+ACTIONS = ("/api/v1/quarantine/retry", "/api/v1/quarantine/drop", "/api/v1/backup", "/api/v1/archive")
 """What an administrator asks of the node; no data is written over HTTP."""
 
 PAGE = 1_000
@@ -113,6 +115,8 @@ class Api:
                 return json_response(quarantine_report(self._core))
             case ["api", "v1", "quarantine", "retry"]:
                 return self._retry()
+            case ["api", "v1", "quarantine", "drop"]:
+                return self._drop(request)
             case ["api", "v1", "backup"]:
                 return await self._backup()
             case ["api", "v1", "archive"]:
@@ -142,6 +146,13 @@ class Api:
         """Every parked operation, also the bad ones: the node may have learned the entity type meanwhile."""
         retried = self._core.retry_quarantine()
         return json_response({"retried": retried, "left": len(self._core.replica.quarantine)})
+
+    def _drop(self, request: Request) -> Response:
+        """One parked operation is not wanted: `id` is its number."""
+        number = request.first("id") or ""
+        if not is_number(number) or not self._core.drop_parked(int(number)):
+            return error_response(404, f"the quarantine has no operation {number}")
+        return json_response({"dropped": int(number), "left": len(self._core.replica.quarantine)})
 
     async def _backup(self) -> Response:
         folder = self._store.directory / "backups"

@@ -12,6 +12,7 @@ from node.core.operations.quarantine import BAD, WAITING, Quarantine
 from storage.records import ParkedRow
 from tests.harness import Client
 from tests.mesh import Mesh, audit, each_operation, shown
+from tests.simulation.slips import defect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,6 +116,46 @@ def test_what_builds_on_a_bad_operation_waits_with_it_and_comes_back_with_it(pai
     assert audit(pair.node) == audit(pair.hub)
 
 
+def bulk_waits_for_its_second_entity(pair: Pair) -> dict[str, str]:
+    """Both orders are there; the next operation of the second comes damaged, and a BULK_UPDATE builds on it."""
+    spoiled: list[str] = []
+
+    def once(message: dict[str, Any]) -> None:
+        if not spoiled:
+            spoiled.append(message["operation"]["id"])
+            flip_update(message)
+
+    for name in ("o-1", "o-2"):
+        pair.ana.do("orders", name, "CREATE", {"a": 1})
+    pair.mesh.settle()
+    pair.spoil = of("o-2", once)
+    pair.ana.do("orders", "o-2", "UPDATE", {"a": 2})
+    items = [{"entity_id": name, "data": {"b": 3}} for name in ("o-1", "o-2")]
+    pair.ana.do("orders", None, "BULK_UPDATE", {"updates": items})
+    pair.mesh.settle()
+    return pair.parked()
+
+
+def test_a_bulk_update_that_waits_goes_on_when_one_of_its_entities_gets_something(pair: Pair) -> None:
+    assert sorted(bulk_waits_for_its_second_entity(pair).values()) == [BAD, WAITING]
+    assert pair.node.core.replica.quarantine.due(10) == [], "the clock does not try it"
+    pair.node.advance(61_000)  # once a minute a node asks for what came damaged
+    pair.mesh.settle()
+    assert pair.parked() == {}
+    assert pair.node.view("orders")["o-1"]["b"] == 3
+    assert shown(pair.node) == shown(pair.hub)
+
+
+def test_that_defect_is_caught(pair: Pair) -> None:
+    here = "node.core.operations.quarantine:Quarantine.waiting_for"
+    both, one = 'keys = ((entity_type, entity_id), (entity_type, ""))', "keys = ((entity_type, entity_id),)"
+    with defect("bulk-not-looked-at", "", (here, both, one)).present():
+        bulk_waits_for_its_second_entity(pair)
+        pair.node.advance(61_000)
+        pair.mesh.settle()
+        assert list(pair.parked().values()) == [WAITING]
+
+
 def test_an_operation_that_came_damaged_while_the_disk_could_not_be_read_is_asked_for_once_it_can(pair: Pair) -> None:
     pair.ana.do("orders", "o-1", "CREATE", {"a": 1})
     pair.mesh.settle()
@@ -145,7 +186,7 @@ def test_what_turned_out_bad_late_is_asked_for_in_its_turn_as_well() -> None:
 
     quarantine = Quarantine.of([row(1, WAITING), *(row(number, BAD) for number in range(2, 300))])
     quarantine.found_bad(row(1, WAITING), row(1, BAD))
-    assert not quarantine.waiting(10)
+    assert not quarantine.due(10)
     asked: set[int] = set()
     after = 0
     for _ in range(3):

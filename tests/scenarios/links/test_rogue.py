@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from node.core.digests import bucket_of
+from node.core.links.budget import EPOCH_INTERVAL_MS, MINUTE_MS
 from node.core.log.messages import audit_entry
-from node.core.operations.quarantine import BAD
+from node.core.operations import quarantine
+from node.core.operations.quarantine import BAD, DROPPED
 from storage.chain import GENESIS, chain_hash
 from storage.packed import ArchivedOperation, pack_operations
 from storage.records import key64
-from tests.harness import Client
+from tests.harness import START_MS, Client, World
 from tests.mesh import Mesh, moved, shown
 from tests.rogue import Rogue
 
@@ -339,3 +341,124 @@ def test_an_entity_that_was_asked_for_is_its_senders_and_drops_no_colleagues_ope
         store.caixa = moved(store.caixa, store.hub)
         store.settle()
     colleagues_go_on(store)
+
+
+# ---------------------------------------------------------------------- what it may cost
+
+
+def test_a_claim_of_rows_that_never_were_begins_one_epoch_and_no_second(store: Store) -> None:
+    epochs = {store.hub.core.links.epoch}
+    for name in range(5):
+        rogue = Rogue(store.hub).connect() if name else store.rogue
+        rogue.link.host.unlink(rogue.link)
+        rogue = Rogue(store.hub)
+        rogue.connect(epoch=store.hub.core.links.epoch, positions=[10**9] * 4, mark=10**9, hash="00")
+        assert rogue.closed
+        store.settle()
+        epochs.add(store.hub.core.links.epoch)
+        store.hub.advance(61_000)
+    assert len(epochs) == 2
+    store.settle()
+    assert store.unchanged
+    store.hub.advance(EPOCH_INTERVAL_MS)
+    rogue = Rogue(store.hub)
+    rogue.connect(epoch=store.hub.core.links.epoch, positions=[10**9] * 4, mark=10**9, hash="00")
+    assert store.hub.core.links.epoch not in epochs
+
+
+@pytest.mark.parametrize("number", [2**62 - 1, START_MS * 2])
+def test_it_hides_no_other_nodes_terminals(store: Store, number: int) -> None:
+    store.leaf.core.sessions.mark_changed()
+    store.leaf.core.links.neighbours.say(force=True)
+    store.settle()
+    assert "pos-2" in store.hub.core.links.neighbours.terminals()
+    store.play({"type": "terminal_status_update", "nodes": {"n1": [number, {}], "n7": [number, {}]}})
+    assert store.hub.core.links.neighbours.terminals()["pos-2"]["status"] == "online"  # type: ignore[index]
+    assert "n7" not in store.hub.core.links.neighbours.nodes
+
+
+def test_a_list_of_a_node_that_is_linked_here_comes_from_that_node(store: Store) -> None:
+    store.leaf.core.links.neighbours.say(force=True)
+    store.settle()
+    store.play({"type": "terminal_status_update", "nodes": {"n1": [store.hub.wall_ms + 1_000, {}]}})
+    assert "pos-2" in store.hub.core.links.neighbours.terminals()
+
+
+@pytest.mark.parametrize("holder", ["caixa", "pos"])
+def test_it_neither_releases_nor_takes_over_a_colleagues_lock(store: Store, holder: str) -> None:
+    store.leaf.core.links.neighbours.say(force=True)
+    client: Client = getattr(store, holder)
+    client.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "mesa-1", "lock_id": "lock-1"})
+    store.settle()
+    assert client.of("lock_acquired")
+    store.play({"type": "release_lock", "lock_id": "lock-1", "terminal_id": client.name})
+    ask = {"type": "acquire_lock", "request": 1, "entity_type": "orders", "entity_id": "mesa-1", "wait_ms": 500}
+    store.play({**ask, "terminal_id": client.name, "lock_id": "lock-2", "timeout": 1})
+    store.play({"type": "release_lock", "lock_id": "lock-2", "terminal_id": client.name})
+    (lease,) = store.hub.core.replica.locks.leases.values()
+    assert (lease.terminal, lease.lock_id) == (client.name, "lock-1")
+    assert lease.live(store.hub.now())
+
+
+def test_a_false_upstream_locks_for_no_longer_than_this_node_would_and_sets_no_clock(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(tmp_path / "leaf", node_id="leaf", upstream=True)
+    rogue = Rogue(world, role="upstream").connect()
+    day = 24 * 3_600_000
+    lease = {"lock_id": "l", "entity_type": "orders", "entity_id": "mesa-1", "terminal_id": "x", "scope": "store"}
+    token = {"authority": "rogue", "epoch": 1, "counter": 1}
+    rogue.say({"type": "lock_acquired", **lease, "token": token, "timeout_ms": day, "left_ms": day})
+    world.settle()
+    (found,) = world.core.replica.locks.leases.values()
+    assert found.deadline_mono_ms - world.mono_ms == world.config.limits.lease_ms_max
+    rogue.say({"type": "pong", "clock": world.wall_ms + 22 * 3_600_000})
+    assert world.core.replica.clock.offset_ms == 0
+    assert "not followed" in caplog.text
+    world.close()
+
+
+def test_what_passes_its_budget_pauses_its_link_and_no_other(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    table = {"type": "terminal_status_update", "nodes": {}}
+    for _ in range(13):
+        store.rogue.say(*[table] * 100)
+    assert store.rogue.link.paused
+    assert "is not read for a minute: too many lists of terminals" in caplog.text
+    store.rogue.say(store.rogue.operation(ORDER, {"total": 31}, [(("total",), 31)]))
+    store.hub.settle()
+    store.before = shown(store.hub)
+    assert store.hub.view("orders")["mesa-1"]["total"] == 30
+    assert store.pos.do(*ORDER, "UPDATE", {"status": "ready"})["status"] == "applied"
+    store.settle()
+    assert store.hub.view("orders")["mesa-1"]["status"] == "ready"
+    store.hub.advance(MINUTE_MS)
+    store.settle()
+    assert not store.rogue.link.paused
+    assert store.hub.view("orders")["mesa-1"]["total"] == 31
+
+
+def test_its_quarantine_has_a_quota_and_its_oldest_go_first(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quarantine, "MOST_OF_PEER", 3)
+    names = []
+    for number in range(5):
+        message = store.rogue.operation(("orders", f"o-{number}"), {}, [(("total",), 1)])
+        names.append(message["operation"]["id"])
+        store.play(message)
+    assert [row.operation_id for row in store.hub.core.replica.quarantine] == names[2:]
+    assert store.unchanged
+
+
+def test_what_somebody_drops_stays_out_and_is_not_sent_again(store: Store) -> None:
+    message = store.rogue.operation(ORDER, {}, [(("total",), 1)])
+    store.play(message)
+    (row,) = store.hub.core.replica.quarantine
+    assert store.hub.core.drop_parked(row.id)
+    assert not store.hub.core.drop_parked(row.id + 1)
+    store.settle()
+    for _ in range(2):
+        (kept,) = store.hub.core.replica.quarantine
+        assert (kept.state, kept.body, kept.operation_id) == (DROPPED, b"{}", row.operation_id)
+        assert row.link_key in store.hub.core.replica.quarantine.link_keys("orders")
+        assert store.hub.core.retry_quarantine() == 0
+        store.mesh.crash(0)
+    assert store.hub.core.replica.quarantine.due(10) == []
