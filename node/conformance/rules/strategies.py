@@ -24,6 +24,10 @@ FREE = "Estratégias de Resolução: Merge Non-Conflicting"
 ALL = "Visão Geral: Resolução de conflitos"
 
 
+APART_S = 0.01
+"""Between the two changes. A clock that is ahead by less than a message's way is right."""
+
+
 @frozen
 class Collision:
     """first wrote, then second, who had not taken note; watcher saw both."""
@@ -43,18 +47,21 @@ async def collide(
     one: dict[str, Any],
     two: dict[str, Any],
     *,
-    ages: tuple[float, float] = (1.0, 0.0),
+    newest_first: bool = False,
 ) -> Collision:
-    """Both change the entity from the same version. ages: how many seconds old each says its change is."""
+    """Both change the entity from the same version. newest_first: the change that comes first was written last.
+
+    Nobody lies about its clock: both changes are written after their authors saw the entity.
+    """
     first, second, watcher = await scene.terminals("pos", "pos", "kds")
-    now = time.time()
-    entity_id = await scene.created(first, entity_type, data, timestamp=iso(now - 10))
+    entity_id = await scene.created(first, entity_type, data)
     await scene.shows(second, entity_type, entity_id)
     await scene.alive(second)  # its confirmation of the CREATE has been read
     second.confirming = False
+    older, newer = iso(time.time()), iso(time.time() + APART_S)
+    times = (newer, older) if newest_first else (older, newer)
     fates = []
-    for author, change, age in ((first, one, ages[0]), (second, two, ages[1])):
-        at = iso(now - age)
+    for author, change, at in ((first, one, times[0]), (second, two, times[1])):
         fates.append(await scene.write(author, entity_type, entity_id, "UPDATE", change, version=2, timestamp=at))
     await scene.settled(entity_type, first, second, watcher)
     await scene.settled(entity_type, second, first)
@@ -73,7 +80,7 @@ async def last_write_second(scene: Scene) -> None:
     "It prevails also when it comes first: the timestamp counts, not the arrival.",
 )
 async def last_write_first(scene: Scene) -> None:
-    at = await collide(scene, "orders", {"note": "-"}, {"note": "A"}, {"note": "B"}, ages=(0.0, 2.0))
+    at = await collide(scene, "orders", {"note": "-"}, {"note": "A"}, {"note": "B"}, newest_first=True)
     await scene.shows(at.watcher, "orders", at.entity_id, note="A")
 
 
@@ -84,7 +91,7 @@ async def last_write_first(scene: Scene) -> None:
     kind=Kind.READING,
 )
 async def last_write_answered(scene: Scene) -> str:
-    at = await collide(scene, "orders", {"note": "-"}, {"note": "A"}, {"note": "B"}, ages=(0.0, 2.0))
+    at = await collide(scene, "orders", {"note": "-"}, {"note": "A"}, {"note": "B"}, newest_first=True)
     conflict = any(about(message, at.entity_id) for message in at.second.heard)
     that(at.fates[1].status != "silent" or conflict, "an answer", "nothing")
     return "sync_conflict" if conflict else at.fates[1].status
