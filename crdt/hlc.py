@@ -72,12 +72,11 @@ def read_iso(text: str, zone: tzinfo) -> tuple[int, bool]:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds, assumed
 
 
-def millis_of(text: str, zone: tzinfo = UTC) -> int:
-    """Milliseconds since the epoch of an ISO 8601 time that somebody asks for, as near as an HLC comes to it.
-
-    Raises ValueError.
-    """
-    return min(max(parse_iso(text, zone) // 1000, 0), MAX_MS - 1)
+def time_asked(text: str, where: Zone = UTC_ZONE) -> tuple[int, str | None]:
+    """Milliseconds since the epoch of an ISO 8601 time that somebody asks for, as near as an HLC comes to it, and the
+    zone that was assumed, if it names none. Raises ValueError."""
+    at_us, assumed = read_iso(text, where.zone)
+    return min(max(at_us // 1000, 0), MAX_MS - 1), where.name if assumed else None
 
 
 def stamp_of(at_us: int) -> int:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import click
 
-from node.cli.asking import LONG_S, ask
+from node.cli.asking import LONG_S, ask, say_zone
 from node.cli.clock import timestamp
 from node.cli.options import progress_bars
 from node.cli.output import say
@@ -44,6 +44,7 @@ def archive(text: str, data: Path | None, url: str | None, force: bool, file: Pa
             raise click.UsageError("--url: o nó escolhe o arquivo / the node names the file")
         query = urlencode({"until": text, **({"force": "1"} if force else {})})
         answer = ask(url, f"/api/v1/archive?{query}", "POST", LONG_S)
+        say_zone(answer)
         held = answer["held_by"]
         _say(answer["archived"], answer["file"], (held["node"], held["confirmed"]) if held else None)
         return

@@ -36,3 +36,10 @@ def ask(url: str, path: str, method: str = "GET", timeout_s: float = 30.0) -> di
     if answer.status_code != 200:
         raise click.ClickException(f"{url}: {answer.status_code} {printable(str(body.get('error')))}")
     return body
+
+
+def say_zone(said: dict[str, Any] | None) -> None:
+    """Say in which zone the node read a time that names none. said: what its answer says of the time."""
+    zone = (said or {}).get("assumed_zone")
+    if zone is not None:
+        click.echo(f"sem fuso: lido em {zone} / without an offset: read as {zone}", err=True)

@@ -10,7 +10,7 @@ import orjson
 from rich.table import Table
 from rich.text import Text
 
-from node.cli.asking import ask, url_option
+from node.cli.asking import ask, say_zone, url_option
 from node.cli.output import Screen, say_json
 from node.printable import printable
 
@@ -20,7 +20,9 @@ PAGE = 500
 @click.command()
 @click.argument("entity_type")
 @click.argument("entity_id", required=False)
-@click.option("--at", metavar="TIME", help="Como estava então; ISO 8601, sem fuso é UTC. / As of then; UTC if bare.")
+@click.option(
+    "--at", metavar="TIME", help="Como estava então; ISO 8601. / As of then; without an offset, in the store's zone."
+)
 @click.option(
     "--seq", type=click.IntRange(0), help="Como estava nessa linha do registro. / As of that row of the log."
 )
@@ -39,6 +41,7 @@ def show(
     if entity_id is not None:
         # In the query, as a client may take `.` and `..` out of a path, and a proxy make one slash of two.
         entities = [ask(url, f"{place}?{urlencode({'entity_id': entity_id, **moment})}")]
+        say_zone(entities[0].get("as_of"))
     else:
         entities, unknown = _all(url, place, {**moment, **({"deleted": 1} if deleted else {})})
     if as_json:
@@ -64,6 +67,8 @@ def _all(url: str, place: str, parameters: dict[str, object]) -> tuple[list[dict
     after: str | None = ""
     while after is not None:
         page = ask(url, f"{place}?{urlencode({**parameters, 'limit': PAGE, 'after': after})}")
+        if not entities:
+            say_zone(page.get("as_of"))
         entities += page["entities"]
         unknown += page.get("unknown", [])
         after = page["next"]

@@ -18,7 +18,7 @@ from node.core.faults import Torn
 from node.core.ports import Disk, Unreadable
 from node.core.start import RECOVERY_MS
 from node.runtime.read_faults import ReadFaults
-from storage.sqlite.database import StorageError
+from storage.sqlite.database import StorageError, Unstorable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,12 +137,14 @@ class TrioDisk(Disk):
         self._nursery.start_soon(request)
 
     async def read(self, function: Callable[..., T], *arguments: object) -> T:
-        """A read, on the reader thread; once more where it fails. Raises StorageError."""
+        """A read, on the reader thread; once more where the disk fails. Raises StorageError."""
         return await self._read(self._reader_thread.ask(function, *arguments), function, *arguments)
 
     async def _read(self, first: Answer[T], function: Callable[..., T], *arguments: object) -> T:
         try:
             return await first.wait()
+        except Unstorable:  # an error of who asks, and not of the disk
+            raise
         except StorageError:
             pass  # some pass: a cable, a controller that was reset
         try:

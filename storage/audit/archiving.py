@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from crdt.hlc import MAX_MS, pack, parse_iso
+from crdt.hlc import UTC_ZONE, Zone, pack, time_asked
 from storage.audit.archive_file import ArchiveHeader, check_archive, write_archive
 from storage.records import ArchiveRow
 from storage.sqlite.database import StorageError
@@ -27,17 +27,22 @@ if TYPE_CHECKING:
 
 @frozen
 class Until:
-    """Rows up to `seq`, or the rows before the first that was accepted at or after `accepted` (an HLC)."""
+    """Rows up to `seq`, or the rows before the first that was accepted at or after `accepted` (an HLC).
+
+    assumed_zone: where that time was read, if it names no offset.
+    """
 
     seq: int | None
     accepted: int | None
+    assumed_zone: str | None = None
 
     @classmethod
-    def read(cls, text: str) -> Until:
+    def read(cls, text: str, where: Zone = UTC_ZONE) -> Until:
         """A row's number, or an ISO 8601 time. Raises ValueError."""
         if text.isascii() and text.isdigit():
             return cls(int(text[:19]), None)
-        return cls(None, pack(min(parse_iso(text) // 1000, MAX_MS - 1)))
+        ms, assumed = time_asked(text, where)
+        return cls(None, pack(ms), assumed)
 
 
 @frozen

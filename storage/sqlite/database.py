@@ -33,13 +33,19 @@ class DataDirectoryBusy(StorageError):
     """Another node has this data directory open."""
 
 
+class Unstorable(StorageError):
+    """A value that no database holds: a lone surrogate, an integer past 64 bits, too long a text. Disk and file are
+    well, and only who brought the value is refused."""
+
+
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into StorageError, and errors of values it cannot store (lone surrogates, integers past
-    64 bits)."""
+    """Turn SQLite's errors into StorageError, and errors of values it cannot take into Unstorable."""
     try:
         yield
-    except (sqlite3.Error, OverflowError, UnicodeError) as error:
+    except (OverflowError, UnicodeError, sqlite3.DataError, sqlite3.InterfaceError) as error:
+        raise Unstorable(str(error)) from error
+    except sqlite3.Error as error:
         raise StorageError(reason(path, error)) from error
 
 

@@ -18,13 +18,19 @@ if TYPE_CHECKING:
 
 @frozen
 class Moment:
-    """A place in the log, or a time. seq: a row of the log. ms: Unix milliseconds, where `seq` is None."""
+    """A place in the log, or a time. seq: a row of the log. ms: Unix milliseconds, where `seq` is None.
+
+    assumed_zone: where that time was read, if it names no offset.
+    """
 
     seq: int | None
     ms: int | None
+    assumed_zone: str | None = None
 
     def report(self) -> dict[str, object]:
-        return {"seq": self.seq} if self.ms is None else {"at": iso(self.ms)}
+        if self.ms is None:
+            return {"seq": self.seq}
+        return {"at": iso(self.ms), **({"assumed_zone": self.assumed_zone} if self.assumed_zone else {})}
 
 
 def entity_then(

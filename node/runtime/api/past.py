@@ -14,7 +14,7 @@ import orjson
 import trio
 from attrs import define, field
 
-from crdt.hlc import MAX_MS, parse_iso
+from crdt.hlc import time_asked
 from node.core.history.as_of import Moment, entity_then, shown
 from node.core.history.explain import explain
 from node.core.history.rebuild import HistoryError
@@ -22,7 +22,7 @@ from node.errors import EntityNotFound
 from node.runtime.net.http import Response, error_response, json_response
 from node.wire.codec import TERMINAL_ID
 from storage.records import UPDATE_KINDS
-from storage.sqlite.database import StorageError
+from storage.sqlite.database import StorageError, Unstorable
 from storage.sqlite.history_reader import HistoryReader
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ class Past:
         try:
             with closing(HistoryReader(self._database)) as history:
                 return call(history, *arguments)
+        except Unstorable as error:
+            return error_response(400, f"nothing is named so: {error}")
         except (HistoryError, StorageError) as error:
             said = str(error)
         return error_response(503, f"{said}; see `comanda verify`")
@@ -138,7 +140,7 @@ class Past:
         that time comes before what is archived, or before a state whose operations are not all here."""
         try:
             policy, moment = self._policy(entity_type), self._moment(request)
-            limit = _number(request, "limit", PAGE, PAGE)
+            limit = _number(request, "limit", PAGE, PAGE, least=1)
         except Wrong as wrong:
             return wrong.answer
         begins = await self._in_thread(_begins)
@@ -164,7 +166,7 @@ class Past:
         if at is None:
             return Moment(_number(request, "seq", 0, self._core.replica.log.committed), None)
         try:
-            return Moment(None, min(parse_iso(at) // 1000, MAX_MS - 1))
+            return Moment(None, *time_asked(at, self._core.limits.codec.where))
         except (ValueError, OverflowError):
             raise Wrong(400, f"at is no ISO 8601 time: {at[:80]!r}") from None
 
@@ -226,11 +228,11 @@ def _head(policy: EntityPolicy, moment: Moment) -> dict[str, object]:
     return {"entity_type": policy.entity_type, "as_of": moment.report()}
 
 
-def _number(request: Request, name: str, default: int, most: int) -> int:
+def _number(request: Request, name: str, default: int, most: int, *, least: int = 0) -> int:
     """Raises Wrong."""
     text = request.first(name)
     if text is None:
         return default
-    if not text.isascii() or not text.isdigit() or int(text[:20]) > most:
-        raise Wrong(400, f"{name} is no number up to {most}")
+    if not text.isascii() or not text.isdigit() or not least <= int(text[:20]) <= most:
+        raise Wrong(400, f"{name} is no number from {least} to {most}")
     return int(text)

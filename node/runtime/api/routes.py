@@ -26,7 +26,7 @@ from urllib.parse import quote
 import orjson
 import trio
 
-from crdt.hlc import iso, pack, parse_iso
+from crdt.hlc import iso, pack, time_asked
 from node.core import monitors
 from node.core.log.messages import audit_entry
 from node.errors import EntityNotFound
@@ -44,7 +44,7 @@ from node.runtime.net.http import (
 from node.wire.json_text import is_number
 from storage.audit.archiving import Until
 from storage.sqlite.backup import back_up
-from storage.sqlite.database import StorageError
+from storage.sqlite.database import StorageError, Unstorable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -74,6 +74,7 @@ class Api:
         self._diallers = diallers
         self._disk = disk
         self._reader = reader
+        self._where = core.limits.codec.where
         self._past = Past(core, store.path)
         self._archiver = Archiver(core=core, store=store, disk=disk)
         self._copying = trio.CapacityLimiter(1)
@@ -82,6 +83,8 @@ class Api:
         """terminal_id: whose token the request carries, where it carries one."""
         try:
             return await self._answer(request, terminal_id)
+        except Unstorable as error:
+            return error_response(400, f"nothing is named so: {error}")
         except (StorageError, orjson.JSONDecodeError) as error:  # the latter: of damaged bytes
             return error_response(503, f"this cannot be read from the node's database: {error}")
 
@@ -166,12 +169,13 @@ class Api:
 
     async def _archive(self, request: Request) -> Response:
         try:
-            until = Until.read(request.first("until") or "")
+            until = Until.read(request.first("until") or "", self._where)
         except (ValueError, OverflowError):
             return error_response(400, "until is an ISO 8601 time or a row of the log")
         force = request.first("force") in ("1", "true")
         try:
-            return json_response(await self._archiver.archive(until, force=force))
+            said = {} if until.assumed_zone is None else {"assumed_zone": until.assumed_zone}
+            return json_response({**await self._archiver.archive(until, force=force), **said})
         except Busy as error:
             return error_response(409, str(error))
         except (StorageError, OSError) as error:
@@ -187,7 +191,7 @@ class Api:
         if request.first("limit") is None and after is None:
             first = await self._disk.read(self._reader.entities, entity_type, None, PAGE, deleted)
             return Response(200, self._all(entity_type, deleted, first))
-        limit = _number(request, "limit", PAGE, most=PAGE)
+        limit = _number(request, "limit", PAGE, least=1, most=PAGE)
         if isinstance(limit, Response):
             return limit
         rows = await self._disk.read(self._reader.entities, entity_type, after, limit, deleted)
@@ -247,7 +251,7 @@ class Api:
         if state not in (None, "open", "settled", "closed"):
             return error_response(400, "state is open, settled or closed")
         after = _number(request, "after", -1, least=-1)
-        limit = _number(request, "limit", PAGE, most=PAGE)
+        limit = _number(request, "limit", PAGE, least=1, most=PAGE)
         if isinstance(after, Response):
             return after
         if isinstance(limit, Response):
@@ -257,18 +261,21 @@ class Api:
 
     async def _audit(self, request: Request, kinds: tuple[str, ...]) -> Response:
         after = _number(request, "after", 0)
-        limit = _number(request, "limit", PAGE, most=PAGE)
+        limit = _number(request, "limit", PAGE, least=1, most=PAGE)
         if isinstance(after, Response):
             return after
         if isinstance(limit, Response):
             return limit
         times: list[int | None] = []
+        said: dict[str, object] = {}
         for name in ("since", "until"):
             text = request.first(name)
             try:
-                times.append(None if text is None else pack(parse_iso(text) // 1000))
+                ms, assumed = (0, None) if text is None else time_asked(text, self._where)
             except (ValueError, OverflowError):
                 return error_response(400, f"{name} is not an ISO 8601 time: {quote(text or '')[:80]}")
+            times.append(None if text is None else pack(ms))
+            said |= {} if assumed is None else {"assumed_zone": assumed}
         rows = await self._disk.read(
             self._reader.audit,
             request.first("entity_type"),
@@ -287,7 +294,9 @@ class Api:
                 entry["refused"] = orjson.loads(row.operation)
             entries.append(entry)
         following = rows[-1].seq if len(rows) == limit else None
-        return json_response({"entries": entries, "next": following, "log_begins": self._store.anchor.seq + 1})
+        return json_response(
+            {"entries": entries, "next": following, "log_begins": self._store.anchor.seq + 1, **said}
+        )
 
 
 def _archives(reader: Reader) -> dict[str, object]:

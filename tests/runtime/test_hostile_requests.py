@@ -1,0 +1,124 @@
+"""Every endpoint with every parameter that any endpoint has, and values that nobody should send.
+
+An error of a request is its own: the node goes on saying that it is ready, and no disk is called failing.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from node.config.sections import Config
+from node.core.ports import Draws, Instant, Surroundings
+from node.core.start import begin, note_registry
+from node.runtime.api import past, routes
+from node.runtime.api.routes import Api
+from node.runtime.disk import TrioDisk
+from node.runtime.net.http import Request
+from storage.sqlite.reader import Reader
+from storage.sqlite.store import Store
+from tests.harness import Client, World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+DOCUMENTED = f"{routes.__doc__}\n{past.__doc__}"
+LINES = re.findall(r"^(?:GET|POST) (/.*)$", DOCUMENTED, re.MULTILINE)
+PATHS = sorted(
+    {path for line in LINES for path in re.findall(r"(?:^|  )(/[\w/{}]*)", line.replace("[/{id}]", "/{id}"))}
+)
+NAMES = sorted(set(re.findall(r"[?&|\[](\w+)=", DOCUMENTED)))
+FILLED = {"type": "orders", "id": "mesa-1", "field": "note"}
+
+VALUES = (
+    "",
+    "0",
+    "-1",
+    "1e400",
+    str(2**62),
+    str(2**63),
+    str(2**64),
+    "9" * 400,
+    "\u0663",
+    "9999-12-31T23:59:59.999Z",
+    "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59-14:00",
+    "2026-01-15T10:00",
+    "1969-12-31",
+    "\x00",
+    "a\ufffd" * 500,
+    "%",
+    "*",
+    "orders' OR 1=1 --",
+    "[]",
+    "null",
+)
+
+
+def requests() -> list[tuple[str, dict[str, list[str]]]]:
+    """Each path with each name and value; with the same value for all names; and with the value in the path."""
+    found: list[tuple[str, dict[str, list[str]]]] = []
+    for path in PATHS:
+        plain = re.sub(r"\{(\w+)\}", lambda word: FILLED[word[1]], path)
+        for value in VALUES:
+            found += [(plain, {name: [value]}) for name in NAMES]
+            found.append((plain, {name: [value, "1"] for name in NAMES}))
+            for word in re.findall(r"\{(\w+)\}", path):
+                one = path.replace("{" + word + "}", value)
+                found.append((re.sub(r"\{(\w+)\}", lambda word: FILLED[word[1]], one), {}))
+    return found
+
+
+def test_the_walk_knows_the_endpoints() -> None:
+    assert {"/api/v1/audit", "/api/v1/entities/{type}/{id}", "/readyz"} <= set(PATHS)
+    assert {"since", "until", "limit", "after", "at", "seq", "state", "force"} <= set(NAMES)
+
+
+async def test_no_request_changes_the_health_of_the_node(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    world = World(tmp_path / "node")
+    world.directory.mkdir(exist_ok=True)
+    ana = Client(world, "ana").connect()
+    ana.do("orders", "mesa-1", "CREATE", {"note": "x"})
+    ana.do("orders", "mesa-1", "UPDATE", {"note": "y"})
+    world.close()
+    async with trio.open_nursery() as nursery:
+        store = Store.open(world.directory, None, lambda: uuid.uuid4().hex)
+        reader = Reader(store.path)
+        disk, dice = TrioDisk(nursery, store, reader), random.Random(1)
+        draws = Draws(lambda: uuid.uuid4().hex, lambda: dice.randrange(1, 2**32))
+        around = Surroundings(disk, disk, lambda: Instant(world.wall_ms, 0), draws)
+        note_registry(store, Config().registry())
+        core = begin(store.boot(), Config(), around, epoch=store.epoch, writer=draws.writer())
+        api = Api(core=core, disk=disk, reader=reader, store=store, diallers=())
+        ready = await api.answer(request("/readyz"), None)
+        failed = []
+        for path, query in requests():
+            if path == "/api/v1/backup":
+                continue  # it takes no parameter, and copies the database
+            answer = await api.answer(request(path, query), None)
+            if not isinstance(answer.body, bytes):
+                async for _ in answer.body:
+                    pass
+            if answer.status >= 500:
+                failed.append((path, query, answer.status, answer.body))
+        assert not failed
+        again = await api.answer(request("/readyz"), None)
+        assert (again.status, again.body) == (ready.status, ready.body)
+        assert ready.status == 200
+        assert core.trouble is None
+        assert disk.read_failures == 0
+        await disk.stop()
+        nursery.cancel_scope.cancel()
+    assert not caplog.records
+
+
+def request(path: str, query: dict[str, Any] | None = None) -> Request:
+    return Request("GET", path, path, query or {}, {}, "127.0.0.1")
