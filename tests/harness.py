@@ -18,7 +18,7 @@ from node.config.sections import Config
 from node.core.faults import Torn
 from node.core.ports import Disk, Draws, Instant, Surroundings, Unreadable
 from node.core.sessions.identity import Identity
-from node.core.start import begin, go_on, note_registry
+from node.core.start import begin, go_on, note_config
 from node.screen import Screen
 from node.wire.frames import Batch, Outgoing
 from storage.records import key64
@@ -78,7 +78,7 @@ class World(Disk):
         boot = self.store.boot()
         writer = int(boot.meta.get("writer", 0)) or next(self.writers)
         self.store.set_meta({"writer": str(writer)})
-        note_registry(self.store, self.config.registry())
+        note_config(self.store, self.config)
         self.around = Surroundings(self, self, self.now, Draws(self.new_epoch, lambda: next(self.writers)))
         self.core = begin(boot, self.config, self.around, epoch=boot.epoch, writer=writer)
         self.core.instance = ""  # worlds say who they are by their id alone

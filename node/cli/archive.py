@@ -13,6 +13,8 @@ from node.cli.asking import LONG_S, ask, say_zone
 from node.cli.clock import timestamp
 from node.cli.options import progress_bars
 from node.cli.output import say
+from node.config.remembered import recalled
+from node.errors import ComandaError
 from storage.audit.archiving import Until, furthest_behind
 from storage.audit.archiving_steps import Archived, Job, Read, archiving
 from storage.sqlite.database import StorageError
@@ -36,7 +38,7 @@ def archive(text: str, data: Path | None, url: str | None, force: bool, file: Pa
     running one into archives/ of its data directory.
     """
     try:
-        until = Until.read(text)
+        Until.read(text)
     except (ValueError, OverflowError) as error:
         raise click.BadParameter(f"{text}: {error}", param_hint="--until") from None
     if url is not None:
@@ -53,12 +55,14 @@ def archive(text: str, data: Path | None, url: str | None, force: bool, file: Pa
     try:
         store = Store.open(data, None, lambda: uuid.uuid4().hex)
         try:
+            until = Until.read(text, recalled(store.config()).time.where())
+            say_zone({"assumed_zone": until.assumed_zone})
             with closing(Reader(store.path)) as reader:
                 found = _archive(store, reader, until, file, force=force)
             store.shrink()
         finally:
             store.close()
-    except (StorageError, OSError) as error:
+    except (ComandaError, StorageError, OSError) as error:
         raise click.ClickException(str(error)) from error
     held_back = found.held
     _say(found.rows, str(file), (held_back.node_id, held_back.seq) if held_back is not None else None)

@@ -13,7 +13,7 @@ import trio
 from node.cli.output import say
 from node.config.reading import NAME, find, load
 from node.config.sections import Config, NodeSection
-from node.errors import ComandaError
+from node.errors import ComandaError, ConfigError
 from storage.sqlite.database import StorageError
 
 LINK_TOKEN = "COMANDA_LINK_TOKEN"
@@ -73,10 +73,30 @@ def serve(
         config = load(found) if found is not None else config
         config = config.with_flags(host=host, port=port, data=data, id=node_id, engine=engine, insecure=insecure)
         config = config.with_links(upstream, peers, os.environ.get(LINK_TOKEN))
+        config.check()
         trio.run(partial(run, config, started))
-    except (ComandaError, StorageError) as error:
-        raise click.ClickException(str(error)) from error
-    except OSError as error:
-        if error.filename is not None:
-            raise click.ClickException(f"{error.filename}: {error.strerror}") from error
-        raise click.ClickException(f"{host or config.node.host}:{port or config.node.port}: {error}") from error
+    except (ComandaError, StorageError, OSError, ExceptionGroup) as error:
+        raise _cannot_start(error, f"{host or config.node.host}:{port or config.node.port}") from error
+
+
+class Misled(click.ClickException):
+    """The node was told what cannot be."""
+
+    exit_code = 2
+
+
+def _cannot_start(error: Exception, address: str) -> Exception:
+    """Why a node cannot start, as one sentence; status 2 where what it was told is wrong. Else the error itself.
+
+    address: where it listens.
+    """
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if isinstance(error, ComandaError | StorageError):
+        said = str(error)
+    elif isinstance(error, OSError):
+        said = f"{address}: {error}" if error.filename is None else f"{error.filename}: {error.strerror}"
+    else:
+        return error
+    refused = Misled(said) if isinstance(error, ConfigError) else click.ClickException(said)
+    return refused

@@ -11,7 +11,7 @@ import click
 from node.cli.options import data_option, progress_bars
 from node.cli.output import say
 from node.config.reading import find, load
-from node.config.sections import Config
+from node.config.remembered import recalled
 from node.core.history.verify import Verification
 from node.errors import ComandaError
 from storage.audit import chain_walk
@@ -23,21 +23,29 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, TaskID
 
+    from node.config.sections import Config
+
 
 @click.command()
 @data_option
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="A do nó. / The node's own.")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    help="Outra que a última do nó. / Another than the node's last.",
+)
 def verify(data: Path, config_file: Path | None) -> None:
     """Refaz tudo a partir do registro e compara. / Rebuild everything from the log, and compare.
 
     Confere o arquivo, a trilha de auditoria, cada documento, visão e conflito, e as somas de [[conservation]]. /
     Checks the file, the audit chain, every document, view and conflict, and the sums of [[conservation]]. Without
-    --config: as `comanda serve` finds its configuration.
+    --config: as the node was configured when it last started.
     """
     try:
-        found = config_file or find(data)
-        config = load(found) if found is not None else Config()
         with closing(HistoryReader(data / DATABASE)) as history, progress_bars() as progress:
+            last = history.config()
+            found = config_file or (find(data) if last is None else None)
+            config = load(found) if found is not None else recalled(last)
             problems, others, checked = _walk(history, config, progress)
     except (ComandaError, StorageError) as error:
         raise click.ClickException(str(error)) from error

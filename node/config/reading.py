@@ -51,6 +51,11 @@ def parse(text: str, name: str = "configuration") -> Config:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name}: {error}") from error
+    return structured(document, name)
+
+
+def structured(document: dict[str, Any], name: str) -> Config:
+    """The configuration of a TOML document that was read. Raises ConfigError."""
     try:
         config: Config = _converter().structure(document, Config)
     except Exception as error:

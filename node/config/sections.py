@@ -11,6 +11,7 @@ import re
 from datetime import UTC
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from attrs import Factory, evolve, field, fields, frozen
@@ -29,6 +30,20 @@ DEEPEST_JSON = 128
 
 DECIMAL = re.compile(r"-?\d{1,64}(\.\d{1,64})?\Z", re.ASCII)
 """A number of a conservation rule, or of an entity that gives its amounts as text."""
+
+
+def node_url(url: str) -> str:
+    """`ws://host:port` of another node, checked. Raises ConfigError."""
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme == "ws" and bool(parts.hostname) and url.isascii() and parts.path in ("", "/")
+        sound = sound and not parts.query and (parts.port is None or parts.port > 0)
+        sound = sound and url.rstrip("/") == f"ws://{parts.netloc}"  # what urlsplit leaves out without a word
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ConfigError(f"[links] {url[:256]!r} is not the address of a node, like ws://host:8001")
+    return f"ws://{parts.netloc}"
 
 
 @frozen
@@ -293,7 +308,7 @@ class Config:
     def with_links(self, upstream: str | None, peers: Sequence[str], token: str | None) -> Config:
         """The same with links given on the command line. token: used where the file has none."""
         links = self.links
-        upstream, token = upstream or links.upstream, links.token or token
+        upstream, token = links.upstream if upstream is None else upstream, links.token or token
         return evolve(self, links=evolve(links, upstream=upstream, peers=[*links.peers, *peers], token=token))
 
     def registry(self) -> Registry:
@@ -328,6 +343,8 @@ class Config:
         if self.links.upstream is not None and self.links.upstream in self.links.peers:
             raise ConfigError(f"[links] {self.links.upstream} is the upstream; it cannot be a peer too")
         self.time.where()
+        for url in (*self.links.peers, *([] if self.links.upstream is None else [self.links.upstream])):
+            node_url(url)
         registry = self.registry()
         for rule in self.conservation:
             rule.check(registry)

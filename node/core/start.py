@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from crdt import hlc
+from node.config.remembered import remembered
 from node.core.admission import Admission
 from node.core.clock import NodeClock
 from node.core.core import Core, Limits
@@ -30,6 +31,7 @@ from node.core.sessions.sessions import Bounds
 from node.core.statistics import Counts
 from node.core.terminal_clocks import TerminalClocks
 from node.wire.codec import CodecLimits
+from storage.sqlite.meta import CONFIG
 from strategies.policy_text import MOST_RECORDED, policy_text
 
 if TYPE_CHECKING:
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
     from node.core.ports import Surroundings
     from storage.records import Boot
     from storage.sqlite.store import Store
-    from strategies.policy import Registry
 
 
 RECOVERY_MS = 1_000
@@ -122,9 +123,12 @@ def admission(core: Core, config: Config) -> Admission[Any]:
     )
 
 
-def note_registry(store: Store, registry: Registry) -> None:
-    """Store which fields are counters, and by which policies views are made from now on. Raises StorageError."""
+def note_config(store: Store, config: Config) -> None:
+    """Store what follows from the configuration: which fields are counters, by which policies views are made from now
+    on, and what whoever reads the data directory later has to know. Raises StorageError."""
+    registry = config.registry()
     store.note_counters(registry.counters())
+    store.set_meta({CONFIG: remembered(config)})
     store.note_policies({policy.entity_type: policy_text(policy) for policy in registry.all()}, MOST_RECORDED)
 
 

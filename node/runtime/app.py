@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define, field
 
+from node.config.sections import node_url
 from node.core.admission import Arrivals
 from node.core.ports import Draws, Instant, Surroundings
 from node.core.schedule import schedule
-from node.core.start import begin, go_on, note_registry
+from node.core.start import begin, go_on, note_config
 from node.errors import ConfigError
 from node.runtime.api.origins import Origins, own_origins
 from node.runtime.api.routes import Api
 from node.runtime.api.tokens import Tokens
-from node.runtime.dialler import Dialler, node_url
+from node.runtime.dialler import Dialler
 from node.runtime.disk import TrioDisk
 from node.runtime.endpoint import Endpoint
 from node.runtime.identity import take_up
@@ -112,7 +113,7 @@ class Node:
             boot = store.boot()
             draws = Draws(lambda: uuid.uuid4().hex, random_writer)
             writer = take_up(store, boot, draws, now().wall_ms)
-            note_registry(store, config.registry())
+            note_config(store, config)
             tokens = Tokens(reader.tokens())
             if not is_loopback(config.node.host) and not tokens.required and not config.node.insecure:
                 raise ConfigError(

@@ -7,7 +7,7 @@ import random
 import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import trio
 from attrs import define, field
@@ -16,7 +16,6 @@ from node.config.sections import LinksSection
 from node.core.core import Core
 from node.core.links.dialling import REFUSED, TWIN, Backoff, Dialling, Wait
 from node.core.links.link import Link
-from node.errors import ConfigError
 from node.runtime.net.client import ConnectError, connect
 from node.wire.close_codes import GOING_AWAY
 from node.wire.links.handshake import SUBPROTOCOL
@@ -31,19 +30,6 @@ NODE_TYPE = "node"
 
 LINK_MESSAGE_BYTES = 32 * 1024 * 1024
 """Largest frame of a link: one operation of the largest message, as update and as JSON."""
-
-
-def node_url(url: str) -> str:
-    """`ws://host:port` of another node, checked. Raises ConfigError."""
-    parts = urlsplit(url)
-    try:
-        sound = parts.scheme == "ws" and bool(parts.hostname) and url.isascii() and parts.path in ("", "/")
-        sound = sound and not parts.query and (parts.port is None or parts.port > 0)
-    except ValueError:
-        sound = False
-    if not sound:
-        raise ConfigError(f"{url!r} is not the address of a node, like ws://host:8001")
-    return f"ws://{parts.netloc}"
 
 
 @define(eq=False, kw_only=True)

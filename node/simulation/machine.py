@@ -18,7 +18,7 @@ from node.core.delivery.delivery import PING_INTERVAL_MS
 from node.core.log.group import Group
 from node.core.ports import Draws, Instant, Surroundings
 from node.core.schedule import Schedule, schedule
-from node.core.start import begin, go_on, note_registry
+from node.core.start import begin, go_on, note_config
 from node.runtime.identity import take_up
 from node.simulation.connections import Door
 from node.simulation.disk import Files, SlowDisk
@@ -100,7 +100,7 @@ class Machine:
         )
         self._around = Surroundings(disk, disk, self.now, draws)
         writer = take_up(store, boot, draws, self.now().wall_ms)
-        note_registry(store, self.config.registry())
+        note_config(store, self.config)
         self.core = disk.core = begin(boot, self.config, self._around, epoch=store.epoch, writer=writer)
         self.alive = True
         self.starts += 1

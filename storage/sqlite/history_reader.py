@@ -13,7 +13,7 @@ from storage.answers import Base
 from storage.packed import unpack_operations
 from storage.records import UPDATE_KINDS
 from storage.sqlite.database import storage_errors
-from storage.sqlite.meta import POLICIES
+from storage.sqlite.meta import CONFIG, POLICIES
 from storage.sqlite.reader import Reader
 from storage.sqlite.rows import CONFLICTS
 
@@ -57,6 +57,11 @@ class HistoryReader:
             if connection.in_transaction:  # SQLite may have ended it, where a read failed
                 with storage_errors(path):
                     connection.execute("COMMIT")
+
+    def config(self) -> str | None:
+        """What is remembered of the configuration that was in force at the last start; None for nothing."""
+        rows = self._queries.ask("SELECT value FROM meta WHERE key = ?", (CONFIG,))
+        return str(rows[0]["value"]) if rows else None
 
     def policies(self) -> dict[str, list[str]]:
         """The configurations the node ran with, as texts by entity type, the latest last."""

@@ -10,6 +10,7 @@ lock_epoch, lock_counter      the last fencing token
 restored_from                 "epoch:head" of the database that this one is a backup of
 log_cuts, wal_dropped         what starts of the node found missing, for the audit
 counters                      which fields are counters, by entity type (JSON)
+config                        what is remembered of the configuration that was in force at the last start (JSON)
 policies                      the configurations the node ran with, as far as they decide what an entity shows (JSON)
 probe                         how often a failed disk was tried
 """
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 TOKEN = "lock_counter"
 COUNTERS = "counters"
 POLICIES = "policies"
+CONFIG = "config"
 
 
 def read_meta(connection: sqlite3.Connection) -> dict[str, str]:

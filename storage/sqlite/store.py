@@ -5,6 +5,7 @@ Every group of operations is one durable transaction (synchronous FULL).
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from contextlib import suppress
@@ -26,7 +27,17 @@ from storage.sqlite.database import (
     transaction,
 )
 from storage.sqlite.head_note import NOTE_FILE, HeadNote, HeadNoteFile, read_head_note
-from storage.sqlite.meta import COUNTERS, POLICIES, TOKEN, read_anchor, read_fact, read_head, read_meta, write_meta
+from storage.sqlite.meta import (
+    CONFIG,
+    COUNTERS,
+    POLICIES,
+    TOKEN,
+    read_anchor,
+    read_fact,
+    read_head,
+    read_meta,
+    write_meta,
+)
 from storage.sqlite.migrations import migrate
 from storage.sqlite.prune import BATCH_ROWS, Pruned, prune_batch
 from storage.sqlite.rows import ARCHIVES, TOKENS
@@ -35,6 +46,9 @@ from storage.sqlite.wal import dropped_commits
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+
+logger = logging.getLogger("comanda.storage")
 
 
 class Store:
@@ -64,7 +78,7 @@ class Store:
 
     @classmethod
     def open(cls, directory: Path, node_id: str | None, new_id: Callable[[], str], *, verify: bool = False) -> Store:
-        """Open or create a data directory (mode 0700) and bring its schema up to date.
+        """Open or create a data directory (its mode becomes 0700) and bring its schema up to date.
 
         node_id: None takes the stored id, or draws a new one. A drawn id of a node that never ran gives way to one
             that is named.
@@ -76,6 +90,7 @@ class Store:
         """
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _keep_private(directory)
         except OSError as error:
             raise StorageError(f"{directory}: {error.strerror}") from error
         descriptor = lock_directory(directory)
@@ -249,6 +264,11 @@ class Store:
             for key in remove:
                 self._connection.execute("DELETE FROM meta WHERE key = ?", (key,))
 
+    def config(self) -> str | None:
+        """What is remembered of the configuration of the last start; None for nothing. Raises StorageError."""
+        with storage_errors(self.path):
+            return read_fact(self._connection, CONFIG)
+
     def note_counters(self, names: Mapping[str, Sequence[str]]) -> None:
         """Note which fields are counters, by entity type; pruning keeps traces of them. Raises StorageError."""
         self.set_meta({COUNTERS: orjson.dumps(names).decode()})
@@ -295,6 +315,23 @@ def _identity(
     with transaction(connection, directory / DATABASE):
         write_meta(connection, {"node_id": known, "epoch": epoch, **({"id_drawn": known} if drawn else {})})
     return known, epoch
+
+
+def _keep_private(directory: Path) -> None:
+    """Nobody but the node's own user reads the guests and tokens in here. Raises StorageError and OSError."""
+    mode = directory.stat().st_mode & 0o7777
+    if not mode & 0o077:
+        return
+    if mode & 0o1002 and not (directory / DATABASE).exists():
+        raise StorageError(
+            f"{directory} is shared with everybody (mode {mode:04o}): give the node a directory of its own"
+        )
+    try:
+        directory.chmod(0o700)
+    except OSError as error:
+        logger.warning("%s is open to others (mode %04o) and stays so: %s", directory, mode, error.strerror)
+    else:
+        logger.warning("%s was open to others (mode %04o); it is 0700 from here on", directory, mode)
 
 
 def _refuse_emptied(directory: Path) -> None:

@@ -18,7 +18,7 @@ from attrs import evolve
 from node.config.sections import Config
 from node.core.ports import Draws, Instant, Surroundings, Unreadable
 from node.core.sessions.identity import Identity
-from node.core.start import begin, go_on, note_registry
+from node.core.start import begin, go_on, note_config
 from node.runtime import disk as runtime_disk
 from node.runtime.disk import TrioDisk
 from node.simulation.event_queue import Clockwork
@@ -100,7 +100,7 @@ class TrioNode(Node):
         config, dice = Config(), random.Random(1)
         draws = Draws(lambda: uuid.uuid4().hex, lambda: dice.randrange(1, 2**32))
         around = Surroundings(self.disk, self.disk, _instant, draws)
-        note_registry(self.store, config.registry())
+        note_config(self.store, config)
         boot = self.store.boot()
         self.core = begin(boot, config, around, epoch=self.store.epoch, writer=draws.writer())
 

@@ -15,7 +15,7 @@ import trio
 
 from node.config.sections import Config
 from node.core.ports import Draws, Instant, Surroundings
-from node.core.start import begin, note_registry
+from node.core.start import begin, note_config
 from node.runtime.api import past, routes
 from node.runtime.api.routes import Api
 from node.runtime.disk import TrioDisk
@@ -95,7 +95,7 @@ async def test_no_request_changes_the_health_of_the_node(tmp_path: Path, caplog:
         disk, dice = TrioDisk(nursery, store, reader), random.Random(1)
         draws = Draws(lambda: uuid.uuid4().hex, lambda: dice.randrange(1, 2**32))
         around = Surroundings(disk, disk, lambda: Instant(world.wall_ms, 0), draws)
-        note_registry(store, Config().registry())
+        note_config(store, Config())
         core = begin(store.boot(), Config(), around, epoch=store.epoch, writer=draws.writer())
         api = Api(core=core, disk=disk, reader=reader, store=store, diallers=())
         ready = await api.answer(request("/readyz"), None)
