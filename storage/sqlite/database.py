@@ -44,7 +44,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (OverflowError, UnicodeError, sqlite3.DataError, sqlite3.InterfaceError) as error:
-        raise Unstorable(str(error)) from error
+        raise Unstorable(f"{path}: {error}") from error
     except sqlite3.Error as error:
         raise StorageError(reason(path, error)) from error
 

@@ -82,8 +82,8 @@ class Past:
         try:
             with closing(HistoryReader(self._database)) as history:
                 return call(history, *arguments)
-        except Unstorable as error:
-            return error_response(400, f"nothing is named so: {error}")
+        except Unstorable:
+            return error_response(400, "nothing here is named or numbered so")
         except (HistoryError, StorageError) as error:
             said = str(error)
         return error_response(503, f"{said}; see `comanda verify`")

@@ -83,8 +83,8 @@ class Api:
         """terminal_id: whose token the request carries, where it carries one."""
         try:
             return await self._answer(request, terminal_id)
-        except Unstorable as error:
-            return error_response(400, f"nothing is named so: {error}")
+        except Unstorable:
+            return error_response(400, "nothing here is named or numbered so")
         except (StorageError, orjson.JSONDecodeError) as error:  # the latter: of damaged bytes
             return error_response(503, f"this cannot be read from the node's database: {error}")
 
