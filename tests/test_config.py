@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -263,3 +264,45 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"\xff")
     with pytest.raises(ConfigError, match=r"absent\.toml"):
         load(path)
+
+
+SECTIONS = {
+    "node": ["node"],
+    "limits": ["limits"],
+    "time": ["time", "times"],
+    "http": ["http"],
+    "links": ["links", "settings"],
+}
+"""The names under which the node's code holds each section."""
+
+BY_METHOD = {("time", "zone"): ("time", "where")}
+"""Settings that a method of their section reads, which has to be called."""
+
+
+def _read_outside() -> set[tuple[str, str]]:
+    """(object, attribute) of everything that the node reads outside node/config and its simulator."""
+    root = Path(__file__).parents[1] / "node"
+    places = [path for path in root.rglob("*.py") if not {"config", "simulation"} & set(path.relative_to(root).parts)]
+    found = set()
+    for path in places:
+        for one in ast.walk(ast.parse(path.read_text())):
+            if isinstance(one, ast.Attribute) and isinstance(one.value, ast.Name | ast.Attribute):
+                found.add((one.value.id if isinstance(one.value, ast.Name) else one.value.attr, one.attr))
+    return found
+
+
+def test_every_setting_has_an_effect() -> None:
+    """A setting that nothing outside node/config reads does nothing; it does not exist."""
+    read = _read_outside()
+    unread = []
+    for section, names in SECTIONS.items():
+        for setting in fields(type(getattr(Config(), section))):
+            wanted = [BY_METHOD.get((section, setting.name), (name, setting.name)) for name in names]
+            if not any(name.endswith(held) and attribute == of for held, of in wanted for name, attribute in read):
+                unread.append(f"[{section}] {setting.name}")
+    assert not unread
+
+
+def test_every_section_is_looked_at() -> None:
+    tables = {"terminals", "entities", "conservation"}
+    assert {section.name for section in fields(Config)} == {*SECTIONS, *tables}

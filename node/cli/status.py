@@ -7,6 +7,7 @@ from typing import Any
 import click
 from rich.table import Table
 
+from crdt.hlc import length
 from node.cli.asking import ask, url_option
 from node.cli.output import Screen
 from node.printable import printable_tree
@@ -48,6 +49,11 @@ def print_links(report: dict[str, Any], console: Screen) -> None:
         history = f"{sync['operations']}/{_text(sync['operations_total'])} operações / operations"
         console.print(f"primeira sincronização com / first synchronisation from {sync['peer']}: {done}, {history}")
     console.print(f"quarentena / quarantine: {quarantine['bad']} bad, {quarantine['waiting']} waiting")
+    for terminal_id, offset_ms in report.get("clocks", {}).items():
+        pt, en = ("atrasado", "behind") if offset_ms > 0 else ("adiantado", "ahead")
+        console.print(
+            f"relógio de / clock of {terminal_id}: {length(offset_ms)} {pt} / {en}", style="yellow", markup=False
+        )
     for twin in report["twins"]:
         console.print(f"DOIS NÓS COM O MESMO NOME / TWO NODES WITH ONE ID: {twin}", style="bold red")
 

@@ -46,6 +46,9 @@ APART_MS = 5_000
 EARLIEST_US = parse_iso("2020-01-01T00:00:00Z")
 """No operation was written before this. A clock that says so was never set."""
 
+SHOWN = 50
+"""Wrong clocks that status and metrics name, the worst ones."""
+
 SAID = "timestamp"
 MEASURED = "measured"
 ACCEPTED = "accepted"
@@ -176,9 +179,10 @@ class TerminalClocks:
         return offset_ms if abs(offset_ms) >= TOLERANCE_MS else 0
 
     def wrong(self, now: Instant) -> dict[str, int]:
-        """Terminals whose clock is wrong: what is added to their timestamps, in milliseconds."""
-        offsets = {terminal_id: self.offset_ms(terminal_id, now) for terminal_id in self.clocks}
-        return {terminal_id: offset for terminal_id, offset in offsets.items() if offset}
+        """Terminals whose clock is wrong: what is added to their timestamps, in milliseconds. The worst first."""
+        offsets = {terminal_id: self.offset_ms(terminal_id, now) or 0 for terminal_id in self.clocks}
+        worst = sorted(offsets, key=lambda terminal_id: (-abs(offsets[terminal_id]), terminal_id))
+        return {terminal_id: offsets[terminal_id] for terminal_id in worst if offsets[terminal_id]}
 
     # ------------------------------------------------------------------ the true time of an operation
 

@@ -47,6 +47,13 @@ def test_a_node_without_links_says_so() -> None:
     ]
 
 
+def test_a_terminal_whose_clock_is_wrong_is_named() -> None:
+    assert lines(clocks={"garcom-7": -86_280_000, "caixa-1": 600_000})[-2:] == [
+        "relógio de / clock of garcom-7: 23 h 58 min adiantado / ahead",
+        "relógio de / clock of caixa-1: 10 min atrasado / behind",
+    ]
+
+
 def test_a_link_is_one_row_of_eighty_columns() -> None:
     down = {"url": "ws://caixa:8001", "role": "peer", "state": "down", "last_error": "1006 gone"}
     shown = lines(links=[UP, down])[1:]

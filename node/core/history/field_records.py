@@ -12,6 +12,7 @@ from attrs import define, field, frozen
 from crdt.hlc import iso, millis
 from crdt.records import DocumentError, FieldRecord, name_of, parse_record
 from crdt.update_format import UpdateError, decode_update, live_records
+from node.core.history.clock_words import ClockWord, clock_word
 from node.core.history.rebuild import HistoryError, entry_of, snapshot_of
 from storage.records import Key
 from strategies.paths import DELETED_AT, may_hold
@@ -34,6 +35,7 @@ class Act:
     timestamp: the client's own time, as it was sent.
     stamp, accepted: HLCs.
     resolves: the id of the conflict that it resolved.
+    clock: what is to be said of its terminal's clock; None where it counts as its author said.
     data: what it says about this entity; if it was accepted, only the field that is explained.
     """
 
@@ -49,6 +51,7 @@ class Act:
     accepted: int
     lock_status: str
     resolves: str | None
+    clock: ClockWord | None
     data: Mapping[str, object]
 
     @property
@@ -75,6 +78,7 @@ class Act:
             row.accepted,
             row.lock_status,
             raw.get("resolves"),
+            clock_word(row.stamp, raw.get("timestamp")),
             data if row.kind == "refused" else {n: value for n, value in data.items() if n == name},
         )
 

@@ -61,6 +61,7 @@ class Writing:
             "timestamp": act and act.timestamp,
             "effective_timestamp": iso(millis(record.stamp)),
             "accepted_at": iso(millis(record.accepted)),
+            "clock": None if act is None or act.clock is None else act.clock.report(),
             "stamp": _parts(record.stamp),
             "accepted": _parts(record.accepted),
             "version": record.version,

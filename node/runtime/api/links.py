@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from crdt.hlc import iso
+from node.core.terminal_clocks import SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +50,7 @@ def links_report(core: Core, diallers: Sequence[Dialler]) -> dict[str, object]:
         "quarantine": {"bad": states.count("bad"), "waiting": states.count("waiting")},
         "first_sync": core.links.first_sync.report() if core.links.first_sync is not None else None,
         "twins": core.links.twins,
+        "clocks": dict(list(core.replica.terminal_clocks.wrong(core.clock()).items())[:SHOWN]),
     }
 
 

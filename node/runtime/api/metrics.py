@@ -11,6 +11,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from node.core.terminal_clocks import SHOWN
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -51,6 +53,16 @@ class CoreCollector(Collector):
             ("deliveries", "Rows sent to terminals on the live path.", statistics.deliveries.total),
         ):
             yield CounterMetricFamily(f"comanda_{name}", text, value=count)
+        wrong = replica.terminal_clocks.wrong(core.clock())
+        yield GaugeMetricFamily("comanda_terminal_clocks_wrong", "Terminals whose clock is wrong.", value=len(wrong))
+        clocks = GaugeMetricFamily(
+            "comanda_terminal_clock_milliseconds",
+            f"What is added to a terminal's timestamps; the {SHOWN} clocks that are most wrong.",
+            labels=["terminal"],
+        )
+        for terminal_id, offset_ms in list(wrong.items())[:SHOWN]:
+            clocks.add_metric([terminal_id], offset_ms)
+        yield clocks
         latency = GaugeMetricFamily(
             "comanda_confirmation_milliseconds",
             "From a group's first operation to its durable confirmation, latest 2048 groups.",

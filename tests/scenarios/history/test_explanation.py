@@ -305,6 +305,8 @@ def test_clocks_are_told_as_the_client_sent_them_and_as_they_count(world: World)
     (written,) = report(world, ("orders", "o-1"), "a")["candidates"]
     assert written["timestamp"] == "2030-01-01T00:00:00-03:00"
     assert written["effective_timestamp"] == iso(world.wall_ms)
+    assert written["clock"]["counted_as"] == iso(world.wall_ms)
+    assert written["clock"]["en"].startswith("its clock was 1446 d 17 h ahead; counted as 2026-01-15T10:00")
     assert written["accepted_at"] == iso(world.wall_ms)
     assert millis(explained(world, ("orders", "o-1"), "a").writings[0].record.accepted) == written["accepted"][0]
     assert (written["user_id"], written["lock_status"], written["version"]) == ("Ana", "unlocked", 1)

@@ -10,6 +10,9 @@ from attrs import evolve
 from crdt import hlc
 from node.config.sections import Config
 from node.core.log.messages import audit_entry
+from node.core.terminal_clocks import SHOWN
+from node.runtime.api.links import links_report
+from node.runtime.api.metrics import exposition
 from tests.harness import Client, World, settle_all
 
 if TYPE_CHECKING:
@@ -130,6 +133,18 @@ def test_who_saw_the_other_value_does_not_lose_against_a_third_that_is_older(wor
     ciro.submit(late)
     settle_all(world, [ana, bia, ciro])
     assert world.view("orders")["m"]["note"] == "ana"
+
+
+def test_metrics_and_status_name_the_worst_of_them(world: World) -> None:
+    Store(world, 10 * MINUTE)
+    clocks = world.core.replica.terminal_clocks
+    for number in range(2 * SHOWN):
+        clocks.heard(f"t-{number:03d}", (world.wall_ms - 3_000 - number) * 1000, world.now(), live=True)
+    text = exposition(world.core).decode()
+    assert 'comanda_terminal_clock_milliseconds{terminal="ana"} -600000.0' in text
+    assert text.count("comanda_terminal_clock_milliseconds{") == SHOWN
+    assert f"comanda_terminal_clocks_wrong {2.0 * SHOWN + 1}" in text
+    assert len(links_report(world.core, ())["clocks"]) == SHOWN
 
 
 def test_what_was_measured_survives_the_node_s_crash(world: World) -> None:
