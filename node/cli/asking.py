@@ -9,6 +9,7 @@ import click
 import httpx
 import orjson
 
+from node.cli.output import say
 from node.printable import printable
 
 TOKEN = "COMANDA_TOKEN"
@@ -42,4 +43,4 @@ def say_zone(said: dict[str, Any] | None) -> None:
     """Say in which zone the node read a time that names none. said: what its answer says of the time."""
     zone = (said or {}).get("assumed_zone")
     if zone is not None:
-        click.echo(f"sem fuso: lido em {zone} / without an offset: read as {zone}", err=True)
+        say(f"sem fuso: lido em {zone} / without an offset: read as {zone}", err=True)

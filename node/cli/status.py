@@ -51,9 +51,7 @@ def print_links(report: dict[str, Any], console: Screen) -> None:
     console.print(f"quarentena / quarantine: {quarantine['bad']} bad, {quarantine['waiting']} waiting")
     for terminal_id, offset_ms in report.get("clocks", {}).items():
         pt, en = ("atrasado", "behind") if offset_ms > 0 else ("adiantado", "ahead")
-        console.print(
-            f"relógio de / clock of {terminal_id}: {length(offset_ms)} {pt} / {en}", style="yellow", markup=False
-        )
+        console.print(f"relógio de / clock of {terminal_id}: {length(offset_ms)} {pt} / {en}", style="yellow")
     for twin in report["twins"]:
         console.print(f"DOIS NÓS COM O MESMO NOME / TWO NODES WITH ONE ID: {twin}", style="bold red")
 
