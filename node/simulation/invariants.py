@@ -127,7 +127,7 @@ class Checks:
 
     def _causes(self, machine: Machine, group: Group) -> Iterator[str]:
         """Stored positions: not of nodes that were set back, which may learn it late, and compare what they hold."""
-        yield from operation_rules.clamped(group.rows, machine.config.time.max_skew_ms)
+        yield from operation_rules.clamped(group.rows)
         for row in group.commit.peers:
             base = self._bases.setdefault((machine.node_id, row.node_id, row.epoch), row.positions)
             for other in self.machines:

@@ -42,7 +42,13 @@ MERGE = (
     defect(
         "clock-not-clamped",
         "a terminal's clock of 2036 wins every conflict for ten years",
-        ("crdt.hlc:stamp", "if ahead_us > 0:", "if ahead_us < 0:"),
+        ("node.core.terminal_clocks:TerminalClock.take", "if live or wrong_ms < 0:", "if live:"),
+        ("node.core.terminal_clocks:TerminalClocks.written", "if at_us > now_us:", "if at_us < 0:"),
+        (
+            "node.core.clock:NodeClock.stamp",
+            "min(hlc.stamp_of(at_us + self.offset_ms * 1000), latest)",
+            "hlc.stamp_of(at_us)",
+        ),
     ),
     defect(
         "gap-guard-skipped",

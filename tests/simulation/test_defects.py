@@ -45,7 +45,7 @@ def test_every_defect_of_the_table_fits_the_code_and_is_gone_afterwards() -> Non
 
 
 def test_a_slip_in_code_that_was_rewritten_since_is_an_error() -> None:
-    stale = defect("stale", "", ("crdt.hlc:stamp", "words that are not there", ""))
+    stale = defect("stale", "", ("crdt.hlc:pack", "words that are not there", ""))
     with pytest.raises(LookupError, match="0 times"), stale.present():
         pass
 
