@@ -11,6 +11,7 @@ from attrs import astuple, define, field, frozen
 
 from crdt.document import Document
 from crdt.engine import EngineError
+from crdt.json_values import canonical
 from crdt.records import CANONICAL, DocumentError, FieldRecord, Path
 from crdt.update_format import UpdateError
 from node.core.entities.last_known import Movements
@@ -280,4 +281,4 @@ NOT_LOADED = (UpdateError, DocumentError, EngineError, ValueError, KeyError, Typ
 
 
 def _value_key(name: str, value: object) -> int:
-    return key64(name, orjson.dumps(value, option=CANONICAL).decode())
+    return key64(name, canonical(value).decode())

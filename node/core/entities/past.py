@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from attrs import astuple, define, field, frozen
 
-from crdt.records import CANONICAL, Path
+from crdt.json_values import canonical
+from crdt.records import Path
 from strategies.paths import COUNTED, DELETED_AT, GROUP, SETTLEMENT, WHOLE
 
 if TYPE_CHECKING:
@@ -125,4 +125,4 @@ def _parts(path: Path, value: object) -> dict[str, int]:
 
 
 def _hash(value: object) -> int:
-    return int.from_bytes(blake2b(orjson.dumps(value, option=CANONICAL), digest_size=8).digest(), "big", signed=True)
+    return int.from_bytes(blake2b(canonical(value), digest_size=8).digest(), "big", signed=True)

@@ -64,14 +64,15 @@ def _document_differences(document: Document, stored: Document) -> Iterator[str]
     for identity in sorted({**given_records, **kept_records}):
         given_record, kept_record = given_records.get(identity), kept_records.get(identity)
         if kept_record is None and given_record is not None:
-            yield f"snapshot lacks {_named(given_record)}"
+            yield f"snapshot lacks {named(given_record)}"
         elif given_record is None and kept_record is not None:
-            yield f"snapshot holds {_named(kept_record)}, which is not live"
+            yield f"snapshot holds {named(kept_record)}, which is not live"
         elif given_record is not None and kept_record is not None and _text(given_record) != _text(kept_record):
-            yield f"snapshot has {_named(given_record)} otherwise than the log"
+            yield f"snapshot has {named(given_record)} otherwise than the log"
 
 
-def _named(record: FieldRecord) -> str:
+def named(record: FieldRecord) -> str:
+    """A record in words: what its operation wrote, and where."""
     return f"what operation {record.operation} of {record.terminal} wrote to {'/'.join(record.path) or 'the entity'}"
 
 

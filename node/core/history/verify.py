@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from node.core.history.conservation import Account, Ledger
-from node.core.history.differences import conflict_difference, entity_differences, shown_differences
+from node.core.history.differences import conflict_difference, entity_differences, named, shown_differences
+from node.core.history.losses import Losses
 from node.core.history.rebuild import (
     HistoryError,
     Rebuilt,
@@ -101,12 +102,17 @@ class Verification:
         try:
             with self._history.moment():
                 row = self._history.reader.entity(*key)
-                rebuilt, archived = self._rebuilt(key, policy), bool(self._history.reader.archived.records_of([key]))
+                losses = Losses(key, partly=self._history.entity_base(key) is not None)
+                rebuilt = self._rebuilt(key, policy, losses)
+                archived = bool(self._history.reader.archived.records_of([key]))
                 entity = rebuilt.entity()
                 opened = {c.id: c for c in entity.view.conflicts.values() if c.state == "open"}
                 rows = self._history.reader.fetch((), (), list(opened)).conflicts
             for what in entity_differences(rebuilt, row, archived=archived):
                 yield Mismatch(where, what)
+            for record, removal in losses.lost(rebuilt.document):
+                what = f"{named(record)} is gone: {removal.name} removed it, and nobody who had seen it replaced it"
+                yield Mismatch(where, what, removal.seq)
             if row is not None and rebuilt.exists:
                 yield from self._shown(rebuilt, entity, row)
             for conflict in opened.values():
@@ -151,9 +157,12 @@ class Verification:
                 return
         yield Mismatch(where, what)
 
-    def _rebuilt(self, key: Key, policy: EntityPolicy) -> Rebuilt:
+    def _rebuilt(self, key: Key, policy: EntityPolicy, losses: Losses | None = None) -> Rebuilt:
+        """An entity from its rows. losses: takes note of them."""
         history = self._history
-        return from_operations(history.entity_rows(key), key, policy, self._engine, history.entity_base(key))
+        rows = history.entity_rows(key)
+        rows = rows if losses is None else losses.follow(rows)
+        return from_operations(rows, key, policy, self._engine, history.entity_base(key))
 
     def _then(self, key: Key, policy: EntityPolicy) -> Entity:
         """The entity as of the head, though it was written since."""

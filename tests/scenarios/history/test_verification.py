@@ -20,6 +20,7 @@ from tests.harness import Client, World, settle_all
 from tests.mesh import Mesh
 from tests.scenarios.evening import Evening
 from tests.scenarios.seeds import FEW_SEEDS
+from tests.simulation.slips import defect
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -303,3 +304,37 @@ def test_the_command_says_what_is_wrong_and_exits_with_1(store: World) -> None:
 def test_the_command_says_so_where_there_is_no_store(tmp_path: Path) -> None:
     result = CliRunner().invoke(verify, ["--data", str(tmp_path / "nothing")])
     assert (result.exit_code, "unable to open database file" in result.output) == (1, True)
+
+
+def test_a_value_that_a_repair_took_and_nobody_replaced_is_named(tmp_path: Path) -> None:
+    """A repair that removes every copy of an operation, instead of those whose like was replaced."""
+    careless = defect("", "", ("node.core.operations.two_writers:outlived", " and r.path in replaced", ""))
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    for world in mesh.worlds:
+        tablet = Client(world, "tablet").connect()
+        tablet.do("customers", "ana", "UPDATE", {"phone": "1"}, id="op-1", timestamp=None)
+        tablet.disconnect()
+    with careless.present():
+        mesh.settle()
+    for world in mesh.worlds:
+        assert "phone" not in world.view("customers").get("ana", {})
+        said = words(world)
+        assert said
+        assert all("op-1 of tablet wrote to phone is gone: n" in line for line in said), said
+    mesh.close()
+
+
+def test_nothing_is_lost_where_one_copy_was_replaced(tmp_path: Path) -> None:
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    for world in mesh.worlds:
+        tablet = Client(world, "tablet").connect()
+        tablet.do("customers", "ana", "UPDATE", {"phone": "1"}, id="op-1", timestamp=None)
+        tablet.disconnect()
+    other = Client(mesh.worlds[1], "bia").connect()
+    settle_all(mesh.worlds[1], [other])
+    other.do("customers", "ana", "UPDATE", {"phone": "2"})
+    mesh.settle(other.receive)
+    for world in mesh.worlds:
+        assert world.view("customers")["ana"]["phone"] == "2"
+        assert words(world) == []
+    mesh.close()

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import random
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from node.core.history.verify import Verification
+from storage.sqlite.history_reader import HistoryReader
+from tests.archives import archive
 from tests.harness import Client, World, settle_all
 from tests.mesh import Mesh, audit, shown
+from tests.scenarios.seeds import SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -301,3 +307,98 @@ def test_an_id_that_decided_one_thing_does_not_decide_another(store: Store) -> N
     assert store.resolve(1, conflict_id, "accept_remote", id="d-1")["status"] == "applied"
     assert store.resolve(1, conflict_id, "accept_remote", id="d-1")["status"] == "duplicate"
     assert store.resolve(1, conflict_id, "accept_local", id="d-1")["code"] == 4006
+
+
+# ---------------------------------------------------------------------- what a repeat is
+
+
+@pytest.mark.parametrize("where", ["live", "restarted", "archived", "elsewhere"])
+def test_a_repeat_is_told_by_what_was_understood_wherever_it_is_held(tmp_path: Path, where: str) -> None:
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    world, till = mesh.worlds[1], Client(mesh.worlds[1], "till").connect()
+    items = [{"entity_id": "p", "data": {"price": 1}}]
+    said: dict[str, Any] = {"id": "op-1", "entity_type": "products", "terminal_id": "till"}
+    bulk = {**said, "operation": "BULK_UPDATE", "data": {"updates": items}}
+    delete = {**said, "id": "op-2", "operation": "DELETE", "entity_id": "q"}
+    for operation in (bulk, delete):
+        till.send({"type": "data_sync", "operation": operation})
+    mesh.settle(till.receive)
+    till.disconnect()
+    if where == "restarted":
+        mesh.crash(1)
+    elif where == "archived":
+        archive(world)
+    elif where == "elsewhere":
+        world = mesh.worlds[0]
+    till = Client(world, "till").connect()
+
+    def answer(operation: dict[str, Any]) -> str | int:
+        till.inbox.clear()
+        till.send({"type": "data_sync", "operation": operation})
+        world.settle()
+        till.receive()
+        told = till.answer(operation["id"])
+        return told["code"] if told["type"] == "sync_error" else told["status"]
+
+    whole = {"updates": [{"data": {"price": 1.0}, "entity_id": "p"}]}
+    assert answer({**bulk, "entity_id": "p", "data": whole}) == "duplicate"
+    assert answer({**delete, "data": {}}) == "duplicate"
+    assert answer({**delete, "data": None}) == "duplicate"
+    for price in (True, "1", None, [1]):
+        assert answer({**bulk, "data": {"updates": [{"entity_id": "p", "data": {"price": price}}]}}) == 4006
+    mesh.close()
+
+
+# ---------------------------------------------------------------------- whatever happens
+
+
+FIELDS = [("customers", "phone"), ("customers", "name"), ("cashier_operations", "amount")]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_history_leaves_a_register_without_what_somebody_wrote(tmp_path: Path, seed: int) -> None:
+    """Tills that number alike, tablets that send once more elsewhere, people who decide: what was written is there.
+
+    Nobody deletes here, so a field that was ever written is shown for ever.
+    """
+    rng = random.Random(seed)
+    store = Store(tmp_path)
+    written: set[tuple[str, str]] = set()
+    sent: list[tuple[str, dict[str, Any]]] = []
+    for _ in range(rng.randrange(10, 40)):
+        till = rng.choice(store.tills)
+        act = rng.random()
+        if act < 0.15:
+            store.part()
+        elif act < 0.3:
+            store.mesh.settle(lambda: sum(till.receive() for till in store.tills))
+        elif act < 0.45 and (conflicts := till.world.reader.conflicts("open")):
+            side = rng.choice(["accept_local", "accept_remote", "accept_remote"])
+            decision = {"conflict_id": conflicts[0].conflict_id, "resolution": side}
+            for other in rng.sample(store.tills, rng.choice([1, 2, 3])):
+                other.send({"type": "conflict_resolution", **decision})
+                other.world.settle()
+        elif act < 0.6 and sent:
+            name, operation = rng.choice(sent)
+            tablet = Client(rng.choice(store.mesh.worlds), f"{name}-tablet").connect()
+            tablet.send({"type": "data_sync", "operation": {**operation, "terminal_id": f"{name}-tablet"}})
+            settle_all(tablet.world, [tablet])
+            tablet.disconnect()
+        else:
+            kind, field = rng.choice(FIELDS)
+            store.numbers[till] += 1
+            values = {field: rng.randrange(3)}
+            operation = till.operation(kind, "x", "UPDATE", values, id=f"op-{store.numbers[till]}")
+            till.send({"type": "data_sync", "operation": operation})
+            till.world.settle()
+            sent.append((till.name, operation))
+            till.receive()
+            if any(told["operation_id"] == operation["id"] for told in till.of("sync_confirmation")):
+                written.add((kind, field))
+    store.meet()
+    for kind, field in written:
+        assert field in store.mesh.worlds[0].view(kind).get("x", {}), (seed, kind, field)
+    for world in store.mesh.worlds:
+        with closing(HistoryReader(world.store.path)) as reader:
+            assert list(Verification(reader, world.core.replica.registry).run()) == [], seed
+    store.mesh.close()
