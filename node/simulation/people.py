@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field
 
-from node.errors import LockTimeout, NotStored
+from node.errors import InvalidMessage, LockTimeout, NotStored
 from node.simulation.intentions import (
     OPENING,
     REGISTERS,
     Deletion,
     Meant,
 )
+from node.simulation.invariants import Violation
 from node.simulation.restaurant import Restaurant
 from node.simulation.terminal import Data, Terminal
+from node.wire.subject import ABOUT
 
 if TYPE_CHECKING:
     from node.simulation.machine import Machine
@@ -31,15 +33,15 @@ RESEND_CODE = NotStored.code
 """The node could not store an operation: to be sent again."""
 
 NONSENSE = (
-    b"",
-    b"{",
-    b"[]",
-    b"null",
-    b'"data_sync"',
-    b"\xff\xfe",
-    b'{"type": "data_sync"}',
-    b'{"type": "data_sync", "operation": null}',
-    b'{"type": "launch"}',
+    b'{"type": "data_sync", "operation": {"id": "a", "data": {"note": "cut off',
+    b'{"type": "data_sync", "operation": {"data": {"n": NaN}, "id": "b"}}',
+    b'{"type": "data_sync", "operation": {"id": "c", "data": ' + b"[" * 2_000 + b"]" * 2_000 + b"}}",
+    b'{"type": "release_lock", "lock_id": "d", "terminal_id": []}',
+    b'{"conflict_id": "e", "type": "conflict_resolution", "resolution": 7}',
+    b'{"type": "data_sync", "operation": {"id": "f", "note": "\xff\xfe"}}',
+    b'{"type": "data_sync", "id": "g"}',
+    b'{"type": "data_sync", "id": "h", "operation": null}',
+    b'{"type": "launch", "id": "i"}',
     b'{"type": "sync_confirmation", "operation_id": "never"}',
     b'{"type": "conflict_resolution", "conflict_id": "never", "resolution": "accept_local"}',
     b'{"type": "release_lock", "lock_id": "never"}',
@@ -267,6 +269,7 @@ class People:
             terminal.again(operation)
 
     def _nonsense(self, terminal: Terminal) -> None:
+        """Each has a name in it, by which it can be taken out of a queue."""
         terminal.send_raw(self.rng.choice(NONSENSE))
 
     def _ping(self, terminal: Terminal) -> None:
@@ -275,6 +278,8 @@ class People:
     def refused(self, terminal: Terminal, message: Data) -> None:
         """An operation was refused. What could not be stored is sent again after a while."""
         operation_id = message.get("operation_id")
+        if message.get("code") == InvalidMessage.code and not any(message.get(name) for name in ABOUT):
+            raise Violation(f"{terminal.name} is refused, and not told what: {message['error']}")
         if (
             message.get("code") not in (RESEND_CODE, LockTimeout.code)
             or operation_id in self.restaurant.checks.confirmed

@@ -284,3 +284,16 @@ LOCKS = (
         ),
     ),
 )
+
+REFUSALS = (
+    defect(
+        "refusal-unnamed",
+        "a refusal does not say which operation, conflict or lock it is about",
+        ("node.wire.subject:say_which", "setattr(error, name, value)", "pass"),
+    ),
+    defect(
+        "broken-text-unnamed",
+        "what is no JSON is refused without the name that stands in it",
+        ("node.wire.heads:Head.refusal", "setattr(error, name, value)", "pass"),
+    ),
+)
