@@ -14,6 +14,7 @@ import itertools
 import json
 import logging
 import random
+import re
 import shutil
 import tempfile
 import time
@@ -101,6 +102,25 @@ ANSWERS = {
     *("sync_confirmation", "sync_error", "lock_acquired", "lock_failed", "lock_released", "pong"),
     *("data_sync", "sync_conflict", "conflict_resolution", "connection_established"),
 }
+
+
+def stands_in(where: str, sent: Any) -> bool:
+    """Whether a place is one of this message: it is there, or could be where it is missing."""
+    steps = re.findall(r"\.([^.\[\]]*)|\[(\d+)\]", where.removeprefix("$"))
+    if where != "$" + "".join(f"[{number}]" if number else f".{name}" for name, number in steps):
+        return where.startswith("$")  # a name with such characters in it
+    for at, (name, number) in enumerate(steps):
+        if number:
+            if not isinstance(sent, list) or int(number) >= len(sent):
+                return False
+            sent = sent[int(number)]
+        elif not isinstance(sent, dict):
+            return False
+        elif name not in sent:
+            return at == len(steps) - 1
+        else:
+            sent = sent[name]
+    return True
 
 
 @frozen
@@ -239,7 +259,7 @@ class Grid:
         assert all(text.isprintable() for text in answer.values() if isinstance(text, str)), answer
         assert carried(sent).items() <= answer.items(), answer
         if answer["code"] in (4006, 4007, 4008):
-            assert answer["where"].startswith("$"), answer
+            assert stands_in(answer["where"], sent), answer
         if answer.get("kept"):
             assert self.world.reader.audit(kinds=("refused",), after=0)
 

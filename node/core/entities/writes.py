@@ -285,7 +285,7 @@ class Planner:
             if not create:
                 raise EntityNotFound(
                     f"{entity.key[0]} {entity.key[1]} was deleted at {entity.view.deleted_at}",
-                    "$.operation.entity_id",
+                    self._fields.place.removesuffix(".data") + ".entity_id",
                 )
             self._fields.afresh = True
             self._fields.remove(record for record in self._over(deletions, fields) if self._fields.seen(record))

@@ -121,11 +121,12 @@ def accept(replica: Replica, subject: Subject, now: Instant) -> None:
     if lock_status is None:
         return
     if policy.strategy.freezes:
-        blocked = next((c for e in entities if (c := e.view.frozen_by()) is not None), None)
-        if blocked is not None:
+        found = next(((e, c) for e in entities if (c := e.view.frozen_by()) is not None), None)
+        if found is not None:
+            entity, blocked = found
             reason = f"{blocked.entity_type} {blocked.entity_id} has an open conflict {blocked.id}"
             details = {"conflict_id": blocked.id}
-            refuse(replica, operation, author, entities, now, reason, ConflictResolutionFailed.code, details)
+            refuse(replica, operation, author, entities, now, reason, ConflictResolutionFailed.code, details, entity)
             return
     stamp = stamped(replica, operation, author, now)
     try:
@@ -187,7 +188,7 @@ def locked(
             verdict = replica.locks.check(entity.key, author.terminal_id, claimed, now)
         except LockTimeout as lost:  # the lock it relies on is another's since; what it wrote is kept
             details = {"lock_id": claimed, "where": lost.where}
-            refuse(replica, operation, author, entities, now, lost.reason, lost.code, details)
+            refuse(replica, operation, author, entities, now, lost.reason, lost.code, details, entity)
             return None
         if isinstance(verdict, LockHeld):
             lease = verdict.lease
@@ -198,7 +199,7 @@ def locked(
                 "reason": f"Already locked by {lease.terminal}{after}",
             }
             error = "Could not acquire entity lock"
-            refuse(replica, operation, author, entities, now, error, LockTimeout.code, details)
+            refuse(replica, operation, author, entities, now, error, LockTimeout.code, details, entity)
             return None
         status = verdict
     return status

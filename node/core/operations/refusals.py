@@ -32,8 +32,12 @@ def refuse(
     error: str,
     code: int,
     details: Mapping[str, object],
+    about: Entity | None = None,
 ) -> None:
-    """Refuse a write without losing it: a log row keeps it. Its author is told why and sent the current values."""
+    """Refuse a write without losing it: a log row keeps it. Its author is told why and sent the current values.
+
+    about: of a BULK_UPDATE, the entity that is why.
+    """
     policy, log, node_id = entities[0].policy, replica.log, replica.settings.node_id
     accepted = replica.clock.hlc.tick(now.wall_ms)
     messages = [
@@ -41,7 +45,7 @@ def refuse(
             operation.id,
             error,
             operation.entity_type,
-            operation.entity_id,
+            operation.entity_id if about is None else about.key[1],
             author.terminal_id,
             code,
             **{**about_conflict(operation), **details, "kept": True},

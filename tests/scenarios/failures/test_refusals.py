@@ -99,7 +99,7 @@ def test_a_refused_resolution_names_its_conflict_its_operation_and_the_entity(wo
     settle_all(world, [ana, bia])
     error = refused(bia, {"type": "conflict_resolution", "conflict_id": conflict_id, "resolution": "accept_remote"})
     assert error["code"] == 4010
-    assert error["operation_id"].startswith("resolution-")
+    assert error["operation_id"].startswith("resolution")
     assert about(error).items() >= {"conflict_id": conflict_id, **entity, "where": "$.conflict_id"}.items()
 
 
@@ -141,6 +141,32 @@ def test_a_write_that_relies_on_a_lost_lock_is_kept_and_shown_again_as_it_is(wor
 def world_shown(world: World) -> dict[str, dict[str, Any]]:
     shown = world.view("orders")
     return {entity: {k: v for k, v in fields.items() if k != "version"} for entity, fields in shown.items()}
+
+
+def bulk(**items: dict[str, Any]) -> dict[str, Any]:
+    updates = [{"entity_id": entity_id, "data": data} for entity_id, data in items.items()]
+    return {"id": "op-2", "operation": "BULK_UPDATE", "data": {"updates": updates}}
+
+
+def test_a_bulk_update_that_one_of_its_entities_stops_names_that_one(world: World) -> None:
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    for entity_id in ("a", "b", "c"):
+        ana.do("orders", entity_id, "CREATE", {"n": 1})
+    bia.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "b"})
+    ana.do("orders", "c", "DELETE", {})
+    settle_all(world, [ana, bia])
+    error = refused(ana, operation(**bulk(a={"n": 2}, b={"n": 2}), entity_id=None))
+    assert (error["code"], about(error)) == (4009, {**NAMED, "operation_id": "op-2", "entity_id": "b"})
+    error = refused(ana, operation(**{**bulk(a={"n": 2}, c={"n": 2}), "id": "op-3"}, entity_id=None))
+    assert (error["code"], error["where"]) == (4007, "$.operation.data.updates[1].entity_id")
+    for client in (ana, bia):
+        client.write("cashier_operations", "drawer", "UPDATE", {"amount": client.name})
+    settle_all(world, [ana, bia])
+    frozen = {**operation(**{**bulk(till={"n": 1}, drawer={"n": 2}), "id": "op-4"}, entity_id=None)}
+    frozen["operation"]["entity_type"] = "cashier_operations"
+    error = refused(ana, frozen)
+    assert (error["code"], error["entity_id"]) == (4010, "drawer")
+    assert error["conflict_id"].startswith("conflict-")
 
 
 def test_what_could_not_be_stored_is_to_be_sent_again_whatever_it_was(world: World) -> None:
