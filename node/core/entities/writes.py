@@ -288,7 +288,7 @@ class Planner:
                     self._fields.place.removesuffix(".data") + ".entity_id",
                 )
             self._fields.afresh = True
-            self._fields.remove(record for record in self._over(deletions, fields) if self._fields.seen(record))
+            self._fields.remove(self._over(deletions, fields))
         if entity.policy.strategy.whole_entity:
             self._fields.joined(WHOLE, {} if create else entity.view.fields, fields)
         else:
@@ -298,9 +298,14 @@ class Planner:
         return self._fields.plan(fields)
 
     def _over(self, deletions: Sequence[FieldRecord], fields: Mapping[str, object]) -> Iterator[FieldRecord]:
-        """What an entity held that was deleted and is created again with `fields`: all but what nobody took back."""
+        """What an entity held that was deleted and is created again with `fields`: all but what nobody took back.
+
+        What a deleter had seen is over, also where the author of the CREATE had not seen it itself.
+        """
         kinds, terminal_type = self.entity.policy.kinds, self._fields.terminal_type
         for record in self.entity.document.records():
+            if not self._fields.seen(record) and all(unseen_by(deletion, (record,)) for deletion in deletions):
+                continue
             value = fields.get(record.path[0], ABSENT) if record.path else ABSENT
             if record.path[:1] != (SETTLEMENT,) and not guard.outlives(
                 kinds, record, deletions, terminal_type, value

@@ -26,6 +26,7 @@ from node.errors import ConflictResolutionFailed, EntityNotFound, InvalidMessage
 from node.wire.messages import Operation
 from storage.records import op_key
 from storage.understood import understood
+from strategies.paths import DELETED_AT
 from strategies.policy import EntityPolicy
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("comanda.operations")
+
+NEW = 1
+"""The version that the document's CREATE names."""
 
 
 @frozen
@@ -233,13 +237,20 @@ def _plans(
     plans, known = [], []
     first_head = None if author.first_attempt is None else author.first_attempt.head
     for entity, write in zip(entities, operation.writes, strict=True):
-        reach = replica.knowledge.reach(author, entity, write.version)
+        version = write.version
+        reach = replica.knowledge.reach(author, entity, version)
         seen = entity.seen_by(author.terminal_id, reach, first_head)
-        known.append((reach, seen))
+        if operation.kind == "CREATE" and version == NEW and entity.exists and not entity.view.alive:
+            # The number of whatever is new: it does not say that its author had not seen what it had confirmed.
+            confirmed = replica.knowledge.reach(author, entity, None)
+            everything = entity.seen_by(author.terminal_id, confirmed, first_head)
+            if all(record.id in everything for record in entity.document.siblings(DELETED_AT)):
+                version, reach, seen = None, confirmed, everything
+        known.append((version, reach, seen))
         stamp = stamp.after(max((r.stamp for i, r in entity.document.by_id.items() if i in seen), default=0))
     together = zip(entities, operation.writes, known, strict=True)
-    for number, (entity, write, (reach, seen)) in enumerate(together):
-        data, version = write.data, write.version
+    for number, (entity, write, (version, reach, seen)) in enumerate(together):
+        data = write.data
         writer = writer_of(replica, stamp, author, reach)
         unseen = len(seen) < len(entity.document.by_id)
         place = f"$.operation.data.updates[{number}].data" if operation.kind == "BULK_UPDATE" else "$.operation.data"
