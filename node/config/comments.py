@@ -46,6 +46,7 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         ),
         "lease_ms_default": ("Duração de uma trava que não diz a sua.", "How long a lock holds that does not say."),
         "lease_ms_max": ("Maior duração de uma trava.", "Longest time that a lock holds."),
+        "leases_per_terminal": ("Travas de um terminal ao mesmo tempo.", "Locks of one terminal at one time."),
         "version_jump": (
             "Quanto a `version` de um terminal adianta a de uma entidade de uma vez.",
             "How far a terminal's `version` takes an entity's ahead at once.",

@@ -76,6 +76,7 @@ class LimitsSection:
     resident_entities, ring_rows, ring_bytes: entities and log rows in memory.
     outbox_bytes: queued for one connection; a connection that has more is closed.
     lease_ms_default, lease_ms_max: how long a lock holds.
+    leases_per_terminal: locks that one terminal holds at one time.
     version_jump: how far a terminal's `version` may take an entity's ahead at once.
     """
 
@@ -93,6 +94,7 @@ class LimitsSection:
     outbox_bytes: int = 16_777_216
     lease_ms_default: int = 30_000
     lease_ms_max: int = 600_000
+    leases_per_terminal: int = 256
     version_jump: int = 1_000
     bulk_items: int = 1_000
     fields: int = 1_000

@@ -153,6 +153,7 @@ def _locks(boot: Boot, config: Config, around: Surroundings, running: LockTable 
         lambda: f"lock-{around.draws.id()}",
         limits.lease_ms_default,
         limits.lease_ms_max,
+        max_of_terminal=limits.leases_per_terminal,
         named=BELOW if config.links.upstream is not None else ALONE,
     )
     return LockTable.restore(table, boot.locks, around.clock(), running)

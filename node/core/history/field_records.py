@@ -70,7 +70,7 @@ class Act:
             row.operation_id,
             raw.get("operation", ""),
             row.terminal_id,
-            row.user_id,
+            row.user_id or raw.get("user_id"),
             row.origin,
             row.via.partition(":")[0],
             raw.get("timestamp"),

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 @define
 class LockTable:
-    """All leases of one node. `max_lease_ms` bounds a lease, `max_leases` the table."""
+    """All leases of one node.
+
+    max_lease_ms bounds a lease, max_leases the table, max_of_terminal the running leases of one terminal.
+    """
 
     authority: str
     epoch: int
@@ -36,6 +39,7 @@ class LockTable:
     default_lease_ms: int
     max_lease_ms: int
     max_leases: int = 100_000
+    max_of_terminal: int = 256
     named: Mapping[str, str] = ALONE
 
     leases: dict[Key, Lease] = field(factory=dict)
@@ -44,6 +48,8 @@ class LockTable:
     """The authority's lease where a local one of another terminal overlaps it, until that one ends."""
     _ids: dict[tuple[str, str], Key] = field(factory=dict)
     """(terminal, lock id) -> entity, while the lease is in the table."""
+    _of: dict[str, set[Key]] = field(factory=dict)
+    """Terminal -> the entities of its leases in the table."""
     _lost: dict[tuple[str, str], tuple[Key, str]] = field(factory=dict)
     """A lease that was taken over: (terminal, lock id) -> (entity, by whom)."""
     _losers: dict[tuple[str, Key], str] = field(factory=dict)
@@ -104,8 +110,9 @@ class LockTable:
     def _put(self, lease: Lease) -> None:
         old = self.leases.get(lease.key)
         if old is not None:
-            self._ids.pop((old.terminal, old.lock_id), None)
+            self._drop(old)
         self.leases[lease.key] = lease
+        self._of.setdefault(lease.terminal, set()).add(lease.key)
         self._ids[lease.terminal, lease.lock_id] = lease.key
         self._forget_lost(lease.terminal, lease.lock_id)
         mine = self._losers.get((lease.terminal, lease.key))
@@ -115,6 +122,11 @@ class LockTable:
     def _drop(self, lease: Lease) -> None:
         self.leases.pop(lease.key, None)
         self._ids.pop((lease.terminal, lease.lock_id), None)
+        mine = self._of.get(lease.terminal)
+        if mine is not None:
+            mine.discard(lease.key)
+            if not mine:
+                del self._of[lease.terminal]
 
     def _current(self, key: Key, now: Instant) -> Lease | None:
         """The latest lease on an entity, expired or not; a shadow takes its place once the one before it ended."""
@@ -192,7 +204,11 @@ class LockTable:
         return held.lock_id if held is not None and held.terminal == terminal else self.new_id()
 
     def checked(self, key: Key, terminal: str, lock_id: str | None, timeout_ms: int | None, now: Instant) -> int:
-        """How long a lease that is asked for would run, in milliseconds. Raises InvalidMessage."""
+        """How long a lease that is asked for would run, in milliseconds.
+
+        Raises InvalidMessage for a timeout or a lock id that cannot be, PermissionDenied where the terminal has as
+        many leases as one may have.
+        """
         wanted = self.default_lease_ms if timeout_ms is None else timeout_ms
         if wanted <= 0:
             raise InvalidMessage(f"timeout must be positive, got {wanted} ms", "$.timeout")
@@ -201,6 +217,11 @@ class LockTable:
             other = self._ids[terminal, lock_id]
             if self.holder(other, now) is not None:
                 raise InvalidMessage(f"{lock_id} already names the lock on {other[0]} {other[1]}", "$.lock_id")
+        mine = self._of.get(terminal, ())
+        if len(mine) >= self.max_of_terminal and key not in mine:
+            running = sum(self.leases[held].live(now) for held in mine)
+            if running >= self.max_of_terminal:
+                raise PermissionDenied(f"{terminal} holds {running} locks, the most that one terminal may", None)
         return wanted
 
     # ------------------------------------------------------------------ what the authority says

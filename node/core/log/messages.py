@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -65,6 +65,16 @@ def _whole(
     )
 
 
+def user_of(row: LogRow, operation: Mapping[str, Any]) -> dict[str, object]:
+    """Who was logged in on the connection that an operation came on, and whom the operation itself names instead.
+
+    A claimed name is what a program wrote, and no more.
+    """
+    said = operation.get("user_id")
+    found: dict[str, object] = {"user_id": said if row.user_id is None else row.user_id}
+    return found if said is None or said == row.user_id else {**found, "claimed_user_id": said}
+
+
 def audit_entry(row: LogRow) -> dict[str, object]:
     """The audit entry of one log row (node/wire/protocol.md, "audit_log"), with additions."""
     operation = orjson.loads(row.operation) if row.operation else {}
@@ -76,7 +86,7 @@ def audit_entry(row: LogRow) -> dict[str, object]:
         "entity_id": row.entity_id,
         "operation": operation.get("operation"),
         "terminal_id": row.terminal_id,
-        "user_id": row.user_id,
+        **user_of(row, operation),
         "timestamp": operation.get("timestamp") or iso(millis(row.stamp)),
         "changes": changes,
         "sync_status": {"refused": "refused", "conflict": "conflict"}.get(row.status, "completed"),

@@ -105,7 +105,7 @@ def record(
     counted = _counted(operation, stamp, replica.clock.offset_ms)
     told = Told(
         terminal_id=author.terminal_id,
-        user_id=operation.user_id or author.user_id,
+        user_id=author.user_id,
         stamp=stamp.stamp,
         accepted=stamp.accepted,
         status=status,

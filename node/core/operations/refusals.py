@@ -62,7 +62,7 @@ def refuse(
     row = refused_row(
         policy,
         operation,
-        operation.user_id or author.user_id,
+        author.user_id,
         author.terminal_id,
         accepted=accepted,
         version=entities[0].document.version,

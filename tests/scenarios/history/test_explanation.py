@@ -309,7 +309,7 @@ def test_clocks_are_told_as_the_client_sent_them_and_as_they_count(world: World)
     assert written["clock"]["en"].startswith("its clock was 1446 d 17 h ahead; counted as 2026-01-15T10:00")
     assert written["accepted_at"] == iso(world.wall_ms)
     assert millis(explained(world, ("orders", "o-1"), "a").writings[0].record.accepted) == written["accepted"][0]
-    assert (written["user_id"], written["lock_status"], written["version"]) == ("Ana", "unlocked", 1)
+    assert (written["user_id"], written["lock_status"], written["version"]) == ("user-1", "unlocked", 1)
 
 
 def test_a_refused_write_is_told_until_it_is_accepted(world: World) -> None:

@@ -192,3 +192,51 @@ def test_a_refused_write_reaches_its_author_however_late_it_comes_back(world: Wo
     bia.connect()
     settle_all(world, [ana, bia])
     assert bia.answer(operation)["type"] == "sync_error"
+
+
+def test_one_terminal_cannot_take_all_leases() -> None:
+    locks = table()
+    locks.max_of_terminal = 3
+    for number in range(3):
+        locks.acquire(("orders", f"o-{number}"), "ana", None, 1_000, at(0))
+    with pytest.raises(PermissionDenied, match="ana holds 3 locks"):
+        locks.acquire(("orders", "o-3"), "ana", None, 1_000, at(1))
+    assert isinstance(locks.acquire(("orders", "o-2"), "ana", None, 1_000, at(2)), Lease)  # it extends its own
+    assert isinstance(locks.acquire(("orders", "o-3"), "bia", None, 1_000, at(2)), Lease)
+    # What ran out, was given back or was taken over by another is not held.
+    assert isinstance(locks.acquire(("orders", "o-4"), "ana", None, 1_000, at(1_001)), Lease)
+    locks.acquire(("orders", "o-5"), "ana", "l-5", 1_000, at(1_001))
+    with pytest.raises(PermissionDenied):
+        locks.acquire(("orders", "o-6"), "ana", None, 1_000, at(1_001))
+    locks.release("ana", "l-5", at(1_001))
+    assert isinstance(locks.acquire(("orders", "o-6"), "ana", None, 1_000, at(1_001)), Lease)
+
+
+def test_a_terminal_that_asks_for_too_many_locks_is_refused_and_keeps_those_it_has(world: World) -> None:
+    world.core.replica.locks.max_of_terminal = 2
+    ana, bia = Client(world, "pos-1").connect(), Client(world, "pos-2").connect()
+    for number in range(4):
+        ana.send(
+            {"type": "acquire_lock", "entity_type": "orders", "entity_id": f"o-{number}", "lock_id": f"l-{number}"}
+        )
+    world.settle()
+    ana.receive()
+    assert [message["lock_id"] for message in ana.of("lock_acquired")] == ["l-0", "l-1"]
+    assert [(m["code"], m["lock_id"], m["entity_id"]) for m in ana.of("sync_error")] == [
+        (4008, "l-2", "o-2"),
+        (4008, "l-3", "o-3"),
+    ]
+    assert bia.do("orders", "o-0", "CREATE", {"a": 1})["locked_by"] == "pos-1"
+    assert bia.do("orders", "o-3", "CREATE", {"a": 1})["status"] == "applied"
+
+
+def test_of_several_leases_of_one_terminal_all_are_known_after_a_restart(world: World) -> None:
+    ana, bia = Client(world, "pos-1").connect(), Client(world, "pos-2").connect()
+    for number in range(3):
+        ana.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": f"o-{number}", "timeout": 60_000})
+    world.settle()
+    world.crash()
+    ana, bia = Client(world, "pos-1").connect(), Client(world, "pos-2").connect()
+    for number in range(3):
+        assert bia.do("orders", f"o-{number}", "CREATE", {"a": 1})["locked_by"] == "pos-1"
+        assert ana.do("orders", f"o-{number}", "CREATE", {"a": 1})["status"] == "applied"
