@@ -29,6 +29,7 @@ from crdt.decimals import (
 from crdt.edits import NO_TOTALS, NOTHING_COUNTED, ZERO, Applied, Edit, Gap, Known, Prepared
 from crdt.engine import EngineDocument, open_document
 from crdt.records import (
+    Contradiction,
     DocumentError,
     FieldRecord,
     ForkError,
@@ -225,11 +226,11 @@ class Document:
         for record in fields:
             held = self.by_id.get((record.writer, record.clock))
             if held is not None and held.name != name:
-                raise DocumentError(
+                raise Contradiction(
                     f"writer {record.writer} used clock {record.clock} twice, for {held.name} and {name}"
                 )
             if held is not None and astuple(record, recurse=False) != astuple(held, recurse=False):
-                raise DocumentError(f"clock {record.clock} of writer {record.writer} is another record here")
+                raise Contradiction(f"clock {record.clock} of writer {record.writer} is another record here")
         return fields
 
     def paths(self, prepared: Prepared) -> list[Path]:

@@ -42,6 +42,10 @@ class DocumentError(ValueError):
     code = 4006
 
 
+class Contradiction(DocumentError):
+    """Clocks of one writer that the document holds, with other content: two replicas hold two versions of them."""
+
+
 class ForkError(DocumentError):
     """A foreign update claims our own writer with clocks we never issued: two live nodes share a writer."""
 

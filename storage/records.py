@@ -35,9 +35,12 @@ def op_key(name: str) -> int:
 
 
 def link_key(name: str, updates: Sequence[Sequence[Any]]) -> int:
-    """The key of one operation under one writer. updates: as in `LogRow.updates`, at least one entry."""
+    """The key of one operation under one writer, and of what it did: a node that holds it otherwise has another key.
+
+    updates: as in `LogRow.updates`, at least one entry.
+    """
     writer, first, _ = updates[0][4]
-    return key64(name, f"{writer}:{first}")
+    return key64(name, f"{writer}:{first}", *(entry[2] for entry in updates))
 
 
 @define(eq=False)

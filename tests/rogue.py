@@ -14,10 +14,11 @@ import orjson
 
 from crdt import hlc
 from crdt.document import Document
-from crdt.records import NewField
+from crdt.records import NewField, name_of
 from node.core.links.link import Link
 from node.core.log.rows import update_entry
 from node.wire.links.handshake import Hello
+from storage.records import link_key
 from tests.mesh import End
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ class Rogue:
         doomed = [r for path, _ in writes for r in document.siblings(path)] if removes is None else list(removes)
         fields = [NewField(path, value, **told) for path, value in writes]  # type: ignore[arg-type]
         edit = document.edit(supersede=doomed, fields=fields, n=n, counts=counts or {})
+        updates = [update_entry(key, edit, counts or {})]
         return {
             "type": "data_sync",
             "operation": {
@@ -118,7 +120,8 @@ class Rogue:
                 **(raw or {}),
             },
             "link": {
-                "updates": [update_entry(key, edit, counts or {})],
+                "updates": updates,
+                "key": link_key(name_of(terminal, operation_id), updates),
                 "hlc": [told["stamp"], told["accepted"]],
                 "origin": self.name,
                 "terminal_id": terminal,

@@ -52,6 +52,10 @@ def print_links(report: dict[str, Any], console: Screen) -> None:
     for terminal_id, offset_ms in report.get("clocks", {}).items():
         pt, en = ("atrasado", "behind") if offset_ms > 0 else ("adiantado", "ahead")
         console.print(f"relógio de / clock of {terminal_id}: {length(offset_ms)} {pt} / {en}", style="yellow")
+    for what in report.get("contradictions", ()):
+        console.print(
+            f"DUAS VERSÕES DE UMA OPERAÇÃO / TWO VERSIONS OF ONE OPERATION: {what}", style="bold red", markup=False
+        )
     for twin in report["twins"]:
         console.print(f"DOIS NÓS COM O MESMO NOME / TWO NODES WITH ONE ID: {twin}", style="bold red")
 

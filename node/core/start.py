@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -23,7 +22,7 @@ from node.core.log.log import Log
 from node.core.log.ring import Ring
 from node.core.log.view import LogView
 from node.core.monitors import own_terminals
-from node.core.operations.held import Held
+from node.core.operations.held import Held, repeated
 from node.core.operations.origins import Origins
 from node.core.operations.quarantine import Quarantine
 from node.core.operations.replica import Replica, Settings
@@ -71,7 +70,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
             known=KeySet(boot.operation_keys),
             archived=KeySet(boot.archived_keys),
             told=KeySet(boot.told_keys),
-            doubled=KeySet(one for one, other in pairwise(boot.operation_keys) if one == other),
+            doubled=KeySet(repeated(boot.operation_keys)),
             partial=dict(boot.partial),
             digests=Digests.of(boot.link_keys),
         ),

@@ -85,5 +85,6 @@ class Counts:
     conflicts_resolved: int = 0
     refused: int = 0
     duplicates: int = 0
+    contradictions: int = 0
     cache_hits: int = 0
     cache_misses: int = 0

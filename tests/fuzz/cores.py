@@ -16,7 +16,7 @@ import orjson
 from node.core import monitors
 from node.core.links.link import Link
 from node.wire.links.handshake import Hello
-from tests.fuzz.samples import link_messages, terminal_messages
+from tests.fuzz.samples import keyed, link_messages, terminal_messages
 from tests.harness import Client, World
 from tests.mesh import End
 
@@ -132,7 +132,7 @@ class Links:
             if hello is not None:
                 link.open()
             for line in data[1:].split(b"\n"):
-                link.receive(line)
+                link.receive(line if data[0] & 8 else keyed(line))
                 if data[0] & 4:
                     world.settle()
             world.settle()

@@ -101,6 +101,7 @@ def _rewritten(remote: operations.RemoteOperation) -> bytes:
         "terminal_id": remote.terminal_id,
         "user_id": remote.user_id,
         "lock_status": remote.lock_status,
+        "key": remote.link_key,
     }
     return b'{"operation":' + remote.authored + b',"link":' + orjson.dumps(link) + b"}"
 

@@ -8,7 +8,9 @@ from typing import Any
 import orjson
 
 from crdt.document import Document
+from crdt.records import name_of
 from storage.packed import ArchivedOperation, pack_operations
+from storage.records import link_key
 from tests.fuzz.engines import new
 
 STAMP = 115_898_528_628_867_072
@@ -74,6 +76,7 @@ def data_sync(entity: tuple[str, str], writer: int, operation_id: str, field: st
         "terminal_id": "bia",
         "user_id": "user-1",
         "lock_status": "none",
+        "key": link_key(name_of("bia", operation_id), [entry]),
     }
     return {"type": "data_sync", "operation": operation, "link": link}
 
@@ -145,3 +148,15 @@ def link_messages() -> list[dict[str, Any]]:
 def link_frames() -> list[bytes]:
     """Each message alone; `LinkMessages` reads arrays of them too."""
     return [*(orjson.dumps(message) for message in link_messages()), orjson.dumps(link_messages()[:6])]
+
+
+def keyed(line: bytes) -> bytes:
+    """A frame of mutated messages under the keys that they have now, so that they get past the check of them."""
+    try:
+        loaded = orjson.loads(line)
+        for message in loaded if isinstance(loaded, list) else [loaded]:
+            link, operation = message["link"], message["operation"]
+            link["key"] = link_key(name_of(link["terminal_id"], operation["id"]), link["updates"])
+        return orjson.dumps(loaded)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        return line

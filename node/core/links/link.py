@@ -480,6 +480,5 @@ class Link:
     def _ask_for_bad(self) -> None:
         rows = self.node.replica.quarantine.bad(self._asked_upto, BAD_ASKED)
         if rows:
-            self.compare_owed = True  # where even its key came damaged
             self._asked_upto = rows[-1].id
             anti_entropy.ask(self, [row.link_key for row in rows])

@@ -11,7 +11,7 @@ name comes again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice, takewhile
+from itertools import islice, pairwise, takewhile
 from typing import TYPE_CHECKING
 
 import orjson
@@ -60,6 +60,7 @@ class Held:
     def start_again(self, boot: Boot) -> None:
         """Hold what the disk holds."""
         self.known, self.archived = KeySet(boot.operation_keys), KeySet(boot.archived_keys)
+        self.told, self.doubled = KeySet(boot.told_keys), KeySet(repeated(boot.operation_keys))
         self.digests, self.partial = Digests.of(boot.link_keys), dict(boot.partial)
         self.recent.clear()
         self.recalled.clear()
@@ -77,6 +78,10 @@ class Held:
         """Whether the operation is held, and all of its copies are in memory."""
         return name in self.recent or name in self.read or name in self.recalled
 
+    def rows(self, name: str) -> Sequence[LogRow]:
+        """The rows of an operation, as far as they are in memory."""
+        return self.recent.get(name) or self.read.get(name, ())
+
     def copies(self, name: str, said: bytes) -> list[LogRow]:
         """The rows of an operation that is held, one a writer, or what is left of them.
 
@@ -84,8 +89,7 @@ class Held:
         said: what it says (storage/understood.py). An author may give one id to two contents on two nodes; those are
             no copies of each other.
         """
-        rows = self.recent.get(name) or self.read.get(name, ())
-        kept = [row for row in rows if understood(orjson.loads(row.operation)) == said]
+        kept = [row for row in self.rows(name) if understood(orjson.loads(row.operation)) == said]
         found = {row.link_key for row in kept}
         for one in self.recalled.get(name, ()):
             if one.operation.content == content_of(said) and one.operation.link_key not in found:
@@ -177,3 +181,8 @@ class Held:
                 self.digests.discard(row.entity_type, one.link_key)
                 self.archived.discard(one.op_key)
                 self.told.discard(one.op_key)
+
+
+def repeated(keys: Sequence[int]) -> Iterable[int]:
+    """Those that come more than once. keys: sorted."""
+    return (one for one, other in pairwise(keys) if one == other)

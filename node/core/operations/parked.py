@@ -7,13 +7,14 @@ and once a second.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import orjson
 from attrs import evolve, frozen
 
 from crdt.engine import EngineError
-from crdt.records import DocumentError, ForkError, name_of
+from crdt.records import Contradiction, DocumentError, ForkError, name_of
 from crdt.update_format import UpdateError
 from node.core.operations.needs import fetch
 from node.core.operations.quarantine import BAD, DROPPED, FAULT, WAITING
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
     from node.core.operations.replica import Replica
     from node.core.ports import Disk, Health, Instant
     from storage.records import Key
+
+logger = logging.getLogger("comanda.link")
+
+MOST_CONTRADICTIONS = 10
+"""Most contradictions that are remembered, the latest."""
 
 EXPECTED = (WireError, UpdateError, DocumentError, EngineError)
 """What an operation of another node raises that cannot be applied."""
@@ -51,6 +57,8 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
         reason = accept(replica, remote, via, now)
     except Exception as error:
         if isinstance(error, EXPECTED) and not replica.faults.changing:
+            if isinstance(error, Contradiction):
+                _contradicted(replica, message, via, error)
             park(replica, message, via, BAD, str(error), now)
             return Outcome(claimed=str(error) if isinstance(error, ForkError) else None)
         told = replica.faults.report(f"an operation of {via!r}", _body(message), error, key)
@@ -68,6 +76,16 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
         _unpark(replica, parked)
     retry_waiting(replica, [(u.entity_type, u.entity_id) for u in remote.updates], now)
     return Outcome()
+
+
+def _contradicted(replica: Replica, message: Mapping[str, object], via: str, error: Contradiction) -> None:
+    """Two nodes hold two versions of one operation: this node's stays in the log, the other's in the quarantine."""
+    named, peer = _named(message), via.partition(":")[0]
+    what = f"{peer} holds {named.operation_id} of {named.terminal_id} otherwise: {error}"
+    if what not in replica.contradictions:
+        logger.error("two versions of one operation: %s", what)
+        replica.counts.contradictions += 1
+        replica.contradictions = [*replica.contradictions, what][-MOST_CONTRADICTIONS:]
 
 
 def doubled(replica: Replica, messages: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
@@ -153,6 +171,9 @@ def _named(message: Mapping[str, object]) -> _Named:
         key = link_key(name_of(author, operation_id), link["updates"])
     except (KeyError, IndexError, TypeError, ValueError, RecursionError):
         key = 0
+    said = link.get("key")
+    if type(said) is int and abs(said) < 2**63:
+        key = said  # its updates may be what is damaged
     repairs = operation.get("repairs")
     return _Named(author, operation_id, entity_type, entity_id, key, repairs if isinstance(repairs, str) else None)
 

@@ -7,15 +7,17 @@ what is shown, and a conflict is reported. An operation that cannot be applied i
 from __future__ import annotations
 
 import logging
+from base64 import b64decode
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+import orjson
 from attrs import define, frozen
 
 from crdt import hlc
 from crdt.edits import Gap, Known, Prepared
-from crdt.records import DocumentError, FieldRecord
+from crdt.records import Contradiction, DocumentError, FieldRecord
 from node.core.entities.change import ConflictNews, Difference, carry_out, difference
 from node.core.entities.entity import Entity, Touch
 from node.core.entities.writes import RESERVED
@@ -112,6 +114,7 @@ def _prepared(
     if document.holds(update.writer, update.end):
         records = document.compare(update.update, update.before, said, remote.name)
         check_authorship(records, remote, replica.clock.max_skew_ms)
+        _compare(replica, update, remote)
         return None
     prepared = document.prepare(update.update, update.before, said)
     if isinstance(prepared, Known):
@@ -123,6 +126,18 @@ def _prepared(
         if problem is not None:
             raise DocumentError(problem)
     return prepared
+
+
+def _compare(replica: Replica, update: RemoteUpdate, remote: RemoteOperation) -> None:
+    """Raise Contradiction where this node's row of the operation has another update of the same clocks."""
+    for row in replica.held.rows(remote.name):
+        for entry in orjson.loads(row.updates or b"[]"):
+            same = entry[:2] == [update.entity_type, update.entity_id] and entry[4][:2] == [
+                update.writer,
+                update.first,
+            ]
+            if same and b64decode(entry[2]) != update.update:
+                raise Contradiction(f"{remote.operation.id} did something else to {update.entity_id} here")
 
 
 def _record(replica: Replica, remote: RemoteOperation, steps: list[_Step], via: str, now: Instant) -> None:

@@ -63,6 +63,8 @@ class Replica:
     quarantine: Quarantine = field(factory=Quarantine, init=False)
     counts: Counts = field(init=False)
     faults: Faults = field(factory=Faults, init=False)
+    contradictions: list[str] = field(factory=list, init=False)
+    """What linked nodes hold otherwise than this one, since the start."""
 
     def __attrs_post_init__(self) -> None:
         self.counts = self.residents.counts

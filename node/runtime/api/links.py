@@ -51,6 +51,7 @@ def links_report(core: Core, diallers: Sequence[Dialler]) -> dict[str, object]:
         "first_sync": core.links.first_sync.report() if core.links.first_sync is not None else None,
         "twins": core.links.twins,
         "clocks": dict(list(core.replica.terminal_clocks.wrong(core.clock()).items())[:SHOWN]),
+        "contradictions": core.replica.contradictions,
     }
 
 

@@ -41,6 +41,7 @@ class CoreCollector(Collector):
         for name, text, count in (
             ("operations", "Operations accepted.", counts.operations),
             ("duplicates", "Operations that were already in the log.", counts.duplicates),
+            ("contradictions", "Operations that a linked node holds otherwise.", counts.contradictions),
             ("refused", "Writes refused and kept.", counts.refused),
             ("conflicts", "Conflicts raised.", counts.conflicts),
             ("conflicts_resolved", "Conflicts closed.", counts.conflicts_resolved),

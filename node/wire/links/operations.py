@@ -77,6 +77,7 @@ def operation_message(row: LogRow) -> bytes:
             "terminal_id": row.terminal_id,
             "user_id": row.user_id,
             "lock_status": row.lock_status,
+            "key": row.link_key,
         }
     )
     return b"".join(
@@ -123,6 +124,9 @@ def remote_operation(message: Mapping[str, Any]) -> RemoteOperation:
     if lock_status not in LOCK_STATES:
         raise InvalidMessage(f"lock status is none of {', '.join(LOCK_STATES)}", "$.link.lock_status")
     name = name_of(terminal_id, operation.id)
+    key = link_key(name, entries)
+    if link.get("key") != key:
+        raise InvalidMessage("its updates are not those of its key", "$.link.key")
     return RemoteOperation(
         operation,
         updates,
@@ -133,7 +137,7 @@ def remote_operation(message: Mapping[str, Any]) -> RemoteOperation:
         terminal_id,
         user_id,
         lock_status,
-        link_key(name, entries),
+        key,
         authored,
         name,
     )

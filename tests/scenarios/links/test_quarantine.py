@@ -165,7 +165,7 @@ def test_an_operation_that_came_damaged_while_the_disk_could_not_be_read_is_aske
     pair.node.unreadable = lambda read, keys, *_: read == "fetch" and ("orders", "o-1") in keys
     told = Client(pair.hub, "bia").connect().do("orders", "o-1", "UPDATE", {"a": 2})
     pair.mesh.settle()
-    assert pair.parked() == {told["operation_id"]: WAITING}
+    assert pair.parked() == {told["operation_id"]: BAD}, "its key tells, whatever its entity is"
     pair.node.unreadable = None
     pair.node.advance(1_000)
     pair.mesh.settle()

@@ -7,6 +7,7 @@ from base64 import b64encode
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 
 from node.core.digests import bucket_of
@@ -462,3 +463,47 @@ def test_what_somebody_drops_stays_out_and_is_not_sent_again(store: Store) -> No
         assert store.hub.core.retry_quarantine() == 0
         store.mesh.crash(0)
     assert store.hub.core.replica.quarantine.due(10) == []
+
+
+# ---------------------------------------------------------------------- two versions of one thing
+
+
+@pytest.mark.parametrize("superseded", [False, True])
+def test_two_versions_of_one_operation_are_found_told_and_both_kept(
+    store: Store, superseded: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It tells the hub one thing and the leaf another, under one name and the same clocks."""
+    other = Rogue(store.leaf).connect()
+    told = {"raw": {"id": "rogue.twice"}, "terminal": "rogue-till"}
+    store.rogue.say(store.rogue.operation(ORDER, {"total": 31}, [(("total",), 31)], **told))
+    other.say(other.operation(ORDER, {"total": 32}, [(("total",), 32)], **told))
+    if superseded:
+        store.rogue.say(store.rogue.operation(ORDER, {"total": 33}, [(("total",), 33)]))
+        other.say(other.operation(ORDER, {"total": 33}, [(("total",), 33)], raw={"id": "rogue.other"}))
+    store.settle()
+    for world, total in ((store.hub, 31), (store.leaf, 32)):
+        rows = [r for _, r, _ in world.reader.chained_rows() if r is not None and r.operation_id == "rogue.twice"]
+        assert [orjson.loads(row.operation)["data"] for row in rows] == [{"total": total}]
+        kept = [row for row in world.core.replica.quarantine if row.operation_id == "rogue.twice"]
+        assert [orjson.loads(row.body)["operation"]["data"] for row in kept] == [{"total": 63 - total}]
+        assert any("rogue.twice" in what for what in world.core.replica.contradictions)
+        assert world.core.replica.counts.contradictions
+        assert not world.core.replica.faults.count
+    assert "two versions of one operation" in caplog.text
+
+
+def test_a_comparison_finds_two_versions_that_no_row_brings(store: Store) -> None:
+    """The row itself is lost on its way, as its position is told all the same."""
+    other = Rogue(store.leaf).connect()
+    store.mesh.wires[0].damage = lambda frame: b"[]" if b"data_sync" in frame else frame
+    told = {"raw": {"id": "rogue.twice"}, "terminal": "rogue-till"}
+    store.rogue.say(store.rogue.operation(ORDER, {"total": 31}, [(("total",), 31)], **told))
+    other.say(other.operation(ORDER, {"total": 32}, [(("total",), 32)], **told))
+    store.settle()
+    assert not store.hub.core.replica.contradictions
+    store.mesh.wires[0].damage = None
+    for world in store.mesh.worlds:
+        world.advance(61_000)
+    store.settle()
+    assert store.hub.core.replica.contradictions
+    assert store.leaf.core.replica.contradictions
