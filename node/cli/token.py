@@ -11,6 +11,7 @@ from node.cli.clock import timestamp
 from node.cli.options import data_option
 from node.cli.output import say
 from node.runtime.api.tokens import new_token, token_hash
+from node.wire.codec import TERMINAL_ID
 from storage.records import TokenRow
 from storage.sqlite.database import DATABASE, StorageError
 from storage.sqlite.reader import Reader
@@ -32,6 +33,8 @@ def token() -> None:
 @click.argument("terminal_id")
 def add(data: Path, kind: str, label: str, terminal_id: str) -> None:
     """Cria um token; ele só é mostrado agora. / Make a token; it is shown only now."""
+    if TERMINAL_ID.match(terminal_id) is None:
+        raise click.BadParameter(f"{terminal_id!r} não é um nome de terminal / is no terminal's id")
     made = new_token()
     try:
         store = Store.open(data, None, lambda: uuid.uuid4().hex)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from click.testing import CliRunner
 
 from node.cli import main
@@ -37,3 +38,11 @@ def test_all_tokens_of_a_terminal_are_revoked_together(tmp_path: Path) -> None:
 
 def test_a_directory_without_a_database_is_an_error(tmp_path: Path) -> None:
     assert CliRunner().invoke(main, ["token", "list", "--data", str(tmp_path / "none")]).exit_code == 1
+
+
+@pytest.mark.parametrize("name", [".", "..", "a/b", "a b", "", "a\x1b", "x" * 129])
+def test_a_token_of_a_name_that_no_terminal_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    made = CliRunner().invoke(main, ["token", "add", "--data", str(tmp_path), "--type", "pos", name])
+    assert made.exit_code == 2
+    assert all(line.isprintable() for line in made.output.splitlines())
+    assert not list(tmp_path.iterdir())

@@ -148,7 +148,7 @@ def message(kind: str, state: str, number: int, own_id: str) -> dict[str, Any]:
         if kind == "DELETE":
             operation["data"] = {"deleted_at": "2026-01-15T10:00:00.000Z", "version": 2}
         if kind == "BULK_UPDATE":
-            del operation["entity_id"], operation["lock_id"]
+            del operation["lock_id"]  # the entity's id stays, as some clients put one into every operation
             operation["data"] = {"updates": [{"entity_id": entity["entity_id"], "data": data}]}
         return {"type": "data_sync", "operation": operation}
     lock = {"lock_id": f"l-{'own' if state == 'locked by the guest' else 'new'}-{number}"}

@@ -541,7 +541,9 @@ def _names(message: Message, terminal_id: str) -> dict[str, str]:
     found: dict[str, str | None]
     if isinstance(message, DataSync):
         operation = message.operation
-        found = {"operation_id": operation.id, "entity_type": operation.entity_type, "entity_id": operation.entity_id}
+        # A BULK_UPDATE is about no one entity, but some clients put an `entity_id` into every operation.
+        entity_id = operation.entity_id or operation.raw.get("entity_id")
+        found = {"operation_id": operation.id, "entity_type": operation.entity_type, "entity_id": entity_id}
     elif isinstance(message, ConflictResolution):
         found = {"operation_id": message.operation_id(terminal_id), "conflict_id": message.conflict_id}
     elif isinstance(message, AcquireLock):
