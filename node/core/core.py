@@ -116,6 +116,7 @@ class Core:
             bounds=self.limits.sessions,
             cursors=self.cursors,
             store_cursors=self.store_cursors,
+            left=lambda terminal: self.links.travellers.moved([terminal]),
         )
 
     @property

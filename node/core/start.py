@@ -111,6 +111,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         max_offset_ms=config.time.max_offset_ms,
         fresh=lambda: (around.draws.id(), around.draws.writer()),
         own_terminals=lambda: own_terminals(core),
+        terminals=core.sessions,
     )
     return core
 

@@ -120,6 +120,8 @@ class Delivery(Generic[F]):
     _stuck: bool = field(default=False, init=False)
     """What comes next could not be read. It is tried again by the clock, and nothing else is read until then."""
     _told_stuck: bool = field(default=False, init=False)
+    _back: bool = field(default=False, init=False)
+    """What the disk was asked for is not what comes next any more."""
 
     def __attrs_post_init__(self) -> None:
         self.committed_at_connect = self.log.head
@@ -138,8 +140,9 @@ class Delivery(Generic[F]):
 
     def send_batch(self, batch: Batch, entries: Sequence[Entry], head: int) -> None:
         """The fast path: a commit's frames, joined once for all terminals that get the same rows."""
-        self.connection.send(batch)
-        self.window.sending(entries)
+        if entries:
+            self.connection.send(batch)
+            self.window.sending(entries)
         self.window.passed([head] * CLASSES)
         self._note_sending()
         self.probe()
@@ -219,6 +222,13 @@ class Delivery(Generic[F]):
         if window.sendings is not None:
             window.sendings.note(self.log.mono_ms(), window.sent)
 
+    def go_back(self, positions: Sequence[int]) -> None:
+        """Send again what comes after these positions. A page that is being read is dropped when it comes."""
+        self._back = self.reading
+        self.window.go_back(positions)
+        self.committed_at_connect = self.log.head
+        self.pump()
+
     # ------------------------------------------------------------------ reading
 
     def read(
@@ -240,7 +250,9 @@ class Delivery(Generic[F]):
                 self.reading = self._told_stuck = False
                 if self.closed:
                     return
-                then(found)
+                back, self._back = self._back, False
+                if not back:
+                    then(found)
                 if not self.reading:
                     self.pump()
             except Exception as error:

@@ -44,6 +44,11 @@ class TerminalFeed:
     _state_after: dict[int, tuple[str, str]] = field(factory=dict, init=False)
     """Priority class -> the last entity of the state that was sent."""
 
+    def go_back(self, head: int) -> None:
+        """Rows up to `head` may come once more; the entities of a class without a position come from the first."""
+        self.head_at_connect = head
+        self._state_after.clear()
+
     @property
     def owed_to(self) -> str | None:
         return self.terminal_id

@@ -104,6 +104,13 @@ class Window:
     def acknowledged(self, priority: int) -> int:
         return self.acked[priority]
 
+    def go_back(self, positions: Sequence[int]) -> None:
+        """The terminal was shown older rows meanwhile: what comes after these positions is sent again."""
+        self.sent[:] = map(min, self.sent, positions)
+        self.acked[:] = map(min, self.acked, positions)
+        self.at_connect = tuple(map(min, self.at_connect, positions))
+        self.dirty = True
+
     def sending(self, entries: Iterable[Entry]) -> None:
         """Rows that were just written to the connection."""
         self._pending.extend(entries)

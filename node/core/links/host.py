@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from node.core.links.feed import LinkFeed
     from node.core.links.first_sync import FirstSync
     from node.core.links.peer_log import PeerLog
+    from node.core.links.travellers import HeldAt
     from node.core.locks.requests import LockRequests
     from node.core.log.view import LogView
     from node.core.operations.replica import Replica
@@ -74,6 +75,8 @@ class Peer(Protocol):
     hello: Hello | None
     """Who the other node said it is; None until it has."""
     peer_log: PeerLog
+    held_at: HeldAt
+    """How far the other log was held at rows of this one."""
     state: str
     """handshake | up | closed"""
     compare_owed: bool
@@ -159,6 +162,8 @@ class Host(Protocol):
     def budget(self, peer: str) -> Budget:
         """What a linked node has cost in this minute."""
         ...
+
+    def heard_what_terminals_knew(self, link: Peer, message: Mapping[str, Any]) -> None: ...
 
     def forked(self, link: Peer, reason: str) -> None: ...
 

@@ -26,6 +26,7 @@ from node.core.links.feed import LINK_OUTBOX, LINK_PAGE, LinkFeed
 from node.core.links.handshake import Handshake
 from node.core.links.host import Host, Node
 from node.core.links.peer_log import PeerLog
+from node.core.links.travellers import HeldAt
 from node.core.log.entries import NO_POSITION
 from node.core.operations import parked, states
 from node.core.operations.needs import fetch
@@ -94,6 +95,7 @@ class Link:
     clock: ClockOffset = field(factory=ClockOffset, init=False)
     state: str = field(default="handshake", init=False)
     was_up: bool = field(default=False, init=False)
+    held_at: HeldAt = field(factory=HeldAt, init=False)
     operations_in: int = field(default=0, init=False)
     refused: int = field(default=0, init=False)
     """Entities that came whole and that nobody had asked for."""
@@ -161,6 +163,7 @@ class Link:
         after: for a class without a position, the last entity that the other side has.
         """
         self.state, self.was_up = "up", True
+        self.held_at.note(self.node.replica.log.head, self.peer_log.positions)
         self.say_origins()
         self.delivery.feed.start(self.delivery, upto, after)
         self._ping()
@@ -347,6 +350,8 @@ class Link:
         elif kind == "terminal_status_update":
             self._spend("lists of terminals", 1)
             self.host.heard_of_terminals(self, message)
+        elif kind == "terminals_knew":
+            self.host.heard_what_terminals_knew(self, message)
         elif kind == "speaks_for":
             self._speaks_for(read_speaks_for(message))
         elif kind == "sync_error" and message.get("code") == AlreadyConnected.code:
@@ -375,6 +380,7 @@ class Link:
         self.peer_log.moved(
             positions.read_positions(message), positions.read_last_row(message), positions.read_head(message)
         )
+        self.held_at.note(self.node.replica.log.head, self.peer_log.positions)
         if min(self.peer_log.positions) != NO_POSITION:
             self.asked.everything = False
         self._progress(read_progress(message))

@@ -16,6 +16,7 @@ from node.core.links.first_sync import FirstSync
 from node.core.links.host import Node, Peer
 from node.core.links.link import Link
 from node.core.links.neighbours import Neighbours
+from node.core.links.travellers import OwnTerminals, Travellers
 from node.core.locks.lease import later_epoch
 from node.core.operations.quarantine import BAD
 from node.wire.close_codes import INTERNAL_ERROR, NORMAL, SERVICE_RESTART, TRY_AGAIN_LATER
@@ -48,6 +49,7 @@ class Links:
     max_offset_ms: a clock of the upstream that is further from this node's is not followed.
     fresh: draws a new epoch and a fresh writer.
     own_terminals: the terminals connected to this node, as `terminal_status_update` shows them.
+    terminals: those that were ever here, as the travellers need them.
     """
 
     node: Node
@@ -57,6 +59,7 @@ class Links:
     max_offset_ms: int
     fresh: Callable[[], tuple[str, int]]
     own_terminals: Callable[[], Mapping[str, object]]
+    terminals: OwnTerminals
     by_node: dict[str, Link] = field(factory=dict, init=False)
     """Id of the other node -> its link."""
     first_sync: FirstSync | None = field(default=None, init=False)
@@ -68,6 +71,9 @@ class Links:
     budgets: dict[str, Budget] = field(factory=dict, init=False)
     """Id of the other node -> what it has cost in this minute."""
     neighbours: Neighbours = field(init=False)
+    travellers: Travellers = field(init=False)
+    _elsewhere: set[str] = field(factory=set, init=False)
+    """Terminals that are connected to other nodes, as far as heard."""
     _forked_ms: int | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -79,6 +85,7 @@ class Links:
             own_terminals=self.own_terminals,
             changed=node.mark_changed,
         )
+        self.travellers = Travellers(node=node, links=self.by_node, own=self.terminals)
 
     # ------------------------------------------------------------------ the tree
 
@@ -123,6 +130,7 @@ class Links:
         """Both sides know where they are in each other's log."""
         self.node.lock_requests.link_up(link)
         self.neighbours.link_up(link)
+        self.travellers.link_up(link)
         self.node.mark_changed()
 
     def unlink(self, link: Link) -> None:
@@ -286,6 +294,13 @@ class Links:
     def heard_of_terminals(self, link: Peer, message: Mapping[str, Any]) -> None:
         """Take a link's message of who sits at which node. Raises InvalidMessage."""
         self.neighbours.receive(link, message)
+        elsewhere = {name for said in self.neighbours.nodes.values() if said.alive for name in said.terminals}
+        new, self._elsewhere = elsewhere - self._elsewhere, elsewhere
+        self.travellers.moved(new)
+
+    def heard_what_terminals_knew(self, link: Peer, message: Mapping[str, Any]) -> None:
+        """Take a link's message of what terminals knew. Raises InvalidMessage."""
+        self.travellers.receive(link, message)
 
     def tell_origins(self, but: Peer) -> None:
         """An operation of a node came that this node has not passed on before: say so, before it goes out."""

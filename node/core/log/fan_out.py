@@ -22,7 +22,8 @@ class SharedBatch:
         self._authors = {row.author for row in plain if not row.echo}
         self._rows = rows
         self._batches: dict[bool, Batch] = {}
-        self.entries: list[Entry] = [row.entry for row in rows]
+        # A row that shows nothing, as the history of a state does, cannot be confirmed.
+        self.entries: list[Entry] = [row.entry for row in rows if row.frames]
 
     def suits(self, terminal_id: str, *, monitor: bool) -> bool:
         """Whether a terminal is sent all of these rows and nothing else."""

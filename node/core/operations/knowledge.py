@@ -11,7 +11,7 @@ from node.core.entities.last_known import AuthorView, KnownList, known_from_log
 from node.core.entities.past import ALL
 from node.core.entities.reach import Evidence, Reach, note_claim, reach_of
 from node.core.ports import History
-from storage.records import FirstAttempt, Key, LogRow
+from storage.records import CLASSES, FirstAttempt, Key, LogRow
 
 if TYPE_CHECKING:
     from crdt.records import Path
@@ -28,6 +28,12 @@ FIRST_ATTEMPTS_KEPT = 100_000
 written with what its author has confirmed by then."""
 
 
+MOST_BROUGHT = 10_000
+"""Terminals of which it is remembered what they knew at other nodes. Of the others it is not known."""
+
+NOT_ELSEWHERE = (0, (-1,) * CLASSES)
+
+
 @define(eq=False)
 class Knowledge:
     """What this node knows about its authors' knowledge.
@@ -42,6 +48,8 @@ class Knowledge:
     first_attempts: dict[tuple[str, str], FirstAttempt] = field(factory=dict)
     refusals: dict[tuple[str, int], int] = field(factory=dict)
     reads: dict[tuple[str, Key], int] = field(factory=dict)
+    _brought: dict[str, tuple[int, tuple[int, ...]]] = field(factory=dict)
+    """Terminal -> when it left another node, on the monotonic clock, and how far it had seen this log there."""
     _histories: Mapping[History, Sequence[LogRow]] = field(factory=dict)
 
     # ------------------------------------------------------------------ what was seen
@@ -66,10 +74,14 @@ class Knowledge:
     def _now(self, author: Author, priority: int, confirmed: int) -> Evidence:
         """What tells how far the author had seen a class. It had not seen what it was sent after it wrote."""
         may_have_read = author.may_have_read(priority)
-        if author.wrote_ms is None or author.sendings is None:
-            return Evidence(confirmed, may_have_read)
-        sent = author.sendings.by(author.wrote_ms, priority)
-        return Evidence(min(confirmed, sent), min(may_have_read, sent))
+        if author.wrote_ms is not None and author.sendings is not None:
+            sent = author.sendings.by(author.wrote_ms, priority)
+            confirmed, may_have_read = min(confirmed, sent), min(may_have_read, sent)
+        if self._brought:
+            left_ms, positions = self._brought.get(author.terminal_id, NOT_ELSEWHERE)
+            if author.wrote_ms is None or author.wrote_ms >= left_ms:
+                confirmed = max(confirmed, positions[priority])
+        return Evidence(confirmed, may_have_read)
 
     def confirmed(self, author: Author, entity: Entity) -> int:
         """The last row of this entity's class that the author confirmed, or read over HTTP with its token."""
@@ -82,6 +94,24 @@ class Knowledge:
         self.reads[terminal_id, key] = seq
         while len(self.reads) > READS_KEPT:
             del self.reads[next(iter(self.reads))]
+
+    # ------------------------------------------------------------------ terminals that come from elsewhere
+
+    def brought(self, terminal_id: str, left_ms: int, positions: Sequence[int]) -> bool:
+        """A terminal had seen this log up to here at another node. Returns whether that is news.
+
+        left_ms: when it was last there, on the monotonic clock.
+        """
+        before, known = self._brought.pop(terminal_id, NOT_ELSEWHERE)
+        more = tuple(map(max, known, positions))
+        self._brought[terminal_id] = max(before, left_ms), more
+        while len(self._brought) > MOST_BROUGHT:
+            del self._brought[next(iter(self._brought))]
+        return more != known
+
+    def keeps_nothing(self, terminal_id: str) -> None:
+        """A terminal asks for everything: it has forgotten what it was shown."""
+        self._brought.pop(terminal_id, None)
 
     # ------------------------------------------------------------------ first attempts
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from operator import le
 from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field
@@ -21,10 +22,14 @@ from node.wire import outgoing
 from storage.records import CLASSES, CursorRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from node.core.ports import Connection
     from node.core.sessions.identity import Identity
+
+
+CLOCKS_MS = 60_000
+"""How far the clocks of two nodes may be apart when they say when a terminal was there."""
 
 
 @define(eq=False)
@@ -41,6 +46,7 @@ class Sessions:
     """The connected terminals.
 
     online: terminal id -> its session.
+    left: called with a terminal whose connection ended.
     store_cursors: stores the cursors that moved with the current group.
     """
 
@@ -49,6 +55,7 @@ class Sessions:
     bounds: Bounds
     cursors: Cursors
     store_cursors: Callable[[], None]
+    left: Callable[[str], None]
     online: dict[str, Session] = field(factory=dict, init=False)
     _leaving: dict[str, Session] = field(factory=dict, init=False)
     """Sessions whose connection ended while something was still to be decided."""
@@ -75,6 +82,7 @@ class Sessions:
         elif full:  # it keeps nothing of what it was sent
             known = evolve(known, positions=nothing, sent=nothing)
             self.cursors.sendings.pop(terminal_id, None)
+            self.shared.replica.knowledge.keeps_nothing(terminal_id)
         window = Window.of(known, bounds.window_rows)
         window.sendings = self.cursors.sendings_of(known, now)
         window.sendings.connected(now.mono_ms)
@@ -146,6 +154,37 @@ class Sessions:
         if session.unfinished:
             self._leaving[session.identity.terminal_id] = session
         self.store_cursors()
+        self.left(session.identity.terminal_id)
+
+    # ------------------------------------------------------------------ terminals that go elsewhere
+
+    def last_here(self, terminals: Iterable[str] | None) -> Mapping[str, tuple[int, Sequence[int]]]:
+        """When each was last here (Unix milliseconds), and how far it has seen this log. terminals: None for all."""
+        self.note_cursors(every=False)
+        rows, now_ms = self.cursors.terminals, self.shared.around.clock().wall_ms
+        found = rows.values() if terminals is None else [rows[name] for name in terminals if name in rows]
+        online = self.online
+        return {r.terminal_id: (now_ms if r.terminal_id in online else r.last_seen_ms, r.positions) for r in found}
+
+    def was_elsewhere(self, terminal_id: str, seen_ms: int, held: Sequence[int]) -> None:
+        """A terminal was at another node, which held this log up to `held`.
+
+        What comes after that it was not shown there, so it is sent it again.
+        """
+        row, session = self.cursors.terminals.get(terminal_id), self.online.get(terminal_id)
+        if row is None:
+            return
+        now = self.shared.around.clock()
+        here_ms = row.last_seen_ms
+        if session is not None and session.delivery.window.sendings is not None:
+            here_ms = now.wall_ms - (now.mono_ms - session.delivery.window.sendings.away[0])
+        if seen_ms + CLOCKS_MS < here_ms or all(map(le, row.positions, held)):
+            return
+        if session is None:
+            self.cursors.note_cursor(evolve(row, positions=tuple(map(min, row.positions, held))))
+        else:
+            session.delivery.feed.go_back(self.shared.replica.log.head)
+            session.delivery.go_back(held)
 
     # ------------------------------------------------------------------ cursors
 

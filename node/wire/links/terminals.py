@@ -4,6 +4,10 @@
     entry: {"type", "status", "connected_at"}
 
 The number grows with each statement that a node makes about itself.
+
+`terminals_knew`: what terminals had seen of the receiver's log where they were.
+
+    {"type": "terminals_knew", "epoch", "visits": [[terminal id, node id, time, held, knew], ...]}
 """
 
 from __future__ import annotations
@@ -11,13 +15,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from attrs import astuple, frozen
 
 from node.errors import InvalidMessage
 from node.wire.codec import TERMINAL_ID
 from node.wire.json_text import word
+from storage.records import CLASSES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 MOST_TERMINALS = 2_000
 """Terminals of one node."""
@@ -68,3 +74,50 @@ def short_entry(entry: object) -> object:
 
 def is_node_id(name: str) -> bool:
     return TERMINAL_ID.match(name) is not None
+
+
+@frozen
+class Visit:
+    """A terminal at a node.
+
+    seen_ms: when it was last there, Unix milliseconds.
+    held, knew: how far that node held the receiver's log, and how far the terminal had seen it there. Rows of the
+        receiver's log, by priority class.
+    """
+
+    terminal: str
+    node: str
+    seen_ms: int
+    held: tuple[int, ...]
+    knew: tuple[int, ...]
+
+
+def visits_message(epoch: str, visits: Sequence[Visit]) -> bytes:
+    """`terminals_knew`. epoch: of the receiver's log."""
+    said = [astuple(visit) for visit in visits[:MOST_TERMINALS]]
+    return orjson.dumps({"type": "terminals_knew", "epoch": epoch, "visits": said})
+
+
+def read_visits(message: Mapping[str, Any]) -> tuple[str, list[Visit]]:
+    """The epoch and the visits. Raises InvalidMessage."""
+    epoch, visits = message.get("epoch"), message.get("visits")
+    if type(epoch) is not str or type(visits) is not list or len(visits) > MOST_TERMINALS:
+        raise InvalidMessage("expected an epoch and visits", "$.visits")
+    return epoch, [_visit(visit, f"$.visits[{n}]") for n, visit in enumerate(visits)]
+
+
+def _are_positions(said: list[Any]) -> bool:
+    return len(said) == CLASSES and all(type(at) is int and -1 <= at < MOST_NUMBER for at in said)
+
+
+def _visit(visit: object, where: str) -> Visit:
+    match visit:
+        case [str(terminal), str(node), int(seen_ms), list(held), list(knew)] if (
+            TERMINAL_ID.match(terminal) and TERMINAL_ID.match(node) and 0 <= seen_ms < MOST_NUMBER
+        ):
+            if all(
+                len(p) == CLASSES and all(type(at) is int and -1 <= at < MOST_NUMBER for at in p)
+                for p in (held, knew)
+            ):
+                return Visit(terminal, node, seen_ms, tuple(held), tuple(knew))
+    raise InvalidMessage("expected [terminal, node, time, positions, positions]", where)

@@ -1,0 +1,236 @@
+"""A terminal that comes to another node brings what it knew, and is shown again what it was not shown elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.harness import Client
+from tests.mesh import Mesh
+from tests.scenarios.knowledge.test_evidence import COUNTER, FIRST, KINDS, SECOND, outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.harness import World
+    from tests.scenarios.knowledge.test_evidence import Kind
+
+TREE, PAIR = [(1, 0, True), (2, 0, True)], [(1, 0, False), (2, 1, False)]
+
+
+@pytest.fixture(params=[TREE, PAIR], ids=["tree", "chain"])
+def mesh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Mesh]:
+    mesh = Mesh(tmp_path, 3, request.param)
+    yield mesh
+    mesh.close()
+
+
+def to(world: World, client: Client) -> Client:
+    """The tablet comes to another node with all that is on its screen."""
+    client.disconnect()
+    there = Client(world, client.name)
+    there.numbers, there.screen = client.numbers, client.screen
+    return there
+
+
+def calm(mesh: Mesh, *clients: Client, reconnect: bool = True) -> None:
+    mesh.settle(
+        lambda: sum(client.receive() for client in clients if client.session is not None), reconnect=reconnect
+    )
+
+
+def everywhere(mesh: Mesh, kind: Kind) -> object:
+    found = [outcome(world, kind) for world in mesh.worlds]
+    assert found == [found[0]] * len(found)
+    return found[0]
+
+
+@pytest.mark.parametrize("known", [FIRST, SECOND])
+@pytest.mark.parametrize("back", [False, True], ids=["new", "again"])
+@pytest.mark.parametrize("name", KINDS)
+def test_what_was_confirmed_at_another_node_is_known_here(mesh: Mesh, name: str, back: bool, known: str) -> None:
+    """Its queue is sent before it reads anything here. back: it has been here before, and knew the first state."""
+    kind = KINDS[name]
+    here, there = mesh.worlds[1], mesh.worlds[2]
+    mesh.connect()
+    colleague = Client(mesh.worlds[0], "colleague").connect()
+    tablet = Client(here if back else there, "tablet").connect()
+    colleague.do(kind.entity_type, "e", "CREATE", kind.first)
+    calm(mesh, colleague, tablet)
+    if back:
+        tablet = to(there, tablet).connect()
+        calm(mesh, colleague, tablet)
+    if known == FIRST:
+        tablet.disconnect()
+    colleague.do(kind.entity_type, "e", "UPDATE", kind.second)
+    calm(mesh, colleague, tablet)
+    tablet = to(here, tablet)
+    calm(mesh, colleague)
+    queued = tablet.operation(kind.entity_type, "e", "UPDATE", kind.written)
+    tablet.connect().submit(queued)
+    calm(mesh, colleague, tablet)
+    assert everywhere(mesh, kind) == kind.gives[known]
+
+
+def test_a_bottle_sold_at_each_of_two_nodes_is_two_bottles(mesh: Mesh) -> None:
+    here, there = mesh.worlds[1], mesh.worlds[2]
+    mesh.connect()
+    tablet = Client(here, "tablet").connect()
+    tablet.do("products", "e", "CREATE", {"stock": 100})
+    calm(mesh, tablet)
+    tablet = to(there, tablet).connect()
+    calm(mesh, tablet)
+    tablet.do("products", "e", "UPDATE", {"stock": 99, "version": 2})
+    calm(mesh, tablet)
+    tablet = to(here, tablet)
+    calm(mesh)
+    sold = tablet.operation("products", "e", "UPDATE", {"stock": 98, "version": 3})
+    tablet.connect().submit(sold)
+    calm(mesh, tablet)
+    assert everywhere(mesh, COUNTER) == 98
+
+
+def test_the_edit_of_a_withdrawal_that_nobody_touched_freezes_nothing(mesh: Mesh) -> None:
+    here, there = mesh.worlds[1], mesh.worlds[2]
+    mesh.connect()
+    tablet = Client(there, "tablet").connect()
+    tablet.do("cashier_operations", "w", "CREATE", {"amount": 50})
+    other = Client(mesh.worlds[0], "till").connect()
+    calm(mesh, tablet, other)
+    other.do("cashier_operations", "w", "UPDATE", {"reason": "change"})
+    calm(mesh, tablet, other)
+    tablet = to(here, tablet)
+    calm(mesh, other)
+    edit = tablet.operation("cashier_operations", "w", "UPDATE", {"amount": 60})
+    tablet.connect().submit(edit)
+    calm(mesh, tablet, other)
+    for world in mesh.worlds:
+        assert world.view("cashier_operations")["w"]["amount"] == 60
+        assert not world.reader.conflicts("open", limit=10)
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["plain", "full"])
+@pytest.mark.parametrize("level_first", [False, True], ids=["back first", "level first"])
+def test_a_tablet_that_visited_a_node_that_is_behind_shows_what_its_own_node_shows(
+    tmp_path: Path, level_first: bool, full: bool
+) -> None:
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    home, away = mesh.worlds
+    mesh.connect()
+    colleague, tablet = Client(home, "colleague").connect(), Client(home, "tablet").connect()
+    colleague.do("customers", "c", "CREATE", {"name": "n0", "note": "x"})
+    calm(mesh, colleague, tablet)
+    mesh.wires[0].cut()
+    colleague.do("customers", "c", "UPDATE", {"name": "n1"})
+    calm(mesh, colleague, tablet, reconnect=False)
+    tablet = to(away, tablet).connect(full=full)
+    calm(mesh, colleague, tablet, reconnect=False)
+    assert tablet.shown("customers")["c"]["name"] == "n0"
+    if level_first:
+        tablet = to(home, tablet)
+        calm(mesh, colleague)
+        tablet.connect()
+    else:
+        tablet = to(home, tablet).connect()
+        calm(mesh, colleague, tablet, reconnect=False)
+    calm(mesh, colleague, tablet)
+    assert tablet.shown("customers") == colleague.shown("customers")
+    mesh.close()
+
+
+def test_a_visit_is_told_once(tmp_path: Path) -> None:
+    """A link that comes and goes does not make a terminal begin again."""
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    home, away = mesh.worlds
+    mesh.connect()
+    tablet = Client(away, "tablet").connect()
+    tablet.do("customers", "c", "CREATE", {"name": "n0"})
+    calm(mesh, tablet)
+    tablet = to(home, tablet).connect()
+    calm(mesh, tablet)
+    for number in range(5):
+        mesh.wires[0].cut()
+        tablet.do("customers", "c", "UPDATE", {"name": f"n{number}"})
+        calm(mesh, tablet, reconnect=False)
+        heard = len(tablet.inbox)
+        calm(mesh, tablet)
+        assert len(tablet.inbox) == heard
+    mesh.close()
+
+
+@pytest.mark.parametrize("versions", [False, True], ids=["plain", "versions"])
+@pytest.mark.parametrize("frames", range(0, 24, 3))
+def test_what_is_confirmed_while_a_node_takes_over_its_first_synchronisation_counts(
+    tmp_path: Path, frames: int, versions: bool
+) -> None:
+    """A colleague sells one at the hub after so many frames; the tablet at the new node reads that and sells one."""
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    hub, new = mesh.worlds
+    colleague, tablet = Client(hub, "colleague").connect(), Client(new, "tablet").connect()
+    colleague.do("products", "e", "CREATE", {"stock": 100})
+    colleague.do("products", "f", "CREATE", {"stock": 100})
+    mesh.connect()
+    for _ in range(frames):
+        for world in mesh.worlds:
+            world.settle()
+        if not (mesh.wires[0].step(0) or mesh.wires[0].step(1)):
+            break
+        tablet.receive()
+    colleague.do("products", "e", "UPDATE", {"stock": 99, "version": 2})
+    calm(mesh, colleague, tablet)
+    assert tablet.shown("products")["e"]["stock"] == 99
+    tablet.do("products", "e", "UPDATE", {"stock": 98, **({"version": 3} if versions else {})})
+    calm(mesh, colleague, tablet)
+    assert everywhere(mesh, COUNTER) == 98
+    mesh.close()
+
+
+@pytest.mark.parametrize("frames", range(0, 24, 3))
+def test_a_chain_that_begins_in_a_first_synchronisation_is_counted_from_what_it_names(
+    tmp_path: Path, frames: int
+) -> None:
+    """The tablet reads in that phase, loses its line, and sells one and five; a colleague sells one meanwhile."""
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    hub, new = mesh.worlds
+    colleague, tablet = Client(hub, "colleague").connect(), Client(new, "tablet").connect()
+    colleague.do("products", "e", "CREATE", {"stock": 100})
+    mesh.connect()
+    for step in range(100):
+        for world in mesh.worlds:
+            world.settle()
+        if not (mesh.wires[0].step(0) or mesh.wires[0].step(1)):
+            break
+        tablet.receive()
+        if "e" in tablet.shown("products") and step >= frames:
+            break
+    tablet.disconnect()
+    chain = [
+        tablet.operation("products", "e", "UPDATE", {"stock": stock}, version=version)
+        for stock, version in ((99, 2), (94, 3))
+    ]
+    colleague.do("products", "e", "UPDATE", {"stock": 99, "version": 2})
+    calm(mesh, colleague)
+    tablet.connect()
+    for operation in chain:
+        tablet.submit(operation)
+    calm(mesh, colleague, tablet)
+    assert everywhere(mesh, COUNTER) == 93
+    mesh.close()
+
+
+def test_what_a_link_says_of_terminals_is_bounded_and_exact() -> None:
+    import orjson
+
+    from node.errors import InvalidMessage
+    from node.wire.links.terminals import Visit, read_visits, visits_message
+
+    visit = Visit("tablet", "n1", 5, (1, 2, 3, -1), (0, -1, 2, 2))
+    said: dict[str, Any] = orjson.loads(visits_message("epoch", [visit]))
+    assert read_visits(said) == ("epoch", [visit])
+    for wrong in ([], ["tablet"], ["t/", "n1", 5, [1] * 4, [1] * 4], ["tablet", "n1", 5, [1] * 3, [1] * 4]):
+        with pytest.raises(InvalidMessage):
+            read_visits({**said, "visits": [wrong]})
+    with pytest.raises(InvalidMessage):
+        read_visits({**said, "visits": [said["visits"][0]] * 2_001})
