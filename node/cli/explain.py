@@ -61,7 +61,7 @@ def explain(
     if restore is not None:
         if terminal is None:
             raise click.UsageError("--restore pede / needs --terminal ID")
-        answer = explanation(url, entity_type, entity_id, field, limit=1_000, terminal_id=terminal)
+        answer = explanation(url, entity_type, entity_id, field, limit=1_000)
         console.print(restore_value(url, answer, restore, terminal, kind, user))
     answer = explanation(url, entity_type, entity_id, field, limit=limit)
     if as_json:

@@ -22,7 +22,7 @@ def restore_value(
 ) -> str:
     """Write a value of an explanation again; returns a line with the node's answer.
 
-    The node knows that the terminal has read the explanation, so the write supersedes what is shown now.
+    The operation says up to which row its author has read, so it supersedes what the explanation shows.
     url: `http://host:port`. explained: the answer of `GET /api/v1/explain`. kind, user: the terminal's. Raises
     ClickException.
     """
@@ -116,6 +116,7 @@ def restore_message(explained: dict[str, Any], write: dict[str, Any], terminal_i
         "terminal_id": terminal_id,
         "user_id": user or None,
         "restores": _name(write),
+        "read_upto": explained["seq"],
     }
     return {"type": "data_sync", "operation": operation}
 

@@ -39,6 +39,7 @@ def explained(**more: Any) -> dict[str, Any]:
         "field": "status",
         "value": "paid",
         "version": 4,
+        "seq": 7,
         "deleted": False,
         "rule": {"strategy": "last_write_wins", "why": ["latest"], "pt": "a última", "en": "the latest"},
         "conflicts": [],
@@ -95,6 +96,7 @@ def test_a_superseded_value_comes_back_as_an_update() -> None:
         "UPDATE",
         {"status": "ready"},
     )
+    assert operation["read_upto"] == 7
     assert (operation["restores"], operation["terminal_id"], operation["user_id"]) == ("pos-1/op-1", "t", "ana")
 
 

@@ -85,7 +85,7 @@ class Knowledge:
 
     def confirmed(self, author: Author, entity: Entity) -> int:
         """The last row of this entity's class that the author confirmed, or read over HTTP with its token."""
-        confirmed = author.acknowledged[entity.policy.priority_class]
+        confirmed = max(author.acknowledged[entity.policy.priority_class], author.read_upto)
         return max(confirmed, self.reads.get((author.terminal_id, entity.key), -1)) if self.reads else confirmed
 
     def has_read(self, terminal_id: str, key: Key, seq: int) -> None:

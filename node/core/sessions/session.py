@@ -150,6 +150,8 @@ class Session:
         A clock of which nothing is known is believed where it says that the terminal had no connection then.
         """
         author, now = self.author, self.shared.around.clock()
+        if "restores" in operation.raw:
+            return self._restorer(author, operation)
         clocks = self.shared.replica.terminal_clocks
         written = clocks.written(author.terminal_id, operation.timestamp_us, now)
         age_ms = now.wall_ms - written.at_us // 1000
@@ -159,6 +161,12 @@ class Session:
         if not written.sure and not away[0] - TOLERANCE_MS <= wrote_ms <= away[1] - TOLERANCE_MS:
             return author
         return evolve(author, wrote_ms=wrote_ms + TOLERANCE_MS)
+
+    def _restorer(self, author: Author, operation: Operation) -> Author:
+        """The author of an operation that restores a value which an explanation showed it."""
+        said = operation.raw.get("read_upto")
+        upto = min(said, self.shared.replica.log.committed) if type(said) is int else -1
+        return evolve(author, read_upto=upto)
 
     # ------------------------------------------------------------------ outbound
 

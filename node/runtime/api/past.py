@@ -1,6 +1,6 @@
 """What HTTP says of the past, rebuilt from the log in a thread of its own, one answer at a time.
 
-GET /api/v1/explain/{type}/{id}/{field}[?limit=&terminal_id=]   or /api/v1/explain/{type}?entity_id=&field=
+GET /api/v1/explain/{type}/{id}/{field}[?limit=]   or /api/v1/explain/{type}?entity_id=&field=
                                                    what it shows, why, and all it ever was
 GET /api/v1/entities/{type}[/{id}]?at=TIME|seq=N[&after=&limit=&deleted=1]   what was shown then
 """
@@ -20,7 +20,6 @@ from node.core.history.explain import explain
 from node.core.history.rebuild import HistoryError
 from node.errors import EntityNotFound
 from node.runtime.net.http import Response, error_response, json_response
-from node.wire.codec import TERMINAL_ID
 from storage.records import UPDATE_KINDS
 from storage.sqlite.database import StorageError, Unstorable
 from storage.sqlite.history_reader import HistoryReader
@@ -99,9 +98,8 @@ class Past:
     async def explain(self, request: Request, words: Sequence[str], terminal_id: str | None) -> Response:
         """words: type, id (which may hold slashes) and field; the latter two may stand in the query.
 
-        terminal_id: who asks; it has seen the values then.
-
-        Without tokens a terminal may say so itself, as it may connect as whom it likes.
+        terminal_id: whose token the request carries; it has seen the values then. Who reads without one is no
+        terminal: a person at a page, or anybody in another's name.
         """
         entity_id, name = "/".join(words[1:-1]), words[-1]
         if len(words) < 3:
@@ -117,9 +115,8 @@ class Past:
         if isinstance(found, Response):
             return found
         answer, seq = found
-        reader = terminal_id or request.first("terminal_id")
-        if reader is not None and TERMINAL_ID.match(reader):
-            self._core.replica.knowledge.has_read(reader, key, seq)
+        if terminal_id is not None:
+            self._core.replica.knowledge.has_read(terminal_id, key, seq)
         return json_response(answer)
 
     def _explain(

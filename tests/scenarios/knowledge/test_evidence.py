@@ -297,3 +297,27 @@ def test_a_queue_written_before_the_payment_leaves_the_order_paid(world: World) 
     view = world.view("orders")["e"]
     assert view["status"] == "paid"
     assert {item["id"] for item in view["items"]} == {"a", "b", "c"}
+
+
+def test_a_client_that_says_nothing_of_what_arrived_is_known_by_its_versions(world: World) -> None:
+    """It neither confirms nor answers pings. A state that it was sent and that it names was on its screen."""
+    colleague, tablet = shown_the_first(world, LIST, confirms=False, pongs=False)
+    colleague.do("orders", "e", "UPDATE", LIST.second)
+    settle(world, colleague, tablet)
+    tablet.do("orders", "e", "UPDATE", {**dishes("b", "c", "d"), "version": 3})
+    tablet.do("orders", "e", "UPDATE", {**dishes("b", "d"), "version": 4})
+    assert outcome(world, LIST) == {"b", "d"}
+    tablet.do("orders", "e", "UPDATE", {**dishes("a", "b", "d"), "version": 5})
+    assert outcome(world, LIST) == {"a", "b", "d"}
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_only_an_operation_that_restores_says_itself_what_its_author_has_read(world: World, marked: bool) -> None:
+    colleague, tablet = shown_the_first(world, REGISTER)
+    tablet.disconnect()
+    colleague.do("customers", "e", "UPDATE", REGISTER.second)
+    more = {"read_upto": 2**40, **({"restores": "colleague.op-0"} if marked else {})}
+    write = tablet.operation("customers", "e", "UPDATE", REGISTER.written, **more)
+    tablet.connect().submit(write)
+    settle(world, colleague, tablet)
+    assert outcome(world, REGISTER) == REGISTER.gives[SECOND if marked else FIRST]
