@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from node.core.links.budget import Budget
     from node.core.links.feed import LinkFeed
     from node.core.links.first_sync import FirstSync
+    from node.core.links.held_at import HeldAt
     from node.core.links.peer_log import PeerLog
-    from node.core.links.travellers import HeldAt
     from node.core.locks.requests import LockRequests
     from node.core.log.view import LogView
     from node.core.operations.replica import Replica

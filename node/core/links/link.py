@@ -24,9 +24,9 @@ from node.core.links.asked import Asked
 from node.core.links.clock_offset import ClockOffset
 from node.core.links.feed import LINK_OUTBOX, LINK_PAGE, LinkFeed
 from node.core.links.handshake import Handshake
+from node.core.links.held_at import HeldAt
 from node.core.links.host import Host, Node
 from node.core.links.peer_log import PeerLog
-from node.core.links.travellers import HeldAt
 from node.core.log.entries import NO_POSITION
 from node.core.operations import parked, states
 from node.core.operations.needs import fetch

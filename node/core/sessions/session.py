@@ -52,6 +52,10 @@ from node.wire.subject import ABOUT, is_name
 if TYPE_CHECKING:
     from strategies.policy import EntityPolicy
 
+DOUBT_MS = 2 * TOLERANCE_MS
+"""An operation's time tells nothing of what was sent within this of it: a clock may be wrong by TOLERANCE_MS without
+being corrected, and be measured wrong by as much."""
+
 RATE_STRIKES = 200
 """Refusals by the rate limit, with no full second of calm between, after which the connection is closed (4005)."""
 
@@ -155,12 +159,12 @@ class Session:
         clocks = self.shared.replica.terminal_clocks
         written = clocks.written(author.terminal_id, operation.timestamp_us, now)
         age_ms = now.wall_ms - written.at_us // 1000
-        if age_ms <= TOLERANCE_MS or written.by == ACCEPTED or author.sendings is None:
+        if age_ms <= DOUBT_MS or written.by == ACCEPTED or author.sendings is None:
             return author
         wrote_ms, away = now.mono_ms - age_ms, author.sendings.away
         if not written.sure and not away[0] - TOLERANCE_MS <= wrote_ms <= away[1] - TOLERANCE_MS:
             return author
-        return evolve(author, wrote_ms=wrote_ms + TOLERANCE_MS)
+        return evolve(author, wrote_ms=wrote_ms + DOUBT_MS)
 
     def _restorer(self, author: Author, operation: Operation) -> Author:
         """The author of an operation that restores a value which an explanation showed it."""

@@ -1,0 +1,41 @@
+"""How far another node's log was held at rows of this one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from node.core.log.entries import NO_POSITION
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+KEPT = 256
+"""Rows of this log at which it is known how far another log was held."""
+
+
+@define(eq=False)
+class HeldAt:
+    """How far another node's log was held at rows of this one."""
+
+    _rows: list[int] = field(factory=list)
+    _held: list[tuple[int, ...]] = field(factory=list)
+
+    def note(self, row: int, held: Sequence[int]) -> None:
+        """With this row and those before, the other log is held up to here."""
+        if self._rows and self._rows[-1] == row:
+            self._held[-1] = tuple(held)
+            return
+        self._rows.append(row)
+        self._held.append(tuple(held))
+        if len(self._rows) > KEPT:
+            del self._rows[1 : KEPT // 2 : 2], self._held[1 : KEPT // 2 : 2]
+
+    def translated(self, positions: Sequence[int]) -> tuple[int, ...]:
+        """Positions in this log as positions in the other one: at least so much of it lies before them."""
+        return tuple(self._at(row, priority) for priority, row in enumerate(positions))
+
+    def _at(self, row: int, priority: int) -> int:
+        place = next((n for n in range(len(self._rows) - 1, -1, -1) if self._rows[n] <= row), None)
+        return NO_POSITION if place is None else self._held[place][priority]
