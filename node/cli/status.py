@@ -43,6 +43,16 @@ def print_links(report: dict[str, Any], console: Screen) -> None:
             "" if link["state"] == "up" else _text(link.get("last_error")),
         )
     console.print(table if table.row_count else "nenhuma ligação / no links")
+    for link in report["links"]:
+        if link.get("speaks_for"):
+            others = ", ".join(link["speaks_for"])
+            console.print(f"{link['peer']} fala por / speaks for: {others}", markup=False)
+        if link.get("refused"):
+            told = "entidades não pedidas, recusadas / entities that nobody asked for, refused"
+            console.print(f"{link['peer']}: {link['refused']} {told}", style="yellow", markup=False)
+        if link.get("paused"):
+            told = "passou do limite, espera um minuto / passed its budget, waits for a minute"
+            console.print(f"{link['peer']}: {told}", style="yellow", markup=False)
     sync = report["first_sync"]
     if sync is not None and sync["phase"] != "over":
         done = f"{sync['entities']}/{sync['entities_total']} entidades / entities"

@@ -85,3 +85,10 @@ def test_the_command_prints_what_the_node_reports(answers: Answers) -> None:
 def test_a_node_that_does_not_answer_is_an_error(answers: Answers, command: list[str]) -> None:
     result = CliRunner().invoke(main, command)
     assert (result.exit_code, result.output) == (1, "Error: http://localhost:8001: 404 not found\n")
+
+
+def test_what_a_link_says_and_what_was_refused_of_it_is_shown() -> None:
+    link = {"peer": "n2", "role": "downstream", "state": "up", "speaks_for": ["n3"], "refused": 4, "paused": True}
+    shown = " ".join(lines(links=[link], contradictions=["n2 holds [b]op-1 otherwise"]))
+    for told in ("n2 fala por / speaks for: n3", "n2: 4 entidades", "passed its budget", "n2 holds [b]op-1"):
+        assert told in shown

@@ -84,6 +84,7 @@ def _entry(core: Core, link: Link) -> dict[str, object]:
         "rtt_ms": link.clock.rtt_ms,
         "operations_in": link.operations_in,
         "refused": link.refused,
+        "paused": link.paused,
         "speaks_for": core.replica.origins.speaks_for(link.peer_id),
         "bytes_in": link.connection.bytes_in,
         "bytes_out": link.connection.bytes_out,
