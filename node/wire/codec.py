@@ -243,6 +243,8 @@ def _operation(raw: dict[str, Any], text: str | bytes, limits: CodecLimits) -> O
     data = typed.data if typed.data is not None else {}
     updates: tuple[BulkItem, ...] = ()
     if typed.operation == "BULK_UPDATE":
+        if typed.data is None:
+            raise InvalidMessage("BULK_UPDATE needs data", "$.operation.data")
         updates = _bulk_items(data, limits)
     else:
         if typed.entity_id is None:
