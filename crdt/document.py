@@ -36,6 +36,7 @@ from crdt.records import (
     Header,
     NewField,
     Path,
+    counted_at,
     parse_record,
     writable,
 )
@@ -141,7 +142,11 @@ class Document:
         total = (header.n if header else 0) + n
         counters = dict(header.counters) if header else {}
         for name, amount in counts.items():
-            counters[name] = total_of(plus((decimal_of(counters.get(name, 0)), amount)))
+            total_now = plus((decimal_of(counters.get(name, 0)), amount))
+            if total_now:
+                counters[name] = total_of(total_now)
+            else:
+                counters.pop(name, None)
         texts = [orjson.dumps(("h", total, counters)).decode(), *map(_text, fields)]
         update = engine.edit(deletes, texts)
         first = before[own]
@@ -237,7 +242,7 @@ class Document:
         """The registers and counters a prepared update touches."""
         doomed = (self.by_id.get(identity) for identity in prepared.doomed)
         records = (*prepared.inserts, *doomed)
-        paths: list[Path] = [(name,) for name in prepared.counts(self.headers.get(prepared.author))]
+        paths: list[Path] = [counted_at(name) for name in prepared.counts(self.headers.get(prepared.author))]
         paths += [record.path for record in records if isinstance(record, FieldRecord)]
         return list(dict.fromkeys(paths))
 
@@ -325,6 +330,8 @@ class Document:
     def _count(self, old: Header | None, new: Header) -> None:
         before = old.counters if old is not None else NO_TOTALS
         for name in new.counters.keys() | before.keys():
+            if new.counters.get(name, 0) == before.get(name, 0):
+                continue
             change = (decimal_of(new.counters.get(name, 0)), -decimal_of(before.get(name, 0)))
             self.counters[name] = plus((self.counters.get(name, ZERO), *change))
 

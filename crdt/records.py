@@ -16,8 +16,8 @@ from crdt.decimals import Total, is_total
 Path = tuple[str, ...]
 """Where in an entity a register lives: ("status",) for a top-level field, () for the whole entity."""
 
-PATH_LIMIT = 2
-"""Deepest path a record may name: a field, and an element of it."""
+PATH_LIMIT = 3
+"""Deepest path a record may name: a field, an element of it, and a field of that."""
 
 INTERNAL = "@"
 """What the first step of an internal register begins with. No field has such a name, so the two never meet."""
@@ -29,6 +29,30 @@ COUNTERS = 1_000
 """Most counters of one entity."""
 
 CANONICAL = orjson.OPT_SORT_KEYS
+
+_DEEPER = "@["
+
+
+def counter_name(path: Path) -> str:
+    """The name under which a header counts: the field's, or for one deeper in an entity its path as JSON."""
+    return path[0] if len(path) == 1 else "@" + orjson.dumps(path).decode()
+
+
+def counter_path(name: str) -> Path:
+    """The path of a counter that is deeper in an entity; () for one that is a top-level field."""
+    if not name.startswith(_DEEPER):
+        return ()
+    try:
+        path = orjson.loads(name[1:])
+    except orjson.JSONDecodeError:
+        return ()
+    whole = len(path) == PATH_LIMIT and all(isinstance(step, str) for step in path)
+    return tuple(path) if whole and not path[0].startswith(INTERNAL) else ()
+
+
+def counted_at(name: str) -> Path:
+    """The register that a counter shows in."""
+    return counter_path(name) or (name,)
 
 
 def name_of(terminal: str, operation: str) -> str:

@@ -22,6 +22,8 @@ from strategies.strategy import OPEN
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from crdt.document import Document
+
 
 DELETE_CONFLICT = "delete_conflict"
 VERSION_CONFLICT = "version_conflict"
@@ -116,6 +118,7 @@ def sibling_conflict(
     entity_id: str,
     path: Path,
     ordered: Sequence[FieldRecord],
+    document: Document,
     kinds: FieldKinds,
     *,
     type: str,
@@ -124,8 +127,8 @@ def sibling_conflict(
     """The conflict of a register whose siblings, shown first, hold different values."""
     operations = tuple(sorted({record.name for record in ordered}))
     kind = kinds.at(path)
-    shown = kind.compared(ordered[0])
-    prevailing = frozenset(record.name for record in ordered if equal(kind.compared(record), shown))
+    shown = kind.compared(ordered[0], document)
+    prevailing = frozenset(record.name for record in ordered if equal(kind.compared(record, document), shown))
     return Conflict(
         conflict_id(entity_type, entity_id, path, operations),
         type,

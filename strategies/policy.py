@@ -64,7 +64,7 @@ class EntityPolicy:
         """The siblings of one register, the shown one first."""
         if len(siblings) == 1:
             return list(siblings)
-        by_kind = self.kinds.of(path[0]).ordered(siblings) if len(path) == 1 else None
+        by_kind = self.kinds.at(path).ordered(siblings) if len(path) in (1, 3) else None
         return self.strategy.ordered(siblings) if by_kind is None else by_kind
 
     def misfit(self, records: Iterable[FieldRecord]) -> str | None:

@@ -6,15 +6,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from crdt.records import Path
+from crdt.records import Path, counted_at
 from strategies.conflict import Conflict, deletion_conflict, sibling_conflict
 from strategies.guard import overruling
 from strategies.kinds.kind import ABSENT
-from strategies.kinds.kinds import kind_at
+from strategies.kinds.kinds import LISTS
 from strategies.kinds.register import winner
 from strategies.paths import COUNTED, DELETED_AT, WHOLE, is_element, is_movement
 from strategies.policy import EntityPolicy
@@ -63,6 +64,8 @@ class View:
             else:
                 if is_element(path):
                     self._note_list(document, path[0])
+                    if len(path) > 2:  # which of an element's fields are compared depends on them
+                        self._refresh_conflict(document, path[:2])
                 names.update(dict.fromkeys(kinds.names(path)))
         if whole:
             self.fields = self._whole(document)
@@ -90,7 +93,7 @@ class View:
             self.fields[path[0]] = shown.value
 
     def _show(self, document: Document, name: str) -> None:
-        kind = kind_at((name, "")) if name in self.lists else self.policy.kinds.of(name)
+        kind = LISTS if name in self.lists else self.policy.kinds.of(name)
         value = kind.show(document, self.policy, name)
         if value is ABSENT:
             self._show_absent(document, name)
@@ -111,7 +114,7 @@ class View:
         if len(siblings) < 2:
             return
         kind = self.policy.kinds.at(path)
-        if not distinct(siblings, kind.compared):
+        if not distinct(siblings, partial(kind.compared, document=document)):
             return
         strategy = self.policy.strategy
         self.conflicts[path] = sibling_conflict(
@@ -119,6 +122,7 @@ class View:
             self.entity_id,
             path,
             self.policy.ordered(path, siblings),
+            document,
             self.policy.kinds,
             type=strategy.conflict_type,
             state=strategy.conflict_state,
@@ -175,4 +179,4 @@ def view_of(entity_type: str, entity_id: str, policy: EntityPolicy, document: Do
 
 def _paths(document: Document) -> list[Path]:
     """All registers and counters."""
-    return [*document.fields, *((name,) for name in document.counters)]
+    return [*document.fields, *map(counted_at, document.counters)]

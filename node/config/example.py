@@ -16,8 +16,15 @@ ENTITIES = f"""
 #   "keyed_list" (itens com `id` / items with `id`), "progress" (estado que avança / a status that goes forward).
 
 # Padrão: itens e pagamentos se juntam um a um. / Default: items and payments merge one by one.
+# key: o campo que identifica o item. / the field that names an item.
 [entities.orders.fields.items]
 kind = "keyed_list"
+key = "id"
+
+{ADVICE}: cada campo de um item se junta por si; duas cervejas a mais são duas.
+# Each field of an item merges by itself; two more beers are two.
+[entities.orders.fields.items.fields]
+quantity = "counter"
 
 [entities.orders.fields.payments]
 kind = "keyed_list"

@@ -176,12 +176,21 @@ class FieldConfig:
     ranks: the values of a progress, the least advanced first.
     lower: terminal types that may take a progress back.
     final: ranks of a progress whose entity only these types may delete, and only having seen that it is so far.
+    key: the field that names an element of a keyed list.
+    fields: of a keyed list, the fields of its elements that are no plain register: counters and progresses.
     """
 
     kind: str
     ranks: list[str] = field(factory=list)
     lower: list[str] = field(factory=lambda: ["pos"])
     final: list[str] = field(factory=list)
+    key: str = "id"
+    fields: dict[str, FieldConfig] = field(factory=dict)
+
+    def kind_of_field(self) -> FieldKind:
+        """As the policy has it."""
+        fields = {name: of.kind_of_field() for name, of in self.fields.items()}
+        return FieldKind(self.kind, tuple(self.ranks), tuple(self.lower), tuple(self.final), self.key, fields)
 
 
 @frozen
@@ -371,7 +380,7 @@ def _policy(name: str, entity: EntityConfig) -> EntityPolicy:
     if words["conflict_resolution"] == "manual_resolution":
         kinds = {}
     for name_of_field, kind in entity.fields.items():
-        kinds[name_of_field] = FieldKind(kind.kind, tuple(kind.ranks), tuple(kind.lower), tuple(kind.final))
+        kinds[name_of_field] = kind.kind_of_field()
     return policy(
         name,
         priority=str(words["priority"]),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from crdt.decimals import amount_of, decimal_of, is_shown_exactly, is_total, plus, shown, total_of
+from crdt.records import counted_at, counter_path
 from strategies.kinds.kind import ABSENT, NOTHING_COUNTED, Count, Rule, UnfitValue
 from strategies.kinds.register import Register, winner
 from strategies.paths import SETTLEMENT, is_movement
@@ -80,7 +81,7 @@ class Counter(Register):
         "It is the opening and all movements since, on whatever side of an outage.",
     )
 
-    def compared(self, record: FieldRecord) -> object:
+    def compared(self, record: FieldRecord, document: Document) -> object:
         """Two openings that come to the same are one value."""
         opening = Opening.of(record.value)
         return record.value if opening is None else ("opening", total_of(opening.net))
@@ -94,13 +95,13 @@ class Counter(Register):
 
     def plan(self, write: Write, field: str, value: object) -> None:
         """A movement, a count, null, or a number: the difference from what its author last knew."""
-        word, amount = _asked(value, field)
+        word, amount = asked(value, field)
         now = count_of(write.document, write.policy, field)
         known = write.known_count(field)
-        base = _base(now if known is None else known, now)
+        base = reckoned(now if known is None else known, now)
         if word == STEP:
             base = self._start_again(write, field) if write.afresh else base
-            _move(write, field, base, amount, f"{field}.{STEP}")
+            move(write, field, base, now, amount, f"{field}.{STEP}")
         elif word == CLOSED:
             if write.afresh or not base.closed:
                 write.add((field,), None, write.supersede((field,)))
@@ -114,7 +115,7 @@ class Counter(Register):
         elif amount == amount_of(shown(base.amount)):
             write.minds[field] = base  # a copy of what is shown is no change
         else:
-            _move(write, field, base, plus((amount, -base.amount)), field)
+            move(write, field, base, now, plus((amount, -base.amount)), field)
 
     def unnamed(self, write: Write, field: str) -> None:
         """What was counted and moved before is not shown of an entity that is created afresh."""
@@ -127,7 +128,7 @@ class Counter(Register):
     def _start_again(self, write: Write, field: str) -> Count:
         """Plan that nobody has counted anything yet. Returns what the author takes the counter to be then."""
         now = count_of(write.document, write.policy, field)
-        base = _base(write.known_count(field) or now, now)
+        base = reckoned(write.known_count(field) or now, now)
         moved = base.moved or ZERO
         counted = moved or base.amount is not None or base.closed
         if counted or any(map(write.seen, write.document.siblings((field,)))):
@@ -140,11 +141,11 @@ class Counter(Register):
         field = path[0]
         if field not in resolved:
             return chosen.value
-        word, amount = _asked(resolved[field], field)
+        word, amount = asked(resolved[field], field)
         now = count_of(write.document, write.policy, field)
-        base = _base(write.known_count(field) or now, now)
+        base = reckoned(write.known_count(field) or now, now)
         if word == STEP:
-            _move(write, field, base, amount, f"{field}.{STEP}")
+            move(write, field, base, now, amount, f"{field}.{STEP}")
             return chosen.value
         if word == CLOSED:
             write.minds[field] = Count(None, base.moved, True)
@@ -171,7 +172,7 @@ class Counter(Register):
             return begins and (said is ABSENT or isinstance(said, dict))
         return opening.amount == amount_of(number)
 
-    def may_move(self, field: str, said: object, amount: Decimal) -> bool:
+    def may_move(self, path: Path, said: object, amount: Decimal) -> bool:
         """An absolute value moves by the difference from what its author last knew, which only its node can tell."""
         if isinstance(said, dict):
             return said.keys() == {STEP} and amount_of(said[STEP]) == amount
@@ -179,22 +180,29 @@ class Counter(Register):
 
     def side(self, record: FieldRecord) -> dict[str, object]:
         if not is_movement(record.path):
-            return {record.path[0]: _counted(record.value)}
-        return dict(record.value) if isinstance(record.value, dict) else {}
+            return {record.path[0]: counted_by(record.value)}
+        found = record.value if isinstance(record.value, dict) else {}
+        return {"/".join(counted_at(name)): total for name, total in found.items()}
 
     def said(self, record: FieldRecord, field: str) -> object:
         if not is_movement(record.path):
             opening = Opening.of(record.value)
-            return ABSENT if opening is not None and opening.amount is None else _counted(record.value)
-        moved = record.value.get(field) if isinstance(record.value, dict) else None
-        return {"moved": shown(decimal_of(moved))} if is_total(moved) else ABSENT
+            return ABSENT if opening is not None and opening.amount is None else counted_by(record.value)
+        found = record.value if isinstance(record.value, dict) else {}
+        moved = found.get(field)
+        if is_total(moved):
+            return {"moved": shown(decimal_of(moved))}
+        deeper = {path: total for name, total in found.items() if (path := counter_path(name)) and is_total(total)}
+        lines = {"/".join(path[1:]): shown(decimal_of(t)) for path, t in deeper.items() if path[0] == field}
+        return {"moved": lines} if lines else ABSENT
 
     def restored(self, record: FieldRecord, field: str, shown: object) -> dict[str, object]:
         """Of a movement, what takes it back."""
         said = self.said(record, field)
         if not is_movement(record.path):
             return {} if said is ABSENT else {field: said}
-        return {field: {STEP: -said["moved"]}} if isinstance(said, dict) else {}
+        moved = said["moved"] if isinstance(said, dict) else None
+        return {} if moved is None or isinstance(moved, dict) else {field: {STEP: -moved}}
 
     def remembered(self, field: str, after: After, last: object) -> tuple[object, object] | None:
         count = stored(count_of(after.document, after.policy, field))
@@ -206,13 +214,18 @@ class Counter(Register):
 
 def count_of(document: Document, policy: Ordering, field: str) -> Count:
     """What a counter is: its opening and all that was moved since, an operation under two writers once."""
-    settled = tuple(_settled(document, field))
-    total = document.counters.get(field)
-    moved = plus((total or ZERO, *settled)) if settled else total or ZERO
     first = winner(document, policy, (field,))
-    if first is None:
+    return count_after(document, field, ABSENT if first is None else first.value)
+
+
+def count_after(document: Document, name: str, first: object) -> Count:
+    """The same of a counter by its name in headers. first: the value of the opening's record; ABSENT for none."""
+    settled = tuple(_settled(document, name))
+    total = document.counters.get(name)
+    moved = plus((total or ZERO, *settled)) if settled else total or ZERO
+    if first is ABSENT:
         return Count(None if total is None else moved, moved)
-    opening = Opening.of(first.value)
+    opening = Opening.of(first)
     if opening is None:
         return Count(None, moved, True)
     if opening.amount is None and moved == opening.moved:
@@ -238,7 +251,7 @@ def _decimal(part: object) -> Decimal | None:
     return decimal_of(part) if is_total(part) else None
 
 
-def _asked(value: object, field: str) -> tuple[str, Decimal]:
+def asked(value: object, field: str) -> tuple[str, Decimal]:
     """What an operation says of the field: the word, and its number. Raises UnfitValue."""
     if value is None:
         return CLOSED, ZERO
@@ -254,7 +267,7 @@ def _asked(value: object, field: str) -> tuple[str, Decimal]:
     return word, amount
 
 
-def _base(known: Count, now: Count) -> Count:
+def reckoned(known: Count, now: Count) -> Count:
     """What an author reckons from. Where it is not known what had been moved by then, its opening is today's."""
     if known.moved is not None:
         return known
@@ -279,31 +292,33 @@ def _settled(document: Document, field: str) -> Iterator[Decimal]:
 
 def _open(write: Write, field: str, amount: Decimal, moved: Decimal) -> None:
     now = count_of(write.document, write.policy, field)
-    _check_shown(plus((amount, -moved, now.moved or ZERO)), field)
+    check_shown(plus((amount, -moved, now.moved or ZERO)), field)
     path = (field,)
     write.add(path, Opening(amount, moved).value(), write.supersede(path))  # a count is news, also of the same amount
     write.minds[field] = Count(amount, moved)
 
 
-def _move(write: Write, field: str, base: Count, step: Decimal, where: str) -> None:
-    """base: what its author takes the counter to be before the movement."""
+def move(write: Write, field: str, base: Count, now: Count, step: Decimal, where: str) -> None:
+    """Plan a movement. base: what its author takes the counter to be before it. now: what it is.
+
+    Raises UnfitValue.
+    """
     counted = plus((write.counts.get(field, ZERO), step))
     if abs(plus((write.document.counters.get(field, ZERO), counted))) >= MOST_COUNTED:
         raise UnfitValue(f"the counter {field} would be out of range", where)
-    now = count_of(write.document, write.policy, field)
     if not now.closed:
-        _check_shown(plus((now.amount or ZERO, counted)), where)
+        check_shown(plus((now.amount or ZERO, counted)), where)
     if step:
         write.counts[field] = counted
     write.minds[field] = base.after(step)
 
 
-def _check_shown(amount: Decimal, where: str) -> None:
+def check_shown(amount: Decimal, where: str) -> None:
     if not is_shown_exactly(amount):
         raise UnfitValue(f"the sum would be no number {LIMITS} that can be shown exactly", where)
 
 
-def _counted(value: object) -> object:
+def counted_by(value: object) -> object:
     """What somebody counted, of the value of an opening's record."""
     opening = Opening.of(value)
     if opening is None:

@@ -1,7 +1,15 @@
-"""`keyed_list`: a list of objects with `id`, as the items of an order. Each element is a register with a place.
+"""`keyed_list`: a list of objects with a key, as the items of an order. Each element is a line with its own fields.
 
-The register at (field,) says that there is a list: its value is `[]`, or the whole list where its elements have no
-ids. The register at (field, key) holds [place, element]; places.py says what a place is.
+    (field,)               `[]`, or the whole list where its elements have no keys
+    (field, key)           [place, element], or [place, element, {counter: moved}]; places.py says what a place is
+    (field, key, name)     [value], or [] where the field was taken off: a field that was changed since
+
+The element at (field, key) is the line as it was added. A change of one of its fields is a register of its own, so
+that two who change two fields of one line meet nowhere, and the strategy decides about one field at a time. Who
+changes a line also writes the element again, as it has it, so that a removal that had not seen the change does not
+take the line away. Of elements that differ, the fields with a register are not compared.
+
+A field that is a `counter` begins in the element, and its movements are totals in the headers (crdt.records).
 """
 
 from __future__ import annotations
@@ -10,25 +18,49 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from crdt.decimals import amount_of, decimal_of, is_total, shown, total_of
 from crdt.json_values import equal
-from strategies.kinds.kind import ABSENT, Rule
+from crdt.records import counter_name, counter_path
+from strategies.kinds.counter import (
+    CLOSED,
+    COUNTED_NOW,
+    STEP,
+    ZERO,
+    Counter,
+    Opening,
+    asked,
+    check_shown,
+    count_after,
+    counted_by,
+    move,
+    reckoned,
+)
+from strategies.kinds.kind import ABSENT, UNDECLARED, Count, FieldKind, Kind, Rule
 from strategies.kinds.places import placed
+from strategies.kinds.progress import Progress
 from strategies.kinds.register import Register, winner
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
+    from decimal import Decimal
 
     from crdt.document import Document
     from crdt.records import FieldRecord, Path
-    from strategies.kinds.kind import After, Ordering, Write
+    from strategies.kinds.kind import After, KnownElements, Ordering, Write
 
 ELEMENTS = 2_000
 """Most elements of a list that is kept by element. A longer list is one value: the engine cuts its block of records
 at each removed one and copies the rest, so a change of many thousand elements would hold up a node for seconds."""
 
+MOST_ENDED = 32
+"""Totals of lines that are gone, which a writer keeps in its header for a removal that had not seen a movement."""
+
+OF_A_LINE: Mapping[str, type[Register]] = {kind.name: kind for kind in (Register, Counter, Progress)}
+"""What a field of a line may be."""
+
 
 class KeyedList(Register):
-    """A Kind (kind.py): a register for each element, and one for the list."""
+    """A Kind (kind.py): a register for each element and each changed field of one, and one for the list."""
 
     name = "keyed_list"
     composed = True
@@ -42,126 +74,427 @@ class KeyedList(Register):
         "changed it unseen.",
     )
 
-    def compared(self, record: FieldRecord) -> object:
+    def __init__(self, declared: FieldKind = UNDECLARED) -> None:
+        super().__init__(declared)
+        self.kinds: dict[str, Kind] = {
+            name: OF_A_LINE[of.kind](of) for name, of in declared.fields.items() if of.kind in OF_A_LINE
+        }
+        self.counted = [name for name, kind in self.kinds.items() if kind.counts]
+
+    def problem(self, field: str) -> str | None:
+        for name, declared in self.declared.fields.items():
+            if declared.kind not in OF_A_LINE:
+                return f"a line of {field!r} has no {declared.kind} {name!r}: it is none of {', '.join(OF_A_LINE)}"
+            if name == self.declared.key and declared.kind != Register.name:
+                return f"{name!r} is the key of {field!r}, and no {declared.kind}"
+            problem = OF_A_LINE[declared.kind](declared).problem(name)
+            if problem is not None:
+                return problem
+        return super().problem(field)
+
+    # ------------------------------------------------------------------ what is shown
+
+    def ordered(self, siblings: Sequence[FieldRecord]) -> list[FieldRecord] | None:
+        path = siblings[0].path
+        kind = self.kinds.get(path[2]) if len(path) == 3 else None
+        return kind.order_of(siblings, part_of) if isinstance(kind, Progress) else None
+
+    def compared(self, record: FieldRecord, document: Document) -> object:
         """Two equal elements at different places are one value."""
-        return element_of(record) if len(record.path) > 1 else record.value
+        if len(record.path) != 2:
+            return record.value
+        element = element_of(record)
+        if isinstance(element, dict):
+            element = {n: v for n, v in element.items() if (*record.path, n) not in document.fields}
+        return element
 
     def show(self, document: Document, policy: Ordering, field: str) -> object:
+        heads, parts = _registers(document, field)
         elements: dict[Path, FieldRecord] = {}
-        for path in document.fields:
-            if len(path) == 2 and path[0] == field:
-                record = winner(document, policy, path)
-                if record is not None:
-                    elements[path] = record
+        for path in heads:
+            record = winner(document, policy, path)
+            if record is not None:
+                elements[path] = record
         presence = winner(document, policy, (field,))
-        return ABSENT if presence is None and not elements else shown_list(presence, elements)
+        if presence is None and not elements:
+            return ABSENT
+        ordered = sorted(elements.items(), key=lambda item: (place_of(item[1]), item[0]))
+        moving = self.counted and any(map(counter_path, document.counters))
+        found = [
+            self.line(document, policy, head, parts.get(path[1], ()))
+            if moving or path[1] in parts or _has_totals(head)
+            else element_of(head)
+            for path, head in ordered
+        ]
+        if presence is None or (found and not isinstance(presence.value, list)):
+            return found
+        return [*presence.value, *found] if isinstance(presence.value, list) else presence.value
+
+    def line(self, document: Document, policy: Ordering, head: FieldRecord, parts: Iterable[Path]) -> object:
+        """An element as it is shown. head: its record. parts: its fields' registers."""
+        element = element_of(head)
+        if not isinstance(element, dict):
+            return element
+        found = dict(element)
+        for path in parts:
+            record = winner(document, policy, path)
+            value = ABSENT if record is None else part_of(record)
+            if value is ABSENT:
+                found.pop(path[2], None)
+            else:
+                found[path[2]] = value
+        for name in self.counted:
+            opening = self._opening(document, policy, head, name)
+            count = count_after(document, counter_name((*head.path, name)), opening)
+            if count.amount is not None:
+                found[name] = shown(count.amount)
+            elif not count.closed:
+                found.pop(name, None)
+        return found
+
+    def _opening(self, document: Document, policy: Ordering, head: FieldRecord, name: str) -> object:
+        """The value where a counter of a line begins, as an opening's record would hold it; ABSENT for none."""
+        record = winner(document, policy, (*head.path, name))
+        if record is not None:
+            return part_of(record)
+        element, moved = element_of(head), _totals(head).get(name, ZERO)
+        amount = amount_of(element.get(name)) if isinstance(element, dict) else None
+        if amount is not None or moved:
+            return Opening(amount, moved).value()
+        return element.get(name, ABSENT) if isinstance(element, dict) else ABSENT
+
+    def opening_at(self, document: Document, policy: Ordering, path: Path) -> object:
+        """The same of the counter at `path`; None where there is no such line."""
+        head = winner(document, policy, path[:2])
+        return None if head is None or path[2] not in self.counted else self._opening(document, policy, head, path[2])
+
+    # ------------------------------------------------------------------ what is written
 
     def plan(self, write: Write, field: str, value: object) -> None:
         """What the author added, changed, moved and removed, compared with the list that it had seen."""
         document, base, afresh = write.document, write.known_list(field), write.afresh
-        elements = keyed(value)
+        elements = keyed(value, self.declared.key)
+        heads, parts = _registers(document, field)
         known: dict[str, FieldRecord] = {}
-        for path in document.fields:
-            if len(path) == 2 and path[0] == field:
-                records = [record for record in document.siblings(path) if write.seen(record)]
-                if records:
-                    known[path[1]] = write.policy.ordered(path, records)[0]
+        for path in heads:
+            siblings = document.siblings(path)
+            records = [record for record in siblings if write.seen(record)]
+            if records or base.had_line(path[1]):
+                known[path[1]] = write.policy.ordered(path, records or siblings)[0]
         write.register((field,), value if elements is None else [])
         elements = elements or {}
         places = placed(list(elements), {key: place_of(record) for key, record in known.items() if key in elements})
-        for key, element in elements.items():
-            path = (field, key)
-            if key in known and not afresh and _same_element(known[key], places[key], element):
-                continue
-            if key not in known and not afresh and base.carries_over(key, element):
-                continue
-            write.add(path, [places[key], element], write.supersede(path))
+        for number, (key, element) in enumerate(elements.items()):
+            head = known.get(key)
+            if head is not None and not afresh:
+                change = Change(self, write, base, head, f"{field}[{number}]")
+                change.plan(element, places[key], parts.get(key, ()))
+            elif afresh or not base.carries_over(key, element):
+                self._add(write, (field, key), places[key], element, f"{field}[{number}]")
         for key in sorted(known.keys() - elements.keys()):
-            write.supersede((field, key), lambda record: base.holds(record.path[1], write.seq_of(record)))
+            for path in ((field, key), *parts.get(key, ())):
+                write.supersede(path, lambda record: base.holds(record.path[1], write.seq_of(record)))
+        if self.counted:
+            self._forget_ended(write, field, elements)
+
+    def _add(self, write: Write, path: Path, place: str, element: object, where: str) -> None:
+        moved: dict[str, object] = {}
+        if isinstance(element, dict):
+            element = dict(element)
+            for name in self.counted:
+                if name in element:
+                    word, amount = asked(element[name], f"{where}.{name}")
+                    if word == STEP:  # somebody removed the line meanwhile
+                        known = write.known_count(counter_name((*path, name)))
+                        amount += known.amount or ZERO if known is not None else ZERO
+                    check_shown(amount, f"{where}.{name}")
+                    element[name] = None if word == CLOSED else shown(amount)
+                total = count_after(write.document, counter_name((*path, name)), ABSENT).moved
+                if total:
+                    moved[name] = total_of(total)
+        write.add(path, [place, element, moved] if moved else [place, element], write.supersede(path))
+
+    def _forget_ended(self, write: Write, field: str, elements: Mapping[str, object]) -> None:
+        """Take totals of lines that are gone out of the writer's header, once there are many."""
+        document = write.document
+        header = document.headers.get(document.writer)
+        ended = [
+            name
+            for name in (header.counters if header is not None else ())
+            if (path := counter_path(name))
+            and path[0] == field
+            and path[1] not in elements
+            and path[:2] not in document.fields
+            and name not in write.counts
+        ]
+        if header is not None and len(ended) > MOST_ENDED:
+            for name in ended:
+                write.counts[name] = -decimal_of(header.counters[name])
+
+    def _comparable(self, element: object) -> object:
+        """What of an element is as its author wrote it: a counter stands there as it began."""
+        if not self.counted or not isinstance(element, dict):
+            return element
+        return {name: value for name, value in element.items() if name not in self.counted}
 
     def decided(self, write: Write, path: Path, chosen: FieldRecord, resolved: Mapping[str, object]) -> object:
         if len(path) == 1:
             return super().decided(write, path, chosen, resolved)
-        element = (keyed(resolved.get(path[0])) or {}).get(path[1], element_of(chosen))
-        return [place_of(chosen), element]
+        element = (keyed(resolved.get(path[0]), self.declared.key) or {}).get(path[1], ABSENT)
+        if element is ABSENT:
+            return chosen.value
+        if len(path) == 2:
+            return [place_of(chosen), element]
+        if not isinstance(element, dict) or path[2] not in element:
+            return chosen.value
+        if path[2] not in self.counted:
+            return [element[path[2]]]
+        word, amount = asked(element[path[2]], f"{path[0]}.{path[2]}")
+        moved = count_after(write.document, counter_name(path), ABSENT).moved
+        return [None if word == CLOSED else Opening(amount, moved or ZERO).value()]
+
+    # ------------------------------------------------------------------ what a write of another node may do
 
     def may_leave(self, field: str, said: object, path: Path, value: object, *, begins: bool) -> bool:
-        elements = keyed(said)
+        elements = keyed(said, self.declared.key)
         if len(path) == 1:
             return path == (field,) and equal(value, said if elements is None else [])
-        if elements is None or len(path) != 2 or path[0] != field or path[1] not in elements:
+        if elements is None or path[0] != field or path[1] not in elements:
             return False
+        element = elements[path[1]]
         match value:
-            case [str(), element]:
-                return equal(element, elements[path[1]])
+            case [str(), there, *totals] if len(path) == 2 and all(isinstance(total, dict) for total in totals):
+                return equal(self._comparable(there), self._comparable(element))
+            case [part] if len(path) == 3 and isinstance(element, dict):
+                count = self.kinds.get(path[2])
+                if count is not None and count.counts:
+                    return count.may_leave(path[2], element.get(path[2]), path[2:], part, begins=begins)
+                return path[2] in element and equal(part, element[path[2]])
+            case []:
+                return len(path) == 3 and isinstance(element, dict) and path[2] not in element
         return False
 
     def may_replace(self, field: str, path: Path) -> bool:
         return path[:1] == (field,)
 
+    def may_move(self, path: Path, said: object, amount: Decimal) -> bool:
+        elements = keyed(said, self.declared.key)
+        if len(path) != 3 or elements is None:
+            return False
+        element = elements.get(path[1])
+        if element is None:
+            return True  # what a line counted that is gone
+        return isinstance(element, dict) and _COUNTER.may_move(path[2:], element.get(path[2]), amount)
+
+    # ------------------------------------------------------------------ what a record says
+
     def side(self, record: FieldRecord) -> dict[str, object]:
-        return {record.path[0]: [element_of(record)] if len(record.path) > 1 else record.value}
+        if len(record.path) == 1:
+            return {record.path[0]: record.value}
+        return {record.path[0]: [self._said(record)]}
 
     def said(self, record: FieldRecord, field: str) -> object:
-        return element_of(record) if len(record.path) > 1 else record.value
+        return self._said(record) if len(record.path) > 1 else record.value
+
+    def _said(self, record: FieldRecord) -> object:
+        """The element, or of a changed field the key and that field."""
+        if len(record.path) == 2:
+            return element_of(record)
+        value = part_of(record)
+        if value is not ABSENT and record.path[2] in self.counted:
+            value = counted_by(value)
+        named = {} if value is ABSENT else {record.path[2]: value}
+        return {self.declared.key: _key_of(record.path[1]), **named}
 
     def restored(self, record: FieldRecord, field: str, shown: object) -> dict[str, object]:
-        """The present list, with this element as it was."""
+        """The present list, with this element or this field of it as it was."""
         if len(record.path) == 1:
             return {field: record.value}
-        return {field: list({**(keyed(shown) or {}), record.path[1]: element_of(record)}.values())}
+        there, said = keyed(shown, self.declared.key) or {}, self._said(record)
+        if len(record.path) == 3:
+            present = there.get(record.path[1])
+            if not isinstance(present, dict) or not isinstance(said, dict):
+                return {}
+            kept = {name: value for name, value in present.items() if name != record.path[2]}
+            said = {**kept, **said}
+        return {field: list({**there, record.path[1]: said}.values())}
+
+    # ------------------------------------------------------------------ what authors know
 
     def remembered(self, field: str, after: After, last: object) -> tuple[object, object] | None:
         """The keys of a list that was written. Every row of the entity may carry the list, so every row is kept."""
         if after.fields.get(field) is None:
             return None
-        return (list(keyed(after.written[field]) or ()) if field in after.written else None), True
+        if field not in after.written:
+            return None, True
+        return list(keyed(after.written[field], self.declared.key) or ()), True
 
-    def removed(self, record: FieldRecord) -> object:
-        return element_of(record) if len(record.path) == 2 else ABSENT
+    def removed(self, record: FieldRecord, document: Document) -> object:
+        element = element_of(record)
+        if len(record.path) != 2 or not self.counted or not isinstance(element, dict):
+            return element if len(record.path) == 2 else ABSENT
+        totals, found = _totals(record), dict(element)
+        for name in self.counted:
+            begins = Opening(amount_of(element.get(name)), totals.get(name, ZERO)).value()
+            amount = count_after(document, counter_name((*record.path, name)), begins).amount
+            if amount is not None:
+                found[name] = shown(amount)
+        return found
 
 
-def keyed(value: object) -> dict[str, object] | None:
-    """The elements of a list by key, in order; None for a longer list, or one without ids, each once."""
+class Change:
+    """What an author changes of one line that it knew. head: the line's record. where: for what is wrong with it."""
+
+    def __init__(self, kind: KeyedList, write: Write, base: KnownElements, head: FieldRecord, where: str) -> None:
+        self.kind, self.write, self.base, self.head, self.where = kind, write, base, head, where
+        self.held_back = False
+
+    def plan(self, element: object, place: str, parts: Iterable[Path]) -> None:
+        """element: as the author wrote it. place: where in the list. parts: the line's fields that have registers."""
+        write, head, kind = self.write, self.head, self.kind
+        there = element_of(head)
+        parts = tuple(parts)
+        if not isinstance(element, dict) or not isinstance(there, dict):
+            changed = not equal(element, there)
+            kept = element
+        else:
+            names = dict.fromkeys((*there, *element, *(path[2] for path in parts)))
+            names.pop(kind.declared.key, None)
+            changed = sum(self._field(name, element.get(name, ABSENT), there) for name in names) > 0
+            kept = {**element, **{name: there[name] for name in kind.counted if name in there}}
+            kept = {n: v for n, v in kept.items() if n not in kind.counted or n in there}
+        if (changed or place != place_of(head)) and not self.held_back:
+            totals = _totals(head)
+            more = [{name: total_of(total) for name, total in totals.items()}] if totals else []
+            write.add(head.path, [place, kept, *more], write.supersede(head.path))
+
+    def _field(self, name: str, value: object, there: Mapping[str, object]) -> bool:
+        """Plan what the author wrote of one field. Returns whether it changed the field."""
+        write, path = self.write, (*self.head.path, name)
+        if name in self.kind.counted:
+            return self._count(path, value)
+        siblings = write.document.siblings(path)
+        seen = [record for record in siblings if write.seen(record)]
+        known = part_of(write.policy.ordered(path, seen)[0]) if seen else there.get(name, ABSENT)
+        if _same(value, known) and (seen or not siblings):
+            return False
+        if len(seen) < len(siblings) and (self.base.had(path[1], name, value) or (value is ABSENT and not seen)):
+            return False  # a copy of what it was before somebody else changed it
+        progress = self.kind.kinds.get(name)
+        if isinstance(progress, Progress):
+            kept = [r for r in seen if progress.holds(part_of(r), write.terminal_type, value)]
+            if not siblings and progress.holds(known, write.terminal_type, value):
+                self.held_back = True  # only the element says how far it is
+                return False
+            part = [] if value is ABSENT else [value]
+            write.add(path, part, write.supersede(path, lambda record: record not in kept))
+            return True
+        write.add(path, [] if value is ABSENT else [value], write.supersede(path))
+        return True
+
+    def _count(self, path: Path, value: object) -> bool:
+        write, name, where = self.write, counter_name(path), f"{self.where}.{path[2]}"
+        if value is ABSENT:
+            return False
+        word, amount = asked(value, where)
+        opening = self.kind._opening(write.document, write.policy, self.head, path[2])
+        now, known = count_after(write.document, name, opening), write.known_count(name)
+        base = reckoned(now if known is None else known, now)
+        if word == STEP:
+            move(write, name, base, now, amount, f"{where}.{STEP}")
+            return True
+        if word == CLOSED:
+            if base.closed:
+                return False
+            write.minds[name] = Count(None, base.moved, True)
+            write.add(path, [None], write.supersede(path))
+            return True
+        if word != COUNTED_NOW and base.amount is not None:
+            step = ZERO if amount == amount_of(shown(base.amount)) else amount - base.amount
+            if step:
+                move(write, name, base, now, step, where)
+            return bool(step)
+        check_shown(amount - (base.moved or ZERO) + (now.moved or ZERO), where)
+        write.minds[name] = Count(amount, base.moved)
+        write.add(path, [Opening(amount, base.moved or ZERO).value()], write.supersede(path))
+        return True
+
+
+_COUNTER = Counter()
+
+
+def keyed(value: object, name: str = "id") -> dict[str, object] | None:
+    """The elements of a list by key, in order; None for a longer list, or one without keys, each once."""
     if not isinstance(value, list) or len(value) > ELEMENTS:
         return None
     elements: dict[str, object] = {}
     for element in value:
-        key = _key(element)
+        key = _key(element, name)
         if key is None or key in elements:
             return None
         elements[key] = element
     return elements
 
 
-def _key(element: object) -> str | None:
-    name = element.get("id") if isinstance(element, dict) else None
-    if isinstance(name, str):
-        return name
-    if type(name) is int:
-        return orjson.dumps([name]).decode()  # 1 and "1" are two elements
+def _key(element: object, name: str) -> str | None:
+    key = element.get(name) if isinstance(element, dict) else None
+    if isinstance(key, str):
+        return key
+    if type(key) is int:
+        return orjson.dumps([key]).decode()  # 1 and "1" are two elements
     return None
+
+
+def _key_of(step: str) -> object:
+    """A key as its element has it."""
+    if step.startswith("[") and step.endswith("]") and step[1:-1].lstrip("-").isdigit():
+        return int(step[1:-1])
+    return step
 
 
 def element_of(record: FieldRecord) -> object:
     """The element a record holds, without its place."""
     value = record.value
-    return value[1] if isinstance(value, list) and len(value) == 2 else value
+    return value[1] if isinstance(value, list) and len(value) in (2, 3) else value
+
+
+def part_of(record: FieldRecord) -> object:
+    """The value of a line's field; ABSENT where it was taken off, or nothing is said."""
+    value = record.value
+    return value[0] if isinstance(value, list) and len(value) == 1 else ABSENT
 
 
 def place_of(record: FieldRecord) -> str:
     value = record.value
-    return value[0] if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) else ""
+    return value[0] if isinstance(value, list) and len(value) in (2, 3) and isinstance(value[0], str) else ""
 
 
-def shown_list(presence: FieldRecord | None, elements: Mapping[Path, FieldRecord]) -> object:
-    """What a reader sees. presence: the shown record at (field,); elements: the shown record of each."""
-    ordered = sorted(elements.items(), key=lambda item: (place_of(item[1]), item[0]))
-    found = [element_of(record) for _, record in ordered]
-    if presence is None or (found and not isinstance(presence.value, list)):
-        return found
-    return [*presence.value, *found] if isinstance(presence.value, list) else presence.value
+def _has_totals(record: FieldRecord) -> bool:
+    return isinstance(record.value, list) and len(record.value) == 3
 
 
-def _same_element(record: FieldRecord, place: str, element: object) -> bool:
-    return equal(record.value, [place, element])
+def _totals(record: FieldRecord) -> dict[str, Decimal]:
+    """What the counters of a line had moved under its key before it was added."""
+    value = record.value
+    found = value[2] if isinstance(value, list) and len(value) == 3 else None
+    if not isinstance(found, dict):
+        return {}
+    return {name: decimal_of(total) for name, total in found.items() if is_total(total)}
+
+
+def _registers(document: Document, field: str) -> tuple[list[Path], dict[str, list[Path]]]:
+    """The paths of a list's elements, and by key those of their changed fields."""
+    heads: list[Path] = []
+    parts: dict[str, list[Path]] = {}
+    for path in document.fields:
+        steps = len(path)
+        if steps > 1 and path[0] == field:
+            if steps == 2:
+                heads.append(path)
+            else:
+                parts.setdefault(path[1], []).append(path)
+    return heads, parts
+
+
+def _same(one: object, other: object) -> bool:
+    return one is other or (one is not ABSENT and other is not ABSENT and equal(one, other))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from crdt.decimals import plus
 from crdt.document import Document
@@ -36,6 +36,8 @@ class FieldKind:
     ranks: tuple[str, ...] = ()
     lower: tuple[str, ...] = ("pos",)
     final: tuple[str, ...] = ()
+    key: str = "id"
+    fields: Mapping[str, FieldKind] = field(factory=dict)
 
 
 UNDECLARED = FieldKind()
@@ -108,6 +110,14 @@ class After:
 
 class KnownElements(Protocol):
     """A list as the author of a write last knew it."""
+
+    def had_line(self, key: str) -> bool:
+        """Whether an element was in it that somebody has changed since."""
+        ...
+
+    def had(self, key: str, name: str, value: object) -> bool:
+        """Whether a field of an element had this value, or was ABSENT, before somebody changed it unseen."""
+        ...
 
     def holds(self, key: str, seq: int) -> bool:
         """Whether the element that log row `seq` brought was in it."""
@@ -211,7 +221,7 @@ class Kind(Protocol):
         """The siblings of the field's register, the shown one first; None where the strategy orders them."""
         ...
 
-    def compared(self, record: FieldRecord) -> object:
+    def compared(self, record: FieldRecord, document: Document) -> object:
         """What of a record is compared with its siblings (crdt.json_values.equal)."""
         ...
 
@@ -268,8 +278,8 @@ class Kind(Protocol):
         """Whether an operation that names the field may remove records at `path`."""
         ...
 
-    def may_move(self, field: str, said: object, amount: Decimal) -> bool:
-        """Whether an operation that says `said` of the field may move its counter by so much."""
+    def may_move(self, path: Path, said: object, amount: Decimal) -> bool:
+        """Whether an operation that says `said` of the field may move its counter at `path` by so much."""
         ...
 
     # ------------------------------------------------------------------ what a record says
@@ -295,6 +305,6 @@ class Kind(Protocol):
         """
         ...
 
-    def removed(self, record: FieldRecord) -> object:
+    def removed(self, record: FieldRecord, document: Document) -> object:
         """The element that goes with a removed record, kept so that a stale copy does not put it back; or ABSENT."""
         ...

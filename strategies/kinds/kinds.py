@@ -14,7 +14,7 @@ from strategies.kinds.keyed_list import KeyedList
 from strategies.kinds.kind import FieldKind, Kind
 from strategies.kinds.progress import Progress
 from strategies.kinds.register import Register
-from strategies.paths import COUNTED, GROUP, SETTLEMENT, group_names
+from strategies.paths import COUNTED, GROUP, SETTLEMENT, group_names, is_element
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,8 @@ KINDS: Mapping[str, Callable[[FieldKind], Kind]] = MappingProxyType(
 
 PLAIN = Register()
 _COUNTER = Counter()
-_KEYED_LIST = KeyedList()
+LISTS = KeyedList()
+"""The kind of elements whose field is declared to be no list."""
 _GROUP = Group(())
 
 
@@ -38,10 +39,10 @@ def kind_at(path: Path) -> Kind:
         return _COUNTER if path == COUNTED else PLAIN
     if not path or path[0] == GROUP:
         return _GROUP  # a whole entity is one group of all its fields
-    return _COUNTER if path[0] == SETTLEMENT else _KEYED_LIST
+    return _COUNTER if path[0] == SETTLEMENT else LISTS
 
 
-EVERY: tuple[Kind, ...] = (PLAIN, _COUNTER, _KEYED_LIST, _GROUP)
+EVERY: tuple[Kind, ...] = (PLAIN, _COUNTER, LISTS, _GROUP)
 """One of each way of writing a field."""
 
 
@@ -58,6 +59,8 @@ class FieldKinds:
     """The fields that are no plain register, and what each is."""
     counting: list[str] = field(init=False, eq=False, repr=False)
     """The fields whose movements are counted."""
+    settling: list[str] = field(init=False, eq=False, repr=False)
+    """The fields in which a movement shows: those, and the lists whose lines have counters."""
     remembering: list[tuple[str, Kind]] = field(init=False, eq=False, repr=False)
     """The fields of which something is remembered of each row, in the declared order."""
     finals: list[str] = field(init=False, eq=False, repr=False)
@@ -74,6 +77,11 @@ class FieldKinds:
     def _counting(self) -> list[str]:
         return [name for name, kind in self.by_name.items() if kind.counts]
 
+    @settling.default
+    def _settling(self) -> list[str]:
+        lists = [name for name, kind in self.by_name.items() if isinstance(kind, KeyedList) and kind.counted]
+        return [*self.counting, *lists]
+
     @remembering.default
     def _remembering(self) -> list[tuple[str, Kind]]:
         return [(name, kind) for name, kind in self.by_name.items() if kind.remembers]
@@ -88,9 +96,11 @@ class FieldKinds:
 
     def at(self, path: Path) -> Kind:
         """The kind whose register a path is, with the declaration of its field where the register is the field's."""
-        if len(path) != 1 or path == COUNTED:
+        if path == COUNTED or (len(path) != 1 and not is_element(path)):
             return kind_at(path)
         kind = self.of(path[0])
+        if len(path) > 1:
+            return kind if isinstance(kind, KeyedList) else LISTS
         return PLAIN if isinstance(kind, Group) else kind  # written before its field joined the group
 
     def names(self, path: Path) -> Sequence[str]:
@@ -101,7 +111,7 @@ class FieldKinds:
             return ()
         if path[0] == GROUP:
             return group_names(path)
-        return self.counting if path[0] == SETTLEMENT else path[:1]
+        return self.settling if path[0] == SETTLEMENT else path[:1]
 
     def ever(self, name: str) -> Iterator[Kind]:
         """What a field is declared to be, then what it may have been: operations outlive a configuration."""

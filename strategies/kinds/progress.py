@@ -9,7 +9,7 @@ from strategies.kinds.register import Register
 from strategies.strategy import by_time
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from crdt.records import FieldRecord
     from strategies.kinds.kind import Write
@@ -39,14 +39,24 @@ class Progress(Register):
         return ranks.index(value) if isinstance(value, str) and value in ranks else -1
 
     def ordered(self, siblings: Sequence[FieldRecord]) -> list[FieldRecord]:
-        return sorted(siblings, key=lambda record: (self.rank(record.value), by_time(record)), reverse=True)
+        return self.order_of(siblings, lambda record: record.value)
+
+    def order_of(
+        self, siblings: Sequence[FieldRecord], value_of: Callable[[FieldRecord], object]
+    ) -> list[FieldRecord]:
+        """The siblings, the most advanced first. value_of: the status that a record holds."""
+        return sorted(siblings, key=lambda record: (self.rank(value_of(record)), by_time(record)), reverse=True)
 
     def plan(self, write: Write, field: str, value: object) -> None:
         """A terminal that may not take a status back writes a lower one beside what is there, where it loses."""
         write.register((field,), value, replaces=lambda record: not self.keeps(record, write.terminal_type, value))
 
     def keeps(self, record: FieldRecord, terminal_type: str, value: object) -> bool:
-        return terminal_type not in self.declared.lower and self.rank(record.value) > self.rank(value)
+        return self.holds(record.value, terminal_type, value)
+
+    def holds(self, there: object, terminal_type: str, value: object) -> bool:
+        """Whether a terminal of this type may not put `value`, or ABSENT, in place of the status that is there."""
+        return terminal_type not in self.declared.lower and self.rank(there) > self.rank(value)
 
     def final(self, value: object) -> bool:
         return isinstance(value, str) and value in self.declared.final

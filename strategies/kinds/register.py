@@ -42,7 +42,7 @@ class Register:
     def ordered(self, siblings: Sequence[FieldRecord]) -> list[FieldRecord] | None:
         return None
 
-    def compared(self, record: FieldRecord) -> object:
+    def compared(self, record: FieldRecord, document: Document) -> object:
         return record.value
 
     def show(self, document: Document, policy: Ordering, field: str) -> object:
@@ -76,7 +76,7 @@ class Register:
     def may_replace(self, field: str, path: Path) -> bool:
         return path == (field,)
 
-    def may_move(self, field: str, said: object, amount: Decimal) -> bool:
+    def may_move(self, path: Path, said: object, amount: Decimal) -> bool:
         return False
 
     def side(self, record: FieldRecord) -> dict[str, object]:
@@ -91,7 +91,7 @@ class Register:
     def remembered(self, field: str, after: After, last: object) -> tuple[object, object] | None:
         return None
 
-    def removed(self, record: FieldRecord) -> object:
+    def removed(self, record: FieldRecord, document: Document) -> object:
         return ABSENT
 
 

@@ -10,8 +10,9 @@ from strategies.conflict import conflict_id, deletion_conflict, sibling_conflict
 from strategies.kinds.kind import FieldKind
 from strategies.kinds.kinds import FieldKinds
 from strategies.paths import COUNTED, DELETED_AT, WHOLE, group_path
-from tests.strategies.rig import record
+from tests.strategies.rig import document_of, record
 
+DOCUMENT = document_of()
 KINDS = FieldKinds({"stock": FieldKind("counter")})
 
 
@@ -28,7 +29,7 @@ def test_an_id_tells_entity_register_and_operations_apart() -> None:
 
 @given(st.permutations([record(("a",), n, n) for n in range(1, 4)]))
 def test_the_id_does_not_depend_on_which_sibling_is_shown(ordered: list) -> None:
-    found = sibling_conflict("orders", "m", ("a",), ordered, KINDS, type="field_conflict", state="open")
+    found = sibling_conflict("orders", "m", ("a",), ordered, DOCUMENT, KINDS, type="field_conflict", state="open")
     assert found.operations == ("t1/op1", "t2/op2", "t3/op3")
     assert found.id == conflict_id("orders", "m", ("a",), ["t1/op1", "t2/op2", "t3/op3"])
     assert (found.shown, found.challenger) == (ordered[0], ordered[1])
@@ -40,6 +41,7 @@ def test_two_terminals_that_give_one_id_are_two_candidates() -> None:
         "m",
         ("a",),
         [record(("a",), n, n, operation="op-1") for n in (1, 2)],
+        DOCUMENT,
         KINDS,
         type="version_conflict",
         state="settled",
@@ -51,14 +53,14 @@ def test_two_terminals_that_give_one_id_are_two_candidates() -> None:
 def test_copies_of_one_operation_are_one_candidate() -> None:
     copies = [record(("a",), 1, n, "t", operation="op") for n in (1, 2)]
     ordered = [copies[0], record(("a",), 2, 3), copies[1]]
-    found = sibling_conflict("orders", "m", ("a",), ordered, KINDS, type="field_conflict", state="open")
+    found = sibling_conflict("orders", "m", ("a",), ordered, DOCUMENT, KINDS, type="field_conflict", state="open")
     assert found.candidates == tuple(ordered[:2])
 
 
 def test_who_wrote_the_shown_value_too_has_not_lost() -> None:
     same, shown, lost = record(("a",), 1, 1), record(("a",), 1, 2), record(("a",), 2, 3)
     found = sibling_conflict(
-        "orders", "m", ("a",), [shown, lost, same], KINDS, type="version_conflict", state="settled"
+        "orders", "m", ("a",), [shown, lost, same], DOCUMENT, KINDS, type="version_conflict", state="settled"
     )
     assert found.losers() == ("t3",)
     assert found.authors() == ("t1", "t2", "t3")
@@ -104,13 +106,17 @@ def test_the_candidates_of_a_contested_deletion_come_in_one_order(unseen: list) 
 )
 def test_a_side_shows_the_fields_of_its_record(path: tuple[str, ...], value: object, shown: dict) -> None:
     one, other = record(path, value, 3), record(path, value, 4)
-    found = sibling_conflict("orders", "m", path, [one, other], KINDS, type="version_conflict", state="settled")
+    found = sibling_conflict(
+        "orders", "m", path, [one, other], DOCUMENT, KINDS, type="version_conflict", state="settled"
+    )
     assert found.side(one) == {**shown, "version": 1}
 
 
 def test_the_body_names_every_candidate() -> None:
     ordered = [record(("a",), n, n << 16) for n in (3, 1, 2)]
-    body = sibling_conflict("orders", "m", ("a",), ordered, KINDS, type="field_conflict", state="open").body()
+    body = sibling_conflict(
+        "orders", "m", ("a",), ordered, DOCUMENT, KINDS, type="field_conflict", state="open"
+    ).body()
     assert body["local_data"] == {"a": 3, "version": 1}
     assert body["remote_data"] == {"a": 1, "version": 1}
     assert [candidate["data"]["a"] for candidate in body["candidates"]] == [3, 1, 2]  # type: ignore[attr-defined]

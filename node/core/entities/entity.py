@@ -227,7 +227,7 @@ class Entity:
             brought = seqs.pop((record.writer, record.clock), 0)
             self.past.replaced(record, brought, versions.pop((record.writer, record.clock), 0), seq, version)
             if len(record.path) > 1:
-                movements.record_removed(self.policy, record, brought, seq)
+                movements.record_removed(self.policy, self.document, record, brought, seq)
         ranked, shares = self.policy.strategy.first_written, self.policy.shares
         for record in added:
             seqs[record.writer, record.clock] = seq

@@ -11,21 +11,24 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from attrs import asdict, astuple, define, evolve, field, frozen
+from attrs import astuple, define, evolve, field, frozen
 
-from crdt.decimals import amount_of
+from crdt.decimals import amount_of, total_of
 from crdt.json_values import canonical
+from crdt.records import counter_path
 from node.core.entities.past import needless
 from storage.records import key64
-from strategies.kinds.counter import count_from, stored
-from strategies.kinds.kind import ABSENT, Count
+from strategies.kinds.counter import Opening, count_after, count_from, stored
+from strategies.kinds.keyed_list import KeyedList
+from strategies.kinds.kind import ABSENT, NOTHING_COUNTED, Count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from crdt.records import FieldRecord
+    from crdt.document import Document
+    from crdt.records import FieldRecord, Path
     from storage.records import LogRow
-    from strategies.kinds.kind import After
+    from strategies.kinds.kind import After, Kind
     from strategies.kinds.kinds import FieldKinds
     from strategies.policy import EntityPolicy
 
@@ -35,7 +38,7 @@ MOST_MOVEMENTS = 32
 
 @frozen
 class Movement:
-    """What one log row did to a counter or a list. The fields' names are those of the stored form.
+    """What one log row did to a counter or a list. The fields are stored in this order.
 
     version: the entity's version after the row.
     author: None unless the row was accepted on this node: only then does its author know it without being sent it.
@@ -53,6 +56,9 @@ class Movement:
     shown: object
     acked: int
     echo: bool
+
+    def stored(self) -> tuple[object, ...]:
+        return (self.seq, self.version, self.author, self.written, self.shown, self.acked, self.echo)
 
 
 @frozen
@@ -91,8 +97,20 @@ def _nothing(_key: str, _element: object) -> bool:
     return False
 
 
+def _had_nothing(_key: str, _name: str, _value: object) -> bool:
+    return False
+
+
+def _had_none(_key: str) -> bool:
+    return False
+
+
 def digest_of(element: object) -> int:
     return key64(canonical(element).decode())
+
+
+MOST_LINES_COUNTED, MOST_OF_A_LINE = 32, 4
+"""Counters of lines whose movements are kept, and movements kept of each."""
 
 
 @frozen
@@ -104,6 +122,8 @@ class KnownList:
     acknowledged: the log position that it had confirmed.
     gone: the elements that were removed last, by key.
     repeats: of a key and an element, whether the list held it so and somebody has changed it since.
+    had: of a key, a field and its value, or ABSENT, the same of a field of the element.
+    had_line: of a key, whether the list held the element at all before somebody changed it.
     elsewhere: rows that another node accepted. A terminal knows of them only what it confirmed, also of its own
         writes.
     """
@@ -114,6 +134,8 @@ class KnownList:
     gone: Mapping[str, Gone]
     elsewhere: frozenset[int] = frozenset()
     repeats: Callable[[str, object], bool] = _nothing
+    had: Callable[[str, str, object], bool] = _had_nothing
+    had_line: Callable[[str], bool] = _had_none
 
     def holds(self, key: str, seq: int) -> bool:
         """Whether the list held the element that row `seq` brought."""
@@ -151,13 +173,13 @@ class Movements:
 
     @classmethod
     def load(cls, stored: Mapping[str, Any]) -> Movements:
-        of = {name: [Movement(**move) for move in moves] for name, moves in stored["movements"].items()}
+        of = {name: [Movement(*move) for move in moves] for name, moves in stored["movements"].items()}
         gone = {name: {key: Gone(*of_key) for key, of_key in keys.items()} for name, keys in stored["gone"].items()}
         return cls(of, set(stored["cut"]), gone)
 
     def store(self) -> dict[str, object]:
         return {
-            "movements": {name: [asdict(move) for move in moves] for name, moves in self.of.items()},
+            "movements": {name: [move.stored() for move in moves] for name, moves in self.of.items()},
             "cut": sorted(self.cut),
             "gone": {name: {key: astuple(gone) for key, gone in keys.items()} for name, keys in self.gone.items()},
         }
@@ -165,7 +187,9 @@ class Movements:
     def __bool__(self) -> bool:
         return bool(self.of or self.gone)
 
-    def record_removed(self, policy: EntityPolicy, record: FieldRecord, brought: int, seq: int) -> None:
+    def record_removed(
+        self, policy: EntityPolicy, document: Document, record: FieldRecord, brought: int, seq: int
+    ) -> None:
         """Row `seq` removed a record that row `brought` had added.
 
         If it is an element of a list, it is remembered.
@@ -173,7 +197,7 @@ class Movements:
         if len(record.path) != 2:
             return
         field, key = record.path
-        element = policy.kinds.of(field).removed(record)
+        element = policy.kinds.of(field).removed(record, document)
         if element is ABSENT:
             return
         keys = self.gone.setdefault(field, {})
@@ -213,10 +237,39 @@ class Movements:
                 del moves[0]
                 self.cut.add(name)
             self.of[name] = moves
+        for name in {*after.minds, *after.document.counters}:
+            path = counter_path(name)
+            if path:
+                self._line_counted(kinds.at(path), name, path, RowOf(seq, author, acked, echo), after)
+
+    def _line_counted(self, kind: Kind, name: str, path: Path, row: RowOf, after: After) -> None:
+        """A row was written to an entity that counts fields of elements. Only what has moved is kept."""
+        moves, mind = self.of.get(name, []), after.minds.get(name)
+        total = after.document.counters.get(name)
+        last = moves[-1].shown if moves else None
+        same = isinstance(last, list) and total is not None and last[1] == total_of(total)
+        if mind is None and same and path[0] not in after.written:
+            return
+        opening = kind.opening_at(after.document, after.policy, path) if isinstance(kind, KeyedList) else None
+        if opening is None:
+            return
+        shown = stored(count_after(after.document, name, opening))
+        if not moves:  # everybody who has seen the element knows with what it began
+            began = Opening.of(opening)
+            first = NOTHING_COUNTED if began is None else Count(began.amount, began.moved)
+            moves = [Movement(0, 0, None, None, stored(first), 0, True)]
+        written = None if mind is None else stored(mind)
+        version = after.document.version
+        moves.append(Movement(row.seq, version, row.author, written, shown, row.acked, row.echo))
+        self.of.pop(name, None)
+        self.of[name] = moves[-MOST_OF_A_LINE:]
+        deeper = [other for other in self.of if counter_path(other)]
+        for other in deeper[:-MOST_LINES_COUNTED]:
+            del self.of[other]
 
     def rows_known(self) -> Iterator[tuple[int, int]]:
         """Rows that moved something, and the entity's version after each."""
-        return ((move.seq, move.version) for moves in self.of.values() for move in moves)
+        return ((move.seq, move.version) for moves in self.of.values() for move in moves if move.seq)
 
     def known(self, name: str, author: AuthorView) -> Count | None:
         """What an author last knew of a counter; None where the movements kept here do not tell."""
@@ -238,6 +291,16 @@ class Movements:
         If not, older rows must be read.
         """
         return name not in self.cut or self.known(name, author) is not None
+
+
+@frozen
+class RowOf:
+    """A row as a movement needs it."""
+
+    seq: int
+    author: str | None
+    acked: int
+    echo: bool
 
 
 def _without_keys(move: Movement, author: str | None) -> Movement:

@@ -15,6 +15,7 @@ from attrs import astuple, define, field, frozen
 
 from crdt.json_values import canonical
 from crdt.records import Path
+from strategies.kinds.kind import ABSENT
 from strategies.paths import COUNTED, DELETED_AT, GROUP, SETTLEMENT, WHOLE
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ class Past:
     def repeats(self, path: Path, name: str, value: object, terminal: str, reach: Reach, head: int | None) -> bool:
         """Whether a value is what an author last knew of a register that it has not seen as it is.
 
-        name: one of the register's fields, or ALL. head: as `Entity.seen_by` has it (`first_attempt`).
+        name: one of the register's fields, or ALL. value: ABSENT for a field that was not there.
+        head: as `Entity.seen_by` has it (`first_attempt`).
         """
         found = self.of.get(path)
         if not found:
@@ -106,7 +108,16 @@ class Past:
         ]
         came = {one.brought for one in known}
         last = [one for one in known if one.taken not in came and not reach.holds(one.taken, one.after)]
-        return bool(last) and _hash(value) in [one.parts.get(name) for one in last]
+        wanted = None if value is ABSENT else _hash(value)
+        return bool(last) and wanted in [one.parts.get(name) for one in last]
+
+    def known(self, path: Path, terminal: str, reach: Reach, head: int | None) -> bool:
+        """Whether an author had seen one of the values that a register held. head: as in `repeats`."""
+        return any(
+            (one.terminal == terminal or reach.holds(one.brought, one.version))
+            and (head is None or one.brought <= head)
+            for one in self.of.get(path, ())
+        )
 
 
 def needless(taken: list[int], everybody: int) -> int:
@@ -119,8 +130,9 @@ def needless(taken: list[int], everybody: int) -> int:
 def _parts(path: Path, value: object) -> dict[str, int]:
     if path == WHOLE or path[0] == GROUP:
         return {name: _hash(one) for name, one in value.items()} if isinstance(value, dict) else {}
-    if len(path) > 1 and isinstance(value, list) and len(value) == 2:
-        return {ALL: _hash(value[1])}  # without its place
+    if len(path) == 2 and isinstance(value, list) and len(value) in (2, 3):  # an element, without its place
+        fields = value[1] if isinstance(value[1], dict) else {}
+        return {**{name: _hash(one) for name, one in fields.items()}, ALL: _hash(value[1])}
     return {ALL: _hash(value)}
 
 

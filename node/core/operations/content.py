@@ -23,7 +23,7 @@ from attrs import field, frozen
 from crdt import hlc
 from crdt.decimals import decimal_of, is_total, total_of
 from crdt.json_values import equal
-from crdt.records import DocumentError, FieldRecord, Header, Path
+from crdt.records import DocumentError, FieldRecord, Header, Path, counted_at
 from node.core.entities.entity import Entity
 from node.core.entities.writes import RESERVED
 from node.core.operations.replica import Replica
@@ -217,8 +217,9 @@ class Authored:
 
     def may_move(self, name: str, amount: Decimal) -> bool:
         kinds = self.ground.policy.kinds
-        return name in self.fields and any(
-            kind.may_move(name, self.fields[name], amount) for kind in kinds.ever(name)
+        path = counted_at(name)
+        return path[0] in self.fields and any(
+            kind.may_move(path, self.fields[path[0]], amount) for kind in kinds.ever(path[0])
         )
 
     def _named(self, path: Path) -> list[str]:

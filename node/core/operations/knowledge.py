@@ -12,6 +12,7 @@ from node.core.entities.past import ALL
 from node.core.entities.reach import Evidence, Reach, note_claim, reach_of
 from node.core.ports import History
 from storage.records import CLASSES, FirstAttempt, Key, LogRow
+from strategies.kinds.kind import ABSENT
 
 if TYPE_CHECKING:
     from crdt.records import Path
@@ -184,7 +185,16 @@ class Knowledge:
         def repeats(key: str, value: object) -> bool:
             return self.repeats(author, reach, entity, (name, key), ALL, value)
 
-        return evolve(known, repeats=repeats)
+        def had(key: str, field: str, value: object) -> bool:
+            part = [] if value is ABSENT else [value]
+            changed = self.repeats(author, reach, entity, (name, key, field), ALL, part)
+            return changed or self.repeats(author, reach, entity, (name, key), field, value)
+
+        def had_line(key: str) -> bool:
+            head = None if author.first_attempt is None else author.first_attempt.head
+            return entity.past.known((name, key), author.terminal_id, reach, head)
+
+        return evolve(known, repeats=repeats, had=had, had_line=had_line)
 
     def repeats(self, author: Author, reach: Reach, entity: Entity, path: Path, name: str, value: object) -> bool:
         """Whether a value is what the author last knew of a register that it has not seen as it is."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from attrs import define
 
 from crdt import hlc
-from crdt.records import NewField, name_of
+from crdt.records import NewField, counted_at, name_of
 from node.core.entities.change import ConflictNews, carry_out, difference
 from node.core.entities.entity import Entity, Touch
 from node.core.entities.past import LATEST
@@ -254,7 +254,7 @@ def _edit(
 ) -> tuple[Difference, Edit, Mapping[str, Decimal]]:
     """Carry a plan out. Returns how the entity is shown differently, the edit, and what was counted."""
     entity, plan = planned.entity, planned.plan
-    touched = [*(r.path for r in plan.supersede), *(f.path for f in plan.fields), *((n,) for n in plan.counts)]
+    touched = [*(r.path for r in plan.supersede), *(f.path for f in plan.fields), *map(counted_at, plan.counts)]
     change = partial(
         entity.document.edit, supersede=plan.supersede, fields=plan.fields, n=plan.increment, counts=plan.counts
     )

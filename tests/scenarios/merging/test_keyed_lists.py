@@ -102,7 +102,7 @@ def test_one_item_changed_by_two_is_settled_and_the_other_author_told(table: Tab
     table.meet()
     assert table.items() == [item("a", qty=3), item("b", qty=4)]
     (told,) = [message["conflict"] for message in table.ana.of("sync_conflict")]
-    assert (told["path"], told["state"]) == (["items", "a"], "settled")
+    assert (told["path"], told["state"]) == (["items", "a", "qty"], "settled")
     assert told["local_data"]["items"] == [item("a", qty=3)]
     assert told["remote_data"]["items"] == [item("a", qty=2)]
     table.ana.send({"type": "conflict_resolution", "conflict_id": told["id"], "resolution": "accept_remote"})

@@ -28,6 +28,12 @@ class Known:
     def holds(self, key: str, seq: int) -> bool:
         return key not in self.later
 
+    def had_line(self, key: str) -> bool:
+        return False
+
+    def had(self, key: str, name: str, value: object) -> bool:
+        return False
+
     def carries_over(self, key: str, element: object) -> bool:
         return self.removed.get(key) == element
 

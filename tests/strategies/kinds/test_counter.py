@@ -68,7 +68,11 @@ def test_what_was_moved_before_an_opening_is_in_it(opening: object, moved: int, 
 
 def test_two_openings_that_come_to_the_same_are_one_value() -> None:
     one, other, third = (record(STOCK, value, 1) for value in (35, [30, -5], [29, -5]))
-    assert Counter().compared(one) == Counter().compared(other) != Counter().compared(third)
+    assert (
+        Counter().compared(one, document_of())
+        == Counter().compared(other, document_of())
+        != Counter().compared(third, document_of())
+    )
 
 
 def test_a_settlement_that_two_nodes_wrote_counts_once() -> None:

@@ -83,7 +83,7 @@ def test_elements_are_shown_behind_a_list_without_ids_and_instead_of_what_is_no_
 
 def test_only_what_an_author_changed_is_written() -> None:
     plan = planned([element("a"), element("b", 2)])
-    assert plan.added == {("items", "b"): ["V", element("b", 2)]}
+    assert plan.added == {("items", "b"): ["V", element("b", 2)], ("items", "b", "quantity"): [2]}
     assert plan.superseded == ["op1", "op3"]
 
 
@@ -124,8 +124,9 @@ def test_a_list_without_ids_is_one_value_and_takes_the_elements_out() -> None:
 def test_equal_elements_at_two_places_are_one_value() -> None:
     here, there = (record(("items", "a"), [place, element("a")], at) for place, at in (("U", 1), ("V", 2)))
     other = record(("items", "a"), ["U", element("a", 2)], 3)
-    whole = [KeyedList().compared(record(ITEMS, [place, 1], 1)) for place in "UV"]
-    assert KeyedList().compared(here) == KeyedList().compared(there) != KeyedList().compared(other)
+    whole = [KeyedList().compared(record(ITEMS, [place, 1], 1), document_of()) for place in "UV"]
+    texts = [KeyedList().compared(one, document_of()) for one in (here, there, other)]
+    assert texts[0] == texts[1] != texts[2]
     assert whole[0] != whole[1]
 
 
@@ -159,5 +160,5 @@ def test_of_a_row_the_keys_that_its_author_wrote_are_remembered(
 
 
 def test_only_an_element_is_remembered_when_its_record_goes() -> None:
-    assert KeyedList().removed(record(("items", "a"), ["U", element("a")], 1)) == element("a")
-    assert KeyedList().removed(record(ITEMS, [], 1)) is ABSENT
+    assert KeyedList().removed(record(("items", "a"), ["U", element("a")], 1), document_of()) == element("a")
+    assert KeyedList().removed(record(ITEMS, [], 1), document_of()) is ABSENT
