@@ -69,6 +69,6 @@ def is_shown_exactly(amount: Decimal) -> bool:
 
 
 def shown(amount: Decimal) -> int | float:
-    """As a reader sees it."""
+    """As a reader sees it: past 64 bits as a double, which JSON still writes."""
     whole = amount.to_integral_value()
-    return int(whole) if amount == whole else float(amount)
+    return int(whole) if amount == whole and abs(whole) < _MOST else float(amount)

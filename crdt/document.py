@@ -45,6 +45,9 @@ from crdt.update_format import DecodedUpdate, decode_update, live_records, withi
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+MOST_VERSION = 2**53
+"""A version stays below this: so much a JSON number holds exactly."""
+
 FEW = 16
 """Above this many records rebuild the lists: removing one by one is quadratic."""
 
@@ -61,6 +64,12 @@ def _check_entry(decoded: DecodedUpdate, before: Mapping[int, int], writer: int,
         raise DocumentError(f"update is not of clocks {first}..{end} of writer {writer}, as its entry says")
     if dict(before) != _needed(decoded, writer, first):
         raise DocumentError("update builds on other clocks than its entry says")
+
+
+def check_version(version: int) -> None:
+    """Raise DocumentError where the shares of many writers add up to what no document reaches."""
+    if version >= MOST_VERSION:
+        raise DocumentError(f"the version {version} is past any that a document reaches")
 
 
 @define(eq=False)
@@ -99,6 +108,7 @@ class Document:
                 document._insert(parse_record(client, clock, text), client)
             document.vector = vector
             document._snapshot = snapshot
+            check_version(document.version)
         return document
 
     def records(self) -> Iterable[FieldRecord]:
@@ -278,6 +288,7 @@ class Document:
         old = self.headers.get(author)
         if old is not None and headers[0].n < old.n:
             raise DocumentError(f"writer {author} lowers its share of the version: {old.n} -> {headers[0].n}")
+        check_version(self.version + headers[0].n - (old.n if old is not None else 0))
         replaced = False
         for writer, clock in doomed:
             header = self.headers.get(writer)

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from attrs import field, frozen
 
 from storage.packed import ArchivedOperation
 from storage.records import ConflictRow, EntityRow, LogRow
 
+T = TypeVar("T")
+R = TypeVar("R")
+
+PAGE_BYTES = 256 * 1024
+"""About how many bytes a page of entities or rows has, whatever its number of rows: one that is larger stands alone.
+
+So much is encoded and compressed in one turn, and a page of large ones is no longer a turn than one of small ones.
+"""
+
 ARCHIVED = b""
 """The answer for the hash of an archived row that is not the last of an archive: it is not known here."""
 
 MOST_CLOSED = 16
 """How many closed conflicts of one entity another node is told of, the latest."""
+
+
+class Page(list[T]):
+    """A part of an answer, in order. more: it was cut, by its number of rows or by their bytes."""
+
+    more: bool = False
+
+    def as_page(self, rows: Iterable[R]) -> Page[R]:
+        """Other rows, made of these, cut where these were cut."""
+        page: Page[R] = Page(rows)
+        page.more = self.more
+        return page
 
 
 @frozen

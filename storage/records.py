@@ -97,6 +97,11 @@ class LogRow:
         return f"{self.terminal_id}/{self.operation_id}"
 
     @property
+    def size(self) -> int:
+        """About how many bytes it takes in memory."""
+        return len(self.message) + len(self.operation) + len(self.updates) + len(self.changes)
+
+    @property
     def op_key(self) -> int | None:
         """The key of the operation's name; None for a row that is no operation."""
         return op_key(self.name) if self.kind == "operation" else None

@@ -129,7 +129,10 @@ class World(Disk):
         self.calls.append(call)
 
     def call_later(self, delay_ms: int, action: Callable[[], None]) -> None:
-        self.timers.append((self.mono_ms + delay_ms, action))
+        if delay_ms:
+            self.timers.append((self.mono_ms + delay_ms, action))
+        else:
+            self.calls.append(action)
 
     # ------------------------------------------------------------------ running
 

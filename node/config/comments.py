@@ -38,6 +38,7 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             "Rows sent to a terminal and not confirmed yet.",
         ),
         "resident_entities": ("Entidades na memória.", "Entities in memory."),
+        "resident_bytes": ("O mesmo, em bytes.", "The same, in bytes."),
         "ring_rows": ("Linhas do registro na memória.", "Log rows in memory."),
         "ring_bytes": ("O mesmo, em bytes.", "The same, in bytes."),
         "outbox_bytes": (

@@ -73,7 +73,8 @@ class LimitsSection:
     connections, connections_per_address: open at one time.
     terminals: known to the node, connected or not.
     window_rows: sent to one terminal and not confirmed by it.
-    resident_entities, ring_rows, ring_bytes: entities and log rows in memory.
+    resident_entities, resident_bytes: entities in memory, and their documents and views.
+    ring_rows, ring_bytes: log rows in memory, as they are sent and, once more, as they were stored.
     outbox_bytes: queued for one connection; a connection that has more is closed.
     lease_ms_default, lease_ms_max: how long a lock holds.
     leases_per_terminal: locks that one terminal holds at one time.
@@ -89,6 +90,7 @@ class LimitsSection:
     terminals: int = 10_000
     window_rows: int = 1_024
     resident_entities: int = 10_000
+    resident_bytes: int = 268_435_456
     ring_rows: int = 16_384
     ring_bytes: int = 33_554_432
     outbox_bytes: int = 16_777_216

@@ -25,13 +25,14 @@ from node.core.log.ring import ring_row
 from node.core.log.view import LogView
 from node.core.operations import parked, states
 from node.core.operations.exhibits import exhibit
-from node.core.operations.quarantine import BAD, WAITING
+from node.core.operations.quarantine import BAD, MOST, WAITING
 from node.core.operations.replica import Replica
 from node.core.ports import Disk, Health, Instant, Surroundings
 from node.core.sessions.session import Shared
 from node.core.sessions.sessions import Bounds, Sessions
 from node.core.statistics import Statistics
 from node.wire.codec import CodecLimits
+from storage.answers import PAGE_BYTES
 from storage.records import objection
 
 if TYPE_CHECKING:
@@ -236,15 +237,15 @@ class Core:
         for row in rows:
             log.class_heads[row.priority] = row.seq
         shared = SharedBatch(rows)
+        small = sum(row.size for row in rows) <= PAGE_BYTES
         delivered = 0
         for session in sessions:
             delivery = session.delivery
             if delivery.closed:
                 continue
             try:
-                if shared.suits(delivery.feed.terminal_id, monitor=delivery.feed.monitor) and delivery.live(
-                    previous, len(rows)
-                ):
+                suits = small and shared.suits(delivery.feed.terminal_id, monitor=delivery.feed.monitor)
+                if suits and delivery.live(previous, len(rows)):
                     batch = shared.batch(numbered=delivery.feed.by_position)
                     delivery.send_batch(batch, shared.entries, ring.head)
                     delivered += len(shared.entries)
@@ -367,6 +368,21 @@ class Core:
             told = faults.guard("what is decided again", partial(recipient.again, messages))
             if told:
                 self._lose(recipient, told)
+
+    def levels(self) -> list[tuple[str, int, int]]:
+        """Of each limit on what this node keeps in memory: its name, how far it is used, and the limit."""
+        replica, ring = self.replica, self.log.ring
+        residents, held, quarantine = replica.residents, replica.held, replica.quarantine
+        return [
+            ("resident_entities", len(residents.entities), residents.most),
+            ("resident_bytes", residents.bytes, residents.most_bytes),
+            ("ring_rows", len(ring.rows), ring.max_rows),
+            ("ring_bytes", ring.size, ring.max_bytes),
+            ("recent_rows", len(held.recent), held.most),
+            ("recent_bytes", held.size, held.most_bytes),
+            ("quarantine_rows", len(quarantine), MOST),
+            ("leases", len(replica.locks.leases), replica.locks.max_leases),
+        ]
 
     # ------------------------------------------------------------------ time
 

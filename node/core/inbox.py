@@ -46,6 +46,10 @@ class Inbox(Generic[T]):
         if self.enqueue(item) and len(self._queue) > self.most:
             self.pause()
 
+    def hold_first(self, item: T) -> None:
+        """Handle an item before all that wait, once `drain` is called."""
+        self._queue.appendleft(item)
+
     def put_first(self, items: Sequence[T]) -> None:
         """Handle items before all that wait."""
         self._queue.extendleft(reversed(items))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Set
 
     from node.wire.frames import Batch, Outgoing
-    from storage.answers import Compacted, Fetched, Whole
+    from storage.answers import Compacted, Fetched, Page, Whole
     from storage.records import EntityRow, LogRow
     from storage.sqlite.reader import Reader
 
@@ -129,7 +129,7 @@ class Disk(ABC):
         after: int,
         upto: int,
         limit: int,
-        done: Callable[[Sequence[LogRow] | Unreadable | None], None],
+        done: Callable[[Page[LogRow] | Unreadable | None], None],
     ) -> None:
         """A page of rows of one class. None where the log does not reach back to `after` any more."""
         self.start(self.reader.reached, priority, after, upto, limit, done=done)
@@ -153,7 +153,7 @@ class Disk(ABC):
         limit: int,
         committed_at_connect: int,
         terminal_id: str,
-        done: Callable[[Sequence[EntityRow] | Unreadable], None],
+        done: Callable[[Page[EntityRow] | Unreadable], None],
     ) -> None:
         """A page of entities.
 
@@ -166,7 +166,7 @@ class Disk(ABC):
         entity_types: Sequence[str],
         after: tuple[str, str] | None,
         limit: int,
-        done: Callable[[Sequence[Whole] | Unreadable], None],
+        done: Callable[[Page[Whole] | Unreadable], None],
     ) -> None:
         """A page of all entities, for a linked node."""
         self.start(self.reader.archived.wholes, entity_types, after, limit, done=done)
@@ -181,8 +181,8 @@ class Disk(ABC):
         """Entities after this id that have an archived operation among these link keys, and where to look on."""
         self.start(self.reader.archived.lacking, entity_type, after, keys, done=done)
 
-    def linked(self, link_keys: Sequence[int], done: Callable[[Sequence[LogRow] | Unreadable], None]) -> None:
-        """Operations by link key, in log order."""
+    def linked(self, link_keys: Sequence[int], done: Callable[[Page[LogRow] | Unreadable], None]) -> None:
+        """A page of operations by link key, in log order."""
         self.start(self.reader.linked, link_keys, done=done)
 
     def places(

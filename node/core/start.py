@@ -62,11 +62,13 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
             engine=config.node.engine,
             writer=writer,
             most=limits.resident_entities,
+            most_bytes=limits.resident_bytes,
             known=KeySet(boot.entity_keys),
             counts=Counts(),
         ),
         held=Held(
             most=limits.ring_rows,
+            most_bytes=limits.ring_bytes,
             known=KeySet(boot.operation_keys),
             archived=KeySet(boot.archived_keys),
             told=KeySet(boot.told_keys),

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 DEFLATE_FROM = 1_024
 """Messages of this many bytes and more are compressed where the client agreed; smaller ones are sent plain."""
 
+LARGE = 32 * 1024
+FAST = 1
+"""Messages of this many bytes and more are compressed at zlib's fastest level, so that nobody's turn is long."""
+
 _TEXT = 0x81
 _TEXT_DEFLATED = 0xC1
 
@@ -46,7 +50,8 @@ class Outgoing:
                 self._deflated = {}
             deflated = self._deflated.get(window_bits)
             if deflated is None:
-                squeezer = zlib.compressobj(wbits=-window_bits)
+                level = FAST if len(self.payload) >= LARGE else zlib.Z_DEFAULT_COMPRESSION
+                squeezer = zlib.compressobj(level, wbits=-window_bits)
                 squeezed = squeezer.compress(self.payload) + squeezer.flush(zlib.Z_SYNC_FLUSH)
                 deflated = self._deflated[window_bits] = _frame(_TEXT_DEFLATED, squeezed[:-4])
             return deflated

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 
 def word(value: object, longest: int) -> str:
     """A value that should be a word, from a linked node, as text of at most `longest` characters.
@@ -11,6 +13,11 @@ def word(value: object, longest: int) -> str:
     if isinstance(value, dict | list):
         return "[...]" if isinstance(value, list) else "{...}"
     return str(value)[:longest]
+
+
+def is_count(value: object, most: int, least: int = 0) -> TypeGuard[int]:
+    """Whether a value of a message is a whole number in a range; true and false are none."""
+    return type(value) is int and least <= value <= most
 
 
 def is_number(text: str) -> bool:

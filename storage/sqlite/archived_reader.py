@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from storage.answers import MOST_CLOSED, Compacted, Owed, Recalled, Whole
+from storage.answers import MOST_CLOSED, PAGE_BYTES, Compacted, Owed, Page, Recalled, Whole
 from storage.packed import link_keys, op_keys, unpack_operations
 from storage.records import ConflictRow, Key, LogRow, op_key
 from storage.sqlite.rows import CONFLICTS, ENTITIES
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from storage.sqlite.queries import Queries
 
+EVERYTHING = 2**62
 LOOKED_THROUGH = 1_000
 """Rows of `archived` looked through at once."""
 
@@ -110,10 +111,11 @@ class ArchivedReader:
                 of_entity.append(CONFLICTS.record(row))
         return found
 
-    def wholes(self, entity_types: Sequence[str], after: Key | None, limit: int) -> list[Whole]:
+    def wholes(self, entity_types: Sequence[str], after: Key | None, limit: int) -> Page[Whole]:
         """A page of all entities of some types, by type and id, with their archived operations."""
         sql = "SELECT * FROM entities WHERE entity_type = ? AND entity_id > ? ORDER BY entity_id LIMIT ?"
-        return self._whole(self._queries.in_key_order(sql, entity_types, after, limit))
+        rows = self._queries.in_key_order(sql, entity_types, after, limit)
+        return rows.as_page(self._whole(rows))
 
     def lacking(self, entity_type: str, after: str, keys: Set[int]) -> tuple[list[Whole], str | None]:
         """Entities of one type after id `after` that have an archived operation among these link keys; and the id to
@@ -127,7 +129,16 @@ class ArchivedReader:
         if following is not None:  # not all rows of this entity may have been looked at
             hit.add(following)
         sql = "SELECT entities.* FROM wanted CROSS JOIN entities USING (entity_type, entity_id)"
-        return self._whole(list(self._queries.by_keys(sql, sorted((entity_type, name) for name in hit)))), following
+        found: list[dict[str, Any]] = []
+        size = 0
+        for name in sorted(hit):
+            if size > PAGE_BYTES:
+                following = found[-1]["entity_id"]
+                break
+            for row in self._queries.by_keys(sql, [(entity_type, name)]):
+                found.append(row)
+                size += len(row["snapshot"]) + len(row["view"])
+        return self._whole(found), following
 
     # ------------------------------------------------------------------ the archived part of the log
 
@@ -142,7 +153,7 @@ class ArchivedReader:
         reader = (terminal_id or "", after)
         rows = self._last_rows(entity_types, "a.seq > ? AND a.seq <= ?", (after, base), reader, limit)
         upto = base
-        if len(rows) == limit:
+        if rows.more:
             upto = rows[-1]["archived_seq"]
             last = (upto, rows[-1]["entity_type"], rows[-1]["entity_id"])
             same = "a.seq = ? AND (a.entity_type, a.entity_id) > (?, ?)"
@@ -164,7 +175,7 @@ class ArchivedReader:
         parameters: Sequence[object],
         reader: tuple[str, int],
         limit: int,
-    ) -> list[dict[str, Any]]:
+    ) -> Page[dict[str, Any]]:
         """Each entity once, ordered by its last archived row; none of which the reader would be sent no row.
 
         reader: a terminal, and its position.
@@ -179,7 +190,10 @@ class ArchivedReader:
             " AND (CASE WHEN o.author = ? AND o.author <> '' THEN o.other ELSE o.seq END) > ?)"
             " ORDER BY a.seq, a.entity_type, a.entity_id LIMIT ?"
         )
-        return self._queries.ask(sql, (*parameters, *entity_types, *reader, limit)) if entity_types else []
+        if not entity_types:
+            return Page()
+        most = PAGE_BYTES if limit >= 0 else EVERYTHING
+        return self._queries.page(sql, (*parameters, *entity_types, *reader, limit), limit, most)
 
     def _whole(self, rows: Sequence[Mapping[str, Any]], *, records: bool = True) -> list[Whole]:
         keys = [(row["entity_type"], row["entity_id"]) for row in rows] if records else []

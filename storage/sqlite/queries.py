@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from storage.answers import PAGE_BYTES, Page
 from storage.sqlite.database import open_reader, quick_check, storage_errors
 from storage.sqlite.meta import read_anchor
 from storage.sqlite.statements import parts, values
@@ -40,6 +41,26 @@ class Queries:
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
+    def page(
+        self, sql: str, parameters: Sequence[object], limit: int, most_bytes: int = PAGE_BYTES
+    ) -> Page[dict[str, Any]]:
+        """The first rows of a SELECT: up to `limit` (-1: all), which it has as its last parameter, and about so many
+        bytes; at least one, if there is one."""
+        with storage_errors(self.path):
+            cursor = self.connection.execute(sql, parameters)
+            names = [column[0] for column in cursor.description]
+            found: Page[dict[str, Any]] = Page()
+            size = 0
+            for row in cursor:
+                if found and size > most_bytes:
+                    found.more = True
+                    break
+                size += sum(len(value) for value in row if type(value) is bytes)
+                found.append(dict(zip(names, row, strict=True)))
+            cursor.close()
+        found.more = found.more or len(found) == limit
+        return found
+
     def by_keys(self, sql: str, keys: Iterable[Key]) -> Iterator[dict[str, Any]]:
         """Rows for keys, of a SELECT that joins from `wanted (entity_type, entity_id)`."""
         for part in parts(keys, 2):
@@ -48,20 +69,29 @@ class Queries:
 
     def in_key_order(
         self, sql: str, entity_types: Iterable[str], after: Key | None, limit: int, parameters: Sequence[object] = ()
-    ) -> list[dict[str, Any]]:
-        """Up to `limit` rows of some types after a key, by type and id.
+    ) -> Page[dict[str, Any]]:
+        """Up to `limit` rows of some types after a key, by type and id, and not many more bytes than PAGE_BYTES.
 
         sql: a SELECT whose first parameters are the type, the id after which it begins, and those given here; its
             last is the limit. SQLite finds the place of an id in the index only where the type is a single one.
         """
-        found: list[dict[str, Any]] = []
+        found: Page[dict[str, Any]] = Page()
         first, name = after or ("", "")
+        left = PAGE_BYTES
         for entity_type in sorted(set(entity_types)):
-            if len(found) == limit:
+            if entity_type < first:
+                continue
+            if left <= 0 or len(found) == limit:
+                found.more = True
                 break
-            if entity_type >= first:
-                begin = name if entity_type == first else ""
-                found += self.ask(sql, (entity_type, begin, *parameters, limit - len(found)))
+            most = limit - len(found)
+            begin = name if entity_type == first else ""
+            part = self.page(sql, (entity_type, begin, *parameters, most), most, left)
+            left -= sum(len(value) for row in part for value in row.values() if type(value) is bytes)
+            found += part
+            if part.more:
+                found.more = True
+                break
         return found
 
     def anchor(self) -> Anchor:

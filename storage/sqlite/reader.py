@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from storage.answers import ARCHIVED, Fetched
+from storage.answers import ARCHIVED, PAGE_BYTES, Fetched, Page
 from storage.chain import chain_hash
 from storage.records import (
     Anchor,
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import Any
+
+EVERYTHING = 2**62
 
 HISTORY = 1_000
 """Most rows of an entity's history looked through for what a terminal knew."""
@@ -107,16 +109,24 @@ class Reader:
 
     # ------------------------------------------------------------------ in order
 
-    def entities(self, entity_type: str, after: str | None, limit: int, deleted: bool = False) -> list[EntityRow]:
+    def entities(
+        self,
+        entity_type: str,
+        after: str | None,
+        limit: int,
+        deleted: bool = False,
+        most_bytes: int = EVERYTHING,
+    ) -> Page[EntityRow]:
         """A page of one type's entities, by id. deleted: with the dead ones."""
         sql = "SELECT * FROM entities WHERE entity_type = ? AND entity_id > ?"
         sql += "" if deleted else " AND deleted = 0"
         sql += " ORDER BY entity_id LIMIT ?"
-        return [ENTITIES.record(row) for row in self.queries.ask(sql, (entity_type, after or "", limit))]
+        rows = self.queries.page(sql, (entity_type, after or "", limit), limit, most_bytes)
+        return rows.as_page(map(ENTITIES.record, rows))
 
     def state(
         self, entity_types: Sequence[str], after: Key | None, limit: int, begun: int, terminal_id: str
-    ) -> list[EntityRow]:
+    ) -> Page[EntityRow]:
         """A page of all entities of some types, dead ones too, by type and id (first synchronisation).
 
         Entities that only other terminals have written, and only after row `begun`, are left out: this terminal is
@@ -135,7 +145,7 @@ class Reader:
         )
         since = (begun, begun, terminal_id, begun, terminal_id)
         rows = self.queries.in_key_order(sql, entity_types, after, limit, since)
-        return [ENTITIES.record(row) for row in rows]
+        return rows.as_page(map(ENTITIES.record, rows))
 
     def rows(self, priority: int | None, after: int, upto: int, limit: int) -> list[LogRow]:
         """Log rows after `after` up to `upto`, of one priority class or (None) of all, by seq."""
@@ -144,20 +154,23 @@ class Reader:
         sql = f"SELECT * FROM log WHERE {where}seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
         return [LOG.record(row) for row in self.queries.ask(sql, (*parameters, after, upto, limit))]
 
-    def reached(self, priority: int, after: int, upto: int, limit: int) -> list[LogRow] | None:
-        """Rows of one priority class, checked; None if the log does not reach back to `after` any more."""
+    def reached(self, priority: int, after: int, upto: int, limit: int) -> Page[LogRow] | None:
+        """A page of rows of one priority class, checked; None if the log does not reach back to `after` any more."""
         where = "log.priority = ? AND log.seq > ? AND log.seq <= ? ORDER BY log.seq LIMIT ?"
-        rows = self._sound(where, (priority, after, upto, limit))
+        rows = self._sound(where, (priority, after, upto, limit), limit, PAGE_BYTES)
         return rows if self.anchor().seq <= after else None  # last: nothing was archived before it was read
 
-    def _sound(self, where: str, parameters: Sequence[object]) -> list[LogRow]:
+    def _sound(
+        self, where: str, parameters: Sequence[object], limit: int = -1, most_bytes: int = EVERYTHING
+    ) -> Page[LogRow]:
         """Rows that are sent to somebody, each compared with its hash, so that nobody is sent a bit that flipped on
         the disk. SQLite does not see that. Raises StorageError."""
         sql = (
             "SELECT log.*, before.hash AS before FROM log LEFT JOIN log AS before ON before.seq = log.seq - 1 WHERE "
         )
         found = []
-        for row in self.queries.ask(sql + where, parameters):
+        page = self.queries.page(sql + where, parameters, limit, most_bytes)
+        for row in page:
             before, sound = row["before"], LOG.sound(row)
             if sound and before is None:
                 anchor = self.anchor()  # else it was archived meanwhile
@@ -167,7 +180,7 @@ class Reader:
                 where = f"{self.queries.path}: row {row['seq']} of the log is not what was written"
                 raise StorageError(f"{where}; see `comanda audit verify`, and put a backup back (`comanda restore`)")
             found.append(one)
-        return found
+        return page.as_page(found)
 
     # ------------------------------------------------------------------ for links
 
@@ -182,14 +195,11 @@ class Reader:
             return anchor.hash
         return ARCHIVED if 0 < seq < anchor.seq else None
 
-    def linked(self, link_keys: Sequence[int]) -> list[LogRow]:
-        """Operations by link key, in log order."""
-        found: list[LogRow] = []
-        for first in range(0, len(link_keys), CHUNK):
-            part = link_keys[first : first + CHUNK]
-            found.extend(self._sound(f"log.link_key IN ({','.join('?' * len(part))})", part))
-        found.sort(key=lambda row: row.seq)
-        return found
+    def linked(self, link_keys: Sequence[int]) -> Page[LogRow]:
+        """A page of operations by link key, in log order. link_keys: at most CHUNK."""
+        seqs = sorted(seq for seq, _ in self.places(link_keys))
+        where = f"log.seq IN ({','.join('?' * len(seqs))}) ORDER BY log.seq"
+        return self._sound(where, seqs, -1, PAGE_BYTES)
 
     def places(self, link_keys: Sequence[int]) -> list[tuple[int, int]]:
         """(seq, link key) of the operations that are in the log."""

@@ -23,13 +23,14 @@ from node.core.log.ring import RingRow, ring_row
 from node.core.log.view import TRIES, LogView
 from node.core.ports import Connection, Disk, Unreadable
 from node.wire.close_codes import INTERNAL_ERROR
+from storage.answers import PAGE_BYTES
 from storage.records import CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from node.wire.frames import Batch, Outgoing
-    from storage.answers import Compacted
+    from storage.answers import Compacted, Page
     from storage.records import LogRow
 
 T = TypeVar("T")
@@ -170,7 +171,7 @@ class Delivery(Generic[F]):
                 self.feed.read_state(self, behind)
             else:
                 limit = min(self.page, window.room)
-                then = partial(self._rows, behind, log.head, limit)
+                then = partial(self._rows, behind, log.head)
                 self.disk.rows(behind, window.sent[behind], log.head, limit, self.read(then))
         self.feed.pumped(self)
 
@@ -192,6 +193,7 @@ class Delivery(Generic[F]):
         room = self.window.room
         frames: list[Outgoing] = []
         entries: list[Entry] = []
+        size = 0
         take, failed = self.feed.take, self.log.failed
         for row in self.log.ring.after(min(sent)):
             if row.seq > sent[row.priority]:
@@ -204,7 +206,8 @@ class Delivery(Generic[F]):
             for priority in range(CLASSES):
                 if sent[priority] < row.seq:
                     sent[priority] = row.seq
-            if len(entries) >= room:
+            size += row.size
+            if len(entries) >= room or size > PAGE_BYTES:
                 break
         self.hand_over(frames, entries, sent)
 
@@ -278,7 +281,7 @@ class Delivery(Generic[F]):
             self._stuck = self.reading = False
             self.pump()
 
-    def _rows(self, priority: int, upto: int, limit: int, rows: Sequence[LogRow] | None) -> None:
+    def _rows(self, priority: int, upto: int, rows: Page[LogRow] | None) -> None:
         if rows is None:
             self._read_compacted(priority)
             return
@@ -288,7 +291,7 @@ class Delivery(Generic[F]):
             take = partial(self._take_stored, row, frames, entries)
             self.log.attempt(("row", row.seq), take)
         sent = list(self.window.sent)
-        sent[priority] = rows[-1].seq if len(rows) == limit else upto
+        sent[priority] = rows[-1].seq if rows.more else upto
         self.hand_over(frames, entries, sent)
 
     def _take_stored(self, row: LogRow, frames: list[Outgoing], entries: list[Entry]) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from node.core.delivery.delivery import Delivery
     from node.core.log.ring import RingRow
     from node.core.ports import Unreadable
-    from storage.answers import Compacted
+    from storage.answers import Compacted, Page
     from storage.records import ConflictRow, EntityRow
 
 logger = logging.getLogger("comanda.core")
@@ -101,10 +101,10 @@ class TerminalFeed:
         types, after = delivery.log.registry.of_class(priority), self._state_after.get(priority)
         limit = min(delivery.page, delivery.window.room)
 
-        def then(rows: Sequence[EntityRow]) -> None:
+        def then(rows: Page[EntityRow]) -> None:
             if rows:
                 self._state_after[priority] = (rows[-1].entity_type, rows[-1].entity_id)
-            self._send_state(delivery, priority, rows, last=len(rows) < limit)
+            self._send_state(delivery, priority, rows, last=not rows.more)
 
         since = delivery.committed_at_connect
         delivery.disk.state(types, after, limit, since, self.terminal_id, delivery.read(then))

@@ -81,6 +81,11 @@ class Entity:
     """With so many replaced values it is looked again for what nobody needs."""
     exists: bool = False
     """Somebody has written it, so the node counts it among its entities."""
+    view_bytes: int = 0
+    document_bytes: int = 0
+    """As it was stored last, and what was written to it since (`Entity.written`)."""
+    counted: int = 0
+    """What of that is counted among the bytes in memory."""
 
     @classmethod
     def load(cls, key: Key, policy: EntityPolicy, row: EntityRow | None, *, writer: int, engine: str) -> Entity:
@@ -90,6 +95,7 @@ class Entity:
         if row is not None:
             entity.exists = True
             entity.seq = row.seq
+            entity.view_bytes, entity.document_bytes = len(row.view), len(row.snapshot)
             stored = orjson.loads(row.seen)
             records = stored if isinstance(stored, list) else stored["records"]
             entity.seqs = {(writer, clock): seq for writer, clock, seq, _ in records}
@@ -104,15 +110,23 @@ class Entity:
                 entity.claims = {terminal: Claim(*claim) for terminal, claim in stored.get("claims", {}).items()}
         return entity
 
+    def grown(self) -> int:
+        """By how many bytes it has grown since this was asked last."""
+        before, self.counted = self.counted, self.view_bytes + self.document_bytes
+        return self.counted - before
+
     def row(self) -> EntityRow:
         """What is stored after a commit."""
+        view = orjson.dumps(self.shown(), option=CANONICAL)  # the same bytes on every node
+        snapshot = self.document.encode()
+        self.view_bytes, self.document_bytes = len(view), len(snapshot)
         return EntityRow(
             entity_type=self.key[0],
             entity_id=self.key[1],
             version=self.document.version,
             deleted=not self.view.alive,
-            view=orjson.dumps(self.shown(), option=CANONICAL),  # the same bytes on every node
-            snapshot=self.document.encode(),
+            view=view,
+            snapshot=snapshot,
             seen=self._stored_seen(),
             seq=self.seq,
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -37,7 +36,7 @@ class Residents:
     """The entities in memory, the one used longest ago first.
 
     writer: the Yjs client id that documents are written under.
-    most: how many entities are kept, beside those in use.
+    most, most_bytes: how many entities are kept, and how many bytes of documents and views, beside those in use.
     damaged: entities whose stored document cannot be loaded, and why.
     """
 
@@ -47,6 +46,9 @@ class Residents:
     most: int
     known: KeySet
     counts: Counts
+    most_bytes: int = 2**27
+    bytes: int = field(default=0, init=False)
+    """Of the documents and views in memory, as they were stored last."""
     entities: dict[Key, Entity] = field(factory=dict, init=False)
     damaged: dict[Key, str] = field(factory=dict, init=False)
     _in_use: Counter[Key] = field(factory=Counter, init=False)
@@ -78,6 +80,7 @@ class Residents:
         if policy is None:
             return None
         entity = Entity.load(key, policy, row, writer=self.writer, engine=self.engine)
+        self.bytes += entity.grown()
         self.entities[key] = entity
         return entity
 
@@ -116,17 +119,26 @@ class Residents:
             self.damaged[key] = reason
         return Unreadable(reason)
 
+    def stored(self, entities: Iterable[Entity]) -> None:
+        """These entities are stored as they are now."""
+        self.bytes += sum(entity.grown() for entity in entities if self.entities.get(entity.key) is entity)
+
     def let_go(self, committed: int, touched: Mapping[Key, Entity]) -> None:
-        """Drop the entities used longest ago, a tenth at a time, once too many are held.
+        """Drop the entities used longest ago once too many are held, or too many bytes of them; a tenth more than
+        that, so that not every commit has to. One that is in use, or not stored yet, is passed over.
 
         They are read from disk when next needed. The memory that y-py took for a document that was written to is not
         given back (crdt/README.md).
         """
-        if len(self.entities) <= self.most:
+        if len(self.entities) <= self.most and self.bytes <= self.most_bytes:
             return
-        for key, entity in list(islice(self.entities.items(), max(1, self.most // 10))):
+        most, most_bytes = self.most - self.most // 10, self.most_bytes - self.most_bytes // 10
+        for key, entity in list(self.entities.items()):
+            if len(self.entities) <= most and self.bytes <= most_bytes:
+                break
             if entity.seq <= committed and key not in touched and key not in self._in_use:
                 del self.entities[key]
+                self.bytes -= entity.counted
 
     def write_as(self, writer: int) -> None:
         """Write under another Yjs client id from now on."""
@@ -138,3 +150,4 @@ class Residents:
         """A commit failed, so documents in memory may hold what was never stored: read all again, under `writer`."""
         self.writer = writer
         self.entities.clear()
+        self.bytes = 0

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from node.core.log.entries import Entry
     from node.core.log.ring import RingRow
     from node.core.ports import Unreadable
-    from storage.answers import Compacted, Whole
+    from storage.answers import Compacted, Page, Whole
     from storage.records import LogRow
 
 logger = logging.getLogger("comanda.link")
@@ -143,10 +143,10 @@ class LinkFeed:
         types, after = delivery.log.registry.of_class(priority), self._state_after.get(priority)
         limit = min(delivery.page, delivery.window.room)
 
-        def then(wholes: Sequence[Whole]) -> None:
+        def then(wholes: Page[Whole]) -> None:
             if wholes:
                 self._state_after[priority] = (wholes[-1].row.entity_type, wholes[-1].row.entity_id)
-            self._send_wholes(delivery, priority, wholes, last=len(wholes) < limit)
+            self._send_wholes(delivery, priority, wholes, last=not wholes.more)
 
         delivery.disk.wholes(types, after, limit, delivery.read(then))
 
@@ -187,7 +187,10 @@ class LinkFeed:
             return
         keys = [self._wanted.popleft() for _ in range(min(LINK_PAGE, len(self._wanted)))]
 
-        def then(rows: Sequence[LogRow]) -> None:
+        def then(rows: Page[LogRow]) -> None:
+            if rows.more:
+                came = {row.link_key for row in rows}
+                self._wanted.extendleft(key for key in reversed(keys) if key not in came)
             made = [delivery.log.attempt(("row", row.seq), partial(operation_message, row)) for row in rows]
             _send_frames(delivery, [message for message in made if message is not None])
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from node.core.locks.requests import LockRequests
     from node.core.log.view import LogView
     from node.core.operations.replica import Replica
-    from node.core.ports import Disk, Health, Instant
+    from node.core.ports import Disk, Health, Instant, Surroundings
     from node.wire.links.handshake import Hello
     from storage.records import Key, ParkedRow, PeerRow
 
@@ -43,6 +43,9 @@ class Node(Protocol):
 
     @property
     def disk(self) -> Disk: ...
+
+    @property
+    def around(self) -> Surroundings: ...
 
     @property
     def health(self) -> Health: ...

@@ -59,6 +59,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("comanda.link")
 
+TURN_MESSAGES = 64
+"""Messages of one frame that are taken at once."""
+
 BACKLOG_PAUSE = 8
 """Frames waiting for the disk above which the socket is not read."""
 
@@ -111,7 +114,7 @@ class Link:
     _asked_upto: int = field(default=0, init=False)
     """Quarantine number up to which we have asked."""
     _handshake: Handshake = field(init=False)
-    _inbox: Inbox[str | bytes] = field(init=False)
+    _inbox: Inbox[str | bytes | list[dict[str, Any]]] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         node = self.node = self.host.node
@@ -209,16 +212,33 @@ class Link:
     def again(self, messages: Sequence[Message]) -> None:
         """A link has none: it was closed, and its node asks again."""
 
-    def _frame(self, text: str | bytes) -> None:
-        try:
-            loaded = orjson.loads(text)
-        except ValueError as error:
-            self.close(InvalidMessage.code, f"not JSON: {error}")
-            return
-        messages = loaded if isinstance(loaded, list) else [loaded]
-        if not all(isinstance(message, dict) for message in messages):
-            self.close(InvalidMessage.code, "a frame is an object or an array of objects")
-            return
+    def _frame(self, item: str | bytes | list[dict[str, Any]]) -> None:
+        """A frame, or what is left of one. TURN_MESSAGES are taken at once, and everybody else gets a turn."""
+        if isinstance(item, list):
+            messages = item
+        else:
+            try:
+                loaded = orjson.loads(item)
+            except ValueError as error:
+                self.close(InvalidMessage.code, f"not JSON: {error}")
+                return
+            messages = loaded if isinstance(loaded, list) else [loaded]
+            if not all(isinstance(message, dict) for message in messages):
+                self.close(InvalidMessage.code, "a frame is an object or an array of objects")
+                return
+        rest = messages[TURN_MESSAGES:]
+        self._take(messages[:TURN_MESSAGES])
+        if rest and self.state != "closed":
+            self._inbox.hold_first(rest)
+            if not self._inbox.waiting:
+                self._inbox.waiting = True
+                self.node.around.timer.call_later(0, lambda: self._guarded(self._next_turn))
+
+    def _next_turn(self) -> None:
+        self._inbox.waiting = False
+        self._inbox.drain()
+
+    def _take(self, messages: list[dict[str, Any]]) -> None:
         needs = self._needs(messages)
         if needs is None:
             self._messages(messages)

@@ -255,8 +255,8 @@ class LockRequests:
     def _granted_above(self, message: Mapping[str, Any]) -> None:
         lease = self._adopt(wire.read_lease(message))
         number = message.get("request")
-        asked = self._waiting.pop(number, None) if isinstance(number, int) else None
-        if isinstance(number, int):
+        asked = self._waiting.pop(number, None) if type(number) is int else None
+        if type(number) is int:
             self._offers.pop(number, None)
         if asked is not None:
             asked.granted(lease)
@@ -264,7 +264,7 @@ class LockRequests:
     def _held_above(self, message: Mapping[str, Any]) -> None:
         lease = self._adopt(wire.read_lease(message))
         number = message.get("request")
-        asked = self._waiting.pop(number, None) if isinstance(number, int) else None
+        asked = self._waiting.pop(number, None) if type(number) is int else None
         if asked is not None:
             asked.held(lease)
 

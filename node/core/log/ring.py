@@ -90,7 +90,7 @@ def ring_row(row: LogRow, *, audit: bool) -> RingRow:
         frames,
         audited,
         (row.seq, row.priority, NOTICE if row.kind in ("notice", "refused") else row.operation_id),
-        len(row.message) + len(row.operation) + len(row.updates) + len(row.changes),
+        row.size + sum(len(frame.payload) for frame in (*frames, *audited)),
         row,
     )
 

@@ -40,10 +40,11 @@ class Held:
     doubled: hashes of the names of operations that have a row under each of two writers.
     digests: the link keys of all of them.
     partial: link key of an archived operation of several entities -> the entities that are here, while some are not.
-    most: how many of the latest operations are kept in memory.
+    most, most_bytes: how many of the latest operations are kept in memory, and how many bytes of their rows.
     """
 
     most: int
+    most_bytes: int = 2**25
     known: KeySet
     archived: KeySet = field(factory=KeySet)
     told: KeySet = field(factory=KeySet)
@@ -52,6 +53,8 @@ class Held:
     digests: Digests = field(factory=Digests)
     recent: dict[str, tuple[LogRow, ...]] = field(factory=dict, init=False)
     """Name -> its rows, in log order. The name whose last row is the latest comes last."""
+    size: int = field(default=0, init=False)
+    """Bytes of the rows in `recent`."""
     read: dict[str, tuple[LogRow, ...]] = field(factory=dict, init=False)
     """Name -> its rows, for those that were read from disk last."""
     recalled: dict[str, Sequence[Recalled]] = field(factory=dict, init=False)
@@ -62,8 +65,12 @@ class Held:
         self.known, self.archived = KeySet(boot.operation_keys), KeySet(boot.archived_keys)
         self.told, self.doubled = KeySet(boot.told_keys), KeySet(repeated(boot.operation_keys))
         self.digests, self.partial = Digests.of(boot.link_keys), dict(boot.partial)
+        self.told = KeySet(boot.told_keys)
+        self.doubled = KeySet(one for one, other in pairwise(boot.operation_keys) if one == other)
         self.recent.clear()
+        self.read.clear()
         self.recalled.clear()
+        self.size = 0
 
     # ------------------------------------------------------------------ looking
 
@@ -114,7 +121,12 @@ class Held:
         key = op_key(name)
         if not self.known.add(key):
             self.doubled.add(key)
-        self.recent[name] = (*(self.recent.pop(name, None) or self.read.pop(name, ())), row)
+        earlier = self.recent.pop(name, None)
+        if earlier is None:
+            earlier = self.read.pop(name, ())
+            self.size += sum(one.size for one in earlier)
+        self.recent[name] = (*earlier, row)
+        self.size += len(row.message) + len(row.operation) + len(row.updates) + len(row.changes)  # `LogRow.size`
         if row.link_key is not None:
             self.digests.add(row.entity_type, row.link_key)
 
@@ -129,10 +141,13 @@ class Held:
 
     def let_go(self, committed: int) -> None:
         """Keep the latest rows only; older ones are read from disk when their name comes again."""
-        if len(self.recent) > self.most:
-            for name in list(islice(self.recent, len(self.recent) - self.most)):
-                if self.recent[name][-1].seq <= committed:
+        if len(self.recent) > self.most or self.size > self.most_bytes:
+            for name, rows in list(self.recent.items()):
+                if len(self.recent) <= self.most and self.size <= self.most_bytes:
+                    break
+                if rows[-1].seq <= committed:
                     del self.recent[name]
+                    self.size -= sum(row.size for row in rows)
         for fetched in (self.read, self.recalled):
             if len(fetched) > self.most:
                 for name in list(islice(fetched, len(fetched) - self.most)):
@@ -141,7 +156,9 @@ class Held:
     def forget(self, row: LogRow) -> None:
         """The commit of a row failed."""
         if row.kind == "operation":
-            left = tuple(one for one in self.recent.pop(row.name, ()) if one is not row)
+            rows = self.recent.pop(row.name, ())
+            left = tuple(one for one in rows if one is not row)
+            self.size -= sum(one.size for one in rows) - sum(one.size for one in left)
             if left:
                 self.recent[row.name] = left
         if row.link_key is not None:

@@ -80,6 +80,7 @@ class Replica:
         self.log.durable(group)
         committed, guard = self.log.committed, self.faults.guard
         guard("letting rows go", lambda: self.held.let_go(committed))
+        guard("counting entities", lambda: self.residents.stored(group.touched.values()))
         guard("letting entities go", lambda: self.residents.let_go(committed, self.log.group.touched))
         guard("letting conflicts go", lambda: self.conflicts.let_go(committed))
 

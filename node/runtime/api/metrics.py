@@ -64,6 +64,13 @@ class CoreCollector(Collector):
         for terminal_id, offset_ms in list(wrong.items())[:SHOWN]:
             clocks.add_metric([terminal_id], offset_ms)
         yield clocks
+        level = GaugeMetricFamily("comanda_level", "How far a limit is used.", labels=["limit"])
+        limit = GaugeMetricFamily("comanda_limit", "Limits, by name.", labels=["limit"])
+        for label, used, most in core.levels():
+            level.add_metric([label], used)
+            limit.add_metric([label], most)
+        yield level
+        yield limit
         latency = GaugeMetricFamily(
             "comanda_confirmation_milliseconds",
             "From a group's first operation to its durable confirmation, latest 2048 groups.",

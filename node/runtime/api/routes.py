@@ -42,6 +42,7 @@ from node.runtime.net.http import (
     json_response,
 )
 from node.wire.json_text import is_number
+from storage.answers import PAGE_BYTES
 from storage.audit.archiving import Until
 from storage.sqlite.backup import back_up
 from storage.sqlite.database import StorageError, Unstorable
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from node.core.core import Core
     from node.runtime.dialler import Dialler
     from node.runtime.disk import TrioDisk
+    from storage.answers import Page
     from storage.records import ConflictRow, EntityRow
     from storage.sqlite.reader import Reader
     from storage.sqlite.store import Store
@@ -60,7 +62,7 @@ ACTIONS = ("/api/v1/quarantine/retry", "/api/v1/quarantine/drop", "/api/v1/backu
 """What an administrator asks of the node; no data is written over HTTP."""
 
 PAGE = 1_000
-"""Rows of a page where `limit` is not given, and the most it may be."""
+"""Rows of a page where `limit` is not given, and the most it may be. Entities are read PAGE_BYTES at a time."""
 
 
 class Api:
@@ -189,18 +191,18 @@ class Api:
         deleted = request.first("deleted") in ("1", "true")
         after = request.first("after")
         if request.first("limit") is None and after is None:
-            first = await self._disk.read(self._reader.entities, entity_type, None, PAGE, deleted)
+            first = await self._disk.read(self._reader.entities, entity_type, None, PAGE, deleted, PAGE_BYTES)
             return Response(200, self._all(entity_type, deleted, first))
         limit = _number(request, "limit", PAGE, least=1, most=PAGE)
         if isinstance(limit, Response):
             return limit
-        rows = await self._disk.read(self._reader.entities, entity_type, after, limit, deleted)
-        following = rows[-1].entity_id if len(rows) == limit else None
+        rows = await self._disk.read(self._reader.entities, entity_type, after, limit, deleted, PAGE_BYTES)
+        following = rows[-1].entity_id if rows.more else None
         return json_response(
             {"entity_type": entity_type, "entities": [self._shown(row) for row in rows], "next": following}
         )
 
-    async def _all(self, entity_type: str, deleted: bool, rows: Sequence[EntityRow]) -> AsyncIterator[bytes]:
+    async def _all(self, entity_type: str, deleted: bool, rows: Page[EntityRow]) -> AsyncIterator[bytes]:
         """Every entity of a type, read and sent a page at a time. rows: the first page, so that an answer that cannot
         be read is not begun."""
         yield b'{"entity_type":' + orjson.dumps(entity_type) + b',"entities":['
@@ -208,9 +210,9 @@ class Api:
         while rows:
             yield (b"" if first else b",") + b",".join(orjson.dumps(self._shown(row)) for row in rows)
             first, after = False, rows[-1].entity_id
-            if len(rows) < PAGE:
+            if not rows.more:
                 break
-            rows = await self._disk.read(self._reader.entities, entity_type, after, PAGE, deleted)
+            rows = await self._disk.read(self._reader.entities, entity_type, after, PAGE, deleted, PAGE_BYTES)
         yield b'],"next":null}'
 
     async def _entity(self, entity_type: str, entity_id: str, terminal_id: str | None) -> Response:

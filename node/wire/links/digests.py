@@ -16,7 +16,7 @@ import orjson
 from attrs import frozen
 
 from node.errors import InvalidMessage
-from node.wire.json_text import is_number
+from node.wire.json_text import is_count, is_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +26,7 @@ TYPES = ("digest", "digest_buckets", "digest_keys", "digest_want")
 BUCKETS = 256
 """Buckets of one entity type, by eight bits of the link key."""
 
+MOST_OPERATIONS = 2**53
 MOST_TYPES = 10_000
 """Entity types in one `digest`."""
 
@@ -80,7 +81,7 @@ def read_roots(message: Mapping[str, Any]) -> Mapping[str, Any]:
 def read_buckets(message: Mapping[str, Any]) -> Buckets:
     """Raises InvalidMessage. A single bucket is not checked: it is only compared."""
     by_type, count = message.get("buckets"), message.get("count")
-    if not isinstance(by_type, dict) or type(count) is not int:
+    if not isinstance(by_type, dict) or not is_count(count, MOST_OPERATIONS):
         raise InvalidMessage("expected buckets by entity type", "$.buckets")
     if not all(isinstance(theirs, list) and len(theirs) == BUCKETS for theirs in by_type.values()):
         raise InvalidMessage(f"expected {BUCKETS} buckets", "$.buckets")

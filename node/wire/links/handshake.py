@@ -10,6 +10,7 @@ from attrs import frozen
 from crdt.hlc import iso
 from node.errors import InvalidMessage
 from node.wire.codec import TERMINAL_ID
+from node.wire.json_text import is_count
 from node.wire.links.positions import MOST_POSITION, Claim, claim_fields, read_claim
 from node.wire.outgoing import compact_json
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 SUBPROTOCOL = "comanda.v1"
+
+MOST_CLOCK_MS = 2**47
+"""The last millisecond that a hybrid logical clock holds."""
 
 
 @frozen
@@ -42,7 +46,7 @@ def clock_pong(wall_ms: int) -> bytes:
 def read_clock(message: Mapping[str, Any]) -> int:
     """Unix milliseconds. Raises InvalidMessage."""
     clock = message.get("clock")
-    if type(clock) is not int or not 0 <= clock < MOST_POSITION:
+    if not is_count(clock, MOST_CLOCK_MS):
         raise InvalidMessage("expected a clock", "$.clock")
     return clock
 
@@ -94,6 +98,6 @@ def read_established(message: Mapping[str, Any]) -> Hello:
     if type(epoch) is not str or not 0 < len(epoch) <= 64 or type(authority) is not str or len(authority) > 128:
         raise InvalidMessage("expected an epoch and an authority", "$.node")
     head, clock = node.get("head"), node.get("clock")
-    if type(head) is not int or type(clock) is not int or not (0 <= head <= MOST_POSITION and clock >= 0):
+    if not is_count(head, MOST_POSITION) or not is_count(clock, MOST_CLOCK_MS):
         raise InvalidMessage("expected a head and a clock", "$.node")
     return Hello(node_id, epoch, head, clock, authority, read_claim(holds) if type(holds) is dict else None)

@@ -10,6 +10,7 @@ from cattrs import Converter
 
 from node.errors import InvalidMessage
 from node.wire.codec import ID, LONGEST_ID, TERMINAL_ID
+from node.wire.json_text import is_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 TYPES = ("acquire_lock", "release_lock", "lock_acquired", "lock_failed", "lock_released", "locks")
 
 LONGEST_LEASE_MS = 24 * 3_600_000
+LONGEST_WAIT_MS = 60_000
+"""How long a node may say that a request waits. Each node on the way takes something off, so it may be negative."""
+
+MOST_MS = MOST_REQUEST = 2**53
+MOST_TOKEN = 2**62
 
 
 @frozen
@@ -101,11 +107,12 @@ def read_lease(message: Mapping[str, Any]) -> WireLease:
             pass
         case _:
             raise InvalidMessage("expected a lease", "$")
-    match [message.get("timeout_ms"), message.get("left_ms"), token.get("epoch"), token.get("counter")]:
-        case [int(timeout_ms), int(left_ms), int(epoch), int(counter)]:
-            pass
-        case _:
-            raise InvalidMessage("expected numbers", "$.left_ms")
+    timeout_ms, left_ms = message.get("timeout_ms"), message.get("left_ms")
+    if not is_count(timeout_ms, MOST_MS) or not is_count(left_ms, LONGEST_LEASE_MS):
+        raise InvalidMessage("expected milliseconds", "$.left_ms")
+    epoch, counter = token.get("epoch"), token.get("counter")
+    if not is_count(epoch, MOST_TOKEN) or not is_count(counter, MOST_TOKEN):
+        raise InvalidMessage("expected the numbers of a token", "$.token")
     authority = token.get("authority")
     if (
         not isinstance(authority, str)
@@ -114,8 +121,6 @@ def read_lease(message: Mapping[str, Any]) -> WireLease:
     ):
         raise InvalidMessage("expected an authority and a scope", "$.token")
     _check_ids(entity_type, entity_id, terminal_id, lock_id)
-    if not all(0 <= n < 2**62 for n in (epoch, counter)) or not 0 <= left_ms <= LONGEST_LEASE_MS:
-        raise InvalidMessage("number out of range", "$.left_ms")
     timeout_ms = min(max(timeout_ms, 1), LONGEST_LEASE_MS)
     return WireLease(
         entity_type, entity_id, lock_id, terminal_id, authority, epoch, counter, scope, timeout_ms, left_ms
@@ -130,13 +135,16 @@ def read_leases(message: Mapping[str, Any]) -> list[WireLease]:
 
 
 def read_request(message: Mapping[str, Any]) -> WireRequest:
-    match [message.get(n) for n in ("request", "entity_type", "entity_id", "terminal_id", "wait_ms")]:
-        case [int(number), str(entity_type), str(entity_id), str(terminal_id), int(wait_ms)]:
+    match [message.get(n) for n in ("entity_type", "entity_id", "terminal_id")]:
+        case [str(entity_type), str(entity_id), str(terminal_id)]:
             pass
         case _:
             raise InvalidMessage("expected a lock request", "$")
+    number, wait_ms = message.get("request"), message.get("wait_ms")
+    if not is_count(number, MOST_REQUEST) or not is_count(wait_ms, LONGEST_WAIT_MS, -LONGEST_WAIT_MS):
+        raise InvalidMessage("expected the number of a request, and milliseconds", "$.request")
     timeout, lock_id = message.get("timeout"), message.get("lock_id")
-    if timeout is not None and (type(timeout) is not int or not 0 < timeout < 2**53):
+    if timeout is not None and not is_count(timeout, MOST_MS, 1):
         raise InvalidMessage("expected milliseconds", "$.timeout")
     if lock_id is not None and not isinstance(lock_id, str):
         raise InvalidMessage("expected a lock id", "$.lock_id")

@@ -9,6 +9,7 @@ import orjson
 from attrs import field, frozen
 
 from node.errors import InvalidMessage
+from node.wire.json_text import is_count
 from node.wire.links.states import StateProgress, after_fields, progress_fields, read_after
 from storage.records import CLASSES
 
@@ -71,7 +72,7 @@ def read_positions(message: Mapping[str, Any]) -> tuple[int, ...]:
     if (
         type(positions) is not list
         or len(positions) != CLASSES
-        or not all(type(p) is int and -1 <= p <= MOST_POSITION for p in positions)
+        or not all(is_count(p, MOST_POSITION, -1) for p in positions)
     ):
         raise InvalidMessage(f"expected {CLASSES} positions", "$.positions")
     return tuple(positions)
@@ -80,7 +81,7 @@ def read_positions(message: Mapping[str, Any]) -> tuple[int, ...]:
 def read_last_row(message: Mapping[str, Any]) -> tuple[int, bytes]:
     """(row, its chain hash). Raises InvalidMessage."""
     row, text = message.get("mark"), message.get("hash")
-    if type(row) is not int or not 0 <= row <= MOST_POSITION or type(text) is not str or len(text) > 64:
+    if not is_count(row, MOST_POSITION) or type(text) is not str or len(text) > 64:
         raise InvalidMessage("expected a row and its hash", "$.mark")
     try:
         return row, bytes.fromhex(text)
@@ -91,7 +92,7 @@ def read_last_row(message: Mapping[str, Any]) -> tuple[int, bytes]:
 def read_head(message: Mapping[str, Any]) -> int:
     """The end of the sender's log; 0 where it does not say."""
     head = message.get("head")
-    return head if type(head) is int and head <= MOST_POSITION else 0
+    return head if is_count(head, MOST_POSITION) else 0
 
 
 def read_claim(message: Mapping[str, Any]) -> Claim:

@@ -16,6 +16,7 @@ from attrs import frozen
 
 from node.errors import InvalidMessage
 from node.wire.codec import ID, LONGEST_ID
+from node.wire.json_text import is_count
 from node.wire.links.conflicts import closed_fields, read_closed
 from storage.packed import RECORD_BYTES, acceptances
 from storage.records import CLASSES, ConflictRow, Key
@@ -101,8 +102,8 @@ def read_progress(message: Mapping[str, Any]) -> StateProgress | None:
     match message.get("state"):
         case None:
             return None
-        case {"after": after, "sent": int(sent), "total": int(total)}:
-            return StateProgress(read_after(after), max(sent, 0), max(total, 0))
+        case {"after": after, "sent": sent, "total": total} if is_count(sent, 2**53) and is_count(total, 2**53):
+            return StateProgress(read_after(after), sent, total)
     raise InvalidMessage("expected the progress of a first synchronisation", "$.state")
 
 

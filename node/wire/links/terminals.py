@@ -19,7 +19,7 @@ from attrs import astuple, frozen
 
 from node.errors import InvalidMessage
 from node.wire.codec import TERMINAL_ID
-from node.wire.json_text import word
+from node.wire.json_text import is_count, word
 from storage.records import CLASSES
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def read_terminals(message: Mapping[str, Any]) -> dict[str, Statement]:
 
 def _statement(entry: object) -> Statement:
     match entry:
-        case [int(number), dict(terminals)] if 0 <= number < MOST_NUMBER and len(terminals) <= MOST_TERMINALS:
+        case [number, dict(terminals)] if is_count(number, MOST_NUMBER - 1) and len(terminals) <= MOST_TERMINALS:
             return number, terminals
     raise InvalidMessage("expected [number, terminals]", "$.nodes")
 
