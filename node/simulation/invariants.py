@@ -257,6 +257,7 @@ class Checks:
         entities = _entities(machines[0])
         by_name = {terminal.name: terminal for terminal in terminals}
         for problem in (
+            *operation_rules.named(rows),
             *operation_rules.counted(rows, entities),
             *operation_rules.replaced(rows, by_name),
             *operation_rules.ranked(rows, entities),

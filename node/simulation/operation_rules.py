@@ -55,6 +55,16 @@ def held(machine: Machine, row: PeerRow, base: Sequence[int], peer: Machine) -> 
         yield f"{operation_id} counts as held, up to {row.positions} of {row.node_id}, and is not stored"
 
 
+def named(rows: Iterable[LogRow]) -> Iterator[str]:
+    """A name, of a terminal and its id, is that of one operation, however many nodes it was sent to."""
+    first: dict[str, LogRow] = {}
+    for row in rows:
+        other = first.setdefault(row.name, row)
+        what, before = ((r.entity_type, r.entity_id, r.targets) for r in (row, other))
+        if what != before:
+            yield f"{row.name} names two operations, on {before} and on {what}"
+
+
 def counted(rows: Iterable[LogRow], entities: Iterable[EntityRow]) -> Iterator[str]:
     """Every operation of somebody makes a version; exactly one where no version is named that runs ahead."""
     counts: dict[tuple[str, str], int] = {}

@@ -60,7 +60,8 @@ def repair(replica: Replica, entity: Entity, rows: Sequence[LogRow], now: Instan
     if not doomed and not settled:
         return
     operation = {
-        "id": f"repair,{document.writer}-{document.vector.get(document.writer, 0)}",
+        # The row that it becomes here: the writer's clock counts in each document by itself.
+        "id": f"repair,{document.writer}-{replica.log.head + 1}",
         "entity_type": entity.key[0],
         "entity_id": entity.key[1],
         "operation": "UPDATE",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from node.core.history.verify import Verification
+from node.simulation.operation_rules import named
 from storage.sqlite.history_reader import HistoryReader
 from tests.archives import archive
 from tests.harness import Client, World, settle_all
@@ -190,6 +191,28 @@ def test_one_operation_sent_to_two_nodes_is_one(store: Store, replaced_at: int |
     assert store.view("orders")["note"] == ("new" if replaced_at is None else "newer")
     assert store.view("orders")["items"] == []
     assert store.open() == []
+
+
+def test_repairs_of_two_entities_have_two_names(store: Store) -> None:
+    """The clock of a writer counts in each document by itself, so it names no operation of the node."""
+    keys = [("orders", "x"), ("orders", "y")]
+    for key in keys:
+        store.do(0, *key, "CREATE", {"note": "old"})
+    store.meet()
+    store.part()
+    for number in (1, 2):
+        tablet = Client(store.mesh.worlds[number], "tablet").connect(full=True)
+        settle_all(store.mesh.worlds[number], [tablet, store.tills[number]])
+        for key in keys:
+            tablet.do(*key, "UPDATE", {"note": "new"}, id=f"op-{key[1]}", timestamp=None)
+        settle_all(store.mesh.worlds[number], [tablet, store.tills[number]])
+        tablet.disconnect()
+    for key in keys:
+        store.do(1, *key, "UPDATE", {"note": "newer"})
+    store.meet()
+    rows = store.mesh.worlds[0].reader.audit(kinds=("operation",))
+    assert len([row for row in rows if row.operation_id.startswith("repair,")]) >= len(keys)
+    assert list(named(rows)) == []
 
 
 def test_one_id_that_its_terminal_gave_to_two_contents_on_two_nodes_loses_neither(store: Store) -> None:
