@@ -63,6 +63,8 @@ class People:
     rng: random.Random = field(init=False)
     absolutes: bool = field(init=False)
     """Whether stock is sold by writing what is left, as documented clients do, or by `$inc`."""
+    versions: bool = field(init=False)
+    """Whether stocks and lists are written with the version that they are made from."""
     entities: int = field(init=False)
     """How many of each type people write at random: the fewer, the more they meet."""
     tables: tuple[str, ...] = field(init=False)
@@ -80,6 +82,7 @@ class People:
     def __attrs_post_init__(self) -> None:
         self.rng = self.restaurant.rng
         self.absolutes = self.rng.random() < 0.5
+        self.versions = self.rng.random() < 0.5
         self.entities = self.rng.choice([1, 2, 4])
         self.tables = LISTS[: self.rng.choice([1, 2])]
         often: dict[Callable[[Terminal], None], int] = {
@@ -176,8 +179,14 @@ class People:
             value = _number(Decimal(str(on_screen)) + amount)
         else:
             return
-        operation = self._write(terminal, "products", name, "UPDATE", {"stock": value})
+        data: Data = {"stock": value, **self._version(terminal, ("products", name))}
+        operation = self._write(terminal, "products", name, "UPDATE", data)
         self.restaurant.ledger.meant[operation] = Meant(moves=(name, amount), relative=not self.absolutes)
+
+    def _version(self, terminal: Terminal, key: tuple[str, str]) -> Data:
+        """The documented version, where people send it: one more than what is on the screen, own writes counted."""
+        shown = terminal.screen.get(key, {}).get("version")
+        return {"version": shown + 1} if self.versions and isinstance(shown, int) else {}
 
     def _knows(self, terminal: Terminal) -> bool:
         """Whether the node knows what is on this screen: a person works from a screen at rest, not in the moment in
@@ -218,7 +227,8 @@ class People:
             listed = [*listed]
             listed.insert(rng.randrange(len(listed) + 1), {"id": f"i-{self._items}", "qty": rng.randrange(1, 4)})
             meant = Meant(adds=(name, f"i-{self._items}"))
-        operation = self._write(terminal, "orders", name, "UPDATE", {"items": listed})
+        data: Data = {"items": listed, **self._version(terminal, ("orders", name))}
+        operation = self._write(terminal, "orders", name, "UPDATE", data)
         self.restaurant.ledger.meant[operation] = meant
 
     # ------------------------------------------------------------------ the rest

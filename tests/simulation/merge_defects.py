@@ -223,4 +223,13 @@ MERGE = (
         "a deletion names what its author has seen only where it is its own",
         ("strategies.strategy:unseen_by", "and record.name not in known", ""),
     ),
+    defect(
+        "version-not-bounded",
+        "whatever state a version names, its author had seen all that was sent to it",
+        (
+            "node.core.entities.reach:reach_of",
+            "    if named < current:",
+            "    named = current\n    if named < current:",
+        ),
+    ),
 )
