@@ -366,7 +366,7 @@ class Faults:
         for terminal in self.restaurant.terminals:  # what they show is not what this database says they were shown
             if terminal.machine is machine:
                 terminal.blank = True
-                self.restaurant.ledger.forget(terminal.unanswered)
+                self.restaurant.ledger.forget(terminal.names)
         machine.crash()
         put_back()
         machine.start()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from attrs import define, field
 
+from crdt.records import name_of
 from node.core.history.explain import explain
 from node.core.history.verify import Verification
 from node.simulation import operation_rules
@@ -62,7 +63,7 @@ class Checks:
     by a node which was set back to a backup before anybody else had them, and the entities that they touch."""
 
     confirmed: dict[str, str] = field(factory=dict)
-    """Operation id -> who was told."""
+    """Name of an operation -> who was told."""
     excused: dict[str, set[tuple[str, str]]] = field(factory=dict)
     given_up: set[tuple[str, str, str]] = field(factory=set)
     """Leases that somebody asked to release: entity type, id, terminal."""
@@ -191,11 +192,13 @@ class Checks:
             raise Violation(f"{machine.node_id}: the audit chain is broken at {finding.seq}: {finding.what}")
 
     def was_confirmed(self, terminal: Terminal, message: Mapping[str, Any]) -> None:
-        self.confirmed.setdefault(message["operation_id"], f"{terminal.name} by {terminal.machine.node_id}")
+        self.confirmed.setdefault(
+            name_of(terminal.name, message["operation_id"]), f"{terminal.name} by {terminal.machine.node_id}"
+        )
 
     def was_refused(self, terminal: Terminal, message: Mapping[str, Any]) -> None:
         if message.get("kept"):
-            self.kept.append((terminal.machine.node_id, message["operation_id"]))
+            self.kept.append((terminal.machine.node_id, name_of(terminal.name, message["operation_id"])))
 
     # ------------------------------------------------------------------ set back
 
@@ -219,9 +222,9 @@ class Checks:
     def parked(self, machine: Machine) -> list[str]:
         """What a node's quarantine holds; but for what came damaged and was then lost by who had it whole."""
         return [
-            row.operation_id
+            row.name
             for row in machine.core.replica.quarantine
-            if row.operation_id not in self.excused
+            if row.name not in self.excused
             and (
                 not self.set_back
                 or any(
@@ -234,7 +237,7 @@ class Checks:
         """All nodes have met: they hold and show the same, which is what was meant, and nothing confirmed is gone."""
         logs = [_log(machine) for machine in machines]
         shown = [_shown(machine) for machine in machines]
-        refused = {r.operation_id for m in machines for r in m.reader.audit(limit=ALL, kinds=("refused",))}
+        refused = {r.name for m in machines for r in m.reader.audit(limit=ALL, kinds=("refused",))}
         for machine, log, found in zip(machines, logs, shown, strict=True):
             node = machine.node_id
             _faultless(machine)
@@ -261,12 +264,14 @@ class Checks:
             *operation_rules.counted(rows, entities),
             *operation_rules.replaced(rows, by_name),
             *operation_rules.ranked(rows, entities),
+            *operation_rules.kept(rows, entities),
+            *operation_rules.told(machines[0].reader.audit(limit=ALL, kinds=("notice",))),
             *(operation_rules.hidden(rows, entities, ledger.deletions) if ledger.exact else ()),
         ):
             raise Violation(problem)
         for node, operation in self.kept:
             reader = next(machine.reader for machine in machines if machine.node_id == node)
-            if operation not in {row.operation_id for row in reader.audit(limit=ALL, kinds=("refused", "operation"))}:
+            if operation not in {row.name for row in reader.audit(limit=ALL, kinds=("refused", "operation"))}:
                 raise Violation(f"{node}: {operation} was refused and said to be kept, and is not")
         held = {entry[0] for entry in logs[0]}
         # What is gone may be on screens: nobody knows of it any more.
@@ -321,7 +326,7 @@ def _operations(reader: Reader) -> dict[str, set[tuple[str, str]]]:
     found: dict[str, set[tuple[str, str]]] = {}
     for row in reader.audit(limit=ALL, kinds=("operation",)):
         touched = {(entity_type, entity_id) for entity_type, entity_id, *_ in orjson.loads(row.updates)}
-        found.setdefault(row.operation_id, set()).update(touched)
+        found.setdefault(row.name, set()).update(touched)
     return found
 
 
@@ -335,7 +340,7 @@ def operations(reader: Reader) -> list[tuple[Any, ...]]:
     """Every operation of a log with its author, its times, where it was accepted and its lock status."""
     return [
         (
-            r.operation_id,
+            r.name,
             r.link_key,
             r.origin,
             r.terminal_id,
@@ -390,5 +395,5 @@ def _written(rows: Iterable[LogRow]) -> dict[tuple[tuple[str, str], str], dict[s
             for name in REGISTERS:
                 if name in data:
                     field_ = ((row.entity_type, row.entity_id), name)
-                    written.setdefault(field_, {})[row.operation_id] = orjson.dumps(data[name])
+                    written.setdefault(field_, {})[row.name] = orjson.dumps(data[name])
     return written

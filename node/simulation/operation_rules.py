@@ -112,7 +112,7 @@ def replaced(rows: Iterable[LogRow], terminals: Mapping[str, Terminal]) -> Itera
         for writer, ranges in deletes.items():
             for clock in (clock for first, length in ranges for clock in range(first, first + length)):
                 killed = records.get((*key, writer, clock))
-                if killed is not None and killed.terminal != row.terminal_id and killed.operation not in seen:
+                if killed is not None and killed.terminal != row.terminal_id and killed.name not in seen:
                     yield f"{row.operation_id} replaces {killed.path} of {killed.operation}, unseen by its author"
 
 
@@ -121,7 +121,7 @@ def hidden(rows: Iterable[LogRow], entities: Iterable[EntityRow], deletions: Map
     written: dict[tuple[str, str], set[str]] = {}
     for row in rows:
         for entity_type, entity_id, *_ in orjson.loads(row.updates):
-            written.setdefault((entity_type, entity_id), set()).add(row.operation_id)
+            written.setdefault((entity_type, entity_id), set()).add(row.name)
     shown = {(entity.entity_type, entity.entity_id) for entity in entities if not entity.deleted}
     for operation, deletion in deletions.items():
         operations = written.get(deletion.entity, set())
@@ -137,3 +137,37 @@ def ranked(rows: Iterable[LogRow], entities: Iterable[EntityRow]) -> Iterator[st
             record = parse_record(writer, clock, text)
             if isinstance(record, FieldRecord) and record.rank not in moments:
                 yield f"{record.path} of {record.operation} ranks as of {record.rank}, when nothing was accepted"
+
+
+def kept(rows: Iterable[LogRow], entities: Iterable[EntityRow]) -> Iterator[str]:
+    """What somebody wrote and nobody deleted is there: every field of it, or of what is one value, some of it."""
+    written: dict[tuple[str, str], set[str]] = {}
+    deleted: set[tuple[str, str]] = set()
+    for row in rows:
+        operation = orjson.loads(row.operation)
+        data = operation.get("data") or {}
+        items = [(row.entity_id, data)] if row.entity_id else [(i["entity_id"], i["data"]) for i in data["updates"]]
+        for entity_id, fields in items:
+            key = (row.entity_type, str(entity_id))
+            written.setdefault(key, set()).update(fields.keys() - {"version", "deleted_at"})
+            if operation["operation"] == "DELETE":
+                deleted.add(key)
+    views = {(entity.entity_type, entity.entity_id): orjson.loads(entity.view) for entity in entities}
+    for key, names in written.items():
+        view = views.get(key, {})
+        gone = sorted(names - view.keys())
+        if key not in deleted and gone and (key[0] != "cashier_operations" or len(gone) == len(names)):
+            yield f"{' '.join(key)} shows nothing of {', '.join(gone)}, which somebody wrote and nobody deleted"
+
+
+def told(notices: Iterable[LogRow]) -> Iterator[str]:
+    """Everybody whose value lost by rule is told."""
+    for notice in notices:
+        conflict = orjson.loads(notice.message).get("conflict")
+        if conflict is None or conflict["state"] != "settled" or conflict["path"] == ["deleted_at"]:
+            continue
+        shown = {name: value for name, value in conflict["local_data"].items() if name != "version"}
+        for candidate in conflict["candidates"]:
+            said = {name: value for name, value in candidate["data"].items() if name != "version"}
+            if said != shown and candidate["terminal_id"] not in notice.targets:
+                yield f"{candidate['terminal_id']} is not told that it lost {conflict['id']}"

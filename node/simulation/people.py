@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field
 
+from crdt.records import name_of
 from node.errors import InvalidMessage, LockTimeout, NotStored
 from node.simulation.intentions import (
     OPENING,
@@ -70,7 +71,7 @@ class People:
     tables: tuple[str, ...] = field(init=False)
     operations: int = 0
     _sent: dict[str, tuple[Terminal, Data]] = field(factory=dict)
-    """Every operation by its id, in order, and whose it is."""
+    """Every operation by its name, in order, and whose it is."""
     _items: int = 0
     _habits: dict[Callable[[Terminal], None], float] = field(factory=dict)
     """How often somebody does each thing; other people do other things more."""
@@ -125,10 +126,12 @@ class People:
     def _write(
         self, terminal: Terminal, entity_type: str, entity_id: str | None, kind: str, data: Data, **extra: Any
     ) -> str:
+        """Returns the operation's name."""
         operation_id = terminal.write(entity_type, entity_id, kind, data, **extra)
         self.operations += 1
-        self._sent[operation_id] = (terminal, terminal.unanswered[operation_id])
-        return operation_id
+        name = name_of(terminal.name, operation_id)
+        self._sent[name] = (terminal, terminal.unanswered[operation_id])
+        return name
 
     def _may_write(self, terminal: Terminal, entity_type: str) -> bool:
         return self.restaurant.machines[0].config.permissions()[terminal.kind].may_write(entity_type)
@@ -205,7 +208,7 @@ class People:
         """Whether what this terminal just wrote is not on its screen, for what was on its way to it meanwhile, or is
         there once more, as it is tried again: nobody reads and writes that fast."""
         own = [o for o in terminal.unanswered.values() if (o["entity_type"], o.get("entity_id")) == key]
-        if any(o["id"] in self._refused for o in own):
+        if any(_name(o) in self._refused for o in own):
             return True
         return bool(own) and own[-1]["data"].get(name) != terminal.screen.get(key, {}).get(name)
 
@@ -258,22 +261,26 @@ class People:
         open_ones = [c for c in terminal.conflicts.values() if c.get("state") == "open"]
         if open_ones:
             conflict = self.rng.choice(open_ones)
-            side = self.rng.choice(["accept_local", "accept_remote"])
-            terminal.send({"type": "conflict_resolution", "conflict_id": conflict["id"], "resolution": side})
+            sides = ("accept_local", "accept_remote")
+            decision = self.rng.choice([sides[:1], sides[1:], sides])  # alike, or each their own
+            others = [t for t in self.restaurant.terminals if conflict["id"] in t.conflicts and t is not terminal]
+            for decider in [terminal, *(others if self.rng.random() < 0.3 else ())]:
+                side = self.rng.choice(decision)
+                decider.send({"type": "conflict_resolution", "conflict_id": conflict["id"], "resolution": side})
 
     def _resend(self, terminal: Terminal) -> None:
         """The same once more; or the same id for something else, which the node has to refuse."""
         confirmed = self.restaurant.checks.confirmed
-        own = [o for author, o in list(self._sent.values())[-40:] if author is terminal and o["id"] in confirmed]
+        own = [o for author, o in list(self._sent.values())[-40:] if author is terminal and _name(o) in confirmed]
         if not own:
             return
         operation = self.rng.choice(own)
         if self.restaurant.checks.set_back:
             return  # it may be gone, and would be written anew, after what its author has written since
-        known = confirmed[operation["id"]].endswith(f" by {terminal.machine.node_id}")
+        known = confirmed[_name(operation)].endswith(f" by {terminal.machine.node_id}")
         if not known:  # to this node it may be something new, after what its author has written since
-            self.restaurant.ledger.forget([operation["id"]])
-        if self.rng.random() < 0.2 and known and operation["id"] not in self.restaurant.ledger.meant:
+            self.restaurant.ledger.forget([_name(operation)])
+        if self.rng.random() < 0.2 and known and _name(operation) not in self.restaurant.ledger.meant:
             terminal.send({"type": "data_sync", "operation": {**operation, "data": {"a": "something else"}}})
         else:
             terminal.again(operation)
@@ -287,7 +294,7 @@ class People:
 
     def refused(self, terminal: Terminal, message: Data) -> None:
         """An operation was refused. What could not be stored is sent again after a while."""
-        operation_id = message.get("operation_id")
+        operation_id = name_of(terminal.name, message.get("operation_id") or "")
         if message.get("code") == InvalidMessage.code and not any(message.get(name) for name in ABOUT):
             raise Violation(f"{terminal.name} is refused, and not told what: {message['error']}")
         if (
@@ -302,17 +309,17 @@ class People:
             again = partial(self._try_again, terminal, operation, terminal.machine)
             when = self.rng.random()
             if when < 0.4:  # they try it once more; or when something else goes through; or never
-                self._refused.add(operation["id"])
+                self._refused.add(_name(operation))
                 terminal.clockwork.later(self.rng.randrange(500, 20_000), again)
             elif when < 0.8:
-                self._refused.add(operation["id"])
+                self._refused.add(_name(operation))
                 self._to_try[terminal.name, operation.get("entity_id")] = again
             return
-        self._refused.add(operation["id"])
+        self._refused.add(_name(operation))
         if operation_id in self.restaurant.ledger.meant and "$inc" not in str(operation["data"]):
             # Sent again it would mean something else, by what came meanwhile: somebody looks again instead,
             # and what its author wrote after it was reckoned from it.
-            self.restaurant.ledger.forget([operation["id"]])
+            self.restaurant.ledger.forget([_name(operation)])
             terminal.clockwork.later(0, lambda: self._reload(terminal))
         else:
             terminal.unanswered[operation["id"]] = operation
@@ -321,10 +328,10 @@ class People:
     def confirmed(self, terminal: Terminal, message: Data) -> None:
         """It was refused and shown again, perhaps over what came after it, and was stored all the same: somebody
         looks again. Or something else was refused before, and is tried again now that this went through."""
-        if message["status"] == "duplicate" and message["operation_id"] in self._refused:
+        if message["status"] == "duplicate" and name_of(terminal.name, message["operation_id"]) in self._refused:
             terminal.clockwork.later(0, lambda: self._reload(terminal))
             return
-        _, operation = self._sent.get(message["operation_id"], (terminal, {}))
+        _, operation = self._sent.get(name_of(terminal.name, message["operation_id"]), (terminal, {}))
         again = self._to_try.pop((terminal.name, operation.get("entity_id")), None)
         if again is not None:
             terminal.clockwork.later(0, again)
@@ -345,8 +352,8 @@ class People:
             and terminal.machine is machine
             and machine.node_id not in self.restaurant.checks.set_back
         ):
-            if self.restaurant.ledger.taken_off(operation["id"]):
-                self.restaurant.ledger.forget([operation["id"]])  # is it to be there, or not?
+            if self.restaurant.ledger.taken_off(_name(operation)):
+                self.restaurant.ledger.forget([_name(operation)])  # is it to be there, or not?
             terminal.again(operation, show=True)
 
     # ------------------------------------------------------------------ the end
@@ -368,3 +375,8 @@ class People:
 
 def _number(amount: Decimal) -> int | float:
     return int(amount) if amount == int(amount) else float(amount)
+
+
+def _name(operation: Data) -> str:
+    """Of somebody's own operation."""
+    return name_of(operation["terminal_id"], operation["id"])

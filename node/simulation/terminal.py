@@ -13,6 +13,7 @@ import orjson
 from attrs import define, field, frozen
 
 from crdt import hlc
+from crdt.records import name_of
 from node.core.sessions.identity import Identity
 from node.screen import Screen
 from node.simulation.event_queue import Clockwork
@@ -80,7 +81,7 @@ class Terminal:
     reloaded: bool = False
     """It keeps nothing, and asks for everything until a node has answered."""
     received: list[str | tuple[str, str]] = field(factory=list)
-    """Ids of all rows it was ever sent, and the keys of entities it was sent whole, in order."""
+    """Names of all rows it was ever sent, and the keys of entities it was sent whole, in order."""
     came: int = 0
     """How many of those it had when it came to its node."""
     wrote: dict[str, int] = field(factory=dict)
@@ -98,6 +99,11 @@ class Terminal:
             self.machine.core.sessions.online.get(self.name) if self.end is not None and self.machine.alive else None
         )
 
+    @property
+    def names(self) -> list[str]:
+        """Of the operations that it has had no answer to."""
+        return [name_of(self.name, operation_id) for operation_id in self.unanswered]
+
     def connect(self, *, full: bool = False, queue: bool = False) -> None:
         """Dial until it works. full: as a page that was loaded again and keeps nothing, or, with queue, only what it
         has had no answer to."""
@@ -105,7 +111,7 @@ class Terminal:
             return
         if full:
             self.blank = self.reloaded = True
-            self.told.unknown(self, self.unanswered)  # what the next node takes them to have seen is another thing
+            self.told.unknown(self, self.names)  # what the next node takes them to have seen is another thing
             self.screen.clear()
             self.conflicts.clear()
             if not queue:
@@ -150,7 +156,7 @@ class Terminal:
         pending = () if session is None else session.delivery.window.pending
         if any(entry[2] in self._received_ids for entry in pending):
             self.blank = True
-            self.told.unknown(self, self.unanswered)
+            self.told.unknown(self, self.names)
         self.end = None
         self.unconfirmed.clear()
         self._received_ids.clear()
@@ -195,7 +201,7 @@ class Terminal:
         """Write an operation: on its own screen at once, to the node as soon as there is a connection."""
         self._number += 1
         operation: Data = {
-            "id": f"{self.name}.{self._number}",
+            "id": f"op-{self._number}",
             "entity_type": entity_type,
             "operation": kind,
             "data": data,
@@ -245,9 +251,10 @@ class Terminal:
             self.leases[message["entity_type"], message["entity_id"]] = message["lock_id"]
 
     def _row(self, operation: Data) -> None:
-        self.unanswered.pop(operation["id"], None)
+        if operation["terminal_id"] == self.name:
+            self.unanswered.pop(operation["id"], None)
         self._received_ids.add(operation["id"])
-        self.received.append(operation["id"])
+        self.received.append(name_of(operation["terminal_id"], operation["id"]))
         if operation["id"].startswith("state-"):
             self.received.append((operation["entity_type"], operation["entity_id"]))
         self.latest = operation

@@ -88,6 +88,20 @@ MERGE = (
         ("node.core.operations.remote:_record", "if len(copies) > 1:", "if len(copies) > 99:"),
     ),
     defect(
+        "repair-takes-all",
+        "of an operation that a terminal sent to two nodes no copy stays",
+        ("node.core.operations.two_writers:outlived", " and r.path in replaced", ""),
+    ),
+    defect(
+        "first-loser-told",
+        "of several who lost a conflict only the first is told",
+        (
+            "strategies.conflict:Conflict.losers",
+            "r.name not in self.prevailing}))",
+            "r.name not in self.prevailing}))[:1]",
+        ),
+    ),
+    defect(
         "version-not-counted",
         "a write makes no version",
         ("node.core.operations.record:_edit", "n=plan.increment", "n=0"),
