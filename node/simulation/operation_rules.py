@@ -139,6 +139,10 @@ def ranked(rows: Iterable[LogRow], entities: Iterable[EntityRow]) -> Iterator[st
                 yield f"{record.path} of {record.operation} ranks as of {record.rank}, when nothing was accepted"
 
 
+NOT_KEPT = frozenset({"version", "deleted_at", "discount"})
+"""No fields; and one that is one value with another field, which somebody may write alone."""
+
+
 def kept(rows: Iterable[LogRow], entities: Iterable[EntityRow]) -> Iterator[str]:
     """What somebody wrote and nobody deleted is there: every field of it, or of what is one value, some of it."""
     written: dict[tuple[str, str], set[str]] = {}
@@ -149,7 +153,7 @@ def kept(rows: Iterable[LogRow], entities: Iterable[EntityRow]) -> Iterator[str]
         items = [(row.entity_id, data)] if row.entity_id else [(i["entity_id"], i["data"]) for i in data["updates"]]
         for entity_id, fields in items:
             key = (row.entity_type, str(entity_id))
-            written.setdefault(key, set()).update(fields.keys() - {"version", "deleted_at"})
+            written.setdefault(key, set()).update(fields.keys() - NOT_KEPT)
             if operation["operation"] == "DELETE":
                 deleted.add(key)
     views = {(entity.entity_type, entity.entity_id): orjson.loads(entity.view) for entity in entities}

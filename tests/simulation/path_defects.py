@@ -39,15 +39,6 @@ COMMIT = (
         ),
     ),
     defect(
-        "failed-bulk-remembered",
-        "a BULK_UPDATE whose commit failed counts as a repeat when it is sent again",
-        (
-            "node.core.operations.held:Held.forget",
-            'if row.kind == "operation":',
-            'if row.kind == "operation" and row.entity_id:',
-        ),
-    ),
-    defect(
         "let-go-uncommitted",
         "entities are let go of before their newest state is stored",
         (

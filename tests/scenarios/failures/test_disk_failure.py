@@ -144,3 +144,24 @@ def test_a_clock_set_to_2030_is_clamped_and_does_not_win_for_ever(world: World) 
     bia.write("orders", "o", "UPDATE", {"status": "now", "version": 2})
     settle_all(world, [ana, bia])
     assert world.view("orders")["o"]["status"] == "now"
+
+
+def test_a_bulk_update_that_could_not_be_stored_is_stored_when_it_is_sent_again(world: World) -> None:
+    till = Client(world, "till").connect()
+    updates = [{"entity_id": name, "data": {"price": 9}} for name in ("p", "q")]
+    operation = till.operation("products", None, "BULK_UPDATE", {"updates": updates})
+    world.failing = True
+    till.send({"type": "data_sync", "operation": operation})
+    world.settle()
+    till.receive()
+    assert till.answer(operation["id"])["code"] == 1011
+    world.failing = False
+    world.recover()
+    till.inbox.clear()
+    till.send({"type": "data_sync", "operation": operation})
+    world.settle()
+    till.receive()
+    assert till.answer(operation["id"])["status"] == "applied"
+    till.disconnect()
+    world.crash()
+    assert {name: entity["price"] for name, entity in world.view("products").items()} == {"p": 9, "q": 9}
