@@ -236,10 +236,11 @@ class Entity:
     def records_replaced(self, removed: Iterable[FieldRecord], added: Iterable[FieldRecord], seq: int) -> None:
         """Row `seq` of this entity removed and added these records."""
         seqs, versions, movements = self.seqs, self.versions, self.movements
-        version = self.version
+        version, changed = self.version, {record.path for record in added}
         for record in removed:
             brought = seqs.pop((record.writer, record.clock), 0)
-            self.past.replaced(record, brought, versions.pop((record.writer, record.clock), 0), seq, version)
+            since = versions.pop((record.writer, record.clock), 0)
+            self.past.replaced(record, brought, since, seq, version, changed)
             if len(record.path) > 1:
                 movements.record_removed(self.policy, self.document, record, brought, seq)
         ranked, shares = self.policy.strategy.first_written, self.policy.shares

@@ -7,7 +7,7 @@ its hash, with the row that brought it and the row that took it away.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -68,12 +68,14 @@ class Past:
     def store(self) -> list[object]:
         return [[path, [astuple(one) for one in found]] for path, found in self.of.items()]
 
-    def replaced(self, record: FieldRecord, brought: int, version: int, taken: int, after: int) -> None:
-        """Row `taken` removed a record that row `brought` had added."""
+    def replaced(
+        self, record: FieldRecord, brought: int, version: int, taken: int, after: int, changed: Collection[Path] = ()
+    ) -> None:
+        """Row `taken` removed a record that row `brought` had added. changed: the registers that the row wrote."""
         path = record.path
         if path in (COUNTED, DELETED_AT) or path[:1] == (SETTLEMENT,):
             return
-        one = Replaced(_parts(path, record.value), record.terminal, brought, version, taken, after)
+        one = Replaced(_parts(path, record.value, changed), record.terminal, brought, version, taken, after)
         self.of.setdefault(path, []).append(one)
         self.size += 1
 
@@ -127,11 +129,12 @@ def needless(taken: list[int], everybody: int) -> int:
     return max(last, taken[MOST]) if len(taken) > MOST else last
 
 
-def _parts(path: Path, value: object) -> dict[str, int]:
+def _parts(path: Path, value: object, changed: Collection[Path]) -> dict[str, int]:
     if path == WHOLE or path[0] == GROUP:
         return {name: _hash(one) for name, one in value.items()} if isinstance(value, dict) else {}
     if len(path) == 2 and isinstance(value, list) and len(value) in (2, 3):  # an element, without its place
         fields = value[1] if isinstance(value[1], dict) else {}
+        fields = {name: one for name, one in fields.items() if (*path, name) in changed}
         return {**{name: _hash(one) for name, one in fields.items()}, ALL: _hash(value[1])}
     return {ALL: _hash(value)}
 
