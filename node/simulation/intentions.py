@@ -47,6 +47,10 @@ class Ledger:
 
     meant: dict[str, Meant] = field(factory=dict)
     deletions: dict[str, Deletion] = field(factory=dict)
+    paid: dict[str, set[str]] = field(factory=dict)
+    """Order -> the operations that say that it is paid."""
+    taken_back: dict[str, set[str]] = field(factory=dict)
+    """Order -> what those wrote who may take that back: a lower status, a deletion, a decision."""
     exact: bool = True
     vague: set[str] = field(factory=set)
     """Stocks and lists of which nobody can say what is right: somebody wrote the whole of one from a screen of which
@@ -75,6 +79,7 @@ class Ledger:
     ) -> list[str]:
         """What one node shows against what the operations it holds were meant to do. view: by entity type and id.
         refused: operations that some node refused at first, and that were perhaps sent again in another order."""
+        held = list(held)
         stocks: dict[str, Decimal] = {}
         opened: set[str] = set()
         added: dict[str, list[str]] = {}
@@ -100,9 +105,20 @@ class Ledger:
             for name in sorted(opened - self.vague)
             for problem in self._stock(name, OPENING + stocks.get(name, Decimal(0)), view["products"].get(name))
         ]
+        found += self._unpaid(set(held), view["orders"])
         for name, items in sorted(added.items()):
             found += self._items(name, items, removed.get(name, set()) - doubtful, view["orders"].get(name))
         return found
+
+    def _unpaid(self, held: set[str], orders: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """An order that somebody paid is there and paid, unless somebody took that back who may."""
+        return [
+            f"orders {name}: it is paid, and shown as {orders.get(name, {}).get('status', 'nothing')}"
+            for name, operations in sorted(self.paid.items())
+            if operations & held
+            and not self.taken_back.get(name, set()) & held
+            and orders.get(name, {}).get("status") != "paid"
+        ]
 
     def _stock(self, name: str, expected: Decimal, shown: Mapping[str, Any] | None) -> list[str]:
         stock = None if shown is None else shown.get("stock")

@@ -30,6 +30,8 @@ TYPES = ("orders", "products", "customers", "cashier_operations")
 STATUSES = ("pending", "preparing", "ready", "delivered", "paid", "lost")
 STOCKS = ("s-0", "s-1")
 LISTS = ("mesa-0", "mesa-1")
+BILLS = ("conta-0", "conta-1")
+"""Orders that are paid, or deleted and opened again."""
 RESEND_CODE = NotStored.code
 """The node could not store an operation: to be sent again."""
 
@@ -73,6 +75,7 @@ class People:
     _sent: dict[str, tuple[Terminal, Data]] = field(factory=dict)
     """Every operation by its name, in order, and whose it is."""
     _items: int = 0
+    _decisions: int = 0
     _habits: dict[Callable[[Terminal], None], float] = field(factory=dict)
     """How often somebody does each thing; other people do other things more."""
     _refused: set[str] = field(factory=set)
@@ -93,6 +96,7 @@ class People:
             self._list: 20,
             self._lock: 8,
             self._decide: 6,
+            self._bill: 8,
             self._resend: 4,
             self._nonsense: 3,
             self._ping: 2,
@@ -233,6 +237,40 @@ class People:
         data: Data = {"items": listed, **self._version(terminal, ("orders", name))}
         operation = self._write(terminal, "orders", name, "UPDATE", data)
         self.restaurant.ledger.meant[operation] = meant
+
+    # ------------------------------------------------------------------ bills
+
+    def _bill(self, terminal: Terminal) -> None:
+        """Somebody takes an order on, pays it, deletes it, opens it again, or decides what its status was."""
+        rng, name = self.rng, self.rng.choice(BILLS)
+        if not self._may_write(terminal, "orders"):
+            return
+        ledger, till = self.restaurant.ledger, terminal.kind == "pos"
+        told = [c for c in terminal.conflicts.values() if c["entity_type"] == "orders" and c["entity_id"] == name]
+        if till and rng.random() < 0.8:
+            operation = self._write(terminal, "orders", name, "UPDATE", {"status": "paid", "total": rng.randrange(9)})
+            ledger.paid.setdefault(name, set()).add(operation)
+            return
+        choice = rng.random()
+        if told and choice < 0.7:
+            back = self._decide_bill(terminal, rng.choice(told)["id"])
+        elif choice < 0.8:
+            back = self._write(terminal, "orders", name, "DELETE", {})
+        elif choice < 0.9:
+            back = self._write(terminal, "orders", name, "CREATE", {"status": "pending"})
+        else:
+            back = self._write(terminal, "orders", name, "UPDATE", {"status": rng.choice(STATUSES[:4])})
+        if till:
+            ledger.taken_back.setdefault(name, set()).add(back)
+
+    def _decide_bill(self, terminal: Terminal, conflict: str) -> str:
+        """Settled or not. Returns the id of the decision."""
+        self._decisions += 1
+        name = f"{terminal.name}.d{self._decisions}"
+        side = self.rng.choice(["accept_local", "accept_remote", "merge"])
+        message: Data = {"type": "conflict_resolution", "conflict_id": conflict, "resolution": side, "id": name}
+        terminal.send(message if side != "merge" else {**message, "resolved_data": {"status": "pending"}})
+        return name
 
     # ------------------------------------------------------------------ the rest
 
