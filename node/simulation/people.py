@@ -96,7 +96,7 @@ class People:
             self._list: 20,
             self._lock: 8,
             self._decide: 6,
-            self._bill: 8,
+            self._bill: 7,
             self._resend: 4,
             self._nonsense: 3,
             self._ping: 2,
