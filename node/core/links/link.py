@@ -232,11 +232,7 @@ class Link:
             self._inbox.hold_first(rest)
             if not self._inbox.waiting:
                 self._inbox.waiting = True
-                self.node.around.timer.call_later(0, lambda: self._guarded(self._next_turn))
-
-    def _next_turn(self) -> None:
-        self._inbox.waiting = False
-        self._inbox.drain()
+                self.node.around.timer.call_later(0, lambda: self._guarded(self._go_on))
 
     def _take(self, messages: list[dict[str, Any]]) -> None:
         needs = self._needs(messages)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from crdt.records import name_of
 from node.core.operations.quarantine import FAULT
 from node.core.schedule import schedule
 from node.screen import without_version
@@ -453,9 +454,9 @@ def _lost(store: Store) -> str | None:
         if terminal.unanswered:
             return f"{terminal.name} waits for {list(terminal.unanswered)}"
         for message in terminal.of("sync_confirmation"):
-            name = message["operation_id"]
+            name = name_of(terminal.name, message["operation_id"])
             if name not in held and not archived.on_disk(name) and name not in archived.recent:
-                return f"{name} was confirmed to {terminal.name} and is gone"
+                return f"{name} was confirmed and is gone"
         for entity_type in ("orders", "products", "customers"):
             if terminal.kind == "monitor":
                 continue

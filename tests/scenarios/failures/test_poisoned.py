@@ -53,4 +53,5 @@ def test_a_fault_in_any_function_costs_what_met_it(tmp_path: Path) -> None:
         store.close()
         shutil.rmtree(directory)
     assert not problems, f"COMANDA_SEED={FIRST}: " + "; ".join(problems)
-    assert met > len(chosen) * 0.8
+    drawn = len(chosen)
+    assert met > 0.8 * drawn - 1.2 * drawn**0.5  # four of five are met, less three standard deviations

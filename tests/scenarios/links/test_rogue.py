@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from node.core.digests import bucket_of
-from node.core.links.budget import EPOCH_INTERVAL_MS, MINUTE_MS
+from node.core.links.budget import EPOCH_INTERVAL_MS, MINUTE_MS, MOST
 from node.core.log.messages import audit_entry
 from node.core.operations import quarantine
 from node.core.operations.quarantine import BAD, DROPPED
@@ -423,6 +423,7 @@ def test_what_passes_its_budget_pauses_its_link_and_no_other(store: Store, caplo
     table = {"type": "terminal_status_update", "nodes": {}}
     for _ in range(13):
         store.rogue.say(*[table] * 100)
+        store.hub.settle()
     assert store.rogue.link.paused
     assert "is not read for a minute: too many lists of terminals" in caplog.text
     store.rogue.say(store.rogue.operation(ORDER, {"total": 31}, [(("total",), 31)]))
@@ -435,6 +436,20 @@ def test_what_passes_its_budget_pauses_its_link_and_no_other(store: Store, caplo
     store.hub.advance(MINUTE_MS)
     store.settle()
     assert not store.rogue.link.paused
+    assert store.hub.view("orders")["mesa-1"]["total"] == 31
+
+
+def test_a_pause_holds_also_what_is_left_of_a_frame(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its next turn is due when another frame passes the budget."""
+    table = {"type": "terminal_status_update", "nodes": {}}
+    monkeypatch.setitem(MOST, "frames", store.hub.core.links.budget("rogue").spent["frames"] + 1)  # type: ignore[misc]
+    store.rogue.say(*[table] * 100, store.rogue.operation(ORDER, {"total": 31}, [(("total",), 31)]))
+    store.rogue.say(table)
+    assert store.rogue.link.paused
+    store.settle()
+    assert store.unchanged
+    store.hub.advance(MINUTE_MS)
+    store.settle()
     assert store.hub.view("orders")["mesa-1"]["total"] == 31
 
 
