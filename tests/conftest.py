@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import logging
+import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +12,22 @@ from tests.harness import World
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """A command that sets up the log, or a fuzzer that silences it, does so for its own test: others read the log."""
+    root, hooks = logging.getLogger(), (sys.excepthook, threading.excepthook, sys.unraisablehook)
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
+    logging.disable(logging.NOTSET)
+    for name, logger in root.manager.loggerDict.items():
+        if name.partition(".")[0] == "comanda" and isinstance(logger, logging.Logger):
+            logger.setLevel(logging.NOTSET)
+            logger.propagate = True
 
 
 @pytest.fixture
