@@ -77,8 +77,13 @@ def without_version(entities: Mapping[str, Fields]) -> dict[str, Fields]:
 
 
 def _counted(before: object, said: Mapping[str, Any]) -> object:
-    """A counter after the movement `{"$inc": n}` or the count `{"$set": n}`. What is no number counts as 0."""
-    step = decimals.amount_of(said.get("$inc"))
-    if step is None:
-        return said.get("$set", said)
-    return decimals.shown(decimals.plus([decimals.amount_of(before) or Decimal(0), step]))
+    """A counter after the movement `{"$inc": n}` or the count `{"$set": n}`, of which nodes send no other shape.
+
+    What is no number counts as 0 before a movement.
+    """
+    match [*said.items()]:
+        case [("$inc", step)] if (amount := decimals.amount_of(step)) is not None:
+            return decimals.shown(decimals.plus([decimals.amount_of(before) or Decimal(0), amount]))
+        case [("$set", count)] if decimals.amount_of(count) is not None:
+            return count
+    return said

@@ -64,7 +64,26 @@ def test_a_movement_of_a_counter_is_added_exactly(screen: Screen, before: Any, s
     assert screen["products", "p"]["stock"] == after
 
 
-@pytest.mark.parametrize("value", [{"$inc": "many"}, {"$inc": 1, "by": 2}, {}, None])
+@pytest.mark.parametrize("before", [4, "few", None])
+def test_a_count_replaces_what_was_there(screen: Screen, before: Any) -> None:
+    screen.apply(operation("UPDATE", {"stock": before}))
+    screen.apply(operation("UPDATE", {"stock": {"$set": 30}}))
+    assert screen["products", "p"]["stock"] == 30
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"$inc": "many"},
+        {"$set": "many"},
+        {"$inc": 1, "by": 2},
+        {"$set": 1, "by": 2},
+        {"$inc": 1, "$set": 2},
+        {"$inc": None},
+        {},
+        None,
+    ],
+)
 def test_what_is_no_movement_is_shown_as_it_came(screen: Screen, value: object) -> None:
     screen.apply(operation("UPDATE", {"stock": value}))
     assert screen["products", "p"]["stock"] == value

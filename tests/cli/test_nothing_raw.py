@@ -76,6 +76,7 @@ QUARANTINED = {
     "id": "q-1",
     "state": "bad",
     "from": "n2",
+    "terminal_id": "ana",
     "operation_id": "op-1",
     "entity_type": "orders",
     "entity_id": "mesa-1",

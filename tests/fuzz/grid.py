@@ -269,7 +269,6 @@ class Grid:
     # ------------------------------------------------------------------ the node
 
     def _fresh(self) -> None:
-        logging.getLogger("comanda").setLevel(logging.CRITICAL)
         self._folder = Path(tempfile.mkdtemp(dir=SHM if SHM.is_dir() else None))
         settings = self._folder / "comanda.toml"
         settings.write_text(example_toml(), encoding="utf-8")
@@ -386,19 +385,25 @@ def run(chosen: list[Cell], seconds: float, report: Report, copies: int = COPIES
     """Try cells one after the other for so long; how many were tried. A failure is told to `report`, and a fresh node
     goes on."""
     until, tried, grid = time.monotonic() + seconds, 0, Grid(copies)
-    for cell in chosen:
-        if time.monotonic() > until:
-            break
-        tried += 1
-        try:
-            grid(cell)
-        except Exception as error:
-            report(cell, error)
-            grid.drop()
+    logger = logging.getLogger("comanda")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
     try:
-        grid.close()
-    except Exception as error:
-        report(None, error)
+        for cell in chosen:
+            if time.monotonic() > until:
+                break
+            tried += 1
+            try:
+                grid(cell)
+            except Exception as error:
+                report(cell, error)
+                grid.drop()
+        try:
+            grid.close()
+        except Exception as error:
+            report(None, error)
+    finally:
+        logger.setLevel(level)
     return tried
 
 

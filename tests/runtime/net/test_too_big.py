@@ -12,6 +12,7 @@ import pytest
 from wsproto import ConnectionType
 from wsproto.frame_protocol import CloseReason, FrameDecoder, Opcode, RsvBits
 
+from node.core.sessions.session import FORMAT_STRIKES
 from node.runtime.net import websocket
 from node.runtime.net.deflate import SKIM_BYTES, Deflate
 from node.runtime.net.listener import ListenerLimits
@@ -188,9 +189,16 @@ def test_a_terminal_is_told_which_operation_was_too_big(client: Client, first: b
 
 
 def test_a_terminal_that_sends_nothing_but_what_is_too_big_is_closed_in_the_end(client: Client) -> None:
-    for number in range(100):
+    for _ in range(FORMAT_STRIKES):
         assert client.connection.closed is None
+        pass_over(client, b'{"type":"ping"}' + b" " * LIMIT)
+    assert client.connection.closed == (4006, f"{FORMAT_STRIKES} unreadable messages")
+
+
+def test_what_is_too_big_and_named_is_refused_by_name_and_closes_nothing(client: Client) -> None:
+    """Whoever sent it is told which one is refused, and what is queued behind it is not lost with the connection."""
+    for number in range(FORMAT_STRIKES):
         pass_over(client, b'{"type":"release_lock","lock_id":"l-%d"}' % number + b" " * LIMIT)
-    assert client.connection.closed is not None
-    assert client.connection.closed[0] == 4006
-    assert [error["lock_id"] for error in client.of("sync_error")] == [f"l-{number}" for number in range(100)]
+    assert client.connection.closed is None
+    assert [error["lock_id"] for error in client.of("sync_error")] == [f"l-{n}" for n in range(FORMAT_STRIKES)]
+    assert client.do("products", "guarana", "UPDATE", {"stock": 1})["type"] == "sync_confirmation"

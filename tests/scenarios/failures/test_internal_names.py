@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from crdt.records import INTERNAL_STEPS
+from crdt.records import INTERNAL_STEPS, name_of
 from node.core.operations.quarantine import BAD
+from storage.records import link_key
 from tests.harness import Client, World, settle_all
 from tests.mesh import Mesh, each_operation
 
@@ -35,7 +36,7 @@ def test_a_terminal_that_writes_an_internal_name_is_refused_and_the_node_serves_
 
 
 @pytest.mark.parametrize(
-    "path", [["@group"], ["@settled"], ["@counted", "x"], ["@group", "a", "b"], ["items", "i", "x"]]
+    "path", [["@group"], ["@settled"], ["@counted", "x"], ["@group", "a", "b"], ["items", "i", "x", "y", "z"]]
 )
 def test_a_record_of_another_shape_that_comes_over_a_link_is_quarantined_for_good(
     tmp_path: Path, path: list[str]
@@ -64,7 +65,10 @@ def test_a_record_of_another_shape_that_comes_over_a_link_is_quarantined_for_goo
 
 
 def _renamed(message: dict[str, Any], path: list[str]) -> None:
-    """Write the note's record under another path. The lengths in a Yjs update are of its texts, so they are kept."""
+    """Write the note's record under another path, as a node would that means it: under the key of what is sent.
+
+    The lengths in a Yjs update are of its texts, so they are kept.
+    """
     from base64 import b64decode, b64encode
 
     for entry in message["link"]["updates"]:
@@ -76,3 +80,6 @@ def _renamed(message: dict[str, Any], path: list[str]) -> None:
             text = update[at : at + length]
             new = text.replace(old, orjson.dumps(path))
             entry[2] = b64encode(update[: at - 1] + bytes([len(new)]) + new + update[at + length :]).decode()
+    message["link"]["key"] = link_key(
+        name_of(message["link"]["terminal_id"], message["operation"]["id"]), message["link"]["updates"]
+    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from crdt.records import name_of
 from storage.sqlite.database import StorageError
 from tests.harness import Client, World, settle_all
 from tests.mesh import Mesh, audit, shown
@@ -163,7 +164,7 @@ def test_a_bit_that_flips_in_a_row_of_the_log_reaches_nobody(world: World) -> No
         world.reader.reached(1, 0, 100, 128)
     assert [row.seq for row in world.reader.reached(1, 8, 100, 128) or ()] == list(range(9, 101))
     with pytest.raises(StorageError, match="row 8"):
-        world.reader.fetch((), ("ana.op-7",), ())
+        world.reader.fetch((), (name_of("ana", "ana.op-7"),), ())
 
 
 def test_a_view_that_is_damaged_is_named_and_the_rest_of_the_state_is_sent(world: World) -> None:
