@@ -78,7 +78,7 @@ MERGE = (
         "an operation that comes again over a link gets a second row",
         (
             "node.core.operations.remote:accept",
-            "if replica.held.digests.holds(operation.entity_type, remote.link_key):",
+            "if _is_here(replica, remote):",
             "if False:",
         ),
     ),
@@ -139,13 +139,13 @@ MERGE = (
         "a list that is written takes out elements that its author never saw",
         (
             "strategies.kinds.keyed_list:KeyedList.plan",
-            "records = [record for record in document.siblings(path) if write.seen(record)]",
-            "records = list(document.siblings(path))",
+            "records = [record for record in siblings if write.seen(record)]",
+            "records = list(siblings)",
         ),
         (
             "strategies.kinds.keyed_list:KeyedList.plan",
-            "write.supersede((field, key), lambda record: base.holds(record.path[1], write.seq_of(record)))",
-            "write.remove(document.siblings((field, key)))",
+            "write.supersede(path, lambda record: base.holds(record.path[1], write.seq_of(record)))",
+            "write.remove(document.siblings(path))",
         ),
     ),
     defect(
@@ -153,8 +153,8 @@ MERGE = (
         "a stale copy of a list puts back what somebody took out of it",
         (
             "strategies.kinds.keyed_list:KeyedList.plan",
-            "and base.carries_over(key, element)",
-            "and not elements",
+            "elif afresh or not base.carries_over(key, element):",
+            "else:",
         ),
     ),
     defect(

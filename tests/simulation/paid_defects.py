@@ -14,7 +14,7 @@ PAID = (
         "anybody-unpays",
         "a lower status replaces a higher one, whoever writes it",
         (
-            "strategies.kinds.progress:Progress.keeps",
+            "strategies.kinds.progress:Progress.holds",
             "terminal_type not in self.declared.lower and",
             "not terminal_type and",
         ),

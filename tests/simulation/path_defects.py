@@ -19,10 +19,10 @@ COMMIT = (
         "terminals are shown rows that are not stored yet",
         (
             "node.core.core:Core.take_group",
-            "        return group\n",
-            "        if group.rows:\n            self._send(group)\n        return group\n",
+            "                return group\n",
+            "                if group.rows:\n                    self._send(group)\n                return group\n",
         ),
-        ("node.core.core:Core.committed", "            self._send(group)\n", "            pass\n"),
+        ("node.core.core:Core.committed", "if group.rows and guard(", "if not group and guard("),
     ),
     defect(
         "failed-commit-not-undone",
@@ -43,8 +43,8 @@ COMMIT = (
         "entities are let go of before their newest state is stored",
         (
             "node.core.entities.residents:Residents.let_go",
-            "list(islice(self.entities.items(), max(1, self.most // 10)))",
-            "list(self.entities.items())",
+            "if len(self.entities) <= most and self.bytes <= most_bytes:",
+            "if False:",
         ),
         ("node.core.entities.residents:Residents.let_go", "entity.seq <= committed and key not in touched and ", ""),
     ),
@@ -132,7 +132,7 @@ DELIVERY = (
     defect(
         "state-cut-short",
         "a terminal that comes empty is sent the first page of the entities only",
-        ("node.core.delivery.terminal_feed:TerminalFeed.read_state", "last=len(rows) < limit", "last=True"),
+        ("node.core.delivery.terminal_feed:TerminalFeed.read_state", "last=not rows.more", "last=True"),
     ),
     defect(
         "state-class-skipped",
@@ -146,8 +146,8 @@ DELIVERY = (
     defect(
         "window-not-kept",
         "a slow terminal is sent everything at once",
-        ("node.core.delivery.delivery:Delivery.pump", "window.room <= 0 or ", ""),
-        ("node.core.delivery.delivery:Delivery.pump", "limit = min(self.page, window.room)", "limit = self.page"),
+        ("node.core.delivery.delivery:Delivery._pump", "window.room <= 0 or ", ""),
+        ("node.core.delivery.delivery:Delivery._pump", "limit = min(self.page, window.room)", "limit = self.page"),
         (
             "node.core.delivery.terminal_feed:TerminalFeed.read_state",
             "limit = min(delivery.page, delivery.window.room)",
@@ -155,8 +155,8 @@ DELIVERY = (
         ),
         (
             "node.core.delivery.delivery:Delivery._from_ring",
-            "if len(entries) >= room:",
-            "if len(entries) >= room + 9_999:",
+            "if len(entries) >= room or",
+            "if len(entries) >= room + 9_999 or",
         ),
         ("node.core.delivery.delivery:Delivery.live", "and window.room >= rows", ""),
     ),
@@ -165,8 +165,8 @@ DELIVERY = (
         "rows that could not be read count as none",
         (
             "node.core.delivery.delivery:Delivery.read",
-            "                undo()\n                self._cannot_read(found)\n                return\n",
-            "                found = ()\n",
+            "                    undo()\n                    self._cannot_read(found)\n                    return\n",
+            "                    found = type('Page', (list,), {'more': False})()\n",
         ),
     ),
     defect(
