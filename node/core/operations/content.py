@@ -232,11 +232,21 @@ class Authored:
         return self.ground.gone or any(record.path == DELETED_AT for record in self.ground.doomed)
 
     def _whole(self, value: object) -> bool:
-        """Whether a whole entity is what is said of it, and otherwise as it was."""
-        if not isinstance(value, dict) or not all(n in value and equal(value[n], v) for n, v in self.fields.items()):
+        """Whether a whole entity is what is said of it, and otherwise as it was.
+
+        A field whose author only repeats what it knew stays as it was too, also where somebody changed it meanwhile.
+        """
+        if not isinstance(value, dict):
             return False
-        whole = self.ground.entity.may_have_had(value.keys(), self.fields.keys())
-        return whole and self._as_it_was(value)
+        entity = self.ground.entity
+        repeated = [n for n, v in self.fields.items() if not (n in value and equal(value[n], v))]
+        if repeated and (self.begins or len(repeated) == len(self.fields)):
+            return False
+        if not all(entity.has_held(n, self.fields[n]) for n in repeated):
+            return False
+        written = self.fields.keys() - set(repeated)
+        whole = entity.may_have_had(value.keys(), written)
+        return whole and all(n in written or entity.has_held(n, said) for n, said in value.items())
 
     def _rest(self, path: Path, value: object) -> bool:
         """Whether the fields of a group that the operation does not name are as they were."""

@@ -236,6 +236,18 @@ def test_what_it_says_it_may_do(store: Store) -> None:
         assert world.view("products")["cola"]["stock"] == 9
 
 
+def test_a_whole_entity_whose_author_repeats_what_somebody_changed_since_is_applied_everywhere(store: Store) -> None:
+    store.pos.do(*SALE, "UPDATE", {"note": "a"})
+    store.settle()
+    store.caixa.do(*SALE, "UPDATE", {"note": "b"})
+    store.mesh.settle()  # the leaf has it, and its terminal has not read it
+    store.pos.do(*SALE, "UPDATE", {"note": "a", "amount": 7})
+    store.settle()
+    assert store.reasons == []
+    assert not list(store.leaf.core.replica.quarantine)
+    assert shown(store.hub) == shown(store.leaf) != store.before
+
+
 # ---------------------------------------------------------------------- for whom it speaks
 
 
