@@ -10,7 +10,6 @@ import pytest
 from attrs import define, field
 
 from node.cli import asking
-from node.runtime import logs
 
 ASKING = ("archive", "backup", "explain", "quarantine", "show", "status")
 
@@ -28,12 +27,6 @@ class Answers:
         if not answers:
             raise click.ClickException(f"{url}: 404 not found")
         return answers.pop(0) if len(answers) > 1 else answers[0]
-
-
-@pytest.fixture(autouse=True)
-def logs_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`comanda serve` configures the logs of its process. In these tests that would be the tests' own."""
-    monkeypatch.setattr(logs, "configure", lambda *, verbose: None)
 
 
 @pytest.fixture
