@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
+from crdt.records import name_of
 from node.config.example import example_toml
 from node.config.reading import parse
 from tests.harness import Client
@@ -45,6 +46,7 @@ class Evening:
             for n in range(rng.randrange(1, 3))
         ]
         self.confirmed: set[str] = set()
+        """Names of operations (crdt.records.name_of)."""
         self.sent: list[dict[str, Any]] = []
 
     def step(self) -> None:
@@ -152,7 +154,7 @@ class Evening:
 
     def note(self, clients: list[Client]) -> None:
         for client in clients:
-            self.confirmed |= {m["operation_id"] for m in client.of("sync_confirmation")}
+            self.confirmed |= {name_of(client.name, m["operation_id"]) for m in client.of("sync_confirmation")}
 
     def end(self) -> None:
         for client in self.clients:

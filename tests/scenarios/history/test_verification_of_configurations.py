@@ -95,6 +95,8 @@ def test_the_command_tells_the_two_apart_and_only_what_is_broken_is_a_failure(wo
     settings.write_text(RANKED)
     result = run(world, "--config", str(settings))
     assert (result.exit_code, "2 de outra configuração" in result.output) == (0, True)
+    assert "2 de outra configuração" in run(world).output, "as the node last ran"
+    start_with(world, "")
     result = run(world)
     assert (result.exit_code, "configuração" in result.output) == (0, False), "as it was written"
     tamper(world, "UPDATE entities SET version = 9 WHERE entity_id = 'o-1'")

@@ -19,7 +19,9 @@ from node.core.entities.last_known import KnownList
 from node.core.entities.reach import Evidence, Reach, reach_of
 from node.core.entities.writes import Authorship, Planner, Stamp
 from node.errors import EntityNotFound
+from strategies.paths import DELETED_AT
 from strategies.policy import DOCUMENTED
+from strategies.strategy import unseen_by
 from strategies.view import view_of
 from tests.scenarios.seeds import EXAMPLES
 
@@ -55,6 +57,13 @@ class Node:
             paths = {record.path for record in (*result.added, *result.removed)}
             entity.view.refresh(entity.document, paths)
         return True
+
+
+def deleted_for(entity: Entity, seen: set[tuple[int, int]]) -> set[tuple[int, int]]:
+    """What the authors of deletions had seen: whoever saw the deletions and creates again starts over that too."""
+    deletions = [record for record in entity.document.siblings(DELETED_AT) if record.id in seen]
+    records = [record for record in entity.document.records() if record.path != DELETED_AT]
+    return {r.id for r in records if any(not unseen_by(deletion, [r]) for deletion in deletions)}
 
 
 class Store:
@@ -97,7 +106,10 @@ class Store:
             if rng.random() < 0.12:
                 plan = planner.delete({}, "2026-01-15T10:00:00.000Z")
             else:
-                plan = planner.write(data, create=rng.random() < 0.2)
+                create = rng.random() < 0.2
+                if create:
+                    may_see |= deleted_for(entity, may_see)
+                plan = planner.write(data, create=create)
         except EntityNotFound:
             return None
         assert {r.id for r in plan.supersede} <= may_see, "superseded without having been seen"

@@ -56,11 +56,6 @@ class LongEvening(Evening):
                 break
 
 
-def _name(operation_id: str) -> str:
-    """These terminals begin their ids with their own."""
-    return name_of(operation_id.rpartition(".")[0], operation_id)
-
-
 @pytest.mark.parametrize("seed", SEEDS)
 def test_nodes_that_archive_agree_as_if_they_had_not(tmp_path: Path, seed: int) -> None:
     evening = LongEvening(tmp_path, seed)
@@ -75,8 +70,8 @@ def test_nodes_that_archive_agree_as_if_they_had_not(tmp_path: Path, seed: int) 
         assert shown(world) == first, (seed, world.node_id)
         assert replica.held.digests.roots() == worlds[0].core.replica.held.digests.roots(), (seed, world.node_id)
         held = replica.held
-        names = {i: op_key(_name(i)) for i in evening.confirmed}
-        missing = {i for i, key in names.items() if key not in held.known and key not in held.archived}
+        keys = {name: op_key(name) for name in evening.confirmed}
+        missing = {name for name, key in keys.items() if key not in held.known and key not in held.archived}
         assert not missing, (seed, "confirmed and lost", missing)
         prove(world, evening.confirmed)
         rebuild(world)
@@ -101,7 +96,7 @@ def prove(world: World, confirmed: set[str]) -> None:
     boot, digests = world.store.boot(), world.core.replica.held.digests
     held = {entity_type: sorted(digest.keys) for entity_type, digest in digests.types.items() if len(digest.keys)}
     assert {entity_type: sorted(keys) for entity_type, keys in boot.link_keys.items() if keys} == held
-    assert {*boot.operation_keys, *boot.archived_keys} >= {op_key(_name(operation_id)) for operation_id in confirmed}
+    assert {*boot.operation_keys, *boot.archived_keys} >= set(map(op_key, confirmed))
 
 
 def rebuild(world: World) -> None:
@@ -125,10 +120,10 @@ def rebuild(world: World) -> None:
 def again(evening: Evening) -> None:
     """Every operation that was confirmed is sent a second time: it is known, and changes nothing."""
     before = [shown(world) for world in evening.mesh.worlds]
-    sent = {operation["id"]: operation for operation in evening.sent}
+    sent = {name_of(operation["terminal_id"], operation["id"]): operation for operation in evening.sent}
     for client in evening.clients:
         client.inbox.clear()
-        mine = [o for i, o in sent.items() if i in evening.confirmed and o["terminal_id"] == client.name]
+        mine = [o for name, o in sent.items() if name in evening.confirmed and o["terminal_id"] == client.name]
         for operation in mine:
             client.send({"type": "data_sync", "operation": operation})
         client.world.settle()
