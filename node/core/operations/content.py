@@ -337,7 +337,16 @@ class Repair:
         known = self.ground.candidates(path)
         if known:
             return equal(known[0].value, value)
+        if self._takes_back(path[1], value):  # the copy that stands may come later than what takes this one back
+            return True
         return self._archived() and all(abs(decimal_of(total)) < 10**15 for total in value.values())
+
+    def _takes_back(self, step: str, value: object) -> bool:
+        """Whether the value is what the copy of the named writer counted here, taken back."""
+        rows = self.ground.replica.held.rows(str(self.operation))
+        copies = [copy for row in rows if (copy := copy_of(self.ground.entity, row)) is not None]
+        counts = [copy.counted for copy in copies if step == f"{self.operation}:{copy.writer}"]
+        return any(equal(value, {n: total_of(-decimal_of(total)) for n, total in one.items()}) for one in counts)
 
     def may_replace(self, record: FieldRecord) -> bool:
         """A copy goes where another one was replaced. So it is not alone in its register, unless that is emptied."""
