@@ -109,6 +109,10 @@ class World(Disk):
         self.timers = [(at, action) for at, action in self.timers if at > self.mono_ms]
         for action in due:
             action()
+        self.tick()
+
+    def tick(self) -> None:
+        """What the clock does after some time."""
         self.core.tick()
 
     # ------------------------------------------------------------------ the core's ports

@@ -92,21 +92,10 @@ class HistoryReader:
 
     def entity_keys(self) -> Iterator[Key]:
         """Every entity in the log, in what is left of archives or in the table of entities; sorted, each once."""
-        places = [self._keys(table) for table in ("archived", "entities", "log", "log_entities")]
-        for key, _ in groupby(heapq.merge(*places)):
-            yield key
-
-    def _keys(self, table: str) -> Iterator[Key]:
-        """The entities of one table. Each is looked up after the one before, so that the index passes over its many
-        rows."""
-        sql = (
-            f"SELECT entity_type, entity_id FROM {table} WHERE (entity_type, entity_id) > (?, ?)"
-            " AND entity_id IS NOT NULL ORDER BY entity_type, entity_id LIMIT 1"
-        )
-        key = ("", "")
-        while rows := self._queries.ask(sql, key):
-            key = (rows[0]["entity_type"], rows[0]["entity_id"])
-            yield key
+        tables = ("archived", "entities", "log", "log_entities")
+        places = [self._queries.distinct(table, "entity_type", "entity_id") for table in tables]
+        for (entity_type, entity_id), _ in groupby(heapq.merge(*places)):
+            yield entity_type, entity_id
 
     def entity_count(self) -> int:
         return int(self._queries.ask("SELECT count(*) AS n FROM entities")[0]["n"])

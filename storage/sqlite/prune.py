@@ -25,7 +25,7 @@ from storage.records import UPDATE_KINDS, Anchor, ArchivedRow, Key
 from storage.sqlite.archived_tables import add_records
 from storage.sqlite.database import StorageError
 from storage.sqlite.meta import read_anchor, write_meta
-from storage.sqlite.statements import insert_many, parts, values
+from storage.sqlite.statements import distinct, insert_many, parts, values
 from storage.sqlite.traces import leave_traces
 from storage.understood import content_of, understood
 
@@ -184,7 +184,7 @@ def _write_owed(connection: sqlite3.Connection, notices: Sequence[Mapping[str, A
     """
     if not notices:
         return
-    holders = _holders(connection)
+    holders = {name for (name,) in distinct(connection, "owed", ("terminal_id",))}
     positions = _positions(connection, {name for row in notices for name in row["targets"].split("\n")} | holders)
     rows = [
         (terminal_id, row["seq"], row["priority"], row["message"])
@@ -202,15 +202,6 @@ def _write_owed(connection: sqlite3.Connection, notices: Sequence[Mapping[str, A
             " ORDER BY seq DESC LIMIT 1 OFFSET ?)",
             (terminal_id, terminal_id, MOST_OWED),
         )
-
-
-def _holders(connection: sqlite3.Connection) -> set[str]:
-    """The terminals that notices are kept for, each looked up after the one before."""
-    found: list[str] = [""]
-    sql = "SELECT terminal_id FROM owed WHERE terminal_id > ? ORDER BY terminal_id LIMIT 1"
-    while row := connection.execute(sql, (found[-1],)).fetchone():
-        found.append(row[0])
-    return set(found[1:])
 
 
 def _positions(connection: sqlite3.Connection, terminals: Iterable[str]) -> dict[str, list[int]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from storage.answers import PAGE_BYTES, Page
 from storage.sqlite.database import open_reader, quick_check, storage_errors
 from storage.sqlite.meta import read_anchor
-from storage.sqlite.statements import parts, values
+from storage.sqlite.statements import distinct, parts, values
 
 if TYPE_CHECKING:
     import sqlite3
@@ -93,6 +93,11 @@ class Queries:
                 found.more = True
                 break
         return found
+
+    def distinct(self, table: str, *columns: str) -> Iterator[tuple[str, ...]]:
+        """As `storage.sqlite.statements.distinct`."""
+        with storage_errors(self.path):
+            yield from distinct(self.connection, table, columns)
 
     def anchor(self) -> Anchor:
         """Where the log begins."""

@@ -261,18 +261,11 @@ class Reader:
             f" WHERE o.entity_type = ? AND o.entity_id = ? AND o.seq > ? AND {rest} ORDER BY o.seq LIMIT ?"
         )
         found: list[LogRow] = []
-        for name in self._types() if entity_type is None else (entity_type,):
+        every = self.queries.distinct("log", "entity_type") if entity_type is None else [(entity_type,)]
+        for (name,) in every:
             found += map(LOG.record, self.queries.ask(own, (name, entity_id, *bound, limit)))
             found += map(LOG.record, self.queries.ask(bulk, (name, entity_id, bound[0], *bound, limit)))
         return sorted(found, key=lambda row: row.seq)[:limit]
-
-    def _types(self) -> list[str]:
-        """The entity types of the log, each looked up after the one before."""
-        found = [""]
-        sql = "SELECT entity_type FROM log WHERE entity_type > ? ORDER BY entity_type LIMIT 1"
-        while rows := self.queries.ask(sql, found[-1:]):
-            found.append(rows[0]["entity_type"])
-        return found[1:]
 
     def conflicts(self, state: str | None, after: int = -1, limit: int = 1000) -> list[ConflictRow]:
         """Conflicts by the row that raised or closed them."""

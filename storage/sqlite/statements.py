@@ -42,6 +42,20 @@ def insert_many(
         connection.execute(sql + conflict, [value for row in part for value in row])
 
 
+def distinct(connection: sqlite3.Connection, table: str, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """The values of the first columns of an index, sorted, each once and none with a null.
+
+    Each is looked up after the one before, so that the index passes over its many rows.
+    """
+    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+    after = f"({names}) > ({marks}) AND {columns[-1]} IS NOT NULL"
+    sql = f"SELECT {names} FROM {table} WHERE {after} ORDER BY {names} LIMIT 1"
+    found: tuple[str, ...] = ("",) * len(columns)
+    while row := connection.execute(sql, found).fetchone():
+        found = row
+        yield found
+
+
 def parts(rows: Iterable[R], width: int) -> Iterator[list[R]]:
     """The rows in parts, each as large as one statement takes. width: values of a row."""
     pending = list(rows)

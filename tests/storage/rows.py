@@ -102,6 +102,21 @@ def cursor(terminal_id: str, *positions: int) -> CursorRow:
     return CursorRow(terminal_id, "pos", "ana", positions or (-1, -1, -1, -1), 5)
 
 
+def steps(connection: sqlite3.Connection, act: Callable[[], object]) -> int:
+    """How many instructions of its virtual machine SQLite ran, in hundreds."""
+    taken = 0
+
+    def count() -> int:
+        nonlocal taken
+        taken += 1
+        return 0
+
+    connection.set_progress_handler(count, 100)
+    act()
+    connection.set_progress_handler(None, 0)
+    return taken
+
+
 def tamper(path: Path, *statements: str) -> None:
     """Edit the database the way somebody with the sqlite3 shell would."""
     with closing(sqlite3.connect(path)) as connection, connection:

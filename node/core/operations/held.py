@@ -126,7 +126,7 @@ class Held:
             earlier = self.read.pop(name, ())
             self.size += sum(one.size for one in earlier)
         self.recent[name] = (*earlier, row)
-        self.size += len(row.message) + len(row.operation) + len(row.updates) + len(row.changes)  # `LogRow.size`
+        self.size += row.size
         if row.link_key is not None:
             self.digests.add(row.entity_type, row.link_key)
 

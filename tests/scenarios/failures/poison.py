@@ -144,13 +144,7 @@ class Node(World):
     def checkpoint(self) -> None:
         return None
 
-    def advance(self, ms: int) -> None:
-        self.wall_ms += ms
-        self.mono_ms += ms
-        due = [action for at, action in self.timers if at <= self.mono_ms]
-        self.timers = [(at, action) for at, action in self.timers if at > self.mono_ms]
-        for action in due:
-            action()
+    def tick(self) -> None:
         self.table.step(self.mono_ms)
 
     def settle(self) -> None:

@@ -13,7 +13,7 @@ from storage.records import Commit, key64
 from storage.sqlite.history_reader import HistoryReader
 from storage.sqlite.reader import Reader
 from tests.storage.archives import archive
-from tests.storage.rows import conflict, cursor, entity, open_store, row
+from tests.storage.rows import conflict, cursor, entity, open_store, row, steps
 
 if TYPE_CHECKING:
     import sqlite3
@@ -151,21 +151,6 @@ def test_every_statement_finds_its_rows_by_an_index(filled: Store, analysed: boo
             for step in costly([step[3] for step in connection.execute(f"EXPLAIN QUERY PLAN {sql}")])
         ]
     assert wrong == []
-
-
-def steps(connection: sqlite3.Connection, read: Callable[[], object]) -> int:
-    """How many instructions of its virtual machine SQLite ran, in hundreds."""
-    taken = 0
-
-    def count() -> int:
-        nonlocal taken
-        taken += 1
-        return 0
-
-    connection.set_progress_handler(count, 100)
-    read()
-    connection.set_progress_handler(None, 0)
-    return taken
 
 
 FOUND_NOTHING: dict[str, Read] = {

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from storage.sqlite.database import DATABASE
 from tests.storage.archives import archive
-from tests.storage.rows import cursor, rows
+from tests.storage.rows import cursor, rows, steps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,23 +34,10 @@ def test_a_batch_costs_what_it_archives_and_not_what_is_owed_already(store: Stor
     commit = rows(1, 1_000, kind="notice", targets=("away",))
     commit.cursors = [cursor("away", 0, 0, 0, 0), *(cursor(f"t-{n}", 1, 1, 1, 1) for n in range(300))]
     store.commit(commit)
-    costs = []
-
-    def prune(last: int) -> None:
-        taken = 0
-
-        def count() -> int:
-            nonlocal taken
-            taken += 1
-            return 0
-
-        store.connection.set_progress_handler(count, 100)
-        archive(store, tmp_path / f"{last}.gz", last, batch=100)
-        store.connection.set_progress_handler(None, 0)
-        costs.append(taken)
-
-    for last in range(100, 1_001, 100):
-        prune(last)
+    costs = [
+        steps(store.connection, partial(archive, store, tmp_path / f"{last}.gz", last, batch=100))
+        for last in range(100, 1_001, 100)
+    ]
     assert max(costs[1:]) <= 1.5 * costs[1] + 5, costs
 
 
