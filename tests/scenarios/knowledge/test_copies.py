@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 import pytest
 
-from tests.harness import Client, World
-from tests.scenarios.knowledge.test_evidence import settle
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+from tests.harness import Client, World, settle_all
 
 ORDER = {"table": 5, "note": "", "items": [{"id": "a", "quantity": 1}, {"id": "b", "quantity": 1}]}
 CUSTOMER = {"name": "Ana", "phone": "1"}
 WITHDRAWAL = {"amount": 50, "reason": "change"}
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path / "node")
-    yield world
-    world.close()
-
-
 def behind(world: World, entity_type: str, data: dict[str, Any], changes: list[dict[str, Any]]) -> tuple[Client, ...]:
     """A colleague, and a tablet that knows an entity as it was created and has no connection while it is changed."""
     colleague, tablet = Client(world, "colleague").connect(), Client(world, "tablet").connect()
     colleague.do(entity_type, "e", "CREATE", data)
-    settle(world, colleague, tablet)
+    settle_all(world, [colleague, tablet])
     tablet.disconnect()
     for change in changes:
         colleague.do(entity_type, "e", "UPDATE", change)
@@ -40,7 +28,7 @@ def behind(world: World, entity_type: str, data: dict[str, Any], changes: list[d
 def sent_late(world: World, entity_type: str, data: dict[str, Any], colleague: Client, tablet: Client) -> None:
     queued = tablet.operation(entity_type, "e", "UPDATE", data)
     tablet.connect().submit(queued)
-    settle(world, colleague, tablet)
+    settle_all(world, [colleague, tablet])
     assert tablet.shown(entity_type) == colleague.shown(entity_type)
 
 
@@ -100,7 +88,7 @@ def test_what_an_author_knew_is_what_it_wrote_itself_last(world: World) -> None:
     """It put 5 to 6. That somebody made 7 of it is not on its screen, and its next write repeats 6, not 5."""
     colleague, tablet = behind(world, "orders", ORDER, [])
     tablet.connect().do("orders", "e", "UPDATE", {"table": 6})
-    settle(world, colleague, tablet)
+    settle_all(world, [colleague, tablet])
     tablet.disconnect()
     colleague.do("orders", "e", "UPDATE", {"table": 7})
     sent_late(world, "orders", {"table": 6, "note": "x"}, colleague, tablet)
@@ -111,7 +99,7 @@ def test_back_to_what_it_was_before_is_a_change(world: World) -> None:
     """5, then its own 6, then 5 again: the last is what its author wants, also if somebody wrote 7 unseen."""
     colleague, tablet = behind(world, "orders", ORDER, [])
     tablet.connect().do("orders", "e", "UPDATE", {"table": 6})
-    settle(world, colleague, tablet)
+    settle_all(world, [colleague, tablet])
     tablet.disconnect()
     colleague.do("orders", "e", "UPDATE", {"table": 7})
     sent_late(world, "orders", {"table": 5}, colleague, tablet)
@@ -131,10 +119,10 @@ def test_a_stale_list_brings_no_line_back_however_many_were_removed_since(world:
 def test_what_everybody_has_seen_is_let_go(world: World) -> None:
     colleague, tablet = behind(world, "orders", ORDER, [])
     tablet.connect()
-    settle(world, tablet)
+    settle_all(world, [tablet])
     for n in range(40):
         colleague.do("orders", "e", "UPDATE", {"table": n})
-        settle(world, tablet)
+        settle_all(world, [tablet])
         world.advance(1_000)
     entity = world.core.replica.residents.entities["orders", "e"]
     assert entity.past.size < 25

@@ -6,17 +6,13 @@ tells which of the two states it is taken to have known.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pytest
 from attrs import frozen
 
 from crdt.hlc import iso
-from tests.harness import Client, World
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+from tests.harness import Client, World, settle_all
 
 Arrival = Literal["confirmed", "lost", "unsent"]
 """What became of the colleague's row: it was confirmed; it was sent, and its confirmation was lost with the
@@ -65,20 +61,6 @@ REGISTER = Kind("customers", {"phone": "1"}, {"phone": "2"}, {"phone": "3"}, {FI
 KINDS = {"counter": COUNTER, "list": LIST, "register": REGISTER}
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path / "node")
-    yield world
-    world.close()
-
-
-def settle(world: World, *clients: Client) -> None:
-    for _ in range(5):
-        world.settle()
-        for client in clients:
-            client.receive()
-
-
 def outcome(world: World, kind: Kind) -> object:
     view = world.view(kind.entity_type)["e"]
     if kind is COUNTER:
@@ -92,7 +74,7 @@ def shown_the_first(world: World, kind: Kind, **manner: bool) -> tuple[Client, C
     """The colleague and the tablet, which has been shown the first state."""
     colleague, tablet = Client(world, "colleague").connect(), Client(world, "tablet", **manner).connect()
     colleague.do(kind.entity_type, "e", "CREATE", kind.first)
-    settle(world, colleague, tablet)
+    settle_all(world, [colleague, tablet])
     return colleague, tablet
 
 
@@ -102,7 +84,7 @@ def the_second(world: World, kind: Kind, colleague: Client, tablet: Client, arri
         tablet.disconnect()
     colleague.do(kind.entity_type, "e", "UPDATE", kind.second)
     if arrival == "confirmed":
-        settle(world, tablet)
+        settle_all(world, [tablet])
     if arrival != "unsent":
         tablet.disconnect()
 
@@ -124,7 +106,7 @@ def test_what_was_confirmed_is_narrowed_by_the_version_and_what_was_sent_is_adde
     extra = {} if version is None else {"version": version}
     write = tablet.operation(kind.entity_type, "e", "UPDATE", {**kind.written, **extra})
     tablet.connect().submit(write)
-    settle(world, colleague, tablet)
+    settle_all(world, [colleague, tablet])
     assert outcome(world, kind) == kind.gives[knew]
 
 
@@ -144,7 +126,7 @@ def test_a_chain_of_own_writes_counts_its_own_steps(world: World, arrival: Arriv
     tablet.connect()
     for operation in chain:
         tablet.submit(operation)
-    settle(world, colleague, tablet)
+    settle_all(world, [colleague, tablet])
     assert outcome(world, COUNTER) == 99 - 10 - 3
 
 
@@ -158,11 +140,11 @@ def test_a_queue_that_is_sent_after_reading_is_counted_from_the_state_that_it_na
     for stock in range(99, 36, -1):
         colleague.do("products", "e", "UPDATE", {"stock": stock})
     tablet.connect()
-    settle(world, colleague, tablet)
+    settle_all(world, [colleague, tablet])
     assert tablet.shown("products")["e"]["stock"] == 37
     for operation in chain:
         tablet.submit(operation)
-    settle(world, colleague, tablet)
+    settle_all(world, [colleague, tablet])
     assert outcome(world, COUNTER) == 37 - 7
     assert tablet.shown("products") == colleague.shown("products")
 
@@ -172,7 +154,7 @@ def test_a_live_terminal_that_reads_between_its_writes_names_what_it_read(world:
     colleague, tablet = shown_the_first(world, COUNTER)
     tablet.do("products", "e", "UPDATE", {"stock": 99, "version": 2})
     colleague.do("products", "e", "UPDATE", {"stock": 89})
-    settle(world, colleague, tablet)
+    settle_all(world, [colleague, tablet])
     tablet.do("products", "e", "UPDATE", {"stock": 88, "version": 4})
     assert outcome(world, COUNTER) == 88
     tablet.do("products", "e", "UPDATE", {"stock": 87, "version": 5})
@@ -182,10 +164,10 @@ def test_a_live_terminal_that_reads_between_its_writes_names_what_it_read(world:
 def test_each_item_of_a_bulk_has_its_own_version(world: World) -> None:
     colleague, tablet = shown_the_first(world, COUNTER)
     colleague.do("products", "f", "CREATE", {"stock": 50})
-    settle(world, colleague, tablet)
+    settle_all(world, [colleague, tablet])
     for name, stock in (("e", 90), ("f", 40)):
         colleague.do("products", name, "UPDATE", {"stock": stock})
-    settle(world, colleague, tablet)
+    settle_all(world, [colleague, tablet])
     updates = [
         {"entity_id": "e", "data": {"stock": 99, "version": 2}},
         {"entity_id": "f", "data": {"stock": 39, "version": 3}},
@@ -209,7 +191,7 @@ def test_a_pong_that_comes_before_the_program_reads_tells_nothing_of_a_terminal_
     world.settle()
     pongs(world, tablet)
     tablet.submit(queued)
-    settle(world, colleague, tablet)
+    settle_all(world, [colleague, tablet])
     assert outcome(world, kind) == kind.gives[FIRST]
     assert tablet.shown(kind.entity_type) == colleague.shown(kind.entity_type)
 
@@ -219,7 +201,7 @@ def test_a_terminal_that_never_confirms_is_known_by_its_pongs(world: World, name
     kind = KINDS[name]
     colleague, tablet = shown_the_first(world, kind, confirms=False)
     colleague.do(kind.entity_type, "e", "UPDATE", kind.second)
-    settle(world, colleague, tablet)
+    settle_all(world, [colleague, tablet])
     tablet.do(kind.entity_type, "e", "UPDATE", kind.written)
     assert outcome(world, kind) == kind.gives[SECOND]
 
@@ -259,9 +241,9 @@ def test_nobody_knew_what_reached_them_after_they_wrote(world: World, name: str,
     colleague.do(kind.entity_type, "e", "UPDATE", kind.second)
     world.advance(MINUTE)
     tablet.connect()
-    settle(world, colleague, tablet)
+    settle_all(world, [colleague, tablet])
     tablet.submit(queued)
-    settle(world, colleague, tablet)
+    settle_all(world, [colleague, tablet])
     assert outcome(world, kind) == kind.gives[FIRST]
     assert tablet.shown(kind.entity_type) == colleague.shown(kind.entity_type)
 
@@ -275,7 +257,7 @@ def test_what_is_written_now_is_written_with_all_that_was_confirmed(world: World
     if clock != "unknown":
         tablet.send({"type": "ping", "timestamp": iso(world.wall_ms - behind)})
     colleague.do(kind.entity_type, "e", "UPDATE", kind.second)
-    settle(world, colleague, tablet)
+    settle_all(world, [colleague, tablet])
     tablet.do(kind.entity_type, "e", "UPDATE", kind.written, timestamp=iso(world.wall_ms - behind))
     assert outcome(world, kind) == kind.gives[SECOND]
 
@@ -283,7 +265,7 @@ def test_what_is_written_now_is_written_with_all_that_was_confirmed(world: World
 def test_a_queue_written_before_the_payment_leaves_the_order_paid(world: World) -> None:
     colleague, tablet = Client(world, "till").connect(), Client(world, "tablet").connect()
     colleague.do("orders", "e", "CREATE", {"status": "pending", **dishes("a")})
-    settle(world, colleague, tablet)
+    settle_all(world, [colleague, tablet])
     tablet.send({"type": "ping", "timestamp": iso(world.wall_ms)})
     tablet.disconnect()
     queued = tablet.operation("orders", "e", "UPDATE", {"status": "preparing", **dishes("a", "b")})
@@ -291,9 +273,9 @@ def test_a_queue_written_before_the_payment_leaves_the_order_paid(world: World) 
     colleague.do("orders", "e", "UPDATE", {"status": "paid", **dishes("a", "c")})
     world.advance(MINUTE)
     tablet.connect()
-    settle(world, colleague, tablet)
+    settle_all(world, [colleague, tablet])
     tablet.submit(queued)
-    settle(world, colleague, tablet)
+    settle_all(world, [colleague, tablet])
     view = world.view("orders")["e"]
     assert view["status"] == "paid"
     assert {item["id"] for item in view["items"]} == {"a", "b", "c"}
@@ -303,7 +285,7 @@ def test_a_client_that_says_nothing_of_what_arrived_is_known_by_its_versions(wor
     """It neither confirms nor answers pings. A state that it was sent and that it names was on its screen."""
     colleague, tablet = shown_the_first(world, LIST, confirms=False, pongs=False)
     colleague.do("orders", "e", "UPDATE", LIST.second)
-    settle(world, colleague, tablet)
+    settle_all(world, [colleague, tablet])
     tablet.do("orders", "e", "UPDATE", {**dishes("b", "c", "d"), "version": 3})
     tablet.do("orders", "e", "UPDATE", {**dishes("b", "d"), "version": 4})
     assert outcome(world, LIST) == {"b", "d"}
@@ -319,5 +301,5 @@ def test_only_an_operation_that_restores_says_itself_what_its_author_has_read(wo
     more = {"read_upto": 2**40, **({"restores": "colleague.op-0"} if marked else {})}
     write = tablet.operation("customers", "e", "UPDATE", REGISTER.written, **more)
     tablet.connect().submit(write)
-    settle(world, colleague, tablet)
+    settle_all(world, [colleague, tablet])
     assert outcome(world, REGISTER) == REGISTER.gives[SECOND if marked else FIRST]

@@ -10,28 +10,13 @@ import pytest
 from node.core.entities.last_known import MOST_MOVEMENTS
 from strategies.policy import policy
 from tests.archives import archive
-from tests.harness import Client, World
+from tests.harness import Client, World, settle_all
 from tests.mesh import Mesh, moved
 from tests.scenarios.outages import Shop
 from tests.scenarios.seeds import SEEDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path / "node")
-    yield world
-    world.close()
-
-
-def settle(world: World, *clients: Client) -> None:
-    for _ in range(5):
-        world.settle()
-        for client in clients:
-            client.receive()
 
 
 def stock(world: World) -> Any:
@@ -41,10 +26,10 @@ def stock(world: World) -> Any:
 def test_two_terminals_that_both_saw_twelve_and_write_ten_and_eleven_leave_nine(world: World) -> None:
     ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
     ana.do("products", "p", "CREATE", {"stock": 12})
-    settle(world, ana, bia)
+    settle_all(world, [ana, bia])
     ana.write("products", "p", "UPDATE", {"stock": 10})
     bia.write("products", "p", "UPDATE", {"stock": 11})
-    settle(world, ana, bia)
+    settle_all(world, [ana, bia])
     assert stock(world) == 9
     assert ana.shown("products")["p"]["stock"] == bia.shown("products")["p"]["stock"] == 9
     assert not [m for m in (*ana.inbox, *bia.inbox) if m["type"] == "sync_conflict"]
@@ -53,7 +38,7 @@ def test_two_terminals_that_both_saw_twelve_and_write_ten_and_eleven_leave_nine(
 def test_an_offline_chain_of_absolutes_is_so_many_sales(world: World) -> None:
     ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
     ana.do("products", "p", "CREATE", {"stock": 12})
-    settle(world, ana, bia)
+    settle_all(world, [ana, bia])
     bia.disconnect()
     chain = [
         bia.operation("products", "p", "UPDATE", {"stock": n, "version": v}) for n, v in ((11, 2), (10, 3), (9, 4))
@@ -62,7 +47,7 @@ def test_an_offline_chain_of_absolutes_is_so_many_sales(world: World) -> None:
     bia.connect()
     for operation in chain:
         bia.submit(operation)
-    settle(world, ana, bia)
+    settle_all(world, [ana, bia])
     assert stock(world) == 4
 
 
@@ -70,7 +55,7 @@ def test_a_row_that_came_after_a_terminals_own_write_is_what_it_knows(world: Wor
     """In the log the other's sale comes first; on this terminal's screen it came last."""
     ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
     ana.do("products", "p", "CREATE", {"stock": 10})
-    settle(world, ana, bia)
+    settle_all(world, [ana, bia])
     ana.write("products", "p", "UPDATE", {"stock": 9})
     bia.write("products", "p", "UPDATE", {"stock": 9})  # one sale
     world.settle()
@@ -78,14 +63,14 @@ def test_a_row_that_came_after_a_terminals_own_write_is_what_it_knows(world: Wor
     bia.receive(1)  # ana's sale shows 9
     assert bia.shown("products")["p"]["stock"] == 9
     bia.write("products", "p", "UPDATE", {"stock": 8})  # one more sale, from what is on the screen
-    settle(world, ana, bia)
+    settle_all(world, [ana, bia])
     assert stock(world) == 7
 
 
 def test_what_a_terminal_knew_long_ago_is_read_from_the_log(world: World) -> None:
     ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
     ana.do("products", "p", "CREATE", {"stock": 1_000})
-    settle(world, ana, bia)
+    settle_all(world, [ana, bia])
     bia.disconnect()
     late = bia.operation("products", "p", "UPDATE", {"stock": 990})
     for number in range(200):
@@ -93,7 +78,7 @@ def test_what_a_terminal_knew_long_ago_is_read_from_the_log(world: World) -> Non
     world.crash()
     ana = Client(world, "ana").connect()
     bia.connect().submit(late)
-    settle(world, ana, bia)
+    settle_all(world, [ana, bia])
     assert stock(world) == 790
 
 
@@ -169,10 +154,10 @@ def test_increments_and_exact_decimals(world: World) -> None:
     ana.do("products", "p", "CREATE", {"stock": 0})
     for _ in range(10):
         ana.do("products", "p", "UPDATE", {"stock": {"$inc": 0.1}})
-    settle(world, ana)
+    settle_all(world, [ana])
     assert stock(world) == 1
     ana.do("products", "p", "UPDATE", {"stock": {"$inc": -0.125}})
-    settle(world, ana)
+    settle_all(world, [ana])
     assert stock(world) == 0.875
     assert ana.shown("products")["p"]["stock"] == 0.875
 
@@ -214,7 +199,7 @@ def test_what_is_no_number_is_refused_in_a_decision(world: World, value: object,
     ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
     for client, data in ((ana, {"stock": 5, "name": "a"}), (bia, {"stock": 6, "name": "b"})):
         client.write("products", "p", "CREATE", data)
-    settle(world, ana, bia)
+    settle_all(world, [ana, bia])
     (conflict,) = [m["conflict"] for m in ana.of("sync_conflict") if m["conflict"]["path"] == [path]]
     ana.send(
         {
@@ -224,7 +209,7 @@ def test_what_is_no_number_is_refused_in_a_decision(world: World, value: object,
             "resolved_data": {"name": "c", "stock": value},
         }
     )
-    settle(world, ana, bia)
+    settle_all(world, [ana, bia])
     tail = ".$set" if value == {"$set": "x"} else ""
     (refused,) = ana.of("sync_error")
     assert (refused["code"], refused["where"]) == (4006, f"$.resolved_data.stock{tail}")
@@ -251,7 +236,7 @@ def test_a_product_created_afresh_starts_with_the_stock_it_is_given(world: World
     ana.do("products", "p", "CREATE", {"stock": 5})
     ana.do("products", "p", "UPDATE", {"stock": 2})
     ana.do("products", "p", "DELETE", {})
-    settle(world, ana)
+    settle_all(world, [ana])
     ana.do("products", "p", "CREATE", {"stock": 20})
     assert stock(world) == 20
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.archives import archive
-from tests.harness import Client, World
+from tests.harness import Client, World, settle_all
 from tests.mesh import Mesh, shown
-from tests.scenarios.merging.test_counters import settle, stock
+from tests.scenarios.merging.test_counters import stock
 from tests.scenarios.outages import Shop
 from tests.scenarios.seeds import SEEDS
 
@@ -22,7 +22,7 @@ def test_what_a_terminal_knew_long_ago_is_known_after_it_is_archived(tmp_path: P
     world = World(tmp_path / "node")
     ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
     ana.do("products", "p", "CREATE", {"stock": 1_000})
-    settle(world, ana, bia)
+    settle_all(world, [ana, bia])
     bia.disconnect()
     late = bia.operation("products", "p", "UPDATE", {"stock": 990})
     for number in range(200):
@@ -33,7 +33,7 @@ def test_what_a_terminal_knew_long_ago_is_known_after_it_is_archived(tmp_path: P
     world.crash()
     ana = Client(world, "ana").connect()
     bia.connect().submit(late)
-    settle(world, ana, bia)
+    settle_all(world, [ana, bia])
     assert stock(world) == 790
     assert ana.shown("products")["p"]["stock"] == bia.shown("products")["p"]["stock"] == 790
     world.close()
