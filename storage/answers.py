@@ -19,6 +19,9 @@ PAGE_BYTES = 256 * 1024
 So much is encoded and compressed in one turn, and a page of large ones is no longer a turn than one of small ones.
 """
 
+EVERYTHING = 2**62
+"""More bytes than any answer has."""
+
 ARCHIVED = b""
 """The answer for the hash of an archived row that is not the last of an archive: it is not known here."""
 
@@ -27,9 +30,13 @@ MOST_CLOSED = 16
 
 
 class Page(list[T]):
-    """A part of an answer, in order. more: it was cut, by its number of rows or by their bytes."""
+    """A part of an answer, in order.
+
+    more: it was cut, by its number of rows or by their bytes. bytes: of its rows, where they were counted.
+    """
 
     more: bool = False
+    bytes: int = 0
 
     def as_page(self, rows: Iterable[R]) -> Page[R]:
         """Other rows, made of these, cut where these were cut."""

@@ -93,8 +93,8 @@ class LogRow:
 
     @property
     def name(self) -> str:
-        """Of the operation: its author and the id that the author gave it."""
-        return name_of(self.terminal_id, self.operation_id)
+        """Of the operation: its author and the id that the author gave it (`crdt.records.name_of`)."""
+        return f"{self.terminal_id}/{self.operation_id}"
 
     @property
     def size(self) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from node.cli.asking import ask, url_option
-from node.cli.output import say
+from node.cli.output import say, say_json
 
 
 @click.group()
@@ -40,7 +40,7 @@ def retry(url: str) -> None:
 @url_option
 def show(number: int, url: str) -> None:
     """Mostra uma inteira. / Show one whole."""
-    say(json.dumps(_row(url, number), indent=2, ensure_ascii=False))
+    say_json(_row(url, number), indent=True)
 
 
 @quarantine.command()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from attrs import define, field, frozen
 
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
     from node.core.locks.table import LockTable
     from node.core.sessions.session import Session
-    from node.wire.messages import Message
     from storage.records import Boot, Key, LogRow, ParkedRow
 
+T = TypeVar("T")
 
 logger = logging.getLogger("comanda.core")
 
@@ -214,10 +214,7 @@ class Core:
 
     def _answer(self, replies: Sequence[tuple[Recipient, bytes]]) -> None:
         """Answers in order, those of one terminal as one write."""
-        by_recipient: dict[int, tuple[Recipient, list[bytes]]] = {}
-        for recipient, message in replies:
-            by_recipient.setdefault(id(recipient), (recipient, []))[1].append(message)
-        for recipient, messages in by_recipient.values():
+        for recipient, messages in _by_recipient(replies):
             try:
                 recipient.reply(*messages)
             except Exception as error:
@@ -361,10 +358,7 @@ class Core:
         self.links.start_again(boot.peers)
         self.health.ok, self.health.failure = True, None
         refusals, self._again = self._again, []
-        by_recipient: dict[int, tuple[Recipient, list[Message]]] = {}
-        for refusal in refusals:
-            by_recipient.setdefault(id(refusal.recipient), (refusal.recipient, []))[1].append(refusal.message())
-        for recipient, messages in by_recipient.values():
+        for recipient, messages in _by_recipient((refusal.recipient, refusal.message()) for refusal in refusals):
             told = faults.guard("what is decided again", partial(recipient.again, messages))
             if told:
                 self._lose(recipient, told)
@@ -441,3 +435,11 @@ class Core:
     def retry_parked(self, row: ParkedRow) -> None:
         """Try a parked operation again, once its entities are here."""
         parked.retry_when_here(self.replica, row, self.disk, self.health, self.clock)
+
+
+def _by_recipient(pairs: Iterable[tuple[Recipient, T]]) -> Iterable[tuple[Recipient, list[T]]]:
+    """What each recipient gets, in order; the recipients in the order of the first thing for each."""
+    found: dict[int, tuple[Recipient, list[T]]] = {}
+    for recipient, what in pairs:
+        found.setdefault(id(recipient), (recipient, []))[1].append(what)
+    return found.values()

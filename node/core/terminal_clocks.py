@@ -180,9 +180,8 @@ class TerminalClocks:
 
     def wrong(self, now: Instant) -> dict[str, int]:
         """Terminals whose clock is wrong: what is added to their timestamps, in milliseconds. The worst first."""
-        offsets = {terminal_id: self.offset_ms(terminal_id, now) or 0 for terminal_id in self.clocks}
-        worst = sorted(offsets, key=lambda terminal_id: (-abs(offsets[terminal_id]), terminal_id))
-        return {terminal_id: offsets[terminal_id] for terminal_id in worst if offsets[terminal_id]}
+        wrong = {terminal_id: offset for terminal_id in self.clocks if (offset := self.offset_ms(terminal_id, now))}
+        return dict(sorted(wrong.items(), key=lambda entry: (-abs(entry[1]), entry[0])))
 
     # ------------------------------------------------------------------ the true time of an operation
 

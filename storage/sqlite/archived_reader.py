@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from storage.answers import MOST_CLOSED, PAGE_BYTES, Compacted, Owed, Page, Recalled, Whole
+from storage.answers import EVERYTHING, MOST_CLOSED, PAGE_BYTES, Compacted, Owed, Page, Recalled, Whole
 from storage.packed import link_keys, op_keys, unpack_operations
 from storage.records import ConflictRow, Key, LogRow, op_key
 from storage.sqlite.rows import CONFLICTS, ENTITIES
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from storage.sqlite.queries import Queries
 
-EVERYTHING = 2**62
 LOOKED_THROUGH = 1_000
 """Rows of `archived` looked through at once."""
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 PAGE = 10_000
 """Rows read at once."""
 
+TOLD = 0
+"""The span of what another node named with a state, and no archive of this node holds."""
+
 REFUSED_READ = 10_000
 """Refused writes that a start reads, the latest."""
 
@@ -52,7 +55,7 @@ def read_boot(db: Database, node_id: str, epoch: str, head: int, chain: bytes, a
         entity_keys={key64(entity_type, entity_id) for entity_type, entity_id in entities},
         operation_keys=array("q", (key for (key,) in operations)),
         archived_keys=archived.operations,
-        told_keys=_told_keys(connection),
+        told_keys=archived.told,
         link_keys=archived.with_rows(_link_keys(connection)),
         partial=archived.partial,
         peers=[PEERS.record(row) for row in db.table("peers").rows],
@@ -102,9 +105,11 @@ class ArchivedKeys:
     operations: op keys.
     links: link keys of each entity type.
     partial: link key -> entities that hold their part of an operation while another part is missing.
+    told: op keys of those that another node named with a state.
     """
 
     operations: Sequence[int] = field(factory=lambda: array("q"))
+    told: array[int] = field(factory=lambda: array("q"))
     links: dict[str, array[int]] = field(factory=dict)
     partial: dict[int, set[str]] = field(factory=dict)
 
@@ -119,12 +124,14 @@ def archived_keys(connection: sqlite3.Connection) -> ArchivedKeys:
     """All of them. An operation of several entities counts once, as soon as all of its parts are here."""
     keys = ArchivedKeys()
     operations = array("q")
-    for entity_type, records in _records(connection):
+    for entity_type, records in _records(connection, keys.told):
         operations.extend(op_keys(records))
         keys.links.setdefault(entity_type, array("q")).extend(link_keys(records))
     shared: dict[int, set[str]] = {}
-    sql = "SELECT entity_type, entity_id, records FROM archived WHERE bulk = 1"
-    for entity_type, entity_id, records in connection.execute(sql):
+    sql = "SELECT entity_type, entity_id, span, records FROM archived WHERE bulk = 1"
+    for entity_type, entity_id, span, records in connection.execute(sql):
+        if span == TOLD:
+            keys.told.extend(op_keys(records))
         of_type = keys.links.setdefault(entity_type, array("q"))
         for one in unpack_operations(records):
             holders = shared.setdefault(one.link_key, set()) if one.parts > 1 and one.link_key else None
@@ -140,17 +147,11 @@ def archived_keys(connection: sqlite3.Connection) -> ArchivedKeys:
     return keys
 
 
-def _told_keys(connection: sqlite3.Connection) -> array[int]:
-    """Keys of the operations that another node named with a state."""
-    told = array("q")
-    for (records,) in connection.execute("SELECT records FROM archived WHERE span = 0"):
-        told.extend(op_keys(records))
-    return told
-
-
-def _records(connection: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
-    """Records of operations on one entity, those of many entities of a type joined."""
-    cursor = connection.execute("SELECT entity_type, records FROM archived WHERE bulk = 0")
+def _records(connection: sqlite3.Connection, told: array[int]) -> Iterator[tuple[str, bytes]]:
+    """Records of operations on one entity, those of many entities of a type joined. told: gets the keys of those that
+    another node named."""
+    cursor = connection.execute("SELECT entity_type, span, records FROM archived WHERE bulk = 0")
     while rows := cursor.fetchmany(PAGE):
+        told.extend(op_keys(b"".join([records for _, span, records in rows if span == TOLD])))
         for entity_type, of_type in groupby(rows, itemgetter(0)):
-            yield entity_type, b"".join([records for _, records in of_type])
+            yield entity_type, b"".join([records for *_, records in of_type])

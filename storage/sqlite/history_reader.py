@@ -60,13 +60,12 @@ class HistoryReader:
 
     def config(self) -> str | None:
         """What is remembered of the configuration that was in force at the last start; None for nothing."""
-        rows = self._queries.ask("SELECT value FROM meta WHERE key = ?", (CONFIG,))
-        return str(rows[0]["value"]) if rows else None
+        return self._queries.fact(CONFIG)
 
     def policies(self) -> dict[str, list[str]]:
         """The configurations the node ran with, as texts by entity type, the latest last."""
-        rows = self._queries.ask("SELECT value FROM meta WHERE key = ?", (POLICIES,))
-        return dict(orjson.loads(rows[0]["value"])) if rows else {}
+        text = self._queries.fact(POLICIES)
+        return dict(orjson.loads(text)) if text is not None else {}
 
     # ------------------------------------------------------------------ the log
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from storage.answers import PAGE_BYTES, Page
 from storage.sqlite.database import open_reader, quick_check, storage_errors
-from storage.sqlite.meta import read_anchor
+from storage.sqlite.meta import read_anchor, read_fact
 from storage.sqlite.statements import distinct, parts, values
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Queries:
                 found.append(dict(zip(names, row, strict=True)))
             cursor.close()
         found.more = found.more or len(found) == limit
+        found.bytes = size
         return found
 
     def by_keys(self, sql: str, keys: Iterable[Key]) -> Iterator[dict[str, Any]]:
@@ -87,7 +88,7 @@ class Queries:
             most = limit - len(found)
             begin = name if entity_type == first else ""
             part = self.page(sql, (entity_type, begin, *parameters, most), most, left)
-            left -= sum(len(value) for row in part for value in row.values() if type(value) is bytes)
+            left -= part.bytes
             found += part
             if part.more:
                 found.more = True
@@ -98,6 +99,11 @@ class Queries:
         """As `storage.sqlite.statements.distinct`."""
         with storage_errors(self.path):
             yield from distinct(self.connection, table, columns)
+
+    def fact(self, key: str) -> str | None:
+        """A fact of the node (storage/sqlite/meta.py)."""
+        with storage_errors(self.path):
+            return read_fact(self.connection, key)
 
     def anchor(self) -> Anchor:
         """Where the log begins."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from storage.answers import ARCHIVED, PAGE_BYTES, Fetched, Page
+from storage.answers import ARCHIVED, EVERYTHING, PAGE_BYTES, Fetched, Page
 from storage.chain import chain_hash
 from storage.records import (
     Anchor,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-EVERYTHING = 2**62
 
 HISTORY = 1_000
 """Most rows of an entity's history looked through for what a terminal knew."""

@@ -20,7 +20,7 @@ from strategies.kinds.register import Register, winner
 from strategies.paths import SETTLEMENT, is_movement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from crdt.document import Document
     from crdt.records import FieldRecord, Path
@@ -72,7 +72,6 @@ class Counter(Register):
     """A Kind (kind.py): an opening and movements."""
 
     name = "counter"
-    composed = True
     counts = True
     remembers = True
     rule = Rule(
@@ -218,9 +217,13 @@ def count_of(document: Document, policy: Ordering, field: str) -> Count:
     return count_after(document, field, ABSENT if first is None else first.value)
 
 
-def count_after(document: Document, name: str, first: object) -> Count:
-    """The same of a counter by its name in headers. first: the value of the opening's record; ABSENT for none."""
-    settled = tuple(_settled(document, name))
+def count_after(document: Document, name: str, first: object, settlements: Sequence[object] | None = None) -> Count:
+    """The same of a counter by its name in headers.
+
+    first: the value of the opening's record; ABSENT for none. settlements: those of the document, from whoever asks
+    for many counters of it.
+    """
+    settled = tuple(_settled(settlements_of(document) if settlements is None else settlements, name))
     total = document.counters.get(name)
     moved = plus((total or ZERO, *settled)) if settled else total or ZERO
     if first is ABSENT:
@@ -281,13 +284,16 @@ def _is_news(write: Write, field: str) -> bool:
     return write.create and not any(map(write.seen, write.document.siblings((field,))))
 
 
-def _settled(document: Document, field: str) -> Iterator[Decimal]:
-    for path, records in document.fields.items():
-        if path[0:1] == (SETTLEMENT,):
-            value = records[0].value  # all siblings say the same
-            total = value.get(field) if isinstance(value, dict) else None
-            if is_total(total):
-                yield decimal_of(total)
+def settlements_of(document: Document) -> list[object]:
+    """What repairs took back; all siblings of one say the same."""
+    return [records[0].value for path, records in document.fields.items() if path[0:1] == (SETTLEMENT,)]
+
+
+def _settled(settlements: Sequence[object], field: str) -> Iterator[Decimal]:
+    for value in settlements:
+        total = value.get(field) if isinstance(value, dict) else None
+        if is_total(total):
+            yield decimal_of(total)
 
 
 def _open(write: Write, field: str, amount: Decimal, moved: Decimal) -> None:

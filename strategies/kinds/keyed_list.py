@@ -34,6 +34,7 @@ from strategies.kinds.counter import (
     counted_by,
     move,
     reckoned,
+    settlements_of,
 )
 from strategies.kinds.kind import ABSENT, UNDECLARED, Count, FieldKind, Kind, Rule
 from strategies.kinds.places import placed
@@ -63,7 +64,6 @@ class KeyedList(Register):
     """A Kind (kind.py): a register for each element and each changed field of one, and one for the list."""
 
     name = "keyed_list"
-    composed = True
     remembers = True
     carried = True
     rule = Rule(
@@ -80,6 +80,7 @@ class KeyedList(Register):
             name: OF_A_LINE[of.kind](of) for name, of in declared.fields.items() if of.kind in OF_A_LINE
         }
         self.counted = [name for name, kind in self.kinds.items() if kind.counts]
+        self._said_last: tuple[object, dict[str, object] | None] = (None, None)
 
     def problem(self, field: str) -> str | None:
         for name, declared in self.declared.fields.items():
@@ -120,8 +121,9 @@ class KeyedList(Register):
             return ABSENT
         ordered = sorted(elements.items(), key=lambda item: (place_of(item[1]), item[0]))
         moving = self.counted and any(map(counter_path, document.counters))
+        settlements = settlements_of(document) if self.counted else ()
         found = [
-            self.line(document, policy, head, parts.get(path[1], ()))
+            self.line(document, policy, head, parts.get(path[1], ()), settlements)
             if moving or path[1] in parts or _has_totals(head)
             else element_of(head)
             for path, head in ordered
@@ -130,8 +132,15 @@ class KeyedList(Register):
             return found
         return [*presence.value, *found] if isinstance(presence.value, list) else presence.value
 
-    def line(self, document: Document, policy: Ordering, head: FieldRecord, parts: Iterable[Path]) -> object:
-        """An element as it is shown. head: its record. parts: its fields' registers."""
+    def line(
+        self,
+        document: Document,
+        policy: Ordering,
+        head: FieldRecord,
+        parts: Iterable[Path],
+        settlements: Sequence[object],
+    ) -> object:
+        """An element as it is shown. head: its record. parts: its fields' registers. settlements: the document's."""
         element = element_of(head)
         if not isinstance(element, dict):
             return element
@@ -145,7 +154,7 @@ class KeyedList(Register):
                 found[path[2]] = value
         for name in self.counted:
             opening = self._opening(document, policy, head, name)
-            count = count_after(document, counter_name((*head.path, name)), opening)
+            count = count_after(document, counter_name((*head.path, name)), opening, settlements)
             if count.amount is not None:
                 found[name] = shown(count.amount)
             elif not count.closed:
@@ -183,21 +192,24 @@ class KeyedList(Register):
                 known[path[1]] = write.policy.ordered(path, records or siblings)[0]
         write.register((field,), value if elements is None else [])
         elements = elements or {}
+        settlements = settlements_of(document) if self.counted else ()
         places = placed(list(elements), {key: place_of(record) for key, record in known.items() if key in elements})
         for number, (key, element) in enumerate(elements.items()):
             head = known.get(key)
             if head is not None and not afresh:
-                change = Change(self, write, base, head, f"{field}[{number}]")
+                change = Change(self, write, base, head, f"{field}[{number}]", settlements)
                 change.plan(element, places[key], parts.get(key, ()))
             elif afresh or not base.carries_over(key, element):
-                self._add(write, (field, key), places[key], element, f"{field}[{number}]")
+                self._add(write, (field, key), places[key], element, f"{field}[{number}]", settlements)
         for key in sorted(known.keys() - elements.keys()):
             for path in ((field, key), *parts.get(key, ())):
                 write.supersede(path, lambda record: base.holds(record.path[1], write.seq_of(record)))
         if self.counted:
             self._forget_ended(write, field, elements)
 
-    def _add(self, write: Write, path: Path, place: str, element: object, where: str) -> None:
+    def _add(
+        self, write: Write, path: Path, place: str, element: object, where: str, settlements: Sequence[object]
+    ) -> None:
         moved: dict[str, object] = {}
         if isinstance(element, dict):
             element = dict(element)
@@ -209,7 +221,7 @@ class KeyedList(Register):
                         amount += known.amount or ZERO if known is not None else ZERO
                     check_shown(amount, f"{where}.{name}")
                     element[name] = None if word == CLOSED else shown(amount)
-                total = count_after(write.document, counter_name((*path, name)), ABSENT).moved
+                total = count_after(write.document, counter_name((*path, name)), ABSENT, settlements).moved
                 if total:
                     moved[name] = total_of(total)
         write.add(path, [place, element, moved] if moved else [place, element], write.supersede(path))
@@ -255,8 +267,14 @@ class KeyedList(Register):
 
     # ------------------------------------------------------------------ what a write of another node may do
 
+    def _elements(self, said: object) -> dict[str, object] | None:
+        """The list that an operation says, by key. It is asked for once for each record of one operation."""
+        if self._said_last[0] is not said:
+            self._said_last = (said, keyed(said, self.declared.key))
+        return self._said_last[1]
+
     def may_leave(self, field: str, said: object, path: Path, value: object, *, begins: bool) -> bool:
-        elements = keyed(said, self.declared.key)
+        elements = self._elements(said)
         if len(path) == 1:
             return path == (field,) and equal(value, said if elements is None else [])
         if elements is None or path[0] != field or path[1] not in elements:
@@ -278,7 +296,7 @@ class KeyedList(Register):
         return path[:1] == (field,)
 
     def may_move(self, path: Path, said: object, amount: Decimal) -> bool:
-        elements = keyed(said, self.declared.key)
+        elements = self._elements(said)
         if len(path) != 3 or elements is None:
             return False
         element = elements.get(path[1])
@@ -343,10 +361,22 @@ class KeyedList(Register):
 
 
 class Change:
-    """What an author changes of one line that it knew. head: the line's record. where: for what is wrong with it."""
+    """What an author changes of one line that it knew.
 
-    def __init__(self, kind: KeyedList, write: Write, base: KnownElements, head: FieldRecord, where: str) -> None:
+    head: the line's record. where: for what is wrong with it. settlements: those of the document.
+    """
+
+    def __init__(
+        self,
+        kind: KeyedList,
+        write: Write,
+        base: KnownElements,
+        head: FieldRecord,
+        where: str,
+        settlements: Sequence[object],
+    ) -> None:
         self.kind, self.write, self.base, self.head, self.where = kind, write, base, head, where
+        self.settlements = settlements
         self.held_back = False
 
     def plan(self, element: object, place: str, parts: Iterable[Path]) -> None:
@@ -398,7 +428,7 @@ class Change:
             return False
         word, amount = asked(value, where)
         opening = self.kind._opening(write.document, write.policy, self.head, path[2])
-        now, known = count_after(write.document, name, opening), write.known_count(name)
+        now, known = count_after(write.document, name, opening, self.settlements), write.known_count(name)
         base = reckoned(now if known is None else known, now)
         if word == STEP:
             move(write, name, base, now, amount, f"{where}.{STEP}")

@@ -185,10 +185,9 @@ class Write(Protocol):
 
 
 class Kind(Protocol):
-    """A field kind. Stateless but for its declaration.
+    """A field kind, from its declaration. What it keeps is worked out from what it was asked, and changes no answer.
 
     name: the configuration's word.
-    composed: a field has several registers; a view shows it once, after all of them.
     counts: the field's movements are in the headers' totals (crdt.records.Header).
     remembers: something is kept of each row, see `remembered`.
     carried: every row of the entity may carry the field, so also a row that did not write it is kept.
@@ -198,8 +197,6 @@ class Kind(Protocol):
 
     @property
     def name(self) -> str: ...
-    @property
-    def composed(self) -> bool: ...
     @property
     def counts(self) -> bool: ...
     @property

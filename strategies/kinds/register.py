@@ -24,7 +24,6 @@ class Register:
     """A Kind (kind.py): the register at (field,)."""
 
     name = "register"
-    composed = False
     counts = False
     remembers = False
     carried = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import orjson
 from click.testing import CliRunner
 
 from node.cli import main
@@ -25,6 +26,13 @@ def test_each_operation_in_quarantine_is_a_line(answers: Answers) -> None:
     answers.by_path["/api/v1/quarantine"] = [{"quarantine": rows}]
     result = CliRunner().invoke(main, ["quarantine", "list"])
     assert result.output == "3  bad  caixa  till/op-1  orders o-1  clock\n3  bad  caixa  till/op-1  orders  size\n"
+
+
+def test_an_operation_in_quarantine_is_shown_as_json(answers: Answers) -> None:
+    row = {"id": 3, "reason": "line\nend", "message": {"type": "data_sync"}}
+    answers.by_path["/api/v1/quarantine"] = [{"quarantine": [row]}]
+    result = CliRunner().invoke(main, ["quarantine", "show", "3"])
+    assert orjson.loads(result.output) == row
 
 
 def test_retry_tells_how_many_are_left(answers: Answers) -> None:

@@ -7,7 +7,7 @@ The older half is thinned out when there are many. Between two that are kept, th
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
@@ -18,7 +18,14 @@ APART_MS = 500
 """Rows that were sent within this of each other count as sent at once."""
 
 KEPT = 256
-"""Positions kept of one terminal."""
+"""Positions kept of one terminal, or of one linked node."""
+
+
+def thin(*lists: list[Any]) -> None:
+    """Drop every second entry of the older half of lists that go together, once there are too many."""
+    if len(lists[0]) > KEPT:
+        for entries in lists:
+            del entries[1 : KEPT // 2 : 2]
 
 
 @define(eq=False)
@@ -42,8 +49,7 @@ class Sendings:
             return
         times.append(mono_ms)
         self._sent.append(now)
-        if len(times) > KEPT:
-            del times[1 : KEPT // 2 : 2], self._sent[1 : KEPT // 2 : 2]
+        thin(times, self._sent)
 
     def connected(self, mono_ms: int) -> None:
         """The terminal has a new connection."""

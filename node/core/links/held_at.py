@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from node.core.delivery.sendings import thin
 from node.core.log.entries import NO_POSITION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-KEPT = 256
-"""Rows of this log at which it is known how far another log was held."""
 
 
 @define(eq=False)
@@ -29,13 +28,12 @@ class HeldAt:
             return
         self._rows.append(row)
         self._held.append(tuple(held))
-        if len(self._rows) > KEPT:
-            del self._rows[1 : KEPT // 2 : 2], self._held[1 : KEPT // 2 : 2]
+        thin(self._rows, self._held)
 
     def translated(self, positions: Sequence[int]) -> tuple[int, ...]:
         """Positions in this log as positions in the other one: at least so much of it lies before them."""
         return tuple(self._at(row, priority) for priority, row in enumerate(positions))
 
     def _at(self, row: int, priority: int) -> int:
-        place = next((n for n in range(len(self._rows) - 1, -1, -1) if self._rows[n] <= row), None)
-        return NO_POSITION if place is None else self._held[place][priority]
+        place = bisect_right(self._rows, row)
+        return self._held[place - 1][priority] if place else NO_POSITION

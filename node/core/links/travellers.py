@@ -11,12 +11,13 @@ there, so a node that had sent it more sends that again.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field
 
 from node.core.links.host import Node, Peer
-from node.wire.links.terminals import Visit, read_visits, visits_message
+from node.wire.links.terminals import MOST_TERMINALS, Visit, read_visits, visits_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,23 +52,24 @@ class Travellers:
 
     def link_up(self, link: Peer) -> None:
         """A new neighbour is told of all terminals that were here."""
-        self._tell(link, self._own(link, None))
+        self._tell(link, self._own(link, self.own.last_here(None)))
 
     def moved(self, terminals: Iterable[str]) -> None:
         """Terminals left, or are heard of elsewhere: the neighbours are told what they knew."""
-        names = list(terminals)
-        if names:
-            for link in self._up():
-                self._tell(link, self._own(link, names))
+        names, links = list(terminals), self._up()
+        if names and links:
+            here = self.own.last_here(names)
+            for link in links:
+                self._tell(link, self._own(link, here))
 
     def _up(self) -> list[Peer]:
         return [link for link in self.links.values() if link.state == "up"]
 
-    def _own(self, link: Peer, terminals: Iterable[str] | None) -> list[Visit]:
+    def _own(self, link: Peer, here: Mapping[str, tuple[int, Sequence[int]]]) -> list[Visit]:
         held = tuple(link.peer_log.positions)
         return [
             Visit(terminal, self.node.node_id, seen_ms, held, link.held_at.translated(positions))
-            for terminal, (seen_ms, positions) in self.own.last_here(terminals).items()
+            for terminal, (seen_ms, positions) in islice(here.items(), MOST_TERMINALS)
         ]
 
     def _tell(self, link: Peer, visits: Sequence[Visit]) -> None:

@@ -247,7 +247,8 @@ def _plans(
             if all(record.id in everything for record in entity.document.siblings(DELETED_AT)):
                 version, reach, seen = None, confirmed, everything
         known.append((version, reach, seen))
-        stamp = stamp.after(max((r.stamp for i, r in entity.document.by_id.items() if i in seen), default=0))
+        if stamp.stamp < stamp.latest:
+            stamp = stamp.after(max((r.stamp for i, r in entity.document.by_id.items() if i in seen), default=0))
     together = zip(entities, operation.writes, known, strict=True)
     for number, (entity, write, (version, reach, seen)) in enumerate(together):
         data = write.data

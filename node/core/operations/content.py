@@ -15,7 +15,7 @@ ranked, is remembered of the registers where it counts (`Entity.held`, `Entity.l
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import field, frozen
@@ -137,6 +137,12 @@ class Ground:
     entity: Entity
     doomed: Sequence[FieldRecord]
     gone: bool
+    ranks: Set[tuple[Path, int]] = field(init=False)
+    """The register and rank of each of `doomed`."""
+
+    @ranks.default
+    def _ranks(self) -> Set[tuple[Path, int]]:
+        return {(record.path, record.rank) for record in self.doomed}
 
     @property
     def document(self) -> Document:
@@ -152,7 +158,7 @@ class Ground:
     def may_rank(self, record: FieldRecord) -> bool:
         """Whether a record has its own rank, or that of one which it replaces."""
         rank = record.rank
-        if rank == record.accepted or any(d.rank == rank for d in self.doomed if d.path == record.path):
+        if rank == record.accepted or (record.path, rank) in self.ranks:
             return rank <= record.accepted
         return rank < record.accepted and self.gone and self.entity.ranked_from(record.path, record.accepted) <= rank
 

@@ -65,8 +65,6 @@ class Held:
         self.known, self.archived = KeySet(boot.operation_keys), KeySet(boot.archived_keys)
         self.told, self.doubled = KeySet(boot.told_keys), KeySet(repeated(boot.operation_keys))
         self.digests, self.partial = Digests.of(boot.link_keys), dict(boot.partial)
-        self.told = KeySet(boot.told_keys)
-        self.doubled = KeySet(one for one, other in pairwise(boot.operation_keys) if one == other)
         self.recent.clear()
         self.read.clear()
         self.recalled.clear()
@@ -126,7 +124,7 @@ class Held:
             earlier = self.read.pop(name, ())
             self.size += sum(one.size for one in earlier)
         self.recent[name] = (*earlier, row)
-        self.size += row.size
+        self.size += len(row.message) + len(row.operation) + len(row.updates) + len(row.changes)  # `LogRow.size`
         if row.link_key is not None:
             self.digests.add(row.entity_type, row.link_key)
 

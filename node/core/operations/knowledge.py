@@ -205,6 +205,8 @@ class Knowledge:
         self, author: Author, entity: Entity, names: Sequence[str], version: int | None
     ) -> History | None:
         """Which rows must be read from disk to tell what the author last knew of these counters; None for no rows."""
+        if entity.movements.cut.isdisjoint(names):
+            return None
         view = self.view_of(author, entity, self.reach(author, entity, version))
         history = (entity.key, view.terminal, view.acknowledged)
         if history in self._histories or all(entity.movements.tells(name, view) for name in names):

@@ -167,13 +167,14 @@ def _named(message: Mapping[str, object]) -> _Named:
     operation, link = raw if isinstance(raw, dict) else {}, beside if isinstance(beside, dict) else {}
     given = (operation.get("id"), operation.get("entity_type"), operation.get("entity_id"), link.get("terminal_id"))
     operation_id, entity_type, entity_id, author = (word(value or "", 128) for value in given)
-    try:
-        key = link_key(name_of(author, operation_id), link["updates"])
-    except (KeyError, IndexError, TypeError, ValueError, RecursionError):
-        key = 0
     said = link.get("key")
     if type(said) is int and abs(said) < 2**63:
         key = said  # its updates may be what is damaged
+    else:
+        try:
+            key = link_key(name_of(author, operation_id), link["updates"])
+        except (KeyError, IndexError, TypeError, ValueError, RecursionError):
+            key = 0
     repairs = operation.get("repairs")
     return _Named(author, operation_id, entity_type, entity_id, key, repairs if isinstance(repairs, str) else None)
 

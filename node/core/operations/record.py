@@ -19,11 +19,10 @@ from node.core.entities.entity import Entity, Touch
 from node.core.entities.past import LATEST
 from node.core.entities.reach import Reach
 from node.core.entities.writes import Plan
-from node.core.log.group import Refusal
 from node.core.log.rows import Told, accepted_row, changes_of, linked, operation_row, update_entry
 from node.core.operations.author import absent
 from node.core.operations.notices import tell
-from node.core.operations.refusals import message_of, not_stored, storage_error
+from node.core.operations.refusals import not_stored
 from node.core.terminal_clocks import TOLERANCE_MS
 from node.wire import outgoing
 from node.wire.outgoing import compact_json
@@ -135,8 +134,7 @@ def record(
     confirm(replica, author, operation.id, row.version, status, stamp.accepted, seq, **extra)
     if news.raised or news.gone or news.restated:
         tell(replica, news, policy, operation.id, author, stamp.accepted, resolution)
-    say, message = partial(storage_error, operation, author), partial(message_of, operation)
-    log.group.refusals.append(Refusal(author.recipient, say, message))
+    log.group.refusals.append(not_stored(operation, author))
     replica.faults.changing = False
 
 

@@ -113,11 +113,11 @@ def _are_positions(said: list[Any]) -> bool:
 def _visit(visit: object, where: str) -> Visit:
     match visit:
         case [str(terminal), str(node), int(seen_ms), list(held), list(knew)] if (
-            TERMINAL_ID.match(terminal) and TERMINAL_ID.match(node) and 0 <= seen_ms < MOST_NUMBER
+            TERMINAL_ID.match(terminal)
+            and TERMINAL_ID.match(node)
+            and 0 <= seen_ms < MOST_NUMBER
+            and _are_positions(held)
+            and _are_positions(knew)
         ):
-            if all(
-                len(p) == CLASSES and all(type(at) is int and -1 <= at < MOST_NUMBER for at in p)
-                for p in (held, knew)
-            ):
-                return Visit(terminal, node, seen_ms, tuple(held), tuple(knew))
+            return Visit(terminal, node, seen_ms, tuple(held), tuple(knew))
     raise InvalidMessage("expected [terminal, node, time, positions, positions]", where)
