@@ -39,6 +39,11 @@ def running_node(config: str = UNLIMITED, *flags: str) -> Iterator[tuple[str, su
             process.wait(10)
 
 
+def cpu_of(pid: int) -> float:
+    """Processor time that a process has used since its start, in seconds, to the nanosecond."""
+    return time.clock_gettime(~pid << 3 | 2)  # the clock of a process, clock_getcpuclockid(3)
+
+
 def free_port() -> int:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
@@ -93,5 +98,4 @@ class NodeProcess:
 
     def cpu_s(self) -> float:
         """Processor time used since its start, in seconds."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / 100
+        return cpu_of(self.pid)
