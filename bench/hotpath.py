@@ -2,6 +2,7 @@
 
     python -m bench.hotpath            all of it, about two minutes
     python -m bench.hotpath --quick    a tenth of it
+    python -m bench.hotpath --part lines    what an order of ten lines costs the node, half a minute
 
 Every operation is fsynced (synchronous FULL) before it is confirmed or delivered. Server and load share the machine.
 """
@@ -13,10 +14,13 @@ import subprocess
 import sys
 
 import click
+from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from bench.rig.lines import CASES as LINES
+from bench.rig.lines import cost
 from bench.rig.machine import describe
 from bench.rig.node_process import running_node
 
@@ -43,9 +47,29 @@ def measure(count: int, rate: int, listeners: int, confirm: bool) -> dict[str, o
 @click.command()
 @click.option("--quick", is_flag=True, help="a tenth of the operations")
 @click.option("--json", "as_json", is_flag=True, help="one JSON line a case")
-def main(quick: bool, as_json: bool) -> None:
+@click.option("--part", type=click.Choice(["all", "load", "lines"]), default="all", help="one of the two tables")
+def main(quick: bool, as_json: bool, part: str) -> None:
     """Run every case and print a table."""
     console = Console(stderr=as_json, width=None if sys.stdout.isatty() else 150)
+    if part != "lines":
+        _load(console, quick=quick, as_json=as_json)
+    if part != "load":
+        _lines(console, quick=quick, as_json=as_json)
+
+
+def _lines(console: Console, *, quick: bool, as_json: bool) -> None:
+    table = Table(title=f"An order of ten lines, a commit an operation\n{describe()}", box=box.MARKDOWN)
+    for name in ("what is written", "node CPU us an operation", "stored B an order"):
+        table.add_column(name, justify="right")
+    for name in track(LINES, console=Console(stderr=True), transient=True):
+        found = cost(name, 300 if quick else 3_000)
+        if as_json:
+            print(json.dumps({"write": name, "cpu_us": found.cpu_us, "stored": found.stored}))
+        table.add_row(name, f"{found.cpu_us:,.0f}", f"{found.stored:,}")
+    console.print(table)
+
+
+def _load(console: Console, *, quick: bool, as_json: bool) -> None:
     table = Table(title=f"Comanda hot path, durable (FULL)\n{describe()}")
     for name in ("load", "listeners", "ops/s", "deliveries/s", "confirmation ms", "delivery ms", "ping ms"):
         table.add_column(name)

@@ -31,7 +31,7 @@ def order(terminal: str, number: int, entity_id: str, version: int) -> dict[str,
     """About 390 bytes: an order with two items, or one of its steps through the kitchen."""
     data: dict[str, Any] = {"id": entity_id, "status": STATUSES[version % 4], "version": version}
     data |= {"total": 61.7 + number % 100, "items": ITEMS[:2]}
-    return _operation(terminal, number, "orders", entity_id, data, version)
+    return operation(terminal, number, "orders", entity_id, data, version)
 
 
 def record(terminal: str, number: int, entity_type: str, entity_id: str) -> dict[str, Any]:
@@ -41,19 +41,21 @@ def record(terminal: str, number: int, entity_type: str, entity_id: str) -> dict
         data |= {"price": 12.9 + number % 50, "stock": number % 300, "category": f"c-{number % 12}"}
     else:
         data |= {"phone": f"+55 11 9{number:08d}", "email": f"n{number}@example.com", "points": number % 900}
-    return _operation(terminal, number, entity_type, entity_id, data, 1)
+    return operation(terminal, number, entity_type, entity_id, data, 1)
 
 
-def _operation(
-    terminal: str, number: int, entity_type: str, entity_id: str, data: dict[str, Any], version: int
+def operation(
+    terminal: str, number: int, entity_type: str, entity_id: str, data: dict[str, Any], version: int | None
 ) -> dict[str, Any]:
+    """version: 1 for a CREATE; None for a client that gives none."""
+    said: dict[str, Any] = {} if version is None else {"version": version}
     return {
         "id": f"w-{terminal}-{number}",
         "entity_type": entity_type,
         "entity_id": entity_id,
         "operation": "CREATE" if version == 1 else "UPDATE",
         "data": data,
-        "version": version,
+        **said,
         "timestamp": "2026-01-15T10:30:00.000Z",
         "terminal_id": terminal,
         "user_id": "ana",
@@ -104,13 +106,13 @@ def restaurant(terminal: str, entities: int) -> Batch:
     return batch(terminal, made)
 
 
-def write(url: str, written: Batch) -> float:
-    """Send a batch with WINDOW in flight; returns the seconds until all of it was confirmed."""
-    return trio.run(_write, url, written)
+def write(url: str, written: Batch, in_flight: int = WINDOW) -> float:
+    """Send a batch; returns the seconds until all of it was confirmed."""
+    return trio.run(_write, url, written, in_flight)
 
 
-async def _write(url: str, written: Batch) -> float:
-    room, done = trio.Semaphore(WINDOW), trio.Event()
+async def _write(url: str, written: Batch, in_flight: int) -> float:
+    room, done = trio.Semaphore(in_flight), trio.Event()
     left = len(written.messages)
     errors: list[bytes] = []
 

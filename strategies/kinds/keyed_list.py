@@ -42,7 +42,7 @@ from strategies.kinds.progress import Progress
 from strategies.kinds.register import Register, winner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from decimal import Decimal
 
     from crdt.document import Document
@@ -379,24 +379,50 @@ class Change:
         self.settlements = settlements
         self.held_back = False
 
-    def plan(self, element: object, place: str, parts: Iterable[Path]) -> None:
+    def plan(self, element: object, place: str, parts: Collection[Path]) -> None:
         """element: as the author wrote it. place: where in the list. parts: the line's fields that have registers."""
         write, head, kind = self.write, self.head, self.kind
         there = element_of(head)
-        parts = tuple(parts)
+        if not (parts or kind.counted) and place == place_of(head) and equal(element, there):
+            return
+        kept = element
         if not isinstance(element, dict) or not isinstance(there, dict):
             changed = not equal(element, there)
-            kept = element
         else:
-            names = dict.fromkeys((*there, *element, *(path[2] for path in parts)))
-            names.pop(kind.declared.key, None)
-            changed = sum(self._field(name, element.get(name, ABSENT), there) for name in names) > 0
-            kept = {**element, **{name: there[name] for name in kind.counted if name in there}}
-            kept = {n: v for n, v in kept.items() if n not in kind.counted or n in there}
+            changed = False
+            for name in self._in_question(element, there, parts):
+                changed |= self._field(name, element.get(name, ABSENT), there)
         if (changed or place != place_of(head)) and not self.held_back:
+            if kind.counted and isinstance(element, dict) and isinstance(there, dict):  # a counter stays as it began
+                began = {name: there[name] for name in kind.counted if name in there}
+                kept = {n: v for n, v in {**element, **began}.items() if n not in kind.counted or n in there}
             totals = _totals(head)
             more = [{name: total_of(total) for name, total in totals.items()}] if totals else []
             write.add(head.path, [place, kept, *more], write.supersede(head.path))
+
+    def _in_question(
+        self, element: Mapping[str, object], there: Mapping[str, object], parts: Collection[Path]
+    ) -> Iterable[str]:
+        """The fields that are written otherwise than the line has them, or of which its records do not tell."""
+        names = dict.fromkeys(self.kind.counted)
+        fields, seen = self.write.document.fields, self.write.seen
+        for path in parts:
+            records = fields[path]
+            if (
+                len(records) > 1
+                or not seen(records[0])
+                or not _same(element.get(path[2], ABSENT), part_of(records[0]))
+            ):
+                names[path[2]] = None
+        apart = {path[2] for path in parts}
+        for name, value in element.items():
+            if name not in apart and not (name in there and equal(value, there[name])):
+                names[name] = None
+        for name in there:
+            if name not in element and name not in apart:
+                names[name] = None
+        names.pop(self.kind.declared.key, None)
+        return names
 
     def _field(self, name: str, value: object, there: Mapping[str, object]) -> bool:
         """Plan what the author wrote of one field. Returns whether it changed the field."""

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import astuple, define, field, frozen
+from attrs import define, field, frozen
 
 from crdt.document import Document
 from crdt.engine import EngineError
@@ -140,7 +140,7 @@ class Entity:
         if self.past.of:
             stored["past"] = self.past.store()
         if self.claims:
-            stored["claims"] = {terminal: astuple(claim) for terminal, claim in self.claims.items()}
+            stored["claims"] = {terminal: claim.stored() for terminal, claim in self.claims.items()}
         if self.lowest:
             stored["lowest"] = list(self.lowest.items())
         if self.held:

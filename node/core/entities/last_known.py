@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from attrs import astuple, define, evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from crdt.decimals import amount_of, total_of
 from crdt.json_values import canonical
@@ -91,6 +91,9 @@ class Gone:
     digest: int
     brought: int
     taken: int
+
+    def stored(self) -> tuple[int, ...]:
+        return (self.digest, self.brought, self.taken)
 
 
 def _nothing(_key: str, _element: object) -> bool:
@@ -181,7 +184,7 @@ class Movements:
         return {
             "movements": {name: [move.stored() for move in moves] for name, moves in self.of.items()},
             "cut": sorted(self.cut),
-            "gone": {name: {key: astuple(gone) for key, gone in keys.items()} for name, keys in self.gone.items()},
+            "gone": {name: {key: gone.stored() for key, gone in keys.items()} for name, keys in self.gone.items()},
         }
 
     def __bool__(self) -> bool:

@@ -11,7 +11,8 @@ from collections.abc import Collection, Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from attrs import astuple, define, field, frozen
+import orjson
+from attrs import define, field, frozen
 
 from crdt.json_values import canonical
 from crdt.records import Path
@@ -52,6 +53,10 @@ class Replaced:
     taken: int
     after: int
 
+    def stored(self) -> bytes:
+        """As JSON; the order is that of `Replaced(...)`."""
+        return orjson.dumps((self.parts, self.terminal, self.brought, self.version, self.taken, self.after))
+
 
 @define(eq=False)
 class Past:
@@ -59,6 +64,8 @@ class Past:
 
     of: dict[Path, list[Replaced]] = field(factory=dict)
     size: int = 0
+    _stored: dict[Path, bytes] = field(factory=dict, init=False)
+    """What is stored of a register: a write encodes what it replaces, and nothing else of the past."""
 
     @classmethod
     def load(cls, stored: Iterable[Any]) -> Past:
@@ -66,7 +73,11 @@ class Past:
         return cls(of, sum(map(len, of.values())))
 
     def store(self) -> list[object]:
-        return [[path, [astuple(one) for one in found]] for path, found in self.of.items()]
+        stored = self._stored
+        for path, found in self.of.items():
+            if path not in stored:
+                stored[path] = b",".join([one.stored() for one in found])
+        return [[path, orjson.Fragment(b"[" + stored[path] + b"]")] for path in self.of]
 
     def replaced(
         self, record: FieldRecord, brought: int, version: int, taken: int, after: int, changed: Collection[Path] = ()
@@ -77,14 +88,21 @@ class Past:
             return
         one = Replaced(_parts(path, record.value, changed), record.terminal, brought, version, taken, after)
         self.of.setdefault(path, []).append(one)
+        if path in self._stored:
+            self._stored[path] += b"," + one.stored()
         self.size += 1
 
     def let_go(self, everybody: int) -> None:
         """Forget what nobody needs. everybody: the row up to which all terminals have confirmed."""
         last = needless([one.taken for found in self.of.values() for one in found], everybody)
-        of = {path: [one for one in found if one.taken > last] for path, found in self.of.items()}
-        self.of = {path: found for path, found in of.items() if found}
-        self.size = sum(map(len, self.of.values()))
+        for path, found in list(self.of.items()):
+            kept = [one for one in found if one.taken > last]
+            if len(kept) < len(found):
+                self.size -= len(found) - len(kept)
+                self._stored.pop(path, None)
+                self.of[path] = kept
+                if not kept:
+                    del self.of[path]
 
     def rows_known(self) -> Iterator[tuple[int, int]]:
         """Rows that brought and took something, and the entity's version after each."""

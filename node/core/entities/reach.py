@@ -48,6 +48,9 @@ class Claim:
     base: int
     acknowledged: int
 
+    def stored(self) -> tuple[int, ...]:
+        return (self.version, self.base, self.acknowledged)
+
 
 @frozen
 class Reach:
