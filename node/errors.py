@@ -10,6 +10,7 @@
         StaleAttempt            1000  closes; a node's connection that came after a later one of its own
         RateLimited             4005  answered; closes after repeated offence
         InvalidMessage          4006  answered; closes after repeated offence
+        EntityTooLarge          4006  answered; the write is kept
         EntityNotFound          4007  answered
         PermissionDenied        4008  answered
         LockTimeout             4009  answered
@@ -91,6 +92,12 @@ class RateLimited(WireError):
 
 
 class InvalidMessage(WireError):
+    code = 4006
+
+
+class EntityTooLarge(WireError):
+    """A write would make an entity larger than it may be."""
+
     code = 4006
 
 

@@ -26,6 +26,10 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "rate_per_second": ("Mensagens por segundo de um terminal.", "Messages of one terminal in a second."),
         "rate_burst": ("Mensagens de um terminal de uma vez.", "Messages of one terminal in a burst."),
         "message_bytes": ("Maior mensagem, em bytes.", "Largest message, in bytes."),
+        "entity_bytes": (
+            "Maior entidade, em bytes; uma escrita que passa disso é recusada.",
+            "Largest entity, in bytes; a write that passes it is refused.",
+        ),
         "json_depth": ("Níveis de uma mensagem.", "Levels of a message."),
         "connections": ("Conexões ao mesmo tempo.", "Connections at one time."),
         "connections_per_address": ("Conexões de um mesmo endereço.", "Connections from one address."),

@@ -69,7 +69,8 @@ class LimitsSection:
     """[limits]: a bound on everything. Names end in their unit; without one they are counts.
 
     rate_per_second, rate_burst: messages of one terminal.
-    message_bytes, json_depth, fields, bulk_items: one message.
+    message_bytes, json_depth, fields, bulk_items: one message. Nothing goes to a terminal above message_bytes.
+    entity_bytes: an entity's values. It leaves room for what delivering adds, below message_bytes.
     connections, connections_per_address: open at one time.
     terminals: known to the node, connected or not.
     window_rows: sent to one terminal and not confirmed by it.
@@ -84,6 +85,7 @@ class LimitsSection:
     rate_per_second: int = 2_000
     rate_burst: int = 5_000
     message_bytes: int = 1_048_576
+    entity_bytes: int = 1_000_000
     json_depth: int = 32
     connections: int = 2_000
     connections_per_address: int = 500

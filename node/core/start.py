@@ -30,6 +30,7 @@ from node.core.sessions.sessions import Bounds
 from node.core.statistics import Counts
 from node.core.terminal_clocks import TerminalClocks
 from node.wire.codec import CodecLimits
+from node.wire.fitting import HEADROOM
 from storage.sqlite.meta import CONFIG
 from strategies.policy_text import MOST_RECORDED, policy_text
 
@@ -52,7 +53,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
     limits = config.limits
     registry = config.registry()
     replica = Replica(
-        settings=Settings(boot.node_id, limits.version_jump),
+        settings=Settings(boot.node_id, limits.version_jump, _entity_bytes(config)),
         registry=registry,
         log=Log(boot.head),
         clock=NodeClock(_clock(boot), config.time.max_skew_ms),
@@ -94,6 +95,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
             conflicts=replica.open_conflicts,
             clock=around.clock,
             faults=replica.faults,
+            message_bytes=limits.message_bytes,
         ),
         cursors=Cursors({row.terminal_id: row for row in boot.cursors}, {row.node_id: row for row in boot.followers}),
         limits=Limits(
@@ -139,6 +141,12 @@ def go_on(core: Core, boot: Boot, config: Config, around: Surroundings) -> int:
     writer = around.draws.writer()
     core.recovered(boot, _locks(boot, config, around, core.replica.locks), writer)
     return writer
+
+
+def _entity_bytes(config: Config) -> int:
+    """What an entity may have, so that a terminal can be sent all of it in one message."""
+    limits = config.limits
+    return min(limits.entity_bytes, max(limits.message_bytes - HEADROOM, limits.message_bytes // 2))
 
 
 def _clock(boot: Boot) -> hlc.HybridClock:

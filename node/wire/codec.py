@@ -19,6 +19,7 @@ from node.errors import InvalidMessage
 from node.wire.messages import (
     KINDS,
     RESOLUTIONS,
+    SHORT,
     AcquireLock,
     BulkItem,
     ConflictResolution,
@@ -29,6 +30,7 @@ from node.wire.messages import (
     ReleaseLock,
     SyncConfirmation,
     tell_replaced,
+    tell_size,
 )
 from node.wire.numbers import LARGEST, SMALLEST, check_exact
 from node.wire.subject import LONGEST_NAME, say_which
@@ -43,6 +45,9 @@ ID_ALPHABET = r"[A-Za-z0-9._:@#/+=~|-]"
 
 LONGEST_ID = LONGEST_NAME
 """Characters of an id, and of an entity type's name."""
+
+ENVELOPE_BYTES = 16 * 1024
+"""Most bytes of an operation beside its `data`."""
 
 MARKS = ("resolves", "resolution", "repairs", "archived", "closed")
 """Members of an operation by which nodes tell what they made of it. A terminal does not say them."""
@@ -148,6 +153,8 @@ def decode(text: str | bytes, limits: CodecLimits) -> Message:
         raise
     if replaced:
         tell_replaced(decoded, replaced)
+    if len(text) > SHORT:
+        tell_size(decoded, len(text))
     return decoded
 
 
@@ -236,6 +243,8 @@ def _operation(raw: dict[str, Any], text: str | bytes, limits: CodecLimits) -> O
         if name in raw:
             raise InvalidMessage(f"{name} is not for a terminal to say", f"$.operation.{name}")
     _check_values(raw, "operation", text, limits)
+    if len(text) > SHORT:
+        _check_beside(raw)
     timestamp_us = assumed = None
     if typed.timestamp is not None:
         timestamp_us, without = _time(typed.timestamp, "$.operation.timestamp", limits)
@@ -274,6 +283,14 @@ def _operation(raw: dict[str, Any], text: str | bytes, limits: CodecLimits) -> O
         updates,
         assumed,
     )
+
+
+def _check_beside(raw: dict[str, Any]) -> None:
+    """What an operation says beside its `data` is passed on with it, so it is short."""
+    beside = len(orjson.dumps({name: value for name, value in raw.items() if name != "data"}))
+    if beside > ENVELOPE_BYTES:
+        what = f"an operation has at most {ENVELOPE_BYTES} bytes beside its data, this one has {beside}"
+        raise InvalidMessage(what, "$.operation")
 
 
 def _check_names(fields: dict[str, Any], where: str) -> None:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KINDS = ("CREATE", "UPDATE", "DELETE", "BULK_UPDATE")
+SHORT = 4_096
+"""Characters that a message is taken to have where nothing else is noted."""
+
 RESOLUTIONS = ("accept_local", "accept_remote", "merge")
 
 
@@ -54,7 +57,7 @@ class Operation:
     kind: the field `operation`. version: the top-level one, as sent. timestamp_us: microseconds since the epoch.
     assumed_zone: the zone in which the timestamp was read, where it names none.
     lock_id: an addition; the lock a write claims to hold. raw: the whole object, unknown fields included.
-    writes: entity by entity, also of a BULK_UPDATE. replaced: see `tell_replaced`.
+    writes: entity by entity, also of a BULK_UPDATE. replaced: see `tell_replaced`. size: see `tell_size`.
     """
 
     id: str
@@ -75,6 +78,7 @@ class Operation:
     assumed_zone: str | None = None
     writes: tuple[Write, ...] = field(init=False, eq=False, repr=False)
     replaced: tuple[str, ...] = field(default=(), init=False, eq=False)
+    size: int = field(default=SHORT, init=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         if self.kind == "BULK_UPDATE":
@@ -112,7 +116,7 @@ class SyncConfirmation:
 class ConflictResolution:
     """Client -> server, when a person decided ("conflict_resolution from the terminal").
 
-    id: optional operation id. replaced: see `tell_replaced`.
+    id: optional operation id. replaced: see `tell_replaced`. size: see `tell_size`.
     """
 
     conflict_id: str
@@ -121,6 +125,7 @@ class ConflictResolution:
     terminal_id: str | None = None
     id: str | None = None
     replaced: tuple[str, ...] = field(default=(), init=False, eq=False)
+    size: int = field(default=SHORT, init=False, eq=False)
 
     def operation_id(self, terminal_id: str) -> str:
         """The id of the operation that it becomes as a decision of this terminal.
@@ -161,6 +166,13 @@ def tell_replaced(message: Message, places: tuple[str, ...]) -> None:
     target = message.operation if isinstance(message, DataSync) else message
     if isinstance(target, Operation | ConflictResolution):
         object.__setattr__(target, "replaced", places)
+
+
+def tell_size(message: Message, characters: int) -> None:
+    """Note how long a message was that is not SHORT."""
+    target = message.operation if isinstance(message, DataSync) else message
+    if isinstance(target, Operation | ConflictResolution):
+        object.__setattr__(target, "size", characters)
 
 
 def effective_version(data: Mapping[str, Any], version: int | None, kind: str) -> int | None:

@@ -47,6 +47,7 @@ FIXED = {
     "characters of a field's name": LIMITS.field_name,
     "characters of an id": codec.LONGEST_ID,
     "characters of a `user_id`": 256,
+    "an operation beside its `data`, bytes": codec.ENVELOPE_BYTES,
     "elements of a `keyed_list`": keyed_list.ELEMENTS,
     "decimals of a counter": decimals.DECIMALS,
     "refusals by rate before closing": session.RATE_STRIKES,
@@ -62,7 +63,7 @@ INTERNAL = {"resident_entities", "resident_bytes", "ring_rows", "ring_bytes"}
 CALLED = {"kind": "operation", "updates": "updates"}
 """Fields of the message classes under their names on the wire."""
 
-NOT_ON_THE_WIRE = {"raw", "timestamp_us", "assumed_zone", "writes", "key", "replaced"}
+NOT_ON_THE_WIRE = {"raw", "timestamp_us", "assumed_zone", "writes", "key", "replaced", "size"}
 
 OPAQUE = {
     "data",

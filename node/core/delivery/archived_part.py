@@ -18,7 +18,6 @@ from crdt.engine import ENGINES
 from node.core.entities.entity import Entity
 from node.core.log.entries import NOTICE
 from node.core.log.messages import state_id, state_message
-from node.wire.frames import Outgoing
 from strategies.view import view_of
 
 if TYPE_CHECKING:
@@ -30,9 +29,9 @@ if TYPE_CHECKING:
     from strategies.policy import EntityPolicy, Registry
 
 
-def compacted_frames(
+def compacted_messages(
     found: Compacted, conflicts: Iterable[ConflictRow], registry: Registry, priority: int, node_id: str, at: str
-) -> tuple[list[Outgoing], list[Entry]]:
+) -> tuple[list[bytes], list[Entry]]:
     """The messages of a page, and their entries for the window.
 
     conflicts: the open ones that the terminal is told of.
@@ -46,8 +45,9 @@ def compacted_frames(
             parts.append((whole.seq, [state_message(policy, row, node_id=node_id, at=at)], name))
     parts += [(conflict.seq, [raised(conflict)], NOTICE) for conflict in conflicts]
     parts.sort(key=itemgetter(0))
-    frames = [Outgoing(message) for _, messages, _ in parts for message in messages]
-    return frames, [(seq, priority, name) for seq, _, name in parts]
+    return [message for _, messages, _ in parts for message in messages], [
+        (seq, priority, name) for seq, _, name in parts
+    ]
 
 
 def _then(policy: EntityPolicy, whole: Whole) -> EntityRow:

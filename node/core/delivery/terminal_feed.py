@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from node.core.delivery.archived_part import compacted_frames, raised
+from node.core.delivery.archived_part import compacted_messages, raised
 from node.core.log.entries import NO_POSITION, PASSED, Entry
 from node.core.log.messages import state_id, state_message
-from node.errors import NotRead
+from node.errors import EntityTooLarge, NotRead
 from node.wire import outgoing
+from node.wire.fitting import MOST_CUT, fitting, shows
 from node.wire.frames import Batch, Outgoing
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ class TerminalFeed:
     def compacted(self, delivery: Delivery[Any], priority: int, after: int, found: Compacted) -> None:
         log = delivery.log
         conflicts = [c for c in log.open_conflicts(priority) if after < c.seq <= found.upto and self._decides(c)]
-        frames, entries = compacted_frames(found, conflicts, log.registry, priority, log.node_id, log.now_iso())
+        messages, entries = compacted_messages(found, conflicts, log.registry, priority, log.node_id, log.now_iso())
+        frames = [Outgoing(part) for text in messages for part in fitting(text, log.message_bytes)]
         sent = list(delivery.window.sent)
         sent[priority] = found.upto
         delivery.hand_over(frames, entries, sent)
@@ -117,6 +119,9 @@ class TerminalFeed:
             policy = log.registry.get(row.entity_type)
             if policy is None:
                 continue
+            if len(row.view) > MOST_CUT * log.message_bytes:
+                frames.append(Outgoing(self._too_large(row)))
+                continue
             name = ("state", row.entity_type, row.entity_id)
             make = partial(state_message, policy, row, node_id=log.node_id, at=log.now_iso())
             try:
@@ -126,14 +131,22 @@ class TerminalFeed:
             if frame is None:
                 frames.append(Outgoing(self._damaged(row)))
                 continue
-            frames.append(Outgoing(frame))
-            entries.append((NO_POSITION, priority, state_id(row.entity_type, row.entity_id, row.version)))
+            parts = fitting(frame, log.message_bytes)
+            frames += map(Outgoing, parts)
+            if shows(parts):
+                entries.append((NO_POSITION, priority, state_id(row.entity_type, row.entity_id, row.version)))
         sent = list(delivery.window.sent)
         if last:
-            frames += [Outgoing(raised(c)) for c in log.open_conflicts(priority) if self._decides(c)]
+            told = [raised(c) for c in log.open_conflicts(priority) if self._decides(c)]
+            frames += [Outgoing(part) for text in told for part in fitting(text, log.message_bytes)]
             sent[priority] = delivery.committed_at_connect
             entries.append((sent[priority], priority, PASSED))
         delivery.hand_over(frames, entries, sent)
+
+    def _too_large(self, row: EntityRow) -> bytes:
+        said = f"{row.entity_type} {row.entity_id} has {len(row.view)} bytes, which is too large to be sent"
+        logger.warning("%s to %s", said, self.terminal_id)
+        return outgoing.sync_error(None, said, row.entity_type, row.entity_id, self.terminal_id, EntityTooLarge.code)
 
     def _damaged(self, row: EntityRow) -> bytes:
         said = f"{row.entity_type} {row.entity_id} is damaged in the node's database, and not sent"

@@ -83,7 +83,7 @@ class Entity:
     """Somebody has written it, so the node counts it among its entities."""
     view_bytes: int = 0
     document_bytes: int = 0
-    """As it was stored last, and what was written to it since (`Entity.written`)."""
+    """As they were stored last; of the document also what was written here since, and not what that replaced."""
     counted: int = 0
     """What of that is counted among the bytes in memory."""
 

@@ -10,6 +10,7 @@ from attrs import define, field
 from node.core.log.entries import NOTICE, Entry
 from node.core.log.messages import audit_entry
 from node.wire import outgoing
+from node.wire.fitting import NUMBERED_BYTES, fitting, shows
 from node.wire.frames import Outgoing
 from node.wire.links.operations import operation_message
 from storage.records import LogRow
@@ -74,12 +75,17 @@ class RingRow:
         return not self.audience.isdisjoint(names)
 
 
-def ring_row(row: LogRow, *, audit: bool) -> RingRow:
-    """A log row, encoded. `audit`: also its `audit_log` message, where a monitor is connected."""
-    frames = tuple(Outgoing(text) for text in row.message.split(b"\n")) if row.message else ()
+def ring_row(row: LogRow, most: int, *, audit: bool) -> RingRow:
+    """A log row, encoded. most: bytes of a message. audit: also its `audit_log`, where a monitor is connected."""
+    told = row.kind in ("notice", "refused")
+    texts = row.message.split(b"\n") if row.message else []
+    if len(row.message) > most:
+        texts = [part for text in texts for part in fitting(text, most - NUMBERED_BYTES)]
+        told = not shows(texts)  # nothing of it fits
+    frames = tuple(map(Outgoing, texts))
     audited: tuple[Outgoing, ...] = ()
     if audit and row.kind != "notice":
-        audited = (Outgoing(outgoing.audit_log(audit_entry(row))),)
+        audited = tuple(map(Outgoing, fitting(outgoing.audit_log(audit_entry(row)), most)))
     return RingRow(
         row.seq,
         row.priority,
@@ -89,7 +95,7 @@ def ring_row(row: LogRow, *, audit: bool) -> RingRow:
         row.monitors,
         frames,
         audited,
-        (row.seq, row.priority, NOTICE if row.kind in ("notice", "refused") else row.operation_id),
+        (row.seq, row.priority, NOTICE if told else row.operation_id),
         row.size + sum(len(frame.payload) for frame in (*frames, *audited)),
         row,
     )

@@ -32,6 +32,7 @@ class LogView:
 
     class_heads: the last committed row of each priority class.
     conflicts: entity types -> their open conflicts that are durable.
+    message_bytes: the largest message that a terminal is sent.
     """
 
     ring: Ring
@@ -41,6 +42,7 @@ class LogView:
     conflicts: Callable[[Sequence[str]], Sequence[ConflictRow]]
     clock: Clock
     faults: Faults
+    message_bytes: int
     failed: dict[Hashable, int] = field(factory=dict, init=False)
     """Rows and entities that our own code failed to send, and how often, since the start."""
 

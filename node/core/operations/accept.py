@@ -15,6 +15,7 @@ from attrs import frozen
 
 from crdt import hlc
 from crdt.records import name_of
+from node.core.entities.size import check_size
 from node.core.entities.writes import RESERVED, Authorship, Planner, Stamp
 from node.core.locks.lease import Held as LockHeld
 from node.core.log.messages import current_message
@@ -22,7 +23,14 @@ from node.core.operations.author import Author
 from node.core.operations.record import Planned, confirm_again, record
 from node.core.operations.refusals import refuse
 from node.core.ports import History, Needs
-from node.errors import ConflictResolutionFailed, EntityNotFound, InvalidMessage, LockTimeout, PermissionDenied
+from node.errors import (
+    ConflictResolutionFailed,
+    EntityNotFound,
+    EntityTooLarge,
+    InvalidMessage,
+    LockTimeout,
+    PermissionDenied,
+)
 from node.wire.messages import Operation
 from storage.records import op_key
 from storage.understood import understood
@@ -135,9 +143,14 @@ def accept(replica: Replica, subject: Subject, now: Instant) -> None:
     stamp = stamped(replica, operation, author, now)
     try:
         plans, stamp = _plans(replica, operation, author, entities, stamp, now)
-    except (EntityNotFound, PermissionDenied) as error:  # its author is shown again what is there, or that nothing is
+    except (
+        EntityNotFound,
+        EntityTooLarge,
+        PermissionDenied,
+    ) as error:  # its author is shown again what is there, or that nothing is
         details = {} if error.where is None else {"where": error.where}
-        refuse(replica, operation, author, entities, now, error.reason, error.code, details)
+        about = next((entity for entity in entities if entity.key[1] == error.entity_id), None)
+        refuse(replica, operation, author, entities, now, error.reason, error.code, details, about)
         return
     record(replica, operation, author, plans, stamp, lock_status, now)
 
@@ -232,7 +245,7 @@ def _plans(
 ) -> tuple[list[Planned], Stamp]:
     """One plan for each entity, and the stamp: later than what its author had seen of them.
 
-    Changes nothing. Raises EntityNotFound, PermissionDenied or InvalidMessage.
+    Changes nothing. Raises EntityNotFound, EntityTooLarge, PermissionDenied or InvalidMessage.
     """
     plans, known = [], []
     first_head = None if author.first_attempt is None else author.first_attempt.head
@@ -261,6 +274,7 @@ def _plans(
             plans.append(Planned(entity, plan, {}, unseen, reach, version))
             continue
         plan = planner.write(data, create=operation.kind == "CREATE")
+        check_size(entity, plan, operation.size, replica.settings.entity_bytes, place)
         written = {name: value for name, value in data.items() if name not in RESERVED}
         plans.append(Planned(entity, plan, written, unseen, reach, version))
     return plans, stamp

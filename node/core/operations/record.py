@@ -257,6 +257,7 @@ def _edit(
         entity.document.edit, supersede=plan.supersede, fields=plan.fields, n=plan.increment, counts=plan.counts
     )
     before, edit = carry_out(entity, list(dict.fromkeys(touched)), change, seq, news)
+    entity.document_bytes += len(edit.update)
     return difference(before, entity, kind, plan.named, planned.written), edit, plan.counts
 
 

@@ -8,12 +8,13 @@ import orjson
 
 from crdt import hlc
 from crdt.records import name_of
+from node.core.entities.size import check_size
 from node.core.entities.writes import Planner
 from node.core.operations.accept import locked, repeated, stamped, writer_of
 from node.core.operations.conflicts import live_conflict
 from node.core.operations.record import Planned, record
 from node.core.operations.refusals import refuse
-from node.errors import ConflictResolutionFailed, EntityNotFound, PermissionDenied
+from node.errors import ConflictResolutionFailed, EntityNotFound, EntityTooLarge, PermissionDenied
 from node.wire.messages import ConflictResolution, DataSync, Operation, tell_replaced
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def resolve(replica: Replica, message: ConflictResolution, author: Author, now: 
     planner = Planner(entity, writer, seen, None, jump, "$.resolved_data")
     try:
         plan = planner.resolve(conflict, message.resolution, message.resolved_data, hlc.iso(now.wall_ms))
-    except PermissionDenied as error:
+        check_size(entity, plan, message.size, replica.settings.entity_bytes, "$.resolved_data")
+    except (EntityTooLarge, PermissionDenied) as error:
         details = {"conflict_id": message.conflict_id}
         refuse(replica, operation, author, [entity], now, error.reason, error.code, details)
         return

@@ -35,6 +35,7 @@ from node.errors import EntityNotFound, Faulty, NotRead, NotStored, PermissionDe
 from node.wire import outgoing
 from node.wire.close_codes import INTERNAL_ERROR
 from node.wire.codec import CodecLimits, decode
+from node.wire.fitting import fitting
 from node.wire.frames import Batch, Outgoing
 from node.wire.heads import Head
 from node.wire.messages import (
@@ -177,6 +178,9 @@ class Session:
     def reply(self, *messages: bytes) -> None:
         if self.closed or self.gone:
             return
+        most = self.shared.log.message_bytes
+        if max(map(len, messages)) > most:
+            messages = tuple(part for message in messages for part in fitting(message, most))
         if len(messages) == 1:
             self.connection.send(Outgoing(messages[0]))
         else:
