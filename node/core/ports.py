@@ -185,6 +185,10 @@ class Disk(ABC):
         """A page of operations by link key, in log order."""
         self.start(self.reader.linked, link_keys, done=done)
 
+    def history(self, after: int, upto: int, limit: int, done: Callable[[Page[LogRow] | Unreadable], None]) -> None:
+        """A page of the log's rows after `after` up to `upto`, of all classes and kinds."""
+        self.start(self.reader.history, after, upto, limit, done=done)
+
     def places(
         self, link_keys: Sequence[int], done: Callable[[Sequence[tuple[int, int]] | Unreadable], None]
     ) -> None:

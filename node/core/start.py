@@ -15,6 +15,7 @@ from node.core.delivery.cursors import Cursors
 from node.core.digests import Digests, KeySet
 from node.core.entities.residents import Residents
 from node.core.guarded import guarded
+from node.core.links import history
 from node.core.links.links import Links
 from node.core.locks.lease import ALONE, BELOW
 from node.core.locks.table import LockTable
@@ -117,6 +118,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         own_terminals=lambda: own_terminals(core),
         terminals=core.sessions,
     )
+    core.links.go_on_with_history(boot.meta.get(history.META, ""))
     return core
 
 

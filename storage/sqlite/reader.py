@@ -200,6 +200,11 @@ class Reader:
         where = f"log.seq IN ({','.join('?' * len(seqs))}) ORDER BY log.seq"
         return self._sound(where, seqs, -1, PAGE_BYTES)
 
+    def history(self, after: int, upto: int, limit: int) -> Page[LogRow]:
+        """A page of the log's rows after `after` up to `upto`, in log order."""
+        where = "log.seq > ? AND log.seq <= ? ORDER BY log.seq LIMIT ?"
+        return self._sound(where, (after, upto, limit), limit, PAGE_BYTES)
+
     def places(self, link_keys: Sequence[int]) -> list[tuple[int, int]]:
         """(seq, link key) of the operations that are in the log."""
         found: list[tuple[int, int]] = []

@@ -66,9 +66,6 @@ def _roots(link: Peer, theirs: Mapping[str, Any]) -> None:
 
 
 def _buckets(link: Peer, theirs: Buckets) -> None:
-    sync = link.host.first_sync
-    if sync is not None and sync.runs_with(link.peer_id):
-        sync.operations_total = theirs.count
     digests, quarantine = link.host.node.replica.held.digests, link.host.node.replica.quarantine
     for entity_type, their_buckets in theirs.by_type.items():
         mine = digests.buckets(entity_type)

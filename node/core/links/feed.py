@@ -18,6 +18,8 @@ from attrs import define, field
 from node.core.log.entries import NO_POSITION
 from node.core.log.messages import state_id
 from node.wire.frames import Outgoing
+from node.wire.links.history import HistoryPosition
+from node.wire.links.history import position as history_position
 from node.wire.links.operations import operation_message
 from node.wire.links.positions import log_position
 from node.wire.links.states import (
@@ -51,19 +53,47 @@ FRAME_BYTES = 64 * 1024
 """About how much goes into one frame."""
 
 
+PAGES = 2
+"""Pages of history under way: while one is taken, the next one comes."""
+
 RECORDS_BYTES = 10_000 * RECORD_BYTES
 """Archived operations named in one message, 32 bytes each."""
 
 
+@define(eq=False)
+class History:
+    """Rows that the other side asks for after whole entities.
+
+    after: the last one that was sent. pages: where each page under way ends.
+    """
+
+    after: int
+    upto: int
+    pages: deque[int] = field(factory=deque, init=False)
+
+    def confirmed(self, after: int) -> bool:
+        """The other side has them up to this row. Returns whether that is the end of a page under way."""
+        if after not in self.pages:
+            return False
+        while self.pages.popleft() != after:
+            pass
+        return True
+
+
 @define(eq=False, kw_only=True)
 class LinkFeed:
-    """What one link is sent. total: how many entities this node has, for the other side's progress bar."""
+    """What one link is sent.
+
+    total, operations: how many entities and operations this node has, for the other side's progress bar.
+    """
 
     total: Callable[[], int]
+    operations: Callable[[], int]
     peer: str = field(default="", init=False)
     """The other side as "node:epoch". Rows that came from there are not sent back."""
     _state_after: dict[int, tuple[str, str]] = field(factory=dict, init=False)
     _wanted: deque[int] = field(factory=deque, init=False)
+    _history: History | None = field(default=None, init=False)
     _lacked: dict[str, set[int]] = field(factory=dict, init=False)
     _searched: tuple[str, frozenset[int], str] | None = field(default=None, init=False)
     """The search for archived operations under way: (entity type, link keys, entity to go on after)."""
@@ -108,6 +138,8 @@ class LinkFeed:
         """Rows of the log that the other side has not confirmed, and operations that it is still to be sent."""
         behind: int = delivery.log.head - min(delivery.window.positions)
         searched = len(self._searched[1]) if self._searched is not None else 0
+        if self._history is not None:
+            behind += self._history.upto - self._history.after
         return behind + len(self._wanted) + searched + sum(map(len, self._lacked.values()))
 
     # ------------------------------------------------------------------ the log
@@ -184,6 +216,8 @@ class LinkFeed:
             return
         if not self._wanted:
             self._send_lacked(delivery)
+            if not delivery.reading:
+                self._send_history(delivery)
             return
         keys = [self._wanted.popleft() for _ in range(min(LINK_PAGE, len(self._wanted)))]
 
@@ -195,6 +229,33 @@ class LinkFeed:
             _send_frames(delivery, [message for message in made if message is not None])
 
         delivery.disk.linked(keys, delivery.read(then, undo=lambda: self._wanted.extendleft(reversed(keys))))
+
+    def send_history(self, delivery: Delivery[Any], after: int, upto: int) -> None:
+        """Send the operations of these rows, a page at a time; the other side asks on after each."""
+        under_way = self._history
+        if under_way is None or under_way.upto != upto or not under_way.confirmed(after):
+            self._history = History(after, min(upto, delivery.log.head))
+        delivery.pump()
+
+    def _send_history(self, delivery: Delivery[Any]) -> None:
+        history = self._history
+        if history is None or history.after >= history.upto or len(history.pages) >= PAGES:
+            return
+
+        def then(rows: Page[LogRow]) -> None:
+            if history is not self._history:
+                return
+            history.after = rows[-1].seq if rows.more else history.upto
+            history.pages.append(history.after)
+            made = [
+                delivery.log.attempt(("row", row.seq), partial(operation_message, row))
+                for row in rows
+                if row.link_key is not None
+            ]
+            at = HistoryPosition(history.after, history.upto, self.operations())
+            _send_frames(delivery, [*(message for message in made if message is not None), history_position(at)])
+
+        delivery.disk.history(history.after, history.upto, LINK_PAGE, delivery.read(then))
 
     def _send_lacked(self, delivery: Delivery[Any]) -> None:
         """Send one page of the search through a type's archived operations.

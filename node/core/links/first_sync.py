@@ -1,8 +1,8 @@
 """The first synchronisation of an empty node: the peer's entities, urgent types first, then its history.
 
-    states --every class is here--> history --the peer's operations are here--> over
+    states --every class is here--> history --the peer's rows are here--> over
 
-The node can be used from the first entity on. The history comes as a comparison finds it missing, beside new rows.
+The node can be used from the first entity on. The history comes a page at a time, beside new rows (history.py).
 
 One peer sends everything. While entities come, other links wait in their handshake, and until the history is here
 nothing is compared with them. If the link ends, or nothing comes on it, the next one takes over.
@@ -12,17 +12,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define
+from attrs import define, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 PATIENCE_MS = 10_000
-"""How long other links are held back while no entity comes."""
-
-FRUITLESS = 10
-"""Comparisons that bring nothing, after which the history is left to those that come each minute."""
+"""How long other links are held back while nothing comes."""
 
 
 @define(eq=False)
@@ -34,7 +31,7 @@ class FirstSync:
     """The last row of the peer's log."""
     began_ms: int
     moved_ms: int
-    """When the latest entity came."""
+    """When the latest entity or page of history came."""
     states: int = 0
     """Entities received."""
     states_total: int = 0
@@ -43,9 +40,13 @@ class FirstSync:
     operations_total: int | None = None
     states_ms: int | None = None
     """When the last entity came; None before."""
+    via: str = field(default="", init=False)
+    """The log that the history is of, as "node:epoch"."""
+    after: int = field(default=0, init=False)
+    """The row of it up to which the history is here."""
+    upto: int | None = field(default=None, init=False)
+    """Its last row that the entities had in them; None until they are here."""
     ended_ms: int | None = None
-    fruitless: int = 0
-    """Seconds in a row in which nothing of the history came."""
 
     @property
     def phase(self) -> str:
@@ -84,25 +85,41 @@ class FirstSync:
         """Whether nothing has come for so long that another link takes over."""
         return now_ms - self.moved_ms >= PATIENCE_MS
 
-    def broke_off(self, operations: int, now_ms: int) -> bool:
-        """Once a second: note how much of the history is here. Returns whether nothing more is on its way.
+    def begin_history(self, via: str, upto: int) -> None:
+        """Every entity is here as of this row of that log."""
+        self.via, self.after, self.upto = via, 0, upto
 
-        operations: how many are held here by now. When all of the peer's are, the synchronisation is over. It is over
-            too when nothing came in FRUITLESS tries: something cannot be taken, and is found missing each minute.
-        """
-        before, self.operations = self.operations, operations
-        self.fruitless = 0 if operations != before else self.fruitless + 1
-        complete = self.operations_total is not None and operations >= self.operations_total
-        if complete or self.fruitless > FRUITLESS:
-            self.ended_ms = now_ms
-            return False
-        return operations == before
+    def history_came(self, at: int, operations: int, now_ms: int) -> None:
+        """The history is here up to this row. operations: how many are held by now."""
+        self.after, self.operations, self.moved_ms = max(self.after, at), operations, now_ms
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of the history is here."""
+        return self.upto is not None and self.after >= self.upto
+
+    def stored(self) -> str:
+        """How far the history is, for a start that comes before its end."""
+        return f"{self.via} {self.after} {self.upto}"
+
+    @classmethod
+    def of_stored(cls, text: str, now_ms: int) -> FirstSync | None:
+        """The synchronisation that a start goes on with; None where there is none."""
+        match text.rsplit(" ", 2):
+            case [via, after, upto] if after.isdigit() and upto.isdigit():
+                found = cls(via.partition(":")[0], int(upto), now_ms, now_ms, states_ms=now_ms)
+                found.begin_history(via, int(upto))
+                found.after = int(after)
+                return found
+        return None
 
     def take_over(self, peer: str, head: int, now_ms: int) -> None:
         """Go on with this peer. If it is another one than before, all entities come again."""
         another, self.peer, self.head, self.moved_ms = peer != self.peer, peer, head, now_ms
-        if another and self.phase == "states":
-            self.states = self.states_total = 0
+        if another:
+            self.upto = None
+            if self.phase == "states":
+                self.states = self.states_total = 0
 
     def report(self) -> Mapping[str, object]:
         """For HTTP and the command line."""

@@ -19,7 +19,7 @@ from attrs import define, field
 from node.core.delivery.delivery import Delivery
 from node.core.delivery.window import Window
 from node.core.inbox import Inbox
-from node.core.links import anti_entropy
+from node.core.links import anti_entropy, history
 from node.core.links.asked import Asked
 from node.core.links.clock_offset import ClockOffset
 from node.core.links.feed import LINK_OUTBOX, LINK_PAGE, LinkFeed
@@ -36,6 +36,7 @@ from node.wire.close_codes import INTERNAL_ERROR, NORMAL
 from node.wire.frames import Outgoing
 from node.wire.json_text import word
 from node.wire.links import digests, locks, positions
+from node.wire.links import history as history_wire
 from node.wire.links.handshake import (
     CLOCK_PING,
     Hello,
@@ -123,7 +124,9 @@ class Link:
         self._inbox = Inbox(handle=self._frame, connection=self.connection, most=BACKLOG_PAUSE)
         self.delivery = Delivery(
             window=Window(self.host.window_rows),
-            feed=LinkFeed(total=lambda: len(node.replica.residents.known)),
+            feed=LinkFeed(
+                total=lambda: len(node.replica.residents.known), operations=lambda: node.replica.held.digests.count
+            ),
             log=node.log,
             disk=node.disk,
             connection=self.connection,
@@ -170,6 +173,7 @@ class Link:
         self.say_origins()
         self.delivery.feed.start(self.delivery, upto, after)
         self._ping()
+        history.begin(self)
         self.host.link_up(self)
 
     def say_origins(self) -> None:
@@ -361,6 +365,8 @@ class Link:
                 self.delivery.pump()
         elif kind in digests.TYPES:
             anti_entropy.receive(self, message)
+        elif kind in history_wire.TYPES:
+            history.receive(self, message)
         elif kind in locks.TYPES:
             self.node.lock_requests.receive(self, message)
         elif kind == "terminal_status_update":
@@ -424,7 +430,7 @@ class Link:
             sync.states_total = progress.total
         if min(self.peer_log.positions) != NO_POSITION:
             sync.states_are_here(self.node.clock().mono_ms)
-            anti_entropy.begin(self)  # its history
+            history.begin(self)
             self.host.release()
 
     # ------------------------------------------------------------------ outbound
@@ -483,11 +489,8 @@ class Link:
             self.release()
         sync = self._first_sync
         if sync is not None:
-            replica = self.node.replica
-            if sync.phase == "history" and sync.broke_off(
-                replica.held.digests.count + len(replica.quarantine), now_ms
-            ):
-                anti_entropy.begin(self)
+            if sync.phase == "history" and sync.stands_still(now_ms) and not self.paused:
+                history.over(self, sync)
             return
         if self.host.filling() not in (None, self):
             return  # that link sends what is missing

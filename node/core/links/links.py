@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from node.core.clock import apart
-from node.core.links import anti_entropy
+from node.core.links import anti_entropy, history
 from node.core.links.budget import Budget
 from node.core.links.first_sync import FirstSync
 from node.core.links.host import Node, Peer
@@ -160,6 +160,8 @@ class Links:
         What came since the last one is forgotten, so every link begins again from what is stored.
         """
         self.states_after.clear()
+        if self.first_sync is not None:
+            self.first_sync.after = 0
         self.close_all(INTERNAL_ERROR, "the node cannot store anything at the moment")
 
     # ------------------------------------------------------------------ what is stored of them
@@ -186,14 +188,21 @@ class Links:
 
     # ------------------------------------------------------------------ first synchronisation
 
+    def go_on_with_history(self, stored: str) -> None:
+        """This node starts, perhaps in the middle of its first synchronisation (`FirstSync.stored`)."""
+        self.first_sync = FirstSync.of_stored(stored, self.node.clock().mono_ms)
+
     def met(self, hello: Hello, *, empty: bool) -> None:
         """A node said who it is. If this node holds nothing at all, that node fills it."""
         now_ms = self.node.clock().mono_ms
-        if self.first_sync is None:
+        sync = self.first_sync
+        if sync is None:
             if empty and hello.head:
                 self.first_sync = FirstSync(hello.node_id, hello.head, now_ms, now_ms)
-        elif self.first_sync.phase == "states" and self.filling() is None:
-            self.first_sync.take_over(hello.node_id, hello.head, now_ms)
+        elif sync.phase == "states" and self.filling() is None:
+            sync.take_over(hello.node_id, hello.head, now_ms)
+        elif sync.runs_with(hello.node_id) and sync.via and sync.via != f"{hello.node_id}:{hello.epoch}":
+            sync.upto = None  # it goes on as another log
 
     def filling(self) -> Link | None:
         """The link on which this node's first synchronisation comes, while it does."""
@@ -217,10 +226,12 @@ class Links:
         sync = self.first_sync
         if sync is None or sync.phase == "over" or sync.peer != ended.peer_id:
             return
-        history = sync.phase == "history"
-        able = [link for link in self.by_node.values() if link.held or (history and link.state == "up")]
+        filled = sync.phase == "history"
+        able = [link for link in self.by_node.values() if link.held or (filled and link.state == "up")]
         for link in able[:1]:
             sync.take_over(link.peer_id, link.hello.head if link.hello is not None else 0, self.node.clock().mono_ms)
+            if link.state == "up":
+                history.begin(link)
             link.release()
 
     # ------------------------------------------------------------------ another log

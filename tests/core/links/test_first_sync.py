@@ -18,8 +18,13 @@ def test_entities_come_first_then_the_history_then_it_is_over(sync: FirstSync) -
     sync.state_came(10)
     sync.states_are_here(20)
     assert sync.phase == "history"
+    sync.begin_history("n1:e", 900)
     sync.operations_total = 5
-    assert not sync.broke_off(5, 30)
+    sync.history_came(899, 4, 30)
+    assert not sync.complete
+    sync.history_came(900, 5, 30)
+    assert sync.complete
+    sync.ended_ms = 30
     assert sync.phase == "over"
     assert sync.report() == {
         "peer": "n1",
@@ -31,12 +36,20 @@ def test_entities_come_first_then_the_history_then_it_is_over(sync: FirstSync) -
     }
 
 
-def test_history_that_does_not_grow_has_broken_off(sync: FirstSync) -> None:
+def test_history_goes_on_after_a_start_where_it_was(sync: FirstSync) -> None:
     sync.states_are_here(20)
-    sync.operations_total = 5
-    assert not sync.broke_off(3, 1_000)
-    assert sync.broke_off(3, 2_000)
-    assert sync.phase == "history"
+    sync.begin_history("n1:e", 900)
+    sync.history_came(300, 4, 30)
+    again = FirstSync.of_stored(sync.stored(), 70)
+    assert again is not None
+    assert (again.peer, again.via, again.after, again.upto) == ("n1", "n1:e", 300, 900)
+    assert again.phase == "history"
+    assert not again.complete
+
+
+@pytest.mark.parametrize("text", ["", "n1:e 3", "n1:e 3 x", "n1:e -1 3"])
+def test_nothing_goes_on_from_what_is_not_a_position(text: str) -> None:
+    assert FirstSync.of_stored(text, 70) is None
 
 
 def test_it_runs_with_its_peer_alone_and_until_it_is_over(sync: FirstSync) -> None:
@@ -71,3 +84,13 @@ def test_another_peer_sends_all_entities_again_and_the_same_one_goes_on(sync: Fi
     assert (sync.states, sync.head) == (1, 1_100)
     sync.take_over("n2", 900, 30)
     assert (sync.peer, sync.states, sync.head, sync.moved_ms) == ("n2", 0, 900, 30)
+
+
+def test_the_history_of_another_peer_is_of_another_log(sync: FirstSync) -> None:
+    sync.states_are_here(20)
+    sync.begin_history("n1:e", 900)
+    sync.history_came(300, 4, 30)
+    sync.take_over("n1", 1_100, 40)
+    assert (sync.after, sync.upto) == (300, 900)
+    sync.take_over("n2", 700, 50)
+    assert sync.upto is None

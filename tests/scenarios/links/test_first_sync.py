@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import orjson
+import pytest
 
 from node.core.links import feed
 from tests.harness import Client
@@ -12,8 +14,6 @@ from tests.mesh import Mesh, audit, each_operation, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def store(directory: Path, count: int = 2) -> Mesh:
@@ -213,4 +213,146 @@ def test_history_that_comes_damaged_behind_its_state_is_kept_out_of_the_log(tmp_
         [row.updates for row in world.reader.audit(limit=1_000, kinds=("operation",))] for world in (hub, node)
     ]
     assert sorted(updates[0]) == sorted(updates[1])
+    mesh.close()
+
+
+# ------------------------------------------------------------------ history beside live traffic
+
+
+class Watched:
+    """What comes to the empty node of a mesh: how often each operation of the history, and messages of a type."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self.history: Counter[str] = Counter()
+        self.types: Counter[str] = Counter()
+        mesh.wires[0].damage = self._note
+
+    def _note(self, frame: bytes) -> bytes:
+        loaded = orjson.loads(frame)
+        for message in loaded if isinstance(loaded, list) else [loaded]:
+            self.types[message["type"]] += 1
+            if "updates" in message.get("link", {}):
+                self.history[message["operation"]["id"]] += 1
+        return frame
+
+
+def turn(mesh: Mesh, *, frames: int = 1, ms: int = 0) -> None:
+    """Some frames each way, then a time. With many ms to a frame the machine is a slow one."""
+    for world in mesh.worlds:
+        world.settle()
+    for _ in range(frames):
+        mesh.wires[0].step(0)
+        mesh.wires[0].step(1)
+    for world in mesh.worlds:
+        world.advance(ms)
+
+
+def in_history(mesh: Mesh) -> bool:
+    sync = mesh.worlds[1].core.links.first_sync
+    return sync is not None and sync.phase == "history" and 0 < sync.after < (sync.upto or 0)
+
+
+def over(mesh: Mesh) -> bool:
+    sync = mesh.worlds[1].core.links.first_sync
+    return sync is not None and sync.phase == "over"
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "LINK_PAGE", 8)
+    monkeypatch.setattr(feed, "FRAME_BYTES", 1_000)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_after_a_cut_history_goes_on_beside_traffic_that_never_rests(tmp_path: Path) -> None:
+    """What comes live says nothing of whether the history still comes."""
+    mesh = store(tmp_path)
+    hub, node = mesh.worlds
+    there = Client(hub, "carla").connect()
+    watched = Watched(mesh)
+    mesh.connect()
+    turns = 0
+    while not over(mesh):
+        there.write("orders", f"live-{turns % 7}", "UPDATE", {"table": turns})
+        if in_history(mesh) and turns % 40 == 0:
+            mesh.wires[0].cut()
+            mesh.connect()
+        turn(mesh, frames=4, ms=50)
+        turns += 1
+        assert turns < 2_000
+    mesh.settle(there.receive)
+    assert shown(node) == shown(hub)
+    assert audit(node) == audit(hub)
+    assert not watched.types["digest_want"]
+    mesh.close()
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_nothing_is_sent_twice_to_a_slow_machine(tmp_path: Path) -> None:
+    mesh = store(tmp_path)
+    hub, node = mesh.worlds
+    watched = Watched(mesh)
+    mesh.connect()
+    while not over(mesh):
+        turn(mesh, ms=3_000)
+    mesh.settle()
+    assert audit(node) == audit(hub)
+    assert set(watched.history.values()) == {1}
+    mesh.close()
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_history_goes_on_after_a_restart_of_either_node_where_it_was(tmp_path: Path) -> None:
+    mesh = store(tmp_path)
+    hub, node = mesh.worlds
+    watched = Watched(mesh)
+    mesh.connect()
+    for crashed in (1, 0, 1):
+        come = len(watched.history)
+        while not in_history(mesh) or len(watched.history) < come + 20:
+            turn(mesh)
+        mesh.crash(crashed)
+        mesh.connect()
+    mesh.settle()
+    assert over(mesh)
+    assert shown(node) == shown(hub)
+    assert audit(node) == audit(hub)
+    twice = sum(times - 1 for times in watched.history.values())
+    assert twice <= 3 * 3 * 8  # at each crash, the pages that were under way
+    mesh.close()
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_history_that_its_sender_cannot_read_is_left_to_comparisons(tmp_path: Path) -> None:
+    mesh = store(tmp_path)
+    hub, node = mesh.worlds
+    mesh.connect()
+    while not in_history(mesh):
+        turn(mesh)
+    hub.unreadable = lambda name, *_: name == "history"
+    for _ in range(15):
+        turn(mesh, frames=10, ms=1_000)
+    assert over(mesh)
+    hub.unreadable = None
+    mesh.settle()
+    node.advance(61_000)
+    mesh.settle()
+    assert audit(node) == audit(hub)
+    mesh.close()
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_history_comes_again_where_its_commit_failed(tmp_path: Path) -> None:
+    mesh = store(tmp_path)
+    hub, node = mesh.worlds
+    mesh.connect()
+    while not in_history(mesh):
+        turn(mesh)
+    node.failing = True
+    turn(mesh, frames=4)
+    node.failing = False
+    node.recover()
+    mesh.settle()
+    assert shown(node) == shown(hub)
+    assert audit(node) == audit(hub)
     mesh.close()
