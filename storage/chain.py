@@ -49,7 +49,10 @@ def chain_hash(previous: bytes, row: LogRow) -> bytes:
         row.message,
         row.changes,
         row.updates,
-        *((row.origin.encode(), row.via.encode()) if row.origin or row.via else ()),
+        row.origin.encode(),
+        row.via.encode(),
+        row.proof,
+        row.signed.encode(),
     ):
         if value is None:
             parts.append(_NONE)

@@ -63,6 +63,9 @@ class LogRow:
     origin: the node that accepted the operation; "" for this one.
     via: "node:epoch" of the peer it came from; "" for an operation that was accepted here.
     link_key: the key of one operation under one writer; None when there is nothing to send on a link.
+    proof: of the node that accepted the operation (`storage/proofs.py`); b"" where it did not sign.
+    signed: what was found of the proof of an operation that came over a link: verified | unsigned | unknown (nobody
+        knows the key of its origin); "" for what was decided here.
     hash: the row's place in the audit chain, known once it is committed.
     """
 
@@ -89,6 +92,8 @@ class LogRow:
     origin: str = ""
     via: str = ""
     link_key: int | None = None
+    proof: bytes = b""
+    signed: str = ""
     hash: bytes = b""
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,9 +17,10 @@ from attrs import evolve
 from crdt import hlc
 from node.config.sections import Config
 from node.core.faults import Torn
-from node.core.ports import Disk, Draws, Instant, Surroundings, Unreadable
+from node.core.ports import NO_KEY, Disk, Draws, Instant, Surroundings, Unreadable
 from node.core.sessions.identity import Identity
-from node.core.start import begin, go_on, note_config
+from node.core.start import begin, go_on, note_config, note_key
+from node.runtime.keys import signatures
 from node.screen import Screen
 from node.wire.frames import Batch, Outgoing
 from storage.records import key64
@@ -52,8 +54,10 @@ class World(Disk):
         node_id: str = "node-a",
         upstream: bool = False,
         config: Config | None = None,
+        has_key: bool = True,
     ) -> None:
         self.directory = directory
+        self.has_key = has_key
         self.node_id = node_id
         config = config or Config()
         small = {"ring_rows": ring_rows, "window_rows": window, "resident_entities": resident}
@@ -79,7 +83,12 @@ class World(Disk):
         writer = int(boot.meta.get("writer", 0)) or next(self.writers)
         self.store.set_meta({"writer": str(writer)})
         note_config(self.store, self.config)
-        self.around = Surroundings(self, self, self.now, Draws(self.new_epoch, lambda: next(self.writers)))
+        key = NO_KEY
+        if self.has_key:
+            key = signatures(self.directory, lambda size: blake2b(self.node_id.encode(), digest_size=size).digest())
+            note_key(self.store, boot, key)
+        draws = Draws(self.new_epoch, lambda: next(self.writers))
+        self.around = Surroundings(self, self, self.now, draws, key)
         self.core = begin(boot, self.config, self.around, epoch=boot.epoch, writer=writer)
         self.core.instance = ""  # worlds say who they are by their id alone
 

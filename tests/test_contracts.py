@@ -28,6 +28,7 @@ LAYERS = "layers: node -> storage -> strategies -> crdt, never back"
 ENGINE = "the engine has one importer"
 TRIO_WEBSOCKET = "trio_websocket has one importer"
 WSPROTO = "wsproto stays with the sockets"
+CRYPTOGRAPHY = "cryptography has one importer"
 STORAGE = "storage: audit above sqlite above the values"
 CIRCLES = "no circles, types counted"
 SIMULATOR = "the node does not know its simulator"
@@ -44,6 +45,7 @@ PLANTS = [
     (ENGINE, "node/runtime/app.py", "from pycrdt import Doc"),
     (TRIO_WEBSOCKET, "node/runtime/api/routes.py", "import trio_websocket"),
     (WSPROTO, "node/runtime/net/listener.py", "from wsproto import WSConnection"),
+    (CRYPTOGRAPHY, "node/core/keyring.py", "import cryptography"),
     (STORAGE, "storage/sqlite/reader.py", "from storage.audit import chain_walk"),
     (STORAGE, "storage/answers.py", f"{TYPES}from storage.sqlite.reader import Reader"),
     (STORAGE, "storage/packed.py", "from storage import records"),

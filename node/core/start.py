@@ -15,6 +15,7 @@ from node.core.delivery.cursors import Cursors
 from node.core.digests import Digests, KeySet
 from node.core.entities.residents import Residents
 from node.core.guarded import guarded
+from node.core.keyring import Keyring
 from node.core.links import history
 from node.core.links.links import Links
 from node.core.locks.lease import ALONE, BELOW
@@ -37,7 +38,7 @@ from strategies.policy_text import MOST_RECORDED, policy_text
 
 if TYPE_CHECKING:
     from node.config.sections import Config
-    from node.core.ports import Surroundings
+    from node.core.ports import Signatures, Surroundings
     from storage.records import Boot
     from storage.sqlite.store import Store
 
@@ -80,6 +81,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         ),
         locks=_locks(boot, config, around),
         origins=Origins.of(boot.node_id, config.links.may_speak_for, boot.meta),
+        keyring=Keyring.of(boot.node_id, around.signatures, boot.meta),
     )
     around = guarded(around, replica.faults)
     replica.knowledge.first_attempts.update(boot.refused)
@@ -136,6 +138,16 @@ def note_config(store: Store, config: Config) -> None:
     store.note_counters(registry.counters())
     store.set_meta({CONFIG: remembered(config)})
     store.note_policies({policy.entity_type: policy_text(policy) for policy in registry.all()}, MOST_RECORDED)
+
+
+def note_key(store: Store, boot: Boot, key: Signatures) -> None:
+    """Store that this key is one of this node's, and have the store sign with it. Raises StorageError."""
+    facts: dict[str, str] = {}
+    Keyring.of(boot.node_id, key, boot.meta).own(facts)
+    if facts:
+        store.set_meta(facts)
+        boot.meta.update(facts)
+    store.sign = key.sign
 
 
 def go_on(core: Core, boot: Boot, config: Config, around: Surroundings) -> int:

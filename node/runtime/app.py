@@ -22,7 +22,7 @@ from node.config.sections import node_url
 from node.core.admission import Arrivals
 from node.core.ports import Draws, Instant, Surroundings
 from node.core.schedule import schedule
-from node.core.start import begin, go_on, note_config
+from node.core.start import begin, go_on, note_config, note_key
 from node.errors import ConfigError
 from node.runtime.api.origins import Origins, own_origins
 from node.runtime.api.routes import Api
@@ -31,6 +31,7 @@ from node.runtime.dialler import Dialler
 from node.runtime.disk import TrioDisk
 from node.runtime.endpoint import Endpoint
 from node.runtime.identity import take_up
+from node.runtime.keys import signatures
 from node.runtime.net.listener import Listener, ListenerLimits, open_listeners
 from node.runtime.progress import show_first_sync
 from storage.sqlite.reader import Reader
@@ -112,7 +113,9 @@ class Node:
         try:
             boot = store.boot()
             draws = Draws(lambda: uuid.uuid4().hex, random_writer)
+            key = signatures(directory)
             writer = take_up(store, boot, draws, now().wall_ms)
+            note_key(store, boot, key)
             note_config(store, config)
             tokens = Tokens(reader.tokens())
             if not is_loopback(config.node.host) and not tokens.required and not config.node.insecure:
@@ -127,7 +130,7 @@ class Node:
             raise
         async with trio.open_nursery() as nursery:
             disk = TrioDisk(nursery, store, reader)
-            around = Surroundings(disk, disk, now, draws)
+            around = Surroundings(disk, disk, now, draws, key)
             core = begin(boot, config, around, epoch=store.epoch, writer=writer)
             del boot  # the keys of all operations, a second time
             bound = {str(s.socket.getsockname()[0]): int(s.socket.getsockname()[1]) for s in listeners}

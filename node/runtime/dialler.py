@@ -14,7 +14,7 @@ from attrs import define, field
 
 from node.config.sections import LinksSection
 from node.core.core import Core
-from node.core.links.dialling import REFUSED, TWIN, Backoff, Dialling, Wait
+from node.core.links.dialling import REFUSED, TWIN, Backoff, Dialling, Wait, challenge_of
 from node.core.links.link import Link
 from node.runtime.net.client import ConnectError, connect
 from node.wire.close_codes import GOING_AWAY
@@ -94,7 +94,12 @@ class Dialler:
             self.last_error = str(error)
             return None
         link = Link(
-            host=core.links, role=self.role, connection=connection, session_id=str(uuid.uuid4()), url=self.url
+            host=core.links,
+            role=self.role,
+            connection=connection,
+            session_id=str(uuid.uuid4()),
+            url=self.url,
+            challenge=challenge_of(core.instance, attempt),
         )
         self.dialling.connected(link)
         code, reason = await run_link(core, link, connection, self.settings)

@@ -11,6 +11,7 @@ import trio
 from attrs import define, evolve, field
 
 from node.core.admission import REPLACED, Caller, Enter, Probe, Refuse, Seat
+from node.core.links.dialling import challenge_of
 from node.core.links.link import Link
 from node.core.sessions.identity import Identity
 from node.core.sessions.session import Session
@@ -185,7 +186,14 @@ class Endpoint:
         position = int(head) if is_number(head) else 0
         hello = Hello(caller.name, epoch, position, core.clock().wall_ms, "", None)
         role = "peer" if request.first("as") == "peer" else "downstream"
-        link = Link(host=core.links, role=role, connection=connection, session_id=identity.session_id, hello=hello)
+        link = Link(
+            host=core.links,
+            role=role,
+            connection=connection,
+            session_id=identity.session_id,
+            challenge=challenge_of(caller.instance, caller.attempt),
+            hello=hello,
+        )
         holder = Holder(connection, link)
         seat = self._admission.take(caller, holder)
         connection.on_pong = holder.ponged

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from attrs import define, field
 
 from node.core.admission import REPLACED, Admission, Caller, Enter, Probe, Refuse, Seat
+from node.core.links.dialling import challenge_of
 from node.core.links.link import Link
 from node.core.sessions.session import Session
 from node.core.start import admission
@@ -106,7 +107,8 @@ class Door:
         core, now = self.machine.core, self.machine.now()
         hello = Hello(caller.name, *claim, now.wall_ms, "", None)
         name = f"{self.machine.rng.getrandbits(64):x}"
-        link = Link(host=core.links, role=role, connection=end, session_id=name, hello=hello)
+        challenge = challenge_of(caller.instance, caller.attempt)
+        link = Link(host=core.links, role=role, connection=end, session_id=name, challenge=challenge, hello=hello)
         seat = self.admission.take(caller, Holder(end, link))
 
         def ended(code: int, reason: str) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from attrs import define, field
 
 from node.core.admission import Caller
-from node.core.links.dialling import TWIN, Backoff, Dialling, Wait
+from node.core.links.dialling import TWIN, Backoff, Dialling, Wait, challenge_of
 from node.core.links.link import Link
 from node.simulation.machine import Machine
 from node.simulation.network import End, Route
@@ -59,7 +59,15 @@ class Dialler:
         line = route.network.open(route)
         here, there = line.ends if self._first else (line.ends[1], line.ends[0])
         name = f"{machine.rng.getrandbits(64):x}"
-        link = Link(host=core.links, role=self.role, connection=here, session_id=name, url="ws://other")
+        challenge = challenge_of(core.instance, attempt)
+        link = Link(
+            host=core.links,
+            role=self.role,
+            connection=here,
+            session_id=name,
+            url="ws://other",
+            challenge=challenge,
+        )
         self._dialling.connected(link)
         machine.door.dialled.append(here)
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 
 from attrs import define, field
@@ -18,8 +19,9 @@ from node.core.delivery.delivery import PING_INTERVAL_MS
 from node.core.log.group import Group
 from node.core.ports import Draws, Instant, Surroundings
 from node.core.schedule import Schedule, schedule
-from node.core.start import begin, go_on, note_config
+from node.core.start import begin, go_on, note_config, note_key
 from node.runtime.identity import take_up
+from node.runtime.keys import signatures
 from node.simulation.connections import Door
 from node.simulation.disk import Files, SlowDisk
 from node.simulation.event_queue import Clockwork
@@ -98,8 +100,10 @@ class Machine:
         disk = self.disk = SlowDisk(
             self.clockwork, self.rng, store, reader, self._recover, self._after_commit, partial(self.failed, self)
         )
-        self._around = Surroundings(disk, disk, self.now, draws)
+        key = signatures(self.directory, lambda size: blake2b(self.node_id.encode(), digest_size=size).digest())
+        self._around = Surroundings(disk, disk, self.now, draws, key)
         writer = take_up(store, boot, draws, self.now().wall_ms)
+        note_key(store, boot, key)
         note_config(store, self.config)
         self.core = disk.core = begin(boot, self.config, self._around, epoch=store.epoch, writer=writer)
         self.alive = True

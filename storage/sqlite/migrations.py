@@ -186,6 +186,13 @@ def m011_terminal_clocks(db: Database) -> None:
     db.execute("ALTER TABLE cursors ADD COLUMN clock TEXT NOT NULL DEFAULT ''")
 
 
+@migrations()
+def m012_signatures(db: Database) -> None:
+    """Who accepted an operation, proven, and what was found of the proof of what came over a link."""
+    db.execute("ALTER TABLE log ADD COLUMN proof BLOB NOT NULL DEFAULT x''")
+    db.execute("ALTER TABLE log ADD COLUMN signed TEXT NOT NULL DEFAULT ''")
+
+
 def migrate(db: Database, path: str) -> None:
     """Bring the schema up to date. Raises StorageError for a database of a newer Comanda."""
     newer = {m.name for m in migrations.applied(db)} - DEFINED

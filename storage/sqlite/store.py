@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from storage.chain import GENESIS
+from storage.proofs import prove
 from storage.records import CLASSES, ArchiveRow, Boot, Commit, CursorRow, TokenRow
 from storage.sqlite.boot import read_boot, read_cursors
 from storage.sqlite.commit import chain_rows, write_commit
@@ -57,6 +58,7 @@ class Store:
     head, chain: the last row that is stored, and its chain hash.
     anchor: the last row that is archived and gone.
     token: the last fencing token that is stored.
+    sign: signs as this node; None where nobody is given its key.
     dropped: commits in a damaged WAL that SQLite did not take at this start.
     """
 
@@ -73,6 +75,7 @@ class Store:
         self.anchor = read_anchor(self._connection)
         self.head, self.chain = read_head(self._connection, self.anchor)
         self.token = int(read_fact(self._connection, TOKEN) or 0)
+        self.sign: Callable[[bytes], bytes] | None = None
 
     # ------------------------------------------------------------------ opening
 
@@ -154,6 +157,8 @@ class Store:
     def commit(self, commit: Commit) -> None:
         """Store a group in one transaction and fsync it. Raises StorageError; then nothing of it is stored."""
         with storage_errors(self.path):
+            if self.sign is not None:
+                prove(commit.rows, self.sign)
             head, chain = chain_rows(commit.rows, self.head, self.chain)
         with transaction(self._connection, self.path):
             write_commit(self._connection, commit, self.anchor.seq, head, chain)

@@ -32,6 +32,7 @@ class Act:
     """An operation as the log has it.
 
     origin, via: the node that accepted it, and the linked node that it came from, "" if it was accepted here.
+    signed: whether the origin of what came over a link is proven (`LogRow.signed`); None if it was accepted here.
     timestamp: the client's own time, as it was sent.
     stamp, accepted: HLCs.
     resolves: the id of the conflict that it resolved.
@@ -46,6 +47,7 @@ class Act:
     user_id: str | None
     origin: str
     via: str
+    signed: str | None
     timestamp: str | None
     stamp: int
     accepted: int
@@ -73,6 +75,7 @@ class Act:
             row.user_id or raw.get("user_id"),
             row.origin,
             row.via.partition(":")[0],
+            row.signed or None,
             raw.get("timestamp"),
             row.stamp,
             row.accepted,
@@ -91,6 +94,7 @@ class Act:
             "user_id": self.user_id,
             "origin": self.origin,
             "via": self.via,
+            "signed": self.signed,
             "accepted_at": iso(millis(self.accepted)),
             "resolves": self.resolves,
         }

@@ -58,6 +58,7 @@ class Writing:
             "user_id": act and act.user_id,
             "origin": act and act.origin,
             "via": act and act.via,
+            "signed": act and act.signed,
             "timestamp": act and act.timestamp,
             "effective_timestamp": iso(millis(record.stamp)),
             "accepted_at": iso(millis(record.accepted)),

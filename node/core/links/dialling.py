@@ -24,12 +24,17 @@ ACCEPTED_POLL_MS = 200
 REFUSED = {
     InvalidTerminalId.code: "its id is refused",
     InvalidTerminalType.code: "nodes are refused",
-    AuthenticationFailed.code: "its token is refused",
+    AuthenticationFailed.code: "its token or its key is refused",
 }
 """Close codes after which dialling goes on slowly, since somebody has to change something first."""
 
 TWIN = AlreadyConnected.code
 """The close code with which a node refuses a second node of the same id."""
+
+
+def challenge_of(instance: str, attempt: int) -> str:
+    """What the other node has to sign: nothing else was ever dialled under this name. instance: of this process."""
+    return f"{instance} {attempt}"
 
 
 @define

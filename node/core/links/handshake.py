@@ -5,9 +5,12 @@
     connection_established, with its claim  ---------->  checks who it is
     checks the claim  <------------------------------    sync_confirmation, with its claim; checks the other's
 
+Each side signs what the other one drew for this connection (`node.wire.links.handshake.challenged`): the accepting
+side what stands in the request's query, the dialling side the session id. So each knows the other's key before
+anything else is taken of it (node/core/keyring.py).
+
 A claim says how much of a log its sender holds. It fits if the log has that row with that hash. A claim that names a
-row
-which the log never had means that this node is a restored copy: it goes on under a new epoch.
+row which the log never had means that this node is a restored copy: it goes on under a new epoch.
 """
 
 from __future__ import annotations
@@ -17,13 +20,21 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from crdt import hlc
+from node.core.keyring import fingerprint
 from node.core.links.host import Peer
 from node.core.log.entries import NO_POSITION
 from node.core.ports import Unreadable
-from node.errors import AlreadyConnected, InvalidMessage
+from node.errors import AlreadyConnected, AuthenticationFailed, InvalidMessage
 from node.wire.close_codes import INTERNAL_ERROR, NORMAL
-from node.wire.links.handshake import Hello, established, read_established
-from node.wire.links.positions import Claim, position_confirmation
+from node.wire.links.handshake import (
+    Hello,
+    Identification,
+    challenged,
+    established,
+    read_established,
+    read_identification,
+)
+from node.wire.links.positions import Claim, position_confirmation, read_claim
 from storage.answers import ARCHIVED
 from storage.records import CLASSES
 
@@ -41,6 +52,10 @@ class Handshake:
     session_id: str
     held: bool = field(default=False, init=False)
     """The handshake waits while another link fills this node (first_sync.py)."""
+    identified: bool = field(default=False, init=False)
+    """The other side has shown who it is."""
+    _challenge: str = field(default="", init=False)
+    """What the other side drew for this connection."""
 
     # ------------------------------------------------------------------ the accepting side
 
@@ -66,7 +81,8 @@ class Handshake:
         node, now = host.node, host.node.clock()
         head = node.replica.log.committed
         mine = Hello(node.node_id, host.epoch, head, now.wall_ms, host.authority(), self._claimed(hello))
-        self.link.reply(established(mine, hello.node_id, hlc.iso(now.wall_ms), self.session_id))
+        own = self._identification(self.link.challenge)
+        self.link.reply(established(mine, hello.node_id, hlc.iso(now.wall_ms), self.session_id, own))
 
     # ------------------------------------------------------------------ the dialling side
 
@@ -78,6 +94,9 @@ class Handshake:
             host.report_twin(f"{link.url} is a node with this node's own id {host.node.node_id}")
             link.close(AlreadyConnected.code, "a node with this id is already there")
             return
+        if not self._identify(hello.node_id, message["node"], link.challenge):
+            return
+        self._challenge = str(message.get("session_id", ""))
         self._met(hello)
         if hello.claim is None:
             raise InvalidMessage("the other side does not say what it holds", "$.node.holds")
@@ -91,10 +110,40 @@ class Handshake:
     def _answer(self, claim: Claim) -> None:
         hello = self.link.hello
         assert hello is not None
-        self.link.reply(position_confirmation(self._claimed(hello)))
+        own = self._identification(self._challenge)
+        self.link.reply(position_confirmation(self._claimed(hello), own.fields()))
         self.begin(claim)
 
     # ------------------------------------------------------------------ both
+
+    def answered(self, message: Mapping[str, Any]) -> None:
+        """Take the first message of the node that dialled. Raises InvalidMessage."""
+        hello, claim = self.link.hello, read_claim(message)
+        assert hello is not None
+        if self._identify(hello.node_id, message, self.session_id):
+            self.begin(claim)
+
+    def _identification(self, challenge: str) -> Identification:
+        """Who this node is, to the other side, which drew the challenge."""
+        node, hello = self.link.host.node, self.link.hello
+        assert hello is not None
+        mine = node.around.signatures
+        if not mine.public:
+            return Identification(b"", b"")
+        return Identification(mine.public, mine.sign(challenged(node.node_id, hello.node_id, challenge)))
+
+    def _identify(self, node_id: str, said: Mapping[str, Any], challenge: str) -> bool:
+        """Whether the other side is who it says. challenge: what was drawn here. Raises InvalidMessage."""
+        node, other = self.link.host.node, read_identification(said)
+        replica, statement = node.replica, challenged(node_id, node.node_id, challenge)
+        if other.key and not node.around.signatures.verify(other.key, statement, other.signature):
+            problem: str | None = f"{node_id} does not have the private key of {fingerprint(other.key)}"
+        else:
+            problem = replica.keyring.met(node_id, other.key, replica.log.group.commit.meta)
+        self.identified = problem is None
+        if problem is not None:
+            self.link.close(AuthenticationFailed.code, problem)
+        return self.identified
 
     def _met(self, hello: Hello) -> None:
         link = self.link
@@ -142,6 +191,7 @@ class Handshake:
             replica = host.node.replica
             if claim.epoch is not None and not replica.log.committed:
                 replica.origins.recover(replica.log.group.commit.meta)  # this node was here before, with another log
+                replica.keyring.lost = True
             # It holds nothing of this log: it gets every entity, then the operations that a comparison finds missing.
             link.go([NO_POSITION if claim.empty else head] * CLASSES, claim.after)
             return

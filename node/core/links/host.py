@@ -75,6 +75,8 @@ class Peer(Protocol):
     host: Host
     role: str
     url: str | None
+    challenge: str
+    """What the dialling side drew for this connection."""
     hello: Hello | None
     """Who the other node said it is; None until it has."""
     peer_log: PeerLog

@@ -42,6 +42,7 @@ from node.wire.links.handshake import (
     Hello,
     clock_pong,
     read_clock,
+    read_keys,
     read_speaks_for,
     speaks_for,
 )
@@ -83,6 +84,7 @@ class Link:
     role: what the other node is to this one: upstream | peer | downstream.
     session_id: what this side calls the connection.
     url: the address that was dialled; None if the other node dialled.
+    challenge: what the dialling side drew for this connection.
     hello: what a dialling node said in its request; None until the other side has said who it is.
     """
 
@@ -91,6 +93,7 @@ class Link:
     connection: Connection
     session_id: str
     url: str | None = None
+    challenge: str = ""
     hello: Hello | None = None
     node: Node = field(init=False)
     since_ms: int = field(init=False)
@@ -178,9 +181,10 @@ class Link:
 
     def say_origins(self) -> None:
         """Say for whom this node speaks on the link."""
-        known = self.node.replica.origins.known - {self.peer_id}
+        replica = self.node.replica
+        known = replica.origins.known - {self.peer_id}
         if known:
-            self.reply(speaks_for(sorted(known)))
+            self.reply(speaks_for(sorted(known), replica.keyring.keys_of([*sorted(known), self.peer_id])))
 
     # ------------------------------------------------------------------ inbound
 
@@ -300,7 +304,7 @@ class Link:
             for message in messages:
                 if unreadable is not None:
                     self._put_off(message, unreadable, now)
-                elif message.get("type") == "data_sync" and self.hello is not None:
+                elif message.get("type") == "data_sync" and self._handshake.identified:
                     self._data_sync(message, now)
                 else:
                     self._other(message)
@@ -354,6 +358,10 @@ class Link:
         kind = message.get("type")
         if self.hello is None or (self.state == "handshake" and kind == "connection_established"):
             self._handshake.established(message)
+        elif not self._handshake.identified:
+            if kind != "sync_confirmation":
+                raise InvalidMessage("expected who is there", "$.type")
+            self._handshake.answered(message)
         elif kind == "log_position":
             self._position(message)
         elif kind == "sync_confirmation":
@@ -375,7 +383,7 @@ class Link:
         elif kind == "terminals_knew":
             self.host.heard_what_terminals_knew(self, message)
         elif kind == "speaks_for":
-            self._speaks_for(read_speaks_for(message))
+            self._speaks_for(read_speaks_for(message), read_keys(message))
         elif kind == "sync_error" and message.get("code") == AlreadyConnected.code:
             self.host.report_twin(word(message.get("error"), 500))
         elif kind == "ping":
@@ -386,9 +394,10 @@ class Link:
         elif kind != "sync_error":
             raise InvalidMessage(f"unknown message type {word(kind, 64)!r}", "$.type")
 
-    def _speaks_for(self, nodes: Sequence[str]) -> None:
-        """The other side says whose operations it passes on."""
+    def _speaks_for(self, nodes: Sequence[str], keys: Mapping[str, Sequence[bytes]]) -> None:
+        """The other side says whose operations it passes on, and their keys."""
         replica = self.node.replica
+        replica.keyring.told(self.peer_id, keys, replica.log.group.commit.meta)
         new = replica.origins.heard(self.peer_id, nodes, replica.log.group.commit.meta)
         here = [name for name in new if name in self.host.connected and name != self.peer_id]
         if here:

@@ -97,6 +97,7 @@ def audit_entry(row: LogRow) -> dict[str, object]:
         "lock_status": row.lock_status,
         "origin": row.origin,
         "via": row.via.partition(":")[0],
+        "signed": row.signed or None,
         "accepted_at": iso(millis(row.accepted)),
         "effective_timestamp": iso(millis(row.stamp)),
     }

@@ -17,6 +17,7 @@ from attrs import frozen
 from crdt import hlc
 from crdt.decimals import total_of
 from crdt.records import name_of
+from node.core.keyring import UNSIGNED
 from node.core.log.messages import current_message
 from node.wire import outgoing
 from node.wire.outgoing import compact_json
@@ -57,6 +58,8 @@ def operation_row(
     origin: str,
     via: str,
     key: int,
+    proof: bytes = b"",
+    signed: str = "",
 ) -> LogRow:
     """The row of an operation.
 
@@ -64,6 +67,7 @@ def operation_row(
     echo: whether its author is sent the row.
     via: the linked node that sent it, "" if it was accepted here.
     key: its link key.
+    proof, signed: of what came over a link. What is accepted here is signed when it is stored.
     """
     return LogRow(
         0,
@@ -89,6 +93,8 @@ def operation_row(
         origin,
         via,
         key,
+        proof,
+        signed,
     )
 
 
@@ -237,6 +243,7 @@ def state_row(
         changes=changes,
     )
     row.status, row.echo, row.origin, row.via, row.updates = "applied", True, node_id, via, updates
+    row.signed = UNSIGNED
     return row
 
 

@@ -1,8 +1,9 @@
 """For whom a linked node speaks: whose operations it may pass on as the node that accepted them.
 
-A node speaks for itself, and for those of which it says that it holds operations (`speaks_for`). It says so before
-it sends any. `[links] may_speak_for` narrows that. Nobody speaks for this node, unless its log was set back once:
-what it lost then comes back from others.
+What `origin` has signed may come from anybody, also what this node itself has: its log was set back, and what it lost
+comes back from others. For what is not signed a node speaks for itself, and for those of which it says that it holds
+operations (`speaks_for`), before it sends any; and for a node without a key others speak once its log was set back.
+`[links] may_speak_for` narrows all that for the linked nodes that it names.
 """
 
 from __future__ import annotations
@@ -48,8 +49,10 @@ class Origins:
         """For whom a linked node may speak, beside itself."""
         return sorted(self.configured.get(peer, self.said.get(peer, ())))
 
-    def may_say(self, peer: str, origin: str) -> bool:
-        """Whether a linked node may pass on what `origin` accepted."""
+    def may_say(self, peer: str, origin: str, *, proven: bool) -> bool:
+        """Whether a linked node may pass on what `origin` accepted. proven: `origin` has signed it."""
+        if proven and (origin == self.node_id or peer not in self.configured):
+            return True
         if origin == self.node_id:
             return self.recovered
         allowed = self.configured.get(peer, self.said.get(peer, ()))

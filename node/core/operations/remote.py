@@ -21,6 +21,7 @@ from crdt.records import Contradiction, DocumentError, FieldRecord
 from node.core.entities.change import ConflictNews, Difference, carry_out, difference
 from node.core.entities.entity import Entity, Touch
 from node.core.entities.writes import RESERVED
+from node.core.keyring import VERIFIED
 from node.core.log.rows import changes_of, operation_row, rendered
 from node.core.operations.author import absent
 from node.core.operations.content import check, check_authorship
@@ -78,6 +79,9 @@ def accept(replica: Replica, remote: RemoteOperation, via: str, now: Instant) ->
         return None
     if operation.entity_type not in replica.registry.by_type:
         raise InvalidMessage(f"unknown entity type {operation.entity_type!r}", "$.operation.entity_type")
+    signed = replica.keyring.check(remote)
+    if not replica.origins.may_say(via.partition(":")[0], remote.origin, proven=signed == VERIFIED):
+        raise InvalidMessage(f"this link does not speak for {remote.origin!r}", "$.link.origin")
     steps = []
     for update, said in zip(remote.updates, operation.writes, strict=True):
         entity = replica.residents.entity((update.entity_type, update.entity_id))
@@ -88,10 +92,8 @@ def accept(replica: Replica, remote: RemoteOperation, via: str, now: Instant) ->
         if prepared is not None:
             check(replica, entity, said, prepared, remote)
         steps.append(_Step(entity, update, said.data, prepared))
-    if not replica.origins.may_say(via.partition(":")[0], remote.origin):
-        raise InvalidMessage(f"this link does not speak for {remote.origin!r}", "$.link.origin")
     replica.clock.observe(remote.accepted, now)
-    _record(replica, remote, steps, via, now)
+    _record(replica, remote, steps, signed, via, now)
     return None
 
 
@@ -140,7 +142,9 @@ def _compare(replica: Replica, update: RemoteUpdate, remote: RemoteOperation) ->
                 raise Contradiction(f"{remote.operation.id} did something else to {update.entity_id} here")
 
 
-def _record(replica: Replica, remote: RemoteOperation, steps: list[_Step], via: str, now: Instant) -> None:
+def _record(
+    replica: Replica, remote: RemoteOperation, steps: list[_Step], signed: str, via: str, now: Instant
+) -> None:
     operation, policy = remote.operation, steps[0].entity.policy
     bulk = operation.kind == "BULK_UPDATE"
     news, seq = ConflictNews(), replica.log.head + 1
@@ -183,6 +187,8 @@ def _record(replica: Replica, remote: RemoteOperation, steps: list[_Step], via: 
         origin=remote.origin,
         via=via,
         key=remote.link_key,
+        proof=remote.proof,
+        signed=signed,
     )
     write(replica, row, [Touch(s.entity, None, s.written, seq - 1) for s in steps if s.prepared is not None])
     again = replica.held.in_memory(remote.name)

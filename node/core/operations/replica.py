@@ -17,6 +17,7 @@ from node.core.clock import NodeClock
 from node.core.digests import KeySet
 from node.core.entities.residents import Residents
 from node.core.faults import Faults
+from node.core.keyring import Keyring
 from node.core.locks.table import LockTable
 from node.core.log.log import Log
 from node.core.operations.conflicts import Conflicts
@@ -59,6 +60,7 @@ class Replica:
     held: Held
     locks: LockTable
     origins: Origins
+    keyring: Keyring
     is_online: Callable[[str], bool] = field(default=lambda terminal: False, init=False)
     """Whether a terminal is connected to this node. Set by the core."""
     knowledge: Knowledge = field(factory=Knowledge, init=False)
@@ -121,3 +123,4 @@ class Replica:
         self.held.partial = dict(boot.partial)
         self.log.group.commit.meta["writer"] = str(writer)
         self.origins.store(self.log.group.commit.meta)
+        self.keyring.store(self.log.group.commit.meta)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SUBPROTOCOL = "comanda.v1"
 
+KEY_BYTES, SIGNATURE_BYTES = 32, 64
+
 MOST_CLOCK_MS = 2**47
 """The last millisecond that a hybrid logical clock holds."""
 
@@ -51,9 +53,10 @@ def read_clock(message: Mapping[str, Any]) -> int:
     return clock
 
 
-def speaks_for(nodes: Sequence[str]) -> bytes:
-    """`speaks_for`: the nodes whose operations the sender passes on."""
-    return orjson.dumps({"type": "speaks_for", "nodes": nodes})
+def speaks_for(nodes: Sequence[str], keys: Mapping[str, Sequence[bytes]]) -> bytes:
+    """`speaks_for`: the nodes whose operations the sender passes on, and their public keys where it knows them."""
+    said = {node: [key.hex() for key in of] for node, of in keys.items()}
+    return orjson.dumps({"type": "speaks_for", "nodes": nodes, "keys": said})
 
 
 def read_speaks_for(message: Mapping[str, Any]) -> list[str]:
@@ -64,14 +67,67 @@ def read_speaks_for(message: Mapping[str, Any]) -> list[str]:
     return nodes
 
 
-def established(hello: Hello, terminal_id: str, server_time: str, session_id: str) -> bytes:
-    """`connection_established` to a node: who this one is, and what it holds of the other's log."""
+def read_keys(message: Mapping[str, Any]) -> dict[str, list[bytes]]:
+    """Public keys by node id, of `speaks_for`. Raises InvalidMessage."""
+    said = message.get("keys", {})
+    if type(said) is not dict or not all(TERMINAL_ID.match(node) and type(of) is list for node, of in said.items()):
+        raise InvalidMessage("expected keys by node id", "$.keys")
+    return {node: [_hex(key, KEY_BYTES, "$.keys") for key in of] for node, of in said.items()}
+
+
+@frozen
+class Identification:
+    """What a node says of its key when a link begins.
+
+    key: its public key; b"" for a node without one.
+    signature: of `challenged`, which shows that it has the private key.
+    """
+
+    key: bytes
+    signature: bytes
+
+    def fields(self) -> dict[str, object]:
+        return {"key": self.key.hex(), "signature": self.signature.hex()} if self.key else {}
+
+
+def read_identification(said: Mapping[str, Any]) -> Identification:
+    """Raises InvalidMessage."""
+    if said.get("key") is None:
+        return Identification(b"", b"")
+    return Identification(
+        _hex(said["key"], KEY_BYTES, "$.key"), _hex(said.get("signature"), SIGNATURE_BYTES, "$.signature")
+    )
+
+
+def challenged(signer: str, other: str, challenge: str) -> bytes:
+    """What a node signs for another one to show who it is. challenge: what the other one drew for this connection."""
+    return b"comanda link\n" + orjson.dumps([signer, other, challenge])
+
+
+def _hex(text: Any, length: int, where: str) -> bytes:
+    try:
+        found = bytes.fromhex(text)
+    except (TypeError, ValueError):
+        found = b""
+    if len(found) != length:
+        raise InvalidMessage(f"expected {length} bytes in hex", where)
+    return found
+
+
+def established(
+    hello: Hello, terminal_id: str, server_time: str, session_id: str, identification: Identification
+) -> bytes:
+    """`connection_established` to a node: who this one is, and what it holds of the other's log.
+
+    session_id: also what the other node has to sign.
+    """
     node: dict[str, object] = {
         "id": hello.node_id,
         "epoch": hello.epoch,
         "head": hello.head,
         "clock": hello.clock_ms,
         "authority": hello.authority,
+        **identification.fields(),
     }
     if hello.claim is not None:
         node["holds"] = claim_fields(hello.claim)

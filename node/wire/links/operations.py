@@ -7,9 +7,10 @@ as what terminals send: a peer's bytes are hostile too.
 
 from __future__ import annotations
 
-import binascii
 import re
 from base64 import b64decode
+from binascii import Error as NotBase64
+from binascii import b2a_base64
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -66,6 +67,8 @@ class RemoteOperation:
     """The operation's JSON text."""
     name: str
     """The operation's (crdt.records.name_of), whichever node it came from."""
+    proof: bytes
+    """Of its origin (storage/proofs.py); b"" where it did not sign."""
 
 
 def operation_message(row: LogRow) -> bytes:
@@ -78,6 +81,7 @@ def operation_message(row: LogRow) -> bytes:
             "user_id": row.user_id,
             "lock_status": row.lock_status,
             "key": row.link_key,
+            "proof": b2a_base64(row.proof, newline=False).decode(),
         }
     )
     return b"".join(
@@ -140,6 +144,7 @@ def remote_operation(message: Mapping[str, Any]) -> RemoteOperation:
         key,
         authored,
         name,
+        _proof(link.get("proof")),
     )
 
 
@@ -181,6 +186,15 @@ def _operation(raw: dict[str, Any]) -> Operation:
     )
 
 
+def _proof(text: Any) -> bytes:
+    if text is None:
+        return b""
+    try:
+        return b64decode(text, validate=True)
+    except (TypeError, ValueError):
+        raise InvalidMessage("expected base64", "$.link.proof") from None
+
+
 def _is_id(value: Any) -> bool:
     return type(value) is str and ID.match(value) is not None
 
@@ -200,7 +214,7 @@ def _update(entry: Any, place: int) -> RemoteUpdate:
         raise InvalidMessage("writer or clocks out of range", f"$.link.updates[{place}][4]")
     try:
         update = b64decode(text, validate=True)
-    except (ValueError, binascii.Error) as error:
+    except (ValueError, NotBase64) as error:
         raise InvalidMessage(f"unreadable update: {error}", f"$.link.updates[{place}]") from None
     if not all(is_number(name) and type(clock) is int and 0 <= clock <= MAX_CLOCK for name, clock in before.items()):
         raise InvalidMessage("writer or clock out of range", f"$.link.updates[{place}][3]")

@@ -61,9 +61,13 @@ def claim_fields(claim: Claim) -> dict[str, object]:
     }
 
 
-def position_confirmation(claim: Claim) -> bytes:
-    """`sync_confirmation` by position: the log up to `seq` (by priority class, `positions`) is durable."""
-    return orjson.dumps({"type": "sync_confirmation", "seq": max(min(claim.positions), 0), **claim_fields(claim)})
+def position_confirmation(claim: Claim, identification: Mapping[str, object] | None = None) -> bytes:
+    """`sync_confirmation` by position: the log up to `seq` (by priority class, `positions`) is durable.
+
+    identification: who sends it, where that is its first message.
+    """
+    seq = max(min(claim.positions), 0)
+    return orjson.dumps({"type": "sync_confirmation", "seq": seq, **claim_fields(claim), **(identification or {})})
 
 
 def read_positions(message: Mapping[str, Any]) -> tuple[int, ...]:

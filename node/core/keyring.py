@@ -1,0 +1,213 @@
+"""Whose key is whose: the public keys that this node has pinned, and what a proof is worth by them.
+
+The first key that is heard of a node is its key, whether the node proves it on a link of its own or another one tells
+it; it is kept durably. Another key of the same node, or the same key of another node, is an alarm and is not taken
+before somebody decides (`comanda keys trust`). A node may then have several: what it signed before stays proven.
+"""
+
+from __future__ import annotations
+
+import logging
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import orjson
+from attrs import define, field
+
+from node.core.ports import Signatures
+from node.errors import InvalidMessage
+from storage.proofs import BadProof, leaf_hash, statement_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from node.wire.links.operations import RemoteOperation
+
+logger = logging.getLogger("comanda.keys")
+
+KEYS = "keys"
+"""The fact (`storage/sqlite/meta.py`) that holds the pinned keys."""
+
+VERIFIED, UNSIGNED, UNKNOWN = "verified", "unsigned", "unknown"
+"""What was found of a proof (`storage.records.LogRow.signed`)."""
+
+NODES = 1_000
+"""Most nodes whose keys are pinned."""
+
+KEYS_OF_NODE = 8
+"""Most keys of one node, and most that wait for a decision."""
+
+PROVEN = 1_000
+"""Latest signatures that were checked and are remembered: the operations of one commit share theirs."""
+
+
+def fingerprint(key: bytes) -> str:
+    """A public key for people: 32 hexadecimal digits in groups of four."""
+    digits = blake2b(key, digest_size=16).hexdigest()
+    return "-".join(digits[place : place + 4] for place in range(0, len(digits), 4))
+
+
+@define(eq=False, kw_only=True)
+class Keyring:
+    """The pinned keys.
+
+    pinned: node -> its keys, the first one first, and for each the linked node that told it; "" where the node
+        proved it itself.
+    offered: node -> keys that wait for a decision, and what is wrong with each.
+    """
+
+    node_id: str
+    signatures: Signatures
+    pinned: dict[str, dict[bytes, str]] = field(factory=dict)
+    offered: dict[str, dict[bytes, str]] = field(factory=dict)
+    lost: bool = False
+    """This node was here before, with another log and perhaps another key: linked nodes may say which one."""
+    _proven: dict[tuple[str, bytes, bytes], None] = field(factory=dict)
+
+    @classmethod
+    def of(cls, node_id: str, signatures: Signatures, meta: Mapping[str, str]) -> Keyring:
+        """As it is stored."""
+        stored: dict[str, dict[str, str]] = orjson.loads(meta.get(KEYS, "{}"))
+        pinned = {name: {bytes.fromhex(key): by for key, by in keys.items()} for name, keys in stored.items()}
+        return cls(node_id=node_id, signatures=signatures, pinned=pinned)
+
+    def store(self, meta: dict[str, str]) -> None:
+        """Put all of it into a commit's meta."""
+        kept = {name: {key.hex(): by for key, by in keys.items()} for name, keys in self.pinned.items()}
+        meta[KEYS] = orjson.dumps(kept).decode()
+
+    def own(self, meta: dict[str, str]) -> None:
+        """This node's own key is one of its keys."""
+        key = self.signatures.public
+        known = self.pinned.setdefault(self.node_id, {}) if key else {}
+        if key and key not in known:
+            if known:
+                logger.warning(
+                    "this node goes on under a new key, %s: linked nodes have to be told (`comanda keys trust`)",
+                    fingerprint(key),
+                )
+            known[key] = ""
+            self.store(meta)
+
+    # ------------------------------------------------------------------ learning
+
+    def met(self, node: str, key: bytes, meta: dict[str, str]) -> str | None:
+        """A linked node has proved its key, or has none (b""). Returns why it is not taken for that node."""
+        known = self.pinned.get(node)
+        if not self.signatures.public or (not key and not known):
+            return None
+        if not key:
+            return f"{node} has a key, and does not prove it"
+        if known and key in known:
+            if known[key]:
+                known[key] = ""  # what another node told is proven
+                self.store(meta)
+            return None
+        return self._pin(node, key, "", meta, taken=not known)
+
+    def told(self, peer: str, keys: Mapping[str, Sequence[bytes]], meta: dict[str, str]) -> None:
+        """A linked node says which keys those have whose operations it passes on."""
+        if not self.signatures.public:
+            return
+        for node, several in keys.items():
+            known = self.pinned.get(node, {})
+            taken = not known or (node == self.node_id and self.lost)
+            for key in several[:KEYS_OF_NODE]:
+                if key not in known:
+                    self._pin(node, key, peer, meta, taken=taken)
+        self.lost = False
+
+    def _pin(self, node: str, key: bytes, by: str, meta: dict[str, str], *, taken: bool) -> str | None:
+        """Take a key of a node, or sound the alarm. taken: whether it may be taken. Returns what is wrong with it."""
+        other = next((name for name, keys in self.pinned.items() if key in keys), None)
+        told = f"{by} says that {node} has" if by else f"{node} has"
+        if other is not None:
+            wrong = f"{told} the key of {other}, {fingerprint(key)}"
+        elif taken:
+            return self._take(node, key, by, meta)
+        else:
+            known = ", ".join(map(fingerprint, self.pinned[node]))
+            wrong = f"{told} the key {fingerprint(key)}, and is known by {known}"
+        waiting = self.offered.setdefault(node, {})
+        if key not in waiting and len(waiting) < KEYS_OF_NODE and len(self.offered) <= NODES:
+            logger.error("%s: not taken before somebody decides (`comanda keys trust %s ...`)", wrong, node)
+            waiting[key] = wrong
+        return wrong
+
+    def _take(self, node: str, key: bytes, by: str, meta: dict[str, str]) -> str | None:
+        if node not in self.pinned and len(self.pinned) >= NODES:
+            return f"the keys of {NODES} nodes are known already"
+        self.pinned.setdefault(node, {})[key] = by
+        self.store(meta)
+        logger.info("%s has the key %s%s", node, fingerprint(key), f", {by} says" if by else "")
+        return None
+
+    def keys_of(self, nodes: Sequence[str]) -> dict[str, list[bytes]]:
+        """The keys of these nodes, as far as they are known."""
+        return {name: list(self.pinned[name]) for name in nodes if self.pinned.get(name)}
+
+    # ------------------------------------------------------------------ deciding
+
+    def trust(self, node: str, said: str, meta: dict[str, str]) -> bool:
+        """Somebody decides that a node has the key of this fingerprint. Returns whether such a key was offered."""
+        key = next((key for key in self.offered.get(node, ()) if fingerprint(key) == said), None)
+        if key is None:
+            return False
+        self.pinned.setdefault(node, {})[key] = ""
+        del self.offered[node]
+        self.store(meta)
+        return True
+
+    def forget(self, node: str, said: str, meta: dict[str, str]) -> bool:
+        """Somebody decides that a key is no key of a node any more. Returns whether it was. This node's stays."""
+        keys = self.pinned.get(node, {})
+        key = next((key for key in keys if fingerprint(key) == said and key != self.signatures.public), None)
+        if key is None:
+            return False
+        del keys[key]
+        if not keys:
+            del self.pinned[node]
+        self._proven.clear()
+        self.store(meta)
+        return True
+
+    # ------------------------------------------------------------------ checking
+
+    def check(self, remote: RemoteOperation) -> str:
+        """What an operation's proof is worth: VERIFIED, UNSIGNED, or UNKNOWN where its origin's key is not known.
+
+        Raises InvalidMessage where its origin has a key, and this is not signed with it.
+        """
+        keys = self.pinned.get(remote.origin)
+        if not keys:
+            return UNKNOWN if remote.proof else UNSIGNED
+        if not remote.proof:
+            raise InvalidMessage(f"{remote.origin} signs what it accepts, and this is not signed", "$.link.proof")
+        leaf = leaf_hash(
+            remote.authored,
+            orjson.dumps(remote.entries),
+            stamp=remote.stamp,
+            accepted=remote.accepted,
+            origin=remote.origin,
+            terminal_id=remote.terminal_id,
+            user_id=remote.user_id,
+            lock_status=remote.lock_status,
+        )
+        try:
+            statement, signature = statement_of(leaf, remote.proof)
+        except BadProof as error:
+            raise InvalidMessage(str(error), "$.link.proof") from None
+        if not self._signed(remote.origin, keys, statement, signature):
+            raise InvalidMessage(f"it is not signed by {remote.origin}", "$.link.proof")
+        return VERIFIED
+
+    def _signed(self, node: str, keys: Mapping[bytes, str], statement: bytes, signature: bytes) -> bool:
+        known = (node, statement, signature)
+        if known in self._proven:
+            return True
+        if not any(self.signatures.verify(key, statement, signature) for key in keys):
+            return False
+        self._proven[known] = None
+        if len(self._proven) > PROVEN:
+            del self._proven[next(iter(self._proven))]
+        return True

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage.proofs import HASH, MOST_STEPS, SIGNATURE, STEP, BadProof, leaf_hash, prove, statement_of
+from tests.storage.rows import row
+
+if TYPE_CHECKING:
+    from storage.records import LogRow
+
+CARRIED = {
+    "operation": b"{}",
+    "updates": b"[1]",
+    "stamp": 1,
+    "accepted": 1,
+    "origin": "node-z",
+    "terminal_id": "pos-9",
+    "user_id": "somebody",
+    "lock_status": "held",
+}
+"""What links carry of a row, each otherwise than in the rows below."""
+
+
+def own(seq: int) -> LogRow:
+    return row(seq, link_key=seq, origin="node-a", updates=b"[]")
+
+
+def leaf(one: LogRow) -> bytes:
+    return leaf_hash(**{name: getattr(one, name) for name in CARRIED})
+
+
+def proven(count: int) -> tuple[list[LogRow], bytes]:
+    """Rows of one commit with their proofs, and the statement that was signed."""
+    said: list[bytes] = []
+
+    def sign(statement: bytes) -> bytes:
+        said.append(statement)
+        return b"s" * SIGNATURE
+
+    rows = [own(seq) for seq in range(1, count + 1)]
+    prove(rows, sign)
+    (statement,) = said
+    return rows, statement
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 8, 31, 100])
+def test_every_operation_of_a_commit_is_proven_alone_by_the_one_signature(count: int) -> None:
+    rows, statement = proven(count)
+    assert all(statement_of(leaf(one), one.proof) == (statement, b"s" * SIGNATURE) for one in rows)
+    assert max(len(one.proof) for one in rows) <= SIGNATURE + STEP * (count - 1).bit_length()
+
+
+@pytest.mark.parametrize("count", range(1, 10))
+def test_no_other_content_and_no_other_proof_leads_to_what_was_signed(count: int) -> None:
+    rows, statement = proven(count)
+    for one in rows:
+        for name, value in CARRIED.items():
+            changed = evolve(one, **{name: value})  # type: ignore[arg-type]
+            assert statement_of(leaf(changed), one.proof)[0] != statement, name
+        for other in rows:
+            assert (statement_of(leaf(one), other.proof)[0] == statement) == (other is one)
+        for place in range(SIGNATURE, len(one.proof)):
+            flipped = bytearray(one.proof)
+            flipped[place] ^= 1
+            assert statement_of(leaf(one), bytes(flipped))[0] != statement
+
+
+@given(st.text(max_size=4), st.text(max_size=4), st.text(min_size=1, max_size=4))
+def test_text_cannot_move_between_parts_unseen(left: str, right: str, moved: str) -> None:
+    one = evolve(own(1), origin=left + moved, terminal_id=right)
+    assert leaf(one) != leaf(evolve(own(1), origin=left, terminal_id=moved + right))
+
+
+def test_a_node_of_the_tree_is_no_operation() -> None:
+    """Else two operations could be passed off as one whose content is their hashes."""
+    (one, two), statement = proven(2)
+    assert statement_of(leaf(one) + leaf(two), one.proof[:SIGNATURE])[0] != statement
+
+
+@pytest.mark.parametrize("length", [0, 1, SIGNATURE - 1, SIGNATURE + 1, SIGNATURE + HASH, SIGNATURE + STEP + 1])
+def test_bytes_of_another_length_are_no_proof(length: int) -> None:
+    with pytest.raises(BadProof):
+        statement_of(bytes(HASH), bytes(length))
+
+
+def test_the_longest_way_is_bounded() -> None:
+    with pytest.raises(BadProof):
+        statement_of(bytes(HASH), bytes(SIGNATURE + STEP * (MOST_STEPS + 1)))
+
+
+def test_what_came_over_a_link_keeps_the_proof_that_it_came_with() -> None:
+    came = row(1, link_key=1, origin="node-b", via="node-b:1", proof=b"theirs")
+    notice = row(2, kind="notice")
+    rows = [came, notice, own(3)]
+    prove(rows, lambda statement: b"s" * SIGNATURE)
+    assert (came.proof, notice.proof, len(rows[2].proof)) == (b"theirs", b"", SIGNATURE)
+    prove(rows[:2], lambda statement: pytest.fail("there is nothing to sign"))
