@@ -423,6 +423,7 @@ class Boot:
     link_keys: of each entity type's operations, in any order; those held without a row are among them.
     partial: link key -> entities whose part of an operation is held while another part is missing.
     refused: the first attempts of the latest refused writes, by terminal and operation id, the oldest first.
+    damaged: what is said of rows that are not what was written, and were left out.
     """
 
     node_id: str
@@ -444,3 +445,4 @@ class Boot:
     parked: list[ParkedRow]
     meta: dict[str, str]
     refused: dict[tuple[str, str], FirstAttempt] = field(factory=dict)
+    damaged: list[str] = field(factory=list)

@@ -137,7 +137,11 @@ class World(Disk):
         def call() -> None:
             failing = self.unreadable is not None and self.unreadable(read.__name__, *arguments)
             self.read_failures += failing
-            done(Unreadable("the disk cannot be read") if failing else read(*arguments))
+            try:
+                found = Unreadable("the disk cannot be read") if failing else read(*arguments)
+            except StorageError as error:
+                found = Unreadable(str(error))
+            done(found)
 
         self.calls.append(call)
 

@@ -70,6 +70,9 @@ def _walk(history: HistoryReader, config: Config, progress: Progress) -> tuple[i
     for row in chain_walk.verify(history.reader, lambda done, head: progress.update(bar, completed=done, total=head)):
         problems += 1
         say(f"seq {row.seq}: {row.what}")
+    for what in history.reader.damaged_rows():
+        problems += 1
+        say(what)
     head, _ = history.reader.head()
     progress.update(bar, completed=head, total=head)
     rules = config.conservation

@@ -81,6 +81,8 @@ class Core:
     lock_requests: LockRequests = field(init=False)
     sessions: Sessions = field(init=False)
     health: Health = field(factory=Health, init=False)
+    damaged: list[str] = field(factory=list, init=False)
+    """What is said of rows that this start left out, since they are not what was written."""
     _in_flight: list[tuple[Group, int]] = field(factory=list, init=False)
     _again: list[Refusal] = field(factory=list, init=False)
     """What is decided once more after `recovered`."""
@@ -278,10 +280,10 @@ class Core:
             return "the node cannot store anything; terminals are told to send again", self.health.failure or ""
         if self.disk.trouble is not None:
             return "the node works, but part of its database cannot be read or written", self.disk.trouble
-        damaged = self.replica.residents.damaged
+        damaged = [*self.replica.residents.damaged.values(), *self.damaged]
         if damaged:
             more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
-            return "the node works, but part of its database is damaged", next(iter(damaged.values())) + more
+            return "the node works, but part of its database is damaged", damaged[0] + more
         return None
 
     def torn(self, reason: str) -> bool:

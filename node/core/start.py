@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from storage.records import Boot
     from storage.sqlite.store import Store
 
+logger = logging.getLogger("comanda.core")
 
 RECOVERY_MS = 1_000
 """How often a node whose disk failed tries to write. Once it can, it goes on (`go_on`)."""
@@ -109,6 +111,9 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         ),
         permissions=config.permissions(),
     )
+    core.damaged = boot.damaged
+    for said in boot.damaged:
+        logger.error("%s", said)
     replica.knowledge.everybody = core.cursors.everybody
     core.links = Links(
         node=core,

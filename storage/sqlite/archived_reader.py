@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from storage.answers import EVERYTHING, MOST_CLOSED, PAGE_BYTES, Compacted, Owed, Page, Recalled, Whole
 from storage.packed import link_keys, op_keys, unpack_operations
 from storage.records import ConflictRow, Key, LogRow, op_key
-from storage.sqlite.rows import CONFLICTS, ENTITIES
+from storage.sqlite.rows import CONFLICTS, entity_record
 from storage.sqlite.traces import row_of_trace, row_without_trace
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class ArchivedReader:
         return [
             Whole(
                 row.get("archived_seq", 0),
-                ENTITIES.record(row),
+                entity_record(row),
                 row.get("base"),
                 found.get((row["entity_type"], row["entity_id"]), b""),
                 closed.get((row["entity_type"], row["entity_id"]), ()),

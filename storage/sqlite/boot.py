@@ -7,23 +7,25 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import orjson
 from attrs import define, field
 
-from storage.packed import link_keys, op_keys, unpack_operations
-from storage.records import CLASSES, Boot, FirstAttempt, key64
+from crdt.records import name_of
+from storage.packed import RECORD_BYTES, link_keys, op_keys, unpack_operations
+from storage.records import CLASSES, Boot, FirstAttempt, key64, link_key, op_key
+from storage.sqlite.database import DamagedRow
 from storage.sqlite.meta import read_meta
-from storage.sqlite.rows import CONFLICTS, CURSORS, FOLLOWERS, LOCKS, PARKED, PEERS
+from storage.sqlite.rows import CONFLICTS, CURSORS, FOLLOWERS, LOCKS, PARKED, PEERS, Table, damaged_row
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Mapping
 
-    from sqlite_utils import Database
+    from storage.records import Anchor
 
-    from storage.records import Anchor, CursorRow
+R = TypeVar("R")
 
 PAGE = 10_000
 """Rows read at once."""
@@ -35,11 +37,12 @@ REFUSED_READ = 10_000
 """Refused writes that a start reads, the latest."""
 
 
-def read_boot(db: Database, node_id: str, epoch: str, head: int, chain: bytes, anchor: Anchor) -> Boot:
+def read_boot(
+    connection: sqlite3.Connection, node_id: str, epoch: str, head: int, chain: bytes, anchor: Anchor
+) -> Boot:
     """Everything a node needs to go on from the last commit. head, chain: the last row and its hash."""
-    connection = db.conn
-    archived = archived_keys(connection)
-    entities = connection.execute("SELECT entity_type, entity_id FROM entities")
+    damaged: list[str] = []
+    archived = archived_keys(connection, damaged)
     operations = connection.execute("SELECT op_key FROM log WHERE op_key IS NOT NULL ORDER BY op_key")
     return Boot(
         node_id=node_id,
@@ -47,27 +50,70 @@ def read_boot(db: Database, node_id: str, epoch: str, head: int, chain: bytes, a
         head=head,
         chain=chain,
         class_heads=_class_heads(connection, anchor),
-        locks=[LOCKS.record(row) for row in db.table("locks").rows_where("released = 0")],
-        cursors=read_cursors(db),
-        open_conflicts=[
-            CONFLICTS.record(row) for row in db.table("conflicts").rows_where("state = 'open'", order_by="seq")
-        ],
-        entity_keys={key64(entity_type, entity_id) for entity_type, entity_id in entities},
+        locks=read_all(connection, LOCKS, damaged, "released <> 1"),
+        cursors=read_all(connection, CURSORS, damaged),
+        open_conflicts=read_all(connection, CONFLICTS, damaged, "state = 'open' ORDER BY seq"),
+        entity_keys=_entity_keys(connection, damaged),
         operation_keys=array("q", (key for (key,) in operations)),
         archived_keys=archived.operations,
         told_keys=archived.told,
         link_keys=archived.with_rows(_link_keys(connection)),
         partial=archived.partial,
-        peers=[PEERS.record(row) for row in db.table("peers").rows],
-        followers=[FOLLOWERS.record(row) for row in db.table("followers").rows],
-        parked=[PARKED.record(row) for row in db.table("parked").rows_where(order_by="id")],
-        meta=read_meta(connection),
+        peers=read_all(connection, PEERS, damaged),
+        followers=read_all(connection, FOLLOWERS, damaged),
+        parked=read_all(connection, PARKED, damaged, "1 ORDER BY id"),
+        meta=read_meta(connection, damaged),
         refused=_refused(connection),
+        damaged=damaged,
     )
 
 
-def read_cursors(db: Database) -> list[CursorRow]:
-    return [CURSORS.record(row) for row in db.table("cursors").rows]
+def read_all(
+    connection: sqlite3.Connection,
+    table: Table[R],
+    damaged: list[str],
+    where: str = "1",
+    parameters: Sequence[object] = (),
+) -> list[R]:
+    """The records of a table, but for those that are not what was written. damaged: gets what is said of these."""
+    columns, found = table.columns, []
+    for row in connection.execute(f"SELECT {', '.join(columns)} FROM {table.name} WHERE {where}", parameters):
+        try:
+            found.append(table.record(dict(zip(columns, row, strict=True))))
+        except DamagedRow as error:
+            damaged.append(str(error))
+    return found
+
+
+def _entity_keys(connection: sqlite3.Connection, damaged: list[str]) -> set[int]:
+    keys = set()
+    for entity_type, entity_id in connection.execute("SELECT entity_type, entity_id FROM entities"):
+        if type(entity_type) is str and type(entity_id) is str:
+            keys.add(key64(entity_type, entity_id))
+        else:
+            damaged.append(str(damaged_row("entities", (entity_type, entity_id))))
+    return keys
+
+
+def restore_keys(connection: sqlite3.Connection) -> list[str]:
+    """Within a transaction: derive the keys of log rows anew where they are no numbers, or their operations would not
+    be found. Returns what is said of them."""
+    said = []
+    for column in ("op_key", "link_key"):
+        sql = f"SELECT seq FROM log WHERE {column} IS NOT NULL AND typeof({column}) <> 'integer'"
+        for (seq,) in connection.execute(sql).fetchall():
+            terminal_id, operation_id, updates = connection.execute(
+                "SELECT terminal_id, operation_id, updates FROM log WHERE seq = ?", (seq,)
+            ).fetchone()
+            try:
+                name = name_of(terminal_id, operation_id)
+                key = op_key(name) if column == "op_key" else link_key(name, orjson.loads(updates))
+            except (TypeError, ValueError, IndexError):
+                said.append(f"{damaged_row('log', (seq,))}")
+            else:
+                connection.execute(f"UPDATE log SET {column} = ? WHERE seq = ?", (key, seq))
+                said.append(f"table log, row {seq}: its {column} was not what was written; it was derived anew")
+    return said
 
 
 def _class_heads(connection: sqlite3.Connection, anchor: Anchor) -> list[int]:
@@ -120,15 +166,21 @@ class ArchivedKeys:
         return self.links
 
 
-def archived_keys(connection: sqlite3.Connection) -> ArchivedKeys:
-    """All of them. An operation of several entities counts once, as soon as all of its parts are here."""
+def archived_keys(connection: sqlite3.Connection, damaged: list[str]) -> ArchivedKeys:
+    """All of them. An operation of several entities counts once, as soon as all of its parts are here.
+
+    damaged: gets what is said of rows that hold no keys.
+    """
     keys = ArchivedKeys()
+    whole = f"typeof(records) = 'blob' AND length(records) % {RECORD_BYTES} = 0 AND typeof(entity_type) = 'text'"
+    cut = f"SELECT entity_type, entity_id, span FROM archived WHERE NOT ({whole})"
+    damaged.extend(str(damaged_row("archived", row)) for row in connection.execute(cut))
     operations = array("q")
-    for entity_type, records in _records(connection, keys.told):
+    for entity_type, records in _records(connection, keys.told, whole):
         operations.extend(op_keys(records))
         keys.links.setdefault(entity_type, array("q")).extend(link_keys(records))
     shared: dict[int, set[str]] = {}
-    sql = "SELECT entity_type, entity_id, span, records FROM archived WHERE bulk = 1"
+    sql = f"SELECT entity_type, entity_id, span, records FROM archived WHERE bulk = 1 AND {whole}"
     for entity_type, entity_id, span, records in connection.execute(sql):
         if span == TOLD:
             keys.told.extend(op_keys(records))
@@ -147,10 +199,10 @@ def archived_keys(connection: sqlite3.Connection) -> ArchivedKeys:
     return keys
 
 
-def _records(connection: sqlite3.Connection, told: array[int]) -> Iterator[tuple[str, bytes]]:
+def _records(connection: sqlite3.Connection, told: array[int], whole: str) -> Iterator[tuple[str, bytes]]:
     """Records of operations on one entity, those of many entities of a type joined. told: gets the keys of those that
-    another node named."""
-    cursor = connection.execute("SELECT entity_type, span, records FROM archived WHERE bulk = 0")
+    another node named. whole: the condition for a row that holds keys."""
+    cursor = connection.execute(f"SELECT entity_type, span, records FROM archived WHERE bulk <> 1 AND {whole}")
     while rows := cursor.fetchmany(PAGE):
         told.extend(op_keys(b"".join([records for _, span, records in rows if span == TOLD])))
         for entity_type, of_type in groupby(rows, itemgetter(0)):

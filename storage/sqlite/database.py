@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import sqlite_utils
 
+from storage.sqlite.row_sum import offer_row_sum
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -31,6 +33,10 @@ class StorageError(Exception):
 
 class DataDirectoryBusy(StorageError):
     """Another node has this data directory open."""
+
+
+class DamagedRow(StorageError):
+    """A row holds what no node wrote there. The text names its table, the row, and what to do."""
 
 
 class Unstorable(StorageError):
@@ -91,6 +97,15 @@ def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
             raise
 
 
+UNDECODABLE = "Could not decode to UTF-8"
+"""What sqlite3 says of a damaged text."""
+
+
+def read_any_text(connection: sqlite3.Connection) -> None:
+    """From here on a text that is no UTF-8 is read as another text: the check of its row tells that it is damaged."""
+    connection.text_factory = lambda text: text.decode(errors="replace")
+
+
 def quick_check(connection: sqlite3.Connection, path: Path, *, indexes: bool = False) -> None:
     """Read the whole database and check its structure (seconds for a large one). Raises StorageError.
 
@@ -135,6 +150,7 @@ def open_writer(path: Path) -> sqlite_utils.Database:
             "temp_store=MEMORY",
         ):
             connection.execute(f"PRAGMA {pragma}")
+        offer_row_sum(connection)
     except sqlite3.Error as error:
         raise StorageError(reason(path, error)) from error
     return sqlite_utils.Database(connection, execute_plugins=False)

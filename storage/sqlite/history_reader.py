@@ -93,7 +93,8 @@ class HistoryReader:
         """Every entity in the log, in what is left of archives or in the table of entities; sorted, each once."""
         tables = ("archived", "entities", "log", "log_entities")
         places = [self._queries.distinct(table, "entity_type", "entity_id") for table in tables]
-        for (entity_type, entity_id), _ in groupby(heapq.merge(*places)):
+        texts = [(key for key in place if all(type(name) is str for name in key)) for place in places]
+        for (entity_type, entity_id), _ in groupby(heapq.merge(*texts)):
             yield entity_type, entity_id
 
     def entity_count(self) -> int:

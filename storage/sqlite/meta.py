@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 
 from storage.chain import GENESIS
 from storage.records import Anchor
+from storage.sqlite.database import DamagedRow
+from storage.sqlite.rows import LOG, META, damaged_row
 from storage.sqlite.statements import insert_many
 
 if TYPE_CHECKING:
@@ -34,27 +36,62 @@ POLICIES = "policies"
 CONFIG = "config"
 
 
-def read_meta(connection: sqlite3.Connection) -> dict[str, str]:
-    return dict(connection.execute("SELECT key, value FROM meta"))
+MOST_ROWS = 2**62
+"""A log never gets so long."""
+
+REMADE = (COUNTERS, POLICIES, CONFIG, "probe", "id_drawn")
+"""Facts that a node can do without: each start writes them anew, or nothing does."""
+
+
+def read_meta(connection: sqlite3.Connection, damaged: list[str] | None = None) -> dict[str, str]:
+    """All facts, each as it was written. Raises DamagedRow.
+
+    damaged: gets what is said of facts that a node can do without, which are left out; None raises for them too.
+    """
+    found = {}
+    for key, value, row_sum in connection.execute("SELECT key, value, row_sum FROM meta"):
+        try:
+            META.check({"key": key, "value": value, "row_sum": row_sum})
+        except DamagedRow as error:
+            if damaged is None or key not in REMADE:
+                raise
+            damaged.append(str(error))
+        else:
+            found[key] = value
+    if damaged and not {"node_id", "epoch"} <= found.keys():  # one of them goes by another name
+        raise DamagedRow(damaged[0])
+    return found
 
 
 def read_fact(connection: sqlite3.Connection, key: str) -> str | None:
-    found = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return None if found is None else str(found[0])
+    """Raises DamagedRow."""
+    found = connection.execute("SELECT value, row_sum FROM meta WHERE key = ?", (key,)).fetchone()
+    if found is None:
+        return None
+    META.check({"key": key, "value": found[0], "row_sum": found[1]})
+    return str(found[0])
 
 
 def write_meta(connection: sqlite3.Connection, facts: Mapping[str, str]) -> None:
     """Within a transaction: add these facts, or put them in place of what they were."""
-    insert_many(connection, "meta", ("key", "value"), ("key",), facts.items())
+    insert_many(connection, META.name, META.columns, META.key, META.with_sums(list(facts.items())))
 
 
 def read_anchor(connection: sqlite3.Connection) -> Anchor:
-    """Where the log of this database begins."""
-    found = dict(connection.execute("SELECT key, value FROM meta WHERE key IN ('anchor', 'anchor_hash')"))
+    """Where the log of this database begins. Raises DamagedRow."""
+    found = {key: value for key in ("anchor", "anchor_hash") if (value := read_fact(connection, key)) is not None}
     return Anchor(int(found.get("anchor", 0)), bytes.fromhex(found.get("anchor_hash", GENESIS.hex())))
 
 
 def read_head(connection: sqlite3.Connection, anchor: Anchor) -> tuple[int, bytes]:
-    """The log's last row and its chain hash, as the rows have them; the anchor's where the log has no row."""
+    """The log's last row and its chain hash, as the rows have them; the anchor's where the log has no row.
+
+    Raises DamagedRow where nothing can follow the last row.
+    """
     row = connection.execute("SELECT seq, hash FROM log ORDER BY seq DESC LIMIT 1").fetchone()
-    return (row[0], bytes(row[1])) if row else (anchor.seq, anchor.hash)
+    if row is None:
+        return anchor.seq, anchor.hash
+    seq, row_hash = row
+    if type(row_hash) is not bytes or len(row_hash) != len(GENESIS) or seq >= MOST_ROWS:
+        raise damaged_row(LOG.name, (seq,))
+    return seq, row_hash

@@ -14,6 +14,8 @@ from sqlite_utils import Database, Migrations
 from crdt.records import name_of
 from storage.records import link_key
 from storage.sqlite.database import StorageError, reason
+from storage.sqlite.row_sum import offer_row_sum
+from storage.sqlite.rows import SUMMED
 
 migrations = Migrations("comanda")
 
@@ -193,16 +195,34 @@ def m012_signatures(db: Database) -> None:
     db.execute("ALTER TABLE log ADD COLUMN signed TEXT NOT NULL DEFAULT ''")
 
 
+@migrations()
+def m013_row_sums(db: Database) -> None:
+    """A check of each row that is not of the log."""
+    for table in SUMMED:
+        db.execute(f"ALTER TABLE {table.name} ADD COLUMN row_sum INTEGER NOT NULL DEFAULT 0")
+
+
 def migrate(db: Database, path: str) -> None:
     """Bring the schema up to date. Raises StorageError for a database of a newer Comanda."""
     newer = {m.name for m in migrations.applied(db)} - DEFINED
+    left = [m.name for m in migrations.pending(db)]
+    if left and (newer or left != ORDER[-len(left) :]):
+        raise StorageError(
+            f"{path} is damaged: table _sqlite_migrations, row {left[0]}: it is missing, and others are there that "
+            "come after it; put a backup back (`comanda restore`)"
+        )
     if newer:
         steps = ", ".join(sorted(newer))
         raise StorageError(f"{path} was written by a newer Comanda (schema steps {steps}); update to open it")
     try:
         migrations.apply(db)
+        if left:  # a step may have added a column
+            offer_row_sum(db.conn)
+            for table in SUMMED:
+                table.sum_again(db.conn)
     except sqlite3.Error as error:
         raise StorageError(reason(Path(path), error)) from error
 
 
-DEFINED = frozenset(migration.name for migration in migrations.pending(Database(memory=True, execute_plugins=False)))
+ORDER = [migration.name for migration in migrations.pending(Database(memory=True, execute_plugins=False))]
+DEFINED = frozenset(ORDER)

@@ -20,11 +20,13 @@ from attrs import define, field, frozen
 
 from crdt.engine import EngineError, merge
 from crdt.update_format import UpdateError
+from storage.chain import chain_hash
 from storage.packed import ArchivedOperation, op_keys, pack_operations
-from storage.records import UPDATE_KINDS, Anchor, ArchivedRow, Key
+from storage.records import CLASSES, UPDATE_KINDS, Anchor, ArchivedRow, Key
 from storage.sqlite.archived_tables import add_records
 from storage.sqlite.database import StorageError
 from storage.sqlite.meta import read_anchor, write_meta
+from storage.sqlite.rows import BASES, CURSORS, LOG, OWED, damaged_row
 from storage.sqlite.statements import distinct, insert_many, parts, values
 from storage.sqlite.traces import leave_traces
 from storage.understood import content_of, understood
@@ -86,6 +88,7 @@ def prune_batch(connection: sqlite3.Connection, upto: int, most: int = BATCH_ROW
     if end - anchor.seq != len(rows):
         raise StorageError(f"rows are missing between {anchor.seq} and {end}; see `comanda audit verify`")
     left: dict[Key, _Left] = {}
+    _check(rows, anchor.hash)
     try:
         for row in rows:
             _leave(row, left)
@@ -103,6 +106,16 @@ def prune_batch(connection: sqlite3.Connection, upto: int, most: int = BATCH_ROW
     found = Anchor(end, bytes(rows[-1]["hash"]))
     write_meta(connection, {"anchor": str(end), "anchor_hash": found.hash.hex()})
     return Pruned(found, {key for row in kept for key in op_keys(row.records)})
+
+
+def _check(rows: Sequence[Mapping[str, Any]], before: bytes) -> None:
+    """Raises DamagedRow: what outlasts a row is never made of one that is not what was written."""
+    for row in rows:
+        sound = LOG.sound(row)
+        record = LOG.record(row) if sound else None
+        if record is None or chain_hash(before, record) != record.hash or record.op_key != row["op_key"]:
+            raise damaged_row(LOG.name, (row["seq"],))
+        before = record.hash
 
 
 def _leave(row: Mapping[str, Any], left: dict[Key, _Left]) -> None:
@@ -148,13 +161,7 @@ def _write_bases(connection: sqlite3.Connection, left: Mapping[Key, _Left], end:
         updates = [*([known[key]] if key in known else []), *left[key].updates]
         if updates:
             rows.append((*key, left[key].seq, merge(updates)))
-    insert_many(
-        connection,
-        "bases",
-        ("entity_type", "entity_id", "seq", "snapshot"),
-        ("entity_type", "entity_id"),
-        rows,
-    )
+    insert_many(connection, BASES.name, BASES.columns, BASES.key, BASES.with_sums(rows))
     for key in known.keys() - later:
         connection.execute("DELETE FROM bases WHERE entity_type = ? AND entity_id = ?", key)
 
@@ -192,7 +199,7 @@ def _write_owed(connection: sqlite3.Connection, notices: Sequence[Mapping[str, A
         for terminal_id in dict.fromkeys(row["targets"].split("\n"))
         if terminal_id in positions and positions[terminal_id][row["priority"]] < row["seq"]
     ]
-    insert_many(connection, "owed", ("terminal_id", "seq", "priority", "message"), ("terminal_id", "seq"), rows)
+    insert_many(connection, OWED.name, OWED.columns, OWED.key, OWED.with_sums(rows))
     for terminal_id in holders & positions.keys():
         confirmed = min(positions[terminal_id])
         connection.execute("DELETE FROM owed WHERE terminal_id = ? AND seq <= ?", (terminal_id, confirmed))
@@ -204,13 +211,18 @@ def _write_owed(connection: sqlite3.Connection, notices: Sequence[Mapping[str, A
         )
 
 
-def _positions(connection: sqlite3.Connection, terminals: Iterable[str]) -> dict[str, list[int]]:
-    """How far these terminals have confirmed, by priority class; only of those that are known."""
-    found = {}
+def _positions(connection: sqlite3.Connection, terminals: Iterable[str]) -> dict[str, Sequence[int]]:
+    """How far these terminals have confirmed, by priority class; only of those that are known. One whose row is not
+    what was written has confirmed nothing."""
+    found: dict[str, Sequence[int]] = {}
+    columns = CURSORS.columns
     for part in parts([(name,) for name in terminals], 1):
-        sql = f"SELECT terminal_id, positions FROM cursors WHERE terminal_id IN ({','.join('?' * len(part))})"
-        for terminal_id, text in connection.execute(sql, [name for (name,) in part]):
-            found[terminal_id] = [int(position) for position in text.split(",")]
+        marks = ",".join("?" * len(part))
+        sql = f"SELECT {', '.join(columns)} FROM cursors WHERE terminal_id IN ({marks})"
+        for stored in connection.execute(sql, [name for (name,) in part]):
+            row = dict(zip(columns, stored, strict=True))
+            known = CURSORS.sound(row)
+            found[row["terminal_id"]] = CURSORS.record(row).positions if known else (-1,) * CLASSES
     return found
 
 

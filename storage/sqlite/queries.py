@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from storage.answers import PAGE_BYTES, Page
-from storage.sqlite.database import open_reader, quick_check, storage_errors
+from storage.sqlite.database import UNDECODABLE, open_reader, quick_check, read_any_text, storage_errors
 from storage.sqlite.meta import read_anchor, read_fact
 from storage.sqlite.statements import distinct, parts, values
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
@@ -37,9 +37,22 @@ class Queries:
     def ask(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
         """The rows of a SELECT, by column name."""
         with storage_errors(self.path):
-            cursor = self.connection.execute(sql, parameters)
-            names = [column[0] for column in cursor.description]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+            try:
+                return self._rows(sql, parameters)
+            except sqlite3.OperationalError as error:
+                self._undecodable(error)
+            return self._rows(sql, parameters)
+
+    def _rows(self, sql: str, parameters: Sequence[object]) -> list[dict[str, Any]]:
+        cursor = self.connection.execute(sql, parameters)
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def _undecodable(self, error: sqlite3.OperationalError) -> None:
+        """A damaged text costs its row, and not the whole statement: read it again. Raises any other error."""
+        if UNDECODABLE not in str(error):
+            raise error
+        read_any_text(self.connection)
 
     def page(
         self, sql: str, parameters: Sequence[object], limit: int, most_bytes: int = PAGE_BYTES
@@ -47,17 +60,24 @@ class Queries:
         """The first rows of a SELECT: up to `limit` (-1: all), which it has as its last parameter, and about so many
         bytes; at least one, if there is one."""
         with storage_errors(self.path):
-            cursor = self.connection.execute(sql, parameters)
-            names = [column[0] for column in cursor.description]
-            found: Page[dict[str, Any]] = Page()
-            size = 0
-            for row in cursor:
-                if found and size > most_bytes:
-                    found.more = True
-                    break
-                size += sum(len(value) for value in row if type(value) is bytes)
-                found.append(dict(zip(names, row, strict=True)))
-            cursor.close()
+            try:
+                return self._page(sql, parameters, limit, most_bytes)
+            except sqlite3.OperationalError as error:
+                self._undecodable(error)
+            return self._page(sql, parameters, limit, most_bytes)
+
+    def _page(self, sql: str, parameters: Sequence[object], limit: int, most_bytes: int) -> Page[dict[str, Any]]:
+        cursor = self.connection.execute(sql, parameters)
+        names = [column[0] for column in cursor.description]
+        found: Page[dict[str, Any]] = Page()
+        size = 0
+        for row in cursor:
+            if found and size > most_bytes:
+                found.more = True
+                break
+            size += sum(len(value) for value in row if type(value) is bytes)
+            found.append(dict(zip(names, row, strict=True)))
+        cursor.close()
         found.more = found.more or len(found) == limit
         found.bytes = size
         return found

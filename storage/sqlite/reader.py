@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import orjson
+
 from storage.answers import ARCHIVED, EVERYTHING, PAGE_BYTES, Fetched, Page
 from storage.chain import chain_hash
 from storage.records import (
@@ -16,12 +18,25 @@ from storage.records import (
     LogRow,
     ParkedRow,
     TokenRow,
+    link_key,
     op_key,
 )
 from storage.sqlite.archived_reader import ArchivedReader
-from storage.sqlite.database import StorageError
+from storage.sqlite.database import StorageError, read_any_text, storage_errors
+from storage.sqlite.meta import read_meta
 from storage.sqlite.queries import CHUNK, Queries
-from storage.sqlite.rows import ARCHIVES, CONFLICTS, ENTITIES, FOLLOWERS, LOG, PARKED, TOKENS
+from storage.sqlite.rows import (
+    ARCHIVES,
+    CONFLICTS,
+    ENTITIES,
+    FOLLOWERS,
+    LOG,
+    PARKED,
+    SUMMED,
+    TOKENS,
+    damaged_row,
+    entity_record,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +46,10 @@ if TYPE_CHECKING:
 
 HISTORY = 1_000
 """Most rows of an entity's history looked through for what a terminal knew."""
+
+
+NOBODYS = TokenRow("", "", "", "damaged", "", None)
+"""A token that nobody can show."""
 
 
 class Reader:
@@ -57,7 +76,13 @@ class Reader:
         rows = self.queries.ask(
             "SELECT * FROM entities WHERE entity_type = ? AND entity_id = ?", (entity_type, entity_id)
         )
-        return ENTITIES.record(rows[0]) if rows else None
+        return entity_record(rows[0]) if rows else None
+
+    def stored_entity(self, entity_type: str, entity_id: str) -> EntityRow | None:
+        """What is stored of an entity, whether or not it is what was written."""
+        sql = "SELECT * FROM entities WHERE entity_type = ? AND entity_id = ?"
+        rows = self.queries.ask(sql, (entity_type, entity_id))
+        return ENTITIES.unchecked(rows[0]) if rows else None
 
     def fetch(
         self,
@@ -75,7 +100,7 @@ class Reader:
         """
         sql = "SELECT entities.* FROM wanted CROSS JOIN entities USING (entity_type, entity_id)"
         entities = {
-            (row["entity_type"], row["entity_id"]): ENTITIES.record(row) for row in self.queries.by_keys(sql, keys)
+            (row["entity_type"], row["entity_id"]): entity_record(row) for row in self.queries.by_keys(sql, keys)
         }
         operations: dict[str, list[LogRow]] = {}
         for name in names:
@@ -121,7 +146,7 @@ class Reader:
         sql += "" if deleted else " AND deleted = 0"
         sql += " ORDER BY entity_id LIMIT ?"
         rows = self.queries.page(sql, (entity_type, after or "", limit), limit, most_bytes)
-        return rows.as_page(map(ENTITIES.record, rows))
+        return rows.as_page(map(entity_record, rows))
 
     def state(
         self, entity_types: Sequence[str], after: Key | None, limit: int, begun: int, terminal_id: str
@@ -144,7 +169,7 @@ class Reader:
         )
         since = (begun, begun, terminal_id, begun, terminal_id)
         rows = self.queries.in_key_order(sql, entity_types, after, limit, since)
-        return rows.as_page(map(ENTITIES.record, rows))
+        return rows.as_page(map(entity_record, rows))
 
     def rows(self, priority: int | None, after: int, upto: int, limit: int) -> list[LogRow]:
         """Log rows after `after` up to `upto`, of one priority class or (None) of all, by seq."""
@@ -278,7 +303,10 @@ class Reader:
         return [CONFLICTS.record(row) for row in self.queries.ask(sql, (*parameters, after, limit))]
 
     def tokens(self) -> list[TokenRow]:
-        return [TOKENS.record(row) for row in self.queries.ask("SELECT * FROM tokens ORDER BY created_at")]
+        """All tokens, in the order of their making; in the place of one that is not what was written, one that is
+        nobody's: where there is any, nobody comes in without."""
+        found = self.queries.ask("SELECT * FROM tokens ORDER BY created_at")
+        return [TOKENS.record(row) if TOKENS.sound(row) else NOBODYS for row in found]
 
     def parked(self) -> list[ParkedRow]:
         """Operations of linked nodes that are not applied."""
@@ -317,19 +345,18 @@ class Reader:
 
     def head(self) -> tuple[int, bytes]:
         """The head and its hash as the last commit noted them."""
-        meta = {row["key"]: row["value"] for row in self.queries.ask("SELECT key, value FROM meta")}
+        with storage_errors(self.queries.path):
+            meta = read_meta(self.queries.connection, [])
         return int(meta.get("head", 0)), bytes.fromhex(meta.get("chain", "00" * 32))
 
     def cuts(self) -> list[tuple[int, int]]:
         """Where starts of the node found the log cut: (the head that was noted, the row the log ended at)."""
-        rows = self.queries.ask("SELECT value FROM meta WHERE key = 'log_cuts'")
-        pairs = [pair.split(">") for row in rows for pair in row["value"].split()]
+        pairs = [pair.split(">") for pair in (self.queries.fact("log_cuts") or "").split()]
         return [(int(head), int(end)) for head, end in pairs]
 
     def dropped(self) -> list[tuple[int, int]]:
         """Where starts of the node found a damaged WAL: (the row the log ended at, commits that are lost)."""
-        rows = self.queries.ask("SELECT value FROM meta WHERE key = 'wal_dropped'")
-        pairs = [pair.split(":") for row in rows for pair in row["value"].split()]
+        pairs = [pair.split(":") for pair in (self.queries.fact("wal_dropped") or "").split()]
         return [(int(head), int(commits)) for head, commits in pairs]
 
     def chained_rows(self, after: int = 0) -> Iterator[tuple[int, LogRow | None, bytes]]:
@@ -339,3 +366,29 @@ class Reader:
                 row_hash = row["hash"] if type(row["hash"]) is bytes else b""
                 yield row["seq"], LOG.record(row) if LOG.sound(row) else None, row_hash
             after = rows[-1]["seq"]
+
+    def damaged_rows(self) -> Iterator[str]:
+        """What is said of every row that is not what was written, as far as the audit chain does not prove it: rows
+        outside the log, and the keys of the log's rows."""
+        for table in SUMMED:
+            with storage_errors(self.queries.path):
+                read_any_text(self.queries.connection)
+                for row in self.queries.connection.execute(f"SELECT {', '.join(table.columns)} FROM {table.name}"):
+                    found = dict(zip(table.columns, row, strict=True))
+                    if not table.sound(found):
+                        yield str(damaged_row(table.name, [found[column] for column in table.key]))
+        strange = "typeof(entity_type) <> 'text' OR typeof(entity_id) <> 'text'"
+        for found in self.queries.ask(f"SELECT * FROM log_entities WHERE {strange}"):
+            yield str(damaged_row("log_entities", found.values()))
+        for seq, row, _ in self.chained_rows():
+            if row is not None and not self._keys_fit(row):
+                yield str(damaged_row(LOG.name, (seq,)))
+
+    def _keys_fit(self, row: LogRow) -> bool:
+        stored = self.queries.ask("SELECT op_key FROM log WHERE seq = ?", (row.seq,))
+        try:
+            entries = orjson.loads(row.updates or b"[]") if row.kind == "operation" else []
+            key = link_key(row.name, entries) if entries else None
+        except (ValueError, LookupError, TypeError):
+            return False
+        return [{"op_key": row.op_key}] == stored and row.link_key == key

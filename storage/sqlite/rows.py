@@ -3,6 +3,8 @@
 From the class come the columns of each statement, the values written, the record made of a row that is read, and what
 each column may hold. A new field of a record is thus its declaration and a migration; a new field of `LogRow` must
 also say whether it is in the audit chain (`storage/chain.py`).
+
+A row that is read is compared with what was written (`storage/sqlite/row_sum.py`).
 """
 
 from __future__ import annotations
@@ -24,11 +26,13 @@ from storage.records import (
     PeerRow,
     TokenRow,
 )
+from storage.sqlite.database import DamagedRow
+from storage.sqlite.row_sum import row_sum
 from storage.sqlite.statements import insert_many
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 R = TypeVar("R")
 
@@ -62,24 +66,74 @@ _WRITTEN: Mapping[object, Callable[[Any], object]] = {
 _READ: Mapping[object, Callable[[Any], object]] = {TEXTS: _texts, NUMBERS: _numbers, bool: bool}
 
 
-class Table(Generic[R]):
+class Summed:
+    """A table whose rows carry a check of their values.
+
+    key: its columns that tell its rows apart.
+    """
+
+    def __init__(self, name: str, columns: tuple[str, ...], key: tuple[str, ...]) -> None:
+        self.name = name
+        self.key = key
+        self.summed = columns
+        self.columns = (*columns, "row_sum")
+
+    def with_sums(self, rows: Iterable[Sequence[object]]) -> Iterable[Sequence[object]]:
+        """Rows to be written, each with its check."""
+        return [(*row, row_sum(row)) for row in rows]
+
+    def sum_again(self, connection: sqlite3.Connection, where: str = "1", parameters: Sequence[object] = ()) -> None:
+        """Within a transaction, after a statement that computed values: give these rows their checks."""
+        sums = f"UPDATE {self.name} SET row_sum = row_sum({', '.join(self.summed)}) WHERE {where}"
+        connection.execute(sums, parameters)
+
+    def sound(self, row: Mapping[str, Any]) -> bool:
+        """Whether the row is what was written."""
+        return bool(row["row_sum"] == row_sum([row[column] for column in self.summed]))
+
+    def check(self, row: Mapping[str, Any]) -> None:
+        """Raises DamagedRow for a row that is not what was written."""
+        if not self.sound(row):
+            raise damaged_row(self.name, [row[column] for column in self.key])
+
+
+def damaged_row(table: str, key: Iterable[object]) -> DamagedRow:
+    """What is said of a row that is not what was written. key: of the row."""
+    row = " ".join(value if isinstance(value, str) else repr(value) for value in key)
+    return DamagedRow(
+        f"table {table}, row {row[:200]}: it is not what was written; see `comanda verify`, and put a backup back "
+        "(`comanda restore`)"
+    )
+
+
+class Table(Summed, Generic[R]):
     """A table and the class of its records.
 
-    key: the columns an upsert goes by; without one, records are only ever inserted.
+    key: the columns that tell its rows apart. An upsert goes by them, unless records are only ever inserted.
     derived: columns that are computed from the record (properties of its class), written and never read back.
+    chained: its rows are checked by the audit chain, and carry no check of their own.
     """
 
     def __init__(
-        self, name: str, record: type[R], key: tuple[str, ...] = (), derived: Mapping[str, object] | None = None
+        self,
+        name: str,
+        record: type[R],
+        key: tuple[str, ...],
+        *,
+        derived: Mapping[str, object] | None = None,
+        upserts: bool = True,
+        chained: bool = False,
     ) -> None:
         # Not in the class's own scope: `ArchiveRow` has a field that is called bytes.
         hints = get_type_hints(record, vars(sys.modules[record.__module__]), {})
         columns = {**(derived or {}), **hints}
-        self.name = name
-        self.columns = tuple(columns)
+        super().__init__(name, tuple(columns), key)
+        if chained:
+            self.columns = self.summed
         self.held_as: Mapping[str, tuple[type, ...]] = {column: _HELD_AS[kind] for column, kind in columns.items()}
-        self._key = key
-        self._key_of: Callable[[R], object] | None = attrgetter(*key) if key else None
+        self._chained = chained
+        self._upsert_key = key if upserts else ()
+        self._key_of: Callable[[R], object] = attrgetter(*key)
         self._make = cast("Callable[..., R]", record)
         self._taken = attrgetter(*columns)
         self._given = itemgetter(*hints)
@@ -88,37 +142,42 @@ class Table(Generic[R]):
 
     def values(self, record: R) -> Sequence[object]:
         """What is written of a record, in the order of `columns`."""
-        if not self._written:
-            return cast("tuple[object, ...]", self._taken(record))
         values = list(self._taken(record))
         for place, written in self._written:
             values[place] = written(values[place])
+        if not self._chained:
+            values.append(row_sum(values))
         return values
 
+    def sound(self, row: Mapping[str, Any]) -> bool:
+        """Whether every column holds what a node writes there, and the check fits: an edit by hand leaves text in a
+        BLOB."""
+        typed = all(type(row[column]) in types for column, types in self.held_as.items())
+        return typed and (self._chained or super().sound(row))
+
     def record(self, row: Mapping[str, Any]) -> R:
-        """The record of a row that was read with every column, and perhaps others."""
-        if not self._read:
-            return self._make(*self._given(row))
+        """The record of a row that was read with every column, and perhaps others. Raises DamagedRow."""
+        self.check(row)
+        return self.unchecked(row)
+
+    def unchecked(self, row: Mapping[str, Any]) -> R:
+        """The same of a row that may not be what was written."""
         values = list(self._given(row))
         for place, read in self._read:
             values[place] = read(values[place])
         return self._make(*values)
 
-    def sound(self, row: Mapping[str, Any]) -> bool:
-        """Whether every column holds what a node writes there: an edit by hand leaves text in a BLOB."""
-        return all(type(row[column]) in types for column, types in self.held_as.items())
-
     def put(self, connection: sqlite3.Connection, records: Sequence[R]) -> None:
         """Write records: of several with one key the last, in place of what was there."""
         if records:
-            if self._key_of is not None and len(records) > 1:
+            if self._upsert_key and len(records) > 1:
                 records = list({self._key_of(record): record for record in records}.values())
-            insert_many(connection, self.name, self.columns, self._key, map(self.values, records))
+            insert_many(connection, self.name, self.columns, self._upsert_key, map(self.values, records))
 
 
 OF_ENTITY = ("entity_type", "entity_id")
 
-LOG = Table("log", LogRow, derived={"op_key": int | None})
+LOG = Table("log", LogRow, ("seq",), derived={"op_key": int | None}, upserts=False, chained=True)
 ENTITIES = Table("entities", EntityRow, OF_ENTITY)
 CONFLICTS = Table("conflicts", ConflictRow, ("conflict_id",))
 LOCKS = Table("locks", LockRow, OF_ENTITY)
@@ -128,4 +187,35 @@ PEERS = Table("peers", PeerRow, ("node_id",))
 FOLLOWERS = Table("followers", FollowerRow, ("node_id",))
 PARKED = Table("parked", ParkedRow, ("id",))
 ARCHIVES = Table("archives", ArchiveRow, ("last",))
-ARCHIVED_OPERATIONS = Table("archived", ArchivedRow)
+ARCHIVED_OPERATIONS = Table("archived", ArchivedRow, (*OF_ENTITY, "span"))
+
+BASES = Summed("bases", (*OF_ENTITY, "seq", "snapshot"), OF_ENTITY)
+TRACES = Summed("traces", (*OF_ENTITY, "seq", "op_key", "terminal_id", "trace"), (*OF_ENTITY, "seq"))
+OWED = Summed("owed", ("terminal_id", "seq", "priority", "message"), ("terminal_id", "seq"))
+META = Summed("meta", ("key", "value"), ("key",))
+
+SUMMED: Sequence[Summed] = (
+    ENTITIES,
+    CONFLICTS,
+    LOCKS,
+    CURSORS,
+    TOKENS,
+    PEERS,
+    FOLLOWERS,
+    PARKED,
+    ARCHIVES,
+    ARCHIVED_OPERATIONS,
+    BASES,
+    TRACES,
+    OWED,
+    META,
+)
+"""All tables but the log and the index of its bulk rows."""
+
+
+def entity_record(row: Mapping[str, Any]) -> EntityRow:
+    """The entity of a row. In the place of one that is not what was written, one that nothing can load."""
+    try:
+        return ENTITIES.record(row)
+    except DamagedRow:
+        return EntityRow(str(row["entity_type"]), str(row["entity_id"]), 0, False, b"", b"", b"", 0)

@@ -12,18 +12,21 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import orjson
+from attrs import evolve
 
 from storage.chain import GENESIS
 from storage.proofs import prove
 from storage.records import CLASSES, ArchiveRow, Boot, Commit, CursorRow, TokenRow
-from storage.sqlite.boot import read_boot, read_cursors
+from storage.sqlite.boot import read_all, read_boot, restore_keys
 from storage.sqlite.commit import chain_rows, write_commit
 from storage.sqlite.database import (
     DATABASE,
+    UNDECODABLE,
     StorageError,
     lock_directory,
     open_writer,
     quick_check,
+    read_any_text,
     storage_errors,
     transaction,
 )
@@ -41,7 +44,7 @@ from storage.sqlite.meta import (
 )
 from storage.sqlite.migrations import migrate
 from storage.sqlite.prune import BATCH_ROWS, Pruned, prune_batch
-from storage.sqlite.rows import ARCHIVES, TOKENS
+from storage.sqlite.rows import ARCHIVES, CURSORS, TOKENS
 from storage.sqlite.wal import dropped_commits
 
 if TYPE_CHECKING:
@@ -103,14 +106,19 @@ class Store:
             db = open_writer(directory / DATABASE)
             try:
                 with storage_errors(directory / DATABASE):
+                    read_any_text(db.conn)
                     if verify:
                         quick_check(db.conn, directory / DATABASE)
                     migrate(db, str(directory / DATABASE))
+                    with transaction(db.conn, directory / DATABASE):
+                        restored = restore_keys(db.conn)
                     known, epoch = _identity(db.conn, node_id, new_id, directory)
             finally:
                 db.conn.close()
             with storage_errors(directory / DATABASE):
                 store = cls(directory, descriptor, known, epoch)
+            for said in restored:
+                logger.warning("%s", said)
             if store._note_cut(dropped):
                 # Part of a WAL over pages that were written after it makes a database of two times.
                 quick_check(store._connection, store.path, indexes=True)
@@ -125,7 +133,7 @@ class Store:
         The next commit writes a new head, and after it nothing else in the database would show the cut.
         """
         with storage_errors(self.path):
-            meta = read_meta(self._connection)
+            meta = read_meta(self._connection, [])
         if (meta.get("head", "0"), meta.get("chain", GENESIS.hex())) != (str(self.head), self.chain.hex()):
             self._add_note(meta, "log_cuts", f"{meta.get('head', '0')}>{self.head}")
             self.set_meta({"head": str(self.head), "chain": self.chain.hex()})
@@ -150,7 +158,14 @@ class Store:
         """Everything a node needs to go on from the last commit. Raises StorageError."""
         with storage_errors(self.path):
             self.head, self.chain = read_head(self._connection, self.anchor)
-            return read_boot(self._db, self.node_id, self.epoch, self.head, self.chain, self.anchor)
+            known = (self.node_id, self.epoch, self.head, self.chain, self.anchor)
+            try:
+                return read_boot(self._connection, *known)
+            except sqlite3.OperationalError as error:
+                if UNDECODABLE not in str(error):
+                    raise
+            read_any_text(self._connection)
+            return read_boot(self._connection, *known)
 
     # ------------------------------------------------------------------ committing
 
@@ -184,20 +199,20 @@ class Store:
 
     def forget_positions(self) -> list[CursorRow]:
         """Take it that no terminal has confirmed anything of this log; returns their cursors. Raises StorageError."""
+        nothing = (-1,) * CLASSES
         with transaction(self._connection, self.path):
-            nothing = ",".join(["-1"] * CLASSES)
-            self._connection.execute("UPDATE cursors SET positions = ?, sent = ?", (nothing, nothing))
-        with storage_errors(self.path):
-            return read_cursors(self._db)
+            known = read_all(self._connection, CURSORS, [])
+            anew = [evolve(row, positions=nothing, sent=nothing) for row in known]
+            CURSORS.put(self._connection, anew)
+        return anew
 
     # ------------------------------------------------------------------ upkeep
 
     def probe(self) -> None:
         """A tiny durable write, to see whether writing works again. Raises StorageError."""
         with transaction(self._connection, self.path):
-            self._connection.execute(
-                "INSERT INTO meta VALUES ('probe', '1') ON CONFLICT (key) DO UPDATE SET value = value + 1"
-            )
+            count = read_meta(self._connection, []).get("probe", "0")
+            write_meta(self._connection, {"probe": str(int(count) + 1)})
 
     def checkpoint(self) -> None:
         """Move committed pages from the WAL into the database file, as far as readers allow. Raises StorageError."""
@@ -245,10 +260,10 @@ class Store:
         archive. Raises StorageError."""
         anchor = self.anchor
         with transaction(self._connection, self.path):
-            self._connection.execute("DELETE FROM archives WHERE last = ? AND first > ?", (last, anchor.seq))
-            self._connection.execute(
-                "UPDATE archives SET last = ?, hash = ? WHERE last = ?", (anchor.seq, anchor.hash, last)
-            )
+            known = read_all(self._connection, ARCHIVES, [], "last = ?", (last,))
+            self._connection.execute("DELETE FROM archives WHERE last = ?", (last,))
+            pruned = [row for row in known if row.first <= anchor.seq]
+            ARCHIVES.put(self._connection, [evolve(row, last=anchor.seq, hash=anchor.hash) for row in pruned])
 
     def prune(self, upto: int, most: int = BATCH_ROWS) -> Pruned:
         """Remove up to `most` of the log's first rows, none past `upto`; all of them are in an archive.
@@ -297,18 +312,18 @@ class Store:
 
     def revoke_tokens(self, terminal_id: str, at: str) -> int:
         """Revoke every live token of a terminal; returns how many there were. Raises StorageError."""
-        with storage_errors(self.path):
-            cursor = self._connection.execute(
-                "UPDATE tokens SET revoked_at = ? WHERE terminal_id = ? AND revoked_at IS NULL", (at, terminal_id)
-            )
-        return cursor.rowcount
+        live = "terminal_id = ? AND revoked_at IS NULL"
+        with transaction(self._connection, self.path):
+            found = read_all(self._connection, TOKENS, [], live, (terminal_id,))
+            TOKENS.put(self._connection, [evolve(row, revoked_at=at) for row in found])
+        return len(found)
 
 
 def _identity(
     connection: sqlite3.Connection, node_id: str | None, new_id: Callable[[], str], directory: Path
 ) -> tuple[str, str]:
     """The node's id and the log's epoch, stored or drawn. Raises StorageError for another node's directory."""
-    meta = read_meta(connection)
+    meta = read_meta(connection, [])
     known = meta.get("node_id")
     if node_id is not None and meta.get("id_drawn") == known and "writer" not in meta:
         known = node_id

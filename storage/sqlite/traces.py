@@ -13,6 +13,7 @@ import orjson
 
 from storage.records import UPDATE_KINDS, LogRow
 from storage.sqlite.meta import COUNTERS, read_fact
+from storage.sqlite.rows import TRACES
 from storage.sqlite.statements import insert_many
 
 if TYPE_CHECKING:
@@ -40,8 +41,7 @@ def leave_traces(connection: sqlite3.Connection, rows: Iterable[Mapping[str, Any
         if row["kind"] in UPDATE_KINDS and counters.get(row["entity_type"])
         for entity_id, trace in _traces(row, counters[row["entity_type"]])
     ]
-    columns = ("entity_type", "entity_id", "seq", "op_key", "terminal_id", "trace")
-    insert_many(connection, "traces", columns, columns[:3], traces)
+    insert_many(connection, TRACES.name, TRACES.columns, TRACES.key, TRACES.with_sums(traces))
     for entity_type, entity_id in {trace[:2] for trace in traces}:
         key = (entity_type, entity_id)
         connection.execute(
@@ -84,7 +84,11 @@ def _traces(row: Mapping[str, Any], names: Sequence[str]) -> Iterable[tuple[str,
 
 
 def row_of_trace(row: Mapping[str, Any], name: str = "") -> LogRow:
-    """The log row that a trace (a row of `traces`) is left of, as far as it is left. name: of the operation."""
+    """The log row that a trace (a row of `traces`) is left of, as far as it is left. name: of the operation.
+
+    Raises DamagedRow.
+    """
+    TRACES.check(row)
     entity_type, entity_id, left = row["entity_type"], row["entity_id"], orjson.loads(row["trace"])
     made = row_without_trace(name)
     made.seq, made.entity_type, made.entity_id = row["seq"], entity_type, entity_id

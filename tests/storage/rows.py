@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage.records import Commit, ConflictRow, CursorRow, EntityRow, LockRow, LogRow
+from storage.sqlite.row_sum import offer_row_sum
+from storage.sqlite.rows import SUMMED
 from storage.sqlite.store import Store
 
 if TYPE_CHECKING:
@@ -118,7 +120,15 @@ def steps(connection: sqlite3.Connection, act: Callable[[], object]) -> int:
 
 
 def tamper(path: Path, *statements: str) -> None:
-    """Edit the database the way somebody with the sqlite3 shell would."""
+    """Edit the database the way somebody with the sqlite3 shell would who knows how rows are checked."""
     with closing(sqlite3.connect(path)) as connection, connection:
         for statement in statements:
             connection.execute(statement)
+        sum_rows(connection)
+
+
+def sum_rows(connection: sqlite3.Connection) -> None:
+    """Give every row outside the log the check that fits what it holds."""
+    offer_row_sum(connection)
+    for table in SUMMED:
+        table.sum_again(connection)

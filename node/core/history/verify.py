@@ -101,7 +101,7 @@ class Verification:
         where = " ".join(key)
         try:
             with self._history.moment():
-                row = self._history.reader.entity(*key)
+                row = self._history.reader.stored_entity(*key)
                 losses = Losses(key, partly=self._history.entity_base(key) is not None)
                 rebuilt = self._rebuilt(key, policy, losses)
                 archived = bool(self._history.reader.archived.records_of([key]))

@@ -21,6 +21,7 @@ from tests.mesh import Mesh
 from tests.scenarios.evening import Evening
 from tests.scenarios.seeds import FEW_SEEDS
 from tests.simulation.slips import defect
+from tests.storage.rows import sum_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +51,7 @@ def words(world: World, *rules: Conservation) -> list[str]:
 
 def tamper(world: World, sql: str, *values: object) -> None:
     assert world.store.connection.execute(sql, values).rowcount == 1
+    sum_rows(world.store.connection)
 
 
 def sale(client: Client, order: str, total: object, customer: str = "rita", kind: str = "sale") -> str:
@@ -198,7 +200,7 @@ def test_a_removed_entity_and_one_that_was_never_written_are_named(store: World)
     tamper(store, "DELETE FROM entities WHERE entity_id = 'o-2'")
     tamper(
         store,
-        "INSERT INTO entities SELECT 'orders', 'o-3', version, deleted, view, snapshot, seen, seq "
+        "INSERT INTO entities SELECT 'orders', 'o-3', version, deleted, view, snapshot, seen, seq, 0 "
         "FROM entities WHERE entity_id = 'o-1'",
     )
     assert words(store) == [
@@ -215,7 +217,7 @@ def test_a_removed_an_edited_a_closed_and_an_invented_conflict_are_named(store: 
     tamper(
         store,
         "INSERT INTO conflicts SELECT 'conflict-x', entity_type, entity_id, path, operations, type, 'open', body, "
-        "created_at, closed_by, outcome, seq FROM conflicts WHERE conflict_id = ?",
+        "created_at, closed_by, outcome, seq, 0 FROM conflicts WHERE conflict_id = ?",
         drawer,
     )
     assert words(store) == [
@@ -266,7 +268,7 @@ def test_an_entity_whose_rows_are_archived_is_still_held_against_its_document(st
 def test_entities_of_a_type_that_the_configuration_does_not_know_are_named_once(store: World) -> None:
     for name in ("a", "b"):
         store.store.connection.execute(
-            "INSERT INTO entities SELECT 'drawers', ?, version, deleted, view, snapshot, seen, seq "
+            "INSERT INTO entities SELECT 'drawers', ?, version, deleted, view, snapshot, seen, seq, 0 "
             "FROM entities WHERE entity_id = 'o-1'",
             (name,),
         )

@@ -109,7 +109,7 @@ def test_a_damaged_database_is_refused_when_asked_to_verify(directory: Path) -> 
 def test_a_transaction_that_fails_outside_sqlite_is_rolled_back(store: Store) -> None:
     def write_half() -> None:
         with transaction(store.connection, store.path):
-            store.connection.execute("INSERT INTO meta VALUES ('half', 'done')")
+            store.connection.execute("INSERT INTO meta VALUES ('half', 'done', 0)")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
