@@ -34,7 +34,6 @@ from node.core.statistics import Counts
 from node.core.terminal_clocks import TerminalClocks
 from node.wire.codec import CodecLimits
 from node.wire.fitting import HEADROOM
-from storage.sqlite.meta import CONFIG
 from strategies.policy_text import MOST_RECORDED, policy_text
 
 if TYPE_CHECKING:
@@ -141,7 +140,7 @@ def note_config(store: Store, config: Config) -> None:
     on, and what whoever reads the data directory later has to know. Raises StorageError."""
     registry = config.registry()
     store.note_counters(registry.counters())
-    store.set_meta({CONFIG: remembered(config)})
+    store.note_config(remembered(config))
     store.note_policies({policy.entity_type: policy_text(policy) for policy in registry.all()}, MOST_RECORDED)
 
 

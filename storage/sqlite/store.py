@@ -289,6 +289,10 @@ class Store:
         with storage_errors(self.path):
             return read_fact(self._connection, CONFIG)
 
+    def note_config(self, text: str) -> None:
+        """Note the configuration of this start. Raises StorageError."""
+        self.set_meta({CONFIG: text})
+
     def note_counters(self, names: Mapping[str, Sequence[str]]) -> None:
         """Note which fields are counters, by entity type; pruning keeps traces of them. Raises StorageError."""
         self.set_meta({COUNTERS: orjson.dumps(names).decode()})
