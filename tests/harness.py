@@ -57,7 +57,7 @@ class World(Disk):
         has_key: bool = True,
     ) -> None:
         self.directory = directory
-        self.has_key = has_key
+        self.has_key, self.key_of = has_key, node_id
         self.node_id = node_id
         config = config or Config()
         small = {"ring_rows": ring_rows, "window_rows": window, "resident_entities": resident}
@@ -85,7 +85,7 @@ class World(Disk):
         note_config(self.store, self.config)
         key = NO_KEY
         if self.has_key:
-            key = signatures(self.directory, lambda size: blake2b(self.node_id.encode(), digest_size=size).digest())
+            key = signatures(self.directory, lambda size: blake2b(self.key_of.encode(), digest_size=size).digest())
             note_key(self.store, boot, key)
         draws = Draws(self.new_epoch, lambda: next(self.writers))
         self.around = Surroundings(self, self, self.now, draws, key)

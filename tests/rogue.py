@@ -17,15 +17,18 @@ from crdt.document import Document
 from crdt.records import NewField, name_of
 from node.core.links.link import Link
 from node.core.log.rows import update_entry
-from node.wire.links.handshake import Hello
-from storage.records import link_key
+from node.core.ports import NO_KEY
+from node.wire.links.handshake import Hello, Identification, challenged
+from storage.proofs import prove
+from storage.records import LogRow, link_key
 from tests.mesh import End
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from decimal import Decimal
 
     from crdt.records import FieldRecord
+    from node.core.ports import Signatures
     from tests.harness import World
 
 NOTHING = (-1, -1, -1, -1)
@@ -33,15 +36,22 @@ WRITER = 666_666
 
 
 class Rogue:
-    """role: what it is to the world it is linked to."""
+    """role: what it is to the world it is linked to. key: its own, if it has one."""
 
-    def __init__(self, world: World, name: str = "rogue", role: str = "downstream") -> None:
-        self.world, self.name, self.role = world, name, role
+    def __init__(self, world: World, name: str = "rogue", role: str = "downstream", key: Signatures = NO_KEY) -> None:
+        self.world, self.name, self.role, self.key = world, name, role, key
         self.numbers = itertools.count(1)
         self.documents: dict[tuple[str, str], Document] = {}
 
     def connect(self, **wrong: Any) -> Rogue:
         """Dial, and claim to hold nothing of the world's log. wrong: what it claims otherwise."""
+        self.open()
+        self.claim(**wrong)
+        self.world.settle()
+        return self
+
+    def open(self) -> None:
+        """Dial, and say nothing."""
         world = self.world
         hello = Hello(self.name, f"{self.name}-epoch", 0, world.wall_ms, "", None)
         self.end = End(world.node_id, self.name)
@@ -49,9 +59,6 @@ class Rogue:
             host=world.core.links, role=self.role, connection=self.end, session_id="session", hello=hello
         )
         self.link.open()
-        self.claim(**wrong)
-        world.settle()
-        return self
 
     @property
     def closed(self) -> bool:
@@ -68,7 +75,9 @@ class Rogue:
     def claim(self, **wrong: Any) -> None:
         """What it holds of the world's log."""
         holds = {"epoch": None, "positions": NOTHING, "mark": 0, "hash": "", "empty": False, "after": {}}
-        self.say({"type": "sync_confirmation", "seq": 0, **holds, **wrong})
+        signature = self.key.sign(challenged(self.name, self.world.node_id, "session"))
+        identification = Identification(self.key.public, signature).fields()
+        self.say({"type": "sync_confirmation", "seq": 0, **holds, **identification, **wrong})
 
     def document(self, key: tuple[str, str]) -> Document:
         """The world's document of an entity, under the rogue's writer."""
@@ -148,3 +157,24 @@ class Rogue:
             loaded = orjson.loads(frame)
             messages += loaded if isinstance(loaded, list) else [loaded]
         return messages
+
+
+def sign_together(messages: Sequence[dict[str, Any]], key: Signatures) -> None:
+    """Give the operations of one commit the proofs that somebody with this key would make."""
+    rows = [_row(message["operation"], message["link"]) for message in messages]
+    prove(rows, key.sign)
+    for message, row in zip(messages, rows, strict=True):
+        message["link"]["proof"] = b64encode(row.proof).decode()
+
+
+def _row(operation: dict[str, Any], link: dict[str, Any]) -> LogRow:
+    stamp, accepted = link["hlc"]
+    row = LogRow(0, "operation", 0, "", None, "", link["terminal_id"], link["user_id"])
+    row.operation, row.updates, row.stamp, row.accepted = (
+        orjson.dumps(operation),
+        orjson.dumps(link["updates"]),
+        stamp,
+        accepted,
+    )
+    row.origin, row.lock_status, row.link_key = link["origin"], link["lock_status"], link["key"]
+    return row

@@ -24,6 +24,7 @@ COMMANDS = {
     "show": "node.cli.show",
     "explain": "node.cli.explain",
     "quarantine": "node.cli.quarantine",
+    "keys": "node.cli.keys",
     "backup": "node.cli.backup",
     "archive": "node.cli.archive",
     "restore": "node.cli.restore",

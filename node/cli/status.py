@@ -62,6 +62,12 @@ def print_links(report: dict[str, Any], console: Screen) -> None:
     for terminal_id, offset_ms in report.get("clocks", {}).items():
         pt, en = ("atrasado", "behind") if offset_ms > 0 else ("adiantado", "ahead")
         console.print(f"relógio de / clock of {terminal_id}: {length(offset_ms)} {pt} / {en}", style="yellow")
+    for node, known in report.get("keys", {}).items():
+        console.print(f"chave de / key of {node}: {', '.join(key['fingerprint'] for key in known)}", markup=False)
+    for node, waiting in report.get("offered", {}).items():
+        for key in waiting:
+            told = f"OUTRA CHAVE / ANOTHER KEY: {key['reason']} (comanda keys trust {node} {key['fingerprint']})"
+            console.print(told, style="bold red", markup=False)
     for what in report.get("contradictions", ()):
         console.print(
             f"DUAS VERSÕES DE UMA OPERAÇÃO / TWO VERSIONS OF ONE OPERATION: {what}", style="bold red", markup=False

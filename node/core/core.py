@@ -434,6 +434,21 @@ class Core:
             self.disk.wake_writer()
         return dropped
 
+    def decide_key(self, what: str, node: str, said: str) -> bool:
+        """Somebody decides about a node's key. what: trust or forget. said: its fingerprint.
+
+        Returns whether there is such a key to decide about.
+        """
+        keyring, meta = self.replica.keyring, self.replica.log.group.commit.meta
+        if not (keyring.trust(node, said, meta) if what == "trust" else keyring.forget(node, said, meta)):
+            return False
+        for row in self.replica.quarantine:
+            if row.state == BAD:  # perhaps bad only because its signature was
+                self.retry_parked(row)
+        self.links.tell_origins()
+        self.disk.wake_writer()
+        return True
+
     def retry_parked(self, row: ParkedRow) -> None:
         """Try a parked operation again, once its entities are here."""
         parked.retry_when_here(self.replica, row, self.disk, self.health, self.clock)

@@ -115,7 +115,7 @@ class Keyring:
             for key in several[:KEYS_OF_NODE]:
                 if key not in known:
                     self._pin(node, key, peer, meta, taken=taken)
-        self.lost = False
+        self.lost = self.lost and self.node_id not in keys
 
     def _pin(self, node: str, key: bytes, by: str, meta: dict[str, str], *, taken: bool) -> str | None:
         """Take a key of a node, or sound the alarm. taken: whether it may be taken. Returns what is wrong with it."""
@@ -170,6 +170,25 @@ class Keyring:
         self._proven.clear()
         self.store(meta)
         return True
+
+    @property
+    def waiting(self) -> int:
+        """How many keys wait for a decision."""
+        return sum(map(len, self.offered.values()))
+
+    def report(self) -> dict[str, object]:
+        """`GET /api/v1/keys`."""
+        return {
+            "node_id": self.node_id,
+            "keys": {
+                node: [{"fingerprint": fingerprint(key), "by": by} for key, by in keys.items()]
+                for node, keys in sorted(self.pinned.items())
+            },
+            "offered": {
+                node: [{"fingerprint": fingerprint(key), "reason": wrong} for key, wrong in keys.items()]
+                for node, keys in sorted(self.offered.items())
+            },
+        }
 
     # ------------------------------------------------------------------ checking
 

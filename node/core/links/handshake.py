@@ -135,8 +135,9 @@ class Handshake:
     def _identify(self, node_id: str, said: Mapping[str, Any], challenge: str) -> bool:
         """Whether the other side is who it says. challenge: what was drawn here. Raises InvalidMessage."""
         node, other = self.link.host.node, read_identification(said)
-        replica, statement = node.replica, challenged(node_id, node.node_id, challenge)
-        if other.key and not node.around.signatures.verify(other.key, statement, other.signature):
+        replica, mine = node.replica, node.around.signatures
+        statement = challenged(node_id, node.node_id, challenge)
+        if mine.public and other.key and not mine.verify(other.key, statement, other.signature):
             problem: str | None = f"{node_id} does not have the private key of {fingerprint(other.key)}"
         else:
             problem = replica.keyring.met(node_id, other.key, replica.log.group.commit.meta)

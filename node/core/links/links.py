@@ -313,8 +313,8 @@ class Links:
         """Take a link's message of what terminals knew. Raises InvalidMessage."""
         self.travellers.receive(link, message)
 
-    def tell_origins(self, but: Peer) -> None:
-        """An operation of a node came that this node has not passed on before: say so, before it goes out."""
+    def tell_origins(self, but: Peer | None = None) -> None:
+        """Say whose operations this node passes on, and their keys, when either has changed."""
         for link in self.by_node.values():
             if link is not but and link.state == "up":
                 link.say_origins()

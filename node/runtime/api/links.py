@@ -52,6 +52,7 @@ def links_report(core: Core, diallers: Sequence[Dialler]) -> dict[str, object]:
         "twins": core.links.twins,
         "clocks": dict(list(core.replica.terminal_clocks.wrong(core.clock()).items())[:SHOWN]),
         "contradictions": core.replica.contradictions,
+        **core.replica.keyring.report(),
     }
 
 

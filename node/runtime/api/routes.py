@@ -12,6 +12,8 @@ GET /api/v1/links                                linked nodes: state, lag, curso
 GET /api/v1/quarantine                           linked nodes' operations that cannot be applied
 POST /api/v1/quarantine/retry                    try them again
 POST /api/v1/quarantine/drop?id=                 keep only the name of one of them
+GET /api/v1/keys                                 whose public key is whose, by fingerprint
+POST /api/v1/keys/trust|forget?node=&fingerprint=  take a key of a node, or take it no longer
 POST /api/v1/backup                              a consistent copy into the data directory's backups/
 GET /api/v1/archives                             where the log begins, and the archives of what was before
 POST /api/v1/archive?until=TIME|SEQ[&force=1]    old history into the data directory's archives/
@@ -58,7 +60,14 @@ if TYPE_CHECKING:
     from storage.sqlite.reader import Reader
     from storage.sqlite.store import Store
 
-ACTIONS = ("/api/v1/quarantine/retry", "/api/v1/quarantine/drop", "/api/v1/backup", "/api/v1/archive")
+ACTIONS = (
+    "/api/v1/quarantine/retry",
+    "/api/v1/quarantine/drop",
+    "/api/v1/keys/trust",
+    "/api/v1/keys/forget",
+    "/api/v1/backup",
+    "/api/v1/archive",
+)
 """What an administrator asks of the node; no data is written over HTTP."""
 
 PAGE = 1_000
@@ -122,6 +131,10 @@ class Api:
                 return self._retry()
             case ["api", "v1", "quarantine", "drop"]:
                 return self._drop(request)
+            case ["api", "v1", "keys"]:
+                return json_response(self._core.replica.keyring.report())
+            case ["api", "v1", "keys", ("trust" | "forget") as what]:
+                return self._decide_key(request, what)
             case ["api", "v1", "backup"]:
                 return await self._backup()
             case ["api", "v1", "archive"]:
@@ -158,6 +171,13 @@ class Api:
         if not is_number(number) or not self._core.drop_parked(int(number)):
             return error_response(404, f"the quarantine has no operation {number}")
         return json_response({"dropped": int(number), "left": len(self._core.replica.quarantine)})
+
+    def _decide_key(self, request: Request, what: str) -> Response:
+        """`node` has the key of this `fingerprint`, or has it no longer."""
+        node, said = request.first("node") or "", request.first("fingerprint") or ""
+        if not self._core.decide_key(what, node, said):
+            return error_response(404, f"{node[:128]} has no key {said[:64]} to {what}")
+        return json_response(self._core.replica.keyring.report())
 
     async def _backup(self) -> Response:
         folder = self._store.directory / "backups"

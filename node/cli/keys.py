@@ -1,0 +1,57 @@
+"""`comanda keys`: whose public key is whose to a running node, and what somebody decides about it."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+import click
+
+from node.cli.asking import ask, url_option
+from node.cli.output import say
+from node.printable import printable_tree
+
+
+@click.group()
+def keys() -> None:
+    """Chaves dos nós. / Keys of nodes."""
+
+
+@keys.command(name="list")
+@url_option
+def list_keys(url: str) -> None:
+    """Lista as impressões digitais. / List the fingerprints."""
+    report = printable_tree(ask(url, "/api/v1/keys"))
+    for node, known in report["keys"].items():
+        for key in known:
+            by = f"  dito por / told by {key['by']}" if key["by"] else ""
+            own = "  este nó / this node" if node == report["node_id"] else ""
+            say(f"{node}  {key['fingerprint']}{by}{own}")
+    for node, waiting in report["offered"].items():
+        for key in waiting:
+            say(f"{node}  {key['fingerprint']}  NÃO ACEITA / NOT TAKEN: {key['reason']}")
+
+
+@keys.command()
+@click.argument("node")
+@click.argument("fingerprint")
+@url_option
+def trust(node: str, fingerprint: str, url: str) -> None:
+    """Aceita a chave nova de um nó. / Take the new key of a node.
+
+    Confira antes a impressão digital no próprio nó (`comanda keys list`). / First compare it at that node.
+    """
+    _decide(url, "trust", node, fingerprint)
+
+
+@keys.command()
+@click.argument("node")
+@click.argument("fingerprint")
+@url_option
+def forget(node: str, fingerprint: str, url: str) -> None:
+    """Deixa de aceitar uma chave, por exemplo roubada. / Take a key no longer, a stolen one for example."""
+    _decide(url, "forget", node, fingerprint)
+
+
+def _decide(url: str, what: str, node: str, fingerprint: str) -> None:
+    answer = ask(url, f"/api/v1/keys/{what}?{urlencode({'node': node, 'fingerprint': fingerprint})}", "POST")
+    say(f"{node}: {len(answer['keys'].get(node, []))} chave(s) / key(s)")

@@ -1,0 +1,95 @@
+"""The first key of a node is its key; what else is said of it waits for somebody who decides."""
+
+from __future__ import annotations
+
+import pytest
+
+from node.core.keyring import KEYS_OF_NODE, NODES, Keyring, fingerprint
+from node.core.ports import NO_KEY, Signatures
+
+OWN = Signatures(b"own", lambda statement: b"", lambda key, statement, signature: True)
+
+
+@pytest.fixture
+def meta() -> dict[str, str]:
+    return {}
+
+
+@pytest.fixture
+def keyring(meta: dict[str, str]) -> Keyring:
+    keyring = Keyring.of("hub", OWN, {})
+    keyring.own(meta)
+    return keyring
+
+
+def test_what_is_pinned_and_by_whom_outlasts_a_restart(keyring: Keyring, meta: dict[str, str]) -> None:
+    assert keyring.met("n1", b"one", meta) is None
+    keyring.told("n1", {"n2": [b"two"]}, meta)
+    assert Keyring.of("hub", OWN, meta).pinned == keyring.pinned
+    assert keyring.pinned == {"hub": {b"own": ""}, "n1": {b"one": ""}, "n2": {b"two": "n1"}}
+
+
+def test_what_another_node_told_is_confirmed_by_the_node_itself(keyring: Keyring, meta: dict[str, str]) -> None:
+    keyring.told("n1", {"n2": [b"two"]}, meta)
+    assert keyring.met("n2", b"two", meta) is None
+    assert Keyring.of("hub", OWN, meta).pinned["n2"] == {b"two": ""}
+
+
+def test_whoever_was_first_is_not_outvoted(keyring: Keyring, meta: dict[str, str]) -> None:
+    keyring.told("n1", {"n2": [b"two"]}, meta)
+    keyring.told("n1", {"n2": [b"false"]}, meta)  # nor by who told the first
+    keyring.told("n3", {"n2": [b"two", b"false"]}, meta)
+    assert keyring.met("n2", b"other", meta) is not None
+    assert keyring.pinned["n2"] == {b"two": "n1"}
+    assert list(keyring.offered["n2"]) == [b"false", b"other"]
+
+
+def test_a_node_that_had_several_keys_is_told_whole_the_first_time(keyring: Keyring, meta: dict[str, str]) -> None:
+    keyring.told("n1", {"n2": [b"%d" % n for n in range(20)]}, meta)
+    assert len(keyring.pinned["n2"]) == KEYS_OF_NODE
+
+
+def test_one_key_is_not_of_two_nodes(keyring: Keyring, meta: dict[str, str]) -> None:
+    keyring.met("n1", b"one", meta)
+    assert keyring.met("n2", b"one", meta) == f"n2 has the key of n1, {fingerprint(b'one')}"
+    keyring.told("n1", {"n3": [b"own"]}, meta)
+    assert "n2" not in keyring.pinned
+    assert "n3" not in keyring.pinned
+
+
+def test_what_somebody_trusts_is_taken_beside_what_was_and_what_was_can_be_forgotten(
+    keyring: Keyring, meta: dict[str, str]
+) -> None:
+    keyring.met("n1", b"old", meta)
+    keyring.met("n1", b"new", meta)
+    assert not keyring.trust("n1", fingerprint(b"never offered"), meta)
+    assert keyring.trust("n1", fingerprint(b"new"), meta)
+    assert (keyring.waiting, keyring.met("n1", b"new", meta), keyring.met("n1", b"old", meta)) == (0, None, None)
+    assert keyring.forget("n1", fingerprint(b"old"), meta)
+    assert Keyring.of("hub", OWN, meta).pinned["n1"] == {b"new": ""}
+    assert keyring.met("n1", b"old", meta) is not None
+
+
+def test_nobody_tells_a_node_its_own_key_unless_it_lost_its_log(keyring: Keyring, meta: dict[str, str]) -> None:
+    keyring.told("n1", {"hub": [b"false"]}, meta)
+    assert keyring.pinned["hub"] == {b"own": ""}
+    keyring.lost = True
+    keyring.told("n1", {"hub": [b"before"]}, meta)
+    keyring.told("n2", {"hub": [b"later"]}, meta)
+    assert keyring.pinned["hub"] == {b"own": "", b"before": "n1"}
+
+
+def test_the_tables_are_bounded(keyring: Keyring, meta: dict[str, str]) -> None:
+    for number in range(NODES + 5):
+        keyring.told("n1", {f"m{number}": [b"%d" % number]}, {})
+        keyring.told("n1", {"m0": [b"x%d" % number]}, {})
+    assert len(keyring.pinned) == NODES
+    assert len(keyring.offered["m0"]) == KEYS_OF_NODE
+
+
+def test_a_node_without_a_key_pins_nobodys(meta: dict[str, str]) -> None:
+    keyring = Keyring.of("plain", NO_KEY, {})
+    keyring.own(meta)
+    keyring.told("n1", {"n2": [b"two"]}, meta)
+    assert keyring.met("n1", b"one", meta) is None
+    assert (keyring.pinned, meta) == ({}, {})
