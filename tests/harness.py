@@ -17,6 +17,7 @@ from attrs import evolve
 from crdt import hlc
 from node.config.sections import Config
 from node.core.faults import Torn
+from node.core.links.travellers import ANSWER_MS
 from node.core.ports import NO_KEY, Disk, Draws, Instant, Surroundings, Unreadable
 from node.core.sessions.identity import Identity
 from node.core.start import begin, go_on, note_config, note_key
@@ -320,8 +321,15 @@ class Client:
     def do(
         self, entity_type: str, entity_id: str | None, kind: str, data: dict[str, Any], **extra: Any
     ) -> dict[str, Any]:
-        """Write, let everything settle, and return the answer about this operation."""
+        """Write, let everything settle, and return the answer about this operation.
+
+        The first write of a terminal that is new here waits for linked nodes, which do not answer meanwhile.
+        """
+        assert self.session is not None
+        waits = self.session.unknown
         operation_id = self.write(entity_type, entity_id, kind, data, **extra)
+        if waits:
+            self.world.advance(ANSWER_MS)
         self.world.settle()
         self.receive()
         self.world.settle()

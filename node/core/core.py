@@ -120,6 +120,7 @@ class Core:
             cursors=self.cursors,
             store_cursors=self.store_cursors,
             left=lambda terminal: self.links.travellers.moved([terminal]),
+            came=lambda terminal, last_ms, known: self.links.travellers.came(terminal, last_ms, known),
         )
 
     @property

@@ -169,14 +169,23 @@ class TerminalClocks:
             )
         clock.warned = bool(offset_ms)
 
-    def offset_ms(self, terminal_id: str, now: Instant) -> int | None:
-        """What is added to the terminal's timestamps; 0 where its clock is right; None where nothing is known."""
+    def measured_ms(self, terminal_id: str, now: Instant) -> int | None:
+        """How far the terminal's clock is behind this machine's, as it was measured; None where nothing is known."""
         clock = self.clocks.get(terminal_id)
         least = clock.least() if clock is not None else None
-        if least is None:
-            return None
-        offset_ms = least + now.wall_ms - now.mono_ms
-        return offset_ms if abs(offset_ms) >= TOLERANCE_MS else 0
+        return None if least is None else least + now.wall_ms - now.mono_ms
+
+    def offset_ms(self, terminal_id: str, now: Instant) -> int | None:
+        """What is added to the terminal's timestamps; 0 where its clock is right; None where nothing is known."""
+        offset_ms = self.measured_ms(terminal_id, now)
+        return offset_ms if offset_ms is None or abs(offset_ms) >= TOLERANCE_MS else 0
+
+    def brought(self, terminal_id: str, offset_ms: int, now: Instant) -> None:
+        """Another node measured the clock of a terminal. It counts where nothing was measured here."""
+        if self.measured_ms(terminal_id, now) is None:
+            clock = self.clocks.setdefault(terminal_id, TerminalClock())
+            clock.begin(offset_ms - now.wall_ms + now.mono_ms, now.mono_ms)
+            self._warn(terminal_id, clock, now)
 
     def wrong(self, now: Instant) -> dict[str, int]:
         """Terminals whose clock is wrong: what is added to their timestamps, in milliseconds. The worst first."""
@@ -222,11 +231,7 @@ class TerminalClocks:
     def stored(self, terminal_id: str, now: Instant) -> str:
         """What is kept with the terminal's cursor."""
         clock = self.clocks.get(terminal_id)
-        if clock is None:
-            return ""
-        least = clock.least()
-        offset_ms = None if least is None else least + now.wall_ms - now.mono_ms
-        return orjson.dumps([offset_ms, clock.latest_us]).decode()
+        return "" if clock is None else orjson.dumps([self.measured_ms(terminal_id, now), clock.latest_us]).decode()
 
     @classmethod
     def load(cls, stored: Mapping[str, str], now: Instant) -> TerminalClocks:

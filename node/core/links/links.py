@@ -144,6 +144,7 @@ class Links:
             self._note_follower,
             self.node.lock_requests.link_down,
             self.neighbours.link_down,
+            self.travellers.link_down,
             self._fill_from_another,
         ):
             guard(f"the end of a link to {link.peer_id!r}", partial(what, link))
@@ -312,6 +313,10 @@ class Links:
     def heard_what_terminals_knew(self, link: Peer, message: Mapping[str, Any]) -> None:
         """Take a link's message of what terminals knew. Raises InvalidMessage."""
         self.travellers.receive(link, message)
+
+    def asked_of_terminal(self, link: Peer, message: Mapping[str, Any]) -> None:
+        """A link asks what is known of a terminal that came to its node. Raises InvalidMessage."""
+        self.travellers.asked(link, message)
 
     def tell_origins(self, but: Peer | None = None) -> None:
         """Say whose operations this node passes on, and their keys, when either has changed."""

@@ -6,18 +6,30 @@ to there", in the other node's own numbers. What a node hears so it passes on in
 
 The same message says how far the other log was held where the terminal was: what lies behind that it was not shown
 there, so a node that had sent it more sends that again.
+
+A node tells this when a terminal leaves and when a link comes up, so it is mostly there before the terminal is. Where
+a terminal comes that was not here last, the links are asked, and its first write waits for their answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from node.core.links.host import Node, Peer
-from node.wire.links.terminals import MOST_TERMINALS, Visit, read_visits, visits_message
+from node.wire.links.terminals import (
+    MOST_TERMINALS,
+    Visit,
+    question_message,
+    read_answers,
+    read_question,
+    read_visits,
+    visits_message,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,6 +38,13 @@ if TYPE_CHECKING:
 
 MOST_VISITS = 10_000
 """Visits of terminals at other nodes that are remembered. One that is forgotten counts as new if it is told again."""
+
+ANSWER_MS = 250
+"""How long the first write of a terminal that comes from elsewhere waits for the links. Two nodes of a store answer
+each other within some milliseconds, also through a hub; whoever waits longer is away, and a person would notice."""
+
+MOST_QUESTIONS = 1_000
+"""Questions that wait for answers, and those that are remembered so that none goes round in a ring."""
 
 
 class OwnTerminals(Protocol):
@@ -40,19 +59,36 @@ class OwnTerminals(Protocol):
         ...
 
 
+@define(eq=False)
+class Question:
+    """of: the linked nodes that have not answered. done: called at the end."""
+
+    of: set[str]
+    done: Callable[[], None]
+
+
 @define(eq=False, kw_only=True)
 class Travellers:
-    """Terminals that come from other nodes, and go to them. links: the linked nodes."""
+    """Terminals that come from other nodes, and go to them.
+
+    links: the linked nodes.
+    """
 
     node: Node
     links: Mapping[str, Peer]
     own: OwnTerminals
-    _visits: dict[tuple[str, str], int] = field(factory=dict, init=False)
-    """(terminal, node) -> when it was there last, as that node says."""
+    _visits: dict[tuple[str, str], Visit] = field(factory=dict, init=False)
+    """(terminal, node) -> its last visit there, as that node says, in rows of this log."""
+    _questions: dict[str, Question] = field(factory=dict, init=False)
+    _taken: dict[str, None] = field(factory=dict, init=False)
+    """Questions of other nodes."""
+    _gone: dict[str, None] = field(factory=dict, init=False)
+    """Terminals that another node asked about since they were here."""
+    _number: int = field(default=0, init=False)
 
     def link_up(self, link: Peer) -> None:
-        """A new neighbour is told of all terminals that were here."""
-        self._tell(link, self._own(link, self.own.last_here(None)))
+        """A new neighbour is told of all terminals that were here, or at a node behind this one."""
+        self._tell(link, [*self._own(link, self.own.last_here(None)), *self._others(link, self._visits.values())])
 
     def moved(self, terminals: Iterable[str]) -> None:
         """Terminals left, or are heard of elsewhere: the neighbours are told what they knew."""
@@ -66,15 +102,90 @@ class Travellers:
         return [link for link in self.links.values() if link.state == "up"]
 
     def _own(self, link: Peer, here: Mapping[str, tuple[int, Sequence[int]]]) -> list[Visit]:
-        held = tuple(link.peer_log.positions)
+        held, clock = tuple(link.peer_log.positions), self._clock
         return [
-            Visit(terminal, self.node.node_id, seen_ms, held, link.held_at.translated(positions))
+            Visit(terminal, self.node.node_id, seen_ms, held, link.held_at.translated(positions), clock(terminal))
             for terminal, (seen_ms, positions) in islice(here.items(), MOST_TERMINALS)
         ]
 
-    def _tell(self, link: Peer, visits: Sequence[Visit]) -> None:
-        if visits and link.hello is not None:
-            link.reply(visits_message(link.hello.epoch, visits))
+    def _others(self, link: Peer, visits: Iterable[Visit]) -> list[Visit]:
+        """Visits at other nodes, in rows of a link's log."""
+        told = link.held_at.translated
+        return [evolve(v, held=told(v.held), knew=told(v.knew)) for v in visits if v.node != link.peer_id]
+
+    def _tell(self, link: Peer, visits: Sequence[Visit], answers: str | None = None) -> None:
+        if (visits or answers is not None) and link.hello is not None:
+            link.reply(visits_message(link.hello.epoch, visits, answers))
+
+    # ------------------------------------------------------------------ a terminal that comes
+
+    def came(self, terminal_id: str, last_here_ms: int | None, known: Callable[[], None]) -> bool:
+        """A terminal connected here. If it may come from elsewhere, the links are asked what they know of it.
+
+        last_here_ms: when it was here last, Unix milliseconds; None for never.
+        known: called when all have answered, or after ANSWER_MS.
+        Returns whether `known` will be called.
+        """
+        links, gone = self._up(), terminal_id in self._gone
+        self._gone.pop(terminal_id, None)
+        if not links or not (gone or last_here_ms is None or self._visited_since(terminal_id, last_here_ms)):
+            return False
+        self._number += 1
+        self._ask(f"{self.node.node_id}:{self.node.clock().wall_ms}:{self._number}", terminal_id, links, known)
+        return True
+
+    def _visited_since(self, terminal_id: str, time_ms: int) -> bool:
+        return any(v.terminal == terminal_id and v.seen_ms > time_ms for v in self._visits.values())
+
+    def _ask(self, name: str, terminal_id: str, links: Sequence[Peer], done: Callable[[], None]) -> None:
+        while len(self._questions) >= MOST_QUESTIONS:
+            self._end(next(iter(self._questions)))
+        self._questions[name] = Question({link.peer_id for link in links}, done)
+        for link in links:
+            link.reply(question_message(terminal_id, name))
+        self.node.around.timer.call_later(ANSWER_MS, partial(self._end, name))
+
+    def _end(self, name: str) -> None:
+        question = self._questions.pop(name, None)
+        if question is not None:
+            question.done()
+
+    def _answered(self, link: Peer, name: str) -> None:
+        question = self._questions.get(name)
+        if question is not None:
+            question.of.discard(link.peer_id)
+            if not question.of:
+                self._end(name)
+
+    def link_down(self, link: Peer) -> None:
+        """A link ended: nothing is to be expected from it."""
+        for name in list(self._questions):
+            self._answered(link, name)
+
+    def asked(self, link: Peer, message: Mapping[str, Any]) -> None:
+        """A neighbour asks of a terminal. Raises InvalidMessage."""
+        terminal_id, name = read_question(message)
+        others = [other for other in self._up() if other is not link]
+        _remember(self._gone, terminal_id, MOST_VISITS)
+        if not others or name in self._taken or name in self._questions:
+            self._answer(link, terminal_id, name)
+            return
+        _remember(self._taken, name, MOST_QUESTIONS)
+        self._ask(name, terminal_id, others, partial(self._answer, link, terminal_id, name))
+
+    def _answer(self, link: Peer, terminal_id: str, name: str) -> None:
+        if link.state == "up":
+            own = self._own(link, self.own.last_here([terminal_id]))
+            there = [visit for visit in self._visits.values() if visit.terminal == terminal_id]
+            self._tell(link, [*own, *self._others(link, there)], name)
+
+    # ------------------------------------------------------------------ what others say
+
+    def _clock(self, terminal_id: str) -> int | None:
+        """How far a terminal's clock is off the store's time."""
+        replica, now = self.node.replica, self.node.clock()
+        measured = replica.terminal_clocks.measured_ms(terminal_id, now)
+        return None if measured is None else measured + replica.clock.offset_ms
 
     def _mono(self, wall_ms: int) -> int:
         now = self.node.clock()
@@ -83,25 +194,36 @@ class Travellers:
     def receive(self, link: Peer, message: Mapping[str, Any]) -> None:
         """Take what a neighbour says of terminals. Raises InvalidMessage."""
         epoch, visits = read_visits(message)
-        if epoch != link.host.epoch:
-            return  # it speaks of a log that is no more
-        head, news = self.node.replica.log.committed, []
+        answers = read_answers(message)
+        if epoch == link.host.epoch:  # else it speaks of a log that is no more
+            self._learn(link, visits)
+        if answers is not None:
+            self._answered(link, answers)
+
+    def _learn(self, link: Peer, visits: Iterable[Visit]) -> None:
+        head, news, replica = self.node.replica.log.committed, [], self.node.replica
         for visit in visits:
             if visit.node == self.node.node_id or max(*visit.held, *visit.knew) > head:
                 continue
-            new = self._visits.get((visit.terminal, visit.node), 0) < visit.seen_ms
-            more = self.node.replica.knowledge.brought(visit.terminal, self._mono(visit.seen_ms), visit.knew)
+            before = self._visits.get((visit.terminal, visit.node))
+            new = before is None or before.seen_ms < visit.seen_ms
+            more = replica.knowledge.brought(visit.terminal, self._mono(visit.seen_ms), visit.knew)
+            if visit.clock_ms is not None:
+                now, offset_ms = self.node.clock(), visit.clock_ms - replica.clock.offset_ms
+                replica.terminal_clocks.brought(visit.terminal, offset_ms, now)
             if new:
-                self._visits[visit.terminal, visit.node] = visit.seen_ms
+                self._visits[visit.terminal, visit.node] = visit
                 while len(self._visits) > MOST_VISITS:
                     del self._visits[next(iter(self._visits))]
                 self.own.was_elsewhere(visit.terminal, visit.seen_ms, visit.held)
             if new or more:
                 news.append(visit)
         for other in self._up():
-            if news and other is not link:
-                told = other.held_at.translated
-                self._tell(
-                    other,
-                    [Visit(v.terminal, v.node, v.seen_ms, told(v.held), told(v.knew)) for v in news],
-                )
+            if other is not link:
+                self._tell(other, self._others(other, news))
+
+
+def _remember(names: dict[str, None], name: str, most: int) -> None:
+    names[name] = None
+    while len(names) > most:
+        del names[next(iter(names))]

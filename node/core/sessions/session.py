@@ -122,6 +122,10 @@ class Session:
 
     What had arrived is still decided: not every client sends it again.
     """
+    unknown: bool = field(default=False, init=False)
+    """The linked nodes were asked what the terminal had seen there. Its first write waits for that."""
+    _asking: bool = field(default=False, init=False)
+    """It does."""
     successor: Session | None = field(default=None, init=False)
     """The same terminal's next session. Its messages are handled after all of this one's."""
 
@@ -204,6 +208,17 @@ class Session:
         earlier.successor = self
 
     # ------------------------------------------------------------------ inbound
+
+    def known(self) -> None:
+        """The linked nodes have told what the terminal had seen there, or do not answer."""
+        self.unknown = False
+        if self._asking:
+            self._asking = self._inbox.waiting = False
+            self._guarded(self._drain)
+
+    def _wait_for_links(self, message: DataSync | ConflictResolution) -> None:
+        self._inbox.hold_first(message)
+        self._asking = self._inbox.waiting = True
 
     def receive(self, text: str | bytes) -> None:
         """One message from the socket."""
@@ -447,6 +462,9 @@ class Session:
         self.activity.last_sync_ms = self.shared.around.clock().wall_ms
 
     def _operation(self, message: DataSync) -> None:
+        if self.unknown:
+            self._wait_for_links(message)
+            return
         self._throttle()
         operation = message.operation
         if operation.timestamp_us is not None:
@@ -466,6 +484,9 @@ class Session:
             raise Faulty(known)
 
     def _resolution(self, message: ConflictResolution) -> None:
+        if self.unknown:
+            self._wait_for_links(message)
+            return
         self._limit()
         self._check_cause(message.operation_id(self.identity.terminal_id))
         self._when_conflict_here(message)

@@ -47,6 +47,8 @@ class Sessions:
 
     online: terminal id -> its session.
     left: called with a terminal whose connection ended.
+    came: called with a terminal that connected, when it was here last (Unix milliseconds; None for never), and what
+        to call once what it had seen elsewhere is known. Returns whether that has to be asked.
     store_cursors: stores the cursors that moved with the current group.
     """
 
@@ -56,6 +58,7 @@ class Sessions:
     cursors: Cursors
     store_cursors: Callable[[], None]
     left: Callable[[str], None]
+    came: Callable[[str, int | None, Callable[[], None]], bool]
     online: dict[str, Session] = field(factory=dict, init=False)
     _leaving: dict[str, Session] = field(factory=dict, init=False)
     """Sessions whose connection ended while something was still to be decided."""
@@ -76,6 +79,7 @@ class Sessions:
         """
         now, bounds, terminal_id = self.shared.around.clock(), self.bounds, identity.terminal_id
         known = self.cursors.terminals.get(terminal_id)
+        last_here_ms = None if known is None else known.last_seen_ms
         nothing = (NO_POSITION,) * CLASSES
         if known is None:
             known = CursorRow(terminal_id, identity.terminal_type, None, nothing, now.wall_ms)
@@ -113,6 +117,7 @@ class Sessions:
             activity=Activity(now.wall_ms, now.wall_ms),
         )
         try:
+            session.unknown = self.came(terminal_id, last_here_ms, session.known)
             self._begin(session, full=full)
         except Exception:
             self.disconnect(session)

@@ -5,9 +5,14 @@
 
 The number grows with each statement that a node makes about itself.
 
-`terminals_knew`: what terminals had seen of the receiver's log where they were.
+`terminals_knew`: what terminals had seen of the receiver's log where they were, and how far their clocks are off.
 
-    {"type": "terminals_knew", "epoch", "visits": [[terminal id, node id, time, held, knew], ...]}
+    {"type": "terminals_knew", "epoch", "visits": [[terminal id, node id, time, held, knew, clock], ...], "answers"}
+
+`terminal_came`: a terminal comes to a node, and was elsewhere before. The node asks what others know of it. Each asks
+its other neighbours, and answers with `terminals_knew` once it has heard from them.
+
+    {"type": "terminal_came", "terminal", "question"}
 """
 
 from __future__ import annotations
@@ -31,6 +36,10 @@ MOST_TERMINALS = 2_000
 MOST_NUMBER = 2**62
 
 LONGEST_WORD = 64
+
+LONGEST_QUESTION = 256
+
+MOST_CLOCK_MS = 2**53
 
 FIELDS = ("type", "status", "connected_at")
 
@@ -83,6 +92,7 @@ class Visit:
     seen_ms: when it was last there, Unix milliseconds.
     held, knew: how far that node held the receiver's log, and how far the terminal had seen it there. Rows of the
         receiver's log, by priority class.
+    clock_ms: what is added to its timestamps to get the store's time; None where nothing is known.
     """
 
     terminal: str
@@ -90,12 +100,39 @@ class Visit:
     seen_ms: int
     held: tuple[int, ...]
     knew: tuple[int, ...]
+    clock_ms: int | None = None
 
 
-def visits_message(epoch: str, visits: Sequence[Visit]) -> bytes:
-    """`terminals_knew`. epoch: of the receiver's log."""
+def visits_message(epoch: str, visits: Sequence[Visit], answers: str | None = None) -> bytes:
+    """`terminals_knew`. epoch: of the receiver's log. answers: a question of the receiver, if this is the answer."""
     said = [astuple(visit) for visit in visits[:MOST_TERMINALS]]
-    return orjson.dumps({"type": "terminals_knew", "epoch": epoch, "visits": said})
+    message: dict[str, object] = {"type": "terminals_knew", "epoch": epoch, "visits": said}
+    return orjson.dumps(message if answers is None else {**message, "answers": answers})
+
+
+def question_message(terminal: str, question: str) -> bytes:
+    """`terminal_came`. question: names it; the node that asks gives each of its questions another name."""
+    return orjson.dumps({"type": "terminal_came", "terminal": terminal, "question": question})
+
+
+def read_question(message: Mapping[str, Any]) -> tuple[str, str]:
+    """The terminal and the question. Raises InvalidMessage."""
+    terminal, question = message.get("terminal"), message.get("question")
+    if type(terminal) is not str or not TERMINAL_ID.match(terminal):
+        raise InvalidMessage("expected a terminal id", "$.terminal")
+    return terminal, _question(question, "$.question")
+
+
+def _question(said: object, where: str) -> str:
+    if type(said) is not str or not 0 < len(said) <= LONGEST_QUESTION:
+        raise InvalidMessage("expected the name of a question", where)
+    return said
+
+
+def read_answers(message: Mapping[str, Any]) -> str | None:
+    """The question that a `terminals_knew` answers. Raises InvalidMessage."""
+    said = message.get("answers")
+    return None if said is None else _question(said, "$.answers")
 
 
 def read_visits(message: Mapping[str, Any]) -> tuple[str, list[Visit]]:
@@ -112,12 +149,13 @@ def _are_positions(said: list[Any]) -> bool:
 
 def _visit(visit: object, where: str) -> Visit:
     match visit:
-        case [str(terminal), str(node), int(seen_ms), list(held), list(knew)] if (
+        case [str(terminal), str(node), int(seen_ms), list(held), list(knew), clock_ms] if (
             TERMINAL_ID.match(terminal)
             and TERMINAL_ID.match(node)
             and 0 <= seen_ms < MOST_NUMBER
             and _are_positions(held)
             and _are_positions(knew)
+            and (clock_ms is None or (type(clock_ms) is int and abs(clock_ms) <= MOST_CLOCK_MS))
         ):
-            return Visit(terminal, node, seen_ms, tuple(held), tuple(knew))
-    raise InvalidMessage("expected [terminal, node, time, positions, positions]", where)
+            return Visit(terminal, node, seen_ms, tuple(held), tuple(knew), clock_ms)
+    raise InvalidMessage("expected [terminal, node, time, positions, positions, clock]", where)

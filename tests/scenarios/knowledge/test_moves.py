@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from crdt import hlc
+from node.core.links.travellers import ANSWER_MS
 from tests.harness import Client
 from tests.mesh import Mesh
 from tests.scenarios.knowledge.test_evidence import COUNTER, FIRST, KINDS, SECOND, outcome
@@ -49,9 +51,15 @@ def everywhere(mesh: Mesh, kind: Kind) -> object:
 
 @pytest.mark.parametrize("known", [FIRST, SECOND])
 @pytest.mark.parametrize("back", [False, True], ids=["new", "again"])
+@pytest.mark.parametrize("told", [True, False], ids=["told", "asked"])
 @pytest.mark.parametrize("name", KINDS)
-def test_what_was_confirmed_at_another_node_is_known_here(mesh: Mesh, name: str, back: bool, known: str) -> None:
-    """Its queue is sent before it reads anything here. back: it has been here before, and knew the first state."""
+def test_what_was_confirmed_at_another_node_is_known_here(
+    mesh: Mesh, name: str, told: bool, back: bool, known: str
+) -> None:
+    """Its queue is sent before it reads anything here. back: it has been here before, and knew the first state.
+
+    told: the other node's word of it was here before it came. Else its first write waits for that.
+    """
     kind = KINDS[name]
     here, there = mesh.worlds[1], mesh.worlds[2]
     mesh.connect()
@@ -67,11 +75,78 @@ def test_what_was_confirmed_at_another_node_is_known_here(mesh: Mesh, name: str,
     colleague.do(kind.entity_type, "e", "UPDATE", kind.second)
     calm(mesh, colleague, tablet)
     tablet = to(here, tablet)
-    calm(mesh, colleague)
+    if told:
+        calm(mesh, colleague)
     queued = tablet.operation(kind.entity_type, "e", "UPDATE", kind.written)
     tablet.connect().submit(queued)
     calm(mesh, colleague, tablet)
     assert everywhere(mesh, kind) == kind.gives[known]
+
+
+def test_a_link_that_does_not_answer_holds_a_first_write_up_for_a_quarter_of_a_second(mesh: Mesh) -> None:
+    """Only of a terminal that was elsewhere, and only its first write."""
+    here, there = mesh.worlds[1], mesh.worlds[2]
+    mesh.connect()
+    tablet = Client(there, "tablet").connect()
+    tablet.do("customers", "c", "CREATE", {"name": "n0"})
+    calm(mesh, tablet)
+    tablet = to(here, tablet).connect()
+    first = tablet.write("customers", "c", "UPDATE", {"name": "n1"})
+    here.settle()
+    tablet.receive()
+    assert not [m for m in tablet.inbox if m.get("operation_id") == first]
+    here.advance(ANSWER_MS)
+    here.settle()
+    tablet.receive()
+    assert tablet.answer(first)["status"] in ("applied", "merged")
+    assert tablet.do("customers", "c", "UPDATE", {"name": "n2"})["type"] == "sync_confirmation"
+    tablet.disconnect()
+    tablet.connect()
+    assert tablet.do("customers", "c", "UPDATE", {"name": "n3"})["type"] == "sync_confirmation"
+
+
+def test_a_node_in_between_passes_on_what_it_heard_of_a_terminal_before_a_link_was_up(tmp_path: Path) -> None:
+    mesh = Mesh(tmp_path, 3, TREE)
+    here, there = mesh.worlds[1], mesh.worlds[2]
+    mesh.connect()
+    colleague = Client(mesh.worlds[0], "colleague").connect()
+    tablet = Client(there, "tablet").connect()
+    colleague.do("products", "e", "CREATE", {"stock": 100})
+    calm(mesh, colleague, tablet)
+    tablet.do("products", "e", "UPDATE", {"stock": 99})
+    calm(mesh, colleague, tablet)
+    mesh.wires[0].cut()
+    tablet.disconnect()
+    calm(mesh, colleague, reconnect=False)
+    calm(mesh, colleague)
+    tablet = to(here, tablet)
+    sold = tablet.operation("products", "e", "UPDATE", {"stock": 98})
+    tablet.connect().submit(sold)
+    calm(mesh, colleague, tablet)
+    assert everywhere(mesh, COUNTER) == 98
+    mesh.close()
+
+
+@pytest.mark.parametrize("apart_ms", [0, 30_000])
+def test_how_far_its_clock_is_off_comes_with_a_terminal(tmp_path: Path, apart_ms: int) -> None:
+    """apart_ms: how far the clocks of the two machines are apart."""
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    there, here = mesh.worlds
+    here.wall_ms += apart_ms
+    mesh.connect()
+    calm(mesh)
+    for _ in range(2):
+        here.advance(1_000)  # the nodes measure each other's clock
+        calm(mesh)
+        there.advance(1_000)
+    tablet = Client(there, "tablet").connect()
+    tablet.send({"type": "ping", "timestamp": hlc.iso(there.wall_ms + 3_600_000)})
+    calm(mesh, tablet)
+    tablet = to(here, tablet).connect()
+    calm(mesh, tablet)
+    clocks = here.core.replica.terminal_clocks
+    assert clocks.offset_ms("tablet", here.now()) == pytest.approx(apart_ms - 3_600_000, abs=500)
+    mesh.close()
 
 
 def test_a_bottle_sold_at_each_of_two_nodes_is_two_bottles(mesh: Mesh) -> None:
@@ -226,10 +301,16 @@ def test_what_a_link_says_of_terminals_is_bounded_and_exact() -> None:
     from node.errors import InvalidMessage
     from node.wire.links.terminals import Visit, read_visits, visits_message
 
-    visit = Visit("tablet", "n1", 5, (1, 2, 3, -1), (0, -1, 2, 2))
+    visit = Visit("tablet", "n1", 5, (1, 2, 3, -1), (0, -1, 2, 2), -7)
     said: dict[str, Any] = orjson.loads(visits_message("epoch", [visit]))
     assert read_visits(said) == ("epoch", [visit])
-    for wrong in ([], ["tablet"], ["t/", "n1", 5, [1] * 4, [1] * 4], ["tablet", "n1", 5, [1] * 3, [1] * 4]):
+    for wrong in (
+        [],
+        ["tablet"],
+        ["t/", "n1", 5, [1] * 4, [1] * 4, None],
+        ["tablet", "n1", 5, [1] * 3, [1] * 4, None],
+        ["tablet", "n1", 5, [1] * 4, [1] * 4, 2**54],
+    ):
         with pytest.raises(InvalidMessage):
             read_visits({**said, "visits": [wrong]})
     with pytest.raises(InvalidMessage):
