@@ -15,6 +15,7 @@ from attrs import define, field
 from node.config.sections import LinksSection
 from node.core.core import Core
 from node.core.links.dialling import REFUSED, TWIN, Backoff, Dialling, Wait, challenge_of
+from node.core.links.feed import LINK_MESSAGE_BYTES
 from node.core.links.link import Link
 from node.runtime.net.client import ConnectError, connect
 from node.wire.close_codes import GOING_AWAY
@@ -27,9 +28,6 @@ logger = logging.getLogger("comanda.links")
 
 NODE_TYPE = "node"
 """The `type` of a linked node in its URL."""
-
-LINK_MESSAGE_BYTES = 32 * 1024 * 1024
-"""Largest frame of a link: one operation of the largest message, as update and as JSON."""
 
 
 @define(eq=False, kw_only=True)

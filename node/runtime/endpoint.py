@@ -12,13 +12,14 @@ from attrs import define, evolve, field
 
 from node.core.admission import REPLACED, Caller, Enter, Probe, Refuse, Seat
 from node.core.links.dialling import challenge_of
+from node.core.links.feed import LINK_MESSAGE_BYTES
 from node.core.links.link import Link
 from node.core.sessions.identity import Identity
 from node.core.sessions.session import Session
 from node.core.start import admission
 from node.errors import AuthenticationFailed
 from node.runtime.api.routes import ACTIONS
-from node.runtime.dialler import LINK_MESSAGE_BYTES, NODE_TYPE, run_link
+from node.runtime.dialler import NODE_TYPE, run_link
 from node.runtime.net.http import Request, Response, error_response
 from node.runtime.net.listener import Acceptance, Refusal
 from node.runtime.net.websocket import Connection

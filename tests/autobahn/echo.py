@@ -10,8 +10,8 @@ from attrs import evolve
 from wsproto.events import BytesMessage
 
 from node.config.sections import Config
+from node.core.links.feed import LINK_MESSAGE_BYTES
 from node.runtime.app import listener_limits
-from node.runtime.dialler import LINK_MESSAGE_BYTES
 from node.runtime.net.client import ClientConnection, connect
 from node.runtime.net.http import Request, Response, error_response
 from node.runtime.net.listener import Acceptance, Listener, open_listeners

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+from attrs import evolve
 
 from node.errors import InvalidMessage
 from node.wire.codec import LONGEST_ID, decode
@@ -77,12 +78,18 @@ class LinkMessages:
                 assert read(orjson.loads(written(found))) == found
         if states.is_state(message):
             try:
-                state = states.remote_state(message)
+                whole = states.Parts().take(message) if states.is_part(message) else message
+                state = states.remote_state(whole) if whole is not None else None
             except InvalidMessage:
                 return
-            operation = states.state_operation("state-1", state.key, state.archived)
-            again = states.remote_state(orjson.loads(states.state_message(operation, state.b64)))
-            assert again == state
+            if state is not None:
+                operation = states.state_operation("state-1", state.key, state.archived)
+                parts, again = states.Parts(), None
+                for text in states.state_messages(operation, state.snapshot):
+                    part = orjson.loads(text)
+                    again = parts.take(part) if states.is_part(part) else part
+                assert again is not None
+                assert states.remote_state(again) == evolve(state, closed=())
 
     def close(self) -> None:
         return None

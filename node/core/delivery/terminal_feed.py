@@ -120,6 +120,7 @@ class TerminalFeed:
             if policy is None:
                 continue
             if len(row.view) > MOST_CUT * log.message_bytes:
+                log.leave_out(f"{row.entity_type} {row.entity_id}", len(row.view))
                 frames.append(Outgoing(self._too_large(row)))
                 continue
             name = ("state", row.entity_type, row.entity_id)
@@ -145,7 +146,6 @@ class TerminalFeed:
 
     def _too_large(self, row: EntityRow) -> bytes:
         said = f"{row.entity_type} {row.entity_id} has {len(row.view)} bytes, which is too large to be sent"
-        logger.warning("%s to %s", said, self.terminal_id)
         return outgoing.sync_error(None, said, row.entity_type, row.entity_id, self.terminal_id, EntityTooLarge.code)
 
     def _damaged(self, row: EntityRow) -> bytes:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -18,21 +19,18 @@ from attrs import define, field
 from node.core.log.entries import NO_POSITION
 from node.core.log.messages import state_id
 from node.wire.frames import Outgoing
+from node.wire.heads import Head
 from node.wire.links.history import HistoryPosition
 from node.wire.links.history import position as history_position
 from node.wire.links.operations import operation_message
 from node.wire.links.positions import log_position
-from node.wire.links.states import (
-    StateProgress,
-    snapshot_b64,
-    state_message,
-    state_operation,
-)
+from node.wire.links.states import LARGEST_STATE, StateProgress, state_messages, state_operation
+from storage.answers import PAGE_BYTES
 from storage.packed import RECORD_BYTES
 from storage.records import CLASSES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+    from collections.abc import Iterable, Mapping, Sequence, Set
 
     from node.core.delivery.delivery import Delivery
     from node.core.log.entries import Entry
@@ -52,6 +50,8 @@ LINK_OUTBOX = 4 * 1024 * 1024
 FRAME_BYTES = 64 * 1024
 """About how much goes into one frame."""
 
+LINK_MESSAGE_BYTES = 32 * 1024 * 1024
+"""Largest frame of a link: one operation of the largest message, as update and as JSON."""
 
 PAGES = 2
 """Pages of history under way: while one is taken, the next one comes."""
@@ -85,10 +85,12 @@ class LinkFeed:
     """What one link is sent.
 
     total, operations: how many entities and operations this node has, for the other side's progress bar.
+    later: calls a function after others had their turn.
     """
 
     total: Callable[[], int]
     operations: Callable[[], int]
+    later: Callable[[Callable[[], None]], None]
     peer: str = field(default="", init=False)
     """The other side as "node:epoch". Rows that came from there are not sent back."""
     _state_after: dict[int, tuple[str, str]] = field(factory=dict, init=False)
@@ -101,6 +103,8 @@ class LinkFeed:
     _last_row: tuple[int, bytes] = field(default=(0, b""), init=False)
     """The last row of this log that was sent or passed over, and its hash."""
     _states: int = field(default=0, init=False)
+    _rest: Iterator[bytes] | None = field(default=None, init=False)
+    """Of the page that is sent: what is left. Nothing else is read or sent meanwhile."""
 
     @property
     def owed_to(self) -> str | None:
@@ -130,6 +134,9 @@ class LinkFeed:
 
     def tell_position(self, delivery: Delivery[Any]) -> None:
         """Every PING_INTERVAL_MS: tell the position if rows were only passed over, so the other side keeps up."""
+        if self._rest is not None:
+            self._hand_over(delivery)
+            return
         if not (delivery.held or delivery.closed) and delivery.window.sent != self._told:
             self._send(delivery, [])
         self._send_wanted(delivery)
@@ -155,11 +162,42 @@ class LinkFeed:
     def send(self, delivery: Delivery[Any], frames: list[Outgoing]) -> None:
         self._send(delivery, [frame.payload for frame in frames])
 
-    def _send(self, delivery: Delivery[Any], messages: list[bytes], progress: StateProgress | None = None) -> None:
+    def _send(self, delivery: Delivery[Any], messages: list[bytes]) -> None:
         """Send messages in frames of about FRAME_BYTES. The position goes with the last."""
-        self._told = list(delivery.window.sent)
-        messages.append(log_position(self._told, *self._last_row, delivery.log.head, progress))
+        messages.append(self._position(delivery))
         _send_frames(delivery, messages)
+
+    def _position(self, delivery: Delivery[Any], progress: StateProgress | None = None) -> bytes:
+        self._told = list(delivery.window.sent)
+        return log_position(self._told, *self._last_row, delivery.log.head, progress)
+
+    def _send_bit_by_bit(self, delivery: Delivery[Any], messages: Iterator[bytes]) -> None:
+        """Send a page of whole entities, however large they are: PAGE_BYTES in a turn, and while the outbox has
+        room."""
+        delivery.reading, self._rest = True, messages
+        self._hand_over(delivery)
+
+    def _hand_over(self, delivery: Delivery[Any]) -> None:
+        rest, part, size = self._rest, list[bytes](), 0
+        if rest is None or delivery.closed or delivery.connection.outbox_bytes > delivery.outbox_high:
+            return
+        try:
+            for message in rest:
+                part.append(message)
+                size += len(message)
+                if size > PAGE_BYTES:
+                    break
+            else:
+                self._rest = None
+            _send_frames(delivery, part)
+        except Exception as error:
+            delivery.failed(error)
+            return
+        if self._rest is not None:
+            self.later(lambda: self._hand_over(delivery))
+        else:
+            delivery.reading = False
+            delivery.pump()
 
     # ------------------------------------------------------------------ whole entities
 
@@ -169,7 +207,7 @@ class LinkFeed:
         sent[priority] = found.upto
         window.sending([(whole.seq, priority, _name(whole)) for whole in found.wholes])
         window.passed(sent)
-        self._send(delivery, _wholes(delivery, found.wholes))
+        self._send_bit_by_bit(delivery, chain(_wholes(delivery, found.wholes), [self._position(delivery)]))
 
     def read_state(self, delivery: Delivery[Any], priority: int) -> None:
         types, after = delivery.log.registry.of_class(priority), self._state_after.get(priority)
@@ -195,8 +233,8 @@ class LinkFeed:
             self._state_after.pop(priority, None)
         window.sending([(NO_POSITION, priority, _name(whole)) for whole in wholes])
         window.passed(sent)
-        messages = _wholes(delivery, wholes)
-        self._send(delivery, messages, StateProgress(dict(self._state_after), self._states, self.total()))
+        progress = StateProgress(dict(self._state_after), self._states, self.total())
+        self._send_bit_by_bit(delivery, chain(_wholes(delivery, wholes), [self._position(delivery, progress)]))
 
     # ------------------------------------------------------------------ what a comparison found missing
 
@@ -272,16 +310,19 @@ class LinkFeed:
         def then(found: tuple[Sequence[Whole], str | None]) -> None:
             wholes, following = found
             self._searched = (entity_type, keys, following) if following is not None else None
-            _send_frames(delivery, _wholes(delivery, wholes))
+            self._send_bit_by_bit(delivery, _wholes(delivery, wholes))
 
         delivery.disk.lacking(entity_type, after, keys, delivery.read(then))
 
 
 def _send_frames(delivery: Delivery[Any], messages: Iterable[bytes]) -> None:
-    """Send messages as JSON arrays of about FRAME_BYTES each."""
+    """Send messages as JSON arrays of about FRAME_BYTES each. One that no frame holds is left out, and named."""
     part: list[bytes] = []
     size = 0
     for message in messages:
+        if len(message) > LINK_MESSAGE_BYTES - len("[]"):
+            _leave_out(delivery, message)
+            continue
         if part and size + len(message) > FRAME_BYTES:
             delivery.connection.send(Outgoing(b"[" + b",".join(part) + b"]"))
             part, size = [], 0
@@ -291,24 +332,34 @@ def _send_frames(delivery: Delivery[Any], messages: Iterable[bytes]) -> None:
         delivery.connection.send(Outgoing(b"[" + b",".join(part) + b"]"))
 
 
+def _leave_out(delivery: Delivery[Any], message: bytes) -> None:
+    head = Head(depth=32)
+    head.feed(message[:FRAME_BYTES])
+    named = head.names()
+    what = f"operation {named.get('operation_id')} of {named.get('entity_type')} {named.get('entity_id')}"
+    delivery.log.leave_out(what, len(message))
+
+
 def _name(whole: Whole) -> str:
     return state_id(whole.row.entity_type, whole.row.entity_id, whole.row.version)
 
 
-def _wholes(delivery: Delivery[Any], wholes: Iterable[Whole]) -> list[bytes]:
-    """Entities for another node, without those that our own code cannot send."""
-    messages: list[bytes] = []
+def _wholes(delivery: Delivery[Any], wholes: Iterable[Whole]) -> Iterator[bytes]:
+    """Entities for another node, without those that our own code cannot send, and those that are too large."""
+    log = delivery.log
     for whole in wholes:
-        made = delivery.log.attempt(("whole", _name(whole)), lambda whole=whole: list(_whole(whole)))  # type: ignore[misc]
-        messages += made or []
-    return messages
+        if len(whole.row.snapshot) > LARGEST_STATE:
+            log.leave_out(f"{whole.row.entity_type} {whole.row.entity_id}", len(whole.row.snapshot))
+            continue
+        operations = log.attempt(("whole", _name(whole)), partial(_operations, whole))
+        for operation in operations or ():
+            yield from state_messages(operation, whole.row.snapshot)
 
 
-def _whole(whole: Whole) -> Iterator[bytes]:
-    """An entity for another node. Very many archived operations are named in several messages."""
-    key, snapshot = (whole.row.entity_type, whole.row.entity_id), snapshot_b64(whole.row.snapshot)
-    for first in range(0, max(len(whole.records), 1), RECORDS_BYTES):
-        closed = whole.closed if not first else ()
-        yield state_message(
-            state_operation(_name(whole), key, whole.records[first : first + RECORDS_BYTES], closed), snapshot
-        )
+def _operations(whole: Whole) -> list[bytes]:
+    """The operations under which an entity is sent whole: very many archived ones are named in several."""
+    key, records, name = (whole.row.entity_type, whole.row.entity_id), whole.records, _name(whole)
+    return [
+        state_operation(name, key, records[first : first + RECORDS_BYTES], () if first else whole.closed)
+        for first in range(0, max(len(records), 1), RECORDS_BYTES)
+    ]

@@ -47,7 +47,7 @@ from node.wire.links.handshake import (
     speaks_for,
 )
 from node.wire.links.operations import entities_of
-from node.wire.links.states import is_state, read_progress, remote_state
+from node.wire.links.states import Parts, is_part, is_state, read_progress, remote_state
 from storage.records import FollowerRow
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ class Link:
     refused: int = field(default=0, init=False)
     """Entities that came whole and that nobody had asked for."""
     asked: Asked = field(factory=Asked, init=False)
+    parts: Parts = field(factory=Parts, init=False)
     paused: bool = field(default=False, init=False)
     """It passed its budget, and is not read for the rest of the minute."""
     _fetching: bool = field(default=False, init=False)
@@ -128,7 +129,9 @@ class Link:
         self.delivery = Delivery(
             window=Window(self.host.window_rows),
             feed=LinkFeed(
-                total=lambda: len(node.replica.residents.known), operations=lambda: node.replica.held.digests.count
+                total=lambda: len(node.replica.residents.known),
+                operations=lambda: node.replica.held.digests.count,
+                later=lambda act: node.around.timer.call_later(0, lambda: self._guarded(act)),
             ),
             log=node.log,
             disk=node.disk,
@@ -328,6 +331,12 @@ class Link:
     def _data_sync(self, message: dict[str, Any], now: Instant) -> None:
         replica = self.node.replica
         if is_state(message):
+            if is_part(message):
+                whole = self.parts.take(message)
+                if whole is None:
+                    self._part_came(now)
+                    return
+                message = whole
             state = remote_state(message)
             taken = self.asked.takes(state, self.peer_log.positions, replica.registry)
             if taken is None:
@@ -353,6 +362,11 @@ class Link:
             self.operations_in += 1
         if outcome.claimed is not None:
             self.host.set_back(self, outcome.claimed)
+
+    def _part_came(self, now: Instant) -> None:
+        sync = self._first_sync
+        if sync is not None:
+            sync.moved_ms = now.mono_ms
 
     def _other(self, message: dict[str, Any]) -> None:
         kind = message.get("type")

@@ -22,6 +22,9 @@ logger = logging.getLogger("comanda.fault")
 TRIES = 2
 """How often something is tried that our own code fails to send. Each try costs a connection."""
 
+MOST_NAMED = 100
+"""What is too large to be sent, as the status shows it."""
+
 MOST_FAILED = 10_000
 """Rows and entities that are remembered as not to be sent."""
 
@@ -45,6 +48,9 @@ class LogView:
     message_bytes: int
     failed: dict[Hashable, int] = field(factory=dict, init=False)
     """Rows and entities that our own code failed to send, and how often, since the start."""
+
+    too_large: dict[str, int] = field(factory=dict, init=False)
+    """What is not sent because no message holds it, and its bytes; the latest MOST_NAMED since the start."""
 
     @property
     def head(self) -> int:
@@ -74,6 +80,15 @@ class LogView:
             logger.error("%s cannot be sent, and is passed over", name)
         while len(self.failed) > MOST_FAILED:
             del self.failed[next(iter(self.failed))]
+
+    def leave_out(self, what: str, size: int) -> None:
+        """Something is too large to be sent. It is named, once, and the rest is sent."""
+        if what not in self.too_large:
+            logger.error("%s has %d bytes, which is too large to be sent", what, size)
+        self.too_large.pop(what, None)
+        self.too_large[what] = size
+        while len(self.too_large) > MOST_NAMED:
+            del self.too_large[next(iter(self.too_large))]
 
     def now_iso(self) -> str:
         return hlc.iso(self.clock().wall_ms)

@@ -53,6 +53,7 @@ def links_report(core: Core, diallers: Sequence[Dialler]) -> dict[str, object]:
         "clocks": dict(list(core.replica.terminal_clocks.wrong(core.clock()).items())[:SHOWN]),
         "contradictions": core.replica.contradictions,
         **core.replica.keyring.report(),
+        "too_large": [{"what": what, "bytes": size} for what, size in core.log.too_large.items()],
     }
 
 

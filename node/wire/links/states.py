@@ -1,5 +1,8 @@
 """A whole entity on its way to a node that has nothing yet: a `data_sync` CREATE with the document's snapshot.
 
+A large document comes in parts, one message each, in order and with no other entity between them. So it fills no
+frame, and both sides do something else between two of them.
+
 While a class's entities go out, each frame's `log_position` says which was the last of them, so that a link that
 comes back goes on there.
 """
@@ -8,11 +11,11 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
-from attrs import frozen
+from attrs import define, field, frozen
 
 from node.errors import InvalidMessage
 from node.wire.codec import ID, LONGEST_ID
@@ -22,6 +25,13 @@ from storage.packed import RECORD_BYTES, acceptances
 from storage.records import CLASSES, ConflictRow, Key
 
 CLASS_NAMES = tuple(map(str, range(CLASSES)))
+
+
+PART_BYTES = 48 * 1024
+"""Bytes of a document that one message carries. A multiple of three: the base64 of parts is put together."""
+
+LARGEST_STATE = 64 * 1024 * 1024
+"""Largest document that is sent or taken whole. Of a larger one only the operations travel."""
 
 
 @frozen
@@ -58,17 +68,71 @@ def state_operation(operation_id: str, key: Key, archived: bytes = b"", closed: 
     return orjson.dumps(operation)
 
 
-def state_message(operation: bytes, snapshot_b64: bytes) -> bytes:
-    return b"".join((b'{"type":"data_sync","operation":', operation, b',"link":{"state":"', snapshot_b64, b'"}}'))
-
-
-def snapshot_b64(snapshot: bytes) -> bytes:
-    return b64encode(snapshot)
+def state_messages(operation: bytes, snapshot: bytes) -> Iterator[bytes]:
+    """An entity whole, as the messages that its document takes."""
+    head, length = b'{"type":"data_sync","operation":' + operation + b',"link":{"state":"', len(snapshot)
+    if length <= PART_BYTES:
+        yield b"".join((head, b64encode(snapshot), b'"}}'))
+        return
+    for at in range(0, length, PART_BYTES):
+        part = b64encode(snapshot[at : at + PART_BYTES])
+        yield b"".join((head, part, b'","at":%d,"of":%d}}' % (at, length)))
 
 
 def is_state(message: Mapping[str, Any]) -> bool:
     link = message.get("link")
     return isinstance(link, dict) and "state" in link
+
+
+@define(eq=False)
+class Parts:
+    """What has come of an entity that comes in parts. Raises nothing for what does not fit: it is dropped."""
+
+    _key: Key | None = field(default=None, init=False)
+    _came: list[str] = field(factory=list, init=False)
+    _size: int = field(default=0, init=False)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the document that are here."""
+        return self._size
+
+    def take(self, message: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The message of a whole entity, put together from its parts; None while parts are missing.
+
+        A part that does not follow the one before ends that entity, and so does one of a document that is too large.
+        Raises InvalidMessage for what is no part.
+        """
+        match message:
+            case {
+                "operation": {"entity_type": str(entity_type), "entity_id": str(entity_id)},
+                "link": {"state": str(text), "at": int(at), "of": int(of)},
+            } if 0 <= at < of:
+                key = (entity_type, entity_id)
+            case _:
+                raise InvalidMessage("expected a part of an entity", "$.link")
+        if at == 0:
+            self._forget(key)
+        length = min(PART_BYTES, of - at)
+        if key != self._key or at != self._size or of > LARGEST_STATE or len(text) != (length + 2) // 3 * 4:
+            self._forget(None)
+            return None
+        self._came.append(text)
+        self._size += length
+        if self._size < of:
+            return None
+        whole = {**message, "link": {"state": "".join(self._came)}}
+        self._forget(None)
+        return whole
+
+    def _forget(self, key: Key | None) -> None:
+        self._key, self._size = key, 0
+        self._came.clear()
+
+
+def is_part(message: Mapping[str, Any]) -> bool:
+    """Whether a message with a state has only a part of it."""
+    return "of" in message["link"]
 
 
 def remote_state(message: Mapping[str, Any]) -> RemoteState:
