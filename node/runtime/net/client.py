@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import h11
 import trio
 from wsproto import ConnectionType
-from wsproto.events import AcceptConnection, RejectConnection, TextMessage
+from wsproto.events import AcceptConnection, RejectConnection
 from wsproto.utilities import ProtocolError
 
 from node.config.sections import LimitsSection
@@ -45,18 +46,18 @@ class ClientConnection(Connection):
             for event in self._wsproto.events():
                 if isinstance(event, AcceptConnection):
                     await self._handle_accept_connection_event(event)
+                    self._window_bits = self._deflate.client_max_window_bits if self.deflate else 0
                     return
                 if isinstance(event, RejectConnection):
                     raise ConnectError(f"{self.peer} refused: HTTP {event.status_code}", event.status_code)
         raise ConnectError(f"{self.peer} hung up during the handshake")
 
-    def send(self, what: Outgoing | Batch) -> None:
-        for message in what.messages if isinstance(what, Batch) else (what,):
-            self.send_text(message.payload)
+    def _framed(self, what: Outgoing | Batch) -> bytes:
+        return what.masked(self._window_bits, os.urandom)
 
     def send_text(self, payload: bytes) -> None:
         """One text message. payload: UTF-8 JSON."""
-        self._event(TextMessage(data=payload.decode()))
+        self.send(Outgoing(payload))
 
 
 async def connect(

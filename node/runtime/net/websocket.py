@@ -158,6 +158,14 @@ class _Socket(trio.abc.HalfCloseableStream):
         await trio.aclose_forcefully(self.stream)
 
 
+_PRESS = trio.CapacityLimiter(1)
+
+
+def _length(piece: bytes | Outgoing | Batch) -> int:
+    """Bytes that it counts for in the outbox."""
+    return len(piece) if isinstance(piece, bytes) else piece.size
+
+
 def _ignore(_: Any) -> None:
     return None
 
@@ -194,7 +202,8 @@ class Connection(WebSocketConnection):
         self.heard_at = trio.current_time()
         self.outbox_bytes = 0
         self.bytes_out = 0
-        self._outbox: deque[bytes] = deque()
+        self._outbox: deque[bytes | Outgoing | Batch] = deque()
+        """Frames, and what is still to be compressed."""
         self._outbox_limit = outbox_limit
         # The piece of which a part may be on the wire already: it is never dropped, only finished or cut off.
         self._under_way: bytes | memoryview | None = None
@@ -228,8 +237,16 @@ class Connection(WebSocketConnection):
 
     def send(self, what: Outgoing | Batch) -> None:
         """One message, or a batch as one write."""
-        if not self._closing:
-            self._write(what.frame(self._window_bits))
+        if self._closing:
+            return
+        if what.heavy(self._window_bits):
+            self._put(what, what.size)
+        else:
+            self._write(self._framed(what))
+
+    def _framed(self, what: Outgoing | Batch) -> bytes:
+        """The frames of a message or a batch. Called on another thread where there is much to compress."""
+        return what.frame(self._window_bits)
 
     def ping(self, payload: bytes) -> None:  # type: ignore[override]  # not awaited: it never blocks
         """A protocol ping (at most 125 bytes); its pong comes after everything sent before it was read."""
@@ -271,10 +288,15 @@ class Connection(WebSocketConnection):
             if sent == len(frames):
                 return
             self._under_way = memoryview(frames)[sent:]
+            self._put(None, len(self._under_way))
         else:
-            self._outbox.append(frames)
-            sent = 0
-        self.outbox_bytes += len(frames) - sent
+            self._put(frames, len(frames))
+
+    def _put(self, piece: bytes | Outgoing | Batch | None, length: int) -> None:
+        """Leave something to the writer task, behind all that it has. piece: None for what is under way already."""
+        if piece is not None:
+            self._outbox.append(piece)
+        self.outbox_bytes += length
         self._wake.set()
         if self.outbox_bytes > self._outbox_limit and self._close_reason is None:
             self._overflow()
@@ -287,7 +309,7 @@ class Connection(WebSocketConnection):
             self._outbox.append(
                 self._wsproto.send(CloseConnection(code=TRY_AGAIN_LATER, reason=self._close_reason.reason))
             )
-        self.outbox_bytes = len(self._under_way or b"") + sum(map(len, self._outbox))
+        self.outbox_bytes = len(self._under_way or b"") + sum(map(_length, self._outbox))
         self._stop_sending()
 
     def _stop_sending(self) -> None:
@@ -316,8 +338,10 @@ class Connection(WebSocketConnection):
                     self._wake = trio.Event()
                     await self._wake.wait()
                     continue
-                self._under_way = self._next_piece()
+                self._under_way = await self._next_piece()
             piece = self._under_way
+            if piece is None:
+                continue  # what was compressed is dropped by now
             try:
                 await self._socket.send_all(piece)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -327,14 +351,30 @@ class Connection(WebSocketConnection):
                 self._under_way = None
                 self.outbox_bytes -= len(piece)
 
-    def _next_piece(self) -> bytes:
-        outbox = self._outbox
-        pieces = [outbox.popleft()]
-        length = len(pieces[0])
-        while outbox and length + len(outbox[0]) <= WRITE_BYTES:
-            length += len(outbox[0])
-            pieces.append(outbox.popleft())
+    async def _next_piece(self) -> bytes | None:
+        """What is written next. While it is compressed it keeps its place in the outbox, so nothing overtakes it."""
+        outbox, first = self._outbox, self._outbox[0]
+        if not isinstance(first, bytes):
+            framed = await self._compressed(first)
+            if not outbox or outbox[0] is not first:
+                return None
+            self.outbox_bytes += len(framed) - first.size
+            self.bytes_out += len(framed)
+            outbox[0] = first = framed
+        outbox.popleft()
+        pieces, length = [first], len(first)
+        while outbox and isinstance(following := outbox[0], bytes) and length + len(following) <= WRITE_BYTES:
+            length += len(following)
+            pieces.append(following)
+            outbox.popleft()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _compressed(self, what: Outgoing | Batch) -> bytes:
+        """One at a time in the process: what many connections are sent is compressed for the first of them."""
+        async with _PRESS:
+            if what.heavy(self._window_bits):
+                return await trio.to_thread.run_sync(self._framed, what)
+            return self._framed(what)
 
     async def _flush(self) -> None:
         with trio.move_on_after(CLOSE_GRACE_S):
