@@ -348,6 +348,7 @@ class Commit:
 
     rows: in `seq` order; the first follows the log's head.
     unparked: ids of parked rows that ended.
+    gone: terminals that are let go.
     """
 
     rows: list[LogRow] = field(factory=list)
@@ -360,13 +361,14 @@ class Commit:
     unparked: list[int] = field(factory=list)
     archived: list[ArchivedRow] = field(factory=list)
     followers: list[FollowerRow] = field(factory=list)
+    gone: list[str] = field(factory=list)
     meta: dict[str, str] = field(factory=dict)
 
     def empty(self) -> bool:
         """Whether nothing but the clock would be written."""
         state = self.rows or self.entities or self.conflicts or self.locks or self.cursors
         links = self.peers or self.parked or self.unparked or self.archived or self.followers
-        return not state and not links and not (self.meta.keys() - {"hlc"})
+        return not state and not links and not self.gone and not (self.meta.keys() - {"hlc"})
 
 
 @frozen

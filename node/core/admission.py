@@ -109,13 +109,11 @@ class Admission(Generic[H]):
     """Who is connected to one node, by name.
 
     kinds: the terminal types.
-    remembered: names of the terminals this node has a cursor of; it grows with them.
-    most: how many terminals a node remembers.
+    most: how many terminals a node remembers. Those that are away can be let go, so no more may be here.
     """
 
     node_id: str
     kinds: Collection[str]
-    remembered: Collection[str]
     most: int
     seats: dict[str, Seat[H]] = field(factory=dict)
 
@@ -150,9 +148,8 @@ class Admission(Generic[H]):
             return Refuse(AuthenticationFailed.code, "Authentication failed")
         if caller.node and caller.name == self.node_id:
             return Refuse(AlreadyConnected.code, "a node with this id is already there", own_id=True)
-        known = caller.name in self.remembered or caller.name in self.seats
-        if not known and len(self.remembered) >= self.most:
-            return Refuse(InvalidTerminalId.code, "this node knows as many terminals as it may")
+        if caller.name not in self.seats and len(self.seats) >= self.most:
+            return Refuse(InvalidTerminalId.code, f"{self.most} terminals are connected, which is as many as may be")
         return None
 
     def _place(self, caller: Caller, probes: int) -> Enter[H] | Probe[H] | Refuse[H]:

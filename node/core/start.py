@@ -103,7 +103,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         ),
         cursors=Cursors({row.terminal_id: row for row in boot.cursors}, {row.node_id: row for row in boot.followers}),
         limits=Limits(
-            sessions=Bounds(limits.rate_per_second, limits.rate_burst, limits.window_rows),
+            sessions=Bounds(limits.rate_per_second, limits.rate_burst, limits.window_rows, limits.terminals),
             codec=CodecLimits(limits.json_depth, limits.bulk_items, limits.fields, config.time.where()),
             max_offset_ms=config.time.max_offset_ms,
             has_upstream=config.links.upstream is not None,
@@ -130,9 +130,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
 
 def admission(core: Core, config: Config) -> Admission[Any]:
     """Who may connect to this node; nobody is connected yet."""
-    return Admission(
-        node_id=core.node_id, kinds=core.permissions, remembered=core.cursors.terminals, most=config.limits.terminals
-    )
+    return Admission(node_id=core.node_id, kinds=core.permissions, most=config.limits.terminals)
 
 
 def note_config(store: Store, config: Config) -> None:

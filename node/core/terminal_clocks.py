@@ -226,6 +226,11 @@ class TerminalClocks:
             clock = self.clocks[terminal_id] = TerminalClock()
         clock.latest_us = max(clock.latest_us, at_us)
 
+    def forget(self, terminal_id: str) -> None:
+        """The terminal is not known any more."""
+        self.clocks.pop(terminal_id, None)
+        self.changed.discard(terminal_id)
+
     # ------------------------------------------------------------------ storing
 
     def stored(self, terminal_id: str, now: Instant) -> str:

@@ -40,6 +40,8 @@ def write_commit(connection: sqlite3.Connection, commit: Commit, anchor: int, he
     ENTITIES.put(connection, commit.entities)
     LOCKS.put(connection, commit.locks)
     CONFLICTS.put(connection, commit.conflicts)
+    for terminal_id in commit.gone:
+        connection.execute("DELETE FROM cursors WHERE terminal_id = ?", (terminal_id,))
     CURSORS.put(connection, commit.cursors)
     PEERS.put(connection, commit.peers)
     PARKED.put(connection, commit.parked)

@@ -11,9 +11,9 @@ from node.core.statistics import Statistics
 CAIXA = Caller("caixa", "pos")
 
 
-def hub(*, remembered: tuple[str, ...] = (), most: int = 10) -> Admission[str]:
+def hub(*, most: int = 10) -> Admission[str]:
     """Its holders are plain names."""
-    return Admission(node_id="hub", kinds=("pos", "waiter"), remembered=remembered, most=most)
+    return Admission(node_id="hub", kinds=("pos", "waiter"), most=most)
 
 
 def node(attempt: int = 1, *, name: str = "n1", instance: str = "a") -> Caller:
@@ -58,19 +58,15 @@ def test_of_several_faults_the_first_of_name_type_and_token_is_told() -> None:
     assert verdict.code == 4001
 
 
-def test_a_new_terminal_beyond_the_limit_is_refused_and_a_known_one_is_not() -> None:
-    full = hub(remembered=("ana", "bia"), most=2)
-    verdict = full.ask(CAIXA)
+def test_a_new_terminal_is_refused_where_as_many_as_may_be_are_connected() -> None:
+    full = hub(most=1)
+    seat = full.take(CAIXA, "first")
+    verdict = full.ask(Caller("ana", "waiter"))
     assert isinstance(verdict, Refuse)
     assert verdict.code == 4001
-    assert full.ask(Caller("ana", "waiter")) == Enter()
-
-
-def test_a_terminal_that_is_connected_counts_as_known() -> None:
-    full = hub(most=1)
-    full.take(CAIXA, "first")
-    full.remembered = ("caixa",)
     assert isinstance(full.ask(CAIXA), Probe)
+    full.leave(seat)
+    assert full.ask(Caller("ana", "waiter")) == Enter()
 
 
 # ---------------------------------------------------------------------- two under one name

@@ -280,7 +280,7 @@ def test_the_numbers_in_the_sentences_are_those_of_the_code() -> None:
         f"over {limits.rate_per_second:,}/s ({limits.rate_burst:,} in a burst)",
         f"after {session.RATE_STRIKES} refusals",
         f"after {session.FORMAT_STRIKES} unreadable messages",
-        f"the node knows {limits.terminals:,} terminals already",
+        f"or {limits.terminals:,} are connected already",
         f"within {requests.WAIT_MS} ms where another node has to be asked",
         f"every {times.status_interval_s:g} s, and within a second",
         f"every {times.metrics_interval_s:g} s, one for each terminal",

@@ -1,6 +1,9 @@
 """How far terminals and linked nodes have confirmed this log, also while they are away.
 
 Cursors that moved are stored within a second. After a crash the rows of that second are delivered again.
+
+Only so many terminals are known: pages in a browser draw ids and never come back. One that is let go begins anew when
+it comes again. What it wrote, and the names of its operations, stay in the log.
 """
 
 from __future__ import annotations
@@ -10,11 +13,17 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from node.core.delivery.sendings import Sendings
+from node.core.log.entries import NO_POSITION
 from storage.records import CursorRow, FollowerRow
 
 if TYPE_CHECKING:
+    from collections.abc import Set
+
     from node.core.ports import Instant
     from storage.records import Commit
+
+SHARE = 100
+"""One in so many more terminals are let go than have to be."""
 
 FLUSH_MS = 1_000
 """How long a position that moved may wait before it is stored."""
@@ -30,12 +39,32 @@ class Cursors:
     """When each terminal was sent what, since the node started."""
     _moved_cursors: set[str] = field(factory=set, init=False)
     _moved_followers: set[str] = field(factory=set, init=False)
+    _gone: set[str] = field(factory=set, init=False)
+    """Terminals that were let go, and whose cursor is stored still."""
     _stored_ms: int = field(default=0, init=False)
 
     def note_cursor(self, row: CursorRow) -> None:
         """A terminal has confirmed the log up to here."""
         self.terminals[row.terminal_id] = row
         self._moved_cursors.add(row.terminal_id)
+
+    def let_go(self, most: int, stay: Set[str]) -> list[str]:
+        """Forget terminals where more than `most` are known, and a few more, so that not every newcomer costs a look.
+
+        Those that have confirmed nothing go first: they come back as they went. Then those last seen longest ago.
+        stay: terminals that may not go.
+        """
+        if len(self.terminals) <= most:
+            return []
+        away = [row for row in self.terminals.values() if row.terminal_id not in stay]
+        away.sort(key=lambda row: (max(row.positions) != NO_POSITION, row.last_seen_ms, row.terminal_id))
+        gone = [row.terminal_id for row in away[: len(self.terminals) - most + most // SHARE]]
+        for terminal_id in gone:
+            del self.terminals[terminal_id]
+            self.sendings.pop(terminal_id, None)
+            self._moved_cursors.discard(terminal_id)
+        self._gone.update(gone)
+        return gone
 
     def everybody(self, priority: int) -> int:
         """The row of a class up to which all terminals have confirmed. One that has nothing of it needs no row."""
@@ -60,8 +89,12 @@ class Cursors:
 
     def store(self, commit: Commit, now_ms: int) -> bool:
         """Put the positions that moved into a commit. Returns whether there were any."""
-        if not self._moved_cursors and not self._moved_followers:
+        if not self._moved_cursors and not self._moved_followers and not self._gone:
             return False
+        if self._gone:
+            commit.cursors[:] = [row for row in commit.cursors if row.terminal_id in self.terminals]
+            commit.gone.extend(sorted(self._gone - self.terminals.keys()))
+            self._gone.clear()
         commit.followers.extend(self.nodes[node_id] for node_id in sorted(self._moved_followers))
         commit.cursors.extend(self.terminals[terminal_id] for terminal_id in sorted(self._moved_cursors))
         self._moved_followers.clear()
@@ -71,5 +104,6 @@ class Cursors:
 
     def not_stored(self, commit: Commit) -> None:
         """A commit failed: the positions in it are stored with a later one."""
-        self._moved_cursors.update(row.terminal_id for row in commit.cursors)
+        self._moved_cursors.update(row.terminal_id for row in commit.cursors if row.terminal_id in self.terminals)
+        self._gone.update(terminal_id for terminal_id in commit.gone if terminal_id not in self.terminals)
         self._moved_followers.update(row.node_id for row in commit.followers)

@@ -114,6 +114,12 @@ class Knowledge:
         """A terminal asks for everything: it has forgotten what it was shown."""
         self._brought.pop(terminal_id, None)
 
+    def forget(self, terminal_id: str) -> None:
+        """A terminal is not known any more. When it comes again, it is known to have seen nothing."""
+        self.keeps_nothing(terminal_id)
+        for priority in range(CLASSES):
+            self.refusals.pop((terminal_id, priority), None)
+
     # ------------------------------------------------------------------ first attempts
 
     def as_of_first_attempt(self, operation: Operation, author: Author) -> Author:

@@ -39,6 +39,7 @@ class Bounds:
     rate_per_second: float
     rate_burst: float
     window_rows: int
+    terminals: int
 
 
 @define(eq=False, kw_only=True)
@@ -217,6 +218,16 @@ class Sessions:
         )
         clocks.changed.discard(identity.terminal_id)
         window.dirty = False
+        if len(self.cursors.terminals) > self.bounds.terminals:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Too many terminals are known: forget some that are away and hold no lock."""
+        replica = self.shared.replica
+        stay = {*self.online, *self._leaving, *(lease.terminal for lease in replica.locks.leases.values())}
+        for terminal_id in self.cursors.let_go(self.bounds.terminals, stay):
+            replica.knowledge.forget(terminal_id)
+            replica.terminal_clocks.forget(terminal_id)
 
     def stored(self, cursors: Iterable[CursorRow]) -> None:
         """These cursors are durable. Terminals that wait for that are greeted."""
