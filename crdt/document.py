@@ -19,7 +19,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import astuple, define, field
+from attrs import define, field
 
 from crdt.decimals import (
     decimal_of,
@@ -244,7 +244,7 @@ class Document:
                 raise Contradiction(
                     f"writer {record.writer} used clock {record.clock} twice, for {held.name} and {name}"
                 )
-            if held is not None and astuple(record, recurse=False) != astuple(held, recurse=False):
+            if held is not None and not record.says(held):
                 raise Contradiction(f"clock {record.clock} of writer {record.writer} is another record here")
         return fields
 

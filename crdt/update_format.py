@@ -21,7 +21,7 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from attrs import frozen
 
@@ -61,8 +61,7 @@ SNAPSHOT_LIMITS = UpdateLimits(update_bytes=1_000_000_000, structs=100_000_000, 
 """Bounds of a stored snapshot: many updates' worth, up to what SQLite keeps in one blob. Only for our own disk."""
 
 
-@frozen
-class Insert:
+class Insert(NamedTuple):
     """One live string of an update, with its Yjs id."""
 
     client: int
