@@ -34,6 +34,7 @@ from node.runtime.identity import take_up
 from node.runtime.keys import signatures
 from node.runtime.net.listener import Listener, ListenerLimits, open_listeners
 from node.runtime.progress import show_first_sync
+from node.runtime.reads import PeopleReads
 from storage.sqlite.reader import Reader
 from storage.sqlite.store import Store
 
@@ -138,7 +139,8 @@ class Node:
             origins = Origins(
                 own_origins(bound, config.http.origins), is_loopback(config.node.host) and not tokens.required
             )
-            api = Api(core=core, disk=disk, reader=reader, store=store, diallers=diallers)
+            people = PeopleReads(Reader(store.path), disk.faults)
+            api = Api(core=core, disk=disk, people=people, store=store, diallers=diallers)
             endpoint = Endpoint(core=core, api=api, tokens=tokens, config=config, origins=origins)
             arrivals = Arrivals(
                 most=config.limits.connections,
@@ -164,6 +166,7 @@ class Node:
                 with trio.CancelScope(shield=True):
                     core.store_cursors()
                     await disk.commit_pending(core)
+                    await people.stop()
                     await disk.stop()
                 nursery.cancel_scope.cancel()
 

@@ -6,15 +6,11 @@ A failed read costs what asked for it. Here it is remembered, so that `/readyz` 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
 
 from attrs import define, field
 
 from storage.sqlite.database import StorageError
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable
 
 logger = logging.getLogger("comanda.disk")
 
@@ -24,11 +20,16 @@ REMEMBERED = 16
 
 @define(eq=False)
 class Failing:
-    """A read that fails. reason: what was said the last time."""
+    """A read that fails.
+
+    reason: what was said the last time.
+    run: calls a function on the thread that reads so.
+    """
 
     read: Callable[..., object]
     arguments: tuple[object, ...]
     reason: str
+    run: Callable[..., Awaitable[object]]
 
 
 @define(eq=False)
@@ -48,20 +49,26 @@ class ReadFaults:
         """Why something still fails; None where nothing does."""
         return self._failing[0].reason if self._failing else self.upkeep
 
-    def failed(self, read: Callable[..., object], arguments: tuple[object, ...], error: StorageError) -> None:
-        """A read failed, twice in a row."""
+    def failed(
+        self,
+        read: Callable[..., object],
+        arguments: tuple[object, ...],
+        error: StorageError,
+        run: Callable[..., Awaitable[object]],
+    ) -> None:
+        """A read failed, twice in a row. run: calls a function on the thread that reads so."""
         self.reads += 1
         if any((f.read, f.arguments) == (read, arguments) for f in self._failing):
             return
         logger.error("a read failed: %s", error)
         if len(self._failing) < REMEMBERED:
-            self._failing.append(Failing(read, arguments, str(error)))
+            self._failing.append(Failing(read, arguments, str(error), run))
 
-    async def try_again(self, run: Callable[..., Awaitable[object]]) -> None:
-        """Do what failed once more. run: calls a function on the thread that reads."""
+    async def try_again(self) -> None:
+        """Do what failed once more."""
         for failing in list(self._failing):
             try:
-                await run(failing.read, *failing.arguments)
+                await failing.run(failing.read, *failing.arguments)
             except StorageError as error:
                 failing.reason = str(error)
             else:

@@ -39,6 +39,10 @@ class DamagedRow(StorageError):
     """A row holds what no node wrote there. The text names its table, the row, and what to do."""
 
 
+class Interrupted(StorageError):
+    """A read was given up: nobody waits for it any more, or it took too long."""
+
+
 class Unstorable(StorageError):
     """A value that no database holds: a lone surrogate, an integer past 64 bits, too long a text. Disk and file are
     well, and only who brought the value is refused."""
@@ -52,6 +56,8 @@ def storage_errors(path: Path) -> Iterator[None]:
     except (OverflowError, UnicodeError, sqlite3.DataError, sqlite3.InterfaceError) as error:
         raise Unstorable(f"{path}: {error}") from error
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorname", None) == "SQLITE_INTERRUPT":
+            raise Interrupted(f"{path}: a read was given up") from error
         raise StorageError(reason(path, error)) from error
 
 

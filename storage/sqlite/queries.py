@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from storage.answers import PAGE_BYTES, Page
-from storage.sqlite.database import UNDECODABLE, open_reader, quick_check, read_any_text, storage_errors
+from storage.sqlite.database import (
+    UNDECODABLE,
+    Interrupted,
+    open_reader,
+    quick_check,
+    read_any_text,
+    storage_errors,
+)
 from storage.sqlite.meta import read_anchor, read_fact
 from storage.sqlite.statements import distinct, parts, values
 
@@ -21,14 +29,28 @@ CHUNK = 500
 
 
 class Queries:
-    """A read-only connection to one database, for one thread at a time. Every method may raise StorageError."""
+    """A read-only connection to one database, for one thread at a time. Every method may raise StorageError.
+
+    interrupted: whatever is asked raises Interrupted.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.interrupted = False
         self.connection: sqlite3.Connection = open_reader(path)
 
     def close(self) -> None:
         self.connection.close()
+
+    def interrupt(self) -> None:
+        """From any thread: what is being read, and whatever is asked after it, raises Interrupted."""
+        self.interrupted = True
+        with suppress(sqlite3.ProgrammingError):  # it is closed
+            self.connection.interrupt()
+
+    def _check(self) -> None:
+        if self.interrupted:
+            raise Interrupted(f"{self.path}: a read was given up")
 
     def check_structure(self) -> None:
         """Read the whole database and check how its pages hang together, which no query does."""
@@ -36,6 +58,7 @@ class Queries:
 
     def ask(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
         """The rows of a SELECT, by column name."""
+        self._check()
         with storage_errors(self.path):
             try:
                 return self._rows(sql, parameters)
@@ -59,6 +82,7 @@ class Queries:
     ) -> Page[dict[str, Any]]:
         """The first rows of a SELECT: up to `limit` (-1: all), which it has as its last parameter, and about so many
         bytes; at least one, if there is one."""
+        self._check()
         with storage_errors(self.path):
             try:
                 return self._page(sql, parameters, limit, most_bytes)

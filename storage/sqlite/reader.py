@@ -251,14 +251,20 @@ class Reader:
         after: int = 0,
         limit: int = 1000,
         kinds: Sequence[str] = ("operation", "refused"),
+        upto: int = EVERYTHING,
     ) -> list[LogRow]:
-        """Log rows after seq `after` that match every filter. since, until: HLCs of acceptance.
+        """Log rows after seq `after` and up to `upto` that match every filter. since, until: HLCs of acceptance.
 
-        Rows of an entity or a terminal are found by an index. Any other filter looks through the rows one by one.
+        Rows of an entity, rows of a terminal and refused writes are found by an index. Any other filter looks
+        through the rows one by one, so a caller that holds up others asks for some thousands at a time (`upto`).
         """
         # One kind is named in the text: SQLite uses the index of the refused rows only where it reads that they are.
         kind = f"kind = '{kinds[0]}'" if len(kinds) == 1 else f"kind IN ({','.join('?' * len(kinds))})"
-        where: list[tuple[str, Sequence[object]]] = [("seq > ?", (after,)), (kind, kinds if len(kinds) != 1 else ())]
+        where: list[tuple[str, Sequence[object]]] = [
+            ("seq > ?", (after,)),
+            ("seq <= ?", (upto,)),
+            (kind, kinds if len(kinds) != 1 else ()),
+        ]
         for condition, value in (
             ("terminal_id = ?", terminal_id),
             ("accepted >= ?", since),

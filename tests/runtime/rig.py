@@ -78,6 +78,8 @@ class Echo:
     endings: list[tuple[int, str]] = field(factory=list)
     requests: list[Request] = field(factory=list)
     release: trio.Event = field(factory=trio.Event)
+    waiting: int = 0
+    """Answers that wait for `release`."""
     on_text: Callable[[Connection, str], None] | None = None
     subprotocol: str | None = None
     skimmed: list[tuple[bytes, int, int]] = field(factory=list)
@@ -89,7 +91,11 @@ class Echo:
         if request.path == "/stream":
             return Response(200, self._pieces(int(request.first("n") or 3)), "text/plain")
         if request.path == "/wait":
-            await self.release.wait()
+            self.waiting += 1
+            try:
+                await self.release.wait()
+            finally:
+                self.waiting -= 1
         if request.path not in ("/hello", "/wait"):
             return error_response(404, "nothing here")
         return json_response({"path": request.path, "name": request.first("name"), "body": request.body.decode()})

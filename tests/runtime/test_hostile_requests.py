@@ -6,23 +6,12 @@ An error of a request is its own: the node goes on saying that it is ready, and 
 from __future__ import annotations
 
 import logging
-import random
 import re
-import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import trio
-
-from node.config.sections import Config
-from node.core.ports import Draws, Instant, Surroundings
-from node.core.start import begin, note_config
 from node.runtime.api import past, routes
-from node.runtime.api.routes import Api
-from node.runtime.disk import TrioDisk
-from node.runtime.net.http import Request
-from storage.sqlite.reader import Reader
-from storage.sqlite.store import Store
 from tests.harness import Client, World
+from tests.runtime.api_rig import request, served
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,15 +78,8 @@ async def test_no_request_changes_the_health_of_the_node(tmp_path: Path, caplog:
     ana.do("orders", "mesa-1", "CREATE", {"note": "x"})
     ana.do("orders", "mesa-1", "UPDATE", {"note": "y"})
     world.close()
-    async with trio.open_nursery() as nursery:
-        store = Store.open(world.directory, None, lambda: uuid.uuid4().hex)
-        reader = Reader(store.path)
-        disk, dice = TrioDisk(nursery, store, reader), random.Random(1)
-        draws = Draws(lambda: uuid.uuid4().hex, lambda: dice.randrange(1, 2**32))
-        around = Surroundings(disk, disk, lambda: Instant(world.wall_ms, 0), draws)
-        note_config(store, Config())
-        core = begin(store.boot(), Config(), around, epoch=store.epoch, writer=draws.writer())
-        api = Api(core=core, disk=disk, reader=reader, store=store, diallers=())
+    async with served(world) as node:
+        api = node.api
         ready = await api.answer(request("/readyz"), None)
         failed = []
         for path, query in requests():
@@ -113,12 +95,6 @@ async def test_no_request_changes_the_health_of_the_node(tmp_path: Path, caplog:
         again = await api.answer(request("/readyz"), None)
         assert (again.status, again.body) == (ready.status, ready.body)
         assert ready.status == 200
-        assert core.trouble is None
-        assert disk.read_failures == 0
-        await disk.stop()
-        nursery.cancel_scope.cancel()
+        assert node.core.trouble is None
+        assert node.disk.read_failures == 0
     assert not caplog.records
-
-
-def request(path: str, query: dict[str, Any] | None = None) -> Request:
-    return Request("GET", path, path, query or {}, {}, "127.0.0.1")

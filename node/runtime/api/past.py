@@ -7,7 +7,9 @@ GET /api/v1/entities/{type}[/{id}]?at=TIME|seq=N[&after=&limit=&deleted=1]   wha
 
 from __future__ import annotations
 
+import threading
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import orjson
@@ -21,7 +23,7 @@ from node.core.history.rebuild import HistoryError
 from node.errors import EntityNotFound
 from node.runtime.net.http import Response, error_response, json_response
 from storage.records import UPDATE_KINDS
-from storage.sqlite.database import StorageError, Unstorable
+from storage.sqlite.database import Interrupted, StorageError, Unstorable
 from storage.sqlite.history_reader import HistoryReader
 
 if TYPE_CHECKING:
@@ -73,13 +75,33 @@ class Past:
         self._engine = core.replica.residents.engine
 
     async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T | Response:
-        """`call` with a reader of its own; an error's answer where the log or the disk has one."""
-        return await trio.to_thread.run_sync(self._read, call, *arguments, limiter=self._turns)
+        """`call` with a reader of its own; an error's answer where the log or the disk has one.
 
-    def _read(self, call: Callable[..., T], *arguments: object) -> T | Response:
-        """In the thread. Documents belong to it: none leaves, not even in the frames of an exception."""
+        Where nobody waits for it any more, the reader is interrupted.
+        """
+        given_up = threading.Event()
+        readers: list[HistoryReader] = []
+        work = partial(self._read, readers, given_up, call, *arguments)
+        try:
+            return await trio.to_thread.run_sync(work, limiter=self._turns, abandon_on_cancel=True)
+        except trio.Cancelled:
+            given_up.set()
+            for reader in readers:
+                reader.reader.queries.interrupt()
+            raise
+
+    def _read(
+        self, readers: list[HistoryReader], given_up: threading.Event, call: Callable[..., T], *arguments: object
+    ) -> T | Response:
+        """In the thread. Documents belong to it: none leaves, not even in the frames of an exception.
+
+        readers: gets the one that reads. given_up: nobody waits for the answer.
+        """
         try:
             with closing(HistoryReader(self._database)) as history:
+                readers.append(history)
+                if given_up.is_set():
+                    raise Interrupted("nobody waits for this any more")
                 return call(history, *arguments)
         except Unstorable:
             return error_response(400, "nothing here is named or numbered so")

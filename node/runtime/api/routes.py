@@ -55,8 +55,9 @@ if TYPE_CHECKING:
     from node.core.core import Core
     from node.runtime.dialler import Dialler
     from node.runtime.disk import TrioDisk
+    from node.runtime.reads import PeopleReads
     from storage.answers import Page
-    from storage.records import ConflictRow, EntityRow
+    from storage.records import ConflictRow, EntityRow, LogRow
     from storage.sqlite.reader import Reader
     from storage.sqlite.store import Store
 
@@ -70,6 +71,10 @@ ACTIONS = (
 )
 """What an administrator asks of the node; no data is written over HTTP."""
 
+LOOKED_THROUGH = 20_000
+LOOKING_S = 2.0
+"""Rows of the audit that are looked through at once, and how long, before it answers with what it found."""
+
 PAGE = 1_000
 """Rows of a page where `limit` is not given, and the most it may be. Entities are read PAGE_BYTES at a time."""
 
@@ -78,13 +83,12 @@ class Api:
     """Answers GET requests from committed state."""
 
     def __init__(
-        self, *, core: Core, disk: TrioDisk, reader: Reader, store: Store, diallers: Sequence[Dialler]
+        self, *, core: Core, disk: TrioDisk, people: PeopleReads, store: Store, diallers: Sequence[Dialler]
     ) -> None:
         self._core = core
         self._store = store
         self._diallers = diallers
-        self._disk = disk
-        self._reader = reader
+        self._reader, self._read = people.reader, people.read
         self._where = core.limits.codec.where
         self._past = Past(core, store.path)
         self._archiver = Archiver(core=core, store=store, disk=disk)
@@ -140,7 +144,7 @@ class Api:
             case ["api", "v1", "archive"]:
                 return await self._archive(request)
             case ["api", "v1", "archives"]:
-                return json_response(await self._disk.read(_archives, self._reader))
+                return json_response(await self._read(_archives, self._reader))
             case ["healthz"]:
                 return json_response({"status": "ok"})
             case ["readyz"]:
@@ -211,12 +215,12 @@ class Api:
         deleted = request.first("deleted") in ("1", "true")
         after = request.first("after")
         if request.first("limit") is None and after is None:
-            first = await self._disk.read(self._reader.entities, entity_type, None, PAGE, deleted, PAGE_BYTES)
+            first = await self._read(self._reader.entities, entity_type, None, PAGE, deleted, PAGE_BYTES)
             return Response(200, self._all(entity_type, deleted, first))
         limit = _number(request, "limit", PAGE, least=1, most=PAGE)
         if isinstance(limit, Response):
             return limit
-        rows = await self._disk.read(self._reader.entities, entity_type, after, limit, deleted, PAGE_BYTES)
+        rows = await self._read(self._reader.entities, entity_type, after, limit, deleted, PAGE_BYTES)
         following = rows[-1].entity_id if rows.more else None
         return json_response(
             {"entity_type": entity_type, "entities": [self._shown(row) for row in rows], "next": following}
@@ -232,13 +236,13 @@ class Api:
             first, after = False, rows[-1].entity_id
             if not rows.more:
                 break
-            rows = await self._disk.read(self._reader.entities, entity_type, after, PAGE, deleted, PAGE_BYTES)
+            rows = await self._read(self._reader.entities, entity_type, after, PAGE, deleted, PAGE_BYTES)
         yield b'],"next":null}'
 
     async def _entity(self, entity_type: str, entity_id: str, terminal_id: str | None) -> Response:
         core = self._core
         committed = core.replica.log.committed
-        row = await self._disk.read(self._reader.entity, entity_type, entity_id)
+        row = await self._read(self._reader.entity, entity_type, entity_id)
         if row is None:
             return error_response(404, f"no {entity_type[:128]} {entity_id[:128]!r}", code=EntityNotFound.code)
         if terminal_id is not None:
@@ -278,7 +282,7 @@ class Api:
             return after
         if isinstance(limit, Response):
             return limit
-        rows = await self._disk.read(self._reader.conflicts, state, after, limit)
+        rows = await self._read(self._reader.conflicts, state, after, limit)
         return json_response({"conflicts": [_conflict(row) for row in rows]})
 
     async def _audit(self, request: Request, kinds: tuple[str, ...]) -> Response:
@@ -298,27 +302,39 @@ class Api:
                 return error_response(400, f"{name} is not an ISO 8601 time: {quote(text or '')[:80]}")
             times.append(None if text is None else pack(ms))
             said |= {} if assumed is None else {"assumed_zone": assumed}
-        rows = await self._disk.read(
-            self._reader.audit,
-            request.first("entity_type"),
-            request.first("entity_id"),
-            request.first("terminal_id"),
-            times[0],
-            times[1],
-            after,
-            limit,
-            kinds,
-        )
+        filters = [request.first(name) for name in ("entity_type", "entity_id", "terminal_id")]
+        rows, following = await self._look_through([*filters, *times], after, limit, kinds)
         entries = []
         for row in rows:
             entry = audit_entry(row)
             if row.kind == "refused":
                 entry["refused"] = orjson.loads(row.operation)
             entries.append(entry)
-        following = rows[-1].seq if len(rows) == limit else None
         return json_response(
             {"entries": entries, "next": following, "log_begins": self._store.anchor.seq + 1, **said}
         )
+
+    async def _look_through(
+        self, filters: Sequence[object], after: int, limit: int, kinds: tuple[str, ...]
+    ) -> tuple[list[LogRow], int | None]:
+        """Rows of the audit, and the row after which to go on, None at the end.
+
+        Where no index finds them, it looks through LOOKED_THROUGH rows at a time, so that other readers get their
+        turn, and answers after LOOKING_S with what it has.
+        """
+        found: list[LogRow] = []
+        head, begun = self._core.replica.log.committed, trio.current_time()
+        indexed = filters[1] is not None or kinds == ("refused",)
+        while True:
+            upto = head if indexed else min(after + LOOKED_THROUGH, head)
+            found += await self._read(self._reader.audit, *filters, after, limit - len(found), kinds, upto)
+            if len(found) == limit:
+                return found, found[-1].seq
+            if upto >= head:
+                return found, None
+            after = upto
+            if trio.current_time() - begun > LOOKING_S:
+                return found, after
 
 
 def _archives(reader: Reader) -> dict[str, object]:

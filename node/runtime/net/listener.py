@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("comanda.listener")
 
+GONE_S = 1.0
+"""How long an answer is still made for a client that sends nothing more."""
+
 BIND_ATTEMPTS = 5
 """How often a free port is looked for that is free on both 127.0.0.1 and ::1."""
 
@@ -202,12 +205,16 @@ class Listener:
             response = error_response(405, f"{request.method} is not answered here; writing goes over the WebSocket")
             await http.respond(evolve(response, headers=(("Allow", ", ".join(methods)),)))
             return
-        try:
-            response = await self._handler.http(request)
-        except Exception:
-            logger.exception("%s %s failed", request.method, request.path)
-            response = error_response(500, "internal error")
-        await http.respond(response, close=self._stopping)
+        async with trio.open_nursery() as nursery:
+            if request.method == "GET":  # what was asked for is to be done, whoever waits for the answer
+                nursery.start_soon(_give_up_without_client, http.stream, nursery.cancel_scope)
+            try:
+                response = await self._handler.http(request)
+            except Exception:
+                logger.exception("%s %s failed", request.method, request.path)
+                response = error_response(500, "internal error")
+            await http.respond(response, close=self._stopping)
+            nursery.cancel_scope.cancel()
 
     # ------------------------------------------------------------------ WebSocket
 
@@ -261,6 +268,20 @@ class Listener:
                 await connection.run()
         finally:
             self._connections.discard(connection)
+
+
+async def _give_up_without_client(stream: trio.SocketStream, answering: trio.CancelScope) -> None:
+    """Cancel what makes an answer once the client has gone.
+
+    A client that has only said that it sends nothing more looks the same, so a short answer still reaches it.
+    """
+    try:
+        if await stream.socket.recv(1, trio.socket.MSG_PEEK):
+            return  # the next request
+    except OSError:
+        pass
+    await trio.sleep(GONE_S)
+    answering.cancel()
 
 
 async def _hold_shielded(task_status: trio.TaskStatus[trio.Nursery]) -> None:

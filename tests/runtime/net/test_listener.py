@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import trio
 
-from node.runtime.net import http
+from node.runtime.net import http, listener
 from node.runtime.net.listener import ListenerLimits
 from tests.runtime.rig import TEXT, Frame, frame, key, serving, until, upgrade
 
@@ -276,3 +277,41 @@ async def test_an_answer_that_nobody_takes_is_given_up() -> None:
 
 
 # ---------------------------------------------------------------------- failing and stopping
+
+
+async def test_an_answer_is_given_up_once_its_client_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "GONE_S", 0)
+    async with serving() as server:
+        client = await server.raw()
+        await client.stream.send_all(b"GET /wait HTTP/1.1\r\nHost: node\r\n\r\n")
+        await until(lambda: bool(server.handler.requests))
+        assert server.handler.waiting == 1
+        await client.aclose()
+        await until(lambda: server.handler.waiting == 0)
+        assert not server.handler.release.is_set()
+
+
+async def test_who_only_says_that_no_more_comes_still_gets_a_short_answer() -> None:
+    async with serving() as server:
+        client = await server.raw()
+        await client.stream.send_all(b"GET /wait HTTP/1.1\r\nHost: node\r\n\r\n")
+        await until(lambda: server.handler.waiting == 1)
+        await client.stream.send_eof()
+        server.handler.release.set()
+        with trio.fail_after(5):
+            assert b"200" in await client.stream.receive_some(100)
+
+
+async def test_a_request_that_follows_early_does_not_end_the_answer_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listener, "GONE_S", 0)
+    async with serving() as server:
+        client = await server.raw()
+        await client.stream.send_all(b"GET /wait HTTP/1.1\r\nHost: node\r\n\r\n" + GET)
+        await until(lambda: server.handler.waiting == 1)
+        server.handler.release.set()
+        answers = b""
+        with trio.fail_after(5):
+            while answers.count(b"200 ") < 2:
+                answers += await client.stream.receive_some(1_000)

@@ -1,0 +1,60 @@
+"""The HTTP endpoints over the database of a world, without sockets."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import trio
+from attrs import frozen
+
+from node.config.sections import Config
+from node.core.core import Core
+from node.core.ports import Draws, Instant, Surroundings
+from node.core.start import begin, note_config
+from node.runtime.api.routes import Api
+from node.runtime.disk import TrioDisk
+from node.runtime.net.http import Request
+from node.runtime.reads import PeopleReads
+from storage.sqlite.reader import Reader
+from storage.sqlite.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.harness import World
+
+
+@frozen
+class Served:
+    api: Api
+    core: Core
+    disk: TrioDisk
+    people: PeopleReads
+
+
+@asynccontextmanager
+async def served(world: World) -> AsyncIterator[Served]:
+    """world: closed, as its database is opened here."""
+    async with trio.open_nursery() as nursery:
+        store = Store.open(world.directory, None, lambda: uuid.uuid4().hex)
+        disk, dice = TrioDisk(nursery, store, Reader(store.path)), random.Random(1)
+        people = PeopleReads(Reader(store.path), disk.faults)
+        draws = Draws(lambda: uuid.uuid4().hex, lambda: dice.randrange(1, 2**32))
+        around = Surroundings(disk, disk, lambda: Instant(world.wall_ms, 0), draws)
+        note_config(store, Config())
+        core = begin(store.boot(), Config(), around, epoch=store.epoch, writer=draws.writer())
+        api = Api(core=core, disk=disk, people=people, store=store, diallers=())
+        try:
+            yield Served(api, core, disk, people)
+        finally:
+            with trio.CancelScope(shield=True):
+                await people.stop()
+                await disk.stop()
+            nursery.cancel_scope.cancel()
+
+
+def request(path: str, query: dict[str, Any] | None = None) -> Request:
+    return Request("GET", path, path, query or {}, {}, "127.0.0.1")

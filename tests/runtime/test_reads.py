@@ -1,0 +1,168 @@
+"""Reads for people: beside those that terminals wait for, given up when nobody waits, bounded in what they see."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+
+from node.runtime import reads
+from node.runtime.api import routes
+from storage.sqlite.database import Interrupted
+from tests.harness import Client, World
+from tests.runtime.api_rig import Served, request, served
+from tests.runtime.rig import until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+ENDLESS = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Closed, with the log of two terminals."""
+    world = World(tmp_path / "node")
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    for number in range(20):
+        ana.do("orders", f"o-{number}", "CREATE", {"table": number})
+        if number % 5 == 0:
+            bia.do("products", f"p-{number}", "CREATE", {"price": number})
+    world.close()
+    return world
+
+
+def endless(node: Served, began: threading.Event) -> Callable[[], object]:
+    def read() -> object:
+        began.set()
+        return node.people.reader.queries.ask(ENDLESS)
+
+    return read
+
+
+async def test_a_read_that_nobody_waits_for_is_interrupted_and_the_next_one_served(world: World) -> None:
+    async with served(world) as node, trio.open_nursery() as nursery:
+        began = threading.Event()
+        nursery.start_soon(node.people.read, endless(node, began))
+        await until(began.is_set)
+        nursery.cancel_scope.cancel()
+    async with served(world) as node:
+        with trio.fail_after(5):
+            assert await node.people.read(node.people.reader.entity, "orders", "o-1") is not None
+
+
+async def test_what_terminals_wait_for_does_not_wait_for_people(world: World) -> None:
+    async with served(world) as node, trio.open_nursery() as nursery:
+        began = threading.Event()
+        nursery.start_soon(node.people.read, endless(node, began))
+        await until(began.is_set)
+        with trio.fail_after(5):
+            assert await node.disk.read(node.disk.reader.entity, "orders", "o-1") is not None
+        nursery.cancel_scope.cancel()
+
+
+async def test_giving_up_one_read_does_not_touch_another(world: World) -> None:
+    async with served(world) as node, trio.open_nursery() as nursery:
+        go, began = threading.Event(), threading.Event()
+        found: list[object] = []
+
+        def slow() -> object:
+            began.set()
+            go.wait()
+            return node.people.reader.entity("orders", "o-1")
+
+        async def first() -> None:
+            found.append(await node.people.read(slow))
+
+        nursery.start_soon(first)
+        await until(began.is_set)
+        with trio.move_on_after(0):
+            await node.people.read(node.people.reader.entity, "orders", "o-2")
+        go.set()
+        with trio.fail_after(5):
+            while not found:
+                await trio.lowlevel.checkpoint()
+        assert found[0] is not None
+
+
+async def test_a_read_that_takes_too_long_is_refused_and_is_no_fault_of_the_disk(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "LONGEST_S", 0.05)
+    async with served(world) as node:
+        with pytest.raises(Interrupted, match="ask for less"):
+            await node.people.read(endless(node, threading.Event()))
+        assert node.core.trouble is None
+        assert node.disk.read_failures == 0
+
+
+async def test_an_explanation_that_nobody_waits_for_is_interrupted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served(world) as node:
+        past = node.api._past
+        began, ended = threading.Event(), threading.Event()
+
+        def work(history: Any) -> None:
+            began.set()
+            try:
+                history.reader.queries.ask(ENDLESS)
+            finally:
+                ended.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(past._in_thread, work)
+            await until(began.is_set)
+            nursery.cancel_scope.cancel()
+        await until(ended.is_set)
+
+
+# ------------------------------------------------------------------ the audit
+
+
+async def pages(node: Served, path: str, query: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every page of an answer, as its cursor leads."""
+    found, after = [], 0
+    while True:
+        answer = await node.api.answer(request(path, {**query, "after": [str(after)]}), None)
+        assert isinstance(answer.body, bytes)
+        assert answer.status == 200, answer.body
+        found.append(json.loads(answer.body))
+        following = found[-1]["next"]
+        if following is None:
+            return found
+        assert following > after
+        after = following
+
+
+FILTERS: list[dict[str, list[str]]] = [
+    {},
+    {"terminal_id": ["bia"]},
+    {"terminal_id": ["nobody"]},
+    {"entity_type": ["products"]},
+    {"entity_id": ["o-3"]},
+    {"since": ["2020-01-01T00:00:00Z"]},
+    {"since": ["2100-01-01T00:00:00Z"]},
+    {"until": ["2020-01-01T00:00:00Z"]},
+    {"limit": ["2"], "entity_type": ["orders"]},
+]
+
+
+@pytest.mark.parametrize("query", FILTERS, ids=str)
+@pytest.mark.parametrize("path", ["/api/v1/audit", "/api/v1/refused"])
+async def test_an_audit_that_looks_through_much_answers_in_parts_that_make_the_whole(
+    world: World, monkeypatch: pytest.MonkeyPatch, path: str, query: dict[str, list[str]]
+) -> None:
+    async with served(world) as node:
+        whole = [entry for page in await pages(node, path, query) for entry in page["entries"]]
+        monkeypatch.setattr(routes, "LOOKED_THROUGH", 3)
+        assert [entry for page in await pages(node, path, query) for entry in page["entries"]] == whole
+        monkeypatch.setattr(routes, "LOOKING_S", -1)
+        parts = await pages(node, path, query)
+        assert [entry for page in parts for entry in page["entries"]] == whole
+        if path.endswith("audit") and "entity_id" not in query:
+            assert len(parts) >= 8
