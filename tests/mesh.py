@@ -147,7 +147,7 @@ class Mesh:
         raise AssertionError("the nodes never come to rest")
 
     def _waiting(self) -> bool:
-        """Whether a parked operation may still go on: it is tried again each second."""
+        """Whether a parked operation may still go on, once a comparison brings what it waits for."""
         return any(row.state == WAITING for world in self.worlds for row in world.core.replica.quarantine)
 
     def _compared(self) -> bool:

@@ -34,19 +34,7 @@ BAD_LINE = re.compile(r"Traceback| (ERROR|CRITICAL) |new epoch")
 """What no node may log here: nothing is broken, and no log was rolled back."""
 
 
-OPEN = {
-    6: "an operation waits for good at a node between two others: nothing makes it due when its predecessor comes"
-}
-"""Evenings that are known to end badly, and why. Each is a fault of the node that is open."""
-
-
-@pytest.mark.parametrize(
-    "seed",
-    [
-        pytest.param(seed, marks=[pytest.mark.xfail(reason=OPEN[seed])] if seed in OPEN else [])
-        for seed in range(FIRST, FIRST + MESHES)
-    ],
-)
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + MESHES))
 async def test_nodes_over_failing_links_agree_and_lose_nothing_confirmed(tmp_path: Path, seed: int) -> None:
     evening = Evening(tmp_path, seed)
     try:

@@ -162,3 +162,63 @@ class Evening:
                 client.connect().flush()
         self.mesh.settle(lambda: sum(c.receive() for c in self.clients))
         self.note(self.clients)
+
+
+class EveningOfDecisions(Evening):
+    """Much is deleted and changed apart, and everybody decides conflicts, also long after they changed.
+
+    A node may come late: it gets entities whole, and their history later.
+    """
+
+    def __init__(self, directory: Path, seed: int) -> None:
+        super().__init__(directory, seed)
+        late = self.mesh.worlds[-1] if len(self.mesh.worlds) > 2 and self.rng.random() < 0.5 else None
+        self._late_wires = [wire for wire in self.mesh.wires if late in (wire.dialler, wire.other)]
+        self._late_clients = [client for client in self.clients if client.world is late]
+        self.mesh.wires = [wire for wire in self.mesh.wires if wire not in self._late_wires]
+        self.clients = [client for client in self.clients if client not in self._late_clients]
+
+    def late_come(self) -> None:
+        self.mesh.wires += self._late_wires
+        self.clients += self._late_clients
+        self._late_wires, self._late_clients = [], []
+
+    def end(self) -> None:
+        self.late_come()
+        super().end()
+
+    def step(self) -> None:
+        rng, client, choice = self.rng, self.rng.choice(self.clients), self.rng.random()
+        if rng.random() < 0.01:
+            self.late_come()
+        if client.session is None or choice >= 0.6:
+            super().step()
+        elif choice < 0.2:
+            self.decide(client)
+        elif choice < 0.3:
+            self.submit(client, "DELETE", {})
+        elif choice < 0.5:
+            self.submit(client, "UPDATE", {rng.choice("abc"): rng.randrange(4)})
+        else:
+            client.receive(5)
+            client.world.settle()
+
+    def submit(self, client: Client, kind: str, data: dict[str, Any]) -> None:
+        entity_type = self.rng.choice([*TYPES, "customers"])
+        operation = client.operation(entity_type, "e-0", kind, data)
+        client.submit(operation)
+        self.sent.append(operation)
+
+    def decide(self, client: Client) -> None:
+        """Any conflict that anybody was told of."""
+        rng = self.rng
+        conflicts = [message["conflict"] for other in self.clients for message in other.of("sync_conflict")]
+        if not conflicts:
+            return
+        conflict = rng.choice(conflicts)
+        side = rng.choice(["accept_local", "accept_remote", "merge"])
+        message = {"type": "conflict_resolution", "conflict_id": conflict["id"], "resolution": side}
+        if side == "merge" or rng.random() < 0.2:
+            given = [{"a": 7}, {"deleted_at": "2026-01-15T10:00:00.000Z"}, {"stock": 5}, {"items": [{"id": "i-1"}]}]
+            message["resolved_data"] = rng.choice([*given, conflict["local_data"], conflict["remote_data"]])
+        client.send(message)

@@ -408,29 +408,31 @@ class Planner:
         self._fields.remove(doomed)
         deletion = next((r for r in conflict.candidates if r.path == DELETED_AT), None)
         chosen = conflict.challenger if side == "accept_remote" else conflict.shown
-        kept = resolved is not None and "deleted_at" not in resolved and bool(extra)
-        if chosen.path == DELETED_AT and deletion is not None and not kept:
+        said = resolved or {}
+        if "deleted_at" in said or (chosen.path == DELETED_AT and not extra):
             known = [r for r in document.records() if r.name in operations or self._fields.seen(r)]
             self._may_delete(known)
-            saw = {r.name for r in known} - {deletion.name}
-            earlier = _as_object(deletion)
-            given = (resolved or {}).get("deleted_at", earlier.get("at"))
-            self._fields.add(DELETED_AT, self._deletion(_time(given, at), saw), doomed)
+            saw = {r.name for r in known if r.path != DELETED_AT}
+            earlier = _as_object(deletion) if deletion is not None else {}
+            self._fields.add(
+                DELETED_AT, self._deletion(_time(said.get("deleted_at", earlier.get("at")), at), saw), doomed
+            )
             return self._fields.plan(["deleted_at"])
         if extra and self.entity.policy.strategy.whole_entity:
             self._fields.register(WHOLE, {**self.entity.view.fields, **extra})
         elif extra:
             self._fields.write(extra)
         else:
-            self._keep(next(r for r in conflict.candidates if r.path != DELETED_AT))
+            self._keep(next((r for r in conflict.candidates if r.path != DELETED_AT and r.name in operations), None))
         return self._fields.plan(list(extra))
 
-    def _keep(self, record: FieldRecord) -> None:
+    def _keep(self, record: FieldRecord | None) -> None:
         """Write what a deletion had not seen once more, as the decision that the entity stays.
 
         Somebody who decides at the same time that it is deleted has not seen this, and the two are asked again.
+        record: of the conflict's operations; None where all of them were replaced. What replaced them is not decided.
         """
-        if is_movement(record.path):
+        if record is None or is_movement(record.path):
             self._fields.add(COUNTED, {}, ())
         else:
             self._fields.remove([record])

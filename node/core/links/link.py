@@ -116,6 +116,8 @@ class Link:
     compared_ms: int | None = field(default=None, init=False)
     _asked_ms: int = field(default=0, init=False)
     """When we last asked again for damaged operations."""
+    _origins_said: int = field(default=0, init=False)
+    """How many nodes this one was known to speak for when it said so last. They only become more."""
     _asked_upto: int = field(default=0, init=False)
     """Quarantine number up to which we have asked."""
     _handshake: Handshake = field(init=False)
@@ -182,9 +184,16 @@ class Link:
         history.begin(self)
         self.host.link_up(self)
 
+    def pump(self) -> None:
+        """Rows were committed: send them, but say first for whom this node speaks."""
+        if len(self.node.replica.origins.known) != self._origins_said and self.state == "up":
+            self.say_origins()
+        self.delivery.pump()
+
     def say_origins(self) -> None:
         """Say for whom this node speaks on the link."""
         replica = self.node.replica
+        self._origins_said = len(replica.origins.known)
         known = replica.origins.known - {self.peer_id}
         if known:
             self.reply(speaks_for(sorted(known), replica.keyring.keys_of([*sorted(known), self.peer_id])))
@@ -351,13 +360,10 @@ class Link:
             if sync is not None:
                 sync.state_came(now.mono_ms)
         else:
-            known = len(replica.origins.known)
             waiting = len(replica.quarantine)
             outcome = parked.receive(replica, message, self.via, now)
             if len(replica.quarantine) > waiting:
                 self._spend("operations that cannot be applied", 1)
-            if len(replica.origins.known) > known:
-                self.host.tell_origins(but=self)
             self.compare_owed |= outcome.waits
             self.operations_in += 1
         if outcome.claimed is not None:

@@ -318,10 +318,10 @@ class Links:
         """A link asks what is known of a terminal that came to its node. Raises InvalidMessage."""
         self.travellers.asked(link, message)
 
-    def tell_origins(self, but: Peer | None = None) -> None:
-        """Say whose operations this node passes on, and their keys, when either has changed."""
+    def tell_origins(self) -> None:
+        """Say whose operations this node passes on, and their keys: one of them has changed."""
         for link in self.by_node.values():
-            if link is not but and link.state == "up":
+            if link.state == "up":
                 link.say_origins()
 
     def ask_for(self, link_keys: Sequence[int]) -> None:
@@ -335,7 +335,7 @@ class Links:
     def pump(self) -> None:
         """Rows were committed: send them."""
         for link in list(self.by_node.values()):
-            self._guarded(link, link.delivery.pump)
+            self._guarded(link, link.pump)
 
     def tell_positions(self) -> None:
         """Every PING_INTERVAL_MS: tell the other nodes the positions of rows that were only passed over."""

@@ -54,6 +54,13 @@ class Unsaid(DocumentError):
     """An update that does what its operation does not say."""
 
 
+class Unproved(DocumentError):
+    """An update that may do what it does, once operations that it names are here too.
+
+    A document may be ahead of the log: it came whole, or a copy of an operation comes on another way.
+    """
+
+
 class Says(Protocol):
     """What an operation may do to one entity."""
 
@@ -69,9 +76,16 @@ class Says(Protocol):
         """Whether it may move a counter by so much."""
         ...
 
+    def waits(self, records: Sequence[FieldRecord]) -> bool:
+        """Whether more of it may be allowed once other operations are here. records: those that it leaves."""
+        ...
+
 
 def check(replica: Replica, entity: Entity, write: Write, prepared: Prepared, remote: RemoteOperation) -> None:
-    """Raise Unsaid where an update does more than its operation says. write: what that says of this entity."""
+    """Raise Unsaid where an update does more than its operation says, and Unproved where that cannot be told yet.
+
+    write: what the operation says of this entity.
+    """
     document = entity.document
     records = [record for record in prepared.inserts if isinstance(record, FieldRecord)]
     doomed = [record for identity in prepared.doomed if (record := document.by_id.get(identity)) is not None]
@@ -90,7 +104,18 @@ def check(replica: Replica, entity: Entity, write: Write, prepared: Prepared, re
             raise Unsaid(f"a record of version {record.version}, where the entity's is {document.version}")
         if not ground.may_rank(record):
             raise Unsaid(f"{_at(record.path)} ranks before what it replaces")
-    counts = prepared.counts(old)
+    try:
+        _check_effects(says, records, doomed, prepared.counts(old))
+    except Unsaid as error:
+        if says.waits(records):
+            raise Unproved(f"{error}, as far as operations came here") from None
+        raise
+
+
+def _check_effects(
+    says: Says, records: Sequence[FieldRecord], doomed: Sequence[FieldRecord], counts: Mapping[str, Decimal]
+) -> None:
+    """Raise Unsaid where one of the effects of an update is none of its operation's."""
     for name, amount in counts.items():
         if not says.may_move(name, amount):
             raise Unsaid(f"{name!r} moves by {amount}, which the operation does not say")
@@ -228,6 +253,9 @@ class Authored:
             kind.may_move(path, self.fields[path[0]], amount) for kind in kinds.ever(path[0])
         )
 
+    def waits(self, records: Sequence[FieldRecord]) -> bool:
+        return any(record.path == DELETED_AT and not _are_here(self.ground, record.value) for record in records)
+
     def _named(self, path: Path) -> list[str]:
         """The fields of a register that the operation names."""
         names = group_names(path) if path[0] == GROUP else path[:1]
@@ -321,9 +349,17 @@ def _is_deletion(ground: Ground, value: object, said: str | None = None) -> bool
     """
     match value:
         case {"at": str(at), "saw": list(saw), "by": str(), **rest} if not rest and said in (None, at):
-            here = {record.name for record in ground.document.records()}
-            return all(isinstance(name, str) and (name in here or ground.replica.held.holds(name)) for name in saw)
+            return all(isinstance(name, str) for name in saw) and _are_here(ground, value)
     return False
+
+
+def _are_here(ground: Ground, deletion: object) -> bool:
+    """Whether this node holds the operations that a deletion names."""
+    saw = deletion.get("saw") if isinstance(deletion, dict) else None
+    if not isinstance(saw, list):
+        return True
+    here = {record.name for record in ground.document.records()}
+    return all(name in here or ground.replica.held.holds(name) for name in saw if isinstance(name, str))
 
 
 @frozen(eq=False)
@@ -370,10 +406,18 @@ class Repair:
     def may_move(self, name: str, amount: Decimal) -> bool:
         return False
 
+    def waits(self, records: Sequence[FieldRecord]) -> bool:
+        """Whether a node repairs an operation. Its copies come on several ways, and each tells more of it."""
+        return self._of_a_node() and isinstance(self.operation, str)
+
+    def _of_a_node(self) -> bool:
+        remote = self.remote
+        return remote.terminal_id == remote.origin and remote.operation.kind == "UPDATE" and not remote.operation.data
+
     def _doubled(self) -> bool:
-        remote, held = self.remote, self.ground.replica.held
-        if remote.terminal_id != remote.origin or remote.operation.kind != "UPDATE" or remote.operation.data:
+        if not self._of_a_node():
             return False
+        held = self.ground.replica.held
         return isinstance(self.operation, str) and (op_key(self.operation) in held.doubled or self._archived())
 
     def _archived(self) -> bool:

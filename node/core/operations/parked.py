@@ -1,8 +1,7 @@
 """Operations of linked nodes on their way in: applied, or parked until they can be.
 
 `receive` takes one from a link. If something is wrong with it, it alone is parked: as `waiting` while it builds on
-something that is missing, as `bad` if it is damaged. Waiting ones are retried when something comes to their entity,
-and once a second.
+something that is missing, as `bad` if it is damaged. Waiting ones are retried when something comes to their entity.
 """
 
 from __future__ import annotations
@@ -185,8 +184,8 @@ def retry_waiting(replica: Replica, came: Sequence[Key], now: Instant) -> None:
     while len(replica.quarantine) and pending:
         key = pending.pop()
         for row in replica.quarantine.waiting_for(*key):
-            keys = parked_keys(row)
-            if replica.held.on_disk(row.name) or replica.residents.missing(keys):
+            keys, names = needs_of(row)
+            if any(map(replica.held.on_disk, names)) or replica.residents.missing(keys):
                 replica.quarantine.make_due(row)  # something else that it needs must be read first
             elif row in replica.quarantine and retry(replica, row, now):
                 pending.extend(keys)
@@ -210,12 +209,15 @@ def drop(replica: Replica, number: int) -> bool:
     return True
 
 
-def parked_keys(row: ParkedRow) -> list[Key]:
-    """The entities a parked operation touches, as far as it can be read."""
+def needs_of(row: ParkedRow) -> tuple[list[Key], list[str]]:
+    """The entities a parked operation touches and the operations it is about, as far as it can be read."""
     try:
-        return [(u.entity_type, u.entity_id) for u in remote_operation(orjson.loads(row.body)).updates]
+        remote = remote_operation(orjson.loads(row.body))
     except (WireError, ValueError):
-        return []
+        return [], [row.name]
+    repairs = remote.operation.raw.get("repairs")
+    keys = [(update.entity_type, update.entity_id) for update in remote.updates]
+    return keys, [row.name, repairs] if isinstance(repairs, str) else [row.name]
 
 
 def _accepted(row: ParkedRow) -> object:
@@ -273,11 +275,11 @@ def retry_when_here(
                 disk.wake_writer()
 
     def begin() -> None:
-        touched = tuple(parked_keys(row))
+        keys, names = needs_of(row)
+        touched, unread = tuple(keys), tuple(filter(replica.held.on_disk, names))
         missing = replica.residents.missing(touched)
-        names = (row.name,) if replica.held.on_disk(row.name) else ()
-        if missing or names:
-            fetch(replica, disk, Needs(missing, names, held=touched), guarded)
+        if missing or unread:
+            fetch(replica, disk, Needs(missing, unread, held=touched), guarded)
         else:
             fetched(None)
 

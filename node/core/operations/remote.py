@@ -24,7 +24,7 @@ from node.core.entities.writes import RESERVED
 from node.core.keyring import VERIFIED
 from node.core.log.rows import changes_of, operation_row, rendered
 from node.core.operations.author import absent
-from node.core.operations.content import check, check_authorship
+from node.core.operations.content import Unproved, check, check_authorship
 from node.core.operations.notices import tell
 from node.core.operations.record import write
 from node.core.operations.two_writers import repair
@@ -90,7 +90,10 @@ def accept(replica: Replica, remote: RemoteOperation, via: str, now: Instant) ->
             missing = ", ".join(f"{w}:{have}..{need}" for w, (have, need) in sorted(prepared.missing.items()))
             return f"{update.entity_type} {update.entity_id} lacks {missing}"
         if prepared is not None:
-            check(replica, entity, said, prepared, remote)
+            try:
+                check(replica, entity, said, prepared, remote)
+            except Unproved as error:
+                return str(error)
         steps.append(_Step(entity, update, said.data, prepared))
     replica.clock.observe(remote.accepted, now)
     _record(replica, remote, steps, signed, via, now)

@@ -356,3 +356,41 @@ def test_history_comes_again_where_its_commit_failed(tmp_path: Path) -> None:
     assert shown(node) == shown(hub)
     assert audit(node) == audit(hub)
     mesh.close()
+
+
+def test_a_repair_waits_for_the_history_of_what_it_repairs(tmp_path: Path) -> None:
+    """The documents of a node that joins are ahead of its log: it cannot tell yet that there are two copies."""
+    mesh = Mesh(tmp_path, 3, [(1, 0, True), (2, 0, True)])
+    (hub, node, joins), (wire, late) = mesh.worlds, mesh.wires
+    mesh.wires = [wire]
+    ana, bia = Client(node, "ana").connect(), Client(node, "bia").connect()
+    ana.do("orders", "x", "CREATE", {"status": "pending"})
+    mesh.settle(bia.receive)
+    wire.cut()
+    again = ana.operation("orders", "x", "UPDATE", {"note": "sem sal"})
+    for client in (ana, Client(hub, "ana").connect()):
+        client.submit(again)
+        client.world.settle()
+    bia.receive()
+    bia.do("orders", "x", "UPDATE", {"note": "pouco sal"})
+
+    late.connect()
+    while "x" not in joins.view("orders"):
+        for world in (hub, joins):
+            world.settle()
+        assert late.step(0) or late.step(1)
+    wire.connect()
+    moved = True
+    while moved:
+        for world in mesh.worlds:
+            world.settle()
+        moved = wire.step(0) or wire.step(1) or late.step(1)  # what asks for the history does not arrive
+    waiting = [orjson.loads(row.body)["operation"].get("repairs") for row in joins.core.replica.quarantine]
+    assert "ana/" + again["id"] in waiting
+
+    mesh.wires = [wire, late]
+    mesh.settle()
+    assert not any(len(world.core.replica.quarantine) for world in mesh.worlds)
+    assert all(shown(world) == shown(hub) and audit(world) == audit(hub) for world in mesh.worlds)
+    assert joins.view("orders")["x"]["note"] == "pouco sal"
+    mesh.close()

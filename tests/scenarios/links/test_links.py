@@ -8,16 +8,17 @@ import pytest
 
 from node.screen import without_version
 from tests.mesh import audit, shown
-from tests.scenarios.evening import TYPES, Evening
+from tests.scenarios.evening import TYPES, Evening, EveningOfDecisions
 from tests.scenarios.seeds import SEEDS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.parametrize("evenings", [Evening, EveningOfDecisions])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_nodes_agree_whatever_happened_between_them(tmp_path: Path, seed: int) -> None:
-    evening = Evening(tmp_path, seed)
+def test_nodes_agree_whatever_happened_between_them(tmp_path: Path, seed: int, evenings: type[Evening]) -> None:
+    evening = evenings(tmp_path, seed)
     for _ in range(evening.rng.randrange(20, 200)):
         evening.step()
     evening.end()

@@ -254,3 +254,27 @@ def test_a_resolution_brings_its_field_back_where_the_other_side_created_the_ent
     evening.meet()
     assert "phone" in evening.view("customers")
     evening.mesh.close()
+
+
+@pytest.mark.parametrize(
+    ("decision", "alive"),
+    [
+        ({"resolution": "accept_local"}, True),
+        ({"resolution": "merge", "resolved_data": {"note": "fica"}}, True),
+        ({"resolution": "merge", "resolved_data": {"deleted_at": "2026-01-15T10:00:00.000Z"}}, False),
+    ],
+)
+def test_a_deletion_is_decided_on_every_node_after_what_contested_it_was_replaced(
+    evening: Evening, decision: dict[str, Any], alive: bool
+) -> None:
+    evening.begin("customers", {"phone": "1"})
+    evening.right.do("customers", "x", "DELETE", {})
+    evening.left.do("customers", "x", "UPDATE", {"phone": "2"})
+    evening.meet()
+    (asked,) = evening.conflicts(evening.right)
+    evening.left.do("customers", "x", "UPDATE", {"phone": "3"})
+    evening.meet()
+    evening.right.send({"type": "conflict_resolution", "conflict_id": asked["id"], **decision})
+    evening.meet()
+    assert [len(world.core.replica.quarantine) for world in evening.mesh.worlds] == [0, 0, 0]
+    assert [("x" in world.view("customers")) for world in evening.mesh.worlds] == [alive] * 3

@@ -14,7 +14,7 @@ from node.core.digests import bucket_of
 from node.core.links.budget import EPOCH_INTERVAL_MS, MINUTE_MS, MOST
 from node.core.log.messages import audit_entry
 from node.core.operations import quarantine
-from node.core.operations.quarantine import BAD, DROPPED
+from node.core.operations.quarantine import BAD, DROPPED, WAITING
 from storage.chain import GENESIS, chain_hash
 from storage.packed import ArchivedOperation, pack_operations
 from storage.records import key64
@@ -68,7 +68,7 @@ class Store:
     def reasons(self) -> list[str]:
         """Why its operations are not applied."""
         rows = list(self.hub.core.replica.quarantine)
-        assert all(row.state == BAD and row.via == "rogue:rogue-epoch" for row in rows)
+        assert all(row.state in (BAD, WAITING) and row.via == "rogue:rogue-epoch" for row in rows)
         return [row.reason for row in rows]
 
 
