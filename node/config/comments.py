@@ -45,6 +45,10 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "resident_bytes": ("O mesmo, em bytes.", "The same, in bytes."),
         "ring_rows": ("Linhas do registro na memória.", "Log rows in memory."),
         "ring_bytes": ("O mesmo, em bytes.", "The same, in bytes."),
+        "quarantine_bytes": (
+            "Operações de outros nós que não puderam ser aplicadas; de um nó, um quarto disso.",
+            "Operations of other nodes that cannot be applied; of one node a quarter of it.",
+        ),
         "outbox_bytes": (
             "Na fila de uma conexão; com mais que isso ela é fechada.",
             "Queued for one connection; one that has more is closed.",

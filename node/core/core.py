@@ -378,6 +378,7 @@ class Core:
             ("recent_rows", len(held.recent), held.most),
             ("recent_bytes", held.size, held.most_bytes),
             ("quarantine_rows", len(quarantine), MOST),
+            ("quarantine_bytes", quarantine.bytes, quarantine.most_bytes),
             ("terminals", len(self.cursors.terminals), self.limits.sessions.terminals),
             ("leases", len(replica.locks.leases), replica.locks.max_leases),
         ]

@@ -87,7 +87,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
     around = guarded(around, replica.faults)
     replica.knowledge.first_attempts.update(boot.refused)
     replica.conflicts.start_again(boot.open_conflicts)
-    replica.quarantine = Quarantine.of(boot.parked)
+    replica.quarantine = Quarantine.of(boot.parked, limits.quarantine_bytes)
     core = Core(
         replica=replica,
         around=around,

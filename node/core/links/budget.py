@@ -18,7 +18,6 @@ MOST: Mapping[str, int] = {
     "frames": 600_000,
     "bytes": 4 * 1024**3,
     "lists of terminals": 1_200,
-    "operations that cannot be applied": 10_000,
 }
 """A minute's budget, several times what a large store's busiest link costs."""
 

@@ -360,10 +360,7 @@ class Link:
             if sync is not None:
                 sync.state_came(now.mono_ms)
         else:
-            waiting = len(replica.quarantine)
             outcome = parked.receive(replica, message, self.via, now)
-            if len(replica.quarantine) > waiting:
-                self._spend("operations that cannot be applied", 1)
             self.compare_owed |= outcome.waits
             self.operations_in += 1
         if outcome.claimed is not None:

@@ -16,7 +16,7 @@ from crdt.engine import EngineError
 from crdt.records import Contradiction, DocumentError, ForkError, name_of
 from crdt.update_format import UpdateError
 from node.core.operations.needs import fetch
-from node.core.operations.quarantine import BAD, DROPPED, FAULT, WAITING
+from node.core.operations.quarantine import BAD, DROPPED, FAULT, NO_BODY, WAITING
 from node.core.operations.remote import Outcome, accept
 from node.core.ports import Needs, Unreadable
 from node.errors import InvalidMessage, WireError
@@ -65,8 +65,7 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
             park(replica, message, via, BAD, told, now)
         return Outcome()
     if reason is not None:
-        park(replica, message, via, WAITING, reason, now)
-        return Outcome(waits=True)
+        return Outcome(waits=park(replica, message, via, WAITING, reason, now))
     for bad in replica.quarantine.bad_of(remote.name):
         if _accepted(bad) == [remote.stamp, remote.accepted]:  # it came before with a damaged name
             _unpark(replica, bad)
@@ -98,20 +97,22 @@ def doubled(replica: Replica, messages: Sequence[Mapping[str, object]]) -> tuple
     return tuple(dict.fromkeys(found))
 
 
-def park(replica: Replica, message: Mapping[str, object], via: str, state: str, reason: str, now: Instant) -> None:
+def park(replica: Replica, message: Mapping[str, object], via: str, state: str, reason: str, now: Instant) -> bool:
     """Keep an operation that cannot be applied, durably and whole; once, however often it comes.
 
-    state: `waiting` or `bad`. Raises InvalidMessage when the quarantine is full.
+    state: `waiting` or `bad`. Where there is no room, others make some. If they cannot, a bad one is kept by name,
+    and a waiting one not at all: a comparison finds it. Returns whether it is here.
     """
     named, quarantine = _named(message), replica.quarantine
     if quarantine.holds(named.link_key, named.name) or replica.held.digests.holds(named.entity_type, named.link_key):
-        return
-    peer = via.partition(":")[0]
-    oldest = quarantine.oldest_bad_of(peer)
-    if oldest is not None:
-        _unpark(replica, oldest)
-    if quarantine.full(peer):
-        raise InvalidMessage(f"too many operations of {peer!r} wait here already", "$.operation")
+        return True
+    peer, body = via.partition(":")[0], _body(message)
+    if not _place(replica, peer):
+        return False
+    if not _room(replica, peer, len(body)):
+        if state == WAITING:
+            return False
+        body = NO_BODY
     row = ParkedRow(
         quarantine.next_id(),
         via,
@@ -122,11 +123,36 @@ def park(replica: Replica, message: Mapping[str, object], via: str, state: str, 
         named.entity_id,
         state,
         reason[:1_000],
-        _body(message),
+        body,
         now.wall_ms,
     )
     quarantine.add(row)
     replica.log.group.commit.parked.append(row)
+    return True
+
+
+def _place(replica: Replica, peer: str) -> bool:
+    """Make place for another row of a linked node. Returns whether there is some."""
+    quarantine = replica.quarantine
+    while quarantine.full(peer):
+        row = quarantine.makes_place(peer)
+        if row is None:
+            return False
+        _unpark(replica, row)
+    return True
+
+
+def _room(replica: Replica, peer: str, size: int) -> bool:
+    """Make room for so many bytes of a linked node. Returns whether there is some."""
+    quarantine = replica.quarantine
+    while not quarantine.fits(peer, size):
+        row = quarantine.makes_room(peer)
+        if row is None:
+            return False
+        named = evolve(row, body=NO_BODY)
+        quarantine.only_name(row, named)
+        replica.log.group.commit.parked.append(named)
+    return True
 
 
 def put_off(replica: Replica, message: Mapping[str, object], via: str, reason: str, now: Instant) -> None:
@@ -202,7 +228,7 @@ def drop(replica: Replica, number: int) -> bool:
     if row.state == FAULT:
         _unpark(replica, row)
         return True
-    dropped = evolve(row, state=DROPPED, body=b"{}")
+    dropped = evolve(row, state=DROPPED, body=NO_BODY)
     replica.quarantine.remove(row)
     replica.quarantine.add(dropped)
     replica.log.group.commit.parked.append(dropped)

@@ -2,10 +2,15 @@
 
 Parked operations count as held when two nodes compare, or the peer would resend them each minute. Some of the bad
 ones are asked for again each minute, since they may have been damaged on the way.
+
+What a linked node may leave here is bounded, in rows and in bytes. Where there is no more room, whoever left most of
+it pays: within what came by that node, the node that accepted it. Of its oldest bad operations only the names are
+kept, then nothing. So bad ones, however many, cost neither the link that brings them nor what others accepted.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -26,33 +31,60 @@ FAULT = "fault"
 FAULTS_KEPT = 100
 """Rows of that kind, the latest."""
 
-MOST = 100_000
-"""Most operations kept. A link that brings more is closed: passing one over would lose it."""
+NO_BODY = b"{}"
+"""The body of an operation of which only the name is kept. The node that sent it has it."""
 
-MOST_OF_PEER = 20_000
-"""Most operations of one linked node. Its oldest bad ones go first; a comparison finds them again."""
+MOST = 100_000
+"""Most operations kept."""
+
+MOST_OF_PEER = 50_000
+"""Most operations of one linked node. One that finds no room is left to a later comparison."""
+
+PEERS = 4
+"""The operations of one linked node have at most one in so many of the quarantine's bytes."""
+
+_ORIGIN = re.compile(rb'"origin":"([^"\\]{1,128})"')
+
+
+@define(eq=False)
+class Account:
+    """What one node accepted and one linked node brought: numbers of rows, the oldest first.
+
+    bad: of those that do not wait. whole: of the bad ones, those that are kept whole.
+    """
+
+    rows: dict[int, None] = field(factory=dict)
+    bad: dict[int, None] = field(factory=dict)
+    whole: dict[int, None] = field(factory=dict)
+    bytes: int = 0
 
 
 @define(eq=False)
 class Quarantine:
-    """Parked operations by number and by link key; the waiting ones also by entity ("" where they name none)."""
+    """Parked operations by number and by link key; the waiting ones also by entity ("" where they name none).
 
+    most_bytes: of the operations, as they came.
+    """
+
+    most_bytes: int = 2**26
     _rows: dict[int, ParkedRow] = field(factory=dict)
     _by_key: dict[tuple[int, str], int] = field(factory=dict)
     _bad: dict[str, set[int]] = field(factory=dict)
     """Name of an operation -> the numbers of its bad rows. The name may be damaged itself."""
     _waiting: dict[tuple[str, str], dict[int, None]] = field(factory=dict)
     _faults: dict[int, None] = field(factory=dict)
-    _of_peer: dict[str, dict[int, None]] = field(factory=dict)
-    """Linked node -> the numbers of its rows, the oldest first."""
+    _accounts: dict[str, dict[str, Account]] = field(factory=dict)
+    """Linked node -> the node that accepted them -> what came so."""
+    _origins: dict[int, str] = field(factory=dict)
+    """Number of a row -> the node that accepted the operation."""
     _due: dict[int, None] = field(factory=dict)
     """The waiting ones that are tried again by the clock: what they need could not be read, or is not in memory."""
     _last: int = 0
 
     @classmethod
-    def of(cls, rows: Iterable[ParkedRow]) -> Quarantine:
+    def of(cls, rows: Iterable[ParkedRow], most_bytes: int = 2**26) -> Quarantine:
         """From the stored rows. What waits is tried once: it may have come before the stop."""
-        quarantine = cls()
+        quarantine = cls(most_bytes)
         for row in rows:
             quarantine.add(row)
             quarantine.make_due(row)
@@ -61,6 +93,11 @@ class Quarantine:
     def __len__(self) -> int:
         """How many operations of linked nodes are parked."""
         return len(self._rows) - len(self._faults)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the operations that are kept whole."""
+        return sum(map(self._bytes_of, self._accounts))
 
     def __iter__(self) -> Iterator[ParkedRow]:
         return iter(list(self._rows.values()))
@@ -97,16 +134,36 @@ class Quarantine:
         later = [row for row in found if row.id > after]
         return (later or found)[:most]
 
-    def oldest_bad_of(self, peer: str) -> ParkedRow | None:
-        """The bad row that makes room for another one of a linked node, where that has too many."""
-        numbers = self._of_peer.get(peer, {})
-        if len(numbers) < MOST_OF_PEER:
-            return None
-        return next((row for row in map(self._rows.__getitem__, numbers) if row.state != WAITING), None)
+    # ------------------------------------------------------------------ room
 
     def full(self, peer: str) -> bool:
-        """Whether no more is taken of a linked node."""
-        return len(self) >= MOST or len(self._of_peer.get(peer, ())) >= MOST_OF_PEER
+        """Whether there is no place for another row of a linked node."""
+        return len(self) >= MOST or self._rows_of(peer) >= MOST_OF_PEER
+
+    def fits(self, peer: str, size: int) -> bool:
+        """Whether there is room for so many bytes more of a linked node."""
+        most = self.most_bytes
+        return self.bytes + size <= most and self._bytes_of(peer) + size <= most // PEERS
+
+    def makes_place(self, peer: str) -> ParkedRow | None:
+        """The bad row that goes for another one of a linked node; None where everything that it left here waits."""
+        if self._rows_of(peer) < MOST_OF_PEER:
+            peer = max(self._accounts, key=self._rows_of)
+        accounts = sorted(self._accounts[peer].values(), key=lambda account: -len(account.rows))
+        return next((self._rows[number] for account in accounts for number in account.bad), None)
+
+    def makes_room(self, peer: str) -> ParkedRow | None:
+        """The bad row of which only the name is kept for the sake of another one of a linked node; None as above."""
+        if self._bytes_of(peer) < self.most_bytes // PEERS // 2:
+            peer = max(self._accounts, key=self._bytes_of)
+        accounts = sorted(self._accounts.get(peer, {}).values(), key=lambda account: -account.bytes)
+        return next((self._rows[number] for account in accounts for number in account.whole), None)
+
+    def _rows_of(self, peer: str) -> int:
+        return sum(len(account.rows) for account in self._accounts.get(peer, {}).values())
+
+    def _bytes_of(self, peer: str) -> int:
+        return sum(account.bytes for account in self._accounts.get(peer, {}).values())
 
     def row(self, number: int) -> ParkedRow | None:
         return self._rows.get(number)
@@ -121,7 +178,7 @@ class Quarantine:
             self._faults[row.id] = None
             return
         self._by_key[row.link_key, row.name] = row.id
-        self._of_peer.setdefault(_peer(row), {})[row.id] = None
+        self._charge(row)
         if row.state == BAD:
             self._bad.setdefault(row.name, set()).add(row.id)
         elif row.state == WAITING:
@@ -132,15 +189,41 @@ class Quarantine:
         if self._faults.pop(row.id, row.id) is None:
             return
         self._by_key.pop((row.link_key, row.name), None)
-        of_peer = self._of_peer[_peer(row)]
-        of_peer.pop(row.id, None)
-        if not of_peer:
-            del self._of_peer[_peer(row)]
+        self._discharge(row)
         self._done_waiting(row)
         bad = self._bad.get(row.name, set())
         bad.discard(row.id)
         if not bad:
             self._bad.pop(row.name, None)
+
+    def _charge(self, row: ParkedRow) -> None:
+        origin = self._origins.setdefault(row.id, _origin(row))
+        account = self._accounts.setdefault(_peer(row), {}).setdefault(origin, Account())
+        account.rows[row.id] = None
+        account.bytes += len(row.body)
+        if row.state != WAITING:
+            account.bad[row.id] = None
+            if row.body != NO_BODY:
+                account.whole[row.id] = None
+
+    def _discharge(self, row: ParkedRow) -> None:
+        accounts, origin = self._accounts[_peer(row)], self._origins.pop(row.id)
+        account = accounts[origin]
+        for numbers in (account.rows, account.bad, account.whole):
+            numbers.pop(row.id, None)
+        account.bytes -= len(row.body)
+        if not account.rows:
+            del accounts[origin]
+        if not accounts:
+            del self._accounts[_peer(row)]
+
+    def only_name(self, row: ParkedRow, other: ParkedRow) -> None:
+        """`other` takes the place of a bad row, without its body."""
+        origin = self._origins[row.id]
+        self._discharge(row)
+        self._rows[row.id] = other
+        self._origins[row.id] = origin
+        self._charge(other)
 
     def _done_waiting(self, row: ParkedRow) -> None:
         self._due.pop(row.id, None)
@@ -152,7 +235,9 @@ class Quarantine:
 
     def found_bad(self, row: ParkedRow, other: ParkedRow) -> None:
         """A waiting operation turned out to be bad. `other` takes its place."""
+        self._discharge(row)
         self._rows[row.id] = other
+        self._charge(other)
         self._done_waiting(row)
         self._bad.setdefault(row.name, set()).add(row.id)
 
@@ -179,3 +264,9 @@ class Quarantine:
 
 def _peer(row: ParkedRow) -> str:
     return row.via.partition(":")[0]
+
+
+def _origin(row: ParkedRow) -> str:
+    """The node that accepted the operation, as far as it can be read."""
+    found = _ORIGIN.search(row.body)
+    return found[1].decode(errors="replace") if found is not None else ""

@@ -119,7 +119,7 @@ class Replica:
         self.undo([], writer)
         self.locks = locks
         self.conflicts.start_again(boot.open_conflicts)
-        self.quarantine = Quarantine.of(boot.parked)
+        self.quarantine = Quarantine.of(boot.parked, self.quarantine.most_bytes)
         self.held.partial = dict(boot.partial)
         self.log.group.commit.meta["writer"] = str(writer)
         self.origins.store(self.log.group.commit.meta)
