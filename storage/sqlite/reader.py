@@ -252,8 +252,10 @@ class Reader:
         limit: int = 1000,
         kinds: Sequence[str] = ("operation", "refused"),
         upto: int = EVERYTHING,
-    ) -> list[LogRow]:
-        """Log rows after seq `after` and up to `upto` that match every filter. since, until: HLCs of acceptance.
+        most_bytes: int = EVERYTHING,
+    ) -> Page[LogRow]:
+        """A page of log rows after seq `after` and up to `upto` that match every filter. since, until: HLCs of
+        acceptance.
 
         Rows of an entity, rows of a terminal and refused writes are found by an index. Any other filter looks
         through the rows one by one, so a caller that holds up others asks for some thousands at a time (`upto`).
@@ -273,16 +275,22 @@ class Reader:
             if value is not None:
                 where.append((condition, (value,)))
         if entity_id is not None:
-            return self._audit_of_entity(entity_type, entity_id, where, limit)
+            return self._audit_of_entity(entity_type, entity_id, where, limit, most_bytes)
         if entity_type is not None:
             where.append(("+entity_type = ?", (entity_type,)))  # + keeps to the order of the log
         sql = f"SELECT * FROM log WHERE {' AND '.join(text for text, _ in where)} ORDER BY seq LIMIT ?"
         parameters = [value for _, bound in where for value in bound]
-        return [LOG.record(row) for row in self.queries.ask(sql, (*parameters, limit))]
+        rows = self.queries.page(sql, (*parameters, limit), limit, most_bytes)
+        return rows.as_page(map(LOG.record, rows))
 
     def _audit_of_entity(
-        self, entity_type: str | None, entity_id: str, where: Sequence[tuple[str, Sequence[object]]], limit: int
-    ) -> list[LogRow]:
+        self,
+        entity_type: str | None,
+        entity_id: str,
+        where: Sequence[tuple[str, Sequence[object]]],
+        limit: int,
+        most_bytes: int,
+    ) -> Page[LogRow]:
         """Rows of an entity, of every type that has such an id where no type is named.
 
         Both halves, own rows and those of a BULK_UPDATE, come from an index in the log's order: an OR, or a list of
@@ -295,18 +303,33 @@ class Reader:
             "SELECT l.* FROM log_entities o CROSS JOIN log l USING (seq)"
             f" WHERE o.entity_type = ? AND o.entity_id = ? AND o.seq > ? AND {rest} ORDER BY o.seq LIMIT ?"
         )
-        found: list[LogRow] = []
+        found: Page[LogRow] = Page()
+        cut: int | None = None
         every = self.queries.distinct("log", "entity_type") if entity_type is None else [(entity_type,)]
         for (name,) in every:
-            found += map(LOG.record, self.queries.ask(own, (name, entity_id, *bound, limit)))
-            found += map(LOG.record, self.queries.ask(bulk, (name, entity_id, bound[0], *bound, limit)))
-        return sorted(found, key=lambda row: row.seq)[:limit]
+            for sql, parameters in ((own, bound), (bulk, [bound[0], *bound])):
+                rows = self.queries.page(sql, (name, entity_id, *parameters, limit), limit, most_bytes)
+                found += map(LOG.record, rows)
+                if rows.more:  # nothing is known of what lies behind it
+                    cut = rows[-1]["seq"] if cut is None else min(cut, rows[-1]["seq"])
+        whole = sorted((row for row in found if cut is None or row.seq <= cut), key=lambda row: row.seq)
+        page = found.as_page(whole[:limit])
+        page.more = cut is not None or len(whole) >= limit
+        return page
 
-    def conflicts(self, state: str | None, after: int = -1, limit: int = 1000) -> list[ConflictRow]:
-        """Conflicts by the row that raised or closed them."""
+    def conflicts(
+        self,
+        state: str | None,
+        after: int = -1,
+        limit: int = 1000,
+        after_id: str = "\U0010ffff",
+        most_bytes: int = EVERYTHING,
+    ) -> Page[ConflictRow]:
+        """A page of conflicts by the row that raised or closed them, after one of row `after`."""
         where, parameters = ("state = ? AND ", [state]) if state else ("", [])
-        sql = f"SELECT * FROM conflicts WHERE {where}seq > ? ORDER BY seq, conflict_id LIMIT ?"
-        return [CONFLICTS.record(row) for row in self.queries.ask(sql, (*parameters, after, limit))]
+        sql = f"SELECT * FROM conflicts WHERE {where}(seq, conflict_id) > (?, ?) ORDER BY seq, conflict_id LIMIT ?"
+        rows = self.queries.page(sql, (*parameters, after, after_id, limit), limit, most_bytes)
+        return rows.as_page(map(CONFLICTS.record, rows))
 
     def tokens(self) -> list[TokenRow]:
         """All tokens, in the order of their making; in the place of one that is not what was written, one that is

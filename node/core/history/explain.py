@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import orjson
 from attrs import frozen
 
 from node.core.entities.entity import Entity
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from strategies.policy import EntityPolicy
 
 
+ANSWER_BYTES = 4 * 1024 * 1024
+"""About how many bytes of superseded values one explanation lists."""
+
+
 @frozen
 class Explanation:
     """One field of one entity.
@@ -54,7 +59,7 @@ class Explanation:
     archived: int | None
 
     def report(self, most: int) -> dict[str, object]:
-        """As HTTP answers. most: how many superseded values are listed, the latest first."""
+        """As HTTP answers. most: how many superseded values are listed, the latest first; ANSWER_BYTES of them."""
         entity = self.entity
         live = [w for w in self.writings if w.state not in (MOVED, SUPERSEDED)]
         superseded = [w for w in self.writings if w.state in (MOVED, SUPERSEDED)]
@@ -75,7 +80,7 @@ class Explanation:
             "deletion": self.deletion,
             "conflicts": [_named(conflict, entity.policy) for conflict in self.conflicts],
             "candidates": [writing.report(self.name) for writing in live],
-            "superseded": [writing.report(self.name) for writing in superseded[:most]],
+            "superseded": _within(writing.report(self.name) for writing in superseded[:most]),
             "superseded_total": len(superseded),
             "refused": [self._refused(act) for act in self.refused],
             "seq": self.seq,
@@ -134,3 +139,15 @@ def explain(
         trail.last_seq,
         base.seq if base is not None else None,
     )
+
+
+def _within(reports: Iterable[dict[str, object]]) -> list[dict[str, object]]:
+    """The first of them, of about ANSWER_BYTES."""
+    found: list[dict[str, object]] = []
+    size = 0
+    for report in reports:
+        found.append(report)
+        size += len(orjson.dumps(report))
+        if size > ANSWER_BYTES:
+            break
+    return found

@@ -8,9 +8,10 @@ import orjson
 
 from crdt.hlc import iso
 from node.core.terminal_clocks import SHOWN
+from storage.answers import PAGE_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from node.core.core import Core
     from node.core.links.link import Link
@@ -93,9 +94,17 @@ def _entry(core: Core, link: Link) -> dict[str, object]:
     }
 
 
-def quarantine_report(core: Core) -> dict[str, object]:
-    """`GET /api/v1/quarantine`: what a linked node sent and this one cannot apply."""
-    return {"quarantine": [_parked(row) for row in core.replica.quarantine]}
+async def quarantine_report(core: Core) -> AsyncIterator[bytes]:
+    """`GET /api/v1/quarantine`: what a linked node sent and this one cannot apply, about PAGE_BYTES in a turn."""
+    yield b'{"quarantine":['
+    first, size, part = True, 0, list[bytes]()
+    for row in core.replica.quarantine:
+        part.append(orjson.dumps(_parked(row)))
+        size += len(part[-1])
+        if size > PAGE_BYTES:
+            yield (b"" if first else b",") + b",".join(part)
+            first, size, part = False, 0, []
+    yield (b"," if part and not first else b"") + b",".join(part) + b"]}"
 
 
 def _parked(row: ParkedRow) -> dict[str, object]:

@@ -22,6 +22,7 @@ from node.core.history.explain import explain
 from node.core.history.rebuild import HistoryError
 from node.errors import EntityNotFound
 from node.runtime.net.http import Response, error_response, json_response
+from storage.answers import PAGE_BYTES
 from storage.records import UPDATE_KINDS
 from storage.sqlite.database import Interrupted, StorageError, Unstorable
 from storage.sqlite.history_reader import HistoryReader
@@ -217,15 +218,16 @@ class Past:
     def _page(
         self, history: HistoryReader, policy: EntityPolicy, moment: Moment, deleted: bool, after: str, limit: int
     ) -> Page:
-        """Up to `limit` entities that were there then."""
-        page = Page()
+        """Up to `limit` entities that were there then, and about PAGE_BYTES."""
+        page, size = Page(), 0
         for row in _entities(history, policy.entity_type, after):
             entity = entity_then(history, row, policy, moment, self._engine)
             if entity is None:
                 page.unknown.append(row.entity_id)
             elif entity.document.headers and (deleted or entity.view.alive):
                 page.found.append(shown(entity))
-            if len(page.found) + len(page.unknown) == limit:
+                size += len(row.view)
+            if size > PAGE_BYTES or len(page.found) + len(page.unknown) == limit:
                 page.following = row.entity_id
                 break
         return page

@@ -22,6 +22,7 @@ GET /healthz  /readyz  /metrics  /
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -50,7 +51,7 @@ from storage.sqlite.backup import back_up
 from storage.sqlite.database import StorageError, Unstorable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from node.core.core import Core
     from node.runtime.dialler import Dialler
@@ -76,7 +77,10 @@ LOOKING_S = 2.0
 """Rows of the audit that are looked through at once, and how long, before it answers with what it found."""
 
 PAGE = 1_000
-"""Rows of a page where `limit` is not given, and the most it may be. Entities are read PAGE_BYTES at a time."""
+"""Rows of a page where `limit` is not given, and the most it may be. They are read and sent PAGE_BYTES at a time."""
+
+LAST = "\U0010ffff"
+"""After every id of a conflict."""
 
 
 class Api:
@@ -130,7 +134,7 @@ class Api:
             case ["api", "v1", "links"]:
                 return json_response(links_report(self._core, self._diallers))
             case ["api", "v1", "quarantine"]:
-                return json_response(quarantine_report(self._core))
+                return Response(200, quarantine_report(self._core))
             case ["api", "v1", "quarantine", "retry"]:
                 return self._retry()
             case ["api", "v1", "quarantine", "drop"]:
@@ -282,8 +286,23 @@ class Api:
             return after
         if isinstance(limit, Response):
             return limit
-        rows = await self._read(self._reader.conflicts, state, after, limit)
-        return json_response({"conflicts": [_conflict(row) for row in rows]})
+        read = partial(self._read, self._reader.conflicts, state)
+        first = await read(after, limit, LAST, PAGE_BYTES)
+        return Response(200, self._all_conflicts(first, read, limit))
+
+    async def _all_conflicts(
+        self, rows: Page[ConflictRow], read: Callable[..., Awaitable[Page[ConflictRow]]], left: int
+    ) -> AsyncIterator[bytes]:
+        """rows: the first page."""
+        yield b'{"conflicts":['
+        first = True
+        while rows:
+            yield (b"" if first else b",") + b",".join(orjson.dumps(_conflict(row)) for row in rows)
+            first, left = False, left - len(rows)
+            if not rows.more or not left:
+                break
+            rows = await read(rows[-1].seq, left, rows[-1].conflict_id, PAGE_BYTES)
+        yield b"]}"
 
     async def _audit(self, request: Request, kinds: tuple[str, ...]) -> Response:
         after = _number(request, "after", 0)
@@ -303,38 +322,61 @@ class Api:
             times.append(None if text is None else pack(ms))
             said |= {} if assumed is None else {"assumed_zone": assumed}
         filters = [request.first(name) for name in ("entity_type", "entity_id", "terminal_id")]
-        rows, following = await self._look_through([*filters, *times], after, limit, kinds)
-        entries = []
-        for row in rows:
-            entry = audit_entry(row)
-            if row.kind == "refused":
-                entry["refused"] = orjson.loads(row.operation)
-            entries.append(entry)
-        return json_response(
-            {"entries": entries, "next": following, "log_begins": self._store.anchor.seq + 1, **said}
-        )
+        found = self._look_through([*filters, *times], after, limit, kinds)
+        return Response(200, self._all_entries(await anext(found), found, said))
+
+    async def _all_entries(
+        self,
+        first: tuple[Sequence[LogRow], int | None],
+        found: AsyncIterator[tuple[Sequence[LogRow], int | None]],
+        said: Mapping[str, object],
+    ) -> AsyncIterator[bytes]:
+        """first: the first page, so that an answer that cannot be read is not begun. said: what else it says."""
+        yield b'{"entries":['
+        rows, following = first
+        yield b",".join(orjson.dumps(_entry(row)) for row in rows)
+        begun = bool(rows)
+        async for page in found:
+            rows, following = page
+            yield (b"," if begun and rows else b"") + b",".join(orjson.dumps(_entry(row)) for row in rows)
+            begun = begun or bool(rows)
+        rest = {"next": following, "log_begins": self._store.anchor.seq + 1, **said}
+        yield b"]," + orjson.dumps(rest)[1:]
 
     async def _look_through(
         self, filters: Sequence[object], after: int, limit: int, kinds: tuple[str, ...]
-    ) -> tuple[list[LogRow], int | None]:
-        """Rows of the audit, and the row after which to go on, None at the end.
+    ) -> AsyncIterator[tuple[Sequence[LogRow], int | None]]:
+        """Pages of rows of the audit, each with the row after which to go on, None at the end.
 
         Where no index finds them, it looks through LOOKED_THROUGH rows at a time, so that other readers get their
-        turn, and answers after LOOKING_S with what it has.
+        turn, and ends after LOOKING_S of it.
         """
-        found: list[LogRow] = []
-        head, begun = self._core.replica.log.committed, trio.current_time()
+        head, looked_s, upto = self._core.replica.log.committed, 0.0, after
         indexed = filters[1] is not None or kinds == ("refused",)
         while True:
-            upto = head if indexed else min(after + LOOKED_THROUGH, head)
-            found += await self._read(self._reader.audit, *filters, after, limit - len(found), kinds, upto)
-            if len(found) == limit:
-                return found, found[-1].seq
-            if upto >= head:
-                return found, None
-            after = upto
-            if trio.current_time() - begun > LOOKING_S:
-                return found, after
+            if after >= upto:
+                upto = head if indexed else min(after + LOOKED_THROUGH, head)
+            begun = trio.current_time()
+            rows = await self._read(self._reader.audit, *filters, after, limit, kinds, upto, PAGE_BYTES)
+            looked_s += trio.current_time() - begun
+            limit -= len(rows)
+            if not limit or rows.more:
+                after = rows[-1].seq
+            elif upto >= head:
+                yield rows, None
+                return
+            else:
+                after = upto
+            yield rows, after
+            if not limit or (looked_s > LOOKING_S and not rows.more):
+                return
+
+
+def _entry(row: LogRow) -> dict[str, object]:
+    entry = audit_entry(row)
+    if row.kind == "refused":
+        entry["refused"] = orjson.loads(row.operation)
+    return entry
 
 
 def _archives(reader: Reader) -> dict[str, object]:
