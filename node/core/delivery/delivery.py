@@ -118,6 +118,8 @@ class Delivery(Generic[F]):
     _ping: int | None = field(default=None, init=False)
     _pinged_ms: int = field(default=-PING_INTERVAL_MS, init=False)
     _owed: bool = field(default=False, init=False)
+    _full: bool = field(default=False, init=False)
+    """The outbox had no room when the pump stopped."""
     _stuck: bool = field(default=False, init=False)
     """What comes next could not be read. It is tried again by the clock, and nothing else is read until then."""
     _told_stuck: bool = field(default=False, init=False)
@@ -160,7 +162,10 @@ class Delivery(Generic[F]):
     def _pump(self) -> None:
         window, log = self.window, self.log
         while not (self.closed or self.reading or self.held):
-            if window.room <= 0 or self.connection.outbox_bytes > self.outbox_high:
+            if window.room <= 0:
+                break
+            self._full = self.connection.outbox_bytes > self.outbox_high
+            if self._full:
                 break
             behind = self._next_class()
             if behind is None:
@@ -276,9 +281,11 @@ class Delivery(Generic[F]):
             self.feed.stuck(self, why)
 
     def read_again(self) -> None:
-        """Once a second: go on where something could not be read."""
+        """Once a second: go on where something could not be read, or the outbox was full with nothing to confirm."""
         if self._stuck:
             self._stuck = self.reading = False
+            self.pump()
+        elif self._full:
             self.pump()
 
     def _rows(self, priority: int, upto: int, rows: Page[LogRow] | None) -> None:

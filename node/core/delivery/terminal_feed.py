@@ -6,6 +6,7 @@ In a class of which it has nothing yet, it is sent the entities as they are.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from node.errors import EntityTooLarge, NotRead
 from node.wire import outgoing
 from node.wire.fitting import MOST_CUT, fitting, shows
 from node.wire.frames import Batch, Outgoing
+from storage.answers import PAGE_BYTES
+from storage.records import ConflictRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from node.core.log.ring import RingRow
     from node.core.ports import Unreadable
     from storage.answers import Compacted, Page
-    from storage.records import ConflictRow, EntityRow
+    from storage.records import EntityRow
 
 logger = logging.getLogger("comanda.core")
 
@@ -44,11 +47,14 @@ class TerminalFeed:
     """The last row that had a number when the terminal connected, committed or not."""
     _state_after: dict[int, tuple[str, str]] = field(factory=dict, init=False)
     """Priority class -> the last entity of the state that was sent."""
+    _untold: dict[int, deque[ConflictRow]] = field(factory=dict, init=False)
+    """Priority class whose entities were all sent -> its open conflicts that are still to be told."""
 
     def go_back(self, head: int) -> None:
         """Rows up to `head` may come once more; the entities of a class without a position come from the first."""
         self.head_at_connect = head
         self._state_after.clear()
+        self._untold.clear()
 
     @property
     def owed_to(self) -> str | None:
@@ -96,10 +102,13 @@ class TerminalFeed:
     # ------------------------------------------------------------------ first synchronisation
 
     def read_state(self, delivery: Delivery[Any], priority: int) -> None:
-        """Read a page of the entities of one class.
+        """Read a page of the entities of one class. Its open conflicts follow, about PAGE_BYTES of them at a time.
 
-        After the last page the class stands at `committed_at_connect`.
+        After the last of them the class stands at `committed_at_connect`.
         """
+        if priority in self._untold:
+            self._tell_conflicts(delivery, priority, [], [])
+            return
         types, after = delivery.log.registry.of_class(priority), self._state_after.get(priority)
         limit = min(delivery.page, delivery.window.room)
 
@@ -136,12 +145,25 @@ class TerminalFeed:
             frames += map(Outgoing, parts)
             if shows(parts):
                 entries.append((NO_POSITION, priority, state_id(row.entity_type, row.entity_id, row.version)))
-        sent = list(delivery.window.sent)
         if last:
-            told = [raised(c) for c in log.open_conflicts(priority) if self._decides(c)]
-            frames += [Outgoing(part) for text in told for part in fitting(text, log.message_bytes)]
+            self._untold[priority] = deque(c for c in log.open_conflicts(priority) if self._decides(c))
+            self._tell_conflicts(delivery, priority, frames, entries)
+        else:
+            delivery.hand_over(frames, entries, list(delivery.window.sent))
+
+    def _tell_conflicts(
+        self, delivery: Delivery[Any], priority: int, frames: list[Outgoing], entries: list[Entry]
+    ) -> None:
+        """Send these messages, and then a page of the open conflicts of a class."""
+        untold, sent, size = self._untold[priority], list(delivery.window.sent), 0
+        while untold and size <= PAGE_BYTES:
+            parts = fitting(raised(untold.popleft()), delivery.log.message_bytes)
+            frames += map(Outgoing, parts)
+            size += sum(map(len, parts))
+        if not untold:
+            del self._untold[priority]
             sent[priority] = delivery.committed_at_connect
-            entries.append((sent[priority], priority, PASSED))
+        entries.append((sent[priority], priority, PASSED))
         delivery.hand_over(frames, entries, sent)
 
     def _too_large(self, row: EntityRow) -> bytes:

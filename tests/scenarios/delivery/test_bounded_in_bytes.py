@@ -59,6 +59,27 @@ def test_a_new_screen_gets_a_menu_of_large_photos_page_by_page(world: World, lar
     assert largest[0] < 3 * PAGE_BYTES + 2 * PHOTO
 
 
+@pytest.mark.parametrize("confirms", [True, False])
+def test_a_new_screen_is_told_of_many_large_open_conflicts_page_by_page(
+    world: World, largest: list[int], confirms: bool
+) -> None:
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    world.settle()
+    for number in range(MENU):
+        ana.write("customers", f"c-{number}", "CREATE", {"notes": "a" * PHOTO})
+        bia.write("customers", f"c-{number}", "CREATE", {"notes": "b" * PHOTO})
+    settle_all(world, [ana, bia])
+    ana.disconnect()
+    bia.disconnect()
+    largest[0] = 0
+    screen = Client(world, "pos-3", confirms=confirms).connect()
+    for _ in range(MENU):
+        settle_all(world, [screen])
+        world.advance(1_000)
+    assert len({message["conflict"]["id"] for message in screen.of("sync_conflict")}) == MENU
+    assert largest[0] < 3 * PAGE_BYTES + 5 * PHOTO
+
+
 @pytest.mark.parametrize("ring_rows", [8, 1_000])
 def test_who_is_behind_by_large_rows_catches_up_page_by_page(
     tmp_path: Path, ring_rows: int, largest: list[int]
