@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import random
-import uuid
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import orjson
-import trio
 
-from node.config.sections import Config
 from node.core.operations.parked import park
 from node.core.operations.quarantine import BAD
-from node.core.ports import Draws, Instant, Surroundings
-from node.core.start import begin
 from node.runtime.api import links, past, routes
-from node.runtime.api.routes import Api
-from node.runtime.disk import TrioDisk
-from node.runtime.net.http import Request
 from storage import answers
 from storage.answers import PAGE_BYTES
 from storage.sqlite import queries, reader
-from storage.sqlite.reader import Reader
-from storage.sqlite.store import Store
 from tests.harness import Client, World, settle_all
+from tests.runtime.api_rig import request, served
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
     import pytest
+
+    from node.runtime.api.routes import Api
 
 LARGE = 60 * 1024
 MANY = 14
@@ -55,24 +45,10 @@ def written(world: World) -> None:
     world.commit()
 
 
-@asynccontextmanager
-async def served(world: World) -> AsyncIterator[Api]:
-    async with trio.open_nursery() as nursery:
-        store = Store.open(world.directory, None, lambda: uuid.uuid4().hex)
-        reading = Reader(store.path)
-        disk, dice = TrioDisk(nursery, store, reading), random.Random(1)
-        draws = Draws(lambda: uuid.uuid4().hex, lambda: dice.randrange(1, 2**32))
-        around = Surroundings(disk, disk, lambda: Instant(world.wall_ms, 0), draws)
-        core = begin(store.boot(), Config(), around, epoch=store.epoch, writer=draws.writer())
-        yield Api(core=core, disk=disk, reader=reading, store=store, diallers=())
-        await disk.stop()
-        nursery.cancel_scope.cancel()
-
-
 async def answer(api: Api, path: str, **query: Any) -> tuple[Any, int]:
     """What is answered, and the size of its largest piece."""
     words = {name: [str(value)] for name, value in query.items()}
-    found = await api.answer(Request("GET", path, path, words, {}, "127.0.0.1"), None)
+    found = await api.answer(request(path, words), None)
     assert found.status == 200
     pieces = [found.body] if isinstance(found.body, bytes) else [piece async for piece in found.body]
     return orjson.loads(b"".join(pieces)), max(map(len, pieces))
@@ -102,11 +78,11 @@ async def test_long_answers_come_in_pieces_and_are_whole(tmp_path: Path, monkeyp
     for most in (PAGE_BYTES, 2**40):
         for module in (answers, links, past, routes, queries, reader):
             monkeypatch.setattr(module, "PAGE_BYTES", most)
-        async with served(world) as api:
+        async with served(world) as node:
             said.append([])
             for path, query in PATHS:
                 asked = {"seq": head} if "seq" in query else query
-                found, piece = await answer(api, path, **asked)
+                found, piece = await answer(node.api, path, **asked)
                 if most == PAGE_BYTES:
                     assert piece < PAGE_BYTES + 8 * LARGE, (path, query)
                 said[-1].append(found)

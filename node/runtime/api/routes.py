@@ -336,8 +336,8 @@ class Api:
         rows, following = first
         yield b",".join(orjson.dumps(_entry(row)) for row in rows)
         begun = bool(rows)
-        async for page in found:
-            rows, following = page
+        async for part in found:
+            rows, following = part
             yield (b"," if begun and rows else b"") + b",".join(orjson.dumps(_entry(row)) for row in rows)
             begun = begun or bool(rows)
         rest = {"next": following, "log_begins": self._store.anchor.seq + 1, **said}
