@@ -32,6 +32,9 @@ from node.wire.codec import TERMINAL_ID
 PROBES = 4
 """Connections under one name that are probed, one after the other, before a new one gives way."""
 
+MOST_NODES = 1_000
+"""Other nodes that a node knows. What one of them has not confirmed is not archived, so none is forgotten."""
+
 REFUSED_AT_ONCE = 100
 """How many connections beyond the limit are told so; further ones are just dropped."""
 
@@ -109,11 +112,13 @@ class Admission(Generic[H]):
     """Who is connected to one node, by name.
 
     kinds: the terminal types.
+    nodes: names of the nodes that were ever linked; it grows with them.
     most: how many terminals a node remembers. Those that are away can be let go, so no more may be here.
     """
 
     node_id: str
     kinds: Collection[str]
+    nodes: Collection[str]
     most: int
     seats: dict[str, Seat[H]] = field(factory=dict)
 
@@ -148,6 +153,8 @@ class Admission(Generic[H]):
             return Refuse(AuthenticationFailed.code, "Authentication failed")
         if caller.node and caller.name == self.node_id:
             return Refuse(AlreadyConnected.code, "a node with this id is already there", own_id=True)
+        if caller.node and caller.name not in self.nodes and len(self.nodes) >= MOST_NODES:
+            return Refuse(InvalidTerminalId.code, f"{MOST_NODES} other nodes are known, which is as many as may be")
         if caller.name not in self.seats and len(self.seats) >= self.most:
             return Refuse(InvalidTerminalId.code, f"{self.most} terminals are connected, which is as many as may be")
         return None

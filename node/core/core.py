@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from attrs import define, field, frozen
 
 from node.config.sections import Permissions
+from node.core.admission import MOST_NODES
 from node.core.delivery.cursors import Cursors
 from node.core.faults import Exhibit, Torn
 from node.core.links.links import Links
@@ -25,6 +26,7 @@ from node.core.log.ring import ring_row
 from node.core.log.view import LogView
 from node.core.operations import parked, states
 from node.core.operations.exhibits import exhibit
+from node.core.operations.knowledge import FIRST_ATTEMPTS_KEPT, READS_KEPT
 from node.core.operations.quarantine import BAD, MOST, WAITING
 from node.core.operations.replica import Replica
 from node.core.ports import Disk, Health, Instant, Surroundings
@@ -55,12 +57,14 @@ class Limits:
     """Bounds of a core, from the configuration.
 
     max_offset_ms: an upstream's clock that is further from this node's is not followed.
+    outbox_bytes: what may wait for one connection.
     """
 
     sessions: Bounds
     codec: CodecLimits
     max_offset_ms: int
     has_upstream: bool
+    outbox_bytes: int
 
 
 @define(eq=False, kw_only=True)
@@ -370,6 +374,7 @@ class Core:
         """Of each limit on what this node keeps in memory: its name, how far it is used, and the limit."""
         replica, ring = self.replica, self.log.ring
         residents, held, quarantine = replica.residents, replica.held, replica.quarantine
+        waiting = [session.connection.outbox_bytes for session in self.sessions.online.values()]
         return [
             ("resident_entities", len(residents.entities), residents.most),
             ("resident_bytes", residents.bytes, residents.most_bytes),
@@ -380,6 +385,10 @@ class Core:
             ("quarantine_rows", len(quarantine), MOST),
             ("quarantine_bytes", quarantine.bytes, quarantine.most_bytes),
             ("terminals", len(self.cursors.terminals), self.limits.sessions.terminals),
+            ("nodes", len(self.cursors.nodes), MOST_NODES),
+            ("outbox_bytes", max(waiting, default=0), self.limits.outbox_bytes),
+            ("first_attempts", len(replica.knowledge.first_attempts), FIRST_ATTEMPTS_KEPT),
+            ("reads", len(replica.knowledge.reads), READS_KEPT),
             ("leases", len(replica.locks.leases), replica.locks.max_leases),
         ]
 

@@ -107,6 +107,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
             codec=CodecLimits(limits.json_depth, limits.bulk_items, limits.fields, config.time.where()),
             max_offset_ms=config.time.max_offset_ms,
             has_upstream=config.links.upstream is not None,
+            outbox_bytes=limits.outbox_bytes,
         ),
         permissions=config.permissions(),
     )
@@ -130,7 +131,9 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
 
 def admission(core: Core, config: Config) -> Admission[Any]:
     """Who may connect to this node; nobody is connected yet."""
-    return Admission(node_id=core.node_id, kinds=core.permissions, most=config.limits.terminals)
+    return Admission(
+        node_id=core.node_id, kinds=core.permissions, nodes=core.cursors.nodes, most=config.limits.terminals
+    )
 
 
 def note_config(store: Store, config: Config) -> None:

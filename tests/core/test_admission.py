@@ -13,7 +13,7 @@ CAIXA = Caller("caixa", "pos")
 
 def hub(*, most: int = 10) -> Admission[str]:
     """Its holders are plain names."""
-    return Admission(node_id="hub", kinds=("pos", "waiter"), most=most)
+    return Admission(node_id="hub", kinds=("pos", "waiter"), nodes=(), most=most)
 
 
 def node(attempt: int = 1, *, name: str = "n1", instance: str = "a") -> Caller:

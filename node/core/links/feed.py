@@ -11,7 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -52,6 +52,9 @@ FRAME_BYTES = 64 * 1024
 
 LINK_MESSAGE_BYTES = 32 * 1024 * 1024
 """Largest frame of a link: one operation of the largest message, as update and as JSON."""
+
+MOST_WANTED = 1_000_000
+"""Operations that a comparison found missing and that wait to be sent. The next one finds what is beyond it."""
 
 PAGES = 2
 """Pages of history under way: while one is taken, the next one comes."""
@@ -240,7 +243,7 @@ class LinkFeed:
 
     def want(self, delivery: Delivery[Any], link_keys: Iterable[int]) -> None:
         """Send these operations too, whatever the position is. link_keys: in log order."""
-        self._wanted.extend(link_keys)
+        self._wanted.extend(islice(link_keys, max(MOST_WANTED - len(self._wanted), 0)))
         delivery.pump()
 
     def lacks(self, delivery: Delivery[Any], entity_type: str, link_keys: Set[int]) -> None:

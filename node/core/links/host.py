@@ -134,6 +134,10 @@ class Host(Protocol):
         """Node:epoch -> class -> the last entity that came in a first synchronisation, since the start."""
         ...
 
+    def came_up_to(self, via: str, after: Mapping[int, Key]) -> None:
+        """Entities of a first synchronisation came, by class up to these."""
+        ...
+
     @property
     def connected(self) -> Collection[str]:
         """The ids of the linked nodes."""

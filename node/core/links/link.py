@@ -450,7 +450,7 @@ class Link:
     def _progress(self, progress: StateProgress | None) -> None:
         """Note how far a first synchronisation is. progress: of the entities, while the other side sends them."""
         if progress is not None:
-            self.host.states_after[self.via] = dict(progress.after)
+            self.host.came_up_to(self.via, progress.after)
         sync = self._first_sync
         if sync is None or sync.phase != "states":
             return

@@ -33,7 +33,7 @@ FORK_INTERVAL_MS = 60_000
 """The shortest time between two new epochs begun because of what linked nodes hold of this node's writer."""
 
 MOST_BUDGETS = 1_000
-"""Most linked nodes whose budgets are remembered."""
+"""Most linked nodes whose budgets, and first synchronisations, are remembered."""
 
 MOST_TWINS = 10
 """Most reports of another node with this node's id that are remembered."""
@@ -108,6 +108,13 @@ class Links:
         return self.by_node
 
     # ------------------------------------------------------------------ links that come and go
+
+    def came_up_to(self, via: str, after: Mapping[int, Key]) -> None:
+        """Entities of a first synchronisation came, by class up to these."""
+        self.states_after.pop(via, None)
+        self.states_after[via] = dict(after)
+        while len(self.states_after) > MOST_BUDGETS:
+            del self.states_after[next(iter(self.states_after))]
 
     def linked(self, link: Link) -> bool:
         """The other node of a link has said who it is. Returns whether `link` is kept.
