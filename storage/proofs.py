@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from storage.records import LogRow
+    from storage.records import HeadRow, LogRow
 
 HASH = 32
 SIGNATURE = 64
@@ -75,6 +75,12 @@ def statement_of(leaf: bytes, proof: bytes) -> tuple[bytes, bytes]:
         side, sibling = way[place : place + 1], way[place + 1 : place + STEP]
         root = _node(sibling, root) if side == LEFT else _node(root, sibling)
     return _CONTEXT + root, signature
+
+
+def head_statement(head: HeadRow) -> bytes:
+    """The bytes that a node signs to say what its log ends with."""
+    named = f"{head.node_id}\n{head.epoch}\n{head.seq}\n{head.at_ms}\n"
+    return b"comanda head\n" + named.encode() + head.hash
 
 
 def prove(rows: Sequence[LogRow], sign: Callable[[bytes], bytes]) -> None:

@@ -278,6 +278,30 @@ class FollowerRow:
 
 
 @frozen
+class HeadRow:
+    """What a log ended with, as its node signed it.
+
+    seq, hash: the last row and its chain hash.
+    at_ms: when it was signed, by that node's wall clock. received_ms: when it came, by this one's.
+    key, signature: of `storage.proofs.head_statement`.
+    """
+
+    node_id: str
+    epoch: str
+    seq: int
+    hash: bytes
+    at_ms: int
+    key: bytes
+    signature: bytes
+    received_ms: int
+
+    @property
+    def says(self) -> tuple[str, int, bytes]:
+        """(epoch, row, chain hash)."""
+        return self.epoch, self.seq, self.hash
+
+
+@frozen
 class Anchor:
     """Where the log begins. seq: the last row that is archived and gone, 0 for none. hash: its chain hash."""
 
@@ -362,12 +386,13 @@ class Commit:
     archived: list[ArchivedRow] = field(factory=list)
     followers: list[FollowerRow] = field(factory=list)
     gone: list[str] = field(factory=list)
+    heads: list[HeadRow] = field(factory=list)
     meta: dict[str, str] = field(factory=dict)
 
     def empty(self) -> bool:
         """Whether nothing but the clock would be written."""
         state = self.rows or self.entities or self.conflicts or self.locks or self.cursors
-        links = self.peers or self.parked or self.unparked or self.archived or self.followers
+        links = self.peers or self.parked or self.unparked or self.archived or self.followers or self.heads
         return not state and not links and not self.gone and not (self.meta.keys() - {"hlc"})
 
 
@@ -425,6 +450,7 @@ class Boot:
     link_keys: of each entity type's operations, in any order; those held without a row are among them.
     partial: link key -> entities whose part of an operation is held while another part is missing.
     refused: the first attempts of the latest refused writes, by terminal and operation id, the oldest first.
+    heads: the signed heads that are kept, of this node and of others, the latest last.
     damaged: what is said of rows that are not what was written, and were left out.
     """
 
@@ -447,4 +473,5 @@ class Boot:
     parked: list[ParkedRow]
     meta: dict[str, str]
     refused: dict[tuple[str, str], FirstAttempt] = field(factory=dict)
+    heads: Sequence[HeadRow] = ()
     damaged: list[str] = field(factory=list)

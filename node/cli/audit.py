@@ -1,15 +1,24 @@
-"""`comanda audit verify`: walk the chain of the log, also while the node runs."""
+"""`comanda audit verify`: walk the chain of the log, also while the node runs, and hold it against signed heads."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlencode
 
 import click
+import orjson
 
+from crdt.hlc import iso
+from node.cli.asking import ask
 from node.cli.options import data_option, progress_bars
 from node.cli.output import say
+from node.core.keyring import KEYS
+from node.errors import InvalidMessage
+from node.runtime.keys import verify as signed_by
+from node.wire.links.heads import head_of
 from storage.audit.archive_file import verify_archives
 from storage.audit.chain_walk import verify as walk
+from storage.audit.head_check import Compared, compare
 from storage.sqlite.database import DATABASE, StorageError
 from storage.sqlite.reader import Reader
 
@@ -28,9 +37,18 @@ def audit() -> None:
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="Arquivos de `comanda archive`. / Files of `comanda archive`.",
 )
+@click.option(
+    "--against",
+    "others",
+    multiple=True,
+    metavar="URL",
+    help="Outro nó, que guarda o que este assinou. / Another node, which keeps what this one signed.",
+)
 @click.argument("more", nargs=-1, type=click.Path(path_type=Path, dir_okay=False, exists=True))
-def verify(data: Path, archives: tuple[Path, ...], more: tuple[Path, ...]) -> None:
+def verify(data: Path, archives: tuple[Path, ...], others: tuple[str, ...], more: tuple[Path, ...]) -> None:
     """Procura registros alterados, removidos ou cortados. / Find edited, removed or cut entries.
+
+    --against URL... : compara com o que outros nós guardam. / Compare with what other nodes hold.
 
     --archive FILE... : também nos arquivos, desde a primeira linha. / Also in the archives, from the first row on.
     """
@@ -42,13 +60,37 @@ def verify(data: Path, archives: tuple[Path, ...], more: tuple[Path, ...]) -> No
         anchor, (head, _) = reader.anchor(), reader.head()
         if archives:
             findings += verify_archives([*archives, *more], anchor)
+        compared = _against(reader, others)
+        findings += compared.findings
         reader.close()
     except StorageError as error:
         raise click.ClickException(str(error)) from error
     for finding in findings:
         say(f"seq {finding.seq}: {finding.what}")
+    for finding in compared.earlier:
+        say(f"seq {finding.seq}: {finding.what} (época anterior / earlier epoch)")
     if findings:
         raise click.ClickException(f"{len(findings)} problema(s) / problem(s)")
     if anchor.seq and not archives:
         say(f"{anchor.seq} arquivados, não conferidos / archived, not verified (--archive FILE...)")
+    if compared.archived:
+        say(f"{compared.archived} assinaturas de linhas arquivadas, não conferidas / signed heads of archived rows")
+    say(f"{compared.matching} assinaturas conferem / signed heads match")
     say(f"{head if archives else head - anchor.seq} registros conferem / rows verified")
+
+
+def _against(reader: Reader, others: tuple[str, ...]) -> Compared:
+    """Compare the log with the heads that are kept beside it, and with those that other nodes hold."""
+    node_id, epoch = reader.queries.fact("node_id") or "", reader.queries.fact("epoch") or ""
+    keys = orjson.loads(reader.queries.fact(KEYS) or "{}").get(node_id, {})
+    heads = reader.heads(node_id)
+    for url in others:
+        answer = ask(url, f"/api/v1/heads?{urlencode({'node': node_id})}")
+        try:
+            held = [head_of(head, 0) for head in answer.get("heads", ())]
+        except InvalidMessage as error:
+            raise click.ClickException(f"{url}: {error}") from error
+        if not held:
+            say(f"{url}: nenhuma assinatura de / no signed head of {node_id}")
+        heads += held
+    return compare(reader, heads, epoch=epoch, keys=set(map(bytes.fromhex, keys)), verify=signed_by, when=iso)

@@ -68,6 +68,9 @@ def print_links(report: dict[str, Any], console: Screen) -> None:
         for key in waiting:
             told = f"OUTRA CHAVE / ANOTHER KEY: {key['reason']} (comanda keys trust {node} {key['fingerprint']})"
             console.print(told, style="bold red", markup=False)
+    for what in report.get("head_alarms", ()):
+        told = f"O REGISTRO NÃO É O MESMO / THE LOG IS NOT THE ONE THAT IT WAS: {what}"
+        console.print(told, style="bold red", markup=False)
     for what in report.get("contradictions", ()):
         console.print(
             f"DUAS VERSÕES DE UMA OPERAÇÃO / TWO VERSIONS OF ONE OPERATION: {what}", style="bold red", markup=False

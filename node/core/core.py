@@ -210,6 +210,8 @@ class Core:
         if guard("a commit", partial(replica.durable, group)):
             replica.faults.tear("the end of a commit failed")  # the log is read again, and goes on from its end
         guard("the positions of links", partial(self.links.stored, group.commit.peers))
+        if group.rows:
+            self.links.heads.end = (group.rows[-1].seq, group.rows[-1].hash)
         for lock in group.commit.locks:
             guard("a stored lease", partial(replica.locks.stored, lock))
         self._answer(group.replies)
@@ -271,6 +273,7 @@ class Core:
 
     def pruned(self, op_keys: Iterable[int]) -> None:
         """The rows of these operations are archived and gone."""
+        self.links.heads.owe()
         faults = self.replica.faults
         if faults.guard("the operations of an archive", partial(self.replica.held.moved, op_keys)) is not None:
             faults.forgotten = True
@@ -363,6 +366,7 @@ class Core:
             faults.forgotten = False
         self.replica.go_on(boot, locks, writer)
         self.links.start_again(boot.peers)
+        self.links.heads.begin(boot.heads, (boot.head, boot.chain))
         self.health.ok, self.health.failure = True, None
         refusals, self._again = self._again, []
         for recipient, messages in _by_recipient((refusal.recipient, refusal.message()) for refusal in refusals):

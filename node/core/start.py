@@ -126,6 +126,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         terminals=core.sessions,
     )
     core.links.go_on_with_history(boot.meta.get(history.META, ""))
+    core.links.heads.begin(boot.heads, (boot.head, boot.chain))
     return core
 
 

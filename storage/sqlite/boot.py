@@ -17,7 +17,7 @@ from storage.packed import RECORD_BYTES, link_keys, op_keys, unpack_operations
 from storage.records import CLASSES, Boot, FirstAttempt, key64, link_key, op_key
 from storage.sqlite.database import DamagedRow
 from storage.sqlite.meta import read_meta
-from storage.sqlite.rows import CONFLICTS, CURSORS, FOLLOWERS, LOCKS, PARKED, PEERS, Table, damaged_row
+from storage.sqlite.rows import CONFLICTS, CURSORS, FOLLOWERS, HEADS, LOCKS, PARKED, PEERS, Table, damaged_row
 
 if TYPE_CHECKING:
     import sqlite3
@@ -64,6 +64,7 @@ def read_boot(
         parked=read_all(connection, PARKED, damaged, "1 ORDER BY id"),
         meta=read_meta(connection, damaged),
         refused=_refused(connection),
+        heads=read_all(connection, HEADS, damaged, "1 ORDER BY received_ms"),
         damaged=damaged,
     )
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from storage.chain import chain_hash
 from storage.sqlite.archived_tables import add_records, keep_bases
 from storage.sqlite.database import StorageError
+from storage.sqlite.heads import thin_heads
 from storage.sqlite.meta import write_meta
-from storage.sqlite.rows import CONFLICTS, CURSORS, ENTITIES, FOLLOWERS, LOCKS, LOG, PARKED, PEERS
+from storage.sqlite.rows import CONFLICTS, CURSORS, ENTITIES, FOLLOWERS, HEADS, LOCKS, LOG, PARKED, PEERS
 from storage.sqlite.statements import insert_many
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ def write_commit(connection: sqlite3.Connection, commit: Commit, anchor: int, he
     if commit.archived:
         add_records(connection, commit.archived)
     FOLLOWERS.put(connection, commit.followers)
+    if commit.heads:
+        HEADS.put(connection, commit.heads)
+        thin_heads(connection, commit.heads)
     write_meta(connection, {**commit.meta, "head": str(head), "chain": chain.hex()})
 
 

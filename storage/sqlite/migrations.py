@@ -190,9 +190,17 @@ def m011_terminal_clocks(db: Database) -> None:
 
 @migrations()
 def m012_signatures(db: Database) -> None:
-    """Who accepted an operation, proven, and what was found of the proof of what came over a link."""
+    """Who accepted an operation, proven, and what was found of the proof of what came over a link. What logs ended
+    with, as their nodes signed it: this node's, and those of linked nodes."""
     db.execute("ALTER TABLE log ADD COLUMN proof BLOB NOT NULL DEFAULT x''")
     db.execute("ALTER TABLE log ADD COLUMN signed TEXT NOT NULL DEFAULT ''")
+    db.execute(
+        """CREATE TABLE heads (
+            node_id TEXT NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL,
+            at_ms INTEGER NOT NULL, key BLOB NOT NULL, signature BLOB NOT NULL, received_ms INTEGER NOT NULL,
+            PRIMARY KEY (node_id, epoch, seq, hash)) WITHOUT ROWID"""
+    )
+    db.execute("CREATE INDEX heads_received ON heads (node_id, received_ms)")
 
 
 @migrations()

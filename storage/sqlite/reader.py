@@ -14,6 +14,7 @@ from storage.records import (
     ConflictRow,
     EntityRow,
     FollowerRow,
+    HeadRow,
     Key,
     LogRow,
     ParkedRow,
@@ -30,6 +31,7 @@ from storage.sqlite.rows import (
     CONFLICTS,
     ENTITIES,
     FOLLOWERS,
+    HEADS,
     LOG,
     PARKED,
     SUMMED,
@@ -377,6 +379,11 @@ class Reader:
         with storage_errors(self.queries.path):
             meta = read_meta(self.queries.connection, [])
         return int(meta.get("head", 0)), bytes.fromhex(meta.get("chain", "00" * 32))
+
+    def heads(self, node_id: str) -> list[HeadRow]:
+        """The signed heads of a node that are kept here, the latest last."""
+        rows = self.queries.ask("SELECT * FROM heads WHERE node_id = ? ORDER BY received_ms", (node_id,))
+        return [HEADS.record(row) for row in rows]
 
     def cuts(self) -> list[tuple[int, int]]:
         """Where starts of the node found the log cut: (the head that was noted, the row the log ended at)."""

@@ -20,6 +20,7 @@ from storage.records import (
     CursorRow,
     EntityRow,
     FollowerRow,
+    HeadRow,
     LockRow,
     LogRow,
     ParkedRow,
@@ -186,6 +187,7 @@ TOKENS = Table("tokens", TokenRow, ("token_hash",))
 PEERS = Table("peers", PeerRow, ("node_id",))
 FOLLOWERS = Table("followers", FollowerRow, ("node_id",))
 PARKED = Table("parked", ParkedRow, ("id",))
+HEADS = Table("heads", HeadRow, ("node_id", "epoch", "seq", "hash"))
 ARCHIVES = Table("archives", ArchiveRow, ("last",))
 ARCHIVED_OPERATIONS = Table("archived", ArchivedRow, (*OF_ENTITY, "span"))
 
@@ -203,6 +205,7 @@ SUMMED: Sequence[Summed] = (
     PEERS,
     FOLLOWERS,
     PARKED,
+    HEADS,
     ARCHIVES,
     ARCHIVED_OPERATIONS,
     BASES,

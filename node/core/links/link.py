@@ -401,6 +401,8 @@ class Link:
             self.host.heard_what_terminals_knew(self, message)
         elif kind == "terminal_came":
             self.host.asked_of_terminal(self, message)
+        elif kind == "chain_heads":
+            self.host.heard_heads(self, message)
         elif kind == "speaks_for":
             self._speaks_for(read_speaks_for(message), read_keys(message))
         elif kind == "sync_error" and message.get("code") == AlreadyConnected.code:

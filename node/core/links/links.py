@@ -13,6 +13,7 @@ from node.core.clock import apart
 from node.core.links import anti_entropy, history
 from node.core.links.budget import Budget
 from node.core.links.first_sync import FirstSync
+from node.core.links.heads import Heads
 from node.core.links.host import Node, Peer
 from node.core.links.link import Link
 from node.core.links.neighbours import Neighbours
@@ -72,6 +73,7 @@ class Links:
     """Id of the other node -> what it has cost in this minute."""
     neighbours: Neighbours = field(init=False)
     travellers: Travellers = field(init=False)
+    heads: Heads = field(init=False)
     _elsewhere: set[str] = field(factory=set, init=False)
     """Terminals that are connected to other nodes, as far as heard."""
     _forked_ms: int | None = field(default=None, init=False)
@@ -86,6 +88,7 @@ class Links:
             changed=node.mark_changed,
         )
         self.travellers = Travellers(node=node, links=self.by_node, own=self.terminals)
+        self.heads = Heads(node=node, links=self.by_node, epoch=lambda: self.epoch)
 
     # ------------------------------------------------------------------ the tree
 
@@ -138,6 +141,7 @@ class Links:
         self.node.lock_requests.link_up(link)
         self.neighbours.link_up(link)
         self.travellers.link_up(link)
+        self.heads.link_up(link)
         self.node.mark_changed()
 
     def unlink(self, link: Link) -> None:
@@ -325,6 +329,10 @@ class Links:
         """A link asks what is known of a terminal that came to its node. Raises InvalidMessage."""
         self.travellers.asked(link, message)
 
+    def heard_heads(self, link: Peer, message: Mapping[str, Any]) -> None:
+        """Take a link's message of signed heads. Raises InvalidMessage."""
+        self.heads.receive(link, message)
+
     def tell_origins(self) -> None:
         """Say whose operations this node passes on, and their keys: one of them has changed."""
         for link in self.by_node.values():
@@ -351,6 +359,7 @@ class Links:
 
     def tick(self, now_ms: int) -> None:
         """Once a second."""
+        self.heads.tick(now_ms)
         for link in list(self.by_node.values()):
             self._guarded(link, link.delivery.read_again)
             self._guarded(link, partial(link.tick, now_ms))

@@ -55,6 +55,7 @@ def links_report(core: Core, diallers: Sequence[Dialler]) -> dict[str, object]:
         "contradictions": core.replica.contradictions,
         **core.replica.keyring.report(),
         "too_large": [{"what": what, "bytes": size} for what, size in core.log.too_large.items()],
+        "head_alarms": core.links.heads.alarms,
     }
 
 

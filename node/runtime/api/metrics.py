@@ -35,6 +35,7 @@ class CoreCollector(Collector):
             ("resident_entities", "Entities held in memory.", len(replica.residents.entities)),
             ("known_operations", "Operation ids of the log.", len(replica.held.known)),
             ("clock_ahead_milliseconds", "Stamps ahead of the machine's clock.", core.replica.clock.ahead_ms),
+            ("head_alarms", "Signed heads held elsewhere that this log contradicts.", len(core.links.heads.alarms)),
             ("keys_offered", "Keys of nodes that wait for a decision.", replica.keyring.waiting),
             ("archived_operations", "Operation ids held without a row.", len(replica.held.archived)),
         ):

@@ -12,6 +12,7 @@ GET /api/v1/links                                linked nodes: state, lag, curso
 GET /api/v1/quarantine                           linked nodes' operations that cannot be applied
 POST /api/v1/quarantine/retry                    try them again
 POST /api/v1/quarantine/drop?id=                 keep only the name of one of them
+GET /api/v1/heads?node=                          what a node's log ended with, as it signed it
 GET /api/v1/keys                                 whose public key is whose, by fingerprint
 POST /api/v1/keys/trust|forget?node=&fingerprint=  take a key of a node, or take it no longer
 POST /api/v1/backup                              a consistent copy into the data directory's backups/
@@ -45,6 +46,7 @@ from node.runtime.net.http import (
     json_response,
 )
 from node.wire.json_text import is_number
+from node.wire.links.heads import head_fields
 from storage.answers import PAGE_BYTES
 from storage.audit.archiving import Until
 from storage.sqlite.backup import back_up
@@ -139,6 +141,10 @@ class Api:
                 return self._retry()
             case ["api", "v1", "quarantine", "drop"]:
                 return self._drop(request)
+            case ["api", "v1", "heads"]:
+                node_id = request.first("node") or self._core.node_id
+                heads = await self._read(self._reader.heads, node_id)
+                return json_response({"node_id": self._core.node_id, "heads": list(map(head_fields, heads))})
             case ["api", "v1", "keys"]:
                 return json_response(self._core.replica.keyring.report())
             case ["api", "v1", "keys", ("trust" | "forget") as what]:

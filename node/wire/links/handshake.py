@@ -72,7 +72,7 @@ def read_keys(message: Mapping[str, Any]) -> dict[str, list[bytes]]:
     said = message.get("keys", {})
     if type(said) is not dict or not all(TERMINAL_ID.match(node) and type(of) is list for node, of in said.items()):
         raise InvalidMessage("expected keys by node id", "$.keys")
-    return {node: [_hex(key, KEY_BYTES, "$.keys") for key in of] for node, of in said.items()}
+    return {node: [hex_bytes(key, KEY_BYTES, "$.keys") for key in of] for node, of in said.items()}
 
 
 @frozen
@@ -95,7 +95,7 @@ def read_identification(said: Mapping[str, Any]) -> Identification:
     if said.get("key") is None:
         return Identification(b"", b"")
     return Identification(
-        _hex(said["key"], KEY_BYTES, "$.key"), _hex(said.get("signature"), SIGNATURE_BYTES, "$.signature")
+        hex_bytes(said["key"], KEY_BYTES, "$.key"), hex_bytes(said.get("signature"), SIGNATURE_BYTES, "$.signature")
     )
 
 
@@ -104,7 +104,8 @@ def challenged(signer: str, other: str, challenge: str) -> bytes:
     return b"comanda link\n" + orjson.dumps([signer, other, challenge])
 
 
-def _hex(text: Any, length: int, where: str) -> bytes:
+def hex_bytes(text: Any, length: int, where: str) -> bytes:
+    """Bytes of this length. Raises InvalidMessage."""
     try:
         found = bytes.fromhex(text)
     except (TypeError, ValueError):

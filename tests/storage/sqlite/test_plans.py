@@ -27,7 +27,7 @@ ENTITIES = 3_000
 TYPES = ("cashier_operations", "customers", "orders", "products")
 PAGE = 100
 
-SMALL = {"archives", "cursors", "followers", "meta", "owed", "parked", "tokens", "locks", "peers", "wanted"}
+SMALL = {"archives", "cursors", "followers", "heads", "meta", "owed", "parked", "tokens", "locks", "peers", "wanted"}
 """Tables that may be read whole: what they hold does not grow with the years, or is the question itself."""
 
 
@@ -105,6 +105,7 @@ READS: dict[str, Read] = {
     "stored rows": lambda h: list(h.reader.stored_rows(5000, 5500)),
     "before": lambda h: h.reader.before(6000, 2000),
     "head": lambda h: (h.reader.head(), h.reader.cuts(), h.reader.dropped(), h.reader.anchor()),
+    "heads": lambda h: h.reader.heads("node-b"),
     "base": lambda h: h.reader.archived.base("orders", "e-00002"),
     "wholes": lambda h: h.reader.archived.wholes(TYPES, ("orders", "e-01000"), PAGE),
     "lacking": lambda h: h.reader.archived.lacking("orders", "e-00500", {key64("link-1001")}),
