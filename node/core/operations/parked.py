@@ -37,6 +37,9 @@ logger = logging.getLogger("comanda.link")
 MOST_CONTRADICTIONS = 10
 """Most contradictions that are remembered, the latest."""
 
+MOST_AT_ONCE = 64
+"""Most that wait for an entity and are tried as soon as something comes to it. The others are left to the clock."""
+
 EXPECTED = (WireError, UpdateError, DocumentError, EngineError)
 """What an operation of another node raises that cannot be applied."""
 
@@ -209,7 +212,10 @@ def retry_waiting(replica: Replica, came: Sequence[Key], now: Instant) -> None:
     pending = list(came)
     while len(replica.quarantine) and pending:
         key = pending.pop()
-        for row in replica.quarantine.waiting_for(*key):
+        rows = replica.quarantine.waiting_for(*key)
+        for row in rows[MOST_AT_ONCE:]:
+            replica.quarantine.make_due(row)
+        for row in rows[:MOST_AT_ONCE]:
             keys, names = needs_of(row)
             if any(map(replica.held.on_disk, names)) or replica.residents.missing(keys):
                 replica.quarantine.make_due(row)  # something else that it needs must be read first
@@ -296,7 +302,9 @@ def retry_when_here(
         if unreadable is not None or not health.ok:
             replica.quarantine.make_due(row)
         elif row in replica.quarantine:
-            retry(replica, row, clock())
+            now = clock()
+            if retry(replica, row, now):
+                retry_waiting(replica, needs_of(row)[0], now)
             if replica.log.group.pending():
                 disk.wake_writer()
 

@@ -8,6 +8,8 @@ import orjson
 import pytest
 
 from node.core.links.link import BAD_ASKED
+from node.core.operations import parked
+from node.core.operations.parked import MOST_AT_ONCE
 from node.core.operations.quarantine import BAD, WAITING, Quarantine
 from storage.records import ParkedRow
 from tests.harness import Client
@@ -178,6 +180,46 @@ def test_an_operation_that_came_damaged_while_the_disk_could_not_be_read_is_aske
     pair.mesh.settle()
     assert pair.parked() == {}
     assert shown(pair.node) == shown(pair.hub)
+
+
+def test_what_waits_goes_on_when_what_it_waits_for_was_put_off_itself(pair: Pair) -> None:
+    """The latest comes first, while the entity cannot be read: of what the clock tries only the last can go on."""
+    pair.ana.do("orders", "o-1", "CREATE", {"n": 0})
+    pair.mesh.settle()
+    pair.mesh.wires[0].cut()
+    for n in range(20):
+        pair.ana.do("orders", "o-1", "UPDATE", {"n": n})
+    pair.mesh.crash(1)
+    pair.node.unreadable = lambda read, keys, *_: read == "fetch" and ("orders", "o-1") in keys
+    pair.mesh.wires[0].damage = lambda frame: orjson.dumps(
+        sorted(messages, key=lambda m: -m["link"]["hlc"][1])
+        if isinstance(messages := orjson.loads(frame), list) and all(m["type"] == "data_sync" for m in messages)
+        else messages
+    )
+    pair.mesh.settle()
+    assert len(pair.parked()) == 20
+    pair.node.unreadable = None
+    pair.mesh.settle()
+    assert not pair.parked()
+    assert shown(pair.node) == shown(pair.hub)
+
+
+def test_of_much_that_waits_for_one_entity_a_few_are_tried_with_each_operation(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair.spoil = lambda message: flip_update(message) if message["operation"]["operation"] == "CREATE" else None
+    pair.ana.do("orders", "o-1", "CREATE", {"n": 0})
+    for n in range(2 * MOST_AT_ONCE):
+        pair.ana.do("orders", "o-1", "UPDATE", {"n": n})
+    pair.mesh.settle()
+    assert list(pair.parked().values()) == [BAD] + [WAITING] * (2 * MOST_AT_ONCE)
+    tried: list[int] = []
+    monkeypatch.setattr(parked, "retry", lambda replica, row, now: tried.append(row.id))
+    parked.retry_waiting(pair.node.core.replica, [("orders", "o-1")], pair.node.now())
+    assert len(tried) == MOST_AT_ONCE
+    pair.node.tick()
+    pair.node.settle()
+    assert len(set(tried)) == 2 * MOST_AT_ONCE, "the others are tried by the clock"
 
 
 def test_what_turned_out_bad_late_is_asked_for_in_its_turn_as_well() -> None:
