@@ -49,6 +49,10 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             "Operações de outros nós que não puderam ser aplicadas; de um nó, um quarto disso.",
             "Operations of other nodes that cannot be applied; of one node a quarter of it.",
         ),
+        "backlog_bytes": (
+            "Recebido de uma conexão e ainda não tratado; com mais que isso ela não é lida.",
+            "Received on one connection and not handled yet; one that has more is not read.",
+        ),
         "outbox_bytes": (
             "Na fila de uma conexão; com mais que isso ela é fechada.",
             "Queued for one connection; one that has more is closed.",

@@ -77,6 +77,7 @@ class LimitsSection:
     resident_entities, resident_bytes: entities in memory, and their documents and views.
     ring_rows, ring_bytes: log rows in memory, as they are sent and, once more, as they were stored.
     quarantine_bytes: operations of linked nodes that cannot be applied; of one node a quarter of it.
+    backlog_bytes: waiting to be handled on one connection; its socket is not read while there is more.
     outbox_bytes: queued for one connection; a connection that has more is closed.
     lease_ms_default, lease_ms_max: how long a lock holds.
     leases_per_terminal: locks that one terminal holds at one time.
@@ -97,6 +98,7 @@ class LimitsSection:
     ring_rows: int = 16_384
     ring_bytes: int = 33_554_432
     quarantine_bytes: int = 67_108_864
+    backlog_bytes: int = 4_194_304
     outbox_bytes: int = 16_777_216
     lease_ms_default: int = 30_000
     lease_ms_max: int = 600_000

@@ -57,7 +57,7 @@ class Limits:
     """Bounds of a core, from the configuration.
 
     max_offset_ms: an upstream's clock that is further from this node's is not followed.
-    outbox_bytes: what may wait for one connection.
+    outbox_bytes, backlog_bytes: what may wait for one connection to be sent, and on it to be handled.
     """
 
     sessions: Bounds
@@ -65,6 +65,7 @@ class Limits:
     max_offset_ms: int
     has_upstream: bool
     outbox_bytes: int
+    backlog_bytes: int
 
 
 @define(eq=False, kw_only=True)
@@ -115,6 +116,7 @@ class Core:
             locks=self.lock_requests,
             codec=self.limits.codec,
             health=self.health,
+            backlog_bytes=self.limits.backlog_bytes,
         )
         self.replica.is_online = lambda terminal: terminal in self.sessions.online
         self.sessions = Sessions(
@@ -378,6 +380,8 @@ class Core:
         """Of each limit on what this node keeps in memory: its name, how far it is used, and the limit."""
         replica, ring = self.replica, self.log.ring
         residents, held, quarantine = replica.residents, replica.held, replica.quarantine
+        backlog = [session.backlog for session in self.sessions.online.values()]
+        backlog += [link.backlog for link in self.links.by_node.values()]
         waiting = [session.connection.outbox_bytes for session in self.sessions.online.values()]
         return [
             ("resident_entities", len(residents.entities), residents.most),
@@ -390,6 +394,7 @@ class Core:
             ("quarantine_bytes", quarantine.bytes, quarantine.most_bytes),
             ("terminals", len(self.cursors.terminals), self.limits.sessions.terminals),
             ("nodes", len(self.cursors.nodes), MOST_NODES),
+            ("backlog_bytes", max(backlog, default=0), self.limits.backlog_bytes),
             ("outbox_bytes", max(waiting, default=0), self.limits.outbox_bytes),
             ("first_attempts", len(replica.knowledge.first_attempts), FIRST_ATTEMPTS_KEPT),
             ("reads", len(replica.knowledge.reads), READS_KEPT),

@@ -18,11 +18,15 @@ T = TypeVar("T")
 
 @define(eq=False, kw_only=True)
 class Inbox(Generic[T]):
-    """The inbound queue of one session, or one link. most: items that may wait while the socket is still read."""
+    """The inbound queue of one session, or one link.
+
+    most, most_bytes: items, and bytes of those that are text, that may wait while the socket is still read.
+    """
 
     handle: Callable[[T], None]
     connection: Connection
     most: int
+    most_bytes: int
     may_read: Callable[[], bool] = lambda: True
     """Asked when everything is handled: whether the socket may be read again."""
     waiting: bool = False
@@ -35,6 +39,8 @@ class Inbox(Generic[T]):
     closed: bool = False
     """Nothing more is handled."""
     _queue: deque[T] = field(factory=deque)
+    size: int = 0
+    """Of the text that waits."""
 
     @property
     def unfinished(self) -> bool:
@@ -43,22 +49,25 @@ class Inbox(Generic[T]):
 
     def put(self, item: T) -> None:
         """Handle this item: now, or after those that wait."""
-        if self.enqueue(item) and len(self._queue) > self.most:
+        if self.enqueue(item) and (len(self._queue) > self.most or self.size > self.most_bytes):
             self.pause()
 
     def hold_first(self, item: T) -> None:
         """Handle an item before all that wait, once `drain` is called."""
         self._queue.appendleft(item)
+        self.size += _size(item)
 
     def put_first(self, items: Sequence[T]) -> None:
         """Handle items before all that wait."""
         self._queue.extendleft(reversed(items))
+        self.size += sum(map(_size, items))
         self.drain()
 
     def enqueue(self, item: T) -> bool:
         """As `put`, for items too small to pause the socket. Returns whether the item has to wait."""
         if self.waiting or self._queue:
             self._queue.append(item)
+            self.size += _size(item)
             return True
         self.handle(item)
         return False
@@ -72,7 +81,13 @@ class Inbox(Generic[T]):
     def drain(self) -> None:
         """Handle the items that wait, until one of them waits for the disk itself."""
         while self._queue and not self.waiting and not self.closed:
-            self.handle(self._queue.popleft())
+            item = self._queue.popleft()
+            self.size -= _size(item)
+            self.handle(item)
         if self.paused and not self._queue and self.may_read():
             self.paused = False
             self.connection.resume_reading()
+
+
+def _size(item: object) -> int:
+    return len(item) if isinstance(item, str | bytes) else 0

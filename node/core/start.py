@@ -108,6 +108,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
             max_offset_ms=config.time.max_offset_ms,
             has_upstream=config.links.upstream is not None,
             outbox_bytes=limits.outbox_bytes,
+            backlog_bytes=limits.backlog_bytes,
         ),
         permissions=config.permissions(),
     )
@@ -120,6 +121,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         epoch=epoch,
         peers={row.node_id: row for row in boot.peers},
         window_rows=config.links.window_rows,
+        backlog_bytes=limits.backlog_bytes,
         max_offset_ms=config.time.max_offset_ms,
         fresh=lambda: (around.draws.id(), around.draws.writer()),
         own_terminals=lambda: own_terminals(core),

@@ -37,7 +37,11 @@ class Reader:
         self.handled = ""
         self.in_debt = False
         self.inbox: Inbox[str] = Inbox(
-            handle=self.handle, connection=self.socket, most=most, may_read=lambda: not self.in_debt
+            handle=self.handle,
+            connection=self.socket,
+            most=most,
+            most_bytes=10,
+            may_read=lambda: not self.in_debt,
         )
 
     def handle(self, letter: str) -> None:
@@ -108,3 +112,18 @@ def test_a_closed_inbox_handles_nothing_more() -> None:
     reader.inbox.closed = True
     reader.answered()
     assert reader.handled == "A"
+
+
+def test_large_messages_that_wait_pause_the_socket_however_few_they_are() -> None:
+    reader = Reader(most=5)
+    reader.inbox.put("A")
+    reader.inbox.put("b" * 10)
+    assert reader.socket.calls == []
+    reader.inbox.put("c")
+    assert reader.socket.calls == ["pause"]
+    reader.inbox.hold_first("D" * 3)
+    assert reader.inbox.size == 14
+    reader.answered()  # and the three letters wait for the disk again
+    assert (reader.inbox.size, reader.socket.calls) == (11, ["pause"])
+    reader.answered()
+    assert (reader.inbox.size, reader.socket.calls) == (0, ["pause", "resume"])

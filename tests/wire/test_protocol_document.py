@@ -57,7 +57,7 @@ FIXED = {
     "offline terminals in a status": monitors.OFFLINE_SHOWN,
     "a terminal's clock that is taken as right, ms off": TOLERANCE_MS,
 }
-INTERNAL = {"resident_entities", "resident_bytes", "ring_rows", "ring_bytes", "quarantine_bytes"}
+INTERNAL = {"resident_entities", "resident_bytes", "ring_rows", "ring_bytes", "quarantine_bytes", "backlog_bytes"}
 """Limits of the node's own memory, which no terminal meets."""
 
 CALLED = {"kind": "operation", "updates": "updates"}

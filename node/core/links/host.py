@@ -115,6 +115,11 @@ class Host(Protocol):
     def node(self) -> Node: ...
 
     @property
+    def backlog_bytes(self) -> int:
+        """What may wait on one link to be handled."""
+        ...
+
+    @property
     def window_rows(self) -> int:
         """Most rows under way on one link."""
         ...

@@ -127,7 +127,9 @@ class Link:
         node = self.node = self.host.node
         self.since_ms = node.clock().wall_ms
         self._handshake = Handshake(link=self, session_id=self.session_id)
-        self._inbox = Inbox(handle=self._frame, connection=self.connection, most=BACKLOG_PAUSE)
+        self._inbox = Inbox(
+            handle=self._frame, connection=self.connection, most=BACKLOG_PAUSE, most_bytes=self.host.backlog_bytes
+        )
         self.delivery = Delivery(
             window=Window(self.host.window_rows),
             feed=LinkFeed(
@@ -162,6 +164,11 @@ class Link:
     def held(self) -> bool:
         """Whether the link waits in its handshake while another one fills this node."""
         return self._handshake.held
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that arrived and wait."""
+        return self._inbox.size
 
     def open(self) -> None:
         """Answer a node that dialled."""

@@ -47,6 +47,7 @@ class Links:
     epoch: names this node's log. A log that was set back goes on under another epoch.
     peers: what is durably held of other nodes' logs, by node id.
     window_rows: most rows under way on one link.
+    backlog_bytes: what may wait on one link to be handled.
     max_offset_ms: a clock of the upstream that is further from this node's is not followed.
     fresh: draws a new epoch and a fresh writer.
     own_terminals: the terminals connected to this node, as `terminal_status_update` shows them.
@@ -57,6 +58,7 @@ class Links:
     epoch: str
     peers: dict[str, PeerRow]
     window_rows: int
+    backlog_bytes: int
     max_offset_ms: int
     fresh: Callable[[], tuple[str, int]]
     own_terminals: Callable[[], Mapping[str, object]]

@@ -73,7 +73,7 @@ BACKLOG_PAUSE = 64
 
 @frozen(kw_only=True)
 class Shared:
-    """What the sessions of one node share."""
+    """What the sessions of one node share. backlog_bytes: what may wait on one connection to be handled."""
 
     replica: Replica
     log: LogView
@@ -81,6 +81,7 @@ class Shared:
     locks: LockRequests
     codec: CodecLimits
     health: Health
+    backlog_bytes: int
 
 
 @frozen
@@ -131,7 +132,11 @@ class Session:
 
     def __attrs_post_init__(self) -> None:
         self._inbox = Inbox(
-            handle=self._step, connection=self.connection, most=BACKLOG_PAUSE, may_read=self._may_read
+            handle=self._step,
+            connection=self.connection,
+            most=BACKLOG_PAUSE,
+            most_bytes=self.shared.backlog_bytes,
+            may_read=self._may_read,
         )
 
     @property
@@ -196,6 +201,11 @@ class Session:
 
     def lose(self, told: str) -> None:
         self._close(INTERNAL_ERROR, told)
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that arrived and wait."""
+        return self._inbox.size
 
     @property
     def unfinished(self) -> bool:
