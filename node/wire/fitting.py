@@ -113,13 +113,13 @@ def _by_fields(operation: dict[str, Any], room: int, most: int, errors: list[byt
 
 
 def _too_large(about: Mapping[str, Any], length: int, most: int, where: str | None = None) -> bytes:
-    """A `sync_error` in the place of what is too large to be sent."""
+    """A `sync_error` in the place of what is too large to be sent. It names no operation: none is refused."""
     what = about.get("type") or "an operation" if where is None else "a field"
     extra: dict[str, object] = {} if where is None else {"where": where}
     if "conflict_id" in about:
         extra["conflict_id"] = about["conflict_id"]
     return outgoing.sync_error(
-        about.get("id"),
+        None,
         f"{what} of {length} bytes is more than a message may have ({most}); it is not sent, read it over HTTP",
         about.get("entity_type"),
         about.get("entity_id"),

@@ -63,6 +63,7 @@ def test_an_operation_goes_out_in_parts_that_fit_and_show_the_same(seed: int) ->
     for operation in operations:
         screen.apply(operation)
     assert screen == shown
+    assert all(m["operation_id"] is None for m in messages if m["type"] == "sync_error")  # none is refused
     assert all(len(orjson.dumps({name: data[name]})) > MOST - HEADROOM for name in _left_out(messages))
     assert [operation["id"] for operation in operations].index("op-1") == len(operations) - 1  # it confirms all
     assert len({operation["id"] for operation in operations}) == len(operations)
