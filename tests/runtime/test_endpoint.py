@@ -42,7 +42,7 @@ class Place:
         core: Any = SimpleNamespace(
             node_id="hub",
             permissions=("pos",),
-            cursors=SimpleNamespace(terminals={}),
+            cursors=SimpleNamespace(nodes={}),
             sessions=SimpleNamespace(disconnect=lambda session: None),
             links=SimpleNamespace(unlink=lambda link: None),
         )
