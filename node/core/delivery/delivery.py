@@ -162,10 +162,8 @@ class Delivery(Generic[F]):
     def _pump(self) -> None:
         window, log = self.window, self.log
         while not (self.closed or self.reading or self.held):
-            if window.room <= 0:
-                break
             self._full = self.connection.outbox_bytes > self.outbox_high
-            if self._full:
+            if window.room <= 0 or self._full:
                 break
             behind = self._next_class()
             if behind is None:
