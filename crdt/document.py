@@ -8,8 +8,8 @@ A write to a field deletes the records of that field *its author has seen* and a
 each field is a multi-value register: one record is agreement, several are concurrent siblings, and a strategy
 decides what is shown. The entity's version is the sum of all headers' `n`; a counter, that of their totals.
 
-The records are mirrored in Python from checked updates; the engine is opened only when something is written to
-the document, because y-py never frees an engine document whose root was touched.
+The records are mirrored in Python from checked updates. An edit is encoded in Python too; the engine is opened only
+when something is written, and only takes updates.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from crdt.records import (
     parse_record,
     writable,
 )
+from crdt.update_encoder import encode_edit
 from crdt.update_format import DecodedUpdate, decode_update, live_records, within
 
 if TYPE_CHECKING:
@@ -144,9 +145,9 @@ class Document:
         deletes: list[tuple[int, int]] = []
         before = {own: self.vector.get(own, 0)}
         if header is not None:
-            deletes.append((own, bisect_left(self._live[own], header.clock)))
+            deletes.append((own, header.clock))
         for record in supersede:
-            deletes.append((record.writer, bisect_left(self._live[record.writer], record.clock)))
+            deletes.append(record.id)
             if record.writer != own:
                 before[record.writer] = max(before.get(record.writer, 0), record.clock + 1)
         total = (header.n if header else 0) + n
@@ -158,8 +159,9 @@ class Document:
             else:
                 counters.pop(name, None)
         texts = [orjson.dumps(("h", total, counters)).decode(), *map(_text, fields)]
-        update = engine.edit(deletes, texts)
         first = before[own]
+        update = encode_edit(own, first, texts, deletes)
+        engine.integrate(update)
         self._remove_ids([(record.writer, record.clock) for record in supersede])
         if header is not None:
             self._live[own].remove(header.clock)
@@ -268,8 +270,7 @@ class Document:
 
     def under(self, writer: int) -> None:
         """From here on write as `writer`."""
-        if writer != self.writer:
-            self._snapshot, self._engine, self.writer = self.encode(), None, writer
+        self.writer = writer
 
     def _check(
         self, decoded: DecodedUpdate, author: int, have: int, doomed: Sequence[tuple[int, int]]

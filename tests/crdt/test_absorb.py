@@ -58,13 +58,13 @@ def test_a_document_that_claims_our_own_writer_is_a_fork() -> None:
 
 
 def test_a_document_without_a_header_is_refused() -> None:
-    from crdt.engine import open_document
+    from tests.crdt.editors import open_editor
 
-    bare = open_document("y_py", 9)
+    bare = open_editor("y_py", 9)
     bare.edit([], ['["f",["a"],1,1,"t","op",1,1,1]'])
     with pytest.raises(DocumentError, match="one live header"):
         absorbed(empty(8), bare.encode())
-    twice = open_document("y_py", 9)
+    twice = open_editor("y_py", 9)
     twice.edit([], ['["h",1,{}]', '["h",2,{}]'])
     with pytest.raises(DocumentError, match="one live header"):
         absorbed(empty(8), twice.encode())

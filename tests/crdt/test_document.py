@@ -18,10 +18,11 @@ from crdt.edits import (
     Known,
     Prepared,
 )
-from crdt.engine import ENGINES, open_document
+from crdt.engine import ENGINES
 from crdt.json_values import canonical
 from crdt.records import DocumentError, ForkError, NewField
 from crdt.update_format import decode_update
+from tests.crdt.editors import open_editor
 
 FIELDS = [("a",), ("b",), ("c",)]
 
@@ -98,7 +99,7 @@ def test_replicas_agree_whatever_the_order_and_duplication(engine: str, count: i
         assert state(again) == state(document)
         for writer in document.vector:
             mirrored = [r for r in document.records() if r.writer == writer]
-            assert len(open_document(engine, 1, document.encode()).texts(writer)) == len(mirrored) + 1
+            assert len(open_editor(engine, 1, document.encode()).texts(writer)) == len(mirrored) + 1
 
 
 def test_the_snapshot_does_not_grow_with_the_history() -> None:
@@ -156,7 +157,7 @@ def test_a_fork_of_our_own_writer_is_refused() -> None:
 
 
 def foreign(*texts: str, deletes: list[tuple[int, int]] | None = None) -> bytes:
-    return open_document("y_py", 7).edit(deletes or [], list(texts))
+    return open_editor("y_py", 7).edit(deletes or [], list(texts))
 
 
 HEADER = '["h",1,{}]'
@@ -188,7 +189,7 @@ def test_nobody_deletes_another_writers_header() -> None:
     victim, document = empty(1), empty(2)
     edit = victim.edit(supersede=[], fields=[new(("a",), 1, "op")])
     document.apply(edit.update, edit.before)
-    attacker = open_document("y_py", 7, victim.encode())
+    attacker = open_editor("y_py", 7, victim.encode())
     update = attacker.edit([(1, 0)], [HEADER])
     with pytest.raises(DocumentError, match="deletes the header"):
         document.apply(update, {7: 0, 1: 1})

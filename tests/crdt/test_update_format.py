@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crdt.engine import open_document
 from crdt.update_format import (
     UpdateError,
     UpdateLimits,
@@ -21,10 +20,11 @@ from crdt.update_format import (
     encode_state_vector,
     live_records,
 )
+from tests.crdt.editors import open_editor
 
 
 def good_update() -> bytes:
-    document = open_document("y_py", 5)
+    document = open_editor("y_py", 5)
     document.edit([], ["abc", "de"])
     document.edit([(5, 0)], ["xyz", "ação"])
     return document.encode()
@@ -37,7 +37,7 @@ def test_a_snapshot_gives_its_live_records_and_state_vector() -> None:
 
 
 def test_an_edit_gives_its_clock_range_and_what_it_deletes() -> None:
-    document = open_document("y_py", 5)
+    document = open_editor("y_py", 5)
     document.edit([], ["abc", "de"])
     decoded = decode_update(document.edit([(5, 0)], ["xyz"]))
     assert decoded.ranges == {5: (2, 3)}
@@ -92,7 +92,7 @@ def test_state_vectors_survive_the_round_trip(vector: dict[int, int]) -> None:
 
 def _mutants(seed: int, count: int) -> list[bytes]:
     rng = random.Random(seed)
-    originals = [good_update(), open_document("y_py", 300).edit([], ["x" * 200, "{}"])]
+    originals = [good_update(), open_editor("y_py", 300).edit([], ["x" * 200, "{}"])]
     mutants = []
     for _ in range(count):
         update = bytearray(rng.choice(originals))

@@ -15,11 +15,12 @@ from pathlib import Path
 from crdt.absorb import absorbed
 from crdt.document import Document
 from crdt.edits import Applied
-from crdt.engine import ENGINES, EngineDocument, open_document
+from crdt.engine import ENGINES
 from crdt.json_values import canonical
 from crdt.records import DocumentError, NewField
 from crdt.update_format import UpdateError, decode_state_vector, decode_update, encode_state_vector, live_records
 from tests.crdt.diffs import diff
+from tests.crdt.editors import Editor, open_editor
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 INPUTS_OF_A_CHILD = 3_000
@@ -92,7 +93,7 @@ def edit_of(reader: Document, writer: Document) -> bytes:
     return diff("pycrdt", writer.encode(), reader.vector)
 
 
-def reads(document: EngineDocument) -> tuple[dict[int, list[str]], dict[int, int]]:
+def reads(document: Editor) -> tuple[dict[int, list[str]], dict[int, int]]:
     vector = document.state_vector()
     return {writer: document.texts(writer) for writer in vector}, vector
 
@@ -107,7 +108,7 @@ def judge_update(data: bytes) -> str:
     for writer, _, text in records:
         whole[writer].append(text)
     for engine in ENGINES:
-        document = open_document(engine, 42)
+        document = open_editor(engine, 42)
         document.apply(data)
         read = reads(document)
         if vector and read != (whole, vector):
@@ -147,7 +148,7 @@ def judge_whole(document: Document, data: bytes) -> str:
         return ""
     if together is None:
         return ""
-    opened = open_document(document.engine_name, 42, together.encode())
+    opened = open_editor(document.engine_name, 42, together.encode())
     if live_records(opened.encode()) != live_records(together.encode()):
         return f"the engine reads {live_records(opened.encode())}, the decoder {live_records(together.encode())}"
     missing = [writer for writer, clock in document.vector.items() if not together.holds(writer, clock)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crdt.document import Document
-from crdt.engine import open_document
 from crdt.records import DocumentError
 from crdt.update_format import (
     UpdateError,
@@ -16,6 +15,7 @@ from crdt.update_format import (
     live_records,
 )
 from tests.crdt.diffs import diff
+from tests.crdt.editors import open_editor
 from tests.fuzz.engines import UPDATE, VECTOR, Engines, bases, new
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ class Updates:
             seeds.append(document.edit(supersede=list(document.records())[:1], fields=[new(("d",), {}, "x")]).update)
             seeds.append(diff("pycrdt", base, {5: 1}))
         text = '["h",1,{"stock":"1.5"}]'
-        seeds.append(open_document("pycrdt", 5).edit([], [text]))
-        seeds.append(open_document("pycrdt", 2**32 - 1).edit([], ["x" * 130, "{}"]))
+        seeds.append(open_editor("pycrdt", 5).edit([], [text]))
+        seeds.append(open_editor("pycrdt", 2**32 - 1).edit([], ["x" * 130, "{}"]))
         return seeds
 
 

@@ -127,8 +127,7 @@ class Residents:
         """Drop the entities used longest ago once too many are held, or too many bytes of them; a tenth more than
         that, so that not every commit has to. One that is in use, or not stored yet, is passed over.
 
-        They are read from disk when next needed. The memory that y-py took for a document that was written to is not
-        given back (crdt/README.md).
+        They are read from disk when next needed.
         """
         if len(self.entities) <= self.most and self.bytes <= self.most_bytes:
             return
