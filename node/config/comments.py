@@ -110,7 +110,10 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "window_rows": ("Linhas enviadas num enlace e não confirmadas.", "Rows sent on a link and not confirmed."),
         "backoff_ms": ("Primeira espera antes de discar de novo.", "First wait before dialling again."),
         "backoff_max_ms": ("Maior espera antes de discar de novo.", "Longest wait before dialling again."),
-        "connect_timeout_ms": ("Para uma tentativa de conexão.", "For one attempt to connect."),
+        "connect_timeout_ms": (
+            "Para uma tentativa de conexão; depois de cada falha, a resposta pode demorar o dobro.",
+            "For one attempt to connect; after each failure the answer may take twice as long.",
+        ),
         "ping_s": ("Entre dois pings num enlace.", "Between two pings on a link."),
         "silence_s": (
             "Um enlace calado por tanto tempo é fechado e discado de novo.",

@@ -156,7 +156,7 @@ class LinksSection:
     token: what this node shows to the nodes it dials.
     window_rows: sent on one link and not confirmed by the other node.
     backoff_ms, backoff_max_ms: first and longest wait before dialling again.
-    connect_timeout_ms: for one attempt.
+    connect_timeout_ms: for one attempt; the answer may take twice as long after each failure, up to 30 s.
     ping_s: between two pings on a link.
     silence_s: a link on which nothing was heard for so long is closed and dialled again.
     paused_s: wait before dialling a node again that refused this one (its id, its token, nodes at all).

@@ -1,9 +1,9 @@
 """What a node does by the clock: one table of names and periods. A shell runs it, and passes the time.
 
     probe        50 ms   ping the terminals that do not confirm, so that their pongs say what arrived
-    change      100 ms   where a terminal came or went: tell monitors and linked nodes
+    change      100 ms   where a terminal came or went: tell monitors and linked nodes; tell monitors what was put off
     second        1 s    read again what could not be read; leases, cursors, links, parked operations (`Core.tick`)
-    status     [time] status_interval_s    measure the connections; tell monitors who is here
+    status     [time] status_interval_s    measure the connections; tell monitors who is here (less often, if many)
     metrics    [time] metrics_interval_s   tell monitors the figures
     checkpoint   30 s    move the WAL into the database file, where something was committed and the disk works
 
@@ -28,6 +28,9 @@ from node.core.faults import Faults
 CHANGE_MS = 100
 SECOND_MS = 1_000
 CHECKPOINT_MS = 30_000
+
+STATUS_BYTES_A_SECOND = 10_000
+"""How much a monitor is told of who is here: the state of five hundred terminals each ten seconds."""
 
 
 class Shell(Protocol):
@@ -92,7 +95,7 @@ def schedule(
     core: Core, shell: Shell, *, now_ms: float, status_ms: float | None, metrics_ms: float | None
 ) -> Schedule:
     """The table of a node that has just started. status_ms, metrics_ms: None leaves that job out."""
-    checkpointed = _Checkpointed(core, shell)
+    checkpointed, told = _Checkpointed(core, shell), _Status(core)
 
     def second() -> None:
         shell.read_again()
@@ -100,11 +103,13 @@ def schedule(
 
     def change() -> None:
         if core.sessions.changed():
-            _tell_status(core)
+            told.tell()
+        else:
+            told.go_on()
 
     def status() -> None:
         shell.heartbeat()
-        _tell_status(core)
+        told.tell()
 
     def metrics() -> None:
         monitors.tell(core, monitors.performance(core, shell.memory_mb()))
@@ -130,9 +135,29 @@ def schedule(
     return Schedule(jobs, core.replica.faults)
 
 
-def _tell_status(core: Core) -> None:
-    core.links.neighbours.say(force=False)
-    monitors.tell(core, [monitors.terminal_status(core)])
+@define(eq=False)
+class _Status:
+    """Who is here: linked nodes are told what changed, monitors everything.
+
+    free_ms: when monitors may be told again. The larger the last message, the later.
+    """
+
+    core: Core
+    free_ms: float = 0
+    _owed: bool = False
+
+    def tell(self) -> None:
+        self.core.links.neighbours.say(force=False)
+        self._owed = True
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Tell the monitors what was put off."""
+        now_ms = self.core.clock().mono_ms
+        if self._owed and now_ms >= self.free_ms and self.core.sessions.monitors():
+            message = monitors.terminal_status(self.core)
+            monitors.tell(self.core, [message])
+            self._owed, self.free_ms = False, now_ms + 1000 * len(message) / STATUS_BYTES_A_SECOND
 
 
 @define(eq=False)

@@ -14,7 +14,7 @@ from attrs import define, field
 
 from node.config.sections import LinksSection
 from node.core.core import Core
-from node.core.links.dialling import REFUSED, TWIN, Backoff, Dialling, Wait, challenge_of
+from node.core.links.dialling import REFUSED, TWIN, Backoff, Dial, Dialling, Wait, challenge_of
 from node.core.links.feed import LINK_MESSAGE_BYTES
 from node.core.links.link import Link
 from node.runtime.net.client import ConnectError, connect
@@ -52,6 +52,7 @@ class Dialler:
             attempts=self.attempts,
             backoff=Backoff(self.settings.backoff_ms, self.settings.backoff_max_ms),
             paused_ms=self.settings.paused_s * 1000,
+            connect_timeout_ms=self.settings.connect_timeout_ms,
             uniform=random.uniform,
         )
 
@@ -64,18 +65,18 @@ class Dialler:
                 continue
             code: int | None = None
             try:
-                code = await self._once(step.attempt)
+                code = await self._once(step)
             except Exception:  # one strange node ends neither this one nor its other links
                 logger.exception("the link to %s failed", self.url)
                 self.last_error = "internal error"
             self.dialling.ended(_now_ms(), code)
 
-    async def _once(self, attempt: int) -> int | None:
+    async def _once(self, dial: Dial) -> int | None:
         """One connection; its close code, None where there was none."""
         core = self.core
         role = "peer" if self.role == "peer" else "downstream"
         words = {"type": NODE_TYPE, "as": role, "epoch": core.links.epoch, "head": core.replica.log.committed}
-        words |= {"instance": core.instance, "attempt": attempt}
+        words |= {"instance": core.instance, "attempt": dial.attempt}
         query = urlencode(words)
         target = f"{self.url}/ws/{quote(core.node_id)}?{query}"
         headers = [("Authorization", f"Bearer {self.settings.token}")] if self.settings.token else []
@@ -84,7 +85,8 @@ class Dialler:
                 target,
                 subprotocols=[SUBPROTOCOL],
                 headers=headers,
-                connect_timeout=self.settings.connect_timeout_ms / 1000,
+                connect_timeout=dial.connect_ms / 1000,
+                answer_timeout=dial.answer_ms / 1000,
                 max_message_bytes=LINK_MESSAGE_BYTES,
                 outbox_limit=LINK_MESSAGE_BYTES * 2,
             )
@@ -97,7 +99,7 @@ class Dialler:
             connection=connection,
             session_id=str(uuid.uuid4()),
             url=self.url,
-            challenge=challenge_of(core.instance, attempt),
+            challenge=challenge_of(core.instance, dial.attempt),
         )
         self.dialling.connected(link)
         code, reason = await run_link(core, link, connection, self.settings)

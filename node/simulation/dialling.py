@@ -36,6 +36,7 @@ class Dialler:
             attempts=machine.attempts,
             backoff=Backoff(links.backoff_ms, links.backoff_max_ms),
             paused_ms=links.paused_s * 1000,
+            connect_timeout_ms=links.connect_timeout_ms,
             uniform=machine.rng.uniform,
         )
         self._go_on()
@@ -46,7 +47,7 @@ class Dialler:
         if isinstance(step, Wait):
             machine.disk.later(step.ms, self._go_on)
         elif not route.open:
-            machine.disk.later(machine.config.links.connect_timeout_ms, partial(self._over, None))
+            machine.disk.later(step.connect_ms, partial(self._over, None))
         else:
             machine.disk.later(2 * route.delay(), partial(self._arrived, step.attempt))
 

@@ -8,7 +8,7 @@ import pytest
 import trio
 from click.testing import CliRunner
 
-from node.__main__ import main
+from node.cli import main
 from node.cli.serve import _cannot_start
 from node.errors import ConfigError
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from click.testing import CliRunner
 
-from node.__main__ import main
+from node.cli import main
 from node.config.reading import parse
 from node.config.remembered import recalled, remembered
 from node.config.sections import Config

@@ -8,8 +8,8 @@ import pytest
 from attrs import define, field
 
 from node.core.faults import Faults
-from node.core.ports import Health
-from node.core.schedule import CHECKPOINT_MS, Schedule, schedule
+from node.core.ports import Health, Instant
+from node.core.schedule import CHECKPOINT_MS, STATUS_BYTES_A_SECOND, Schedule, schedule
 from node.core.statistics import Statistics
 
 
@@ -20,6 +20,8 @@ class Node:
     said: list[str] = field(factory=list)
     health: Health = field(factory=Health)
     came: bool = False
+    now_ms: int = 0
+    status: bytes = b"status"
     statistics: Statistics = field(factory=lambda: Statistics(started_ms=0))
     faults: Faults = field(factory=Faults)
 
@@ -34,6 +36,12 @@ class Node:
 
     def tick(self) -> None:
         self.said.append("tick")
+
+    def clock(self) -> Instant:
+        return Instant(0, self.now_ms)
+
+    def monitors(self) -> list[str]:
+        return ["monitor-1"]
 
     def changed(self) -> bool:
         came, self.came = self.came, False
@@ -73,8 +81,8 @@ class Monitors:
     """What monitors are told, in one word a message."""
 
     @staticmethod
-    def terminal_status(_: Node) -> bytes:
-        return b"status"
+    def terminal_status(node: Node) -> bytes:
+        return node.status
 
     @staticmethod
     def performance(_: Node, memory_mb: float) -> list[bytes]:
@@ -146,6 +154,17 @@ def test_status_and_metrics_are_sent_by_the_clock_with_the_round_trips_measured_
     assert node.said[-3:] == ["heartbeat", "tell nodes", "status"]
     found.step(10_000)
     assert node.said[-1] == "metrics 50"
+
+
+def test_a_state_of_many_terminals_is_told_less_often_and_never_forgotten() -> None:
+    node = Node(status=b"s" * 3 * STATUS_BYTES_A_SECOND)
+    found = table(node)
+    sent = []
+    for now_ms in range(100, 60_001, 100):
+        node.now_ms, node.came, before = now_ms, now_ms <= 30_000, len(node.said)
+        found.step(now_ms)
+        sent += [now_ms for said in node.said[before:] if said == node.status.decode()]
+    assert sent == [*range(100, 30_000, 3_000), 30_100, 35_000, 40_000, 45_000, 50_000, 55_000, 60_000]
 
 
 def test_what_is_left_out_never_runs() -> None:

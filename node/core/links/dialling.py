@@ -3,7 +3,9 @@
     next --the other node dialled us, and that link is in use--> Wait, ask again
          --otherwise--> Dial --> connected --> ended --> Wait: back-off, or longer after a refusal
 
-The first retry is at once, then exponential back-off with full jitter, capped.
+The first retry is at once, then exponential back-off with full jitter, capped. Each failed attempt gives the other
+node more time to answer: one that gets a tenth of a processor would lose its links for good. Its machine is waited
+for no longer than before, so that a link is back soon after the network is.
 """
 
 from __future__ import annotations
@@ -20,6 +22,9 @@ STEADY_MS = 1_000
 
 ACCEPTED_POLL_MS = 200
 """How often a node asks whether it must dial again, while a link that the other node dialled is in use."""
+
+LONGEST_ANSWER_MS = 30_000
+"""The most time that the other node gets to answer an attempt."""
 
 REFUSED = {
     InvalidTerminalId.code: "its id is refused",
@@ -58,9 +63,16 @@ class Backoff:
 
 @frozen
 class Dial:
-    """Dial now. attempt: the number of this connection among all that this process dials."""
+    """Dial now.
+
+    attempt: the number of this connection among all that this process dials.
+    connect_ms: how long to wait for the other machine.
+    answer_ms: how long to wait for the other node, all in all.
+    """
 
     attempt: int
+    connect_ms: int
+    answer_ms: int
 
 
 @frozen
@@ -77,6 +89,7 @@ class Dialling:
     links: the node's links by the id of the other node.
     attempts: numbers the connections of this process.
     paused_ms: how long to wait after a refusal.
+    connect_timeout_ms: how long the first of some attempts may take.
     uniform: draws a number between two.
     """
 
@@ -84,6 +97,7 @@ class Dialling:
     attempts: Iterator[int]
     backoff: Backoff
     paused_ms: float
+    connect_timeout_ms: int
     uniform: Callable[[float, float], float]
     peer: str = ""
     """The node that was last met at this address."""
@@ -102,7 +116,9 @@ class Dialling:
         if self.accepted:
             return Wait(ACCEPTED_POLL_MS)
         self._dialled_ms = now_ms
-        return Dial(next(self.attempts))
+        first_ms = self.connect_timeout_ms
+        patience_ms = max(first_ms, min(first_ms * 2 ** min(self.backoff.attempts, 16), LONGEST_ANSWER_MS))
+        return Dial(next(self.attempts), min(2 * first_ms, patience_ms), patience_ms)
 
     def connected(self, link: Link) -> None:
         """There is a connection; `link` runs over it."""

@@ -66,12 +66,14 @@ async def connect(
     subprotocols: Sequence[str] = (),
     headers: Sequence[tuple[str, str]] = (),
     connect_timeout: float = 1.5,
+    answer_timeout: float = 0.0,
     deflate: bool = True,
     max_message_bytes: int = 64 * 1024 * 1024,
     outbox_limit: int = OUTBOX_BYTES,
 ) -> ClientConnection:
-    """Connect to a ws:// URL, handshake included, within `connect_timeout` seconds; then set callbacks and `run()`.
+    """Connect to a ws:// URL within `connect_timeout` seconds; then set callbacks and `run()`.
 
+    answer_timeout: the seconds for all of it, the handshake included, where that is longer.
     Raises ConnectError, and ValueError for a URL that is not ws:// or not ASCII.
     """
     parts = urlsplit(url)
@@ -81,8 +83,9 @@ async def connect(
     peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     extra = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers]
     try:
-        with trio.fail_after(connect_timeout):
-            stream = await trio.open_tcp_stream(host, port)
+        with trio.fail_after(max(connect_timeout, answer_timeout)):
+            with trio.fail_after(connect_timeout):
+                stream = await trio.open_tcp_stream(host, port)
             connection = ClientConnection(
                 stream,
                 Protocol(ConnectionType.CLIENT, max_message_bytes, deflate),
@@ -100,7 +103,7 @@ async def connect(
                 await trio.aclose_forcefully(stream)
                 raise
     except trio.TooSlowError:
-        raise ConnectError(f"{peer}: no answer within {connect_timeout:g} s") from None
+        raise ConnectError(f"{peer}: no answer in time") from None
     except (OSError, trio.BrokenResourceError) as error:
         raise ConnectError(f"{peer}: {error}") from error
     except (ProtocolError, h11.ProtocolError, UnicodeError, ValueError) as error:

@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.core.links.dialling import ACCEPTED_POLL_MS, REFUSED, STEADY_MS, Backoff, Dial, Dialling, Wait
+from node.core.links.dialling import (
+    ACCEPTED_POLL_MS,
+    LONGEST_ANSWER_MS,
+    REFUSED,
+    STEADY_MS,
+    Backoff,
+    Dial,
+    Dialling,
+    Wait,
+)
 
 PAUSED_MS = 15_000
 
@@ -22,6 +31,7 @@ def dialling(links: dict[str, Any] | None = None) -> Dialling:
         attempts=itertools.count(1),
         backoff=Backoff(50, 800),
         paused_ms=PAUSED_MS,
+        connect_timeout_ms=1_000,
         uniform=lambda least, most: most,
     )
 
@@ -38,14 +48,14 @@ def wait_after(link_ended: Dialling, now_ms: float, code: int | None) -> float:
 
 
 def test_a_node_that_starts_dials_at_once() -> None:
-    assert dialling().next(0) == Dial(1)
+    assert dialling().next(0) == Dial(1, 1_000, 1_000)
 
 
 def test_attempts_are_numbered_over_all_links_of_a_process() -> None:
     numbers = itertools.count(1)
     one, other = dialling(), dialling()
     one.attempts = other.attempts = numbers
-    assert (one.next(0), other.next(0)) == (Dial(1), Dial(2))
+    assert (one.next(0), other.next(0)) == (Dial(1, 1_000, 1_000), Dial(2, 1_000, 1_000))
 
 
 def test_after_failures_in_a_row_the_waits_double_up_to_the_longest() -> None:
@@ -55,6 +65,28 @@ def test_after_failures_in_a_row_the_waits_double_up_to_the_longest() -> None:
         assert isinstance(here.next(0), Dial)
         waits.append(wait_after(here, 0, None))
     assert waits == [100, 200, 400, 800, 800, 800, 800]
+
+
+def test_each_failure_gives_the_next_attempt_more_time() -> None:
+    here = dialling()
+    given = []
+    for _ in range(7):
+        step = here.next(0)
+        assert isinstance(step, Dial)
+        given.append(step.answer_ms)
+        assert step.connect_ms <= 2_000
+        wait_after(here, 0, None)
+    assert given == [1_000, 2_000, 4_000, 8_000, 16_000, LONGEST_ANSWER_MS, LONGEST_ANSWER_MS]
+    here.next(0)
+    here.connected(link())
+    wait_after(here, STEADY_MS + 1, 1006)
+    assert here.next(0) == Dial(9, 1_000, 1_000)
+
+
+def test_a_time_that_is_configured_longer_is_not_cut() -> None:
+    here = dialling()
+    here.connect_timeout_ms = 60_000
+    assert here.next(0) == Dial(1, 60_000, 60_000)
 
 
 def test_a_link_that_was_up_for_a_while_is_dialled_again_at_once() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 import trio
 
@@ -101,4 +103,25 @@ async def test_connect_gives_up_on_a_server_that_answers_with(answer: str) -> No
         port = listeners[0].socket.getsockname()[1]
         with trio.fail_after(5), pytest.raises(ConnectError):
             await connect(f"ws://127.0.0.1:{port}/", connect_timeout=0.2)
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("answer_timeout", "said"), [(0.0, "no answer in time"), (5.0, "refused: HTTP 400")])
+async def test_a_node_that_answers_late_is_waited_for_as_long_as_it_is_given(
+    answer_timeout: float, said: str
+) -> None:
+    """Its machine takes the connection at once. What it answers here is no WebSocket."""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        await stream.receive_some(65_536)
+        begun = trio.current_time()
+        await until(lambda: trio.current_time() > begun + 0.3)
+        with suppress(trio.BrokenResourceError):
+            await stream.send_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, serve, 0)
+        port = listeners[0].socket.getsockname()[1]
+        with trio.fail_after(5), pytest.raises(ConnectError, match=said):
+            await connect(f"ws://127.0.0.1:{port}/", connect_timeout=0.1, answer_timeout=answer_timeout)
         nursery.cancel_scope.cancel()
