@@ -29,6 +29,7 @@ from storage.chain import GENESIS, chain_hash
 from storage.records import CLASSES, CursorRow, EntityRow, LogRow, link_key
 from storage.sqlite.database import DATABASE
 from storage.sqlite.head_note import NOTE_FILE
+from storage.sqlite.meta import write_meta
 from storage.sqlite.rows import CURSORS, ENTITIES, LOG
 
 if TYPE_CHECKING:
@@ -277,11 +278,9 @@ class GrownStore:
         """A data directory that its node takes for the one it had."""
         shutil.copytree(self.directory, directory)
         with closing(sqlite3.connect(directory / DATABASE)) as database:
-            here = fingerprint(directory / DATABASE)
-            database.execute("UPDATE meta SET value = ? WHERE key = 'fingerprint'", (here,))
+            write_meta(database, {"fingerprint": fingerprint(directory / DATABASE)})
             database.commit()
 
     def _head(self, database: sqlite3.Connection, head: int, chain: bytes) -> None:
-        facts = ((str(head), "head"), (chain.hex(), "chain"))
-        database.executemany("UPDATE meta SET value = ? WHERE key = ?", facts)
+        write_meta(database, {"head": str(head), "chain": chain.hex()})
         (self.directory / NOTE_FILE).unlink(missing_ok=True)
