@@ -142,6 +142,9 @@ def _print_write(write: dict[str, Any], console: Screen) -> None:
     sent = write.get("timestamp") or "-"
     console.print(f"  hora / time         do terminal / sent {sent}")
     console.print(f"                      {clocks}aceita / accepted {write['accepted_at']}")
+    if write.get("assumed"):
+        console.print(f"  suposto / assumed   {write['assumed']['pt']}")
+        console.print(f"                      {write['assumed']['en']}")
     if write.get("clock"):
         console.print(f"  relógio / clock     {write['clock']['pt']}")
         console.print(f"                      {write['clock']['en']}")

@@ -116,6 +116,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
     for said in boot.damaged:
         logger.error("%s", said)
     replica.knowledge.everybody = core.cursors.everybody
+    replica.knowledge.elsewhere = core.cursors.elsewhere
     core.links = Links(
         node=core,
         epoch=epoch,

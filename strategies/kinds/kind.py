@@ -134,6 +134,8 @@ class Write(Protocol):
     create: the operation is a CREATE. afresh: its author had seen the entity deleted, so nothing of it is left.
     terminal_type: of the author. counts: by how much each counter moves so far.
     minds: what the author takes each counter that it writes to be afterwards.
+    stranger: nothing tells what the author had seen.
+    kept: numbers that are not counted for that reason. Their author is told.
     """
 
     @property
@@ -147,6 +149,10 @@ class Write(Protocol):
     afresh: bool
     counts: dict[str, Decimal]
     minds: dict[str, Count]
+    kept: dict[str, Decimal]
+
+    @property
+    def stranger(self) -> bool: ...
 
     def seen(self, record: FieldRecord) -> bool:
         """Whether the author had seen a live record."""

@@ -70,6 +70,10 @@ class Cursors:
         """The row of a class up to which all terminals have confirmed. One that has nothing of it needs no row."""
         return min((at for row in self.terminals.values() if (at := row.positions[priority]) >= 0), default=-1)
 
+    def elsewhere(self, priority: int) -> int | None:
+        """The last row of a class that another node holds too, as far as is known; None where there is no other."""
+        return max((row.positions[priority] for row in self.nodes.values()), default=None)
+
     def sendings_of(self, cursor: CursorRow, now: Instant) -> Sendings:
         """When the terminal of this cursor was sent what. Of the time before this start only its end is known."""
         found = self.sendings.get(cursor.terminal_id)

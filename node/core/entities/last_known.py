@@ -278,6 +278,17 @@ class Movements:
         """What an author last knew of a counter; None where the movements kept here do not tell."""
         return _count(_last(reversed(self.of.get(name, [])), author))
 
+    def at(self, name: str, version: int, elsewhere: int | None) -> Count | None:
+        """What a counter was when the entity had a version, or before that; None where the version may name another
+        state than the one here.
+
+        elsewhere: the last row that another node holds too; None where there is none.
+        """
+        found = [move for move in self.of.get(name, ()) if move.version <= version and move.shown is not None]
+        if not found or not (elsewhere is None or found[-1].author is None or found[-1].seq <= elsewhere):
+            return None
+        return count_from(found[-1].shown)
+
     def known_list(self, name: str, author: AuthorView) -> KnownList:
         """A list as an author last knew it."""
         last = _last(reversed(self.of.get(name, [])), author)

@@ -68,6 +68,7 @@ class Authorship:
     known: what it last knew of a counter; None where nothing is known.
     known_list: a list as it last knew it.
     repeats: whether a value, or one field of it, is what it last knew of a register that it has not seen as it is.
+    stranger: it comes from a node that is away, and nothing tells what it had seen there.
     """
 
     stamp: Stamp
@@ -75,6 +76,10 @@ class Authorship:
     known: Callable[[Entity, str], Count | None]
     known_list: Callable[[Entity, str], KnownList]
     repeats: Callable[[Entity, Path, str, object], bool]
+    stranger: bool = False
+
+
+NOTHING_KEPT: Mapping[str, Decimal] = {}
 
 
 @define(eq=False)
@@ -83,6 +88,7 @@ class Plan:
 
     named: top-level fields the operation names. counts: by how much each counter moves.
     minds: what the author takes the counters that it writes to be afterwards.
+    kept: numbers of counters that were not counted, as nothing tells by how much their author moved them.
     """
 
     supersede: tuple[FieldRecord, ...]
@@ -91,6 +97,7 @@ class Plan:
     named: tuple[str, ...]
     counts: Mapping[str, Decimal]
     minds: Mapping[str, Count]
+    kept: Mapping[str, Decimal] = NOTHING_KEPT
 
 
 def increment(current: int, version: int | None, jump: int) -> int:
@@ -126,11 +133,16 @@ class FieldWriter:
         self.version = entity.document.version + self.increment
         self.counts: dict[str, Decimal] = {}
         self.minds: dict[str, Count] = {}
+        self.kept: dict[str, Decimal] = {}
         self._supersede: dict[tuple[int, int], FieldRecord] = {}
         self._fields: list[NewField] = []
         self._joined: dict[Path, dict[str, object]] = {}
 
     # ------------------------------------------------------------------ what a kind asks
+
+    @property
+    def stranger(self) -> bool:
+        return self.author.stranger
 
     def seen(self, record: FieldRecord) -> bool:
         return (record.writer, record.clock) in self.seen_ids
@@ -249,7 +261,8 @@ class FieldWriter:
         if counts:
             moved = {name: total_of(amount) for name, amount in counts.items()}
             self.add(COUNTED, moved, self.supersede(COUNTED))
-        return Plan(tuple(self._supersede.values()), tuple(self._fields), self.increment, names, counts, self.minds)
+        removed, added = tuple(self._supersede.values()), tuple(self._fields)
+        return Plan(removed, added, self.increment, names, counts, self.minds, self.kept)
 
 
 class Planner:

@@ -91,7 +91,8 @@ class Explanation:
         whole = self.entity.policy.strategy.whole_entity
         value = act.data[self.name]
         data = act.data if whole else {self.name: value}
-        return {**act.brief(), "timestamp": act.timestamp, "value": value, "data": data}
+        told = act.assumption()
+        return {**act.brief(), "timestamp": act.timestamp, "value": value, "data": data, "assumed": told}
 
 
 def _names(record: FieldRecord) -> dict[str, str]:

@@ -14,6 +14,7 @@ from crdt.records import DocumentError, FieldRecord, name_of, parse_record
 from crdt.update_format import UpdateError, decode_update, live_records
 from node.core.history.clock_words import ClockWord, clock_word
 from node.core.history.rebuild import HistoryError, entry_of, snapshot_of
+from node.core.operations.assumed import SENTENCES
 from storage.records import Key
 from strategies.paths import DELETED_AT, may_hold
 
@@ -38,6 +39,9 @@ class Act:
     resolves: the id of the conflict that it resolved.
     clock: what is to be said of its terminal's clock; None where it counts as its author said.
     data: what it says about this entity; if it was accepted, only the field that is explained.
+    assumed: what was assumed of what its author knew (node/core/operations/assumed.py), where this node accepted it;
+        None for nothing.
+    kept: what it says of the field was not counted.
     """
 
     seq: int
@@ -55,6 +59,8 @@ class Act:
     resolves: str | None
     clock: ClockWord | None
     data: Mapping[str, object]
+    assumed: str | None
+    kept: bool
 
     @property
     def name(self) -> str:
@@ -67,6 +73,8 @@ class Act:
         data = raw.get("data") or {}
         if raw.get("operation") == "BULK_UPDATE":
             data = {item["entity_id"]: item["data"] for item in data["updates"]}.get(entity_id, {})
+        changes = orjson.loads(row.changes) if row.changes else {}
+        assumed = (changes.get("assumed") or {}).get(entity_id)
         return cls(
             row.seq,
             row.operation_id,
@@ -83,7 +91,16 @@ class Act:
             raw.get("resolves"),
             clock_word(row.stamp, raw.get("timestamp")),
             data if row.kind == "refused" else {n: value for n, value in data.items() if n == name},
+            assumed if assumed in SENTENCES else None,
+            name in (changes.get("kept") or {}).get(entity_id, ()),
         )
+
+    def assumption(self) -> dict[str, str] | None:
+        """What was assumed of what its author knew, with a sentence in each language."""
+        if self.assumed is None:
+            return None
+        pt, en = SENTENCES[self.assumed]
+        return {"code": self.assumed, "pt": pt, "en": en}
 
     def brief(self) -> dict[str, object]:
         """The operation as it is named where it superseded something."""
@@ -106,7 +123,7 @@ class Trail:
 
     records: by identity.
     acts: record -> the operation that wrote it. Unknown if only a state brought it, or its row is archived.
-    refused: name -> an operation that was refused and not accepted since.
+    refused: name -> an operation that was refused and not accepted since, or whose number was not counted.
     deleters: record of a deletion -> the operation that deleted, whichever field the trail is of.
     """
 
@@ -151,6 +168,8 @@ class Trail:
                 self.refused.setdefault(act.name, act)
             return
         self.refused.pop(act.name, None)  # it was sent again, and accepted
+        if act.kept:
+            self.refused[act.name] = act
         if act.resolves is not None:
             self.decided.add(act.name)
         entry = entry_of(row, self.key)

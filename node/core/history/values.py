@@ -63,6 +63,7 @@ class Writing:
             "effective_timestamp": iso(millis(record.stamp)),
             "accepted_at": iso(millis(record.accepted)),
             "clock": None if act is None or act.clock is None else act.clock.report(),
+            "assumed": None if act is None else act.assumption(),
             "stamp": _parts(record.stamp),
             "accepted": _parts(record.accepted),
             "version": record.version,

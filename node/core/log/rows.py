@@ -9,7 +9,7 @@ state        an entity as another node sent it whole
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -24,7 +24,6 @@ from node.wire.outgoing import compact_json
 from storage.records import LogRow, link_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from decimal import Decimal
 
     from crdt.edits import Edit
@@ -107,6 +106,8 @@ class Told:
     counted: what is said of a timestamp that does not count as it is.
     acknowledged: what its author had confirmed.
     minds: by entity id, what its author takes the counters that it wrote to be, as it is stored.
+    assumed: by entity id, what was assumed of what its author knew (node/core/operations/assumed.py).
+    kept: by entity id, the counters whose number was not counted.
     """
 
     terminal_id: str
@@ -119,6 +120,8 @@ class Told:
     counted: Mapping[str, object]
     acknowledged: int
     minds: Mapping[str, object]
+    assumed: Mapping[str, str]
+    kept: Mapping[str, Sequence[str]]
 
 
 def accepted_row(
@@ -139,6 +142,10 @@ def accepted_row(
     audit.update(told.counted)
     if told.minds:
         audit["acknowledged"], audit["minds"] = told.acknowledged, told.minds
+    if told.assumed:
+        audit["assumed"] = told.assumed
+    if told.kept:
+        audit["kept"] = told.kept
     if any(counts for *_, counts in done):
         audit["counted"] = {e.key[1]: {n: total_of(a) for n, a in counts.items()} for e, _, _, counts in done}
     return operation_row(

@@ -57,6 +57,7 @@ class Author:
     wrote_ms: when it wrote the operation at the latest, on the monotonic clock; None for now, or where nothing tells.
     read_upto: the row up to which it says itself that it has read, with an operation that restores a value.
     first_attempt: if the operation was refused before, what its author knew then.
+    stranger: it comes from elsewhere, and no node that answers knows what it had seen there.
     """
 
     terminal_id: str
@@ -72,6 +73,7 @@ class Author:
     sendings: Sent | None = None
     wrote_ms: int | None = None
     read_upto: int = -1
+    stranger: bool = False
 
 
 def absent(terminal_id: str, user_id: str | None = None) -> Author:

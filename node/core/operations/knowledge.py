@@ -40,12 +40,14 @@ class Knowledge:
     """What this node knows about its authors' knowledge.
 
     everybody: of a priority class, the row up to which all terminals have confirmed.
+    elsewhere: of a priority class, the last row that another node holds too; None where there is no other node.
     first_attempts: (terminal, operation id) -> what the author knew when a refused operation first came.
     refusals: (terminal, priority class) -> the row of its last refused write. That row shows it the current values.
     reads: (terminal, entity) -> the last row of the entity that the terminal read over HTTP.
     """
 
     everybody: Callable[[int], int] = lambda _: -1
+    elsewhere: Callable[[int], int | None] = lambda _: None
     first_attempts: dict[tuple[str, str], FirstAttempt] = field(factory=dict)
     refusals: dict[tuple[str, int], int] = field(factory=dict)
     reads: dict[tuple[str, Key], int] = field(factory=dict)
@@ -182,6 +184,8 @@ class Knowledge:
         if known is None and name in entity.movements.cut:
             rows = self._histories.get((entity.key, view.terminal, view.acknowledged), ())
             known = known_from_log(rows, entity.key[1], name, view)
+        if known is None and reach.newest is not None:
+            known = entity.movements.at(name, reach.newest, self.elsewhere(entity.policy.priority_class))
         return known
 
     def last_known_list(self, author: Author, reach: Reach, entity: Entity, name: str) -> KnownList:

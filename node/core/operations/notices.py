@@ -9,16 +9,26 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from crdt.decimals import shown
+from crdt.hlc import iso, millis
+from crdt.records import name_of
 from node.core.log.rows import notice_row
 from node.core.operations.conflicts import conflict_row
 from node.wire import outgoing
+from strategies.conflict import VERSION_CONFLICT, conflict_id
 from strategies.paths import DELETED_AT, WHOLE
+from strategies.strategy import SETTLED
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from decimal import Decimal
+
     from node.core.entities.change import ConflictNews
+    from node.core.entities.entity import Entity
+    from node.core.entities.writes import Stamp
     from node.core.operations.author import Author
     from node.core.operations.replica import Replica
-    from node.wire.messages import ConflictResolution
+    from node.wire.messages import ConflictResolution, Operation
     from storage.records import ConflictRow
     from strategies.conflict import Conflict
     from strategies.policy import EntityPolicy
@@ -65,6 +75,42 @@ def tell(
                 _tell_closed(replica, conflict, policy, operation_id, author, accepted, resolution)
 
 
+def tell_kept(
+    replica: Replica, entity: Entity, kept: Mapping[str, Decimal], operation: Operation, stamp: Stamp
+) -> None:
+    """Tell the author and monitors of numbers that were not counted. They stand in the log, and nothing is open."""
+    terminal, (entity_type, entity_id), version = stamp.terminal, entity.key, entity.document.version
+    accepted, name = iso(millis(stamp.accepted)), name_of(terminal, stamp.operation)
+    for field, amount in kept.items():
+        there = {field: entity.view.fields.get(field), "version": version}
+        said = {field: shown(amount), "version": version}
+        body: dict[str, object] = {
+            "id": conflict_id(entity_type, entity_id, (field,), [name]),
+            "type": VERSION_CONFLICT,
+            "entity_type": entity_type,
+            "entity_id": entity_id,
+            "local_data": there,
+            "remote_data": said,
+            "local_version": version,
+            "remote_version": version,
+            "created_at": accepted,
+            "path": [field],
+            "state": SETTLED,
+            "candidates": [
+                {
+                    "operation_id": stamp.operation,
+                    "terminal_id": terminal,
+                    "timestamp": iso(millis(stamp.stamp)),
+                    "accepted_at": accepted,
+                    "data": said,
+                }
+            ],
+        }
+        message = outgoing.sync_conflict(body)
+        targets = (terminal,)
+        replica.log.append(notice_row(entity.policy, operation.id, entity_id, stamp.accepted, targets, message))
+
+
 def remember(replica: Replica, row: ConflictRow) -> None:
     """Store a conflict with the group, and have it known from here on."""
     replica.log.group.commit.conflicts.append(row)
@@ -80,13 +126,13 @@ def _tell_closed(
     accepted: int,
     resolution: ConflictResolution | None,
 ) -> None:
-    shown = replica.residents.entities[conflict.entity_type, conflict.entity_id].shown()
+    now = replica.residents.entities[conflict.entity_type, conflict.entity_id].shown()
     if conflict.path not in (WHOLE, DELETED_AT):
-        shown = {n: shown.get(n) for n in (conflict.path[0], "version")}
+        now = {n: now.get(n) for n in (conflict.path[0], "version")}
     message = outgoing.conflict_closed(
         conflict.id,
         resolution.resolution if resolution else "superseded",
-        shown,
+        now,
         author.terminal_id,
         operation_id,
     )

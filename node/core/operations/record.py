@@ -20,8 +20,9 @@ from node.core.entities.past import LATEST
 from node.core.entities.reach import Reach
 from node.core.entities.writes import Plan
 from node.core.log.rows import Told, accepted_row, changes_of, linked, operation_row, update_entry
+from node.core.operations.assumed import NOTHING, assumed
 from node.core.operations.author import absent
-from node.core.operations.notices import tell
+from node.core.operations.notices import tell, tell_kept
 from node.core.operations.refusals import not_stored
 from node.core.terminal_clocks import TOLERANCE_MS
 from node.wire import outgoing
@@ -81,26 +82,35 @@ def record(
     policy, knowledge = entities[0].policy, replica.knowledge
     first = knowledge.first_attempt(author, entities, log.head)
     log.group.first_attempts[author.terminal_id, operation.id] = first
+    confirmed = [knowledge.confirmed(author, planned.entity) for planned in plans]
     on_its_way = any(
         _on_its_way(replica, author, planned.entity)
         or _late(author, planned.entity, stamp)
-        or planned.reach.row < knowledge.confirmed(author, planned.entity)  # it was shown more since it wrote
-        for planned in plans
+        or planned.reach.row < upto  # it was shown more since it wrote
+        for planned, upto in zip(plans, confirmed, strict=True)
     )
+    words: dict[str, str] = {}
+    for p, upto in zip(plans, confirmed, strict=True):
+        word = NOTHING if p.plan.kept else None
+        if word is None and p.entity.seq > upto:
+            word = assumed(author, p.entity, p.reach.row, p.version, upto)
+        if word is not None:
+            words[p.entity.key[1]] = word
     news = ConflictNews()
     replica.faults.changing = True
     done = [(planned.entity, *_edit(planned, operation.kind, seq, news)) for planned in plans]
     minds = {p.entity.key[1]: {n: stored(c) for n, c in p.plan.minds.items()} for p in plans if p.plan.minds}
     merged = any(planned.unseen for planned in plans) and resolution is None
+    kept = {p.entity.key[1]: tuple(p.plan.kept) for p in plans if p.plan.kept}
     status = (news.status_of(name_of(author.terminal_id, operation.id)) if news.raised else None) or (
-        "merged" if merged else "applied"
+        "lost" if kept else "merged" if merged else "applied"
     )
     # The author of a resolution does not know its outcome, so it is sent the row like everybody else.
     # So is that of an operation in which text was replaced: its screen shows what it sent.
     as_written = not operation.replaced and all(change.as_written for _, change, *_ in done)
     echo = on_its_way or resolution is not None or not as_written
     again = author.first_attempt is not None  # its author wrote it anew on its screen
-    seen = [knowledge.confirmed(author, p.entity) if again else p.reach.row for p in plans]
+    seen = confirmed if again else [p.reach.row for p in plans]
     counted = _counted(operation, stamp, replica.clock.offset_ms)
     told = Told(
         terminal_id=author.terminal_id,
@@ -113,6 +123,8 @@ def record(
         counted=counted,
         acknowledged=seen[0],
         minds=minds,
+        assumed=words,
+        kept=kept,
     )
     row = accepted_row(policy, operation, done, told, now.wall_ms, node_id)
     for planned in plans:
@@ -134,6 +146,9 @@ def record(
     confirm(replica, author, operation.id, row.version, status, stamp.accepted, seq, **extra)
     if news.raised or news.gone or news.restated:
         tell(replica, news, policy, operation.id, author, stamp.accepted, resolution)
+    for planned in plans:
+        if planned.plan.kept:
+            tell_kept(replica, planned.entity, planned.plan.kept, operation, stamp)
     log.group.refusals.append(not_stored(operation, author))
     replica.faults.changing = False
 

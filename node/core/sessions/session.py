@@ -125,6 +125,8 @@ class Session:
     """
     unknown: bool = field(default=False, init=False)
     """The linked nodes were asked what the terminal had seen there. Its first write waits for that."""
+    stranger: bool = field(default=False, init=False)
+    """When it connected, the terminal was new here or had been elsewhere since."""
     _asking: bool = field(default=False, init=False)
     """It does."""
     successor: Session | None = field(default=None, init=False)
@@ -156,6 +158,7 @@ class Session:
             latest.delivery.window.at_connect,
             latest.delivery.feed.head_at_connect,
             sendings=self.delivery.window.sendings,
+            stranger=self.stranger,
         )
 
     def _author_of(self, operation: Operation) -> Author:

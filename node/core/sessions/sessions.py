@@ -119,6 +119,7 @@ class Sessions:
         )
         try:
             session.unknown = self.came(terminal_id, last_here_ms, session.known)
+            session.stranger = session.unknown or last_here_ms is None
             self._begin(session, full=full)
         except Exception:
             self.disconnect(session)

@@ -184,12 +184,12 @@ def same(one: object, other: object) -> bool:
 
 def without_place(one: dict[str, Any]) -> dict[str, Any]:
     """What every node that holds the same operations says: not in which row of its log, nor from which neighbour, nor
-    what it refused itself.
+    what it refused or assumed itself.
 
     Of an operation under two writers a node names the origin it knows first."""
     values = [
         {
-            **{name: value for name, value in w.items() if name not in ("seq", "origin", "via")},
+            **{name: value for name, value in w.items() if name not in ("seq", "origin", "via", "assumed")},
             "superseded_by": sorted({killer["operation_id"] for killer in w["superseded_by"]}),
         }
         for w in (*one["candidates"], *one["superseded"])

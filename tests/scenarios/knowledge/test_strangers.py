@@ -1,0 +1,147 @@
+"""A terminal whose old node is away: nobody can say what it had seen there, and that is never "everything"."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from node.core.operations.assumed import BY_VERSION, NOTHING, UNCONFIRMED
+from tests.harness import Client, settle_all
+from tests.mesh import Mesh
+from tests.scenarios.history.test_explanation import report
+from tests.scenarios.knowledge.test_evidence import COUNTER, KINDS, dishes, outcome, shown_the_first, the_second
+from tests.scenarios.knowledge.test_moves import calm, everywhere, to
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.harness import World
+    from tests.scenarios.knowledge.test_evidence import Arrival
+
+
+class Moved:
+    """A tablet reads at a node that goes away, and comes to another one with what it wrote meanwhile."""
+
+    def __init__(self, directory: Path, entity_type: str, first: dict[str, Any]) -> None:
+        self.mesh = Mesh(directory, 3, [(1, 0, True), (2, 0, True)])
+        self.hub, self.here, self.there = self.mesh.worlds
+        self.mesh.connect()
+        self.entity_type = entity_type
+        self.colleague = Client(self.hub, "colleague").connect()
+        self.tablet = Client(self.there, "tablet").connect()
+        self.colleague.do(entity_type, "e", "CREATE", first)
+        calm(self.mesh, self.colleague, self.tablet)
+        self.mesh.wires[1].cut()
+
+    def others_write(self, *data: dict[str, Any]) -> None:
+        for one in data:
+            self.colleague.do(self.entity_type, "e", "UPDATE", one)
+            self._pass()
+
+    def _pass(self, *clients: Client) -> None:
+        """Frames between the hub and the node that the tablet comes to. The other link stays away."""
+        for _ in range(20):
+            for world in self.mesh.worlds:
+                world.settle()
+            while self.mesh.wires[0].step(0) or self.mesh.wires[0].step(1):
+                pass
+            for client in (self.colleague, *clients):
+                client.receive()
+
+    def comes(self, *written: dict[str, Any]) -> None:
+        self.tablet = to(self.here, self.tablet)
+        queue = [self.tablet.operation(self.entity_type, "e", "UPDATE", data) for data in written]
+        self.tablet.connect()
+        for operation in queue:
+            self.tablet.submit(operation)
+        self._pass(self.tablet)
+
+    def heal(self) -> None:
+        calm(self.mesh, self.colleague, self.tablet)
+
+
+@pytest.mark.parametrize("sold", [0, 1, 63])
+def test_a_version_names_a_state_that_all_nodes_had(tmp_path: Path, sold: int) -> None:
+    """It is the first sale of the tablet, from what all had before its node went away."""
+    evening = Moved(tmp_path, "products", {"stock": 100})
+    evening.others_write(*({"stock": 99 - n} for n in range(sold)))
+    evening.comes({"stock": 99, "version": 2}, {"stock": 97, "version": 3})
+    evening.heal()
+    assert everywhere(evening.mesh, COUNTER) == 100 - sold - 3
+    assert not evening.tablet.of("sync_conflict")
+    evening.mesh.close()
+
+
+@pytest.mark.parametrize(("sold", "version"), [(0, None), (63, None), (0, 3), (0, 9), (63, 900)])
+def test_a_number_of_which_nothing_tells_the_base_is_kept_and_told(
+    tmp_path: Path, sold: int, version: int | None
+) -> None:
+    """It sold one where it was, and one since. The second is a notice with its number; the first comes by itself.
+
+    version: none, or of a state that this node has not, or has alone.
+    """
+    evening = Moved(tmp_path, "products", {"stock": 100})
+    evening.tablet.do("products", "e", "UPDATE", {"stock": 99, "version": 2})
+    evening.others_write(*({"stock": 99 - n} for n in range(sold)))
+    evening.comes({"stock": 98} if version is None else {"stock": 98, "version": version})
+    (told,) = [message["conflict"] for message in evening.tablet.of("sync_conflict")]
+    assert (told["state"], told["path"], told["remote_data"]["stock"]) == ("settled", ["stock"], 98)
+    assert told["local_data"]["stock"] == 100 - sold
+    assert evening.tablet.shown("products")["e"]["stock"] == 100 - sold
+    (kept,) = report(evening.here, ("products", "e"), "stock")["refused"]
+    assert (kept["value"], kept["assumed"]["code"]) == (98, NOTHING)
+    evening.heal()
+    assert everywhere(evening.mesh, COUNTER) == 100 - sold - 1
+    evening.mesh.close()
+
+
+def test_a_list_of_a_stranger_takes_nothing_off_and_its_register_is_a_sibling(tmp_path: Path) -> None:
+    evening = Moved(tmp_path / "list", "orders", dishes("a", "b"))
+    evening.others_write(dishes("a", "b", "c"))
+    evening.comes(dishes("a", "d"))
+    evening.heal()
+    shown = evening.here.view("orders")["e"]["items"]
+    assert {item["id"] for item in shown} == {"a", "b", "c", "d"}
+    evening.mesh.close()
+    evening = Moved(tmp_path / "register", "customers", {"phone": "1"})
+    evening.others_write({"phone": "2"})
+    evening.comes({"phone": "3"})
+    evening.heal()
+    assert len(evening.here.reader.conflicts("open", limit=10)) == 1
+    evening.mesh.close()
+
+
+def test_a_store_of_one_node_knows_no_elsewhere(world: World) -> None:
+    colleague = Client(world, "colleague").connect()
+    colleague.do("products", "e", "CREATE", {"stock": 100})
+    tablet = Client(world, "tablet").connect()
+    tablet.do("products", "e", "UPDATE", {"stock": 9})
+    assert outcome(world, COUNTER) == 9
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(
+    ("arrival", "version", "said"),
+    [
+        ("confirmed", None, None),
+        ("confirmed", 3, None),
+        ("lost", None, UNCONFIRMED),
+        ("lost", 2, None),
+        ("lost", 3, BY_VERSION),
+        ("unsent", None, None),
+    ],
+)
+def test_explain_says_what_was_assumed_of_what_an_author_knew(
+    world: World, name: str, arrival: Arrival, version: int | None, said: str | None
+) -> None:
+    kind = KINDS[name]
+    colleague, tablet = shown_the_first(world, kind)
+    the_second(world, kind, colleague, tablet, arrival)
+    extra = {} if version is None else {"version": version}
+    write = tablet.operation(kind.entity_type, "e", "UPDATE", {**kind.written, **extra})
+    tablet.connect().submit(write)
+    settle_all(world, [colleague, tablet])
+    found = report(world, (kind.entity_type, "e"), next(iter(kind.written)))
+    mine = [w for w in (*found["candidates"], *found["superseded"]) if w["operation_id"] == write["id"]]
+    assert {None if w["assumed"] is None else w["assumed"]["code"] for w in mine} == {said}
