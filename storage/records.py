@@ -190,6 +190,7 @@ class CursorRow:
     sent: the last row written to its connection of each priority class. Its confirmation may have been lost.
     confirms: whether it has ever sent a `sync_confirmation`.
     clock: what is known of its clock, as `node/core/terminal_clocks.py` stores it; "" for nothing.
+    online: it was connected then.
     """
 
     terminal_id: str
@@ -200,6 +201,7 @@ class CursorRow:
     sent: tuple[int, ...] = (-1,) * CLASSES
     confirms: bool = False
     clock: str = ""
+    online: bool = False
 
 
 @frozen

@@ -26,6 +26,12 @@ key = "id"
 [entities.orders.fields.items.fields]
 quantity = "counter"
 
+{ADVICE}: um item pronto não volta a enviado. / A line that is ready does not go back to sent.
+[entities.orders.fields.items.fields.status]
+kind = "progress"
+ranks = ["pending", "sent", "preparing", "ready", "served", "delivered", "cancelled"]
+lower = ["pos"]
+
 [entities.orders.fields.payments]
 kind = "keyed_list"
 
@@ -67,7 +73,8 @@ points = "counter"
 # requires_lock = false
 # conflict_resolution: "last_write_wins", "merge_changes", "merge_non_conflicting" ou / or "manual_resolution".
 # conflict_resolution = "merge_changes"
-# audit_required: diz ao cliente que há auditoria; sempre há. / tells clients that there is an audit; there always is.
+# audit_required: os monitores recebem `audit_log`; a auditoria em si há sempre.
+#   Monitors are sent `audit_log`; the audit itself is always kept.
 # audit_required = true
 # fields: como acima, em uma linha. / as above, in one line.
 # fields = {{ seats = "counter", guests = "keyed_list" }}

@@ -240,7 +240,9 @@ class Core:
         self.statistics.operations.add(now_ms, sum(row.kind == "operation" for row in group.rows))
         sessions = list(self.sessions.online.values())
         monitored = any(session.delivery.feed.monitor for session in sessions)
-        rows = [ring_row(row, log.message_bytes, audit=monitored) for row in group.rows]
+        rows = [
+            ring_row(row, log.message_bytes, audit=monitored and log.audited(row.entity_type)) for row in group.rows
+        ]
         ring.extend(rows)
         for row in rows:
             log.class_heads[row.priority] = row.seq

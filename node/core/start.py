@@ -101,7 +101,9 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
             faults=replica.faults,
             message_bytes=limits.message_bytes,
         ),
-        cursors=Cursors({row.terminal_id: row for row in boot.cursors}, {row.node_id: row for row in boot.followers}),
+        cursors=Cursors.begin(
+            boot.cursors, boot.followers, boot.class_heads, hlc.millis(int(boot.meta.get("hlc", 0)))
+        ),
         limits=Limits(
             sessions=Bounds(limits.rate_per_second, limits.rate_burst, limits.window_rows, limits.terminals),
             codec=CodecLimits(limits.json_depth, limits.bulk_items, limits.fields, config.time.where()),

@@ -210,6 +210,12 @@ def m013_row_sums(db: Database) -> None:
         db.execute(f"ALTER TABLE {table.name} ADD COLUMN row_sum INTEGER NOT NULL DEFAULT 0")
 
 
+@migrations()
+def m014_connected(db: Database) -> None:
+    """Whether a terminal was connected when its position was stored."""
+    db.execute("ALTER TABLE cursors ADD COLUMN online INTEGER NOT NULL DEFAULT 0")
+
+
 def migrate(db: Database, path: str) -> None:
     """Bring the schema up to date. Raises StorageError for a database of a newer Comanda."""
     newer = {m.name for m in migrations.applied(db)} - DEFINED

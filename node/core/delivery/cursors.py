@@ -1,6 +1,7 @@
 """How far terminals and linked nodes have confirmed this log, also while they are away.
 
-Cursors that moved are stored within a second. After a crash the rows of that second are delivered again.
+Cursors that moved are stored within a second. After a crash the rows of that second are delivered again. A
+terminal that was connected then may have read them.
 
 Only so many terminals are known: pages in a browser draw ids and never come back. One that is let go begins anew when
 it comes again. What it wrote, and the names of its operations, stay in the log.
@@ -10,14 +11,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from node.core.delivery.sendings import Sendings
 from node.core.log.entries import NO_POSITION
 from storage.records import CursorRow, FollowerRow
 
 if TYPE_CHECKING:
-    from collections.abc import Set
+    from collections.abc import Iterable, Sequence, Set
 
     from node.core.ports import Instant
     from storage.records import Commit
@@ -42,6 +43,19 @@ class Cursors:
     _gone: set[str] = field(factory=set, init=False)
     """Terminals that were let go, and whose cursor is stored still."""
     _stored_ms: int = field(default=0, init=False)
+
+    @classmethod
+    def begin(
+        cls, terminals: Iterable[CursorRow], nodes: Iterable[FollowerRow], heads: Sequence[int], stored_ms: int
+    ) -> Cursors:
+        """Those of a node that starts. heads: the last row of each class. stored_ms: when the last one was stored."""
+        found = {}
+        for row in terminals:
+            if row.online:  # until the node ended it was sent what was committed
+                seen_ms = max(row.last_seen_ms, stored_ms)
+                row = evolve(row, sent=tuple(map(max, row.sent, heads)), last_seen_ms=seen_ms, online=False)
+            found[row.terminal_id] = row
+        return cls(found, {row.node_id: row for row in nodes})
 
     def note_cursor(self, row: CursorRow) -> None:
         """A terminal has confirmed the log up to here."""

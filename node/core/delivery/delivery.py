@@ -300,7 +300,8 @@ class Delivery(Generic[F]):
         self.hand_over(frames, entries, sent)
 
     def _take_stored(self, row: LogRow, frames: list[Outgoing], entries: list[Entry]) -> None:
-        self.feed.take(ring_row(row, self.log.message_bytes, audit=self.feed.audited), frames, entries)
+        audit = self.feed.audited and self.log.audited(row.entity_type)
+        self.feed.take(ring_row(row, self.log.message_bytes, audit=audit), frames, entries)
 
     def _read_compacted(self, priority: int) -> None:
         """The log does not reach back so far: send what has changed since as it is now; then go on in the log."""

@@ -56,6 +56,11 @@ class LogView:
     def head(self) -> int:
         return self.ring.head
 
+    def audited(self, entity_type: str) -> bool:
+        """Whether monitors are sent what is audited of a type. Everything is audited."""
+        policy = self.registry.get(entity_type)
+        return policy is None or policy.audit_required
+
     def open_conflicts(self, priority: int) -> Sequence[ConflictRow]:
         """Open conflicts of one priority class."""
         return self.conflicts(self.registry.of_class(priority))

@@ -215,6 +215,7 @@ class Sessions:
                 clock=clocks.stored(identity.terminal_id, now),
                 sent=window.ever_sent,
                 confirms=window.confirms,
+                online=not session.gone,
             )
         )
         clocks.changed.discard(identity.terminal_id)

@@ -110,6 +110,46 @@ def test_what_was_confirmed_is_narrowed_by_the_version_and_what_was_sent_is_adde
     assert outcome(world, kind) == kind.gives[knew]
 
 
+@pytest.mark.parametrize(("version", "knew"), [(None, FIRST), (2, FIRST), (3, SECOND)])
+@pytest.mark.parametrize("name", KINDS)
+def test_a_row_that_was_sent_right_before_a_crash_may_have_been_read(
+    world: World, name: str, version: int | None, knew: str
+) -> None:
+    """The node dies before it has stored how far the tablet was sent its log."""
+    kind = KINDS[name]
+    colleague, tablet = shown_the_first(world, kind)
+    world.advance(2_000)
+    world.settle()
+    tablet.confirms = tablet.pongs = False
+    colleague.do(kind.entity_type, "e", "UPDATE", kind.second)
+    tablet.receive()
+    world.crash()
+    tablet.session = colleague.session = None
+    tablet.confirms = tablet.pongs = True
+    extra = {} if version is None else {"version": version}
+    write = tablet.operation(kind.entity_type, "e", "UPDATE", {**kind.written, **extra})
+    tablet.connect().submit(write)
+    settle_all(world, [tablet])
+    assert outcome(world, kind) == kind.gives[knew]
+
+
+def test_a_row_that_was_committed_after_an_operation_was_written_was_not_read_before_a_crash(world: World) -> None:
+    colleague, tablet = shown_the_first(world, COUNTER)
+    tablet.send({"type": "ping", "timestamp": iso(world.wall_ms)})
+    world.advance(2_000)
+    world.settle()
+    tablet.confirms = tablet.pongs = False
+    write = tablet.operation("products", "e", "UPDATE", {"stock": 90, "version": 3})
+    world.advance(10_000)
+    colleague.do("products", "e", "UPDATE", {"stock": 99})
+    world.crash()
+    tablet.session = colleague.session = None
+    tablet.confirms = tablet.pongs = True
+    tablet.connect().submit(write)
+    settle_all(world, [tablet])
+    assert outcome(world, COUNTER) == 89
+
+
 @pytest.mark.parametrize("arrival", ["confirmed", "lost", "unsent"])
 def test_a_chain_of_own_writes_counts_its_own_steps(world: World, arrival: Arrival) -> None:
     """3, 4 and 5 name the state after 2: what others wrote meanwhile has these numbers here, and nobody saw it."""
