@@ -55,6 +55,11 @@ def counted_at(name: str) -> Path:
     return counter_path(name) or (name,)
 
 
+def terminal_of(name: str) -> str:
+    """The terminal that an operation's name begins with."""
+    return name.partition("/")[0]
+
+
 def name_of(terminal: str, operation: str) -> str:
     """What names an operation: its author and the id that the author gave it. No terminal id has a slash."""
     return f"{terminal}/{operation}"

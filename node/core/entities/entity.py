@@ -263,12 +263,17 @@ class Entity:
             self.movements.let_go(row)
             self._let_go_at = past.size + LATEST
 
-    def row_written(self, seq: int, terminal: str, echo: bool, touch: Touch) -> None:
-        """The entity has a new row, written by `terminal`. echo: whether it is sent that row."""
+    def row_written(self, seq: int, terminal: str, name: str, echo: bool, touch: Touch) -> None:
+        """The entity has a new row, written by `terminal`.
+
+        name: of its operation. echo: whether its author is sent it.
+        """
         if self.last_author != terminal or self.last_echo:
             self.other_seq = self.seq
         self.seq, self.last_author, self.last_echo = seq, terminal, echo
         kinds = self.policy.kinds
+        if self.movements.gone:
+            self.movements.removed_by(seq, name)
         if kinds.remembering:
             after = After(self.document, self.policy, touch.written, touch.minds, self.view.fields)
             self.movements.row_written(kinds, after, seq, touch.author, touch.acknowledged, echo=echo)

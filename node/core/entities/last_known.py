@@ -86,14 +86,16 @@ class Gone:
     """An element that was removed from a list.
 
     digest: of its value. brought: the row that added it. taken: the row that removed it.
+    by: the operation that did, by its name (crdt.records.name_of).
     """
 
     digest: int
     brought: int
     taken: int
+    by: str = ""
 
-    def stored(self) -> tuple[int, ...]:
-        return (self.digest, self.brought, self.taken)
+    def stored(self) -> tuple[object, ...]:
+        return (self.digest, self.brought, self.taken, self.by)
 
 
 def _nothing(_key: str, _element: object) -> bool:
@@ -206,6 +208,14 @@ class Movements:
         keys = self.gone.setdefault(field, {})
         keys.pop(key, None)
         keys[key] = Gone(digest_of(element), brought, seq)
+
+    def removed_by(self, seq: int, name: str) -> None:
+        """Row `seq` is of this operation."""
+        for keys in self.gone.values():
+            for key, gone in reversed(keys.items()):
+                if gone.taken != seq:
+                    break
+                keys[key] = evolve(gone, by=name)
 
     def let_go(self, everybody: int) -> None:
         """Forget removed elements that nobody needs. everybody: the row up to which all terminals have confirmed."""

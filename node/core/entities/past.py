@@ -44,6 +44,7 @@ class Replaced:
     terminal: who wrote it.
     brought, version: the row that brought it, and the entity's version after that.
     taken, after: the row that took it away, likewise.
+    writer, clock: the record that held it.
     """
 
     parts: Mapping[str, int]
@@ -52,10 +53,13 @@ class Replaced:
     version: int
     taken: int
     after: int
+    writer: int
+    clock: int
 
     def stored(self) -> bytes:
         """As JSON; the order is that of `Replaced(...)`."""
-        return orjson.dumps((self.parts, self.terminal, self.brought, self.version, self.taken, self.after))
+        rows = (self.brought, self.version, self.taken, self.after)
+        return orjson.dumps((self.parts, self.terminal, *rows, self.writer, self.clock))
 
 
 @define(eq=False)
@@ -86,7 +90,8 @@ class Past:
         path = record.path
         if path in (COUNTED, DELETED_AT) or path[:1] == (SETTLEMENT,):
             return
-        one = Replaced(_parts(path, record.value, changed), record.terminal, brought, version, taken, after)
+        parts, by = _parts(path, record.value, changed), record.terminal
+        one = Replaced(parts, by, brought, version, taken, after, record.writer, record.clock)
         self.of.setdefault(path, []).append(one)
         if path in self._stored:
             self._stored[path] += b"," + one.stored()
@@ -128,7 +133,7 @@ class Past:
         ]
         came = {one.brought for one in known}
         last = [one for one in known if one.taken not in came and not reach.holds(one.taken, one.after)]
-        wanted = None if value is ABSENT else _hash(value)
+        wanted = None if value is ABSENT else digest(value)
         return bool(last) and wanted in [one.parts.get(name) for one in last]
 
     def known(self, path: Path, terminal: str, reach: Reach, head: int | None) -> bool:
@@ -149,13 +154,14 @@ def needless(taken: list[int], everybody: int) -> int:
 
 def _parts(path: Path, value: object, changed: Collection[Path]) -> dict[str, int]:
     if path == WHOLE or path[0] == GROUP:
-        return {name: _hash(one) for name, one in value.items()} if isinstance(value, dict) else {}
+        return {name: digest(one) for name, one in value.items()} if isinstance(value, dict) else {}
     if len(path) == 2 and isinstance(value, list) and len(value) in (2, 3):  # an element, without its place
         fields = value[1] if isinstance(value[1], dict) else {}
         fields = {name: one for name, one in fields.items() if (*path, name) in changed}
-        return {**{name: _hash(one) for name, one in fields.items()}, ALL: _hash(value[1])}
-    return {ALL: _hash(value)}
+        return {**{name: digest(one) for name, one in fields.items()}, ALL: digest(value[1])}
+    return {ALL: digest(value)}
 
 
-def _hash(value: object) -> int:
+def digest(value: object) -> int:
+    """What is kept of a value."""
     return int.from_bytes(blake2b(canonical(value), digest_size=8).digest(), "big", signed=True)

@@ -11,22 +11,25 @@ import orjson
 
 from crdt.decimals import shown
 from crdt.hlc import iso, millis
-from crdt.records import name_of
+from crdt.records import name_of, terminal_of
 from node.core.log.rows import notice_row
 from node.core.operations.conflicts import conflict_row
+from node.core.operations.overruled import line_of, moved_to
 from node.wire import outgoing
 from strategies.conflict import VERSION_CONFLICT, conflict_id
 from strategies.paths import DELETED_AT, WHOLE
 from strategies.strategy import SETTLED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from decimal import Decimal
 
+    from crdt.records import Path
     from node.core.entities.change import ConflictNews
     from node.core.entities.entity import Entity
     from node.core.entities.writes import Stamp
     from node.core.operations.author import Author
+    from node.core.operations.overruled import Overruled
     from node.core.operations.replica import Replica
     from node.wire.messages import ConflictResolution, Operation
     from storage.records import ConflictRow
@@ -79,36 +82,72 @@ def tell_kept(
     replica: Replica, entity: Entity, kept: Mapping[str, Decimal], operation: Operation, stamp: Stamp
 ) -> None:
     """Tell the author and monitors of numbers that were not counted. They stand in the log, and nothing is open."""
-    terminal, (entity_type, entity_id), version = stamp.terminal, entity.key, entity.document.version
-    accepted, name = iso(millis(stamp.accepted)), name_of(terminal, stamp.operation)
+    name = name_of(stamp.terminal, stamp.operation)
     for field, amount in kept.items():
-        there = {field: entity.view.fields.get(field), "version": version}
-        said = {field: shown(amount), "version": version}
-        body: dict[str, object] = {
-            "id": conflict_id(entity_type, entity_id, (field,), [name]),
-            "type": VERSION_CONFLICT,
-            "entity_type": entity_type,
-            "entity_id": entity_id,
-            "local_data": there,
-            "remote_data": said,
-            "local_version": version,
-            "remote_version": version,
-            "created_at": accepted,
-            "path": [field],
-            "state": SETTLED,
-            "candidates": [
-                {
-                    "operation_id": stamp.operation,
-                    "terminal_id": terminal,
-                    "timestamp": iso(millis(stamp.stamp)),
-                    "accepted_at": accepted,
-                    "data": said,
-                }
-            ],
-        }
-        message = outgoing.sync_conflict(body)
-        targets = (terminal,)
-        replica.log.append(notice_row(entity.policy, operation.id, entity_id, stamp.accepted, targets, message))
+        there = {field: entity.view.fields.get(field)}
+        sides = [(name, {field: shown(amount)})]
+        _tell_settled(replica, entity, (field,), there, sides, operation.id, stamp.accepted, (stamp.terminal,))
+
+
+def tell_overruled(replica: Replica, found: Sequence[Overruled], operation_id: str, accepted: int) -> None:
+    """Tell those who removed lines that stay, and monitors; where a line was moved elsewhere, also who changed it."""
+    for one in found:
+        entity, field = one.entity, one.path[0]
+        there: dict[str, object] = {field: [line_of(entity, one.path)]}
+        other = moved_to(one, replica.residents.entities.values())
+        targets = [terminal_of(one.removal)]
+        extra: dict[str, object] = {}
+        if other is not None:
+            targets.append(terminal_of(one.change))
+            extra["also_in"] = other.key[1]
+        sides: list[tuple[str, Mapping[str, object]]] = [(one.change, there), (one.removal, {field: []})]
+        told = tuple(dict.fromkeys(targets))
+        _tell_settled(replica, entity, one.path, there, sides, operation_id, accepted, told, **extra)
+
+
+def _tell_settled(
+    replica: Replica,
+    entity: Entity,
+    path: Path,
+    there: Mapping[str, object],
+    sides: Sequence[tuple[str, Mapping[str, object]]],
+    operation_id: str,
+    accepted: int,
+    targets: tuple[str, ...],
+    **extra: object,
+) -> None:
+    """A `sync_conflict` of what no register holds: it is settled, and there is nothing to decide.
+
+    there: what is shown. sides: the operations and what each says, the one that did not prevail last.
+    """
+    (entity_type, entity_id), version, at = entity.key, entity.document.version, iso(millis(accepted))
+    names = sorted(name for name, _ in sides)
+    body: dict[str, object] = {
+        "id": conflict_id(entity_type, entity_id, path, names),
+        "type": VERSION_CONFLICT,
+        "entity_type": entity_type,
+        "entity_id": entity_id,
+        "local_data": {**there, "version": version},
+        "remote_data": {**sides[-1][1], "version": version},
+        "local_version": version,
+        "remote_version": version,
+        "created_at": at,
+        "path": list(path),
+        "state": SETTLED,
+        "candidates": [
+            {
+                "operation_id": name.partition("/")[2],
+                "terminal_id": terminal_of(name),
+                "timestamp": at,
+                "accepted_at": at,
+                "data": {**said, "version": version},
+            }
+            for name, said in sides
+        ],
+        **extra,
+    }
+    message = outgoing.sync_conflict(body)
+    replica.log.append(notice_row(entity.policy, operation_id, entity_id, accepted, targets, message))
 
 
 def remember(replica: Replica, row: ConflictRow) -> None:

@@ -6,7 +6,7 @@ Every operation that this node accepts passes here: a terminal's, a resolution, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,8 @@ from node.core.entities.writes import Plan
 from node.core.log.rows import Told, accepted_row, changes_of, linked, operation_row, update_entry
 from node.core.operations.assumed import NOTHING, assumed
 from node.core.operations.author import absent
-from node.core.operations.notices import tell, tell_kept
+from node.core.operations.notices import tell, tell_kept, tell_overruled
+from node.core.operations.overruled import Overruled, brought_back, not_removed
 from node.core.operations.refusals import not_stored
 from node.core.terminal_clocks import TOLERANCE_MS
 from node.wire import outgoing
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from crdt.edits import Edit
     from crdt.records import FieldRecord, Path
     from node.core.entities.change import Difference
+    from node.core.entities.past import Replaced
     from node.core.entities.writes import Stamp
     from node.core.operations.author import Author
     from node.core.operations.replica import Replica
@@ -96,13 +98,21 @@ def record(
             word = assumed(author, p.entity, p.reach.row, p.version, upto)
         if word is not None:
             words[p.entity.key[1]] = word
+    name = name_of(author.terminal_id, operation.id)
+    stays = [one for p in plans if p.entity.movements.gone for one in _brought_back(p, author, name)]
     news = ConflictNews()
     replica.faults.changing = True
     done = [(planned.entity, *_edit(planned, operation.kind, seq, news)) for planned in plans]
     minds = {p.entity.key[1]: {n: stored(c) for n, c in p.plan.minds.items()} for p in plans if p.plan.minds}
     merged = any(planned.unseen for planned in plans) and resolution is None
     kept = {p.entity.key[1]: tuple(p.plan.kept) for p in plans if p.plan.kept}
-    status = (news.status_of(name_of(author.terminal_id, operation.id)) if news.raised else None) or (
+    stays += [
+        one
+        for p, (_, change, *_) in zip(plans, done, strict=True)
+        if not change.as_written
+        for one in not_removed(p.entity, p.written, name, _had(p, author))
+    ]
+    status = (news.status_of(name) if news.raised else None) or (
         "lost" if kept else "merged" if merged else "applied"
     )
     # The author of a resolution does not know its outcome, so it is sent the row like everybody else.
@@ -146,11 +156,38 @@ def record(
     confirm(replica, author, operation.id, row.version, status, stamp.accepted, seq, **extra)
     if news.raised or news.gone or news.restated:
         tell(replica, news, policy, operation.id, author, stamp.accepted, resolution)
+    if stays:
+        tell_overruled(replica, stays, operation.id, stamp.accepted)
     for planned in plans:
         if planned.plan.kept:
             tell_kept(replica, planned.entity, planned.plan.kept, operation, stamp)
     log.group.refusals.append(not_stored(operation, author))
     replica.faults.changing = False
+
+
+def _brought_back(planned: Planned, author: Author, name: str) -> Iterator[Overruled]:
+    """Removals that an operation overrules, as its author had not seen them."""
+    knew, row = _had(planned, author), planned.reach.row
+
+    def had(path: Path, one: Replaced) -> bool:
+        return one.taken > row and knew(path, one)
+
+    return brought_back(planned.entity, [field.path for field in planned.plan.fields], name, had)
+
+
+def _had(planned: Planned, author: Author) -> Callable[[Path, Replaced], bool]:
+    """Whether the author knew a line as a register held it, and had not taken it off itself."""
+    terminal, moves = author.terminal_id, planned.entity.movements.of
+
+    def had(path: Path, one: Replaced) -> bool:
+        if one.terminal != terminal and not planned.reach.holds(one.brought, one.version):
+            return False
+        for move in reversed(moves.get(path[0], ())):
+            if move.author == terminal and isinstance(move.written, list):
+                return move.seq < one.taken or path[1] in move.written
+        return True
+
+    return had
 
 
 def housekeep(
@@ -208,7 +245,7 @@ def write(replica: Replica, row: LogRow, touches: Sequence[Touch]) -> None:
     log.append(row)
     for touch in touches:
         entity = touch.entity
-        entity.row_written(row.seq, row.terminal_id, row.echo, touch)
+        entity.row_written(row.seq, row.terminal_id, row.name, row.echo, touch)
         if entity.past.size > LATEST:
             entity.let_go(partial(everybody, row.priority))
         log.group.touched[entity.key] = entity

@@ -25,7 +25,8 @@ from node.core.keyring import VERIFIED
 from node.core.log.rows import changes_of, operation_row, rendered
 from node.core.operations.author import absent
 from node.core.operations.content import Unproved, check, check_authorship
-from node.core.operations.notices import tell
+from node.core.operations.notices import tell, tell_overruled
+from node.core.operations.overruled import Overruled, brought_back, deleted_by, not_removed
 from node.core.operations.record import write
 from node.core.operations.two_writers import repair
 from node.errors import InvalidMessage
@@ -153,10 +154,17 @@ def _record(
     news, seq = ConflictNews(), replica.log.head + 1
     replica.faults.changing = True
     changed, changes = [], []
+    stays: list[Overruled] = []
     for step in steps:
         if step.prepared is not None:
+            deletes = step.prepared.decoded.deletes
+            if step.entity.movements.gone:
+                added = [record.path for record in step.prepared.inserts if isinstance(record, FieldRecord)]
+                stays += brought_back(step.entity, added, remote.name, deleted_by(deletes))
             changed.append(step.entity)
             changes.append(_apply(step, step.prepared, operation.kind, seq, news))
+            if not changes[-1].as_written:
+                stays += not_removed(step.entity, step.written, remote.name, deleted_by(deletes))
     version = max(step.entity.document.version for step in steps)
     message = audit = b""
     if changed:
@@ -201,6 +209,8 @@ def _record(
     if news.raised or news.gone or news.restated:
         author = absent(remote.terminal_id, remote.user_id)
         tell(replica, news, policy, operation.id, author, remote.accepted, _resolution(operation))
+    if stays:
+        tell_overruled(replica, stays, operation.id, remote.accepted)
     copies = replica.held.copies(remote.name, understood(operation.raw)) if again else ()
     if len(copies) > 1:
         for step in steps:
