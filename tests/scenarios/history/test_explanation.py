@@ -189,7 +189,7 @@ def without_place(one: dict[str, Any]) -> dict[str, Any]:
     Of an operation under two writers a node names the origin it knows first."""
     values = [
         {
-            **{name: value for name, value in w.items() if name not in ("seq", "origin", "via", "assumed")},
+            **{name: value for name, value in w.items() if name not in ("seq", "origin", "via", "signed", "assumed")},
             "superseded_by": sorted({killer["operation_id"] for killer in w["superseded_by"]}),
         }
         for w in (*one["candidates"], *one["superseded"])
