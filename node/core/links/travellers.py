@@ -126,16 +126,23 @@ class Travellers:
         known: called when all have answered, or after ANSWER_MS.
         Returns whether `known` will be called.
         """
+        visits = [visit for visit in self._visits.values() if visit.terminal == terminal_id]
+        for visit in visits:
+            self._take_clock(visit)
         links, gone = self._up(), terminal_id in self._gone
         self._gone.pop(terminal_id, None)
-        if not links or not (gone or last_here_ms is None or self._visited_since(terminal_id, last_here_ms)):
+        if not links or not (gone or last_here_ms is None or any(v.seen_ms > last_here_ms for v in visits)):
             return False
         self._number += 1
         self._ask(f"{self.node.node_id}:{self.node.clock().wall_ms}:{self._number}", terminal_id, links, known)
         return True
 
-    def _visited_since(self, terminal_id: str, time_ms: int) -> bool:
-        return any(v.terminal == terminal_id and v.seen_ms > time_ms for v in self._visits.values())
+    def _take_clock(self, visit: Visit) -> None:
+        """Of a terminal that is here: how far its clock is off, as another node measured it."""
+        if visit.clock_ms is not None:
+            replica = self.node.replica
+            offset_ms = visit.clock_ms - replica.clock.offset_ms
+            replica.terminal_clocks.brought(visit.terminal, offset_ms, self.node.clock())
 
     def _ask(self, name: str, terminal_id: str, links: Sequence[Peer], done: Callable[[], None]) -> None:
         while len(self._questions) >= MOST_QUESTIONS:
@@ -208,9 +215,8 @@ class Travellers:
             before = self._visits.get((visit.terminal, visit.node))
             new = before is None or before.seen_ms < visit.seen_ms
             more = replica.knowledge.brought(visit.terminal, self._mono(visit.seen_ms), visit.knew)
-            if visit.clock_ms is not None:
-                now, offset_ms = self.node.clock(), visit.clock_ms - replica.clock.offset_ms
-                replica.terminal_clocks.brought(visit.terminal, offset_ms, now)
+            if replica.is_online(visit.terminal):
+                self._take_clock(visit)
             if new:
                 self._visits[visit.terminal, visit.node] = visit
                 while len(self._visits) > MOST_VISITS:
