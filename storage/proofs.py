@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from storage.records import HeadRow, LogRow
 
-HASH = 32
+HASH = 20
+"""Bytes of a hash. Two operations with one leaf take 2^80 tries, and a link carries two hashes an operation."""
+
 SIGNATURE = 64
 STEP = 1 + HASH
 """Bytes of one sibling: the side on which it stands, and its hash."""

@@ -48,7 +48,8 @@ def audit() -> None:
 def verify(data: Path, archives: tuple[Path, ...], others: tuple[str, ...], more: tuple[Path, ...]) -> None:
     """Procura registros alterados, removidos ou cortados. / Find edited, removed or cut entries.
 
-    --against URL... : compara com o que outros nós guardam. / Compare with what other nodes hold.
+    --against URL... : compara com o que outros nós guardam; acusa também um banco restaurado. / Compare with what
+    other nodes hold; a restored database is a finding too.
 
     --archive FILE... : também nos arquivos, desde a primeira linha. / Also in the archives, from the first row on.
     """
@@ -68,9 +69,10 @@ def verify(data: Path, archives: tuple[Path, ...], others: tuple[str, ...], more
     for finding in findings:
         say(f"seq {finding.seq}: {finding.what}")
     for finding in compared.earlier:
-        say(f"seq {finding.seq}: {finding.what} (época anterior / earlier epoch)")
-    if findings:
-        raise click.ClickException(f"{len(findings)} problema(s) / problem(s)")
+        say(f"seq {finding.seq}: {finding.what} (época anterior: restaurado? / earlier epoch: was it restored?)")
+    problems = len(findings) + (len(compared.earlier) if others else 0)
+    if problems:
+        raise click.ClickException(f"{problems} problema(s) / problem(s)")
     if anchor.seq and not archives:
         say(f"{anchor.seq} arquivados, não conferidos / archived, not verified (--archive FILE...)")
     if compared.archived:

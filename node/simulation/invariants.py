@@ -241,6 +241,10 @@ class Checks:
         for machine, log, found in zip(machines, logs, shown, strict=True):
             node = machine.node_id
             _faultless(machine)
+            for problem in operation_rules.proven(machine.reader.audit(limit=ALL, kinds=("operation",))):
+                raise Violation(f"{node}: {problem}")
+            if machine.core.replica.keyring.waiting:
+                raise Violation(f"{node}: a key was changed: {machine.core.replica.keyring.offered}")
             if parked := self.parked(machine):
                 raise Violation(f"{node}: operations are left in quarantine: {parked}")
             if machine.core.links.twins:

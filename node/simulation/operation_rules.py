@@ -13,6 +13,7 @@ import orjson
 from crdt import hlc
 from crdt.records import FieldRecord, parse_record
 from crdt.update_format import decode_update, live_records
+from node.core.keyring import VERIFIED
 from node.core.log.entries import NO_POSITION
 from node.wire.messages import effective_version
 
@@ -53,6 +54,13 @@ def held(machine: Machine, row: PeerRow, base: Sequence[int], peer: Machine) -> 
         missing -= {(entry.link_key, entry.operation_id) for entry in parked}
     for _, operation_id in sorted(missing):
         yield f"{operation_id} counts as held, up to {row.positions} of {row.node_id}, and is not stored"
+
+
+def proven(rows: Iterable[LogRow]) -> Iterator[str]:
+    """Every node has a key here: whatever came over a link was signed by the node that accepted it."""
+    for row in rows:
+        if not row.proof or (row.via and row.signed != VERIFIED):
+            yield f"row {row.seq}, {row.name} of {row.origin}, is {row.signed or 'not signed'}"
 
 
 def named(rows: Iterable[LogRow]) -> Iterator[str]:

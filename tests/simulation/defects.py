@@ -22,9 +22,9 @@ from attrs import frozen
 from node.simulation.runner import one
 from tests.simulation.merge_defects import MERGE
 from tests.simulation.paid_defects import PAID
-from tests.simulation.path_defects import COMMIT, DELIVERY, LINKS, LOCKS, REFUSALS
+from tests.simulation.path_defects import COMMIT, DELIVERY, LINKS, LOCKS, REFUSALS, SIGNATURES
 
-DEFECTS = {found.name: found for found in (*MERGE, *PAID, *COMMIT, *DELIVERY, *LINKS, *LOCKS, *REFUSALS)}
+DEFECTS = {found.name: found for found in (*MERGE, *PAID, *COMMIT, *DELIVERY, *LINKS, *LOCKS, *SIGNATURES, *REFUSALS)}
 CAUGHT = Path(__file__).with_name("caught.json")
 """Defect -> the seed known to catch it."""
 

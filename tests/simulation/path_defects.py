@@ -285,6 +285,19 @@ LOCKS = (
     ),
 )
 
+SIGNATURES = (
+    defect(
+        "proof-not-passed-on",
+        "a relay passes an operation on without its origin's signature",
+        ("node.core.operations.remote:_record", "proof=remote.proof", 'proof=b""'),
+    ),
+    defect(
+        "proof-of-neighbour",
+        "every operation of a commit gets the proof of the last one",
+        ("storage.proofs:prove", "zip(own, ways, strict=True)", "zip(own, [ways[-1]] * len(own))"),
+    ),
+)
+
 REFUSALS = (
     defect(
         "refusal-unnamed",

@@ -71,8 +71,7 @@ class Heads:
         if not due or not key.public or not seq or not node.health.ok:
             return
         self._signed_ms = now_ms
-        own = self.latest.get(node.node_id, [])
-        if own and (own[-1].epoch, own[-1].seq) == (self.epoch(), seq):
+        if any(own.seq == seq for own in self._own()):
             return
         wall_ms = node.clock().wall_ms
         head = HeadRow(node.node_id, self.epoch(), seq, row_hash, wall_ms, key.public, b"", wall_ms)
@@ -84,9 +83,14 @@ class Heads:
 
     def link_up(self, link: Peer) -> None:
         """Tell the other side this log's latest head, and those of its own log that are held here."""
-        told = [*self.latest.get(self.node.node_id, [])[-1:], *self.latest.get(link.peer_id, [])[-TOLD:]]
+        told = [*self._own()[-1:], *self.latest.get(link.peer_id, ())]
         if told:
             link.reply(heads_message(told))
+
+    def _own(self) -> list[HeadRow]:
+        """Those of this log, the latest last."""
+        own = [head for head in self.latest.get(self.node.node_id, ()) if head.epoch == self.epoch()]
+        return sorted(own, key=lambda head: head.seq)
 
     def receive(self, link: Peer, message: Mapping[str, Any]) -> None:
         """Take what a linked node says of its own log, and what it holds of this one. Raises InvalidMessage."""

@@ -361,7 +361,7 @@ class Links:
 
     def tick(self, now_ms: int) -> None:
         """Once a second."""
-        self.heads.tick(now_ms)
+        self.node.replica.faults.guard("the signed heads", partial(self.heads.tick, now_ms))
         for link in list(self.by_node.values()):
             self._guarded(link, link.delivery.read_again)
             self._guarded(link, partial(link.tick, now_ms))

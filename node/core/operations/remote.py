@@ -81,6 +81,9 @@ def accept(replica: Replica, remote: RemoteOperation, via: str, now: Instant) ->
     if operation.entity_type not in replica.registry.by_type:
         raise InvalidMessage(f"unknown entity type {operation.entity_type!r}", "$.operation.entity_type")
     signed = replica.keyring.check(remote)
+    own = replica.residents.writer
+    if remote.origin != replica.settings.node_id and any(update.writer == own for update in remote.updates):
+        raise InvalidMessage("another node wrote under this node's writer", "$.link.updates")
     if not replica.origins.may_say(via.partition(":")[0], remote.origin, proven=signed == VERIFIED):
         raise InvalidMessage(f"this link does not speak for {remote.origin!r}", "$.link.origin")
     steps = []

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
+from attrs import evolve
 
 from node.core.keyring import UNKNOWN, UNSIGNED, VERIFIED, fingerprint
+from node.core.links.link import TURN_MESSAGES
 from node.core.operations.quarantine import BAD, WAITING
 from node.core.ports import NO_KEY
 from node.errors import AuthenticationFailed
@@ -208,9 +210,10 @@ def test_proofs_of_one_commit_are_not_swapped(store: Store) -> None:
     store.end_well()
 
 
-def test_what_claims_this_nodes_own_writer_without_its_signature_begins_no_epoch(store: Store) -> None:
+@pytest.mark.parametrize("origin", ["n0", "rogue"])
+def test_what_claims_this_nodes_own_writer_without_its_signature_begins_no_epoch(store: Store, origin: str) -> None:
     epoch, replica = store.hub.core.links.epoch, store.hub.core.replica
-    operation = store.rogue.operation(ORDER, {"total": 1}, [(("total",), 1)], link={"origin": "n0"})
+    operation = store.rogue.operation(ORDER, {"total": 1}, [(("total",), 1)], link={"origin": origin})
     entry = operation["link"]["updates"][0]
     entry[4][0] = replica.residents.writer
     operation["link"]["key"] = link_key(f"rogue-till/{operation['operation']['id']}", [entry])
@@ -389,3 +392,31 @@ def test_what_others_say_that_this_node_accepted_is_believed_by_its_signature_al
     sign_together([other], store.hub.around.signatures)
     store.play(other)
     assert store.hub.view("orders")["mesa-1"]["total"] == 2
+
+
+def count_checks(store: Store) -> list[bytes]:
+    """What the hub checks signatures of, from here on."""
+    keyring, checked = store.hub.core.replica.keyring, list[bytes]()
+
+    def verify(key: bytes, statement: bytes, signature: bytes) -> bool:
+        checked.append(statement)
+        return store.hub.around.signatures.verify(key, statement, signature)
+
+    keyring.signatures = evolve(keyring.signatures, verify=verify)
+    return checked
+
+
+def test_no_turn_checks_more_signatures_than_it_takes_messages(store: Store) -> None:
+    """What was missed for a day comes in a few large frames."""
+    messages, checked = store.in_turn(TURN_MESSAGES + 6), count_checks(store)
+    store.rogue.say(*messages)
+    assert len(checked) == TURN_MESSAGES
+    store.hub.settle()
+    assert len(checked) == len(messages)
+    store.end_well()
+
+
+def test_a_commit_is_checked_once(store: Store) -> None:
+    messages, checked = store.together(), count_checks(store)
+    store.play(*messages)
+    assert len(checked) == 1
