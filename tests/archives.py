@@ -37,7 +37,7 @@ def steps(world: World, upto: int | None = None, *, force: bool = True, batch: i
             target=lambda first, last: (
                 world.directory.parent / f"{world.node_id}-{world.core.links.epoch}-{first}-{last}.jsonl.gz"
             ),
-            held=lambda: None if force else furthest_behind(reader.followers(), store.epoch),
+            held=lambda: None if force else furthest_behind(world.core.cursors.nodes.values(), store.epoch),
             force=False,
             node_id=store.node_id,
             epoch=store.epoch,

@@ -14,7 +14,7 @@ from attrs import define, field
 
 from crdt.records import name_of
 from storage.packed import RECORD_BYTES, link_keys, op_keys, unpack_operations
-from storage.records import CLASSES, Boot, FirstAttempt, key64, link_key, op_key
+from storage.records import CLASSES, Boot, FirstAttempt, FollowerRow, key64, link_key, op_key
 from storage.sqlite.database import DamagedRow
 from storage.sqlite.meta import read_meta
 from storage.sqlite.rows import CONFLICTS, CURSORS, FOLLOWERS, HEADS, LOCKS, PARKED, PEERS, Table, damaged_row
@@ -60,7 +60,7 @@ def read_boot(
         link_keys=archived.with_rows(_link_keys(connection)),
         partial=archived.partial,
         peers=read_all(connection, PEERS, damaged),
-        followers=read_all(connection, FOLLOWERS, damaged),
+        followers=_followers(connection, damaged),
         parked=read_all(connection, PARKED, damaged, "1 ORDER BY id"),
         meta=read_meta(connection, damaged),
         refused=_refused(connection),
@@ -84,6 +84,13 @@ def read_all(
         except DamagedRow as error:
             damaged.append(str(error))
     return found
+
+
+def _followers(connection: sqlite3.Connection, damaged: list[str]) -> list[FollowerRow]:
+    """One that is not what was written has confirmed nothing, so that no archive takes what it may lack."""
+    known = {row.node_id: row for row in read_all(connection, FOLLOWERS, damaged)}
+    names = (name for (name,) in connection.execute("SELECT node_id FROM followers") if type(name) is str)
+    return [known.get(name) or FollowerRow(name, "", (-1,) * CLASSES, 0) for name in names]
 
 
 def _entity_keys(connection: sqlite3.Connection, damaged: list[str]) -> set[int]:

@@ -20,11 +20,13 @@ from pathlib import Path
 from attrs import frozen
 
 from node.simulation.runner import one
+from tests.simulation.hole_defects import HOLES
 from tests.simulation.merge_defects import MERGE
 from tests.simulation.paid_defects import PAID
 from tests.simulation.path_defects import COMMIT, DELIVERY, LINKS, LOCKS, REFUSALS, SIGNATURES
 
-DEFECTS = {found.name: found for found in (*MERGE, *PAID, *COMMIT, *DELIVERY, *LINKS, *LOCKS, *SIGNATURES, *REFUSALS)}
+WAYS = (*COMMIT, *DELIVERY, *LINKS, *LOCKS, *SIGNATURES, *REFUSALS)
+DEFECTS = {found.name: found for found in (*MERGE, *PAID, *WAYS, *HOLES)}
 CAUGHT = Path(__file__).with_name("caught.json")
 """Defect -> the seed known to catch it."""
 
