@@ -272,10 +272,11 @@ SECTIONS = {
     "time": ["time", "times"],
     "http": ["http"],
     "links": ["links", "settings"],
+    "locks": ["locks"],
 }
 """The names under which the node's code holds each section."""
 
-BY_METHOD = {("time", "zone"): ("time", "where")}
+BY_METHOD = {("time", "zone"): ("time", "where"), ("locks", "broken_by"): ("config", "permissions")}
 """Settings that a method of their section reads, which has to be called."""
 
 

@@ -100,6 +100,12 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             "Pages of other addresses that may connect.",
         ),
     },
+    "locks": {
+        "broken_by": (
+            "Tipos de terminal que podem tirar uma trava de quem a tem.",
+            "Terminal types that may take a lock from who has it.",
+        ),
+    },
     "links": {
         "upstream": (
             "Nó acima (ws://host:porta), que concede as travas.",

@@ -178,6 +178,16 @@ class LinksSection:
 
 
 @frozen
+class LocksSection:
+    """[locks].
+
+    broken_by: terminal types that may take a lock from the terminal that has it.
+    """
+
+    broken_by: list[str] = field(factory=lambda: ["pos"])
+
+
+@frozen
 class FieldConfig:
     """[entities.<type>.fields]: a field's kind, as `stock = "counter"` or as a table.
 
@@ -227,9 +237,14 @@ DEFAULT_TERMINALS: Mapping[str, list[str]] = {
 
 @frozen
 class Permissions:
-    """Entity types a terminal type may write; ("*",) is all of them."""
+    """What a terminal type may do.
+
+    writes: entity types; ("*",) is all of them.
+    breaks_locks: whether it may take a lock from the terminal that has it.
+    """
 
     writes: tuple[str, ...]
+    breaks_locks: bool = False
 
     def may_write(self, entity_type: str) -> bool:
         return "*" in self.writes or entity_type in self.writes
@@ -316,6 +331,7 @@ class Config:
     time: TimeSection = field(factory=TimeSection)
     http: HttpSection = field(factory=HttpSection)
     links: LinksSection = field(factory=LinksSection)
+    locks: LocksSection = field(factory=LocksSection)
     terminals: dict[str, list[str]] = field(factory=lambda: dict(DEFAULT_TERMINALS))
     entities: dict[str, EntityConfig] = field(factory=dict)
     conservation: list[Conservation] = field(factory=list)
@@ -339,7 +355,8 @@ class Config:
 
     def permissions(self) -> dict[str, Permissions]:
         """By terminal type."""
-        return {name: Permissions(tuple(writes)) for name, writes in self.terminals.items()}
+        breakers = self.locks.broken_by
+        return {name: Permissions(tuple(writes), name in breakers) for name, writes in self.terminals.items()}
 
     def check(self) -> Config:
         """Raise ConfigError for values no type can refuse; returns itself."""
@@ -371,6 +388,9 @@ class Config:
             unknown = [entity for entity in writes if entity != "*" and registry.get(entity) is None]
             if unknown:
                 raise ConfigError(f"[terminals] {name} may write unknown entity types {', '.join(unknown)}")
+        strangers = [name for name in self.locks.broken_by if name not in self.terminals]
+        if strangers:
+            raise ConfigError(f"[locks] broken_by names unknown terminal types {', '.join(strangers)}")
         return self
 
 

@@ -108,6 +108,7 @@ class Core:
             upstream=lambda: self.links.upstream(),
             downstream=lambda: self.links.downstream(),
             sits_below=lambda link, terminal: self.links.neighbours.may_sit(link, terminal),
+            online=lambda terminal: self.sessions.online.get(terminal),
         )
         shared = Shared(
             replica=self.replica,

@@ -342,6 +342,7 @@ def _checked_other(message: Message, text: str | bytes, limits: CodecLimits) -> 
             _check_id(message.entity_id, "$.entity_id")
             _check_id(message.lock_id, "$.lock_id")
             _check_terminal_id(message.terminal_id, "$.terminal_id")
+            _check_terminal_id(message.breaks, "$.breaks")
         case ReleaseLock():
             _check_id(message.lock_id, "$.lock_id")
             _check_terminal_id(message.terminal_id, "$.terminal_id")

@@ -141,13 +141,15 @@ class ConflictResolution:
 
 @frozen
 class AcquireLock:
-    """Client -> server ("Locks"). timeout in milliseconds."""
+    """Client -> server ("Locks"). timeout in milliseconds. breaks: the terminal from which the lock is taken (an
+    addition)."""
 
     entity_type: str
     entity_id: str
     terminal_id: str | None = None
     timeout: int | None = None
     lock_id: str | None = None
+    breaks: str | None = None
 
 
 @frozen

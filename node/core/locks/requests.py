@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from node.wire.messages import AcquireLock, ReleaseLock
+    from storage.records import Key
 
 
 logger = logging.getLogger("comanda.lock")
@@ -81,6 +82,8 @@ class LockRequests:
     """The links to the nodes below, while they are up."""
     sits_below: Callable[[Any, str], bool]
     """Whether a linked node may speak for a terminal: it is not connected here, nor known to sit elsewhere."""
+    online: Callable[[str], Recipient | None]
+    """The session of a terminal that is connected here."""
     _waiting: dict[int, Asked] = field(factory=dict, init=False)
     _offers: dict[int, Lease] = field(factory=dict, init=False)
     _last: int = field(default=0, init=False)
@@ -98,6 +101,8 @@ class LockRequests:
         key = (message.entity_type, message.entity_id)
         now = self.around.clock()
         self.table.checked(key, terminal, message.lock_id, message.timeout, now)
+        if message.breaks is not None:
+            self._break(key, terminal, message.breaks)
         lock_id = message.lock_id or self.table.id_for(key, terminal, now)  # the same whoever grants it
 
         def granted(lease: Lease) -> None:
@@ -112,6 +117,25 @@ class LockRequests:
             asker.reply(outgoing.lock_failed(*key, why, lease.terminal, until, message.lock_id))
 
         self._decide(Asked(asker, key, terminal, lock_id, message.timeout, WAIT_MS, granted, held))
+
+    def _break(self, key: Key, terminal: str, holder: str) -> None:
+        """Take a lock from the terminal that is named, if that is who has it. Raises PermissionDenied."""
+        lease = self.table.holder(key, self.around.clock())
+        if lease is None or lease.terminal != holder or holder == terminal:
+            return
+        self.table.take(lease, terminal)
+        logger.warning("%s broke the lock of %s on %s %s", terminal, holder, *key)
+        self.log.group.commit.locks.append(lease.row(released=True))
+        self._tell_lost(lease, terminal)
+
+    def _tell_lost(self, lease: Lease, taker: str) -> None:
+        """Tell a terminal of this node that its lock is another's."""
+        session = self.online(lease.terminal)
+        if session is not None:
+            told = outgoing.lock_failed(
+                *lease.key, f"{taker} broke this lock", taker, hlc.iso(lease.expires_ms), lease.lock_id
+            )
+            self.log.group.replies.append((session, told))
 
     def release(self, asker: Recipient, terminal: str, message: ReleaseLock) -> None:
         """A terminal's `release_lock`. Raises LockTimeout or PermissionDenied."""
@@ -285,7 +309,11 @@ class LockRequests:
             told.timeout_ms,
             now.mono_ms + told.left_ms,
         )
-        self._store(self.table.adopt(lease, now))
+        held = self.table.holder(lease.key, now)
+        adopted = self.table.adopt(lease, now)
+        if held is not None and adopted is lease and held.terminal != lease.terminal:
+            self._tell_lost(held, lease.terminal)
+        self._store(adopted)
         self._tell_down(wire.granted(self._on_wire(lease)))
         return lease
 

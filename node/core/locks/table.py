@@ -224,6 +224,18 @@ class LockTable:
                 raise PermissionDenied(f"{terminal} holds {running} locks, the most that one terminal may", None)
         return wanted
 
+    def take(self, lease: Lease, terminal: str) -> None:
+        """Take a running lease from its terminal, which is told 4009 when it writes under it or releases it.
+
+        Raises PermissionDenied where another node granted it for the whole store.
+        """
+        if lease.authority != self.authority and lease.scope == "store":
+            raise PermissionDenied(
+                f"{lease.authority} granted this lock, and only there it can be broken", "$.breaks"
+            )
+        self._drop(lease)
+        self._remember_lost(lease, terminal)
+
     # ------------------------------------------------------------------ what the authority says
 
     def adopt(self, lease: Lease, now: Instant) -> Lease:

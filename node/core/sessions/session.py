@@ -104,6 +104,7 @@ class Session:
 
     identity: Identity
     writable: frozenset[str]
+    breaks_locks: bool
     """Entity types that it may write."""
     delivery: Delivery[TerminalFeed]
     connection: Connection
@@ -573,6 +574,8 @@ class Session:
         if self.shared.replica.registry.get(message.entity_type) is None:
             raise EntityNotFound(f"unknown entity type {message.entity_type!r}", "$.entity_type")
         self._may_write(message.entity_type, "$.entity_type")
+        if message.breaks is not None and not self.breaks_locks:
+            raise PermissionDenied(f"a {self.identity.terminal_type} may not break a lock", "$.breaks")
         self._now_ready()
         self.shared.locks.acquire(self, self.identity.terminal_id, message)
 

@@ -111,6 +111,7 @@ class Sessions:
         session = Session(
             identity=identity,
             writable=frozenset(writable),
+            breaks_locks=permissions.breaks_locks,
             delivery=delivery,
             connection=connection,
             shared=self.shared,
