@@ -217,12 +217,14 @@ class Core:
             self.links.heads.end = (group.rows[-1].seq, group.rows[-1].hash)
         for lock in group.commit.locks:
             guard("a stored lease", partial(replica.locks.stored, lock))
-        self._answer(group.replies)
+        told = guard("answers", partial(self._answer, group.replies))
+        if told:
+            self._lose_all([recipient for recipient, _ in group.replies], told)
         told = guard("terminals that wait", partial(self.sessions.stored, group.commit.cursors))
         if told:
-            self.sessions.let_all_begin()
+            guard("terminals that wait", self.sessions.let_all_begin)
         if group.rows and guard("the delivery of a commit", partial(self._send, group)):
-            self._send_later(group)
+            guard("the delivery of a commit", partial(self._send_later, group))
 
     def _answer(self, replies: Sequence[tuple[Recipient, bytes]]) -> None:
         """Answers in order, those of one terminal as one write."""
@@ -234,6 +236,11 @@ class Core:
 
     def _lose(self, recipient: Recipient, told: str) -> None:
         self.replica.faults.guard("the end of a connection", partial(recipient.lose, told))
+
+    def _lose_all(self, recipients: Iterable[Recipient], told: str) -> None:
+        """Each of these once: it comes back, and asks again for what it has not heard of."""
+        for recipient in {id(recipient): recipient for recipient in recipients}.values():
+            self._lose(recipient, told)
 
     def _send(self, group: Group) -> None:
         ring, log = self.log.ring, self.log
@@ -345,9 +352,11 @@ class Core:
             if again:
                 self._again += group.refusals
             else:
-                guard("refusals", partial(self._refuse, group.refusals))
+                told = guard("refusals", partial(self._refuse, group.refusals))
+                if told:
+                    self._lose_all([refusal.recipient for refusal in group.refusals], told)
             guard("positions that were not stored", partial(self.cursors.not_stored, group.commit))
-        self.sessions.let_all_begin()
+        guard("terminals that wait", self.sessions.let_all_begin)
         guard("the links after a failed commit", self.links.commit_failed)
         undo = partial(replica.undo, groups, replica.residents.writer)
         if guard("undoing a commit", undo) is not None:
