@@ -163,6 +163,9 @@ class World(Disk):
                     return
                 self.recover()
                 continue
+            except Exception as error:
+                self.core.failed(str(error))
+                return
             if group is None:
                 return
             if not group.commit.empty():
@@ -176,7 +179,10 @@ class World(Disk):
                     if not said:
                         self.core.failed(str(error))
                     return
-            self.core.committed(group)
+            try:
+                self.core.committed(group)
+            except Exception as error:
+                self.core.not_finished(group, error)
 
     def probe(self) -> None:
         self.core.probe_owed()

@@ -226,6 +226,16 @@ class Core:
         if group.rows and guard("the delivery of a commit", partial(self._send, group)):
             guard("the delivery of a commit", partial(self._send_later, group))
 
+    def not_finished(self, group: Group, error: Exception) -> None:
+        """`committed` failed. The group is durable: its authors come back, and memory is read again."""
+        faults = self.replica.faults
+        told = faults.report("the end of a commit", b"", error)
+        faults.tear("the end of a commit failed")
+        self._in_flight = [(g, at) for g, at in self._in_flight if g is not group]
+        self._lose_all([recipient for recipient, _ in group.replies], told)
+        if group.rows:
+            faults.guard("the delivery of a commit", partial(self._send_later, group))
+
     def _answer(self, replies: Sequence[tuple[Recipient, bytes]]) -> None:
         """Answers in order, those of one terminal as one write."""
         for recipient, messages in _by_recipient(replies):

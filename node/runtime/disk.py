@@ -138,7 +138,10 @@ class TrioDisk(Disk):
                 if not (core.torn(said) and self._recovered(core, recover)):
                     return False
                 continue
-            core.committed(group)
+            try:
+                core.committed(group)
+            except Exception as error:
+                core.not_finished(group, error)
             if opened is not None:
                 core.statistics.confirmation.add((time.monotonic() - opened) * 1000)
 

@@ -352,7 +352,8 @@ def _partition(store: Store, pos: Terminal, waiter: Terminal, cashier: Terminal)
     wire.damage = None
     wire.cut()
     store.quiet()
-    hub.core.retry_quarantine()
+    with suppress(Exception):  # its request is answered so, and everybody else goes on
+        hub.core.retry_quarantine()
     store.quiet()
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from node.runtime.disk import TrioDisk
+    from node.runtime.reads import PeopleReads
 
 
 def terminals(world: World, *names: str) -> list[Client]:
@@ -189,12 +190,15 @@ def who_reads_an_entity_has_seen_what_the_answer_shows(directory: Path) -> None:
         bia.confirms = bia.pongs = False
 
         class Slow:
+            reader = world.reader
+
             async def read(self, call: Callable[..., Any], *arguments: Any) -> Any:
                 found = call(*arguments)
                 ana.do("customers", "c-1", "UPDATE", {"phone": "2"})
                 return found
 
-        api = Api(core=world.core, disk=cast("TrioDisk", Slow()), reader=world.reader, store=world.store, diallers=[])
+        slow, disk = cast("PeopleReads", Slow()), cast("TrioDisk", None)
+        api = Api(core=world.core, disk=disk, people=slow, store=world.store, diallers=[])
         path = "/api/v1/entities/customers/c-1"
         trio.run(api.answer, Request("GET", path, path, {}, {}, "127.0.0.1"), "bia")
         bia.do("customers", "c-1", "UPDATE", {"phone": "3"})
