@@ -52,7 +52,13 @@ class Holder:
     connection: Connection
     session: Session | Link
     answered: trio.Event = field(factory=trio.Event)
-    """Set by the pong to a probe."""
+    """Set by the pong to a probe, and at the connection's end."""
+    over: bool = False
+
+    def ended(self) -> None:
+        """The connection has ended: nobody need wait for its pong."""
+        self.over = True
+        self.answered.set()
 
     def probe(self) -> trio.Event:
         """Ping the other side; the event of its pong, the same for all who wait for it."""
@@ -177,6 +183,7 @@ class Endpoint:
             logger.info("%s disconnected: %s %s", identity.terminal_id, code, reason)
         finally:
             self._admission.leave(seat)
+            holder.ended()
             core.sessions.disconnect(session)
 
     async def _link(self, request: Request, caller: Caller, identity: Identity, connection: Connection) -> None:
@@ -204,6 +211,7 @@ class Endpoint:
             await run_link(core, link, connection, self._config.links)
         finally:
             self._admission.leave(seat)
+            holder.ended()
 
     # ------------------------------------------------------------------ admission
 
@@ -224,10 +232,12 @@ class Endpoint:
         """What the core decides, once everybody who has the name was asked."""
         verdict = self._admission.ask(caller)
         while isinstance(verdict, Probe):
-            answered = verdict.old.holder.probe()
+            old = verdict.old.holder
+            answered = old.probe()
             with trio.move_on_after(self._config.time.probe_ms / 1000):
                 await answered.wait()
-            verdict = self._admission.answered(verdict) if answered.is_set() else self._admission.waited(verdict)
+            alive = answered.is_set() and not old.over
+            verdict = self._admission.answered(verdict) if alive else self._admission.waited(verdict)
         return verdict
 
     async def _refuse(self, refusal: Refuse[Holder], caller: Caller, connection: Connection) -> None:

@@ -117,3 +117,17 @@ async def test_a_crowd_under_one_name_does_not_make_anybody_wait_for_ever(autoju
         for number in range(20):
             nursery.start_soon(place.come, str(number), 0.001 * number)
     assert (len(place.order), place.refused) == (1 + PROBES, 20 - PROBES)
+
+
+async def test_who_dials_again_right_after_a_close_need_not_wait_for_a_pong(autojump_clock: MockClock) -> None:
+    """The close may be read after the new connection is asked about."""
+    place = Place()
+    seat = place.endpoint._admission.seats["caixa"]
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(place.come, "second", 0)
+        await trio.sleep(0.01)
+        place.endpoint._admission.leave(seat)
+        seat.holder.ended()
+    assert place.order == ["first", "second"]
+    assert trio.current_time() - began < 0.02
