@@ -75,6 +75,9 @@ def print_links(report: dict[str, Any], console: Screen) -> None:
         console.print(
             f"DUAS VERSÕES DE UMA OPERAÇÃO / TWO VERSIONS OF ONE OPERATION: {what}", style="bold red", markup=False
         )
+    for terminal_id, devices in report.get("shared_terminals", {}).items():
+        told = f"VÁRIOS APARELHOS COMO / SEVERAL DEVICES AS {terminal_id}: {', '.join(devices)}"
+        console.print(told, style="bold red", markup=False)
     for twin in report["twins"]:
         console.print(f"DOIS NÓS COM O MESMO NOME / TWO NODES WITH ONE ID: {twin}", style="bold red")
 

@@ -43,6 +43,10 @@ class GuardedDisk(Disk):
     def read_failures(self) -> int:
         return self.disk.read_failures
 
+    @property
+    def wal_bytes(self) -> int:
+        return self.disk.wal_bytes
+
     def start(self, read: Callable[..., T], *arguments: object, done: Callable[[T | Unreadable], None]) -> None:
         def answered(found: T | Unreadable) -> None:
             self.faults.guard("what was read from the disk", lambda: done(found))

@@ -110,6 +110,11 @@ class Disk(ABC):
     def read_failures(self) -> int:
         """Reads that failed since the start."""
 
+    @property
+    def wal_bytes(self) -> int:
+        """How long the write-ahead log is: it grows while something reads the database and does not end."""
+        return 0
+
     @abstractmethod
     def wake_writer(self) -> None:
         """The current group has something to write."""

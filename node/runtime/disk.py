@@ -6,6 +6,7 @@ durable transaction. `Core.committed` runs on the trio thread only after the fsy
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, TypeVar
 
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+logger = logging.getLogger("comanda.storage")
+
+WAL_LARGE = 2**27
+"""Bytes of the WAL beyond which something is wrong: a checkpoint leaves at most half of it."""
+
 
 class TrioDisk(Disk):
     """The core's `Disk` and `Timer`: reads on one thread, commits on another, answers on the trio thread."""
@@ -41,6 +47,7 @@ class TrioDisk(Disk):
         self._wake = trio.Event()
         self._opened: float | None = None
         self.faults = ReadFaults()
+        self._wal_said = WAL_LARGE
 
     # ------------------------------------------------------------------ the core's ports
 
@@ -51,6 +58,10 @@ class TrioDisk(Disk):
     @property
     def read_failures(self) -> int:
         return self.faults.reads
+
+    @property
+    def wal_bytes(self) -> int:
+        return self._store.wal_bytes
 
     def wake_writer(self) -> None:
         if self._opened is None:
@@ -179,6 +190,16 @@ class TrioDisk(Disk):
             self.faults.kept(error)
         else:
             self.faults.kept(None)
+            self._watch_wal()
+
+    def _watch_wal(self) -> None:
+        """Say it when the WAL has doubled beyond what a checkpoint leaves: what reads the database from outside, and
+        does not end, keeps what was written since from being moved."""
+        size = self.wal_bytes
+        if size > self._wal_said:
+            self._wal_said = 2 * size
+            said = "something else reads the database and does not end"
+            logger.warning("the write-ahead log has grown to %d MB: %s", size >> 20, said)
 
     async def stop(self) -> None:
         await self._writer_thread.run(self._store.close)

@@ -153,6 +153,8 @@ class Endpoint:
         caller = self._caller(request)
         verdict = await self._verdict(caller)
         if isinstance(verdict, Refuse):
+            if verdict.old is not None and not caller.node:
+                self._core.sessions.devices.refused(caller.name, _device(request, connection))
             await self._refuse(verdict, caller, connection)
             return
         if verdict.old is not None:
@@ -166,6 +168,7 @@ class Endpoint:
 
     async def _terminal(self, request: Request, caller: Caller, identity: Identity, connection: Connection) -> None:
         core, full = self._core, request.first("sync") == "full"
+        full |= core.sessions.devices.came(identity.terminal_id, _device(request, connection))
         session = core.sessions.connect(identity, connection, full=full, by_position=_speaks_it(request))
         holder = Holder(connection, session)
         seat = self._admission.take(caller, holder)
@@ -271,6 +274,11 @@ class Endpoint:
                 holder.connection.close(GOING_AWAY, "nothing heard from this terminal")
             else:
                 holder.connection.ping(RTT + b"%.6f" % now)
+
+
+def _device(request: Request, connection: Connection) -> str:
+    """What tells one device from another: its address, and its program as that names itself."""
+    return f"{connection.peer.rpartition(':')[0]} {request.headers.get('user-agent', '')[:100]}".strip()
 
 
 def _kind(request: Request) -> str:

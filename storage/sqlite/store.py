@@ -214,6 +214,14 @@ class Store:
             count = read_meta(self._connection, []).get("probe", "0")
             write_meta(self._connection, {"probe": str(int(count) + 1)})
 
+    @property
+    def wal_bytes(self) -> int:
+        """How long the write-ahead log is."""
+        try:
+            return self.path.with_name(f"{DATABASE}-wal").stat().st_size
+        except OSError:
+            return 0
+
     def checkpoint(self) -> None:
         """Move committed pages from the WAL into the database file, as far as readers allow. Raises StorageError."""
         with storage_errors(self.path):

@@ -66,6 +66,8 @@ def resolve(replica: Replica, message: ConflictResolution, author: Author, now: 
         check_size(entity, plan, message.size, replica.settings.entity_bytes, "$.resolved_data")
     except (EntityTooLarge, PermissionDenied) as error:
         details = {"conflict_id": message.conflict_id}
+        if error.where is not None:
+            details["where"] = error.where
         refuse(replica, operation, author, [entity], now, error.reason, error.code, details)
         return
     planned = Planned(entity, plan, {}, False, reach, None)

@@ -15,6 +15,7 @@ from node.core.delivery.delivery import Delivery
 from node.core.delivery.terminal_feed import TerminalFeed
 from node.core.delivery.window import Window
 from node.core.log.entries import NO_POSITION
+from node.core.sessions.devices import Devices
 from node.core.sessions.identity import Activity
 from node.core.sessions.session import Session, Shared
 from node.core.sessions.token_bucket import Bucket
@@ -60,6 +61,7 @@ class Sessions:
     store_cursors: Callable[[], None]
     left: Callable[[str], None]
     came: Callable[[str, int | None, Callable[[], None]], bool]
+    devices: Devices = field(factory=Devices, init=False)
     online: dict[str, Session] = field(factory=dict, init=False)
     _leaving: dict[str, Session] = field(factory=dict, init=False)
     """Sessions whose connection ended while something was still to be decided."""

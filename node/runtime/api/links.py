@@ -51,6 +51,7 @@ def links_report(core: Core, diallers: Sequence[Dialler]) -> dict[str, object]:
         "quarantine": {"bad": states.count("bad"), "waiting": states.count("waiting")},
         "first_sync": core.links.first_sync.report() if core.links.first_sync is not None else None,
         "twins": core.links.twins,
+        "shared_terminals": {name: list(devices) for name, devices in core.sessions.devices.shared.items()},
         "clocks": dict(list(core.replica.terminal_clocks.wrong(core.clock()).items())[:SHOWN]),
         "contradictions": core.replica.contradictions,
         **core.replica.keyring.report(),

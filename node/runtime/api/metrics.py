@@ -37,6 +37,8 @@ class CoreCollector(Collector):
             ("clock_ahead_milliseconds", "Stamps ahead of the machine's clock.", core.replica.clock.ahead_ms),
             ("head_alarms", "Signed heads held elsewhere that this log contradicts.", len(core.links.heads.alarms)),
             ("keys_offered", "Keys of nodes that wait for a decision.", replica.keyring.waiting),
+            ("terminals_shared", "Terminals that several devices connect as.", len(core.sessions.devices.shared)),
+            ("wal_bytes", "The write-ahead log; it grows while another program reads.", core.disk.wal_bytes),
             ("archived_operations", "Operation ids held without a row.", len(replica.held.archived)),
         ):
             yield GaugeMetricFamily(f"comanda_{name}", text, value=gauge)

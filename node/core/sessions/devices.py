@@ -1,0 +1,61 @@
+"""Two devices under one terminal id, which connect by turns: what one of them took counts as shown to both.
+
+A terminal's cursor says what was taken, and not by which device. A device is told from another by its address and its
+program. One that comes back after another was there shows that there are two: a tablet that got another address does
+not get the earlier one again so soon. From then on each is sent everything when it takes over, so that none lacks
+what the other took. Two that look alike cannot be told apart.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from attrs import define, field
+
+logger = logging.getLogger("comanda.core")
+
+REMEMBERED = 3
+"""Latest devices of one terminal."""
+
+MOST = 10_000
+"""Most terminals whose devices are remembered, the latest."""
+
+
+@define(eq=False)
+class Devices:
+    """The latest devices of each terminal, and the terminals that several share. All of it since the start."""
+
+    shared: dict[str, Sequence[str]] = field(factory=dict)
+    """Terminal -> its devices."""
+    _latest: dict[str, list[str]] = field(factory=dict)
+
+    def came(self, terminal_id: str, device: str) -> bool:
+        """A terminal connects from a device. Returns whether it has to be sent everything: another one took what
+        this one lacks."""
+        latest = self._latest.pop(terminal_id, [])
+        self._latest[terminal_id] = latest
+        while len(self._latest) > MOST:
+            gone = next(iter(self._latest))
+            del self._latest[gone]
+            self.shared.pop(gone, None)
+        if latest[-1:] == [device]:
+            return False
+        another = bool(latest)
+        if device in latest:
+            self._share(terminal_id, [*latest])
+            latest.remove(device)
+        latest.append(device)
+        del latest[:-REMEMBERED]
+        return another and terminal_id in self.shared
+
+    def refused(self, terminal_id: str, device: str) -> None:
+        """A device was refused, as the terminal is connected: from another device, if this is another one."""
+        latest = self._latest.get(terminal_id, [])
+        if latest and latest[-1] != device:
+            self._share(terminal_id, [*latest, device])
+
+    def _share(self, terminal_id: str, devices: Sequence[str]) -> None:
+        if terminal_id not in self.shared:
+            logger.warning("several devices connect as %s: %s; give each an id of its own", terminal_id, devices)
+        self.shared[terminal_id] = tuple(dict.fromkeys(devices))
