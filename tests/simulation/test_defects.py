@@ -34,6 +34,7 @@ UNSEARCHED = {
     "digest-type-skipped",
     "damaged-kept-waiting",
     "tokens-come-again",
+    "contested-superseded",
     "one-lease-after-restart",
     "no-notices-from-disk",
     "one-loser-told",
