@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -11,9 +13,12 @@ from node.core.ports import Health, Unreadable
 from node.runtime import disk as writer
 from node.runtime.disk import TrioDisk
 from storage.sqlite.database import StorageError
+from storage.sqlite.reader import Reader
+from tests.storage.rows import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import pytest
 
@@ -33,6 +38,7 @@ class Broken:
         return "found"
 
     checkpoint = probe = fetch = row_hash = _call
+    wal_bytes = 0
 
     def close(self) -> None:
         return None
@@ -104,3 +110,29 @@ async def test_a_recovery_that_cannot_read_what_was_committed_is_tried_again(mon
         assert attempts == ["the disk fails", "unreadable 1", "unreadable 2"]
 
     await with_disk(use)
+
+
+async def test_who_reads_the_database_from_outside_and_does_not_end_shows_in_the_wal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(writer, "WAL_LARGE", 2**20)
+    store = open_store(tmp_path / "node")
+    reader = Reader(store.path)
+
+    async def writes(disk: TrioDisk, rounds: int) -> None:
+        for number in range(rounds):
+            store.set_meta({"large": f"{number}" * 2**17})
+            await disk.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        disk = TrioDisk(nursery, store, reader)
+        with closing(sqlite3.connect(store.path, isolation_level=None)) as outside:
+            await writes(disk, 20)
+            assert disk.wal_bytes < 2**20
+            outside.execute("BEGIN")
+            outside.execute("SELECT count(*) FROM meta").fetchall()
+            await writes(disk, 20)
+            assert disk.wal_bytes > 2**20
+        said = [record for record in caplog.records if "does not end" in record.getMessage()]
+        assert 1 <= len(said) < 5, "it is said as it doubles"
+        await disk.stop()
