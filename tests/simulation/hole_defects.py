@@ -101,4 +101,36 @@ HOLES = (
             "if record.terminal != deletions[0].terminal:",
         ),
     ),
+    defect(
+        "owed-to-one",
+        "of several terminals that an archived notice is for only the first is told",
+        (
+            "storage.sqlite.prune:_write_owed",
+            '        for terminal_id in dict.fromkeys(row["targets"].split("\\n"))\n',
+            '        for terminal_id in row["targets"].split("\\n")[:1]\n',
+        ),
+    ),
+    defect(
+        "release-ends-other-requests",
+        "who gives one lock back hears nothing of another that it asked for",
+        (
+            "node.core.locks.requests:LockRequests.release",
+            "if (asked.key, asked.terminal) == (lease.key, terminal):",
+            "if asked.terminal == terminal:",
+        ),
+    ),
+    defect(
+        "one-lease-offered",
+        "of several leases that were granted while the upstream was away only the first is offered to it",
+        ("node.core.locks.requests:LockRequests._take_leases", "for lease in local:", "for lease in local[:1]:"),
+    ),
+    defect(
+        "one-release-told",
+        "of several locks that were given back while the upstream was away only the first is free there",
+        (
+            "node.core.locks.requests:LockRequests._take_leases",
+            "for lock_id, terminal in self._to_release:",
+            "for lock_id, terminal in self._to_release[:1]:",
+        ),
+    ),
 )

@@ -217,6 +217,80 @@ def what_was_deleted_stays_away_from_who_creates_it_again(directory: Path) -> No
         assert set(world.view("orders")["o-1"]) == {"status", "version"}
 
 
+def everybody_is_told_of_an_archived_notice(directory: Path) -> None:
+    with closing(World(directory)) as world:
+        people = terminals(world, "ana", "bia", "carla")
+        for number, person in enumerate(people):
+            person.write("orders", "o-1", "UPDATE", {"table": number}, version=1)
+        for person in people:
+            person.disconnect()
+        world.settle()
+        archive(world)
+        world.crash()
+        for person in people:
+            person.connect()
+        settle_all(world, people)
+        assert [bool(person.of("sync_conflict")) for person in people] == [True, True, False]
+
+
+def locked(directory: Path) -> tuple[Mesh, Client, Client]:
+    """A hub, and Rui at a node below it."""
+    mesh = Mesh(directory, 2, [(1, 0, True)])
+    hub, node = mesh.worlds
+    ana, rui = Client(hub, "ana").connect(), Client(node, "rui").connect()
+    mesh.settle()
+    return mesh, ana, rui
+
+
+def ask(client: Client, number: int) -> None:
+    asked = {"entity_type": "orders", "entity_id": f"o-{number}", "lock_id": f"l-{number}", "timeout": 600_000}
+    client.send({"type": "acquire_lock", **asked})
+
+
+def holders(client: Client) -> list[str | None]:
+    """Who has the locks of o-0 to o-2, as a write of this terminal is told."""
+    return [client.do("orders", f"o-{number}", "UPDATE", {"n": 1}).get("locked_by") for number in range(3)]
+
+
+def who_gives_one_lock_back_is_answered_about_another(directory: Path) -> None:
+    mesh, _, rui = locked(directory)
+    ask(rui, 0)
+    mesh.settle(rui.receive)
+    ask(rui, 1)
+    rui.send({"type": "release_lock", "lock_id": "l-0"})
+    mesh.settle(rui.receive)
+    granted = [message["lock_id"] for message in rui.of("lock_acquired")]
+    mesh.close()
+    assert granted == ["l-0", "l-1"]
+
+
+def every_lease_is_offered(directory: Path) -> None:
+    mesh, ana, rui = locked(directory)
+    mesh.wires[0].cut()
+    for number in range(3):
+        ask(rui, number)
+    rui.world.settle()
+    mesh.settle(rui.receive)
+    found = holders(ana)
+    mesh.close()
+    assert found == ["rui"] * 3
+
+
+def every_release_is_told(directory: Path) -> None:
+    mesh, ana, rui = locked(directory)
+    for number in range(3):
+        ask(rui, number)
+    mesh.settle(rui.receive)
+    mesh.wires[0].cut()
+    for number in range(3):
+        rui.send({"type": "release_lock", "lock_id": f"l-{number}"})
+    rui.world.settle()
+    mesh.settle(rui.receive)
+    found = holders(ana)
+    mesh.close()
+    assert found == [None] * 3
+
+
 SCENARIOS: dict[str, Callable[[Path], None]] = {
     "one-lease-after-restart": several_leases_outlive_a_restart,
     "no-notices-from-disk": who_is_beyond_the_ring_is_told,
@@ -228,6 +302,10 @@ SCENARIOS: dict[str, Callable[[Path], None]] = {
     "large-not-linked": what_is_larger_than_a_frame_is_linked,
     "earlier-connection-overtaken": what_the_last_connection_sent_is_decided_first,
     "read-counts-later-rows": who_reads_an_entity_has_seen_what_the_answer_shows,
+    "owed-to-one": everybody_is_told_of_an_archived_notice,
+    "release-ends-other-requests": who_gives_one_lock_back_is_answered_about_another,
+    "one-lease-offered": every_lease_is_offered,
+    "one-release-told": every_release_is_told,
     "created-again-keeps-fields": what_was_deleted_stays_away_from_who_creates_it_again,
 }
 
