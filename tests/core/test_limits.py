@@ -57,6 +57,7 @@ BOUNDS = {
     "cursors.Cursors.nodes": NODES,
     "cursors.Cursors.sendings": TERMINALS,
     "cursors.Cursors.terminals": TERMINALS,
+    "devices.Devices": "devices.MOST",
     "digests.Digests": TYPES,
     "digests.TypeDigest": FIXED,
     "entity.Entity.claims": "reach.MOST_CLAIMS",
