@@ -217,5 +217,5 @@ def injected(record: Path) -> int:
 
 
 def threads(node: NodeProcess) -> list[int]:
-    """In the order they began: the main one, the writer, the reader."""
+    """In the order they began: the main one, the writer, the reader, the reader for people."""
     return sorted(map(int, os.listdir(f"/proc/{node.process.pid}/task")))

@@ -29,15 +29,19 @@ SMALL = "[limits]\nresident_entities = 10\nring_rows = 16\n"
 """Nearly everything has to be read from the disk."""
 
 
-def test_a_read_that_fails_on_the_reader_thread_costs_only_what_needed_it(store: Store) -> None:
+def test_a_read_that_fails_on_the_reader_threads_costs_only_what_needed_it(store: Store) -> None:
     rng, node = seeded("reads"), store.node(config=SMALL).start()
     till, other = store.till("a", node), store.till("b", node)
     till.writes(60, orders=30)
     hub_side = store.node("below", "--upstream", node.url, config=SMALL).start()
     until(lambda: len(orders(hub_side)) == 30, "a linked node")
-    reader = threads(node)[2]
+    _, _, reader, people = threads(node)[:4]
     for n in range(ROUNDS):
-        with failing(node, f"pread64:error=EIO:when={rng.randrange(1, 4)}+", paths=FILES, thread=reader) as record:
+        fault = f"pread64:error=EIO:when={rng.randrange(1, 4)}+"
+        with (
+            failing(node, fault, paths=FILES, thread=reader) as record,
+            failing(node, fault, paths=FILES, thread=people),
+        ):
             until(lambda: get(node, "/api/v1/entities/orders").status_code == 503, "a read that fails")
             answer = get(node, "/api/v1/entities/orders/a-o-3")
             assert answer.status_code == 503
