@@ -7,11 +7,14 @@ is ahead. An offline queue makes that difference larger and never smaller, so it
 
 What tells something of a clock:
 
-- A `ping` is sent at once. It measures a clock of which nothing was known, and lets the past be forgotten.
+- A `ping` is sent at once, and so is the confirmation of a row that no earlier connection was sent. They measure a
+  clock of which nothing was known, and let the past be forgotten.
 - Any timestamp that is ahead of what was measured: the clock is ahead by at least so much.
 - A timestamp that is this machine's time: the clock is right, whatever it was before.
 - Two timestamps, received some seconds apart, that are wrong by the same: nothing of that waited, since a queue is
   sent faster than it was written. So a clock that was set back is found out, and a terminal that sends no pings.
+
+No other documented message has a timestamp.
 
 Receipt is timed by the monotonic clock, so that it does not matter when this machine's clock is set. What is kept
 while a terminal is away, and across a restart, is measured against the machine's clock.
@@ -36,6 +39,9 @@ logger = logging.getLogger("comanda.clock")
 
 TOLERANCE_MS = 2_000
 """A clock that is wrong by less is taken as right: the way of a message may take as long."""
+
+AT_ONCE_MS = 20
+"""What is older than this by its author's measured clock may have waited while its author read."""
 
 FORGET_MS = 600_000
 """After twice this, what was measured counts no more, if something was heard since."""
@@ -80,6 +86,8 @@ class TerminalClock:
     since_ms: when this stretch began, on the monotonic clock.
     other: (when, lag) of a timestamp that contradicts `lag_ms`. A second one that agrees with it replaces that.
     latest_us: when its latest operation was written, Unix microseconds of this machine's clock.
+    heard_ms: when the latest timestamp came, on the monotonic clock.
+    exact: something that was sent at once measured it.
     """
 
     lag_ms: int | None = None
@@ -87,32 +95,35 @@ class TerminalClock:
     since_ms: int = 0
     other: tuple[int, int] | None = None
     latest_us: int = 0
+    heard_ms: int = -APART_MS
+    exact: bool = False
     warned: bool = False
 
     def least(self) -> int | None:
         return None if self.lag_ms is None else min(self.lag_ms, self.before_ms)
 
-    def begin(self, lag_ms: int, mono_ms: int) -> None:
+    def begin(self, lag_ms: int, mono_ms: int, *, live: bool) -> None:
         """Forget what was measured before."""
         self.lag_ms = self.before_ms = lag_ms
-        self.since_ms, self.other = mono_ms, None
+        self.since_ms, self.other, self.exact = mono_ms, None, live
 
     def take(self, lag_ms: int, mono_ms: int, wrong_ms: int, *, live: bool) -> None:
         """A timestamp came. wrong_ms: how far it is behind this machine's clock. live: it was sent at once."""
         least = self.least()
         if -TOLERANCE_MS <= wrong_ms <= TOLERANCE_MS and (least is None or lag_ms > least + TOLERANCE_MS):
-            self.begin(lag_ms, mono_ms)  # its clock is right, or was set right
+            self.begin(lag_ms, mono_ms, live=live)  # its clock is right, or was set right
         elif least is None:
             if live or wrong_ms < 0:
-                self.begin(lag_ms, mono_ms)
+                self.begin(lag_ms, mono_ms, live=live)
             else:
                 self._contradict(lag_ms, mono_ms)
         elif lag_ms < least - TOLERANCE_MS:
-            self.begin(lag_ms, mono_ms)  # set forward, or it was measured by what had waited
+            self.begin(lag_ms, mono_ms, live=live)  # set forward, or it was measured by what had waited
         elif lag_ms <= least + TOLERANCE_MS:
             self._confirm(lag_ms, mono_ms, live=live)
         else:
             self._contradict(lag_ms, mono_ms)
+        self.exact |= live and self.other is None
 
     def _confirm(self, lag_ms: int, mono_ms: int, *, live: bool) -> None:
         assert self.lag_ms is not None
@@ -127,7 +138,7 @@ class TerminalClock:
         if self.other is None or abs(lag_ms - self.other[1]) > TOLERANCE_MS:
             self.other = mono_ms, lag_ms
         elif mono_ms - self.other[0] >= APART_MS:
-            self.begin(min(lag_ms, self.other[1]), mono_ms)
+            self.begin(min(lag_ms, self.other[1]), mono_ms, live=False)
 
 
 @define(eq=False)
@@ -150,13 +161,21 @@ class TerminalClocks:
         clock = self.clocks.get(terminal_id)
         if clock is None:
             clock = self.clocks[terminal_id] = TerminalClock()
-        lag_ms, least = now.mono_ms - timestamp_us // 1000, clock.least()
+        lag_ms, least, other = now.mono_ms - timestamp_us // 1000, clock.least(), clock.other
         wrong_ms = lag_ms + now.wall_ms - now.mono_ms
         clock.take(lag_ms, now.mono_ms, wrong_ms, live=live)
-        after = clock.least()
-        if after is not None and (least is None or abs(after - least) > TOLERANCE_MS):
+        clock.heard_ms, after = now.mono_ms, clock.least()
+        if after is None:
+            if clock.other != other:
+                self.changed.add(terminal_id)
+        elif least is None or abs(after - least) > TOLERANCE_MS:
             self.changed.add(terminal_id)
             self._warn(terminal_id, clock, now)
+
+    def due(self, terminal_id: str, now: Instant) -> bool:
+        """Whether a timestamp may tell something that the one before it did not."""
+        clock = self.clocks.get(terminal_id)
+        return clock is None or clock.lag_ms is None or now.mono_ms - clock.heard_ms >= APART_MS
 
     def _warn(self, terminal_id: str, clock: TerminalClock, now: Instant) -> None:
         offset_ms = self.offset_ms(terminal_id, now)
@@ -184,8 +203,24 @@ class TerminalClocks:
         """Another node measured the clock of a terminal. It counts where nothing was measured here."""
         if self.measured_ms(terminal_id, now) is None:
             clock = self.clocks.setdefault(terminal_id, TerminalClock())
-            clock.begin(offset_ms - now.wall_ms + now.mono_ms, now.mono_ms)
+            clock.begin(offset_ms - now.wall_ms + now.mono_ms, now.mono_ms, live=False)
             self._warn(terminal_id, clock, now)
+
+    def age_ms(self, terminal_id: str, timestamp_us: int | None, now: Instant) -> int | None:
+        """How long ago that was by the terminal's clock, as it was measured, and 0 within AT_ONCE_MS of now.
+
+        None without a timestamp. Where nothing that was sent at once has measured the clock, it may be right: then it
+        is the longer of two times.
+        """
+        if timestamp_us is None:
+            return None
+        clock = self.clocks.get(terminal_id)
+        age_ms = said_ms = now.wall_ms - timestamp_us // 1000
+        least = None if clock is None else clock.least()
+        if clock is not None and least is not None:
+            age_ms = now.mono_ms - timestamp_us // 1000 - least
+            age_ms = age_ms if clock.exact else max(age_ms, said_ms)
+        return age_ms if age_ms > AT_ONCE_MS else 0
 
     def wrong(self, now: Instant) -> dict[str, int]:
         """Terminals whose clock is wrong: what is added to their timestamps, in milliseconds. The worst first."""
@@ -236,7 +271,10 @@ class TerminalClocks:
     def stored(self, terminal_id: str, now: Instant) -> str:
         """What is kept with the terminal's cursor."""
         clock = self.clocks.get(terminal_id)
-        return "" if clock is None else orjson.dumps([self.measured_ms(terminal_id, now), clock.latest_us]).decode()
+        if clock is None:
+            return ""
+        other_ms = clock.other and clock.other[1] + now.wall_ms - now.mono_ms
+        return orjson.dumps([self.measured_ms(terminal_id, now), clock.latest_us, other_ms]).decode()
 
     @classmethod
     def load(cls, stored: Mapping[str, str], now: Instant) -> TerminalClocks:
@@ -244,11 +282,14 @@ class TerminalClocks:
         clocks = cls()
         for terminal_id, text in stored.items():
             if text:
-                offset_ms, latest_us = orjson.loads(text)
-                clock = clocks.clocks[terminal_id] = TerminalClock(latest_us=latest_us)
+                offset_ms, latest_us, other_ms = orjson.loads(text)
+                clock, since = TerminalClock(latest_us=latest_us), now.wall_ms - now.mono_ms
                 if offset_ms is not None:
-                    clock.begin(offset_ms - now.wall_ms + now.mono_ms, now.mono_ms)
+                    clock.begin(offset_ms - since, now.mono_ms, live=False)
                     clock.warned = abs(offset_ms) >= TOLERANCE_MS
+                if other_ms is not None:
+                    clock.other = now.mono_ms, other_ms - since
+                clocks.clocks[terminal_id] = clock
         return clocks
 
 

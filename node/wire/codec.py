@@ -200,7 +200,7 @@ def _confirmation(message: dict[str, Any]) -> SyncConfirmation:
     terminal_id = message.get("terminal_id")
     if terminal_id is not None and (type(terminal_id) is not str or len(terminal_id) > LONGEST_ID):
         raise InvalidMessage(f"expected a terminal id, got {_json_type(terminal_id)}", "$.terminal_id")
-    return SyncConfirmation(operation_id, terminal_id, seq)
+    return SyncConfirmation(operation_id, terminal_id, seq, message.get("timestamp"))
 
 
 def _structured(hook: Callable[[Any, Any], Any], value: Any, path: str) -> Any:

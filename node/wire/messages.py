@@ -103,13 +103,14 @@ class DataSync:
 class SyncConfirmation:
     """Client -> server, for each `data_sync` it received ("sync_confirmation from the terminal").
 
-    timestamp: optional.
+    timestamp: optional; as a ping's.
     seq: from a client that speaks the subprotocol, the last row that it took.
     """
 
     operation_id: str | None
     terminal_id: str | None = None
     seq: int | None = None
+    timestamp: Any = None
 
 
 @frozen

@@ -120,6 +120,15 @@ def test_a_terminal_that_never_pings_is_measured_by_what_it_writes() -> None:
     assert tablet.right(written, tablet.true_ms)
 
 
+def test_of_two_operations_that_are_wrong_by_the_same_the_first_may_have_come_before_a_restart() -> None:
+    tablet = Tablet(ahead_ms=-10 * MINUTE)
+    tablet.writes()
+    assert tablet.clocks.changed == {"t"}
+    tablet.clocks = TerminalClocks.load({"t": tablet.clocks.stored("t", tablet.now())}, tablet.now())
+    tablet.true_ms += 8 * SECOND
+    assert tablet.right(tablet.writes(), tablet.true_ms)
+
+
 @pytest.mark.parametrize("timestamp_us", [-10, 0, 1_577_836_799_000_000])
 def test_a_clock_that_was_never_set_is_not_believed(timestamp_us: int) -> None:
     tablet = Tablet()

@@ -156,7 +156,8 @@ def test_documented_bulk_update_names_its_entities_in_its_items(entity_id: objec
 def test_documented_confirmation_is_read_with_and_without_its_timestamp() -> None:
     message = {"type": "sync_confirmation", "operation_id": "op-123456", "terminal_id": "kds-001"}
     assert read(message) == SyncConfirmation("op-123456", "kds-001")
-    assert read({**message, "timestamp": "2024-01-15T10:30:01.000Z"}) == SyncConfirmation("op-123456", "kds-001")
+    at = "2024-01-15T10:30:01.000Z"
+    assert read({**message, "timestamp": at}) == SyncConfirmation("op-123456", "kds-001", timestamp=at)
 
 
 def test_a_confirmation_by_position_needs_no_operation_id() -> None:

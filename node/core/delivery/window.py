@@ -96,6 +96,16 @@ class Window:
         before = self.sent_before[priority]
         return before if self.confirms else max(before, self.sent[priority])
 
+    def first_sent_here(self, operation_id: str | None) -> bool:
+        """Whether the next row to be confirmed is this one, and no earlier connection was sent it.
+
+        So its confirmation was made on this connection, and did not wait in a queue for it.
+        """
+        if not self._pending:
+            return False
+        seq, priority, waiting = self._pending[0]
+        return waiting == operation_id and seq > self.sent_before[priority]
+
     @property
     def positions(self) -> tuple[int, ...]:
         """What is acknowledged, by class."""

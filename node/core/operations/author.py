@@ -55,6 +55,7 @@ class Author:
     head_at_connect: the last row that had a number when the latest connection began.
     sendings: when the terminal was sent what.
     wrote_ms: when it wrote the operation at the latest, on the monotonic clock; None for now, or where nothing tells.
+    age_ms: how long ago it wrote it at the most, by the timestamp alone; None where there is none.
     read_upto: the row up to which it says itself that it has read, with an operation that restores a value.
     first_attempt: if the operation was refused before, what its author knew then.
     stranger: it comes from elsewhere, and no node that answers knows what it had seen there.
@@ -72,6 +73,7 @@ class Author:
     first_attempt: FirstAttempt | None = None
     sendings: Sent | None = None
     wrote_ms: int | None = None
+    age_ms: int | None = 0
     read_upto: int = -1
     stranger: bool = False
 

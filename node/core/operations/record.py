@@ -86,7 +86,7 @@ def record(
     log.group.first_attempts[author.terminal_id, operation.id] = first
     confirmed = [knowledge.confirmed(author, planned.entity) for planned in plans]
     on_its_way = any(
-        _on_its_way(replica, author, planned.entity)
+        _on_its_way(replica, author, planned.entity, now)
         or _late(author, planned.entity, stamp)
         or planned.reach.row < upto  # it was shown more since it wrote
         for planned, upto in zip(plans, confirmed, strict=True)
@@ -313,11 +313,12 @@ def _edit(
     return difference(before, entity, kind, plan.named, planned.written), edit, plan.counts
 
 
-def _on_its_way(replica: Replica, author: Author, entity: Entity) -> bool:
-    """Whether the author may still be sent something that shows this entity differently from what it wrote.
+def _on_its_way(replica: Replica, author: Author, entity: Entity, now: Instant) -> bool:
+    """Whether the author may have been sent, since it wrote, what shows this entity differently from what it wrote.
 
     That is a row of the entity, or the refusal of another write of this author. For an operation that was refused
-    before, "still" is measured from its first attempt. Refusals from before this start are not known.
+    before, it counts from its first attempt. Refusals from before this start are not known. A terminal that reads
+    before it sends what waited has confirmed such rows, and shows them over what it wrote: only the time tells.
     """
     terminal, priority = author.terminal_id, entity.policy.priority_class
     sent = entity.seq if entity.seq <= author.head_at_connect else entity.delivered_to(terminal)
@@ -327,6 +328,10 @@ def _on_its_way(replica: Replica, author: Author, entity: Entity) -> bool:
         if entity.seq > first.head:
             return True
         known = min(known, first.received)
+    if author.age_ms is None:
+        known = min(known, author.at_connect[priority])
+    elif author.age_ms and author.sendings is not None:
+        known = min(known, author.sendings.by(now.mono_ms - author.age_ms, priority))
     return max(sent, refused) > known
 
 

@@ -16,6 +16,7 @@ from attrs import define, evolve, field, frozen
 from crdt import hlc
 from crdt.hlc import read_iso
 from node.core.delivery.delivery import Delivery
+from node.core.delivery.sendings import APART_MS
 from node.core.delivery.terminal_feed import TerminalFeed
 from node.core.faults import Exhibit
 from node.core.inbox import Inbox
@@ -171,6 +172,9 @@ class Session:
         if "restores" in operation.raw:
             return self._restorer(author, operation)
         clocks = self.shared.replica.terminal_clocks
+        said_ms = clocks.age_ms(author.terminal_id, operation.timestamp_us, now)
+        if said_ms != 0:
+            author = evolve(author, age_ms=None if said_ms is None else said_ms + APART_MS)
         written = clocks.written(author.terminal_id, operation.timestamp_us, now)
         age_ms = now.wall_ms - written.at_us // 1000
         if age_ms <= DOUBT_MS or written.by == ACCEPTED or author.sendings is None:
@@ -466,14 +470,21 @@ class Session:
         self.shared.replica.terminal_clocks.heard(self.identity.terminal_id, timestamp_us, now, live=True)
 
     def _confirmation(self, message: SyncConfirmation) -> None:
-        known = False
+        known, now, timestamp = False, self.shared.around.clock(), message.timestamp
+        clocks = self.shared.replica.terminal_clocks
+        if (
+            isinstance(timestamp, str)
+            and clocks.due(self.identity.terminal_id, now)
+            and self.delivery.window.first_sent_here(message.operation_id)
+        ):
+            self._clock_read(timestamp, now)
         if message.seq is not None and self.delivery.feed.by_position:
             known = self.delivery.confirm_seq(message.seq)
         if message.operation_id is not None and self.delivery.confirm(message.operation_id):
             known = True
         if not known:
             self._limit()  # it confirms nothing that is under way; real confirmations are not limited
-        self.activity.last_sync_ms = self.shared.around.clock().wall_ms
+        self.activity.last_sync_ms = now.wall_ms
 
     def _operation(self, message: DataSync) -> None:
         if self.unknown:

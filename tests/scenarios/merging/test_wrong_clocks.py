@@ -89,6 +89,48 @@ def test_the_later_of_two_writes_wins_whatever_the_clocks_show(
     assert world.view("orders")["m"]["note"] == f"of {last}"
 
 
+@pytest.mark.parametrize("ahead", WRONG.values(), ids=list(WRONG))
+def test_a_confirmation_tells_the_clock_of_a_terminal_that_sends_nothing_else(world: World, ahead: int) -> None:
+    sale = Client(world, "zoe").connect()
+    ana = Client(world, "ana", confirms=False, pongs=False).connect()
+    sale.do("products", "p", "CREATE", {"stock": 9})
+    world.advance(200)
+    confirm(ana, {"timestamp": hlc.iso(world.wall_ms + ahead)})
+    assert world.core.replica.terminal_clocks.offset_ms("ana", world.now()) == (-ahead if abs(ahead) > 2_000 else 0)
+
+
+def test_a_confirmation_of_what_an_earlier_connection_was_sent_tells_no_clock(world: World) -> None:
+    sale = Client(world, "zoe").connect()
+    ana = Client(world, "ana", confirms=False, pongs=False).connect()
+    sale.do("products", "p", "CREATE", {"stock": 9})
+    made = {"timestamp": hlc.iso(world.wall_ms)}
+    ana.disconnect()
+    world.advance(5 * MINUTE)
+    ana.connect()
+    world.settle()
+    confirm(ana, made)
+    assert world.core.replica.terminal_clocks.offset_ms("ana", world.now()) is None
+
+
+@pytest.mark.parametrize("timestamp", ["soon", "9999-12-31T23:59:59.999-23:59", 7, {}, [], True, None])
+def test_a_confirmation_counts_whatever_its_timestamp_is(world: World, timestamp: object) -> None:
+    sale = Client(world, "zoe").connect()
+    ana = Client(world, "ana", confirms=False, pongs=False).connect()
+    sale.do("products", "p", "CREATE", {"stock": 9})
+    confirm(ana, {"timestamp": timestamp})
+    assert ana.session is not None
+    assert ana.session.delivery.window.under_way == 0
+    assert not ana.of("sync_error")
+
+
+def confirm(client: Client, extra: dict[str, Any]) -> None:
+    """Take what was sent, and confirm it."""
+    client.world.settle()
+    client.receive()
+    for message in client.of("data_sync"):
+        client.send({"type": "sync_confirmation", "operation_id": message["operation"]["id"], **extra})
+
+
 def test_the_answer_says_how_an_operation_counts_and_the_audit_keeps_what_was_sent(world: World) -> None:
     store = Store(world, DAY - 2 * MINUTE)
     operation = store.write(store.ana, "x", queued=False)

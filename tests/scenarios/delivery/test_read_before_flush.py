@@ -1,0 +1,48 @@
+"""A terminal that reads what came, and confirms it, before it sends what it wrote earlier, shows what its node shows.
+
+It applies the rows over its own writes, so their confirmation alone would leave its screen wrong for good.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from crdt import hlc
+from tests.harness import Client, World, settle_all
+
+DAY = 86_400_000
+
+
+@pytest.mark.parametrize("wrong_ms", [0, 1_500, -30_000, 90_000, -DAY, None])
+@pytest.mark.parametrize("measured", [True, False])
+@pytest.mark.parametrize("away_ms", [400, 3_000, 60_000])
+@pytest.mark.parametrize("entity_type", ["orders", "products", "customers"])
+def test_a_screen_is_right_after_a_late_flush(
+    world: World, entity_type: str, away_ms: int, measured: bool, wrong_ms: int | None
+) -> None:
+    """wrong_ms: how far its clock is ahead; None where it puts no time on what it writes."""
+    if wrong_ms is not None and wrong_ms > 0 and not measured:
+        pytest.skip("of a clock that is ahead, and that nothing has shown yet, nothing tells that its writes waited")
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    ana.do(entity_type, "e", "CREATE", {"note": "first"})
+    settle_all(world, [ana, bia])
+    if measured and wrong_ms is not None:
+        for _ in range(3):
+            world.advance(30_000)
+            ana.send({"type": "ping", "timestamp": hlc.iso(world.wall_ms + wrong_ms)})
+    world.advance(30_000)
+    ana.disconnect()
+    waiting = ana.operation(entity_type, "e", "UPDATE", {"note": "of ana"})
+    if wrong_ms is None:
+        del waiting["timestamp"]
+    else:
+        waiting["timestamp"] = hlc.iso(world.wall_ms + wrong_ms)
+    ana.screen.apply(waiting)
+    world.advance(away_ms)
+    bia.do(entity_type, "e", "UPDATE", {"note": "of bia"})
+    ana.connect()
+    settle_all(world, [ana, bia])
+    ana.send({"type": "data_sync", "operation": waiting})
+    settle_all(world, [ana, bia])
+    assert ana.shown(entity_type) == bia.shown(entity_type)
+    assert ana.shown(entity_type)["e"]["note"] == world.view(entity_type)["e"]["note"]
