@@ -43,7 +43,7 @@ class Computer(Protocol):
         """Something happens here."""
 
     def busy_with(self, payload: bytes) -> None:
-        """A link's frame is there."""
+        """A frame is there."""
 
 
 @define(eq=False)
@@ -92,7 +92,7 @@ class Door:
             self._leave(seat)
 
         def received(payload: bytes) -> None:
-            self.machine.busy()
+            self.machine.busy_with(payload)
             session.receive(payload)
 
         end.on_text, end.on_end = received, ended

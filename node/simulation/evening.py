@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
+from node.simulation.archives import Archives
 from node.simulation.faults import Faults
 from node.simulation.invariants import Violation
 from node.simulation.people import People
@@ -83,7 +84,7 @@ class Evening:
             self.seed,
             self.transcript.digest,
             self.restaurant.clockwork.now_ms / 3_600_000,
-            self.people.operations,
+            self.people.authors.operations,
             dict(sorted(self.transcript.faults.items())),
             problem,
             tuple(self.transcript.kept) if problem is not None else (),
@@ -102,6 +103,8 @@ class Evening:
             terminal.connect()
         self.pass_time(3_000)
         self.people.open_store()
+        archives = Archives(self.restaurant, self.restaurant.chance("archives"))
+        archives.begin()
         actions, rush = rng.choice([20, 60, 120, 200]), rng.choice([0.0, 0.0, 0.3, 0.7])
         for _ in range(rng.randrange(actions // 2, actions)):
             if rng.random() < self.faults.share:
@@ -111,6 +114,7 @@ class Evening:
             if rng.random() < rush:
                 continue  # in the same moment
             self.pass_time(rng.randrange(5_000, 900_000) if rng.random() < 0.06 else int(rng.expovariate(1 / 200)))
+        archives.over = True
         self._calm()
         self.restaurant.checks.at_end(self.restaurant.machines, self.restaurant.terminals, self.restaurant.ledger)
         self.restaurant.checks.retrievable(rng.choice(self.restaurant.machines), rng)

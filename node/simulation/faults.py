@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from node.core.sessions.sessions import CLOCKS_MS
 from node.simulation.disk import Files
 from node.simulation.people import People
 from node.simulation.restaurant import Restaurant
@@ -48,7 +49,8 @@ class Faults:
             self._terminal_leaves,
             self._terminal_moves,
         ]
-        machines = [self._clock_jumps, self._clock_2030, self._stop, self._slow_disk]
+        clocks = [self._clock_jumps, self._clock_2030]
+        machines = [*clocks, self._terminal_clock_set, self._stop, self._slow_disk]
         losses = [
             self._kill,
             self._kill_soon,
@@ -60,7 +62,7 @@ class Faults:
             self._restore,
             self._set_back,
         ]
-        exact = self.people.absolutes
+        exact = self.people.authors.absolutes
         every = [*network, *machines, *([self._kill_when_known] if exact else losses)]
         some = rng.choice([0.2, 0.4, 0.7])
         self.kinds = [kind for kind in every if rng.random() < some] or [rng.choice(every)]
@@ -68,6 +70,9 @@ class Faults:
         for machine in self.restaurant.machines:
             machine.drift = rng.choice([0, 0, rng.randrange(-200, 200)])
             machine.offset_ms = rng.choice([0, 0, rng.randrange(-2_000, 2_000), rng.randrange(-HOURS_MS, HOURS_MS)])
+        offsets = [machine.offset_ms for machine in self.restaurant.machines]
+        agree = max(offsets) - min(offsets) < CLOCKS_MS // 2 and not any(kind in self.kinds for kind in clocks)
+        self.restaurant.remembers_visits = exact and agree
 
     def something(self) -> None:
         self.rng.choice(self.kinds)()
@@ -155,11 +160,16 @@ class Faults:
     def _move(self, terminal: Terminal, machine: Machine) -> None:
         if self.over or machine is terminal.machine:
             return
-        self._note("terminal moved", terminal.name, f"goes to {machine.node_id}")
+        full = self.rng.random() < 0.7
+        self._note("terminal moved", terminal.name, f"goes to {machine.node_id}{', with what it shows' * (not full)}")
         terminal.leave(unnoticed=self.rng.random() < 0.5)
-        terminal.move(machine, self.restaurant.route_to(terminal.name, machine))
-        terminal.come_back(full=True, queue=True)  # what it shows may be ahead of its new node
-        self._later(200, 5_000, partial(self._go_on, terminal))
+        terminal.move(machine, self.restaurant.route_to(terminal.name, machine), full=full)
+        terminal.come_back(full=full, queue=True)
+        if self.rng.random() < 0.2:  # and on to a third, with the same still unanswered
+            further = self.rng.choice(self.restaurant.machines)
+            self._later(0, 2 * terminal.route.most_ms + 5, partial(self._move, terminal, further))
+        else:
+            self._later(200, 5_000, partial(self._go_on, terminal))
 
     def _go_on(self, terminal: Terminal) -> None:
         """It goes on with what it did, and is perhaps carried out of reach."""
@@ -176,6 +186,14 @@ class Faults:
             by = self.rng.choice([-1, 1]) * self.rng.choice([500, 60_000, 2 * HOURS_MS, 30 * 24 * HOURS_MS])
             self._note("clock jump", machine.node_id, f"its clock jumps by {by} ms")
             machine.offset_ms += by
+
+    def _terminal_clock_set(self) -> None:
+        """Somebody sets a terminal's clock, rightly or wrongly, perhaps while something waits to be sent."""
+        terminal = self.rng.choice(self.restaurant.terminals)
+        by = self.rng.choice([0, 0, 90_000, -90_000, -3 * HOURS_MS, 24 * HOURS_MS])
+        if by != terminal.manner.clock_ms:
+            self._note("terminal's clock set", terminal.name, f"its clock is set, and shows {by} ms too much")
+            terminal.set_clock(by)
 
     def _clock_2030(self) -> None:
         """A clock in 2030, put right later."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
+
+from strategies.kinds.kind import ABSENT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -15,16 +17,35 @@ REGISTERS = ("a", "b", "c")
 """Plain fields, of which each write is a value of its own."""
 
 
+ITEM_STATUSES = ("sent", "preparing", "ready")
+"""Of an item of a list: it goes forward and never back."""
+
+
 @frozen
 class Meant:
-    """What one operation was meant to do: move a stock by an amount, put an item on a list, or take some off."""
+    """What one operation was meant to do: move stocks by an amount, put an item on a list, take some off, or change
+    one."""
 
-    moves: tuple[str, Decimal] | None = None
+    moves: tuple[tuple[str, Decimal], ...] = ()
     relative: bool = False
     """Whether the movement itself was written, and not what is left."""
     opens: str | None = None
     adds: tuple[str, str] | None = None
+    quantity: Decimal = Decimal(0)
+    """Of the item that it adds, or by how much more there is to be of one that it changes."""
     removes: tuple[str, frozenset[str]] | None = None
+    changes: tuple[str, str] | None = None
+    status: str | None = None
+    """What it makes of the status of an item that it changes."""
+    seen: frozenset[str] = frozenset()
+    """Of a removal, what its author had seen."""
+
+    @property
+    def entities(self) -> list[str]:
+        """The stocks and lists of which it wrote more than the change itself: the number that is left, or the whole
+        list."""
+        names = [] if self.relative else [name for name, _ in self.moves]
+        return names + [what[0] for what in (self.adds, self.removes, self.changes) if what is not None]
 
 
 @frozen
@@ -34,6 +55,31 @@ class Deletion:
 
     entity: tuple[str, str]
     seen: frozenset[str]
+
+
+@frozen
+class Edit:
+    """Somebody's change of one field, to a value that nobody else gave it. entity: its type and id. seen: as of a
+    deletion. whole: the rest of the entity was sent with it, as it was on the screen."""
+
+    entity: tuple[str, str]
+    field: str
+    value: str
+    seen: frozenset[str]
+    whole: bool
+
+
+@frozen
+class CountEvent:
+    """What somebody did to a number that is counted now and then. seen: as of a deletion.
+
+    counted: what was counted, None for "not counted any more", or ABSENT where it was only moved. moved: by how much.
+    """
+
+    name: str
+    seen: frozenset[str]
+    counted: object
+    moved: Decimal = Decimal(0)
 
 
 @define(eq=False)
@@ -47,6 +93,10 @@ class Ledger:
 
     meant: dict[str, Meant] = field(factory=dict)
     deletions: dict[str, Deletion] = field(factory=dict)
+    births: dict[tuple[str, str], dict[str, frozenset[str]]] = field(factory=dict)
+    """Entity -> the operations by which somebody created it who saw that it was gone, and what each had seen."""
+    edits: dict[str, Edit] = field(factory=dict)
+    counts: dict[str, CountEvent] = field(factory=dict)
     paid: dict[str, set[str]] = field(factory=dict)
     """Order -> the operations that say that it is paid."""
     taken_back: dict[str, set[str]] = field(factory=dict)
@@ -60,12 +110,16 @@ class Ledger:
         """The node does not know what their authors had seen."""
         for operation in operations:
             self.deletions.pop(operation, None)
-            meant = self.meant.get(operation, Meant())
-            if meant.moves is not None and not meant.relative:
-                self.vague.add(meant.moves[0])
-            for what in (meant.adds, meant.removes):
-                if what is not None:
-                    self.vague.add(what[0])
+            for births in self.births.values():
+                births.pop(operation, None)
+            self.vague.update(self.meant.get(operation, Meant()).entities)
+            edit, count = self.edits.get(operation), self.counts.get(operation)
+            if edit is not None:
+                self.edits[operation] = evolve(edit, seen=frozenset())
+                if edit.whole:
+                    self.vague.add(" ".join(edit.entity))
+            if count is not None:
+                self.vague.add(count.name)
 
     def taken_off(self, operation: str) -> bool:
         """Whether what this operation adds was taken off by somebody already, who saw it on its author's screen."""
@@ -91,22 +145,29 @@ class Ledger:
                 continue
             if meant.opens is not None:
                 opened.add(meant.opens)
-            if meant.moves is not None:
-                name, amount = meant.moves
+            for name, amount in meant.moves:
                 stocks[name] = stocks.get(name, Decimal(0)) + amount
             if meant.adds is not None:
                 added.setdefault(meant.adds[0], []).append(meant.adds[1])
                 if operation in refused:
                     doubtful.add(meant.adds[1])
             if meant.removes is not None and operation not in refused:
-                removed.setdefault(meant.removes[0], set()).update(meant.removes[1])
+                unseen = {
+                    m.changes[1]
+                    for other in held
+                    if (m := self.meant.get(other)) is not None and m.changes is not None and other not in meant.seen
+                }
+                removed.setdefault(meant.removes[0], set()).update(meant.removes[1] - unseen)
         found = [
             problem
             for name in sorted(opened - self.vague)
             for problem in self._stock(name, OPENING + stocks.get(name, Decimal(0)), view["products"].get(name))
         ]
         found += self._unpaid(set(held), view["orders"])
+        found += self._edited(set(held), view)
+        found += self._counted(held, view["products"]) if self.exact else []
         for name, items in sorted(added.items()):
+            found += self._lines(name, held, view["orders"].get(name))
             found += self._items(name, items, removed.get(name, set()) - doubtful, view["orders"].get(name))
         return found
 
@@ -119,6 +180,72 @@ class Ledger:
             and not self.taken_back.get(name, set()) & held
             and orders.get(name, {}).get("status") != "paid"
         ]
+
+    def _edited(self, held: set[str], view: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
+        """A field shows what somebody made it, and nothing that somebody replaced who had seen it."""
+        edits = {operation: edit for operation, edit in self.edits.items() if operation in held}
+        found = []
+        for entity, name in sorted({(edit.entity, edit.field) for edit in edits.values()}):
+            of = {o: e for o, e in edits.items() if (e.entity, e.field) == (entity, name)}
+            shown = view[entity[0]].get(entity[1], {}).get(name)
+            author = next((operation for operation, edit in of.items() if edit.value == shown), None)
+            later = next((o for o, e in of.items() if author in e.seen), None)
+            if author is None:
+                found.append(f"{' '.join(entity)}: {name} is {shown}, which nobody made it")
+            elif later is not None and self.exact and " ".join(entity) not in self.vague:
+                found.append(
+                    f"{' '.join(entity)}: {name} is {shown}, and {later} had replaced that by {of[later].value}"
+                )
+        return found
+
+    def _counted(self, held: Iterable[str], products: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """What was counted last, and what was moved since, or unseen by who counted. Of two counts that did not know
+        of each other either may stand."""
+        found = []
+        events = {o: self.counts[o] for o in held if o in self.counts}
+        for name in sorted({event.name for event in events.values()} - self.vague):
+            of = {o: e for o, e in events.items() if e.name == name}
+            counts = {o: e for o, e in of.items() if e.counted is not ABSENT}
+            last = [o for o in counts if not any(o in e.seen for e in counts.values())]
+            moves = [(o, e.moved) for o, e in of.items() if e.counted is ABSENT]
+            if len(last) > 1 or (last and counts[last[0]].counted is None and moves):
+                continue
+            seen = counts[last[0]].seen if last else frozenset()
+            counted = counts[last[0]].counted if last else 0
+            moved = sum((amount for o, amount in moves if o not in seen), Decimal(0))
+            expected = None if counted is None else Decimal(str(counted)) + moved
+            stock = products.get(name, {}).get("stock")
+            if (None if stock is None else Decimal(str(stock))) != expected:
+                found.append(f"products {name}: {stock} are counted, and it is to be {expected}")
+        return found
+
+    def _lines(self, name: str, held: Iterable[str], shown: Mapping[str, Any] | None) -> list[str]:
+        """Of each item that nobody took off, its quantity and how far it is."""
+        off = {i for m in self.meant.values() if m.removes is not None and m.removes[0] == name for i in m.removes[1]}
+        quantities: dict[str, Decimal] = {}
+        statuses: dict[str, int] = {}
+        for operation in held:
+            meant = self.meant.get(operation, Meant())
+            for what in (meant.adds, meant.changes):
+                if what is not None and what[0] == name:
+                    quantities[what[1]] = quantities.get(what[1], Decimal(0)) + meant.quantity
+                    if meant.status is not None:
+                        rank = ITEM_STATUSES.index(meant.status)
+                        statuses[what[1]] = max(statuses.get(what[1], 0), rank)
+        found = []
+        judged = self.exact and name not in self.vague
+        for item in ((shown or {}).get("items") or []) if judged else ():
+            key = item["id"]
+            if key in off:
+                continue
+            expected, quantity = quantities.get(key), item.get("quantity")
+            if expected != Decimal(str(quantity)):
+                found.append(f"orders {name}: item {key} has quantity {quantity}, its changes make {expected}")
+            if key in statuses and item.get("status") != ITEM_STATUSES[statuses[key]]:
+                found.append(
+                    f"orders {name}: item {key} is {item.get('status')}, {ITEM_STATUSES[statuses[key]]} before"
+                )
+        return found
 
     def _stock(self, name: str, expected: Decimal, shown: Mapping[str, Any] | None) -> list[str]:
         stock = None if shown is None else shown.get("stock")

@@ -49,12 +49,14 @@ class Violation(Exception):
 @define
 class Grant:
     """The lease an authority granted last on one entity. until_ms: on the authority's monotonic clock, in the life of
-    its process that began with `start`."""
+    its process that began with `start`. ends_ms: the same in simulated time. offset_ms: how its clock was set."""
 
     terminal: str
     lock_id: str
     until_ms: int
     start: int
+    ends_ms: int
+    offset_ms: int
 
 
 @define(eq=False)
@@ -119,12 +121,17 @@ class Checks:
             if (
                 authority == machine.node_id
                 and (*key, grant.terminal) not in self.given_up
-                and grant.start == machine.starts
-                and now.mono_ms < grant.until_ms - LATE_MS
+                and self._runs(machine, grant)
             ):
                 lease = replica.locks.leases.get((key[0], key[1]))
                 if lease is None or lease.terminal != grant.terminal or not lease.live(now):
                     raise Violation(f"{authority}: the lease of {grant.terminal} on {' '.join(key)} is cut short")
+
+    def _runs(self, machine: Machine, grant: Grant) -> bool:
+        """Whether a lease must still hold. After a restart its rest is measured by the wall clock."""
+        if grant.start == machine.starts:
+            return machine.now().mono_ms < grant.until_ms - LATE_MS
+        return machine.offset_ms == grant.offset_ms and machine.clockwork.now_ms < grant.ends_ms - LATE_MS
 
     def _causes(self, machine: Machine, group: Group) -> Iterator[str]:
         """Stored positions: not of nodes that were set back, which may learn it late, and compare what they hold."""
@@ -162,7 +169,8 @@ class Checks:
         lease = machine.core.replica.locks.leases.get((lock.entity_type, lock.entity_id))
         same = lease is not None and (lease.lock_id, lease.expires_ms) == (lock.lock_id, lock.expires_ms)
         until = lease.deadline_mono_ms if lease is not None and same else now.mono_ms
-        self._grants[key] = Grant(lock.terminal_id, lock.lock_id, until, machine.starts)
+        ends_ms = machine.clockwork.now_ms + until - now.mono_ms
+        self._grants[key] = Grant(lock.terminal_id, lock.lock_id, until, machine.starts, ends_ms, machine.offset_ms)
 
     def _bounded(self, machine: Machine) -> None:
         core, limits = machine.core, machine.config.limits
@@ -204,8 +212,8 @@ class Checks:
 
     def before_loss(self, machine: Machine, others: Iterable[Machine]) -> None:
         """`machine` is about to be set back: what only it has may be gone."""
-        held = {id for other in others if other.alive for id in _operations(other.reader)}
-        mine = _operations(machine.reader)
+        held = {id for other in others if other.alive for id in _operations(other)}
+        mine = _operations(machine)
         self.excused |= {operation: mine[operation] for operation in sorted(mine.keys() - held)}
         self.set_back.add(machine.node_id)
         self.forget(machine)
@@ -236,8 +244,10 @@ class Checks:
     def at_end(self, machines: Sequence[Machine], terminals: Sequence[Terminal], ledger: Ledger) -> None:
         """All nodes have met: they hold and show the same, which is what was meant, and nothing confirmed is gone."""
         logs = [_log(machine) for machine in machines]
+        if any(machine.archived for machine in machines):
+            logs = [log | _without_rows(machine, logs) for machine, log in zip(machines, logs, strict=True)]
         shown = [_shown(machine) for machine in machines]
-        refused = {r.name for m in machines for r in m.reader.audit(limit=ALL, kinds=("refused",))}
+        refused = {r.name for m in machines for r in m.logged("refused")}
         for machine, log, found in zip(machines, logs, shown, strict=True):
             node = machine.node_id
             _faultless(machine)
@@ -256,11 +266,11 @@ class Checks:
             if gone:
                 told = {operation: self.confirmed[operation] for operation in sorted(gone)}
                 raise Violation(f"{node}: confirmed and lost: {told}")
-            view = {"products": _view(machine, "products"), "orders": _view(machine, "orders")}
+            view = {entity_type: _view(machine, entity_type) for entity_type in ("products", "orders", "customers")}
             for problem in ledger.problems(held, view, refused):
                 raise Violation(f"{node}: {problem}")
             self.booted(machine)
-        rows = machines[0].reader.audit(limit=ALL, kinds=("operation",))
+        rows = machines[0].logged("operation")
         entities = _entities(machines[0])
         by_name = {terminal.name: terminal for terminal in terminals}
         for problem in (
@@ -269,18 +279,21 @@ class Checks:
             *operation_rules.replaced(rows, by_name),
             *operation_rules.ranked(rows, entities),
             *operation_rules.kept(rows, entities),
-            *operation_rules.told(machines[0].reader.audit(limit=ALL, kinds=("notice",))),
+            *operation_rules.told(machines[0].logged("notice")),
             *(operation_rules.hidden(rows, entities, ledger.deletions) if ledger.exact else ()),
+            *(operation_rules.reborn(rows, entities, ledger.births) if ledger.exact else ()),
         ):
             raise Violation(problem)
         for node, operation in self.kept:
-            reader = next(machine.reader for machine in machines if machine.node_id == node)
-            if operation not in {row.name for row in reader.audit(limit=ALL, kinds=("refused", "operation"))}:
+            machine = next(machine for machine in machines if machine.node_id == node)
+            if operation not in {row.name for row in machine.logged("refused", "operation")}:
                 raise Violation(f"{node}: {operation} was refused and said to be kept, and is not")
         held = {entry[0] for entry in logs[0]}
         # What is gone may be on screens: nobody knows of it any more.
         lost = {key for operation, keys in self.excused.items() if operation not in held for key in keys}
         for terminal in terminals:
+            for untold in self._untold(terminal):
+                raise Violation(f"{terminal.name}: was never told of {untold}")
             if terminal.unanswered:
                 raise Violation(f"{terminal.name}: never answered: {sorted(terminal.unanswered)}")
             for entity_type in ("orders", "products", "customers", "cashier_operations"):
@@ -293,6 +306,15 @@ class Checks:
                     view.pop(entity_id, None)
                     screen.pop(entity_id, None)
                 _same(f"{terminal.name} and its node show different {entity_type}", screen, view)
+
+    def _untold(self, terminal: Terminal) -> Iterator[str]:
+        """Conflicts of which its node was to tell a terminal that has been there all evening."""
+        if terminal.life or terminal.came or terminal.machine.node_id in self.set_back:
+            return
+        for notice in terminal.machine.logged("notice"):
+            conflict = orjson.loads(notice.message).get("conflict")
+            if conflict is not None and terminal.name in notice.targets and conflict["id"] not in terminal.conflicts:
+                yield str(conflict["id"])
 
     def retrievable(self, machine: Machine, rng: random.Random, count: int = 4) -> None:
         """Of some fields: every value that somebody wrote is found by `explain`, and `verify` finds nothing wrong."""
@@ -325,10 +347,10 @@ def _same(what: str, one: Any, other: Any) -> None:
         )
 
 
-def _operations(reader: Reader) -> dict[str, set[tuple[str, str]]]:
-    """Every operation of a log, and the entities it touches."""
+def _operations(machine: Machine) -> dict[str, set[tuple[str, str]]]:
+    """Every operation of a node's log, and the entities it touches."""
     found: dict[str, set[tuple[str, str]]] = {}
-    for row in reader.audit(limit=ALL, kinds=("operation",)):
+    for row in machine.logged("operation"):
         touched = {(entity_type, entity_id) for entity_type, entity_id, *_ in orjson.loads(row.updates)}
         found.setdefault(row.name, set()).update(touched)
     return found
@@ -342,6 +364,10 @@ def _faultless(machine: Machine) -> None:
 
 def operations(reader: Reader) -> list[tuple[Any, ...]]:
     """Every operation of a log with its author, its times, where it was accepted and its lock status."""
+    return _facts(reader.audit(limit=ALL, kinds=("operation",)))
+
+
+def _facts(rows: Iterable[LogRow]) -> list[tuple[Any, ...]]:
     return [
         (
             r.name,
@@ -354,15 +380,22 @@ def operations(reader: Reader) -> list[tuple[Any, ...]]:
             r.lock_status,
             r.operation,
         )
-        for r in reader.audit(limit=ALL, kinds=("operation",))
+        for r in rows
     ]
 
 
 def _log(machine: Machine) -> set[tuple[Any, ...]]:
-    found = operations(machine.reader)
+    found = _facts(machine.logged("operation"))
     if len(set(found)) != len(found):
         raise Violation(f"{machine.node_id}: an operation is in the log twice")
     return set(found)
+
+
+def _without_rows(machine: Machine, logs: Sequence[set[tuple[Any, ...]]]) -> set[tuple[Any, ...]]:
+    """Operations that others have rows of, and that came to this node with the state of their entities, as others had
+    archived them."""
+    digests = machine.core.replica.held.digests
+    return {fact for log in logs for fact in log if digests.holds(orjson.loads(fact[-1])["entity_type"], fact[1])}
 
 
 def _view(machine: Machine, entity_type: str) -> dict[str, dict[str, Any]]:

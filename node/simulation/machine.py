@@ -13,6 +13,7 @@ from pathlib import Path
 
 from attrs import define, field
 
+from crdt import hlc
 from node.config.sections import Config
 from node.core.core import Core
 from node.core.delivery.delivery import PING_INTERVAL_MS
@@ -26,16 +27,22 @@ from node.simulation.connections import Door
 from node.simulation.disk import Files, SlowDisk
 from node.simulation.event_queue import Clockwork
 from node.simulation.transcript import START_MS, Transcript
+from storage.audit.archive_file import read_archive
+from storage.audit.archiving import Until, furthest_behind
+from storage.audit.archiving_steps import Archived, Job, Read, archiving
+from storage.records import LogRow
 from storage.sqlite.backup import back_up
 from storage.sqlite.database import DATABASE, StorageError
+from storage.sqlite.prune import Pruned
 from storage.sqlite.reader import Reader
 from storage.sqlite.store import Store
 
-BUSY_MS = 5_000
+BUSY_MS = 3_000
 """After something happened a node ticks every second for so long; when nothing does, every IDLE_TICK_MS."""
 
+ALL_ROWS = 1_000_000
 TICK_MS = 1_000
-IDLE_TICK_MS = 20_000
+IDLE_TICK_MS = 60_000
 CLOCK = (b'{"type":"ping"', b'{"type":"pong"')
 
 
@@ -60,6 +67,8 @@ class Machine:
     store: Store = field(init=False)
     reader: Reader = field(init=False)
     door: Door = field(init=False)
+    archived: list[LogRow] = field(factory=list)
+    """Rows that are not in its log any more."""
     on_start: list[Callable[[], None]] = field(factory=list)
     """Its dialling of other nodes."""
     after_rows: Callable[[], None] | None = None
@@ -96,6 +105,7 @@ class Machine:
         draws = Draws(lambda: f"{self.rng.getrandbits(64):016x}", lambda: self.rng.randrange(1, 2**32))
         store = self.store = Store.open(self.directory, self.node_id, draws.id)
         reader = self.reader = Reader(store.path)
+        self.archived = [row for row in self.archived if row.seq <= store.anchor.seq]
         boot = store.boot()
         disk = self.disk = SlowDisk(
             self.clockwork, self.rng, store, reader, self._recover, self._after_commit, partial(self.failed, self)
@@ -171,6 +181,46 @@ class Machine:
     def backup(self, target: Path) -> None:
         back_up(self.store.path, target)
 
+    def archive(self, until: int) -> int:
+        """Archive what linked nodes have confirmed of the rows up to `until`, as the running node does. Returns how
+        many rows went. Raises StorageError."""
+        core, store = self.core, self.store
+        core.store_cursors(every=True)
+
+        def target(first: int, last: int) -> Path:
+            return self.directory.parent / f"{self.node_id}-{first}-{last}.jsonl.gz"
+
+        steps = archiving(
+            Job(
+                until=Until(until, None),
+                target=target,
+                held=lambda: furthest_behind(core.cursors.nodes.values(), core.links.epoch),
+                force=False,
+                node_id=self.node_id,
+                epoch=core.links.epoch,
+                made_at=hlc.iso(core.clock().wall_ms),
+            )
+        )
+        step = next(steps)
+        while True:
+            result = step.call(self.reader) if isinstance(step, Read) else step.call(store)
+            if isinstance(result, Pruned):
+                core.pruned(result.op_keys)
+            try:
+                step = steps.send(result)
+            except StopIteration as over:
+                made: Archived = over.value
+                break
+        if made.file is not None:
+            with read_archive(Path(made.file)) as (_, rows):
+                self.archived += rows
+        return made.rows
+
+    def logged(self, *kinds: str) -> list[LogRow]:
+        """Every row of these kinds that it ever had, in order, also those that are archived."""
+        archived = [row for row in self.archived if row.kind in kinds]
+        return [*archived, *self.reader.audit(limit=ALL_ROWS, kinds=kinds)]
+
     def restore(self, backup: Path) -> None:
         """Put a backup in the place of the database, the node being down."""
         for name in (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"):
@@ -207,7 +257,7 @@ class Machine:
                 self._tick_in(TICK_MS)
 
     def busy_with(self, payload: bytes) -> None:
-        """The same for a link's frame, but for the pings that a link exchanges every second for ever."""
+        """The same for a frame, but for the pings that links and terminals send for ever."""
         if not payload.startswith(CLOCK):
             self.busy()
 

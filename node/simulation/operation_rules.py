@@ -47,7 +47,7 @@ def held(machine: Machine, row: PeerRow, base: Sequence[int], peer: Machine) -> 
             wanted |= {r.link_key: r for r in rows if r.link_key is not None and r.via != mine}
     if not wanted:
         return
-    found = {key for _, key in machine.reader.places(list(wanted))}
+    found = {key for _, key in machine.reader.places(list(wanted))} | {row.link_key for row in machine.archived}
     missing = {(key, r.operation_id) for key, r in wanted.items() if key not in found}
     if missing:  # not by the node's own connection, which may be made to fail
         parked = machine.reader.parked()
@@ -99,7 +99,7 @@ def counted(rows: Iterable[LogRow], entities: Iterable[EntityRow]) -> Iterator[s
 
 def replaced(rows: Iterable[LogRow], terminals: Mapping[str, Terminal]) -> Iterator[str]:
     """A write replaces nothing of other terminals but what its author was sent before it wrote. The decision of a
-    conflict replaces what the conflict names."""
+    conflict replaces of what is disputed what the conflict names."""
     records: dict[tuple[str, str, int, int], FieldRecord] = {}
     kills: list[tuple[LogRow, tuple[str, str], Mapping[int, Any]]] = []
     for row in rows:
@@ -112,15 +112,20 @@ def replaced(rows: Iterable[LogRow], terminals: Mapping[str, Terminal]) -> Itera
             kills.append((row, (entity_type, entity_id), decoded.deletes))
     for row, key, deletes in kills:
         terminal, raw = terminals.get(row.terminal_id), orjson.loads(row.operation)
-        if terminal is None or "resolves" in raw or row.operation_id not in terminal.wrote:
+        if "resolves" in raw:
+            path, seen = tuple(raw["conflict"]["path"]), raw["conflict"]["operations"]
+        elif terminal is None or row.operation_id not in terminal.wrote:
             continue
-        seen = terminal.received[: terminal.wrote[row.operation_id]]
+        else:
+            path, seen = None, terminal.received[: terminal.wrote[row.operation_id]]
         if key in seen:
             continue  # it was sent the whole entity
         for writer, ranges in deletes.items():
             for clock in (clock for first, length in ranges for clock in range(first, first + length)):
                 killed = records.get((*key, writer, clock))
-                if killed is not None and killed.terminal != row.terminal_id and killed.name not in seen:
+                if killed is None or path not in (None, killed.path):
+                    continue
+                if killed.terminal != row.terminal_id and killed.name not in seen:
                     yield f"{row.operation_id} replaces {killed.path} of {killed.operation}, unseen by its author"
 
 
@@ -135,6 +140,38 @@ def hidden(rows: Iterable[LogRow], entities: Iterable[EntityRow], deletions: Map
         operations = written.get(deletion.entity, set())
         if operation in operations and operations - {operation} <= deletion.seen and deletion.entity in shown:
             yield f"{' '.join(deletion.entity)} is shown after {operation}, which deleted all that there was"
+
+
+NOT_OVER = frozenset({"version", "deleted_at", "status"})
+"""No fields; and one that may be final, and then outlives a deletion."""
+
+
+def reborn(
+    rows: Iterable[LogRow],
+    entities: Iterable[EntityRow],
+    births: Mapping[tuple[str, str], Mapping[str, frozenset[str]]],
+) -> Iterator[str]:
+    """An entity that somebody created again shows nothing of what its author had seen before it was deleted.
+
+    births: by entity, the operations that created it where it was gone, and what their authors had seen.
+    """
+    writers: dict[tuple[str, str], dict[str, set[str]]] = {}
+    for row in rows:
+        operation = orjson.loads(row.operation)
+        data = operation.get("data") or {}
+        items = [(row.entity_id, data)] if row.entity_id else [(i["entity_id"], i["data"]) for i in data["updates"]]
+        for entity_id, fields in items:
+            for name in fields:
+                writers.setdefault((row.entity_type, str(entity_id)), {}).setdefault(name, set()).add(row.name)
+    for entity in entities:
+        key = (entity.entity_type, entity.entity_id)
+        for operation, seen in births.get(key, {}).items():
+            of = writers.get(key, {})
+            if operation not in set().union(*of.values()):
+                continue
+            for name in sorted(orjson.loads(entity.view).keys() & of.keys() - NOT_OVER):
+                if of[name] <= seen:
+                    yield f"{' '.join(key)} shows {name}, which was over when {operation} created it again"
 
 
 def ranked(rows: Iterable[LogRow], entities: Iterable[EntityRow]) -> Iterator[str]:

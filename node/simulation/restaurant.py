@@ -41,15 +41,17 @@ class Restaurant:
     machines: list[Machine] = field(factory=list)
     dialled: list[Dialler] = field(factory=list)
     terminals: list[Terminal] = field(factory=list)
+    remembers_visits: bool = False
+    """No node forgets which terminals were there, and their clocks agree on when."""
 
     def __attrs_post_init__(self) -> None:
         self.rng = random.Random(f"comanda {self.seed}")
         self.clockwork = Clockwork(self.transcript)
-        self.network = Network(self.clockwork, self._chance("network"), carried=self.transcript.bytes)
+        self.network = Network(self.clockwork, self.chance("network"), carried=self.transcript.bytes)
         self.checks = Checks(machines=self.machines)
         self._build()
 
-    def _chance(self, of: str) -> random.Random:
+    def chance(self, of: str) -> random.Random:
         """A stream of its own, so that more chance in one place does not change every other."""
         return random.Random(f"comanda {self.seed} {of}")
 
@@ -75,7 +77,7 @@ class Restaurant:
                     self.transcript,
                     self.directory / f"n{number}",
                     config,
-                    self._chance(f"n{number}"),
+                    self.chance(f"n{number}"),
                     committed=self.checks.committed,
                     failed=self.checks.failed,
                     booted=self.checks.booted,
@@ -111,6 +113,10 @@ class Restaurant:
             stamps=rng.random() < 0.9,
             bare_version=rng.random() < 0.3,
             clock_ms=rng.choice([0, 0, 0, 0, rng.randrange(-90_000, 90_000), -86_400_000, 10 * 365 * 86_400_000]),
+            dated=rng.random() < 0.4,
+            heartbeats=rng.random() < 0.8,
+            reads_ms=rng.choice([0, 0, 0, rng.choice([20, 500])]),
+            flushes_ms=rng.choice([0, 0, 0, rng.choice([100, 3_000])]),
         )
         if not manner.confirms:
             manner = evolve(manner, pongs=True) if rng.random() < 0.7 else manner
@@ -123,7 +129,7 @@ class Restaurant:
             manner,
             machine,
             self.route_to(name, machine),
-            self._chance(name),
+            self.chance(name),
             self.told,
             lazy=lazy,
         )

@@ -6,11 +6,13 @@ Its screen is the plain client's: its own writes at once, then every `data_sync`
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from crdt import hlc
 from crdt.records import name_of
@@ -30,15 +32,48 @@ Data = dict[str, Any]
 
 @frozen
 class Manner:
-    """How a terminal behaves. confirms: sends `sync_confirmation`. pongs: its library answers pings. stamps: puts a
-    timestamp on what it sends. bare_version: `version: 1` beside the operation's fields, as some clients send it.
-    clock_ms: how wrong its clock is."""
+    """How a terminal behaves.
+
+    confirms: sends `sync_confirmation`. dated: with a timestamp, as the document has it and its client leaves it out.
+    pongs: its library answers pings. heartbeats: it sends pings with its time, as the document's client does.
+    stamps: puts a timestamp on its operations.
+    bare_version: `version: 1` beside the operation's fields, as some clients send it.
+    clock_ms: how wrong its clock is.
+    reads_ms: its program reads what came so much later; its library has answered pings long before.
+    flushes_ms: after a connection is there it reads for so long before it sends what waited.
+    """
 
     confirms: bool = True
+    dated: bool = False
     pongs: bool = True
+    heartbeats: bool = True
     stamps: bool = True
     bare_version: bool = False
     clock_ms: int = 0
+    reads_ms: int = 0
+    flushes_ms: int = 0
+
+
+HEARTBEATS_MS = (30_000, 30_000)
+"""The document's client sends one every 30 s. The later ones say what these did, so they come less often."""
+
+LATER_HEARTBEATS_MS = 300_000
+
+SHOWN = 1_000
+"""Characters of a message in the transcript."""
+
+ROOMY = 1_024
+"""Rows under way that no evening lets go by unconfirmed."""
+
+MEASURED_BY = 2
+"""Pings on one connection after which a node must know a clock, whatever was before."""
+
+CLOCK_DOUBT_MS = 2_500
+"""A node that is wrong by less about a clock judges what it sends rightly: the tolerance, and the way here."""
+
+LONG_BEFORE_MS = 5_500
+"""What was written so long before a connection was written without having read what came on it: a node can tell by
+the time. It cannot where it was shorter (node/core/sessions/session.py)."""
 
 
 @define(eq=False)
@@ -78,16 +113,33 @@ class Terminal:
     lazy: bool = False
     blank: bool = False
     """What it shows is not what its node knows that it shows: it was loaded again, or has come to another node."""
+    unheard: bool = False
+    """It shows rows whose confirmation was lost with the connection: its node knows by the version that it names."""
     reloaded: bool = False
     """It keeps nothing, and asks for everything until a node has answered."""
+    hid: bool = False
+    """It read before it sent what it had written, and its clock, which nothing had shown yet, did not tell."""
+    strayed: bool = False
+    """It came to its node with what it had been shown elsewhere, and kept that."""
+    life: int = 0
+    """How often it began with an empty screen."""
     received: list[str | tuple[str, str]] = field(factory=list)
     """Names of all rows it was ever sent, and the keys of entities it was sent whole, in order."""
     came: int = 0
     """How many of those it had when it came to its node."""
     wrote: dict[str, int] = field(factory=dict)
     """How many of those it had when it sent an operation, the last time."""
+    written_ms: dict[str, int] = field(factory=dict)
+    """When it wrote an operation."""
     _received_ids: set[str] = field(factory=set)
     _dialling: bool = False
+    _holds_back: bool = False
+    """It reads before it sends what it has written."""
+    _connected_ms: int = 0
+    _heartbeats: int = 0
+    """How many were answered on this connection, since its clock was set."""
+    _pings: deque[bool] = field(factory=deque)
+    """Of the pings that wait for a pong, whether each is a heartbeat."""
     _number: int = 0
 
     # ------------------------------------------------------------------ connecting
@@ -111,6 +163,8 @@ class Terminal:
             return
         if full:
             self.blank = self.reloaded = True
+            self.strayed = self.hid = self.unheard = False
+            self.life += 1
             self.told.unknown(self, self.names)  # what the next node takes them to have seen is another thing
             self.screen.clear()
             self.conflicts.clear()
@@ -139,8 +193,49 @@ class Terminal:
         wanting = ", keeping nothing" if self.reloaded else ""
         self.transcript.note(self.name, f"connects to {self.machine.node_id}{wanting}")
         self.machine.door.accept_terminal(identity, there, full=self.reloaded)
+        self._connected_ms, self._heartbeats = self.clockwork.now_ms, 0
+        self._pings.clear()
+        if self.manner.heartbeats:
+            self._beat_later(self.end, 0)
+        self._holds_back = self.manner.flushes_ms > 0
+        if self._holds_back:
+            self.clockwork.later(self.manner.flushes_ms, partial(self._flush, self.end))
+        else:
+            self._flush(self.end)
+
+    def _flush(self, end: End) -> None:
+        """Send what waited. What a terminal read before that is known to its node when these come."""
+        if self.end is not end:
+            return
+        dark = [o for o in self.unanswered.values() if self.misjudged or (self._holds_back and not self._dates(o))]
+        self.told.unknown(self, [name_of(self.name, operation["id"]) for operation in dark])
+        if self._holds_back and self.manner.stamps and self.unanswered:
+            self.hid |= self._heartbeats < MEASURED_BY and self._misread_ms() < 0
+        self._holds_back = False
         for operation in self.unanswered.values():
             self._send({"type": "data_sync", "operation": operation})
+
+    def _dates(self, operation: Data) -> bool:
+        """Whether an operation that waited says from what it was written: by its version, or by its time."""
+        if "version" in operation["data"]:
+            return True
+        long_before = self._connected_ms - self.written_ms[operation["id"]] > LONG_BEFORE_MS
+        return self.manner.stamps and long_before and abs(self._misread_ms()) <= CLOCK_DOUBT_MS
+
+    def _beat_later(self, end: End, count: int) -> None:
+        after_ms = HEARTBEATS_MS[count] if count < len(HEARTBEATS_MS) else LATER_HEARTBEATS_MS
+        self.clockwork.later(after_ms, partial(self._beat, end, count))
+
+    def _beat(self, end: End, count: int) -> None:
+        if self.end is end:
+            self._pings.append(True)
+            self._send({"type": "ping", "timestamp": self._time()})
+            self._beat_later(end, count + 1)
+
+    def ping(self) -> None:
+        """One without a time."""
+        self._pings.append(False)
+        self.send({"type": "ping"})
 
     def _ended(self, code: int, reason: str) -> None:
         self.transcript.note(self.name, f"loses its connection: {code} {reason}")
@@ -150,13 +245,14 @@ class Terminal:
 
     def _parted(self) -> None:
         """Rows that were received, and whose confirmation was lost with the connection, are shown here, and the node
-        does not know it."""
+        does not know it but by a version."""
         session = None if self.end is None else self.end.line.session
         self.blank |= session is not None and not _rests(session)  # it was just being shown the past
         pending = () if session is None else session.delivery.window.pending
         if any(entry[2] in self._received_ids for entry in pending):
-            self.blank = True
-            self.told.unknown(self, self.names)
+            self.unheard = True
+            dark = [o["id"] for o in self.unanswered.values() if "version" not in o["data"]]
+            self.told.unknown(self, [name_of(self.name, operation_id) for operation_id in dark])
         self.end = None
         self.unconfirmed.clear()
         self._received_ids.clear()
@@ -173,13 +269,40 @@ class Terminal:
         self.wants = True
         self.connect(full=full, queue=queue)
 
-    def move(self, machine: Machine, route: Route) -> None:
-        """The waiter takes the tablet to another node."""
+    def move(self, machine: Machine, route: Route, *, full: bool) -> None:
+        """The waiter takes the tablet to another node. full: it asks for everything there."""
         self.machine, self.route, self.came = machine, route, len(self.received)
         self.blank = True
+        self.strayed = not full
         self.leases.clear()
+        if not full:
+            self.told.unknown(self, self.names)  # what it had seen is known there if the nodes have met since
 
     # ------------------------------------------------------------------ sending
+
+    def _time(self) -> str:
+        """What its clock shows."""
+        return hlc.iso(START_MS + self.clockwork.now_ms + self.manner.clock_ms)
+
+    def set_clock(self, clock_ms: int) -> None:
+        """Somebody sets its clock: it is wrong by this from here on."""
+        self.manner, self._heartbeats = evolve(self.manner, clock_ms=clock_ms), 0
+
+    @property
+    def misjudged(self) -> bool:
+        """Whether its node takes this clock for another than it is, as it may: nothing has shown it the time lately.
+
+        What is written just now is old by such a reckoning, so that its author knew less than it did.
+        """
+        return self.manner.stamps and self._heartbeats < MEASURED_BY and self._misread_ms() > CLOCK_DOUBT_MS
+
+    def _misread_ms(self) -> int:
+        """How much further behind this clock is than its node takes it to be."""
+        if not self.machine.alive:
+            return 0
+        now = self.machine.now()
+        behind_ms = now.wall_ms - (START_MS + self.clockwork.now_ms + self.manner.clock_ms)
+        return behind_ms - (self.machine.core.replica.terminal_clocks.offset_ms(self.name, now) or 0)
 
     def _send(self, message: Data) -> None:
         if message["type"] == "data_sync":
@@ -211,13 +334,15 @@ class Terminal:
         if entity_id is not None:
             operation["entity_id"] = entity_id
         if self.manner.stamps:
-            operation["timestamp"] = hlc.iso(START_MS + self.clockwork.now_ms + self.manner.clock_ms)
+            operation["timestamp"] = self._time()
         if self.manner.bare_version:
             operation.setdefault("version", 1)
-        self.transcript.note(self.name, f"writes {orjson.dumps(operation).decode()}")
+        self.transcript.note(self.name, f"writes {orjson.dumps(operation).decode()[:SHOWN]}")
         self.unanswered[operation["id"]] = operation
+        self.written_ms[operation["id"]] = self.clockwork.now_ms
         self.screen.apply(operation)
-        self._send({"type": "data_sync", "operation": operation})
+        if not self._holds_back:
+            self._send({"type": "data_sync", "operation": operation})
         return str(operation["id"])
 
     def again(self, operation: Data, *, show: bool = False) -> None:
@@ -227,11 +352,31 @@ class Terminal:
             self.unanswered[operation["id"]] = operation
             self.screen.apply(operation)
         self.transcript.note(self.name, f"sends {operation['id']} once more")
-        self._send({"type": "data_sync", "operation": operation})
+        if not self._holds_back:
+            self._send({"type": "data_sync", "operation": operation})
 
     # ------------------------------------------------------------------ receiving
 
+    @property
+    def heard_confirming(self) -> bool:
+        """Whether its node knows that it confirms. One that has never done so, or lets a whole window of rows go by
+        before it does, is taken for one that never does: then what its library has answered counts as read."""
+        session = self.session
+        return session is not None and session.delivery.window.confirms
+
     def _received(self, payload: bytes) -> None:
+        if not self.manner.reads_ms:
+            self._read(payload, self.life)
+            return
+        self.clockwork.later(self.manner.reads_ms, partial(self._read, payload, self.life))
+        certain = self.heard_confirming and self.machine.config.limits.window_rows >= ROOMY
+        if not certain and (message := orjson.loads(payload))["type"] == "data_sync":
+            self._note_received(message["operation"])
+
+    def _read(self, payload: bytes, life: int) -> None:
+        """The program takes what came: also of a connection that is gone, unless it was loaded again since."""
+        if life != self.life:
+            return
         message = orjson.loads(payload)
         kind = message["type"]
         if kind == "connection_established":
@@ -247,16 +392,15 @@ class Terminal:
             self.told.refused(self, message)
         elif kind == "sync_conflict":
             self.conflicts[message["conflict"]["id"]] = message["conflict"]
+        elif kind == "pong":
+            self._heartbeats += bool(self._pings) and self._pings.popleft()
         elif kind == "lock_acquired":
             self.leases[message["entity_type"], message["entity_id"]] = message["lock_id"]
 
     def _row(self, operation: Data) -> None:
         if operation["terminal_id"] == self.name:
             self.unanswered.pop(operation["id"], None)
-        self._received_ids.add(operation["id"])
-        self.received.append(name_of(operation["terminal_id"], operation["id"]))
-        if operation["id"].startswith("state-"):
-            self.received.append((operation["entity_type"], operation["entity_id"]))
+        self._note_received(operation)
         self.latest = operation
         self.screen.apply(operation)
         if self.manner.confirms:
@@ -265,8 +409,15 @@ class Terminal:
             else:
                 self._confirm(operation["id"])
 
+    def _note_received(self, operation: Data) -> None:
+        self._received_ids.add(operation["id"])
+        self.received.append(name_of(operation["terminal_id"], operation["id"]))
+        if operation["id"].startswith("state-"):
+            self.received.append((operation["entity_type"], operation["entity_id"]))
+
     def _confirm(self, operation_id: str) -> None:
-        self._send({"type": "sync_confirmation", "operation_id": operation_id, "terminal_id": self.name})
+        message = {"type": "sync_confirmation", "operation_id": operation_id, "terminal_id": self.name}
+        self._send({**message, "timestamp": self._time()} if self.manner.dated else message)
 
     def confirm_some(self, count: int) -> None:
         """Some of what a lazy terminal has not confirmed yet."""
@@ -284,6 +435,7 @@ class Terminal:
             return False
         at_rest = _rests(session)
         self.blank &= not at_rest
+        self.unheard &= not at_rest
         return at_rest
 
     def shown(self, entity_type: str) -> dict[str, Data]:

@@ -21,12 +21,13 @@ from attrs import frozen
 
 from node.simulation.runner import one
 from tests.simulation.hole_defects import HOLES
+from tests.simulation.knowledge_defects import KNOWLEDGE
 from tests.simulation.merge_defects import MERGE
 from tests.simulation.paid_defects import PAID
 from tests.simulation.path_defects import COMMIT, DELIVERY, LINKS, LOCKS, REFUSALS, SIGNATURES
 
 WAYS = (*COMMIT, *DELIVERY, *LINKS, *LOCKS, *SIGNATURES, *REFUSALS)
-DEFECTS = {found.name: found for found in (*MERGE, *PAID, *WAYS, *HOLES)}
+DEFECTS = {found.name: found for found in (*MERGE, *KNOWLEDGE, *PAID, *WAYS, *HOLES)}
 CAUGHT = Path(__file__).with_name("caught.json")
 """Defect -> the seed known to catch it."""
 

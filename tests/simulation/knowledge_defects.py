@@ -1,0 +1,136 @@
+"""Defects of what an operation is and what its author knew: evidence, clocks, copies, counts, lines, decisions."""
+
+from __future__ import annotations
+
+from tests.simulation.slips import defect
+
+KNOWLEDGE = (
+    defect(
+        "pong-is-confirmation",
+        "the pong of a library counts as what its program confirmed",
+        (
+            "node.core.delivery.window:Window.pong",
+            "            self._arrived = max(self._arrived, arrived)\n            self._settle()\n",
+            "            self._take(arrived)\n",
+        ),
+    ),
+    defect(
+        "time-of-writing-ignored",
+        "what a terminal read before it sent its queue counts as known to what it had written before",
+        (
+            "node.core.sessions.session:Session._author_of",
+            "return evolve(author, wrote_ms=wrote_ms + DOUBT_MS)",
+            "return author",
+        ),
+    ),
+    defect(
+        "clock-measured-and-not-used",
+        "an operation counts from its timestamp, however wrong its terminal's clock is known to be",
+        (
+            "node.core.terminal_clocks:TerminalClocks.written",
+            "at_us, by = timestamp_us + offset_ms * 1000, MEASURED",
+            "by = MEASURED",
+        ),
+    ),
+    defect(
+        "late-flush-not-shown",
+        "a terminal that confirmed a row over its own write, and then sent that, is not shown it again",
+        (
+            "node.core.operations.record:_on_its_way",
+            "    if author.age_ms is None:",
+            "    if known >= 0:\n        pass\n    elif author.age_ms is None:",
+        ),
+    ),
+    defect(
+        "copy-is-a-change",
+        "a field that comes back as its author knew it, and that somebody has changed since, is written",
+        ("node.core.entities.past:Past.repeats", "return bool(last) and", "return not last and"),
+    ),
+    defect(
+        "lost-confirmation-forgotten",
+        "a version that names a state whose confirmation was lost adds nothing to what its author knew",
+        (
+            "node.core.entities.reach:reach_of",
+            "row = max(evidence.sent, evidence.acknowledged)",
+            "row = evidence.acknowledged",
+        ),
+    ),
+    defect(
+        "chain-names-each-state",
+        "who counts its own writes on without a connection counts as having seen what others wrote meanwhile",
+        ("node.core.entities.reach:_named", "return named if shown_since else claim.base", "return named"),
+    ),
+    defect(
+        "own-movement-forgotten",
+        "what a terminal moved itself is not what it last knew of the number",
+        (
+            "strategies.kinds.counter:Counter.plan",
+            'move(write, field, base, now, amount, f"{field}.{STEP}")',
+            'move(write, field, base, now, amount, f"{field}.{STEP}")\n            del write.minds[field]',
+        ),
+    ),
+    defect(
+        "count-over-the-unseen",
+        "a count takes away what was moved before it, and not seen by who counted",
+        (
+            "strategies.kinds.counter:Counter.plan",
+            "elif word == COUNTED_NOW or write.afresh:\n            _open(write, field, amount, base.moved or ZERO)",
+            "elif word == COUNTED_NOW or write.afresh:\n            _open(write, field, amount, now.moved or ZERO)",
+        ),
+    ),
+    defect(
+        "opening-beside-movements",
+        "a number that is written over movements without an opening counts beside them",
+        (
+            "strategies.kinds.counter:Counter.plan",
+            "elif base.amount is None:\n            _open(write, field, amount, base.moved or ZERO)",
+            "elif base.amount is None or not write.document.siblings((field,)):\n"
+            "            _open(write, field, amount, ZERO)",
+        ),
+    ),
+    defect(
+        "closed-count-goes-on",
+        "what was moved before a number was not counted any more is in the next count",
+        (
+            "strategies.kinds.counter:Counter.plan",
+            "elif base.amount is None:\n            _open(write, field, amount, base.moved or ZERO)",
+            "elif base.amount is None:\n            _open(write, field, amount, ZERO)",
+        ),
+    ),
+    defect(
+        "quantity-overwritten",
+        "of two who change the quantity of a line one is lost",
+        (
+            "strategies.kinds.keyed_list:Change._count",
+            "if word != COUNTED_NOW and base.amount is not None:",
+            "if word != COUNTED_NOW and base.amount is not None and amount == base.amount:",
+        ),
+    ),
+    defect(
+        "line-goes-back",
+        "of two who go on with a line the later one counts, however far the other is",
+        (
+            "strategies.kinds.keyed_list:KeyedList.ordered",
+            "kind.order_of(siblings, part_of) if isinstance(kind, Progress) else None",
+            "None",
+        ),
+    ),
+    defect(
+        "decision-takes-what-came-since",
+        "who decides a conflict also removes what has come to the field since it was raised",
+        (
+            "node.core.entities.writes:Planner.resolve",
+            "doomed = [r for r in self.entity.document.siblings(conflict.path) if r.name in operations]",
+            "doomed = self.entity.document.siblings(conflict.path)",
+        ),
+    ),
+    defect(
+        "visit-not-corrected",
+        "a tablet that was at a node that is behind goes on showing what it was shown there",
+        (
+            "node.core.sessions.sessions:Sessions.was_elsewhere",
+            "        if row is None:\n",
+            "        if row is None or held:\n",
+        ),
+    ),
+)

@@ -1,0 +1,89 @@
+"""The model of what people meant says what must be shown, and where nothing can be said."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from node.simulation.intentions import CountEvent, Edit, Ledger, Meant
+from strategies.kinds.kind import ABSENT
+
+FORM = ("orders", "ficha-0")
+NOTHING: dict[str, dict[str, Any]] = {}
+
+
+def problems(ledger: Ledger, **view: dict[str, dict[str, Any]]) -> list[str]:
+    held = [*ledger.meant, *ledger.edits, *ledger.counts]
+    return ledger.problems(held, {"products": NOTHING, "orders": NOTHING, "customers": NOTHING, **view}, ())
+
+
+def edited(*seen_by_second: str) -> Ledger:
+    ledger = Ledger()
+    ledger.edits["t/1"] = Edit(FORM, "a", "f-1", frozenset(), whole=False)
+    ledger.edits["u/1"] = Edit(FORM, "a", "f-2", frozenset(seen_by_second), whole=True)
+    return ledger
+
+
+def test_of_two_who_did_not_know_of_each_other_either_value_may_stand() -> None:
+    assert not problems(edited(), orders={"ficha-0": {"a": "f-1"}})
+    assert not problems(edited(), orders={"ficha-0": {"a": "f-2"}})
+
+
+def test_a_value_that_somebody_replaced_who_had_seen_it_is_not_shown() -> None:
+    assert problems(edited("t/1"), orders={"ficha-0": {"a": "f-1"}})
+    assert not problems(edited("t/1"), orders={"ficha-0": {"a": "f-2"}})
+
+
+@pytest.mark.parametrize("shown", [{}, {"a": "of nobody"}])
+def test_a_field_shows_what_somebody_made_it(shown: dict[str, str]) -> None:
+    assert problems(edited(), orders={"ficha-0": shown})
+
+
+def test_what_a_node_cannot_know_its_author_knew_is_not_judged() -> None:
+    ledger = edited("t/1")
+    ledger.forget(["u/1"])
+    assert not problems(ledger, orders={"ficha-0": {"a": "f-1"}})
+
+
+COUNTS = {
+    "moved before it was ever counted": ([("t/1", (), ABSENT, 24), ("u/1", ("t/1",), ABSENT, -1)], 23),
+    "counted after what was moved": ([("t/1", (), ABSENT, 24), ("u/1", ("t/1",), 30, 0)], 30),
+    "counted without having seen what was moved": ([("t/1", (), ABSENT, 24), ("u/1", (), 30, 0)], 54),
+    "not counted any more": ([("t/1", (), 30, 0), ("u/1", ("t/1",), None, 0)], None),
+    "counted again": ([("t/1", (), None, 0), ("u/1", ("t/1",), 7, 0)], 7),
+}
+
+
+@pytest.mark.parametrize("case", COUNTS.values(), ids=list(COUNTS))
+def test_a_count_stands_with_what_it_had_not_seen(case: tuple[list[tuple[Any, ...]], object]) -> None:
+    events, expected = case
+    ledger = Ledger()
+    for name, seen, counted, moved in events:
+        ledger.counts[name] = CountEvent("s-2", frozenset(seen), counted, Decimal(moved))
+    assert not problems(ledger, products={"s-2": {"stock": expected}})
+    assert problems(ledger, products={"s-2": {"stock": 1}})
+
+
+def test_a_line_has_the_sum_of_its_changes_and_goes_forward_only() -> None:
+    ledger = Ledger()
+    ledger.meant["t/1"] = Meant(adds=("mesa-0", "i-1"), quantity=Decimal(2), status="sent")
+    ledger.meant["u/1"] = Meant(changes=("mesa-0", "i-1"), quantity=Decimal(1))
+    ledger.meant["v/1"] = Meant(changes=("mesa-0", "i-1"), status="ready")
+
+    def shown(quantity: int, status: str) -> dict[str, dict[str, Any]]:
+        return {"mesa-0": {"items": [{"id": "i-1", "quantity": quantity, "status": status}]}}
+
+    assert not problems(ledger, orders=shown(3, "ready"))
+    assert problems(ledger, orders=shown(2, "ready"))
+    assert problems(ledger, orders=shown(3, "sent"))
+
+
+@pytest.mark.parametrize(("seen", "gone"), [({"u/1"}, True), (set(), False)])
+def test_a_line_that_was_taken_off_is_gone_unless_somebody_changed_it_unseen(seen: set[str], gone: bool) -> None:
+    ledger = Ledger()
+    ledger.meant["t/1"] = Meant(adds=("mesa-0", "i-1"), quantity=Decimal(2))
+    ledger.meant["u/1"] = Meant(changes=("mesa-0", "i-1"), quantity=Decimal(1))
+    ledger.meant["v/1"] = Meant(removes=("mesa-0", frozenset({"i-1"})), seen=frozenset(seen))
+    assert bool(problems(ledger, orders={"mesa-0": {"items": [{"id": "i-1", "quantity": 3}]}})) == gone
