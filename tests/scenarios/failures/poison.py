@@ -235,13 +235,20 @@ class SafeWire:
         try:
             self.wire.connect()
         except Exception:
-            self.wire.cut()
+            self.cut()
+
+    def cut(self) -> None:
+        """Each node learns of the end by itself: where that raises, the task of the connection ends with it."""
+        links, self.wire.links = self.wire.links, None
+        for link in links or ():
+            with suppress(Exception):
+                link.host.unlink(link)
 
     def step(self, direction: int) -> bool:
         try:
             return bool(self.wire.step(direction))
         except Exception:
-            self.wire.cut()
+            self.cut()
             return True
 
 
