@@ -110,10 +110,9 @@ class Keyring:
         if not self.signatures.public:
             return
         for node, several in keys.items():
-            known = self.pinned.get(node, {})
-            taken = not known or (node == self.node_id and self.lost)
+            taken = not self.pinned.get(node) or (node == self.node_id and self.lost)
             for key in several[:KEYS_OF_NODE]:
-                if key not in known:
+                if key not in self.pinned.get(node, {}):
                     self._pin(node, key, peer, meta, taken=taken)
         self.lost = self.lost and self.node_id not in keys
 
@@ -128,15 +127,18 @@ class Keyring:
         else:
             known = ", ".join(map(fingerprint, self.pinned[node]))
             wrong = f"{told} the key {fingerprint(key)}, and is known by {known}"
-        waiting = self.offered.setdefault(node, {})
-        if key not in waiting and len(waiting) < KEYS_OF_NODE and len(self.offered) <= NODES:
+        waiting = self.offered.get(node, {})
+        if key not in waiting and len(waiting) < KEYS_OF_NODE and (waiting or len(self.offered) < NODES):
             logger.error("%s: not taken before somebody decides (`comanda keys trust %s ...`)", wrong, node)
-            waiting[key] = wrong
+            self.offered.setdefault(node, {})[key] = wrong
         return wrong
 
     def _take(self, node: str, key: bytes, by: str, meta: dict[str, str]) -> str | None:
         if node not in self.pinned and len(self.pinned) >= NODES:
-            return f"the keys of {NODES} nodes are known already"
+            only_told = None if by else next((name for name, keys in self.pinned.items() if all(keys.values())), None)
+            if only_told is None:
+                return f"the keys of {NODES} nodes are known already"
+            del self.pinned[only_told]  # names that a linked node made up keep nobody out who proves its key
         self.pinned.setdefault(node, {})[key] = by
         self.store(meta)
         logger.info("%s has the key %s%s", node, fingerprint(key), f", {by} says" if by else "")

@@ -51,7 +51,7 @@ class PeopleReads:
             try:
                 return await self._once(function, *arguments)
             except StorageError as error:
-                self._faults.failed(function, arguments, error, self._thread.run)
+                self._faults.failed(function, arguments, error, self._once)
                 raise
         raise Interrupted(f"reading took longer than {LONGEST_S:.0f} s; ask for less")
 

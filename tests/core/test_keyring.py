@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from node.core import keyring as module
 from node.core.keyring import KEYS_OF_NODE, NODES, Keyring, fingerprint
 from node.core.ports import NO_KEY, Signatures
 
@@ -93,3 +94,31 @@ def test_a_node_without_a_key_pins_nobodys(meta: dict[str, str]) -> None:
     keyring.told("n1", {"n2": [b"two"]}, meta)
     assert keyring.met("n1", b"one", meta) is None
     assert (keyring.pinned, meta) == ({}, {})
+
+
+def test_a_key_that_is_said_to_be_of_many_nodes_fills_nothing(
+    keyring: Keyring, meta: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "NODES", 5)
+    for number in range(20):
+        keyring.told("n1", {f"false-{number}": [b"own", b"own"]}, meta)
+    assert [f"false-{number}" for number in range(5)] == list(keyring.offered)
+    assert keyring.waiting == 5
+
+
+def test_a_key_that_is_told_twice_at_once_is_no_alarm(keyring: Keyring, meta: dict[str, str]) -> None:
+    keyring.told("n1", {"n2": [b"two", b"two"]}, meta)
+    assert (keyring.pinned["n2"], keyring.waiting) == ({b"two": "n1"}, 0)
+
+
+def test_nodes_that_somebody_made_up_keep_nobody_out_who_proves_its_key(
+    keyring: Keyring, meta: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "NODES", 5)
+    keyring.met("n1", b"one", meta)
+    keyring.told("n1", {f"false-{number}": [b"%d" % number] for number in range(20)}, meta)
+    assert len(keyring.pinned) == 5
+    for name in ("n2", "n3", "n4"):
+        assert keyring.met(name, name.encode(), meta) is None
+    assert keyring.met("n5", b"five", meta) == "the keys of 5 nodes are known already"
+    assert list(Keyring.of("hub", OWN, meta).pinned) == ["hub", "n1", "n2", "n3", "n4"]

@@ -11,7 +11,7 @@ import trio
 
 from node.runtime import reads
 from node.runtime.api import routes
-from storage.sqlite.database import Interrupted
+from storage.sqlite.database import Interrupted, StorageError
 from tests.harness import Client, World
 from tests.runtime.api_rig import Served, request, served
 from tests.runtime.rig import until
@@ -129,9 +129,9 @@ async def pages(node: Served, path: str, query: dict[str, Any]) -> list[dict[str
     found, after = [], 0
     while True:
         answer = await node.api.answer(request(path, {**query, "after": [str(after)]}), None)
-        assert isinstance(answer.body, bytes)
-        assert answer.status == 200, answer.body
-        found.append(json.loads(answer.body))
+        assert answer.status == 200
+        assert not isinstance(answer.body, bytes)
+        found.append(json.loads(b"".join([part async for part in answer.body])))
         following = found[-1]["next"]
         if following is None:
             return found
@@ -166,3 +166,24 @@ async def test_an_audit_that_looks_through_much_answers_in_parts_that_make_the_w
         assert [entry for page in parts for entry in page["entries"]] == whole
         if path.endswith("audit") and "entity_id" not in query:
             assert len(parts) >= 8
+
+
+async def test_a_read_that_was_given_up_does_not_keep_the_node_from_being_ready_again(world: World) -> None:
+    async with served(world) as node:
+        broken = ["once", "twice"]
+
+        def read() -> object:
+            if broken:
+                raise StorageError(broken.pop())
+            return node.people.reader.entity("orders", "o-1")
+
+        with pytest.raises(StorageError):
+            await node.people.read(read)
+        assert node.disk.faults.said is not None
+        async with trio.open_nursery() as nursery:
+            began = threading.Event()
+            nursery.start_soon(node.people.read, endless(node, began))
+            await until(began.is_set)
+            nursery.cancel_scope.cancel()
+        await node.disk.read_again()
+        assert node.disk.faults.said is None

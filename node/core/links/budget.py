@@ -18,6 +18,8 @@ MOST: Mapping[str, int] = {
     "frames": 600_000,
     "bytes": 4 * 1024**3,
     "lists of terminals": 1_200,
+    "questions about terminals": 6_000,
+    "visits of terminals": 300_000,
 }
 """A minute's budget, several times what a large store's busiest link costs."""
 

@@ -102,7 +102,9 @@ class Heads:
                 continue
             if head.node_id == node.node_id:
                 self._compare(head, link.peer_id)
-            elif head.node_id == link.peer_id and not self._too_soon(head.node_id, now.mono_ms):
+            elif head.node_id == link.peer_id and not (
+                self._is_held(head) or self._too_soon(head.node_id, now.mono_ms)
+            ):
                 self._keep(head)
 
     def _too_soon(self, node_id: str, now_ms: int) -> bool:
@@ -112,14 +114,22 @@ class Heads:
         self._heard_ms[node_id] = now_ms
         return False
 
+    def _is_held(self, head: HeadRow) -> bool:
+        return any(one.says == head.says for one in self.latest.get(head.node_id, ()))
+
     def _keep(self, head: HeadRow) -> None:
-        held = self.latest.setdefault(head.node_id, [])
-        if any(one.says == head.says for one in held):
+        if self._is_held(head):
             return
-        held.append(head)
-        del held[:-TOLD]
+        self._note(head)
         self.node.replica.log.group.commit.heads.append(head)
         self.node.disk.wake_writer()
+
+    def _note(self, head: HeadRow) -> None:
+        held = self.latest.setdefault(head.node_id, [])
+        held.append(head)
+        if head.node_id == self.node.node_id:  # what another node holds of this one may be old
+            held.sort(key=lambda one: (one.epoch == self.epoch(), one.seq))
+        del held[:-TOLD]
 
     def _compare(self, head: HeadRow, peer: str) -> None:
         """A linked node holds a head that this node signed. This log has that row, or is not the one that it was."""
@@ -142,5 +152,5 @@ class Heads:
         """What the disk holds. heads: the latest last."""
         self.latest, self.end = {}, end
         for head in heads:
-            self.latest[head.node_id] = [*self.latest.get(head.node_id, [])[1 - TOLD :], head]
+            self._note(head)
         self.owe()

@@ -405,8 +405,11 @@ class Link:
             self._spend("lists of terminals", 1)
             self.host.heard_of_terminals(self, message)
         elif kind == "terminals_knew":
+            visits = message.get("visits")
+            self._spend("visits of terminals", len(visits) if type(visits) is list else 1)
             self.host.heard_what_terminals_knew(self, message)
         elif kind == "terminal_came":
+            self._spend("questions about terminals", 1)
             self.host.asked_of_terminal(self, message)
         elif kind == "chain_heads":
             self.host.heard_heads(self, message)

@@ -134,8 +134,9 @@ class Travellers:
         if not links or not (gone or last_here_ms is None or any(v.seen_ms > last_here_ms for v in visits)):
             return False
         self._number += 1
-        self._ask(f"{self.node.node_id}:{self.node.clock().wall_ms}:{self._number}", terminal_id, links, known)
-        return True
+        name = f"{self.node.node_id}:{self.node.clock().wall_ms}:{self._number}"
+        self._ask(name, terminal_id, links, known)
+        return name in self._questions  # a link may have ended as it was asked
 
     def _take_clock(self, visit: Visit) -> None:
         """Of a terminal that is here: how far its clock is off, as another node measured it."""

@@ -148,6 +148,8 @@ def _place(replica: Replica, peer: str) -> bool:
 def _room(replica: Replica, peer: str, size: int) -> bool:
     """Make room for so many bytes of a linked node. Returns whether there is some."""
     quarantine = replica.quarantine
+    if size > quarantine.largest:
+        return False
     while not quarantine.fits(peer, size):
         row = quarantine.makes_room(peer)
         if row is None:

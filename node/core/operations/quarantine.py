@@ -43,6 +43,9 @@ MOST_OF_PEER = 50_000
 PEERS = 4
 """The operations of one linked node have at most one in so many of the quarantine's bytes."""
 
+ORIGINS = 1_000
+"""Most accounts of one linked node. What other nodes accepted shares one more, so that no account costs much time."""
+
 _ORIGIN = re.compile(rb'"origin":"([^"\\]{1,128})"')
 
 
@@ -136,6 +139,11 @@ class Quarantine:
 
     # ------------------------------------------------------------------ room
 
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest operation that is kept whole."""
+        return self.most_bytes // PEERS
+
     def full(self, peer: str) -> bool:
         """Whether there is no place for another row of a linked node."""
         return len(self) >= MOST or self._rows_of(peer) >= MOST_OF_PEER
@@ -143,7 +151,7 @@ class Quarantine:
     def fits(self, peer: str, size: int) -> bool:
         """Whether there is room for so many bytes more of a linked node."""
         most = self.most_bytes
-        return self.bytes + size <= most and self._bytes_of(peer) + size <= most // PEERS
+        return self.bytes + size <= most and self._bytes_of(peer) + size <= self.largest
 
     def makes_place(self, peer: str) -> ParkedRow | None:
         """The bad row that goes for another one of a linked node; None where everything that it left here waits."""
@@ -154,7 +162,7 @@ class Quarantine:
 
     def makes_room(self, peer: str) -> ParkedRow | None:
         """The bad row of which only the name is kept for the sake of another one of a linked node; None as above."""
-        if self._bytes_of(peer) < self.most_bytes // PEERS // 2:
+        if self._bytes_of(peer) < self.largest // 2:
             peer = max(self._accounts, key=self._bytes_of)
         accounts = sorted(self._accounts.get(peer, {}).values(), key=lambda account: -account.bytes)
         return next((self._rows[number] for account in accounts for number in account.whole), None)
@@ -197,8 +205,12 @@ class Quarantine:
             self._bad.pop(row.name, None)
 
     def _charge(self, row: ParkedRow) -> None:
-        origin = self._origins.setdefault(row.id, _origin(row))
-        account = self._accounts.setdefault(_peer(row), {}).setdefault(origin, Account())
+        accounts = self._accounts.setdefault(_peer(row), {})
+        origin = self._origins.get(row.id, _origin(row))
+        if origin not in accounts and len(accounts) >= ORIGINS:
+            origin = ""
+        self._origins[row.id] = origin
+        account = accounts.setdefault(origin, Account())
         account.rows[row.id] = None
         account.bytes += len(row.body)
         if row.state != WAITING:

@@ -105,8 +105,8 @@ class Session:
 
     identity: Identity
     writable: frozenset[str]
-    breaks_locks: bool
     """Entity types that it may write."""
+    breaks_locks: bool
     delivery: Delivery[TerminalFeed]
     connection: Connection
     shared: Shared
@@ -130,7 +130,7 @@ class Session:
     stranger: bool = field(default=False, init=False)
     """When it connected, the terminal was new here or had been elsewhere since."""
     _asking: bool = field(default=False, init=False)
-    """It does."""
+    """A write waits for that."""
     successor: Session | None = field(default=None, init=False)
     """The same terminal's next session. Its messages are handled after all of this one's."""
 

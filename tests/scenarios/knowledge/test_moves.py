@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from crdt import hlc
+from node.core.links.link import Link
 from node.core.links.travellers import ANSWER_MS
 from tests.harness import Client
 from tests.mesh import Mesh
@@ -315,3 +316,24 @@ def test_what_a_link_says_of_terminals_is_bounded_and_exact() -> None:
             read_visits({**said, "visits": [wrong]})
     with pytest.raises(InvalidMessage):
         read_visits({**said, "visits": [said["visits"][0]] * 2_001})
+
+
+def test_a_link_that_ends_as_it_is_asked_holds_no_write_up(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    mesh.connect()
+    calm(mesh)
+    reply = Link.reply
+
+    def ends(link: Link, *messages: bytes) -> None:
+        if b"terminal_came" in messages[0]:
+            link.host.unlink(link)  # type: ignore[attr-defined]
+        else:
+            reply(link, *messages)
+
+    monkeypatch.setattr(Link, "reply", ends)
+    here = mesh.worlds[1]
+    tablet = Client(here, "tablet").connect()
+    assert not mesh.worlds[1].core.links.by_node
+    tablet.do("orders", "e", "CREATE", {"table": 1})
+    here.advance(ANSWER_MS + 1)
+    here.settle()
+    assert here.view("orders")["e"]["table"] == 1

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from node.cli import audit as command
 from node.cli import main
-from node.core.links.heads import HEAD_INTERVAL_MS, HEARD_INTERVAL_MS
+from node.core.links.heads import HEAD_INTERVAL_MS, HEARD_INTERVAL_MS, TOLD
 from node.core.ports import NO_KEY
 from node.runtime.keys import signatures
 from node.wire.links.heads import head_fields, heads_message
@@ -238,3 +238,34 @@ def test_a_node_without_a_key_signs_no_head(tmp_path: Path) -> None:
     assert plain.around.signatures is NO_KEY
     assert plain.reader.heads("plain") == []
     plain.close()
+
+
+def test_old_heads_that_another_node_holds_take_the_place_of_no_newer_one(store: Store) -> None:
+    links = store.hub.core.links
+    for number in range(TOLD + 2):
+        store.caixa.do(*SALE, "UPDATE", {"note": f"{number}"})
+        store.settle()
+        store.hour()
+    own = store.hub.reader.heads("n0")
+    assert len(own) > TOLD
+    link = links.by_node["n1"]
+    links.heads.receive(link, orjson.loads(heads_message(own[:TOLD])))
+    store.settle()
+    assert links.heads.latest["n0"] == own[-TOLD:]
+    links.heads.begin([*own[TOLD:], *own[:TOLD]], links.heads.end)
+    assert links.heads.latest["n0"] == own[-TOLD:]
+
+
+def test_a_head_that_is_held_already_keeps_no_newer_one_out(store: Store) -> None:
+    first = store.held()[-1]
+    store.caixa.do(*SALE, "UPDATE", {"note": "x"})
+    store.settle()
+    store.leaf.advance(HEARD_INTERVAL_MS)
+    links = store.leaf.core.links
+    links.heads.receive(links.by_node["n0"], orjson.loads(heads_message([first])))
+    store.hub.core.pruned([])
+    store.settle()
+    for world in store.mesh.worlds:
+        world.advance(1_000)
+    store.settle()
+    assert store.held()[-1].seq == store.hub.store.head > first.seq

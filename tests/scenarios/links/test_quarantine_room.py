@@ -10,7 +10,7 @@ from attrs import evolve
 
 from node.config.sections import Config
 from node.core.operations import quarantine
-from node.core.operations.quarantine import BAD, NO_BODY, WAITING, Quarantine
+from node.core.operations.quarantine import BAD, NO_BODY, PEERS, WAITING, Quarantine
 from storage.records import ParkedRow
 from tests.harness import World
 from tests.rogue import Rogue
@@ -123,3 +123,28 @@ def test_what_is_counted_is_what_is_there(seed: int, monkeypatch: pytest.MonkeyP
         assert rows.bytes == again.bytes == sum(len(row.body) for row in rows)
         assert all(rows.fits(peer, 0) and len(rows) <= 36 for peer in "abc")
         assert {p: rows._rows_of(p) for p in "abc"} == {p: again._rows_of(p) for p in "abc"}
+
+
+def test_what_is_too_large_to_be_kept_costs_nothing_that_is_kept(world: World) -> None:
+    relay, other = Rogue(world, "relay").connect(), Rogue(world, "other").connect()
+    other.say(*[bad(other, "other", number) for number in range(3)])
+    world.settle()
+    before = kept_whole(world)
+    relay.say(bad(relay, "relay", 1, "x" * (ROOM // PEERS)))
+    world.settle()
+    assert len(before) == 3
+    assert kept_whole(world) == before
+    assert len(world.core.replica.quarantine) == 4  # of that one the name is kept
+
+
+def test_names_of_nodes_that_somebody_made_up_share_an_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quarantine, "ORIGINS", 5)
+    rows = Quarantine(1_000_000)
+    for number in range(20):
+        body = b'{"origin":"made-up-%d"}' % number
+        rows.add(ParkedRow(rows.next_id(), "a:1", "t", f"op-{number}", number, "orders", "e", BAD, "", body, 0))
+    assert len(rows._accounts["a"]) == 6
+    assert rows._rows_of("a") == 20
+    for row in rows:
+        rows.remove(row)
+    assert (rows.bytes, rows._accounts) == (0, {})

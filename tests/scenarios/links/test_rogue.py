@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from node.core.digests import bucket_of
+from node.core.links import budget
 from node.core.links.budget import EPOCH_INTERVAL_MS, MINUTE_MS, MOST
 from node.core.log.messages import audit_entry
 from node.core.operations import quarantine
@@ -438,13 +439,27 @@ def test_a_false_upstream_locks_for_no_longer_than_this_node_would_and_sets_no_c
     world.close()
 
 
-def test_what_passes_its_budget_pauses_its_link_and_no_other(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    table = {"type": "terminal_status_update", "nodes": {}}
+FLOODS: dict[str, dict[str, Any]] = {
+    "lists of terminals": {"type": "terminal_status_update", "nodes": {}},
+    "questions about terminals": {"type": "terminal_came", "terminal": "pos-9", "question": "q"},
+    "visits of terminals": {
+        "type": "terminals_knew",
+        "epoch": "another",
+        "visits": [["pos-9", "n9", 1, [0, 0, 0, 0], [0, 0, 0, 0], None]],
+    },
+}
+
+
+@pytest.mark.parametrize("what", FLOODS)
+def test_what_passes_its_budget_pauses_its_link_and_no_other(
+    store: Store, what: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(budget, "MOST", {**budget.MOST, what: 1_200})
     for _ in range(13):
-        store.rogue.say(*[table] * 100)
+        store.rogue.say(*[FLOODS[what]] * 100)
         store.hub.settle()
     assert store.rogue.link.paused
-    assert "is not read for a minute: too many lists of terminals" in caplog.text
+    assert f"is not read for a minute: too many {what}" in caplog.text
     store.rogue.say(store.rogue.operation(ORDER, {"total": 31}, [(("total",), 31)]))
     store.hub.settle()
     store.before = shown(store.hub)
