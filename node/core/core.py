@@ -457,14 +457,20 @@ class Core:
         for row in replica.quarantine.due(RETRIES_A_SECOND):
             self.retry_parked(row)
 
+    def _retry_soon(self, rows: Sequence[ParkedRow]) -> None:
+        """Retry the first of some parked operations at once, and the others by the clock: so many hold up nobody."""
+        for row in rows[:RETRIES_A_SECOND]:
+            self.retry_parked(row)
+        for row in rows[RETRIES_A_SECOND:]:
+            self.replica.quarantine.make_due(row)
+
     def retry_quarantine(self) -> int:
         """Retry every parked operation, and ask the linked nodes for the bad ones again. Returns how many there are.
 
         A bad one may have been damaged on the way, or its entity type may be known by now.
         """
         rows = [row for row in self.replica.quarantine if row.state in (BAD, WAITING)]
-        for row in rows:
-            self.retry_parked(row)
+        self._retry_soon(rows)
         self.links.ask_for([row.link_key for row in rows if row.state == BAD])
         for link in self.links.by_node.values():
             link.compare_owed = True
@@ -485,9 +491,7 @@ class Core:
         keyring, meta = self.replica.keyring, self.replica.log.group.commit.meta
         if not (keyring.trust(node, said, meta) if what == "trust" else keyring.forget(node, said, meta)):
             return False
-        for row in self.replica.quarantine:
-            if row.state == BAD:  # perhaps bad only because its signature was
-                self.retry_parked(row)
+        self._retry_soon(self.replica.quarantine.bad_from(node))  # perhaps bad only because their signatures were
         self.links.tell_origins()
         self.disk.wake_writer()
         return True

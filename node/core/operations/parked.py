@@ -303,9 +303,9 @@ def retry_when_here(
     def fetched(unreadable: Unreadable | None) -> None:
         if unreadable is not None or not health.ok:
             replica.quarantine.make_due(row)
-        elif row in replica.quarantine:
+        elif (here := replica.quarantine.row(row.id)) is not None:  # perhaps only its name, since it was asked for
             now = clock()
-            if retry(replica, row, now):
+            if retry(replica, here, now):
                 retry_waiting(replica, needs_of(row)[0], now)
             if replica.log.group.pending():
                 disk.wake_writer()

@@ -47,6 +47,7 @@ ORIGINS = 1_000
 """Most accounts of one linked node. What other nodes accepted shares one more, so that no account costs much time."""
 
 _ORIGIN = re.compile(rb'"origin":"([^"\\]{1,128})"')
+"""What a node says of an operation comes after the operation, which may have a field of this name too."""
 
 
 @define(eq=False)
@@ -81,7 +82,8 @@ class Quarantine:
     _origins: dict[int, str] = field(factory=dict)
     """Number of a row -> the node that accepted the operation."""
     _due: dict[int, None] = field(factory=dict)
-    """The waiting ones that are tried again by the clock: what they need could not be read, or is not in memory."""
+    """Those that are tried again by the clock: what they need could not be read, or is not in memory; or somebody
+    asked for it."""
     _last: int = 0
 
     @classmethod
@@ -90,7 +92,8 @@ class Quarantine:
         quarantine = cls(most_bytes)
         for row in rows:
             quarantine.add(row)
-            quarantine.make_due(row)
+            if row.state == WAITING:
+                quarantine.make_due(row)
         return quarantine
 
     def __len__(self) -> int:
@@ -127,6 +130,10 @@ class Quarantine:
     def bad_of(self, name: str) -> list[ParkedRow]:
         """The damaged copies of an operation."""
         return [self._rows[number] for number in sorted(self._bad.get(name, ()))]
+
+    def bad_from(self, node: str) -> list[ParkedRow]:
+        """The bad ones that a node accepted, as far as that can be read."""
+        return [row for row in self._rows.values() if row.state == BAD and _origin(row) == node]
 
     def of_link_key(self, link_key: int) -> list[ParkedRow]:
         return [row for row in self._rows.values() if row.link_key == link_key]
@@ -193,7 +200,7 @@ class Quarantine:
             self._waiting.setdefault((row.entity_type, row.entity_id), {})[row.id] = None
 
     def remove(self, row: ParkedRow) -> None:
-        del self._rows[row.id]
+        row = self._rows.pop(row.id)
         if self._faults.pop(row.id, row.id) is None:
             return
         self._by_key.pop((row.link_key, row.name), None)
@@ -262,12 +269,12 @@ class Quarantine:
         return [self._rows[number] for key in keys for number in self._waiting.get(key, ())]
 
     def make_due(self, row: ParkedRow) -> None:
-        """Try a waiting operation again by the clock."""
-        if row.id in self._rows and row.state == WAITING:
+        """Try an operation again by the clock."""
+        if row.id in self._rows and row.state in (BAD, WAITING):
             self._due[row.id] = None
 
     def due(self, most: int) -> list[ParkedRow]:
-        """Up to `most` waiting rows that are due, each once."""
+        """Up to `most` rows that are due, each once."""
         numbers = list(self._due)[:most]
         for number in numbers:
             del self._due[number]
@@ -280,5 +287,5 @@ def _peer(row: ParkedRow) -> str:
 
 def _origin(row: ParkedRow) -> str:
     """The node that accepted the operation, as far as it can be read."""
-    found = _ORIGIN.search(row.body)
+    found = _ORIGIN.match(row.body, max(row.body.rfind(b'"origin":"'), 0))
     return found[1].decode(errors="replace") if found is not None else ""

@@ -9,7 +9,9 @@ import pytest
 from attrs import evolve
 
 from node.config.sections import Config
-from node.core.operations import quarantine
+from node.core import core
+from node.core.keyring import fingerprint
+from node.core.operations import parked, quarantine
 from node.core.operations.quarantine import BAD, NO_BODY, PEERS, WAITING, Quarantine
 from storage.records import ParkedRow
 from tests.harness import World
@@ -148,3 +150,42 @@ def test_names_of_nodes_that_somebody_made_up_share_an_account(monkeypatch: pyte
     for row in rows:
         rows.remove(row)
     assert (rows.bytes, rows._accounts) == (0, {})
+
+
+def test_the_node_that_accepted_an_operation_pays_also_where_the_operation_has_a_field_of_that_name() -> None:
+    rows = Quarantine(1_000_000)
+    body = b'{"operation":{"data":{"origin":"ifood"}},"link":{"key":1,"origin":"leaf-x","user_id":null}}'
+    rows.add(ParkedRow(rows.next_id(), "a:1", "t", "op", 1, "orders", "e", BAD, "", body, 0))
+    assert list(rows._accounts["a"]) == ["leaf-x"]
+    assert [row.name for row in rows.bad_from("leaf-x")] == ["t/op"]
+    assert rows.bad_from("ifood") == []
+
+
+def test_a_row_whose_body_went_while_its_entities_were_read_is_counted_once() -> None:
+    rows = Quarantine(1_000_000)
+    whole = ParkedRow(rows.next_id(), "a:1", "t", "op", 1, "orders", "e", BAD, "", b'{"origin":"x","note":"long"}', 0)
+    rows.add(whole)
+    rows.only_name(whole, evolve(whole, body=NO_BODY))
+    rows.remove(whole)
+    assert (rows.bytes, rows._accounts) == (0, {})
+
+
+@pytest.mark.parametrize("asked", ["all", "key"])
+def test_many_that_somebody_asks_to_be_tried_are_tried_by_the_clock(
+    world: World, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay, tried = Rogue(world, "relay").connect(), list[str]()
+    relay.say(*[bad(relay, "relay", number) for number in range(10)])
+    world.settle()
+    monkeypatch.setattr(core, "RETRIES_A_SECOND", 3)
+    monkeypatch.setattr(parked, "retry_when_here", lambda replica, row, *around: tried.append(row.entity_id))
+    keyring = world.core.replica.keyring
+    if asked == "all":
+        world.core.retry_quarantine()
+    else:
+        keyring.offered["relay"] = {b"key": "another"}
+        assert world.core.decide_key("trust", "relay", fingerprint(b"key"))
+    assert len(tried) == 3
+    for _ in range(3):
+        world.core.tick()
+    assert sorted(tried) == [f"relay-{number}" for number in range(10)]
