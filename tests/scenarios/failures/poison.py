@@ -96,13 +96,18 @@ class Poison:
     def _trace(self, frame: FrameType, event: str, argument: Any) -> None:
         code = frame.f_code
         if code.co_qualname == self._name and code.co_filename == self._file:
-            if frame.f_back is not None and frame.f_back.f_code.co_name == "<genexpr>":
-                return  # a test that looks on
+            if frame.f_back is not None and _looks_on(frame.f_back.f_code):
+                return
             self.left -= 1
             if not self.left:
                 self.met = True
                 sys.settrace(None)
                 raise self.error(self._name)
+
+
+def _looks_on(caller: CodeType) -> bool:
+    """Whether a test's own comprehension asks a core for something."""
+    return caller.co_name == "<genexpr>" and not caller.co_filename.startswith(FOLDERS)
 
 
 class Node(World):
