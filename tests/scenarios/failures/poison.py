@@ -167,6 +167,12 @@ class Terminal(Client):
             super().connect(full=full)
         return self
 
+    def disconnect(self) -> None:
+        """Where the node's end of a connection raises, its task ends with it."""
+        with suppress(Exception):
+            super().disconnect()
+        self.session = None
+
     @property
     def here(self) -> bool:
         return self.session is not None and self.connection.closed is None
