@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from attrs import define, frozen
-from cattrs import Converter, transform_error
+from cattrs import ClassValidationError, Converter, transform_error
 
 from crdt.hlc import UTC_ZONE, Zone, read_iso
 from crdt.records import INTERNAL
@@ -38,7 +38,7 @@ from node.wire.tolerant import read_tolerantly
 from strategies.policy import PRIORITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 ID_ALPHABET = r"[A-Za-z0-9._:@#/+=~|-]"
 """Characters of entity, operation, lock and conflict ids. Terminal ids take the same without the slash."""
@@ -203,22 +203,30 @@ def _confirmation(message: dict[str, Any]) -> SyncConfirmation:
     return SyncConfirmation(operation_id, terminal_id, seq, message.get("timestamp"))
 
 
-def _structured(hook: Callable[[Any, Any], Any], value: Any, path: str) -> Any:
+def _structured(hook: Callable[[Any, Any], Any], value: Mapping[str, Any], path: str) -> Any:
     try:
         return hook(value, None)
-    except Exception as error:  # cattrs' ExceptionGroups, and whatever a strange payload makes it raise
+    except ClassValidationError as error:
+        if not _blames_message(error, value):
+            raise  # a fault of this code: the message may be as good as any
         wrong = transform_error(error, path=path, format_exception=_say)
         first, _, where = wrong[0].rpartition(" @ ")
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise InvalidMessage((first or wrong[0]) + more, where or path) from None
 
 
+def _blames_message(error: ClassValidationError, value: Mapping[str, Any]) -> bool:
+    """Whether all that was raised is a check's refusal, or a field that is not there."""
+    noted, others = error.group_exceptions()
+    return not others and all(
+        isinstance(cause, InvalidMessage)
+        or (isinstance(cause, KeyError) and cause.args == (note.name,) and note.name not in value)
+        for cause, note in noted
+    )
+
+
 def _say(error: BaseException, _: type | None) -> str:
-    if isinstance(error, InvalidMessage):
-        return error.reason
-    if isinstance(error, KeyError):
-        return f"required field missing: {error.args[0]}"
-    return f"expected another type ({type(error).__name__})"
+    return error.reason if isinstance(error, InvalidMessage) else f"required field missing: {error.args[0]}"
 
 
 def _operation(raw: dict[str, Any], text: str | bytes, limits: CodecLimits) -> Operation:

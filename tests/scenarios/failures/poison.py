@@ -444,7 +444,7 @@ def problem(store: Store) -> str | None:
             world.core.retry_quarantine()
             world.advance(61_000)
         store.quiet()
-    return _unlike(store) or _lost(store)
+    return _unlike(store) or _lost(store) or _accused(store)
 
 
 def _unlike(store: Store) -> str | None:
@@ -477,4 +477,13 @@ def _lost(store: Store) -> str | None:
                     f"{terminal.name} shows {terminal.shown(entity_type)} and "
                     f"{world.node_id} {without_version(world.view(entity_type))}"
                 )
+    return None
+
+
+def _accused(store: Store) -> str | None:
+    """Who wrote well is not told otherwise: it would take what it sold out of its queue."""
+    for terminal in store.terminals:
+        for message in terminal.of("sync_error"):
+            if message["code"] == 4006 and (message["operation_id"] or "").startswith(terminal.name):
+                return f"{terminal.name} was told of {message['operation_id']}: {message['error']}"
     return None
