@@ -23,11 +23,6 @@ def row_sum(values: Iterable[object]) -> int:
     return found
 
 
-def offer(connection: sqlite3.Connection) -> None:
-    """Let statements on this connection call `row_sum`."""
-    connection.create_function("row_sum", -1, lambda *values: row_sum(values), deterministic=True)
-
-
 def offer_row_sum(connection: sqlite3.Connection) -> None:
     """Let statements on this connection call `row_sum`."""
     connection.create_function("row_sum", -1, lambda *values: row_sum(values), deterministic=True)
