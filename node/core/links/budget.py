@@ -20,6 +20,7 @@ MOST: Mapping[str, int] = {
     "lists of terminals": 1_200,
     "questions about terminals": 6_000,
     "visits of terminals": 300_000,
+    "lists of signed heads": 600,
 }
 """A minute's budget, several times what a large store's busiest link costs."""
 

@@ -412,6 +412,7 @@ class Link:
             self._spend("questions about terminals", 1)
             self.host.asked_of_terminal(self, message)
         elif kind == "chain_heads":
+            self._spend("lists of signed heads", 1)
             self.host.heard_heads(self, message)
         elif kind == "speaks_for":
             self._speaks_for(read_speaks_for(message), read_keys(message))

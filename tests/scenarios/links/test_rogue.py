@@ -442,6 +442,7 @@ def test_a_false_upstream_locks_for_no_longer_than_this_node_would_and_sets_no_c
 FLOODS: dict[str, dict[str, Any]] = {
     "lists of terminals": {"type": "terminal_status_update", "nodes": {}},
     "questions about terminals": {"type": "terminal_came", "terminal": "pos-9", "question": "q"},
+    "lists of signed heads": {"type": "chain_heads", "heads": []},
     "visits of terminals": {
         "type": "terminals_knew",
         "epoch": "another",
