@@ -372,6 +372,18 @@ class Core:
         if guard("undoing a commit", undo) is not None:
             replica.faults.forgotten = True
 
+    def lost(self, error: Exception) -> None:
+        """Telling of a commit that failed has failed itself. Who waits for an answer is let go, to send it again, and
+        memory is read from the disk as at a start."""
+        faults = self.replica.faults
+        told = faults.report("the end of a commit that failed", b"", error)
+        self.health.ok, self.health.failure, faults.forgotten = False, told, True
+        groups = [*(group for group, _ in self._in_flight), self.replica.log.group]
+        self._in_flight.clear()
+        self._lose_all([refusal.recipient for group in groups for refusal in group.refusals], told)
+        faults.guard("terminals that wait", self.sessions.let_all_begin)
+        faults.guard("the links after a failed commit", self.links.commit_failed)
+
     def _refuse(self, refusals: Iterable[Refusal]) -> None:
         self._answer([(refusal.recipient, refusal.say()) for refusal in refusals])
 

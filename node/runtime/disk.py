@@ -120,7 +120,12 @@ class TrioDisk(Disk):
             await self._wake.wait()
             self._wake = trio.Event()
             await trio.lowlevel.cancel_shielded_checkpoint()  # the end of this scheduler pass
-            if not await self.commit_pending(core, recover):
+            stored = False
+            try:
+                stored = await self.commit_pending(core, recover)
+            except Exception as error:
+                core.lost(error)
+            if not stored:
                 await self._until_writable(core, recover)
                 self._wake.set()
 

@@ -112,6 +112,34 @@ async def test_a_recovery_that_cannot_read_what_was_committed_is_tried_again(mon
     await with_disk(use)
 
 
+async def test_a_fault_where_a_failed_commit_is_told_does_not_end_the_writer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "RECOVERY_MS", 0)
+
+    class Faulty(Failed):
+        lost_to: Exception | None = None
+
+        def take_group(self) -> None:
+            raise StorageError("the disk fails")
+
+        def unstorable(self, error: Exception) -> str:
+            raise KeyError("what nobody foresaw")
+
+        def lost(self, error: Exception) -> None:
+            self.lost_to = error
+
+    async def use(disk: TrioDisk, _: Broken) -> None:
+        core: Any = Faulty()
+        recovered = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(disk.run, core, recovered.set)
+            disk.wake_writer()
+            await recovered.wait()
+            nursery.cancel_scope.cancel()
+        assert isinstance(core.lost_to, KeyError)
+
+    await with_disk(use)
+
+
 async def test_who_reads_the_database_from_outside_and_does_not_end_shows_in_the_wal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -126,6 +126,12 @@ class Node(World):
         super().boot()
         self.table = schedule(self.core, self, now_ms=self.mono_ms, status_ms=5_000, metrics_ms=10_000)
 
+    def commit(self) -> None:
+        try:
+            super().commit()
+        except Exception as error:
+            self.core.lost(error)
+
     def recover(self) -> None:
         with suppress(Exception):
             super().recover()
@@ -178,9 +184,12 @@ class Terminal(Client):
         return self.session is not None and self.connection.closed is None
 
     def send(self, message: dict[str, Any]) -> None:
-        if self.here:
+        self.say(orjson.dumps(message).decode())
+
+    def say(self, text: str) -> None:
+        if self.session is not None and self.here:
             try:
-                super().send(message)
+                self.session.receive(text)
             except Exception:
                 self.connection.close(1011, "internal error")
 
@@ -264,7 +273,7 @@ class SafeWire:
 
 
 def evening(directory: Path) -> Store:
-    """Terminals, a link with parked rows, states and digests, locks, conflicts, an archive, restarts."""
+    """Terminals, a link with parked rows, states, digests, locks, conflicts, a failing disk, an archive, restarts."""
     store = Store(directory)
     hub, leaf, _ = store.worlds
     pos = store.terminal(0, "pos-1")
@@ -290,7 +299,9 @@ def evening(directory: Path) -> Store:
     _locks(store, pos, waiter)
     _partition(store, pos, waiter, cashier)
     _resolutions(store, pos, cashier)
+    _deletions(store, pos, cashier)
     _strange(store, pos)
+    _disk(store, pos)
     kds.disconnect()
     kds.connect(full=True)
     store.quiet()
@@ -333,6 +344,9 @@ def _locks(store: Store, pos: Terminal, waiter: Terminal) -> None:
     waiter.send({"type": "acquire_lock", **mesa, "lock_id": "lock-3", "timeout": 1_000})
     store.quiet()
     pos.send({"type": "release_lock", "lock_id": "lock-2"})
+    pos.send({"type": "acquire_lock", **mesa, "lock_id": "lock-6", "breaks": "waiter-1"})
+    store.quiet()
+    pos.send({"type": "release_lock", "lock_id": "lock-6"})
     store.quiet()
 
 
@@ -398,8 +412,42 @@ def _resolutions(store: Store, pos: Terminal, cashier: Terminal) -> None:
     store.quiet()
 
 
+def _deletions(store: Store, pos: Terminal, cashier: Terminal) -> None:
+    """Entities that are deleted over what was not seen: one is decided either way, and one is created again."""
+    for name in ("c-3", "c-4", "c-5"):
+        pos.write("customers", name, "CREATE", {"name": "Caio", "phone": "1"})
+    store.quiet()
+    pos.write("customers", "c-5", "DELETE", {})
+    store.quiet()
+    pos.write("customers", "c-5", "CREATE", {"name": "Caio"})
+    store.wires[0].cut()
+    for name in ("c-3", "c-4"):
+        pos.write("customers", name, "DELETE", {})
+        cashier.write("customers", name, "UPDATE", {"phone": "2"})
+    store.quiet()
+    open_ones = [m["conflict"] for m in pos.of("sync_conflict") if m["conflict"]["entity_id"] in ("c-3", "c-4")]
+    for conflict, side in zip(open_ones, ("accept_local", "accept_remote"), strict=False):
+        pos.send({"type": "conflict_resolution", "conflict_id": conflict["id"], "resolution": side})
+    store.quiet()
+
+
+def _disk(store: Store, pos: Terminal) -> None:
+    """The hub's disk stores nothing for a while. What was sent then is sent again."""
+    hub = store.worlds[0]
+    operation = pos.operation("orders", "mesa-5", "CREATE", ORDER)
+    hub.failing = True
+    pos.submit(operation)
+    hub.settle()
+    hub.failing = False
+    store.quiet()
+    pos.submit(operation)
+    store.quiet()
+
+
 def _strange(store: Store, pos: Terminal) -> None:
     """What no program of ours sends."""
+    for timestamp in ("", '"\\ud800"}', "1e999}"):
+        pos.say('{"type": "ping", "timestamp": ' + timestamp)
     pos.send({"type": "ping", "performance": {"memory_usage": 40.5}})
     pos.send({"type": "ping", "timestamp": 7})
     pos.send({"type": "who"})

@@ -14,6 +14,8 @@ import shutil
 import traceback
 from typing import TYPE_CHECKING
 
+import pytest
+
 from crdt.engine import EngineError
 from tests.scenarios.failures import poison
 from tests.scenarios.seeds import FIRST
@@ -66,3 +68,12 @@ def test_a_fault_in_any_function_costs_what_met_it(tmp_path: Path) -> None:
     assert not problems, f"COMANDA_SEED={FIRST}: " + "; ".join(problems)
     drawn = len(chosen)
     assert met > 0.8 * drawn - 1.2 * drawn**0.5  # four of five are met, less three standard deviations
+
+
+@pytest.mark.parametrize("name", ["Core.failed", "Core._undo", "Core.unstorable", "Core._blame"])
+def test_a_fault_where_a_failed_commit_is_told_ends_no_node(tmp_path: Path, name: str) -> None:
+    calls = poison.reached(lambda: poison.evening(tmp_path / "unpoisoned").close())
+    (function,) = (function for function in calls if function[1] == name)
+    planted = poison.Poison(function, 1, poison.PlantedError)
+    assert _played(tmp_path / "poisoned", planted) is None
+    assert planted.met
