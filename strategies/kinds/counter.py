@@ -114,9 +114,7 @@ class Counter(Register):
         elif amount == amount_of(shown(base.amount)):
             write.minds[field] = base  # a copy of what is shown is no change
         elif known is None and write.stranger:
-            write.kept[field] = (
-                amount  # by how much it moved is not known; what others moved is not to be lost with it
-            )
+            write.kept[field] = amount  # by how much it moved is unknown, and what others moved must not be lost
         else:
             move(write, field, base, now, plus((amount, -base.amount)), field)
 

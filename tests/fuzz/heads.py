@@ -39,6 +39,11 @@ class _Socket:
         """What the transport writes to at once is not looked at."""
         return DEAF
 
+    async def recv(self, max_bytes: int, flags: int = 0) -> bytes:
+        """The client waits for its answer."""
+        await trio.sleep_forever()
+        raise AssertionError("nothing comes")
+
 
 class _Stream(trio.abc.HalfCloseableStream):
     """A TCP connection that has `pieces` to say and then hangs up."""

@@ -113,12 +113,14 @@ def _rewritten(remote: operations.RemoteOperation) -> bytes:
     return b'{"operation":' + remote.authored + b',"link":' + orjson.dumps(link) + b"}"
 
 
+NOBODY = handshake.Identification(b"", b"")
+
 READERS: tuple[tuple[Any, Any], ...] = (
     (operations.remote_operation, _rewritten),
     (handshake.read_clock, lambda clock: orjson.dumps({"clock": clock})),
     (positions.read_positions, None),
     (positions.read_claim, positions.position_confirmation),
-    (handshake.read_established, lambda hello: handshake.established(hello, "t", "now", "session")),
+    (handshake.read_established, lambda hello: handshake.established(hello, "t", "now", "session", NOBODY)),
     (states.read_progress, None),
     (locks.read_lease, locks.granted),
     (locks.read_leases, locks.snapshot),

@@ -38,7 +38,7 @@ DEFECTS = (
     defect(
         "set-back-unnoticed",
         "a clock that is set back is not found out",
-        (f"{CLOCK}._contradict", "self.begin(min(lag_ms, self.other[1]), mono_ms)", "pass"),
+        (f"{CLOCK}._contradict", "self.begin(min(lag_ms, self.other[1]), mono_ms, live=False)", "pass"),
     ),
     defect(
         "set-right-unnoticed",
@@ -58,7 +58,11 @@ DEFECTS = (
     defect(
         "forgotten",
         "what was measured is not kept with the cursor",
-        (f"{CLOCKS}.stored", "[offset_ms, clock.latest_us]", "[None, clock.latest_us]"),
+        (
+            f"{CLOCKS}.stored",
+            "[self.measured_ms(terminal_id, now), clock.latest_us, other_ms]",
+            "[None, clock.latest_us, None]",
+        ),
     ),
     defect(
         "seen-ignored",

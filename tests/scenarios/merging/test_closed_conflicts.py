@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from node.core.links.travellers import ANSWER_MS
 from storage.answers import MOST_CLOSED
 from tests.archives import archive
 from tests.harness import Client, World
@@ -40,6 +41,8 @@ def answer(node: World, conflict_id: str) -> dict[str, Any]:
     """What somebody is told who decides it now."""
     late = Client(node, "gerente").connect()
     late.send({"type": "conflict_resolution", "conflict_id": conflict_id, "resolution": "accept_local"})
+    node.settle()
+    node.advance(ANSWER_MS)  # linked nodes are asked first what is known of a terminal that is new here
     node.settle()
     late.receive()
     late.disconnect()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from node.core.history.verify import Verification
+from node.core.links.travellers import ANSWER_MS
 from node.simulation.operation_rules import named
 from storage.sqlite.history_reader import HistoryReader
 from tests.archives import archive
@@ -358,6 +359,8 @@ def test_a_repeat_is_told_by_what_was_understood_wherever_it_is_held(tmp_path: P
     def answer(operation: dict[str, Any]) -> str | int:
         till.inbox.clear()
         till.send({"type": "data_sync", "operation": operation})
+        world.settle()
+        world.advance(ANSWER_MS)  # linked nodes are asked first what is known of a terminal that is new here
         world.settle()
         till.receive()
         told = till.answer(operation["id"])

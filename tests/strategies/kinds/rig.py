@@ -49,6 +49,7 @@ class Planned:
     afresh: bool = False
     unseen: frozenset[str] = frozenset()
     known: Count | None = None
+    stranger: bool = False
     elements: Known = Factory(Known)
     counts: dict[str, Decimal] = Factory(dict)
     minds: dict[str, Count] = Factory(dict)
