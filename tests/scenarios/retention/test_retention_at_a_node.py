@@ -110,6 +110,8 @@ def test_who_lost_a_write_is_told_however_late_it_comes_back(world: World) -> No
     bia.connect()
     settle_all(world, [ana, bia])
     assert [m["conflict"]["state"] for m in bia.of("sync_conflict")] == ["settled"]
+    world.advance(1_000)  # a terminal that confirms rows is asked once a second whether notices arrived
+    settle_all(world, [bia])
     bia.disconnect()
     bia.inbox.clear()
     bia.connect()
