@@ -18,6 +18,7 @@ SEEDS = int(os.environ.get("COMANDA_SEEDS", "0"))
 
 UNSEARCHED = {
     "gap-guard-skipped",
+    "pong-is-confirmation",
     "before-not-compared",
     "two-writers-not-settled",
     "repair-takes-all",
