@@ -271,13 +271,15 @@ class Checks:
                 raise Violation(f"{node}: {problem}")
             self.booted(machine)
         rows = machines[0].logged("operation")
+        # A node may have got what another one has archived with an entity, and has no row of it.
+        everywhere = list({row.link_key: row for m in machines for row in m.logged("operation")}.values())
         entities = _entities(machines[0])
         by_name = {terminal.name: terminal for terminal in terminals}
         for problem in (
             *operation_rules.named(rows),
-            *operation_rules.counted(rows, entities),
+            *operation_rules.counted(everywhere, entities),
             *operation_rules.replaced(rows, by_name),
-            *operation_rules.ranked(rows, entities),
+            *operation_rules.ranked(everywhere, entities),
             *operation_rules.kept(rows, entities),
             *operation_rules.told(machines[0].logged("notice")),
             *(operation_rules.hidden(rows, entities, ledger.deletions) if ledger.exact else ()),

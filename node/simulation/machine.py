@@ -69,6 +69,8 @@ class Machine:
     door: Door = field(init=False)
     archived: list[LogRow] = field(factory=list)
     """Rows that are not in its log any more."""
+    _ever_archived: dict[int, LogRow] = field(factory=dict)
+    """By number. A database may be set back to one from before an archive, and then to one from after it."""
     on_start: list[Callable[[], None]] = field(factory=list)
     """Its dialling of other nodes."""
     after_rows: Callable[[], None] | None = None
@@ -105,7 +107,7 @@ class Machine:
         draws = Draws(lambda: f"{self.rng.getrandbits(64):016x}", lambda: self.rng.randrange(1, 2**32))
         store = self.store = Store.open(self.directory, self.node_id, draws.id)
         reader = self.reader = Reader(store.path)
-        self.archived = [row for row in self.archived if row.seq <= store.anchor.seq]
+        self.archived = [row for seq, row in sorted(self._ever_archived.items()) if seq <= store.anchor.seq]
         boot = store.boot()
         disk = self.disk = SlowDisk(
             self.clockwork, self.rng, store, reader, self._recover, self._after_commit, partial(self.failed, self)
@@ -213,7 +215,9 @@ class Machine:
                 break
         if made.file is not None:
             with read_archive(Path(made.file)) as (_, rows):
-                self.archived += rows
+                found = list(rows)
+            self.archived += found
+            self._ever_archived.update((row.seq, row) for row in found)
         return made.rows
 
     def logged(self, *kinds: str) -> list[LogRow]:
