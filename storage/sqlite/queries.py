@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 CHUNK = 500
 """Keys looked up with one statement."""
 
+LOOKS_UP = 50_000
+"""Steps of SQLite's machine after which a statement looks whether it was given up just before it began."""
+
 
 class Queries:
     """A read-only connection to one database, for one thread at a time. Every method may raise StorageError.
@@ -38,6 +41,7 @@ class Queries:
         self.path = path
         self.interrupted = False
         self.connection: sqlite3.Connection = open_reader(path)
+        self.connection.set_progress_handler(lambda: self.interrupted, LOOKS_UP)
 
     def close(self) -> None:
         self.connection.close()

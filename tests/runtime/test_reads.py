@@ -12,6 +12,7 @@ import trio
 from node.runtime import reads
 from node.runtime.api import routes
 from storage.sqlite.database import Interrupted, StorageError
+from storage.sqlite.queries import Queries
 from tests.harness import Client, World
 from tests.runtime.api_rig import Served, request, served
 from tests.runtime.rig import until
@@ -119,6 +120,18 @@ async def test_an_explanation_that_nobody_waits_for_is_interrupted(
             await until(began.is_set)
             nursery.cancel_scope.cancel()
         await until(ended.is_set)
+
+
+def test_a_statement_that_begins_as_its_read_is_given_up_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite forgets an interruption that comes while nothing runs."""
+    World(tmp_path / "n").close()
+    queries = Queries(tmp_path / "n" / "comanda.db")
+    monkeypatch.setattr(queries, "_check", queries.interrupt)  # between the look and the statement
+    with pytest.raises(Interrupted):
+        queries.ask(ENDLESS)
+    queries.close()
 
 
 # ------------------------------------------------------------------ the audit
