@@ -143,11 +143,8 @@ def accept(replica: Replica, subject: Subject, now: Instant) -> None:
     stamp = stamped(replica, operation, author, now)
     try:
         plans, stamp = _plans(replica, operation, author, entities, stamp, now)
-    except (
-        EntityNotFound,
-        EntityTooLarge,
-        PermissionDenied,
-    ) as error:  # its author is shown again what is there, or that nothing is
+    except (EntityNotFound, EntityTooLarge, PermissionDenied) as error:
+        # Its author is shown again what is there, or that nothing is.
         details = {} if error.where is None else {"where": error.where}
         about = next((entity for entity in entities if entity.key[1] == error.entity_id), None)
         refuse(replica, operation, author, entities, now, error.reason, error.code, details, about)

@@ -27,7 +27,7 @@ from crdt.records import DocumentError, FieldRecord, Header, Path, counted_at
 from node.core.entities.entity import Entity
 from node.core.entities.writes import RESERVED
 from node.core.operations.replica import Replica
-from node.core.operations.two_writers import copy_of, outlived
+from node.core.operations.two_writers import Copy, copies_of, outlived
 from node.wire.links.operations import RemoteOperation
 from storage.records import op_key
 from strategies.conflict import conflict_id
@@ -385,10 +385,8 @@ class Repair:
 
     def _takes_back(self, step: str, value: object) -> bool:
         """Whether the value is what the copy of the named writer counted here, taken back."""
-        rows = self.ground.replica.held.rows(str(self.operation))
-        copies = [copy for row in rows if (copy := copy_of(self.ground.entity, row)) is not None]
-        counts = [copy.counted for copy in copies if step == f"{self.operation}:{copy.writer}"]
-        return any(equal(value, {n: total_of(-decimal_of(total)) for n, total in one.items()}) for one in counts)
+        named = [copy for copy in self._copies() if step == f"{self.operation}:{copy.writer}"]
+        return any(equal(value, copy.taken_back) for copy in named)
 
     def may_replace(self, record: FieldRecord) -> bool:
         """A copy goes where another one was replaced. So it is not alone in its register, unless that is emptied."""
@@ -398,10 +396,11 @@ class Repair:
 
     def _replaced(self, record: FieldRecord) -> bool:
         """Whether this node knows of a copy in the same register that was replaced."""
-        held, entity = self.ground.replica.held, self.ground.entity
-        rows = held.recent.get(record.name) or held.read.get(record.name, ())
-        copies = [copy for row in rows if (copy := copy_of(entity, row)) is not None]
-        return record.id in {one.id for one in outlived(entity, copies)}
+        return record.id in {one.id for one in outlived(self.ground.entity, self._copies())}
+
+    def _copies(self) -> list[Copy]:
+        """What each copy of the operation did to the entity, as far as this node knows."""
+        return copies_of(self.ground.entity, self.ground.replica.held.rows(str(self.operation)))
 
     def may_move(self, name: str, amount: Decimal) -> bool:
         return False

@@ -238,6 +238,10 @@ class Quarantine:
 
     def only_name(self, row: ParkedRow, other: ParkedRow) -> None:
         """`other` takes the place of a bad row, without its body."""
+        self._replace(row, other)
+
+    def _replace(self, row: ParkedRow, other: ParkedRow) -> None:
+        """Another row of the same operation, on the same account: its body may be gone."""
         origin = self._origins[row.id]
         self._discharge(row)
         self._rows[row.id] = other
@@ -254,9 +258,7 @@ class Quarantine:
 
     def found_bad(self, row: ParkedRow, other: ParkedRow) -> None:
         """A waiting operation turned out to be bad. `other` takes its place."""
-        self._discharge(row)
-        self._rows[row.id] = other
-        self._charge(other)
+        self._replace(row, other)
         self._done_waiting(row)
         self._bad.setdefault(row.name, set()).add(row.id)
 

@@ -43,20 +43,25 @@ class Copy:
     records: Sequence[FieldRecord]
     counted: Mapping[str, Total]
 
+    @property
+    def taken_back(self) -> dict[str, Total]:
+        """What undoes what it counted."""
+        return {field: total_of(-decimal_of(total)) for field, total in self.counted.items()}
+
 
 def repair(replica: Replica, entity: Entity, rows: Sequence[LogRow], now: Instant) -> None:
     """Write the repair of an entity, if it needs one. rows: the copies of one operation that this node holds.
 
     Of an archived copy may be unknown what it did, and under which writer. Another node knows it.
     """
-    copies = [copy for row in rows if (copy := copy_of(entity, row)) is not None]
+    copies = copies_of(entity, rows)
     name, document = rows[0].name, entity.document
     doomed = outlived(entity, copies)
     settled: list[tuple[Path, object]] = []
     for copy in sorted(copies, key=lambda copy: copy.writer)[1:]:
         path = (SETTLEMENT, f"{name}:{copy.writer}")
         if copy.counted and not document.siblings(path):
-            settled.append((path, {field: total_of(-decimal_of(total)) for field, total in copy.counted.items()}))
+            settled.append((path, copy.taken_back))
     if not doomed and not settled:
         return
     operation = {
@@ -73,7 +78,12 @@ def repair(replica: Replica, entity: Entity, rows: Sequence[LogRow], now: Instan
     housekeep(replica, entity, operation, doomed, settled, now)
 
 
-def copy_of(entity: Entity, row: LogRow) -> Copy | None:
+def copies_of(entity: Entity, rows: Iterable[LogRow]) -> list[Copy]:
+    """What rows did to the entity, as far as that is known."""
+    return [copy for row in rows if (copy := _copy_of(entity, row)) is not None]
+
+
+def _copy_of(entity: Entity, row: LogRow) -> Copy | None:
     """What a row did to the entity; None if it did not touch it, or that is unknown."""
     entries: Iterable[list[object]] = orjson.loads(row.updates) if row.updates else ()
     for entry in entries:
