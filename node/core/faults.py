@@ -15,6 +15,8 @@ from hashlib import blake2b
 
 from attrs import define, field, frozen
 
+from node.core.latest import keep_latest
+
 logger = logging.getLogger("comanda.fault")
 
 REMEMBERED = 10_000
@@ -70,8 +72,7 @@ class Faults:
             self.tear(f"{where} failed in the middle of a change (hash {digest})")
         if cause is not None:
             self.causes[cause] = told
-            while len(self.causes) > REMEMBERED:
-                del self.causes[next(iter(self.causes))]
+            keep_latest(self.causes, REMEMBERED)
         return told
 
     def tear(self, why: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from node.core.clock import apart
+from node.core.latest import keep_latest
 from node.core.links import anti_entropy, history
 from node.core.links.budget import Budget
 from node.core.links.first_sync import FirstSync
@@ -118,8 +119,7 @@ class Links:
         """Entities of a first synchronisation came, by class up to these."""
         self.states_after.pop(via, None)
         self.states_after[via] = dict(after)
-        while len(self.states_after) > MOST_BUDGETS:
-            del self.states_after[next(iter(self.states_after))]
+        keep_latest(self.states_after, MOST_BUDGETS)
 
     def linked(self, link: Link) -> bool:
         """The other node of a link has said who it is. Returns whether `link` is kept.

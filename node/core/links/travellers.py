@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, evolve, field
 
+from node.core.latest import keep_latest
 from node.core.links.host import Node, Peer
 from node.wire.links.terminals import (
     MOST_TERMINALS,
@@ -174,11 +175,13 @@ class Travellers:
         """A neighbour asks of a terminal. Raises InvalidMessage."""
         terminal_id, name = read_question(message)
         others = [other for other in self._up() if other is not link]
-        _remember(self._gone, terminal_id, MOST_VISITS)
+        self._gone[terminal_id] = None
+        keep_latest(self._gone, MOST_VISITS)
         if not others or name in self._taken or name in self._questions:
             self._answer(link, terminal_id, name)
             return
-        _remember(self._taken, name, MOST_QUESTIONS)
+        self._taken[name] = None
+        keep_latest(self._taken, MOST_QUESTIONS)
         self._ask(name, terminal_id, others, partial(self._answer, link, terminal_id, name))
 
     def _answer(self, link: Peer, terminal_id: str, name: str) -> None:
@@ -220,17 +223,10 @@ class Travellers:
                 self._take_clock(visit)
             if new:
                 self._visits[visit.terminal, visit.node] = visit
-                while len(self._visits) > MOST_VISITS:
-                    del self._visits[next(iter(self._visits))]
+                keep_latest(self._visits, MOST_VISITS)
                 self.own.was_elsewhere(visit.terminal, visit.seen_ms, visit.held)
             if new or more:
                 news.append(visit)
         for other in self._up():
             if other is not link:
                 self._tell(other, self._others(other, news))
-
-
-def _remember(names: dict[str, None], name: str, most: int) -> None:
-    names[name] = None
-    while len(names) > most:
-        del names[next(iter(names))]

@@ -10,6 +10,7 @@ from attrs import define, field
 
 from crdt import hlc
 from node.core.faults import Faults
+from node.core.latest import keep_latest
 from node.core.log.ring import Ring
 from node.core.ports import Clock
 from storage.records import ConflictRow
@@ -83,8 +84,7 @@ class LogView:
         self.failed[name] = self.failed.pop(name, 0) + 1
         if self.failed[name] == TRIES:
             logger.error("%s cannot be sent, and is passed over", name)
-        while len(self.failed) > MOST_FAILED:
-            del self.failed[next(iter(self.failed))]
+        keep_latest(self.failed, MOST_FAILED)
 
     def leave_out(self, what: str, size: int) -> None:
         """Something is too large to be sent. It is named, once, and the rest is sent."""
@@ -92,8 +92,7 @@ class LogView:
             logger.error("%s has %d bytes, which is too large to be sent", what, size)
         self.too_large.pop(what, None)
         self.too_large[what] = size
-        while len(self.too_large) > MOST_NAMED:
-            del self.too_large[next(iter(self.too_large))]
+        keep_latest(self.too_large, MOST_NAMED)
 
     def now_iso(self) -> str:
         return hlc.iso(self.clock().wall_ms)

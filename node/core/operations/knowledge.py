@@ -10,6 +10,7 @@ from attrs import define, evolve, field
 from node.core.entities.last_known import AuthorView, KnownList, known_from_log
 from node.core.entities.past import ALL
 from node.core.entities.reach import Evidence, Reach, note_claim, reach_of
+from node.core.latest import keep_latest
 from node.core.ports import History
 from storage.records import CLASSES, FirstAttempt, Key, LogRow
 from strategies.kinds.kind import ABSENT
@@ -95,8 +96,7 @@ class Knowledge:
         """A terminal read an entity over HTTP with its token: it has seen its rows up to `seq`."""
         self.reads.pop((terminal_id, key), None)
         self.reads[terminal_id, key] = seq
-        while len(self.reads) > READS_KEPT:
-            del self.reads[next(iter(self.reads))]
+        keep_latest(self.reads, READS_KEPT)
 
     # ------------------------------------------------------------------ terminals that come from elsewhere
 
@@ -108,8 +108,7 @@ class Knowledge:
         before, known = self._brought.pop(terminal_id, NOT_ELSEWHERE)
         more = tuple(map(max, known, positions))
         self._brought[terminal_id] = max(before, left_ms), more
-        while len(self._brought) > MOST_BROUGHT:
-            del self._brought[next(iter(self._brought))]
+        keep_latest(self._brought, MOST_BROUGHT)
         return more != known
 
     def keeps_nothing(self, terminal_id: str) -> None:
@@ -154,8 +153,7 @@ class Knowledge:
     def refused(self, terminal_id: str, operation_id: str, first: FirstAttempt) -> None:
         """An operation was refused, and may be sent again."""
         self.first_attempts.setdefault((terminal_id, operation_id), first)
-        while len(self.first_attempts) > FIRST_ATTEMPTS_KEPT:
-            del self.first_attempts[next(iter(self.first_attempts))]
+        keep_latest(self.first_attempts, FIRST_ATTEMPTS_KEPT)
 
     def not_stored(self, row: LogRow, attempt: FirstAttempt | None, committed: int) -> None:
         """The commit of an operation's row failed, and its author may send it again.
