@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from storage.answers import PAGE_BYTES, Page
 from storage.sqlite.database import (
@@ -19,10 +19,12 @@ from storage.sqlite.meta import read_anchor, read_fact
 from storage.sqlite.statements import distinct, parts, values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from storage.records import Anchor, Key
+
+T = TypeVar("T")
 
 CHUNK = 500
 """Keys looked up with one statement."""
@@ -62,37 +64,31 @@ class Queries:
 
     def ask(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
         """The rows of a SELECT, by column name."""
-        self._check()
-        with storage_errors(self.path):
-            try:
-                return self._rows(sql, parameters)
-            except sqlite3.OperationalError as error:
-                self._undecodable(error)
-            return self._rows(sql, parameters)
+        return self._read(lambda: self._rows(sql, parameters))
 
     def _rows(self, sql: str, parameters: Sequence[object]) -> list[dict[str, Any]]:
         cursor = self.connection.execute(sql, parameters)
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
-    def _undecodable(self, error: sqlite3.OperationalError) -> None:
-        """A damaged text costs its row, and not the whole statement: read it again. Raises any other error."""
-        if UNDECODABLE not in str(error):
-            raise error
-        read_any_text(self.connection)
+    def _read(self, read: Callable[[], T]) -> T:
+        """Read; once more where a text is damaged, which costs its row and not the whole statement."""
+        self._check()
+        with storage_errors(self.path):
+            try:
+                return read()
+            except sqlite3.OperationalError as error:
+                if UNDECODABLE not in str(error):
+                    raise
+            read_any_text(self.connection)
+            return read()
 
     def page(
         self, sql: str, parameters: Sequence[object], limit: int, most_bytes: int = PAGE_BYTES
     ) -> Page[dict[str, Any]]:
         """The first rows of a SELECT: up to `limit` (-1: all), which it has as its last parameter, and about so many
         bytes; at least one, if there is one."""
-        self._check()
-        with storage_errors(self.path):
-            try:
-                return self._page(sql, parameters, limit, most_bytes)
-            except sqlite3.OperationalError as error:
-                self._undecodable(error)
-            return self._page(sql, parameters, limit, most_bytes)
+        return self._read(lambda: self._page(sql, parameters, limit, most_bytes))
 
     def _page(self, sql: str, parameters: Sequence[object], limit: int, most_bytes: int) -> Page[dict[str, Any]]:
         cursor = self.connection.execute(sql, parameters)

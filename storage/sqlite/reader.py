@@ -75,16 +75,17 @@ class Reader:
     # ------------------------------------------------------------------ by key
 
     def entity(self, entity_type: str, entity_id: str) -> EntityRow | None:
-        rows = self.queries.ask(
-            "SELECT * FROM entities WHERE entity_type = ? AND entity_id = ?", (entity_type, entity_id)
-        )
-        return entity_record(rows[0]) if rows else None
+        found = self._entity(entity_type, entity_id)
+        return entity_record(found) if found is not None else None
 
     def stored_entity(self, entity_type: str, entity_id: str) -> EntityRow | None:
         """What is stored of an entity, whether or not it is what was written."""
+        found = self._entity(entity_type, entity_id)
+        return ENTITIES.unchecked(found) if found is not None else None
+
+    def _entity(self, entity_type: str, entity_id: str) -> Mapping[str, Any] | None:
         sql = "SELECT * FROM entities WHERE entity_type = ? AND entity_id = ?"
-        rows = self.queries.ask(sql, (entity_type, entity_id))
-        return ENTITIES.unchecked(rows[0]) if rows else None
+        return next(iter(self.queries.ask(sql, (entity_type, entity_id))), None)
 
     def fetch(
         self,
@@ -397,10 +398,14 @@ class Reader:
 
     def chained_rows(self, after: int = 0) -> Iterator[tuple[int, LogRow | None, bytes]]:
         """Every log row with its seq and hash, in order; None for a row that holds what the node never writes."""
+        for row in self._stored_rows(after):
+            row_hash = row["hash"] if type(row["hash"]) is bytes else b""
+            yield row["seq"], LOG.record(row) if LOG.sound(row) else None, row_hash
+
+    def _stored_rows(self, after: int = 0) -> Iterator[Mapping[str, Any]]:
+        """Every log row by column, in order, whatever it holds."""
         while rows := self.queries.ask("SELECT * FROM log WHERE seq > ? ORDER BY seq LIMIT 1000", (after,)):
-            for row in rows:
-                row_hash = row["hash"] if type(row["hash"]) is bytes else b""
-                yield row["seq"], LOG.record(row) if LOG.sound(row) else None, row_hash
+            yield from rows
             after = rows[-1]["seq"]
 
     def damaged_rows(self) -> Iterator[str]:
@@ -416,15 +421,17 @@ class Reader:
         strange = "typeof(entity_type) <> 'text' OR typeof(entity_id) <> 'text'"
         for found in self.queries.ask(f"SELECT * FROM log_entities WHERE {strange}"):
             yield str(damaged_row("log_entities", found.values()))
-        for seq, row, _ in self.chained_rows():
-            if row is not None and not self._keys_fit(row):
-                yield str(damaged_row(LOG.name, (seq,)))
+        for stored in self._stored_rows():
+            if LOG.sound(stored) and not _keys_fit(stored):
+                yield str(damaged_row(LOG.name, (stored["seq"],)))
 
-    def _keys_fit(self, row: LogRow) -> bool:
-        stored = self.queries.ask("SELECT op_key FROM log WHERE seq = ?", (row.seq,))
-        try:
-            entries = orjson.loads(row.updates or b"[]") if row.kind == "operation" else []
-            key = link_key(row.name, entries) if entries else None
-        except (ValueError, LookupError, TypeError):
-            return False
-        return [{"op_key": row.op_key}] == stored and row.link_key == key
+
+def _keys_fit(stored: Mapping[str, Any]) -> bool:
+    """Whether a row of the log is found by what it holds."""
+    row = LOG.record(stored)
+    try:
+        entries = orjson.loads(row.updates or b"[]") if row.kind == "operation" else []
+        key = link_key(row.name, entries) if entries else None
+    except (ValueError, LookupError, TypeError):
+        return False
+    return row.op_key == stored["op_key"] and row.link_key == key
