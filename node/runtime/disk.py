@@ -17,13 +17,12 @@ from node.core.ports import Disk, Unreadable
 from node.core.start import RECOVERY_MS
 from node.runtime.read_faults import ReadFaults
 from node.runtime.storage_thread import StorageThread
-from storage.sqlite.database import StorageError, Unstorable
+from storage.sqlite.database import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from node.core.core import Core
-    from node.runtime.storage_thread import Answer
     from storage.sqlite.reader import Reader
     from storage.sqlite.store import Store
 
@@ -80,29 +79,14 @@ class TrioDisk(Disk):
 
         async def request() -> None:
             try:
-                found: T | Unreadable = await self._read(first, read, *arguments)
+                found: T | Unreadable = await self.faults.tried_twice(
+                    first.wait(), self._reader_thread.run, read, *arguments
+                )
             except StorageError as error:
                 found = Unreadable(str(error))
             done(found)
 
         self._nursery.start_soon(request)
-
-    async def read(self, function: Callable[..., T], *arguments: object) -> T:
-        """A read, on the reader thread; once more where the disk fails. Raises StorageError."""
-        return await self._read(self._reader_thread.ask(function, *arguments), function, *arguments)
-
-    async def _read(self, first: Answer[T], function: Callable[..., T], *arguments: object) -> T:
-        try:
-            return await first.wait()
-        except Unstorable:  # an error of who asks, and not of the disk
-            raise
-        except StorageError:
-            pass  # some pass: a cable, a controller that was reset
-        try:
-            return await self._reader_thread.run(function, *arguments)
-        except StorageError as error:
-            self.faults.failed(function, arguments, error, self._reader_thread.run)
-            raise
 
     async def read_again(self) -> None:
         """Once a second: try what could not be read, so that the node is ready again when it can."""

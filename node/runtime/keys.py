@@ -61,13 +61,15 @@ def _loaded(public: bytes) -> Ed25519PublicKey:
 
 
 def _read(path: Path) -> Ed25519PrivateKey:
-    unread = f"{path} is no Ed25519 key: put it back, or remove it; this node then goes on under a new key, which"
     try:
-        key = load_pem_private_key(path.read_bytes(), None)
+        key: object = load_pem_private_key(path.read_bytes(), None)
     except (ValueError, TypeError) as error:
-        raise StorageError(f"{unread} linked nodes have to be told of (`comanda keys trust`)") from error
+        key = error
     if not isinstance(key, Ed25519PrivateKey):
-        raise StorageError(f"{unread} linked nodes have to be told of (`comanda keys trust`)")
+        raise StorageError(
+            f"{path} is no Ed25519 key: put it back, or remove it; this node then goes on under a new key, which "
+            "linked nodes have to be told of (`comanda keys trust`)"
+        )
     if path.stat().st_mode & 0o077:
         path.chmod(0o600)
     return key

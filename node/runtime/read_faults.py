@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from attrs import define, field
 
-from storage.sqlite.database import StorageError
+from storage.sqlite.database import Interrupted, StorageError, Unstorable
+
+T = TypeVar("T")
 
 logger = logging.getLogger("comanda.disk")
 
@@ -63,6 +66,25 @@ class ReadFaults:
         logger.error("a read failed: %s", error)
         if len(self._failing) < REMEMBERED:
             self._failing.append(Failing(read, arguments, str(error), run))
+
+    async def tried_twice(
+        self, first: Awaitable[T], run: Callable[..., Awaitable[T]], read: Callable[..., T], *arguments: object
+    ) -> T:
+        """What a read returns; once more where the disk fails. Raises StorageError.
+
+        first: the first try. run: calls a function on the thread that reads so.
+        """
+        try:
+            return await first
+        except (Unstorable, Interrupted):  # it lies with who asks, and not with the disk
+            raise
+        except StorageError:
+            pass  # some pass: a cable, a controller that was reset
+        try:
+            return await run(read, *arguments)
+        except StorageError as error:
+            self.failed(read, arguments, error, run)
+            raise
 
     async def try_again(self) -> None:
         """Do what failed once more."""

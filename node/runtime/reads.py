@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 
 from node.runtime.storage_thread import StorageThread
-from storage.sqlite.database import Interrupted, StorageError, Unstorable
+from storage.sqlite.database import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,17 +42,7 @@ class PeopleReads:
         Raises StorageError. Cancelled, or after LONGEST_S, the read is interrupted.
         """
         with trio.move_on_after(LONGEST_S):
-            try:
-                return await self._once(function, *arguments)
-            except (Unstorable, Interrupted):
-                raise
-            except StorageError:
-                pass  # some pass: a cable, a controller that was reset
-            try:
-                return await self._once(function, *arguments)
-            except StorageError as error:
-                self._faults.failed(function, arguments, error, self._once)
-                raise
+            return await self._faults.tried_twice(self._once(function, *arguments), self._once, function, *arguments)
         raise Interrupted(f"reading took longer than {LONGEST_S:.0f} s; ask for less")
 
     async def _once(self, function: Callable[..., T], *arguments: object) -> T:

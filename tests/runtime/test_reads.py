@@ -11,6 +11,7 @@ import trio
 
 from node.runtime import reads
 from node.runtime.api import routes
+from storage.records import EntityRow
 from storage.sqlite.database import Interrupted, StorageError
 from storage.sqlite.queries import Queries
 from tests.harness import Client, World
@@ -62,7 +63,10 @@ async def test_what_terminals_wait_for_does_not_wait_for_people(world: World) ->
         nursery.start_soon(node.people.read, endless(node, began))
         await until(began.is_set)
         with trio.fail_after(5):
-            assert await node.disk.read(node.disk.reader.entity, "orders", "o-1") is not None
+            answers: list[object] = []
+            node.disk.start(node.disk.reader.entity, "orders", "o-1", done=answers.append)
+            await until(lambda: bool(answers))
+            assert isinstance(answers[0], EntityRow)
         nursery.cancel_scope.cancel()
 
 

@@ -8,6 +8,7 @@ import orjson
 
 from crdt.hlc import iso
 from node.core.terminal_clocks import SHOWN
+from node.runtime.net.http import JsonArray
 from storage.answers import PAGE_BYTES
 
 if TYPE_CHECKING:
@@ -99,14 +100,14 @@ def _entry(core: Core, link: Link) -> dict[str, object]:
 async def quarantine_report(core: Core) -> AsyncIterator[bytes]:
     """`GET /api/v1/quarantine`: what a linked node sent and this one cannot apply, about PAGE_BYTES in a turn."""
     yield b'{"quarantine":['
-    first, size, part = True, 0, list[bytes]()
+    array, size, part = JsonArray(), 0, list[bytes]()
     for row in core.replica.quarantine:
         part.append(orjson.dumps(_parked(row)))
         size += len(part[-1])
         if size > PAGE_BYTES:
-            yield (b"" if first else b",") + b",".join(part)
-            first, size, part = False, 0, []
-    yield (b"," if part and not first else b"") + b",".join(part) + b"]}"
+            yield array.page(part)
+            size, part = 0, []
+    yield array.page(part) + b"]}"
 
 
 def _parked(row: ParkedRow) -> dict[str, object]:

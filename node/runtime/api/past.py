@@ -21,7 +21,7 @@ from node.core.history.as_of import Moment, entity_then, shown
 from node.core.history.explain import explain
 from node.core.history.rebuild import HistoryError
 from node.errors import EntityNotFound
-from node.runtime.net.http import Response, error_response, json_response
+from node.runtime.net.http import JsonArray, Response, error_response, json_response
 from storage.answers import PAGE_BYTES
 from storage.records import UPDATE_KINDS
 from storage.sqlite.database import Interrupted, StorageError, Unstorable
@@ -194,16 +194,13 @@ class Past:
         """Every entity of a type, rebuilt and sent a turn at a time."""
         yield orjson.dumps(_head(policy, moment))[:-1] + b',"entities":['
         after: str | None = ""
-        first = True
-        unknown: list[str] = []
+        array, unknown = JsonArray(), list[str]()
         while after is not None:
             page = await self._in_thread(self._page, policy, moment, deleted, after, TURN)
             if isinstance(page, Response):
                 raise StorageError(f"{self._database}: the log cannot be read")  # the answer has begun
             after, unknown = page.following, unknown + page.unknown
-            if page.found:
-                yield (b"" if first else b",") + orjson.dumps(page.found)[1:-1]
-                first = False
+            yield array.page(map(orjson.dumps, page.found))
         yield b'],"unknown":' + orjson.dumps(unknown) + b',"next":null}'
 
     def _entity(self, history: HistoryReader, key: Key, policy: EntityPolicy, moment: Moment) -> Response:

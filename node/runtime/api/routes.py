@@ -40,6 +40,7 @@ from node.runtime.api.metrics import exposition
 from node.runtime.api.page import page
 from node.runtime.api.past import Past, asks_past
 from node.runtime.net.http import (
+    JsonArray,
     Request,
     Response,
     error_response,
@@ -240,12 +241,12 @@ class Api:
         """Every entity of a type, read and sent a page at a time. rows: the first page, so that an answer that cannot
         be read is not begun."""
         yield b'{"entity_type":' + orjson.dumps(entity_type) + b',"entities":['
-        first = True
+        array = JsonArray()
         while rows:
-            yield (b"" if first else b",") + b",".join(orjson.dumps(self._shown(row)) for row in rows)
-            first, after = False, rows[-1].entity_id
+            yield array.page(orjson.dumps(self._shown(row)) for row in rows)
             if not rows.more:
                 break
+            after = rows[-1].entity_id
             rows = await self._read(self._reader.entities, entity_type, after, PAGE, deleted, PAGE_BYTES)
         yield b'],"next":null}'
 
@@ -301,10 +302,10 @@ class Api:
     ) -> AsyncIterator[bytes]:
         """rows: the first page."""
         yield b'{"conflicts":['
-        first = True
+        array = JsonArray()
         while rows:
-            yield (b"" if first else b",") + b",".join(orjson.dumps(_conflict(row)) for row in rows)
-            first, left = False, left - len(rows)
+            yield array.page(orjson.dumps(_conflict(row)) for row in rows)
+            left -= len(rows)
             if not rows.more or not left:
                 break
             rows = await read(rows[-1].seq, left, rows[-1].conflict_id, PAGE_BYTES)
@@ -339,13 +340,11 @@ class Api:
     ) -> AsyncIterator[bytes]:
         """first: the first page, so that an answer that cannot be read is not begun. said: what else it says."""
         yield b'{"entries":['
-        rows, following = first
-        yield b",".join(orjson.dumps(_entry(row)) for row in rows)
-        begun = bool(rows)
+        array, (rows, following) = JsonArray(), first
+        yield array.page(orjson.dumps(_entry(row)) for row in rows)
         async for part in found:
             rows, following = part
-            yield (b"," if begun and rows else b"") + b",".join(orjson.dumps(_entry(row)) for row in rows)
-            begun = begun or bool(rows)
+            yield array.page(orjson.dumps(_entry(row)) for row in rows)
         rest = {"next": following, "log_begins": self._store.anchor.seq + 1, **said}
         yield b"]," + orjson.dumps(rest)[1:]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from urllib.parse import parse_qs, unquote
 
@@ -66,6 +66,20 @@ class Response:
 
 def json_response(value: object, status: int = 200) -> Response:
     return Response(status, orjson.dumps(value))
+
+
+class JsonArray:
+    """The elements of an array that is sent a page at a time."""
+
+    def __init__(self) -> None:
+        self._begun = False
+
+    def page(self, elements: Iterable[bytes]) -> bytes:
+        """More elements, as they follow those that came before. elements: JSON texts."""
+        text = b",".join(elements)
+        comma = b"," if self._begun and text else b""
+        self._begun = self._begun or bool(text)
+        return comma + text
 
 
 def error_response(status: int, error: str, **extra: object) -> Response:
