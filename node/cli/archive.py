@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import click
 
-from node.cli.asking import LONG_S, ask, say_zone
+from node.cli.asking import LONG_S, ask, node_address, say_zone
 from node.cli.clock import timestamp
 from node.cli.options import progress_bars
 from node.cli.output import say
@@ -27,8 +27,8 @@ BATCH = 2_000
 
 @click.command()
 @click.option("--until", "text", required=True, help="ISO 8601, ou linha / or row.")
-@click.option("--data", type=click.Path(path_type=Path), help="Nó parado. / A stopped node.")
-@click.option("--url", help="Nó em uso. / A running node.")
+@click.option("--data", type=click.Path(path_type=Path), help="Nó desta máquina. / A node here.  [comanda-data]")
+@click.option("--url", help="Um nó em outro lugar. / A node elsewhere.")
 @click.option("--force", is_flag=True, help="Também o que outros nós não confirmaram. / Also what others lack.")
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 def archive(text: str, data: Path | None, url: str | None, force: bool, file: Path | None) -> None:
@@ -41,17 +41,17 @@ def archive(text: str, data: Path | None, url: str | None, force: bool, file: Pa
         Until.read(text)
     except (ValueError, OverflowError) as error:
         raise click.BadParameter(f"{text}: {error}", param_hint="--until") from None
-    if url is not None:
-        if data is not None or file is not None:
-            raise click.UsageError("--url: o nó escolhe o arquivo / the node names the file")
+    if file is None:
+        if data is not None and url is not None:
+            raise click.UsageError("--data ou / or --url")
         query = urlencode({"until": text, **({"force": "1"} if force else {})})
-        answer = ask(url, f"/api/v1/archive?{query}", "POST", LONG_S)
+        answer = ask(node_address(data, url), f"/api/v1/archive?{query}", "POST", LONG_S)
         say_zone(answer)
         held = answer["held_by"]
         _say(answer["archived"], answer["file"], (held["node"], held["confirmed"]) if held else None)
         return
-    if data is None or file is None:
-        raise click.UsageError("--data DIR FILE, ou / or --url")
+    if data is None:
+        raise click.UsageError("FILE: só com / only with --data, do nó parado / of a stopped node")
     try:
         store = Store.open(data, None, lambda: uuid.uuid4().hex)
         try:

@@ -1,37 +1,90 @@
-"""Asking a running node over HTTP, and the option that says which one."""
+"""Asking a running node, and the options that say which one.
+
+On the node's own machine the control socket of its data directory answers, which needs no token. A node elsewhere is
+asked at its URL, with the token of the environment.
+"""
 
 from __future__ import annotations
 
 import os
-from typing import Any
+from contextlib import ExitStack
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 import httpx
 import orjson
 
 from node.cli.output import say
+from node.config.sections import NodeSection
+from node.control import NAME, socket_address
 from node.printable import printable
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 TOKEN = "COMANDA_TOKEN"
-"""Environment variable with the token that a running node is asked with."""
+"""Environment variable with the token that a node is asked with at a URL."""
 
 LONG_S = 3_600.0
 """How long an answer may take that copies or archives a database."""
 
-url_option = click.option("--url", default="http://localhost:8001", show_default=True, help="O nó. / The node.")
+DEFAULT_URL = "http://localhost:8001"
+CONTROL = "control:"
+"""What stands before a data directory where its control socket is meant, in the place of a URL."""
+
+
+class NoNode(click.ClickException):
+    """Nobody listens there."""
+
+
+def node_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--data` and `--url`. The command gets `url`: an `http://host:port`, or `control:` and a data directory.
+
+    Without either it is the control socket of the default data directory, else the default URL.
+    """
+
+    @click.option("--data", type=click.Path(path_type=Path), help="Nó desta máquina. / A node here.  [comanda-data]")
+    @click.option("--url", help=f"Um nó em outro lugar. / A node elsewhere.  [{DEFAULT_URL}]")
+    @wraps(command)
+    def asked(*arguments: Any, data: Path | None, url: str | None, **more: Any) -> Any:
+        if data is not None and url is not None:
+            raise click.UsageError("--data ou / or --url")
+        return command(*arguments, url=node_address(data, url), **more)
+
+    return asked
+
+
+def node_address(data: Path | None, url: str | None) -> str:
+    """Where a command asks, as `node_option` says."""
+    if url is not None:
+        return url
+    directory = Path(NodeSection().data) if data is None else data
+    if data is None and not (directory / NAME).is_socket():
+        return DEFAULT_URL
+    return f"{CONTROL}{directory}"
 
 
 def ask(url: str, path: str, method: str = "GET", timeout_s: float = 30.0) -> dict[str, Any]:
     """The JSON object with which a running node answers.
 
-    url: `http://host:port`. path: with its query. Raises ClickException where the node cannot be reached, or answers
-    with another status than 200 or with something else than JSON.
+    url: as `node_option` gives it. path: with its query. Raises ClickException where the node answers with another
+    status than 200 or with something else than JSON; NoNode where it cannot be reached.
     """
-    token = os.environ.get(TOKEN)
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        answer = httpx.request(method, url.rstrip("/") + path, headers=headers, timeout=timeout_s)
+        with ExitStack() as opened:
+            if url.startswith(CONTROL):
+                address = opened.enter_context(socket_address(Path(url.removeprefix(CONTROL))))
+                client = opened.enter_context(httpx.Client(transport=httpx.HTTPTransport(uds=address)))
+                answer = client.request(method, f"http://localhost{path}", timeout=timeout_s)
+            else:
+                token = os.environ.get(TOKEN)
+                headers = {"Authorization": f"Bearer {token}"} if token else {}
+                answer = httpx.request(method, url.rstrip("/") + path, headers=headers, timeout=timeout_s)
         body: dict[str, Any] = orjson.loads(answer.content)  # which takes no half of a surrogate pair
+    except (httpx.ConnectError, OSError) as error:
+        raise NoNode(f"{url}: {error}") from error
     except (httpx.HTTPError, ValueError) as error:
         raise click.ClickException(f"{url}: {error}") from error
     if answer.status_code != 200:

@@ -20,6 +20,7 @@ from node.wire.close_codes import NORMAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 PATIENCE_S = 20.0
@@ -52,8 +53,12 @@ class Terminal:
 
     # ------------------------------------------------------------------ connection
 
-    async def come_online(self, url: str, nursery: trio.Nursery, token: str | None = None) -> None:
+    async def come_online(
+        self, url: str, nursery: trio.Nursery, token: str | None = None, control: Path | None = None
+    ) -> None:
         """Connect, trying again until the node answers, and flush what was written meanwhile.
+
+        control: a data directory, whose control socket is connected to instead of the URL's host.
 
         Raises trio.TooSlowError.
         """
@@ -62,7 +67,7 @@ class Terminal:
             while True:
                 try:
                     address = f"{url}/ws/{self.name}?type={self.kind}&user_id={self.user}"
-                    connection = await connect(address, headers=headers)
+                    connection = await connect(address, headers=headers, control=control)
                 except ConnectError:
                     await trio.sleep(0.05)
                     continue

@@ -9,7 +9,7 @@ import click
 import orjson
 from rich.text import Text
 
-from node.cli.asking import ask, url_option
+from node.cli.asking import ask, node_option
 from node.cli.explain_restore import restore_value
 from node.cli.output import Screen, say_json
 
@@ -27,7 +27,7 @@ STATES = {
 @click.argument("entity_type")
 @click.argument("entity_id")
 @click.argument("field")
-@url_option
+@node_option
 @click.option("--limit", default=20, show_default=True, help="Valores substituídos. / Superseded values shown.")
 @click.option(
     "--restore",

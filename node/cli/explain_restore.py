@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import uuid
+from pathlib import Path
 from typing import Any
 
 import click
 import trio
 
-from node.cli.asking import TOKEN
+from node.cli.asking import CONTROL, TOKEN
 from node.cli.client import Terminal
 from node.cli.clock import timestamp
 
@@ -23,13 +24,13 @@ def restore_value(
     """Write a value of an explanation again; returns a line with the node's answer.
 
     The operation says up to which row its author has read, so it supersedes what the explanation shows.
-    url: `http://host:port`. explained: the answer of `GET /api/v1/explain`. kind, user: the terminal's. Raises
+    url: as `node_option` gives it. explained: the answer of `GET /api/v1/explain`. kind, user: the terminal's. Raises
     ClickException.
     """
     write = find_write(explained, operation_id)
     terminal = Terminal(terminal_id, kind, user, lambda _, message: None)
     message = restore_message(explained, write, terminal_id, user)
-    answer = trio.run(_send, f"ws{url.removeprefix('http')}", terminal, message)
+    answer = trio.run(_send, url, terminal, message)
     if answer is None:
         raise click.ClickException(f"{url}: conexão encerrada / connection closed {terminal.ended}")
     if answer["type"] == "sync_error":
@@ -135,7 +136,11 @@ async def _send(url: str, terminal: Terminal, message: dict[str, Any]) -> dict[s
         try:
             if not resolution:
                 terminal.pending[new_id] = message["operation"]  # flushed as it comes online
-            await terminal.come_online(url, nursery, os.environ.get(TOKEN))
+            if url.startswith(CONTROL):
+                control = Path(url.removeprefix(CONTROL))
+                await terminal.come_online("ws://localhost", nursery, control=control)
+            else:
+                await terminal.come_online(f"ws{url.removeprefix('http')}", nursery, os.environ.get(TOKEN))
             if resolution:
                 more = {"resolved_data": message["resolved_data"], "id": new_id}
                 terminal.resolve(message["conflict_id"], message["resolution"], **more)

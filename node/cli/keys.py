@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import click
 
-from node.cli.asking import ask, url_option
+from node.cli.asking import ask, node_option
 from node.cli.output import say
 from node.printable import printable_tree
 
@@ -17,7 +17,7 @@ def keys() -> None:
 
 
 @keys.command(name="list")
-@url_option
+@node_option
 def list_keys(url: str) -> None:
     """Lista as impressões digitais. / List the fingerprints."""
     report = printable_tree(ask(url, "/api/v1/keys"))
@@ -34,7 +34,7 @@ def list_keys(url: str) -> None:
 @keys.command()
 @click.argument("node")
 @click.argument("fingerprint")
-@url_option
+@node_option
 def trust(node: str, fingerprint: str, url: str) -> None:
     """Aceita a chave nova de um nó. / Take the new key of a node.
 
@@ -46,7 +46,7 @@ def trust(node: str, fingerprint: str, url: str) -> None:
 @keys.command()
 @click.argument("node")
 @click.argument("fingerprint")
-@url_option
+@node_option
 def forget(node: str, fingerprint: str, url: str) -> None:
     """Deixa de aceitar uma chave, por exemplo roubada. / Take a key no longer, a stolen one for example."""
     _decide(url, "forget", node, fingerprint)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from node.cli.asking import ask, url_option
+from node.cli.asking import ask, node_option
 from node.cli.output import say, say_json
 
 
@@ -18,7 +18,7 @@ def quarantine() -> None:
 
 
 @quarantine.command(name="list")
-@url_option
+@node_option
 def list_quarantine(url: str) -> None:
     """Lista. / List them."""
     for row in ask(url, "/api/v1/quarantine")["quarantine"]:
@@ -28,7 +28,7 @@ def list_quarantine(url: str) -> None:
 
 
 @quarantine.command()
-@url_option
+@node_option
 def retry(url: str) -> None:
     """Tenta de novo. / Try them again."""
     answer = ask(url, "/api/v1/quarantine/retry", "POST")
@@ -37,7 +37,7 @@ def retry(url: str) -> None:
 
 @quarantine.command()
 @click.argument("number", type=int)
-@url_option
+@node_option
 def show(number: int, url: str) -> None:
     """Mostra uma inteira. / Show one whole."""
     say_json(_row(url, number), indent=True)
@@ -45,7 +45,7 @@ def show(number: int, url: str) -> None:
 
 @quarantine.command()
 @click.argument("number", type=int)
-@url_option
+@node_option
 def drop(number: int, url: str) -> None:
     """Descarta uma, e ninguém a envia de novo. / Drop one; nobody sends it again."""
     answer = ask(url, f"/api/v1/quarantine/drop?id={number}", "POST")
@@ -54,7 +54,7 @@ def drop(number: int, url: str) -> None:
 
 @quarantine.command()
 @click.argument("file", type=click.Path(dir_okay=False, writable=True, path_type=Path))
-@url_option
+@node_option
 def export(file: Path, url: str) -> None:
     """Grava todas num arquivo, uma por linha (JSON). / Write all into a file, one a line (JSON)."""
     rows = ask(url, "/api/v1/quarantine")["quarantine"]

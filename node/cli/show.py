@@ -10,7 +10,7 @@ import orjson
 from rich.table import Table
 from rich.text import Text
 
-from node.cli.asking import ask, say_zone, url_option
+from node.cli.asking import ask, node_option, say_zone
 from node.cli.output import Screen, say_json
 from node.printable import printable
 
@@ -28,7 +28,7 @@ PAGE = 500
 )
 @click.option("--deleted", is_flag=True, help="Também as excluídas. / Deleted ones too.")
 @click.option("--json", "as_json", is_flag=True, help="Uma entidade por linha. / One entity a line.")
-@url_option
+@node_option
 def show(
     entity_type: str, entity_id: str | None, at: str | None, seq: int | None, deleted: bool, as_json: bool, url: str
 ) -> None:

@@ -8,13 +8,13 @@ import click
 from rich.table import Table
 
 from crdt.hlc import length
-from node.cli.asking import ask, url_option
+from node.cli.asking import ask, node_option
 from node.cli.output import Screen
 from node.printable import printable_tree
 
 
 @click.command()
-@url_option
+@node_option
 def status(url: str) -> None:
     """Mostra ligações, atraso e quarentena. / Show links, lag, cursors and quarantine."""
     print_links(printable_tree(ask(url, "/api/v1/links")), Screen())

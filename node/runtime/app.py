@@ -19,6 +19,7 @@ import trio
 from attrs import define, field
 
 from node.config.sections import node_url
+from node.control import NAME as CONTROL
 from node.core.admission import Arrivals
 from node.core.ports import Draws, Instant, Surroundings
 from node.core.schedule import schedule
@@ -32,6 +33,7 @@ from node.runtime.disk import TrioDisk
 from node.runtime.endpoint import Endpoint
 from node.runtime.identity import take_up
 from node.runtime.keys import signatures
+from node.runtime.net.control_listener import open_control
 from node.runtime.net.listener import Listener, ListenerLimits, open_listeners
 from node.runtime.progress import show_first_sync
 from node.runtime.reads import PeopleReads
@@ -45,6 +47,9 @@ if TYPE_CHECKING:
     from node.core.core import Core
 
 logger = logging.getLogger("comanda")
+
+COMMANDS = 64
+"""Connections to the control socket at one time. They do not count among those of the network."""
 
 SWITCH_INTERVAL_S = 0.0005
 """Longest turn of a thread in Python, so that a rebuild in a thread does not hold up a confirmation."""
@@ -125,6 +130,7 @@ class Node:
                     "`comanda token add`, or run with --insecure"
                 )
             listeners = await open_listeners(config.node.host, config.node.port)
+            control = open_control(directory)
         except BaseException:
             reader.close()
             store.close()
@@ -148,6 +154,11 @@ class Node:
                 statistics=core.statistics,
             )
             listener = Listener(handler=endpoint, limits=listener_limits(config.limits), arrivals=arrivals)
+            commands = Listener(
+                handler=endpoint,
+                limits=listener_limits(config.limits),
+                arrivals=Arrivals(most=COMMANDS, most_per_address=COMMANDS, statistics=core.statistics),
+            )
             nursery.start_soon(disk.run, core, lambda: self._recover(core, store, around))
             nursery.start_soon(self._on_time, core, _Upkeep(nursery, disk, endpoint))
             nursery.start_soon(show_first_sync, core)
@@ -161,8 +172,11 @@ class Node:
             urls = [f"ws://{f'[{h}]' if ':' in h else h}:{p}" for h, p in bound.items()]
             started(Started(store.node_id, urls, not tokens.required))
             try:
-                await listener.serve(listeners)
+                async with trio.open_nursery() as served:
+                    served.start_soon(commands.serve, [control])
+                    await listener.serve(listeners)
             finally:
+                (directory / CONTROL).unlink(missing_ok=True)
                 with trio.CancelScope(shield=True):
                     core.store_cursors()
                     await disk.commit_pending(core)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     "arguments",
     [
         ["--until", "yesterday", "--url", "http://n"],
-        ["--until", "7"],
         ["--until", "7", "file"],
         ["--until", "7", "--url", "http://n", "file"],
         ["--until", "7", "--url", "http://n", "--data", "d"],

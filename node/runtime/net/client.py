@@ -13,11 +13,13 @@ from wsproto.events import AcceptConnection, RejectConnection
 from wsproto.utilities import ProtocolError
 
 from node.config.sections import LimitsSection
+from node.control import socket_address
 from node.runtime.net.websocket import READ_BYTES, Connection, Protocol
 from node.wire.frames import Batch, Outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 
 OUTBOX_BYTES = LimitsSection().outbox_bytes
@@ -70,10 +72,12 @@ async def connect(
     deflate: bool = True,
     max_message_bytes: int = 64 * 1024 * 1024,
     outbox_limit: int = OUTBOX_BYTES,
+    control: Path | None = None,
 ) -> ClientConnection:
     """Connect to a ws:// URL within `connect_timeout` seconds; then set callbacks and `run()`.
 
     answer_timeout: the seconds for all of it, the handshake included, where that is longer.
+    control: a data directory, whose control socket is connected to instead of the URL's host.
     Raises ConnectError, and ValueError for a URL that is not ws:// or not ASCII.
     """
     parts = urlsplit(url)
@@ -85,7 +89,11 @@ async def connect(
     try:
         with trio.fail_after(max(connect_timeout, answer_timeout)):
             with trio.fail_after(connect_timeout):
-                stream = await trio.open_tcp_stream(host, port)
+                if control is None:
+                    stream = await trio.open_tcp_stream(host, port)
+                else:
+                    with socket_address(control) as address:
+                        stream = await trio.open_unix_socket(address)
             connection = ClientConnection(
                 stream,
                 Protocol(ConnectionType.CLIENT, max_message_bytes, deflate),

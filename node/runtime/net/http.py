@@ -32,6 +32,7 @@ class Request:
     """A request. target as sent; path percent-decoded and without the query; headers by lower-case name.
 
     A header that comes more than once is its values joined with commas, as RFC 9110 (5.3) reads it.
+    user: who asks through the control socket, as the system names him; None over the network.
     """
 
     method: str
@@ -42,6 +43,7 @@ class Request:
     peer: str
     body: bytes = b""
     http_version: str = "1.1"
+    user: str | None = None
 
     @property
     def words(self) -> list[str]:
@@ -109,9 +111,11 @@ class HttpConnection:
         body_bytes: int,
         head_bytes: int = HEAD_BYTES,
         write_timeout_s: float = WRITE_TIMEOUT_S,
+        user: str | None = None,
     ) -> None:
         self.stream = stream
         self.peer = peer
+        self._user = user
         self.h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=head_bytes)
         self._head_timeout_s = head_timeout_s
         self._idle_timeout_s = idle_timeout_s
@@ -188,6 +192,7 @@ class HttpConnection:
             headers,
             self.peer,
             http_version=event.http_version.decode("ascii"),
+            user=self._user,
         )
 
     async def body(self) -> bytes:

@@ -17,6 +17,7 @@ from attrs import evolve, frozen
 
 from node.config.sections import LimitsSection
 from node.core.admission import Arrival
+from node.runtime.net.control_listener import user_of
 from node.runtime.net.http import (
     HEAD_BYTES,
     WRITE_TIMEOUT_S,
@@ -152,16 +153,15 @@ class Listener:
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         try:
-            host, port, *_ = stream.socket.getpeername()
+            host, peer, user = _peer(stream)
         except OSError:
             return
-        peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         arrival = self._arrivals.came(host)
         try:
             if arrival is Arrival.TOLD:
-                await _end(self._http(stream, peer), error_response(503, "too many connections"))
+                await _end(self._http(stream, peer, user), error_response(503, "too many connections"))
             elif arrival is Arrival.SERVED:
-                await self._requests(self._http(stream, peer))
+                await self._requests(self._http(stream, peer, user))
         except* (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError, OSError):
             pass  # the other side is gone
         except* Exception as errors:
@@ -170,7 +170,7 @@ class Listener:
             self._arrivals.went(host)
             await trio.aclose_forcefully(stream)
 
-    def _http(self, stream: trio.SocketStream, peer: str) -> HttpConnection:
+    def _http(self, stream: trio.SocketStream, peer: str, user: str | None) -> HttpConnection:
         limits = self._limits
         return HttpConnection(
             stream=stream,
@@ -180,6 +180,7 @@ class Listener:
             body_bytes=limits.body_bytes,
             head_bytes=limits.head_bytes,
             write_timeout_s=limits.write_timeout_s,
+            user=user,
         )
 
     async def _requests(self, http: HttpConnection) -> None:
@@ -268,6 +269,16 @@ class Listener:
                 await connection.run()
         finally:
             self._connections.discard(connection)
+
+
+def _peer(stream: trio.SocketStream) -> tuple[str, str, str | None]:
+    """Whose connection it is: the address that it counts for, how the other side is named in the log, and its user
+    where it came through the control socket. Raises OSError."""
+    if stream.socket.family == trio.socket.AF_UNIX:
+        user = user_of(stream)
+        return "", f"user {user}", user
+    host, port, *_ = stream.socket.getpeername()
+    return host, f"[{host}]:{port}" if ":" in host else f"{host}:{port}", None
 
 
 async def _give_up_without_client(stream: trio.SocketStream, answering: trio.CancelScope) -> None:
