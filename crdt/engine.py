@@ -50,7 +50,7 @@ class EngineDocument(Protocol):
     def state_vector(self) -> dict[int, int]: ...
 
 
-def _guarded(call: Callable[..., T], *arguments: Any) -> T:
+def unpanicked(call: Callable[..., T], *arguments: Any) -> T:
     """Call into an engine; a panic or an engine exception becomes EngineError."""
     try:
         return call(*arguments)
@@ -69,7 +69,7 @@ class YPyDocument:
         self._doc: Any = y_py.YDoc(client_id)
         if snapshot is not None:
             decode_update(snapshot, SNAPSHOT_LIMITS)
-            _guarded(y_py.apply_update, self._doc, snapshot)
+            unpanicked(y_py.apply_update, self._doc, snapshot)
 
     def apply(self, update: bytes, decoded: DecodedUpdate | None = None) -> DecodedUpdate:
         checked = decoded if decoded is not None else decode_update(update)
@@ -77,13 +77,13 @@ class YPyDocument:
         return checked
 
     def integrate(self, update: bytes) -> None:
-        _guarded(y_py.apply_update, self._doc, update)
+        unpanicked(y_py.apply_update, self._doc, update)
 
     def encode(self) -> bytes:
-        return bytes(_guarded(y_py.encode_state_as_update, self._doc))
+        return bytes(unpanicked(y_py.encode_state_as_update, self._doc))
 
     def state_vector(self) -> dict[int, int]:
-        return decode_state_vector(bytes(_guarded(y_py.encode_state_vector, self._doc)))
+        return decode_state_vector(bytes(unpanicked(y_py.encode_state_vector, self._doc)))
 
 
 class PycrdtDocument:
@@ -95,7 +95,7 @@ class PycrdtDocument:
         self._doc: Any = pycrdt.Doc(client_id=client_id)
         if snapshot is not None:
             decode_update(snapshot, SNAPSHOT_LIMITS)
-            _guarded(self._doc.apply_update, snapshot)
+            unpanicked(self._doc.apply_update, snapshot)
 
     def apply(self, update: bytes, decoded: DecodedUpdate | None = None) -> DecodedUpdate:
         checked = decoded if decoded is not None else decode_update(update)
@@ -103,13 +103,13 @@ class PycrdtDocument:
         return checked
 
     def integrate(self, update: bytes) -> None:
-        _guarded(self._doc.apply_update, update)
+        unpanicked(self._doc.apply_update, update)
 
     def encode(self) -> bytes:
-        return bytes(_guarded(self._doc.get_update))
+        return bytes(unpanicked(self._doc.get_update))
 
     def state_vector(self) -> dict[int, int]:
-        return decode_state_vector(bytes(_guarded(self._doc.get_state)))
+        return decode_state_vector(bytes(unpanicked(self._doc.get_state)))
 
 
 def open_document(engine: str, client_id: int, snapshot: bytes | None = None) -> EngineDocument:
@@ -134,5 +134,5 @@ def merge(updates: Sequence[bytes]) -> bytes:
     doc = y_py.YDoc()
     for update in updates:
         decode_update(update, SNAPSHOT_LIMITS)
-        _guarded(y_py.apply_update, doc, update)
-    return bytes(_guarded(y_py.encode_state_as_update, doc))
+        unpanicked(y_py.apply_update, doc, update)
+    return bytes(unpanicked(y_py.encode_state_as_update, doc))

@@ -96,6 +96,7 @@ class Fetched:
 
     operations: name -> the rows of the operation, one under each writer, in log order.
     archived: name -> its copies without a row.
+    too_many_bytes: of the entities, where those are more than was asked for. Nothing was read then.
     """
 
     entities: dict[tuple[str, str], EntityRow]
@@ -103,6 +104,7 @@ class Fetched:
     conflicts: dict[str, ConflictRow]
     histories: list[list[LogRow]]
     archived: Mapping[str, Sequence[Recalled]] = field(factory=dict)
+    too_many_bytes: int = 0
 
 
 @frozen

@@ -65,6 +65,11 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             "How far a terminal's `version` takes an entity's ahead at once.",
         ),
         "bulk_items": ("Entidades de um BULK_UPDATE.", "Entities of one BULK_UPDATE."),
+        "bulk_fields": ("Campos de um BULK_UPDATE, somados.", "Fields of one BULK_UPDATE, in all."),
+        "bulk_bytes": (
+            "Bytes das entidades de um BULK_UPDATE, somados.",
+            "Bytes of the entities of one BULK_UPDATE, in all.",
+        ),
         "fields": ("Campos de uma operação.", "Fields of one operation."),
     },
     "time": {

@@ -69,8 +69,10 @@ class LimitsSection:
     """[limits]: a bound on everything. Names end in their unit; without one they are counts.
 
     rate_per_second, rate_burst: messages of one terminal.
-    message_bytes, json_depth, fields, bulk_items: one message. Nothing goes to a terminal above message_bytes.
+    message_bytes, json_depth, fields, bulk_items, bulk_fields: one message. Nothing goes to a terminal above
+        message_bytes.
     entity_bytes: an entity's values. It leaves room for what delivering adds, below message_bytes.
+    bulk_bytes: the entities of one BULK_UPDATE together, since its row shows them.
     connections, connections_per_address: open at one time.
     terminals: known to the node, connected or not.
     window_rows: sent to one terminal and not confirmed by it.
@@ -105,6 +107,8 @@ class LimitsSection:
     leases_per_terminal: int = 256
     version_jump: int = 1_000
     bulk_items: int = 1_000
+    bulk_fields: int = 10_000
+    bulk_bytes: int = 8_388_608
     fields: int = 1_000
 
 

@@ -24,6 +24,8 @@ class Inbox(Generic[T]):
     """
 
     handle: Callable[[T], None]
+    failed: Callable[[Exception], None]
+    """Our own code failed on what arrived: nothing tells what it left half done, so the connection ends."""
     connection: Connection
     most: int
     most_bytes: int
@@ -46,6 +48,13 @@ class Inbox(Generic[T]):
     def unfinished(self) -> bool:
         """Whether something that arrived is still to be handled."""
         return self.waiting or bool(self._queue)
+
+    def guarded(self, act: Callable[..., object], *arguments: object) -> None:
+        """Do something of this connection. What our own code raises ends the connection, and nothing else."""
+        try:
+            act(*arguments)
+        except Exception as error:
+            self.failed(error)
 
     def put(self, item: T) -> None:
         """Handle this item: now, or after those that wait."""

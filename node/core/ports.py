@@ -69,6 +69,11 @@ class Unreadable:
     reason: str
 
 
+@frozen
+class TooMuch(Unreadable):
+    """Not read, since it is more than `Needs.most_bytes`."""
+
+
 History = tuple[Key, str, int]
 """(entity, terminal, row): all rows of the entity up to that row, and the terminal's own later ones.
 
@@ -82,6 +87,7 @@ class Needs:
 
     operations: by name (`crdt.records.name_of`).
     held: the entities that the operation touches. They stay in memory until then. By default those that are read.
+    most_bytes: of entities with more than that nothing is read.
     """
 
     entities: tuple[Key, ...] = ()
@@ -89,6 +95,7 @@ class Needs:
     conflicts: tuple[str, ...] = ()
     histories: tuple[History, ...] = ()
     held: tuple[Key, ...] = field(default=Factory(lambda self: self.entities, takes_self=True))
+    most_bytes: int | None = None
 
 
 class Disk(ABC):
@@ -125,7 +132,7 @@ class Disk(ABC):
 
     def fetch(self, needs: Needs, done: Callable[[Fetched | Unreadable], None]) -> None:
         """Read what an operation needs: entities, operations, conflicts and histories."""
-        wanted = (needs.entities, needs.operations, needs.conflicts, needs.held, needs.histories)
+        wanted = (needs.entities, needs.operations, needs.conflicts, needs.held, needs.histories, needs.most_bytes)
         self.start(self.reader.fetch, *wanted, done=done)
 
     def rows(

@@ -56,7 +56,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
     limits = config.limits
     registry = config.registry()
     replica = Replica(
-        settings=Settings(boot.node_id, limits.version_jump, _entity_bytes(config)),
+        settings=Settings(boot.node_id, limits.version_jump, _entity_bytes(config), limits.bulk_bytes),
         registry=registry,
         log=Log(boot.head),
         clock=NodeClock(_clock(boot), config.time.max_skew_ms),
@@ -106,7 +106,13 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         ),
         limits=Limits(
             sessions=Bounds(limits.rate_per_second, limits.rate_burst, limits.window_rows, limits.terminals),
-            codec=CodecLimits(limits.json_depth, limits.bulk_items, limits.fields, config.time.where()),
+            codec=CodecLimits(
+                limits.json_depth,
+                limits.bulk_items,
+                limits.fields,
+                config.time.where(),
+                bulk_fields=limits.bulk_fields,
+            ),
             max_offset_ms=config.time.max_offset_ms,
             has_upstream=config.links.upstream is not None,
             outbox_bytes=limits.outbox_bytes,

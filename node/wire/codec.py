@@ -49,6 +49,9 @@ LONGEST_ID = LONGEST_NAME
 ENVELOPE_BYTES = 16 * 1024
 """Most bytes of an operation beside its `data`."""
 
+FIGURES_BYTES = 1_024
+"""Most bytes of a ping's `performance`: each status repeats them, for every terminal."""
+
 MARKS = ("resolves", "resolution", "repairs", "archived", "closed")
 """Members of an operation by which nodes tell what they made of it. A terminal does not say them."""
 
@@ -70,6 +73,7 @@ class CodecLimits:
     fields: int
     where: Zone = UTC_ZONE
     field_name: int = 128
+    bulk_fields: int = 10_000
 
 
 # ------------------------------------------------------------------ strict primitives
@@ -334,6 +338,9 @@ def _bulk_items(data: dict[str, Any], limits: CodecLimits) -> tuple[BulkItem, ..
         if entity_id in found:
             raise InvalidMessage(f"entity {entity_id} twice", f"{where}.entity_id")
         found[entity_id] = BulkItem(entity_id, fields)
+    if (count := sum(len(item.data) for item in found.values())) > limits.bulk_fields:
+        said = f"the updates have {count} fields, at most {limits.bulk_fields} in one message"
+        raise InvalidMessage(said, "$.operation.data.updates")
     return tuple(found.values())
 
 
@@ -343,6 +350,8 @@ def _checked_other(message: Message, text: str | bytes, limits: CodecLimits) -> 
         case Ping(performance=dict(figures)):
             _check_values(figures, "performance", text, limits)
             _check_data(figures, "$.performance", limits)
+            if len(text) > FIGURES_BYTES and len(orjson.dumps(figures)) > FIGURES_BYTES:
+                raise InvalidMessage(f"figures have at most {FIGURES_BYTES} bytes", "$.performance")
         case ConflictResolution():
             _check_resolution(message, text, limits)
         case AcquireLock():

@@ -60,6 +60,7 @@ class Queries:
 
     def check_structure(self) -> None:
         """Read the whole database and check how its pages hang together, which no query does."""
+        self._check()
         quick_check(self.connection, self.path)
 
     def ask(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
@@ -142,14 +143,14 @@ class Queries:
     def distinct(self, table: str, *columns: str) -> Iterator[tuple[str, ...]]:
         """As `storage.sqlite.statements.distinct`."""
         with storage_errors(self.path):
-            yield from distinct(self.connection, table, columns)
+            for found in distinct(self.connection, table, columns):
+                self._check()
+                yield found
 
     def fact(self, key: str) -> str | None:
         """A fact of the node (storage/sqlite/meta.py)."""
-        with storage_errors(self.path):
-            return read_fact(self.connection, key)
+        return self._read(lambda: read_fact(self.connection, key))
 
     def anchor(self) -> Anchor:
         """Where the log begins."""
-        with storage_errors(self.path):
-            return read_anchor(self.connection)
+        return self._read(lambda: read_anchor(self.connection))

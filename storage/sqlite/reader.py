@@ -94,13 +94,21 @@ class Reader:
         conflict_ids: Sequence[str],
         touched: Sequence[Key] = (),
         histories: Sequence[tuple[Key, str, int]] = (),
+        most_bytes: int | None = None,
     ) -> Fetched:
         """Entities, accepted operations and conflicts by key, and the histories of entities, in one read.
 
         names: of operations (`crdt.records.name_of`).
         touched: the entities among whose archived operations an operation without a row is looked for.
         histories: (entity, terminal, row): the rows of that terminal, and all up to that row.
+        most_bytes: of entities with more than that nothing is read.
         """
+        if most_bytes is not None and len(keys) > 1:
+            sql = "SELECT length(snapshot) + length(view) AS bytes FROM wanted"
+            sql += " CROSS JOIN entities USING (entity_type, entity_id)"
+            total = sum(row["bytes"] for row in self.queries.by_keys(sql, keys))
+            if total > most_bytes:
+                return Fetched({}, {}, {}, [], too_many_bytes=total)
         sql = "SELECT entities.* FROM wanted CROSS JOIN entities USING (entity_type, entity_id)"
         entities = {
             (row["entity_type"], row["entity_id"]): entity_record(row) for row in self.queries.by_keys(sql, keys)

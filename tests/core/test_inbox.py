@@ -38,6 +38,7 @@ class Reader:
         self.in_debt = False
         self.inbox: Inbox[str] = Inbox(
             handle=self.handle,
+            failed=self.failed,
             connection=self.socket,
             most=most,
             most_bytes=10,
@@ -47,6 +48,9 @@ class Reader:
     def handle(self, letter: str) -> None:
         self.handled += letter
         self.inbox.waiting = letter.isupper()
+
+    def failed(self, error: Exception) -> None:
+        self.handled += "!"
 
     def answered(self) -> None:
         self.inbox.waiting = False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from crdt.engine import PycrdtDocument, YPyDocument, _guarded
+from crdt.engine import PycrdtDocument, YPyDocument, unpanicked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ class YPyEditor(YPyDocument):
     def _array(self, writer: int) -> Any:
         array = self._arrays.get(writer)
         if array is None:
-            array = self._arrays[writer] = _guarded(self._doc.get_array, str(writer))
+            array = self._arrays[writer] = unpanicked(self._doc.get_array, str(writer))
         return array
 
     def edit(self, deletes: Sequence[tuple[int, int]], appends: Sequence[str]) -> bytes:
@@ -77,11 +77,11 @@ class YPyEditor(YPyDocument):
                 if appends:
                     own.extend(txn, list(appends))
 
-        _guarded(transact)
+        unpanicked(transact)
         return self._update
 
     def texts(self, writer: int) -> list[str]:
-        texts: list[Any] = _guarded(list, self._array(writer))
+        texts: list[Any] = unpanicked(list, self._array(writer))
         return [str(text) for text in texts]
 
 
@@ -122,11 +122,11 @@ class PycrdtEditor(PycrdtDocument):
                 if appends:
                     own.extend(list(appends))
 
-        _guarded(transact)
+        unpanicked(transact)
         return self._update
 
     def texts(self, writer: int) -> list[str]:
-        texts: list[Any] = _guarded(list, self._array(writer))
+        texts: list[Any] = unpanicked(list, self._array(writer))
         return [str(text) for text in texts]
 
 

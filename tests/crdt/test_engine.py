@@ -11,7 +11,7 @@ import pytest
 import y_py
 
 from crdt import engine as engine_module
-from crdt.engine import ENGINES, EngineError, _guarded, merge, open_document
+from crdt.engine import ENGINES, EngineError, merge, open_document, unpanicked
 from crdt.update_encoder import encode_edit
 from crdt.update_format import UpdateError, live_records
 from tests.crdt.diffs import diff
@@ -75,13 +75,13 @@ def test_a_panic_becomes_an_ordinary_error() -> None:
         raise PanicException("Couldn't get item's parent")
 
     with pytest.raises(EngineError, match="panic"):
-        _guarded(panic)
+        unpanicked(panic)
 
     def interrupt() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        _guarded(interrupt)
+        unpanicked(interrupt)
 
 
 def test_a_real_panic_of_y_py_is_caught() -> None:

@@ -128,14 +128,18 @@ class Link:
         self.since_ms = node.clock().wall_ms
         self._handshake = Handshake(link=self, session_id=self.session_id)
         self._inbox = Inbox(
-            handle=self._frame, connection=self.connection, most=BACKLOG_PAUSE, most_bytes=self.host.backlog_bytes
+            handle=self._frame,
+            failed=self._broke,
+            connection=self.connection,
+            most=BACKLOG_PAUSE,
+            most_bytes=self.host.backlog_bytes,
         )
         self.delivery = Delivery(
             window=Window(self.host.window_rows),
             feed=LinkFeed(
                 total=lambda: len(node.replica.residents.known),
                 operations=lambda: node.replica.held.digests.count,
-                later=lambda act: node.around.timer.call_later(0, lambda: self._guarded(act)),
+                later=lambda act: node.around.timer.call_later(0, lambda: self.guarded(act)),
             ),
             log=node.log,
             disk=node.disk,
@@ -212,7 +216,7 @@ class Link:
         if self.state != "closed":
             self._spend("frames", 1)
             self._spend("bytes", len(text))
-            self._guarded(lambda: self._inbox.put(text))
+            self.guarded(self._inbox.put, text)
 
     def _spend(self, what: str, amount: int) -> None:
         """Take it from this minute's budget. A link that passes it is not read until the minute is over."""
@@ -227,11 +231,12 @@ class Link:
             self._inbox.waiting = False
             self._inbox.drain()
 
-    def _guarded(self, act: Callable[[], object]) -> None:
-        """Do something; if our own code fails on it, this link ends alone."""
-        told = self.node.replica.faults.guard(f"a link to {self.peer_id!r}", act)
-        if told is not None:
-            self.lose(told)
+    def guarded(self, act: Callable[..., object], *arguments: object) -> None:
+        """Do something of this link. If our own code fails on it, the link ends alone."""
+        self._inbox.guarded(act, *arguments)
+
+    def _broke(self, error: Exception) -> None:
+        self.lose(self.node.replica.faults.report(f"a link to {self.peer_id!r}", b"", error))
 
     def lose(self, told: str) -> None:
         self.close(INTERNAL_ERROR, told)
@@ -259,7 +264,7 @@ class Link:
             self._inbox.hold_first(rest)
             if not self._inbox.waiting:
                 self._inbox.waiting = True
-                self.node.around.timer.call_later(0, lambda: self._guarded(self._go_on))
+                self.node.around.timer.call_later(0, lambda: self.guarded(self._go_on))
 
     def _take(self, messages: list[dict[str, Any]]) -> None:
         needs = self._needs(messages)
@@ -278,7 +283,7 @@ class Link:
             self._go_on()
 
         def guarded(unreadable: Unreadable | None) -> None:
-            self._guarded(lambda: fetched(unreadable))
+            self.guarded(fetched, unreadable)
 
         fetch(self.node.replica, self.node.disk, needs, guarded)
         self._fetching = self._inbox.waiting = True
@@ -305,7 +310,7 @@ class Link:
 
             def guarded(unreadable: Unreadable | None, message: dict[str, Any] = message) -> None:
                 if self.state != "closed":
-                    self._guarded(lambda: fetched(unreadable, message))
+                    self.guarded(fetched, unreadable, message)
 
             fetch(self.node.replica, self.node.disk, needs, guarded)
             return

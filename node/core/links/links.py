@@ -166,7 +166,7 @@ class Links:
     def close_all(self, code: int, reason: str) -> None:
         """Drop every connection; those who dialled dial again."""
         for link in list(self.by_node.values()):
-            self._guarded(link, partial(link.close, code, reason))
+            link.guarded(link.close, code, reason)
 
     def commit_failed(self) -> None:
         """A commit failed.
@@ -352,24 +352,16 @@ class Links:
     def pump(self) -> None:
         """Rows were committed: send them."""
         for link in list(self.by_node.values()):
-            self._guarded(link, link.pump)
+            link.guarded(link.pump)
 
     def tell_positions(self) -> None:
         """Every PING_INTERVAL_MS: tell the other nodes the positions of rows that were only passed over."""
         for link in list(self.by_node.values()):
-            self._guarded(link, partial(link.delivery.feed.tell_position, link.delivery))
+            link.guarded(link.delivery.feed.tell_position, link.delivery)
 
     def tick(self, now_ms: int) -> None:
         """Once a second."""
         self.node.replica.faults.guard("the signed heads", partial(self.heads.tick, now_ms))
         for link in list(self.by_node.values()):
-            self._guarded(link, link.delivery.read_again)
-            self._guarded(link, partial(link.tick, now_ms))
-
-    def _guarded(self, link: Link, act: Callable[[], None]) -> None:
-        """Do what is due on a link, by the clock or after a commit. If our own code fails on it, it ends alone."""
-        try:
-            act()
-        except Exception as error:
-            told = self.node.replica.faults.report(f"a link to {link.peer_id!r}", b"", error)
-            link.close(INTERNAL_ERROR, told)
+            link.guarded(link.delivery.read_again)
+            link.guarded(link.tick, now_ms)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from node.core.entities.reach import Reach
     from node.core.operations.replica import Replica
     from node.core.ports import Instant
+    from storage.records import Key
 
 
 logger = logging.getLogger("comanda.operations")
@@ -87,10 +88,22 @@ def look(
         author = replica.knowledge.as_of_first_attempt(operation, author)
     histories = _histories(replica, operation, policy, author) if policy.kinds.declared else ()
     if missing or on_disk or histories:
-        needs = Needs(missing, (name,) if on_disk else (), histories=histories, held=tuple(keys))
+        most = replica.settings.bulk_bytes if len(keys) > 1 else None
+        needs = Needs(missing, (name,) if on_disk else (), histories=histories, held=tuple(keys), most_bytes=most)
         if needs != read:
             return needs
+    if len(keys) > 1:
+        _check_bulk(replica, keys)
     return Subject(operation, policy, author, name, in_memory or (on_disk and key in held.archived))
+
+
+def _check_bulk(replica: Replica, keys: Sequence[Key]) -> None:
+    """What becomes of a BULK_UPDATE shows its entities, in one row. Raises InvalidMessage where that is too much."""
+    found, most = replica.residents.entities, replica.settings.bulk_bytes
+    total = sum(entity.document_bytes + entity.view_bytes for key in keys if (entity := found.get(key)) is not None)
+    if total > most:
+        said = f"its entities have {total} bytes; one operation touches at most {most}"
+        raise InvalidMessage(said, "$.operation.data.updates")
 
 
 def _histories(replica: Replica, operation: Operation, policy: EntityPolicy, author: Author) -> tuple[History, ...]:

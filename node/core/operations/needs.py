@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from crdt.records import name_of
-from node.core.ports import Needs, Unreadable
+from node.core.ports import Needs, TooMuch, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,10 +58,18 @@ def fetch(replica: Replica, disk: Disk, needs: Needs, then: Callable[[Unreadable
 
 
 def _provide(replica: Replica, needs: Needs, found: Fetched) -> Unreadable | None:
-    """Give what was fetched to its owners. Returns why an entity cannot be loaded, if one cannot."""
+    """Give what was fetched to its owners. Returns why an entity cannot be loaded, if one cannot.
+
+    What is loaded above the bounds is let go here too: no commit follows what is refused.
+    """
+    if found.too_many_bytes:
+        return TooMuch(
+            f"its entities have {found.too_many_bytes} bytes; one operation touches at most {needs.most_bytes}"
+        )
     replica.knowledge.provide(needs.histories, found.histories)
     unreadable = replica.residents.provide(needs.entities, found.entities)
     for name in needs.operations:
         replica.held.provide(name, found.operations.get(name, ()), found.archived.get(name, ()))
     replica.conflicts.provide(found.conflicts.values())
+    replica.residents.let_go(replica.log.committed, replica.log.group.touched)
     return unreadable

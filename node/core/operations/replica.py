@@ -40,11 +40,13 @@ if TYPE_CHECKING:
 class Settings:
     """node_id: this node. version_jump: by how much an operation's version may be ahead of the entity's.
     entity_bytes: what an entity may have before a write that makes it larger is refused.
+    bulk_bytes: what the entities of one BULK_UPDATE may have together.
     """
 
     node_id: str
     version_jump: int
     entity_bytes: int
+    bulk_bytes: int
 
 
 @define(eq=False, kw_only=True)

@@ -28,11 +28,20 @@ from node.core.operations.needs import fetch, resolution_needs
 from node.core.operations.refusals import not_decided
 from node.core.operations.replica import Replica
 from node.core.operations.resolve import resolve
-from node.core.ports import Connection, Health, Instant, Needs, Surroundings, Unreadable
+from node.core.ports import Connection, Health, Instant, Needs, Surroundings, TooMuch, Unreadable
 from node.core.sessions.identity import Activity, Identity
 from node.core.sessions.token_bucket import Bucket
 from node.core.terminal_clocks import ACCEPTED, TOLERANCE_MS
-from node.errors import EntityNotFound, Faulty, NotRead, NotStored, PermissionDenied, RateLimited, WireError
+from node.errors import (
+    EntityNotFound,
+    Faulty,
+    InvalidMessage,
+    NotRead,
+    NotStored,
+    PermissionDenied,
+    RateLimited,
+    WireError,
+)
 from node.wire import outgoing
 from node.wire.close_codes import INTERNAL_ERROR
 from node.wire.codec import CodecLimits, decode
@@ -137,6 +146,7 @@ class Session:
     def __attrs_post_init__(self) -> None:
         self._inbox = Inbox(
             handle=self._step,
+            failed=self._broke,
             connection=self.connection,
             most=BACKLOG_PAUSE,
             most_bytes=self.shared.backlog_bytes,
@@ -232,7 +242,7 @@ class Session:
         self.unknown = False
         if self._asking:
             self._asking = self._inbox.waiting = False
-            self._guarded(self._drain)
+            self._inbox.guarded(self._drain)
 
     def _wait_for_links(self, message: DataSync | ConflictResolution) -> None:
         self._inbox.hold_first(message)
@@ -241,7 +251,7 @@ class Session:
     def receive(self, text: str | bytes) -> None:
         """One message from the socket."""
         if not (self.closed or self.gone):
-            self._guarded(partial(self._inbox.put, text))
+            self._inbox.guarded(self._inbox.put, text)
 
     def skim(self) -> TooBig:
         """For one message that is too big to be read: its place among the others is where it ends."""
@@ -249,27 +259,21 @@ class Session:
 
     def _not_read(self, error: WireError) -> None:
         if not (self.closed or self.gone):
-            self._guarded(partial(self._inbox.put, error))
+            self._inbox.guarded(self._inbox.put, error)
 
     def pong(self, serial: int) -> None:
         """The pong to a delivery's ping. It keeps its place among the messages.
 
         An operation that was sent before the pong was written without having seen what the pong acknowledges.
         """
-        self._guarded(partial(self._inbox.enqueue, serial))
+        self._inbox.guarded(self._inbox.enqueue, serial)
 
     def again(self, messages: Sequence[Message]) -> None:
         if not self.closed:
             self._inbox.put_first(messages)
 
-    def _guarded(self, act: Callable[[], object]) -> None:
-        """Do something; if our own code fails on it, the connection is closed, since nothing tells what it left."""
-        try:
-            act()
-        except Exception as error:
-            self.lose(
-                self.shared.replica.faults.report(f"the connection of {self.identity.terminal_id!r}", b"", error)
-            )
+    def _broke(self, error: Exception) -> None:
+        self.lose(self.shared.replica.faults.report(f"the connection of {self.identity.terminal_id!r}", b"", error))
 
     def _may_read(self) -> bool:
         return not self._inbox.waiting and self.bucket.tokens >= 0
@@ -440,7 +444,7 @@ class Session:
 
     def _resume(self) -> None:
         if not self.closed:
-            self._guarded(self._go_on)
+            self._inbox.guarded(self._go_on)
 
     def _go_on(self) -> None:
         self.bucket.refill(self.shared.around.clock().mono_ms)
@@ -554,7 +558,7 @@ class Session:
         def fetched(unreadable: Unreadable | None) -> None:
             self._inbox.waiting = False
             if not self.closed:
-                self._guarded(partial(self._fetched, message, unreadable, then))
+                self._inbox.guarded(self._fetched, message, unreadable, then)
 
         fetch(self.shared.replica, self.shared.around.disk, needs, fetched)
         self._inbox.waiting = True
@@ -563,6 +567,8 @@ class Session:
         self, message: DataSync | ConflictResolution, unreadable: Unreadable | None, then: Callable[[], None]
     ) -> None:
         try:
+            if isinstance(unreadable, TooMuch):
+                raise InvalidMessage(unreadable.reason, "$.operation.data.updates")
             if unreadable is not None:
                 raise NotRead("the node cannot read from its disk what this needs; nothing was done, send it again")
             then()
