@@ -6,12 +6,17 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.harness import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+# No test is timed: on a busy machine an example takes what it takes.
+settings.register_profile("comanda", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("comanda")
 
 
 @pytest.fixture(autouse=True)
