@@ -47,6 +47,7 @@ FIXED = {
     "characters of a field's name": LIMITS.field_name,
     "characters of an id": codec.LONGEST_ID,
     "characters of a `user_id`": 256,
+    "`performance` as JSON, bytes": codec.FIGURES_BYTES,
     "an operation beside its `data`, bytes": codec.ENVELOPE_BYTES,
     "elements of a `keyed_list`": keyed_list.ELEMENTS,
     "decimals of a counter": decimals.DECIMALS,
