@@ -31,8 +31,8 @@ class OverdueError(Exception):
 class FleetNode(NodeProcess):
     """A node and a kept-alive HTTP connection to it."""
 
-    def __init__(self, folder: Path, name: str, *flags: str) -> None:
-        super().__init__(folder, name, *flags)
+    def __init__(self, folder: Path, name: str, *flags: str, checkout: Path | None = None) -> None:
+        super().__init__(folder, name, *flags, checkout=checkout)
         self._http = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
 
     def stop(self) -> None:

@@ -52,10 +52,13 @@ def free_port() -> int:
 
 
 class NodeProcess:
-    """A node that keeps its port and data over restarts. folder: for its data, configuration and log."""
+    """A node that keeps its port and data over restarts.
 
-    def __init__(self, folder: Path, name: str, *flags: str) -> None:
-        self.name, self.port = name, free_port()
+    folder: for its data, configuration and log. checkout: whose code it runs; this one's, unless said.
+    """
+
+    def __init__(self, folder: Path, name: str, *flags: str, checkout: Path | None = None) -> None:
+        self.name, self.port, self._checkout = name, free_port(), checkout
         self.url = f"ws://127.0.0.1:{self.port}"
         self.log = folder / f"{name}.log"
         settings = folder / "comanda.toml"
@@ -68,7 +71,9 @@ class NodeProcess:
         """Start it; returns when (perf_counter, seconds) it said that it is ready."""
         command = ["nice", "-n", str(nice), *self._command] if nice else self._command
         with self.log.open("a") as log:
-            self._running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+            self._running = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=self._checkout
+            )
         assert self._running.stdout is not None
         if "ws://" not in self._running.stdout.readline():
             raise RuntimeError(f"{self.name} did not start: {self.log.read_text()[-2000:]}")
