@@ -383,7 +383,7 @@ class Change:
         """element: as the author wrote it. place: where in the list. parts: the line's fields that have registers."""
         write, head, kind = self.write, self.head, self.kind
         there = element_of(head)
-        if not (parts or kind.counted) and place == place_of(head) and equal(element, there):
+        if not kind.counted and place == place_of(head) and equal(element, self._uncontested(there, parts)):
             return
         kept = element
         if not isinstance(element, dict) or not isinstance(there, dict):
@@ -399,6 +399,19 @@ class Change:
             totals = _totals(head)
             more = [{name: total_of(total) for name, total in totals.items()}] if totals else []
             write.add(head.path, [place, kept, *more], write.supersede(head.path))
+
+    def _uncontested(self, there: object, parts: Collection[Path]) -> object:
+        """The line as it is shown, where the author had seen all of its fields, and each has one value."""
+        if not parts or not isinstance(there, dict):
+            return there
+        shown, fields = dict(there), self.write.document.fields
+        for path in parts:
+            records = fields[path]
+            value = part_of(records[0])
+            if len(records) > 1 or value is ABSENT or not self.write.seen(records[0]):
+                return ABSENT
+            shown[path[2]] = value
+        return shown
 
     def _in_question(
         self, element: Mapping[str, object], there: Mapping[str, object], parts: Collection[Path]

@@ -241,7 +241,7 @@ class Entity:
             brought = seqs.pop((record.writer, record.clock), 0)
             since = versions.pop((record.writer, record.clock), 0)
             self.past.replaced(record, brought, since, seq, version, changed)
-            if len(record.path) > 1:
+            if len(record.path) > 1 and record.path not in changed:  # an element written anew is not gone
                 movements.record_removed(self.policy, self.document, record, brought, seq)
         ranked, shares = self.policy.strategy.first_written, self.policy.shares
         for record in added:

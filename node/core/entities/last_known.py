@@ -244,7 +244,7 @@ class Movements:
                 continue
             written, shown = remembered
             if kind.carried and isinstance(written, list):
-                moves = [_without_keys(move, author) for move in moves]
+                _only_latest_keys(moves, author)
             moves.append(Movement(seq, after.document.version, author, written, shown, acked, echo))
             if len(moves) > MOST_MOVEMENTS:
                 del moves[0]
@@ -327,8 +327,13 @@ class RowOf:
     echo: bool
 
 
-def _without_keys(move: Movement, author: str | None) -> Movement:
-    return evolve(move, written=True) if move.author == author and isinstance(move.written, list) else move
+def _only_latest_keys(moves: list[Movement], author: str | None) -> None:
+    """Its author writes a list again: the keys that it wrote last, of which there is one movement, are let go."""
+    for number in range(len(moves) - 1, -1, -1):
+        move = moves[number]
+        if move.author == author and isinstance(move.written, list):
+            moves[number] = evolve(move, written=True)
+            return
 
 
 def known_from_log(rows: Sequence[LogRow], entity_id: str, name: str, author: AuthorView) -> Count | None:
