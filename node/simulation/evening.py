@@ -20,6 +20,8 @@ from node.simulation.transcript import Transcript
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from node.simulation.machine import Machine
+
 LINES_KEPT = 60
 CALM_MS = 75_000
 """Without a new row for so long, and nothing under way, two comparisons of all that the nodes hold have passed."""
@@ -53,7 +55,7 @@ class Evening:
     faults: Faults = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        told = Told(self._confirmed, self._refused, self._unknown)
+        told = Told(self._confirmed, self._refused, self._unknown, self._held)
         self.restaurant = Restaurant(self.seed, self.directory, self.transcript, told)
 
     def _confirmed(self, terminal: Terminal, message: dict[str, Any]) -> None:
@@ -66,6 +68,9 @@ class Evening:
 
     def _unknown(self, _: Terminal, operations: Iterable[str]) -> None:
         self.restaurant.ledger.forget(operations)
+
+    def _held(self, machine: Machine, key: tuple[str, str], version: int) -> Iterable[str]:
+        return self.restaurant.checks.holdings.of(machine, key, version)
 
     def run(self) -> Outcome:
         """The whole evening; what came of it."""

@@ -13,6 +13,7 @@ from crdt.records import name_of
 from node.core.history.explain import explain
 from node.core.history.verify import Verification
 from node.simulation import operation_rules
+from node.simulation.holdings import Holdings
 from node.simulation.intentions import REGISTERS
 from node.simulation.machine import Machine
 from node.simulation.writer_clocks import WriterClocks
@@ -77,6 +78,7 @@ class Checks:
     _bases: dict[tuple[str, str, str], tuple[int, ...]] = field(factory=dict)
     """(node, other node, its epoch) -> the first positions of that log that the node stored."""
     clocks: WriterClocks = field(factory=WriterClocks)
+    holdings: Holdings = field(factory=Holdings)
     last_row_ms: int = 0
     _versions: dict[tuple[str, str, str], int] = field(factory=dict)
     _grants: dict[tuple[str, str, str], Grant] = field(factory=dict)
@@ -90,6 +92,7 @@ class Checks:
         """A group is durable and its answers have left."""
         node = machine.node_id
         _faultless(machine)
+        self.holdings.committed(machine, group)
         if group.rows:
             self.last_row_ms = machine.clockwork.now_ms
         for entity in group.commit.entities:
@@ -194,6 +197,10 @@ class Checks:
     def booted(self, machine: Machine) -> None:
         """A node has started: its log is whole."""
         self.clocks.started(machine.node_id)
+        self.holdings.booted(machine)
+        self._chained(machine)
+
+    def _chained(self, machine: Machine) -> None:
         for finding in chain_walk.verify(machine.reader):
             if machine.node_id in self.set_back and "cut before a start" in finding.what:
                 continue  # as it should say
@@ -269,7 +276,7 @@ class Checks:
             view = {entity_type: _view(machine, entity_type) for entity_type in ("products", "orders", "customers")}
             for problem in ledger.problems(held, view, refused):
                 raise Violation(f"{node}: {problem}")
-            self.booted(machine)
+            self._chained(machine)
         rows = machines[0].logged("operation")
         # A node may have got what another one has archived with an entity, and has no row of it.
         everywhere = list({row.link_key: row for m in machines for row in m.logged("operation")}.values())

@@ -59,6 +59,9 @@ HEARTBEATS_MS = (30_000, 30_000)
 
 LATER_HEARTBEATS_MS = 300_000
 
+WHOLE = ("state-", "current-")
+"""How the ids of messages begin that show an entity as it is."""
+
 SHOWN = 1_000
 """Characters of a message in the transcript."""
 
@@ -84,6 +87,8 @@ class Told:
     refused: Callable[[Terminal, Data], None]
     unknown: Callable[[Terminal, Iterable[str]], None]
     """Operations that were written from a screen of which the node does not know that it was shown."""
+    held: Callable[[Machine, tuple[str, str], int], Iterable[str]]
+    """The operations that an entity holds which a node shows with this version."""
 
 
 @define(eq=False)
@@ -124,7 +129,7 @@ class Terminal:
     life: int = 0
     """How often it began with an empty screen."""
     received: list[str | tuple[str, str]] = field(factory=list)
-    """Names of all rows it was ever sent, and the keys of entities it was sent whole, in order."""
+    """Names of all rows it was ever sent, in order; of entities it was sent whole their keys, and what they held."""
     came: int = 0
     """How many of those it had when it came to its node."""
     wrote: dict[str, int] = field(factory=dict)
@@ -366,14 +371,14 @@ class Terminal:
 
     def _received(self, payload: bytes) -> None:
         if not self.manner.reads_ms:
-            self._read(payload, self.life)
+            self._read(payload, self.life, self.machine)
             return
-        self.clockwork.later(self.manner.reads_ms, partial(self._read, payload, self.life))
+        self.clockwork.later(self.manner.reads_ms, partial(self._read, payload, self.life, self.machine))
         certain = self.heard_confirming and self.machine.config.limits.window_rows >= ROOMY
         if not certain and (message := orjson.loads(payload))["type"] == "data_sync":
-            self._note_received(message["operation"])
+            self._note_received(message["operation"], self.machine)
 
-    def _read(self, payload: bytes, life: int) -> None:
+    def _read(self, payload: bytes, life: int, machine: Machine) -> None:
         """The program takes what came: also of a connection that is gone, unless it was loaded again since."""
         if life != self.life:
             return
@@ -382,7 +387,7 @@ class Terminal:
         if kind == "connection_established":
             self.reloaded &= self.end is None or not self.end.line.noted
         elif kind == "data_sync":
-            self._row(message["operation"])
+            self._row(message["operation"], machine)
         elif kind == "sync_confirmation":
             self.unanswered.pop(message["operation_id"], None)
             self.told.confirmed(self, message)
@@ -397,10 +402,10 @@ class Terminal:
         elif kind == "lock_acquired":
             self.leases[message["entity_type"], message["entity_id"]] = message["lock_id"]
 
-    def _row(self, operation: Data) -> None:
+    def _row(self, operation: Data, machine: Machine) -> None:
         if operation["terminal_id"] == self.name:
             self.unanswered.pop(operation["id"], None)
-        self._note_received(operation)
+        self._note_received(operation, machine)
         self.latest = operation
         self.screen.apply(operation)
         if self.manner.confirms:
@@ -409,11 +414,12 @@ class Terminal:
             else:
                 self._confirm(operation["id"])
 
-    def _note_received(self, operation: Data) -> None:
+    def _note_received(self, operation: Data, machine: Machine) -> None:
         self._received_ids.add(operation["id"])
         self.received.append(name_of(operation["terminal_id"], operation["id"]))
-        if operation["id"].startswith("state-"):
-            self.received.append((operation["entity_type"], operation["entity_id"]))
+        if operation["id"].startswith(WHOLE):
+            key = (operation["entity_type"], operation["entity_id"])
+            self.received += [key, *self.told.held(machine, key, operation["version"])]
 
     def _confirm(self, operation_id: str) -> None:
         message = {"type": "sync_confirmation", "operation_id": operation_id, "terminal_id": self.name}

@@ -1,20 +1,15 @@
-"""The simulator catches defects: with each of the table in the node, its seed reports a violation; without it, none.
-
-COMANDA_SEEDS=500 searches instead from seed 1 on, as `python -m tests.simulation.defects` does on all cores.
-"""
+"""The simulator catches defects: with each one in the node, its seed reports a violation; without it, none."""
 
 from __future__ import annotations
 
-import os
 from functools import cache
 
 import pytest
 
 from node.simulation.runner import one
-from tests.simulation.defects import DEFECTS, caught, search, violation
+from tests.simulation.defects import DEFECTS, caught
+from tests.simulation.search import violation
 from tests.simulation.slips import defect
-
-SEEDS = int(os.environ.get("COMANDA_SEEDS", "0"))
 
 UNSEARCHED = {
     "gap-guard-skipped",
@@ -76,7 +71,7 @@ UNSEARCHED = {
     "one-release-told",
 }
 """Defects that no seed is noted for: people behave otherwise since the last long search, and the first few dozen
-seeds catch them no more. `python -m tests.simulation.defects --write` searches 500."""
+seeds catch them no more. `python -m tests.simulation.defects search` searches 500."""
 
 
 @cache
@@ -84,18 +79,11 @@ def problem_without_defects(seed: int) -> str | None:
     return one(seed).problem
 
 
-@pytest.mark.parametrize("name", DEFECTS if SEEDS else [name for name in DEFECTS if name in caught()])
+@pytest.mark.parametrize("name", [name for name in DEFECTS if name in caught()])
 def test_a_defect_in_the_node_breaks_an_invariant_of_its_seed(name: str) -> None:
-    if SEEDS:
-        catch = search(name, SEEDS)
-        assert catch.violation is not None, f"{name} is not caught within {SEEDS} seeds ({catch.crashes} crashed)"
-        seed = catch.seeds
-    else:
-        seed = caught()[name]
-        with DEFECTS[name].present():
-            found = violation(seed)
-        again = f"if the simulator draws otherwise now: python -m tests.simulation.defects --write {name}"
-        assert found is not None, f"seed {seed} does not catch {name}; {again}"
+    seed = caught()[name]
+    again = "if the simulator draws otherwise now, see python -m tests.simulation.defects --help"
+    assert violation(seed, [DEFECTS[name]]) is not None, f"seed {seed} does not catch {name}; {again}"
     assert problem_without_defects(seed) is None
 
 

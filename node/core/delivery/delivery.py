@@ -232,6 +232,8 @@ class Delivery(Generic[F]):
         """Send again what comes after these positions. A page that is being read is dropped when it comes."""
         self._back = self.reading
         self.window.go_back(positions)
+        if self.window.sendings is not None:
+            self.window.sendings.again(self.log.mono_ms(), self.window.sent)
         self.committed_at_connect = self.log.head
         self.pump()
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
+from node.core.log.entries import NO_POSITION
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -39,6 +41,8 @@ class Sendings:
     away: tuple[int, int] = (0, 0)
     _times: list[int] = field(factory=list)
     _sent: list[tuple[int, ...]] = field(factory=list)
+    _after: list[tuple[int, ...]] = field(factory=list)
+    """For each time, positions after which nothing is known to have been sent before it: rows are sent again."""
 
     def note(self, mono_ms: int, sent: Sequence[int]) -> None:
         """Up to here the terminal has been sent the log, by class. mono_ms: now, on the monotonic clock."""
@@ -47,15 +51,34 @@ class Sendings:
         if times and mono_ms - times[-1] < APART_MS:
             self._sent[-1] = now
             return
-        times.append(mono_ms)
-        self._sent.append(now)
-        thin(times, self._sent)
+        self._begin(mono_ms, now, tuple(sent))
 
-    def connected(self, mono_ms: int) -> None:
-        """The terminal has a new connection."""
+    def connected(self, mono_ms: int, positions: Sequence[int]) -> None:
+        """The terminal has a new connection, on which it is sent what comes after these positions."""
         self.away = self._times[-1] if self._times else mono_ms, mono_ms
+        self.again(mono_ms, positions)
+
+    def again(self, mono_ms: int, positions: Sequence[int]) -> None:
+        """What comes after these positions is sent, whatever of it was sent before."""
+        last = self._sent[-1] if self._sent else self.earliest
+        self._begin(mono_ms, last, tuple(positions))
+
+    def _begin(self, mono_ms: int, sent: tuple[int, ...], after: tuple[int, ...]) -> None:
+        self._times.append(mono_ms)
+        self._sent.append(sent)
+        self._after.append(after)
+        if len(self._times) > KEPT:
+            for place in range(1, KEPT // 2, 2):  # of two that become one, what either sent counts
+                self._after[place - 1] = tuple(map(min, self._after[place - 1], self._after[place]))
+            thin(self._times, self._sent, self._after)
 
     def by(self, mono_ms: int, priority: int) -> int:
         """The last row of a class that had been sent by then."""
         place = bisect_right(self._times, mono_ms)
         return (self._sent[place - 1] if place else self.earliest)[priority]
+
+    def since(self, mono_ms: int, priority: int) -> int:
+        """A row of a class before every row that was sent from then on, also those that were sent again."""
+        place = bisect_right(self._times, mono_ms)
+        after = min((positions[priority] for positions in self._after[max(place - 1, 0) :]), default=NO_POSITION)
+        return after if place else min(after, self.earliest[priority])

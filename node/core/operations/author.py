@@ -42,6 +42,10 @@ class Sent(Protocol):
         """The last row of a class that it had been sent by then."""
         ...
 
+    def since(self, mono_ms: int, priority: int) -> int:
+        """A row of a class before every row that it was sent from then on."""
+        ...
+
 
 @frozen
 class Author:

@@ -331,7 +331,7 @@ def _on_its_way(replica: Replica, author: Author, entity: Entity, now: Instant) 
     if author.age_ms is None:
         known = min(known, author.at_connect[priority])
     elif author.age_ms and author.sendings is not None:
-        known = min(known, author.sendings.by(now.mono_ms - author.age_ms, priority))
+        known = min(known, author.sendings.since(now.mono_ms - author.age_ms, priority))
     return max(sent, refused) > known
 
 

@@ -92,7 +92,7 @@ class Sessions:
             self.shared.replica.knowledge.keeps_nothing(terminal_id)
         window = Window.of(known, bounds.window_rows)
         window.sendings = self.cursors.sendings_of(known, now)
-        window.sendings.connected(now.mono_ms)
+        window.sendings.connected(now.mono_ms, window.at_connect)
         permissions = self.permissions[identity.terminal_type]
         types = self.shared.replica.registry.all()
         writable = [policy.entity_type for policy in types if permissions.may_write(policy.entity_type)]

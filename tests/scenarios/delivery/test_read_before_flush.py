@@ -46,3 +46,38 @@ def test_a_screen_is_right_after_a_late_flush(
     settle_all(world, [ana, bia])
     assert ana.shown(entity_type) == bia.shown(entity_type)
     assert ana.shown(entity_type)["e"]["note"] == world.view(entity_type)["e"]["note"]
+
+
+@pytest.mark.parametrize("wrong_ms", [0, -30_000, DAY])
+@pytest.mark.parametrize("confirms", [True, False])
+@pytest.mark.parametrize("outages", [1, 2])
+@pytest.mark.parametrize("entity_type", ["orders", "products"])
+def test_a_screen_is_right_after_a_late_flush_over_what_was_sent_again(
+    world: World, entity_type: str, outages: int, confirms: bool, wrong_ms: int
+) -> None:
+    """What stood on the screen when it was written over, and was not confirmed by then, comes again over that.
+
+    confirms: once it has come again.
+    """
+    ana, bia = Client(world, "ana", confirms=False, pongs=False).connect(), Client(world, "bia").connect()
+    for _ in range(3):
+        world.advance(30_000)
+        ana.send({"type": "ping", "timestamp": hlc.iso(world.wall_ms + wrong_ms)})
+    bia.do(entity_type, "e", "CREATE", {"note": "of bia"})
+    settle_all(world, [ana, bia])
+    world.advance(3_000)
+    ana.disconnect()
+    waiting = ana.operation(entity_type, "e", "UPDATE", {"note": "of ana"})
+    waiting["timestamp"] = hlc.iso(world.wall_ms + wrong_ms)
+    ana.screen.apply(waiting)
+    ana.confirms = confirms
+    for _ in range(outages):
+        world.advance(3_000)
+        ana.disconnect()
+        world.advance(3_000)
+        ana.connect()
+        settle_all(world, [ana, bia])
+    ana.send({"type": "data_sync", "operation": waiting})
+    settle_all(world, [ana, bia])
+    assert bia.shown(entity_type)["e"]["note"] == "of ana"
+    assert ana.shown(entity_type) == bia.shown(entity_type)

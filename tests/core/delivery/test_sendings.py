@@ -1,0 +1,49 @@
+"""When a terminal was sent what, against everything that it was sent."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from node.core.delivery.sendings import APART_MS, KEPT, Sendings
+
+ONE_CLASS = (-1,)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_was_sent_since_a_time_comes_after_the_row_that_is_told(seed: int) -> None:
+    """Connections begin anywhere, so that rows come again. What is thinned out or sent at once is told vaguely."""
+    rng = random.Random(seed)
+    sendings, now_ms, sent, position, most = Sendings(ONE_CLASS), 0, [], -1, -1
+    for _ in range(rng.choice([5, 40, 3 * KEPT])):
+        now_ms += rng.choice([10, 200, APART_MS, 4 * APART_MS])
+        if rng.random() < 0.2:
+            position = rng.randrange(-1, most + 1) if most >= 0 else -1
+            if rng.random() < 0.5:
+                sendings.connected(now_ms, (position,))
+            else:
+                sendings.again(now_ms, (position,))
+        else:
+            upto = position + rng.randrange(1, 5)
+            sent += [(now_ms, row) for row in range(position + 1, upto + 1)]
+            position, most = upto, max(most, upto)
+            sendings.note(now_ms, (position,))
+    assert len(sendings._times) == len(sendings._sent) == len(sendings._after) <= KEPT
+    for asked_ms in (-1, *(rng.randrange(now_ms + 1) for _ in range(50))):
+        later = [row for at_ms, row in sent if at_ms >= asked_ms + APART_MS]
+        assert sendings.since(asked_ms, 0) < min(later, default=most + 1)
+        earlier = [row for at_ms, row in sent if at_ms <= asked_ms + APART_MS]
+        assert sendings.by(asked_ms, 0) <= max(earlier, default=-1)
+
+
+def test_rows_that_came_once_are_not_told_as_sent_again() -> None:
+    sendings = Sendings(ONE_CLASS)
+    sendings.connected(0, (-1,))
+    for row in range(10):
+        sendings.note(row * APART_MS, (row,))
+    assert sendings.since(4 * APART_MS, 0) == 4
+    sendings.connected(20 * APART_MS, (9,))
+    assert sendings.since(15 * APART_MS, 0) == 9
+    sendings.connected(30 * APART_MS, (2,))
+    assert [sendings.since(at * APART_MS, 0) for at in (1, 15, 40)] == [1, 2, 2]
