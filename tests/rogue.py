@@ -36,10 +36,12 @@ WRITER = 666_666
 
 
 class Rogue:
-    """role: what it is to the world it is linked to. key: its own, if it has one."""
+    """role: what it is to the world it is linked to. key: its own, if it has one. head: of its log, as it says."""
 
-    def __init__(self, world: World, name: str = "rogue", role: str = "downstream", key: Signatures = NO_KEY) -> None:
-        self.world, self.name, self.role, self.key = world, name, role, key
+    def __init__(
+        self, world: World, name: str = "rogue", role: str = "downstream", key: Signatures = NO_KEY, head: int = 0
+    ) -> None:
+        self.world, self.name, self.role, self.key, self.head = world, name, role, key, head
         self.numbers = itertools.count(1)
         self.documents: dict[tuple[str, str], Document] = {}
 
@@ -53,7 +55,7 @@ class Rogue:
     def open(self) -> None:
         """Dial, and say nothing."""
         world = self.world
-        hello = Hello(self.name, f"{self.name}-epoch", 0, world.wall_ms, "", None)
+        hello = Hello(self.name, f"{self.name}-epoch", self.head, world.wall_ms, "", None)
         self.end = End(world.node_id, self.name)
         self.link = Link(
             host=world.core.links, role=self.role, connection=self.end, session_id="session", hello=hello

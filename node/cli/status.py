@@ -63,7 +63,7 @@ def print_links(report: dict[str, Any], console: Screen) -> None:
         pt, en = ("atrasado", "behind") if offset_ms > 0 else ("adiantado", "ahead")
         console.print(f"relógio de / clock of {terminal_id}: {length(offset_ms)} {pt} / {en}", style="yellow")
     for node, known in report.get("keys", {}).items():
-        console.print(f"chave de / key of {node}: {', '.join(key['fingerprint'] for key in known)}", markup=False)
+        console.print(f"chave de / key of {node}: {', '.join(map(_key, known))}", markup=False)
     for node, waiting in report.get("offered", {}).items():
         for key in waiting:
             told = f"OUTRA CHAVE / ANOTHER KEY: {key['reason']} (comanda keys trust {node} {key['fingerprint']})"
@@ -71,6 +71,9 @@ def print_links(report: dict[str, Any], console: Screen) -> None:
     for what in report.get("head_alarms", ()):
         told = f"O REGISTRO NÃO É O MESMO / THE LOG IS NOT THE ONE THAT IT WAS: {what}"
         console.print(told, style="bold red", markup=False)
+    for large in report.get("too_large", ()):
+        told = f"GRANDE DEMAIS PARA ENVIAR / TOO LARGE TO BE SENT: {large['what']}, {large['bytes']} bytes"
+        console.print(told, style="yellow", markup=False)
     for what in report.get("contradictions", ()):
         console.print(
             f"DUAS VERSÕES DE UMA OPERAÇÃO / TWO VERSIONS OF ONE OPERATION: {what}", style="bold red", markup=False
@@ -80,6 +83,10 @@ def print_links(report: dict[str, Any], console: Screen) -> None:
         console.print(told, style="bold red", markup=False)
     for twin in report["twins"]:
         console.print(f"DOIS NÓS COM O MESMO NOME / TWO NODES WITH ONE ID: {twin}", style="bold red")
+
+
+def _key(key: dict[str, str]) -> str:
+    return key["fingerprint"] + (f" (dito por / told by {key['by']})" if key.get("by") else "")
 
 
 def _text(value: object) -> str:

@@ -4,6 +4,9 @@
         --somebody has it--> Probe --it answers--> Refuse 4004
                                    --it does not--> Enter, in its place
 
+A node's token does not show who has it. So a node that may enter takes the seat, and whoever has it leaves, once it
+has shown that it has that node's key (`proven`).
+
 A shell asks for each connection, carries out the verdict, and reports what became of a probe. The runtime and the
 simulator are such shells. node/wire/protocol.md tells both sides' part under "Connecting", and the codes under "Error
 codes".
@@ -141,6 +144,15 @@ class Admission(Generic[H]):
         if self.seats.get(probe.caller.name) is probe.old:
             return Enter(probe.old)
         return self._place(probe.caller, probe.left)
+
+    def proven(self, caller: Caller, entered: Enter[H]) -> Enter[H] | Refuse[H]:
+        """A node that was told to enter has shown who it is. Only now it takes the seat, and somebody else may have
+        it by now."""
+        if self.seats.get(caller.name) in (None, entered.old):
+            return entered
+        verdict = self._place(caller, 0)
+        assert not isinstance(verdict, Probe)
+        return verdict
 
     def objection(self, caller: Caller) -> Refuse[H] | None:
         """Why this caller may not connect, whoever is connected already. Changes nothing."""

@@ -503,10 +503,14 @@ class Core:
         keyring, meta = self.replica.keyring, self.replica.log.group.commit.meta
         if not (keyring.trust(node, said, meta) if what == "trust" else keyring.forget(node, said, meta)):
             return False
-        self._retry_soon(self.replica.quarantine.bad_from(node))  # perhaps bad only because their signatures were
+        self.key_is_known(node)
         self.links.tell_origins()
         self.disk.wake_writer()
         return True
+
+    def key_is_known(self, node: str) -> None:
+        """A key of a node was taken, or is taken no longer: what is bad of it perhaps is so no more."""
+        self._retry_soon(self.replica.quarantine.bad_from(node))
 
     def retry_parked(self, row: ParkedRow) -> None:
         """Try a parked operation again, once its entities are here."""

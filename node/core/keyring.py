@@ -1,8 +1,12 @@
 """Whose key is whose: the public keys that this node has pinned, and what a proof is worth by them.
 
-The first key that is heard of a node is its key, whether the node proves it on a link of its own or another one tells
-it; it is kept durably. Another key of the same node, or the same key of another node, is an alarm and is not taken
-before somebody decides (`comanda keys trust`). A node may then have several: what it signed before stays proven.
+The first key that is heard of a node is its key, whether the node proves it on a link of its own or one that speaks
+for it tells it; it is kept durably. Another key of the same node, or the same key of another node, is an alarm and is
+not taken before somebody decides (`comanda keys trust`). A node may then have several: what it signed before stays
+proven.
+
+What was only told gives way to what a node proves itself, with an alarm: whoever told it was wrong, or somebody has
+the token of that node. The key that was told waits for somebody who decides.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from node.errors import InvalidMessage
 from storage.proofs import BadProof, leaf_hash, statement_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from node.wire.links.operations import RemoteOperation
 
@@ -103,18 +107,39 @@ class Keyring:
                 known[key] = ""  # what another node told is proven
                 self.store(meta)
             return None
-        return self._pin(node, key, "", meta, taken=not known)
+        self._prefer(node, key)
+        return self._pin(node, key, "", meta, taken=not self.pinned.get(node))
 
-    def told(self, peer: str, keys: Mapping[str, Sequence[bytes]], meta: dict[str, str]) -> None:
-        """A linked node says which keys those have whose operations it passes on."""
+    def _prefer(self, node: str, proven: bytes) -> None:
+        """What was only told of a node, or of its key, gives way to the key that the node has proved."""
+        told = [(node, key) for key in self.pinned.get(node, {})] if all(self.pinned.get(node, {}).values()) else []
+        told += [(name, proven) for name, keys in self.pinned.items() if keys.get(proven)]
+        for name, key in told:
+            by = self.pinned[name].pop(key)
+            if not self.pinned[name]:
+                del self.pinned[name]
+            self._proven.clear()
+            self._wait(name, key, f"{by} says that {name} has the key {fingerprint(key)}; {node} has proved another")
+
+    def told(
+        self, peer: str, keys: Mapping[str, Sequence[bytes]], meta: dict[str, str], may: Callable[[str], bool]
+    ) -> list[str]:
+        """A linked node says which keys those have whose operations it passes on. Returns of whom one was taken.
+
+        may: whether it speaks for a node.
+        """
         if not self.signatures.public:
-            return
+            return []
+        new = []
         for node, several in keys.items():
+            if node != self.node_id and not may(node):
+                continue
             taken = not self.pinned.get(node) or (node == self.node_id and self.lost)
             for key in several[:KEYS_OF_NODE]:
-                if key not in self.pinned.get(node, {}):
-                    self._pin(node, key, peer, meta, taken=taken)
+                if key not in self.pinned.get(node, {}) and self._pin(node, key, peer, meta, taken=taken) is None:
+                    new.append(node)
         self.lost = self.lost and self.node_id not in keys
+        return new
 
     def _pin(self, node: str, key: bytes, by: str, meta: dict[str, str], *, taken: bool) -> str | None:
         """Take a key of a node, or sound the alarm. taken: whether it may be taken. Returns what is wrong with it."""
@@ -127,11 +152,15 @@ class Keyring:
         else:
             known = ", ".join(map(fingerprint, self.pinned[node]))
             wrong = f"{told} the key {fingerprint(key)}, and is known by {known}"
+        self._wait(node, key, wrong)
+        return wrong
+
+    def _wait(self, node: str, key: bytes, wrong: str) -> None:
+        """A key waits for somebody who decides."""
         waiting = self.offered.get(node, {})
         if key not in waiting and len(waiting) < KEYS_OF_NODE and (waiting or len(self.offered) < NODES):
             logger.error("%s: not taken before somebody decides (`comanda keys trust %s ...`)", wrong, node)
             self.offered.setdefault(node, {})[key] = wrong
-        return wrong
 
     def _take(self, node: str, key: bytes, by: str, meta: dict[str, str]) -> str | None:
         if node not in self.pinned and len(self.pinned) >= NODES:

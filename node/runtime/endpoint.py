@@ -159,12 +159,12 @@ class Endpoint:
                 self._core.sessions.devices.refused(caller.name, _device(request, connection))
             await self._refuse(verdict, caller, connection)
             return
-        if verdict.old is not None:
+        if verdict.old is not None and not caller.node:
             self._replace(verdict.old)
         user_id = request.first("user_id")
         identity = Identity(caller.name, caller.kind, user_id[:256] if user_id else None, str(uuid.uuid4()))
         if caller.node:
-            await self._link(request, caller, identity, connection)
+            await self._link(request, caller, verdict, identity, connection)
         else:
             await self._terminal(request, caller, identity, connection)
 
@@ -191,7 +191,14 @@ class Endpoint:
             holder.ended()
             core.sessions.disconnect(session)
 
-    async def _link(self, request: Request, caller: Caller, identity: Identity, connection: Connection) -> None:
+    async def _link(
+        self,
+        request: Request,
+        caller: Caller,
+        entered: Enter[Holder],
+        identity: Identity,
+        connection: Connection,
+    ) -> None:
         """Another node dialled: a link, seen from here one of those below, or a peer."""
         core = self._core
         epoch = (request.first("epoch") or "")[:64]
@@ -199,6 +206,17 @@ class Endpoint:
         position = int(head) if is_number(head) else 0
         hello = Hello(caller.name, epoch, position, core.clock().wall_ms, "", None)
         role = "peer" if request.first("as") == "peer" else "downstream"
+        seats: list[Seat[Holder]] = []
+
+        def enters() -> tuple[int, str] | None:
+            verdict = self._admission.proven(caller, entered)
+            if isinstance(verdict, Refuse):
+                return verdict.code, verdict.reason
+            if (old := self._admission.seats.get(caller.name)) is not None:
+                self._replace(old)
+            seats.append(self._admission.take(caller, holder))
+            return None
+
         link = Link(
             host=core.links,
             role=role,
@@ -206,16 +224,17 @@ class Endpoint:
             session_id=identity.session_id,
             challenge=challenge_of(caller.instance, caller.attempt),
             hello=hello,
+            enters=enters,
         )
         holder = Holder(connection, link)
-        seat = self._admission.take(caller, holder)
         connection.on_pong = holder.ponged
         link.open()
         logger.info("node %s connected from %s", caller.name, connection.peer)
         try:
             await run_link(core, link, connection, self._config.links)
         finally:
-            self._admission.leave(seat)
+            for seat in seats:
+                self._admission.leave(seat)
             holder.ended()
 
     # ------------------------------------------------------------------ admission

@@ -65,7 +65,7 @@ class Door:
     admission: Admission[Holder] = field(init=False)
     dialled: list[End] = field(factory=list)
     _arriving: list[End] = field(factory=list)
-    """Connections that wait for a seat."""
+    """Connections that wait for a seat, also of nodes that have not shown who they are."""
 
     def open(self) -> None:
         """The process has started, and nobody is connected."""
@@ -81,7 +81,11 @@ class Door:
         caller = Caller(identity.terminal_id, identity.terminal_type)
         self._arrive(caller, end, partial(self._seat_terminal, caller, identity, end, full))
 
-    def _seat_terminal(self, caller: Caller, identity: Identity, end: End, full: bool) -> None:
+    def _seat_terminal(
+        self, caller: Caller, identity: Identity, end: End, full: bool, entered: Enter[Holder]
+    ) -> None:
+        if entered.old is not None:
+            self._replace(entered.old)
         end.line.noted = self.machine.core.health.ok
         session = self.machine.core.sessions.connect(identity, end, full=full)
         seat = self.admission.take(caller, Holder(end, session))
@@ -97,23 +101,47 @@ class Door:
 
         end.on_text, end.on_end = received, ended
         end.on_pong = lambda payload: session.pong(int(payload))
-        self._welcome(end)
+        self._arriving.remove(end)
+        self.machine.busy()
+        end.resume_reading()
 
     def accept_link(self, caller: Caller, role: str, claim: tuple[str, int], end: End) -> None:
         """Another node's connection. claim: its epoch and head."""
         self._arrive(caller, end, partial(self._seat_link, caller, role, claim, end))
 
-    def _seat_link(self, caller: Caller, role: str, claim: tuple[str, int], end: End) -> None:
+    def _seat_link(self, caller: Caller, role: str, claim: tuple[str, int], end: End, entered: Enter[Holder]) -> None:
         core, now = self.machine.core, self.machine.now()
         hello = Hello(caller.name, *claim, now.wall_ms, "", None)
         name = f"{self.machine.rng.getrandbits(64):x}"
         challenge = challenge_of(caller.instance, caller.attempt)
-        link = Link(host=core.links, role=role, connection=end, session_id=name, challenge=challenge, hello=hello)
-        seat = self.admission.take(caller, Holder(end, link))
+        seats: list[Seat[Holder]] = []
+
+        def enters() -> tuple[int, str] | None:
+            verdict = self.admission.proven(caller, entered)
+            if isinstance(verdict, Refuse):
+                return verdict.code, verdict.reason
+            if (old := self.admission.seats.get(caller.name)) is not None:
+                self._replace(old)
+            self._arriving.remove(end)
+            seats.append(self.admission.take(caller, Holder(end, link)))
+            return None
+
+        link = Link(
+            host=core.links,
+            role=role,
+            connection=end,
+            session_id=name,
+            challenge=challenge,
+            hello=hello,
+            enters=enters,
+        )
 
         def ended(code: int, reason: str) -> None:
             core.links.unlink(link)
-            self._leave(seat)
+            if seats:
+                self._leave(seats[0])
+            elif end in self._arriving:
+                self._arriving.remove(end)
 
         def received(payload: bytes) -> None:
             self.machine.busy_with(payload)
@@ -121,20 +149,19 @@ class Door:
 
         end.on_text, end.on_end = received, ended
         link.open()
-        self._welcome(end)
+        self.machine.busy()
+        end.resume_reading()
 
     # ------------------------------------------------------------------ admission
 
-    def _arrive(self, caller: Caller, end: End, enter: Callable[[], None]) -> None:
+    def _arrive(self, caller: Caller, end: End, enter: Callable[[Enter[Holder]], None]) -> None:
         end.pause_reading()
         self._arriving.append(end)
         self._act(self.admission.ask(caller), end, enter)
 
-    def _act(self, verdict: Verdict, end: End, enter: Callable[[], None]) -> None:
+    def _act(self, verdict: Verdict, end: End, enter: Callable[[Enter[Holder]], None]) -> None:
         if isinstance(verdict, Enter):
-            if verdict.old is not None:
-                self._replace(verdict.old)
-            enter()
+            enter(verdict)
         elif isinstance(verdict, Probe):
             self.machine.disk.later(self.machine.config.time.probe_ms, partial(self._probed, verdict, end, enter))
         else:
@@ -143,7 +170,7 @@ class Door:
                 session.reply(verdict.notice)
             end.close(verdict.code, verdict.reason)
 
-    def _probed(self, probe: Probe[Holder], end: End, enter: Callable[[], None]) -> None:
+    def _probed(self, probe: Probe[Holder], end: End, enter: Callable[[Enter[Holder]], None]) -> None:
         if end.over:
             return
         alive = self.admission.seats.get(probe.caller.name) is probe.old and probe.old.holder.end.answers
@@ -160,11 +187,6 @@ class Door:
         self.admission.leave(old)
 
     # ------------------------------------------------------------------ leaving
-
-    def _welcome(self, end: End) -> None:
-        self._arriving.remove(end)
-        self.machine.busy()
-        end.resume_reading()
 
     def _leave(self, seat: Seat[Holder]) -> None:
         self.machine.busy()

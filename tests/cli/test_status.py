@@ -54,6 +54,14 @@ def test_a_terminal_whose_clock_is_wrong_is_named() -> None:
     ]
 
 
+def test_what_is_too_large_to_be_sent_and_who_told_a_key_are_said() -> None:
+    keys = {"n2": [{"fingerprint": "ab-cd", "by": "hub"}, {"fingerprint": "12-34", "by": ""}]}
+    assert lines(keys=keys, too_large=[{"what": "orders mesa-1", "bytes": 70_000_000}])[-2:] == [
+        "chave de / key of n2: ab-cd (dito por / told by hub), 12-34",
+        "GRANDE DEMAIS PARA ENVIAR / TOO LARGE TO BE SENT: orders mesa-1, 70000000 bytes",
+    ]
+
+
 def test_a_link_is_one_row_of_eighty_columns() -> None:
     down = {"url": "ws://caixa:8001", "role": "peer", "state": "down", "last_error": "1006 gone"}
     shown = lines(links=[UP, down])[1:]

@@ -188,3 +188,28 @@ def test_a_closed_connection_leaves_its_place() -> None:
     assert arrivals.came("10.0.0.1") is Arrival.SERVED
     arrivals.went("10.0.0.1")
     assert (arrivals.open, dict(arrivals.by_address)) == (0, {})
+
+
+def test_a_node_takes_the_seat_once_it_has_shown_who_it_is() -> None:
+    """Until then whoever has it keeps it, and several may be waited for."""
+    here = hub()
+    first = here.take(node(1), "first")
+    entered = [here.ask(node(2)), here.ask(node(3))]
+    assert entered == [Enter(first)] * 2
+    assert here.seats == {"n1": first}
+    assert here.proven(node(3), Enter(first)) == Enter(first)
+    third = here.take(node(3), "third")
+    late = here.proven(node(2), Enter(first))
+    assert isinstance(late, Refuse)
+    assert late.code not in (4003, 4004)
+    assert here.proven(node(4), Enter(first)) == Enter(third)
+
+
+def test_of_two_processes_that_may_enter_the_first_that_shows_who_it_is_has_the_seat() -> None:
+    here = hub()
+    assert here.ask(node()) == here.ask(node(instance="b")) == Enter()
+    assert here.proven(node(instance="b"), Enter()) == Enter()
+    here.take(node(instance="b"), "copy")
+    twin = here.proven(node(), Enter())
+    assert isinstance(twin, Refuse)
+    assert twin.code == 4004

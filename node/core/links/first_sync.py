@@ -46,6 +46,8 @@ class FirstSync:
     """The row of it up to which the history is here."""
     upto: int | None = field(default=None, init=False)
     """Its last row that the entities had in them; None until they are here."""
+    left: bool = field(default=False, init=False)
+    """Its link ended, and no other one was there to go on."""
     ended_ms: int | None = None
 
     @property
@@ -116,6 +118,7 @@ class FirstSync:
     def take_over(self, peer: str, head: int, now_ms: int) -> None:
         """Go on with this peer. If it is another one than before, all entities come again."""
         another, self.peer, self.head, self.moved_ms = peer != self.peer, peer, head, now_ms
+        self.left = False
         if another:
             self.upto = None
             if self.phase == "states":

@@ -3,11 +3,12 @@
     accepting side                                    dialling side
     Hello from the request's query  <------------------  connects
     connection_established, with its claim  ---------->  checks who it is
-    checks the claim  <------------------------------    sync_confirmation, with its claim; checks the other's
+    checks who it is, and its claim  <---------------    sync_confirmation, with its claim; checks the other's
 
 Each side signs what the other one drew for this connection (`node.wire.links.handshake.challenged`): the accepting
 side what stands in the request's query, the dialling side the session id. So each knows the other's key before
-anything else is taken of it (node/core/keyring.py).
+anything else is taken of it (node/core/keyring.py), and before it takes another link's place: until then it is a
+newcomer (`Links.newcomers`), which changes nothing.
 
 A claim says how much of a log its sender holds. It fits if the log has that row with that hash. A claim that names a
 row which the log never had means that this node is a restored copy: it goes on under a new epoch.
@@ -25,7 +26,7 @@ from node.core.links.host import Peer
 from node.core.log.entries import NO_POSITION
 from node.core.ports import Unreadable
 from node.errors import AlreadyConnected, AuthenticationFailed, InvalidMessage
-from node.wire.close_codes import INTERNAL_ERROR, NORMAL
+from node.wire.close_codes import INTERNAL_ERROR, NORMAL, TRY_AGAIN_LATER
 from node.wire.links.handshake import (
     Hello,
     Identification,
@@ -60,18 +61,12 @@ class Handshake:
     # ------------------------------------------------------------------ the accepting side
 
     def open(self) -> None:
-        """Send this side's first message. The peer answers with its claim.
-
-        If another link with that node is kept, this message is the last one here: it tells the peer who this is.
-        """
+        """Send this side's first message. The peer answers with its claim, and shows who it is."""
         link = self.link
         hello = link.hello
         assert hello is not None
-        if not link.host.linked(link):
-            self._introduce(hello)
-            link.close(NORMAL, LINKED_ALREADY)
-            return
-        self._met(hello)
+        link.host.came(link)
+        self._goes_on_with(hello)
         self.held = link.host.holds_back(link)
         if not self.held:
             self._introduce(hello)
@@ -97,7 +92,8 @@ class Handshake:
         if not self._identify(hello.node_id, message["node"], link.challenge):
             return
         self._challenge = str(message.get("session_id", ""))
-        self._met(hello)
+        self._goes_on_with(hello)
+        host.met(hello, empty=self.claim().empty)
         if hello.claim is None:
             raise InvalidMessage("the other side does not say what it holds", "$.node.holds")
         if not host.linked(link):
@@ -118,9 +114,20 @@ class Handshake:
 
     def answered(self, message: Mapping[str, Any]) -> None:
         """Take the first message of the node that dialled. Raises InvalidMessage."""
-        hello, claim = self.link.hello, read_claim(message)
+        link, claim = self.link, read_claim(message)
+        hello = link.hello
         assert hello is not None
-        if self._identify(hello.node_id, message, self.session_id):
+        if not self._identify(hello.node_id, message, self.session_id):
+            return
+        taken = link.enters()
+        if taken is not None:
+            link.close(*taken)
+        elif not link.host.linked(link):
+            link.close(NORMAL, LINKED_ALREADY)
+        elif link.host.holds_back(link):
+            link.close(TRY_AGAIN_LATER, "another node began to fill this one")
+        else:
+            link.host.met(hello, empty=self.claim().empty)
             self.begin(claim)
 
     def _identification(self, challenge: str) -> Identification:
@@ -140,18 +147,20 @@ class Handshake:
         if mine.public and other.key and not mine.verify(other.key, statement, other.signature):
             problem: str | None = f"{node_id} does not have the private key of {fingerprint(other.key)}"
         else:
+            known = set(replica.keyring.pinned.get(node_id, ()))
             problem = replica.keyring.met(node_id, other.key, replica.log.group.commit.meta)
+            if other.key not in known and problem is None:
+                node.key_is_known(node_id)
         self.identified = problem is None
         if problem is not None:
             self.link.close(AuthenticationFailed.code, problem)
         return self.identified
 
-    def _met(self, hello: Hello) -> None:
+    def _goes_on_with(self, hello: Hello) -> None:
         link = self.link
         link.hello = hello
         link.delivery.feed.peer = link.via
         link.peer_log.resume(hello, link.host.peers.get(hello.node_id))
-        link.host.met(hello, empty=self.claim().empty)
 
     def release(self) -> None:
         """Go on after having been held."""
@@ -159,6 +168,7 @@ class Handshake:
         if self.held and self.link.state == "handshake" and hello is not None:
             self.held = False
             if hello.claim is not None:
+                self.link.host.met(hello, empty=self.claim().empty)
                 self._answer(hello.claim)
             else:
                 self._introduce(hello)

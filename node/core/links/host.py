@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from typing import Any
 
     from node.core.delivery.cursors import Cursors
@@ -64,6 +64,10 @@ class Node(Protocol):
         """Try an operation of the quarantine again."""
         ...
 
+    def key_is_known(self, node: str) -> None:
+        """A key of a node was taken. What is kept out of that node perhaps lacked nothing else."""
+        ...
+
     def mark_changed(self) -> None:
         """Monitors are to be told the status soon."""
         ...
@@ -97,6 +101,11 @@ class Peer(Protocol):
     @property
     def via(self) -> str:
         """ "node:epoch" of the other side."""
+        ...
+
+    @property
+    def enters(self) -> Callable[[], tuple[int, str] | None]:
+        """Take the seat under the other node's name. Returns the close code and reason if another one keeps it."""
         ...
 
     def reply(self, *messages: bytes) -> None: ...
@@ -152,6 +161,8 @@ class Host(Protocol):
     def first_sync(self) -> FirstSync | None: ...
 
     def authority(self) -> str: ...
+
+    def came(self, link: Any) -> None: ...
 
     def linked(self, link: Any) -> bool: ...
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -51,7 +53,7 @@ from node.wire.links.states import Parts, is_part, is_state, read_progress, remo
 from storage.records import FollowerRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from node.core.links.first_sync import FirstSync
     from node.core.ports import Instant
@@ -66,6 +68,9 @@ TURN_MESSAGES = 64
 
 BACKLOG_PAUSE = 8
 """Frames waiting for the disk above which the socket is not read."""
+
+FIRST_FRAME_BYTES = 65_536
+"""Largest frame of a node that has not shown who it is."""
 
 ASK_INTERVAL_MS = 60_000
 """How often operations that came damaged are asked for once more."""
@@ -86,6 +91,8 @@ class Link:
     url: the address that was dialled; None if the other node dialled.
     challenge: what the dialling side drew for this connection.
     hello: what a dialling node said in its request; None until the other side has said who it is.
+    enters: takes the seat under the name of a node that dialled, once it has shown who it is. Returns the close code
+        and reason if another connection keeps it.
     """
 
     host: Host
@@ -95,6 +102,7 @@ class Link:
     url: str | None = None
     challenge: str = ""
     hello: Hello | None = None
+    enters: Callable[[], tuple[int, str] | None] = lambda: None
     node: Node = field(init=False)
     since_ms: int = field(init=False)
     delivery: Delivery[LinkFeed] = field(init=False)
@@ -213,10 +221,15 @@ class Link:
 
     def receive(self, text: str | bytes) -> None:
         """One frame: a message or an array of them."""
-        if self.state != "closed":
+        if self.state == "closed":
+            return
+        if self._handshake.identified:
             self._spend("frames", 1)
             self._spend("bytes", len(text))
-            self.guarded(self._inbox.put, text)
+        elif len(text) > FIRST_FRAME_BYTES:  # a stranger's, so that it uses up nobody's budget
+            self.close(InvalidMessage.code, "a link does not begin with so much")
+            return
+        self.guarded(self._inbox.put, text)
 
     def _spend(self, what: str, amount: int) -> None:
         """Take it from this minute's budget. A link that passes it is not read until the minute is over."""
@@ -434,8 +447,10 @@ class Link:
     def _speaks_for(self, nodes: Sequence[str], keys: Mapping[str, Sequence[bytes]]) -> None:
         """The other side says whose operations it passes on, and their keys."""
         replica = self.node.replica
-        replica.keyring.told(self.peer_id, keys, replica.log.group.commit.meta)
-        new = replica.origins.heard(self.peer_id, nodes, replica.log.group.commit.meta)
+        peer, origins, meta = self.peer_id, replica.origins, replica.log.group.commit.meta
+        new = origins.heard(peer, nodes, meta)
+        for node in replica.keyring.told(peer, keys, meta, partial(origins.may_speak, peer)):
+            self.node.key_is_known(node)
         here = [name for name in new if name in self.host.connected and name != self.peer_id]
         if here:
             logger.warning(
@@ -529,9 +544,7 @@ class Link:
             self._go_on()
         if self.state == "up":
             self._ping()
-        sync = self.host.first_sync
-        if self.held and sync is not None and self.hello is not None and sync.stands_still(now_ms):
-            sync.take_over(self.peer_id, self.hello.head, now_ms)
+        if self.held and not self.host.holds_back(self):
             self.release()
         sync = self._first_sync
         if sync is not None:

@@ -37,6 +37,12 @@ FORK_INTERVAL_MS = 60_000
 MOST_BUDGETS = 1_000
 """Most linked nodes whose budgets, and first synchronisations, are remembered."""
 
+NEWCOMERS_OF_NODE = 4
+"""Most connections under one node's id that have not shown who they are."""
+
+PROOF_MS = 10_000
+"""How long a node that dialled may take to show who it is."""
+
 MOST_TWINS = 10
 """Most reports of another node with this node's id that are remembered."""
 
@@ -66,6 +72,8 @@ class Links:
     terminals: OwnTerminals
     by_node: dict[str, Link] = field(factory=dict, init=False)
     """Id of the other node -> its link."""
+    newcomers: dict[Link, int] = field(factory=dict, init=False)
+    """Links of nodes that dialled and have not shown who they are -> since when that is waited for."""
     first_sync: FirstSync | None = field(default=None, init=False)
     """This node's first synchronisation, if there was one since its start."""
     states_after: dict[str, dict[int, Key]] = field(factory=dict, init=False)
@@ -121,12 +129,24 @@ class Links:
         self.states_after[via] = dict(after)
         keep_latest(self.states_after, MOST_BUDGETS)
 
+    def came(self, link: Link) -> None:
+        """A node dialled. Whoever it says it is, it takes nobody's place before it has shown that.
+
+        Of many under one name the oldest goes: whoever has the token keeps the node itself out for a moment only.
+        """
+        same = [other for other in self.newcomers if other.peer_id == link.peer_id]
+        for other in same[: max(len(same) + 1 - NEWCOMERS_OF_NODE, 0)]:
+            other.close(TRY_AGAIN_LATER, "others came under its name")
+            del self.newcomers[other]
+        self.newcomers[link] = self.node.clock().mono_ms
+
     def linked(self, link: Link) -> bool:
-        """The other node of a link has said who it is. Returns whether `link` is kept.
+        """The other node of a link has shown who it is. Returns whether `link` is kept.
 
         When two nodes dial each other, both sides must keep the same link: an upstream link before a peer link, then
         the one dialled by the smaller id.
         """
+        self.newcomers.pop(link, None)
         old = self.by_node.get(link.peer_id)
         if old is not None and old is not link and old.state != "closed":
             if old.dialled != link.dialled and self._rank(old) < self._rank(link):
@@ -149,6 +169,7 @@ class Links:
     def unlink(self, link: Link) -> None:
         """The connection of a link ended."""
         link.end()
+        self.newcomers.pop(link, None)
         if self.by_node.get(link.peer_id) is not link:
             return  # another one took its place
         del self.by_node[link.peer_id]
@@ -165,7 +186,7 @@ class Links:
 
     def close_all(self, code: int, reason: str) -> None:
         """Drop every connection; those who dialled dial again."""
-        for link in list(self.by_node.values()):
+        for link in (*self.by_node.values(), *self.newcomers):
             link.guarded(link.close, code, reason)
 
     def commit_failed(self) -> None:
@@ -213,9 +234,11 @@ class Links:
         if sync is None:
             if empty and hello.head:
                 self.first_sync = FirstSync(hello.node_id, hello.head, now_ms, now_ms)
-        elif sync.phase == "states" and self.filling() is None:
+            return
+        nobody = self.filling() is None and (sync.phase == "states" or sync.left)
+        if nobody or (sync.phase == "states" and sync.stands_still(now_ms)):
             sync.take_over(hello.node_id, hello.head, now_ms)
-        elif sync.runs_with(hello.node_id) and sync.via and sync.via != f"{hello.node_id}:{hello.epoch}":
+        if sync.runs_with(hello.node_id) and sync.via and sync.via != f"{hello.node_id}:{hello.epoch}":
             sync.upto = None  # it goes on as another log
 
     def filling(self) -> Link | None:
@@ -226,13 +249,14 @@ class Links:
 
     def holds_back(self, link: Peer) -> bool:
         """Whether another link is filling this node, so that this one waits in its handshake."""
-        hello, filling = link.hello, self.filling()
-        filled = self.first_sync is not None and self.first_sync.phase == "states"
-        return filled and filling not in (None, link) and hello is not None and hello.head > 0
+        hello, filling, sync = link.hello, self.filling(), self.first_sync
+        if sync is None or sync.phase != "states" or sync.stands_still(self.node.clock().mono_ms):
+            return False
+        return filling not in (None, link) and hello is not None and hello.head > 0
 
     def release(self) -> None:
-        """Every entity is here: no other link is held back any more."""
-        for link in list(self.by_node.values()):
+        """Every entity is here, or nobody sends any: no other link is held back any more."""
+        for link in (*self.by_node.values(), *self.newcomers):
             link.release()
 
     def _fill_from_another(self, ended: Link) -> None:
@@ -247,6 +271,9 @@ class Links:
             if link.state == "up":
                 history.begin(link)
             link.release()
+        if not able:
+            sync.left = True
+            self.release()  # of the newcomers the first one that shows who it is
 
     # ------------------------------------------------------------------ another log
 
@@ -362,6 +389,13 @@ class Links:
     def tick(self, now_ms: int) -> None:
         """Once a second."""
         self.node.replica.faults.guard("the signed heads", partial(self.heads.tick, now_ms))
+        for link, since_ms in list(self.newcomers.items()):
+            if link.held and self.holds_back(link):
+                self.newcomers[link] = now_ms
+            elif link.held:
+                link.guarded(link.release)
+            elif now_ms - since_ms >= PROOF_MS:
+                link.close(TRY_AGAIN_LATER, "it did not show who it is")
         for link in list(self.by_node.values()):
             link.guarded(link.delivery.read_again)
             link.guarded(link.tick, now_ms)

@@ -55,8 +55,14 @@ class Origins:
             return True
         if origin == self.node_id:
             return self.recovered
-        allowed = self.configured.get(peer, self.said.get(peer, ()))
-        return origin == peer or origin in allowed or EVERYBODY in self.configured.get(peer, ())
+        return origin == peer or self.may_speak(peer, origin)
+
+    def may_speak(self, peer: str, node: str) -> bool:
+        """Whether a linked node speaks for another one, by what it said and what is configured."""
+        configured = self.configured.get(peer)
+        if configured is None:
+            return node in self.said.get(peer, ())
+        return node in configured or EVERYBODY in configured
 
     def heard(self, peer: str, nodes: Sequence[str], meta: dict[str, str]) -> list[str]:
         """A linked node says for whom it speaks. Returns who is new. meta: of the next commit."""

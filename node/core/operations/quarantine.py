@@ -133,7 +133,9 @@ class Quarantine:
 
     def bad_from(self, node: str) -> list[ParkedRow]:
         """The bad ones that a node accepted, as far as that can be read."""
-        return [row for row in self._rows.values() if row.state == BAD and _origin(row) == node]
+        of = [(accounts.get(node), accounts.get("")) for accounts in self._accounts.values()]
+        rows = [self._rows[number] for pair in of for account in pair if account for number in account.bad]
+        return [row for row in rows if row.state == BAD and _origin(row) == node]
 
     def of_link_key(self, link_key: int) -> list[ParkedRow]:
         return [row for row in self._rows.values() if row.link_key == link_key]

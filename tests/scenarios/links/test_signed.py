@@ -270,6 +270,23 @@ def test_a_key_is_learnt_from_its_node_or_from_who_speaks_for_it(tmp_path: Path)
     mesh.close()
 
 
+def test_a_false_key_that_a_neighbour_told_keeps_nobody_out_and_what_it_kept_out_comes_in(store: Store) -> None:
+    """Of the leaf's neighbour, which was never linked to the hub."""
+    real, other = own_key(store.directory, "real"), own_key(store.directory, "other")
+    told = {"type": "speaks_for", "nodes": ["n9"], "keys": {"n9": [other.public.hex()], "n8": [real.public.hex()]}}
+    operation = store.rogue.operation(ORDER, {"total": 1}, [(("total",), 1)], link={"origin": "n9"})
+    sign_together([operation], real)
+    store.play(told, operation)
+    assert known(store.hub, "n9") == {other.public: "rogue"}
+    assert not known(store.hub, "n8"), "it does not say that it speaks for that one"
+    assert store.parked == [(BAD, "it is not signed by n9 at $.link.proof")]
+    Rogue(store.hub, "n9", key=real).connect()
+    assert known(store.hub, "n9") == {real.public: ""}
+    assert list(store.hub.core.replica.keyring.offered["n9"]) == [other.public]
+    assert store.parked == []
+    assert store.hub.view("orders")["mesa-1"]["total"] == 1
+
+
 class Joined:
     """A world and whoever says that it is a node of it."""
 
