@@ -2,8 +2,8 @@
 
 A template is a shift of real operations, written by a real node into its own data directory: of each nine operations
 five are of an order, one is of the cashier and three are of a customer. Its rows and entities are then copied, each
-copy under names and acceptance times of its own, with the audit chain, the keys and the indexes that the node itself
-would have written. `comanda verify` and `comanda audit verify` hold of the result.
+copy under names and acceptance times of its own, with the signatures, the audit chain, the keys and the indexes that
+the node itself would have written; each operation as if it had been a commit alone. `comanda verify` and `comanda audit verify` hold of the result.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from bench.rig.load import ITEMS
 from bench.rig.orders import Batch, batch
 from crdt.hlc import pack
 from node.runtime.identity import fingerprint
+from node.runtime.keys import signatures
 from storage.chain import GENESIS, chain_hash
+from storage.proofs import prove
 from storage.records import CLASSES, CursorRow, EntityRow, LogRow, link_key
 from storage.sqlite.database import DATABASE
 from storage.sqlite.head_note import NOTE_FILE
@@ -203,6 +205,7 @@ class GrownStore:
     _copies: int = field(default=0, init=False)
     _chain: bytes = field(default=GENESIS, init=False)
     _begun_ms: int = field(default=0, init=False)
+    _sign: Callable[[bytes], bytes] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         with closing(self._open()) as database:
@@ -218,6 +221,7 @@ class GrownStore:
             database.execute("DELETE FROM entities")
             self._head(database, 0, GENESIS)
             database.commit()
+        self._sign = signatures(self.directory).sign
         self._begun_ms = time.time_ns() // 1_000_000 - self.most * ROW_MS
 
     def _open(self) -> sqlite3.Connection:
@@ -241,6 +245,7 @@ class GrownStore:
                 database.execute(f"DROP INDEX {name}")
             for part in self._copied(rows - head, head):
                 for row in part[0]:
+                    prove([row], self._sign)
                     row.hash = chain = chain_hash(chain, row)
                 LOG.put(database, part[0])
                 ENTITIES.put(database, part[1])
