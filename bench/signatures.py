@@ -18,7 +18,7 @@ from rich.table import Table
 
 from bench.rig.machine import describe
 from node.runtime.keys import signatures
-from storage.proofs import SIGNATURE, leaf_hash, prove, statement_of
+from storage.proofs import HEAD, leaf_hash, prove, statement_of
 from storage.records import LogRow
 from tests.harness import Client
 from tests.mesh import Mesh
@@ -80,7 +80,7 @@ def signing() -> Table:
 
             signed, checked = _each(sign), _each(check)
             length = sum(len(row.proof) for row in group) / size
-            assert length >= SIGNATURE
+            assert length >= HEAD
             table.add_row(str(size), *(f"{n:.0f}" for n in (signed, signed / size, checked / size, length)))
     return table
 

@@ -1,11 +1,15 @@
 """Who accepted an operation, proven: one signature for all of a commit's own operations, and for each the way to it.
 
     leaf    the hash of an operation as links carry it
-    root    of the Merkle tree over the leaves of one commit; this is signed
+    tree    the root of the Merkle tree over the leaves of one commit
+    root    the hash of the root of the node's commit before, and of the tree; this is signed
 
-A proof is the signature, and the siblings on the way from the leaf to the root. So each operation is proven alone. It
-has to be: a page, a priority class, a comparison, the quarantine and an archive each cut the rows of a commit
-elsewhere, and a relay may hold a part of them. Most commits have one operation, whose leaf is the root.
+A proof is the signature, the root before, and the siblings on the way from the leaf to the tree. So each operation is
+proven alone. It has to be: a page, a priority class, a comparison, the quarantine and an archive each cut the rows of
+a commit elsewhere, and a relay may hold a part of them. Most commits have one operation, whose leaf is the tree.
+
+As a root holds the one before, the signature of a commit is one of all commits before it, since the node's start.
+Where they are read in order, the last one is checked, and for the others their trees are enough (`Run`).
 """
 
 from __future__ import annotations
@@ -13,8 +17,10 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from attrs import define, field
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from storage.records import HeadRow, LogRow
 
@@ -22,6 +28,9 @@ HASH = 20
 """Bytes of a hash. Two operations with one leaf take 2^80 tries, and a link carries two hashes an operation."""
 
 SIGNATURE = 64
+HEAD = SIGNATURE + HASH
+"""Bytes of a proof before its way: the signature, and the root before."""
+
 STEP = 1 + HASH
 """Bytes of one sibling: the side on which it stands, and its hash."""
 
@@ -29,6 +38,9 @@ MOST_STEPS = 32
 """The longest way of a proof: no commit has more than 2^32 operations."""
 
 LEFT, RIGHT = b"\0", b"\1"
+
+FIRST = bytes(HASH)
+"""The root before the first commit after a start."""
 
 _CONTEXT = b"comanda operations\n"
 _NONE = b"\xff\xff\xff\xff"
@@ -69,14 +81,62 @@ def leaf_hash(
 
 def statement_of(leaf: bytes, proof: bytes) -> tuple[bytes, bytes]:
     """The statement that a proof leads to from an operation's leaf, and the signature of it. Raises BadProof."""
-    signature, way = proof[:SIGNATURE], proof[SIGNATURE:]
-    if len(signature) != SIGNATURE or len(way) % STEP or len(way) > MOST_STEPS * STEP:
+    return _CONTEXT + _root(proof[SIGNATURE:HEAD], _tree_of(leaf, proof)), proof[:SIGNATURE]
+
+
+def _tree_of(leaf: bytes, proof: bytes) -> bytes:
+    """The tree that a proof leads to from an operation's leaf. Raises BadProof."""
+    way = proof[HEAD:]
+    if len(proof) < HEAD or len(way) % STEP or len(way) > MOST_STEPS * STEP:
         raise BadProof("no proof has this length")
-    root = leaf
+    tree = leaf
     for place in range(0, len(way), STEP):
         side, sibling = way[place : place + 1], way[place + 1 : place + STEP]
-        root = _node(sibling, root) if side == LEFT else _node(root, sibling)
-    return _CONTEXT + root, signature
+        tree = _node(sibling, tree) if side == LEFT else _node(tree, sibling)
+    return tree
+
+
+@define
+class Run:
+    """Commits of one node, each after the one before. before: the root before them. signature: of the last one's."""
+
+    origin: str
+    before: bytes
+    signature: bytes
+    trees: list[bytes] = field(factory=list)
+
+    def statements(self) -> list[bytes]:
+        """What their node signed, of each commit."""
+        root, found = self.before, []
+        for tree in self.trees:
+            root = _root(root, tree)
+            found.append(_CONTEXT + root)
+        return found
+
+
+def runs_of(rows: Iterable[LogRow]) -> list[Run]:
+    """The commits of operations that are in log order, as runs of more than one."""
+    runs: list[Run] = []
+    latest: dict[str, tuple[Run, bytes]] = {}
+    for row in rows:
+        if not row.proof:
+            continue
+        try:
+            tree = _tree_of(leaf_of(row), row.proof)
+        except BadProof:
+            continue
+        signature, before = row.proof[:SIGNATURE], row.proof[SIGNATURE:HEAD]
+        root = _root(before, tree)
+        run, last = latest.get(row.origin, (None, b""))
+        if root == last:
+            continue
+        if run is None or before != last:
+            run = Run(row.origin, before, signature)
+            runs.append(run)
+        run.trees.append(tree)
+        run.signature = signature
+        latest[row.origin] = run, root
+    return [run for run in runs if len(run.trees) > 1]
 
 
 def head_statement(head: HeadRow) -> bytes:
@@ -85,17 +145,24 @@ def head_statement(head: HeadRow) -> bytes:
     return b"comanda head\n" + named.encode() + head.hash
 
 
-def prove(rows: Sequence[LogRow], sign: Callable[[bytes], bytes]) -> None:
-    """Give each of a commit's operations that was accepted here its proof."""
+def prove(rows: Sequence[LogRow], sign: Callable[[bytes], bytes], before: bytes = FIRST) -> bytes:
+    """Give each of a commit's operations that was accepted here its proof.
+
+    before: the root of the node's commit before. Returns this one's, the same where nothing was signed.
+    """
     own = [row for row in rows if row.link_key is not None and not row.via]
-    if own:
-        root, ways = _tree([_leaf_of(row) for row in own])
-        signature = sign(_CONTEXT + root)
-        for row, way in zip(own, ways, strict=True):
-            row.proof = b"".join((signature, *way))
+    if not own:
+        return before
+    tree, ways = _tree([leaf_of(row) for row in own])
+    root = _root(before, tree)
+    signature = sign(_CONTEXT + root)
+    for row, way in zip(own, ways, strict=True):
+        row.proof = b"".join((signature, before, *way))
+    return root
 
 
-def _leaf_of(row: LogRow) -> bytes:
+def leaf_of(row: LogRow) -> bytes:
+    """The leaf of a row's operation."""
     return leaf_hash(
         row.operation,
         row.updates,
@@ -127,3 +194,7 @@ def _tree(leaves: list[bytes]) -> tuple[bytes, list[list[bytes]]]:
 
 def _node(left: bytes, right: bytes) -> bytes:
     return blake2b(left + right, digest_size=HASH, person=b"comanda node").digest()
+
+
+def _root(before: bytes, tree: bytes) -> bytes:
+    return blake2b(before + tree, digest_size=HASH, person=b"comanda root").digest()

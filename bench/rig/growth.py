@@ -3,7 +3,8 @@
 A template is a shift of real operations, written by a real node into its own data directory: of each nine operations
 five are of an order, one is of the cashier and three are of a customer. Its rows and entities are then copied, each
 copy under names and acceptance times of its own, with the signatures, the audit chain, the keys and the indexes that
-the node itself would have written; each operation as if it had been a commit alone. `comanda verify` and `comanda audit verify` hold of the result.
+the node itself would have written; each operation as if it was a commit alone. `comanda verify` and `comanda audit
+verify` hold of the result.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import shutil
 import sqlite3
 import time
 from base64 import b64decode, b64encode
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +29,7 @@ from crdt.hlc import pack
 from node.runtime.identity import fingerprint
 from node.runtime.keys import signatures
 from storage.chain import GENESIS, chain_hash
-from storage.proofs import prove
+from storage.proofs import FIRST, prove
 from storage.records import CLASSES, CursorRow, EntityRow, LogRow, link_key
 from storage.sqlite.database import DATABASE
 from storage.sqlite.head_note import NOTE_FILE
@@ -35,7 +37,7 @@ from storage.sqlite.meta import write_meta
 from storage.sqlite.rows import CURSORS, ENTITIES, LOG
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 TERMINAL = "pos-1"
 ORDERS = 20
@@ -206,6 +208,7 @@ class GrownStore:
     _chain: bytes = field(default=GENESIS, init=False)
     _begun_ms: int = field(default=0, init=False)
     _sign: Callable[[bytes], bytes] = field(init=False)
+    _root: bytes = field(default=FIRST, init=False)
 
     def __attrs_post_init__(self) -> None:
         with closing(self._open()) as database:
@@ -245,7 +248,7 @@ class GrownStore:
                 database.execute(f"DROP INDEX {name}")
             for part in self._copied(rows - head, head):
                 for row in part[0]:
-                    prove([row], self._sign)
+                    self._root = prove([row], self._sign, self._root)
                     row.hash = chain = chain_hash(chain, row)
                 LOG.put(database, part[0])
                 ENTITIES.put(database, part[1])

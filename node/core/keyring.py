@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from node.wire.links.operations import RemoteOperation
+    from storage.proofs import Run
 
 logger = logging.getLogger("comanda.keys")
 
@@ -42,7 +43,7 @@ KEYS_OF_NODE = 8
 """Most keys of one node, and most that wait for a decision."""
 
 PROVEN = 1_000
-"""Latest signatures that were checked and are remembered: the operations of one commit share theirs."""
+"""Latest statements that are known to be signed: the operations of one commit share theirs."""
 
 
 def fingerprint(key: bytes) -> str:
@@ -66,7 +67,8 @@ class Keyring:
     offered: dict[str, dict[bytes, str]] = field(factory=dict)
     lost: bool = False
     """This node was here before, with another log and perhaps another key: linked nodes may say which one."""
-    _proven: dict[tuple[str, bytes, bytes], None] = field(factory=dict)
+    _proven: dict[tuple[str, bytes], None] = field(factory=dict)
+    """(node, statement) -> nothing. A statement that its node signed is proven, with whatever signature it comes."""
 
     @classmethod
     def of(cls, node_id: str, signatures: Signatures, meta: Mapping[str, str]) -> Keyring:
@@ -251,13 +253,27 @@ class Keyring:
             raise InvalidMessage(f"it is not signed by {remote.origin}", "$.link.proof")
         return VERIFIED
 
+    def take(self, run: Run) -> bool:
+        """Commits that follow each other: if the last one is signed by its node, all of them are.
+
+        Returns whether they are proven.
+        """
+        statements = run.statements()
+        if not self._signed(run.origin, self.pinned.get(run.origin, {}), statements[-1], run.signature):
+            return False
+        for statement in statements:
+            self._prove(run.origin, statement)
+        return True
+
     def _signed(self, node: str, keys: Mapping[bytes, str], statement: bytes, signature: bytes) -> bool:
-        known = (node, statement, signature)
-        if known in self._proven:
+        if (node, statement) in self._proven:
             return True
         if not any(self.signatures.verify(key, statement, signature) for key in keys):
             return False
-        self._proven[known] = None
+        self._prove(node, statement)
+        return True
+
+    def _prove(self, node: str, statement: bytes) -> None:
+        self._proven[node, statement] = None
         if len(self._proven) > PROVEN:
             del self._proven[next(iter(self._proven))]
-        return True

@@ -15,7 +15,7 @@ import orjson
 from attrs import evolve
 
 from storage.chain import GENESIS
-from storage.proofs import prove
+from storage.proofs import FIRST, prove
 from storage.records import CLASSES, ArchiveRow, Boot, Commit, CursorRow, TokenRow
 from storage.sqlite.boot import read_all, read_boot, restore_keys
 from storage.sqlite.commit import chain_rows, write_commit
@@ -79,6 +79,7 @@ class Store:
         self.head, self.chain = read_head(self._connection, self.anchor)
         self.token = int(read_fact(self._connection, TOKEN) or 0)
         self.sign: Callable[[bytes], bytes] | None = None
+        self._root = FIRST
 
     # ------------------------------------------------------------------ opening
 
@@ -172,11 +173,13 @@ class Store:
     def commit(self, commit: Commit) -> None:
         """Store a group in one transaction and fsync it. Raises StorageError; then nothing of it is stored."""
         with storage_errors(self.path):
+            root = self._root
             if self.sign is not None:
-                prove(commit.rows, self.sign)
+                root = prove(commit.rows, self.sign, root)
             head, chain = chain_rows(commit.rows, self.head, self.chain)
         with transaction(self._connection, self.path):
             write_commit(self._connection, commit, self.anchor.seq, head, chain)
+        self._root = root
         self.epoch = commit.meta.get("epoch", self.epoch)
         before = self.head, self.token
         self.chain, self.head, self.token = chain, head, int(commit.meta.get(TOKEN, self.token))

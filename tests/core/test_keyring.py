@@ -7,6 +7,7 @@ import pytest
 from node.core import keyring as module
 from node.core.keyring import KEYS_OF_NODE, NODES, Keyring, fingerprint
 from node.core.ports import NO_KEY, Signatures
+from storage.proofs import FIRST, HASH, Run
 
 OWN = Signatures(b"own", lambda statement: b"", lambda key, statement, signature: True)
 
@@ -150,3 +151,25 @@ def test_nodes_that_somebody_made_up_keep_nobody_out_who_proves_its_key(
         assert keyring.met(name, name.encode(), meta) is None
     assert keyring.met("n5", b"five", meta) == "the keys of 5 nodes are known already"
     assert list(Keyring.of("hub", OWN, meta).pinned) == ["hub", "n1", "n2", "n3", "n4"]
+
+
+def test_the_signature_of_the_last_commit_of_a_run_proves_the_run(meta: dict[str, str]) -> None:
+    run = Run("n1", FIRST, b"good", [b"1" * HASH, b"2" * HASH, b"3" * HASH])
+    asked: list[bytes] = []
+
+    def verify(key: bytes, statement: bytes, signature: bytes) -> bool:
+        asked.append(statement)
+        return (key, statement, signature) == (b"one", run.statements()[-1], b"good")
+
+    keyring = Keyring.of("hub", Signatures(b"own", lambda statement: b"", verify), {})
+    assert not keyring.take(run), "nobody knows the key"
+    keyring.met("n1", b"one", meta)
+    assert not keyring.take(Run("n1", FIRST, b"bad", run.trees))
+    assert not keyring.take(Run("n1", FIRST, b"good", run.trees[:2]))
+    assert not keyring.take(Run("n1", b"x" * HASH, b"good", run.trees))
+    assert keyring.take(run)
+    asked.clear()
+    assert keyring.take(Run("n1", FIRST, b"any", run.trees[:2])), "it is a part of what is proven"
+    assert asked == []
+    keyring.forget("n1", fingerprint(b"one"), meta)
+    assert not keyring.take(run)

@@ -7,7 +7,19 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.proofs import HASH, MOST_STEPS, SIGNATURE, STEP, BadProof, leaf_hash, prove, statement_of
+from storage.proofs import (
+    FIRST,
+    HASH,
+    HEAD,
+    MOST_STEPS,
+    SIGNATURE,
+    STEP,
+    BadProof,
+    leaf_hash,
+    prove,
+    runs_of,
+    statement_of,
+)
 from tests.storage.rows import row
 
 if TYPE_CHECKING:
@@ -52,7 +64,7 @@ def proven(count: int) -> tuple[list[LogRow], bytes]:
 def test_every_operation_of_a_commit_is_proven_alone_by_the_one_signature(count: int) -> None:
     rows, statement = proven(count)
     assert all(statement_of(leaf(one), one.proof) == (statement, b"s" * SIGNATURE) for one in rows)
-    assert max(len(one.proof) for one in rows) <= SIGNATURE + STEP * (count - 1).bit_length()
+    assert max(len(one.proof) for one in rows) <= HEAD + STEP * (count - 1).bit_length()
 
 
 @pytest.mark.parametrize("count", range(1, 10))
@@ -79,10 +91,10 @@ def test_text_cannot_move_between_parts_unseen(left: str, right: str, moved: str
 def test_a_node_of_the_tree_is_no_operation() -> None:
     """Else two operations could be passed off as one whose content is their hashes."""
     (one, two), statement = proven(2)
-    assert statement_of(leaf(one) + leaf(two), one.proof[:SIGNATURE])[0] != statement
+    assert statement_of(leaf(one) + leaf(two), one.proof[:HEAD])[0] != statement
 
 
-@pytest.mark.parametrize("length", [0, 1, SIGNATURE - 1, SIGNATURE + 1, SIGNATURE + HASH, SIGNATURE + STEP + 1])
+@pytest.mark.parametrize("length", [0, 1, SIGNATURE, HEAD - 1, HEAD + 1, HEAD + HASH, HEAD + STEP + 1])
 def test_bytes_of_another_length_are_no_proof(length: int) -> None:
     with pytest.raises(BadProof):
         statement_of(bytes(HASH), bytes(length))
@@ -90,7 +102,7 @@ def test_bytes_of_another_length_are_no_proof(length: int) -> None:
 
 def test_the_longest_way_is_bounded() -> None:
     with pytest.raises(BadProof):
-        statement_of(bytes(HASH), bytes(SIGNATURE + STEP * (MOST_STEPS + 1)))
+        statement_of(bytes(HASH), bytes(HEAD + STEP * (MOST_STEPS + 1)))
 
 
 def test_what_came_over_a_link_keeps_the_proof_that_it_came_with() -> None:
@@ -98,5 +110,58 @@ def test_what_came_over_a_link_keeps_the_proof_that_it_came_with() -> None:
     notice = row(2, kind="notice")
     rows = [came, notice, own(3)]
     prove(rows, lambda statement: b"s" * SIGNATURE)
-    assert (came.proof, notice.proof, len(rows[2].proof)) == (b"theirs", b"", SIGNATURE)
+    assert (came.proof, notice.proof, len(rows[2].proof)) == (b"theirs", b"", HEAD)
     prove(rows[:2], lambda statement: pytest.fail("there is nothing to sign"))
+
+
+def commits(sizes: list[int], origin: str = "node-a") -> tuple[list[list[LogRow]], list[bytes]]:
+    """Commits of so many operations that follow each other, and what was signed of each."""
+    said: list[bytes] = []
+
+    def sign(statement: bytes) -> bytes:
+        said.append(statement)
+        return b"%064d" % len(said)
+
+    groups, root = [], FIRST
+    for size in sizes:
+        groups.append([evolve(own(sum(len(rows) for rows in groups) + n + 1), origin=origin) for n in range(size)])
+        root = prove(groups[-1], sign, root)
+    return groups, said
+
+
+def test_one_signature_proves_all_commits_that_follow_each_other() -> None:
+    groups, said = commits([1, 3, 1, 2])
+    (run,) = runs_of(row for rows in groups for row in rows)
+    assert run.statements() == said
+    assert run.signature == b"%064d" % 4
+    for rows, statement in zip(groups, said, strict=True):
+        assert all(statement_of(leaf(one), one.proof)[0] == statement for one in rows)
+
+
+def test_a_run_ends_where_a_commit_is_missing_and_nodes_have_runs_of_their_own() -> None:
+    ours, said = commits([1] * 6)
+    theirs, also = commits([1] * 4, "node-b")
+    rows = [one for pair in zip(ours, [*theirs, [], []], strict=True) for group in pair for one in group]
+    del rows[4]  # the third of ours
+    runs = runs_of(rows)
+    assert [(run.origin, run.statements()) for run in runs] == [
+        ("node-a", said[:2]),
+        ("node-b", also),
+        ("node-a", said[3:]),
+    ]
+
+
+@given(st.integers(0, 3), st.integers(0, HASH - 1))
+def test_a_run_with_another_tree_leads_to_another_last_statement(number: int, place: int) -> None:
+    groups, said = commits([1, 1, 1, 1])
+    (run,) = runs_of(row for rows in groups for row in rows)
+    tree = bytearray(run.trees[number])
+    tree[place] ^= 1
+    run.trees[number] = bytes(tree)
+    assert run.statements()[-1] != said[-1]
+
+
+def test_operations_without_a_proof_and_with_a_broken_one_are_in_no_run() -> None:
+    groups, _ = commits([1, 1, 1])
+    groups[0][0].proof, groups[1][0].proof = b"", b"short"
+    assert runs_of(row for rows in groups for row in rows) == []

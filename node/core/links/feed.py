@@ -22,11 +22,13 @@ from node.wire.frames import Outgoing
 from node.wire.heads import Head
 from node.wire.links.history import HistoryPosition
 from node.wire.links.history import position as history_position
+from node.wire.links.history import proofs as history_proofs
 from node.wire.links.operations import operation_message
 from node.wire.links.positions import log_position
 from node.wire.links.states import LARGEST_STATE, StateProgress, state_messages, state_operation
 from storage.answers import PAGE_BYTES
 from storage.packed import RECORD_BYTES
+from storage.proofs import runs_of
 from storage.records import CLASSES
 
 if TYPE_CHECKING:
@@ -294,7 +296,10 @@ class LinkFeed:
                 if row.link_key is not None
             ]
             at = HistoryPosition(history.after, history.upto, self.operations())
-            _send_frames(delivery, [*(message for message in made if message is not None), history_position(at)])
+            proofs = history_proofs(runs_of(row for row in rows if row.link_key is not None))
+            _send_frames(
+                delivery, [proofs, *(message for message in made if message is not None), history_position(at)]
+            )
 
         delivery.disk.history(history.after, history.upto, LINK_PAGE, delivery.read(then))
 

@@ -1,6 +1,7 @@
 """The history behind the entities of a first synchronisation: the rows of the peer's log up to where entities began.
 
     history_want       from this row on, up to that one     -> pages of operations, each with a history_position
+    history_proofs     who signed the operations of a page, one signature for commits that follow each other
     history_position   so far the history is here           -> history_want, which asks for the next page
 
 The receiver says how far it is, so nothing is sent twice on one connection, and a connection that comes back goes on
@@ -38,7 +39,14 @@ def receive(link: Peer, message: Mapping[str, Any]) -> None:
     if message["type"] == "history_want":
         link.delivery.feed.send_history(link.delivery, *wire.read_want(message))
         return
-    at, sync = wire.read_position(message), _sync(link)
+    sync = _sync(link)
+    if message["type"] == "history_proofs":
+        runs = wire.read_proofs(message)
+        if sync is not None and sync.phase == "history":
+            for run in runs:
+                link.host.node.replica.keyring.take(run)
+        return
+    at = wire.read_position(message)
     if sync is None or sync.phase != "history" or sync.upto != at.upto:
         return
     replica = link.host.node.replica

@@ -5,6 +5,7 @@ The operations themselves travel as ordinary `data_sync`.
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -12,13 +13,17 @@ from attrs import frozen
 
 from node.errors import InvalidMessage
 from node.wire.json_text import is_count
+from storage.proofs import HASH, SIGNATURE, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-TYPES = ("history_want", "history_position")
+TYPES = ("history_want", "history_position", "history_proofs")
 
 MOST = 2**53
+
+MOST_COMMITS = 512
+"""Most commits of one `history_proofs`."""
 
 
 @frozen
@@ -58,3 +63,37 @@ def read_position(message: Mapping[str, Any]) -> HistoryPosition:
         case {"at": at, "upto": upto, "held": held} if all(is_count(n, MOST) for n in (at, upto, held)):
             return HistoryPosition(at, upto, held)
     raise InvalidMessage("expected a row of the history", "$.at")
+
+
+def proofs(runs: Sequence[Run]) -> bytes:
+    """`history_proofs`: of the operations that follow, who signed them."""
+    said = [[run.origin, *map(_text, (run.before, run.signature, b"".join(run.trees)))] for run in runs]
+    return orjson.dumps({"type": "history_proofs", "runs": said})
+
+
+def read_proofs(message: Mapping[str, Any]) -> list[Run]:
+    """Raises InvalidMessage."""
+    said = message.get("runs")
+    if type(said) is not list or len(said) > MOST_COMMITS:
+        raise InvalidMessage("expected runs of commits", "$.runs")
+    runs = [_run(one) for one in said]
+    if sum(len(run.trees) for run in runs) > MOST_COMMITS:
+        raise InvalidMessage("too many commits", "$.runs")
+    return runs
+
+
+def _run(said: Any) -> Run:
+    match said:
+        case [str(origin), *texts] if len(texts) == 3 and all(type(text) is str for text in texts):
+            try:
+                before, signature, trees = (b64decode(text, validate=True) for text in texts)
+            except ValueError:
+                raise InvalidMessage("expected base64", "$.runs") from None
+            if len(before) == HASH and len(signature) == SIGNATURE and trees and not len(trees) % HASH:
+                cut = [trees[place : place + HASH] for place in range(0, len(trees), HASH)]
+                return Run(origin, before, signature, cut)
+    raise InvalidMessage("expected [node, root before, signature, trees]", "$.runs")
+
+
+def _text(value: bytes) -> str:
+    return b64encode(value).decode()

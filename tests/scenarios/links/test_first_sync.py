@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
+from attrs import evolve
 
+from node.core.keyring import VERIFIED
 from node.core.links import feed
 from tests.harness import Client
 from tests.mesh import Mesh, audit, each_operation, shown
@@ -350,6 +353,8 @@ def test_history_comes_again_where_its_commit_failed(tmp_path: Path) -> None:
         turn(mesh)
     node.failing = True
     turn(mesh, frames=4)
+    node.settle()
+    assert not node.core.health.ok
     node.failing = False
     node.recover()
     mesh.settle()
@@ -393,4 +398,46 @@ def test_a_repair_waits_for_the_history_of_what_it_repairs(tmp_path: Path) -> No
     assert not any(len(world.core.replica.quarantine) for world in mesh.worlds)
     assert all(shown(world) == shown(hub) and audit(world) == audit(hub) for world in mesh.worlds)
     assert joins.view("orders")["x"]["note"] == "pouco sal"
+    mesh.close()
+
+
+def test_a_page_of_history_costs_one_signature_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each operation was a commit of its own."""
+    mesh = store(tmp_path)
+    hub, node = mesh.worlds
+    checked = 0
+
+    def verify(key: bytes, statement: bytes, signature: bytes) -> bool:
+        nonlocal checked
+        checked += 1
+        return signatures_verify(key, statement, signature)
+
+    monkeypatch.setattr(feed, "LINK_PAGE", 16)
+    keyring = node.core.replica.keyring
+    signatures_verify = keyring.signatures.verify
+    keyring.signatures = evolve(keyring.signatures, verify=verify)
+    mesh.settle()
+    assert audit(node) == audit(hub)
+    rows = [row for _, row, _ in node.reader.chained_rows() if row is not None and row.kind == "operation"]
+    assert {row.signed for row in rows} == {VERIFIED}
+    assert checked <= -(-len(rows) // 16) + 2  # and who is there
+    mesh.close()
+
+
+def test_a_false_proof_of_a_page_proves_nothing_and_costs_nothing_but_itself(tmp_path: Path) -> None:
+    mesh = store(tmp_path)
+    hub, node = mesh.worlds
+
+    def damage(frame: bytes) -> bytes:
+        messages = orjson.loads(frame)
+        for message in messages if isinstance(messages, list) else [messages]:
+            if message["type"] == "history_proofs":
+                for run in message["runs"]:
+                    run[3] = b64encode(bytes(len(b64decode(run[3])))).decode()
+        return orjson.dumps(messages)
+
+    mesh.wires[0].damage = damage
+    mesh.settle()
+    assert audit(node) == audit(hub)
+    assert not len(node.core.replica.quarantine)
     mesh.close()
