@@ -26,7 +26,7 @@ from crdt.decimals import (
     plus,
     total_of,
 )
-from crdt.edits import NO_TOTALS, NOTHING_COUNTED, ZERO, Applied, Edit, Gap, Known, Prepared
+from crdt.edits import NO_TOTALS, NOTHING_COUNTED, ZERO, Applied, Edit, Gap, Known, Prepared, counted
 from crdt.engine import EngineDocument, open_document
 from crdt.records import (
     Contradiction,
@@ -223,7 +223,9 @@ class Document:
             return Gap(missing)
         doomed = self._doomed(decoded)
         inserts = self._check(decoded, author, have, doomed)
-        return Prepared(update, decoded, author, end, tuple(inserts), tuple(doomed))
+        header = next(record for record in inserts if isinstance(record, Header))
+        counts = counted(self.headers.get(author), header)
+        return Prepared(update, decoded, author, end, tuple(inserts), tuple(doomed), counts)
 
     def compare(
         self, update: bytes, before: Mapping[int, int], entry: tuple[int, int, int], name: str
@@ -254,7 +256,7 @@ class Document:
         """The registers and counters a prepared update touches."""
         doomed = (self.by_id.get(identity) for identity in prepared.doomed)
         records = (*prepared.inserts, *doomed)
-        paths: list[Path] = [counted_at(name) for name in prepared.counts(self.headers.get(prepared.author))]
+        paths: list[Path] = [counted_at(name) for name in prepared.counts]
         paths += [record.path for record in records if isinstance(record, FieldRecord)]
         return list(dict.fromkeys(paths))
 

@@ -36,7 +36,10 @@ class Edit:
 
 @frozen
 class Prepared:
-    """A remote update that can be applied now. doomed: (writer, clock) of the live records it deletes."""
+    """A remote update that can be applied now.
+
+    doomed: (writer, clock) of the live records it deletes. counts: what it adds to the counters.
+    """
 
     update: bytes
     decoded: DecodedUpdate
@@ -44,13 +47,16 @@ class Prepared:
     end: int
     inserts: tuple[FieldRecord | Header, ...]
     doomed: tuple[tuple[int, int], ...]
+    counts: Mapping[str, Decimal]
 
-    def counts(self, before: Header | None) -> dict[str, Decimal]:
-        """What it adds to the counters. before: its author's live header."""
-        old = before.counters if before is not None else {}
-        new = next((record.counters for record in self.inserts if isinstance(record, Header)), {})
-        changes = {n: plus((decimal_of(new.get(n, 0)), -decimal_of(old.get(n, 0)))) for n in {**old, **new}}
-        return {name: amount for name, amount in changes.items() if amount}
+
+def counted(old: Header | None, new: Header) -> Mapping[str, Decimal]:
+    """What an update adds to the counters. old: its author's live header. new: the one that it puts in its place."""
+    before, after = old.counters if old is not None else NO_TOTALS, new.counters
+    if before == after:
+        return NOTHING_COUNTED
+    changes = {n: plus((decimal_of(after.get(n, 0)), -decimal_of(before.get(n, 0)))) for n in {**before, **after}}
+    return {name: amount for name, amount in changes.items() if amount}
 
 
 @frozen

@@ -20,7 +20,7 @@ from strategies.paths import DELETED_AT
 from strategies.strategy import OPEN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from crdt.document import Document
 
@@ -81,29 +81,12 @@ class Conflict:
 
     def body(self) -> dict[str, object]:
         """The `conflict` object of a `sync_conflict` (node/wire/protocol.md, "`sync_conflict`")."""
-        return {
-            "id": self.id,
-            "type": self.type,
-            "entity_type": self.entity_type,
-            "entity_id": self.entity_id,
-            "local_data": self.side(self.shown),
-            "remote_data": self.side(self.challenger),
-            "local_version": self.shown.version,
-            "remote_version": self.challenger.version,
-            "created_at": self.created_at,
-            "path": list(self.path),
-            "state": self.state,
-            "candidates": [
-                {
-                    "operation_id": record.operation,
-                    "terminal_id": record.terminal,
-                    "timestamp": iso(millis(record.stamp)),
-                    "accepted_at": iso(millis(record.accepted)),
-                    "data": self.side(record),
-                }
-                for record in self.candidates
-            ],
-        }
+        sides = [
+            candidate(r.name, iso(millis(r.stamp)), iso(millis(r.accepted)), self.side(r)) for r in self.candidates
+        ]
+        local, remote = self.side(self.shown), self.side(self.challenger)
+        entity = (self.entity_type, self.entity_id)
+        return body(self.id, self.type, self.state, entity, self.path, local, remote, self.created_at, sides)
 
     def side(self, record: FieldRecord) -> dict[str, object]:
         """One candidate as `local_data` and `remote_data` show it: its fields and its version."""
@@ -111,6 +94,50 @@ class Conflict:
             value = record.value
             return {"deleted_at": value.get("at") if isinstance(value, dict) else None, "version": record.version}
         return {**self.kinds.at(record.path).side(record), "version": record.version}
+
+
+def body(
+    id: str,
+    type: str,
+    state: str,
+    entity: tuple[str, str],
+    path: Path,
+    local: Mapping[str, object],
+    remote: Mapping[str, object],
+    at: str,
+    sides: Sequence[Mapping[str, object]],
+) -> dict[str, object]:
+    """The `conflict` object of a `sync_conflict`.
+
+    entity: its type and id. local, remote: what is shown and what is not, with their versions.
+    at: when it came to be, ISO 8601. sides: each as `candidate` gives it.
+    """
+    return {
+        "id": id,
+        "type": type,
+        "entity_type": entity[0],
+        "entity_id": entity[1],
+        "local_data": local,
+        "remote_data": remote,
+        "local_version": local["version"],
+        "remote_version": remote["version"],
+        "created_at": at,
+        "path": list(path),
+        "state": state,
+        "candidates": sides,
+    }
+
+
+def candidate(name: str, at: str, accepted_at: str, data: Mapping[str, object]) -> dict[str, object]:
+    """One side of a conflict. name: of its operation. at, accepted_at: when it was written and accepted, ISO 8601."""
+    terminal_id, _, operation_id = name.partition("/")
+    return {
+        "operation_id": operation_id,
+        "terminal_id": terminal_id,
+        "timestamp": at,
+        "accepted_at": accepted_at,
+        "data": data,
+    }
 
 
 def sibling_conflict(

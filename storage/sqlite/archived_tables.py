@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from storage.sqlite.rows import ARCHIVED_OPERATIONS, BASES
+from storage.sqlite.rows import ARCHIVED_OPERATIONS, BASES, ENTITIES
 from storage.sqlite.statements import insert_many, parts, values
 
 if TYPE_CHECKING:
@@ -52,12 +52,13 @@ def _is_damaged(connection: sqlite3.Connection, row: ArchivedRow) -> bool:
 
 def keep_bases(connection: sqlite3.Connection, keys: Iterable[Key], anchor: int) -> None:
     """Within a transaction, before these entities are written: save the documents that are still those of the
-    anchor. anchor: its row."""
+    anchor. A damaged one stays so, not summed anew. anchor: its row."""
     columns = ", ".join(BASES.summed)
+    damaged = f"row_sum <> row_sum({', '.join(ENTITIES.summed)})"
     for part in parts(keys, 2):
         connection.execute(
             f"WITH wanted (entity_type, entity_id) AS ({values(len(part), 2)}) INSERT OR REPLACE INTO bases"
-            f" SELECT {columns}, row_sum({columns}) FROM wanted"
+            f" SELECT {columns}, row_sum({columns}) + ({damaged}) FROM wanted"
             " CROSS JOIN entities USING (entity_type, entity_id) WHERE seq <= ?",
             [*(word for key in part for word in key), anchor],
         )

@@ -24,6 +24,7 @@ from crdt.records import counter_name, counter_path
 from strategies.kinds.counter import (
     CLOSED,
     COUNTED_NOW,
+    NUMBER,
     STEP,
     ZERO,
     Counter,
@@ -188,7 +189,7 @@ class KeyedList(Register):
         for path in heads:
             siblings = document.siblings(path)
             records = [record for record in siblings if write.seen(record)]
-            if records or base.had_line(path[1]):
+            if records or base.had_line(path[1]) or write.stranger:
                 known[path[1]] = write.policy.ordered(path, records or siblings)[0]
         write.register((field,), value if elements is None else [])
         elements = elements or {}
@@ -444,6 +445,8 @@ class Change:
             return self._count(path, value)
         siblings = write.document.siblings(path)
         seen = [record for record in siblings if write.seen(record)]
+        if value is ABSENT and write.stranger and not seen and not write.seen(self.head):
+            return False  # perhaps it never saw the field
         known = part_of(write.policy.ordered(path, seen)[0]) if seen else there.get(name, ABSENT)
         if _same(value, known) and (seen or not siblings):
             return False
@@ -469,6 +472,10 @@ class Change:
         opening = self.kind._opening(write.document, write.policy, self.head, path[2])
         now, known = count_after(write.document, name, opening, self.settlements), write.known_count(name)
         base = reckoned(now if known is None else known, now)
+        unknown = known is None and write.stranger and not write.seen(self.head)
+        if word == NUMBER and unknown and base.amount not in (None, amount):
+            write.kept[name] = amount  # by how much it moved is unknown
+            return False
         if word == STEP:
             move(write, name, base, now, amount, f"{where}.{STEP}")
             return True

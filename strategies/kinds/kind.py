@@ -135,7 +135,7 @@ class Write(Protocol):
     terminal_type: of the author. counts: by how much each counter moves so far.
     minds: what the author takes each counter that it writes to be afterwards.
     stranger: nothing tells what the author had seen.
-    kept: numbers that are not counted for that reason. Their author is told.
+    kept: numbers that are not counted for that reason, by the counter's name in headers. Their author is told.
     """
 
     @property

@@ -12,13 +12,15 @@ from attrs import define, field, frozen
 from crdt.document import Document
 from crdt.engine import EngineError
 from crdt.json_values import canonical
-from crdt.records import CANONICAL, DocumentError, FieldRecord, Path
+from crdt.records import CANONICAL, DocumentError, FieldRecord, Path, counter_path
 from crdt.update_format import UpdateError
-from node.core.entities.last_known import Movements
+from node.core.entities.last_known import Movements, begun
 from node.core.entities.past import LATEST, Past
 from node.core.entities.reach import Claim, Reach
 from storage.records import EntityRow, Key, key64
+from strategies.kinds.keyed_list import KeyedList
 from strategies.kinds.kind import After, Count
+from strategies.kinds.register import winner
 from strategies.paths import GROUP, WHOLE
 from strategies.policy import EntityPolicy
 from strategies.view import View, view_of
@@ -212,6 +214,20 @@ class Entity:
     @property
     def version(self) -> int:
         return self.document.version
+
+    def begun(self, name: str, newest: int, elsewhere: int | None) -> Count | None:
+        """What a counter of a line was when the entity had version `newest`, as long as nothing had moved it.
+
+        elsewhere: as in `Movements.at`. None where the version may name another state than the one here.
+        """
+        path = counter_path(name)
+        kind, head = self.policy.kinds.at(path), winner(self.document, self.policy, path[:2])
+        if not isinstance(kind, KeyedList) or head is None or self.versions[head.id] > newest:
+            return None
+        if elsewhere is not None and self.seqs[head.id] > elsewhere:
+            return None
+        opening = kind.opening_at(self.document, self.policy, path)
+        return None if opening is None else begun(opening)
 
     def rows_known(self) -> Iterator[tuple[int, int]]:
         """Rows of which something is left here, and the entity's version after each."""

@@ -268,9 +268,7 @@ class Movements:
             return
         shown = stored(count_after(after.document, name, opening))
         if not moves:  # everybody who has seen the element knows with what it began
-            began = Opening.of(opening)
-            first = NOTHING_COUNTED if began is None else Count(began.amount, began.moved)
-            moves = [Movement(0, 0, None, None, stored(first), 0, True)]
+            moves = [Movement(0, 0, None, None, stored(begun(opening)), 0, True)]
         written = None if mind is None else stored(mind)
         version = after.document.version
         moves.append(Movement(row.seq, version, row.author, written, shown, row.acked, row.echo))
@@ -315,6 +313,12 @@ class Movements:
         If not, older rows must be read.
         """
         return name not in self.cut or self.known(name, author) is not None
+
+
+def begun(opening: object) -> Count:
+    """What a counter of a line was when it began. opening: as `KeyedList.opening_at` gives it."""
+    found = Opening.of(opening)
+    return NOTHING_COUNTED if found is None else Count(found.amount, found.moved)
 
 
 @frozen

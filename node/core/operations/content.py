@@ -105,7 +105,7 @@ def check(replica: Replica, entity: Entity, write: Write, prepared: Prepared, re
         if not ground.may_rank(record):
             raise Unsaid(f"{_at(record.path)} ranks before what it replaces")
     try:
-        _check_effects(says, records, doomed, prepared.counts(old))
+        _check_effects(says, records, doomed, prepared.counts)
     except Unsaid as error:
         if says.waits(records):
             raise Unproved(f"{error}, as far as operations came here") from None

@@ -183,7 +183,10 @@ class Knowledge:
             rows = self._histories.get((entity.key, view.terminal, view.acknowledged), ())
             known = known_from_log(rows, entity.key[1], name, view)
         if known is None and reach.newest is not None:
-            known = entity.movements.at(name, reach.newest, self.elsewhere(entity.policy.priority_class))
+            elsewhere = self.elsewhere(entity.policy.priority_class)
+            known = entity.movements.at(name, reach.newest, elsewhere)
+            if known is None and name not in entity.movements.of:
+                known = entity.begun(name, reach.newest, elsewhere)
         return known
 
     def last_known_list(self, author: Author, reach: Reach, entity: Entity, name: str) -> KnownList:

@@ -11,12 +11,12 @@ import orjson
 
 from crdt.decimals import shown
 from crdt.hlc import iso, millis
-from crdt.records import name_of, terminal_of
+from crdt.records import counted_at, name_of, terminal_of
 from node.core.log.rows import notice_row
 from node.core.operations.conflicts import conflict_row
 from node.core.operations.overruled import line_of, moved_to
 from node.wire import outgoing
-from strategies.conflict import VERSION_CONFLICT, conflict_id
+from strategies.conflict import VERSION_CONFLICT, body, candidate, conflict_id
 from strategies.paths import DELETED_AT, WHOLE
 from strategies.strategy import SETTLED
 
@@ -82,11 +82,16 @@ def tell_kept(
     replica: Replica, entity: Entity, kept: Mapping[str, Decimal], operation: Operation, stamp: Stamp
 ) -> None:
     """Tell the author and monitors of numbers that were not counted. They stand in the log, and nothing is open."""
-    name = name_of(stamp.terminal, stamp.operation)
-    for field, amount in kept.items():
-        there = {field: entity.view.fields.get(field)}
-        sides = [(name, {field: shown(amount)})]
-        _tell_settled(replica, entity, (field,), there, sides, operation.id, stamp.accepted, (stamp.terminal,))
+    author = name_of(stamp.terminal, stamp.operation)
+    for name, amount in kept.items():
+        path = counted_at(name)
+        is_shown, number = entity.view.fields.get(path[0]), shown(amount)
+        said: object = number
+        if len(path) > 1:
+            line = line_of(entity, path) or {}
+            is_shown, said = [line], [{**line, path[2]: number}]
+        there, sides = {path[0]: is_shown}, [(author, {path[0]: said})]
+        _tell_settled(replica, entity, path, there, sides, operation.id, stamp.accepted, (stamp.terminal,))
 
 
 def tell_overruled(replica: Replica, found: Sequence[Overruled], operation_id: str, accepted: int) -> None:
@@ -120,34 +125,13 @@ def _tell_settled(
 
     there: what is shown. sides: the operations and what each says, the one that did not prevail last.
     """
-    (entity_type, entity_id), version, at = entity.key, entity.document.version, iso(millis(accepted))
-    names = sorted(name for name, _ in sides)
-    body: dict[str, object] = {
-        "id": conflict_id(entity_type, entity_id, path, names),
-        "type": VERSION_CONFLICT,
-        "entity_type": entity_type,
-        "entity_id": entity_id,
-        "local_data": {**there, "version": version},
-        "remote_data": {**sides[-1][1], "version": version},
-        "local_version": version,
-        "remote_version": version,
-        "created_at": at,
-        "path": list(path),
-        "state": SETTLED,
-        "candidates": [
-            {
-                "operation_id": name.partition("/")[2],
-                "terminal_id": terminal_of(name),
-                "timestamp": at,
-                "accepted_at": at,
-                "data": {**said, "version": version},
-            }
-            for name, said in sides
-        ],
-        **extra,
-    }
-    message = outgoing.sync_conflict(body)
-    replica.log.append(notice_row(entity.policy, operation_id, entity_id, accepted, targets, message))
+    version, at = {"version": entity.document.version}, iso(millis(accepted))
+    found = conflict_id(*entity.key, path, sorted(name for name, _ in sides))
+    local, remote = {**there, **version}, {**sides[-1][1], **version}
+    candidates = [candidate(name, at, at, {**said, **version}) for name, said in sides]
+    told = body(found, VERSION_CONFLICT, SETTLED, entity.key, path, local, remote, at, candidates)
+    message = outgoing.sync_conflict({**told, **extra})
+    replica.log.append(notice_row(entity.policy, operation_id, entity.key[1], accepted, targets, message))
 
 
 def remember(replica: Replica, row: ConflictRow) -> None:

@@ -81,11 +81,12 @@ def deleted_by(deletes: Mapping[int, Iterable[tuple[int, int]]]) -> Callable[[Pa
     return had
 
 
-def line_of(entity: Entity, path: Path) -> object:
+def line_of(entity: Entity, path: Path) -> Mapping[str, object] | None:
     """A line as it is shown; None where there is none."""
     kind = entity.policy.kinds.of(path[0])
     key = kind.declared.key if isinstance(kind, KeyedList) else "id"
-    return (keyed(entity.view.fields.get(path[0]), key) or {}).get(path[1])
+    line = (keyed(entity.view.fields.get(path[0]), key) or {}).get(path[1])
+    return line if isinstance(line, dict) else None
 
 
 def moved_to(found: Overruled, residents: Iterable[Entity]) -> Entity | None:

@@ -105,7 +105,7 @@ def record(
     done = [(planned.entity, *_edit(planned, operation.kind, seq, news)) for planned in plans]
     minds = {p.entity.key[1]: {n: stored(c) for n, c in p.plan.minds.items()} for p in plans if p.plan.minds}
     merged = any(planned.unseen for planned in plans) and resolution is None
-    kept = {p.entity.key[1]: tuple(p.plan.kept) for p in plans if p.plan.kept}
+    kept = {p.entity.key[1]: sorted({counted_at(name)[0] for name in p.plan.kept}) for p in plans if p.plan.kept}
     stays += [
         one
         for p, (_, change, *_) in zip(plans, done, strict=True)

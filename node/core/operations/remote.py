@@ -128,9 +128,9 @@ def _prepared(
     prepared = document.prepare(update.update, update.before, said)
     if isinstance(prepared, Known):
         return None
-    if isinstance(prepared, Prepared) and prepared.counts(document.headers.get(prepared.author)) != update.counts:
-        raise DocumentError("update counts otherwise than its entry says")
     if isinstance(prepared, Prepared):
+        if prepared.counts != update.counts:
+            raise DocumentError("update counts otherwise than its entry says")
         problem = entity.policy.misfit(r for r in prepared.inserts if isinstance(r, FieldRecord))
         if problem is not None:
             raise DocumentError(problem)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from node.config.reading import parse
 from node.core.operations.assumed import BY_VERSION, NOTHING, UNCONFIRMED
 from tests.harness import Client, settle_all
 from tests.mesh import Mesh
@@ -16,6 +17,7 @@ from tests.scenarios.knowledge.test_moves import calm, everywhere, to
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from node.config.sections import Config
     from tests.harness import World
     from tests.scenarios.knowledge.test_evidence import Arrival
 
@@ -23,8 +25,10 @@ if TYPE_CHECKING:
 class Moved:
     """A tablet reads at a node that goes away, and comes to another one with what it wrote meanwhile."""
 
-    def __init__(self, directory: Path, entity_type: str, first: dict[str, Any]) -> None:
-        self.mesh = Mesh(directory, 3, [(1, 0, True), (2, 0, True)])
+    def __init__(
+        self, directory: Path, entity_type: str, first: dict[str, Any], config: Config | None = None
+    ) -> None:
+        self.mesh = Mesh(directory, 3, [(1, 0, True), (2, 0, True)], config=config)
         self.hub, self.here, self.there = self.mesh.worlds
         self.mesh.connect()
         self.entity_type = entity_type
@@ -93,6 +97,49 @@ def test_a_number_of_which_nothing_tells_the_base_is_kept_and_told(
     assert (kept["value"], kept["assumed"]["code"]) == (98, NOTHING)
     evening.heal()
     assert everywhere(evening.mesh, COUNTER) == 100 - sold - 1
+    evening.mesh.close()
+
+
+LINES = parse("""
+[entities.orders.fields.items]
+kind = "keyed_list"
+
+[entities.orders.fields.items.fields]
+quantity = "counter"
+""")
+
+
+def beers(quantity: int, **more: Any) -> dict[str, Any]:
+    return {"items": [{"id": "beer", "quantity": quantity, **more}]}
+
+
+@pytest.mark.parametrize("added", [0, 1, 3])
+def test_a_version_names_a_state_of_a_line_that_all_nodes_had(tmp_path: Path, added: int) -> None:
+    evening = Moved(tmp_path, "orders", beers(1), LINES)
+    evening.others_write(*(beers(2 + n) for n in range(added)))
+    evening.comes({**beers(2), "version": 2})
+    evening.heal()
+    assert evening.here.view("orders")["e"]["items"] == beers(2 + added)["items"]
+    assert not evening.tablet.of("sync_conflict")
+    evening.mesh.close()
+
+
+@pytest.mark.parametrize(("added", "version"), [(0, None), (5, None), (0, 3), (5, 900)])
+def test_a_quantity_of_which_nothing_tells_the_base_is_kept_and_told(
+    tmp_path: Path, added: int, version: int | None
+) -> None:
+    """It added one beer where it was, and one since, with a note. The second is told with its number."""
+    evening = Moved(tmp_path, "orders", beers(1), LINES)
+    evening.tablet.do("orders", "e", "UPDATE", {**beers(2), "version": 2})
+    evening.others_write(*(beers(2 + n) for n in range(added)))
+    evening.comes({**beers(3, note="gelada"), **({} if version is None else {"version": version})})
+    (told,) = [message["conflict"] for message in evening.tablet.of("sync_conflict")]
+    assert (told["state"], told["path"]) == ("settled", ["items", "beer", "quantity"])
+    assert [told[side]["items"][0]["quantity"] for side in ("local_data", "remote_data")] == [1 + added, 3]
+    (kept,) = report(evening.here, ("orders", "e"), "items")["refused"]
+    assert (kept["value"][0]["quantity"], kept["assumed"]["code"]) == (3, NOTHING)
+    evening.heal()
+    assert evening.here.view("orders")["e"]["items"] == beers(2 + added, note="gelada")["items"]
     evening.mesh.close()
 
 

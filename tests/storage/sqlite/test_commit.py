@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
+from attrs import evolve
 
 from storage.audit.chain_walk import verify
 from storage.chain import GENESIS
 from storage.records import Commit
+from storage.sqlite.archived_tables import keep_bases
 from storage.sqlite.database import StorageError
+from storage.sqlite.rows import BASES
 from tests.storage.rows import conflict, cursor, entity, fields_of, lock, row, rows
 
 if TYPE_CHECKING:
@@ -104,3 +108,17 @@ def test_a_value_sqlite_cannot_store_fails_as_a_storage_error(
 def test_a_bulk_row_that_names_an_entity_twice_does_not_fail_the_group(store: Store, reader: Reader) -> None:
     store.commit(Commit(rows=[row(1, entity_id=None, targets=("a", "a", "b"))]))
     assert [r.seq for r in reader.audit("orders", "a")] == [1]
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+def test_a_damaged_entity_is_not_made_whole_where_its_document_is_saved(store: Store, damaged: bool) -> None:
+    """It is as it was at the anchor, and is written again."""
+    group = rows(1, 3)
+    group.entities = [evolve(entity("a"), seq=2)]
+    store.commit(group)
+    if damaged:
+        store.connection.execute("UPDATE entities SET snapshot = X'00'")
+    keep_bases(store.connection, [("orders", "a")], anchor=3)
+    store.connection.row_factory = sqlite3.Row
+    (base,) = store.connection.execute("SELECT * FROM bases")
+    assert BASES.sound(base) is not damaged
