@@ -1,4 +1,4 @@
-"""An evening of three nodes that passes through everything that messages reach, and one poisoned function in it.
+"""A poisoned function, the nodes of an evening in which it is poisoned (evenings.py), and what must hold after it.
 
 The nodes are real cores over real stores. Around them stands what the runtime does around a core: a callback of a
 connection that raises closes that connection, a job of the clock that raises is skipped, a start that fails is tried
@@ -10,24 +10,24 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from crdt.records import name_of
-from node.core.operations.quarantine import FAULT
+from node.core.operations.quarantine import DROPPED, FAULT
 from node.core.schedule import schedule
 from node.screen import without_version
 from node.simulation.invariants import operations
-from tests.archives import archive
 from tests.harness import Client, World
 from tests.mesh import Mesh, Wire, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType, FrameType
+
+    from node.config.sections import Config
 
 ROOT = Path(__file__).parents[3]
 FOLDERS = tuple(f"{ROOT / name}/" for name in ("node/core", "node/wire", "strategies", "crdt"))
@@ -36,8 +36,6 @@ NOT_REACHED = ("core/history/", "core/start.py", "core/schedule.py", "core/guard
 
 GUARD = {"Faults.guard", "Faults.report", "Faults.tear"}
 COMPREHENSIONS = ("<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>", "<module>")
-ORDER = {"status": "pending", "items": [{"id": "1", "name": "Feijoada", "quantity": 2}]}
-
 Function = tuple[str, str, int]
 """File below the root, qualified name, first line."""
 
@@ -215,12 +213,18 @@ class Terminal(Client):
 
 
 class Store(Mesh):
-    """A hub, a leaf below it, and a node that comes later. Connections that raise are closed, and dialled again."""
+    """A hub, a leaf below it, and a node that comes later. Connections that raise are closed, and dialled again.
 
-    def __init__(self, directory: Path) -> None:
+    leaf: the leaf's configuration, where it has one of its own.
+    """
+
+    def __init__(self, directory: Path, config: Config | None = None, leaf: Config | None = None) -> None:
         super().__init__(directory, 0, [])
         small = {"ring_rows": 8, "window": 4, "resident": 3}
-        self.worlds = [Node(directory / f"n{n}", node_id=f"n{n}", upstream=n > 0, **small) for n in range(3)]
+        configs = (config, leaf or config, config)
+        self.worlds = [
+            Node(directory / f"n{n}", node_id=f"n{n}", upstream=n > 0, config=configs[n], **small) for n in range(3)
+        ]
         self.terminals: list[Terminal] = []
 
     def link(self, dialler: int) -> None:
@@ -272,210 +276,6 @@ class SafeWire:
             return True
 
 
-def evening(directory: Path) -> Store:
-    """Terminals, a link with parked rows, states, digests, locks, conflicts, a failing disk, an archive, restarts."""
-    store = Store(directory)
-    hub, leaf, _ = store.worlds
-    pos = store.terminal(0, "pos-1")
-    kds = store.terminal(0, "kds-1", "kds", confirms=False)
-    late = store.terminal(0, "kds-2", "kds")
-    monitor = store.terminal(0, "mon-1", "monitor")
-    waiter = store.terminal(1, "waiter-1", "waiter")
-    cashier = store.terminal(1, "pos-2", by_position=True)
-    store.link(1)
-    store.quiet()
-    pos.write("orders", "mesa-1", "CREATE", ORDER)
-    pos.write("products", "p-1", "CREATE", {"name": "Suco", "stock": 12})
-    pos.write("customers", "c-1", "CREATE", {"name": "Ana", "phone": "1"})
-    pos.write("cashier_operations", "x-1", "CREATE", {"amount": 10})
-    store.quiet()
-    late.disconnect()
-    store.terminals.remove(late)
-    items = [*ORDER["items"], {"id": "2", "name": "Suco", "quantity": 1}]
-    waiter.write("orders", "mesa-1", "UPDATE", {"status": "preparing", "items": items})
-    cashier.write("products", "p-1", "UPDATE", {"stock": 11})
-    pos.write("products", "p-1", "UPDATE", {"stock": {"$inc": -2}})
-    store.quiet()
-    _locks(store, pos, waiter)
-    _partition(store, pos, waiter, cashier)
-    _resolutions(store, pos, cashier)
-    _deletions(store, pos, cashier)
-    _strange(store, pos)
-    _disk(store, pos)
-    kds.disconnect()
-    kds.connect(full=True)
-    store.quiet()
-    with suppress(Exception):  # its request is answered so, and everybody else goes on
-        archive(hub, hub.store.head - 3)
-    late.connect()
-    store.terminals.append(late)
-    store.quiet()
-    store.link(2)
-    store.quiet()
-    _moves(store, waiter)
-    monitor.disconnect()
-    monitor.connect(full=True)
-    for world in store.worlds:
-        world.advance(61_000)
-    store.quiet()
-    pos.write("orders", "mesa-9", "CREATE", ORDER)
-    leaf.settle()
-    store.crash(1)
-    for terminal in (waiter, cashier):
-        terminal.session = None
-    store.quiet()
-    return store
-
-
-def _locks(store: Store, pos: Terminal, waiter: Terminal) -> None:
-    mesa = {"entity_type": "orders", "entity_id": "mesa-1"}
-    waiter.send({"type": "acquire_lock", **mesa, "lock_id": "lock-1", "timeout": 5_000})
-    store.quiet()
-    pos.write("orders", "mesa-1", "UPDATE", {"note": "sem sal"})
-    waiter.write("orders", "mesa-1", "UPDATE", {"note": "sem cebola"}, lock_id="lock-1")
-    pos.send({"type": "acquire_lock", **mesa})
-    store.quiet()
-    waiter.send({"type": "release_lock", "lock_id": "lock-1", "terminal_id": "waiter-1"})
-    store.quiet()
-    pos.send({"type": "acquire_lock", **mesa, "lock_id": "lock-2", "timeout": 1_000})
-    store.quiet()
-    for world in store.worlds:
-        world.advance(2_000)
-    waiter.send({"type": "acquire_lock", **mesa, "lock_id": "lock-3", "timeout": 1_000})
-    store.quiet()
-    pos.send({"type": "release_lock", "lock_id": "lock-2"})
-    pos.send({"type": "acquire_lock", **mesa, "lock_id": "lock-6", "breaks": "waiter-1"})
-    store.quiet()
-    pos.send({"type": "release_lock", "lock_id": "lock-6"})
-    store.quiet()
-
-
-def _partition(store: Store, pos: Terminal, waiter: Terminal, cashier: Terminal) -> None:
-    hub, leaf = store.worlds[:2]
-    wire = store.wires[0]
-    wire.cut()
-    mesa = {"entity_type": "orders", "entity_id": "mesa-1"}
-    waiter.send({"type": "acquire_lock", **mesa, "lock_id": "lock-4", "timeout": 60_000})
-    pos.send({"type": "acquire_lock", **mesa, "lock_id": "lock-5", "timeout": 60_000})
-    for terminal, phone in ((pos, "2"), (cashier, "3")):
-        terminal.write("customers", "c-1", "UPDATE", {"phone": phone})
-        terminal.write("cashier_operations", "x-1", "UPDATE", {"amount": 10 + int(phone)})
-        terminal.write("products", "p-1", "UPDATE", {"price": int(phone)})
-    pos.write("orders", "mesa-1", "UPDATE", {"status": "ready"})
-    waiter.write("orders", "mesa-1", "UPDATE", {"status": "paid", "items": [ORDER["items"][0]]}, lock_id="lock-4")
-    cashier.write("products", "p-2", "CREATE", {"stock": 3})
-    both = [{"entity_id": "p-1", "data": {"stock": 7}}, {"entity_id": "p-2", "data": {"stock": 2}}]
-    cashier.write("products", None, "BULK_UPDATE", {"updates": both})
-    pos.write("customers", "c-2", "CREATE", {"name": "Bia"})
-    pos.write("customers", "c-2", "DELETE", {})
-    first = waiter.write("orders", "mesa-2", "CREATE", ORDER)
-    waiter.write("orders", "mesa-2", "UPDATE", {"status": "ready"})
-    waiter.write("orders", "mesa-2", "DELETE", {})
-    hub.settle()
-    leaf.settle()
-    wire.damage = partial(_damaged, first)
-    wire.connect()
-    for _ in range(40):
-        if not (wire.step(0) or wire.step(1)):
-            break
-        hub.settle()
-        leaf.settle()
-    hub.advance(1_001)
-    wire.damage = None
-    wire.cut()
-    store.quiet()
-    with suppress(Exception):  # its request is answered so, and everybody else goes on
-        hub.core.retry_quarantine()
-    store.quiet()
-
-
-def _damaged(lost: str, frame: bytes) -> bytes:
-    """One operation of a frame is lost, and one says what no node says: its followers wait."""
-    messages = orjson.loads(frame)
-    if not isinstance(messages, list):
-        return frame
-    messages = [message for message in messages if message.get("operation", {}).get("id") != lost]
-    for message in messages:
-        if message.get("operation", {}).get("entity_id") == "c-1":
-            message["link"]["lock_status"] = "damaged"
-    return orjson.dumps(messages)
-
-
-def _resolutions(store: Store, pos: Terminal, cashier: Terminal) -> None:
-    for terminal, side in ((pos, "accept_remote"), (cashier, "accept_local")):
-        for message in terminal.of("sync_conflict"):
-            conflict = message["conflict"]
-            if conflict["state"] == "open":
-                terminal.send({"type": "conflict_resolution", "conflict_id": conflict["id"], "resolution": side})
-        store.quiet()
-    pos.write("cashier_operations", "x-1", "UPDATE", {"amount": 99})
-    store.quiet()
-
-
-def _deletions(store: Store, pos: Terminal, cashier: Terminal) -> None:
-    """Entities that are deleted over what was not seen: one is decided either way, and one is created again."""
-    for name in ("c-3", "c-4", "c-5"):
-        pos.write("customers", name, "CREATE", {"name": "Caio", "phone": "1"})
-    store.quiet()
-    pos.write("customers", "c-5", "DELETE", {})
-    store.quiet()
-    pos.write("customers", "c-5", "CREATE", {"name": "Caio"})
-    store.wires[0].cut()
-    for name in ("c-3", "c-4"):
-        pos.write("customers", name, "DELETE", {})
-        cashier.write("customers", name, "UPDATE", {"phone": "2"})
-    store.quiet()
-    open_ones = [m["conflict"] for m in pos.of("sync_conflict") if m["conflict"]["entity_id"] in ("c-3", "c-4")]
-    for conflict, side in zip(open_ones, ("accept_local", "accept_remote"), strict=False):
-        pos.send({"type": "conflict_resolution", "conflict_id": conflict["id"], "resolution": side})
-    store.quiet()
-
-
-def _disk(store: Store, pos: Terminal) -> None:
-    """The hub's disk stores nothing for a while. What was sent then is sent again."""
-    hub = store.worlds[0]
-    operation = pos.operation("orders", "mesa-5", "CREATE", ORDER)
-    hub.failing = True
-    pos.submit(operation)
-    hub.settle()
-    hub.failing = False
-    store.quiet()
-    pos.submit(operation)
-    store.quiet()
-
-
-def _strange(store: Store, pos: Terminal) -> None:
-    """What no program of ours sends."""
-    for timestamp in ("", '"\\ud800"}', "1e999}"):
-        pos.say('{"type": "ping", "timestamp": ' + timestamp)
-    pos.send({"type": "ping", "performance": {"memory_usage": 40.5}})
-    pos.send({"type": "ping", "timestamp": 7})
-    pos.send({"type": "who"})
-    pos.send({"type": "sync_confirmation", "operation_id": "never"})
-    pos.send({"type": "release_lock", "lock_id": "never"})
-    pos.send({"type": "conflict_resolution", "conflict_id": "never", "resolution": "accept_local"})
-    pos.send({"type": "data_sync", "operation": {"id": "a", "entity_type": "none", "operation": "CREATE"}})
-    pos.write("orders", "mesa-3", "UPDATE", {"total": 1e300, "deep": [[[{"a": [1.5, None, True]}]]]})
-    pos.send({"type": "data_sync", "operation": pos.operation("nothing", "n-1", "CREATE", {})})
-    store.quiet()
-
-
-def _moves(store: Store, waiter: Terminal) -> None:
-    """The waiter's last write is sent to another node before the first one passed it on."""
-    store.wires[0].cut()
-    operation = waiter.operation("orders", "mesa-4", "CREATE", ORDER)
-    waiter.submit(operation)
-    store.worlds[1].settle()
-    other = Terminal(store.worlds[0], "waiter-1", "waiter").connect()
-    other.submit(operation)
-    store.worlds[0].settle()
-    other.receive()
-    other.disconnect()
-    store.quiet()
-    waiter.send({"type": "data_sync", "operation": operation})
-    store.quiet()
-
-
 def problem(store: Store) -> str | None:
     """What is wrong in the end, with all nodes started again and what is parked tried again."""
     for number, world in enumerate(store.worlds):
@@ -500,7 +300,7 @@ def _unlike(store: Store) -> str | None:
     for world in store.worlds:
         if shown(world) != first:
             return f"{world.node_id} shows otherwise: {shown(world)} and not {first}"
-        left = [row.reason for row in world.core.replica.quarantine if row.state != FAULT]
+        left = [row.reason for row in world.core.replica.quarantine if row.state not in (FAULT, DROPPED)]
         if left:
             return f"{world.node_id} keeps in its quarantine: {left}"
     return None

@@ -1,13 +1,14 @@
 """Poisoned everywhere: any function that a message reaches may fail, and what it costs is what met it.
 
-An evening passes through everything that messages reach (poison.py). For each function that it calls, it is played
+Evenings pass through everything that messages reach (evenings.py). For each function that one calls, it is played
 again with that function raising on one of its calls. No node dies, everybody is answered, what was confirmed is
 there, and once every node was started again all of them show the same. COMANDA_POISON says how many functions are
-poisoned, or `all`.
+poisoned: a number, the name of an evening (those that only it reaches), or `all`.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import shutil
@@ -18,9 +19,12 @@ import pytest
 
 from crdt.engine import EngineError
 from tests.scenarios.failures import poison
+from tests.scenarios.failures.evenings import EVENINGS, FAILS_ALREADY
+from tests.scenarios.failures.unreached import IMPORT, UNREACHED, functions
 from tests.scenarios.seeds import FIRST
 
 if TYPE_CHECKING:
+    from collections import Counter
     from pathlib import Path
 
 HOW_MANY = os.environ.get("COMANDA_POISON", "8")
@@ -28,18 +32,40 @@ ERRORS = (poison.PlantedError, ValueError, KeyError, EngineError)
 """What nobody foresaw, and what a bad message raises too."""
 
 
-def test_the_evening_itself_ends_well_and_reaches_what_it_is_to_reach(tmp_path: Path) -> None:
-    store = poison.evening(tmp_path)
-    assert [world.core.replica.faults.count for world in store.worlds] == [0, 0, 0]
+@pytest.mark.parametrize("name", EVENINGS)
+def test_an_evening_itself_ends_well(tmp_path: Path, name: str) -> None:
+    store = EVENINGS[name](tmp_path)
+    faults = sum(world.core.replica.faults.count for world in store.worlds)
+    assert (faults > 0) == (name in FAILS_ALREADY)
     assert poison.problem(store) is None
     store.close()
 
 
-def _played(directory: Path, planted: poison.Poison) -> str | None:
+@pytest.fixture(scope="module")
+def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Counter[poison.Function]]:
+    """By evening, how often each function is called."""
+    found = {}
+    for name, play in EVENINGS.items():
+        directory = tmp_path_factory.mktemp(name)
+        found[name] = poison.reached(lambda play=play, at=directory: play(at).close())  # type: ignore[misc]
+    return found
+
+
+def test_what_messages_reach_is_reached_or_says_why_not(calls: dict[str, Counter[poison.Function]]) -> None:
+    every = functions()
+    missed = {f"{place}:{name}" for place, name, _ in every.difference(*calls.values())}
+    assert len(every) > 1_400
+    unsaid = {name for name in missed if not any(name.startswith(prefix) for prefix in UNREACHED)}
+    assert not unsaid, "let an evening reach it, or say in unreached.py why none can"
+    reached = {prefix for prefix in UNREACHED if not any(name.startswith(prefix) for name in missed)}
+    assert not {prefix for prefix in reached if UNREACHED[prefix] != IMPORT}, "an evening reaches it"
+
+
+def _played(evening: str, directory: Path, planted: poison.Poison) -> str | None:
     """What is wrong after an evening. What ended a node is a finding like any other, so that the walk goes on."""
     try:
         with planted:
-            store = poison.evening(directory)
+            store = EVENINGS[evening](directory)
         found = poison.problem(store)
         store.close()
     except Exception:
@@ -47,23 +73,38 @@ def _played(directory: Path, planted: poison.Poison) -> str | None:
     return found
 
 
-def test_a_fault_in_any_function_costs_what_met_it(tmp_path: Path) -> None:
-    calls = poison.reached(lambda: poison.evening(tmp_path / "unpoisoned").close())
-    assert len(calls) > 700
+def _chosen(calls: dict[str, Counter[poison.Function]]) -> list[tuple[str, poison.Function, int]]:
+    """Each function once, in the first evening that reaches it: (evening, function, its calls)."""
+    first = {
+        function: (evening, function, count)
+        for evening in reversed(calls)
+        for function, count in calls[evening].items()
+    }
+    every = [first[function] for function in sorted(first)]
+    if HOW_MANY == "all":
+        return every
+    if HOW_MANY in calls:
+        return [chosen for chosen in every if chosen[0] == HOW_MANY]
+    return random.Random(FIRST).sample(every, int(HOW_MANY))
+
+
+def test_a_fault_in_any_function_costs_what_met_it(
+    tmp_path: Path, calls: dict[str, Counter[poison.Function]]
+) -> None:
     rng = random.Random(FIRST)
-    chosen = [
-        (function, rng.randrange(1, count + 1), rng.choice(ERRORS)) for function, count in sorted(calls.items())
-    ]
-    if HOW_MANY != "all":
-        chosen = rng.sample(chosen, int(HOW_MANY))
     problems, met = [], 0
-    for number, (function, call, error) in enumerate(chosen):
+    chosen = _chosen(calls)
+    logging.getLogger("comanda").setLevel(logging.CRITICAL)
+    for number, (evening, function, count) in enumerate(chosen):
+        call, error = rng.randrange(1, count + 1), rng.choice(ERRORS)
         directory = tmp_path / f"{number}"
         planted = poison.Poison(function, call, error)
-        found = _played(directory, planted)
+        found = _played(evening, directory, planted)
         met += planted.met
         if found is not None:
-            problems.append(f"{function} raising {error.__name__} on call {call}: {found}")
+            said = f"{evening}: {function} raising {error.__name__} on call {call}: {found}"
+            print(said[:4_000], flush=True)
+            problems.append(said)
         shutil.rmtree(directory)
     assert not problems, f"COMANDA_SEED={FIRST}: " + "; ".join(problems)
     drawn = len(chosen)
@@ -71,9 +112,10 @@ def test_a_fault_in_any_function_costs_what_met_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["Core.failed", "Core._undo", "Core.unstorable", "Core._blame"])
-def test_a_fault_where_a_failed_commit_is_told_ends_no_node(tmp_path: Path, name: str) -> None:
-    calls = poison.reached(lambda: poison.evening(tmp_path / "unpoisoned").close())
-    (function,) = (function for function in calls if function[1] == name)
+def test_a_fault_where_a_failed_commit_is_told_ends_no_node(
+    tmp_path: Path, calls: dict[str, Counter[poison.Function]], name: str
+) -> None:
+    (function,) = (function for function in calls["floor"] if function[1] == name)
     planted = poison.Poison(function, 1, poison.PlantedError)
-    assert _played(tmp_path / "poisoned", planted) is None
+    assert _played("floor", tmp_path / "poisoned", planted) is None
     assert planted.met
