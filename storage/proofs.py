@@ -2,14 +2,16 @@
 
     leaf    the hash of an operation as links carry it
     tree    the root of the Merkle tree over the leaves of one commit
-    root    the hash of the root of the node's commit before, and of the tree; this is signed
+    root    the hash of what was before, and of the tree; this is signed
+    before  the hash of the root of the node's commit before, and of its signature
 
-A proof is the signature, the root before, and the siblings on the way from the leaf to the tree. So each operation is
+A proof is the signature, what was before, and the siblings on the way from the leaf to the tree. So each operation is
 proven alone. It has to be: a page, a priority class, a comparison, the quarantine and an archive each cut the rows of
 a commit elsewhere, and a relay may hold a part of them. Most commits have one operation, whose leaf is the tree.
 
-As a root holds the one before, the signature of a commit is one of all commits before it, since the node's start.
-Where they are read in order, the last one is checked, and for the others their trees are enough (`Run`).
+As a root holds what was before, the signature of a commit is one of all commits before it, since the node's start.
+Where they are read in order, only the last signature is checked (`Run`). It proves the signatures before it as their
+node made them, not only what they sign: they are passed on to nodes that check one alone.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ HASH = 20
 
 SIGNATURE = 64
 HEAD = SIGNATURE + HASH
-"""Bytes of a proof before its way: the signature, and the root before."""
+"""Bytes of a proof without its way: the signature, and what was before."""
 
 STEP = 1 + HASH
 """Bytes of one sibling: the side on which it stands, and its hash."""
@@ -40,7 +42,7 @@ MOST_STEPS = 32
 LEFT, RIGHT = b"\0", b"\1"
 
 FIRST = bytes(HASH)
-"""The root before the first commit after a start."""
+"""What was before the first commit after a start."""
 
 _CONTEXT = b"comanda operations\n"
 _NONE = b"\xff\xff\xff\xff"
@@ -98,19 +100,19 @@ def _tree_of(leaf: bytes, proof: bytes) -> bytes:
 
 @define
 class Run:
-    """Commits of one node, each after the one before. before: the root before them. signature: of the last one's."""
+    """Commits of one node, each after the one before: their trees and signatures."""
 
     origin: str
     before: bytes
-    signature: bytes
-    trees: list[bytes] = field(factory=list)
+    commits: list[tuple[bytes, bytes]] = field(factory=list)
 
-    def statements(self) -> list[bytes]:
-        """What their node signed, of each commit."""
-        root, found = self.before, []
-        for tree in self.trees:
-            root = _root(root, tree)
-            found.append(_CONTEXT + root)
+    def statements(self) -> list[tuple[bytes, bytes]]:
+        """Of each commit, what its node signed, and the signature."""
+        before, found = self.before, []
+        for tree, signature in self.commits:
+            root = _root(before, tree)
+            found.append((_CONTEXT + root, signature))
+            before = _after(root, signature)
         return found
 
 
@@ -126,17 +128,16 @@ def runs_of(rows: Iterable[LogRow]) -> list[Run]:
         except BadProof:
             continue
         signature, before = row.proof[:SIGNATURE], row.proof[SIGNATURE:HEAD]
-        root = _root(before, tree)
+        after = _after(_root(before, tree), signature)
         run, last = latest.get(row.origin, (None, b""))
-        if root == last:
+        if after == last:
             continue
         if run is None or before != last:
-            run = Run(row.origin, before, signature)
+            run = Run(row.origin, before)
             runs.append(run)
-        run.trees.append(tree)
-        run.signature = signature
-        latest[row.origin] = run, root
-    return [run for run in runs if len(run.trees) > 1]
+        run.commits.append((tree, signature))
+        latest[row.origin] = run, after
+    return [run for run in runs if len(run.commits) > 1]
 
 
 def head_statement(head: HeadRow) -> bytes:
@@ -148,7 +149,7 @@ def head_statement(head: HeadRow) -> bytes:
 def prove(rows: Sequence[LogRow], sign: Callable[[bytes], bytes], before: bytes = FIRST) -> bytes:
     """Give each of a commit's operations that was accepted here its proof.
 
-    before: the root of the node's commit before. Returns this one's, the same where nothing was signed.
+    before: what was before this commit. Returns what is before the next one, the same where nothing was signed.
     """
     own = [row for row in rows if row.link_key is not None and not row.via]
     if not own:
@@ -158,7 +159,7 @@ def prove(rows: Sequence[LogRow], sign: Callable[[bytes], bytes], before: bytes 
     signature = sign(_CONTEXT + root)
     for row, way in zip(own, ways, strict=True):
         row.proof = b"".join((signature, before, *way))
-    return root
+    return _after(root, signature)
 
 
 def leaf_of(row: LogRow) -> bytes:
@@ -198,3 +199,7 @@ def _node(left: bytes, right: bytes) -> bytes:
 
 def _root(before: bytes, tree: bytes) -> bytes:
     return blake2b(before + tree, digest_size=HASH, person=b"comanda root").digest()
+
+
+def _after(root: bytes, signature: bytes) -> bytes:
+    return blake2b(root + signature, digest_size=HASH, person=b"comanda before").digest()

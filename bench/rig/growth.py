@@ -208,7 +208,7 @@ class GrownStore:
     _chain: bytes = field(default=GENESIS, init=False)
     _begun_ms: int = field(default=0, init=False)
     _sign: Callable[[bytes], bytes] = field(init=False)
-    _root: bytes = field(default=FIRST, init=False)
+    _before: bytes = field(default=FIRST, init=False)
 
     def __attrs_post_init__(self) -> None:
         with closing(self._open()) as database:
@@ -248,7 +248,7 @@ class GrownStore:
                 database.execute(f"DROP INDEX {name}")
             for part in self._copied(rows - head, head):
                 for row in part[0]:
-                    self._root = prove([row], self._sign, self._root)
+                    self._before = prove([row], self._sign, self._before)
                     row.hash = chain = chain_hash(chain, row)
                 LOG.put(database, part[0])
                 ENTITIES.put(database, part[1])

@@ -43,7 +43,7 @@ KEYS_OF_NODE = 8
 """Most keys of one node, and most that wait for a decision."""
 
 PROVEN = 1_000
-"""Latest statements that are known to be signed: the operations of one commit share theirs."""
+"""Latest signatures that were checked and are remembered: the operations of one commit share theirs."""
 
 
 def fingerprint(key: bytes) -> str:
@@ -67,8 +67,7 @@ class Keyring:
     offered: dict[str, dict[bytes, str]] = field(factory=dict)
     lost: bool = False
     """This node was here before, with another log and perhaps another key: linked nodes may say which one."""
-    _proven: dict[tuple[str, bytes], None] = field(factory=dict)
-    """(node, statement) -> nothing. A statement that its node signed is proven, with whatever signature it comes."""
+    _proven: dict[tuple[str, bytes, bytes], None] = field(factory=dict)
 
     @classmethod
     def of(cls, node_id: str, signatures: Signatures, meta: Mapping[str, str]) -> Keyring:
@@ -254,26 +253,26 @@ class Keyring:
         return VERIFIED
 
     def take(self, run: Run) -> bool:
-        """Commits that follow each other: if the last one is signed by its node, all of them are.
+        """Commits that follow each other: where the last signature is its node's, all of them are.
 
         Returns whether they are proven.
         """
-        statements = run.statements()
-        if not self._signed(run.origin, self.pinned.get(run.origin, {}), statements[-1], run.signature):
+        said = run.statements()
+        if not self._signed(run.origin, self.pinned.get(run.origin, {}), *said[-1]):
             return False
-        for statement in statements:
-            self._prove(run.origin, statement)
+        for statement, signature in said:
+            self._prove(run.origin, statement, signature)
         return True
 
     def _signed(self, node: str, keys: Mapping[bytes, str], statement: bytes, signature: bytes) -> bool:
-        if (node, statement) in self._proven:
+        if (node, statement, signature) in self._proven:
             return True
         if not any(self.signatures.verify(key, statement, signature) for key in keys):
             return False
-        self._prove(node, statement)
+        self._prove(node, statement, signature)
         return True
 
-    def _prove(self, node: str, statement: bytes) -> None:
-        self._proven[node, statement] = None
+    def _prove(self, node: str, statement: bytes, signature: bytes) -> None:
+        self._proven[node, statement, signature] = None
         if len(self._proven) > PROVEN:
             del self._proven[next(iter(self._proven))]

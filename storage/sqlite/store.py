@@ -79,7 +79,7 @@ class Store:
         self.head, self.chain = read_head(self._connection, self.anchor)
         self.token = int(read_fact(self._connection, TOKEN) or 0)
         self.sign: Callable[[bytes], bytes] | None = None
-        self._root = FIRST
+        self._before = FIRST
 
     # ------------------------------------------------------------------ opening
 
@@ -173,13 +173,13 @@ class Store:
     def commit(self, commit: Commit) -> None:
         """Store a group in one transaction and fsync it. Raises StorageError; then nothing of it is stored."""
         with storage_errors(self.path):
-            root = self._root
+            signed = self._before
             if self.sign is not None:
-                root = prove(commit.rows, self.sign, root)
+                signed = prove(commit.rows, self.sign, signed)
             head, chain = chain_rows(commit.rows, self.head, self.chain)
         with transaction(self._connection, self.path):
             write_commit(self._connection, commit, self.anchor.seq, head, chain)
-        self._root = root
+        self._before = signed
         self.epoch = commit.meta.get("epoch", self.epoch)
         before = self.head, self.token
         self.chain, self.head, self.token = chain, head, int(commit.meta.get(TOKEN, self.token))

@@ -154,22 +154,25 @@ def test_nodes_that_somebody_made_up_keep_nobody_out_who_proves_its_key(
 
 
 def test_the_signature_of_the_last_commit_of_a_run_proves_the_run(meta: dict[str, str]) -> None:
-    run = Run("n1", FIRST, b"good", [b"1" * HASH, b"2" * HASH, b"3" * HASH])
+    first, second, third = ((b"%d" % n * HASH, b"signature %d" % n) for n in range(3))
+    run = Run("n1", FIRST, [first, second, third])
     asked: list[bytes] = []
 
     def verify(key: bytes, statement: bytes, signature: bytes) -> bool:
         asked.append(statement)
-        return (key, statement, signature) == (b"one", run.statements()[-1], b"good")
+        return (key, statement, signature) == (b"one", *run.statements()[-1])
 
     keyring = Keyring.of("hub", Signatures(b"own", lambda statement: b"", verify), {})
     assert not keyring.take(run), "nobody knows the key"
     keyring.met("n1", b"one", meta)
-    assert not keyring.take(Run("n1", FIRST, b"bad", run.trees))
-    assert not keyring.take(Run("n1", FIRST, b"good", run.trees[:2]))
-    assert not keyring.take(Run("n1", b"x" * HASH, b"good", run.trees))
+    assert not keyring.take(Run("n1", FIRST, [first, second, (third[0], b"bad")]))
+    assert not keyring.take(Run("n1", FIRST, [first, (second[0], b"bad"), third]))
+    assert not keyring.take(Run("n1", FIRST, [first, second]))
+    assert not keyring.take(Run("n1", b"x" * HASH, [first, second, third]))
     assert keyring.take(run)
     asked.clear()
-    assert keyring.take(Run("n1", FIRST, b"any", run.trees[:2])), "it is a part of what is proven"
+    assert keyring.take(Run("n1", FIRST, [first, second])), "it is a part of what is proven"
     assert asked == []
+    assert not keyring.take(Run("n1", FIRST, [first, (second[0], b"bad")])), "no node would take this from us"
     keyring.forget("n1", fingerprint(b"one"), meta)
     assert not keyring.take(run)

@@ -114,18 +114,18 @@ def test_what_came_over_a_link_keeps_the_proof_that_it_came_with() -> None:
     prove(rows[:2], lambda statement: pytest.fail("there is nothing to sign"))
 
 
-def commits(sizes: list[int], origin: str = "node-a") -> tuple[list[list[LogRow]], list[bytes]]:
-    """Commits of so many operations that follow each other, and what was signed of each."""
-    said: list[bytes] = []
+def commits(sizes: list[int], origin: str = "node-a") -> tuple[list[list[LogRow]], list[tuple[bytes, bytes]]]:
+    """Commits of so many operations that follow each other, and of each what was signed and the signature."""
+    said: list[tuple[bytes, bytes]] = []
 
     def sign(statement: bytes) -> bytes:
-        said.append(statement)
-        return b"%064d" % len(said)
+        said.append((statement, b"%064d" % len(said)))
+        return said[-1][1]
 
-    groups, root = [], FIRST
+    groups, before = [], FIRST
     for size in sizes:
         groups.append([evolve(own(sum(len(rows) for rows in groups) + n + 1), origin=origin) for n in range(size)])
-        root = prove(groups[-1], sign, root)
+        before = prove(groups[-1], sign, before)
     return groups, said
 
 
@@ -133,9 +133,8 @@ def test_one_signature_proves_all_commits_that_follow_each_other() -> None:
     groups, said = commits([1, 3, 1, 2])
     (run,) = runs_of(row for rows in groups for row in rows)
     assert run.statements() == said
-    assert run.signature == b"%064d" % 4
-    for rows, statement in zip(groups, said, strict=True):
-        assert all(statement_of(leaf(one), one.proof)[0] == statement for one in rows)
+    for rows, commit in zip(groups, said, strict=True):
+        assert all(statement_of(leaf(one), one.proof) == commit for one in rows)
 
 
 def test_a_run_ends_where_a_commit_is_missing_and_nodes_have_runs_of_their_own() -> None:
@@ -151,13 +150,14 @@ def test_a_run_ends_where_a_commit_is_missing_and_nodes_have_runs_of_their_own()
     ]
 
 
-@given(st.integers(0, 3), st.integers(0, HASH - 1))
-def test_a_run_with_another_tree_leads_to_another_last_statement(number: int, place: int) -> None:
+@given(st.integers(0, 3), st.integers(0, HASH + SIGNATURE - 1))
+def test_a_run_with_another_tree_or_signature_ends_otherwise(number: int, place: int) -> None:
+    """A signature too: whoever takes the operation passes it on to nodes that check it alone."""
     groups, said = commits([1, 1, 1, 1])
     (run,) = runs_of(row for rows in groups for row in rows)
-    tree = bytearray(run.trees[number])
-    tree[place] ^= 1
-    run.trees[number] = bytes(tree)
+    commit = bytearray(b"".join(run.commits[number]))
+    commit[place] ^= 1
+    run.commits[number] = bytes(commit[:HASH]), bytes(commit[HASH:])
     assert run.statements()[-1] != said[-1]
 
 

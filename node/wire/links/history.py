@@ -25,6 +25,9 @@ MOST = 2**53
 MOST_COMMITS = 512
 """Most commits of one `history_proofs`."""
 
+COMMIT = HASH + SIGNATURE
+"""Bytes of a commit in it: tree and signature."""
+
 
 @frozen
 class HistoryPosition:
@@ -67,7 +70,7 @@ def read_position(message: Mapping[str, Any]) -> HistoryPosition:
 
 def proofs(runs: Sequence[Run]) -> bytes:
     """`history_proofs`: of the operations that follow, who signed them."""
-    said = [[run.origin, *map(_text, (run.before, run.signature, b"".join(run.trees)))] for run in runs]
+    said = [[run.origin, _text(run.before), _text(b"".join(map(b"".join, run.commits)))] for run in runs]
     return orjson.dumps({"type": "history_proofs", "runs": said})
 
 
@@ -77,22 +80,22 @@ def read_proofs(message: Mapping[str, Any]) -> list[Run]:
     if type(said) is not list or len(said) > MOST_COMMITS:
         raise InvalidMessage("expected runs of commits", "$.runs")
     runs = [_run(one) for one in said]
-    if sum(len(run.trees) for run in runs) > MOST_COMMITS:
+    if sum(len(run.commits) for run in runs) > MOST_COMMITS:
         raise InvalidMessage("too many commits", "$.runs")
     return runs
 
 
 def _run(said: Any) -> Run:
     match said:
-        case [str(origin), *texts] if len(texts) == 3 and all(type(text) is str for text in texts):
+        case [str(origin), str(before_text), str(commits_text)]:
             try:
-                before, signature, trees = (b64decode(text, validate=True) for text in texts)
+                before, commits = b64decode(before_text, validate=True), b64decode(commits_text, validate=True)
             except ValueError:
                 raise InvalidMessage("expected base64", "$.runs") from None
-            if len(before) == HASH and len(signature) == SIGNATURE and trees and not len(trees) % HASH:
-                cut = [trees[place : place + HASH] for place in range(0, len(trees), HASH)]
-                return Run(origin, before, signature, cut)
-    raise InvalidMessage("expected [node, root before, signature, trees]", "$.runs")
+            if len(before) == HASH and commits and not len(commits) % COMMIT:
+                cut = [commits[place : place + COMMIT] for place in range(0, len(commits), COMMIT)]
+                return Run(origin, before, [(one[:HASH], one[HASH:]) for one in cut])
+    raise InvalidMessage("expected [node, what was before, commits]", "$.runs")
 
 
 def _text(value: bytes) -> str:

@@ -449,7 +449,7 @@ def test_a_false_proof_of_a_page_proves_nothing_and_costs_nothing_but_itself(tmp
         for message in messages if isinstance(messages, list) else [messages]:
             if message["type"] == "history_proofs":
                 for run in message["runs"]:
-                    run[3] = b64encode(bytes(len(b64decode(run[3])))).decode()
+                    run[2] = b64encode(bytes(len(b64decode(run[2])))).decode()
         return orjson.dumps(messages)
 
     mesh.wires[0].damage = damage

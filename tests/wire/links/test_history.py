@@ -45,7 +45,7 @@ def test_a_position_that_is_no_row_is_refused(name: str, wrong: Any) -> None:
 
 
 def run(commits: int = 2) -> Run:
-    return Run("n1", b"b" * HASH, b"s" * SIGNATURE, [bytes([n % 256]) * HASH for n in range(commits)])
+    return Run("n1", b"b" * HASH, [(bytes([n % 256]) * HASH, b"s" * SIGNATURE) for n in range(commits)])
 
 
 @pytest.mark.parametrize("runs", [[], [run()], [run(1), run(MOST_COMMITS - 1)]])
@@ -59,7 +59,7 @@ def test_more_commits_than_a_message_may_have_are_refused(runs: list[Run]) -> No
         read_proofs(orjson.loads(proofs(runs)))
 
 
-@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("place", range(3))
 @pytest.mark.parametrize("wrong", [None, 1, "", "?", "YQ==", ["YQ=="]])
 def test_what_is_no_run_is_refused(place: int, wrong: Any) -> None:
     message = orjson.loads(proofs([run()]))
