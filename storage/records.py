@@ -206,7 +206,13 @@ class CursorRow:
 
 @frozen
 class TokenRow:
-    """A bearer token. token_hash: its SHA-256; the token itself is stored nowhere."""
+    """A bearer token. It is never removed: a node that had one stays closed to who has none.
+
+    token_hash: its SHA-256; the token itself is stored nowhere.
+    rights: what it may do otherwise than its terminal type, by verb, JSON (node/rights.py).
+    expires_at: from then on it is worth nothing.
+    used_at, used_from: when it was last shown, and from which address.
+    """
 
     token_hash: str
     terminal_id: str
@@ -214,6 +220,10 @@ class TokenRow:
     label: str
     created_at: str
     revoked_at: str | None
+    rights: str = "{}"
+    expires_at: str | None = None
+    used_at: str | None = None
+    used_from: str = ""
 
 
 @frozen

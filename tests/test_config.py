@@ -13,7 +13,15 @@ from attrs import evolve, fields
 from node.config.comments import COMMENTS
 from node.config.example import ADVICE, example_toml
 from node.config.reading import NAME, find, load, parse
-from node.config.sections import DEFAULT_TERMINALS, Config, Conservation, EntityConfig, FieldConfig, Sign
+from node.config.sections import (
+    DEFAULT_TERMINALS,
+    Config,
+    Conservation,
+    EntityConfig,
+    FieldConfig,
+    Sign,
+    TerminalConfig,
+)
 from node.errors import ConfigError
 from strategies.policy import DOCUMENTED
 
@@ -71,7 +79,8 @@ def test_the_example_says_of_every_setting_what_it_means() -> None:
         for attribute in fields(section):
             text = "\n".join(lines)
             assert re.search(rf"(^|[ (]){attribute.name}( =|: |\))", text, re.MULTILINE), attribute.name
-    assert tomllib.loads(example_toml())["terminals"] == DEFAULT_TERMINALS
+    assert parse(example_toml()).terminals == DEFAULT_TERMINALS
+    assert set(tomllib.loads(example_toml())["terminals"]) == set(DEFAULT_TERMINALS)
 
 
 def test_a_line_of_the_example_fits_a_screen() -> None:
@@ -108,7 +117,11 @@ def test_one_setting_leaves_the_others_alone() -> None:
 
 def test_a_terminal_type_changes_alone() -> None:
     terminals = parse('[terminals]\nkds = ["orders", "products"]\ntablet = ["orders"]\n').terminals
-    assert terminals == {**DEFAULT_TERMINALS, "kds": ["orders", "products"], "tablet": ["orders"]}
+    assert terminals == {
+        **DEFAULT_TERMINALS,
+        "kds": TerminalConfig(write=["orders", "products"], read=["*"]),
+        "tablet": TerminalConfig(write=["orders"]),
+    }
 
 
 def test_by_default_a_monitor_writes_nothing_and_a_pos_everything() -> None:
@@ -214,7 +227,12 @@ def test_what_the_file_cannot_say_is_named_by_section_and_key(text: str, said: s
         ("[limits]\njson_depth = 129\n", "[limits] json_depth"),
         ("[limits]\nlease_ms_max = 1000\n", "[limits] lease_ms_default"),
         ('[links]\nupstream = "ws://hub:1"\npeers = ["ws://hub:1"]\n', "it cannot be a peer too"),
-        ('[terminals]\nkds = ["spaceships"]\n', "[terminals] kds may write unknown entity types spaceships"),
+        ('[terminals]\nkds = ["spaceships"]\n', "[terminals] kds: nothing is named so: write spaceships"),
+        (
+            '[terminals]\nkds = { operate = ["everything"] }\n',
+            "[terminals] kds: nothing is named so: operate everything",
+        ),
+        (ENTITY.replace("tables", "audit"), "[entities.audit]: a right is named so"),
         (ENTITY.replace("low", "urgent"), "priority 'urgent'"),
         (ENTITY.replace("merge_changes", "coin_toss"), "conflict_resolution 'coin_toss'"),
         (ENTITY + 'fields = { a = "tree" }\n', "field kind 'tree'"),

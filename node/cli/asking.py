@@ -75,7 +75,10 @@ def ask(url: str, path: str, method: str = "GET", timeout_s: float = 30.0) -> di
     try:
         with ExitStack() as opened:
             if url.startswith(CONTROL):
-                address = opened.enter_context(socket_address(Path(url.removeprefix(CONTROL))))
+                directory = Path(url.removeprefix(CONTROL))
+                if not (directory / NAME).is_socket():
+                    raise NoNode(f"nenhum nó em / no node runs in {directory}")
+                address = opened.enter_context(socket_address(directory))
                 client = opened.enter_context(httpx.Client(transport=httpx.HTTPTransport(uds=address)))
                 answer = client.request(method, f"http://localhost{path}", timeout=timeout_s)
             else:

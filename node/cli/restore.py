@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,7 +16,11 @@ from node.cli.options import data_option
 from node.cli.output import say
 from storage.sqlite.database import DATABASE, StorageError, lock_directory
 from storage.sqlite.head_note import NOTE_FILE
+from storage.sqlite.reader import Reader
 from storage.sqlite.store import Store
+
+if TYPE_CHECKING:
+    from storage.records import TokenRow
 
 FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", NOTE_FILE)
 
@@ -24,13 +30,14 @@ FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", NOTE_FILE)
 @click.argument("backup", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def restore(data: Path, backup: Path) -> None:
     """Restaura um backup com o nó parado; o banco atual fica ao lado. / Put a backup back, the node being stopped."""
+    tokens = _tokens(data)
     aside = data / f"before-{timestamp().replace(':', '')}"
     try:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(lock_directory(data))  # refused while a node has it open
         _move(data, aside)
         try:
-            node_id, head = _put_back(data, backup)
+            node_id, head = _put_back(data, backup, tokens)
         except BaseException:
             for name in FILES:
                 (data / name).unlink(missing_ok=True)
@@ -41,8 +48,23 @@ def restore(data: Path, backup: Path) -> None:
     except (StorageError, OSError) as error:
         raise click.ClickException(str(error)) from error
     say(f"{node_id}: {head} linhas / rows; o que falta vem dos outros nós / the rest comes from other nodes")
+    if tokens is None and aside.exists():
+        say(
+            "os tokens são os do backup: revogue de novo os revogados desde então / the tokens are the backup's: "
+            "revoke again what was revoked since",
+            err=True,
+        )
     if aside.exists():
         say(f"o banco anterior / the database before: {aside}")
+
+
+def _tokens(data: Path) -> list[TokenRow] | None:
+    """The tokens of the database that is there; None where there is none that can be read."""
+    try:
+        with closing(Reader(data / DATABASE)) as reader:
+            return reader.tokens()
+    except StorageError:
+        return None
 
 
 def _move(source: Path, target: Path) -> None:
@@ -53,14 +75,16 @@ def _move(source: Path, target: Path) -> None:
             (source / name).rename(target / name)
 
 
-def _put_back(data: Path, backup: Path) -> tuple[str, int]:
+def _put_back(data: Path, backup: Path, tokens: list[TokenRow] | None) -> tuple[str, int]:
     """Copy the backup, check it and mark it, so that the node goes on under a fresh writer.
 
+    tokens: those that there were since: none that was revoked comes back, and none that was made is lost.
     Returns its node id and its last row. Raises StorageError where the backup is damaged.
     """
     shutil.copyfile(backup, data / DATABASE)
     (data / DATABASE).chmod(0o600)
     store = Store.open(data, None, lambda: uuid.uuid4().hex, verify=True)
+    store.put_tokens([row for row in tokens or () if row.token_hash])
     store.set_meta({"restored_from": f"{store.epoch}:{store.head}"})
     node_id, head = store.node_id, store.head
     store.close()

@@ -10,6 +10,17 @@ from node.config.sections import DEFAULT_TERMINALS, Config
 ADVICE = "# CONSELHO / ADVICE"
 """What a comment begins with where the lines below it are no default, up to the next empty line."""
 
+TERMINALS = (
+    "# O que cada tipo de terminal pode; um token pode mais ou menos.",
+    "# What each terminal type may; a token may do more or less.",
+    "# write: o que grava. / what it writes.",
+    "# resolve: de que decide conflitos; sem ele, o que grava. / whose conflicts it decides; else what it writes.",
+    '# read: o que recebe e lê; também / what it is sent and reads; also: "audit", "metrics".',
+    '#   Cozinha só com pedidos / a kitchen with orders only: kds = { read = ["orders"] }',
+    '# operate: pela rede / over the network: "archive", "backup", "keys", "quarantine", "tokens".',
+    "[terminals]",
+)
+
 ENTITIES = f"""
 # ---- Tipos de entidade: o que é um só valor, e o que soma. / Entity types: what is one value, and what adds up.
 # kind: "register" (um valor / one value), "counter" (soma / adds up),
@@ -112,8 +123,8 @@ def example_toml() -> str:
             value = getattr(section, attribute.name)
             lines += _comment(*comments[attribute.name])
             lines.append(f"# {attribute.name} = " if value is None else f"{attribute.name} = {_toml(value)}")
-    lines += ["", "# O que cada tipo de terminal pode gravar. / What each terminal type may write.", "[terminals]"]
-    lines += [f"{name} = {_toml(writes)}" for name, writes in DEFAULT_TERMINALS.items()]
+    lines += ["", *TERMINALS]
+    lines += [f"{name} = {_toml(given.given())}" for name, given in DEFAULT_TERMINALS.items()]
     return "\n".join(lines) + "\n" + ENTITIES
 
 

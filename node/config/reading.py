@@ -13,7 +13,7 @@ from cattrs import BaseConverter, Converter, ForbiddenExtraKeysError, transform_
 from cattrs.cols import list_structure_factory, mapping_structure_factory
 from cattrs.gen import make_dict_structure_fn
 
-from node.config.sections import DEFAULT_TERMINALS, Config, FieldConfig, TimeSection
+from node.config.sections import DEFAULT_TERMINALS, Config, FieldConfig, TerminalConfig, TimeSection
 from node.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,7 +61,11 @@ def structured(document: dict[str, Any], name: str) -> Config:
     except Exception as error:
         wrong = [_place(line) for line in transform_error(error, path="", format_exception=_say)]
         raise ConfigError(f"{name}: {'; '.join(wrong)}") from error
-    terminals = {**DEFAULT_TERMINALS, **config.terminals}
+    said = {
+        name: DEFAULT_TERMINALS.get(name, TerminalConfig()).given() | t.given()
+        for name, t in config.terminals.items()
+    }
+    terminals = {**DEFAULT_TERMINALS, **{name: TerminalConfig(**given) for name, given in said.items()}}
     try:
         return evolve(config, terminals=terminals).check()
     except ConfigError as error:
@@ -116,6 +120,12 @@ def _converter() -> Converter:
     table = converter.get_structure_hook(FieldConfig)
     converter.register_structure_hook(
         FieldConfig, lambda value, cls: FieldConfig(value) if type(value) is str else table(value, cls)
+    )
+    writes = converter.get_structure_hook(list[str])
+    rights = converter.get_structure_hook(TerminalConfig)
+    converter.register_structure_hook(
+        TerminalConfig,
+        lambda value, cls: rights(value, cls) if type(value) is dict else TerminalConfig(writes(value, list[str])),
     )
     return converter
 

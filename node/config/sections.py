@@ -1,7 +1,7 @@
 """The sections of the configuration and the default of every setting.
 
 A default stands here only: the core, the listener and the codec are handed these values and have none of their own.
-This module imports nothing of the node but its errors, so that every part of the node may import it.
+This module imports nothing of the node but its errors and rights, so that every part of the node may import it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from attrs import Factory, evolve, field, fields, frozen
 from crdt.engine import ENGINES
 from crdt.hlc import Zone
 from node.errors import ConfigError
+from node.rights import EVERY, REPORTS, VERBS, Rights, unknown
 from strategies.kinds.kind import FieldKind
 from strategies.policy import DOCUMENTED, EntityPolicy, PolicyError, Registry, policy
 
@@ -230,28 +231,50 @@ class EntityConfig:
     groups: list[list[str]] = field(factory=list)
 
 
-DEFAULT_TERMINALS: Mapping[str, list[str]] = {
-    "pos": ["*"],
-    "kds": ["orders"],
-    "waiter": ["orders", "customers"],
-    "monitor": [],
+@frozen
+class TerminalConfig:
+    """[terminals]: the rights of a terminal type, as `kds = ["orders"]` (what it writes) or as a table.
+
+    write, resolve: entity types, "*" for all; who writes a type resolves its conflicts, unless it is said otherwise.
+    read: entity types, "audit" and "metrics".
+    operate: "archive", "backup", "keys", "quarantine", "tokens", "*" for all.
+    """
+
+    write: list[str] | None = None
+    resolve: list[str] | None = None
+    read: list[str] | None = None
+    operate: list[str] | None = None
+
+    def given(self) -> dict[str, list[str]]:
+        """What is said, by verb."""
+        return {verb: said for verb in VERBS if (said := getattr(self, verb)) is not None}
+
+    def rights(self) -> Rights:
+        """All of them. What is not said of reading is every entity."""
+        said = self.given()
+        return Rights(**{"resolve": said.get("write", ()), "read": (EVERY,), **said})
+
+
+DEFAULT_TERMINALS: Mapping[str, TerminalConfig] = {
+    "pos": TerminalConfig(write=["*"], read=["*", "audit", "metrics"]),
+    "kds": TerminalConfig(write=["orders"], read=["*"]),
+    "waiter": TerminalConfig(write=["orders", "customers"], read=["*"]),
+    "monitor": TerminalConfig(write=[], read=["*", "audit", "metrics"]),
 }
-"""Terminal type -> entity types it may write; "*" is all of them."""
 
 
 @frozen
 class Permissions:
     """What a terminal type may do.
 
-    writes: entity types; ("*",) is all of them.
     breaks_locks: whether it may take a lock from the terminal that has it.
     """
 
-    writes: tuple[str, ...]
+    rights: Rights
     breaks_locks: bool = False
 
     def may_write(self, entity_type: str) -> bool:
-        return "*" in self.writes or entity_type in self.writes
+        return self.rights.may("write", entity_type)
 
 
 @frozen
@@ -336,7 +359,7 @@ class Config:
     http: HttpSection = field(factory=HttpSection)
     links: LinksSection = field(factory=LinksSection)
     locks: LocksSection = field(factory=LocksSection)
-    terminals: dict[str, list[str]] = field(factory=lambda: dict(DEFAULT_TERMINALS))
+    terminals: dict[str, TerminalConfig] = field(factory=lambda: dict(DEFAULT_TERMINALS))
     entities: dict[str, EntityConfig] = field(factory=dict)
     conservation: list[Conservation] = field(factory=list)
 
@@ -360,7 +383,7 @@ class Config:
     def permissions(self) -> dict[str, Permissions]:
         """By terminal type."""
         breakers = self.locks.broken_by
-        return {name: Permissions(tuple(writes), name in breakers) for name, writes in self.terminals.items()}
+        return {name: Permissions(given.rights(), name in breakers) for name, given in self.terminals.items()}
 
     def check(self) -> Config:
         """Raise ConfigError for values no type can refuse; returns itself."""
@@ -388,10 +411,12 @@ class Config:
         registry = self.registry()
         for rule in self.conservation:
             rule.check(registry)
-        for name, writes in self.terminals.items():
-            unknown = [entity for entity in writes if entity != "*" and registry.get(entity) is None]
-            if unknown:
-                raise ConfigError(f"[terminals] {name} may write unknown entity types {', '.join(unknown)}")
+        types = [policy.entity_type for policy in registry.all()]
+        if taken := [name for name in (EVERY, *REPORTS) if name in types]:
+            raise ConfigError(f"[entities.{taken[0]}]: a right is named so, and no entity type may be")
+        for name, given in self.terminals.items():
+            if strange := unknown(given.given(), types):
+                raise ConfigError(f"[terminals] {name}: nothing is named so: {', '.join(strange)}")
         strangers = [name for name in self.locks.broken_by if name not in self.terminals]
         if strangers:
             raise ConfigError(f"[locks] broken_by names unknown terminal types {', '.join(strangers)}")

@@ -23,6 +23,7 @@ from node.core.locks.requests import LockRequests
 from node.core.log.fan_out import SharedBatch
 from node.core.log.group import Group, Recipient, Refusal, SealError
 from node.core.log.ring import ring_row
+from node.core.log.rows import act_row
 from node.core.log.view import LogView
 from node.core.operations import parked, states
 from node.core.operations.exhibits import exhibit
@@ -225,8 +226,6 @@ class Core:
             guard("terminals that wait", self.sessions.let_all_begin)
         if group.rows and guard("the delivery of a commit", partial(self._send, group)):
             guard("the delivery of a commit", partial(self._send_later, group))
-        for look in group.looks:
-            guard("what a commit left to look up", partial(look, self.disk, self.health))
 
     def not_finished(self, group: Group, error: Exception) -> None:
         """`committed` failed. The group is durable: its authors come back, and memory is read again."""
@@ -259,7 +258,7 @@ class Core:
         previous, now_ms = ring.head, self.clock().mono_ms
         self.statistics.operations.add(now_ms, sum(row.kind == "operation" for row in group.rows))
         sessions = list(self.sessions.online.values())
-        monitored = any(session.delivery.feed.monitor for session in sessions)
+        monitored = any(session.delivery.feed.audited for session in sessions)
         rows = [
             ring_row(row, log.message_bytes, audit=monitored and log.audited(row.entity_type)) for row in group.rows
         ]
@@ -274,7 +273,8 @@ class Core:
             if delivery.closed:
                 continue
             try:
-                suits = small and shared.suits(delivery.feed.terminal_id, monitor=delivery.feed.monitor)
+                feed = delivery.feed
+                suits = small and shared.suits(feed.terminal_id, monitor=feed.monitor, reads=feed.reads)
                 if suits and delivery.live(previous, len(rows)):
                     batch = shared.batch(numbered=delivery.feed.by_position)
                     delivery.send_batch(batch, shared.entries, ring.head)
@@ -513,6 +513,13 @@ class Core:
     def key_is_known(self, node: str) -> None:
         """A key of a node was taken, or is taken no longer: what is bad of it perhaps is so no more."""
         self._retry_soon(self.replica.quarantine.bad_from(node))
+
+    def note_act(self, terminal_id: str, user_id: str | None, act: str, details: Mapping[str, object]) -> None:
+        """An administrator did something: keep it in the audit, and say it in the log."""
+        logger.info("%s by %s", act, user_id if user_id is not None else terminal_id or "nobody in particular")
+        accepted = self.replica.clock.hlc.tick(self.clock().wall_ms)
+        self.replica.log.append(act_row(terminal_id, user_id, act, details, accepted))
+        self.disk.wake_writer()
 
     def retry_parked(self, row: ParkedRow) -> None:
         """Try a parked operation again, once its entities are here."""

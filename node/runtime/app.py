@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ from node.core.start import begin, go_on, note_config, note_key
 from node.errors import ConfigError
 from node.runtime.api.origins import Origins, own_origins
 from node.runtime.api.routes import Api
-from node.runtime.api.tokens import Tokens
+from node.runtime.api.tokens import Tokens, open_rights
 from node.runtime.dialler import Dialler
 from node.runtime.disk import TrioDisk
 from node.runtime.endpoint import Endpoint
@@ -37,6 +38,7 @@ from node.runtime.net.control_listener import open_control
 from node.runtime.net.listener import Listener, ListenerLimits, open_listeners
 from node.runtime.progress import show_first_sync
 from node.runtime.reads import PeopleReads
+from storage.sqlite.database import StorageError
 from storage.sqlite.reader import Reader
 from storage.sqlite.store import Store
 
@@ -50,6 +52,12 @@ logger = logging.getLogger("comanda")
 
 COMMANDS = 64
 """Connections to the control socket at one time. They do not count among those of the network."""
+
+TOKENS_WATCHED_S = 0.25
+"""How often it is looked whether somebody is connected whose token is worth nothing any more."""
+
+USES_STORED_TURNS = 240
+"""After so many of those looks it is stored when each token was last shown."""
 
 SWITCH_INTERVAL_S = 0.0005
 """Longest turn of a thread in Python, so that a rebuild in a thread does not hold up a confirmation."""
@@ -123,8 +131,10 @@ class Node:
             writer = take_up(store, boot, draws, now().wall_ms)
             note_key(store, boot, key)
             note_config(store, config)
-            tokens = Tokens(reader.tokens())
-            if not is_loopback(config.node.host) and not tokens.required and not config.node.insecure:
+            loopback = is_loopback(config.node.host)
+            by_type = {kind: permissions.rights for kind, permissions in config.permissions().items()}
+            tokens = Tokens(reader.tokens(), by_type, open_rights(loopback=loopback))
+            if not loopback and not tokens.required and not config.node.insecure:
                 raise ConfigError(
                     f"{config.node.host} is not a loopback address and there are no tokens: add one with "
                     "`comanda token add`, or run with --insecure"
@@ -142,11 +152,9 @@ class Node:
             del boot  # the keys of all operations, a second time
             bound = {str(s.socket.getsockname()[0]): int(s.socket.getsockname()[1]) for s in listeners}
             diallers = self._diallers(core)
-            origins = Origins(
-                own_origins(bound, config.http.origins), is_loopback(config.node.host) and not tokens.required
-            )
+            origins = Origins(own_origins(bound, config.http.origins), loopback and not tokens.required)
             people = PeopleReads(Reader(store.path), disk.faults)
-            api = Api(core=core, disk=disk, people=people, store=store, diallers=diallers)
+            api = Api(core=core, disk=disk, people=people, store=store, diallers=diallers, tokens=tokens)
             endpoint = Endpoint(core=core, api=api, tokens=tokens, config=config, origins=origins)
             arrivals = Arrivals(
                 most=config.limits.connections,
@@ -162,6 +170,7 @@ class Node:
             nursery.start_soon(disk.run, core, lambda: self._recover(core, store, around))
             nursery.start_soon(self._on_time, core, _Upkeep(nursery, disk, endpoint))
             nursery.start_soon(show_first_sync, core)
+            nursery.start_soon(self._watch_tokens, endpoint, tokens, disk, store)
             for dialler in diallers:
                 nursery.start_soon(dialler.run)
             if signals:
@@ -180,6 +189,7 @@ class Node:
                 with trio.CancelScope(shield=True):
                     core.store_cursors()
                     await disk.commit_pending(core)
+                    await self._store_used(tokens, disk, store)
                     await people.stop()
                     await disk.stop()
                 nursery.cancel_scope.cancel()
@@ -198,6 +208,18 @@ class Node:
         boot = store.boot()
         writer = go_on(core, boot, self.config, around)
         logger.warning("the disk takes writes again; going on from row %d under writer %d", boot.head, writer)
+
+    async def _watch_tokens(self, endpoint: Endpoint, tokens: Tokens, disk: TrioDisk, store: Store) -> None:
+        for turn in itertools.count(1):
+            await trio.sleep(TOKENS_WATCHED_S)
+            endpoint.end_untrusted()
+            if turn % USES_STORED_TURNS == 0:
+                await self._store_used(tokens, disk, store)
+
+    async def _store_used(self, tokens: Tokens, disk: TrioDisk, store: Store) -> None:
+        with suppress(StorageError):  # the disk's own watch says it
+            if used := tokens.take_used():
+                await disk.write(store.put_tokens, used)
 
     async def _on_time(self, core: Core, upkeep: _Upkeep) -> None:
         times = self.config.time

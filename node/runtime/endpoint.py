@@ -6,6 +6,7 @@ import logging
 import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import trio
 from attrs import define, evolve, field
@@ -17,8 +18,9 @@ from node.core.links.link import Link
 from node.core.sessions.identity import Identity
 from node.core.sessions.session import Session
 from node.core.start import admission
-from node.errors import AuthenticationFailed
-from node.runtime.api.routes import ACTIONS
+from node.errors import AuthenticationFailed, PermissionDenied
+from node.rights import EVERYTHING, KNOWN, OF_TYPE, PUBLIC, Need, Rights, Visitor, find
+from node.runtime.api.tokens import NOBODY
 from node.runtime.dialler import NODE_TYPE, run_link
 from node.runtime.net.http import Request, Response, error_response
 from node.runtime.net.listener import Acceptance, Refusal
@@ -51,6 +53,10 @@ class Holder:
 
     connection: Connection
     session: Session | Link
+    token: str | None = None
+    """The hash of the token that it came with."""
+    here: bool = False
+    """It came through the control socket."""
     answered: trio.Event = field(factory=trio.Event)
     """Set by the pong to a probe, and at the connection's end."""
     over: bool = False
@@ -97,16 +103,14 @@ class Endpoint:
     # ------------------------------------------------------------------ HTTP
 
     async def http(self, request: Request) -> Response:
-        if request.user is not None:  # who may open the control socket may read the database and its key as well
-            return await self._api.answer(request, None)
-        if unreadable := self._origins.unreadable(request):
-            self._log_page(unreadable)
-        response = await self._preflight(request) if request.method == "OPTIONS" else await self._http(request)
+        if request.user is not None:
+            return await self._api.answer(request, Visitor(EVERYTHING, request.user))
+        response = await self._http(request)
         return evolve(response, headers=(*response.headers, *self._origins.shared_with(request)))
 
-    async def _preflight(self, request: Request) -> Response:
+    def _preflight(self, request: Request) -> Response:
         """What a browser asks before it lets a page read with a token."""
-        allow = ", ".join(self.methods(request.path))
+        allow = ", ".join(self.methods(request.raw_path))
         asked = (("Access-Control-Allow-Methods", allow), ("Access-Control-Allow-Headers", "Authorization"))
         return Response(200, headers=(("Allow", allow), *asked, ("Access-Control-Max-Age", "600")))
 
@@ -117,30 +121,40 @@ class Endpoint:
             logger.warning("%s", what)
 
     async def _http(self, request: Request) -> Response:
-        if request.path in ("/healthz", "/readyz", "/"):
-            return await self._api.answer(request, None)
-        if stranger := self._origins.stranger(request):
+        if objection := self._origins.objection(request):
+            self._log_page(objection)
+            return error_response(403, objection)
+        if request.method == "OPTIONS":
+            return self._preflight(request)
+        endpoints, parts = find(request.raw_path)
+        if not endpoints:
+            return error_response(404, f"nothing at {request.path[:200]}")
+        public = endpoints[0].need is PUBLIC
+        if not public and (stranger := self._origins.stranger(request)):
             self._log_page(
                 f"a request by the name {stranger} is refused; name http://{stranger} under [http] origins"
             )
             return error_response(403, f"this node is not {stranger}; name http://{stranger} under [http] origins")
-        if request.method == "POST" and (objection := self._origins.objection(request)):
-            return error_response(403, objection)
         try:
-            terminal_id = self._tokens.reader(_token(request))
+            visitor = self._tokens.visitor(_token(request), _address(request.peer), self._core.clock().wall_ms)
         except AuthenticationFailed as error:
-            return error_response(401, error.reason)
-        return await self._api.answer(request, terminal_id)
+            if not public:
+                return error_response(401, error.reason)
+            visitor = Visitor(NOBODY)
+        if refusal := refused(endpoints[0].need, parts, visitor.rights):
+            return refusal
+        return await self._api.answer(request, visitor)
 
     def methods(self, path: str) -> tuple[str, ...]:
-        return ("POST",) if path in ACTIONS else ("GET", "HEAD", "OPTIONS")
+        """A path that is none is answered, with 404, whatever reads it."""
+        return next((endpoint.methods for endpoint in find(path)[0]), ("GET", "HEAD", "OPTIONS"))
 
     # ------------------------------------------------------------------ WebSocket
 
     def accepts(self, request: Request) -> Acceptance | Refusal:
         """Paths that are no terminal's are 404; a foreign page's Origin is 403. Anything a documented close code
         exists for is accepted first, so that a browser sees the code."""
-        if not request.path.startswith(PREFIX):
+        if not request.raw_path.startswith(PREFIX):
             return Refusal(404, f"no WebSocket at {request.path[:200]}")
         if request.user is None and (objection := self._origins.objection(request)):
             self._log_page(objection)
@@ -171,8 +185,11 @@ class Endpoint:
     async def _terminal(self, request: Request, caller: Caller, identity: Identity, connection: Connection) -> None:
         core, full = self._core, request.first("sync") == "full"
         full |= core.sessions.devices.came(identity.terminal_id, _device(request, connection))
-        session = core.sessions.connect(identity, connection, full=full, by_position=_speaks_it(request))
-        holder = Holder(connection, session)
+        row = self._tokens.find(_token(request), core.clock().wall_ms)
+        rights = None if row is None else self._tokens.rights_of(row)
+        by_position = _speaks_it(request)
+        session = core.sessions.connect(identity, connection, full=full, by_position=by_position, rights=rights)
+        holder = self._holder(request, connection, session)
         seat = self._admission.take(caller, holder)
         statistics, clock = core.statistics, core.clock
 
@@ -226,7 +243,7 @@ class Endpoint:
             hello=hello,
             enters=enters,
         )
-        holder = Holder(connection, link)
+        holder = self._holder(request, connection, link)
         connection.on_pong = holder.ponged
         link.open()
         logger.info("node %s connected from %s", caller.name, connection.peer)
@@ -240,17 +257,32 @@ class Endpoint:
     # ------------------------------------------------------------------ admission
 
     def _caller(self, request: Request) -> Caller:
-        name, node = request.path[len(PREFIX) :], _is_node(request)
+        name, node = unquote(request.raw_path[len(PREFIX) :]), _is_node(request)
         kind = _kind(request)
         attempt = request.first("attempt") or ""
         return Caller(
             name,
             kind,
             node=node,
-            trusted=request.user is not None or self._tokens.fits(_token(request), name, kind),
+            trusted=self._trusts(request, name, kind),
             instance=(request.first("instance") or "")[:64] if node else "",
             attempt=int(attempt) if node and is_number(attempt) else 0,
         )
+
+    def _trusts(self, request: Request, name: str, kind: str) -> bool:
+        """Whether the token is the one of this terminal and type; any will do while none is asked for."""
+        if request.user is not None or not self._tokens.required:
+            return True
+        row = self._tokens.find(_token(request), self._core.clock().wall_ms)
+        return row is not None and (row.terminal_id, row.terminal_type) == (name, kind)
+
+    def _holder(self, request: Request, connection: Connection, session: Session | Link) -> Holder:
+        now_ms = self._core.clock().wall_ms
+        row = self._tokens.find(_token(request), now_ms)
+        if row is not None:
+            self._tokens.used(row, _address(connection.peer), now_ms)
+        token = None if row is None else row.token_hash
+        return Holder(connection, session, token=token, here=request.user is not None)
 
     async def _verdict(self, caller: Caller) -> Enter[Holder] | Refuse[Holder]:
         """What the core decides, once everybody who has the name was asked."""
@@ -285,6 +317,13 @@ class Endpoint:
 
     # ------------------------------------------------------------------ upkeep
 
+    def end_untrusted(self) -> None:
+        """Close the connections of who came with a token that is worth nothing any more (4003)."""
+        now_ms = self._core.clock().wall_ms
+        for holder in [seat.holder for seat in self._admission.seats.values()]:
+            if not holder.here and self._tokens.ended(holder.token, now_ms):
+                holder.connection.close(AuthenticationFailed.code, "the token was revoked or has expired")
+
     def heartbeat(self) -> None:
         """Measure every connection's round trip; drop those not heard of for too long."""
         now = trio.current_time()
@@ -295,6 +334,20 @@ class Endpoint:
                 holder.connection.close(GOING_AWAY, "nothing heard from this terminal")
             else:
                 holder.connection.ping(RTT + b"%.6f" % now)
+
+
+def refused(need: Need, parts: list[str], rights: Rights) -> Response | None:
+    """What is answered to who has not the right. parts: of the path, which name the entity type first."""
+    if need in (PUBLIC, KNOWN):
+        return None
+    what = parts[0] if need.what == OF_TYPE else need.what
+    if rights.may(need.verb, what):
+        return None
+    return error_response(403, f"this needs the right: {need.verb} {what[:128]}", code=PermissionDenied.code)
+
+
+def _address(peer: str) -> str:
+    return peer.rpartition(":")[0]
 
 
 def _device(request: Request, connection: Connection) -> str:

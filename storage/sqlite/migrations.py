@@ -216,6 +216,15 @@ def m014_connected(db: Database) -> None:
     db.execute("ALTER TABLE cursors ADD COLUMN online INTEGER NOT NULL DEFAULT 0")
 
 
+@migrations()
+def m015_token_rights(db: Database) -> None:
+    """What a token may do, until when, and when it was last shown."""
+    db.execute("ALTER TABLE tokens ADD COLUMN rights TEXT NOT NULL DEFAULT '{}'")
+    db.execute("ALTER TABLE tokens ADD COLUMN expires_at TEXT")
+    db.execute("ALTER TABLE tokens ADD COLUMN used_at TEXT")
+    db.execute("ALTER TABLE tokens ADD COLUMN used_from TEXT NOT NULL DEFAULT ''")
+
+
 def migrate(db: Database, path: str) -> None:
     """Bring the schema up to date. Raises StorageError for a database of a newer Comanda."""
     newer = {m.name for m in migrations.applied(db)} - DEFINED

@@ -320,18 +320,10 @@ class Store:
 
     # ------------------------------------------------------------------ tokens
 
-    def add_token(self, token: TokenRow) -> None:
-        """Store a token, or a change of one. Raises StorageError."""
-        with storage_errors(self.path):
-            TOKENS.put(self._connection, [token])
-
-    def revoke_tokens(self, terminal_id: str, at: str) -> int:
-        """Revoke every live token of a terminal; returns how many there were. Raises StorageError."""
-        live = "terminal_id = ? AND revoked_at IS NULL"
+    def put_tokens(self, tokens: Sequence[TokenRow]) -> None:
+        """Store tokens, or changes of them. Raises StorageError."""
         with transaction(self._connection, self.path):
-            found = read_all(self._connection, TOKENS, [], live, (terminal_id,))
-            TOKENS.put(self._connection, [evolve(row, revoked_at=at) for row in found])
-        return len(found)
+            TOKENS.put(self._connection, tokens)
 
 
 def _identity(

@@ -8,10 +8,13 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
-from websockets.sync.client import connect
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
 
 from node.control import NAME
+from tests.faults.rig import until
 from tests.processes import ROOT, NodeProcess
 
 if TYPE_CHECKING:
@@ -75,3 +78,82 @@ def test_the_socket_of_a_killed_node_is_replaced_and_that_of_a_stopped_one_is_go
     assert comanda("status", data=node.data).returncode == 0
     assert node.stop() == 0
     assert not (node.data / NAME).exists()
+
+
+def closed(connection: ClientConnection, within_s: float = 5.0) -> int | None:
+    """The code with which the node closes a connection."""
+    try:
+        while True:
+            connection.recv(within_s)
+    except ConnectionClosed:
+        return connection.close_code
+
+
+def test_a_token_that_is_revoked_while_both_run_ends_its_connection(node: GuardedNode) -> None:
+    data, place = node.data, f"{node.url}/ws/pos-1?type=pos&token="
+    with connect(place + node.token) as pos:
+        pos.recv(10)
+        listed = [json.loads(line) for line in comanda("token", "list", "--json", data=data).stdout.splitlines()]
+        assert [(row["terminal_id"], row["state"], row["used_from"]) for row in listed] == [
+            ("pos-1", "live", "127.0.0.1")
+        ]
+        new = comanda("token", "rotate", "pos-1", data=data).stdout.strip()
+        assert closed(pos) == 4003
+    with connect(place + node.token) as refused:
+        assert closed(refused) == 4003
+    with connect(place + new) as pos:
+        pos.recv(10)
+        assert comanda("token", "revoke", "pos-1", data=data).stdout == "1 revogado(s) / revoked\n"
+        assert closed(pos) == 4003
+    url = f"http://127.0.0.1:{node.port}/api/v1/entities/orders"
+    assert httpx.get(url).status_code == httpx.get(url, params={"token": new}).status_code == 401  # stays closed
+    assert node.stop() == 0
+    node.start()
+    assert httpx.get(f"http://127.0.0.1:{node.port}/api/v1/entities/orders").status_code == 401
+
+
+def test_a_linked_node_whose_token_is_revoked_waits_and_goes_on_with_a_new_one(
+    node: GuardedNode, tmp_path: Path
+) -> None:
+    token = comanda("token", "add", "below", "--type", "node", data=node.data).stdout.strip()
+    config = f'[links]\ntoken = "{token}"\npaused_s = 0.2\n'
+    below = NodeProcess(tmp_path / "below", "--id", "below", "--upstream", node.url, config=config).start()
+    try:
+        until(lambda: link_state(below) == "up")
+        comanda("token", "revoke", "below", data=node.data)
+        until(lambda: link_state(below) != "up")
+        with connect(f"{below.url}/ws/pos-9?type=pos") as pos:
+            operation = {"id": "w", "entity_type": "orders", "entity_id": "mesa-9", "operation": "CREATE"}
+            more = {"data": {"status": "pending"}, "terminal_id": "pos-9"}
+            pos.send(json.dumps({"type": "data_sync", "operation": {**operation, **more}}))
+            while json.loads(pos.recv(10)).get("operation_id") != "w":
+                pass
+        assert below.stop() == 0
+        again = comanda("token", "add", "below", "--type", "node", data=node.data).stdout.strip()
+        (tmp_path / "below.toml").write_text(config.replace(token, again))
+        below.start()
+        until(lambda: comanda("show", "orders", "mesa-9", data=node.data).returncode == 0)
+    finally:
+        below.end()
+
+
+def link_state(node: NodeProcess) -> str:
+    links = httpx.get(f"http://127.0.0.1:{node.port}/api/v1/links").json()["links"]
+    return str(links[0]["state"]) if links else "none"
+
+
+def test_restore_revives_no_revoked_token_and_forgets_no_newer_one(node: GuardedNode) -> None:
+    data = node.data
+    comanda("backup", data=data)
+    assert comanda("token", "revoke", "pos-1", data=data).returncode == 0
+    new = comanda("token", "add", "pos-2", "--type", "pos", data=data).stdout.strip()
+    assert node.stop() == 0
+    (backup,) = (data / "backups").iterdir()
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o600
+    restored = comanda("restore", str(backup), data=data)
+    assert restored.returncode == 0, restored.stderr
+    node.start()
+    with connect(f"{node.url}/ws/pos-1?type=pos&token={node.token}") as refused:
+        assert closed(refused) == 4003
+    with connect(f"{node.url}/ws/pos-2?type=pos&token={new}") as pos:
+        assert json.loads(pos.recv(10))["type"] == "connection_established"

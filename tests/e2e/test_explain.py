@@ -316,7 +316,7 @@ def test_with_tokens_the_terminal_of_the_token_restores(tmp_path: Path, monkeypa
     store = Store.open(tmp_path / "node", "node-t", lambda: uuid.uuid4().hex)
     tokens = {name: new_token() for name in ("ana", "gerente")}
     for name, token in tokens.items():
-        store.add_token(TokenRow(token_hash(token), name, "pos", "", "2026-01-15T10:00:00Z", None))
+        store.put_tokens([TokenRow(token_hash(token), name, "pos", "", "2026-01-15T10:00:00Z", None)])
     store.close()
     node = NodeProcess(tmp_path / "node").start()
     try:

@@ -110,6 +110,6 @@ def test_a_page_that_is_refused_is_logged_once(node: NodeProcess) -> None:
         assert upgraded(node, "127.0.0.1:{port}", "https://write.example") == 403
         httpx.get(url, headers={"Host": "name.example"})
     logged = node.log.read_text()
-    assert logged.count("a page of https://read.example may not read; name it under [http] origins") == 1
-    assert logged.count("a page of https://write.example may not connect; name it under [http] origins") == 1
+    assert logged.count("a page of https://read.example may not connect or read; name it under [http] origins") == 1
+    assert logged.count("a page of https://write.example may not connect or read; name it under [http] origins") == 1
     assert logged.count("name http://name.example under [http] origins") == 1

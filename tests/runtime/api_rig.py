@@ -14,7 +14,9 @@ from node.config.sections import Config
 from node.core.core import Core
 from node.core.ports import Draws, Instant, Surroundings
 from node.core.start import begin, note_config
+from node.rights import EVERYTHING, Visitor
 from node.runtime.api.routes import Api
+from node.runtime.api.tokens import Tokens
 from node.runtime.disk import TrioDisk
 from node.runtime.net.http import Request
 from node.runtime.reads import PeopleReads
@@ -27,12 +29,16 @@ if TYPE_CHECKING:
     from tests.harness import World
 
 
+ADMIN = Visitor(EVERYTHING, "root")
+
+
 @frozen
 class Served:
     api: Api
     core: Core
     disk: TrioDisk
     people: PeopleReads
+    tokens: Tokens
 
 
 @asynccontextmanager
@@ -46,9 +52,10 @@ async def served(world: World) -> AsyncIterator[Served]:
         around = Surroundings(disk, disk, lambda: Instant(world.wall_ms, 0), draws)
         note_config(store, Config())
         core = begin(store.boot(), Config(), around, epoch=store.epoch, writer=draws.writer())
-        api = Api(core=core, disk=disk, people=people, store=store, diallers=())
+        tokens = Tokens(())
+        api = Api(core=core, disk=disk, people=people, store=store, diallers=(), tokens=tokens)
         try:
-            yield Served(api, core, disk, people)
+            yield Served(api, core, disk, people, tokens)
         finally:
             with trio.CancelScope(shield=True):
                 await people.stop()

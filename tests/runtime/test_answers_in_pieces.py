@@ -13,7 +13,7 @@ from storage import answers
 from storage.answers import PAGE_BYTES
 from storage.sqlite import queries, reader
 from tests.harness import Client, World, settle_all
-from tests.runtime.api_rig import request, served
+from tests.runtime.api_rig import ADMIN, request, served
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ def written(world: World) -> None:
 async def answer(api: Api, path: str, **query: Any) -> tuple[Any, int]:
     """What is answered, and the size of its largest piece."""
     words = {name: [str(value)] for name, value in query.items()}
-    found = await api.answer(request(path, words), None)
+    found = await api.answer(request(path, words), ADMIN)
     assert found.status == 200
     pieces = [found.body] if isinstance(found.body, bytes) else [piece async for piece in found.body]
     return orjson.loads(b"".join(pieces)), max(map(len, pieces))

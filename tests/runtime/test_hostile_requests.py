@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from node.runtime.api import past, routes
 from tests.harness import Client, World
-from tests.runtime.api_rig import request, served
+from tests.runtime.api_rig import ADMIN, request, served
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,19 +80,19 @@ async def test_no_request_changes_the_health_of_the_node(tmp_path: Path, caplog:
     world.close()
     async with served(world) as node:
         api = node.api
-        ready = await api.answer(request("/readyz"), None)
+        ready = await api.answer(request("/readyz"), ADMIN)
         failed = []
         for path, query in requests():
             if path == "/api/v1/backup":
                 continue  # it takes no parameter, and copies the database
-            answer = await api.answer(request(path, query), None)
+            answer = await api.answer(request(path, query), ADMIN)
             if not isinstance(answer.body, bytes):
                 async for _ in answer.body:
                     pass
             if answer.status >= 500:
                 failed.append((path, query, answer.status, answer.body))
         assert not failed
-        again = await api.answer(request("/readyz"), None)
+        again = await api.answer(request("/readyz"), ADMIN)
         assert (again.status, again.body) == (ready.status, ready.body)
         assert ready.status == 200
         assert node.core.trouble is None

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from node.core.keyring import fingerprint
 from node.wire.links.heads import head_of
 from tests.harness import Client, World
-from tests.runtime.api_rig import request, served
+from tests.runtime.api_rig import ADMIN, request, served
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 async def asked(api: Api, path: str, **query: str) -> tuple[int, dict[str, Any]]:
-    answer = await api.answer(request(path, {name: [value] for name, value in query.items()}), None)
+    answer = await api.answer(request(path, {name: [value] for name, value in query.items()}), ADMIN)
     assert isinstance(answer.body, bytes)
     return answer.status, orjson.loads(answer.body)
 
@@ -45,7 +45,7 @@ async def test_keys_and_heads_are_shown_and_a_key_is_decided_about(tmp_path: Pat
         assert wrong[0] == 404
         status, report = await asked(node.api, "/api/v1/keys/forget", node="n1", fingerprint=fingerprint(bytes(32)))
         assert (status, list(report["keys"])) == (200, ["hub"])
-        metrics = await node.api.answer(request("/metrics"), None)
+        metrics = await node.api.answer(request("/metrics"), ADMIN)
         assert isinstance(metrics.body, bytes)
         names = {family.name for family in text_string_to_metric_families(metrics.body.decode())}
         assert {"comanda_keys_offered", "comanda_head_alarms"} <= names

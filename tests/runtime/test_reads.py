@@ -15,7 +15,7 @@ from storage.records import EntityRow
 from storage.sqlite.database import Interrupted, StorageError
 from storage.sqlite.queries import Queries
 from tests.harness import Client, World
-from tests.runtime.api_rig import Served, request, served
+from tests.runtime.api_rig import ADMIN, Served, request, served
 from tests.runtime.rig import until
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ async def pages(node: Served, path: str, query: dict[str, Any]) -> list[dict[str
     """Every page of an answer, as its cursor leads."""
     found, after = [], 0
     while True:
-        answer = await node.api.answer(request(path, {**query, "after": [str(after)]}), None)
+        answer = await node.api.answer(request(path, {**query, "after": [str(after)]}), ADMIN)
         assert answer.status == 200
         assert not isinstance(answer.body, bytes)
         found.append(json.loads(b"".join([part async for part in answer.body])))

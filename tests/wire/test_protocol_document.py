@@ -20,6 +20,7 @@ from node.core.locks import lease, requests
 from node.core.sessions import session
 from node.core.sessions.identity import Identity
 from node.core.terminal_clocks import TOLERANCE_MS
+from node.rights import EVERY
 from node.runtime.api import routes
 from node.runtime.net import http
 from node.wire import close_codes, codec, frames, messages, outgoing
@@ -310,7 +311,8 @@ def test_entity_types_and_terminal_types_are_as_the_code_has_them() -> None:
         for policy in DOCUMENTED
     ]
     rights = {words(row[0])[0]: words(row[1]) for row in table("type")}
-    assert rights == {name: [] if writes == ["*"] else writes for name, writes in DEFAULT_TERMINALS.items()}
+    assert rights == {name: [] if of.write == ["*"] else of.write for name, of in DEFAULT_TERMINALS.items()}
+    assert all(EVERY in of.rights().read for of in DEFAULT_TERMINALS.values())
     assert "| `pos` | everything |" in TEXT
     assert [words(row[0])[0] for row in table("strategy")] == list(STRATEGIES)
     assert [words(row[0])[0] for row in table("kind")] == [*FIELD_KINDS, "groups"]

@@ -61,6 +61,10 @@ class Feed(Protocol):
         """Whether the receiver is sent the audit's entries too."""
         ...
 
+    def types(self, entity_types: Sequence[str]) -> Sequence[str]:
+        """Those of these entity types that the receiver may read."""
+        ...
+
     def take(self, row: RingRow, frames: list[Outgoing], entries: list[Entry]) -> None:
         """Add the messages of a row and its entry. A row that is not for this receiver adds nothing."""
         ...
@@ -307,7 +311,7 @@ class Delivery(Generic[F]):
 
     def _read_compacted(self, priority: int) -> None:
         """The log does not reach back so far: send what has changed since as it is now; then go on in the log."""
-        types, after = self.log.registry.of_class(priority), self.window.sent[priority]
+        types, after = self.feed.types(self.log.registry.of_class(priority)), self.window.sent[priority]
 
         def then(found: Compacted) -> None:
             try:

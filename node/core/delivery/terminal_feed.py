@@ -36,11 +36,17 @@ logger = logging.getLogger("comanda.core")
 
 @define(eq=False, kw_only=True)
 class TerminalFeed:
-    """names: the terminal's id, and `write:<type>` for each entity type that it may write (conflict notices)."""
+    """names: the terminal's id, and `resolve:<type>` for each entity type whose conflicts it may resolve (notices).
+    reads: the entity types that it may read; None for all.
+    monitor: whether it is told what monitors are.
+    audited: whether it is sent the audit.
+    """
 
     terminal_id: str
     names: frozenset[str]
+    reads: frozenset[str] | None
     monitor: bool
+    audited: bool
     by_position: bool
     """Whether the terminal confirms by position. Its rows then carry `seq`."""
     head_at_connect: int
@@ -60,15 +66,16 @@ class TerminalFeed:
     def owed_to(self) -> str | None:
         return self.terminal_id
 
-    @property
-    def audited(self) -> bool:
-        return self.monitor
+    def types(self, entity_types: Sequence[str]) -> Sequence[str]:
+        return entity_types if self.reads is None else [name for name in entity_types if name in self.reads]
 
     def take(self, row: RingRow, frames: list[Outgoing], entries: list[Entry]) -> None:
+        if self.reads is not None and row.row.entity_type not in self.reads:
+            return
         before = len(frames)
         if row.for_terminal(self.terminal_id, self.names, self.head_at_connect) or (self.monitor and row.monitors):
             frames.extend(row.numbered if self.by_position else row.frames)
-        if self.monitor:
+        if self.audited:
             frames.extend(row.audit)
         if len(frames) > before:
             entries.append(row.entry)
@@ -97,7 +104,9 @@ class TerminalFeed:
 
     def _decides(self, conflict: ConflictRow) -> bool:
         """Whether this terminal is told of an open conflict."""
-        return self.monitor or f"write:{conflict.entity_type}" in self.names
+        if self.reads is not None and conflict.entity_type not in self.reads:
+            return False
+        return self.monitor or f"resolve:{conflict.entity_type}" in self.names
 
     # ------------------------------------------------------------------ first synchronisation
 
@@ -109,7 +118,7 @@ class TerminalFeed:
         if priority in self._untold:
             self._tell_conflicts(delivery, priority, [], [])
             return
-        types, after = delivery.log.registry.of_class(priority), self._state_after.get(priority)
+        types, after = self.types(delivery.log.registry.of_class(priority)), self._state_after.get(priority)
         limit = min(delivery.page, delivery.window.room)
 
         def then(rows: Page[EntityRow]) -> None:

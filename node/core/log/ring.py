@@ -84,14 +84,14 @@ def ring_row(row: LogRow, most: int, *, audit: bool) -> RingRow:
         told = not shows(texts)  # nothing of it fits
     frames = tuple(map(Outgoing, texts))
     audited: tuple[Outgoing, ...] = ()
-    if audit and row.kind != "notice":
+    if audit and row.kind not in ("notice", "act"):
         audited = tuple(map(Outgoing, fitting(outgoing.audit_log(audit_entry(row)), most)))
     return RingRow(
         row.seq,
         row.priority,
         row.terminal_id,
         row.echo,
-        frozenset(row.targets) if row.kind in ("notice", "refused") else None,
+        frozenset(row.targets) if row.kind in ("notice", "refused", "act") else None,
         row.monitors,
         frames,
         audited,

@@ -4,6 +4,7 @@ operation    accepted here, or on another node; also what the node writes itself
 refused      a write that was refused, and is kept
 notice       a conflict raised or closed, for those who have to know
 state        an entity as another node sent it whole
+act          what an administrator did
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from node.core.keyring import UNSIGNED
 from node.core.log.messages import current_message
 from node.wire import outgoing
 from node.wire.outgoing import compact_json
-from storage.records import LogRow, link_key
+from storage.records import CLASSES, LogRow, link_key
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from node.wire.messages import Operation
     from storage.records import Key
     from strategies.policy import EntityPolicy
+
+ACT = "act"
 
 NO_CHANGES: Mapping[str, Mapping[str, object]] = {"before": {}, "after": {}}
 
@@ -252,6 +255,28 @@ def state_row(
     row.status, row.echo, row.origin, row.via, row.updates = "applied", True, node_id, via, updates
     row.signed = UNSIGNED
     return row
+
+
+def act_row(terminal_id: str, user_id: str | None, act: str, details: Mapping[str, object], accepted: int) -> LogRow:
+    """The row of what an administrator did. It is for the audit only: nobody is sent it, on no link either.
+
+    terminal_id: whose token it was; "" through the control socket, where the system names the user.
+    """
+    return LogRow(
+        seq=0,
+        kind=ACT,
+        priority=CLASSES - 1,
+        entity_type="",
+        entity_id=None,
+        operation_id="",
+        terminal_id=terminal_id,
+        user_id=user_id,
+        stamp=accepted,
+        accepted=accepted,
+        status="done",
+        operation=compact_json({"operation": act}),
+        changes=compact_json({"before": {}, "after": details}),
+    )
 
 
 def _row(

@@ -6,7 +6,7 @@ much, makes the rest of its connection wait, and the socket is not read meanwhil
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,7 @@ from node.errors import (
     RateLimited,
     WireError,
 )
+from node.rights import MESSAGES
 from node.wire import outgoing
 from node.wire.close_codes import INTERNAL_ERROR
 from node.wire.codec import CodecLimits, decode
@@ -113,8 +114,10 @@ class Session:
     """A connected terminal, and the `Recipient` of its answers. delivery: its place in the log."""
 
     identity: Identity
-    writable: frozenset[str]
-    """Entity types that it may write."""
+    allowed: Mapping[str, frozenset[str]]
+    """By type of message, the entity types that it may be about."""
+    watches: bool
+    """Whether it is told figures, as monitors are."""
     breaks_locks: bool
     delivery: Delivery[TerminalFeed]
     connection: Connection
@@ -504,7 +507,7 @@ class Session:
         policy = self.shared.replica.registry.by_type.get(operation.entity_type)
         if policy is None:
             raise EntityNotFound(f"unknown entity type {operation.entity_type!r}", "$.operation.entity_type")
-        self._may_write(operation.entity_type, "$.operation.entity_type")
+        self._may("data_sync", operation.entity_type, "$.operation.entity_type")
         self._when_here(message, policy)
 
     def _check_cause(self, operation_id: str) -> None:
@@ -520,10 +523,11 @@ class Session:
         self._check_cause(message.operation_id(self.identity.terminal_id))
         self._when_conflict_here(message)
 
-    def _may_write(self, entity_type: str, where: str) -> None:
-        if entity_type not in self.writable:
+    def _may(self, message: str, entity_type: str, where: str) -> None:
+        if entity_type not in self.allowed[message]:
+            verb, identity = MESSAGES[message].verb, self.identity
             raise PermissionDenied(
-                f"a terminal of type {self.identity.terminal_type} may not write {entity_type}",
+                f"{identity.terminal_id}, of type {identity.terminal_type}, may not {verb} {entity_type}",
                 where,
                 entity_type=entity_type,
             )
@@ -548,7 +552,7 @@ class Session:
         now = self._now_ready()
         row = self.shared.replica.conflicts.known.get(message.conflict_id)
         if row is not None:
-            self._may_write(row.entity_type, "$.conflict_id")
+            self._may("conflict_resolution", row.entity_type, "$.conflict_id")
         resolve(self.shared.replica, message, self.author, now)
         self._decided(now)
 
@@ -590,7 +594,7 @@ class Session:
         self._limit()
         if self.shared.replica.registry.get(message.entity_type) is None:
             raise EntityNotFound(f"unknown entity type {message.entity_type!r}", "$.entity_type")
-        self._may_write(message.entity_type, "$.entity_type")
+        self._may("acquire_lock", message.entity_type, "$.entity_type")
         if message.breaks is not None and not self.breaks_locks:
             raise PermissionDenied(f"a {self.identity.terminal_type} may not break a lock", "$.breaks")
         self._now_ready()

@@ -19,6 +19,7 @@ from node.core.sessions.devices import Devices
 from node.core.sessions.identity import Activity
 from node.core.sessions.session import Session, Shared
 from node.core.sessions.token_bucket import Bucket
+from node.rights import AUDIT, MESSAGES, METRICS, OF_TYPE, Rights
 from node.wire import outgoing
 from storage.records import CLASSES, CursorRow
 
@@ -73,12 +74,19 @@ class Sessions:
     _changed: bool = field(default=True, init=False)
 
     def connect(
-        self, identity: Identity, connection: Connection, *, full: bool = False, by_position: bool = False
+        self,
+        identity: Identity,
+        connection: Connection,
+        *,
+        full: bool = False,
+        by_position: bool = False,
+        rights: Rights | None = None,
     ) -> Session:
         """A terminal is connected: greet it and deliver what lies after its cursor.
 
         full: deliver everything instead.
         by_position: it speaks the subprotocol `comanda.v1`, and may confirm many rows at once.
+        rights: of its token; without one they are those of its type.
         """
         now, bounds, terminal_id = self.shared.around.clock(), self.bounds, identity.terminal_id
         known = self.cursors.terminals.get(terminal_id)
@@ -94,12 +102,16 @@ class Sessions:
         window.sendings = self.cursors.sendings_of(known, now)
         window.sendings.connected(now.mono_ms, window.at_connect)
         permissions = self.permissions[identity.terminal_type]
-        types = self.shared.replica.registry.all()
-        writable = [policy.entity_type for policy in types if permissions.may_write(policy.entity_type)]
+        rights = permissions.rights if rights is None else rights
+        types = [policy.entity_type for policy in self.shared.replica.registry.all()]
+        allowed = {m: rights.of_types(need.verb, types) for m, need in MESSAGES.items() if need.what == OF_TYPE}
+        reads, monitor = rights.of_types("read", types), identity.terminal_type == "monitor"
         feed = TerminalFeed(
             terminal_id=terminal_id,
-            names=frozenset([terminal_id, *(f"write:{entity_type}" for entity_type in writable)]),
-            monitor=identity.terminal_type == "monitor",
+            names=frozenset([terminal_id, *(f"resolve:{name}" for name in rights.of_types("resolve", types))]),
+            reads=None if len(reads) == len(types) else reads,
+            monitor=monitor,
+            audited=monitor and rights.may("read", AUDIT),
             by_position=by_position,
             head_at_connect=self.shared.replica.log.head,
         )
@@ -112,7 +124,8 @@ class Sessions:
         )
         session = Session(
             identity=identity,
-            writable=frozenset(writable),
+            allowed=allowed,
+            watches=monitor and rights.may("read", METRICS),
             breaks_locks=permissions.breaks_locks,
             delivery=delivery,
             connection=connection,
@@ -258,8 +271,8 @@ class Sessions:
     # ------------------------------------------------------------------ who is here
 
     def monitors(self) -> list[Session]:
-        """Monitors that can be told something."""
-        return [s for s in self.online.values() if s.delivery.feed.monitor and not (s.closed or s.gone)]
+        """Monitors that can be told figures."""
+        return [s for s in self.online.values() if s.watches and not (s.closed or s.gone)]
 
     def changed(self) -> bool:
         """Whether a terminal came or went since the last call, here or on a linked node."""

@@ -23,13 +23,13 @@ class Origins:
     open_to_this_machine: bool
 
     def objection(self, request: Request) -> str | None:
-        """Why a page's WebSocket or POST is refused; None for the node's own pages and for what is no browser."""
+        """Why what a page asks is refused; None for the node's own pages and for what is no browser."""
         origin = request.headers.get("origin")
         if origin is None or origin in self.known:
             return None
         if origin.partition("://")[2] == request.headers.get("host", "") and not self.stranger(request):
             return None
-        return f"a page of {origin[:200]} may not connect; name it under [http] origins"
+        return f"a page of {origin[:200]} may not connect or read; name it under [http] origins"
 
     def shared_with(self, request: Request) -> tuple[tuple[str, str], ...]:
         """The headers that let a known page of another origin read an answer (CORS)."""
@@ -37,12 +37,6 @@ class Origins:
         if origin is None or origin not in self.known:
             return (("Vary", "Origin"),) if self.known else ()
         return (("Access-Control-Allow-Origin", origin), ("Vary", "Origin"))
-
-    def unreadable(self, request: Request) -> str | None:
-        """What to log of a page whose browser will not show it what it reads."""
-        if self.objection(request) is None:
-            return None
-        return f"a page of {request.headers['origin'][:200]} may not read; name it under [http] origins"
 
     def stranger(self, request: Request) -> str | None:
         """The name by which a node that is open to this machine is asked, where it is not its own; else None.

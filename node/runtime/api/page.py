@@ -7,18 +7,14 @@ from importlib.resources import files
 
 from node.runtime.net.http import Response
 
-POLICY = "default-src 'self' 'unsafe-inline'; connect-src 'self' ws: wss:; frame-ancestors 'none'"
+TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
 
 
 @cache
-def _html() -> bytes:
-    return (files("node") / "ui" / "index.html").read_bytes()
+def _file(name: str) -> bytes:
+    return (files("node") / "ui" / name).read_bytes()
 
 
-def page() -> Response:
-    return Response(
-        200,
-        _html(),
-        "text/html; charset=utf-8",
-        (("Content-Security-Policy", POLICY), ("X-Content-Type-Options", "nosniff")),
-    )
+def page(name: str) -> Response:
+    """One of the page's files."""
+    return Response(200, _file(name), f"{TYPES[name.rpartition('.')[2]]}; charset=utf-8")

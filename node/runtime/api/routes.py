@@ -18,12 +18,17 @@ POST /api/v1/keys/trust|forget?node=&fingerprint=  take a key of a node, or take
 POST /api/v1/backup                              a consistent copy into the data directory's backups/
 GET /api/v1/archives                             where the log begins, and the archives of what was before
 POST /api/v1/archive?until=TIME|SEQ[&force=1]    old history into the data directory's archives/
-GET /healthz  /readyz  /metrics  /
+GET /api/v1/tokens                               the tokens, without showing them
+POST /api/v1/tokens/add?terminal_id=&type=[&label=&expires=&write=&resolve=&read=&operate=]   make one
+POST /api/v1/tokens/revoke|rotate?terminal_id=   end a terminal's tokens; put a new one in their place
+GET /healthz  /readyz  /metrics  /  /page.js  /page.css
+
+node/rights.py has the table of paths, methods and the right that each needs.
 """
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -33,8 +38,11 @@ import trio
 from crdt.hlc import iso, pack, time_asked
 from node.core import monitors
 from node.core.log.messages import audit_entry
+from node.core.log.rows import ACT
 from node.errors import EntityNotFound
-from node.runtime.api.archiving import Archiver, Busy
+from node.rights import METRICS, find
+from node.runtime.api.acts import Acts
+from node.runtime.api.asked import Asked
 from node.runtime.api.links import links_report, quarantine_report
 from node.runtime.api.metrics import exposition
 from node.runtime.api.page import page
@@ -46,17 +54,16 @@ from node.runtime.net.http import (
     error_response,
     json_response,
 )
-from node.wire.json_text import is_number
 from node.wire.links.heads import head_fields
 from storage.answers import PAGE_BYTES
-from storage.audit.archiving import Until
-from storage.sqlite.backup import back_up
 from storage.sqlite.database import StorageError, Unstorable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
     from node.core.core import Core
+    from node.rights import Rights, Visitor
+    from node.runtime.api.tokens import Tokens
     from node.runtime.dialler import Dialler
     from node.runtime.disk import TrioDisk
     from node.runtime.reads import PeopleReads
@@ -64,16 +71,6 @@ if TYPE_CHECKING:
     from storage.records import ConflictRow, EntityRow, LogRow
     from storage.sqlite.reader import Reader
     from storage.sqlite.store import Store
-
-ACTIONS = (
-    "/api/v1/quarantine/retry",
-    "/api/v1/quarantine/drop",
-    "/api/v1/keys/trust",
-    "/api/v1/keys/forget",
-    "/api/v1/backup",
-    "/api/v1/archive",
-)
-"""What an administrator asks of the node; no data is written over HTTP."""
 
 LOOKED_THROUGH = 20_000
 LOOKING_S = 2.0
@@ -90,7 +87,14 @@ class Api:
     """Answers GET requests from committed state."""
 
     def __init__(
-        self, *, core: Core, disk: TrioDisk, people: PeopleReads, store: Store, diallers: Sequence[Dialler]
+        self,
+        *,
+        core: Core,
+        disk: TrioDisk,
+        people: PeopleReads,
+        store: Store,
+        diallers: Sequence[Dialler],
+        tokens: Tokens,
     ) -> None:
         self._core = core
         self._store = store
@@ -98,129 +102,95 @@ class Api:
         self._reader, self._read = people.reader, people.read
         self._where = core.limits.codec.where
         self._past = Past(core, store.path)
-        self._archiver = Archiver(core=core, store=store, disk=disk)
-        self._copying = trio.CapacityLimiter(1)
+        self._acts = Acts(core=core, disk=disk, store=store, tokens=tokens)
 
-    async def answer(self, request: Request, terminal_id: str | None) -> Response:
-        """terminal_id: whose token the request carries, where it carries one."""
+    async def answer(self, request: Request, visitor: Visitor) -> Response:
+        """visitor: who has the right to ask this."""
         try:
-            return await self._answer(request, terminal_id)
+            return await self._answer(request, visitor)
         except Unstorable:
             return error_response(400, "nothing here is named or numbered so")
         except (StorageError, orjson.JSONDecodeError) as error:  # the latter: of damaged bytes
             return error_response(503, f"this cannot be read from the node's database: {error}")
 
-    async def _answer(self, request: Request, terminal_id: str | None) -> Response:
-        words = request.words
-        if words[-1] == "" and words[2:3] not in (["entities"], ["explain"]):  # of an id it may be a part
-            words.pop()
-        match words:
-            case ["api", "v1", "websocket", "stats"]:
-                return json_response(monitors.stats(self._core))
-            case ["api", "v1", "explain", *rest]:
-                return await self._past.explain(request, rest, terminal_id)
-            case ["api", "v1", "entities", entity_type, *rest]:
-                entity_id = "/".join(rest) or request.first("entity_id") or None
-                if asks_past(request):
-                    return await self._past.entities(request, entity_type, entity_id)
-                if entity_id is None:
-                    return await self._entities(request, entity_type)
-                return await self._entity(entity_type, entity_id, terminal_id)
-            case ["api", "v1", "conflicts"]:
-                return await self._conflicts(request)
-            case ["api", "v1", "audit"]:
-                return await self._audit(request, ("operation", "refused"))
-            case ["api", "v1", "refused"]:
-                return await self._audit(request, ("refused",))
-            case ["api", "v1", "policies"]:
-                return json_response({"policies": [p.documented() for p in self._core.replica.registry.all()]})
-            case ["api", "v1", "links"]:
-                return json_response(links_report(self._core, self._diallers))
-            case ["api", "v1", "quarantine"]:
-                return Response(200, quarantine_report(self._core))
-            case ["api", "v1", "quarantine", "retry"]:
-                return self._retry()
-            case ["api", "v1", "quarantine", "drop"]:
-                return self._drop(request)
-            case ["api", "v1", "heads"]:
-                node_id = request.first("node") or self._core.node_id
-                heads = await self._read(self._reader.heads, node_id)
-                return json_response({"node_id": self._core.node_id, "heads": list(map(head_fields, heads))})
-            case ["api", "v1", "keys"]:
-                return json_response(self._core.replica.keyring.report())
-            case ["api", "v1", "keys", ("trust" | "forget") as what]:
-                return self._decide_key(request, what)
-            case ["api", "v1", "backup"]:
-                return await self._backup()
-            case ["api", "v1", "archive"]:
-                return await self._archive(request)
-            case ["api", "v1", "archives"]:
-                return json_response(await self._read(_archives, self._reader))
-            case ["healthz"]:
-                return json_response({"status": "ok"})
-            case ["readyz"]:
-                return self._ready()
-            case ["metrics"]:
-                return Response(200, exposition(self._core), "text/plain; version=0.0.4; charset=utf-8")
-            case []:
-                return page()
-        return error_response(404, f"nothing at {request.path[:200]}")
+    async def _answer(self, request: Request, visitor: Visitor) -> Response:
+        endpoints, parts = find(request.raw_path)
+        if not endpoints:
+            return error_response(404, f"nothing at {request.path[:200]}")
+        if request.method not in endpoints[0].methods:
+            return error_response(405, f"{request.method} is not answered here")
+        answer = self._answers[endpoints[0].path](Asked(request, parts, visitor))
+        return answer if isinstance(answer, Response) else await answer
 
-    def _ready(self) -> Response:
-        core = self._core
+    @cached_property
+    def _answers(self) -> Mapping[str, Callable[[Asked], Response | Awaitable[Response]]]:
+        """What answers at each path of `node.rights.HTTP`."""
+        core, acts = self._core, self._acts
+        return {
+            "/": lambda asked: page("index.html"),
+            "/page.js": lambda asked: page("page.js"),
+            "/page.css": lambda asked: page("page.css"),
+            "/healthz": lambda asked: json_response({"status": "ok"}),
+            "/readyz": self._ready,
+            "/metrics": lambda asked: Response(200, exposition(core), "text/plain; version=0.0.4; charset=utf-8"),
+            "/api/v1/websocket/stats": lambda asked: json_response(monitors.stats(core)),
+            "/api/v1/policies": lambda asked: json_response(
+                {"policies": [p.documented() for p in core.replica.registry.all()]}
+            ),
+            "/api/v1/conflicts": self._conflicts,
+            "/api/v1/entities/{entity_type}": self._entities,
+            "/api/v1/entities/{entity_type}/{entity_id...}": self._entity,
+            "/api/v1/explain/{entity_type}": self._explain,
+            "/api/v1/explain/{entity_type}/{entity_id_and_field...}": self._explain,
+            "/api/v1/audit": lambda asked: self._audit(asked, ("operation", "refused", ACT)),
+            "/api/v1/refused": lambda asked: self._audit(asked, ("refused",)),
+            "/api/v1/heads": self._heads,
+            "/api/v1/archives": self._archives,
+            "/api/v1/links": lambda asked: json_response(links_report(core, self._diallers)),
+            "/api/v1/keys": lambda asked: json_response(core.replica.keyring.report()),
+            "/api/v1/keys/trust": lambda asked: acts.decide_key(asked, "trust"),
+            "/api/v1/keys/forget": lambda asked: acts.decide_key(asked, "forget"),
+            "/api/v1/quarantine": lambda asked: Response(200, quarantine_report(core)),
+            "/api/v1/quarantine/retry": acts.retry,
+            "/api/v1/quarantine/drop": acts.drop,
+            "/api/v1/backup": acts.backup,
+            "/api/v1/archive": acts.archive,
+            "/api/v1/tokens": acts.tokens,
+            "/api/v1/tokens/add": acts.add,
+            "/api/v1/tokens/revoke": acts.revoke,
+            "/api/v1/tokens/rotate": acts.rotate,
+        }
+
+    def _ready(self, asked: Asked) -> Response:
+        """Who may not read the figures is told only whether."""
+        core, told = self._core, asked.visitor.rights.may("read", METRICS)
         if core.trouble is None:
-            return json_response({"status": "ready", "node_id": core.node_id, "head": core.replica.log.committed})
+            more = {"node_id": core.node_id, "head": core.replica.log.committed} if told else {}
+            return json_response({"status": "ready", **more})
         error, reason = core.trouble
-        return error_response(503, error, reason=reason)
+        return error_response(503, error, reason=reason) if told else error_response(503, "not ready")
 
-    # ------------------------------------------------------------------ what an administrator asks
+    async def _heads(self, asked: Asked) -> Response:
+        node_id = asked.first("node") or self._core.node_id
+        heads = await self._read(self._reader.heads, node_id)
+        return json_response({"node_id": self._core.node_id, "heads": list(map(head_fields, heads))})
 
-    def _retry(self) -> Response:
-        """Every parked operation, also the bad ones: the node may have learned the entity type meanwhile."""
-        retried = self._core.retry_quarantine()
-        return json_response({"retried": retried, "left": len(self._core.replica.quarantine)})
+    async def _archives(self, asked: Asked) -> Response:
+        return json_response(await self._read(_archives, self._reader))
 
-    def _drop(self, request: Request) -> Response:
-        """One parked operation is not wanted: `id` is its number."""
-        number = request.first("id") or ""
-        if not is_number(number) or not self._core.drop_parked(int(number)):
-            return error_response(404, f"the quarantine has no operation {number}")
-        return json_response({"dropped": int(number), "left": len(self._core.replica.quarantine)})
-
-    def _decide_key(self, request: Request, what: str) -> Response:
-        """`node` has the key of this `fingerprint`, or has it no longer."""
-        node, said = request.first("node") or "", request.first("fingerprint") or ""
-        if not self._core.decide_key(what, node, said):
-            return error_response(404, f"{node[:128]} has no key {said[:64]} to {what}")
-        return json_response(self._core.replica.keyring.report())
-
-    async def _backup(self) -> Response:
-        folder = self._store.directory / "backups"
-        name = f"comanda-{self._core.replica.log.committed}-{self._core.clock().wall_ms}.db"
-        try:
-            folder.mkdir(mode=0o700, exist_ok=True)
-            head = await trio.to_thread.run_sync(back_up, self._store.path, folder / name, limiter=self._copying)
-        except (StorageError, OSError) as error:
-            return error_response(503, str(error))
-        return json_response({"backup": f"backups/{name}", "head": head})
-
-    async def _archive(self, request: Request) -> Response:
-        try:
-            until = Until.read(request.first("until") or "", self._where)
-        except (ValueError, OverflowError):
-            return error_response(400, "until is an ISO 8601 time or a row of the log")
-        force = request.first("force") in ("1", "true")
-        try:
-            said = {} if until.assumed_zone is None else {"assumed_zone": until.assumed_zone}
-            return json_response({**await self._archiver.archive(until, force=force), **said})
-        except Busy as error:
-            return error_response(409, str(error))
-        except (StorageError, OSError) as error:
-            return error_response(503, str(error))
+    async def _explain(self, asked: Asked) -> Response:
+        return await self._past.explain(asked.request, asked.parts, asked.reader)
 
     # ------------------------------------------------------------------ entities
 
-    async def _entities(self, request: Request, entity_type: str) -> Response:
+    async def _entities(self, asked: Asked) -> Response:
+        """All of a type, or a page of it; or the one that the query names."""
+        entity_type, request = asked.parts[0], asked.request
+        entity_id = request.first("entity_id")
+        if entity_id:
+            return await self._one(asked, entity_type, entity_id)
+        if asks_past(request):
+            return await self._past.entities(request, entity_type, None)
         if self._core.replica.registry.get(entity_type) is None:
             return error_response(404, f"unknown entity type {entity_type[:128]!r}", code=EntityNotFound.code)
         deleted = request.first("deleted") in ("1", "true")
@@ -250,8 +220,14 @@ class Api:
             rows = await self._read(self._reader.entities, entity_type, after, PAGE, deleted, PAGE_BYTES)
         yield b'],"next":null}'
 
-    async def _entity(self, entity_type: str, entity_id: str, terminal_id: str | None) -> Response:
-        core = self._core
+    async def _entity(self, asked: Asked) -> Response:
+        """Of the path everything after the type is the id, which may hold slashes."""
+        return await self._one(asked, asked.parts[0], "/".join(asked.parts[1:]))
+
+    async def _one(self, asked: Asked, entity_type: str, entity_id: str) -> Response:
+        if asks_past(asked.request):
+            return await self._past.entities(asked.request, entity_type, entity_id)
+        core, terminal_id = self._core, asked.reader
         committed = core.replica.log.committed
         row = await self._read(self._reader.entity, entity_type, entity_id)
         if row is None:
@@ -283,8 +259,8 @@ class Api:
 
     # ------------------------------------------------------------------ conflicts, audit
 
-    async def _conflicts(self, request: Request) -> Response:
-        state = request.first("state")
+    async def _conflicts(self, asked: Asked) -> Response:
+        request, state = asked.request, asked.first("state")
         if state not in (None, "open", "settled", "closed"):
             return error_response(400, "state is open, settled or closed")
         after = _number(request, "after", -1, least=-1)
@@ -295,23 +271,24 @@ class Api:
             return limit
         read = partial(self._read, self._reader.conflicts, state)
         first = await read(after, limit, LAST, PAGE_BYTES)
-        return Response(200, self._all_conflicts(first, read, limit))
+        return Response(200, self._all_conflicts(first, read, limit, asked.visitor.rights))
 
     async def _all_conflicts(
-        self, rows: Page[ConflictRow], read: Callable[..., Awaitable[Page[ConflictRow]]], left: int
+        self, rows: Page[ConflictRow], read: Callable[..., Awaitable[Page[ConflictRow]]], left: int, rights: Rights
     ) -> AsyncIterator[bytes]:
-        """rows: the first page."""
+        """rows: the first page. left: how many are looked through; those that may not be read are left out."""
         yield b'{"conflicts":['
         array = JsonArray()
         while rows:
-            yield array.page(orjson.dumps(_conflict(row)) for row in rows)
+            yield array.page(orjson.dumps(_conflict(row)) for row in rows if rights.may("read", row.entity_type))
             left -= len(rows)
             if not rows.more or not left:
                 break
             rows = await read(rows[-1].seq, left, rows[-1].conflict_id, PAGE_BYTES)
         yield b"]}"
 
-    async def _audit(self, request: Request, kinds: tuple[str, ...]) -> Response:
+    async def _audit(self, asked: Asked, kinds: tuple[str, ...]) -> Response:
+        request, rights = asked.request, asked.visitor.rights
         after = _number(request, "after", 0)
         limit = _number(request, "limit", PAGE, least=1, most=PAGE)
         if isinstance(after, Response):
@@ -330,21 +307,22 @@ class Api:
             said |= {} if assumed is None else {"assumed_zone": assumed}
         filters = [request.first(name) for name in ("entity_type", "entity_id", "terminal_id")]
         found = self._look_through([*filters, *times], after, limit, kinds)
-        return Response(200, self._all_entries(await anext(found), found, said))
+        return Response(200, self._all_entries(await anext(found), found, said, rights))
 
     async def _all_entries(
         self,
         first: tuple[Sequence[LogRow], int | None],
         found: AsyncIterator[tuple[Sequence[LogRow], int | None]],
         said: Mapping[str, object],
+        rights: Rights,
     ) -> AsyncIterator[bytes]:
         """first: the first page, so that an answer that cannot be read is not begun. said: what else it says."""
         yield b'{"entries":['
         array, (rows, following) = JsonArray(), first
-        yield array.page(orjson.dumps(_entry(row)) for row in rows)
+        yield array.page(_entries(rows, rights))
         async for part in found:
             rows, following = part
-            yield array.page(orjson.dumps(_entry(row)) for row in rows)
+            yield array.page(_entries(rows, rights))
         rest = {"next": following, "log_begins": self._store.anchor.seq + 1, **said}
         yield b"]," + orjson.dumps(rest)[1:]
 
@@ -375,6 +353,11 @@ class Api:
             yield rows, after
             if not limit or (looked_s > LOOKING_S and not rows.more):
                 return
+
+
+def _entries(rows: Iterable[LogRow], rights: Rights) -> Iterator[bytes]:
+    """Those of entity types that may be read, and what administrators did."""
+    return (orjson.dumps(_entry(r)) for r in rows if r.kind == ACT or rights.may("read", r.entity_type))
 
 
 def _entry(row: LogRow) -> dict[str, object]:

@@ -27,6 +27,20 @@ QUERY_FIELDS = 64
 """Most parameters in a query."""
 
 
+GUARDED = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cache-Control", "no-store"),
+    ("Referrer-Policy", "no-referrer"),
+    (
+        "Content-Security-Policy",
+        "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'",
+    ),
+)
+"""On every answer: a browser guesses no type, keeps nothing, tells no other site the address, which may hold a token,
+and runs only the page's own scripts."""
+
+
 @frozen
 class Request:
     """A request. target as sent; path percent-decoded and without the query; headers by lower-case name.
@@ -49,6 +63,11 @@ class Request:
     def words(self) -> list[str]:
         """The path's parts, each decoded by itself: an encoded slash belongs to its part, and a part may be empty."""
         return [unquote(part) for part in _split(self.target)[0].split("/")[1:]]
+
+    @property
+    def raw_path(self) -> str:
+        """The path as it was sent, without the query."""
+        return _split(self.target)[0]
 
     def first(self, name: str) -> str | None:
         """The first value of a query parameter."""
@@ -220,7 +239,7 @@ class HttpConnection:
 
         Raises trio.TooSlowError where a piece of it is not taken in time, and what the body's stream raises.
         """
-        headers = [("Content-Type", response.content_type), *response.headers]
+        headers = [("Content-Type", response.content_type), *GUARDED, *response.headers]
         body = response.body
         if isinstance(body, bytes):
             headers.append(("Content-Length", str(len(body))))

@@ -77,7 +77,7 @@ class Handler(Protocol):
     async def http(self, request: Request) -> Response: ...
 
     def methods(self, path: str) -> tuple[str, ...]:
-        """The HTTP methods that are answered at a path."""
+        """The HTTP methods that are answered at a path, as it was sent."""
         ...
 
     def accepts(self, request: Request) -> Acceptance | Refusal: ...
@@ -201,7 +201,7 @@ class Listener:
             await _end(http, error_response(error.status, error.reason))
 
     async def _answer(self, http: HttpConnection, request: Request) -> None:
-        methods = self._handler.methods(request.path)
+        methods = self._handler.methods(request.raw_path)
         if request.method not in methods:
             response = error_response(405, f"{request.method} is not answered here; writing goes over the WebSocket")
             await http.respond(evolve(response, headers=(("Allow", ", ".join(methods)),)))

@@ -118,8 +118,8 @@ class History:
         mesh.settle()
         mesh.wires[0].damage = None
         for name in ("ana", "bia"):
-            hub.store.add_token(TokenRow(f"hash-{name}", name, "pos", "", "2026-01-01T00:00:00Z", None))
-        hub.store.add_token(TokenRow("hash-eva", "eva", "pos", "", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"))
+            hub.store.put_tokens([TokenRow(f"hash-{name}", name, "pos", "", "2026-01-01T00:00:00Z", None)])
+        hub.store.put_tokens([TokenRow("hash-eva", "eva", "pos", "", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")])
         settle_all(hub, [ana, *others])
         hub.core.store_cursors(every=True)
         hub.settle()

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import trio
 
+from node.rights import EVERYTHING, Visitor
 from node.runtime.api.routes import Api
+from node.runtime.api.tokens import Tokens
 from node.runtime.net.http import Request
 from tests.archives import archive
 from tests.harness import Client, World, settle_all
@@ -198,9 +200,10 @@ def who_reads_an_entity_has_seen_what_the_answer_shows(directory: Path) -> None:
                 return found
 
         slow, disk = cast("PeopleReads", Slow()), cast("TrioDisk", None)
-        api = Api(core=world.core, disk=disk, people=slow, store=world.store, diallers=[])
+        api = Api(core=world.core, disk=disk, people=slow, store=world.store, diallers=[], tokens=Tokens(()))
         path = "/api/v1/entities/customers/c-1"
-        trio.run(api.answer, Request("GET", path, path, {}, {}, "127.0.0.1"), "bia")
+        asked = Request("GET", path, path, {}, {}, "127.0.0.1")
+        trio.run(api.answer, asked, Visitor(EVERYTHING, "bia", "bia"))
         bia.do("customers", "c-1", "UPDATE", {"phone": "3"})
         settle_all(world, people)
         assert len(world.reader.conflicts("open")) == 1

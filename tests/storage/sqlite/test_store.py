@@ -4,6 +4,7 @@ import stat
 from typing import TYPE_CHECKING
 
 import pytest
+from attrs import evolve
 
 from storage.chain import GENESIS
 from storage.records import TokenRow
@@ -116,21 +117,17 @@ def token(name: str, terminal_id: str) -> TokenRow:
 
 
 def test_tokens_are_added_listed_and_revoked(store: Store, reader: Reader) -> None:
-    store.add_token(token("2", "pos-1"))
-    store.add_token(token("1", "pos-1"))
-    store.add_token(token("3", "pos-2"))
+    store.put_tokens([token("2", "pos-1"), token("1", "pos-1")])
+    store.put_tokens([token("3", "pos-2")])
     assert [t.token_hash[0] for t in reader.tokens()] == ["1", "2", "3"]
-    assert store.revoke_tokens("pos-1", "2026-02-01") == 2
-    assert store.revoke_tokens("pos-1", "2026-03-01") == 0
+    store.put_tokens([evolve(t, revoked_at="2026-02-01") for t in reader.tokens() if t.terminal_id == "pos-1"])
     assert [t.revoked_at for t in reader.tokens()] == ["2026-02-01", "2026-02-01", None]
 
 
 def test_tokens_on_a_failing_disk_are_a_storage_error(store: Store) -> None:
     store.connection.execute("PRAGMA query_only=ON")
     with pytest.raises(StorageError):
-        store.add_token(token("1", "pos-1"))
-    with pytest.raises(StorageError):
-        store.revoke_tokens("pos-1", "now")
+        store.put_tokens([token("1", "pos-1")])
     store.connection.execute("PRAGMA query_only=OFF")
     store.commit(rows(1, 1))
 
