@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from node.runtime.net import websocket
+from node.runtime.net.reading import SocketReader
 from tests.runtime.rig import Server, hurry, serving
 
 if TYPE_CHECKING:
@@ -28,3 +29,10 @@ async def server() -> AsyncIterator[Server]:
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests that read much behind a close: however slow the machine, it is not cut short."""
     monkeypatch.setattr(websocket, "CLOSE_GRACE_S", 60.0)
+
+
+@pytest.fixture(params=["one reader", "a task each"])
+def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sockets that one task reads, and as on a system without epoll."""
+    if request.param == "a task each":
+        monkeypatch.setattr(SocketReader, "here", lambda: None)

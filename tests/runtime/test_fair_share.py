@@ -15,6 +15,8 @@ from tests.runtime.rig import BINARY, CLOSE, PING, PONG, deflated, frame
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+pytestmark = pytest.mark.usefixtures("_both_ways")
+
 MIB = 1_048_576
 
 

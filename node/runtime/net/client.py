@@ -14,7 +14,8 @@ from wsproto.utilities import ProtocolError
 
 from node.config.sections import LimitsSection
 from node.control import socket_address
-from node.runtime.net.websocket import READ_BYTES, Connection, Protocol
+from node.runtime.net.reading import READ_BYTES
+from node.runtime.net.websocket import Connection, Protocol
 from node.wire.frames import Batch, Outgoing
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class ClientConnection(Connection):
             raise RuntimeError("already opened")
         await self._socket.send_all(self._wsproto.send(request))
         while received := await self._socket.receive_some(READ_BYTES):
-            self._wsproto.receive_data(received)
+            self._wsproto.receive_data(bytes(received))
             for event in self._wsproto.events():
                 if isinstance(event, AcceptConnection):
                     await self._handle_accept_connection_event(event)

@@ -27,6 +27,7 @@ from node.runtime.net.http import (
     Response,
     error_response,
 )
+from node.runtime.net.reading import SocketReader
 from node.runtime.net.websocket import CLOSE_GRACE_S, Connection, accept_upgrade
 from node.wire.close_codes import GOING_AWAY, INTERNAL_ERROR
 
@@ -130,6 +131,7 @@ class Listener:
         self._limits = limits
         self._arrivals = arrivals
         self._connections: set[Connection] = set()
+        self._reader: SocketReader | None = None
         self._busy = 0
         self._done = trio.lowlevel.ParkingLot()
         self._stopping = False
@@ -138,6 +140,9 @@ class Listener:
         """Accept until cancelled; then finish what is being answered and close, within CLOSE_GRACE_S."""
         async with trio.open_nursery() as nursery:
             connections: trio.Nursery = await nursery.start(_hold_shielded)
+            self._reader = SocketReader.here()
+            if self._reader is not None:
+                connections.start_soon(self._reader.run)
             try:
                 await trio.serve_listeners(self._serve, listeners, handler_nursery=connections)
             finally:
@@ -252,6 +257,7 @@ class Listener:
                 max_message_bytes=verdict.max_message_bytes or limits.message_bytes,
                 outbox_limit=max(limits.outbox_bytes, verdict.max_message_bytes or 0),
                 peer=request.peer,
+                reader=self._reader,
             )
         except ValueError as error:
             raise BadRequest(400, f"WebSocket handshake: {error}") from None

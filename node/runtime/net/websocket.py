@@ -1,9 +1,10 @@
 """WebSocket connections: the only file that imports trio_websocket.
 
 trio-websocket as shipped makes a task switch for each message and a syscall for each send. Here a message goes to a
-synchronous callback, and a send is a direct non-blocking write of a ready frame, or waits in the outbox for the
-connection's writer task. Only these two touch the socket, and never at once. A send that is cancelled leaves half a
-frame, so after a cancel the stream is dropped and nothing more is written to it.
+synchronous callback (`reading.py` reads, `plain_frames.py` takes apart what needs no library), and a send is a direct
+non-blocking write of a ready frame, or waits in the outbox for the connection's writer task. Only these two write to
+the socket, and never at once. A send that is cancelled leaves half a frame, so after a cancel the stream is dropped
+and nothing more is written to it.
 
 How a connection ends, and what `Connection.run` then returns:
 
@@ -38,25 +39,24 @@ from wsproto.events import (
     CloseConnection,
     Event,
     Ping,
-    Pong,
     Request,
     TextMessage,
 )
+from wsproto.events import Pong as PongEvent
 from wsproto.frame_protocol import CloseReason as CloseReasonCode
 from wsproto.utilities import ProtocolError
 
 from node.runtime.net.deflate import SKIM_BYTES, Deflate, usable_extension
+from node.runtime.net.plain_frames import Cutter, Pong
+from node.runtime.net.reading import SocketReader, read_stream
 from node.wire.close_codes import ABNORMAL, INTERNAL_ERROR, INVALID_DATA, TOO_BIG, TRY_AGAIN_LATER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from node.wire.frames import Batch, Outgoing
 
 logger = logging.getLogger("comanda.transport")
-
-READ_BYTES = 16 * 1024
-"""One read."""
 
 WRITE_BYTES = 64 * 1024
 """How much of the outbox the writer task joins into one write; a larger batch goes out whole."""
@@ -113,51 +113,6 @@ class Protocol(WSConnection):
         return super().send(event)
 
 
-class _Socket(trio.abc.HalfCloseableStream):
-    """A trio stream that can be held back from reading, and that first yields what came with the request."""
-
-    def __init__(self, stream: trio.SocketStream, first: bytes) -> None:
-        self.stream = stream
-        self._first = first
-        self.received = len(first)
-        self._gate = trio.Event()
-        self._gate.set()
-        self.discarding = False
-        self.turn = 0
-        """How much was worked through since the others had theirs."""
-
-    def pause(self) -> None:
-        if self._gate.is_set():
-            self._gate = trio.Event()
-
-    def resume(self) -> None:
-        self._gate.set()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        await self._gate.wait()
-        if self._first and not self.discarding:
-            first, self._first = self._first, b""
-            return first
-        while True:
-            received = bytes(await self.stream.receive_some(max_bytes))
-            self.received += len(received)
-            self.turn = 0
-            if not received or not self.discarding:
-                return received
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self.stream.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self.stream.wait_send_all_might_not_block()
-
-    async def send_eof(self) -> None:
-        await self.stream.send_eof()
-
-    async def aclose(self) -> None:
-        await trio.aclose_forcefully(self.stream)
-
-
 _PRESS = trio.CapacityLimiter(1)
 
 
@@ -170,11 +125,17 @@ def _ignore(_: Any) -> None:
     return None
 
 
+def _nobody() -> None:
+    return None
+
+
 class Connection(WebSocketConnection):
     """One WebSocket. Set the callbacks, then `run()` it; `send`, `ping` and `close` never block or raise.
 
-    peer: address and port of the other side. heard_at: trio's time of the last frame from it. outbox_bytes: what is
-    queued or half written. An error in a callback is logged and closes the connection with 1011.
+    first: bytes that came with the request. reader: who reads the socket; None for a task of the connection's own.
+    peer: address and port of the other side. heard_at: trio's time of the last bytes from it. bytes_in: bytes read,
+    frames and handshake. outbox_bytes: what is queued or half written. An error in a callback is logged and closes
+    the connection with 1011.
     """
 
     def __init__(
@@ -186,13 +147,15 @@ class Connection(WebSocketConnection):
         max_message_bytes: int,
         outbox_limit: int,
         peer: str = "",
+        reader: SocketReader | None = None,
         **client: Any,
     ) -> None:
-        self._socket = _Socket(stream, first)
-        super().__init__(
-            self._socket, protocol, max_message_size=max_message_bytes, receive_buffer_size=READ_BYTES, **client
-        )
+        super().__init__(stream, protocol, max_message_size=max_message_bytes, **client)
+        self._socket = stream
         self._deflate = protocol.deflate
+        self._reader = reader
+        self._first = first
+        self._cutter = None if protocol.client else Cutter(max_message_bytes)
         self.peer = peer
         self.on_text: Callable[[str], None] = _ignore
         self.on_binary: Callable[[bytes], None] = _ignore
@@ -200,6 +163,7 @@ class Connection(WebSocketConnection):
         self._skim: Callable[[], Skimmer] | None = None
         self._skimmer: Skimmer | None = None
         self.heard_at = trio.current_time()
+        self.bytes_in = len(first)
         self.outbox_bytes = 0
         self.bytes_out = 0
         self._outbox: deque[bytes | Outgoing | Batch] = deque()
@@ -214,19 +178,24 @@ class Connection(WebSocketConnection):
         self._window_bits = 0
         self._fragments = 0
         self._most_fragments = max(FRAGMENTS, max_message_bytes // FRAGMENT_BYTES + 2)  # two empty ones
+        self.changed: Callable[[], None] = _nobody
+        self._held_back = False
+        self._work: Iterator[None] | None = None
+        """What is left to do of what was read. It yields where the others are to have their turn."""
+        self._turn = 0
+        """How much was worked through since the others had theirs."""
         self._closing = False
         self._broken = False
+        self._discarding = False
+        """A rule was broken: nothing more that comes can be trusted to be frames."""
         self._close_requested = trio.Event()
+        self._over = trio.Event()
+        """Nothing more is read."""
 
     @property
     def deflate(self) -> bool:
         """Whether the other side agreed to permessage-deflate."""
         return self._deflate.enabled()
-
-    @property
-    def bytes_in(self) -> int:
-        """Bytes read from the socket, frames and handshake."""
-        return self._socket.received
 
     @property
     def finished(self) -> bool:
@@ -264,10 +233,15 @@ class Connection(WebSocketConnection):
     def pause_reading(self) -> None:
         """Take nothing more from the socket, what is read already excepted; pongs are not seen either."""
         if not self._closing:
-            self._socket.pause()
+            self._hold_back(True)
 
     def resume_reading(self) -> None:
-        self._socket.resume()
+        self._hold_back(False)
+
+    def _hold_back(self, held: bool) -> None:
+        if held is not self._held_back:
+            self._held_back = held
+            self.changed()
 
     def _event(self, event: Event) -> None:
         if self._closing:
@@ -314,7 +288,7 @@ class Connection(WebSocketConnection):
 
     def _stop_sending(self) -> None:
         self._closing = True
-        self._socket.resume()
+        self._hold_back(False)
         self._close_requested.set()
 
     def _break(self) -> None:
@@ -383,17 +357,95 @@ class Connection(WebSocketConnection):
 
     # ------------------------------------------------------------------ receiving
 
-    async def _share(self) -> None:
-        """Let the others go on, where this connection has worked for long enough."""
-        self._socket.turn = 0
-        await trio.lowlevel.checkpoint()
+    @property
+    def reading(self) -> bool:
+        """As `Source` has it."""
+        return not self._held_back and self._work is None and not self._over.is_set()
 
-    async def _handle_message_event(self, event: BytesMessage | TextMessage) -> None:
+    @property
+    def over(self) -> bool:
+        return self._over.is_set()
+
+    @property
+    def unfinished(self) -> bool:
+        return self._work is not None
+
+    def received(self, data: bytes, now: float) -> None:
+        """Work through what was read: all of it, or what fits into a turn."""
+        self.bytes_in += len(data)
+        self.heard_at = now
+        if self._discarding:
+            return
+        found = None if self._cutter is None else self._cutter.only(data)
+        if found is None:
+            self._begin(self._through(data))
+        elif not self._closing:
+            if type(found) is str:
+                self._call(self.on_text, found)
+            else:
+                self._call(self.on_pong, found)
+
+    def ended(self) -> None:
+        """The socket broke, or the other side sends nothing more."""
+        self._over.set()
+        self.changed()
+
+    def _begin(self, work: Iterator[None]) -> None:
+        self._work = work
+        self.go_on()
+
+    def go_on(self) -> None:
+        """A turn for what is left to do."""
+        self._turn = 0
+        try:
+            for _ in self._work or ():
+                self.changed()
+                return
+        except Exception:
+            logger.exception("connection %s failed", self.peer)
+            self._close_reason = CloseReason(INTERNAL_ERROR, "internal error")
+            self._over.set()
+        self._work = None
+        self.changed()
+
+    def _through(self, data: bytes) -> Iterator[None]:
+        """Work through what was read. Yields at the end of a turn, as all that follows."""
+        for piece in (data,) if self._cutter is None else self._cutter.cut(data):
+            if self._discarding or self._over.is_set():
+                return
+            if isinstance(piece, str | Pong):
+                self._turn += _FRAME_BYTES + len(piece)
+                if self._turn > TURN_BYTES:
+                    yield
+                if not self._closing:
+                    self._call(self.on_text if isinstance(piece, str) else self.on_pong, piece)
+            elif self._wsproto.state is not ConnectionState.CLOSED:
+                self._wsproto.receive_data(piece)
+                yield from self._events()
+
+    def _events(self) -> Iterator[None]:
+        """What wsproto makes of what it was given."""
+        for event in self._wsproto.events():
+            if isinstance(event, TextMessage | BytesMessage):
+                yield from self._message(event)
+            elif isinstance(event, Ping | PongEvent):
+                self._turn += _FRAME_BYTES
+                if self._turn > TURN_BYTES:
+                    yield
+                if isinstance(event, Ping):
+                    self._event(PongEvent(payload=bytes(event.payload)))
+                elif not self._closing:
+                    self._call(self.on_pong, bytes(event.payload))
+            elif isinstance(event, CloseConnection):
+                self._closed(event)
+            if self._discarding or self._over.is_set():
+                return
+
+    def _message(self, event: BytesMessage | TextMessage) -> Iterator[None]:
         data: Any = event.data
-        self._socket.turn += _FRAME_BYTES + len(data)
-        if self._socket.turn > TURN_BYTES:
-            await self._share()
-        self.heard_at = trio.current_time()
+        self._turn += _FRAME_BYTES + len(data)
+        if self._turn > TURN_BYTES:
+            yield
         if self._closing:
             return
         self._message_size += len(data if isinstance(event, BytesMessage) or data.isascii() else data.encode())
@@ -406,7 +458,7 @@ class Connection(WebSocketConnection):
                 limit = f"{self._max_message_size} bytes and {self._most_fragments} frames"
                 self._fail(TOO_BIG, f"a message has at most {limit}")
             else:
-                await self._skim_over([*before, data], over=event.message_finished)
+                yield from self._skim_over([*before, data], over=event.message_finished)
             return
         if parts or not event.message_finished:
             parts.append(data)
@@ -438,71 +490,55 @@ class Connection(WebSocketConnection):
             self._skimmer = self._skim()
         return True
 
-    async def _skim_over(self, pieces: list[str | bytes], *, over: bool) -> None:
+    def _skim_over(self, pieces: list[str | bytes], *, over: bool) -> Iterator[None]:
         """Show these pieces of a message that is too big, and what else has been decompressed of it."""
         for piece in pieces:
-            await self._show(piece.encode() if isinstance(piece, str) else piece)
+            yield from self._show(piece.encode() if isinstance(piece, str) else piece)
         while (more := self._deflate.more()) is not None:
             if isinstance(more, CloseReasonCode):
                 self._fail(int(more), _FAULTS.get(int(more), ""))
                 return
             self._message_size += len(more)
-            await self._show(more)
+            yield from self._show(more)
         if over and self._skimmer is not None:
             length, skimmer = self._message_size, self._skimmer
             self._message_size = self._fragments = 0
             self._skimmer = None
             self._call(lambda limit: skimmer.end(length, limit), self._max_message_size)
 
-    async def _show(self, data: bytes) -> None:
+    def _show(self, data: bytes) -> Iterator[None]:
         for at in range(0, len(data), SKIM_BYTES):
             piece = bytes(data[at : at + SKIM_BYTES])
             if self._skimmer is not None and not self._closing:
                 self._call(self._skimmer.feed, piece)
-            self._socket.turn += SKIM_WEIGHT * len(piece)
-            if self._socket.turn > TURN_BYTES:
-                await self._share()
+            self._turn += SKIM_WEIGHT * len(piece)
+            if self._turn > TURN_BYTES:
+                yield
 
     def _call(self, callback: Callable[[Any], None], argument: str | bytes | int) -> None:
         try:
             callback(argument)
-        except Exception:  # also KeyError, which trio-websocket's reader would take for its own
+        except Exception:
             logger.exception("a message from %s failed", self.peer)
             self.close(INTERNAL_ERROR, "internal error")
 
     def _fail(self, code: int, reason: str) -> None:
         """Close on broken rules. Nothing after the fault can be trusted to be frames, so nothing more is parsed."""
         self.close(code, reason)
-        self._socket.discarding = True
+        self._discarding = True
 
-    async def _handle_ping_event(self, event: Ping) -> None:
-        self._socket.turn += _FRAME_BYTES
-        if self._socket.turn > TURN_BYTES:
-            await self._share()
-        self.heard_at = trio.current_time()
-        self._event(Pong(payload=bytes(event.payload)))
-
-    async def _handle_pong_event(self, event: Pong) -> None:
-        self._socket.turn += _FRAME_BYTES
-        if self._socket.turn > TURN_BYTES:
-            await self._share()
-        self.heard_at = trio.current_time()
-        if not self._closing:
-            self._call(self.on_pong, bytes(event.payload))
-
-    async def _handle_close_connection_event(self, event: CloseConnection) -> None:
+    def _closed(self, event: CloseConnection) -> None:
+        """The other side's close frame, or wsproto's way to say that it broke a rule."""
         state = self._wsproto.state
         if state is ConnectionState.REMOTE_CLOSING:
             if self._close_reason is None:
                 self._close_reason = CloseReason(int(event.code), event.reason)
             self._event(event.response())
             self._stop_sending()
-            await self._flush()
-        elif state is not ConnectionState.CLOSED:  # wsproto's way to say that the other side broke a rule
+        elif state is not ConnectionState.CLOSED:
             self._fail(int(event.code), _FAULTS.get(int(event.code), event.reason or ""))
             return
-        self._close_handshake.set()
-        await self._close_stream()
+        self._over.set()
 
     # ------------------------------------------------------------------ life
 
@@ -518,7 +554,7 @@ class Connection(WebSocketConnection):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._writer_task)
                 nursery.start_soon(self._closer_task, nursery.cancel_scope)
-                await self._reader_task()
+                await self._read()
                 if self._closing:
                     await self._flush()
                 nursery.cancel_scope.cancel()
@@ -531,11 +567,24 @@ class Connection(WebSocketConnection):
         reason = self._close_reason
         return (ABNORMAL, "") if reason is None else (int(reason.code), reason.reason or "")
 
+    async def _read(self) -> None:
+        """Hand out what comes, until nothing more does; first what came with the handshake."""
+        first, self._first = self._first, b""
+        if self._cutter is None:
+            self._begin(self._events())
+        elif first:
+            self._begin(self._through(first))
+        if self._reader is None:
+            await read_stream(self._socket, self)
+            return
+        with self._reader.watching(self._descriptor(), self):
+            await self._over.wait()
+
     async def _closer_task(self, scope: trio.CancelScope) -> None:
         """After the last send: give the flush and the other side's answer their time, then drop the socket."""
         await self._close_requested.wait()
         with trio.move_on_after(CLOSE_GRACE_S):
-            if self._socket.discarding:  # its answer will not be recognised, so it is the one to hang up
+            if self._discarding:  # its answer will not be recognised, so it is the one to hang up
                 await self._flush()
                 with suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
                     await self._socket.send_eof()
@@ -561,12 +610,13 @@ def accept_upgrade(
     max_message_bytes: int,
     outbox_limit: int,
     peer: str,
+    reader: SocketReader | None = None,
 ) -> Connection:
     """A server connection from a checked upgrade request; then `handshake` it.
 
-    subprotocols, extensions: the offered header values. first: bytes that came behind the head. wsproto gets to see
-    nothing but these, as some other headers (a Host with an empty label) bring it down. Raises ValueError where it
-    refuses what is left.
+    subprotocols, extensions: the offered header values. first: bytes that came behind the head. reader: as that of
+    a Connection. wsproto gets to see nothing but these headers, as some others (a Host with an empty label) bring it
+    down. Raises ValueError where it refuses what is left.
     """
     headers = [
         (b"Host", b"localhost"),
@@ -586,5 +636,11 @@ def accept_upgrade(
     except (ProtocolError, h11.ProtocolError) as error:
         raise ValueError(str(error)) from None
     return Connection(
-        stream, protocol, first=first, max_message_bytes=max_message_bytes, outbox_limit=outbox_limit, peer=peer
+        stream,
+        protocol,
+        first=first,
+        max_message_bytes=max_message_bytes,
+        outbox_limit=outbox_limit,
+        peer=peer,
+        reader=reader,
     )

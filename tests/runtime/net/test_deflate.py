@@ -205,6 +205,7 @@ async def test_a_connected_client_reads_and_writes_as_the_server_has_it(
     connection.on_text = got.append
     async with trio.open_nursery() as nursery:
         nursery.start_soon(connection.run)
+        await until(lambda: bool(clients))
         squeezer = zlib.compressobj(wbits=-9)
         for _ in range(3):
             payload = (squeezer.compress(b"pastel de feira") + squeezer.flush(zlib.Z_SYNC_FLUSH))[:-4]

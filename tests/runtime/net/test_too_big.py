@@ -16,6 +16,7 @@ from node.core.sessions.session import FORMAT_STRIKES
 from node.runtime.net import websocket
 from node.runtime.net.deflate import SKIM_BYTES, Deflate
 from node.runtime.net.listener import ListenerLimits
+from node.runtime.net.reading import READ_BYTES
 from tests.harness import Client, World
 from tests.runtime.net.test_websocket import DEFLATE, MIB
 from tests.runtime.rig import BINARY, PING, PONG, Frame, Raw, Server, deflated, frame, serving, until
@@ -23,6 +24,8 @@ from tests.runtime.rig import BINARY, PING, PONG, Frame, Raw, Server, deflated, 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("_both_ways")
 
 LIMIT = 10_000
 MOST = websocket.SKIM_FACTOR * LIMIT
@@ -129,7 +132,7 @@ async def test_everybody_else_is_served_while_a_bomb_is_passed_over() -> None:
 
 
 def test_one_read_of_what_is_too_big_takes_little_memory() -> None:
-    bomb = deflated(b"\0" * (15 * MIB))[: websocket.READ_BYTES]
+    bomb = deflated(b"\0" * (15 * MIB))[:READ_BYTES]
     extension: Deflate = websocket.Protocol(ConnectionType.SERVER, MIB).deflate
     extension.accept("permessage-deflate")
     extension.skim(16 * MIB)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from node.runtime.net import websocket
 from node.runtime.net.deflate import usable_extension
+from node.runtime.net.reading import SocketReader
 from node.runtime.net.websocket import Connection, accept_upgrade
 from node.wire.frames import Batch, Outgoing
 from tests.runtime.rig import (
@@ -33,6 +34,8 @@ from tests.runtime.rig import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+pytestmark = pytest.mark.usefixtures("_both_ways")
 
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
 LONG = '{"name": "' + "pão de queijo " * 200 + '"}'
@@ -280,15 +283,13 @@ async def test_a_callback_that_raises_ends_its_own_connection_only(
 
 
 async def test_a_cancelled_run_drops_the_socket_and_raises_nothing_else() -> None:
-    async with pair() as (connection, peer):
+    both = pair()
+    async with both as (connection, peer):
         connection.send(Outgoing(b"x" * (8 * MIB)))  # half of it under way
         await until(lambda: connection.outbox_bytes < 8 * MIB)
-        scope = trio.CancelScope()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_run_in, scope, connection)
-            await peer.take()
-            scope.cancel()
-        assert connection.finished
+        await peer.take()
+        both.running.cancel()
+        await until(lambda: connection.finished)
         assert b"\x88" not in await peer.rest()  # no close frame in the middle of a message
 
 
@@ -349,9 +350,11 @@ class pair:
 
     def __init__(self, extensions: str = "permessage-deflate", subprotocols: str | None = None) -> None:
         self._offers = extensions, subprotocols
+        self.running = trio.CancelScope()
 
     async def __aenter__(self) -> tuple[Connection, Raw]:
         ours, theirs = trio.socket.socketpair()
+        reader = SocketReader.here()
         self._connection = accept_upgrade(
             trio.SocketStream(ours),
             target="/",
@@ -362,16 +365,22 @@ class pair:
             max_message_bytes=MIB,
             outbox_limit=16 * MIB,
             peer="test",
+            reader=reader,
         )
         await self._connection.handshake(None)
         self._raw = Raw(trio.SocketStream(theirs))
         assert await self._raw.status() == 101
         self._nursery = trio.open_nursery()
-        (await self._nursery.__aenter__()).start_soon(self._run)
+        (await self._nursery.__aenter__()).start_soon(self._run, reader)
         return self._connection, self._raw
 
-    async def _run(self) -> None:
-        await self._connection.run()
+    async def _run(self, reader: SocketReader | None) -> None:
+        async with trio.open_nursery() as nursery:
+            if reader is not None:
+                nursery.start_soon(reader.run)
+            with self.running:
+                await self._connection.run()
+            nursery.cancel_scope.cancel()
 
     async def __aexit__(self, *error: object) -> None:
         await self._raw.aclose()
@@ -389,8 +398,3 @@ async def _frames(client: Raw) -> AsyncIterator[Frame]:
 async def _reset(client: Raw) -> None:
     client.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
     await client.aclose()
-
-
-async def _run_in(scope: trio.CancelScope, connection: Connection) -> None:
-    with scope:
-        await connection.run()

@@ -11,6 +11,7 @@ from wsproto.frame_protocol import CloseReason, FrameDecoder, Opcode, RsvBits
 
 from node.runtime.net import websocket
 from node.runtime.net.listener import ListenerLimits
+from node.runtime.net.reading import READ_BYTES
 from node.wire.frames import Outgoing
 from tests.runtime.net.test_websocket import DEFLATE, MIB, _frames
 from tests.runtime.rig import (
@@ -25,6 +26,8 @@ from tests.runtime.rig import (
     serving,
     until,
 )
+
+pytestmark = pytest.mark.usefixtures("_both_ways")
 
 BAD_FRAMES: dict[str, tuple[int, bytes]] = {
     "not masked": (1002, frame("hi", mask=False)),
@@ -145,7 +148,7 @@ async def test_a_compression_bomb_is_refused(server: Server) -> None:
 
 
 def test_one_read_of_a_compression_bomb_takes_no_more_than_the_limit() -> None:
-    bomb = deflated(b"\0" * (20 * MIB))[: websocket.READ_BYTES]
+    bomb = deflated(b"\0" * (20 * MIB))[:READ_BYTES]
     extension = websocket.Protocol(ConnectionType.SERVER, MIB).deflate
     extension.accept("permessage-deflate")
     decoder = FrameDecoder(False, [extension])

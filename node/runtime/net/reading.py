@@ -1,0 +1,190 @@
+"""How what other sides send comes in: one task reads all sockets, or a task of its own each stream.
+
+A task of its own costs a task switch and an epoll registration for each message of a hundred bytes, which is most of
+what a message costs. So one task waits on an epoll that holds all sockets (trio watches that epoll as it would a
+socket), and calls their sources. Where there is no epoll, and for streams that decrypt, `read_stream` does the same
+for one source.
+
+A source is called synchronously and runs to its end. It works through a bounded part of what it was handed, and has
+another turn for the rest when all others had theirs.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+READ_BYTES = 16 * 1024
+"""One read. More comes with the next pass, so that a talkative socket has no more turns than a quiet one."""
+
+PASS_S = 0.005
+"""How long one task works through what is readable before all other tasks have their turn."""
+
+_AT_ONCE = 256
+"""Most sockets that are looked at in one pass."""
+
+
+class Source(Protocol):
+    """One connection, as whoever reads for it sees it. No call raises."""
+
+    changed: Callable[[], None]
+    """Set by who reads: called when one of the following may have changed."""
+
+    @property
+    def reading(self) -> bool:
+        """Whether more is to be read: not while it is held back, has something left to do, or is over."""
+        ...
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is ever read."""
+        ...
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether it needs another turn for what it was handed."""
+        ...
+
+    def received(self, data: bytes, now: float) -> None:
+        """The next bytes. now: trio's time. A stream's read that was under way when it was held back comes too."""
+        ...
+
+    def go_on(self) -> None:
+        """Another turn."""
+        ...
+
+    def ended(self) -> None:
+        """Nothing more comes."""
+        ...
+
+
+class SocketReader:
+    """The task that reads all sockets of a server. `run` it as long as there are connections."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._sources: dict[int, Source] = {}
+        self._registered: set[int] = set()
+        self._unfinished: dict[int, Source] = {}
+        self._bell = os.eventfd(1)
+        """Always readable. It is in the epoll as long as a source is unfinished, so that nobody sleeps then."""
+
+    @classmethod
+    def here(cls) -> SocketReader | None:
+        """None where this system has no epoll."""
+        return cls() if hasattr(select, "epoll") else None
+
+    @contextmanager
+    def watching(self, descriptor: int, source: Source) -> Iterator[None]:
+        """Read a socket for a source. The socket stays open until the end of this."""
+        self._sources[descriptor] = source
+        source.changed = lambda: self._update(descriptor, source)
+        try:
+            source.changed()
+            yield
+        finally:
+            del self._sources[descriptor]
+            self._register(descriptor, wanted=False)
+            self._leave(descriptor)
+
+    def _update(self, descriptor: int, source: Source) -> None:
+        if self._sources.get(descriptor) is not source:
+            return
+        try:
+            self._register(descriptor, wanted=source.reading)
+        except OSError:  # the system watches no more sockets
+            source.ended()
+        if source.unfinished and not source.over:
+            if not self._unfinished:
+                self._register(self._bell, wanted=True)
+            self._unfinished[descriptor] = source
+        elif self._unfinished:
+            self._leave(descriptor)
+
+    def _leave(self, descriptor: int) -> Source | None:
+        """It is not unfinished any more, or has its turn."""
+        source = self._unfinished.pop(descriptor, None)
+        if not self._unfinished:
+            self._register(self._bell, wanted=False)
+        return source
+
+    def _register(self, descriptor: int, *, wanted: bool) -> None:
+        """An epoll tells of a broken socket whatever it was asked for, again and again: what is not to be read is not
+        registered."""
+        if self._epoll.closed:  # all ends at once
+            return
+        if wanted and descriptor not in self._registered:
+            self._epoll.register(descriptor, select.EPOLLIN)
+            self._registered.add(descriptor)
+        elif not wanted and descriptor in self._registered:
+            self._epoll.unregister(descriptor)
+            self._registered.discard(descriptor)
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        try:
+            while True:
+                await trio.lowlevel.wait_readable(self._epoll.fileno())
+                await self._pass()
+        finally:
+            self._epoll.close()
+            os.close(self._bell)
+
+    async def _pass(self) -> None:
+        now, until = trio.current_time(), time.monotonic() + PASS_S
+        for place, (descriptor, _) in enumerate(self._epoll.poll(0, _AT_ONCE)):
+            if descriptor == self._bell:
+                for left in list(self._unfinished):
+                    if (source := self._leave(left)) is not None:
+                        source.go_on()
+            elif descriptor in self._registered:  # a source before it may have ended it
+                self._read(descriptor, self._sources[descriptor], now)
+            if place & 7 == 7 and time.monotonic() > until:
+                await trio.lowlevel.checkpoint()
+
+    def _read(self, descriptor: int, source: Source, now: float) -> None:
+        try:
+            data = os.read(descriptor, READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            source.received(data, now)
+        else:
+            source.ended()
+
+
+async def read_stream(stream: trio.abc.ReceiveStream, source: Source) -> None:
+    """Read one stream for a source, until it ends."""
+    wake = trio.Event()
+
+    def changed() -> None:
+        wake.set()
+
+    source.changed = changed
+    while not source.over:
+        if source.unfinished:
+            await trio.lowlevel.checkpoint()
+            source.go_on()
+            continue
+        if not source.reading:
+            wake = trio.Event()
+            await wake.wait()
+            continue
+        try:
+            data = bytes(await stream.receive_some(READ_BYTES))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            data = b""
+        if data:
+            source.received(data, trio.current_time())
+        else:
+            source.ended()
