@@ -226,6 +226,8 @@ class Core:
             guard("terminals that wait", self.sessions.let_all_begin)
         if group.rows and guard("the delivery of a commit", partial(self._send, group)):
             guard("the delivery of a commit", partial(self._send_later, group))
+        for look in group.looks:
+            guard("what a commit left to look up", partial(look, self.disk, self.health))
 
     def not_finished(self, group: Group, error: Exception) -> None:
         """`committed` failed. The group is durable: its authors come back, and memory is read again."""

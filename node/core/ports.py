@@ -146,6 +146,12 @@ class Disk(ABC):
         """A page of rows of one class. None where the log does not reach back to `after` any more."""
         self.start(self.reader.reached, priority, after, upto, limit, done=done)
 
+    def about(
+        self, terminal_id: str, seq: int, limit: int, done: Callable[[Sequence[LogRow] | Unreadable], None]
+    ) -> None:
+        """Rows that a terminal wrote about row `seq`: at most `limit` up to it, and as many after it."""
+        self.start(self.reader.about, terminal_id, seq, limit, done=done)
+
     def compacted(
         self,
         priority: int,

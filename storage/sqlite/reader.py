@@ -189,6 +189,16 @@ class Reader:
         sql = f"SELECT * FROM log WHERE {where}seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
         return [LOG.record(row) for row in self.queries.ask(sql, (*parameters, after, upto, limit))]
 
+    def about(self, terminal_id: str, seq: int, limit: int) -> list[LogRow]:
+        """Rows that a terminal wrote about row `seq`: at most `limit` up to it, and as many after it."""
+        until = self._sound(
+            "log.terminal_id = ? AND log.seq <= ? ORDER BY log.seq DESC LIMIT ?", (terminal_id, seq, limit), limit
+        )
+        since = self._sound(
+            "log.terminal_id = ? AND log.seq > ? ORDER BY log.seq LIMIT ?", (terminal_id, seq, limit), limit
+        )
+        return [*until, *since]
+
     def reached(self, priority: int, after: int, upto: int, limit: int) -> Page[LogRow] | None:
         """A page of rows of one priority class, checked; None if the log does not reach back to `after` any more."""
         where = "log.priority = ? AND log.seq > ? AND log.seq <= ? ORDER BY log.seq LIMIT ?"

@@ -104,6 +104,7 @@ BOUNDS = {
     "past.Past": "past.MOST of an entity",
     "peer_log.PeerLog.positions": FIXED,
     "quarantine.": QUARANTINE,
+    "replica.Replica.stayed": "moved.TERMINALS, OF_A_TERMINAL",
     "replica.Replica.contradictions": "parked.MOST_CONTRADICTIONS",
     "requests.LockRequests": "a lock request a connection, and LEASES",
     "residents.Residents._in_use": "what connections wait for",

@@ -8,6 +8,7 @@ from typing import Protocol
 from attrs import define, field, frozen
 
 from node.core.entities.entity import Entity
+from node.core.ports import Disk, Health
 from node.wire.messages import Message
 from storage.records import Commit, FirstAttempt, Key, LogRow
 
@@ -62,6 +63,8 @@ class Group:
     touched: dict[Key, Entity] = field(factory=dict)
     first_attempts: dict[tuple[str, str], FirstAttempt] = field(factory=dict)
     """(terminal, operation id) -> what the author knew; kept in case the commit fails and it is sent again."""
+    looks: list[Callable[[Disk, Health], None]] = field(factory=list)
+    """What is to be looked up on the disk once the group is durable."""
 
     @property
     def rows(self) -> list[LogRow]:

@@ -14,7 +14,7 @@ from crdt.hlc import iso, millis
 from crdt.records import counted_at, name_of, terminal_of
 from node.core.log.rows import notice_row
 from node.core.operations.conflicts import conflict_row
-from node.core.operations.overruled import line_of, moved_to
+from node.core.operations.overruled import line_of
 from node.wire import outgoing
 from strategies.conflict import VERSION_CONFLICT, body, candidate, conflict_id
 from strategies.paths import DELETED_AT, WHOLE
@@ -94,20 +94,18 @@ def tell_kept(
         _tell_settled(replica, entity, path, there, sides, operation.id, stamp.accepted, (stamp.terminal,))
 
 
-def tell_overruled(replica: Replica, found: Sequence[Overruled], operation_id: str, accepted: int) -> None:
-    """Tell those who removed lines that stay, and monitors; where a line was moved elsewhere, also who changed it."""
-    for one in found:
-        entity, field = one.entity, one.path[0]
-        there: dict[str, object] = {field: [line_of(entity, one.path)]}
-        other = moved_to(one, replica.residents.entities.values())
-        targets = [terminal_of(one.removal)]
-        extra: dict[str, object] = {}
-        if other is not None:
-            targets.append(terminal_of(one.change))
-            extra["also_in"] = other.key[1]
-        sides: list[tuple[str, Mapping[str, object]]] = [(one.change, there), (one.removal, {field: []})]
-        told = tuple(dict.fromkeys(targets))
-        _tell_settled(replica, entity, one.path, there, sides, operation_id, accepted, told, **extra)
+def tell_stays(
+    replica: Replica, one: Overruled, operation_id: str, accepted: int, also_in: str | None = None
+) -> None:
+    """Tell that a line stays. also_in: the entity to which it was moved; then who changed it is told too."""
+    field, remover, changer = one.path[0], terminal_of(one.removal), terminal_of(one.change)
+    there: dict[str, object] = {field: [line_of(one.entity, one.path)]}
+    sides: list[tuple[str, Mapping[str, object]]] = [(one.change, there), (one.removal, {field: []})]
+    if also_in is None:
+        _tell_settled(replica, one.entity, one.path, there, sides, operation_id, accepted, (remover,))
+    else:
+        told = tuple(dict.fromkeys((remover, changer)))
+        _tell_settled(replica, one.entity, one.path, there, sides, operation_id, accepted, told, also_in=also_in)
 
 
 def _tell_settled(

@@ -2,7 +2,7 @@
 
 Nothing in the document tells of it, since a removal leaves nothing. So it is found where the second of the two comes:
 a change of a line that is gone, or a removal of a line that somebody has changed meanwhile. Each node finds the same
-pair. Who removed the line is told. If the line was moved to another entity, it is in both, and both are told.
+pair. Who removed the line is told. If the line was moved to another entity, it is in both: see moved.py.
 """
 
 from __future__ import annotations
@@ -14,24 +14,29 @@ from attrs import frozen
 from crdt.records import Path, terminal_of
 from node.core.entities.entity import Entity
 from node.core.entities.past import ALL, digest
+from storage.records import Key
 from strategies.kinds.keyed_list import KeyedList, element_of, keyed
 from strategies.kinds.register import winner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from crdt.records import FieldRecord
     from node.core.entities.past import Replaced
 
 
 @frozen
 class Overruled:
-    """A line that stays. removal, change: the names of the two operations (crdt.records.name_of)."""
+    """A line that stays.
+
+    removal, change: the names of the two operations (crdt.records.name_of).
+    row: that of the removal; None for the one that is written next.
+    """
 
     entity: Entity
     path: Path
     removal: str
     change: str
+    row: int | None = None
 
 
 def brought_back(
@@ -46,7 +51,7 @@ def brought_back(
         if gone is None or not gone.by or terminal_of(gone.by) == terminal_of(change):
             continue
         if any(one.taken == gone.taken and had(path, one) for one in entity.past.of.get(path, ())):
-            yield Overruled(entity, path, gone.by, change)
+            yield Overruled(entity, path, gone.by, change, gone.taken)
 
 
 def not_removed(
@@ -89,20 +94,38 @@ def line_of(entity: Entity, path: Path) -> Mapping[str, object] | None:
     return line if isinstance(line, dict) else None
 
 
-def moved_to(found: Overruled, residents: Iterable[Entity]) -> Entity | None:
-    """The entity in memory to which the line was moved by whoever removed it; None where it was not."""
-    field, key = found.path
-    was = {one.parts.get(ALL) for one in found.entity.past.of.get(found.path, ())}
-    for entity in residents:
-        if entity is found.entity or entity.key[0] != found.entity.key[0]:
-            continue
-        there = winner(entity.document, entity.policy, (field, key))
-        if there is not None and entity.view.alive and _is_moved(there, found.removal, was):
-            return entity
-    return None
+@frozen
+class Stays:
+    """A line that stays though its removal is confirmed.
 
+    key: of its entity. row: that of the removal. removal, change: the names of the two operations.
+    was: digests of what it was when it was removed. operation_id, accepted: as the notice of it has them.
+    """
 
-def _is_moved(there: FieldRecord, removal: str, was: Iterable[int | None]) -> bool:
-    if there.name == removal:
-        return True
-    return there.terminal == terminal_of(removal) and digest(element_of(there)) in was
+    key: Key
+    path: Path
+    row: int
+    removal: str
+    change: str
+    was: frozenset[int | None]
+    operation_id: str
+    accepted: int
+
+    @classmethod
+    def of(cls, found: Overruled, row: int, operation_id: str, accepted: int) -> Stays:
+        """row: that of the removal, where `found` does not say."""
+        was = frozenset(one.parts.get(ALL) for one in found.entity.past.of.get(found.path, ()))
+        removed = row if found.row is None else found.row
+        return cls(found.entity.key, found.path, removed, found.removal, found.change, was, operation_id, accepted)
+
+    @property
+    def remover(self) -> str:
+        return terminal_of(self.removal)
+
+    def is_in(self, other: Entity) -> bool:
+        """Whether its remover put the line into another entity, and it is there."""
+        there = winner(other.document, other.policy, self.path)
+        if there is None or not other.view.alive or other.key == self.key or other.key[0] != self.key[0]:
+            return False
+        same = there.terminal == self.remover and digest(element_of(there)) in self.was
+        return same or there.name == self.removal

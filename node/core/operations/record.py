@@ -22,7 +22,8 @@ from node.core.entities.writes import Plan
 from node.core.log.rows import Told, accepted_row, changes_of, linked, operation_row, update_entry
 from node.core.operations.assumed import NOTHING, assumed
 from node.core.operations.author import absent
-from node.core.operations.notices import tell, tell_kept, tell_overruled
+from node.core.operations.moved import moved_since, tell_overruled
+from node.core.operations.notices import tell, tell_kept
 from node.core.operations.overruled import Overruled, brought_back, not_removed
 from node.core.operations.refusals import not_stored
 from node.core.terminal_clocks import TOLERANCE_MS
@@ -243,6 +244,8 @@ def write(replica: Replica, row: LogRow, touches: Sequence[Touch]) -> None:
     """Number a row and put it into the group, together with the entities that it touches."""
     log, known, everybody = replica.log, replica.residents.known, replica.knowledge.everybody
     log.append(row)
+    if replica.stayed:
+        moved_since(replica, row, touches)
     for touch in touches:
         entity = touch.entity
         entity.row_written(row.seq, row.terminal_id, row.name, row.echo, touch)

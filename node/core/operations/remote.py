@@ -25,7 +25,8 @@ from node.core.keyring import VERIFIED
 from node.core.log.rows import changes_of, operation_row, rendered
 from node.core.operations.author import absent
 from node.core.operations.content import Unproved, check, check_authorship
-from node.core.operations.notices import tell, tell_overruled
+from node.core.operations.moved import tell_overruled
+from node.core.operations.notices import tell
 from node.core.operations.overruled import Overruled, brought_back, deleted_by, not_removed
 from node.core.operations.record import write
 from node.core.operations.two_writers import repair

@@ -24,6 +24,7 @@ from node.core.operations.conflicts import Conflicts
 from node.core.operations.held import Held
 from node.core.operations.knowledge import Knowledge
 from node.core.operations.origins import Origins
+from node.core.operations.overruled import Stays
 from node.core.operations.quarantine import Quarantine
 from node.core.statistics import Counts
 from node.core.terminal_clocks import TerminalClocks
@@ -70,6 +71,8 @@ class Replica:
     quarantine: Quarantine = field(factory=Quarantine, init=False)
     counts: Counts = field(init=False)
     faults: Faults = field(factory=Faults, init=False)
+    stayed: dict[str, list[Stays]] = field(factory=dict, init=False)
+    """By terminal, lines that it removed and that stay, and that it may add elsewhere yet."""
     contradictions: list[str] = field(factory=list, init=False)
     """What linked nodes hold otherwise than this one, since the start."""
 

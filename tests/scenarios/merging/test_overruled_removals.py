@@ -11,6 +11,7 @@ from tests.mesh import Mesh
 from tests.scenarios.knowledge.test_moves import calm
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 BEER, WINE = {"id": "beer", "name": "Cerveja", "quantity": 1}, {"id": "wine", "name": "Vinho", "quantity": 1}
@@ -46,8 +47,11 @@ class Two:
         queue = [client.operation("orders", entity_id, kind, data) for kind, entity_id, data in operations]
         self._queued = (*getattr(self, "_queued", ()), (client, queue))
 
-    def meet(self) -> None:
+    def meet(self, between: Callable[[], object] = lambda: None) -> None:
+        """between: is done before what the second of them wrote comes."""
         for client, queue in self._queued:
+            if client is self._queued[-1][0]:
+                between()
             if client.session is None:
                 client.connect()
             for operation in queue:
@@ -81,28 +85,68 @@ def test_whoever_removed_a_line_that_somebody_changed_is_told(
     two.mesh.close()
 
 
-@pytest.mark.parametrize("bulk", [True, False], ids=["one operation", "two operations"])
-@pytest.mark.parametrize("removed_first", [True, False], ids=["moved first", "changed first"])
+def moves(way: str) -> list[tuple[str, str | None, dict[str, Any]]]:
+    """The beer goes from one order to the other, as a terminal may say it."""
+    there: tuple[str, str | None, dict[str, Any]] = ("UPDATE", "p", {"items": [BEER]})
+    if way == "one operation":
+        updates = [{"entity_id": entity_id, "data": data} for _, entity_id, data in (there, removes(WINE))]
+        return [("BULK_UPDATE", None, {"updates": updates})]
+    return [there, removes(WINE)] if way == "added, then removed" else [removes(WINE), there]
+
+
+def forget(two: Two, memory: str) -> None:
+    """What the nodes have in memory of their orders."""
+    for world in two.mesh.worlds:
+        if memory == "disk":
+            residents = world.core.replica.residents
+            most, residents.most = residents.most, 0
+            residents.let_go(world.core.replica.log.committed, {})
+            residents.most = most
+            assert not residents.entities
+        elif memory == "restart":
+            world.crash()
+    for client in two.all if memory == "restart" else ():
+        client.session = None
+        client.connect()
+
+
+@pytest.mark.parametrize("memory", ["memory", "disk", "restart"])
+@pytest.mark.parametrize("way", ["one operation", "added, then removed", "removed, then added"])
+@pytest.mark.parametrize("moved_first", [True, False], ids=["moved first", "changed first"])
 @pytest.mark.parametrize("nodes", [1, 2])
 def test_a_line_that_was_moved_while_somebody_changed_it_is_told_to_both(
-    tmp_path: Path, nodes: int, removed_first: bool, bulk: bool
+    tmp_path: Path, nodes: int, moved_first: bool, way: str, memory: str
 ) -> None:
+    """memory: where the other order is when the two meet."""
     two = Two(tmp_path, nodes)
-    there: tuple[str, str | None, dict[str, Any]] = ("UPDATE", "p", {"items": [BEER]})
-    moves: list[tuple[str, str | None, dict[str, Any]]] = [there, removes(WINE)]
-    if bulk:
-        updates = [{"entity_id": entity_id, "data": data} for _, entity_id, data in moves]
-        moves = [("BULK_UPDATE", None, {"updates": updates})]
-    acts = [(two.ana, moves), (two.bia, [removes(CHANGED, WINE)])]
-    for client, operations in acts if removed_first else reversed(acts):
+    acts = [(two.ana, moves(way)), (two.bia, [removes(CHANGED, WINE)])]
+    for client, operations in acts if moved_first else reversed(acts):
         two.write(client, *operations)
-    two.meet()
+    two.meet(lambda: forget(two, memory))
     for world in two.mesh.worlds:
         assert "beer" in {item["id"] for item in world.view("orders")["o"]["items"]}
         assert "beer" in {item["id"] for item in world.view("orders")["p"]["items"]}
     for client in two.all:
         (told,) = notices(client)
         assert (told["path"], told["also_in"]) == (["items", "beer"], "p")
+    two.mesh.close()
+
+
+@pytest.mark.parametrize("other", ["elsewhere by another", "long before", "not there any more"])
+def test_a_line_of_the_same_name_that_was_not_moved_is_not_told_of(tmp_path: Path, other: str) -> None:
+    two = Two(tmp_path, 1)
+    if other == "long before":
+        two.ana.do("orders", "p", "UPDATE", {"items": [{**BEER, "quantity": 7}]})
+    elif other == "elsewhere by another":
+        two.monitor.disconnect()
+        Client(two.mesh.worlds[0], "carla", "waiter").connect().do("orders", "p", "UPDATE", {"items": [BEER]})
+    calm(two.mesh, *two.all)
+    gone: list[tuple[str, str | None, dict[str, Any]]] = [("UPDATE", "p", {"items": []})]
+    two.write(two.ana, *(moves("added, then removed") + gone if other == "not there any more" else [removes(WINE)]))
+    two.write(two.bia, removes(CHANGED, WINE))
+    two.meet()
+    (told,) = notices(two.ana)
+    assert "also_in" not in told
     two.mesh.close()
 
 

@@ -86,6 +86,7 @@ READS: dict[str, Read] = {
     "state": lambda h: h.reader.state(TYPES, ("orders", "e-01000"), PAGE, 3000, "t-1"),
     "rows": lambda h: h.reader.rows(None, 3000, 6000, PAGE),
     "rows of a class": lambda h: h.reader.rows(2, 3000, 6000, PAGE),
+    "about": lambda h: h.reader.about("t-2", 5000, PAGE),
     "reached": lambda h: h.reader.reached(2, 3000, 6000, PAGE),
     "row hash": lambda h: (h.reader.row_hash(3000), h.reader.row_hash(1), h.reader.row_hash(2000)),
     "linked": lambda h: h.reader.linked([key64(f"link-{n}") for n in range(3000, 3100)]),
