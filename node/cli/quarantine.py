@@ -21,10 +21,13 @@ def quarantine() -> None:
 @node_option
 def list_quarantine(url: str) -> None:
     """Lista. / List them."""
-    for row in ask(url, "/api/v1/quarantine")["quarantine"]:
+    answer = ask(url, "/api/v1/quarantine")
+    for row in answer["quarantine"]:
         entity = f"{row['entity_type']} {row['entity_id'] or ''}".strip()
         operation = f"{row['terminal_id']}/{row['operation_id']}"
         say(f"{row['id']}  {row['state']}  {row['from']}  {operation}  {entity}  {row['reason']}")
+    if answer.get("let_go"):
+        say(f"{answer['let_go']} que esperavam saíram por falta de lugar / that waited went for lack of room")
 
 
 @quarantine.command()

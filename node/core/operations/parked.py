@@ -16,7 +16,7 @@ from crdt.engine import EngineError
 from crdt.records import Contradiction, DocumentError, ForkError, name_of
 from crdt.update_format import UpdateError
 from node.core.operations.needs import fetch
-from node.core.operations.quarantine import BAD, DROPPED, FAULT, NO_BODY, WAITING
+from node.core.operations.quarantine import BAD, DROPPED, FAULT, NO_BODY, WAITING, origin_of
 from node.core.operations.remote import Outcome, accept
 from node.core.ports import Needs, Unreadable
 from node.errors import InvalidMessage, WireError
@@ -110,9 +110,10 @@ def park(replica: Replica, message: Mapping[str, object], via: str, state: str, 
     if quarantine.holds(named.link_key, named.name) or replica.held.digests.holds(named.entity_type, named.link_key):
         return True
     peer, body = via.partition(":")[0], _body(message)
-    if not _place(replica, peer):
+    origin = origin_of(body) if state == WAITING else None
+    if not _place(replica, peer, origin, now):
         return False
-    if not _room(replica, peer, len(body)):
+    if not _room(replica, peer, len(body), origin, now):
         if state == WAITING:
             return False
         body = NO_BODY
@@ -134,26 +135,41 @@ def park(replica: Replica, message: Mapping[str, object], via: str, state: str, 
     return True
 
 
-def _place(replica: Replica, peer: str) -> bool:
+def _place(replica: Replica, peer: str, origin: str | None, now: Instant) -> bool:
     """Make place for another row of a linked node. Returns whether there is some."""
     quarantine = replica.quarantine
     while quarantine.full(peer):
-        row = quarantine.makes_place(peer)
+        row = quarantine.makes_place(peer, origin, now.wall_ms)
         if row is None:
             return False
-        _unpark(replica, row)
+        _goes(replica, row)
     return True
 
 
-def _room(replica: Replica, peer: str, size: int) -> bool:
+def _goes(replica: Replica, row: ParkedRow) -> None:
+    """A row goes for another one."""
+    quarantine = replica.quarantine
+    if row.state == WAITING:
+        if not quarantine.let_go:
+            logger.warning(
+                "what waits in the quarantine has no more room; %s of %s is the first to go", row.name, row.via
+            )
+        quarantine.let_go += 1
+    _unpark(replica, row)
+
+
+def _room(replica: Replica, peer: str, size: int, origin: str | None, now: Instant) -> bool:
     """Make room for so many bytes of a linked node. Returns whether there is some."""
     quarantine = replica.quarantine
     if size > quarantine.largest:
         return False
     while not quarantine.fits(peer, size):
-        row = quarantine.makes_room(peer)
+        row = quarantine.makes_room(peer, origin, now.wall_ms)
         if row is None:
             return False
+        if row.state == WAITING:
+            _goes(replica, row)
+            continue
         named = evolve(row, body=NO_BODY)
         quarantine.only_name(row, named)
         replica.log.group.commit.parked.append(named)

@@ -6,6 +6,11 @@ ones are asked for again each minute, since they may have been damaged on the wa
 What a linked node may leave here is bounded, in rows and in bytes. Where there is no more room, whoever left most of
 it pays: within what came by that node, the node that accepted it. Of its oldest bad operations only the names are
 kept, then nothing. So bad ones, however many, cost neither the link that brings them nor what others accepted.
+
+For one that waits, what waits goes too: first what waited for STALE_MS, since comparisons brought by then what it
+waits for if anybody has it; then the latest of whoever left most, where that is not the newcomer's own account. What
+goes so is not held, so a comparison brings it again from a node that has it. Age alone drops nothing: it may be the
+last copy.
 """
 
 from __future__ import annotations
@@ -18,7 +23,7 @@ from attrs import define, field
 from storage.records import ParkedRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 BAD = "bad"
@@ -33,6 +38,9 @@ FAULTS_KEPT = 100
 
 NO_BODY = b"{}"
 """The body of an operation of which only the name is kept. The node that sent it has it."""
+
+STALE_MS = 86_400_000
+"""What waited for so long goes where there is no more room: nothing that came meanwhile let it go on."""
 
 MOST = 100_000
 """Most operations kept."""
@@ -64,6 +72,15 @@ class Account:
 
 
 @define(eq=False)
+class Left:
+    """What one linked node brought. accounts: by the node that accepted it. rows, bytes: of all of them."""
+
+    accounts: dict[str, Account] = field(factory=dict)
+    rows: int = 0
+    bytes: int = 0
+
+
+@define(eq=False)
 class Quarantine:
     """Parked operations by number and by link key; the waiting ones also by entity ("" where they name none).
 
@@ -77,8 +94,12 @@ class Quarantine:
     """Name of an operation -> the numbers of its bad rows. The name may be damaged itself."""
     _waiting: dict[tuple[str, str], dict[int, None]] = field(factory=dict)
     _faults: dict[int, None] = field(factory=dict)
-    _accounts: dict[str, dict[str, Account]] = field(factory=dict)
-    """Linked node -> the node that accepted them -> what came so."""
+    _left: dict[str, Left] = field(factory=dict)
+    """Linked node -> what came by it."""
+    bytes: int = field(default=0, init=False)
+    """Bytes of the operations that are kept whole."""
+    let_go: int = field(default=0, init=False)
+    """How many that waited went for others, since the start."""
     _origins: dict[int, str] = field(factory=dict)
     """Number of a row -> the node that accepted the operation."""
     _due: dict[int, None] = field(factory=dict)
@@ -99,11 +120,6 @@ class Quarantine:
     def __len__(self) -> int:
         """How many operations of linked nodes are parked."""
         return len(self._rows) - len(self._faults)
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of the operations that are kept whole."""
-        return sum(map(self._bytes_of, self._accounts))
 
     def __iter__(self) -> Iterator[ParkedRow]:
         return iter(list(self._rows.values()))
@@ -133,9 +149,9 @@ class Quarantine:
 
     def bad_from(self, node: str) -> list[ParkedRow]:
         """The bad ones that a node accepted, as far as that can be read."""
-        of = [(accounts.get(node), accounts.get("")) for accounts in self._accounts.values()]
+        of = [(left.accounts.get(node), left.accounts.get("")) for left in self._left.values()]
         rows = [self._rows[number] for pair in of for account in pair if account for number in account.bad]
-        return [row for row in rows if row.state == BAD and _origin(row) == node]
+        return [row for row in rows if row.state == BAD and origin_of(row.body) == node]
 
     def of_link_key(self, link_key: int) -> list[ParkedRow]:
         return [row for row in self._rows.values() if row.link_key == link_key]
@@ -155,32 +171,48 @@ class Quarantine:
 
     def full(self, peer: str) -> bool:
         """Whether there is no place for another row of a linked node."""
-        return len(self) >= MOST or self._rows_of(peer) >= MOST_OF_PEER
+        return len(self) >= MOST or self._of(peer).rows >= MOST_OF_PEER
 
     def fits(self, peer: str, size: int) -> bool:
         """Whether there is room for so many bytes more of a linked node."""
         most = self.most_bytes
-        return self.bytes + size <= most and self._bytes_of(peer) + size <= self.largest
+        return self.bytes + size <= most and self._of(peer).bytes + size <= self.largest
 
-    def makes_place(self, peer: str) -> ParkedRow | None:
-        """The bad row that goes for another one of a linked node; None where everything that it left here waits."""
-        if self._rows_of(peer) < MOST_OF_PEER:
-            peer = max(self._accounts, key=self._rows_of)
-        accounts = sorted(self._accounts[peer].values(), key=lambda account: -len(account.rows))
-        return next((self._rows[number] for account in accounts for number in account.bad), None)
+    def makes_place(self, peer: str, origin: str | None, wall_ms: int) -> ParkedRow | None:
+        """The row that goes for another one that a linked node brings; None where none has to.
 
-    def makes_room(self, peer: str) -> ParkedRow | None:
-        """The bad row of which only the name is kept for the sake of another one of a linked node; None as above."""
-        if self._bytes_of(peer) < self.largest // 2:
-            peer = max(self._accounts, key=self._bytes_of)
-        accounts = sorted(self._accounts.get(peer, {}).values(), key=lambda account: -account.bytes)
-        return next((self._rows[number] for account in accounts for number in account.whole), None)
+        origin: who accepted the other one if it waits; None for a bad one, for which nothing that waits goes.
+        """
+        if self._of(peer).rows < MOST_OF_PEER:
+            peer = max(self._left, key=lambda name: self._left[name].rows)
+        accounts = sorted(self._left[peer].accounts.items(), key=lambda item: -len(item[1].rows))
+        bad = next((self._rows[number] for _, account in accounts for number in account.bad), None)
+        return bad or self._that_waits(accounts, origin, wall_ms)
 
-    def _rows_of(self, peer: str) -> int:
-        return sum(len(account.rows) for account in self._accounts.get(peer, {}).values())
+    def makes_room(self, peer: str, origin: str | None, wall_ms: int) -> ParkedRow | None:
+        """The row that gives its bytes for another one: a bad one all but its name, one that waits goes. As above."""
+        if self._of(peer).bytes < self.largest // 2:
+            peer = max(self._left, key=lambda name: self._left[name].bytes, default=peer)
+        accounts = sorted(self._of(peer).accounts.items(), key=lambda item: -item[1].bytes)
+        bad = next((self._rows[number] for _, account in accounts for number in account.whole), None)
+        return bad or self._that_waits(accounts, origin, wall_ms)
 
-    def _bytes_of(self, peer: str) -> int:
-        return sum(account.bytes for account in self._accounts.get(peer, {}).values())
+    def _that_waits(
+        self, accounts: Sequence[tuple[str, Account]], origin: str | None, wall_ms: int
+    ) -> ParkedRow | None:
+        """accounts: those that pay, whoever has most first."""
+        if origin is None:
+            return None
+        for _, account in accounts:
+            oldest = next((self._rows[number] for number in account.rows if number not in account.bad), None)
+            if oldest is not None and wall_ms - oldest.at_ms >= STALE_MS:
+                return oldest
+        name, account = accounts[0] if accounts else (origin, Account())
+        latest = next((self._rows[number] for number in reversed(account.rows) if number not in account.bad), None)
+        return latest if name != origin else None
+
+    def _of(self, peer: str) -> Left:
+        return self._left.get(peer) or Left()
 
     def row(self, number: int) -> ParkedRow | None:
         return self._rows.get(number)
@@ -214,29 +246,33 @@ class Quarantine:
             self._bad.pop(row.name, None)
 
     def _charge(self, row: ParkedRow) -> None:
-        accounts = self._accounts.setdefault(_peer(row), {})
-        origin = self._origins.get(row.id, _origin(row))
+        left = self._left.setdefault(_peer(row), Left())
+        accounts, origin = left.accounts, self._origins.get(row.id, origin_of(row.body))
         if origin not in accounts and len(accounts) >= ORIGINS:
             origin = ""
         self._origins[row.id] = origin
         account = accounts.setdefault(origin, Account())
         account.rows[row.id] = None
-        account.bytes += len(row.body)
+        left.rows += 1
+        for total in (account, left, self):
+            total.bytes += len(row.body)
         if row.state != WAITING:
             account.bad[row.id] = None
             if row.body != NO_BODY:
                 account.whole[row.id] = None
 
     def _discharge(self, row: ParkedRow) -> None:
-        accounts, origin = self._accounts[_peer(row)], self._origins.pop(row.id)
-        account = accounts[origin]
+        left, origin = self._left[_peer(row)], self._origins.pop(row.id)
+        account = left.accounts[origin]
         for numbers in (account.rows, account.bad, account.whole):
             numbers.pop(row.id, None)
-        account.bytes -= len(row.body)
+        left.rows -= 1
+        for total in (account, left, self):
+            total.bytes -= len(row.body)
         if not account.rows:
-            del accounts[origin]
-        if not accounts:
-            del self._accounts[_peer(row)]
+            del left.accounts[origin]
+        if not left.accounts:
+            del self._left[_peer(row)]
 
     def only_name(self, row: ParkedRow, other: ParkedRow) -> None:
         """`other` takes the place of a bad row, without its body."""
@@ -289,7 +325,7 @@ def _peer(row: ParkedRow) -> str:
     return row.via.partition(":")[0]
 
 
-def _origin(row: ParkedRow) -> str:
-    """The node that accepted the operation, as far as it can be read."""
-    found = _ORIGIN.match(row.body, max(row.body.rfind(b'"origin":"'), 0))
+def origin_of(body: bytes) -> str:
+    """The node that accepted an operation, as far as it can be read."""
+    found = _ORIGIN.match(body, max(body.rfind(b'"origin":"'), 0))
     return found[1].decode(errors="replace") if found is not None else ""

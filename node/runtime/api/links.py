@@ -107,7 +107,7 @@ async def quarantine_report(core: Core) -> AsyncIterator[bytes]:
         if size > PAGE_BYTES:
             yield array.page(part)
             size, part = 0, []
-    yield array.page(part) + b"]}"
+    yield array.page(part) + b'],"let_go":%d}' % core.replica.quarantine.let_go
 
 
 def _parked(row: ParkedRow) -> dict[str, object]:

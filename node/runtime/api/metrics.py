@@ -27,6 +27,7 @@ class CoreCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         core = self._core
+        quarantine = core.replica.quarantine
         counts, statistics, replica = core.replica.counts, core.statistics, core.replica
         for name, text, gauge in (
             ("ready", "1 while /readyz says ready.", int(core.trouble is None)),
@@ -46,6 +47,7 @@ class CoreCollector(Collector):
             ("operations", "Operations accepted.", counts.operations),
             ("duplicates", "Operations that were already in the log.", counts.duplicates),
             ("contradictions", "Operations that a linked node holds otherwise.", counts.contradictions),
+            ("quarantine_let_go", "Operations that waited in the quarantine and went for others.", quarantine.let_go),
             ("refused", "Writes refused and kept.", counts.refused),
             ("conflicts", "Conflicts raised.", counts.conflicts),
             ("conflicts_resolved", "Conflicts closed.", counts.conflicts_resolved),
