@@ -52,8 +52,8 @@ LINK_OUTBOX = 4 * 1024 * 1024
 FRAME_BYTES = 64 * 1024
 """About how much goes into one frame."""
 
-LINK_MESSAGE_BYTES = 32 * 1024 * 1024
-"""Largest frame of a link: one operation of the largest message, as update and as JSON."""
+LINK_MESSAGE_BYTES = 16 * 1024 * 1024
+"""Largest frame of a link: one operation of the largest message, as update and as JSON, of `[limits] bulk_bytes`."""
 
 MOST_WANTED = 1_000_000
 """Operations that a comparison found missing and that wait to be sent. The next one finds what is beyond it."""

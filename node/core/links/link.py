@@ -24,7 +24,7 @@ from node.core.inbox import Inbox
 from node.core.links import anti_entropy, history
 from node.core.links.asked import Asked
 from node.core.links.clock_offset import ClockOffset
-from node.core.links.feed import LINK_OUTBOX, LINK_PAGE, LinkFeed
+from node.core.links.feed import FRAME_BYTES, LINK_OUTBOX, LINK_PAGE, LinkFeed
 from node.core.links.handshake import Handshake
 from node.core.links.held_at import HeldAt
 from node.core.links.host import Host, Node
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     from node.core.links.first_sync import FirstSync
     from node.core.ports import Instant
-    from node.wire.links.states import StateProgress
+    from node.wire.links.states import RemoteState, StateProgress
     from node.wire.messages import Message
     from storage.records import Key
 
@@ -68,6 +68,10 @@ TURN_MESSAGES = 64
 
 BACKLOG_PAUSE = 8
 """Frames waiting for the disk above which the socket is not read."""
+
+FRAME_VALUES = 600_000
+"""Most values in a frame of more than FRAME_BYTES: it holds one message, with no more than a terminal's largest has.
+Reading a text takes longer by its values than by its length."""
 
 FIRST_FRAME_BYTES = 65_536
 """Largest frame of a node that has not shown who it is."""
@@ -262,6 +266,9 @@ class Link:
         if isinstance(item, list):
             messages = item
         else:
+            if len(item) > 2 * FRAME_BYTES and _values(item) > FRAME_VALUES:
+                self.close(InvalidMessage.code, f"a frame of {len(item)} bytes has too many values")
+                return
             try:
                 loaded = orjson.loads(item)
             except ValueError as error:
@@ -366,6 +373,8 @@ class Link:
         replica = self.node.replica
         if is_state(message):
             if is_part(message):
+                if message["link"].get("at") == 0 and self._unasked(remote_state(message)):
+                    return
                 whole = self.parts.take(message)
                 if whole is None:
                     self._part_came(now)
@@ -374,8 +383,7 @@ class Link:
             state = remote_state(message)
             taken = self.asked.takes(state, self.peer_log.positions, replica.registry)
             if taken is None:
-                self.refused += 1
-                logger.warning("%s sends %s %s whole, which nobody asked for", self.peer_id, *state.key)
+                self._refuse(state)
                 return
             outcome = states.receive(replica, state, self.via, now, taken)
             parked.retry_waiting(replica, [state.key], now)
@@ -390,6 +398,17 @@ class Link:
             self.operations_in += 1
         if outcome.claimed is not None:
             self.host.set_back(self, outcome.claimed)
+
+    def _unasked(self, state: RemoteState) -> bool:
+        """Whether nobody asked for an entity of which the first part is here: no part of it is kept then."""
+        if self.asked.takes(state, self.peer_log.positions, self.node.replica.registry) is not None:
+            return False
+        self._refuse(state)
+        return True
+
+    def _refuse(self, state: RemoteState) -> None:
+        self.refused += 1
+        logger.warning("%s sends %s %s whole, which nobody asked for", self.peer_id, *state.key)
 
     def _part_came(self, now: Instant) -> None:
         sync = self._first_sync
@@ -566,3 +585,10 @@ class Link:
         if rows:
             self._asked_upto = rows[-1].id
             anti_entropy.ask(self, [row.link_key for row in rows])
+
+
+def _values(text: str | bytes) -> int:
+    """About how many values a JSON text has, at least as many as it has."""
+    if isinstance(text, bytes):
+        return text.count(b",") + text.count(b"[") + text.count(b"{")
+    return text.count(",") + text.count("[") + text.count("{")

@@ -5,17 +5,20 @@ from __future__ import annotations
 from array import array
 from base64 import b64encode
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
 from node.core.digests import bucket_of
-from node.core.links import budget
+from node.core.links import budget, link
 from node.core.links.budget import EPOCH_INTERVAL_MS, MINUTE_MS, MOST
+from node.core.links.feed import LINK_MESSAGE_BYTES
 from node.core.log.messages import audit_entry
 from node.core.operations import quarantine
 from node.core.operations.quarantine import BAD, DROPPED, WAITING
+from node.wire.links.states import PART_BYTES, state_messages, state_operation
 from storage.chain import GENESIS, chain_hash
 from storage.packed import ArchivedOperation, pack_operations
 from storage.records import key64
@@ -341,6 +344,41 @@ def test_an_entity_that_nobody_asked_for_is_not_taken(store: Store) -> None:
     colleagues_go_on(store)
 
 
+def test_no_part_of_an_entity_that_nobody_asked_for_is_kept(store: Store) -> None:
+    operation = state_operation("state", SALE)
+    parts = [orjson.loads(part) for part in state_messages(operation, bytes(5 * PART_BYTES))]
+    kept = []
+    for part in parts:
+        store.rogue.say(part)
+        kept.append(store.rogue.link.parts.size)
+    assert kept == [0] * 5
+    assert store.rogue.link.refused == 1, "it is said once"
+    assert not store.rogue.closed
+    assert store.unchanged
+
+
+VALUES = {"lists": b"[],", "objects": b"{},", "numbers": b"1,", "members": b'{"a":1},', "strings": b'"",'}
+
+
+@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("within", [b"[%s1]", b'{"type":"data_sync","operation":[%s1]}'])
+def test_no_frame_is_read_whose_values_take_long(
+    store: Store, value: str, within: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = list[int]()
+
+    def loads(text: bytes) -> Any:
+        read.append(len(text))
+        return orjson.loads(text)
+
+    monkeypatch.setattr(link, "orjson", SimpleNamespace(loads=loads, dumps=orjson.dumps))
+    one = VALUES[value]
+    store.rogue.link.receive(within % (one * (LINK_MESSAGE_BYTES // len(one) - 100)))
+    assert store.rogue.closed
+    assert not read
+    assert store.unchanged
+
+
 @pytest.mark.parametrize("restarted", [False, True])
 def test_an_entity_that_was_asked_for_is_its_senders_and_drops_no_colleagues_operation(
     store: Store, restarted: bool
@@ -477,7 +515,7 @@ def test_what_passes_its_budget_pauses_its_link_and_no_other(
 def test_a_pause_holds_also_what_is_left_of_a_frame(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its next turn is due when another frame passes the budget."""
     table = {"type": "terminal_status_update", "nodes": {}}
-    monkeypatch.setitem(MOST, "frames", store.hub.core.links.budget("rogue").spent["frames"] + 1)  # type: ignore[misc]
+    monkeypatch.setitem(MOST, "frames", store.hub.core.links.budget("rogue").spent.get("frames", 0) + 1)  # type: ignore[misc]
     store.rogue.say(*[table] * 100, store.rogue.operation(ORDER, {"total": 31}, [(("total",), 31)]))
     store.rogue.say(table)
     assert store.rogue.link.paused
