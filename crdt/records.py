@@ -172,7 +172,10 @@ def parse_record(writer: int, clock: int, text: str) -> FieldRecord | Header:
     elif type(record) is list and len(record) == 9 and record[0] == "f":
         _, path, value, stamp, terminal, operation, version, accepted, rank = record
         if type(terminal) is type(operation) is str and type(path) is list and _is_path(path):
-            if not all(type(n) is int and 0 <= n < 2**63 for n in (stamp, version, accepted, rank)):
+            if not (
+                type(stamp) is type(version) is type(accepted) is type(rank) is int
+                and 0 <= min(stamp, version, accepted, rank) <= max(stamp, version, accepted, rank) < 2**63
+            ):
                 raise DocumentError(f"record {writer}:{clock} has a number out of range")
             if not path and type(value) is not dict:
                 raise DocumentError(f"record {writer}:{clock} writes a whole entity that is no object")

@@ -46,10 +46,12 @@ def carry_out(
     news: takes note of the conflicts that are raised and gone.
     Returns what was shown before, and what `change` returned.
     """
-    before, conflicts = Before.of(entity, paths), dict(entity.view.conflicts)
+    before, view = Before.of(entity, paths), entity.view
+    conflicts = dict(view.conflicts)
     done = change()
     entity.records_replaced(done.removed, done.added, seq)
-    entity.view.refresh(entity.document, paths)
+    if entity.view is view:  # else it was made anew with the document
+        view.refresh(entity.document, paths)
     if conflicts or entity.view.conflicts:
         news.compare(conflicts, entity.view.conflicts)
     return before, done

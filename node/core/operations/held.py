@@ -140,12 +140,15 @@ class Held:
     def let_go(self, committed: int) -> None:
         """Keep the latest rows only; older ones are read from disk when their name comes again."""
         if len(self.recent) > self.most or self.size > self.most_bytes:
-            for name, rows in list(self.recent.items()):
-                if len(self.recent) <= self.most and self.size <= self.most_bytes:
+            gone: list[str] = []
+            for name, rows in self.recent.items():
+                if len(self.recent) - len(gone) <= self.most and self.size <= self.most_bytes:
                     break
                 if rows[-1].seq <= committed:
-                    del self.recent[name]
+                    gone.append(name)
                     self.size -= sum(row.size for row in rows)
+            for name in gone:
+                del self.recent[name]
         for fetched in (self.read, self.recalled):
             if len(fetched) > self.most:
                 for name in list(islice(fetched, len(fetched) - self.most)):

@@ -93,7 +93,8 @@ def doubled(replica: Replica, messages: Sequence[Mapping[str, object]]) -> tuple
     """Names in a frame that may be held here under another writer, or are repaired, and must be read from disk."""
     held, found = replica.held, []
     for message in messages:
-        if "link" in message:
+        link = message.get("link")
+        if type(link) is dict and "updates" in link:
             named = _named(message)
             if not held.digests.holds(named.entity_type, named.link_key):
                 found += [name for name in (named.name, named.repairs) if name is not None and held.on_disk(name)]

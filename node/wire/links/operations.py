@@ -200,16 +200,18 @@ def _is_id(value: Any) -> bool:
 
 
 def _update(entry: Any, place: int) -> RemoteUpdate:
-    match entry:
-        case [str(entity_type), str(entity_id), str(text), dict(before), [int(writer), int(first), int(end)], *more]:
-            counts = more[0] if more else {}
-        case _:
-            counts = None
-    if type(counts) is not dict or not all(is_total(total) for total in counts.values()):
+    # Types are compared and not matched: every operation passes here, and `match` takes twice the time.
+    counts: Any = None
+    if type(entry) is list and len(entry) >= 5:
+        entity_type, entity_id, text, before, span = entry[:5]
+        if type(entity_type) is type(entity_id) is type(text) is str and type(before) is dict and type(span) is list:
+            counts = entry[5] if len(entry) > 5 else {}
+    if type(counts) is not dict or len(span) != 3 or not all(map(is_total, counts.values())):
         wanted = "[type, id, base64, before, [writer, first, end], counts]"
         raise InvalidMessage(f"expected {wanted}", f"$.link.updates[{place}]")
-    if any(type(n) is bool for n in (writer, first, end)) or not (
-        0 < writer <= MAX_CLIENT and 0 <= first < end <= MAX_CLOCK
+    writer, first, end = span
+    if not (
+        type(writer) is type(first) is type(end) is int and 0 < writer <= MAX_CLIENT and 0 <= first < end <= MAX_CLOCK
     ):
         raise InvalidMessage("writer or clocks out of range", f"$.link.updates[{place}][4]")
     try:

@@ -10,18 +10,20 @@ import orjson
 import pytest
 from attrs import evolve
 
+from crdt import document
 from node.core.keyring import VERIFIED
 from node.core.links import feed
 from tests.harness import Client
 from tests.mesh import Mesh, audit, each_operation, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
-def store(directory: Path, count: int = 2) -> Mesh:
+def store(directory: Path, count: int = 2, resident: int = 8) -> Mesh:
     """A hub with some of everything, conflicts and dead entities too; the others are empty and not linked."""
-    mesh = Mesh(directory, count, [(n, n - 1, True) for n in range(1, count)], resident=8)
+    mesh = Mesh(directory, count, [(n, n - 1, True) for n in range(1, count)], resident=resident)
     hub = mesh.worlds[0]
     ana, bia = Client(hub, "ana").connect(), Client(hub, "bia").connect()
     for number in range(40):
@@ -401,26 +403,40 @@ def test_a_repair_waits_for_the_history_of_what_it_repairs(tmp_path: Path) -> No
     mesh.close()
 
 
-def test_a_page_of_history_costs_one_signature_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each operation was a commit of its own."""
-    mesh = store(tmp_path)
+def test_what_a_first_synchronisation_costs_a_row_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each operation one update is decoded, of each entity its document once; a page costs one check of a proof,
+    though each operation was a commit of its own. Statements come by commits and not by rows."""
+    mesh = store(tmp_path, resident=1_000)
     hub, node = mesh.worlds
-    checked = 0
+    done: Counter[str] = Counter()
 
-    def verify(key: bytes, statement: bytes, signature: bytes) -> bool:
-        nonlocal checked
-        checked += 1
-        return signatures_verify(key, statement, signature)
+    def counted(name: str, act: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            done[name] += 1
+            return act(*arguments)
 
-    monkeypatch.setattr(feed, "LINK_PAGE", 16)
+        return call
+
+    page = 16
+    monkeypatch.setattr(feed, "LINK_PAGE", page)
+    mesh.connect()
     keyring = node.core.replica.keyring
-    signatures_verify = keyring.signatures.verify
-    keyring.signatures = evolve(keyring.signatures, verify=verify)
+    keyring.signatures = evolve(keyring.signatures, verify=counted("checks", keyring.signatures.verify))
+    monkeypatch.setattr(document, "decode_update", counted("decoded", document.decode_update))
+    monkeypatch.setattr(document, "live_records", counted("loaded", document.live_records))
+    node.store.connection.set_trace_callback(lambda sql: done.update(["statements"]))
+    node.store.commit = counted("commits", node.store.commit)  # type: ignore[method-assign]
     mesh.settle()
+    rows = [row for _, row, _ in node.reader.chained_rows() if row is not None]
+    operations = [row for row in rows if row.kind == "operation"]
+    entities = len(rows) - len(operations)
     assert audit(node) == audit(hub)
-    rows = [row for _, row, _ in node.reader.chained_rows() if row is not None and row.kind == "operation"]
-    assert {row.signed for row in rows} == {VERIFIED}
-    assert checked <= -(-len(rows) // 16) + 2  # and who is there
+    assert {row.signed for row in operations} == {VERIFIED}
+    assert done["decoded"] == len(operations)
+    assert done["loaded"] <= entities
+    assert done["checks"] <= -(-len(operations) // page) + 2  # and who is there
+    assert done["commits"] <= len(rows) // page + 20
+    assert done["statements"] <= 20 * done["commits"]
     mesh.close()
 
 
