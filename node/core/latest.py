@@ -1,8 +1,11 @@
-"""Memories that are bounded: of a dictionary only what was put into it last is kept."""
+"""Memories that are bounded: what was put into them last is kept."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from logging import Logger
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -12,3 +15,13 @@ def keep_latest(found: dict[K, V], most: int) -> None:
     """Let the first entries go, so that at most so many are left."""
     while len(found) > most:
         del found[next(iter(found))]
+
+
+def report(reports: list[str], most: int, logger: Logger, about: str, what: str) -> bool:
+    """Log what somebody has to look at, and remember it: each once, the latest `most`. Returns whether it is news."""
+    if what in reports:
+        return False
+    logger.error("%s: %s", about, what)
+    reports.append(what)
+    del reports[:-most]
+    return True

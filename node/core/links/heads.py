@@ -18,6 +18,7 @@ from typing import Any
 from attrs import define, evolve, field
 
 from crdt.hlc import iso
+from node.core.latest import report
 from node.core.links.host import Node, Peer
 from node.core.ports import Unreadable
 from node.wire.links.heads import heads_message, read_heads
@@ -97,14 +98,17 @@ class Heads:
         node, now = self.node, self.node.clock()
         keyring = node.replica.keyring
         for head in read_heads(message, now.wall_ms):
-            known = head.key in keyring.pinned.get(head.node_id, {})
-            if not known or not node.around.signatures.verify(head.key, head_statement(head), head.signature):
+            own, held = head.node_id == node.node_id, self._held(head)
+            if not own and (held is not None or head.node_id != link.peer_id):
                 continue
-            if head.node_id == node.node_id:
+            if head.key not in keyring.pinned.get(head.node_id, {}):
+                continue
+            again = held is not None and evolve(head, received_ms=held.received_ms) == held
+            if not again and not node.around.signatures.verify(head.key, head_statement(head), head.signature):
+                continue
+            if own:
                 self._compare(head, link.peer_id)
-            elif head.node_id == link.peer_id and not (
-                self._is_held(head) or self._too_soon(head.node_id, now.mono_ms)
-            ):
+            elif not self._too_soon(head.node_id, now.mono_ms):
                 self._keep(head)
 
     def _too_soon(self, node_id: str, now_ms: int) -> bool:
@@ -114,11 +118,12 @@ class Heads:
         self._heard_ms[node_id] = now_ms
         return False
 
-    def _is_held(self, head: HeadRow) -> bool:
-        return any(one.says == head.says for one in self.latest.get(head.node_id, ()))
+    def _held(self, head: HeadRow) -> HeadRow | None:
+        """What is held here and says the same."""
+        return next((one for one in self.latest.get(head.node_id, ()) if one.says == head.says), None)
 
     def _keep(self, head: HeadRow) -> None:
-        if self._is_held(head):
+        if self._held(head) is not None:
             return
         self._note(head)
         self.node.replica.log.group.commit.heads.append(head)
@@ -144,9 +149,7 @@ class Heads:
         what = f"{signed}, and this log has {found}"
         if head.epoch != self.epoch():
             what += " (under an earlier epoch: it was set back, or written anew)"
-        if what not in self.alarms:
-            logger.error("the log is not the one that it was: %s", what)
-            self.alarms = [*self.alarms, what][-MOST_ALARMS:]
+        report(self.alarms, MOST_ALARMS, logger, "the log is not the one that it was", what)
 
     def begin(self, heads: Sequence[HeadRow], end: tuple[int, bytes]) -> None:
         """What the disk holds. heads: the latest last."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from node.core.clock import apart
-from node.core.latest import keep_latest
+from node.core.latest import keep_latest, report
 from node.core.links import anti_entropy, history
 from node.core.links.budget import Budget
 from node.core.links.first_sync import FirstSync
@@ -320,9 +320,7 @@ class Links:
 
     def report_twin(self, what: str) -> None:
         """Remember a report of another live node with this node's id."""
-        if what not in self.twins:
-            logger.error("two nodes with one id: %s", what)
-            self.twins = [*self.twins, what][-MOST_TWINS:]
+        report(self.twins, MOST_TWINS, logger, "two nodes with one id", what)
 
     # ------------------------------------------------------------------ what links tell each other
 

@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 from crdt.engine import EngineError
 from crdt.records import Contradiction, DocumentError, ForkError, name_of
 from crdt.update_format import UpdateError
+from node.core.latest import report
 from node.core.operations.needs import fetch
 from node.core.operations.quarantine import BAD, DROPPED, FAULT, NO_BODY, WAITING, origin_of
 from node.core.operations.remote import Outcome, accept
@@ -83,10 +84,8 @@ def _contradicted(replica: Replica, message: Mapping[str, object], via: str, err
     """Two nodes hold two versions of one operation: this node's stays in the log, the other's in the quarantine."""
     named, peer = _named(message), via.partition(":")[0]
     what = f"{peer} holds {named.operation_id} of {named.terminal_id} otherwise: {error}"
-    if what not in replica.contradictions:
-        logger.error("two versions of one operation: %s", what)
+    if report(replica.contradictions, MOST_CONTRADICTIONS, logger, "two versions of one operation", what):
         replica.counts.contradictions += 1
-        replica.contradictions = [*replica.contradictions, what][-MOST_CONTRADICTIONS:]
 
 
 def doubled(replica: Replica, messages: Sequence[Mapping[str, object]]) -> tuple[str, ...]:

@@ -3,7 +3,11 @@
 A terminal's cursor says what was taken, and not by which device. A device is told from another by its address and its
 program. One that comes back after another was there shows that there are two: a tablet that got another address does
 not get the earlier one again so soon. From then on each is sent everything when it takes over, so that none lacks
-what the other took. Two that look alike cannot be told apart.
+what the other took.
+
+Two that look alike, two tabs of one browser for example, cannot be told apart. While both are there, one of them is
+refused over and over beside the other; that shows it, and whichever comes next is sent everything. Two that look
+alike and are never there together are not noticed: they are one device that connects again.
 """
 
 from __future__ import annotations
@@ -14,6 +18,10 @@ from collections.abc import Sequence
 from attrs import define, field
 
 logger = logging.getLogger("comanda.core")
+
+ALIKE = 5
+"""As often is a connection refused beside a live one of the same device until that counts as two. Once it may be a
+device that took its own connection for dead."""
 
 REMEMBERED = 3
 """Latest devices of one terminal."""
@@ -29,6 +37,8 @@ class Devices:
     shared: dict[str, Sequence[str]] = field(factory=dict)
     """Terminal -> its devices."""
     _latest: dict[str, list[str]] = field(factory=dict)
+    _refusals: dict[str, int] = field(factory=dict)
+    """Terminal -> how often its device was refused beside a connection of a device that looks the same."""
 
     def came(self, terminal_id: str, device: str) -> bool:
         """A terminal connects from a device. Returns whether it has to be sent everything: another one took what
@@ -39,8 +49,9 @@ class Devices:
             gone = next(iter(self._latest))
             del self._latest[gone]
             self.shared.pop(gone, None)
+            self._refusals.pop(gone, None)
         if latest[-1:] == [device]:
-            return False
+            return self._refusals.get(terminal_id, 0) >= ALIKE
         another = bool(latest)
         if device in latest:
             self._share(terminal_id, [*latest])
@@ -54,6 +65,10 @@ class Devices:
         latest = self._latest.get(terminal_id, [])
         if latest and latest[-1] != device:
             self._share(terminal_id, [*latest, device])
+        elif latest:
+            self._refusals[terminal_id] = self._refusals.get(terminal_id, 0) + 1
+            if self._refusals[terminal_id] == ALIKE:
+                self._share(terminal_id, [*latest, f"{device} (another one)"])
 
     def _share(self, terminal_id: str, devices: Sequence[str]) -> None:
         if terminal_id not in self.shared:

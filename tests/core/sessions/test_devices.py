@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from node.core.sessions.devices import MOST, Devices
+from node.core.sessions.devices import ALIKE, MOST, Devices
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,7 @@ def test_one_that_is_refused_beside_another_shows_it_at_once() -> None:
     devices.came("till", "a")
     devices.refused("till", "a")  # its own connection, which it took for dead
     assert devices.shared == {}
+    assert not devices.came("till", "a")
     devices.refused("till", "b")
     assert devices.shared == {"till": ("a", "b")}
     assert devices.came("till", "b")
@@ -51,3 +52,15 @@ def test_the_latest_terminals_are_remembered() -> None:
     for number in range(MOST):
         devices.came(f"t-{number}", "a")
     assert devices.shared == {}
+
+
+def test_two_that_look_alike_are_noticed_while_both_are_there_and_each_gets_everything() -> None:
+    devices = Devices()
+    devices.came("till", "a")
+    for _ in range(ALIKE):
+        assert devices.shared == {}
+        devices.refused("till", "a")
+    assert devices.shared == {"till": ("a", "a (another one)")}
+    assert devices.came("till", "a")
+    assert devices.came("till", "a")
+    assert not devices.came("another", "a")

@@ -269,3 +269,20 @@ def test_a_head_that_is_held_already_keeps_no_newer_one_out(store: Store) -> Non
         world.advance(1_000)
     store.settle()
     assert store.held()[-1].seq == store.hub.store.head > first.seq
+
+
+def test_a_head_is_looked_for_before_its_signature_is_checked(store: Store) -> None:
+    """A neighbour tells all that it holds whenever a link begins."""
+    world, checked = store.leaf, list[bytes]()
+
+    def verify(key: bytes, statement: bytes, signature: bytes) -> bool:
+        checked.append(statement)
+        return True
+
+    world.core.around = evolve(world.core.around, signatures=evolve(world.core.around.signatures, verify=verify))
+    link = world.core.links.by_node["n0"]
+    for _ in range(3):
+        world.core.links.heads.receive(link, orjson.loads(heads_message(store.held())))
+    assert checked == []
+    world.core.links.heads.receive(link, orjson.loads(heads_message([evolve(store.held()[-1], hash=bytes(32))])))
+    assert len(checked) == 1
