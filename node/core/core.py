@@ -120,6 +120,7 @@ class Core:
             health=self.health,
             backlog_bytes=self.limits.backlog_bytes,
         )
+        self.replica.rights_of = self._rights_of
         self.replica.is_online = lambda terminal: terminal in self.sessions.online
         self.sessions = Sessions(
             shared=shared,
@@ -522,6 +523,13 @@ class Core:
         accepted = self.replica.clock.hlc.tick(self.clock().wall_ms)
         self.replica.log.append(act_row(terminal_id, user_id, act, details, accepted))
         self.disk.wake_writer()
+
+    def _rights_of(self, terminal_id: str) -> tuple[str, Callable[[str], bool]] | None:
+        """As which type this node knows a terminal, and which entity types that may write; None for a stranger."""
+        session, row = self.sessions.online.get(terminal_id), self.cursors.terminals.get(terminal_id)
+        kind = session.identity.terminal_type if session is not None else row.terminal_type if row is not None else ""
+        permissions = self.permissions.get(kind)
+        return (kind, permissions.may_write) if permissions is not None else None
 
     def retry_parked(self, row: ParkedRow) -> None:
         """Try a parked operation again, once its entities are here."""

@@ -86,5 +86,6 @@ class Counts:
     refused: int = 0
     duplicates: int = 0
     contradictions: int = 0
+    beyond_rights: int = 0
     cache_hits: int = 0
     cache_misses: int = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -159,6 +159,7 @@ def _record(
     replica.faults.changing = True
     changed, changes = [], []
     stays: list[Overruled] = []
+    beyond = _beyond_rights(replica, remote, steps)
     for step in steps:
         if step.prepared is not None:
             deletes = step.prepared.decoded.deletes
@@ -180,6 +181,16 @@ def _record(
             told["online_here"] = True
             logger.warning(
                 "%s of %s came over %s, and that terminal is connected here", operation.id, remote.terminal_id, via
+            )
+        if beyond is not None:
+            told["beyond_rights"] = beyond
+            replica.counts.beyond_rights += 1
+            logger.warning(
+                "%s of %s came over %s, and does what no %s may do here",
+                operation.id,
+                remote.terminal_id,
+                via,
+                beyond,
             )
         audit = compact_json(told)
     row = operation_row(
@@ -220,6 +231,32 @@ def _record(
         for step in steps:
             repair(replica, step.entity, copies, now)
     replica.faults.changing = False
+
+
+def _beyond_rights(replica: Replica, remote: RemoteOperation, steps: Sequence[_Step]) -> str | None:
+    """The type under which this node knows the author, where that may not do what the operation does.
+
+    The operation is applied all the same: what a type may do is configured at each node, and changes, and another
+    node may know its author as another type. Whoever holds an operation shows it.
+    """
+    known = replica.rights_of(remote.terminal_id)
+    if known is None:
+        return None
+    terminal_type, may_write = known
+    if not may_write(remote.operation.entity_type):
+        return terminal_type
+    for step in steps:
+        kinds, prepared = step.entity.policy.kinds, step.prepared
+        if prepared is None or not prepared.doomed or not kinds.declared:
+            continue
+        values = {record.path: record.value for record in prepared.inserts if isinstance(record, FieldRecord)}
+        for identity in prepared.doomed:
+            record = step.entity.document.by_id.get(identity)
+            if record is None or record.path not in values:
+                continue
+            if kinds.at(record.path).keeps(record, terminal_type, values[record.path]):
+                return terminal_type
+    return None
 
 
 def _apply(step: _Step, prepared: Prepared, kind: str, seq: int, news: ConflictNews) -> Difference:

@@ -66,6 +66,10 @@ class Replica:
     keyring: Keyring
     is_online: Callable[[str], bool] = field(default=lambda terminal: False, init=False)
     """Whether a terminal is connected to this node. Set by the core."""
+    rights_of: Callable[[str], tuple[str, Callable[[str], bool]] | None] = field(
+        default=lambda terminal: None, init=False
+    )
+    """The type under which this node knows a terminal, and which entity types that may write. Set by the core."""
     knowledge: Knowledge = field(factory=Knowledge, init=False)
     conflicts: Conflicts = field(factory=Conflicts, init=False)
     quarantine: Quarantine = field(factory=Quarantine, init=False)

@@ -48,6 +48,7 @@ class CoreCollector(Collector):
             ("duplicates", "Operations that were already in the log.", counts.duplicates),
             ("contradictions", "Operations that a linked node holds otherwise.", counts.contradictions),
             ("quarantine_let_go", "Operations that waited in the quarantine and went for others.", quarantine.let_go),
+            ("beyond_rights", "Operations of links that do what their author may not.", counts.beyond_rights),
             ("refused", "Writes refused and kept.", counts.refused),
             ("conflicts", "Conflicts raised.", counts.conflicts),
             ("conflicts_resolved", "Conflicts closed.", counts.conflicts_resolved),

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
+from attrs import evolve
 
+from node.config.sections import Config, EntityConfig, FieldConfig
 from node.core.digests import bucket_of
 from node.core.links import budget, link
 from node.core.links.budget import EPOCH_INTERVAL_MS, MINUTE_MS, MOST
@@ -312,6 +314,42 @@ def test_what_it_writes_in_a_terminals_name_names_it_in_the_audit_and_the_chain(
 
 
 # ---------------------------------------------------------------------- whole entities
+
+
+RANKED = {"orders": EntityConfig(fields={"status": FieldConfig("progress", ranks=["pending", "ready", "paid"])})}
+
+
+@pytest.mark.parametrize(
+    ("what", "key", "data", "beyond"),
+    [
+        ("a waiter writes products", ("products", "cola"), {"name": "Pinga"}, True),
+        ("a waiter takes a status back", ORDER, {"status": "pending"}, True),
+        ("a waiter goes on with an order", ORDER, {"status": "paid"}, False),
+        ("a waiter writes a plain field", ORDER, {"note": "x"}, False),
+    ],
+)
+def test_what_an_author_may_not_do_as_this_node_knows_it_is_said_beside_it(
+    tmp_path: Path, what: str, key: tuple[str, str], data: dict[str, str], beyond: bool
+) -> None:
+    """Also once it has gone. It is applied as elsewhere: the rights of today refuse no history."""
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)], config=evolve(Config(), entities=RANKED))
+    hub, leaf = mesh.worlds
+    Client(hub, "garcom-1", "waiter").connect().disconnect()
+    pos = Client(hub, "pos-1").connect()
+    mesh.settle(pos.receive)
+    pos.do("orders", "mesa-1", "CREATE", {"status": "ready"})
+    pos.do("products", "cola", "CREATE", {"name": "Cola"})
+    mesh.settle(pos.receive)
+    rogue = Rogue(hub).connect()
+    writes = [((name,), value) for name, value in data.items()]
+    rogue.say(rogue.operation(key, data, writes, terminal="garcom-1"))
+    mesh.settle(pos.receive)
+    row = next(row for _, row, _ in hub.reader.chained_rows() if row is not None and row.terminal_id == "garcom-1")
+    entry = audit_entry(row)
+    assert entry["changes"].get("beyond_rights") == ("waiter" if beyond else None)  # type: ignore[attr-defined]
+    assert (entry["via"], hub.core.replica.counts.beyond_rights) == ("rogue", int(beyond))
+    assert shown(hub) == shown(leaf)
+    mesh.close()
 
 
 def forged(store: Store) -> dict[str, Any]:
