@@ -32,6 +32,7 @@ class NodeProcess:
     def __init__(self, data: Path, *flags: str, wrap: tuple[str, ...] = (), config: str = "") -> None:
         self.data, self.flags, self.wrap = data, flags, wrap
         self.port = 0
+        self.url = ""
         self.log = data.parent / f"{data.name}.log"
         if config:
             settings = data.parent / f"{data.name}.toml"
@@ -47,14 +48,10 @@ class NodeProcess:
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        found = re.search(r"ws://127\.0\.0\.1:(\d+)", line)
+        found = re.search(r"(wss?://127\.0\.0\.1:(\d+))", line)
         assert found is not None, f"no address in {line!r}; {self.log.read_text()[-2000:]}"
-        self.port = int(found.group(1))
+        self.url, self.port = found.group(1), int(found.group(2))
         return self
-
-    @property
-    def url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}"
 
     def kill(self) -> None:
         """SIGKILL, as a power cut to the process."""

@@ -19,6 +19,8 @@ from node.config.sections import (
     Conservation,
     EntityConfig,
     FieldConfig,
+    LinkAddress,
+    Listen,
     Sign,
     TerminalConfig,
 )
@@ -74,8 +76,8 @@ def test_the_example_says_of_every_setting_what_it_means() -> None:
             said = there[at - 1]
             assert said.startswith("# "), said
             assert not re.match(r"# \w+ = ", said), said
-    assert set(COMMENTS) | {"terminals", "entities", "conservation"} == {a.name for a in fields(Config)}
-    for section in (FieldConfig, EntityConfig, Conservation, Sign):
+    assert set(COMMENTS) | {"terminals", "entities", "conservation", "listen"} == {a.name for a in fields(Config)}
+    for section in (FieldConfig, EntityConfig, Conservation, Sign, Listen, LinkAddress):
         for attribute in fields(section):
             text = "\n".join(lines)
             assert re.search(rf"(^|[ (]){attribute.name}( =|: |\))", text, re.MULTILINE), attribute.name
@@ -290,11 +292,17 @@ SECTIONS = {
     "time": ["time", "times"],
     "http": ["http"],
     "links": ["links", "settings"],
+    "tls": ["tls", "settings", "_settings", "_own"],
     "locks": ["locks"],
 }
 """The names under which the node's code holds each section."""
 
-BY_METHOD = {("time", "zone"): ("time", "where"), ("locks", "broken_by"): ("config", "permissions")}
+BY_METHOD = {
+    ("links", "token"): ("settings", "address"),
+    ("links", "at"): ("settings", "address"),
+    ("time", "zone"): ("time", "where"),
+    ("locks", "broken_by"): ("config", "permissions"),
+}
 """Settings that a method of their section reads, which has to be called."""
 
 
@@ -323,5 +331,5 @@ def test_every_setting_has_an_effect() -> None:
 
 
 def test_every_section_is_looked_at() -> None:
-    tables = {"terminals", "entities", "conservation"}
+    tables = {"terminals", "entities", "conservation", "listen"}
     assert {section.name for section in fields(Config)} == {*SECTIONS, *tables}

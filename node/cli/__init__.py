@@ -18,6 +18,7 @@ COMMANDS = {
     "demo": "node.cli.demo.command",
     "status": "node.cli.status",
     "init": "node.cli.init",
+    "tls": "node.cli.tls",
     "token": "node.cli.token",
     "audit": "node.cli.audit",
     "verify": "node.cli.verify",

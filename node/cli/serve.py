@@ -38,6 +38,8 @@ UNPROTECTED = (
 @click.option("--upstream", metavar="URL", help="Nó acima (ws://host:porta). / The node above, which grants locks.")
 @click.option("--peer", "peers", metavar="URL", multiple=True, help="Nó ao lado; repetível. / A node side by side.")
 @click.option("--engine", type=click.Choice(["y_py", "pycrdt"]), help="Motor CRDT. / CRDT engine.  [y_py]")
+@click.option("--tls-cert", metavar="FILE", help="Certificado (PEM): HTTPS e WSS. / Certificate: HTTPS and WSS.")
+@click.option("--tls-key", metavar="FILE", help="A chave dele. / Its key.")
 @click.option("--insecure", is_flag=True, default=None, help="Sem tokens fora do loopback. / No tokens needed.")
 @click.option("--verbose", is_flag=True, help="Mostra cada conexão. / Log every connection.")
 def serve(
@@ -49,6 +51,8 @@ def serve(
     upstream: str | None,
     peers: tuple[str, ...],
     engine: str | None,
+    tls_cert: str | None,
+    tls_key: str | None,
     insecure: bool | None,
     verbose: bool,
 ) -> None:
@@ -73,6 +77,9 @@ def serve(
         config = load(found) if found is not None else config
         config = config.with_flags(host=host, port=port, data=data, id=node_id, engine=engine, insecure=insecure)
         config = config.with_links(upstream, peers, os.environ.get(LINK_TOKEN))
+        config = config.with_tls(tls_cert, tls_key)
+        if config.listen and (host is not None or port is not None):
+            raise ConfigError("--host and --port do not go with the [[listen]] of the configuration")
         config.check()
         trio.run(partial(run, config, started))
     except (ComandaError, StorageError, OSError, ExceptionGroup) as error:

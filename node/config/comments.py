@@ -22,6 +22,17 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "engine": ('Motor CRDT: "y_py" ou "pycrdt".', 'CRDT engine: "y_py" or "pycrdt".'),
         "insecure": ("true: serve a rede sem tokens.", "true: serves the network without tokens."),
     },
+    "tls": {
+        "certificate": (
+            "Certificado (PEM, com a cadeia) com que o nó atende por HTTPS e WSS; `comanda tls create` faz um.",
+            "Certificate (PEM, with its chain) for HTTPS and WSS; `comanda tls create` makes one.",
+        ),
+        "key": ("A chave dele (PEM).", "Its key (PEM)."),
+        "client_ca": (
+            "Autoridades: só conecta quem mostra um certificado de uma delas.",
+            "Authorities: nobody connects without a certificate of one of them.",
+        ),
+    },
     "limits": {
         "rate_per_second": ("Mensagens por segundo de um terminal.", "Messages of one terminal in a second."),
         "rate_burst": ("Mensagens de um terminal de uma vez.", "Messages of one terminal in a burst."),
@@ -113,11 +124,14 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "links": {
         "upstream": (
-            "Nó acima (ws://host:porta), que concede as travas.",
-            "The node above (ws://host:port), which grants locks.",
+            "Nó acima (wss://host:porta), que concede as travas.",
+            "The node above (wss://host:port), which grants locks.",
         ),
         "peers": ("Nós ao lado.", "Nodes side by side."),
-        "token": ("O que este nó mostra aos que disca.", "What this node shows to those it dials."),
+        "token": (
+            "O que este nó mostra ao que disca; se são vários, cada um tem o seu em `at`.",
+            "What this node shows to the one it dials; where there are several, each has its own under `at`.",
+        ),
         "window_rows": ("Linhas enviadas num enlace e não confirmadas.", "Rows sent on a link and not confirmed."),
         "backoff_ms": ("Primeira espera antes de discar de novo.", "First wait before dialling again."),
         "backoff_max_ms": ("Maior espera antes de discar de novo.", "Longest wait before dialling again."),
@@ -137,6 +151,10 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "may_speak_for": (
             'De quem cada nó ligado pode repassar operações ("*": de todos); sem linha, de quem ele diz.',
             'Whose operations each linked node may pass on ("*": everybody\'s); without a line, whose it says.',
+        ),
+        "at": (
+            "Por endereço, como se reconhece o nó, e o token para ele; veja [links.at] abaixo.",
+            "By address, how a node is recognised, and the token for it; see [links.at] below.",
         ),
     },
 }

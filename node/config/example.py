@@ -22,6 +22,27 @@ TERMINALS = (
 )
 
 ENTITIES = f"""
+# Endereços em que o nó escuta, em vez do de [node]; tls: com o certificado de [tls], se há um.
+# Where the node listens, instead of the address in [node]; tls: with the certificate of [tls], where there is one.
+# [[listen]]
+# host = "127.0.0.1"
+# port = 8001
+# tls = false
+# [[listen]]
+# host = "10.0.0.5"
+
+# Um nó que este disca; `comanda join` escreve isto. / A node that this one dials; `comanda join` writes this.
+# [links.at."wss://hub.local:8001"]
+# token: o que este nó mostra a esse, e a nenhum outro. / what this node shows to that one, and to no other.
+# token = "cmd_..."
+# ca: as autoridades do certificado dele (PEM); sem isto, as do sistema. / the authorities of its certificate; without
+#   it the system's.
+# ca = "hub-ca.pem"
+# certificates: em vez disso, as impressões digitais (SHA-256) dele. / instead, its fingerprints (SHA-256).
+# certificates = ["0f1e..."]
+# node_key: a impressão digital da chave do nó (`comanda keys list`). / the fingerprint of the node's signing key.
+# node_key = "1a2b-..."
+
 # ---- Tipos de entidade: o que é um só valor, e o que soma. / Entity types: what is one value, and what adds up.
 # kind: "register" (um valor / one value), "counter" (soma / adds up),
 #   "keyed_list" (itens com `id` / items with `id`), "progress" (estado que avança / a status that goes forward).

@@ -6,6 +6,7 @@ This module imports nothing of the node but its errors and rights, so that every
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from datetime import UTC
@@ -29,22 +30,35 @@ if TYPE_CHECKING:
 DEEPEST_JSON = 128
 """Largest json_depth: orjson writes at most 254 levels, and a value goes out inside messages and records."""
 
+FINGERPRINT = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
+
 DECIMAL = re.compile(r"-?\d{1,64}(\.\d{1,64})?\Z", re.ASCII)
 """A number of a conservation rule, or of an entity that gives its amounts as text."""
 
 
 def node_url(url: str) -> str:
-    """`ws://host:port` of another node, checked. Raises ConfigError."""
+    """`ws://host:port` or `wss://host:port` of another node, checked. Raises ConfigError."""
     try:
         parts = urlsplit(url)
-        sound = parts.scheme == "ws" and bool(parts.hostname) and url.isascii() and parts.path in ("", "/")
+        sound = parts.scheme in ("ws", "wss") and bool(parts.hostname) and url.isascii() and parts.path in ("", "/")
         sound = sound and not parts.query and (parts.port is None or parts.port > 0)
-        sound = sound and url.rstrip("/") == f"ws://{parts.netloc}"  # what urlsplit leaves out without a word
+        # What urlsplit leaves out without a word.
+        sound = sound and url.rstrip("/") == f"{parts.scheme}://{parts.netloc}"
     except ValueError:
         sound = False
     if not sound:
-        raise ConfigError(f"[links] {url[:256]!r} is not the address of a node, like ws://host:8001")
-    return f"ws://{parts.netloc}"
+        raise ConfigError(f"[links] {url[:256]!r} is not the address of a node, like wss://host:8001")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 @frozen
@@ -63,6 +77,32 @@ class NodeSection:
     port: int = 8001
     engine: str = "y_py"
     insecure: bool = False
+
+
+@frozen
+class TlsSection:
+    """[tls]: what the node shows to those who connect, and to the nodes it dials that ask for it. PEM files.
+
+    certificate: its chain, the node's own first; with it the node speaks TLS.
+    key: None where the certificate's file holds it.
+    client_ca: authorities. With it nobody connects without a certificate of one of them.
+    """
+
+    certificate: str | None = None
+    key: str | None = None
+    client_ca: str | None = None
+
+
+@frozen
+class Listen:
+    """[[listen]]: an address where the node listens, in the place of the one in [node].
+
+    tls: None is yes where there is a certificate.
+    """
+
+    host: str
+    port: int = 8001
+    tls: bool | None = None
 
 
 @frozen
@@ -153,12 +193,37 @@ class HttpSection:
 
 
 @frozen
+class LinkAddress:
+    """[links.at."wss://host:port"]: one node that is dialled, and how it is recognised.
+
+    token: what this node shows to that node only.
+    ca: PEM file of the authorities that vouch for its certificate, in the place of the system's.
+    certificates: SHA-256 fingerprints of its certificate, any of which will do; no authority is asked then.
+    node_key: fingerprint of its signing key (`comanda keys list`).
+    """
+
+    token: str | None = None
+    ca: str | None = None
+    certificates: list[str] = field(factory=list)
+    node_key: str | None = None
+
+    def pins(self) -> list[str]:
+        """The fingerprints in lower-case hex. Raises ConfigError."""
+        found = [written.replace(":", "").lower() for written in self.certificates]
+        for pin, written in zip(found, self.certificates, strict=True):
+            if FINGERPRINT.match(pin) is None:
+                raise ConfigError(f"[links.at] {written[:128]!r} is no SHA-256 fingerprint: 64 hexadecimal digits")
+        return found
+
+
+@frozen
 class LinksSection:
     """[links]: other nodes.
 
     upstream: URL of the node above in the tree, which grants locks.
     peers: URLs of nodes side by side.
-    token: what this node shows to the nodes it dials.
+    token: what this node shows to the one node that it dials; with several, each has its own, under `at`.
+    at: by URL, how a node is recognised, and the token for it.
     window_rows: sent on one link and not confirmed by the other node.
     backoff_ms, backoff_max_ms: first and longest wait before dialling again.
     connect_timeout_ms: for one attempt; the answer may take twice as long after each failure, up to 30 s.
@@ -180,6 +245,33 @@ class LinksSection:
     silence_s: float = 5.0
     paused_s: float = 15.0
     may_speak_for: dict[str, list[str]] = field(factory=dict)
+    at: dict[str, LinkAddress] = field(factory=dict)
+
+    def dialled(self) -> list[tuple[str, str]]:
+        """The nodes to dial, each once: URL, and what it is to this node. Raises ConfigError."""
+        urls = [] if self.upstream is None else [(node_url(self.upstream), "upstream")]
+        return urls + [(url, "peer") for url in dict.fromkeys(map(node_url, self.peers))]
+
+    def address(self, url: str) -> LinkAddress:
+        """How the node at a URL is recognised, and its token. Raises ConfigError."""
+        found = next((address for at, address in self.at.items() if node_url(at) == url), LinkAddress())
+        return found if found.token is not None else evolve(found, token=self.token)
+
+    def check(self) -> None:
+        """Raises ConfigError."""
+        dialled = self.dialled()
+        if self.upstream is not None and (node_url(self.upstream), "peer") in dialled:
+            raise ConfigError(f"[links] {self.upstream} is the upstream; it cannot be a peer too")
+        named = {node_url(at): address for at, address in self.at.items()}
+        for address in named.values():
+            if address.pins() and address.ca is not None:
+                raise ConfigError("[links.at] a node is recognised by ca or by certificates, not by both")
+        shared = [url for url, _ in dialled if url not in named or named[url].token is None]
+        if self.token is not None and len(dialled) > 1 and shared:
+            raise ConfigError(
+                "[links] token would be shown to several nodes, and each could use it at the others; give each its "
+                f'own as [links.at."{shared[0]}"] token'
+            )
 
 
 @frozen
@@ -359,6 +451,8 @@ class Config:
     http: HttpSection = field(factory=HttpSection)
     links: LinksSection = field(factory=LinksSection)
     locks: LocksSection = field(factory=LocksSection)
+    tls: TlsSection = field(factory=TlsSection)
+    listen: list[Listen] = field(factory=list)
     terminals: dict[str, TerminalConfig] = field(factory=lambda: dict(DEFAULT_TERMINALS))
     entities: dict[str, EntityConfig] = field(factory=dict)
     conservation: list[Conservation] = field(factory=list)
@@ -372,6 +466,21 @@ class Config:
         links = self.links
         upstream, token = links.upstream if upstream is None else upstream, links.token or token
         return evolve(self, links=evolve(links, upstream=upstream, peers=[*links.peers, *peers], token=token))
+
+    def with_tls(self, certificate: str | None, key: str | None) -> Config:
+        """The same with a certificate given on the command line; its key does not come from elsewhere."""
+        return self if certificate is None else evolve(self, tls=evolve(self.tls, certificate=certificate, key=key))
+
+    def addresses(self) -> list[Listen]:
+        """Where the node listens; each says whether with TLS."""
+        with_certificate = self.tls.certificate is not None
+        some = self.listen or [Listen(self.node.host, self.node.port)]
+        return [one if one.tls is not None else evolve(one, tls=with_certificate) for one in some]
+
+    @property
+    def this_machine_only(self) -> bool:
+        """Whether it listens on loopback alone."""
+        return all(is_loopback(one.host) for one in self.addresses())
 
     def registry(self) -> Registry:
         """The documented entity types and the configured ones. Raises ConfigError."""
@@ -403,11 +512,15 @@ class Config:
             raise ConfigError(f"[limits] json_depth is at most {DEEPEST_JSON}, not {self.limits.json_depth}")
         if self.limits.lease_ms_default > self.limits.lease_ms_max:
             raise ConfigError("[limits] lease_ms_default is more than lease_ms_max")
-        if self.links.upstream is not None and self.links.upstream in self.links.peers:
-            raise ConfigError(f"[links] {self.links.upstream} is the upstream; it cannot be a peer too")
+        self.links.check()
         self.time.where()
-        for url in (*self.links.peers, *([] if self.links.upstream is None else [self.links.upstream])):
-            node_url(url)
+        if self.tls.certificate is None and (self.tls.key is not None or self.tls.client_ca is not None):
+            raise ConfigError("[tls] certificate is missing")
+        for one in self.addresses():
+            if not 0 <= one.port <= 65_535:
+                raise ConfigError(f"[[listen]] port {one.port} is none")
+            if one.tls and self.tls.certificate is None:
+                raise ConfigError(f"[[listen]] {one.host} speaks TLS, and [tls] certificate is missing")
         registry = self.registry()
         for rule in self.conservation:
             rule.check(registry)

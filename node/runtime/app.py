@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import ipaddress
 import itertools
 import logging
 import os
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define, field
 
-from node.config.sections import node_url
+from node.config.sections import is_loopback
 from node.control import NAME as CONTROL
 from node.core.admission import Arrivals
 from node.core.ports import Draws, Instant, Surroundings
@@ -29,6 +28,7 @@ from node.errors import ConfigError
 from node.runtime.api.origins import Origins, own_origins
 from node.runtime.api.routes import Api
 from node.runtime.api.tokens import Tokens, open_rights
+from node.runtime.certificates import Certificate
 from node.runtime.dialler import Dialler
 from node.runtime.disk import TrioDisk
 from node.runtime.endpoint import Endpoint
@@ -73,15 +73,6 @@ def random_writer() -> int:
     return secrets.randbelow(2**32 - 1) + 1
 
 
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def memory_mb() -> float:
     """Resident memory of this process, where the system tells (0.0 elsewhere)."""
     try:
@@ -91,16 +82,62 @@ def memory_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1_048_576
 
 
-async def _stop_on(signals: Sequence[signal.Signals], scope: trio.CancelScope) -> None:
-    with trio.open_signal_receiver(*signals) as received:
+async def _obey(signals: Sequence[signal.Signals], scope: trio.CancelScope, certificate: Certificate | None) -> None:
+    with trio.open_signal_receiver(*signals, signal.SIGHUP) as received:
         async for number in received:
+            if number == signal.SIGHUP:
+                if certificate is not None:
+                    certificate.reload()
+                continue
             logger.info("stopping on %s", signal.Signals(number).name)
             scope.cancel()
 
 
 @define
+class Listeners:
+    """Where a node listens, in clear and with TLS."""
+
+    clear: list[trio.SocketListener]
+    tls: list[trio.SocketListener]
+
+    @classmethod
+    async def open(cls, config: Config, *, open_to_all: bool) -> Listeners:
+        """Bind. open_to_all: nobody needs a token. Raises ConfigError and OSError."""
+        listeners = cls([], [])
+        for one in config.addresses():
+            if not is_loopback(one.host) and not config.node.insecure:
+                if open_to_all:
+                    raise ConfigError(
+                        f"{one.host} is not a loopback address and there are no tokens: add one with "
+                        "`comanda token add`, or run with --insecure"
+                    )
+                if not one.tls:
+                    logger.warning("%s is served without TLS: who listens on that network reads the tokens", one.host)
+            some = listeners.tls if one.tls else listeners.clear
+            try:
+                some += await open_listeners(one.host, one.port)
+            except BaseException:
+                await listeners.close()
+                raise
+        return listeners
+
+    async def close(self) -> None:
+        for listener in (*self.clear, *self.tls):
+            await trio.aclose_forcefully(listener)
+
+    def bound(self) -> list[tuple[bool, str]]:
+        """Of each, whether it speaks TLS, and its `host:port`."""
+        return [(tls, _address(one)) for some, tls in ((self.clear, False), (self.tls, True)) for one in some]
+
+
+def _address(listener: trio.SocketListener) -> str:
+    host, port, *_ = listener.socket.getsockname()
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@define
 class Started:
-    """A node that is listening. urls: its ws:// addresses."""
+    """A node that is listening. urls: its ws:// and wss:// addresses."""
 
     node_id: str
     urls: list[str]
@@ -131,15 +168,10 @@ class Node:
             writer = take_up(store, boot, draws, now().wall_ms)
             note_key(store, boot, key)
             note_config(store, config)
-            loopback = is_loopback(config.node.host)
             by_type = {kind: permissions.rights for kind, permissions in config.permissions().items()}
-            tokens = Tokens(reader.tokens(), by_type, open_rights(loopback=loopback))
-            if not loopback and not tokens.required and not config.node.insecure:
-                raise ConfigError(
-                    f"{config.node.host} is not a loopback address and there are no tokens: add one with "
-                    "`comanda token add`, or run with --insecure"
-                )
-            listeners = await open_listeners(config.node.host, config.node.port)
+            tokens = Tokens(reader.tokens(), by_type, open_rights(loopback=config.this_machine_only))
+            certificate = None if config.tls.certificate is None else Certificate(config.tls)
+            listeners = await Listeners.open(config, open_to_all=not tokens.required)
             control = open_control(directory)
         except BaseException:
             reader.close()
@@ -150,9 +182,10 @@ class Node:
             around = Surroundings(disk, disk, now, draws, key)
             core = begin(boot, config, around, epoch=store.epoch, writer=writer)
             del boot  # the keys of all operations, a second time
-            bound = {str(s.socket.getsockname()[0]): int(s.socket.getsockname()[1]) for s in listeners}
             diallers = self._diallers(core)
-            origins = Origins(own_origins(bound, config.http.origins), loopback and not tokens.required)
+            origins = Origins(
+                own_origins(listeners.bound(), config.http.origins), config.this_machine_only and not tokens.required
+            )
             people = PeopleReads(Reader(store.path), disk.faults)
             api = Api(core=core, disk=disk, people=people, store=store, diallers=diallers, tokens=tokens)
             endpoint = Endpoint(core=core, api=api, tokens=tokens, config=config, origins=origins)
@@ -161,7 +194,9 @@ class Node:
                 most_per_address=config.limits.connections_per_address,
                 statistics=core.statistics,
             )
-            listener = Listener(handler=endpoint, limits=listener_limits(config.limits), arrivals=arrivals)
+            listener = Listener(
+                handler=endpoint, limits=listener_limits(config.limits), arrivals=arrivals, certificate=certificate
+            )
             commands = Listener(
                 handler=endpoint,
                 limits=listener_limits(config.limits),
@@ -173,17 +208,19 @@ class Node:
             nursery.start_soon(self._watch_tokens, endpoint, tokens, disk, store)
             for dialler in diallers:
                 nursery.start_soon(dialler.run)
+            if certificate is not None:
+                nursery.start_soon(certificate.watch)
             if signals:
-                nursery.start_soon(_stop_on, signals, nursery.cancel_scope)
+                nursery.start_soon(_obey, signals, nursery.cancel_scope, certificate)
             gc.collect()
             gc.freeze()
             gc.set_threshold(50_000, 20, 50)
-            urls = [f"ws://{f'[{h}]' if ':' in h else h}:{p}" for h, p in bound.items()]
+            urls = [f"{'wss' if tls else 'ws'}://{address}" for tls, address in listeners.bound()]
             started(Started(store.node_id, urls, not tokens.required))
             try:
                 async with trio.open_nursery() as served:
                     served.start_soon(commands.serve, [control])
-                    await listener.serve(listeners)
+                    await listener.serve(listeners.clear, listeners.tls)
             finally:
                 (directory / CONTROL).unlink(missing_ok=True)
                 with trio.CancelScope(shield=True):
@@ -198,10 +235,9 @@ class Node:
 
     def _diallers(self, core: Core) -> list[Dialler]:
         links, attempts = self.config.links, itertools.count(1)
-        urls = [(links.upstream, "upstream")] if links.upstream is not None else []
-        urls += [(url, "peer") for url in dict.fromkeys(links.peers)]
         return [
-            Dialler(core=core, url=node_url(url), role=role, settings=links, attempts=attempts) for url, role in urls
+            Dialler(core=core, url=url, role=role, settings=links, attempts=attempts, own=self.config.tls)
+            for url, role in links.dialled()
         ]
 
     def _recover(self, core: Core, store: Store, around: Surroundings) -> None:

@@ -12,11 +12,13 @@ from urllib.parse import quote, urlencode
 import trio
 from attrs import define, field
 
-from node.config.sections import LinksSection
+from node.config.sections import LinkAddress, LinksSection, TlsSection
 from node.core.core import Core
 from node.core.links.dialling import REFUSED, TWIN, Backoff, Dial, Dialling, Wait, challenge_of
 from node.core.links.feed import LINK_MESSAGE_BYTES
 from node.core.links.link import Link
+from node.errors import AuthenticationFailed, ConfigError
+from node.runtime.certificates import Recognition
 from node.runtime.net.client import ConnectError, connect
 from node.wire.close_codes import GOING_AWAY
 from node.wire.links.handshake import SUBPROTOCOL
@@ -36,6 +38,7 @@ class Dialler:
 
     role: what the other node is to this one, upstream or peer.
     attempts: numbers the connections that this process dials.
+    own: the certificate that is shown to a node that asks for one.
     """
 
     core: Core
@@ -43,10 +46,15 @@ class Dialler:
     role: str
     settings: LinksSection
     attempts: Iterator[int]
+    own: TlsSection = field(factory=TlsSection)
     last_error: str | None = None
     dialling: Dialling = field(init=False)
+    address: LinkAddress = field(init=False)
+    recognition: Recognition = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.address = self.settings.address(self.url)
+        self.recognition = Recognition(self.address, self.own)
         self.dialling = Dialling(
             links=self.core.links.by_node,
             attempts=self.attempts,
@@ -79,10 +87,13 @@ class Dialler:
         words |= {"instance": core.instance, "attempt": dial.attempt}
         query = urlencode(words)
         target = f"{self.url}/ws/{quote(core.node_id)}?{query}"
-        headers = [("Authorization", f"Bearer {self.settings.token}")] if self.settings.token else []
+        token = self.address.token
+        headers = [("Authorization", f"Bearer {token}")] if token else []
         try:
+            trust = self.recognition.trust() if self.url.startswith("wss:") else None
             connection = await connect(
                 target,
+                trust=trust,
                 subprotocols=[SUBPROTOCOL],
                 headers=headers,
                 connect_timeout=dial.connect_ms / 1000,
@@ -90,9 +101,12 @@ class Dialler:
                 max_message_bytes=LINK_MESSAGE_BYTES,
                 outbox_limit=LINK_MESSAGE_BYTES * 2,
             )
-        except ConnectError as error:
+        except (ConnectError, ConfigError) as error:
             self.last_error = str(error)
-            return None
+            if isinstance(error, ConnectError) and not error.stranger:
+                return None
+            logger.error("%s is not linked: %s; trying again every %g s", self.url, error, self.settings.paused_s)
+            return AuthenticationFailed.code  # as a link that this side ends: somebody has to change something
         link = Link(
             host=core.links,
             role=self.role,
@@ -100,6 +114,7 @@ class Dialler:
             session_id=str(uuid.uuid4()),
             url=self.url,
             challenge=challenge_of(core.instance, dial.attempt),
+            node_key=self.address.node_key,
         )
         self.dialling.connected(link)
         code, reason = await run_link(core, link, connection, self.settings)

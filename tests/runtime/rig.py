@@ -8,13 +8,14 @@ import struct
 import zlib
 from collections.abc import Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 from attrs import define, field, frozen
 
 from node.core.admission import Arrivals
 from node.core.statistics import Statistics
+from node.runtime.certificates import Certificate
 from node.runtime.net import http, listener, websocket
 from node.runtime.net.deflate import SKIM_BYTES
 from node.runtime.net.http import (
@@ -30,10 +31,13 @@ from node.runtime.net.listener import (
     Refusal,
     open_listeners,
 )
+from node.runtime.net.tls import Trust
 from node.runtime.net.websocket import Connection
 from node.wire.frames import Outgoing
+from tests.authority import authority
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator
 
     import pytest
@@ -151,13 +155,28 @@ class Server:
     handler: Echo
     arrivals: Arrivals
     scope: trio.CancelScope
+    tls: bool = False
     clients: list[Raw] = field(factory=list)
 
     def url(self, path: str = "/echo") -> str:
-        return f"ws://127.0.0.1:{self.port}{path}"
+        return f"{'wss' if self.tls else 'ws'}://127.0.0.1:{self.port}{path}"
+
+    @property
+    def context(self) -> ssl.SSLContext | None:
+        """How a client recognises it; None in clear."""
+        return authority().context() if self.tls else None
+
+    @property
+    def trust(self) -> Trust | None:
+        return None if self.context is None else Trust(self.context)
 
     async def raw(self) -> Raw:
-        client = Raw(await trio.open_tcp_stream("127.0.0.1", self.port))
+        stream: trio.abc.HalfCloseableStream | trio.SSLStream[trio.SocketStream]
+        stream = await trio.open_tcp_stream("127.0.0.1", self.port)
+        if self.context is not None:
+            stream = trio.SSLStream(stream, self.context, server_hostname="127.0.0.1")
+            await stream.do_handshake()
+        client = Raw(stream)
         self.clients.append(client)
         return client
 
@@ -174,13 +193,16 @@ def arrivals(most: int = 1_000, most_per_address: int = 1_000) -> Arrivals:
 
 
 @asynccontextmanager
-async def serving(limits: ListenerLimits | None = None, came: Arrivals | None = None) -> AsyncIterator[Server]:
+async def serving(
+    limits: ListenerLimits | None = None, came: Arrivals | None = None, *, tls: bool = False
+) -> AsyncIterator[Server]:
     handler, came = Echo(), came or arrivals()
-    served = Listener(handler=handler, limits=limits or ListenerLimits(), arrivals=came)
+    certificate = Certificate(authority().settings()) if tls else None
+    served = Listener(handler=handler, limits=limits or ListenerLimits(), arrivals=came, certificate=certificate)
     listeners = await open_listeners("127.0.0.1", 0)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(served.serve, listeners)
-        server = Server(listeners[0].socket.getsockname()[1], handler, came, nursery.cancel_scope)
+        nursery.start_soon(served.serve, *([], listeners) if tls else (listeners, []))
+        server = Server(listeners[0].socket.getsockname()[1], handler, came, nursery.cancel_scope, tls)
         try:
             yield server
         finally:
@@ -269,9 +291,9 @@ class Frame:
 
 @define(eq=False)
 class Raw:
-    """A TCP client. head: the last answer's head."""
+    """A TCP or TLS client. head: the last answer's head."""
 
-    stream: trio.SocketStream
+    stream: Any
     buffer: bytes = b""
     head: str = ""
 

@@ -146,6 +146,8 @@ class Handshake:
         statement = challenged(node_id, node.node_id, challenge)
         if mine.public and other.key and not mine.verify(other.key, statement, other.signature):
             problem: str | None = f"{node_id} does not have the private key of {fingerprint(other.key)}"
+        elif self.link.node_key and fingerprint(other.key) != self.link.node_key:
+            problem = f"{node_id} has the key {fingerprint(other.key)}, and not {self.link.node_key}"
         else:
             known = set(replica.keyring.pinned.get(node_id, ()))
             problem = replica.keyring.met(node_id, other.key, replica.log.group.commit.meta)

@@ -83,6 +83,8 @@ class Peer(Protocol):
     """What the dialling side drew for this connection."""
     hello: Hello | None
     """Who the other node said it is; None until it has."""
+    node_key: str | None
+    """Fingerprint of the key that the other side has to prove; None where any will do."""
     peer_log: PeerLog
     held_at: HeldAt
     """How far the other log was held at rows of this one."""

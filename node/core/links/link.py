@@ -97,6 +97,7 @@ class Link:
     hello: what a dialling node said in its request; None until the other side has said who it is.
     enters: takes the seat under the name of a node that dialled, once it has shown who it is. Returns the close code
         and reason if another connection keeps it.
+    node_key: fingerprint of the key that the other side has to prove, where the configuration says it.
     """
 
     host: Host
@@ -107,6 +108,7 @@ class Link:
     challenge: str = ""
     hello: Hello | None = None
     enters: Callable[[], tuple[int, str] | None] = lambda: None
+    node_key: str | None = None
     node: Node = field(init=False)
     since_ms: int = field(init=False)
     delivery: Delivery[LinkFeed] = field(init=False)

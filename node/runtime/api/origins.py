@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from node.runtime.net.http import Request
 
@@ -50,9 +50,12 @@ class Origins:
         return None if _fixed(host) else host[:200] or "nameless"
 
 
-def own_origins(bound: Mapping[str, int], configured: Iterable[str]) -> frozenset[str]:
-    """Of the node's own page, by the addresses it listens on, and those in the configuration."""
-    return frozenset(f"http://{host}:{port}" for host, port in bound.items()) | frozenset(configured)
+def own_origins(bound: Iterable[tuple[bool, str]], configured: Iterable[str]) -> frozenset[str]:
+    """Of the node's own page, by the addresses it listens on, and those in the configuration.
+
+    bound: whether it speaks TLS there, and `host:port`.
+    """
+    return frozenset(f"{'https' if tls else 'http'}://{address}" for tls, address in bound) | frozenset(configured)
 
 
 def _fixed(host: str) -> bool:

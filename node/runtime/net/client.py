@@ -15,6 +15,7 @@ from wsproto.utilities import ProtocolError
 from node.config.sections import LimitsSection
 from node.control import socket_address
 from node.runtime.net.reading import READ_BYTES
+from node.runtime.net.tls import NotTrusted, TlsError, Trust, connect_tls, system_trust
 from node.runtime.net.websocket import Connection, Protocol
 from node.wire.frames import Batch, Outgoing
 
@@ -23,16 +24,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+PORTS = {"ws": 80, "wss": 443}
+"""Schemes of a URL that is dialled, and the port where it names none."""
+
 OUTBOX_BYTES = LimitsSection().outbox_bytes
 """What is queued for the other side, unless the caller says otherwise."""
 
 
 class ConnectError(Exception):
-    """The other side could not be reached, or refused the WebSocket. status: its HTTP status, where it gave one."""
+    """The other side could not be reached, or refused the WebSocket.
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    status: its HTTP status, where it gave one. stranger: it is not who it should be; it has got nothing of us.
+    """
+
+    def __init__(self, message: str, status: int | None = None, *, stranger: bool = False) -> None:
         super().__init__(message)
         self.status = status
+        self.stranger = stranger
 
 
 class ClientConnection(Connection):
@@ -74,17 +82,19 @@ async def connect(
     max_message_bytes: int = 64 * 1024 * 1024,
     outbox_limit: int = OUTBOX_BYTES,
     control: Path | None = None,
+    trust: Trust | None = None,
 ) -> ClientConnection:
-    """Connect to a ws:// URL within `connect_timeout` seconds; then set callbacks and `run()`.
+    """Connect to a ws:// or wss:// URL within `connect_timeout` seconds; then set callbacks and `run()`.
 
     answer_timeout: the seconds for all of it, the handshake included, where that is longer.
     control: a data directory, whose control socket is connected to instead of the URL's host.
-    Raises ConnectError, and ValueError for a URL that is not ws:// or not ASCII.
+    trust: how the server of a wss:// URL is recognised; without it, by the system's authorities.
+    Raises ConnectError, and ValueError for a URL that is neither or not ASCII.
     """
     parts = urlsplit(url)
-    if parts.scheme != "ws" or not parts.hostname or not url.isascii():
-        raise ValueError(f"{url!r} is not a ws:// URL")
-    host, port = parts.hostname, parts.port or 80
+    if parts.scheme not in PORTS or not parts.hostname or not url.isascii():
+        raise ValueError(f"{url!r} is not a ws:// or wss:// URL")
+    host, port = parts.hostname, parts.port or PORTS[parts.scheme]
     peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     extra = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers]
     try:
@@ -95,8 +105,13 @@ async def connect(
                 else:
                     with socket_address(control) as address:
                         stream = await trio.open_unix_socket(address)
+            try:
+                secured = stream if parts.scheme == "ws" else await connect_tls(stream, host, trust or system_trust())
+            except BaseException:
+                await trio.aclose_forcefully(stream)
+                raise
             connection = ClientConnection(
-                stream,
+                secured,
                 Protocol(ConnectionType.CLIENT, max_message_bytes, deflate),
                 max_message_bytes=max_message_bytes,
                 outbox_limit=outbox_limit,
@@ -109,8 +124,10 @@ async def connect(
             try:
                 await connection.open()
             except BaseException:
-                await trio.aclose_forcefully(stream)
+                await trio.aclose_forcefully(secured)
                 raise
+    except TlsError as error:
+        raise ConnectError(f"{peer}: {error}", stranger=isinstance(error, NotTrusted)) from error
     except trio.TooSlowError:
         raise ConnectError(f"{peer}: no answer in time") from None
     except (OSError, trio.BrokenResourceError) as error:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote
 
 import h11
 import orjson
 import trio
 from attrs import frozen
+
+if TYPE_CHECKING:
+    from node.runtime.net.tls import TlsStream
 
 HEAD_BYTES = 16 * 1024
 """Longest request head."""
@@ -123,7 +127,7 @@ class HttpConnection:
     def __init__(
         self,
         *,
-        stream: trio.SocketStream,
+        stream: trio.SocketStream | TlsStream,
         peer: str,
         head_timeout_s: float,
         idle_timeout_s: float,

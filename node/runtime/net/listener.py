@@ -10,6 +10,8 @@ import base64
 import binascii
 import errno
 import logging
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -17,6 +19,7 @@ from attrs import evolve, frozen
 
 from node.config.sections import LimitsSection
 from node.core.admission import Arrival
+from node.core.latest import keep_latest
 from node.runtime.net.control_listener import user_of
 from node.runtime.net.http import (
     HEAD_BYTES,
@@ -28,16 +31,28 @@ from node.runtime.net.http import (
     error_response,
 )
 from node.runtime.net.reading import SocketReader
+from node.runtime.net.tls import NotTls, TlsError, TlsStream, accept_tls
 from node.runtime.net.websocket import CLOSE_GRACE_S, Connection, accept_upgrade
 from node.wire.close_codes import GOING_AWAY, INTERNAL_ERROR
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from ssl import SSLContext
+
     from node.core.admission import Arrivals
 
 logger = logging.getLogger("comanda.listener")
 
 GONE_S = 1.0
 """How long an answer is still made for a client that sends nothing more."""
+
+SPEAKS_TLS = "this address speaks TLS: connect with https:// or wss://"
+
+AGAIN_S = 60.0
+"""How long the same fault of the same address is not logged again, in handshakes of TLS."""
+
+FAULTS_KEPT = 100
+"""Faults of handshakes that are remembered for that."""
 
 BIND_ATTEMPTS = 5
 """How often a free port is looked for that is free on both 127.0.0.1 and ::1."""
@@ -123,11 +138,23 @@ async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
         return listeners
 
 
-class Listener:
-    """Serves a Handler on open listeners until cancelled; then closes every connection with 1001."""
+class Certificate(Protocol):
+    """What a listener shows to those who connect with TLS."""
 
-    def __init__(self, *, handler: Handler, limits: ListenerLimits, arrivals: Arrivals) -> None:
+    context: SSLContext
+
+
+class Listener:
+    """Serves a Handler on open listeners until cancelled; then closes every connection with 1001.
+
+    certificate: for those listeners that speak TLS.
+    """
+
+    def __init__(
+        self, *, handler: Handler, limits: ListenerLimits, arrivals: Arrivals, certificate: Certificate | None = None
+    ) -> None:
         self._handler = handler
+        self._certificate = certificate
         self._limits = limits
         self._arrivals = arrivals
         self._connections: set[Connection] = set()
@@ -135,16 +162,27 @@ class Listener:
         self._busy = 0
         self._done = trio.lowlevel.ParkingLot()
         self._stopping = False
+        self._said: dict[tuple[str, str], float] = {}
+        """Address and fault of a handshake, and when it was logged."""
 
-    async def serve(self, listeners: list[trio.SocketListener]) -> None:
-        """Accept until cancelled; then finish what is being answered and close, within CLOSE_GRACE_S."""
+    async def serve(self, listeners: list[trio.SocketListener], secured: Sequence[trio.SocketListener] = ()) -> None:
+        """Accept until cancelled; then finish what is being answered and close, within CLOSE_GRACE_S.
+
+        secured: listeners that speak TLS.
+        """
         async with trio.open_nursery() as nursery:
             connections: trio.Nursery = await nursery.start(_hold_shielded)
             self._reader = SocketReader.here()
             if self._reader is not None:
                 connections.start_soon(self._reader.run)
             try:
-                await trio.serve_listeners(self._serve, listeners, handler_nursery=connections)
+                async with trio.open_nursery() as accepting:
+                    for some, tls in ((listeners, False), (list(secured), True)):
+                        serve = partial(self._serve, tls)
+                        if some:
+                            accepting.start_soon(
+                                partial(trio.serve_listeners, serve, some, handler_nursery=connections)
+                            )
             finally:
                 self._stopping = True
                 with trio.move_on_after(CLOSE_GRACE_S, shield=True):
@@ -156,26 +194,50 @@ class Listener:
 
     # ------------------------------------------------------------------ one TCP connection
 
-    async def _serve(self, stream: trio.SocketStream) -> None:
+    async def _serve(self, tls: bool, stream: trio.SocketStream) -> None:
         try:
             host, peer, user = _peer(stream)
         except OSError:
             return
         arrival = self._arrivals.came(host)
+        opened: trio.SocketStream | TlsStream = stream
         try:
+            if arrival is Arrival.DROPPED:
+                return
+            if tls:
+                opened = await self._secured(stream, host, peer)
             if arrival is Arrival.TOLD:
-                await _end(self._http(stream, peer, user), error_response(503, "too many connections"))
-            elif arrival is Arrival.SERVED:
-                await self._requests(self._http(stream, peer, user))
+                await _end(self._http(opened, peer, user), error_response(503, "too many connections"))
+            else:
+                await self._requests(self._http(opened, peer, user))
         except* (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError, OSError):
             pass  # the other side is gone
+        except* TlsError:
+            pass  # told, and logged
         except* Exception as errors:
             logger.error("connection from %s failed", peer, exc_info=errors)
         finally:
             self._arrivals.went(host)
-            await trio.aclose_forcefully(stream)
+            await trio.aclose_forcefully(opened)
 
-    def _http(self, stream: trio.SocketStream, peer: str, user: str | None) -> HttpConnection:
+    async def _secured(self, stream: trio.SocketStream, address: str, peer: str) -> TlsStream:
+        """The same connection under TLS. Raises TlsError where that fails, which is logged."""
+        assert self._certificate is not None
+        try:
+            with trio.move_on_after(self._limits.head_timeout_s):
+                return await accept_tls(stream, self._certificate.context)
+            raise TlsError(f"no TLS handshake within {self._limits.head_timeout_s:g} s")
+        except TlsError as error:
+            said, now = (address, str(error)), trio.current_time()
+            if now - self._said.get(said, -AGAIN_S) >= AGAIN_S:
+                self._said[said] = now
+                keep_latest(self._said, FAULTS_KEPT)
+                logger.warning("%s could not connect with TLS: %s", peer, error)
+            if isinstance(error, NotTls):
+                await _end(self._http(stream, peer, None), error_response(400, SPEAKS_TLS))
+            raise
+
+    def _http(self, stream: trio.SocketStream | TlsStream, peer: str, user: str | None) -> HttpConnection:
         limits = self._limits
         return HttpConnection(
             stream=stream,
@@ -287,18 +349,23 @@ def _peer(stream: trio.SocketStream) -> tuple[str, str, str | None]:
     return host, f"[{host}]:{port}" if ":" in host else f"{host}:{port}", None
 
 
-async def _give_up_without_client(stream: trio.SocketStream, answering: trio.CancelScope) -> None:
+async def _give_up_without_client(stream: trio.SocketStream | TlsStream, answering: trio.CancelScope) -> None:
     """Cancel what makes an answer once the client has gone.
 
     A client that has only said that it sends nothing more looks the same, so a short answer still reaches it.
     """
-    try:
-        if await stream.socket.recv(1, trio.socket.MSG_PEEK):
+    with suppress(OSError, trio.BrokenResourceError):
+        if await _heard(stream):
             return  # the next request
-    except OSError:
-        pass
     await trio.sleep(GONE_S)
     answering.cancel()
+
+
+async def _heard(stream: trio.SocketStream | TlsStream) -> bool:
+    """Wait for the client's next byte, without taking it; False where it sends nothing more."""
+    if isinstance(stream, TlsStream):
+        return await stream.heard()
+    return bool(await stream.socket.recv(1, trio.socket.MSG_PEEK))
 
 
 async def _hold_shielded(task_status: trio.TaskStatus[trio.Nursery]) -> None:

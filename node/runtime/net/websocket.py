@@ -49,6 +49,7 @@ from wsproto.utilities import ProtocolError
 from node.runtime.net.deflate import SKIM_BYTES, Deflate, usable_extension
 from node.runtime.net.plain_frames import Cutter, Pong
 from node.runtime.net.reading import SocketReader, read_stream
+from node.runtime.net.tls import TlsStream
 from node.wire.close_codes import ABNORMAL, INTERNAL_ERROR, INVALID_DATA, TOO_BIG, TRY_AGAIN_LATER
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class Connection(WebSocketConnection):
 
     def __init__(
         self,
-        stream: trio.SocketStream,
+        stream: trio.SocketStream | TlsStream,
         protocol: Protocol,
         *,
         first: bytes = b"",
@@ -169,8 +170,13 @@ class Connection(WebSocketConnection):
         self._outbox: deque[bytes | Outgoing | Batch] = deque()
         """Frames, and what is still to be compressed."""
         self._outbox_limit = outbox_limit
-        # The piece of which a part may be on the wire already: it is never dropped, only finished or cut off.
+        # The piece of which a part may be on the wire already: it is never dropped, only finished or cut off. Under
+        # TLS it is sealed, and nothing that waits behind it is yet: what is sealed has its place on the wire.
         self._under_way: bytes | memoryview | None = None
+        self._tls, self._send_ready = None, stream.send_all
+        if isinstance(stream, TlsStream):
+            self._tls, self._send_ready = stream.session, stream.send_sealed
+            self._reader = None  # which reads sockets, and what comes here is to be decrypted
         # Asked for at every write: a number kept from before would, once closed, be somebody else's socket.
         self._descriptor = stream.socket.fileno
         self._wake = trio.Event()
@@ -253,6 +259,8 @@ class Connection(WebSocketConnection):
         self.bytes_out += len(frames)
         if self._under_way is None and not self._outbox:
             try:
+                if self._tls is not None:
+                    frames = self._tls.sealed(frames)
                 sent = os.write(self._descriptor(), frames)
             except BlockingIOError:
                 sent = 0
@@ -306,19 +314,19 @@ class Connection(WebSocketConnection):
 
     async def _writer_task(self) -> None:
         while not self._broken:
-            if self._under_way is None:
-                if not self._outbox:
-                    self._emptied.unpark_all()
-                    self._wake = trio.Event()
-                    await self._wake.wait()
-                    continue
-                self._under_way = await self._next_piece()
-            piece = self._under_way
-            if piece is None:
-                continue  # what was compressed is dropped by now
+            if self._under_way is None and not self._outbox:
+                self._emptied.unpark_all()
+                self._wake = trio.Event()
+                await self._wake.wait()
+                continue
             try:
-                await self._socket.send_all(piece)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                if self._under_way is None:
+                    self._under_way = await self._next_piece()
+                piece = self._under_way
+                if piece is None:
+                    continue  # what was compressed is dropped by now
+                await self._send_ready(piece)
+            except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
                 self._break()
                 return
             if self._under_way is piece:  # else it broke meanwhile
@@ -341,7 +349,12 @@ class Connection(WebSocketConnection):
             length += len(following)
             pieces.append(following)
             outbox.popleft()
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if self._tls is None:
+            return piece
+        sealed = self._tls.sealed(piece)
+        self.outbox_bytes += len(sealed) - len(piece)
+        return sealed
 
     async def _compressed(self, what: Outgoing | Batch) -> bytes:
         """One at a time in the process: what many connections are sent is compressed for the first of them."""
@@ -600,7 +613,7 @@ _FAULTS = {
 
 
 def accept_upgrade(
-    stream: trio.SocketStream,
+    stream: trio.SocketStream | TlsStream,
     *,
     target: str,
     key: str,

@@ -18,7 +18,7 @@ from tests.runtime.rig import (
 
 @pytest.mark.parametrize("deflate", [True, False])
 async def test_connect_speaks_with_our_own_server(server: Server, deflate: bool) -> None:
-    connection = await connect(server.url("/echo?x=1"), deflate=deflate)
+    connection = await connect(server.url("/echo?x=1"), trust=server.trust, deflate=deflate)
     assert connection.deflate is deflate
     got: list[str] = []
     connection.on_text = got.append
@@ -36,7 +36,10 @@ async def test_connect_speaks_with_our_own_server(server: Server, deflate: bool)
 async def test_connect_agrees_on_a_subprotocol_and_sends_its_headers(server: Server) -> None:
     server.handler.subprotocol = "comanda.v1"
     connection = await connect(
-        server.url(), subprotocols=["comanda.v1", "other"], headers=[("Authorization", "Bearer abc")]
+        server.url(),
+        trust=server.trust,
+        subprotocols=["comanda.v1", "other"],
+        headers=[("Authorization", "Bearer abc")],
     )
     assert connection.subprotocol == "comanda.v1"
     await until(lambda: bool(server.handler.requests))
@@ -46,7 +49,7 @@ async def test_connect_agrees_on_a_subprotocol_and_sends_its_headers(server: Ser
 
 
 async def test_the_servers_ping_and_close_reach_a_connected_client(server: Server) -> None:
-    connection = await connect(server.url("/mute"))
+    connection = await connect(server.url("/mute"), trust=server.trust)
     async with trio.open_nursery() as nursery:
         ends: list[tuple[int, str]] = []
 
@@ -63,7 +66,7 @@ async def test_the_servers_ping_and_close_reach_a_connected_client(server: Serve
 
 async def test_connect_says_why_it_could_not(server: Server) -> None:
     with pytest.raises(ConnectError, match="HTTP 404") as refused:
-        await connect(server.url("/nowhere"))
+        await connect(server.url("/nowhere"), trust=server.trust)
     assert refused.value.status == 404
     with trio.socket.socket() as free:
         await free.bind(("127.0.0.1", 0))

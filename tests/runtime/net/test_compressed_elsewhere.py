@@ -101,7 +101,7 @@ async def test_an_outbox_that_is_dropped_while_it_is_compressed_ends_as_ever(ser
 async def test_a_dialling_node_compresses_elsewhere_too(server: Server) -> None:
     draw = Random(2)
     texts = _texts(draw, 30)
-    connection = await dialling.connect(f"ws://127.0.0.1:{server.port}/mute")
+    connection = await dialling.connect(server.url("/mute"), trust=server.trust)
     assert connection.deflate
     for text in texts:
         connection.send(Outgoing(text))

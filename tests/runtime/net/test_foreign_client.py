@@ -27,11 +27,13 @@ PARAMETERS: dict[str, dict[str, Any] | None] = {
 }
 
 
-def _talk(url: str, seed: int, parameters: dict[str, Any] | None) -> bool:
+def _talk(server: Server, seed: int, parameters: dict[str, Any] | None) -> bool:
     """Many messages of all sizes there and back. Whether they were compressed."""
     dice = random.Random(seed)
     offers = [] if parameters is None else [ClientPerMessageDeflateFactory(**parameters)]
-    with connect(url, extensions=offers, compression=None, max_size=None, open_timeout=5) as client:
+    with connect(
+        server.url(), ssl=server.context, extensions=offers, compression=None, max_size=None, open_timeout=5
+    ) as client:
         compressed = bool(client.protocol.extensions)
         for _ in range(60):
             length = dice.choice((0, 1, 125, 126, 1_023, 1_024, 5_000, 70_000))
@@ -47,14 +49,14 @@ def _talk(url: str, seed: int, parameters: dict[str, Any] | None) -> bool:
 
 @pytest.mark.parametrize("name", PARAMETERS)
 async def test_websockets_understands_us_and_we_it(server: Server, name: str) -> None:
-    compressed = await trio.to_thread.run_sync(partial(_talk, server.url(), len(name), PARAMETERS[name]))
+    compressed = await trio.to_thread.run_sync(partial(_talk, server, len(name), PARAMETERS[name]))
     assert compressed is (name != "no compression")
     await until(lambda: server.handler.endings == [(1000, "done")])
 
 
 async def test_websockets_sees_our_close_code_and_reason(server: Server) -> None:
     def shut() -> tuple[int, str]:
-        with connect(server.url("/shut"), open_timeout=5) as client:
+        with connect(server.url("/shut"), ssl=server.context, open_timeout=5) as client:
             with pytest.raises(ConnectionClosedError) as closed:
                 client.recv(timeout=5)
             assert closed.value.rcvd is not None

@@ -396,5 +396,6 @@ async def _frames(client: Raw) -> AsyncIterator[Frame]:
 
 
 async def _reset(client: Raw) -> None:
-    client.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+    stream = getattr(client.stream, "transport_stream", client.stream)
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
     await client.aclose()
