@@ -186,9 +186,9 @@ class TlsStream(trio.abc.HalfCloseableStream):
             raise trio.BrokenResourceError(str(error)) from error
         await self._stream.send_all(sealed)
 
-    async def send_sealed(self, sealed: bytes | bytearray | memoryview) -> None:
+    async def send_sealed(self, data: bytes | bytearray | memoryview) -> None:
         """Send what `Session.sealed` gave."""
-        await self._stream.send_all(sealed)
+        await self._stream.send_all(data)
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()
