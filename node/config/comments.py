@@ -133,6 +133,15 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             "What this node shows to the one it dials; where there are several, each has its own under `at`.",
         ),
         "window_rows": ("Linhas enviadas num enlace e não confirmadas.", "Rows sent on a link and not confirmed."),
+        "minute_frames": (
+            "Mensagens de um nó num minuto; quem passa disso espera o minuto acabar.",
+            "Frames of one node in a minute; one that sends more waits until it is over.",
+        ),
+        "minute_bytes": ("Bytes de um nó num minuto.", "Bytes of one node in a minute."),
+        "minute_tables": ("Listas de quem está onde, num minuto.", "Lists of who sits where, in a minute."),
+        "minute_questions": ("Perguntas sobre terminais, num minuto.", "Questions about terminals, in a minute."),
+        "minute_visits": ("O que terminais sabiam, num minuto.", "What terminals knew, in a minute."),
+        "minute_heads": ("Listas de fins de registro assinados, num minuto.", "Lists of signed heads, in a minute."),
         "backoff_ms": ("Primeira espera antes de discar de novo.", "First wait before dialling again."),
         "backoff_max_ms": ("Maior espera antes de discar de novo.", "Longest wait before dialling again."),
         "connect_timeout_ms": (

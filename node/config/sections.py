@@ -225,6 +225,10 @@ class LinksSection:
     token: what this node shows to the one node that it dials; with several, each has its own, under `at`.
     at: by URL, how a node is recognised, and the token for it.
     window_rows: sent on one link and not confirmed by the other node.
+    minute_frames, minute_bytes: what one linked node may send within a minute. One that sends more is not read until
+        the minute is over. The defaults are several times what a large store's busiest link costs.
+    minute_tables, minute_questions, minute_visits, minute_heads: likewise lists of who sits where, questions about
+        terminals, what terminals knew, and lists of signed heads.
     backoff_ms, backoff_max_ms: first and longest wait before dialling again.
     connect_timeout_ms: for one attempt; the answer may take twice as long after each failure, up to 30 s.
     ping_s: between two pings on a link.
@@ -238,6 +242,12 @@ class LinksSection:
     peers: list[str] = field(factory=list)
     token: str | None = None
     window_rows: int = 2_048
+    minute_frames: int = 600_000
+    minute_bytes: int = 4_294_967_296
+    minute_tables: int = 1_200
+    minute_questions: int = 6_000
+    minute_visits: int = 300_000
+    minute_heads: int = 600
     backoff_ms: int = 50
     backoff_max_ms: int = 800
     connect_timeout_ms: int = 1_000

@@ -438,6 +438,7 @@ class Core:
             ("first_attempts", len(replica.knowledge.first_attempts), FIRST_ATTEMPTS_KEPT),
             ("reads", len(replica.knowledge.reads), READS_KEPT),
             ("leases", len(replica.locks.leases), replica.locks.max_leases),
+            *self.links.levels(),
         ]
 
     # ------------------------------------------------------------------ time

@@ -18,6 +18,7 @@ from node.core.entities.residents import Residents
 from node.core.guarded import guarded
 from node.core.keyring import Keyring
 from node.core.links import history
+from node.core.links.budget import minute_of
 from node.core.links.links import Links
 from node.core.locks.lease import ALONE, BELOW
 from node.core.locks.table import LockTable
@@ -132,6 +133,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         window_rows=config.links.window_rows,
         backlog_bytes=limits.backlog_bytes,
         max_offset_ms=config.time.max_offset_ms,
+        minute=minute_of(config.links),
         fresh=lambda: (around.draws.id(), around.draws.writer()),
         own_terminals=lambda: own_terminals(core),
         terminals=core.sessions,

@@ -88,6 +88,7 @@ BOUNDS = {
     "links.Links._elsewhere": TERMINALS,
     "links.Links.budgets": "links.MOST_BUDGETS",
     "links.Links.by_node": CONNECTED,
+    "links.Links.minute": FIXED,
     "links.Links.newcomers": "links.NEWCOMERS_OF_NODE, and CONNECTED",
     "links.Links.peers": NODES,
     "links.Links.states_after": "links.MOST_BUDGETS",

@@ -5,24 +5,15 @@ Other links go on. A node keeps its budget when it connects again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from node.config.sections import LinksSection
 
 MINUTE_MS = 60_000
-
-MOST: Mapping[str, int] = {
-    "frames": 600_000,
-    "bytes": 4 * 1024**3,
-    "lists of terminals": 1_200,
-    "questions about terminals": 6_000,
-    "visits of terminals": 300_000,
-    "lists of signed heads": 600,
-}
-"""A minute's budget, several times what a large store's busiest link costs."""
 
 EPOCH_INTERVAL_MS = 600_000
 """The shortest time between two new epochs that one node's claims make this one begin."""
@@ -30,8 +21,9 @@ EPOCH_INTERVAL_MS = 600_000
 
 @define(eq=False)
 class Budget:
-    """One linked node's minute. spent: by what it is spent on."""
+    """One linked node's minute. most, spent: by what it is spent on."""
 
+    most: Mapping[str, int]
     began_ms: int
     spent: dict[str, int] = field(factory=dict)
     over: str | None = None
@@ -43,7 +35,7 @@ class Budget:
         """Returns whether the budget is passed with it for the first time in this minute."""
         self.renew(now_ms)
         spent = self.spent[what] = self.spent.get(what, 0) + amount
-        if self.over is not None or spent <= MOST[what]:
+        if self.over is not None or spent <= self.most[what]:
             return False
         self.over = what
         return True
@@ -61,3 +53,15 @@ class Budget:
             return False
         self.epoch_ms = now_ms
         return True
+
+
+def minute_of(links: LinksSection) -> dict[str, int]:
+    """What one linked node may cost within a minute, as it is configured."""
+    return {
+        "frames": links.minute_frames,
+        "bytes": links.minute_bytes,
+        "lists of terminals": links.minute_tables,
+        "questions about terminals": links.minute_questions,
+        "visits of terminals": links.minute_visits,
+        "lists of signed heads": links.minute_heads,
+    }

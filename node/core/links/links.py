@@ -12,7 +12,7 @@ from attrs import define, field
 from node.core.clock import apart
 from node.core.latest import keep_latest, report
 from node.core.links import anti_entropy, history
-from node.core.links.budget import Budget
+from node.core.links.budget import MINUTE_MS, Budget
 from node.core.links.first_sync import FirstSync
 from node.core.links.heads import Heads
 from node.core.links.host import Node, Peer
@@ -56,6 +56,7 @@ class Links:
     window_rows: most rows under way on one link.
     backlog_bytes: what may wait on one link to be handled.
     max_offset_ms: a clock of the upstream that is further from this node's is not followed.
+    minute: what one linked node may cost within a minute (budget.py).
     fresh: draws a new epoch and a fresh writer.
     own_terminals: the terminals connected to this node, as `terminal_status_update` shows them.
     terminals: those that were ever here, as the travellers need them.
@@ -67,6 +68,7 @@ class Links:
     window_rows: int
     backlog_bytes: int
     max_offset_ms: int
+    minute: dict[str, int]
     fresh: Callable[[], tuple[str, int]]
     own_terminals: Callable[[], Mapping[str, object]]
     terminals: OwnTerminals
@@ -282,8 +284,17 @@ class Links:
         if budget is None:
             while len(self.budgets) >= MOST_BUDGETS:
                 del self.budgets[next(iter(self.budgets))]
-            budget = self.budgets[peer] = Budget(self.node.clock().mono_ms)
+            budget = self.budgets[peer] = Budget(self.minute, self.node.clock().mono_ms)
         return budget
+
+    def levels(self) -> list[tuple[str, int, int]]:
+        """Of each limit of a minute: its name, how far the node that is furthest has used it, and the limit."""
+        now_ms = self.node.clock().mono_ms
+        spent = [budget.spent for budget in self.budgets.values() if now_ms - budget.began_ms < MINUTE_MS]
+        return [
+            (f"link_{what.replace(' ', '_')}", max((one.get(what, 0) for one in spent), default=0), most)
+            for what, most in self.minute.items()
+        ]
 
     def forked(self, link: Peer, reason: str) -> None:
         """A peer holds what this log never had, so this log was set back: begin a new epoch under a fresh writer.

@@ -14,8 +14,8 @@ from attrs import evolve
 
 from node.config.sections import Config, EntityConfig, FieldConfig
 from node.core.digests import bucket_of
-from node.core.links import budget, link
-from node.core.links.budget import EPOCH_INTERVAL_MS, MINUTE_MS, MOST
+from node.core.links import link
+from node.core.links.budget import EPOCH_INTERVAL_MS, MINUTE_MS
 from node.core.links.feed import LINK_MESSAGE_BYTES
 from node.core.log.messages import audit_entry
 from node.core.operations import quarantine
@@ -529,14 +529,18 @@ FLOODS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("what", FLOODS)
 def test_what_passes_its_budget_pauses_its_link_and_no_other(
-    store: Store, what: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    store: Store, what: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(budget, "MOST", {**budget.MOST, what: 1_200})
+    store.hub.core.links.minute[what] = 1_200
     for _ in range(13):
         store.rogue.say(*[FLOODS[what]] * 100)
         store.hub.settle()
     assert store.rogue.link.paused
     assert f"is not read for a minute: too many {what}" in caplog.text
+    used, most = {name: (used, most) for name, used, most in store.hub.core.levels()}[
+        f"link_{what.replace(' ', '_')}"
+    ]
+    assert used > most == 1_200
     store.rogue.say(store.rogue.operation(ORDER, {"total": 31}, [(("total",), 31)]))
     store.hub.settle()
     store.before = shown(store.hub)
@@ -550,10 +554,11 @@ def test_what_passes_its_budget_pauses_its_link_and_no_other(
     assert store.hub.view("orders")["mesa-1"]["total"] == 31
 
 
-def test_a_pause_holds_also_what_is_left_of_a_frame(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pause_holds_also_what_is_left_of_a_frame(store: Store) -> None:
     """Its next turn is due when another frame passes the budget."""
     table = {"type": "terminal_status_update", "nodes": {}}
-    monkeypatch.setitem(MOST, "frames", store.hub.core.links.budget("rogue").spent.get("frames", 0) + 1)  # type: ignore[misc]
+    links = store.hub.core.links
+    links.minute["frames"] = links.budget("rogue").spent.get("frames", 0) + 1
     store.rogue.say(*[table] * 100, store.rogue.operation(ORDER, {"total": 31}, [(("total",), 31)]))
     store.rogue.say(table)
     assert store.rogue.link.paused
