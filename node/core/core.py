@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from functools import partial
+from heapq import nsmallest
 from typing import TYPE_CHECKING, TypeVar
 
 from attrs import define, field, frozen
@@ -24,7 +25,7 @@ from node.core.log.fan_out import SharedBatch
 from node.core.log.group import Group, Recipient, Refusal, SealError
 from node.core.log.ring import ring_row
 from node.core.log.rows import act_row
-from node.core.log.view import LogView
+from node.core.log.view import PINGS, LogView
 from node.core.operations import parked, states
 from node.core.operations.exhibits import exhibit
 from node.core.operations.knowledge import FIRST_ATTEMPTS_KEPT, READS_KEPT
@@ -445,9 +446,17 @@ class Core:
 
     def probe_owed(self) -> None:
         """Every PING_INTERVAL_MS: ask the terminals that do not confirm whether their rows arrived."""
-        for session in list(self.sessions.online.values()):
-            self._due(session, session.delivery.probe_owed)
+        self._probe_owed()
         self.links.tell_positions()
+
+    def _probe_owed(self) -> None:
+        """Send the pings that were held back, PINGS of them; those first who were asked longest ago."""
+        owed = [session for session in self.sessions.online.values() if session.delivery.owed]
+        if len(owed) > PINGS:
+            owed = nsmallest(PINGS, owed, key=lambda session: session.delivery.pinged_ms)
+        self.log.pings = PINGS
+        for session in owed:
+            self._due(session, session.delivery.probe_owed)
 
     def tick(self) -> None:
         """Once a second: store positions that moved, ask silent terminals whether rows arrived, retry what waits."""
@@ -455,7 +464,8 @@ class Core:
         guard("the clock", partial(self.replica.clock.tick, now))
         for session in list(self.sessions.online.values()):
             self._due(session, session.delivery.read_again)
-            self._due(session, partial(session.delivery.probe, force=True))
+            self._due(session, session.delivery.owe_probe)
+        self._probe_owed()
         guard("the links", partial(self.links.tick, now.mono_ms))
         guard("what waits in the quarantine", self._retry_parked)
         if self.cursors.due(now.mono_ms):

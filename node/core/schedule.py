@@ -112,7 +112,8 @@ def schedule(
         told.tell()
 
     def metrics() -> None:
-        monitors.tell(core, monitors.performance(core, shell.memory_mb()))
+        if core.sessions.monitors():
+            monitors.tell(core, monitors.performance(core, shell.memory_mb()))
 
     jobs = [
         Job(name="probe", period_ms=PING_INTERVAL_MS, act=core.probe_owed, ran_ms=now_ms),

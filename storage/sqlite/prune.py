@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping, Sequence
 
-BATCH_ROWS = 200
+BATCH_ROWS = 50
 """Rows of one transaction: a few milliseconds in which nothing else is committed."""
 
 MOST_OWED = 1_000

@@ -39,7 +39,8 @@ PAGE = 128
 """Most rows or entities read from disk at once for one connection."""
 
 PING_INTERVAL_MS = 50
-"""How often a client that does not confirm is pinged while rows keep coming. After a silence it is pinged at once.
+"""How often a client that does not confirm is pinged at most while rows keep coming. After a silence it is pinged at
+once, where few are (`PINGS`).
 
 Each pong costs the node as much as a confirmation.
 """
@@ -120,8 +121,10 @@ class Delivery(Generic[F]):
     reading: bool = field(default=False, init=False)
     """The disk was asked; nothing is sent until it answers."""
     _ping: int | None = field(default=None, init=False)
-    _pinged_ms: int = field(default=-PING_INTERVAL_MS, init=False)
-    _owed: bool = field(default=False, init=False)
+    pinged_ms: int = field(default=-PING_INTERVAL_MS, init=False)
+    """When the last ping was sent."""
+    owed: bool = field(default=False, init=False)
+    """A ping is held back."""
     _full: bool = field(default=False, init=False)
     """The outbox had no room when the pump stopped."""
     _stuck: bool = field(default=False, init=False)
@@ -328,7 +331,7 @@ class Delivery(Generic[F]):
     def probe(self, *, force: bool = False) -> None:
         """Ask for a pong that acknowledges what is under way, one at a time.
 
-        A client that confirms is asked only when it leaves the window half full, or by `force` (the clock).
+        A client that confirms is asked only when it leaves the window half full, or by the clock (`force`).
         """
         window = self.window
         if self._ping is not None or self.closed or not window.under_way:
@@ -336,18 +339,22 @@ class Delivery(Generic[F]):
         if not force and window.room > window.most // 2:
             if window.confirms:
                 return
-            if self.log.mono_ms() - self._pinged_ms < PING_INTERVAL_MS:
-                self._owed = True
+            if self.log.pings <= 0 or self.log.mono_ms() - self.pinged_ms < PING_INTERVAL_MS:
+                self.owed = True
                 return
-        self._ping, self._owed = window.serial, False
-        self._pinged_ms = self.log.mono_ms()
+        self._ping, self.owed = window.serial, False
+        self.pinged_ms = self.log.mono_ms()
+        self.log.pings -= 1
         self.connection.ping(b"%d" % window.serial)
 
+    def owe_probe(self) -> None:
+        """Each second: whoever leaves rows unacknowledged is to be asked, also a client that confirms."""
+        self.owed = self.owed or (self._ping is None and bool(self.window.under_way))
+
     def probe_owed(self) -> None:
-        """Send the ping that `probe` held back."""
-        if self._owed:
-            self._owed = False
-            self.probe(force=True)
+        """Send the ping that was held back."""
+        self.owed = False
+        self.probe(force=True)
 
     def pong(self, serial: int) -> None:
         if self._ping is None or serial != self._ping:
