@@ -11,7 +11,8 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from functools import reduce
-from operator import xor
+from itertools import islice
+from operator import le, xor
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -28,10 +29,19 @@ def bucket_of(key: int) -> int:
     return (key >> 56) & 0xFF
 
 
+def _cut(keys: array[int], number: int) -> array[int]:
+    """One bucket of keys that are in order."""
+    low = (number - BUCKETS if number >= BUCKETS // 2 else number) << 56
+    return keys[bisect_left(keys, low) : bisect_left(keys, low + (1 << 56))]
+
+
 class KeySet:
     """Signed 64-bit keys. keys: in any order, each once."""
 
     def __init__(self, keys: Iterable[int] = ()) -> None:
+        if isinstance(keys, array) and all(map(le, keys, islice(keys, 1, None))):
+            self._buckets = [_cut(keys, number) for number in range(BUCKETS)]
+            return
         self._buckets = [array("q") for _ in range(BUCKETS)]
         appends = [bucket.append for bucket in self._buckets]
         for key in keys:

@@ -145,7 +145,10 @@ def _link_keys(connection: sqlite3.Connection) -> dict[str, array[int]]:
     keys: dict[str, array[int]] = {}
     sql = "SELECT entity_type, link_key FROM log WHERE link_key IS NOT NULL ORDER BY link_key"
     for entity_type, key in connection.execute(sql):
-        keys.setdefault(entity_type, array("q")).append(key)
+        of_type = keys.get(entity_type)
+        if of_type is None:
+            of_type = keys[entity_type] = array("q")
+        of_type.append(key)
     return keys
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from functools import reduce
 
 from hypothesis import given
@@ -12,9 +13,9 @@ from node.core.digests import BUCKETS, Digests, KeySet, bucket_of
 KEYS = st.integers(-(2**63), 2**63 - 1) | st.sampled_from([0, -1, 1, 2**63 - 1, -(2**63), 255 << 55])
 
 
-@given(st.sets(KEYS), st.lists(st.tuples(st.booleans(), KEYS)))
-def test_a_key_set_is_a_set(begun: set[int], steps: list[tuple[bool, int]]) -> None:
-    keys, model = KeySet(begun), set(begun)
+@given(st.sets(KEYS), st.lists(st.tuples(st.booleans(), KEYS)), st.booleans())
+def test_a_key_set_is_a_set(begun: set[int], steps: list[tuple[bool, int]], in_order: bool) -> None:
+    keys, model = KeySet(array("q", sorted(begun)) if in_order else begun), set(begun)
     for adds, key in steps:
         if adds:
             assert keys.add(key) == (key not in model)

@@ -10,6 +10,7 @@ import pytest
 from attrs import evolve
 
 from storage.records import Commit, key64
+from storage.sqlite.archived_reader import ArchivedReader
 from storage.sqlite.history_reader import HistoryReader
 from storage.sqlite.reader import Reader
 from tests.storage.archives import archive
@@ -79,7 +80,7 @@ def statistics(connection: sqlite3.Connection) -> None:
 NAMES = [("orders", f"e-{number:05}") for number in range(2, 200, 4)]
 
 READS: dict[str, Read] = {
-    "entity": lambda h: h.reader.entity("orders", "e-00002"),
+    "entity": lambda h: (h.reader.entity("orders", "e-00002"), h.reader.stored_entity("orders", "e-00002")),
     "fetch": lambda h: h.reader.fetch(NAMES, ["op-7", "op-5000"], ["c-1"], NAMES, [(NAMES[0], "t-1", 3000)]),
     "entities": lambda h: h.reader.entities("orders", "e-01000", PAGE),
     "entities, dead too": lambda h: h.reader.entities("orders", "e-01000", PAGE, deleted=True),
@@ -87,6 +88,7 @@ READS: dict[str, Read] = {
     "rows": lambda h: h.reader.rows(None, 3000, 6000, PAGE),
     "rows of a class": lambda h: h.reader.rows(2, 3000, 6000, PAGE),
     "about": lambda h: h.reader.about("t-2", 5000, PAGE),
+    "history": lambda h: h.reader.history(3000, 6000, PAGE),
     "reached": lambda h: h.reader.reached(2, 3000, 6000, PAGE),
     "row hash": lambda h: (h.reader.row_hash(3000), h.reader.row_hash(1), h.reader.row_hash(2000)),
     "linked": lambda h: h.reader.linked([key64(f"link-{n}") for n in range(3000, 3100)]),
@@ -155,6 +157,46 @@ def test_every_statement_finds_its_rows_by_an_index(filled: Store, analysed: boo
     assert wrong == []
 
 
+def test_a_start_reads_the_keys_of_the_log_from_indexes(filled: Store) -> None:
+    """Looking up a row for each took half of a start."""
+    connection = filled.connection
+    asked = [sql for sql in statements(connection, filled.boot) if "FROM log" in sql and "_key" in sql]
+    steps = [step[3] for sql in asked for step in connection.execute(f"EXPLAIN QUERY PLAN {sql}")]
+    assert len(steps) == 2
+    assert all("COVERING INDEX" in step for step in steps), steps
+
+
+WHOLE = {"check_structure", "chained_rows", "damaged_rows", "entity_keys", "entity_count"}
+"""What `verify` reads: everything."""
+
+FEW = {"close", "moment", "tokens", "archives", "followers", "parked", "config", "policies"}
+"""What reads nothing that grows with the years."""
+
+
+def test_every_read_is_among_those_above(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new one is held to its plan from the day it is written."""
+    asked: set[str] = set()
+    public: set[str] = set()
+    for reader in (Reader, HistoryReader, ArchivedReader):
+        for name, method in vars(reader).items():
+            if name.startswith("_") or name in WHOLE | FEW or not callable(method):
+                continue
+            public.add(f"{reader.__name__}.{name}")
+            monkeypatch.setattr(reader, name, _noted(asked, f"{reader.__name__}.{name}", method))
+    with closing(HistoryReader(filled.path)) as history:
+        for read in READS.values():
+            read(history)
+    assert sorted(public - asked) == []
+
+
+def _noted(asked: set[str], name: str, method: Callable[..., object]) -> Callable[..., object]:
+    def call(*arguments: object, **named: object) -> object:
+        asked.add(name)
+        return method(*arguments, **named)
+
+    return call
+
+
 FOUND_NOTHING: dict[str, Read] = {
     "audit of a terminal": lambda h: h.reader.audit(terminal_id="nobody"),
     "audit of an entity": lambda h: h.reader.audit("orders", "nothing"),
@@ -179,6 +221,7 @@ PAGED: dict[str, tuple[object, Callable[[Reader, object], list[object]], tuple[s
     "state": (None, lambda r, a: list(r.state(TYPES, a, PAGE, 9_999, "t-1")), ("entity_type", "entity_id")),  # type: ignore[arg-type]
     "entities": (None, lambda r, a: list(r.entities("orders", a, PAGE)), ("entity_id",)),  # type: ignore[arg-type]
     "rows": (0, lambda r, a: list(r.rows(None, a, 9_999, PAGE)), ("seq",)),  # type: ignore[arg-type]
+    "history": (2_000, lambda r, a: list(r.history(a, 9_999, PAGE)), ("seq",)),  # type: ignore[arg-type]
     "audit": (0, lambda r, a: list(r.audit(after=a, limit=PAGE)), ("seq",)),  # type: ignore[arg-type]
     "audit of a terminal": (0, lambda r, a: list(r.audit(terminal_id="t-2", after=a, limit=10)), ("seq",)),  # type: ignore[arg-type]
     "refused": (0, lambda r, a: list(r.audit(kinds=("refused",), after=a, limit=10)), ("seq",)),  # type: ignore[arg-type]
