@@ -112,11 +112,11 @@ class KeyedList(Register):
 
     def show(self, document: Document, policy: Ordering, field: str) -> object:
         heads, parts = _registers(document, field)
+        fields = document.fields
         elements: dict[Path, FieldRecord] = {}
         for path in heads:
-            record = winner(document, policy, path)
-            if record is not None:
-                elements[path] = record
+            siblings = fields[path]
+            elements[path] = siblings[0] if len(siblings) == 1 else policy.ordered(path, siblings)[0]
         presence = winner(document, policy, (field,))
         if presence is None and not elements:
             return ABSENT
@@ -145,10 +145,10 @@ class KeyedList(Register):
         element = element_of(head)
         if not isinstance(element, dict):
             return element
-        found = dict(element)
+        found, fields = dict(element), document.fields
         for path in parts:
-            record = winner(document, policy, path)
-            value = ABSENT if record is None else part_of(record)
+            siblings = fields[path]
+            value = part_of(siblings[0] if len(siblings) == 1 else policy.ordered(path, siblings)[0])
             if value is ABSENT:
                 found.pop(path[2], None)
             else:

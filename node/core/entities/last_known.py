@@ -56,9 +56,13 @@ class Movement:
     shown: object
     acked: int
     echo: bool
+    text: bytes = field(init=False, eq=False, repr=False)
+    """As it is stored: a write encodes what it did, and nothing that was before."""
 
-    def stored(self) -> tuple[object, ...]:
-        return (self.seq, self.version, self.author, self.written, self.shown, self.acked, self.echo)
+    @text.default
+    def _encoded(self) -> bytes:
+        row = (self.seq, self.version, self.author, self.written, self.shown, self.acked, self.echo)
+        return orjson.dumps(row)
 
 
 @frozen
@@ -184,7 +188,7 @@ class Movements:
 
     def store(self) -> dict[str, object]:
         return {
-            "movements": {name: [move.stored() for move in moves] for name, moves in self.of.items()},
+            "movements": {name: _as_list(moves) for name, moves in self.of.items()},
             "cut": sorted(self.cut),
             "gone": {name: {key: gone.stored() for key, gone in keys.items()} for name, keys in self.gone.items()},
         }
@@ -329,6 +333,10 @@ class RowOf:
     author: str | None
     acked: int
     echo: bool
+
+
+def _as_list(moves: Iterable[Movement]) -> orjson.Fragment:
+    return orjson.Fragment(b"[" + b",".join([move.text for move in moves]) + b"]")
 
 
 def _only_latest_keys(moves: list[Movement], author: str | None) -> None:
