@@ -1,13 +1,15 @@
 """`keyed_list`: a list of objects with a key, as the items of an order. Each element is a line with its own fields.
 
     (field,)               `[]`, or the whole list where its elements have no keys
-    (field, key)           [place, element], or [place, element, {counter: moved}]; places.py says what a place is
+    (field, key)           [place, element], [place, element, {counter: moved}] or [place, element, {...}, moves];
+                           places.py says what a place is, and `moves` is how often the line was put elsewhere
     (field, key, name)     [value], or [] where the field was taken off: a field that was changed since
 
 The element at (field, key) is the line as it was added. A change of one of its fields is a register of its own, so
 that two who change two fields of one line meet nowhere, and the strategy decides about one field at a time. Who
 changes a line also writes the element again, as it has it, so that a removal that had not seen the change does not
-take the line away. Of elements that differ, the fields with a register are not compared.
+take the line away. Of elements that differ, the fields with a register are not compared. Of several places the one
+that was moved most often counts, so who changes a line does not put it back to where it was.
 
 A field that is a `counter` begins in the element, and its movements are totals in the headers (crdt.records).
 """
@@ -53,6 +55,12 @@ if TYPE_CHECKING:
 ELEMENTS = 2_000
 """Most elements of a list that is kept by element. A longer list is one value: the engine cuts its block of records
 at each removed one and copies the rest, so a change of many thousand elements would hold up a node for seconds."""
+
+PLACE = "@place"
+"""The name by which a line's place is remembered among its fields."""
+
+ELEMENT = (2, 3, 4)
+"""How many parts the value of an element's record has."""
 
 MOST_ENDED = 32
 """Totals of lines that are gone, which a writer keeps in its header for a removal that had not seen a movement."""
@@ -113,21 +121,25 @@ class KeyedList(Register):
     def show(self, document: Document, policy: Ordering, field: str) -> object:
         heads, parts = _registers(document, field)
         fields = document.fields
-        elements: dict[Path, FieldRecord] = {}
+        elements: list[tuple[str, Path, FieldRecord]] = []
         for path in heads:
             siblings = fields[path]
-            elements[path] = siblings[0] if len(siblings) == 1 else policy.ordered(path, siblings)[0]
+            if len(siblings) == 1:
+                elements.append((place_of(siblings[0]), path, siblings[0]))
+            else:
+                ordered = policy.ordered(path, siblings)
+                elements.append((_placing(ordered)[0], path, ordered[0]))
         presence = winner(document, policy, (field,))
         if presence is None and not elements:
             return ABSENT
-        ordered = sorted(elements.items(), key=lambda item: (place_of(item[1]), item[0]))
+        elements.sort(key=lambda one: one[:2])
         moving = self.counted and any(map(counter_path, document.counters))
         settlements = settlements_of(document) if self.counted else ()
         found = [
             self.line(document, policy, head, parts.get(path[1], ()), settlements)
             if moving or path[1] in parts or _has_totals(head)
             else element_of(head)
-            for path, head in ordered
+            for _, path, head in elements
         ]
         if presence is None or (found and not isinstance(presence.value, list)):
             return found
@@ -186,20 +198,28 @@ class KeyedList(Register):
         elements = keyed(value, self.declared.key)
         heads, parts = _registers(document, field)
         known: dict[str, FieldRecord] = {}
+        at: dict[str, tuple[str, int]] = {}
+        put: set[str] = set()
         for path in heads:
             siblings = document.siblings(path)
             records = [record for record in siblings if write.seen(record)]
             if records or base.had_line(path[1]) or write.stranger:
-                known[path[1]] = write.policy.ordered(path, records or siblings)[0]
+                ordered = write.policy.ordered(path, records or siblings)
+                known[path[1]], at[path[1]] = ordered[0], _placing(ordered)
+                if not (records or afresh or base.had(path[1], PLACE, at[path[1]][0])):
+                    put.add(path[1])  # somebody put it there since, so where its author has it says nothing
         write.register((field,), value if elements is None else [])
         elements = elements or {}
         settlements = settlements_of(document) if self.counted else ()
-        places = placed(list(elements), {key: place_of(record) for key, record in known.items() if key in elements})
+        places = placed(
+            [key for key in elements if key not in put],
+            {key: place for key, (place, _) in at.items() if key in elements and key not in put},
+        )
         for number, (key, element) in enumerate(elements.items()):
             head = known.get(key)
             if head is not None and not afresh:
-                change = Change(self, write, base, head, f"{field}[{number}]", settlements)
-                change.plan(element, places[key], parts.get(key, ()))
+                change = Change(self, write, base, head, at[key], f"{field}[{number}]", settlements)
+                change.plan(element, places.get(key, at[key][0]), parts.get(key, ()))
             elif afresh or not base.carries_over(key, element):
                 self._add(write, (field, key), places[key], element, f"{field}[{number}]", settlements)
         for key in sorted(known.keys() - elements.keys()):
@@ -225,7 +245,7 @@ class KeyedList(Register):
                 total = count_after(write.document, counter_name((*path, name)), ABSENT, settlements).moved
                 if total:
                     moved[name] = total_of(total)
-        write.add(path, [place, element, moved] if moved else [place, element], write.supersede(path))
+        write.add(path, _value(place, element, moved, 0), write.supersede(path))
 
     def _forget_ended(self, write: Write, field: str, elements: Mapping[str, object]) -> None:
         """Take totals of lines that are gone out of the writer's header, once there are many."""
@@ -257,7 +277,8 @@ class KeyedList(Register):
         if element is ABSENT:
             return chosen.value
         if len(path) == 2:
-            return [place_of(chosen), element]
+            place, moves = _placing([chosen, *write.document.siblings(path)])
+            return _value(place, element, {}, moves)
         if not isinstance(element, dict) or path[2] not in element:
             return chosen.value
         if path[2] not in self.counted:
@@ -282,7 +303,7 @@ class KeyedList(Register):
             return False
         element = elements[path[1]]
         match value:
-            case [str(), there, *totals] if len(path) == 2 and all(isinstance(total, dict) for total in totals):
+            case [str(), there, *rest] if len(path) == 2 and list(map(type, rest)) in ([], [dict], [dict, int]):
                 return equal(self._comparable(there), self._comparable(element))
             case [part] if len(path) == 3 and isinstance(element, dict):
                 count = self.kinds.get(path[2])
@@ -364,7 +385,8 @@ class KeyedList(Register):
 class Change:
     """What an author changes of one line that it knew.
 
-    head: the line's record. where: for what is wrong with it. settlements: those of the document.
+    head: the line's record. at: its place, and how often it was moved. where: for what is wrong with it.
+    settlements: those of the document.
     """
 
     def __init__(
@@ -373,10 +395,12 @@ class Change:
         write: Write,
         base: KnownElements,
         head: FieldRecord,
+        at: tuple[str, int],
         where: str,
         settlements: Sequence[object],
     ) -> None:
         self.kind, self.write, self.base, self.head, self.where = kind, write, base, head, where
+        self.place, self.moves = at
         self.settlements = settlements
         self.held_back = False
 
@@ -384,7 +408,7 @@ class Change:
         """element: as the author wrote it. place: where in the list. parts: the line's fields that have registers."""
         write, head, kind = self.write, self.head, self.kind
         there = element_of(head)
-        if not kind.counted and place == place_of(head) and equal(element, self._uncontested(there, parts)):
+        if not kind.counted and place == self.place and equal(element, self._uncontested(there, parts)):
             return
         kept = element
         if not isinstance(element, dict) or not isinstance(there, dict):
@@ -393,13 +417,13 @@ class Change:
             changed = False
             for name in self._in_question(element, there, parts):
                 changed |= self._field(name, element.get(name, ABSENT), there)
-        if (changed or place != place_of(head)) and not self.held_back:
+        moved = place != self.place
+        if (changed or moved) and not self.held_back:
             if kind.counted and isinstance(element, dict) and isinstance(there, dict):  # a counter stays as it began
                 began = {name: there[name] for name in kind.counted if name in there}
                 kept = {n: v for n, v in {**element, **began}.items() if n not in kind.counted or n in there}
-            totals = _totals(head)
-            more = [{name: total_of(total) for name, total in totals.items()}] if totals else []
-            write.add(head.path, [place, kept, *more], write.supersede(head.path))
+            totals = {name: total_of(total) for name, total in _totals(head).items()}
+            write.add(head.path, _value(place, kept, totals, self.moves + moved), write.supersede(head.path))
 
     def _uncontested(self, there: object, parts: Collection[Path]) -> object:
         """The line as it is shown, where the author had seen all of its fields, and each has one value."""
@@ -531,7 +555,7 @@ def _key_of(step: str) -> object:
 def element_of(record: FieldRecord) -> object:
     """The element a record holds, without its place."""
     value = record.value
-    return value[1] if isinstance(value, list) and len(value) in (2, 3) else value
+    return value[1] if isinstance(value, list) and len(value) in ELEMENT else value
 
 
 def part_of(record: FieldRecord) -> object:
@@ -542,17 +566,36 @@ def part_of(record: FieldRecord) -> object:
 
 def place_of(record: FieldRecord) -> str:
     value = record.value
-    return value[0] if isinstance(value, list) and len(value) in (2, 3) and isinstance(value[0], str) else ""
+    return value[0] if isinstance(value, list) and len(value) in ELEMENT and isinstance(value[0], str) else ""
+
+
+def _placing(ordered: Sequence[FieldRecord]) -> tuple[str, int]:
+    """The place of a line, and how often it was moved. ordered: its records, the shown one first."""
+    record = ordered[0] if len(ordered) == 1 else max(ordered, key=_moves)
+    return place_of(record), _moves(record)
+
+
+def _moves(record: FieldRecord) -> int:
+    value = record.value
+    moves = value[3] if isinstance(value, list) and len(value) == 4 else 0
+    return moves if type(moves) is int else 0
+
+
+def _value(place: str, element: object, totals: Mapping[str, object], moves: int) -> list[object]:
+    """A line as its record holds it."""
+    if moves:
+        return [place, element, totals, moves]
+    return [place, element, totals] if totals else [place, element]
 
 
 def _has_totals(record: FieldRecord) -> bool:
-    return isinstance(record.value, list) and len(record.value) == 3
+    return isinstance(record.value, list) and len(record.value) >= 3
 
 
 def _totals(record: FieldRecord) -> dict[str, Decimal]:
     """What the counters of a line had moved under its key before it was added."""
     value = record.value
-    found = value[2] if isinstance(value, list) and len(value) == 3 else None
+    found = value[2] if isinstance(value, list) and len(value) in (3, 4) else None
     if not isinstance(found, dict):
         return {}
     return {name: decimal_of(total) for name, total in found.items() if is_total(total)}

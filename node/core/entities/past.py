@@ -16,6 +16,7 @@ from attrs import define, field, frozen
 
 from crdt.json_values import canonical
 from crdt.records import Path
+from strategies.kinds.keyed_list import ELEMENT, PLACE
 from strategies.kinds.kind import ABSENT
 from strategies.paths import COUNTED, DELETED_AT, GROUP, SETTLEMENT, WHOLE
 
@@ -155,10 +156,10 @@ def needless(taken: list[int], everybody: int) -> int:
 def _parts(path: Path, value: object, changed: Collection[Path]) -> dict[str, int]:
     if path == WHOLE or path[0] == GROUP:
         return {name: digest(one) for name, one in value.items()} if isinstance(value, dict) else {}
-    if len(path) == 2 and isinstance(value, list) and len(value) in (2, 3):  # an element, without its place
+    if len(path) == 2 and isinstance(value, list) and len(value) in ELEMENT:
         fields = value[1] if isinstance(value[1], dict) else {}
         fields = {name: one for name, one in fields.items() if (*path, name) in changed}
-        return {**{name: digest(one) for name, one in fields.items()}, ALL: digest(value[1])}
+        return {**{name: digest(one) for name, one in fields.items()}, PLACE: digest(value[0]), ALL: digest(value[1])}
     return {ALL: digest(value)}
 
 

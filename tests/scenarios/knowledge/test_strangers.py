@@ -192,3 +192,34 @@ def test_explain_says_what_was_assumed_of_what_an_author_knew(
     found = report(world, (kind.entity_type, "e"), next(iter(kind.written)))
     mine = [w for w in (*found["candidates"], *found["superseded"]) if w["operation_id"] == write["id"]]
     assert {None if w["assumed"] is None else w["assumed"]["code"] for w in mine} == {said}
+
+
+@pytest.mark.parametrize(
+    ("version", "kept", "said"),
+    [(2, {"a", "c"}, BY_VERSION), (3, {"a", "b", "c"}, BY_VERSION), (None, {"a", "c"}, UNCONFIRMED)],
+)
+def test_a_client_that_says_nothing_is_believed_its_version_and_explain_says_so(
+    world: World, version: int | None, kept: set[str], said: str
+) -> None:
+    """It neither confirms nor answers pings, and sends whole lists. A colleague took a dish off meanwhile.
+
+    A version that names the state without the dish brings it back: nothing tells that it was not ordered again.
+    """
+    colleague = Client(world, "colleague").connect()
+    silent = Client(world, "silent", confirms=False, pongs=False).connect()
+    colleague.do("orders", "e", "CREATE", dishes("a", "b"))
+    settle_all(world, [colleague, silent])
+    colleague.do("orders", "e", "UPDATE", dishes("a"))
+    settle_all(world, [colleague, silent])
+    world.advance(60_000)
+    extra = {} if version is None else {"version": version}
+    write = silent.write("orders", "e", "UPDATE", {**dishes("a", "b", "c"), **extra})
+    settle_all(world, [colleague, silent])
+    assert {item["id"] for item in world.view("orders")["e"]["items"]} == kept
+    found = report(world, ("orders", "e"), "items")
+    (code,) = {
+        None if w["assumed"] is None else w["assumed"]["code"]
+        for w in found["candidates"]
+        if w["operation_id"] == write
+    }
+    assert code == said

@@ -231,3 +231,26 @@ def test_a_document_does_not_grow_with_what_happened_to_its_lines(tmp_path: Path
         sizes.append(len(entity.document.encode()))
     assert max(sizes) < 6_000
     world.close()
+
+
+@pytest.mark.parametrize("changed", [BEER, FISH], ids=["beer", "fish"])
+@pytest.mark.parametrize("moves_last", [True, False], ids=["moved later", "changed later"])
+@pytest.mark.parametrize("change", [{"seat": 4}, {"quantity": 5}, {"status": "ready"}, {"name": "Outro"}])
+def test_a_line_that_is_put_elsewhere_stays_there_whoever_changes_it_unseen(
+    table: Table, change: dict[str, Any], moves_last: bool, changed: dict[str, Any]
+) -> None:
+    def put(client: Client, *lines: dict[str, Any]) -> None:
+        for world in table.mesh.worlds:
+            world.wall_ms = max(w.wall_ms for w in table.mesh.worlds)
+        client.write("orders", "o", "UPDATE", {"items": list(lines)})
+
+    beer, fish = ({**line, **change} if line is changed else line for line in (BEER, FISH))
+    acts = [(table.bia, (beer, fish)), (table.ana, (FISH, BEER))]
+    for client, lines in acts if moves_last else reversed(acts):
+        put(client, *lines)
+    table.meet()
+    assert table.items == [fish, beer]
+    put(table.bia, beer, fish)  # and back, having seen it
+    table.meet()
+    assert table.items == [beer, fish]
+    assert not [m for client in table.clients for m in client.of("sync_conflict")]
