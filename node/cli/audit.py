@@ -12,13 +12,14 @@ from crdt.hlc import iso
 from node.cli.asking import ask
 from node.cli.options import data_option, progress_bars
 from node.cli.output import say
-from node.core.keyring import KEYS
+from node.core.keyring import KEYS, UNKNOWN
 from node.errors import InvalidMessage
 from node.runtime.keys import verify as signed_by
 from node.wire.links.heads import head_of
 from storage.audit.archive_file import verify_archives
 from storage.audit.chain_walk import verify as walk
 from storage.audit.head_check import Compared, compare
+from storage.audit.late_proofs import LateProofs
 from storage.sqlite.database import DATABASE, StorageError
 from storage.sqlite.reader import Reader
 
@@ -55,9 +56,13 @@ def verify(data: Path, archives: tuple[Path, ...], others: tuple[str, ...], more
     """
     try:
         reader = Reader(data / DATABASE)
+        late = LateProofs(UNKNOWN, _keys(reader), signed_by)
         with progress_bars() as progress:
             task = progress.add_task("audit")
-            findings = list(walk(reader, lambda done, total: progress.update(task, completed=done, total=total)))
+            findings = list(
+                walk(reader, lambda done, total: progress.update(task, completed=done, total=total), late.take)
+            )
+            findings += late.findings
         anchor, (head, _) = reader.anchor(), reader.head()
         if archives:
             findings += verify_archives([*archives, *more], anchor)
@@ -77,6 +82,10 @@ def verify(data: Path, archives: tuple[Path, ...], others: tuple[str, ...], more
         say(f"{anchor.seq} arquivados, não conferidos / archived, not verified (--archive FILE...)")
     if compared.archived:
         say(f"{compared.archived} assinaturas de linhas arquivadas, não conferidas / signed heads of archived rows")
+    if late.proven:
+        say(f"{late.proven} operações provadas depois / operations proven since: the key became known later")
+    if late.open:
+        say(f"{late.open} operações de nós sem chave conhecida / operations of nodes whose key is not known")
     say(f"{compared.matching} assinaturas conferem / signed heads match")
     say(f"{head if archives else head - anchor.seq} registros conferem / rows verified")
 
@@ -84,7 +93,7 @@ def verify(data: Path, archives: tuple[Path, ...], others: tuple[str, ...], more
 def _against(reader: Reader, others: tuple[str, ...]) -> Compared:
     """Compare the log with the heads that are kept beside it, and with those that other nodes hold."""
     node_id, epoch = reader.queries.fact("node_id") or "", reader.queries.fact("epoch") or ""
-    keys = orjson.loads(reader.queries.fact(KEYS) or "{}").get(node_id, {})
+    keys = _keys(reader).get(node_id, set())
     heads = reader.heads(node_id)
     for url in others:
         answer = ask(url, f"/api/v1/heads?{urlencode({'node': node_id})}")
@@ -95,4 +104,10 @@ def _against(reader: Reader, others: tuple[str, ...]) -> Compared:
         if not held:
             say(f"{url}: nenhuma assinatura de / no signed head of {node_id}")
         heads += held
-    return compare(reader, heads, epoch=epoch, keys=set(map(bytes.fromhex, keys)), verify=signed_by, when=iso)
+    return compare(reader, heads, epoch=epoch, keys=keys, verify=signed_by, when=iso)
+
+
+def _keys(reader: Reader) -> dict[str, set[bytes]]:
+    """Whose public keys are known, by node."""
+    pinned = orjson.loads(reader.queries.fact(KEYS) or "{}")
+    return {node: set(map(bytes.fromhex, keys)) for node, keys in pinned.items()}

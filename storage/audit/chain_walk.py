@@ -14,11 +14,18 @@ from storage.chain import Finding, chain_hash
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from storage.records import LogRow
     from storage.sqlite.reader import Reader
 
 
-def verify(reader: Reader, progress: Callable[[int, int], None] = lambda done, total: None) -> Iterator[Finding]:
-    """Walk the log from its anchor and yield what does not fit. progress: called with rows done and the head.
+def verify(
+    reader: Reader,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    each: Callable[[LogRow], None] = lambda row: None,
+) -> Iterator[Finding]:
+    """Walk the log from its anchor and yield what does not fit.
+
+    progress: called with rows done and the head. each: called with every row that can be read.
 
     Commits and archiving may go on meanwhile. A cut that a start of the node found is yielded too, as the rows
     written since hide it. Raises StorageError if the database cannot be read.
@@ -48,6 +55,8 @@ def verify(reader: Reader, progress: Callable[[int, int], None] = lambda done, t
             anchor = reader.anchor()
             if anchor.seq >= expected:  # they were archived meanwhile
                 previous, expected = anchor.hash, anchor.seq + 1
+        if row is not None:
+            each(row)
         if seq != expected:
             yield Finding(expected, f"rows {expected} to {seq - 1} are missing")
         elif row is None or chain_hash(previous, row) != row_hash:

@@ -16,6 +16,8 @@ from node.errors import AuthenticationFailed
 from node.runtime.keys import KEY_FILE, signatures
 from node.simulation.disk import Files
 from node.wire.links.operations import operation_message
+from storage.audit.chain_walk import verify
+from storage.audit.late_proofs import LateProofs
 from storage.records import link_key
 from tests.harness import Client, World
 from tests.mesh import Mesh, Wire, shown
@@ -246,6 +248,27 @@ def test_signed_by_a_key_that_nobody_told_is_marked_as_that(store: Store) -> Non
     store.play({"type": "speaks_for", "nodes": ["n9"]}, operation)
     assert store.parked == []
     assert rows_of(store.hub)[-1].signed == UNKNOWN
+
+
+@pytest.mark.parametrize("by", ["n9", "rogue"])
+def test_what_came_before_a_key_was_known_is_held_against_it_once_it_is(store: Store, by: str) -> None:
+    """The word in the row stays, since its hash covers it: `comanda audit verify` asks again."""
+    real = own_key(store.directory, "real")
+    operation = store.rogue.operation(ORDER, {"total": 1}, [(("total",), 1)], link={"origin": "n9"})
+    sign_together([operation], real if by == "n9" else store.rogue.key)
+    store.play({"type": "speaks_for", "nodes": ["n9"]}, operation)
+    row = rows_of(store.hub)[-1]
+    assert (row.signed, row.origin) == (UNKNOWN, "n9")
+
+    def audited() -> tuple[int, int, list[int]]:
+        pinned = store.hub.core.replica.keyring.pinned
+        late = LateProofs(UNKNOWN, pinned, store.hub.around.signatures.verify)
+        assert list(verify(store.hub.reader, each=late.take)) == []
+        return late.open, late.proven, [finding.seq for finding in late.findings]
+
+    assert audited() == (1, 0, [])
+    Rogue(store.hub, "n9", key=real).connect()
+    assert audited() == ((0, 1, []) if by == "n9" else (0, 0, [row.seq]))
 
 
 # ---------------------------------------------------------------------- keys
