@@ -148,7 +148,7 @@ class LimitsSection:
     leases_per_terminal: int = 256
     version_jump: int = 1_000
     bulk_items: int = 1_000
-    bulk_fields: int = 10_000
+    bulk_fields: int = 4_000
     bulk_bytes: int = 8_388_608
     fields: int = 1_000
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 
 from attrs import define, field
@@ -14,6 +15,12 @@ from attrs import define, field
 from node.core.ports import Connection
 
 T = TypeVar("T")
+
+TURN_BYTES = 4 * 1024
+"""Of what waited, so much is handled before everybody else gets a turn: some 100,000 lines of Python at most."""
+
+ITEM_BYTES = 1024
+"""What an item counts for at least."""
 
 
 @define(eq=False, kw_only=True)
@@ -26,6 +33,10 @@ class Inbox(Generic[T]):
     handle: Callable[[T], None]
     failed: Callable[[Exception], None]
     """Our own code failed on what arrived: nothing tells what it left half done, so the connection ends."""
+    later: Callable[[Callable[[], None]], None]
+    """Calls something in a turn of its own."""
+    resume: Callable[[], None]
+    """Called in such a turn where `drain` stopped; it ends the waiting, and drains."""
     connection: Connection
     most: int
     most_bytes: int
@@ -88,10 +99,17 @@ class Inbox(Generic[T]):
             self.connection.pause_reading()
 
     def drain(self) -> None:
-        """Handle the items that wait, until one of them waits for the disk itself."""
+        """Handle the items that wait, until one of them waits for the disk itself. Many take several turns."""
+        left = TURN_BYTES
         while self._queue and not self.waiting and not self.closed:
+            if left <= 0:
+                self.waiting = True
+                self.later(partial(self.guarded, self.resume))
+                return
             item = self._queue.popleft()
-            self.size -= _size(item)
+            size = _size(item)
+            self.size -= size
+            left -= max(size, ITEM_BYTES)
             self.handle(item)
         if self.paused and not self._queue and self.may_read():
             self.paused = False

@@ -73,7 +73,7 @@ class CodecLimits:
     fields: int
     where: Zone = UTC_ZONE
     field_name: int = 128
-    bulk_fields: int = 10_000
+    bulk_fields: int = 4_000
 
 
 # ------------------------------------------------------------------ strict primitives

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from node.core.inbox import Inbox
+from typing import TYPE_CHECKING
+
+from node.core.inbox import ITEM_BYTES, TURN_BYTES, Inbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Socket:
@@ -35,10 +40,13 @@ class Reader:
     def __init__(self, most: int = 2) -> None:
         self.socket = Socket()
         self.handled = ""
+        self.later: list[Callable[[], None]] = []
         self.in_debt = False
         self.inbox: Inbox[str] = Inbox(
             handle=self.handle,
             failed=self.failed,
+            later=self.later.append,
+            resume=self.answered,
             connection=self.socket,
             most=most,
             most_bytes=10,
@@ -131,3 +139,20 @@ def test_large_messages_that_wait_pause_the_socket_however_few_they_are() -> Non
     assert (reader.inbox.size, reader.socket.calls) == (11, ["pause"])
     reader.answered()
     assert (reader.inbox.size, reader.socket.calls) == (0, ["pause", "resume"])
+
+
+def test_what_waited_is_handled_in_several_turns_and_in_order() -> None:
+    reader = Reader(most=1_000)
+    at_once = TURN_BYTES // ITEM_BYTES
+    for letter in "A" + "b" * 3 * at_once:
+        reader.inbox.put(letter)
+    reader.answered()
+    for turn in (1, 2):
+        assert len(reader.handled) == 1 + turn * at_once
+        reader.inbox.put("c")
+        reader.later.pop()()
+    assert reader.handled == "A" + "b" * 3 * at_once
+    reader.later.pop()()
+    assert reader.handled.endswith("bcc")
+    assert not reader.later
+    assert not reader.inbox.unfinished

@@ -63,8 +63,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("comanda.link")
 
-TURN_MESSAGES = 64
-"""Messages of one frame that are taken at once."""
+TURN_MESSAGES = 32
+"""Messages of one frame that are taken at once. One counts for as many as entities that it updates."""
 
 BACKLOG_PAUSE = 8
 """Frames waiting for the disk above which the socket is not read."""
@@ -144,6 +144,8 @@ class Link:
         self._inbox = Inbox(
             handle=self._frame,
             failed=self._broke,
+            later=partial(node.around.timer.call_later, 0),
+            resume=self._go_on,
             connection=self.connection,
             most=BACKLOG_PAUSE,
             most_bytes=self.host.backlog_bytes,
@@ -280,8 +282,9 @@ class Link:
             if not all(isinstance(message, dict) for message in messages):
                 self.close(InvalidMessage.code, "a frame is an object or an array of objects")
                 return
-        rest = messages[TURN_MESSAGES:]
-        self._take(messages[:TURN_MESSAGES])
+        first = _first_turn(messages)
+        rest = messages[first:]
+        self._take(messages[:first])
         if rest and self.state != "closed":
             self._inbox.hold_first(rest)
             if not self._inbox.waiting:
@@ -594,3 +597,15 @@ def _values(text: str | bytes) -> int:
     if isinstance(text, bytes):
         return text.count(b",") + text.count(b"[") + text.count(b"{")
     return text.count(",") + text.count("[") + text.count("{")
+
+
+def _first_turn(messages: Sequence[dict[str, Any]]) -> int:
+    """How many messages of a frame are taken at once."""
+    left = TURN_MESSAGES
+    for number, message in enumerate(messages):
+        if left <= 0:
+            return number
+        link = message.get("link")
+        updates = link.get("updates") if isinstance(link, dict) else None
+        left -= len(updates) if isinstance(updates, list) and updates else 1
+    return len(messages)

@@ -150,6 +150,8 @@ class Session:
         self._inbox = Inbox(
             handle=self._step,
             failed=self._broke,
+            later=partial(self.shared.around.timer.call_later, 0),
+            resume=self._next_turn,
             connection=self.connection,
             most=BACKLOG_PAUSE,
             most_bytes=self.shared.backlog_bytes,
@@ -287,6 +289,10 @@ class Session:
             later, self.successor = self.successor, None
             later._inbox.waiting = False
             later._drain()
+
+    def _next_turn(self) -> None:
+        self._inbox.waiting = False
+        self._drain()
 
     def _step(self, item: str | bytes | int | WireError | Message) -> None:
         if isinstance(item, int):

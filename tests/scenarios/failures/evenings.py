@@ -289,14 +289,17 @@ audit_required = true
 """
 
 
-def kinds_config() -> Config:
+def _with_kinds() -> Config:
     """What we advise, with a group, and a type whose conflicts are decided by the latest write."""
     said = example_toml().replace("# [entities.orders]\n# groups", "[entities.orders]\ngroups")
     return parse(said + NOTES)
 
 
+WITH_KINDS = _with_kinds()
+
+
 def kinds(directory: Path) -> Store:
-    store = Store(directory, kinds_config())
+    store = Store(directory, WITH_KINDS)
     pos, kds = store.terminal(0, "pos-1"), store.terminal(0, "kds-1", "kds")
     waiter, cashier = store.terminal(1, "waiter-1", "waiter"), store.terminal(1, "pos-2", by_position=True)
     store.terminal(0, "mon-1", "monitor")

@@ -103,7 +103,7 @@ def test_a_fault_in_any_function_costs_what_met_it(
             said = f"{evening}: {function} raising {error.__name__} on call {call}: {found}"
             print(said[:4_000], flush=True)
             problems.append(said)
-        shutil.rmtree(directory)
+        shutil.rmtree(directory, ignore_errors=True)
     assert not problems, f"COMANDA_SEED={FIRST}: " + "; ".join(problems)
     drawn = len(chosen)
     assert met > 0.8 * drawn - 1.2 * drawn**0.5  # four of five are met, less three standard deviations
