@@ -87,7 +87,7 @@ HOLES = (
         "read-counts-later-rows",
         "who reads one entity over HTTP counts as having seen rows that are not in the answer",
         (
-            "node.runtime.api.routes:Api._entity",
+            "node.runtime.api.routes:Api._one",
             "min(committed, row.seq)",
             "core.replica.log.committed",
         ),

@@ -160,7 +160,7 @@ MERGE = (
     defect(
         "earlier-list-forgotten",
         "a list that its author wrote again since counts as one that was empty, when an older write is tried again",
-        ("node.core.entities.last_known:_without_keys", "written=True", "written=[]"),
+        ("node.core.entities.last_known:_only_latest_keys", "written=True", "written=[]"),
     ),
     defect(
         "first-try-forgotten",
