@@ -259,7 +259,7 @@ class Core:
 
     def _send(self, group: Group) -> None:
         ring, log = self.log.ring, self.log
-        previous, now_ms = ring.head, self.clock().mono_ms
+        previous, now_ms = log.level, self.clock().mono_ms
         self.statistics.operations.add(now_ms, sum(row.kind == "operation" for row in group.rows))
         sessions = list(self.sessions.online.values())
         monitored = any(session.delivery.feed.audited for session in sessions)
@@ -267,10 +267,11 @@ class Core:
             ring_row(row, log.message_bytes, audit=monitored and log.audited(row.entity_type)) for row in group.rows
         ]
         ring.extend(rows)
+        log.moved()
         for row in rows:
             log.class_heads[row.priority] = row.seq
         shared = SharedBatch(rows)
-        small = sum(row.size for row in rows) <= PAGE_BYTES
+        small, entries = sum(row.size for row in rows) <= PAGE_BYTES, shared.entries
         delivered = 0
         for session in sessions:
             delivery = session.delivery
@@ -278,13 +279,12 @@ class Core:
                 continue
             try:
                 feed = delivery.feed
-                suits = small and shared.suits(feed.terminal_id, monitor=feed.monitor, reads=feed.reads)
-                if suits and delivery.live(previous, len(rows)):
-                    batch = shared.batch(numbered=delivery.feed.by_position)
-                    delivery.send_batch(batch, shared.entries, ring.head)
-                    delivered += len(shared.entries)
-                else:
-                    delivery.pump()
+                if small and shared.suits(feed.terminal_id, monitor=feed.monitor, reads=feed.reads):
+                    batch = shared.batch(numbered=feed.by_position)
+                    if delivery.follow(batch, entries, previous, now_ms):
+                        delivered += len(entries)
+                        continue
+                delivery.pump()
             except Exception as error:
                 delivery.failed(error)
         self.statistics.deliveries.add(now_ms, delivered)
@@ -295,6 +295,7 @@ class Core:
         for row in group.rows:
             self.log.class_heads[row.priority] = row.seq
         self.log.ring.begin_at(group.rows[-1].seq)
+        self.log.moved()
         for session in list(self.sessions.online.values()):
             session.delivery.pump()
         self.replica.faults.guard("the delivery of a commit to links", self.links.pump)
@@ -404,6 +405,7 @@ class Core:
         if faults.forgotten or boot.head != self.replica.log.committed:
             self.replica.start_again(boot)
             self.log.ring.begin_at(boot.head)
+            self.log.moved()
             self.log.class_heads[:] = boot.class_heads
             faults.forgotten = False
         self.replica.go_on(boot, locks, writer)
@@ -461,6 +463,7 @@ class Core:
     def tick(self) -> None:
         """Once a second: store positions that moved, ask silent terminals whether rows arrived, retry what waits."""
         now, guard = self.clock(), self.replica.faults.guard
+        self.statistics.messages.count(now.mono_ms)
         guard("the clock", partial(self.replica.clock.tick, now))
         for session in list(self.sessions.online.values()):
             self._due(session, session.delivery.read_again)

@@ -21,11 +21,24 @@ class Rate:
     """Events a second over the last ten seconds. Counts are kept per second."""
 
     _seconds: deque[tuple[int, int]] = field(factory=deque)
-    total: int = 0
+    _total: int = 0
+    uncounted: int = 0
+    """Events since `count` was called: for what happens so often that a look at the clock each time is too much."""
+
+    @property
+    def total(self) -> int:
+        """Since the start."""
+        return self._total + self.uncounted
+
+    def count(self, now_ms: int) -> None:
+        """Add what is uncounted. Called once a second."""
+        if self.uncounted:
+            uncounted, self.uncounted = self.uncounted, 0
+            self.add(now_ms, uncounted)
 
     def add(self, now_ms: int, count: int = 1) -> None:
         second = now_ms // 1000
-        self.total += count
+        self._total += count
         if self._seconds and self._seconds[-1][0] == second:
             self._seconds[-1] = (second, self._seconds[-1][1] + count)
         else:

@@ -191,11 +191,11 @@ class Endpoint:
         session = core.sessions.connect(identity, connection, full=full, by_position=by_position, rights=rights)
         holder = self._holder(request, connection, session)
         seat = self._admission.take(caller, holder)
-        statistics, clock = core.statistics, core.clock
+        messages, receive = core.statistics.messages, session.receive
 
         def on_text(text: str) -> None:
-            statistics.messages.add(clock().mono_ms)
-            session.receive(text)
+            messages.uncounted += 1
+            receive(text)
 
         connection.on_text, connection.on_binary, connection.on_pong = on_text, session.receive, holder.ponged
         connection.skim(session.skim)

@@ -71,7 +71,6 @@ BOUNDS = {
     "feed.History.pages": "feed.PAGES",
     "feed.LinkFeed._lacked": ONE_MESSAGE,
     "feed.LinkFeed._state_after": FIXED,
-    "feed.LinkFeed._told": FIXED,
     "feed.LinkFeed._wanted": "feed.MOST_WANTED",
     "group.Group": GROUP,
     "heads.Heads._heard_ms": NODES,
@@ -125,8 +124,6 @@ BOUNDS = {
     "view.LogView.too_large": "view.MOST_NAMED",
     "window.Window._confirmed": WINDOW,
     "window.Window._pending": WINDOW,
-    "window.Window.acked": FIXED,
-    "window.Window.sent": FIXED,
 }
 
 

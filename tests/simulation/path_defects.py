@@ -107,12 +107,16 @@ DELIVERY = (
     defect(
         "sent-is-acknowledged",
         "what was written to a socket counts as received",
-        ("node.core.delivery.window:Window._settle", "        if not pending:", "        if self.sent:"),
+        (
+            "node.core.delivery.window:Window._settle",
+            "                return\n            self._pop(1)",
+            "                break\n            self._pop(1)",
+        ),
     ),
     defect(
         "cursor-stored-too-far",
         "a cursor is stored where a terminal was sent up to, not where it confirmed up to",
-        ("node.core.sessions.sessions:Sessions._note", "positions=window.positions", "positions=tuple(window.sent)"),
+        ("node.core.sessions.sessions:Sessions._note", "positions=window.positions", "positions=window.sent"),
     ),
     defect(
         "cursor-not-stored",
@@ -158,7 +162,7 @@ DELIVERY = (
             "if len(entries) >= room or",
             "if len(entries) >= room + 9_999 or",
         ),
-        ("node.core.delivery.delivery:Delivery.live", "and window.room >= rows", ""),
+        ("node.core.delivery.delivery:Delivery.follow", "            or window.room < len(entries)\n", ""),
     ),
     defect(
         "unreadable-is-empty",

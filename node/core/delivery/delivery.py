@@ -138,24 +138,29 @@ class Delivery(Generic[F]):
 
     # ------------------------------------------------------------------ live
 
-    def live(self, previous_head: int, rows: int) -> bool:
-        """Whether this connection had everything up to the last commit and has room for this one."""
-        window = self.window
-        return (
-            not self.reading
-            and window.room >= rows
-            and min(window.sent) >= previous_head
-            and self.connection.outbox_bytes <= self.outbox_high
-        )
+    def follow(self, batch: Batch, entries: Sequence[Entry], previous: tuple[int, ...], now_ms: int) -> bool:
+        """Send a commit's frames, joined once for all terminals that get the same rows. Returns whether: not where
+        this connection had not everything up to `previous`, the level before, or has no room.
 
-    def send_batch(self, batch: Batch, entries: Sequence[Entry], head: int) -> None:
-        """The fast path: a commit's frames, joined once for all terminals that get the same rows."""
+        entries: those of the rows. now_ms: by the monotonic clock.
+        """
+        window = self.window
+        if (
+            self.reading
+            or window.sent != previous
+            or window.room < len(entries)
+            or self.connection.outbox_bytes > self.outbox_high
+        ):
+            return False
         if entries:
             self.connection.send(batch)
-            self.window.sending(entries)
-        self.window.passed([head] * CLASSES)
-        self._note_sending()
-        self.probe()
+            window.sending(entries)
+        window.passed(self.log.level)
+        if window.sendings is not None:
+            window.sendings.note(now_ms, window.sent)
+        if self._ping is None and (not window.confirms or window.room <= window.most // 2):
+            self.probe(now_ms)
+        return True
 
     # ------------------------------------------------------------------ behind
 
@@ -328,7 +333,7 @@ class Delivery(Generic[F]):
 
     # ------------------------------------------------------------------ acknowledgements of a terminal
 
-    def probe(self, *, force: bool = False) -> None:
+    def probe(self, now_ms: int | None = None, *, force: bool = False) -> None:
         """Ask for a pong that acknowledges what is under way, one at a time.
 
         A client that confirms is asked only when it leaves the window half full, or by the clock (`force`).
@@ -339,11 +344,12 @@ class Delivery(Generic[F]):
         if not force and window.room > window.most // 2:
             if window.confirms:
                 return
-            if self.log.pings <= 0 or self.log.mono_ms() - self.pinged_ms < PING_INTERVAL_MS:
+            now_ms = self.log.mono_ms() if now_ms is None else now_ms
+            if self.log.pings <= 0 or now_ms - self.pinged_ms < PING_INTERVAL_MS:
                 self.owed = True
                 return
         self._ping, self.owed = window.serial, False
-        self.pinged_ms = self.log.mono_ms()
+        self.pinged_ms = self.log.mono_ms() if now_ms is None else now_ms
         self.log.pings -= 1
         self.connection.ping(b"%d" % window.serial)
 
@@ -361,7 +367,8 @@ class Delivery(Generic[F]):
             return
         self._ping = None
         self.window.pong(serial)
-        self.pump()
+        if self.window.under_way or self._behind:
+            self.pump()
 
     def confirm(self, operation_id: str) -> bool:
         """A `sync_confirmation`. Returns whether such a row is under way."""
@@ -371,7 +378,19 @@ class Delivery(Generic[F]):
         """A `sync_confirmation`. Returns whether such a row is under way."""
         return self._confirmed(self.window.confirm_seq(seq))
 
+    def confirm_first(self) -> None:
+        """As `confirm` of `window.first`."""
+        self.window.confirm_first()
+        self._confirmed(True)
+
+    @property
+    def _behind(self) -> bool:
+        return self.window.sent != self.log.level
+
     def _confirmed(self, known: bool) -> bool:
-        if known and min(self.window.sent) < self.log.head:
+        """More is sent where there is room for a page: one row read from the disk costs as much as many. While there
+        is not, more is under way that will be confirmed."""
+        window = self.window
+        if known and self._behind and window.room >= min(self.page, window.most // 2):
             self.pump()
         return known

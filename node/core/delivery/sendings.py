@@ -47,7 +47,8 @@ class Sendings:
     def note(self, mono_ms: int, sent: Sequence[int]) -> None:
         """Up to here the terminal has been sent the log, by class. mono_ms: now, on the monotonic clock."""
         times, last = self._times, self._sent[-1] if self._sent else self.earliest
-        now = tuple(map(max, sent, last))  # after a reconnect rows are sent again
+        # After a reconnect rows are sent again.
+        now = tuple(sent) if min(sent) >= max(last) else tuple(map(max, sent, last))
         if times and mono_ms - times[-1] < APART_MS:
             self._sent[-1] = now
             return

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from node.core.delivery.sendings import Sendings
-from node.core.log.entries import NO_POSITION, NOTICE, PASSED, Entry
-from storage.records import CLASSES
+from node.core.log.entries import NOTHING, NOTICE, PASSED, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,10 +31,11 @@ class Window:
     """Cursors and rows under way of one connection. most: rows under way at once."""
 
     most: int
-    sent: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
-    acked: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES)
-    at_connect: tuple[int, ...] = (NO_POSITION,) * CLASSES
-    sent_before: tuple[int, ...] = (NO_POSITION,) * CLASSES
+    sent: tuple[int, ...] = NOTHING
+    """Replaced and never changed: all that are level have the log's own."""
+    acked: tuple[int, ...] = NOTHING
+    at_connect: tuple[int, ...] = NOTHING
+    sent_before: tuple[int, ...] = NOTHING
     """What earlier connections of this terminal were sent."""
     sendings: Sendings | None = None
     """When this terminal was sent what."""
@@ -54,7 +54,7 @@ class Window:
     def at(cls, positions: Sequence[int], most: int) -> Window:
         """A window that resumes after `positions`, one a class."""
         window = cls(most)
-        window.sent, window.acked, window.at_connect = list(positions), list(positions), tuple(positions)
+        window.sent = window.acked = window.at_connect = tuple(positions)
         return window
 
     @classmethod
@@ -107,17 +107,23 @@ class Window:
         return waiting == operation_id and seq > self.sent_before[priority]
 
     @property
+    def first(self) -> str:
+        """The operation id of the oldest row under way, where it is one that can be confirmed; else empty."""
+        operation_id = self._pending[0][2] if self._pending else ""
+        return operation_id if operation_id != NOTICE else ""
+
+    @property
     def positions(self) -> tuple[int, ...]:
         """What is acknowledged, by class."""
-        return tuple(self.acked)
+        return self.acked
 
     def acknowledged(self, priority: int) -> int:
         return self.acked[priority]
 
     def go_back(self, positions: Sequence[int]) -> None:
         """The terminal was shown older rows meanwhile: what comes after these positions is sent again."""
-        self.sent[:] = map(min, self.sent, positions)
-        self.acked[:] = map(min, self.acked, positions)
+        self.sent = tuple(map(min, self.sent, positions))
+        self.acked = tuple(map(min, self.acked, positions))
         self.at_connect = tuple(map(min, self.at_connect, positions))
         self.dirty = True
 
@@ -127,8 +133,9 @@ class Window:
 
     def passed(self, upto: Sequence[int]) -> None:
         """All rows up to these positions were sent or are not for this terminal."""
-        if self.sent != upto:
-            self.sent[:] = upto
+        positions = tuple(upto)
+        if self.sent != positions:
+            self.sent = positions
             self.dirty = True
         self._settle()
 
@@ -141,8 +148,7 @@ class Window:
         pending = self._pending
         for place, entry in enumerate(pending):
             if entry[2] == operation_id:  # nearly always the first row that is no notice
-                for _ in range(place + 1):
-                    self._pop()
+                self._pop(place + 1)
                 self._settle()
                 return True
             if entry[2] not in (NOTICE, PASSED):
@@ -152,6 +158,12 @@ class Window:
             self._settle()
             return True
         return False
+
+    def confirm_first(self) -> None:
+        """As `confirm` of `first`."""
+        self.confirms = True
+        self._pop(1)
+        self._settle()
 
     def confirm_seq(self, seq: int) -> bool:
         """A `sync_confirmation` by position: this row arrived, and with it all that was sent before. That is not all
@@ -178,29 +190,41 @@ class Window:
 
     def _take(self, rows: int) -> None:
         """The first rows under way are acknowledged."""
-        for _ in range(rows):
-            self._was_confirmed(self._pending[0][2])
-            self._pop()
+        if self._confirmed:
+            for place in range(rows):
+                self._was_confirmed(self._pending[place][2])
+        self._pop(rows)
         self._settle()
 
     def confirm_upto(self, positions: Sequence[int]) -> None:
         """A confirmation by position: the other side holds every row of each class up to there."""
         pending = self._pending
         while pending and pending[0][0] <= positions[pending[0][1]]:
-            self._pop()
-        for priority, seq in enumerate(positions):
-            held = min(seq, self.sent[priority])
-            if held > self.acked[priority]:
-                self.acked[priority] = held
-                self.dirty = True
+            self._pop(1)
+        self._acknowledge(map(min, positions, self.sent))
         self._settle()
 
-    def _pop(self) -> None:
-        seq, priority, _ = self._pending.popleft()
-        self._first_pending += 1
-        self._arrived = max(self._arrived - 1, 0)
-        if seq > self.acked[priority]:
-            self.acked[priority] = seq
+    def _pop(self, rows: int) -> None:
+        """Of the first rows under way each is the last of its class that is acknowledged. Where they are all there
+        are, `_settle` acknowledges the same."""
+        pending = self._pending
+        self._first_pending += rows
+        self._arrived = max(self._arrived - rows, 0)
+        if rows == len(pending) == 1 and pending[0][0] <= min(self.sent):
+            pending.clear()  # as `_settle` acknowledges what was sent, nearly always
+            return
+        acked = list(self.acked)
+        for _ in range(rows):
+            seq, priority, _ = pending.popleft()
+            if seq > acked[priority]:
+                acked[priority] = seq
+        self._acknowledge(acked)
+
+    def _acknowledge(self, positions: Iterable[int]) -> None:
+        """At least up to these."""
+        acked = tuple(map(max, self.acked, positions))
+        if acked != self.acked:
+            self.acked = acked
             self.dirty = True
 
     def _was_confirmed(self, operation_id: str) -> bool:
@@ -228,11 +252,13 @@ class Window:
         while pending:
             operation_id = pending[0][2]
             if operation_id != PASSED and not self._was_confirmed(operation_id) and not self._skipped(operation_id):
-                break
-            self._pop()
-        if not pending:
-            for priority, seq in enumerate(self.sent):
-                if seq > self.acked[priority]:
-                    self.acked[priority] = seq
-                    self.dirty = True
+                return
+            self._pop(1)
+        if self._confirmed:
             self._confirmed.clear()
+        if self.acked is not self.sent:
+            if min(self.sent) >= max(self.acked):
+                self.dirty = self.dirty or self.acked != self.sent
+                self.acked = self.sent
+            else:
+                self._acknowledge(self.sent)

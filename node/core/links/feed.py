@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from node.core.log.entries import NO_POSITION
+from node.core.log.entries import NO_POSITION, NOTHING
 from node.core.log.messages import state_id
 from node.wire.frames import Outgoing
 from node.wire.heads import Head
@@ -29,7 +29,6 @@ from node.wire.links.states import LARGEST_STATE, StateProgress, state_messages,
 from storage.answers import PAGE_BYTES
 from storage.packed import RECORD_BYTES
 from storage.proofs import runs_of
-from storage.records import CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence, Set
@@ -104,7 +103,7 @@ class LinkFeed:
     _lacked: dict[str, set[int]] = field(factory=dict, init=False)
     _searched: tuple[str, frozenset[int], str] | None = field(default=None, init=False)
     """The search for archived operations under way: (entity type, link keys, entity to go on after)."""
-    _told: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES, init=False)
+    _told: tuple[int, ...] = field(default=NOTHING, init=False)
     _last_row: tuple[int, bytes] = field(default=(0, b""), init=False)
     """The last row of this log that was sent or passed over, and its hash."""
     _states: int = field(default=0, init=False)
@@ -125,7 +124,7 @@ class LinkFeed:
         after: for a class without a position, the last entity that it has.
         """
         self._state_after.update(after)
-        delivery.window.sent[:] = positions
+        delivery.window.sent = tuple(positions)
         delivery.window.confirm_upto(positions)
         delivery.held = False
         delivery.pump()
@@ -176,7 +175,7 @@ class LinkFeed:
         _send_frames(delivery, messages)
 
     def _position(self, delivery: Delivery[Any], progress: StateProgress | None = None) -> bytes:
-        self._told = list(delivery.window.sent)
+        self._told = delivery.window.sent
         return log_position(self._told, *self._last_row, delivery.log.head, progress)
 
     def _send_bit_by_bit(self, delivery: Delivery[Any], messages: Iterator[bytes]) -> None:

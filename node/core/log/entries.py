@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from storage.records import CLASSES
+
 NO_POSITION = -1
 """The position in a class of which the receiver has nothing: it gets the state instead of the history."""
+
+NOTHING = (NO_POSITION,) * CLASSES
+"""The positions of a receiver that has nothing at all."""
 
 
 Entry = tuple[int, int, str]

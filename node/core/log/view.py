@@ -13,7 +13,7 @@ from node.core.faults import Faults
 from node.core.latest import keep_latest
 from node.core.log.ring import Ring
 from node.core.ports import Clock
-from storage.records import ConflictRow
+from storage.records import CLASSES, ConflictRow
 from strategies.policy import Registry
 
 T = TypeVar("T")
@@ -54,10 +54,20 @@ class LogView:
     failed: dict[Hashable, int] = field(factory=dict, init=False)
     """Rows and entities that our own code failed to send, and how often, since the start."""
 
+    level: tuple[int, ...] = field(init=False)
+    """The last durable row, for every class: the positions of who has been sent everything."""
+
     too_large: dict[str, int] = field(factory=dict, init=False)
     """What is not sent because no message holds it, and its bytes; the latest MOST_NAMED since the start."""
     pings: int = field(default=PINGS, init=False)
     """How many more pings this turn of the clock has."""
+
+    def __attrs_post_init__(self) -> None:
+        self.moved()
+
+    def moved(self) -> None:
+        """The head of the ring has moved."""
+        self.level = (self.ring.head,) * CLASSES
 
     @property
     def head(self) -> int:

@@ -30,6 +30,7 @@ from node.core.operations.replica import Replica
 from node.core.operations.resolve import resolve
 from node.core.ports import Connection, Health, Instant, Needs, Surroundings, TooMuch, Unreadable
 from node.core.sessions.identity import Activity, Identity
+from node.core.sessions.own_words import OwnWords
 from node.core.sessions.token_bucket import Bucket
 from node.core.terminal_clocks import ACCEPTED, TOLERANCE_MS
 from node.errors import (
@@ -126,6 +127,7 @@ class Session:
     activity: Activity
     _inbox: Inbox[str | bytes | int | WireError | Message] = field(init=False)
     """Messages, the serials of pongs between them, why one was not read, and what is decided once more."""
+    _own_words: OwnWords = field(factory=OwnWords, init=False)
     _rate_strikes: int = field(default=0, init=False)
     _format_strikes: int = field(default=0, init=False)
     _struck_ms: int = field(default=0, init=False)
@@ -317,6 +319,8 @@ class Session:
             self._unreadable(error)
             return
         self._handle(message)
+        if type(message) is SyncConfirmation and message.terminal_id in (None, self.identity.terminal_id):
+            self._own_words.learn(text, message)
 
     def _unreadable(self, error: WireError) -> None:
         self._error(error)

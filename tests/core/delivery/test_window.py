@@ -21,7 +21,7 @@ def window() -> Window:
 
 def test_what_was_only_sent_is_not_acknowledged(window: Window) -> None:
     assert window.positions == (10, 10, 10, 10)
-    assert window.sent == [13, 13, 13, 13]
+    assert window.sent == (13, 13, 13, 13)
     assert (window.under_way, window.room) == (3, 5)
     assert not window.dirty
 

@@ -1,0 +1,33 @@
+"""The confirmation in a client's own words: it writes all of them alike, but for the operation's id."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from node.wire.messages import SyncConfirmation
+
+
+@define(eq=False)
+class OwnWords:
+    """What one client writes before and behind the id. Both are taken from a confirmation that was read as JSON; then
+    one comparison tells whether a text is the one that confirms a certain row."""
+
+    _before: str = field(default="", init=False)
+    _behind: str = field(default="", init=False)
+
+    def learn(self, text: str | bytes, message: SyncConfirmation) -> None:
+        """text: of this message. Where the id stands in it once, and as it is, another id in its place makes the
+        confirmation of another row, and nothing else. A time would differ each time, and is to be read."""
+        if message.operation_id is None or message.seq is not None or message.timestamp is not None:
+            return
+        quoted = f'"{message.operation_id}"'
+        if isinstance(text, str) and "\\" not in text and text.count(quoted) == 1:
+            before, _, behind = text.partition(quoted)
+            self._before, self._behind = before + '"', '"' + behind
+
+    def confirms(self, text: str | bytes, operation_id: str) -> bool:
+        """Whether this text confirms that row. operation_id: "" for none."""
+        return bool(operation_id and self._before) and text == f"{self._before}{operation_id}{self._behind}"
