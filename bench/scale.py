@@ -31,7 +31,7 @@ from attrs import define, field, frozen
 from rich.console import Console
 
 from bench.rig.client import LoadClient
-from bench.rig.fleet import FleetNode, new_table, until
+from bench.rig.fleet import FleetNode, new_table, parked, until
 from bench.rig.growth import ENTITIES_AN_ORDER, ORDERS, ROWS_AN_ORDER, TERMINAL, GrownStore, order_id, shift
 from bench.rig.machine import describe
 from bench.rig.orders import write
@@ -146,6 +146,9 @@ class Stand:
         def synchronise() -> None:
             node.start()
             until(lambda: _synchronised(node), "the first synchronisation", LONG_S)
+            wrong = parked([node])
+            if wrong is not None:
+                raise RuntimeError(wrong)
 
         try:
             cost = watch.cost(synchronise)

@@ -149,7 +149,7 @@ def agreement(
         except OverdueError as error:
             shown = "; ".join(_standing(node) for node in nodes)
             raise OverdueError(f"{error}; {shown}; {difference(nodes)}") from None
-        differs = difference(nodes) or _parked(nodes)
+        differs = difference(nodes) or parked(nodes)
         if differs is None:
             return at
         if time.perf_counter() > end:
@@ -157,9 +157,10 @@ def agreement(
         time.sleep(0.5)
 
 
-def _parked(nodes: Sequence[FleetNode]) -> str | None:
-    parked = {node.name: node.links()["quarantine"] for node in nodes}
-    return f"operations are parked: {parked}" if any(any(counts.values()) for counts in parked.values()) else None
+def parked(nodes: Sequence[FleetNode]) -> str | None:
+    """Whether operations wait in a quarantine: such work was not done."""
+    found = {node.name: node.links()["quarantine"] for node in nodes}
+    return f"operations are parked: {found}" if any(any(counts.values()) for counts in found.values()) else None
 
 
 def failed(error: OverdueError) -> list[str]:

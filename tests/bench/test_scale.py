@@ -7,12 +7,20 @@ import sys
 
 
 def test_a_small_run_measures_a_store_that_verifies() -> None:
-    wanted = [part for name in ("join", "refused", "verify", "archive") for part in ("--only", name)]
+    wanted = [part for name in ("join", "refused", "verify", "first-sync", "archive") for part in ("--only", name)]
     command = [sys.executable, "-m", "bench", "scale", "--rows", "360", "--sizes", "1", "--seconds", "0.1", *wanted]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert not done.returncode, done.stderr
     assert "360 rows, 120 entities" in done.stderr
-    for name in ("start, CPU s", "lone operation, CPU s", "join, CPU s", "refused", "verify, CPU s", "archive"):
+    for name in (
+        "start, CPU s",
+        "lone operation, CPU s",
+        "join, CPU s",
+        "refused",
+        "verify, CPU s",
+        "first-sync",
+        "archive",
+    ):
         assert f"| {name}" in done.stdout
     assert "What a bystander felt" in done.stdout
     assert "CPU s by rows: a start" in done.stdout
