@@ -7,6 +7,7 @@ and every row that is read from these classes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -29,8 +30,12 @@ def key64(*parts: str) -> int:
     return int.from_bytes(blake2b("\x1f".join(parts).encode(), digest_size=8).digest(), "big", signed=True)
 
 
+@lru_cache(maxsize=2_048)
 def op_key(name: str) -> int:
-    """The key of an operation's name (`crdt.records.name_of`), by which a log finds all its rows."""
+    """The key of an operation's name (`crdt.records.name_of`), by which a log finds all its rows.
+
+    It is asked for three times on the way of an operation, so the latest are remembered.
+    """
     return key64(name)
 
 
