@@ -62,6 +62,9 @@ PLACE = "@place"
 ELEMENT = (2, 3, 4)
 """How many parts the value of an element's record has."""
 
+MOST_MOVES = 2**31
+"""A line that is said to be moved more often, as no node writes, counts as never moved."""
+
 MOST_ENDED = 32
 """Totals of lines that are gone, which a writer keeps in its header for a removal that had not seen a movement."""
 
@@ -578,7 +581,7 @@ def _placing(ordered: Sequence[FieldRecord]) -> tuple[str, int]:
 def _moves(record: FieldRecord) -> int:
     value = record.value
     moves = value[3] if isinstance(value, list) and len(value) == 4 else 0
-    return moves if type(moves) is int else 0
+    return moves if type(moves) is int and 0 < moves < MOST_MOVES else 0
 
 
 def _value(place: str, element: object, totals: Mapping[str, object], moves: int) -> list[object]:

@@ -144,6 +144,24 @@ def test_a_resolution_keeps_the_place_of_the_chosen_element() -> None:
 
 
 @pytest.mark.parametrize(
+    ("moves", "first"),
+    [((0, 1), "b"), ((1, 0), "a"), ((2, 1), "a"), ((1, 1), "a"), ((2**62, 1), "b"), ((-1, 1), "b"), ((True, 1), "b")],
+)
+def test_of_two_places_the_one_that_was_moved_more_often_counts(moves: tuple[int, int], first: str) -> None:
+    """The line `b` is at V. The later write has `a` before it, the other one behind it."""
+    later, earlier = moves
+    document = document_of(
+        write(ITEMS, [], 1),
+        write(("items", "b"), ["V", element("b")], 2),
+        write(("items", "a"), ["W", element("a"), {}, earlier], 3),
+        write(("items", "a"), ["U", element("a"), {}, later], 4),
+    )
+    found = shown(document)
+    assert isinstance(found, list)
+    assert found[0] == element(first)
+
+
+@pytest.mark.parametrize(
     ("data", "shown", "remembered"),
     [
         ({"items": [{"id": "a"}]}, [{"id": "a"}], (["a"], True)),
