@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from decimal import Decimal
 
 import pytest
 
 from crdt.absorb import absorbed
 from crdt.document import Document
 from crdt.engine import ENGINES, merge
-from crdt.records import DocumentError, ForkError
+from crdt.records import Contradiction, DocumentError, ForkError
 from crdt.update_format import UpdateError
 from tests.crdt.test_document import FIELDS, Network, empty, new, state
 
@@ -93,3 +94,32 @@ def test_merging_documents_needs_no_order() -> None:
     assert state(Document.load(merge([one, other]), writer=1, engine="y_py")) == state(
         Document.load(merge([other, one]), writer=1, engine="y_py")
     )
+
+
+@pytest.mark.parametrize("ahead", ["neither", "here", "there", "both"])
+@pytest.mark.parametrize("lie", ["value", "removed", "counted"])
+def test_two_documents_of_the_same_operations_and_other_records_contradict_each_other(ahead: str, lie: str) -> None:
+    """Whichever of them holds more: a false entity was taken whole, and the true one comes."""
+    true, false = empty(1), empty(1)
+    values = ("a", "b") if lie == "value" else ("a", "a")
+    for document, value in zip((true, false), values, strict=True):
+        document.edit(fields=[new(("x",), value, "t.1")], supersede=(), n=1)
+        document.edit(fields=[new(("y",), "c", "t.1")], supersede=(), n=1)
+    for document in (true, false):
+        doomed = document.siblings(("x",)) if lie == "removed" and document is false else ()
+        counts = {"stock": Decimal(1 if document is true else 9)} if lie == "counted" else {}
+        document.edit(fields=[new(("z",), "d", "t.1")], supersede=doomed, n=1, counts=counts)
+    here, there = (
+        Document.load(true.encode(), writer=5, engine="y_py"),
+        Document.load(false.encode(), writer=6, engine="y_py"),
+    )
+    if ahead in ("here", "both"):
+        here.edit(fields=[new(("here",), "e", "t.1")], supersede=(), n=1)
+    if ahead in ("there", "both"):
+        there.edit(fields=[new(("there",), "e", "t.1")], supersede=(), n=1)
+    for one, other in ((here, there), (there, here)):
+        if lie == "removed" and ahead in ("there", "both"):
+            absorbed(one, other.encode())  # an operation that the other one lacks may have removed it
+            continue
+        with pytest.raises(Contradiction):
+            absorbed(one, other.encode())

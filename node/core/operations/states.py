@@ -17,14 +17,16 @@ from crdt import hlc
 from crdt.absorb import absorbed
 from crdt.edits import Applied
 from crdt.engine import EngineError
-from crdt.records import DocumentError, ForkError
+from crdt.records import Contradiction, DocumentError, ForkError
 from crdt.update_format import UpdateError
 from node.core.entities.change import ConflictNews, carry_out, difference
 from node.core.entities.entity import Touch
+from node.core.latest import report
 from node.core.log.messages import current_message, state_id
 from node.core.log.rows import changes_of, state_row
 from node.core.operations.author import absent
 from node.core.operations.notices import remember, tell
+from node.core.operations.parked import MOST_CONTRADICTIONS
 from node.core.operations.record import write
 from node.core.operations.remote import Outcome
 from node.errors import WireError
@@ -70,6 +72,10 @@ def receive(replica: Replica, state: RemoteState, via: str, now: Instant, asked:
         expected = isinstance(error, WireError | UpdateError | DocumentError | EngineError)
         if expected and not replica.faults.changing:
             logger.warning("%s %s as %s has it: %s", *state.key, via, error)
+            if isinstance(error, Contradiction):
+                what = f"{via.partition(':')[0]} holds {' '.join(state.key)} otherwise: {error}"
+                if report(replica.contradictions, MOST_CONTRADICTIONS, logger, "two versions of one entity", what):
+                    replica.counts.contradictions += 1
             return Outcome(claimed=str(error) if isinstance(error, ForkError) else None)
         replica.faults.report(f"a state from {via!r}", state.snapshot, error, cause)
         return Outcome()

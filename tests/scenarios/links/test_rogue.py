@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -638,3 +638,16 @@ def test_a_comparison_finds_two_versions_that_no_row_brings(store: Store) -> Non
     store.settle()
     assert store.hub.core.replica.contradictions
     assert store.leaf.core.replica.contradictions
+
+
+def test_an_entity_of_the_same_operations_with_another_value_is_an_alarm(store: Store) -> None:
+    """It was asked for, and its clocks are those that this node holds: as digests see it, both hold the same."""
+    state = store.rogue.state(SALE)
+    true = b64decode(state["link"]["state"])
+    assert true.count(b"100") == 1
+    state["link"]["state"] = b64encode(true.replace(b"100", b"900")).decode()
+    store.rogue.link.asked.everything = True
+    store.play(state, state)
+    (said,) = store.hub.core.replica.contradictions
+    assert "rogue holds cashier_operations sale-1 otherwise" in said
+    assert store.unchanged
