@@ -73,6 +73,11 @@ def mutated_lines(rng: random.Random, data: bytes, donors: Sequence[bytes]) -> b
     return first + b"\n".join(lines)
 
 
+def mutated_steps(rng: random.Random, data: bytes, donors: Sequence[bytes]) -> bytes:
+    """Lines of JSON: as `mutated_lines`, with no first byte."""
+    return mutated_lines(rng, b"-" + data, [b"-" + donor for donor in donors])[1:]
+
+
 WORDS = [
     *(
         b"GET",

@@ -11,7 +11,8 @@ from attrs import frozen
 from tests.fuzz.cores import Links, Terminals
 from tests.fuzz.heads import Heads
 from tests.fuzz.messages import LinkMessages, Messages
-from tests.fuzz.mutation import mutated, mutated_heads, mutated_json, mutated_lines
+from tests.fuzz.mutation import mutated, mutated_heads, mutated_json, mutated_lines, mutated_steps
+from tests.fuzz.records import Records
 from tests.fuzz.updates import Updates, Vectors
 
 
@@ -44,5 +45,6 @@ TARGETS: dict[str, Kind] = {
     "link_message": Kind(LinkMessages, mutated_json, True, 16_384, 6_000),
     "terminal": Kind(Terminals, mutated_lines, True, 16_384, 500),
     "link": Kind(Links, mutated_lines, True, 32_768, 500),
+    "records": Kind(Records, mutated_steps, True, 16_384, 120),
     "head": Kind(Heads, mutated_heads, True, 4_096, 300),
 }
