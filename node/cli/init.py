@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -15,7 +16,8 @@ from node.config.example import example_toml
 def init(path: Path) -> None:
     """Escreve uma configuração comentada. / Write a commented configuration."""
     try:
-        with path.open("x", encoding="utf-8") as file:
+        # A link's token may be written into it.
+        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
             file.write(example_toml())
     except OSError as error:
         raise click.ClickException(f"{path}: {error.strerror}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from typing import TYPE_CHECKING
 
 from click.testing import CliRunner
@@ -26,3 +27,10 @@ def test_a_file_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "File exists" in result.output
     assert load(path).node.port == 1
+
+
+def test_only_its_owner_reads_it(tmp_path: Path) -> None:
+    """It may hold the token of a link."""
+    path = tmp_path / "comanda.toml"
+    CliRunner().invoke(main, ["init", str(path)])
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -6,6 +6,7 @@ import random
 import uuid
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import trio
 from attrs import frozen
@@ -14,7 +15,7 @@ from node.config.sections import Config
 from node.core.core import Core
 from node.core.ports import Draws, Instant, Surroundings
 from node.core.start import begin, note_config
-from node.rights import EVERYTHING, Visitor
+from node.rights import EVERYTHING, Visitor, find
 from node.runtime.api.routes import Api
 from node.runtime.api.tokens import Tokens
 from node.runtime.disk import TrioDisk
@@ -64,4 +65,7 @@ async def served(world: World) -> AsyncIterator[Served]:
 
 
 def request(path: str, query: dict[str, Any] | None = None) -> Request:
-    return Request("GET", path, path, query or {}, {}, "127.0.0.1")
+    """As the table of endpoints has it: a GET, or a POST where something is done."""
+    target = quote(path, safe="/%")
+    endpoints, _ = find(target)
+    return Request(endpoints[0].method if endpoints else "GET", target, path, query or {}, {}, "127.0.0.1")
