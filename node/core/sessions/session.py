@@ -257,8 +257,23 @@ class Session:
 
     def receive(self, text: str | bytes) -> None:
         """One message from the socket."""
-        if not (self.closed or self.gone):
-            self._inbox.guarded(self._inbox.put, text)
+        if self.closed or self.gone:
+            return
+        try:
+            if self._own_words.confirms(text, self.delivery.window.first) and not self._inbox.unfinished:
+                self._confirmed_first()
+            else:
+                self._inbox.put(text)
+        except Exception as error:
+            self._broke(error)
+
+    def _confirmed_first(self) -> None:
+        """As `_message` and `_confirmation` of what confirms the oldest row under way."""
+        self.activity.messages += 1
+        self.delivery.confirm_first()
+        self.activity.last_sync_ms = self.shared.around.clock().wall_ms
+        if self._format_strikes:
+            self._format_strikes -= 1
 
     def skim(self) -> TooBig:
         """For one message that is too big to be read: its place among the others is where it ends."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from node.core.sessions import session
+from node.wire.codec import decode
 from tests.harness import Client, World, settle_all
 
 
@@ -54,3 +56,20 @@ def test_a_confirmation_that_comes_behind_a_waiting_message_waits_too(world: Wor
     bia.session._inbox.waiting = False
     bia.session._inbox.drain()
     assert bia.session.delivery.window.under_way == 0
+
+
+def test_only_the_first_confirmation_of_a_client_is_read_as_json(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[object] = []
+    monkeypatch.setattr(session, "decode", lambda text, limits: (read.append(text), decode(text, limits))[1])
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    settle_all(world, [ana, bia])
+    for number in range(5):
+        ana.write("orders", f"o-{number}", "CREATE", {"n": number})
+        ana.write("products", f"p-{number}", "CREATE", {"n": number})
+        settle_all(world, [ana, bia])
+    assert sum("sync_confirmation" in str(text) for text in read) == 1
+    assert bia.session is not None
+    assert bia.session.activity.messages == 10
+    assert bia.session.delivery.window.positions == world.core.log.level
