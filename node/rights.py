@@ -150,6 +150,8 @@ HTTP = (
     Endpoint("GET", "/", PUBLIC),
     Endpoint("GET", "/page.js", PUBLIC),
     Endpoint("GET", "/page.css", PUBLIC),
+    Endpoint("POST", "/api/v1/join", PUBLIC),
+    Endpoint("POST", "/api/v1/pair", Need("operate", "tokens")),
     Endpoint("GET", "/healthz", PUBLIC),
     Endpoint("GET", "/readyz", PUBLIC),
     Endpoint("GET", "/metrics", Need("read", METRICS)),

@@ -47,6 +47,9 @@ class Authority:
         """For a client that knows this authority only."""
         return ssl.create_default_context(cafile=self.ca)
 
+    def fingerprint(self) -> str:
+        return x509.said(x509.read(Path(self.certificate).read_bytes())[0]).fingerprint
+
     def again(self) -> str:
         """Another certificate takes the place of this one; its fingerprint."""
         return x509.make(self.folder, HOSTS, datetime.now(UTC)).fingerprint

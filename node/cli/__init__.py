@@ -19,6 +19,8 @@ COMMANDS = {
     "status": "node.cli.status",
     "init": "node.cli.init",
     "tls": "node.cli.tls",
+    "pair": "node.cli.pair",
+    "join": "node.cli.join",
     "token": "node.cli.token",
     "audit": "node.cli.audit",
     "verify": "node.cli.verify",

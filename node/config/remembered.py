@@ -27,6 +27,17 @@ def remembered(config: Config) -> str:
     return orjson.dumps(kept, option=orjson.OPT_SORT_KEYS).decode()
 
 
+def shared(config: Config) -> dict[str, Any]:
+    """What all nodes of a store have in common, as a file would say it: a node that joins takes it over."""
+    return {
+        "time": {"zone": config.time.zone},
+        "locks": _said(config.locks),
+        "terminals": {name: _said(terminal) for name, terminal in config.terminals.items()},
+        "entities": {name: _said(entity) for name, entity in config.entities.items()},
+        "conservation": [_said(rule) for rule in config.conservation],
+    }
+
+
 def recalled(text: str | None) -> Config:
     """The configuration of a stored text; the defaults where none is stored. Raises ConfigError."""
     if text is None:

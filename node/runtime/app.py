@@ -25,6 +25,7 @@ from node.core.ports import Draws, Instant, Surroundings
 from node.core.schedule import schedule
 from node.core.start import begin, go_on, note_config, note_key
 from node.errors import ConfigError
+from node.runtime.api.joining import Joining, Reached
 from node.runtime.api.origins import Origins, own_origins
 from node.runtime.api.routes import Api
 from node.runtime.api.tokens import Tokens, open_rights
@@ -187,7 +188,11 @@ class Node:
                 own_origins(listeners.bound(), config.http.origins), config.this_machine_only and not tokens.required
             )
             people = PeopleReads(Reader(store.path), disk.faults)
-            api = Api(core=core, disk=disk, people=people, store=store, diallers=diallers, tokens=tokens)
+            reached = Reached(certificate, listeners.bound())
+            joining = Joining(core=core, disk=disk, store=store, tokens=tokens, config=config, reached=reached)
+            api = Api(
+                core=core, disk=disk, people=people, store=store, diallers=diallers, tokens=tokens, joining=joining
+            )
             endpoint = Endpoint(core=core, api=api, tokens=tokens, config=config, origins=origins)
             arrivals = Arrivals(
                 most=config.limits.connections,

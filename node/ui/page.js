@@ -1,6 +1,9 @@
 "use strict";
 const $ = (id) => document.getElementById(id);
-let token = sessionStorage.getItem("token") || "", socket = null, retry = 500;
+// The fragment is not sent to anybody: #token=..&name=..&type=.. of a terminal, or #pair=CODE, which is exchanged for it.
+const said = new URLSearchParams(location.hash.slice(1));
+for (const word of ["token", "name", "type"]) if (said.get(word)) sessionStorage.setItem(word, said.get(word));
+let token = sessionStorage.getItem("token") || "", kind = sessionStorage.getItem("type") || "monitor", socket = null, retry = 500;
 // A name of its own for each tab, so that two open pages do not push each other out.
 let name = sessionStorage.getItem("name") || `painel-${Math.random().toString(36).slice(2, 8)}`;
 sessionStorage.setItem("name", name);
@@ -51,7 +54,7 @@ async function refresh() {
 }
 const entries = [];
 function connect() {
-  const query = new URLSearchParams({ type: "monitor" });
+  const query = new URLSearchParams({ type: kind });
   if (token) query.set("token", token);
   socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/${encodeURIComponent(name)}?${query}`);
   const beat = setInterval(() => socket.readyState === 1 && socket.send(JSON.stringify({ type: "ping", timestamp: new Date().toISOString() })), 30000);
@@ -90,4 +93,16 @@ $("ask").onsubmit = (event) => {
   if (!socket || socket.readyState > 1) connect();
   refresh();
 };
-connect(); refresh(); setInterval(refresh, 10000);
+async function pair(code) {
+  const answer = await fetch("/api/v1/join", { method: "POST", body: JSON.stringify({ code }) });
+  const body = await answer.json();
+  if (!answer.ok) throw new Error(body.error);
+  const got = JSON.parse(body.said);
+  [token, name, kind] = [got.token, got.terminal_id, got.type];
+  for (const [word, value] of Object.entries({ token, name, type: kind })) sessionStorage.setItem(word, value);
+  // A browser that starts again with this address is the same terminal.
+  history.replaceState(null, "", "#" + new URLSearchParams({ token, name, type: kind }));
+}
+(said.get("pair") ? pair(said.get("pair")) : Promise.resolve())
+  .catch((error) => alert(error.message))
+  .finally(() => { connect(); refresh(); setInterval(refresh, 10000); });

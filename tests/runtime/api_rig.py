@@ -16,6 +16,7 @@ from node.core.core import Core
 from node.core.ports import Draws, Instant, Surroundings
 from node.core.start import begin, note_config
 from node.rights import EVERYTHING, Visitor, find
+from node.runtime.api.joining import Joining, Reached
 from node.runtime.api.routes import Api
 from node.runtime.api.tokens import Tokens
 from node.runtime.disk import TrioDisk
@@ -54,7 +55,9 @@ async def served(world: World) -> AsyncIterator[Served]:
         note_config(store, Config())
         core = begin(store.boot(), Config(), around, epoch=store.epoch, writer=draws.writer())
         tokens = Tokens(())
-        api = Api(core=core, disk=disk, people=people, store=store, diallers=(), tokens=tokens)
+        reached = Reached(None, [(False, "127.0.0.1:8001")])
+        joining = Joining(core=core, disk=disk, store=store, tokens=tokens, config=Config(), reached=reached)
+        api = Api(core=core, disk=disk, people=people, store=store, diallers=(), tokens=tokens, joining=joining)
         try:
             yield Served(api, core, disk, people, tokens)
         finally:

@@ -21,6 +21,7 @@ POST /api/v1/archive?until=TIME|SEQ[&force=1]    old history into the data direc
 GET /api/v1/tokens                               the tokens, without showing them
 POST /api/v1/tokens/add?terminal_id=&type=[&label=&expires=&write=&resolve=&read=&operate=]   make one
 POST /api/v1/tokens/revoke|rotate?terminal_id=   end a terminal's tokens; put a new one in their place
+POST /api/v1/pair   POST /api/v1/join             see joining.py
 GET /healthz  /readyz  /metrics  /  /page.js  /page.css
 
 node/rights.py has the table of paths, methods and the right that each needs.
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
 
     from node.core.core import Core
     from node.rights import Rights, Visitor
+    from node.runtime.api.joining import Joining
     from node.runtime.api.tokens import Tokens
     from node.runtime.dialler import Dialler
     from node.runtime.disk import TrioDisk
@@ -95,6 +97,7 @@ class Api:
         store: Store,
         diallers: Sequence[Dialler],
         tokens: Tokens,
+        joining: Joining,
     ) -> None:
         self._core = core
         self._store = store
@@ -102,6 +105,7 @@ class Api:
         self._reader, self._read = people.reader, people.read
         self._where = core.limits.codec.where
         self._past = Past(core, store.path)
+        self._joining = joining
         self._acts = Acts(core=core, disk=disk, store=store, tokens=tokens)
 
     async def answer(self, request: Request, visitor: Visitor) -> Response:
@@ -130,6 +134,8 @@ class Api:
             "/": lambda asked: page("index.html"),
             "/page.js": lambda asked: page("page.js"),
             "/page.css": lambda asked: page("page.css"),
+            "/api/v1/join": lambda asked: self._joining.join(asked),
+            "/api/v1/pair": lambda asked: self._joining.pair(asked),
             "/healthz": lambda asked: json_response({"status": "ok"}),
             "/readyz": self._ready,
             "/metrics": lambda asked: Response(200, exposition(core), "text/plain; version=0.0.4; charset=utf-8"),

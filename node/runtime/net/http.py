@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote
 
 import h11
@@ -12,8 +11,7 @@ import orjson
 import trio
 from attrs import frozen
 
-if TYPE_CHECKING:
-    from node.runtime.net.tls import TlsStream
+from node.runtime.net.tls import TlsStream
 
 HEAD_BYTES = 16 * 1024
 """Longest request head."""
@@ -50,6 +48,7 @@ class Request:
     """A request. target as sent; path percent-decoded and without the query; headers by lower-case name.
 
     A header that comes more than once is its values joined with commas, as RFC 9110 (5.3) reads it.
+    tls: whether it came over TLS.
     user: who asks through the control socket, as the system names him; None over the network.
     """
 
@@ -62,6 +61,7 @@ class Request:
     body: bytes = b""
     http_version: str = "1.1"
     user: str | None = None
+    tls: bool = False
 
     @property
     def words(self) -> list[str]:
@@ -216,6 +216,7 @@ class HttpConnection:
             self.peer,
             http_version=event.http_version.decode("ascii"),
             user=self._user,
+            tls=isinstance(self.stream, TlsStream),
         )
 
     async def body(self) -> bytes:

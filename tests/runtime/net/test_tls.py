@@ -14,7 +14,7 @@ import trio
 
 from node.runtime.net.client import ConnectError, connect
 from node.runtime.net.listener import SPEAKS_TLS, ListenerLimits
-from node.runtime.net.tls import HANDSHAKE_BYTES, NotTrusted, Session, Trust, bounded, connect_tls, fingerprint_of
+from node.runtime.net.tls import HANDSHAKE_BYTES, NotTrusted, Session, Trust, bounded, connect_tls
 from tests.authority import authority, make
 from tests.runtime.rig import Raw, arrivals, serving, until
 
@@ -39,10 +39,7 @@ def pinned(*fingerprints: str) -> Trust:
 
 
 def shown() -> str:
-    with open(authority().certificate) as file:
-        return fingerprint_of(
-            ssl.PEM_cert_to_DER_cert(file.read().partition("-----END")[0] + "-----END CERTIFICATE-----\n")
-        )
+    return authority().fingerprint()
 
 
 # ---------------------------------------------------------------------- who is recognised

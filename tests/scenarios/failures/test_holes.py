@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from node.runtime.api.joining import Joining
     from node.runtime.disk import TrioDisk
     from node.runtime.reads import PeopleReads
 
@@ -200,7 +201,15 @@ def who_reads_an_entity_has_seen_what_the_answer_shows(directory: Path) -> None:
                 return found
 
         slow, disk = cast("PeopleReads", Slow()), cast("TrioDisk", None)
-        api = Api(core=world.core, disk=disk, people=slow, store=world.store, diallers=[], tokens=Tokens(()))
+        api = Api(
+            core=world.core,
+            disk=disk,
+            people=slow,
+            store=world.store,
+            diallers=[],
+            tokens=Tokens(()),
+            joining=cast("Joining", None),
+        )
         path = "/api/v1/entities/customers/c-1"
         asked = Request("GET", path, path, {}, {}, "127.0.0.1")
         trio.run(api.answer, asked, Visitor(EVERYTHING, "bia", "bia"))

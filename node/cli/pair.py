@@ -1,0 +1,37 @@
+"""`comanda pair`: a one-time code for another machine, or for a browser."""
+
+from __future__ import annotations
+
+import sys
+from urllib.parse import urlencode
+
+import click
+import segno
+
+from node.cli.asking import ask, node_option
+from node.cli.output import say, say_json
+
+
+@click.command()
+@click.option("--type", "kind", default="node", show_default=True, help="Para o quê. / What it is for.")
+@click.option("--id", "terminal_id", help="O nome que terá. / The id that it will have.")
+@click.option("--at", "at", metavar="URL", help="Este nó visto de fora. / This node, seen from elsewhere.")
+@click.option("--json", "as_json", is_flag=True, help="Em JSON. / As JSON.")
+@node_option
+def pair(kind: str, terminal_id: str | None, at: str | None, as_json: bool, url: str) -> None:
+    """Mostra um código de uso único, por dez minutos, e o QR dele. / Show a one-time code, for ten minutes.
+
+    \b
+    comanda pair                        # outro nó / another node: comanda join URL CODE
+    comanda pair --type kds --id kds-1  # um navegador / a browser: open what the QR says
+    """
+    query = {"type": kind} | ({"terminal_id": terminal_id} if terminal_id is not None else {})
+    answer = ask(url, f"/api/v1/pair?{urlencode(query)}", "POST")
+    reached = at or answer["url"]
+    page = f"{reached.replace('ws', 'http', 1)}/#pair={answer['code']}"
+    if as_json:
+        say_json({**answer, "url": reached, "page": page})
+        return
+    say(f"{answer['code']}  até / until {answer['expires_at']}")
+    say(f"comanda join {reached} {answer['code']}" if kind == "node" else page)
+    segno.make(page).terminal(out=sys.stdout, compact=True)

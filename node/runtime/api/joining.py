@@ -1,0 +1,152 @@
+"""Pairing: a code for a newcomer, and the token that it gets for the code.
+
+POST /api/v1/pair?type=[&terminal_id=]   a code, once, for ten minutes
+POST /api/v1/join                        a newcomer shows that it knows one, as node/wire/protocol.md has it
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import trio
+from attrs import frozen
+
+from crdt.hlc import iso
+from node.config.remembered import shared
+from node.config.sections import is_loopback
+from node.core.keyring import fingerprint
+from node.core.pairing import LIVES_MS, Invitation, Invitations
+from node.runtime.api.tokens import NODE_TYPE, live, made, objection
+from node.runtime.certificates import Certificate
+from node.runtime.net.http import Response, error_response, json_response
+from node.wire.pairing import HUB, key_of, name_of, new_code, proof, read_code
+from storage.sqlite.database import StorageError
+
+if TYPE_CHECKING:
+    from node.config.sections import Config
+    from node.core.core import Core
+    from node.runtime.api.asked import Asked
+    from node.runtime.api.tokens import Tokens
+    from node.runtime.disk import TrioDisk
+    from storage.records import TokenRow
+    from storage.sqlite.store import Store
+
+logger = logging.getLogger("comanda.pairing")
+
+REFUSED = "this code is not known: it is wrong, used, too old, or was tried wrongly too often"
+
+
+@frozen
+class Reached:
+    """Where newcomers reach this node.
+
+    certificate: what they are shown there; None without TLS.
+    bound: whether it speaks TLS, and `host:port`, of each address it listens on.
+    """
+
+    certificate: Certificate | None
+    bound: list[tuple[bool, str]]
+
+    def fingerprint(self, tls: bool) -> str:
+        return self.certificate.said.fingerprint if tls and self.certificate is not None else ""
+
+    def url(self) -> str:
+        """The URL to join at: with TLS where there is any, by a name that the certificate has."""
+        tls, address = max(self.bound)
+        host, _, port = address.rpartition(":")
+        if host in ("0.0.0.0", "[::]"):
+            named = self.certificate.said.hosts if tls and self.certificate is not None else ()
+            name = named[0] if named else socket.gethostname()
+            host = f"[{name}]" if ":" in name else name
+        return f"{'wss' if tls else 'ws'}://{host}:{port}"
+
+
+class Joining:
+    """Makes codes, and gives tokens for them."""
+
+    def __init__(
+        self, *, core: Core, disk: TrioDisk, store: Store, tokens: Tokens, config: Config, reached: Reached
+    ) -> None:
+        self._core, self._disk, self._store, self._tokens = core, disk, store, tokens
+        self._shared = shared(config)
+        self._reached = reached
+        self._invitations = Invitations()
+
+    async def pair(self, asked: Asked) -> Response:
+        """A code for a token of `type`; of `terminal_id`, where it is given."""
+        core, kind, terminal_id = self._core, asked.first("type") or NODE_TYPE, asked.first("terminal_id")
+        if terminal_id is None and kind != NODE_TYPE:
+            return error_response(400, "a terminal's code says its terminal_id")
+        if wrong := objection(terminal_id or "any", kind, {}, core.permissions, ()):
+            return error_response(400, wrong)
+        if terminal_id is not None and self._taken(terminal_id):
+            return error_response(409, f"{terminal_id} has a token: revoke it first")
+        code = new_code(os.urandom)
+        while name_of(code) in self._invitations.names():
+            code = new_code(os.urandom)
+        key = await trio.to_thread.run_sync(key_of, code)
+        now = core.clock()
+        self._invitations.put(
+            Invitation(code=code, key=key, kind=kind, terminal_id=terminal_id, until_ms=now.mono_ms + LIVES_MS)
+        )
+        visitor = asked.visitor
+        core.note_act(visitor.terminal_id or "", visitor.name or None, "pair", {"type": kind, "id": terminal_id})
+        url = self._reached.url()
+        return json_response({"code": code, "url": url, "expires_at": iso(now.wall_ms + LIVES_MS), "type": kind})
+
+    async def join(self, asked: Asked) -> Response:
+        """A newcomer's proof, or a browser's code, for a token."""
+        request, core = asked.request, self._core
+        if not request.tls and not is_loopback(request.peer.rpartition(":")[0].strip("[]")):
+            return error_response(403, "a machine joins over TLS: https:// or wss://")
+        try:
+            body: Any = orjson.loads(request.body)
+            code, name, nonce = (str(body.get(word, "")) for word in ("code", "name", "nonce"))
+            terminal_id, given = str(body.get("terminal_id", "")), str(body.get("proof", ""))
+        except (orjson.JSONDecodeError, AttributeError):
+            return error_response(400, "a JSON object with name, nonce, terminal_id and proof, or with code")
+        now, certificate = core.clock(), self._reached.fingerprint(request.tls)
+        if code:
+            found = self._invitations.told(read_code(code) or code, now_ms=now.mono_ms)
+        else:
+            found = self._invitations.proved(name, given, certificate, nonce, terminal_id, now_ms=now.mono_ms)
+        if found is None:
+            logger.warning("%s could not join: %s", request.peer, REFUSED)
+            return error_response(403, REFUSED)
+        terminal_id = found.terminal_id or terminal_id
+        if wrong := objection(terminal_id, found.kind, {}, core.permissions, ()):
+            return error_response(400, wrong)
+        if terminal_id == core.node_id or self._taken(terminal_id):
+            return error_response(409, f"{terminal_id} is taken: choose another id, or revoke its token")
+        self._invitations.used(found)
+        token, row = made(terminal_id, found.kind, "", iso(now.wall_ms), {}, None)
+        return await self._welcome(request.peer, found, token, row, certificate, nonce)
+
+    async def _welcome(
+        self, peer: str, found: Invitation, token: str, row: TokenRow, certificate: str, nonce: str
+    ) -> Response:
+        core = self._core
+        try:
+            await self._disk.write(self._store.put_tokens, [row])
+        except StorageError as error:
+            return error_response(503, str(error))
+        self._tokens.put([row])
+        core.note_act("", None, "join", {"terminal_id": row.terminal_id, "type": found.kind, "address": peer})
+        logger.warning("%s (%s) joined from %s", row.terminal_id, found.kind, peer)
+        answer: dict[str, object] = {"terminal_id": row.terminal_id, "type": found.kind, "token": token}
+        if found.kind == NODE_TYPE:
+            own = self._reached.certificate
+            authority = own.authority if own is not None else None
+            answer["node_key"] = fingerprint(core.around.signatures.public)
+            answer["authority"] = None if authority is None else authority.decode()
+            answer["configuration"] = self._shared
+        said = orjson.dumps(answer).decode()
+        return json_response({"said": said, "proof": proof(found.key, HUB, certificate, nonce, said)})
+
+    def _taken(self, terminal_id: str) -> bool:
+        at = iso(self._core.clock().wall_ms)
+        return any(row.terminal_id == terminal_id and live(row, at) for row in self._tokens.rows)
