@@ -101,6 +101,7 @@ BOUNDS = {
     "knowledge.Knowledge.refusals": TERMINALS,
     "origins.Origins.known": "origins.NODES",
     "origins.Origins.said": NODES,
+    "pairing.Invitations._open": "pairing.MOST",
     "past.Past": "past.MOST of an entity",
     "peer_log.PeerLog.positions": FIXED,
     "quarantine.": QUARANTINE,
