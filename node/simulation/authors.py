@@ -51,11 +51,12 @@ class Authors:
 
     def write_meant(
         self, terminal: Terminal, key: tuple[str, str | None], kind: str, data: Data, meant: Meant
-    ) -> None:
-        """Write what is known to mean something."""
+    ) -> str:
+        """Write what is known to mean something. Returns the operation's name."""
         operation = self.write(terminal, *key, kind, data)
         self.restaurant.ledger.meant[operation] = meant
         self.judged(terminal, operation)
+        return operation
 
     def edit(self, terminal: Terminal, kind: str, data: Data, edit: Edit) -> None:
         """Write a change of one field."""

@@ -59,14 +59,33 @@ class Deletion:
 
 @frozen
 class Edit:
-    """Somebody's change of one field, to a value that nobody else gave it. entity: its type and id. seen: as of a
-    deletion. whole: the rest of the entity was sent with it, as it was on the screen."""
+    """Somebody's change of one field, to a value that nobody else gave it.
+
+    entity: its type and id. field: of a line's field the list, the line's id, and the field's name, with slashes.
+    seen: as of a deletion. whole: the rest of the entity was sent with it, as it was on the screen.
+    doubtful: nobody can say what its author had seen, and so what it replaces.
+    """
 
     entity: tuple[str, str]
     field: str
-    value: str
+    value: object
     seen: frozenset[str]
     whole: bool
+    doubtful: bool = False
+
+    def shown(self, view: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> object:
+        """What is shown of its field, ABSENT if the entity or line is not there."""
+        entity = view[self.entity[0]].get(self.entity[1], {})
+        name, _, within = self.field.partition("/")
+        if not within:
+            return entity.get(name, ABSENT)
+        line, _, name = within.partition("/")
+        return next((item.get(name, ABSENT) for item in lines_of(entity) if item["id"] == line), ABSENT)
+
+
+def lines_of(shown: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+    """The lines or the payments of an order: no simulated order has both."""
+    return [*((shown or {}).get("items") or []), *((shown or {}).get("payments") or [])]
 
 
 @frozen
@@ -115,7 +134,7 @@ class Ledger:
             self.vague.update(self.meant.get(operation, Meant()).entities)
             edit, count = self.edits.get(operation), self.counts.get(operation)
             if edit is not None:
-                self.edits[operation] = evolve(edit, seen=frozenset())
+                self.edits[operation] = evolve(edit, seen=frozenset(), doubtful=True)
                 if edit.whole:
                     self.vague.add(" ".join(edit.entity))
             if count is not None:
@@ -187,12 +206,14 @@ class Ledger:
         found = []
         for entity, name in sorted({(edit.entity, edit.field) for edit in edits.values()}):
             of = {o: e for o, e in edits.items() if (e.entity, e.field) == (entity, name)}
-            shown = view[entity[0]].get(entity[1], {}).get(name)
+            shown = next(iter(of.values())).shown(view)
+            if shown is ABSENT and "/" in name:
+                continue  # the line was taken off, or is lost, which is looked at elsewhere
             author = next((operation for operation, edit in of.items() if edit.value == shown), None)
             later = next((o for o, e in of.items() if author in e.seen), None)
             if author is None:
                 found.append(f"{' '.join(entity)}: {name} is {shown}, which nobody made it")
-            elif later is not None and self.exact and " ".join(entity) not in self.vague:
+            elif later is not None and self.exact and not {" ".join(entity), entity[1]} & self.vague:
                 found.append(
                     f"{' '.join(entity)}: {name} is {shown}, and {later} had replaced that by {of[later].value}"
                 )
@@ -234,11 +255,11 @@ class Ledger:
                         statuses[what[1]] = max(statuses.get(what[1], 0), rank)
         found = []
         judged = self.exact and name not in self.vague
-        for item in ((shown or {}).get("items") or []) if judged else ():
+        for item in lines_of(shown) if judged else ():
             key = item["id"]
             if key in off:
                 continue
-            expected, quantity = quantities.get(key), item.get("quantity")
+            expected, quantity = quantities.get(key), item.get("quantity", item.get("amount"))
             if expected != Decimal(str(quantity)):
                 found.append(f"orders {name}: item {key} has quantity {quantity}, its changes make {expected}")
             if key in statuses and item.get("status") != ITEM_STATUSES[statuses[key]]:
@@ -254,7 +275,7 @@ class Ledger:
         return []
 
     def _items(self, name: str, added: list[str], removed: set[str], shown: Mapping[str, Any] | None) -> list[str]:
-        items = [] if shown is None else [item["id"] for item in shown.get("items") or []]
+        items = [item["id"] for item in lines_of(shown)]
         found = [f"orders {name}: item {i} is there {items.count(i)} times" for i in set(items) if items.count(i) > 1]
         if name not in self.vague:  # a removal that was lost with a restored backup is still what its author shows
             taken = {

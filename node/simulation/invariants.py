@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from storage.sqlite.reader import Reader
 
 ALL = 1_000_000
+VIEWED = ("orders", "products", "customers", "cashier_operations")
 OUTBOX_BOUND = 2_000_000
 """Bytes that may wait on one connection: the node hands a slow one no more after OUTBOX_HIGH, plus answers."""
 
@@ -273,7 +274,7 @@ class Checks:
             if gone:
                 told = {operation: self.confirmed[operation] for operation in sorted(gone)}
                 raise Violation(f"{node}: confirmed and lost: {told}")
-            view = {entity_type: _view(machine, entity_type) for entity_type in ("products", "orders", "customers")}
+            view = {entity_type: _view(machine, entity_type) for entity_type in VIEWED}
             for problem in ledger.problems(held, view, refused):
                 raise Violation(f"{node}: {problem}")
             self._chained(machine)
@@ -289,6 +290,13 @@ class Checks:
             *operation_rules.ranked(everywhere, entities),
             *operation_rules.kept(rows, entities),
             *operation_rules.told(machines[0].logged("notice")),
+            *operation_rules.disputed(
+                everywhere,
+                [orjson.loads(conflict.body) for conflict in machines[0].reader.conflicts("open", limit=ALL)],
+                {entity_type: _view(machines[0], entity_type) for entity_type in VIEWED},
+                ledger.edits if ledger.exact else {},
+                refused,
+            ),
             *(operation_rules.hidden(rows, entities, ledger.deletions) if ledger.exact else ()),
             *(operation_rules.reborn(rows, entities, ledger.births) if ledger.exact else ()),
         ):
@@ -305,7 +313,7 @@ class Checks:
                 raise Violation(f"{terminal.name}: was never told of {untold}")
             if terminal.unanswered:
                 raise Violation(f"{terminal.name}: never answered: {sorted(terminal.unanswered)}")
-            for entity_type in ("orders", "products", "customers", "cashier_operations"):
+            for entity_type in VIEWED:
                 view = {
                     i: {k: v for k, v in e.items() if k != "version"}
                     for i, e in _view(terminal.machine, entity_type).items()

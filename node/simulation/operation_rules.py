@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from crdt import hlc
-from crdt.records import FieldRecord, parse_record
+from crdt.records import FieldRecord, name_of, parse_record
 from crdt.update_format import decode_update, live_records
 from node.core.keyring import VERIFIED
 from node.core.log.entries import NO_POSITION
 from node.wire.messages import effective_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from node.simulation.intentions import Deletion
+    from node.simulation.intentions import Deletion, Edit
     from node.simulation.machine import Machine
     from node.simulation.terminal import Terminal
     from storage.records import EntityRow, LogRow, PeerRow
@@ -207,6 +207,48 @@ def kept(rows: Iterable[LogRow], entities: Iterable[EntityRow]) -> Iterator[str]
         gone = sorted(names - view.keys())
         if key not in deleted and gone and (key[0] != "cashier_operations" or len(gone) == len(names)):
             yield f"{' '.join(key)} shows nothing of {', '.join(gone)}, which somebody wrote and nobody deleted"
+
+
+UNDECIDED = ("customers", "cashier_operations")
+"""Of what is disputed here no rule decides: people do."""
+
+
+def disputed(
+    rows: Iterable[LogRow],
+    conflicts: Iterable[Mapping[str, Any]],
+    view: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    edits: Mapping[str, Edit],
+    refused: Collection[str],
+) -> Iterator[str]:
+    """A fact is shown, or disputed still, or was replaced by somebody who had seen it, or was decided about.
+
+    conflicts: the open ones, as terminals are told. refused: operations that were refused at first.
+    """
+    held, settled = set(), set[tuple[str, str]]()
+    for row in rows:
+        held.add(row.name)
+        raw = orjson.loads(row.operation)
+        if "resolves" in raw:
+            settled |= {(name, "/".join(raw["conflict"]["path"])) for name in raw["conflict"]["operations"]}
+        if raw["operation"] == "DELETE":
+            edits = {o: e for o, e in edits.items() if e.entity != (row.entity_type, row.entity_id)}
+    for conflict in conflicts:
+        path = "/".join(conflict["path"])
+        settled |= {(name_of(c["terminal_id"], c["operation_id"]), path) for c in conflict["candidates"]}
+    found = {o: e for o, e in edits.items() if o in held and e.entity[0] in UNDECIDED}
+    for operation, edit in found.items():
+        if operation in refused or (operation, edit.field) in settled or edit.shown(view) == edit.value:
+            continue
+        others = [o for o, e in found.items() if (e.entity, e.field) == (edit.entity, edit.field) and o != operation]
+        if not any(operation in found[o].seen or found[o].doubtful or _later(o, operation) for o in others):
+            what = f"{' '.join(edit.entity)}: {operation} made {edit.field} {edit.value}"
+            yield f"{what}, which is neither shown nor disputed, and nobody replaced it"
+
+
+def _later(name: str, other: str) -> bool:
+    """Whether an operation is a later one of the same terminal."""
+    (terminal, number), (author, earlier) = (n.rsplit("/op-", 1) for n in (name, other))
+    return terminal == author and int(number) > int(earlier)
 
 
 def told(notices: Iterable[LogRow]) -> Iterator[str]:

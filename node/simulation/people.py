@@ -14,6 +14,7 @@ from crdt.records import name_of
 from node.errors import InvalidMessage, LockTimeout, NotStored
 from node.simulation.authors import Authors, own_name
 from node.simulation.counting import Counting
+from node.simulation.drawer import Drawer
 from node.simulation.forms import FORMS, Forms
 from node.simulation.intentions import (
     OPENING,
@@ -35,6 +36,9 @@ STATUSES = ("pending", "preparing", "ready", "delivered", "paid", "lost")
 STOCKS = ("s-0", "s-1")
 BILLS = ("conta-0", "conta-1")
 """Orders that are paid, or deleted and opened again."""
+MONEY = 0.3
+"""Of the evenings: how many have payments, slips and notes; and of what is done in those, how much of it is that."""
+
 LARGE, LARGE_MOST = 70_000, 2
 """Characters of a large message, and how many of them an evening has."""
 
@@ -82,6 +86,9 @@ class People:
     """How often somebody does each thing; other people do other things more."""
     _to_try: dict[tuple[str, str | None], Callable[[], None]] = field(factory=dict)
     """By terminal and what it is written to, what was refused for a lock."""
+    _chance: random.Random = field(init=False)
+    """A stream of its own for money, so that evenings without any are what they are."""
+    _of_money: tuple[Callable[[Terminal, random.Random], None], ...] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.rng, self.authors = self.restaurant.rng, Authors(self.restaurant)
@@ -102,6 +109,9 @@ class People:
             self._nonsense: 3,
             self._ping: 2,
         }
+        self._chance = self.restaurant.chance("till")
+        money = (self._tables.pay, Drawer(of).withdraw, self._tables.note)
+        self._of_money = money if self._chance.random() < MONEY else ()
         self._habits = {act: times * self.rng.choice([0.3, 1, 3]) for act, times in often.items()}
 
     def open_store(self) -> None:
@@ -114,6 +124,9 @@ class People:
 
     def something(self) -> None:
         """One terminal does one thing."""
+        if self._of_money and self._chance.random() < MONEY:
+            self._chance.choice(self._of_money)(self._chance.choice(self.restaurant.terminals), self._chance)
+            return
         terminal = self.rng.choice(self.restaurant.terminals)
         if not terminal.wants and self.rng.random() < 0.4:  # else it goes on without a connection
             terminal.come_back(full=self.rng.random() < 0.2 and not terminal.unanswered)

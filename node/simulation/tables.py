@@ -1,4 +1,4 @@
-"""What is ordered at a table: items are put on a list, changed and taken off, by writing the whole list."""
+"""What is ordered at a table, and paid: lines are put on a list, changed and taken off, by writing the whole list."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from node.simulation.authors import Authors
-from node.simulation.intentions import ITEM_STATUSES, Meant
+from node.simulation.intentions import ITEM_STATUSES, Edit, Meant
 
 if TYPE_CHECKING:
+    import random
+
     from node.simulation.terminal import Data, Terminal
 
 LISTS = ("mesa-0", "mesa-1")
+PAID = ("orders", "caixa-0")
+"""An order that is paid in parts."""
 
 
 @define(eq=False)
@@ -23,6 +27,8 @@ class Tables:
     authors: Authors
     names: tuple[str, ...] = field(init=False)
     _items: int = 0
+    _payments: int = 0
+    _notes: int = 0
 
     def __attrs_post_init__(self) -> None:
         self.names = LISTS[: self.authors.rng.choice([1, 2])]
@@ -32,12 +38,9 @@ class Tables:
         authors, rng = self.authors, self.authors.rng
         name = rng.choice(self.names)
         key = ("orders", name)
-        if not authors.may_write(terminal, "orders") or not authors.knows(terminal, named=True):
+        if not self._may_write(terminal, key, "items"):
             return
-        if authors.flickers(terminal, key, "items"):
-            return
-        items = terminal.screen.get(key, {}).get("items")
-        listed = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+        listed = _listed(terminal, key, "items")
         choice = rng.random()
         if listed and choice < 0.3:
             gone = frozenset(item["id"] for item in listed if rng.random() < 0.4)
@@ -49,6 +52,44 @@ class Tables:
             listed, meant = self._added(name, listed)
         data: Data = {"items": listed, **authors.version(terminal, key)}
         authors.write_meant(terminal, key, "UPDATE", data, meant)
+
+    def note(self, terminal: Terminal, rng: random.Random) -> None:
+        """Write a note beside a line: no onions."""
+        authors, name = self.authors, rng.choice(self.names)
+        key, listed = ("orders", name), _listed(terminal, ("orders", name), "items")
+        if not listed or not self._may_write(terminal, key, "items"):
+            return
+        self._notes += 1
+        place, value = rng.randrange(len(listed)), f"n-{self._notes}"
+        line = listed[place]["id"]
+        seen = authors.seen(terminal)
+        listed[place] = {**listed[place], "note": value}
+        data: Data = {"items": listed, **authors.version(terminal, key)}
+        operation = authors.write_meant(terminal, key, "UPDATE", data, Meant(changes=(name, line)))
+        authors.restaurant.ledger.edits[operation] = Edit(key, f"items/{line}/note", value, seen, whole=False)
+        authors.judged(terminal, operation)
+
+    def pay(self, terminal: Terminal, rng: random.Random) -> None:
+        """Take a part of what is owed, or give one back."""
+        authors, listed = self.authors, _listed(terminal, PAID, "payments")
+        if not self._may_write(terminal, PAID, "payments"):
+            return
+        if listed and rng.random() < 0.2:
+            gone = rng.choice(listed)["id"]
+            listed = [payment for payment in listed if payment["id"] != gone]
+            meant = Meant(removes=(PAID[1], frozenset([gone])), seen=authors.seen(terminal))
+        else:
+            self._payments += 1
+            amount, key = rng.randrange(1, 90), f"p-{self._payments}"
+            listed.append({"id": key, "amount": amount})
+            meant = Meant(adds=(PAID[1], key), quantity=Decimal(amount))
+        data: Data = {"payments": listed, **authors.version(terminal, PAID)}
+        authors.write_meant(terminal, PAID, "UPDATE", data, meant)
+
+    def _may_write(self, terminal: Terminal, key: tuple[str, str], field_: str) -> bool:
+        authors = self.authors
+        may = authors.may_write(terminal, "orders") and authors.knows(terminal, named=True)
+        return may and not authors.flickers(terminal, key, field_)
 
     def _added(self, name: str, listed: list[Data]) -> tuple[list[Data], Meant]:
         rng = self.authors.rng
@@ -75,3 +116,9 @@ class Tables:
         return [*listed[:place], item, *listed[place + 1 :]], Meant(
             changes=changes, quantity=Decimal(more), status=status
         )
+
+
+def _listed(terminal: Terminal, key: tuple[str, str], field_: str) -> list[Data]:
+    """The lines of an order that a terminal shows."""
+    items = terminal.screen.get(key, {}).get(field_)
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []

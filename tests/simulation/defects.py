@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--state", type=Path, default=STATE, help=f"of a search; by default {STATE.name}")
     parser.add_argument("--afresh", action="store_true", help="search from the first seed on")
     parser.add_argument("--forget", action="store_true", help="replay: forget seeds that catch nothing")
-    chosen = parser.parse_args()
+    chosen = parser.parse_intermixed_args()
     unknown = [name for name in chosen.names if name not in DEFECTS]
     if unknown:
         parser.error(f"no such defect: {', '.join(unknown)}")

@@ -1,4 +1,7 @@
-"""The simulator catches defects: with each one in the node, its seed reports a violation; without it, none."""
+"""Each defect is caught: with it in the node, its seed reports a violation, or the test that is named for it fails.
+
+Defects of rare branches are planted beside their scenarios (tests/scenarios/failures/test_holes.py).
+"""
 
 from __future__ import annotations
 
@@ -7,71 +10,12 @@ from functools import cache
 import pytest
 
 from node.simulation.runner import one
+from tests.processes import ROOT
+from tests.simulation.beside import SCENARIOS
 from tests.simulation.defects import DEFECTS, caught
+from tests.simulation.hole_defects import HOLES
 from tests.simulation.search import violation
 from tests.simulation.slips import defect
-
-UNSEARCHED = {
-    "gap-guard-skipped",
-    "pong-is-confirmation",
-    "before-not-compared",
-    "two-writers-not-settled",
-    "repair-takes-all",
-    "first-loser-told",
-    "difference-from-latest",
-    "unseen-element-removed",
-    "removed-element-back",
-    "earlier-list-forgotten",
-    "first-try-forgotten",
-    "first-try-knows-more",
-    "winner-by-arrival",
-    "deletion-saw-nothing",
-    "version-not-bounded",
-    "time-of-writing-ignored",
-    "clock-measured-and-not-used",
-    "late-flush-not-shown",
-    "copy-is-a-change",
-    "lost-confirmation-forgotten",
-    "chain-names-each-state",
-    "own-movement-forgotten",
-    "count-over-the-unseen",
-    "opening-beside-movements",
-    "closed-count-goes-on",
-    "quantity-overwritten",
-    "line-goes-back",
-    "decision-takes-what-came-since",
-    "visit-not-corrected",
-    "anybody-unpays",
-    "failed-commit-not-undone",
-    "let-go-uncommitted",
-    "writer-kept-after-restore",
-    "older-database-unnoticed",
-    "older-epoch-unnoticed",
-    "cursor-stored-too-far",
-    "positions-kept-when-set-back",
-    "unreadable-is-empty",
-    "own-row-not-sent-again",
-    "peer-position-kept-after-failure",
-    "old-log-position-kept",
-    "digest-type-skipped",
-    "damaged-kept-waiting",
-    "parked-not-stored",
-    "tokens-come-again",
-    "one-loser-told",
-    "failed-bulk-remembered",
-    "bulk-not-looked-at",
-    "followers-forgotten",
-    "last-archived-conflict-untold",
-    "earlier-connection-overtaken",
-    "read-counts-later-rows",
-    "created-again-keeps-fields",
-    "owed-to-one",
-    "release-ends-other-requests",
-    "one-lease-offered",
-    "one-release-told",
-}
-"""Defects that no seed is noted for: people behave otherwise since the last long search, and the first few dozen
-seeds catch them no more. `python -m tests.simulation.defects search` searches 500."""
 
 
 @cache
@@ -87,8 +31,16 @@ def test_a_defect_in_the_node_breaks_an_invariant_of_its_seed(name: str) -> None
     assert problem_without_defects(seed) is None
 
 
-def test_every_defect_has_a_seed_or_waits_for_a_search() -> None:
-    assert {name for name in DEFECTS if name not in caught()} == UNSEARCHED
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_defect_in_the_node_breaks_the_test_that_is_named_for_it(name: str) -> None:
+    with DEFECTS[name].present():
+        ended = pytest.main(["-q", "-x", "-p", "no:cacheprovider", str(ROOT / SCENARIOS[name])])
+    assert ended == pytest.ExitCode.TESTS_FAILED
+
+
+def test_every_defect_has_a_seed_or_a_test() -> None:
+    assert {*caught(), *SCENARIOS, *(hole.name for hole in HOLES)} == {*DEFECTS}
+    assert not {*caught()} & {*SCENARIOS}
 
 
 def test_every_defect_of_the_table_fits_the_code_and_is_gone_afterwards() -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import orjson
 import pytest
 
 from node.simulation.intentions import CountEvent, Edit, Ledger, Meant
+from node.simulation.operation_rules import disputed
+from storage.records import LogRow
 from strategies.kinds.kind import ABSENT
 
 FORM = ("orders", "ficha-0")
@@ -87,3 +90,60 @@ def test_a_line_that_was_taken_off_is_gone_unless_somebody_changed_it_unseen(see
     ledger.meant["u/1"] = Meant(changes=("mesa-0", "i-1"), quantity=Decimal(1))
     ledger.meant["v/1"] = Meant(removes=("mesa-0", frozenset({"i-1"})), seen=frozenset(seen))
     assert bool(problems(ledger, orders={"mesa-0": {"items": [{"id": "i-1", "quantity": 3}]}})) == gone
+
+
+# ---------------------------------------------------------------------- lines and what is disputed
+
+TABLE = ("orders", "mesa-0")
+SLIP = ("cashier_operations", "mov-0")
+
+
+@pytest.mark.parametrize(("shown", "right"), [("n-1", False), ("n-2", True), ("n-3", False)])
+def test_a_note_beside_a_line_is_replaced_by_who_had_seen_it(shown: str, right: bool) -> None:
+    ledger = Ledger()
+    ledger.edits["t/1"] = Edit(TABLE, "items/i-1/note", "n-1", frozenset(), whole=False)
+    ledger.edits["u/1"] = Edit(TABLE, "items/i-1/note", "n-2", frozenset(["t/1"]), whole=False)
+    line = {"id": "i-1", "note": shown}
+    assert (not problems(ledger, orders={"mesa-0": {"items": [{"id": "i-0"}, line]}})) == right
+    assert not problems(ledger, orders={"mesa-0": {"items": [{"id": "i-0"}]}})  # taken off, note and all
+
+
+@pytest.mark.parametrize("shown", [[], ["p-1"], ["p-1", "p-2", "p-2"], ["p-1", "p-2", "p-3"]])
+def test_every_payment_is_there_once(shown: list[str]) -> None:
+    ledger = Ledger()
+    for number in (1, 2):
+        ledger.meant[f"t/op-{number}"] = Meant(adds=("caixa-0", f"p-{number}"), quantity=Decimal(10))
+    assert problems(ledger, orders={"caixa-0": {"payments": [{"id": name, "amount": 10} for name in shown]}})
+    right = [{"id": "p-1", "amount": 10}, {"id": "p-2", "amount": 10}]
+    assert not problems(ledger, orders={"caixa-0": {"payments": right}})
+    assert problems(ledger, orders={"caixa-0": {"payments": [*right[:1], {"id": "p-2", "amount": 1}]}})
+
+
+def written(name: str, **raw: Any) -> LogRow:
+    terminal, operation = name.split("/")
+    body = orjson.dumps({"operation": "UPDATE", **raw})
+    return LogRow(1, "operation", 0, *SLIP, operation, terminal, operation=body)
+
+
+def vanished(*more: LogRow, conflicts: tuple[dict[str, Any], ...] = (), **second: Any) -> list[str]:
+    """Of two amounts that two tills wrote on one slip, of which the second is shown: what is said of the first."""
+    edits = {
+        "t/op-1": Edit(SLIP, "amount", 101, frozenset(), whole=False),
+        "u/op-1": Edit(SLIP, "amount", 102, second.get("seen", frozenset()), whole=False, **second.get("as_", {})),
+    }
+    rows = [written(name) for name in edits]
+    view = {"cashier_operations": {"mov-0": {"amount": 102}}}
+    return list(disputed([*rows, *more], conflicts, view, edits, second.get("refused", ())))
+
+
+def test_a_disputed_fact_is_shown_or_open_or_replaced_or_decided() -> None:
+    candidates = [{"terminal_id": "t", "operation_id": "op-1"}, {"terminal_id": "u", "operation_id": "op-1"}]
+    decision = {"resolves": "c", "conflict": {"path": ["amount"], "operations": ["t/op-1", "u/op-1"]}}
+    assert len(vanished()) == 1
+    assert not vanished(conflicts=({"path": ["amount"], "candidates": candidates},))
+    assert len(vanished(conflicts=({"path": ["type"], "candidates": candidates},))) == 1
+    assert not vanished(written("t/resolution", **decision))
+    assert not vanished(written("u/op-9", operation="DELETE"))
+    assert not vanished(seen=frozenset(["t/op-1"]))
+    assert not vanished(as_={"doubtful": True})
+    assert not vanished(refused={"t/op-1"})

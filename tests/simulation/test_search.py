@@ -10,7 +10,7 @@ import pytest
 
 from node.simulation.evening import Outcome
 from tests.simulation import search
-from tests.simulation.search import Search, blamed
+from tests.simulation.search import Played, Search, blamed
 from tests.simulation.slips import Defect, defect
 
 if TYPE_CHECKING:
@@ -42,20 +42,27 @@ def played(monkeypatch: pytest.MonkeyPatch) -> dict[int, dict[str, str]]:
 
 
 @pytest.mark.parametrize("bad", [c for n in range(4) for c in combinations(NAMES, n)])
-def test_each_defect_that_an_evening_catches_is_named(
+def test_each_defect_with_which_an_evening_ends_badly_is_named(
     played: dict[int, dict[str, str]], bad: tuple[str, ...]
 ) -> None:
     played[1] = {name: f"{name} is lost" for name in bad}
-    assert blamed(1, list(defects(*NAMES).values())) == played[1]
+    assert blamed(1, list(defects(*NAMES).values())) == Played(played[1])
 
 
-def test_what_falls_over_and_what_ends_badly_without_defects_catches_nothing(
-    played: dict[int, dict[str, str]],
-) -> None:
+def test_what_ends_badly_without_defects_catches_nothing(played: dict[int, dict[str, str]]) -> None:
     played[0] = {"a": "a is lost"}
-    played[1] = {"a": "KeyError: 'x'", "b": "b is lost"}
-    assert blamed(0, list(defects("a").values())) == {}
-    assert blamed(1, list(defects("a", "b").values())) == {"b": "b is lost"}
+    assert blamed(0, list(defects("a").values())) == Played({}, "bad")
+
+
+def test_a_defect_that_makes_the_node_fall_over_is_not_caught_and_soon_left_out(
+    tmp_path: Path, played: dict[int, dict[str, str]]
+) -> None:
+    played.update({seed: {"a": "KeyError: 'x'", "b": "b is lost"} for seed in range(1, 9)})
+    played[9] = {"a": "a is lost"}
+    with ThreadPoolExecutor(1) as pool:
+        search_ = Search(tmp_path / "state", defects("a", "b"), lambda _: None)
+        search_.run(("a", "b"), 9, pool, 1)
+    assert (search_.caught, search_.falls) == ({"b": 1}, {"a": 3})
 
 
 def test_defects_in_the_same_words_are_planted_one_after_the_other() -> None:

@@ -332,3 +332,20 @@ def test_the_first_synchronisation_pages_through_more_than_one_read(tmp_path: Pa
     settle_all(world, [ana, bia])
     assert bia.shown("products") == without_version(world.view("products"))
     world.close()
+
+
+def test_own_rows_are_sent_again_after_those_that_they_came_over(world: World) -> None:
+    """What its author had confirmed comes again, as the node died before it stored that."""
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    bia.do("orders", "e", "CREATE", {"note": "first"})
+    settle_all(world, [ana, bia])
+    world.advance(2_000)
+    world.settle()
+    bia.do("orders", "e", "UPDATE", {"note": "of bia"})
+    settle_all(world, [ana, bia])
+    ana.do("orders", "e", "UPDATE", {"note": "of ana"})
+    world.crash()
+    ana.connect()
+    settle_all(world, [ana])
+    assert [m["operation"]["data"]["note"] for m in ana.of("data_sync")][-2:] == ["of bia", "of ana"]
+    assert ana.shown("orders")["e"]["note"] == "of ana"

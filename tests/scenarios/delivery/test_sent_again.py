@@ -129,6 +129,21 @@ def test_an_order_takes_off_nothing_that_its_author_was_only_shown_since(tablets
     assert ana.shown("orders")["x"]["items"] == [item("b")]
 
 
+def test_an_order_takes_off_what_was_on_its_author_s_own_list(tablets: Tablets) -> None:
+    """Of that list nothing is left but that it was written, as its author has written another one since."""
+    ana, bia = tablets.ana, tablets.bia
+    bia.do("orders", "x", "UPDATE", {"items": [item("b")]})
+    tablets.meet()
+    ana.do("orders", "x", "UPDATE", {"items": [item("a"), item("b")]})
+    tablets.lock()
+    refused = ana.operation("orders", "x", "UPDATE", {"items": [item("a")]})
+    tablets.send(refused)
+    tablets.lock_ends()
+    ana.do("orders", "x", "UPDATE", {"items": [item("a"), item("b"), item("c")]})
+    tablets.send(refused)
+    assert tablets.items() == ["a", "c"]
+
+
 def test_an_order_brings_back_nothing_taken_off_since(tablets: Tablets) -> None:
     ana = tablets.ana
     ana.do("orders", "x", "UPDATE", {"items": [item("a")]})

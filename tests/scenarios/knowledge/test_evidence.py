@@ -170,6 +170,27 @@ def test_a_chain_of_own_writes_counts_its_own_steps(world: World, arrival: Arriv
     assert outcome(world, COUNTER) == 99 - 10 - 3
 
 
+@pytest.mark.parametrize("reads_first", [True, False])
+@pytest.mark.parametrize("kind", [REGISTER, LIST], ids=["register", "list"])
+def test_a_chain_replaces_nothing_that_was_written_meanwhile(world: World, kind: Kind, reads_first: bool) -> None:
+    """Its second step has the number of what a colleague wrote, and neither has a time that tells."""
+    colleague, tablet = shown_the_first(world, kind)
+    tablet.disconnect()
+    chain = [
+        tablet.operation(kind.entity_type, "e", "UPDATE", {"version": 2, "note": "later"}),
+        tablet.operation(kind.entity_type, "e", "UPDATE", {"version": 3, **kind.written}),
+    ]
+    the_second(world, kind, colleague, tablet, "unsent")
+    tablet.connect()
+    if reads_first:
+        settle_all(world, [colleague, tablet])
+    for operation in chain:
+        del operation["timestamp"]
+        tablet.submit(operation)
+    settle_all(world, [colleague, tablet])
+    assert outcome(world, kind) == kind.gives[FIRST]
+
+
 def test_a_queue_that_is_sent_after_reading_is_counted_from_the_state_that_it_names(world: World) -> None:
     colleague, tablet = shown_the_first(world, COUNTER)
     tablet.disconnect()

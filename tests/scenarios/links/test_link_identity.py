@@ -62,6 +62,28 @@ def test_a_node_set_back_to_an_old_backup_regains_what_it_lost_and_its_peers_los
     mesh.close()
 
 
+def test_a_position_is_held_once_its_rows_are_stored(tmp_path: Path) -> None:
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    mesh.connect()
+    hub, node = mesh.worlds
+    ana = Client(hub, "ana").connect()
+    ana.do("orders", "o-1", "CREATE", {"a": 1})
+    mesh.settle()
+    held = dict(node.core.links.peers)
+    ana.do("orders", "o-2", "CREATE", {"a": 2})
+    node.failing = True
+    while mesh.wires[0].step(0) or mesh.wires[0].step(1):
+        hub.settle()
+        node.settle()
+    assert held
+    assert node.core.links.peers == held
+    node.failing = False
+    node.recover()
+    mesh.settle()
+    assert alike(mesh)
+    mesh.close()
+
+
 def test_a_log_with_another_row_at_the_same_place_is_a_fork(tmp_path: Path) -> None:
     mesh = Mesh(tmp_path, 2, [(1, 0, True)])
     mesh.connect()

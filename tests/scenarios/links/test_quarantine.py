@@ -88,6 +88,7 @@ def test_one_bad_operation_is_kept_and_stops_nothing_else(
     (row,) = pair.node.core.replica.quarantine
     assert row.reason
     pair.mesh.crash(1)
+    assert list(pair.parked().values()) == [BAD]
     pair.mesh.settle()
     assert list(pair.parked().values()) == [BAD]
 
