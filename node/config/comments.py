@@ -115,6 +115,10 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             'Páginas de outros endereços que podem conectar: ["https://loja.example"].',
             "Pages of other addresses that may connect.",
         ),
+        "proxies": (
+            'Proxies em que se acredita quanto ao endereço do cliente: ["127.0.0.1"].',
+            "Proxies whose word is taken for a client's address.",
+        ),
     },
     "locks": {
         "broken_by": (

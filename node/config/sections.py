@@ -187,9 +187,11 @@ class HttpSection:
     """[http]: browsers.
 
     origins: pages besides the node's own that may connect and read, as `https://host`.
+    proxies: addresses and networks of proxies whose word is taken for a client's address.
     """
 
     origins: list[str] = field(factory=list)
+    proxies: list[str] = field(factory=list)
 
 
 @frozen

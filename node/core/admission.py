@@ -15,7 +15,7 @@ codes".
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from enum import Enum
 from typing import Generic, TypeVar
 
@@ -204,33 +204,121 @@ class Arrival(Enum):
     DROPPED = "dropped"
 
 
+@define(eq=False)
+class Place:
+    """One TCP connection. give_way: ends it. known: it has shown a token, or this node asks for none."""
+
+    address: str
+    """That it counts for: of a proxy's connection, its client's."""
+    give_way: Callable[[], None]
+    known: bool = False
+    told: bool = False
+    """It only is told that there are too many."""
+    left: bool = False
+    through: str | None = None
+    """The proxy's own address."""
+
+
 @define(eq=False, kw_only=True)
 class Arrivals:
     """TCP connections that are open, HTTP and WebSocket alike. Counts in `statistics` those over a limit.
 
+    Who is not known yet holds a place only as long as nobody needs it: at a limit the oldest stranger gives way, of
+    the address that has most of them. So whoever fills the node without a token shuts out nobody but himself.
+
     most: how many may be open at once.
-    most_per_address: how many of one IP address.
-    open, by_address: how many are, in all and of each address.
+    most_per_address: how many of one IP address, `shared` ones excepted.
+    open, told: how many are, and how many of these only hear that there are too many. by_address: the others, of each
+        address. strangers: of each address those not known, by age.
     """
 
     most: int
     most_per_address: int
     statistics: Statistics
+    shared: Callable[[str], bool] = lambda _: False
     open: int = 0
+    told: int = 0
     by_address: Counter[str] = field(factory=Counter)
+    strangers: dict[str, dict[Place, None]] = field(factory=dict)
 
-    def came(self, address: str) -> Arrival:
+    def came(self, address: str, give_way: Callable[[], None]) -> tuple[Arrival, Place]:
         """A connection is open now. Whatever becomes of it, `went` follows."""
+        place = Place(address, give_way)
         self.open += 1
-        self.by_address[address] += 1
-        if self.open <= self.most and self.by_address[address] <= self.most_per_address:
-            return Arrival.SERVED
+        self._enter(place, address)
+        if self._room(place):
+            return Arrival.SERVED, place
+        self._leave(place)
+        place.told = True
+        self.told += 1
         self.statistics.connections_refused += 1
-        return Arrival.DROPPED if self.open > self.most + REFUSED_AT_ONCE else Arrival.TOLD
+        return (Arrival.DROPPED if self.told > REFUSED_AT_ONCE else Arrival.TOLD), place
 
-    def went(self, address: str) -> None:
+    def is_known(self, place: Place) -> None:
+        """It has shown who it is, and keeps its place."""
+        if not place.known and not place.left and not place.told:
+            place.known = True
+            self._no_stranger(place)
+
+    def comes_from(self, place: Place, address: str) -> bool:
+        """A proxy has named the address that a connection counts for. Returns whether there is room for it."""
+        if place.left or place.address == address:
+            return True
+        self._leave(place)
+        self._enter(place, address)
+        if self._room(place):
+            return True
+        self.statistics.connections_refused += 1
+        return False
+
+    def went(self, place: Place) -> None:
         """It is closed."""
+        if place.left:
+            return
+        place.left = True
         self.open -= 1
+        if place.told:
+            self.told -= 1
+        else:
+            self._leave(place)
+
+    # ------------------------------------------------------------------ who gives way
+
+    def _room(self, place: Place) -> bool:
+        address = place.address
+        if self.by_address[address] > self.most_per_address and not self.shared(address):
+            return self._one_gives_way(address, place)
+        if self.open - self.told <= self.most:
+            return True
+        crowd = max(self.strangers, key=lambda name: len(self.strangers[name]), default="")
+        return self._one_gives_way(crowd, place)
+
+    def _one_gives_way(self, address: str, newcomer: Place) -> bool:
+        oldest = next((place for place in self.strangers.get(address, ()) if place is not newcomer), None)
+        if oldest is None:
+            return False
+        self.went(oldest)
+        self.statistics.connections_refused += 1
+        oldest.give_way()
+        return True
+
+    # ------------------------------------------------------------------ counting
+
+    def _enter(self, place: Place, address: str) -> None:
+        place.address = address
+        self.by_address[address] += 1
+        if not place.known:
+            self.strangers.setdefault(address, {})[place] = None
+
+    def _leave(self, place: Place) -> None:
+        address = place.address
         self.by_address[address] -= 1
         if not self.by_address[address]:
             del self.by_address[address]
+        self._no_stranger(place)
+
+    def _no_stranger(self, place: Place) -> None:
+        group = self.strangers.get(place.address, {})
+        group.pop(place, None)
+        if not group:
+            self.strangers.pop(place.address, None)

@@ -6,6 +6,7 @@ import gc
 import itertools
 import logging
 import os
+import resource
 import secrets
 import signal
 import sys
@@ -37,6 +38,7 @@ from node.runtime.identity import take_up
 from node.runtime.keys import signatures
 from node.runtime.net.control_listener import open_control
 from node.runtime.net.listener import Listener, ListenerLimits, open_listeners
+from node.runtime.net.proxies import Proxies
 from node.runtime.progress import show_first_sync
 from node.runtime.reads import PeopleReads
 from storage.sqlite.database import StorageError
@@ -60,6 +62,9 @@ TOKENS_WATCHED_S = 0.25
 USES_STORED_TURNS = 240
 """After so many of those looks it is stored when each token was last shown."""
 
+OTHER_DESCRIPTORS = 256
+"""Files, links and what is being refused, besides [limits] connections."""
+
 SWITCH_INTERVAL_S = 0.0005
 """Longest turn of a thread in Python, so that a rebuild in a thread does not hold up a confirmation."""
 
@@ -72,6 +77,17 @@ def now() -> Instant:
 def random_writer() -> int:
     """A Yjs client id, 1 .. 2**32 - 1."""
     return secrets.randbelow(2**32 - 1) + 1
+
+
+def allow_descriptors(wanted: int) -> None:
+    """Let this process open so many files and sockets, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < wanted:
+        logger.warning("the system allows %d files and sockets; for [limits] connections it takes %d", most, wanted)
 
 
 def memory_mb() -> float:
@@ -159,6 +175,7 @@ class Node:
         """
         config = self.config
         sys.setswitchinterval(SWITCH_INTERVAL_S)
+        allow_descriptors(config.limits.connections + OTHER_DESCRIPTORS)
         directory = Path(config.node.data)
         store = Store.open(directory, config.node.id, lambda: uuid.uuid4().hex)
         reader = Reader(store.path)
@@ -171,6 +188,7 @@ class Node:
             note_config(store, config)
             by_type = {kind: permissions.rights for kind, permissions in config.permissions().items()}
             tokens = Tokens(reader.tokens(), by_type, open_rights(loopback=config.this_machine_only))
+            proxies = Proxies(config.http.proxies)
             certificate = None if config.tls.certificate is None else Certificate(config.tls)
             listeners = await Listeners.open(config, open_to_all=not tokens.required)
             control = open_control(directory)
@@ -198,9 +216,14 @@ class Node:
                 most=config.limits.connections,
                 most_per_address=config.limits.connections_per_address,
                 statistics=core.statistics,
+                shared=proxies.named,
             )
             listener = Listener(
-                handler=endpoint, limits=listener_limits(config.limits), arrivals=arrivals, certificate=certificate
+                handler=endpoint,
+                limits=listener_limits(config.limits),
+                arrivals=arrivals,
+                certificate=certificate,
+                proxies=proxies,
             )
             commands = Listener(
                 handler=endpoint,

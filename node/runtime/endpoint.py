@@ -24,6 +24,7 @@ from node.runtime.api.tokens import NOBODY
 from node.runtime.dialler import NODE_TYPE, run_link
 from node.runtime.net.http import Request, Response, error_response
 from node.runtime.net.listener import Acceptance, Refusal
+from node.runtime.net.proxies import came_through
 from node.runtime.net.websocket import Connection
 from node.wire.close_codes import GOING_AWAY
 from node.wire.json_text import is_number
@@ -42,6 +43,9 @@ logger = logging.getLogger("comanda.endpoint")
 PREFIX = "/ws/"
 PAGES_NAMED = 100
 """Pages and foreign names that are logged, one line each."""
+
+PROBED = ("/healthz", "/readyz")
+"""What a proxy asks of its own accord."""
 
 PROBE = b"probe"
 RTT = b"rtt"
@@ -114,6 +118,14 @@ class Endpoint:
         asked = (("Access-Control-Allow-Methods", allow), ("Access-Control-Allow-Headers", "Authorization"))
         return Response(200, headers=(("Allow", allow), *asked, ("Access-Control-Max-Age", "600")))
 
+    def _through_proxy(self, request: Request) -> str | None:
+        """Why a node that is open to its machine does not answer what a proxy on that machine passes on."""
+        if self._tokens.required or self._config.node.insecure or not came_through(request.headers):
+            return None
+        refusal = "this node needs no token, and a proxy would open it to whoever reaches the proxy: add a token"
+        self._log_page(f"a request through a proxy is refused: {refusal}")
+        return refusal
+
     def _log_page(self, what: str) -> None:
         """Say once what a page may not; a browser tells its person nothing of the reason."""
         if what not in self._said and len(self._said) < PAGES_NAMED:
@@ -124,6 +136,8 @@ class Endpoint:
         if objection := self._origins.objection(request):
             self._log_page(objection)
             return error_response(403, objection)
+        if request.path not in PROBED and (closed := self._through_proxy(request)):
+            return error_response(403, closed)
         if request.method == "OPTIONS":
             return self._preflight(request)
         endpoints, parts = find(request.raw_path)
@@ -137,6 +151,7 @@ class Endpoint:
             return error_response(403, f"this node is not {stranger}; name http://{stranger} under [http] origins")
         try:
             visitor = self._tokens.visitor(_token(request), _address(request.peer), self._core.clock().wall_ms)
+            request.known()
         except AuthenticationFailed as error:
             if not public:
                 return error_response(401, error.reason)
@@ -159,7 +174,11 @@ class Endpoint:
         if request.user is None and (objection := self._origins.objection(request)):
             self._log_page(objection)
             return Refusal(403, objection)
+        if request.user is None and (refusal := self._through_proxy(request)):
+            return Refusal(403, refusal)
         caller = self._caller(request)
+        if caller.trusted:
+            request.known()
         if not caller.node:
             return Acceptance(SUBPROTOCOL if _speaks_it(request) else None)
         welcome = self._admission.objection(caller) is None

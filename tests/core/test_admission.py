@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import TYPE_CHECKING
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from node.core import admission
-from node.core.admission import PROBES, Admission, Arrival, Arrivals, Caller, Enter, Probe, Refuse
+from node.core.admission import PROBES, Admission, Arrival, Arrivals, Caller, Enter, Place, Probe, Refuse
 from node.core.statistics import Statistics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CAIXA = Caller("caixa", "pos")
 
@@ -166,28 +174,101 @@ def test_an_objection_changes_nothing_and_looks_at_no_seat() -> None:
 # ---------------------------------------------------------------------- TCP connections
 
 
+class Door:
+    """Connections as they come, and who gave way."""
+
+    def __init__(self, most: int, most_per_address: int = 1_000, shared: Callable[[str], bool] = lambda _: False):
+        statistics = Statistics(started_ms=0)
+        self.arrivals = Arrivals(most=most, most_per_address=most_per_address, statistics=statistics, shared=shared)
+        self.gone: list[str] = []
+
+    def come(self, address: str, name: str = "", *, known: bool = False) -> tuple[Arrival, Place]:
+        arrival, place = self.arrivals.came(address, lambda: self.gone.append(name))
+        if known:
+            self.arrivals.is_known(place)
+        return arrival, place
+
+
 def test_connections_over_a_limit_are_told_so_then_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "REFUSED_AT_ONCE", 1)
-    arrivals = Arrivals(most=2, most_per_address=5, statistics=Statistics(started_ms=0))
-    came = [arrivals.came("10.0.0.1") for _ in range(4)]
+    door = Door(most=2, most_per_address=5)
+    came = [door.come("10.0.0.1", known=True)[0] for _ in range(4)]
     assert came == [Arrival.SERVED, Arrival.SERVED, Arrival.TOLD, Arrival.DROPPED]
-    assert arrivals.statistics.connections_refused == 2
+    assert door.arrivals.statistics.connections_refused == 2
 
 
 def test_one_address_does_not_take_the_places_of_all() -> None:
-    arrivals = Arrivals(most=10, most_per_address=1, statistics=Statistics(started_ms=0))
-    assert arrivals.came("10.0.0.1") is Arrival.SERVED
-    assert arrivals.came("10.0.0.1") is Arrival.TOLD
-    assert arrivals.came("10.0.0.2") is Arrival.SERVED
+    door = Door(most=10, most_per_address=1)
+    assert door.come("10.0.0.1", known=True)[0] is Arrival.SERVED
+    assert door.come("10.0.0.1")[0] is Arrival.TOLD
+    assert door.come("10.0.0.2")[0] is Arrival.SERVED
 
 
-def test_a_closed_connection_leaves_its_place() -> None:
-    arrivals = Arrivals(most=1, most_per_address=1, statistics=Statistics(started_ms=0))
-    arrivals.came("10.0.0.1")
-    arrivals.went("10.0.0.1")
-    assert arrivals.came("10.0.0.1") is Arrival.SERVED
-    arrivals.went("10.0.0.1")
-    assert (arrivals.open, dict(arrivals.by_address)) == (0, {})
+def test_strangers_shut_nobody_out_but_themselves() -> None:
+    """Whatever they fill, who has a token gets a place; those who have shown theirs keep it."""
+    door = Door(most=4)
+    assert door.come("10.0.0.1", known=True)[0] is Arrival.SERVED
+    for number in range(10):
+        assert door.come("10.0.0.66", f"idle {number}")[0] is Arrival.SERVED
+    assert door.gone == [f"idle {number}" for number in range(7)], "the oldest of those"
+    for _ in range(3):
+        assert door.come("10.0.0.2", known=True)[0] is Arrival.SERVED
+    assert door.come("10.0.0.3")[0] is Arrival.TOLD
+    assert len(door.gone) == 10
+    assert door.arrivals.open - door.arrivals.told == 4
+
+
+def test_a_newcomer_of_a_quiet_address_has_time_to_show_its_token() -> None:
+    door = Door(most=4)
+    door.come("10.0.0.1", "till")
+    for _ in range(100):
+        door.come("10.0.0.66", "idle")
+    assert "till" not in door.gone
+
+
+def test_an_address_that_is_full_of_strangers_gives_up_one_of_its_own() -> None:
+    door = Door(most=100, most_per_address=2)
+    door.come("10.0.0.2", "other")
+    for number in range(4):
+        assert door.come("10.0.0.1", f"idle {number}")[0] is Arrival.SERVED
+    assert door.gone == ["idle 0", "idle 1"]
+
+
+def test_clients_of_a_shared_address_count_for_their_own() -> None:
+    door = Door(most=100, most_per_address=1, shared=lambda address: address == "10.0.0.9")
+    places = [door.come("10.0.0.9")[1] for _ in range(3)]
+    assert [door.arrivals.comes_from(place, f"192.0.2.{n}") for n, place in enumerate(places)] == [True] * 3
+    door.arrivals.is_known(places[0])
+    _, again = door.come("10.0.0.9")
+    assert not door.arrivals.comes_from(again, "192.0.2.0")
+    for place in (*places, again):
+        door.arrivals.went(place)
+    assert (door.arrivals.open, dict(door.arrivals.by_address), door.arrivals.strangers) == (0, {}, {})
+
+
+@given(st.lists(st.tuples(st.sampled_from("ckwm"), st.integers(0, 8), st.integers(0, 3)), max_size=60))
+def test_counts_are_those_of_the_connections_that_are_there(steps: list[tuple[str, int, int]]) -> None:
+    door = Door(most=4, most_per_address=2)
+    here: list[Place] = []
+    for what, which, address in steps:
+        place = here[which % len(here)] if here else None
+        if what == "c" or place is None:
+            here.append(door.come(f"10.0.0.{address}")[1])
+        elif what == "k":
+            door.arrivals.is_known(place)
+        elif what == "w":
+            door.arrivals.went(place)
+        elif not place.told:
+            door.arrivals.comes_from(place, f"10.0.0.{address}")
+        there = [one for one in here if not one.left]
+        served = [one for one in there if not one.told]
+        assert door.arrivals.open == len(there)
+        assert door.arrivals.by_address == Counter(one.address for one in served)
+        assert {p for group in door.arrivals.strangers.values() for p in group} == {p for p in served if not p.known}
+        assert len(served) <= 4
+    for one in here:
+        door.arrivals.went(one)
+    assert (door.arrivals.open, door.arrivals.told, door.arrivals.strangers) == (0, 0, {})
 
 
 def test_a_node_takes_the_seat_once_it_has_shown_who_it_is() -> None:

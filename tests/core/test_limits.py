@@ -43,6 +43,7 @@ FIXED = "as many as there are priority classes, or buckets"
 BOUNDS = {
     "admission.Admission.seats": CONNECTED,
     "admission.Arrivals.by_address": CONNECTED,
+    "admission.Arrivals.strangers": CONNECTED,
     "anti_entropy.": ONE_MESSAGE,
     "asked.Asked": ONE_MESSAGE,
     "budget.Budget": FIXED,

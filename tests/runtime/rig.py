@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from node.runtime.net.proxies import Proxies
+
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 PATIENCE_S = 5.0
 """How long a test waits for what must come; never how long it waits for nothing."""
@@ -118,6 +120,7 @@ class Echo:
             return Refusal(404, "no WebSocket here")
         if request.headers.get("origin", "http://node") != "http://node":
             return Refusal(403, "foreign page")
+        request.known()
         return Acceptance(self.subprotocol)
 
     async def websocket(self, request: Request, connection: Connection) -> None:
@@ -194,11 +197,17 @@ def arrivals(most: int = 1_000, most_per_address: int = 1_000) -> Arrivals:
 
 @asynccontextmanager
 async def serving(
-    limits: ListenerLimits | None = None, came: Arrivals | None = None, *, tls: bool = False
+    limits: ListenerLimits | None = None,
+    came: Arrivals | None = None,
+    *,
+    tls: bool = False,
+    proxies: Proxies | None = None,
 ) -> AsyncIterator[Server]:
     handler, came = Echo(), came or arrivals()
     certificate = Certificate(authority().settings()) if tls else None
-    served = Listener(handler=handler, limits=limits or ListenerLimits(), arrivals=came, certificate=certificate)
+    served = Listener(
+        handler=handler, limits=limits or ListenerLimits(), arrivals=came, certificate=certificate, proxies=proxies
+    )
     listeners = await open_listeners("127.0.0.1", 0)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(served.serve, *([], listeners) if tls else (listeners, []))

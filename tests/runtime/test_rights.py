@@ -31,6 +31,8 @@ from node.runtime.api.origins import Origins
 from node.runtime.api.tokens import Tokens, made, open_rights
 from node.runtime.endpoint import Endpoint, Holder
 from node.runtime.net.http import Request
+from node.runtime.net.listener import Acceptance, Refusal
+from node.runtime.net.proxies import SIGNS
 from node.wire import codec, messages
 from tests.harness import Client, World
 from tests.runtime.api_rig import Served, served
@@ -194,6 +196,20 @@ async def test_a_foreign_page_is_refused_whatever_it_asks(node: Served, origin: 
             answer = await who.ask(method, target(one.path) + QUERY.get(one.path, ""), origin=origin)
             assert answer.status == 403, (method, one.path)
             assert not [name for name, _ in answer.headers if name.startswith("Access-Control")]
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+async def test_a_node_without_tokens_answers_nothing_that_came_through_a_proxy(node: Served, sign: str) -> None:
+    """Its proxy would open it to the street; what the proxy asks itself is answered."""
+    anybody, through = endpoint(node, loopback=True), {sign: "192.0.2.7", "host": "127.0.0.1"}
+    for one in HTTP:
+        answer = await anybody.ask(one.method, target(one.path) + QUERY.get(one.path, ""), **through)
+        assert (answer.status == 403) is (one.path not in ("/healthz", "/readyz")), one.path
+    upgrade = Request("GET", "/ws/pos-1", "/ws/pos-1", {"type": ["pos"]}, through, "127.0.0.1:5000")
+    assert isinstance(anybody.endpoint.accepts(upgrade), Refusal)
+    who = asked(node, EVERYTHING)
+    assert (await who.ask("GET", "/api/v1/conflicts", **through)).status == 200
+    assert isinstance(who.endpoint.accepts(upgrade), Acceptance)
 
 
 def test_every_path_has_an_answer_and_every_answer_a_path(world: World) -> None:

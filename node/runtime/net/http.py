@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from urllib.parse import parse_qs, unquote
 
@@ -43,12 +43,17 @@ GUARDED = (
 and runs only the page's own scripts."""
 
 
+def _nobody() -> None:
+    return None
+
+
 @frozen
 class Request:
     """A request. target as sent; path percent-decoded and without the query; headers by lower-case name.
 
     A header that comes more than once is its values joined with commas, as RFC 9110 (5.3) reads it.
     tls: whether it came over TLS.
+    known: to be called once it is known who asks, so that his connection keeps its place.
     user: who asks through the control socket, as the system names him; None over the network.
     """
 
@@ -62,6 +67,7 @@ class Request:
     http_version: str = "1.1"
     user: str | None = None
     tls: bool = False
+    known: Callable[[], None] = _nobody
 
     @property
     def words(self) -> list[str]:

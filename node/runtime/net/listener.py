@@ -30,6 +30,7 @@ from node.runtime.net.http import (
     Response,
     error_response,
 )
+from node.runtime.net.proxies import Proxies
 from node.runtime.net.reading import SocketReader
 from node.runtime.net.tls import NotTls, TlsError, TlsStream, accept_tls
 from node.runtime.net.websocket import CLOSE_GRACE_S, Connection, accept_upgrade
@@ -39,12 +40,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from ssl import SSLContext
 
-    from node.core.admission import Arrivals
+    from node.core.admission import Arrivals, Place
 
 logger = logging.getLogger("comanda.listener")
 
 GONE_S = 1.0
 """How long an answer is still made for a client that sends nothing more."""
+
+TOO_MANY = "too many connections"
 
 SPEAKS_TLS = "this address speaks TLS: connect with https:// or wss://"
 
@@ -147,14 +150,21 @@ class Certificate(Protocol):
 class Listener:
     """Serves a Handler on open listeners until cancelled; then closes every connection with 1001.
 
-    certificate: for those listeners that speak TLS.
+    certificate: for those listeners that speak TLS. proxies: whose word is taken for a client's address.
     """
 
     def __init__(
-        self, *, handler: Handler, limits: ListenerLimits, arrivals: Arrivals, certificate: Certificate | None = None
+        self,
+        *,
+        handler: Handler,
+        limits: ListenerLimits,
+        arrivals: Arrivals,
+        certificate: Certificate | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
         self._handler = handler
         self._certificate = certificate
+        self._proxies = proxies or Proxies()
         self._limits = limits
         self._arrivals = arrivals
         self._connections: set[Connection] = set()
@@ -199,17 +209,21 @@ class Listener:
             host, peer, user = _peer(stream)
         except OSError:
             return
-        arrival = self._arrivals.came(host)
+        scope = trio.CancelScope()
+        arrival, place = self._arrivals.came(host, scope.cancel)
+        if user is not None:
+            self._arrivals.is_known(place)
         opened: trio.SocketStream | TlsStream = stream
         try:
             if arrival is Arrival.DROPPED:
                 return
-            if tls:
-                opened = await self._secured(stream, host, peer)
-            if arrival is Arrival.TOLD:
-                await _end(self._http(opened, peer, user), error_response(503, "too many connections"))
-            else:
-                await self._requests(self._http(opened, peer, user))
+            with scope:
+                if tls:
+                    opened = await self._secured(stream, host, peer)
+                if arrival is Arrival.TOLD:
+                    await _end(self._http(opened, peer, user), error_response(503, TOO_MANY))
+                else:
+                    await self._requests(self._http(opened, peer, user), place)
         except* (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError, OSError):
             pass  # the other side is gone
         except* TlsError:
@@ -217,7 +231,7 @@ class Listener:
         except* Exception as errors:
             logger.error("connection from %s failed", peer, exc_info=errors)
         finally:
-            self._arrivals.went(host)
+            self._arrivals.went(place)
             await trio.aclose_forcefully(opened)
 
     async def _secured(self, stream: trio.SocketStream, address: str, peer: str) -> TlsStream:
@@ -250,9 +264,10 @@ class Listener:
             user=user,
         )
 
-    async def _requests(self, http: HttpConnection) -> None:
+    async def _requests(self, http: HttpConnection, place: Place) -> None:
         try:
             while not self._stopping and (request := await http.request()) is not None:
+                request = self._from(request, place)
                 self._busy += 1
                 try:
                     if _wants_websocket(request):
@@ -266,6 +281,17 @@ class Listener:
                     return
         except BadRequest as error:
             await _end(http, error_response(error.status, error.reason))
+
+    def _from(self, request: Request, place: Place) -> Request:
+        """The same request, with who asks. Raises BadRequest where his address has too many connections."""
+        known = partial(self._arrivals.is_known, place)
+        if not self._proxies.named(place.address) and place.through is None:
+            return evolve(request, known=known)
+        place.through = place.through or place.address
+        address = self._proxies.client(request.headers, place.through)
+        if not self._arrivals.comes_from(place, address):
+            raise BadRequest(503, TOO_MANY)
+        return evolve(request, known=known, peer=f"[{address}]:0" if ":" in address else f"{address}:0")
 
     async def _answer(self, http: HttpConnection, request: Request) -> None:
         methods = self._handler.methods(request.raw_path)
