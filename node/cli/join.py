@@ -31,6 +31,10 @@ from storage.sqlite.database import StorageError
 from storage.sqlite.store import Store
 
 PATIENCE_S = 15.0
+MOST_BYTES = 1_048_576
+"""Of a hub's answer, and of the configuration in it."""
+
+NO_NODE = "não responde como um nó / does not answer as a node"
 AUTHORITY = "hub-authority.pem"
 """Where in the data directory the hub's authority is put."""
 
@@ -84,18 +88,18 @@ class _Hub:
         with closing(self._connected()) as connection:
             words = {"name": name_of(self.code), "nonce": nonce, "terminal_id": name}
             words["proof"] = proof(key, NEWCOMER, self.fingerprint, nonce, name)
-            connection.request("POST", "/api/v1/join", orjson.dumps(words), {"Content-Type": "application/json"})
-            response = connection.getresponse()
             try:
-                body = orjson.loads(response.read(1_048_576))
+                connection.request("POST", "/api/v1/join", orjson.dumps(words))
+                response = connection.getresponse()
+                body = orjson.loads(response.read(MOST_BYTES))
                 if response.status != 200:
                     raise click.ClickException(f"{self.url}: {printable(str(body.get('error')))}")
                 said, given = str(body["said"]), str(body["proof"])
                 if not proves(given, key, HUB, self.fingerprint, nonce, said):
                     raise click.ClickException(f"{self.url} não conhece o código / does not know the code")
                 answer: dict[str, Any] = orjson.loads(said)
-            except (orjson.JSONDecodeError, AttributeError, KeyError) as error:
-                raise click.ClickException(f"{self.url}: no answer of a node") from error
+            except (http.client.HTTPException, orjson.JSONDecodeError, AttributeError, KeyError) as error:
+                raise click.ClickException(f"{self.url}: {NO_NODE}") from error
         return answer
 
     def _connected(self) -> http.client.HTTPConnection:

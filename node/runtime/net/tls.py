@@ -118,7 +118,10 @@ class Session:
         try:
             while piece := self._object.read(READ_BYTES):
                 pieces.append(piece)
-            self.over = True
+                if not self._object.pending() and not self._incoming.pending:
+                    break  # it would say so by an exception, which costs as much as all the rest
+            else:
+                self.over = True
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLZeroReturnError:
