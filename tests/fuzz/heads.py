@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from typing import TYPE_CHECKING
 
 import h11
@@ -26,12 +27,16 @@ from tests.runtime.rig import arrivals
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from node.rights import Visitor
+
 
 LIMITS = ListenerLimits(head_bytes=2_048, body_bytes=1_024, message_bytes=4_096)
 DEAF = os.open(os.devnull, os.O_WRONLY)
 
 
 class _Socket:
+    family = socket.AF_INET
+
     def getpeername(self) -> tuple[str, int]:
         return ("127.0.0.1", 50_000)
 
@@ -77,7 +82,7 @@ class _Stream(trio.abc.HalfCloseableStream):
 
 
 class _Api:
-    async def answer(self, request: Request, terminal_id: str | None) -> Response:
+    async def answer(self, request: Request, visitor: Visitor) -> Response:
         return json_response({"path": request.path, "query": dict(request.query), "body": len(request.body)})
 
 
@@ -125,7 +130,7 @@ class Heads:
         listener = Listener(handler=endpoint, limits=LIMITS, arrivals=arrivals())
         stream = _Stream(pieces)
         self._errors.found.clear()
-        trio.run(listener._serve, stream, clock=trio.testing.MockClock(autojump_threshold=0))
+        trio.run(listener._serve, False, stream, clock=trio.testing.MockClock(autojump_threshold=0))
         assert not self._errors.found, self._errors.found[0]
         return bytes(stream.answer)
 
