@@ -187,6 +187,8 @@ class Endpoint:
     async def websocket(self, request: Request, connection: Connection) -> None:
         caller = self._caller(request)
         verdict = await self._verdict(caller)
+        if not self._trusts(request, caller.name, caller.kind):  # its token may have been revoked meanwhile
+            verdict = self._admission.objection(evolve(caller, trusted=False)) or verdict
         if isinstance(verdict, Refuse):
             if verdict.old is not None and not caller.node:
                 self._core.sessions.devices.refused(caller.name, _device(request, connection))

@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve, frozen
 
 from node.config.sections import Config
-from node.core.admission import Caller
+from node.core.admission import Caller, Enter
 from node.core.log.rows import ACT
 from node.rights import (
     ACTS,
@@ -301,6 +301,10 @@ class Line:
     """A connection that remembers how it was closed."""
 
     closed: int | None = None
+    peer = "127.0.0.1:50000"
+
+    async def run(self) -> None:
+        """It ends at once."""
 
     def close(self, code: int, reason: str) -> None:
         self.closed = code
@@ -325,3 +329,23 @@ async def test_who_came_with_what_is_worth_nothing_any_more_is_closed(node: Serv
     node.tokens.put([evolve(row, **gone)])
     who.endpoint.end_untrusted()
     assert [line.closed for line in lines.values()] == [4003, None]
+
+
+async def test_a_token_that_is_revoked_while_the_terminal_is_let_in_lets_nobody_in(node: Served) -> None:
+    """Else it would be connected with the rights of its type, until the next look."""
+    token, row = made("t", "kds", "", AT, {"read": ["orders"]}, None)
+    node.tokens.put([row])
+    who = endpoint(node).endpoint
+    asked_for = Request(
+        "GET", f"/ws/t?type=kds&token={token}", "/ws/t", {"type": ["kds"], "token": [token]}, {}, "p:1"
+    )
+    line = Line()
+
+    async def revoked_meanwhile(caller: Caller) -> Any:
+        node.tokens.put([evolve(row, revoked_at=AT)])
+        return Enter()
+
+    who._verdict = revoked_meanwhile  # type: ignore[method-assign]
+    await who.websocket(asked_for, cast("Any", line))
+    assert line.closed == 4003
+    assert not node.core.sessions.online
