@@ -7,12 +7,12 @@ note is ever ahead of what was durable.
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from attrs import asdict, frozen
+import orjson
+from attrs import frozen
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +46,7 @@ NOTHING = HeadNote("", 0, 0)
 def read_head_note(directory: Path) -> HeadNote:
     """The last note; NOTHING where there is none that can be read."""
     try:
-        noted = json.loads((directory / NOTE_FILE).read_text())
+        noted = orjson.loads((directory / NOTE_FILE).read_bytes())
         return HeadNote(str(noted["epoch"]), int(noted["head"]), int(noted.get("token", 0)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return NOTHING
@@ -60,11 +60,11 @@ class HeadNoteFile:
         self._descriptor: int | None = None
 
     def write(self, note: HeadNote) -> None:
-        text = json.dumps(asdict(note)).ljust(LENGTH - 1) + "\n"
+        text = orjson.dumps({"epoch": note.epoch, "head": note.head, "token": note.token}).ljust(LENGTH - 1) + b"\n"
         with suppress(OSError):
             if self._descriptor is None:
                 self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            os.pwrite(self._descriptor, text.encode(), 0)
+            os.pwrite(self._descriptor, text, 0)
 
     def close(self) -> None:
         if self._descriptor is not None:

@@ -213,12 +213,13 @@ class Window:
         if rows == len(pending) == 1 and pending[0][0] <= min(self.sent):
             pending.clear()  # as `_settle` acknowledges what was sent, nearly always
             return
-        acked = list(self.acked)
+        acked = self.acked
         for _ in range(rows):
             seq, priority, _ = pending.popleft()
             if seq > acked[priority]:
-                acked[priority] = seq
-        self._acknowledge(acked)
+                acked = (*acked[:priority], seq, *acked[priority + 1 :])
+        if acked is not self.acked:
+            self.acked, self.dirty = acked, True
 
     def _acknowledge(self, positions: Iterable[int]) -> None:
         """At least up to these."""
@@ -246,12 +247,17 @@ class Window:
             return self._arrived > 0 or bool(self._confirmed)
         return self._arrived > 0 and bool(self._confirmed)
 
+    def _needs_none(self, operation_id: str) -> bool:
+        """Whether the row at the front was confirmed already, or needs no confirmation any more."""
+        return self._was_confirmed(operation_id) or self._skipped(operation_id)
+
     def _settle(self) -> None:
         """Pass what needs no confirmation of its own, then let idle classes catch up with what was sent."""
         pending = self._pending
         while pending:
             operation_id = pending[0][2]
-            if operation_id != PASSED and not self._was_confirmed(operation_id) and not self._skipped(operation_id):
+            late = self._confirmed or self._arrived
+            if operation_id != PASSED and not (late and self._needs_none(operation_id)):
                 return
             self._pop(1)
         if self._confirmed:
