@@ -36,6 +36,7 @@ from node.runtime.disk import TrioDisk
 from node.runtime.endpoint import Endpoint
 from node.runtime.identity import take_up
 from node.runtime.keys import signatures
+from node.runtime.link_watch import watch_links
 from node.runtime.net.control_listener import open_control
 from node.runtime.net.listener import Listener, ListenerLimits, open_listeners
 from node.runtime.net.proxies import Proxies
@@ -233,6 +234,7 @@ class Node:
             nursery.start_soon(disk.run, core, lambda: self._recover(core, store, around))
             nursery.start_soon(self._on_time, core, _Upkeep(nursery, disk, endpoint))
             nursery.start_soon(show_first_sync, core)
+            nursery.start_soon(watch_links, core, diallers)
             nursery.start_soon(self._watch_tokens, endpoint, tokens, disk, store)
             for dialler in diallers:
                 nursery.start_soon(dialler.run)

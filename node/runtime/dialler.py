@@ -144,6 +144,7 @@ async def run_link(core: Core, link: Link, connection: Connection, settings: Lin
     finally:
         core.links.unlink(link)
     if link.was_up:
+        core.links.outages.note_end(link.peer_id, f"{ended[0]} {ended[1]}".strip())
         logger.info("link to %s (%s) ended: %s", link.peer_id, link.role, ended)
     return ended
 

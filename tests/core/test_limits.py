@@ -103,6 +103,7 @@ BOUNDS = {
     "origins.Origins.known": "origins.NODES",
     "origins.Origins.said": NODES,
     "pairing.Invitations._open": "pairing.MOST",
+    "outages.Outages": "outages.MOST",
     "past.Past": "past.MOST of an entity",
     "peer_log.PeerLog.positions": FIXED,
     "quarantine.": QUARANTINE,

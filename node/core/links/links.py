@@ -18,6 +18,7 @@ from node.core.links.heads import Heads
 from node.core.links.host import Node, Peer
 from node.core.links.link import Link
 from node.core.links.neighbours import Neighbours
+from node.core.links.outages import Outages
 from node.core.links.travellers import OwnTerminals, Travellers
 from node.core.locks.lease import later_epoch
 from node.core.operations.quarantine import BAD
@@ -84,6 +85,7 @@ class Links:
     """Reports of another live node with this node's id."""
     budgets: dict[str, Budget] = field(factory=dict, init=False)
     """Id of the other node -> what it has cost in this minute."""
+    outages: Outages = field(factory=Outages, init=False)
     neighbours: Neighbours = field(init=False)
     travellers: Travellers = field(init=False)
     heads: Heads = field(init=False)

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from storage.records import ParkedRow
 
 
-def links_report(core: Core, diallers: Sequence[Dialler]) -> dict[str, object]:
-    """`GET /api/v1/links`."""
+def links_and_away(
+    core: Core, diallers: Sequence[Dialler]
+) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+    """The links that are configured or there; and the other nodes that were ever linked."""
     dialled = [_dialled(core, dialler) for dialler in diallers]
     here = {entry["peer"] for entry in dialled}
     accepted = [
@@ -33,23 +35,29 @@ def links_report(core: Core, diallers: Sequence[Dialler]) -> dict[str, object]:
             "peer": row.node_id,
             "state": "away",
             "received": list(row.positions),
-            "confirmed": list(core.cursors.nodes[row.node_id].positions)
-            if row.node_id in core.cursors.nodes
-            else None,
+            **_waits(core, row.node_id),
             "last_seen": iso(row.last_seen_ms),
+            "last_error": core.links.outages.ended.get(row.node_id),
         }
         for row in core.links.peers.values()
         if row.node_id not in known
     ]
+    return [*dialled, *accepted], away
+
+
+def links_report(core: Core, diallers: Sequence[Dialler]) -> dict[str, object]:
+    """`GET /api/v1/links`."""
+    links, away = links_and_away(core, diallers)
     states = [row.state for row in core.replica.quarantine]
     return {
         "node_id": core.node_id,
         "epoch": core.links.epoch,
         "head": core.replica.log.committed,
         "authority": core.links.authority(),
-        "links": [*dialled, *accepted],
+        "links": links,
         "away": away,
         "quarantine": {"bad": states.count("bad"), "waiting": states.count("waiting")},
+        "conflicts_open": sum(map(len, core.replica.conflicts.open.values())),
         "first_sync": core.links.first_sync.report() if core.links.first_sync is not None else None,
         "twins": core.links.twins,
         "shared_terminals": {name: list(devices) for name, devices in core.sessions.devices.shared.items()},
@@ -64,10 +72,22 @@ def links_report(core: Core, diallers: Sequence[Dialler]) -> dict[str, object]:
 def _dialled(core: Core, dialler: Dialler) -> dict[str, object]:
     dialling = dialler.dialling
     link = core.links.by_node.get(dialling.peer) if dialling.accepted else dialling.link
-    entry: dict[str, object] = {"peer": dialling.peer or None, "role": dialler.role}
+    entry: dict[str, object] = {"peer": dialling.peer or None, "role": dialler.role, **_waits(core, dialling.peer)}
     if link is not None and link.hello is not None:
         entry = _entry(core, link)
+    outage = core.links.outages.links.get(dialler.url)
+    if outage is not None and not outage.up:
+        entry["since"] = iso(outage.since.wall_ms)
     return {**entry, "url": dialler.url, "state": dialling.state, "last_error": dialler.last_error}
+
+
+def _waits(core: Core, node_id: str) -> dict[str, object]:
+    """What waits for a node that is not linked, as far as it was ever met."""
+    follower = core.cursors.nodes.get(node_id)
+    if follower is None:
+        return {"confirmed": None, "lag": None}
+    lag = max(core.replica.log.committed - min(follower.positions), 0)
+    return {"confirmed": list(follower.positions), "lag": lag}
 
 
 def _entry(core: Core, link: Link) -> dict[str, object]:

@@ -11,19 +11,22 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from node.core.operations.quarantine import BAD, WAITING
 from node.core.terminal_clocks import SHOWN
+from node.runtime.api.links import links_and_away
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from node.core.core import Core
+    from node.runtime.dialler import Dialler
 
 
 class CoreCollector(Collector):
     """Reads a core's counters; keeps none of its own."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, core: Core, diallers: Sequence[Dialler]) -> None:
+        self._core, self._diallers = core, diallers
 
     def collect(self) -> Iterator[Metric]:
         core = self._core
@@ -41,6 +44,7 @@ class CoreCollector(Collector):
             ("terminals_shared", "Terminals that several devices connect as.", len(core.sessions.devices.shared)),
             ("wal_bytes", "The write-ahead log; it grows while another program reads.", core.disk.wal_bytes),
             ("archived_operations", "Operation ids held without a row.", len(replica.held.archived)),
+            ("conflicts_open", "Conflicts that nobody has decided.", sum(map(len, replica.conflicts.open.values()))),
         ):
             yield GaugeMetricFamily(f"comanda_{name}", text, value=gauge)
         for name, text, count in (
@@ -61,6 +65,7 @@ class CoreCollector(Collector):
             ("deliveries", "Rows sent to terminals on the live path.", statistics.deliveries.total),
         ):
             yield CounterMetricFamily(f"comanda_{name}", text, value=count)
+        yield from self._links()
         wrong = replica.terminal_clocks.wrong(core.clock())
         yield GaugeMetricFamily("comanda_terminal_clocks_wrong", "Terminals whose clock is wrong.", value=len(wrong))
         clocks = GaugeMetricFamily(
@@ -87,9 +92,32 @@ class CoreCollector(Collector):
             latency.add_metric([str(quantile)], statistics.confirmation.percentile(quantile))
         yield latency
 
+    def _links(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily("comanda_link_up", "1 while a link stands. Nodes that went away: 0.", labels=["link"])
+        lag = GaugeMetricFamily(
+            "comanda_link_lag_rows",
+            "Log rows that the other node has not confirmed, also while down.",
+            labels=["link"],
+        )
+        links, away = links_and_away(self._core, self._diallers)
+        for entry in (*links, *away):
+            name = str(entry["peer"] or entry["url"])
+            up.add_metric([name], int(entry["state"] == "up"))
+            if isinstance(waits := entry["lag"], int):
+                lag.add_metric([name], waits)
+        yield up
+        yield lag
+        held = GaugeMetricFamily(
+            "comanda_quarantine_operations", "Operations of links that are not applied.", labels=["state"]
+        )
+        states = [row.state for row in self._core.replica.quarantine]
+        for state in (BAD, WAITING):
+            held.add_metric([state], states.count(state))
+        yield held
 
-def exposition(core: Core) -> bytes:
+
+def exposition(core: Core, diallers: Sequence[Dialler] = ()) -> bytes:
     """The text a scraper gets."""
     registry = CollectorRegistry()
-    registry.register(CoreCollector(core))
+    registry.register(CoreCollector(core, diallers))
     return generate_latest(registry)

@@ -138,7 +138,9 @@ class Api:
             "/api/v1/pair": lambda asked: self._joining.pair(asked),
             "/healthz": lambda asked: json_response({"status": "ok"}),
             "/readyz": self._ready,
-            "/metrics": lambda asked: Response(200, exposition(core), "text/plain; version=0.0.4; charset=utf-8"),
+            "/metrics": lambda asked: Response(
+                200, exposition(core, self._diallers), "text/plain; version=0.0.4; charset=utf-8"
+            ),
             "/api/v1/websocket/stats": lambda asked: json_response(monitors.stats(core)),
             "/api/v1/policies": lambda asked: json_response(
                 {"policies": [p.documented() for p in core.replica.registry.all()]}
@@ -171,6 +173,9 @@ class Api:
         """Who may not read the figures is told only whether."""
         core, told = self._core, asked.visitor.rights.may("read", METRICS)
         if core.trouble is None:
+            down = [*core.links.outages.down()] if asked.first("links") == "1" else []
+            if down:
+                return error_response(503, "links are down", links=down) if told else error_response(503, "not ready")
             more = {"node_id": core.node_id, "head": core.replica.log.committed} if told else {}
             return json_response({"status": "ready", **more})
         error, reason = core.trouble

@@ -1,0 +1,92 @@
+"""Which links stand, and which are down since when and why. An outage is said once, and not each attempt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
+
+from node.core.latest import keep_latest
+from node.core.ports import Instant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+SAID_AFTER_MS = 2_000
+"""How long a link is down before that is said: a node that starts again is mostly back before."""
+
+MOST = 1_000
+"""Most links remembered."""
+
+
+@frozen
+class Seen:
+    """A link at this moment. why: what the last attempt, or the end of the last connection, said."""
+
+    up: bool
+    why: str = ""
+
+
+@define(eq=False)
+class Standing:
+    """A link since it last came up or went down. said: whether its outage was said."""
+
+    up: bool
+    since: Instant
+    why: str = ""
+    said: bool = False
+
+
+@define(eq=False)
+class Outages:
+    """The links of one node, by what people call them: the address that is dialled, else the other node's id.
+
+    links: each one that was seen since the start.
+    ended: id of the other node -> why its last connection ended.
+    """
+
+    links: dict[str, Standing] = field(factory=dict)
+    ended: dict[str, str] = field(factory=dict)
+
+    def note_end(self, peer: str, why: str) -> None:
+        """A connection to this node has ended."""
+        self.ended.pop(peer, None)
+        self.ended[peer] = why
+        keep_latest(self.ended, MOST)
+
+    def look(self, now: Instant, seen: Mapping[str, Seen], dialled: Iterable[str] = ()) -> list[str]:
+        """Take what there is at this moment. Returns what is to be said of it, a line each.
+
+        seen: every link that is configured, and every other one that is there. dialled: ids of nodes that have the
+        name of their address.
+        """
+        for peer in dialled:
+            self.links.pop(peer, None)
+        for name, link in seen.items():
+            self.links.setdefault(name, Standing(link.up, now))
+        lines = [line for name in self.links if (line := self._taken(name, seen.get(name), now))]
+        keep_latest(self.links, MOST)
+        return lines
+
+    def _taken(self, name: str, link: Seen | None, now: Instant) -> str | None:
+        standing = self.links[name]
+        if link is not None and link.up:
+            if standing.up:
+                return None
+            self.links[name] = Standing(True, now)
+            return f"the link to {name} is back after {_seconds(standing.since, now)} s" if standing.said else None
+        if standing.up:
+            standing = self.links[name] = Standing(False, now)
+        standing.why = (link.why if link is not None else self.ended.get(name)) or standing.why
+        if standing.said or now.mono_ms - standing.since.mono_ms < SAID_AFTER_MS:
+            return None
+        standing.said = True
+        return f"the link to {name} is down: {standing.why or 'no answer yet'}; what is written here waits"
+
+    def down(self) -> dict[str, Standing]:
+        """The links that are down, by name."""
+        return {name: standing for name, standing in self.links.items() if not standing.up}
+
+
+def _seconds(since: Instant, now: Instant) -> int:
+    return (now.mono_ms - since.mono_ms) // 1000
