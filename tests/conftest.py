@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -13,6 +14,10 @@ from tests.harness import World
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+# Without byte code, each process that a test starts compiles the whole node, which is half of what its start costs.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # No test is timed: on a busy machine an example takes what it takes.
 settings.register_profile("comanda", deadline=None, suppress_health_check=[HealthCheck.too_slow])

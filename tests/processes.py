@@ -9,10 +9,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+
+from tests.launcher import Launched, launch_read
 
 ROOT = Path(__file__).resolve().parent.parent
 CI = bool(os.environ.get("CI"))
@@ -27,7 +30,9 @@ def missing(what: str) -> NoReturn:
 
 
 class NodeProcess:
-    """`python -m node serve` on a free port of 127.0.0.1."""
+    """`comanda serve` on a free port of 127.0.0.1: forked, or `python -m node` where another command wraps it."""
+
+    process: subprocess.Popen[str] | Launched
 
     def __init__(self, data: Path, *flags: str, wrap: tuple[str, ...] = (), config: str = "") -> None:
         self.data, self.flags, self.wrap = data, flags, wrap
@@ -40,12 +45,15 @@ class NodeProcess:
             self.flags = (*flags, "--config", str(settings))
 
     def start(self) -> NodeProcess:
-        command = [*self.wrap, sys.executable, "-m", "node", "serve", "--host", "127.0.0.1"]
-        command += ["--port", str(self.port), "--data", str(self.data), *self.flags]
+        words = ["serve", "--host", "127.0.0.1", "--port", str(self.port), "--data", str(self.data), *self.flags]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT, start_new_session=True
-            )
+            if self.wrap:
+                command = [*self.wrap, sys.executable, "-m", "node", *words]
+                self.process = subprocess.Popen(
+                    command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT, start_new_session=True
+                )
+            else:
+                self.process = launch_read(words, log)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         found = re.search(r"(wss?://127\.0\.0\.1:(\d+))", line)
@@ -73,6 +81,17 @@ class NodeProcess:
     def _close(self) -> None:
         if self.process.stdout is not None:
             self.process.stdout.close()
+
+
+def comanda(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own."""
+    with tempfile.TemporaryFile() as errors:
+        process = launch_read([str(word) for word in words], errors)
+        with process.stdout as output:
+            printed = output.read()
+        status = process.wait()
+        errors.seek(0)
+        return subprocess.CompletedProcess(words, status, printed, errors.read().decode())
 
 
 def node_modules() -> Path:

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import IO, TYPE_CHECKING, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
@@ -65,14 +65,7 @@ class Process:
         """Raises Refused when the port does not open."""
         command = self._template.replace("{port}", str(self.port)).replace("{data}", str(self._folder / "data"))
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: ASYNC220 (a fork takes no time)
-                shlex.split(command),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self._cwd,
-                start_new_session=True,
-            )
+            self._process = self._begin(shlex.split(command), log)
         with trio.move_on_after(READY_S):
             while self._process.poll() is None:
                 try:
@@ -85,6 +78,12 @@ class Process:
         tail = self.log.read_text(errors="replace")[-600:]
         self.end()
         raise Refused(f"{command}: port {self.port} does not open; {tail}")
+
+    def _begin(self, words: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+        """The process, in a session of its own."""
+        return subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._cwd, start_new_session=True
+        )
 
     async def kill(self) -> None:
         """SIGKILL, as a power cut to the process."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import trio
 
 from node.conformance.subject import Process
-from tests.processes import ROOT
+from tests.launcher import Launched, launch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,12 +17,19 @@ if TYPE_CHECKING:
 SETTINGS = "[time]\nstatus_interval_s = 0.3\nmetrics_interval_s = 0.5\n"
 
 
+class Forked(Process):
+    """A node whose template is the words of `comanda`."""
+
+    def _begin(self, words: list[str], log: IO[bytes]) -> Launched:  # type: ignore[override]
+        return launch(words, log, log.fileno())
+
+
 def started(folder: Path, *flags: str) -> Process:
     """A node that tells monitors more often than by default, so that no test waits ten seconds."""
     settings = folder / "node.toml"
     settings.write_text(SETTINGS)
-    words = [sys.executable, "-m", "node", "serve", "--port", "{port}", "--data", "{data}", "--config", str(settings)]
-    process = Process(" ".join([*words, *flags]), folder, ROOT)
+    words = ["serve", "--port", "{port}", "--data", "{data}", "--config", str(settings)]
+    process = Forked(" ".join([*words, *flags]), folder)
     trio.run(process.start)
     return process
 

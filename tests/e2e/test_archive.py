@@ -22,22 +22,19 @@ from storage.audit.archive_file import read_archive, verify_archives
 from storage.audit.chain_walk import verify
 from storage.sqlite.reader import Reader
 from tests.e2e.test_kill import Waiter
-from tests.processes import ROOT, NodeProcess, missing
+from tests.processes import ROOT, NodeProcess, comanda, missing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 KILLS = int(os.environ.get("COMANDA_KILLS", "12"))
+COMANDA = (sys.executable, "-m", "node")
 CALLS = (("fdatasync", 6), ("fsync", 2), ("rename", 1), ("unlink", 6), ("pwrite64", 300))
 """Where the command is killed: system calls, and about how many of each it makes."""
 
 
-def comanda(*words: str) -> list[str]:
-    return [sys.executable, "-m", "node", *words]
-
-
 def run(*words: str) -> str:
-    done = subprocess.run(comanda(*words), capture_output=True, text=True, check=False, cwd=ROOT, timeout=60)
+    done = comanda(*words)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -79,16 +76,16 @@ def test_the_command_killed_anywhere_is_completed_by_the_next(tmp_path: Path) ->
     ids = [f"op-{number}" for number in range(1_000)]
     killed = 0
     for until in (200, 400, 600, 800, 1_000):
-        words = comanda("archive", "--data", str(data), "--until", str(until), str(tmp_path / f"{until}.gz"))
+        words = ["archive", "--data", str(data), "--until", str(until), str(tmp_path / f"{until}.gz")]
         for _ in range(max(KILLS // 5, 1)):
             call, calls = rng.choice(CALLS)
             kill = f"inject={call}:signal=KILL:when={rng.randrange(calls) + 1}"
-            traced = [strace, "-f", "-o", os.devnull, "-e", f"trace={call}", "-e", kill, *words]
+            traced = [strace, "-f", "-o", os.devnull, "-e", f"trace={call}", "-e", kill, *COMANDA, *words]
             process = subprocess.run(traced, capture_output=True, check=False, cwd=ROOT, timeout=60)
             assert process.returncode in (0, -signal.SIGKILL), process.stderr
             killed += process.returncode != 0
             assert history(data) == ids
-        run(*words[3:])
+        run(*words)
         assert history(data) == ids
     assert killed, "no attempt was killed"
     files = [word for until in (200, 400, 600, 800, 1_000) for word in ("--archive", str(tmp_path / f"{until}.gz"))]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +11,13 @@ import orjson
 import pytest
 from websockets.sync.client import connect
 
-from tests.processes import ROOT, NodeProcess
+from tests.processes import NodeProcess, comanda
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 PATIENCE_S = 20.0
-
-
-def comanda(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "node", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
 def get(node: NodeProcess, path: str) -> Any:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -25,6 +26,7 @@ from websockets.sync.client import ClientConnection, connect
 from node.cli import main
 from storage.sqlite.reader import Reader
 from tests.processes import ROOT, NodeProcess, missing
+from tests.processes import comanda as launched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,11 +100,10 @@ def applied(data: Path) -> list[str]:
 
 def refused_start(node: NodeProcess, *wrap: str) -> str:
     """What `comanda serve` says when it does not start; one sentence, no traceback."""
-    command = [*wrap, sys.executable, "-m", "node", "serve", "--host", "127.0.0.1", "--port", "0"]
-    done = subprocess.run(
-        [*command, "--data", str(node.data), *node.flags],
-        capture_output=True, text=True, check=False, cwd=ROOT, timeout=60,
-    )  # fmt: skip
+    words = ["serve", "--host", "127.0.0.1", "--port", "0", "--data", str(node.data), *node.flags]
+    command = [*wrap, sys.executable, "-m", "node", *words]
+    run = partial(subprocess.run, command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=60)
+    done = run() if wrap else launched(*words)
     assert done.returncode == 1, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr, done.stderr
     return done.stderr
