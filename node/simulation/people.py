@@ -389,8 +389,7 @@ class People:
         """Everybody comes back, with a library that answers, and only looks."""
         for terminal in self.restaurant.terminals:
             if terminal.hid or (terminal.strayed and not self.restaurant.remembers_visits):
-                terminal.leave(unnoticed=False)
-                terminal.come_back(full=True, queue=True)
+                self._load_again(terminal)
             if not terminal.manner.pongs:
                 terminal.leave(unnoticed=False)
                 terminal.manner = evolve(terminal.manner, pongs=True)
@@ -401,6 +400,13 @@ class People:
     def confirm_all(self) -> None:
         for terminal in self.restaurant.terminals:
             terminal.confirm_some(1_000_000)
+            if terminal.hid:  # it came back last, read, and sent what waited only then
+                self._load_again(terminal)
+
+    def _load_again(self, terminal: Terminal) -> None:
+        """A page that keeps what it has had no answer to."""
+        terminal.leave(unnoticed=False)
+        terminal.come_back(full=True, queue=True)
 
 
 def _number(amount: Decimal) -> int | float:

@@ -145,4 +145,5 @@ SCENARIOS = {
     "quarantine-not-retried": (
         f"{LINKS}/test_quarantine.py::test_what_builds_on_a_bad_operation_waits_with_it_and_comes_back_with_it[False]"
     ),
+    "sent-is-acknowledged": "tests/core/delivery/test_window.py::test_what_was_only_sent_is_not_acknowledged",
 }
