@@ -17,6 +17,7 @@ COMMANDS = {
     "serve": "node.cli.serve",
     "demo": "node.cli.demo.command",
     "status": "node.cli.status",
+    "doctor": "node.cli.doctor",
     "init": "node.cli.init",
     "tls": "node.cli.tls",
     "pair": "node.cli.pair",

@@ -26,6 +26,7 @@ from node.core.ports import Draws, Instant, Surroundings
 from node.core.schedule import schedule
 from node.core.start import begin, go_on, note_config, note_key
 from node.errors import ConfigError
+from node.runtime.api.doctor import Doctor
 from node.runtime.api.joining import Joining, Reached
 from node.runtime.api.origins import Origins, own_origins
 from node.runtime.api.routes import Api
@@ -209,9 +210,15 @@ class Node:
             people = PeopleReads(Reader(store.path), disk.faults)
             reached = Reached(certificate, listeners.bound())
             joining = Joining(core=core, disk=disk, store=store, tokens=tokens, config=config, reached=reached)
-            api = Api(
-                core=core, disk=disk, people=people, store=store, diallers=diallers, tokens=tokens, joining=joining
+            doctor = Doctor(
+                core=core,
+                diallers=diallers,
+                people=people,
+                directory=directory,
+                tokens=tokens,
+                tls=config.tls,
             )
+            api = Api(core=core, disk=disk, people=people, store=store, doctor=doctor, tokens=tokens, joining=joining)
             endpoint = Endpoint(core=core, api=api, tokens=tokens, config=config, origins=origins)
             arrivals = Arrivals(
                 most=config.limits.connections,

@@ -48,6 +48,8 @@ class Dialler:
     attempts: Iterator[int]
     own: TlsSection = field(factory=TlsSection)
     last_error: str | None = None
+    _said: str = field(default="", init=False)
+    """The refusal that was said last: one that lasts is tried again and again."""
     dialling: Dialling = field(init=False)
     address: LinkAddress = field(init=False)
     recognition: Recognition = field(init=False)
@@ -105,7 +107,7 @@ class Dialler:
             self.last_error = str(error)
             if isinstance(error, ConnectError) and not error.stranger:
                 return None
-            logger.error("%s is not linked: %s; trying again every %g s", self.url, error, self.settings.paused_s)
+            self._say(f"is not linked: {error}")
             return AuthenticationFailed.code  # as a link that this side ends: somebody has to change something
         link = Link(
             host=core.links,
@@ -119,13 +121,18 @@ class Dialler:
         self.dialling.connected(link)
         code, reason = await run_link(core, link, connection, self.settings)
         self.last_error = f"{code} {reason}".strip()
+        if link.was_up:
+            self._said = ""
         if code in REFUSED:
-            logger.error(
-                "%s: %s (%s); trying again every %g s", self.url, REFUSED[code], reason, self.settings.paused_s
-            )
+            self._say(f"{REFUSED[code]} ({reason})")
         elif code == TWIN:
             core.links.report_twin(f"{self.url} says {reason!r}")
         return code
+
+    def _say(self, refusal: str) -> None:
+        if refusal != self._said:
+            self._said = refusal
+            logger.error("%s: %s; trying again every %g s", self.url, refusal, self.settings.paused_s)
 
 
 def _now_ms() -> float:

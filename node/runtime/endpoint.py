@@ -154,11 +154,16 @@ class Endpoint:
             request.known()
         except AuthenticationFailed as error:
             if not public:
+                self._note_http(request)
                 return error_response(401, error.reason)
             visitor = Visitor(NOBODY)
         if refusal := refused(endpoints[0].need, parts, visitor.rights):
             return refusal
         return await self._api.answer(request, visitor)
+
+    def _note_http(self, request: Request) -> None:
+        token, address, now_ms = _token(request), _address(request.peer), self._core.clock().wall_ms
+        self._tokens.note_refusal("HTTP", "no token" if token is None else "wrong token", address, now_ms)
 
     def methods(self, path: str) -> tuple[str, ...]:
         """A path that is none is answered, with 404, whatever reads it."""
@@ -192,6 +197,8 @@ class Endpoint:
         if isinstance(verdict, Refuse):
             if verdict.old is not None and not caller.node:
                 self._core.sessions.devices.refused(caller.name, _device(request, connection))
+            if verdict.code == AuthenticationFailed.code:
+                verdict = self._told_why(verdict, request, caller, connection)
             await self._refuse(verdict, caller, connection)
             return
         if verdict.old is not None and not caller.node:
@@ -302,6 +309,7 @@ class Endpoint:
         row = self._tokens.find(_token(request), now_ms)
         if row is not None:
             self._tokens.used(row, _address(connection.peer), now_ms)
+            self._tokens.refusals.came(row.terminal_id)
         token = None if row is None else row.token_hash
         return Holder(connection, session, token=token, here=request.user is not None)
 
@@ -316,6 +324,17 @@ class Endpoint:
             alive = answered.is_set() and not old.over
             verdict = self._admission.answered(verdict) if alive else self._admission.waited(verdict)
         return verdict
+
+    def _told_why(
+        self, refusal: Refuse[Holder], request: Request, caller: Caller, connection: Connection
+    ) -> Refuse[Holder]:
+        """Remember what is wrong with a token. A node is told too: its log is where its owner looks."""
+        now_ms, kind = self._core.clock().wall_ms, NODE_TYPE if caller.node else caller.kind
+        why = self._tokens.why_refused(_token(request), caller.name, kind, now_ms)
+        if why is None:
+            return refusal
+        self._tokens.note_refusal(caller.name, why, _address(connection.peer), now_ms)
+        return evolve(refusal, reason=f"{refusal.reason}: {why}") if caller.node else refusal
 
     async def _refuse(self, refusal: Refuse[Holder], caller: Caller, connection: Connection) -> None:
         if refusal.own_id:

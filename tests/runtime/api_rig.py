@@ -11,11 +11,12 @@ from urllib.parse import quote
 import trio
 from attrs import frozen
 
-from node.config.sections import Config
+from node.config.sections import Config, TlsSection
 from node.core.core import Core
 from node.core.ports import Draws, Instant, Surroundings
 from node.core.start import begin, note_config
 from node.rights import EVERYTHING, Visitor, find
+from node.runtime.api.doctor import Doctor
 from node.runtime.api.joining import Joining, Reached
 from node.runtime.api.routes import Api
 from node.runtime.api.tokens import Tokens
@@ -57,7 +58,10 @@ async def served(world: World) -> AsyncIterator[Served]:
         tokens = Tokens(())
         reached = Reached(None, [(False, "127.0.0.1:8001")])
         joining = Joining(core=core, disk=disk, store=store, tokens=tokens, config=Config(), reached=reached)
-        api = Api(core=core, disk=disk, people=people, store=store, diallers=(), tokens=tokens, joining=joining)
+        doctor = Doctor(
+            core=core, diallers=(), people=people, directory=world.directory, tokens=tokens, tls=TlsSection()
+        )
+        api = Api(core=core, disk=disk, people=people, store=store, doctor=doctor, tokens=tokens, joining=joining)
         try:
             yield Served(api, core, disk, people, tokens)
         finally:

@@ -9,6 +9,7 @@ GET /api/v1/audit[?entity_type=&entity_id=&terminal_id=&since=&until=&after=&lim
 GET /api/v1/refused                              writes that were refused and kept
 GET /api/v1/policies                             the entity types, in the words of node/wire/protocol.md
 GET /api/v1/links                                linked nodes: state, lag, cursors
+GET /api/v1/doctor                               what is wrong, and what to do about it
 GET /api/v1/quarantine                           linked nodes' operations that cannot be applied
 POST /api/v1/quarantine/retry                    try them again
 POST /api/v1/quarantine/drop?id=                 keep only the name of one of them
@@ -64,9 +65,9 @@ if TYPE_CHECKING:
 
     from node.core.core import Core
     from node.rights import Rights, Visitor
+    from node.runtime.api.doctor import Doctor
     from node.runtime.api.joining import Joining
     from node.runtime.api.tokens import Tokens
-    from node.runtime.dialler import Dialler
     from node.runtime.disk import TrioDisk
     from node.runtime.reads import PeopleReads
     from storage.answers import Page
@@ -95,13 +96,13 @@ class Api:
         disk: TrioDisk,
         people: PeopleReads,
         store: Store,
-        diallers: Sequence[Dialler],
+        doctor: Doctor,
         tokens: Tokens,
         joining: Joining,
     ) -> None:
         self._core = core
         self._store = store
-        self._diallers = diallers
+        self._doctor = doctor
         self._reader, self._read = people.reader, people.read
         self._where = core.limits.codec.where
         self._past = Past(core, store.path)
@@ -139,7 +140,7 @@ class Api:
             "/healthz": lambda asked: json_response({"status": "ok"}),
             "/readyz": self._ready,
             "/metrics": lambda asked: Response(
-                200, exposition(core, self._diallers), "text/plain; version=0.0.4; charset=utf-8"
+                200, exposition(core, self._doctor.diallers), "text/plain; version=0.0.4; charset=utf-8"
             ),
             "/api/v1/websocket/stats": lambda asked: json_response(monitors.stats(core)),
             "/api/v1/policies": lambda asked: json_response(
@@ -154,7 +155,8 @@ class Api:
             "/api/v1/refused": lambda asked: self._audit(asked, ("refused",)),
             "/api/v1/heads": self._heads,
             "/api/v1/archives": self._archives,
-            "/api/v1/links": lambda asked: json_response(links_report(core, self._diallers)),
+            "/api/v1/links": lambda asked: json_response(links_report(core, self._doctor.diallers)),
+            "/api/v1/doctor": self._examine,
             "/api/v1/keys": lambda asked: json_response(core.replica.keyring.report()),
             "/api/v1/keys/trust": lambda asked: acts.decide_key(asked, "trust"),
             "/api/v1/keys/forget": lambda asked: acts.decide_key(asked, "forget"),
@@ -180,6 +182,9 @@ class Api:
             return json_response({"status": "ready", **more})
         error, reason = core.trouble
         return error_response(503, error, reason=reason) if told else error_response(503, "not ready")
+
+    async def _examine(self, asked: Asked) -> Response:
+        return json_response(await self._doctor.examine())
 
     async def _heads(self, asked: Asked) -> Response:
         node_id = asked.first("node") or self._core.node_id

@@ -12,6 +12,7 @@ from attrs import evolve
 from crdt.hlc import iso
 from node.errors import AuthenticationFailed
 from node.rights import EVERYTHING, OF_NODES, Rights, Visitor, unknown
+from node.runtime.api.refusals import Refusals, why_refused
 from node.wire.codec import TERMINAL_ID
 from storage.records import TokenRow
 
@@ -117,6 +118,7 @@ class Tokens:
         self._rights = rights or {}
         self._open_to = open_to
         self._used: set[str] = set()
+        self.refusals = Refusals()
 
     @property
     def required(self) -> bool:
@@ -137,6 +139,16 @@ class Tokens:
         """The row of a token that is worth something."""
         row = self._rows.get(token_hash(token)) if token else None
         return row if row is not None and live(row, iso(now_ms)) else None
+
+    def why_refused(self, token: str | None, name: str, kind: str, now_ms: int) -> str | None:
+        """Why a token does not open a connection under a name and a type; None where it does."""
+        row = self._rows.get(token_hash(token)) if token else None
+        return why_refused(row, name, kind, iso(now_ms), shown=bool(token))
+
+    def note_refusal(self, name: str, why: str, address: str, now_ms: int) -> None:
+        """Remember it, and say it in the log of a name that has a token: strangers make up any number of names."""
+        known = any(row.terminal_id == name for row in self._rows.values())
+        self.refusals.note(name, why, address, now_ms, said=known)
 
     def used(self, row: TokenRow, address: str, now_ms: int) -> None:
         """The token was shown."""

@@ -1,0 +1,107 @@
+"""`comanda doctor`: what is wrong with a node, why it does not sync, and what to do about it."""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import click
+from attrs import asdict
+
+from node.cli.asking import CONTROL, NoNode, ask, node_option
+from node.cli.output import say, say_json
+from node.config.reading import find, load
+from node.config.sections import Config
+from node.errors import ConfigError
+from node.findings import ERROR, WARNING, diagnose
+from node.runtime import machine
+from storage.sqlite.database import DATABASE, StorageError
+from storage.sqlite.reader import Reader
+
+STATUS = {ERROR: 4, WARNING: 3}
+"""What the command exits with where the worst finding is of a level. 1 and 2 are click's."""
+
+
+@click.command()
+@node_option
+@click.option("--json", "as_json", is_flag=True, help="Para programas. / For programs.")
+def doctor(url: str, as_json: bool) -> None:
+    """Diz o que está errado e o que fazer; também por que não sincroniza. / What is wrong, and what to do about it.
+
+    Funciona também com o nó parado. / Works on a stopped node's directory too.
+
+    \b
+    Saída / exit: 0 nada / nothing, 3 avisos / warnings, 4 erros / errors; 1 não se sabe / unknown
+    comanda doctor --json
+    """
+    try:
+        answer = ask(url, "/api/v1/doctor")
+    except NoNode:
+        directory = Path(url.removeprefix(CONTROL))
+        if not url.startswith(CONTROL) or not directory.is_dir():
+            raise
+        answer = stopped(directory)
+    if as_json:
+        say_json(answer, indent=True)
+    else:
+        say_findings(answer)
+    levels = {one["level"] for one in answer["findings"]}
+    raise SystemExit(next((STATUS[level] for level in (ERROR, WARNING) if level in levels), 0))
+
+
+def say_findings(answer: dict[str, Any]) -> None:
+    """Each finding, and below it what to do."""
+    for one in answer["findings"]:
+        word = "ERRO / ERROR" if one["level"] == ERROR else "aviso / warning"
+        said, remedy = (_both(one[pt], one[en]) for pt, en in (("pt", "en"), ("remedy_pt", "remedy_en")))
+        say(f"{word}  {one['about'] + ': ' if one['about'] else ''}{said}")
+        say(f"    -> {remedy}")
+    if not answer["findings"]:
+        say(f"{answer['node_id']}: nada errado / nothing wrong")
+
+
+def _both(pt: str, en: str) -> str:
+    return pt if pt == en else f"{pt} / {en}"
+
+
+def stopped(directory: Path) -> dict[str, Any]:
+    """As the running node would answer, from what its data directory says."""
+    facts: dict[str, Any] = {"at_ms": time.time_ns() // 1_000_000, "running": False}
+    facts |= {"disk": machine.disk(directory), "exposed": machine.exposed(directory)}
+    try:
+        found = find(directory)
+        config = load(found) if found is not None else Config()
+    except ConfigError as error:
+        facts["configuration"] = str(error)
+    else:
+        facts |= {"certificate": machine.certificate(config.tls), "port": _taken(config)}
+    try:
+        with closing(Reader(directory / DATABASE)) as reader:
+            facts["links"] = _waiting(reader)
+    except StorageError as error:
+        facts["database"] = str(error)
+    return {"node_id": str(directory), "findings": [asdict(one) for one in diagnose(facts)], "facts": facts}
+
+
+def _waiting(reader: Reader) -> dict[str, Any]:
+    """Which rows wait for whom, in the words of `GET /api/v1/links`."""
+    head, _ = reader.head()
+    away = [
+        {"peer": row.node_id, "state": "away", "lag": max(head - min(row.positions), 0)} for row in reader.followers()
+    ]
+    return {"links": [], "away": [entry for entry in away if entry["lag"]]}
+
+
+def _taken(config: Config) -> str | None:
+    """Why the node could not listen; None where it could."""
+    for one in config.addresses():
+        try:
+            family = socket.AF_INET6 if ":" in one.host else socket.AF_INET
+            with closing(socket.create_server((one.host, one.port), family=family)):
+                pass
+        except OSError as error:
+            return f"{one.host}:{one.port}: {error.strerror or error}"
+    return None

@@ -1,0 +1,68 @@
+"""`GET /api/v1/doctor`: the facts of a running node, and what `node/findings.py` finds in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import asdict, frozen
+
+from crdt.hlc import millis
+from node.config.sections import TlsSection
+from node.core.core import Core
+from node.findings import diagnose
+from node.runtime import machine
+from node.runtime.api.links import links_report
+from node.runtime.api.tokens import Tokens
+from node.runtime.dialler import Dialler
+from node.runtime.reads import PeopleReads
+from storage.sqlite.database import StorageError
+
+LOOKED_AT = 100
+"""Rows among which the oldest that waits for a node is looked for. Some concern this node only."""
+
+
+@frozen(kw_only=True)
+class Doctor:
+    """Looks at a running node from all sides. tls: what is configured of its certificate."""
+
+    core: Core
+    diallers: Sequence[Dialler]
+    people: PeopleReads
+    directory: Path
+    tokens: Tokens
+    tls: TlsSection
+
+    async def examine(self) -> dict[str, Any]:
+        """The answer."""
+        core = self.core
+        report: dict[str, Any] = links_report(core, self.diallers)
+        for entry in (*report["links"], *report["away"]):
+            entry["oldest_ms"] = await _oldest_ms(core, self.people, entry)
+        facts = {
+            "at_ms": core.clock().wall_ms,
+            "links": report,
+            "trouble": " ".join(core.trouble) if core.trouble is not None else None,
+            "refused": self.tokens.refusals.latest,
+            "clock": {"ahead_ms": core.replica.clock.ahead_ms, "max_skew_ms": core.replica.clock.max_skew_ms},
+            "wal_bytes": core.disk.wal_bytes,
+            "disk": machine.disk(self.directory),
+            "exposed": machine.exposed(self.directory),
+            "certificate": machine.certificate(self.tls),
+        }
+        return {"node_id": core.node_id, "findings": [asdict(one) for one in diagnose(facts)], "facts": facts}
+
+
+async def _oldest_ms(core: Core, people: PeopleReads, entry: dict[str, Any]) -> int | None:
+    """When the oldest row was accepted that waits for a node, in Unix milliseconds."""
+    if not entry["lag"] or not entry.get("confirmed"):
+        return None
+    after, upto = min(entry["confirmed"]), core.replica.log.committed
+    try:
+        rows = await people.read(people.reader.rows, None, after, upto, LOOKED_AT)
+    except StorageError:
+        return None  # why it cannot be read is a finding of its own
+    waits = (row.accepted for row in rows if row.link_key is not None and row.via.partition(":")[0] != entry["peer"])
+    stamp = next(waits, None)
+    return millis(stamp) if stamp is not None else None

@@ -1,0 +1,121 @@
+"""What is found in the facts of a node, over values."""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+import pytest
+
+from node.findings import (
+    CERTIFICATE_DAYS,
+    DAY_MS,
+    ERROR,
+    LAST_BYTES,
+    LOW_BYTES,
+    SLOW_MS,
+    TEXTS,
+    TOLD,
+    WAL_BYTES,
+    WARNING,
+    Finding,
+    diagnose,
+)
+
+NOW_MS = 1_800_000_000_000
+LEVELS = {code: text[0] for code, text in TEXTS.items() if code != "told"}
+
+
+def link(state: str, **more: Any) -> dict[str, Any]:
+    return {"peer": "hub", "url": "wss://hub:8001", "state": state, "lag": 0, "oldest_ms": None, **more}
+
+
+def linked(*links: dict[str, Any], away: tuple[dict[str, Any], ...] = (), **more: Any) -> dict[str, Any]:
+    return {"links": {"node_id": "till", "links": list(links), "away": list(away), **more}}
+
+
+def holds(since_days: float, until_days: float) -> dict[str, Any]:
+    since_ms, until_ms = (int(NOW_MS + days * DAY_MS) for days in (since_days, until_days))
+    said = {"not_before": "a", "not_after": "b", "not_before_ms": since_ms, "not_after_ms": until_ms}
+    return {"certificate": said}
+
+
+def found(facts: dict[str, Any]) -> list[Finding]:
+    return diagnose({"at_ms": NOW_MS, **facts})
+
+
+WELL: list[dict[str, Any]] = [
+    {},
+    linked(link("up")),
+    linked(link("up", lag=5, oldest_ms=NOW_MS - SLOW_MS)),
+    holds(-1, CERTIFICATE_DAYS + 1),
+    {"disk": {"free_bytes": LOW_BYTES}, "wal_bytes": WAL_BYTES, "clock": {"ahead_ms": 9, "max_skew_ms": 9}},
+    {"running": True, "database": None, "port": None, "trouble": None, "refused": {}, "exposed": []},
+    linked(quarantine={"bad": 0, "waiting": 3}, conflicts_open=0, clocks={}, **{name: [] for name, *_ in TOLD}),
+]
+
+ILL: list[tuple[str, dict[str, Any]]] = [
+    ("not_running", {"running": False}),
+    ("no_database", {"database": "gone"}),
+    ("port_taken", {"port": "localhost:8001: in use"}),
+    ("configuration", {"configuration": "[node] prt"}),
+    ("not_storing", {"trouble": "disk full"}),
+    ("link_down", linked(link("down"))),
+    ("link_down", linked(link("handshake"))),
+    ("link_refused", linked(link("paused", last_error="4003 wrong token"))),
+    ("node_away", linked(away=(link("away", last_seen="2026"),))),
+    ("behind", linked(link("up", lag=5, oldest_ms=NOW_MS - SLOW_MS - 1))),
+    ("quarantine", linked(quarantine={"bad": 2})),
+    ("conflicts", linked(conflicts_open=2)),
+    ("token_refused", {"refused": {"pos-1": {"why": "no token", "address": "a", "at": "b", "count": 3}}}),
+    ("clock", {"clock": {"ahead_ms": 10, "max_skew_ms": 9}}),
+    ("terminal_clock", linked(clocks={"pos-1": -90_000})),
+    ("certificate", holds(-1, CERTIFICATE_DAYS - 1)),
+    ("certificate_over", holds(-2, -1)),
+    ("certificate_over", holds(1, 100)),
+    ("certificate_unreadable", {"certificate": {"why": "no PEM"}}),
+    ("disk_low", {"disk": {"free_bytes": LOW_BYTES - 1}}),
+    ("disk_full", {"disk": {"free_bytes": LAST_BYTES - 1}}),
+    ("wal", {"wal_bytes": WAL_BYTES + 1}),
+    ("exposed", {"exposed": ["comanda.db"]}),
+]
+
+
+@pytest.mark.parametrize("facts", WELL)
+def test_nothing_is_found_where_all_is_well(facts: dict[str, Any]) -> None:
+    assert found(facts) == []
+
+
+@pytest.mark.parametrize(("code", "facts"), ILL)
+def test_each_trouble_is_one_finding_with_its_remedy_in_both_languages(code: str, facts: dict[str, Any]) -> None:
+    (one,) = found(facts)
+    assert (one.code, one.level) == (code, LEVELS[code])
+    assert all((one.pt, one.en, one.remedy_pt, one.remedy_en))
+
+
+def test_every_code_has_a_case_here() -> None:
+    assert {code for code, _ in ILL} == set(LEVELS)
+    assert set(LEVELS.values()) == {ERROR, WARNING}
+
+
+@pytest.mark.parametrize("text", [text for _, *texts in TEXTS.values() for text in texts])
+def test_texts_are_formats(text: str) -> None:
+    assert all(name is None or name.isidentifier() for _, name, _, _ in string.Formatter().parse(text))
+
+
+@pytest.mark.parametrize("name", [name for name, *_ in TOLD])
+def test_what_the_report_on_links_tells_is_a_finding_each(name: str) -> None:
+    for told in (["x", "y"], {"x": ["a"], "y": ["b"]}, [{"what": "x", "bytes": 1}, {"what": "y", "bytes": 2}]):
+        assert [one.code for one in found(linked(**{name: told}))] == [name, name]
+
+
+def test_a_link_that_is_down_says_since_when_what_waits_how_old_it_is_and_why() -> None:
+    down = link("down", since="2026-11-29T14:00", lag=3, oldest_ms=NOW_MS - 120_000, last_error="refused {x}")
+    (one,) = found(linked(down))
+    assert one.about == "hub wss://hub:8001"
+    assert one.en == "no link (2026-11-29T14:00); 3 row(s) wait (2 min): refused {x}"
+
+
+def test_errors_come_before_warnings() -> None:
+    facts = {**linked(conflicts_open=1), "running": False, "exposed": ["x"]}
+    assert [one.level for one in found(facts)] == [ERROR, ERROR, WARNING]
