@@ -343,7 +343,7 @@ class Document:
 
     def _count(self, old: Header | None, new: Header) -> None:
         before = old.counters if old is not None else NO_TOTALS
-        for name in new.counters.keys() | before.keys():
+        for name in dict.fromkeys((*new.counters, *before)):
             if new.counters.get(name, 0) == before.get(name, 0):
                 continue
             change = (decimal_of(new.counters.get(name, 0)), -decimal_of(before.get(name, 0)))

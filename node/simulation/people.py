@@ -386,8 +386,9 @@ class People:
     # ------------------------------------------------------------------ the end
 
     def go_quiet(self) -> None:
-        """Everybody comes back, with a library that answers, and only looks."""
+        """Everybody comes back, with a library that answers, sends what waits, and only looks."""
         for terminal in self.restaurant.terminals:
+            terminal.hold_back_no_more()
             if terminal.hid or (terminal.strayed and not self.restaurant.remembers_visits):
                 self._load_again(terminal)
             if not terminal.manner.pongs:

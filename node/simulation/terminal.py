@@ -220,6 +220,12 @@ class Terminal:
         for operation in self.unanswered.values():
             self._send({"type": "data_sync", "operation": operation})
 
+    def hold_back_no_more(self) -> None:
+        """What waits is sent before anything more is read."""
+        if self.end is not None and self._holds_back:
+            self._flush(self.end)
+        self.manner = evolve(self.manner, flushes_ms=0)
+
     def _dates(self, operation: Data) -> bool:
         """Whether an operation that waited says from what it was written: by its version, or by its time."""
         if "version" in operation["data"]:

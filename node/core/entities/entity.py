@@ -147,7 +147,7 @@ class Entity:
             stored["lowest"] = list(self.lowest.items())
         if self.held:
             stored["held"] = sorted(self.held)
-            stored["shapes"] = [sorted(shape) for shape in self.shapes]
+            stored["shapes"] = sorted(sorted(shape) for shape in self.shapes)
         if self.whole:
             stored["whole"] = True
         return orjson.dumps(stored)

@@ -254,7 +254,7 @@ class Movements:
                 del moves[0]
                 self.cut.add(name)
             self.of[name] = moves
-        for name in {*after.minds, *after.document.counters}:
+        for name in dict.fromkeys((*after.minds, *after.document.counters)):
             path = counter_path(name)
             if path:
                 self._line_counted(kinds.at(path), name, path, RowOf(seq, author, acked, echo), after)

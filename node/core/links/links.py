@@ -359,7 +359,7 @@ class Links:
         self.neighbours.receive(link, message)
         elsewhere = {name for said in self.neighbours.nodes.values() if said.alive for name in said.terminals}
         new, self._elsewhere = elsewhere - self._elsewhere, elsewhere
-        self.travellers.moved(new)
+        self.travellers.moved(sorted(new))
 
     def heard_what_terminals_knew(self, link: Peer, message: Mapping[str, Any]) -> None:
         """Take a link's message of what terminals knew. Raises InvalidMessage."""
