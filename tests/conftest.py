@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.harness import World
+from tests.scenarios.seeds import EXAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,9 @@ sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # No test is timed: on a busy machine an example takes what it takes.
-settings.register_profile("comanda", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "comanda", max_examples=5 * EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("comanda")
 
 

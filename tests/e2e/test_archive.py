@@ -27,7 +27,7 @@ from tests.processes import ROOT, NodeProcess, comanda, missing
 if TYPE_CHECKING:
     from pathlib import Path
 
-KILLS = int(os.environ.get("COMANDA_KILLS", "12"))
+KILLS = int(os.environ.get("COMANDA_KILLS", "5"))
 COMANDA = (sys.executable, "-m", "node")
 CALLS = (("fdatasync", 6), ("fsync", 2), ("rename", 1), ("unlink", 6), ("pwrite64", 300))
 """Where the command is killed: system calls, and about how many of each it makes."""

@@ -21,7 +21,7 @@ from tests.processes import NodeProcess
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TRIES = int(os.environ.get("COMANDA_HOSTILE", "400"))
+TRIES = int(os.environ.get("COMANDA_HOSTILE", "200"))
 DOCUMENTED = range(4001, 4011)
 STANDARD = {1000, 1002, 1003, 1007, 1008, 1009}
 

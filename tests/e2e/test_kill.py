@@ -26,7 +26,7 @@ from tests.processes import NodeProcess, missing
 if TYPE_CHECKING:
     from pathlib import Path
 
-KILLS = int(os.environ.get("COMANDA_KILLS", "12"))
+KILLS = int(os.environ.get("COMANDA_KILLS", "5"))
 
 
 class Waiter:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.runtime.rig import Server
 
-TRIES = int(os.environ.get("COMANDA_HOSTILE", "400")) // 2
+TRIES = int(os.environ.get("COMANDA_HOSTILE", "200")) // 2
 
 HEADERS = (
     "Upgrade: websocket",

@@ -14,6 +14,7 @@ from tests.processes import ROOT
 from tests.simulation.beside import SCENARIOS
 from tests.simulation.defects import DEFECTS, caught
 from tests.simulation.hole_defects import HOLES
+from tests.simulation.replayed import chosen
 from tests.simulation.search import violation
 from tests.simulation.slips import defect
 
@@ -23,7 +24,7 @@ def problem_without_defects(seed: int) -> str | None:
     return one(seed).problem
 
 
-@pytest.mark.parametrize("name", [name for name in DEFECTS if name in caught()])
+@pytest.mark.parametrize("name", chosen([name for name in DEFECTS if name in caught()]))
 def test_a_defect_in_the_node_breaks_an_invariant_of_its_seed(name: str) -> None:
     seed = caught()[name]
     again = "if the simulator draws otherwise now, see python -m tests.simulation.defects --help"
@@ -31,7 +32,7 @@ def test_a_defect_in_the_node_breaks_an_invariant_of_its_seed(name: str) -> None
     assert problem_without_defects(seed) is None
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", chosen(SCENARIOS))
 def test_a_defect_in_the_node_breaks_the_test_that_is_named_for_it(name: str) -> None:
     with DEFECTS[name].present():
         ended = pytest.main(["-q", "-x", "-p", "no:cacheprovider", str(ROOT / SCENARIOS[name])])

@@ -20,7 +20,7 @@ from tests.scenarios.seeds import FIRST
 if TYPE_CHECKING:
     from pathlib import Path
 
-HOW_MANY = os.environ.get("COMANDA_DAMAGE", "40")
+HOW_MANY = os.environ.get("COMANDA_DAMAGE", "15")
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from pathlib import Path
 
-HOW_MANY = os.environ.get("COMANDA_POISON", "8")
+HOW_MANY = os.environ.get("COMANDA_POISON", "4")
 ERRORS = (poison.PlantedError, ValueError, KeyError, EngineError)
 """What nobody foresaw, and what a bad message raises too."""
 
