@@ -152,6 +152,20 @@ TEXTS: Mapping[str, tuple[str, str, str, str, str]] = {
         "feche esse programa",
         "close that program",
     ),
+    "backup_failed": (
+        ERROR,
+        "nenhuma cópia aqui: {why}",
+        "no backup here: {why}",
+        "confira a pasta em [backup]: existe, tem espaço, pode ser gravada?",
+        "check the folder in [backup]: is it there, has it room, can it be written to?",
+    ),
+    "backup_old": (
+        WARNING,
+        "a última cópia tem {age}",
+        "the last backup is {age} old",
+        "comanda backup; e confira [backup]",
+        "comanda backup; and check [backup]",
+    ),
     "exposed": (
         ERROR,
         "outros usuários da máquina podem ler este arquivo",
@@ -212,9 +226,9 @@ def diagnose(facts: Mapping[str, Any]) -> list[Finding]:
 
     facts: at_ms (Unix milliseconds) and what could be gathered of: running; why not: database, configuration, port,
     trouble; links (`GET /api/v1/links`, its entries perhaps with `oldest_ms`), refused, clock, certificate, disk,
-    wal_bytes, exposed.
+    wal_bytes, exposed, backup.
     """
-    found = [*_machine(facts), *_certificate(facts), *_links(facts), *_others(facts)]
+    found = [*_machine(facts), *_backup(facts), *_certificate(facts), *_links(facts), *_others(facts)]
     return sorted(found, key=lambda one: one.level != ERROR)
 
 
@@ -236,6 +250,15 @@ def _machine(facts: Mapping[str, Any]) -> Iterator[Finding]:
     clock = facts.get("clock", {})
     if clock.get("ahead_ms", 0) > clock.get("max_skew_ms", 0):
         yield finding("clock", ahead=length(clock["ahead_ms"]))
+
+
+def _backup(facts: Mapping[str, Any]) -> Iterator[Finding]:
+    said = facts.get("backup", {})
+    for folder, why in said.get("wrong", {}).items():
+        yield finding("backup_failed", folder, why=why)
+    last_ms = said.get("last_ms")
+    if last_ms is not None and said["every_ms"] and facts["at_ms"] - last_ms > 2 * said["every_ms"]:
+        yield finding("backup_old", age=length(facts["at_ms"] - last_ms))
 
 
 def _certificate(facts: Mapping[str, Any]) -> Iterator[Finding]:

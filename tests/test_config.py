@@ -294,6 +294,7 @@ SECTIONS = {
     "links": ["links", "settings"],
     "tls": ["tls", "settings", "_settings", "_own"],
     "locks": ["locks"],
+    "backup": ["backup", "settings"],
 }
 """The names under which the node's code holds each section."""
 
@@ -333,3 +334,10 @@ def test_every_setting_has_an_effect() -> None:
 def test_every_section_is_looked_at() -> None:
     tables = {"terminals", "entities", "conservation", "listen"}
     assert {section.name for section in fields(Config)} == {*SECTIONS, *tables}
+
+
+@pytest.mark.parametrize("line", ["every_h = -1", "every_h = nan", "keep = 0", 'folder = ""', 'second_folder = ""'])
+def test_backups_that_could_not_be_made_are_refused(line: str) -> None:
+    with pytest.raises(ConfigError, match=r"\[backup\]"):
+        parse(f"[backup]\n{line}\n").check()
+    parse("[backup]\nevery_h = 0\n").check()

@@ -49,6 +49,9 @@ WELL: list[dict[str, Any]] = [
     linked(link("up")),
     linked(link("up", lag=5, oldest_ms=NOW_MS - SLOW_MS)),
     holds(-1, CERTIFICATE_DAYS + 1),
+    {"backup": {"wrong": {}, "every_ms": DAY_MS, "last_ms": NOW_MS - 2 * DAY_MS}},
+    {"backup": {"wrong": {}, "every_ms": 0.0, "last_ms": 1}},
+    {"backup": {"wrong": {}, "every_ms": DAY_MS, "last_ms": None}},
     {"disk": {"free_bytes": LOW_BYTES}, "wal_bytes": WAL_BYTES, "clock": {"ahead_ms": 9, "max_skew_ms": 9}},
     {"running": True, "database": None, "port": None, "trouble": None, "refused": {}, "exposed": []},
     linked(quarantine={"bad": 0, "waiting": 3}, conflicts_open=0, clocks={}, **{name: [] for name, *_ in TOLD}),
@@ -77,6 +80,8 @@ ILL: list[tuple[str, dict[str, Any]]] = [
     ("disk_low", {"disk": {"free_bytes": LOW_BYTES - 1}}),
     ("disk_full", {"disk": {"free_bytes": LAST_BYTES - 1}}),
     ("wal", {"wal_bytes": WAL_BYTES + 1}),
+    ("backup_failed", {"backup": {"wrong": {"/mnt/usb": "gone"}}}),
+    ("backup_old", {"backup": {"wrong": {}, "every_ms": DAY_MS, "last_ms": NOW_MS - 2 * DAY_MS - 1}}),
     ("exposed", {"exposed": ["comanda.db"]}),
 ]
 

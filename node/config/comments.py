@@ -126,6 +126,21 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             "Terminal types that may take a lock from who has it.",
         ),
     },
+    "backup": {
+        "every_h": (
+            "Horas entre duas cópias do banco, feitas pelo próprio nó; 0: nenhuma.",
+            "Hours between two copies of the database that the node makes by itself; 0: none.",
+        ),
+        "keep": ("Quantas ficam em cada pasta.", "How many stay in each folder."),
+        "folder": (
+            "A pasta, no diretório de dados ou em outro lugar.",
+            "The folder, in the data directory or elsewhere.",
+        ),
+        "second_folder": (
+            "Outra pasta, que já existe, para mais uma cópia de cada: um pendrive, um compartilhamento.",
+            "Another folder, which is there, for one more copy of each: a stick, a share.",
+        ),
+    },
     "links": {
         "upstream": (
             "Nó acima (wss://host:porta), que concede as travas.",

@@ -31,6 +31,7 @@ from node.runtime.api.joining import Joining, Reached
 from node.runtime.api.origins import Origins, own_origins
 from node.runtime.api.routes import Api
 from node.runtime.api.tokens import Tokens, open_rights
+from node.runtime.backups import Backups
 from node.runtime.certificates import Certificate
 from node.runtime.dialler import Dialler
 from node.runtime.disk import TrioDisk
@@ -210,6 +211,7 @@ class Node:
             people = PeopleReads(Reader(store.path), disk.faults)
             reached = Reached(certificate, listeners.bound())
             joining = Joining(core=core, disk=disk, store=store, tokens=tokens, config=config, reached=reached)
+            backups = Backups(core=core, database=store.path, settings=config.backup)
             doctor = Doctor(
                 core=core,
                 diallers=diallers,
@@ -217,6 +219,7 @@ class Node:
                 directory=directory,
                 tokens=tokens,
                 tls=config.tls,
+                backups=backups,
             )
             api = Api(core=core, disk=disk, people=people, store=store, doctor=doctor, tokens=tokens, joining=joining)
             endpoint = Endpoint(core=core, api=api, tokens=tokens, config=config, origins=origins)
@@ -242,6 +245,8 @@ class Node:
             nursery.start_soon(self._on_time, core, _Upkeep(nursery, disk, endpoint))
             nursery.start_soon(show_first_sync, core)
             nursery.start_soon(watch_links, core, diallers)
+            if config.backup.every_h:
+                nursery.start_soon(backups.run)
             nursery.start_soon(self._watch_tokens, endpoint, tokens, disk, store)
             for dialler in diallers:
                 nursery.start_soon(dialler.run)

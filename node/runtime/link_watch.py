@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -23,7 +24,7 @@ LOOK_S = 1.0
 async def watch_links(core: Core, diallers: Sequence[Dialler]) -> None:
     """Until cancelled."""
     while True:
-        look(core, diallers)
+        core.replica.faults.guard("watching the links", partial(look, core, diallers))
         await trio.sleep(LOOK_S)
 
 

@@ -85,6 +85,28 @@ def test_the_socket_of_a_killed_node_is_replaced_and_that_of_a_stopped_one_is_go
     assert not (node.data / NAME).exists()
 
 
+def test_a_backup_that_the_node_made_by_itself_is_restored(tmp_path: Path) -> None:
+    node = NodeProcess(tmp_path / "node", config="[backup]\nevery_h = 0.0003\nkeep = 2\n").start()
+    try:
+        with connect(f"{node.url}/ws/pos-9?type=pos") as pos:
+            operation = {"id": "w", "entity_type": "orders", "entity_id": "mesa-9", "operation": "CREATE"}
+            more = {"data": {"status": "pending"}, "terminal_id": "pos-9"}
+            pos.send(json.dumps({"type": "data_sync", "operation": {**operation, **more}}))
+            while json.loads(pos.recv(10)).get("operation_id") != "w":
+                pass
+        folder = node.data / "backups"
+        until(lambda: folder.is_dir() and len(list(folder.glob("auto-*.db"))) == 2)
+        assert node.stop() == 0
+        backup = max(folder.glob("auto-*.db"))
+        restored = comanda("restore", str(backup), data=node.data)
+        assert restored.exit_code == 0, restored.stderr
+        node.start()
+        assert comanda("show", "orders", "mesa-9", data=node.data).exit_code == 0
+        assert b"comanda.backup backup " in node.log.read_bytes()
+    finally:
+        node.end()
+
+
 def closed(connection: ClientConnection, within_s: float = 5.0) -> int | None:
     """The code with which the node closes a connection."""
     try:

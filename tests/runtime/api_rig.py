@@ -11,7 +11,7 @@ from urllib.parse import quote
 import trio
 from attrs import frozen
 
-from node.config.sections import Config, TlsSection
+from node.config.sections import BackupSection, Config, TlsSection
 from node.core.core import Core
 from node.core.ports import Draws, Instant, Surroundings
 from node.core.start import begin, note_config
@@ -20,6 +20,7 @@ from node.runtime.api.doctor import Doctor
 from node.runtime.api.joining import Joining, Reached
 from node.runtime.api.routes import Api
 from node.runtime.api.tokens import Tokens
+from node.runtime.backups import Backups
 from node.runtime.disk import TrioDisk
 from node.runtime.net.http import Request
 from node.runtime.reads import PeopleReads
@@ -59,7 +60,13 @@ async def served(world: World) -> AsyncIterator[Served]:
         reached = Reached(None, [(False, "127.0.0.1:8001")])
         joining = Joining(core=core, disk=disk, store=store, tokens=tokens, config=Config(), reached=reached)
         doctor = Doctor(
-            core=core, diallers=(), people=people, directory=world.directory, tokens=tokens, tls=TlsSection()
+            core=core,
+            diallers=(),
+            people=people,
+            directory=world.directory,
+            tokens=tokens,
+            tls=TlsSection(),
+            backups=Backups(core=core, database=store.path, settings=BackupSection()),
         )
         api = Api(core=core, disk=disk, people=people, store=store, doctor=doctor, tokens=tokens, joining=joining)
         try:

@@ -15,6 +15,7 @@ from node.findings import diagnose
 from node.runtime import machine
 from node.runtime.api.links import links_report
 from node.runtime.api.tokens import Tokens
+from node.runtime.backups import Backups
 from node.runtime.dialler import Dialler
 from node.runtime.reads import PeopleReads
 from storage.sqlite.database import StorageError
@@ -33,6 +34,7 @@ class Doctor:
     directory: Path
     tokens: Tokens
     tls: TlsSection
+    backups: Backups
 
     async def examine(self) -> dict[str, Any]:
         """The answer."""
@@ -50,6 +52,7 @@ class Doctor:
             "disk": machine.disk(self.directory),
             "exposed": machine.exposed(self.directory),
             "certificate": machine.certificate(self.tls),
+            "backup": self.backups.facts(),
         }
         return {"node_id": core.node_id, "findings": [asdict(one) for one in diagnose(facts)], "facts": facts}
 

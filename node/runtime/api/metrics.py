@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from node.core.core import Core
+    from node.runtime.backups import Backups
     from node.runtime.dialler import Dialler
 
 
 class CoreCollector(Collector):
     """Reads a core's counters; keeps none of its own."""
 
-    def __init__(self, core: Core, diallers: Sequence[Dialler]) -> None:
-        self._core, self._diallers = core, diallers
+    def __init__(self, core: Core, diallers: Sequence[Dialler], backups: Backups | None) -> None:
+        self._core, self._diallers, self._backups = core, diallers, backups
 
     def collect(self) -> Iterator[Metric]:
         core = self._core
@@ -66,6 +67,7 @@ class CoreCollector(Collector):
         ):
             yield CounterMetricFamily(f"comanda_{name}", text, value=count)
         yield from self._links()
+        yield from self._copies()
         wrong = replica.terminal_clocks.wrong(core.clock())
         yield GaugeMetricFamily("comanda_terminal_clocks_wrong", "Terminals whose clock is wrong.", value=len(wrong))
         clocks = GaugeMetricFamily(
@@ -115,9 +117,23 @@ class CoreCollector(Collector):
             held.add_metric([state], states.count(state))
         yield held
 
+    def _copies(self) -> Iterator[Metric]:
+        if self._backups is None:
+            return
+        last_ms, failures = self._backups.last_ms, self._backups.failures
+        if last_ms is not None:
+            yield GaugeMetricFamily(
+                "comanda_backup_timestamp_seconds",
+                "When the newest copy was made by the clock.",
+                value=last_ms / 1000,
+            )
+        yield CounterMetricFamily(
+            "comanda_backup_failures", "Copies by the clock that failed, in either folder.", value=failures
+        )
 
-def exposition(core: Core, diallers: Sequence[Dialler] = ()) -> bytes:
+
+def exposition(core: Core, diallers: Sequence[Dialler] = (), backups: Backups | None = None) -> bytes:
     """The text a scraper gets."""
     registry = CollectorRegistry()
-    registry.register(CoreCollector(core, diallers))
+    registry.register(CoreCollector(core, diallers, backups))
     return generate_latest(registry)

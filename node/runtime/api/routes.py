@@ -140,7 +140,9 @@ class Api:
             "/healthz": lambda asked: json_response({"status": "ok"}),
             "/readyz": self._ready,
             "/metrics": lambda asked: Response(
-                200, exposition(core, self._doctor.diallers), "text/plain; version=0.0.4; charset=utf-8"
+                200,
+                exposition(core, self._doctor.diallers, self._doctor.backups),
+                "text/plain; version=0.0.4; charset=utf-8",
             ),
             "/api/v1/websocket/stats": lambda asked: json_response(monitors.stats(core)),
             "/api/v1/policies": lambda asked: json_response(
