@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from contextlib import closing
@@ -11,13 +12,16 @@ from typing import Any
 import click
 from attrs import asdict
 
+from crdt.hlc import iso
 from node.cli.asking import CONTROL, NoNode, ask, node_option
 from node.cli.output import say, say_json
 from node.config.reading import find, load
 from node.config.sections import Config
+from node.core.operations.quarantine import BAD
 from node.errors import ConfigError
 from node.findings import ERROR, WARNING, diagnose
 from node.runtime import machine
+from node.runtime.api.doctor import LOOKED_AT, waits_since_ms
 from storage.sqlite.database import DATABASE, StorageError
 from storage.sqlite.reader import Reader
 
@@ -41,8 +45,8 @@ def doctor(url: str, as_json: bool) -> None:
         answer = ask(url, "/api/v1/doctor")
     except NoNode:
         directory = Path(url.removeprefix(CONTROL))
-        if not url.startswith(CONTROL) or not directory.is_dir():
-            raise
+        if not url.startswith(CONTROL) or not os.access(directory, os.R_OK | os.X_OK):
+            raise  # a node of another user may well run there
         answer = stopped(directory)
     if as_json:
         say_json(answer, indent=True)
@@ -87,12 +91,17 @@ def stopped(directory: Path) -> dict[str, Any]:
 
 
 def _waiting(reader: Reader) -> dict[str, Any]:
-    """Which rows wait for whom, in the words of `GET /api/v1/links`."""
+    """What waits for whom, and for a decision, in the words of `GET /api/v1/links`."""
     head, _ = reader.head()
-    away = [
-        {"peer": row.node_id, "state": "away", "lag": max(head - min(row.positions), 0)} for row in reader.followers()
-    ]
-    return {"links": [], "away": [entry for entry in away if entry["lag"]]}
+    away = []
+    for row in reader.followers():
+        after = max(min(row.positions), 0)  # -1 where it has no row of a class
+        if after < head:
+            rows = reader.history(after, head, LOOKED_AT)
+            entry = {"peer": row.node_id, "state": "away", "last_seen": iso(row.last_seen_ms), "lag": head - after}
+            away.append({**entry, "oldest_ms": waits_since_ms(rows, row.node_id)})
+    bad = sum(row.state == BAD for row in reader.parked())
+    return {"away": away, "quarantine": {"bad": bad}, "conflicts_open": len(reader.conflicts("open"))}
 
 
 def _taken(config: Config) -> str | None:

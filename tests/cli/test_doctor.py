@@ -13,6 +13,8 @@ from click.testing import CliRunner
 from node.cli import doctor as command
 from node.cli import main
 from node.cli.asking import NoNode
+from storage.records import CLASSES, Commit, FollowerRow
+from storage.sqlite.store import Store
 from tests.harness import Client, World
 
 if TYPE_CHECKING:
@@ -60,6 +62,9 @@ def test_a_stopped_node_is_examined_by_its_directory(tmp_path: Path, monkeypatch
     world = World(tmp_path / "node")
     Client(world, "ana").connect().do("orders", "mesa-1", "CREATE", {"note": "x"})
     world.close()
+    store = Store.open(world.directory, None, lambda: "n")
+    store.commit(Commit(followers=[FollowerRow("till", "e", (0,) * CLASSES, 1_700_000_000_000)]))
+    store.close()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "node").chmod(0o755)
     (tmp_path / "node" / "comanda.db").chmod(0o644)
@@ -71,6 +76,8 @@ def test_a_stopped_node_is_examined_by_its_directory(tmp_path: Path, monkeypatch
         found = codes(tmp_path / "node", monkeypatch)
     assert {"not_running", "port_taken", "certificate_unreadable", "exposed"} <= set(found)
     assert "no_database" not in found
+    assert "last seen 2023-11-14T22:13:20" in found["node_away"]["en"]
+    assert "1 row(s) wait for it (" in found["node_away"]["en"]
 
 
 def test_a_directory_without_a_database_and_a_configuration_that_is_none(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, frozen
 
@@ -19,6 +19,9 @@ from node.runtime.backups import Backups
 from node.runtime.dialler import Dialler
 from node.runtime.reads import PeopleReads
 from storage.sqlite.database import StorageError
+
+if TYPE_CHECKING:
+    from storage.records import LogRow
 
 LOOKED_AT = 100
 """Rows among which the oldest that waits for a node is looked for. Some concern this node only."""
@@ -63,9 +66,14 @@ async def _oldest_ms(core: Core, people: PeopleReads, entry: dict[str, Any]) -> 
         return None
     after, upto = min(entry["confirmed"]), core.replica.log.committed
     try:
-        rows = await people.read(people.reader.rows, None, after, upto, LOOKED_AT)
+        rows = await people.read(people.reader.history, after, upto, LOOKED_AT)
     except StorageError:
         return None  # why it cannot be read is a finding of its own
-    waits = (row.accepted for row in rows if row.link_key is not None and row.via.partition(":")[0] != entry["peer"])
-    stamp = next(waits, None)
+    return waits_since_ms(rows, entry["peer"])
+
+
+def waits_since_ms(rows: Sequence[LogRow], peer: str) -> int | None:
+    """When the first of some rows that a node is sent was accepted, Unix milliseconds; None where it is sent none."""
+    sent = (row.accepted for row in rows if row.link_key is not None and row.via.partition(":")[0] != peer)
+    stamp = next(sent, None)
     return millis(stamp) if stamp is not None else None

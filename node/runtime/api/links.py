@@ -86,7 +86,7 @@ def _waits(core: Core, node_id: str) -> dict[str, object]:
     follower = core.cursors.nodes.get(node_id)
     if follower is None:
         return {"confirmed": None, "lag": None}
-    lag = max(core.replica.log.committed - min(follower.positions), 0)
+    lag = core.replica.log.committed - max(min(follower.positions), 0)  # -1 where it has no row of a class
     return {"confirmed": list(follower.positions), "lag": lag}
 
 
