@@ -27,6 +27,9 @@ LOW_BYTES, LAST_BYTES = 2_000_000_000, 200_000_000
 WAL_BYTES = 2**27
 """Size of the write-ahead log beyond which it does not shrink by itself."""
 
+RECENT_MS = 3_600_000
+"""How long a refusal is a finding: who is still refused then tried again meanwhile."""
+
 SLOW_MS = 60_000
 """Age of the oldest row that waits, on a link that stands, from which on it is a finding."""
 
@@ -105,8 +108,8 @@ TEXTS: Mapping[str, tuple[str, str, str, str, str]] = {
         WARNING,
         "recusado {count} vez(es), por último {at} de {address}: {why}",
         "refused {count} time(s), last {at} from {address}: {why}",
-        "comanda token list; comanda token add {about} --type TYPE",
-        "comanda token list; comanda token add {about} --type TYPE",
+        "comanda token list; comanda token add ID --type TYPE",
+        "comanda token list; comanda token add ID --type TYPE",
     ),
     "clock": (
         ERROR,
@@ -305,6 +308,7 @@ def _links(facts: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _others(facts: Mapping[str, Any]) -> Iterator[Finding]:
     for name, said in facts.get("refused", {}).items():
-        yield finding("token_refused", name, **said)
+        if facts["at_ms"] - said["at_ms"] <= RECENT_MS:
+            yield finding("token_refused", name, **said)
     if count := facts.get("links", {}).get("conflicts_open"):
         yield finding("conflicts", count=count)

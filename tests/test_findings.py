@@ -13,6 +13,7 @@ from node.findings import (
     ERROR,
     LAST_BYTES,
     LOW_BYTES,
+    RECENT_MS,
     SLOW_MS,
     TEXTS,
     TOLD,
@@ -40,6 +41,12 @@ def holds(since_days: float, until_days: float) -> dict[str, Any]:
     return {"certificate": said}
 
 
+def refused(age_ms: int) -> dict[str, Any]:
+    return {
+        "refused": {"pos-1": {"why": "no token", "address": "a", "at": "b", "at_ms": NOW_MS - age_ms, "count": 3}}
+    }
+
+
 def found(facts: dict[str, Any]) -> list[Finding]:
     return diagnose({"at_ms": NOW_MS, **facts})
 
@@ -49,6 +56,7 @@ WELL: list[dict[str, Any]] = [
     linked(link("up")),
     linked(link("up", lag=5, oldest_ms=NOW_MS - SLOW_MS)),
     holds(-1, CERTIFICATE_DAYS + 1),
+    refused(RECENT_MS + 1),
     {"backup": {"wrong": {}, "every_ms": DAY_MS, "last_ms": NOW_MS - 2 * DAY_MS}},
     {"backup": {"wrong": {}, "every_ms": 0.0, "last_ms": 1}},
     {"backup": {"wrong": {}, "every_ms": DAY_MS, "last_ms": None}},
@@ -70,7 +78,7 @@ ILL: list[tuple[str, dict[str, Any]]] = [
     ("behind", linked(link("up", lag=5, oldest_ms=NOW_MS - SLOW_MS - 1))),
     ("quarantine", linked(quarantine={"bad": 2})),
     ("conflicts", linked(conflicts_open=2)),
-    ("token_refused", {"refused": {"pos-1": {"why": "no token", "address": "a", "at": "b", "count": 3}}}),
+    ("token_refused", refused(RECENT_MS)),
     ("clock", {"clock": {"ahead_ms": 10, "max_skew_ms": 9}}),
     ("terminal_clock", linked(clocks={"pos-1": -90_000})),
     ("certificate", holds(-1, CERTIFICATE_DAYS - 1)),

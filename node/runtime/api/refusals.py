@@ -49,7 +49,7 @@ class Refusals:
         old = self.latest.pop(name, None)
         again = old is not None and old["why"] == why
         count = old["count"] + 1 if old is not None and again and isinstance(old["count"], int) else 1
-        self.latest[name] = {"why": why, "address": address, "at": iso(now_ms), "count": count}
+        self.latest[name] = {"why": why, "address": address, "at": iso(now_ms), "at_ms": now_ms, "count": count}
         keep_latest(self.latest, MOST)
         if said and not again:
             logger.warning("%s from %s is refused: %s", name, address, why)
