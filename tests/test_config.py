@@ -161,11 +161,6 @@ def test_an_entity_type_is_declared_in_the_documents_words() -> None:
     }
 
 
-def test_flags_win_over_the_file_and_absent_ones_do_not() -> None:
-    config = parse('[node]\nport = 9000\nhost = "0.0.0.0"\n').with_flags(port=0, host=None, id="n1")
-    assert (config.node.port, config.node.host, config.node.id) == (0, "0.0.0.0", "n1")
-
-
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -252,16 +247,6 @@ def test_a_setting_that_was_removed_is_told_from_one_that_never_was() -> None:
         parse("[time]\nidle_ping_s = 20.0\nfoo = 1\n", "comanda.toml")
     told = "[time]: idle_ping_s had no effect and was removed, delete the line; unknown: foo"
     assert str(caught.value) == f"comanda.toml: {told}"
-
-
-def test_links_of_the_command_line_come_to_those_of_the_file_whose_token_wins() -> None:
-    config = parse('[links]\nupstream = "ws://hub:1"\npeers = ["ws://a:1"]\n')
-    linked = config.with_links(None, ["ws://b:1"], "from the environment").links
-    assert (linked.upstream, linked.peers) == ("ws://hub:1", ["ws://a:1", "ws://b:1"])
-    assert linked.token == "from the environment"
-    told = evolve(config, links=evolve(config.links, token="of the file"))
-    assert told.with_links("ws://other:1", [], "from the environment").links.token == "of the file"
-    assert told.with_links("ws://other:1", [], None).links.upstream == "ws://other:1"
 
 
 def test_all_mistakes_are_told_at_once() -> None:

@@ -19,6 +19,7 @@ COMMANDS = {
     "status": "node.cli.status",
     "doctor": "node.cli.doctor",
     "init": "node.cli.init",
+    "config": "node.cli.config",
     "tls": "node.cli.tls",
     "pair": "node.cli.pair",
     "join": "node.cli.join",

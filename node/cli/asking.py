@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 TOKEN = "COMANDA_TOKEN"
 """Environment variable with the token that a node is asked with at a URL."""
 
+DATA = "COMANDA_NODE_DATA"
+"""Environment variable with the data directory, of the node itself as of those who ask it."""
+
 LONG_S = 3_600.0
 """How long an answer may take that copies or archives a database."""
 
@@ -60,7 +63,7 @@ def node_address(data: Path | None, url: str | None) -> str:
     """Where a command asks, as `node_option` says."""
     if url is not None:
         return url
-    directory = Path(NodeSection().data) if data is None else data
+    directory = Path(os.environ.get(DATA) or NodeSection().data) if data is None else data
     if data is None and not (directory / NAME).is_socket():
         return DEFAULT_URL
     return f"{CONTROL}{directory}"

@@ -7,7 +7,7 @@ import socket
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from attrs import asdict
@@ -15,8 +15,7 @@ from attrs import asdict
 from crdt.hlc import iso
 from node.cli.asking import CONTROL, NoNode, ask, node_option
 from node.cli.output import say, say_json
-from node.config.reading import find, load
-from node.config.sections import Config
+from node.cli.settings import settings_in
 from node.core.operations.quarantine import BAD
 from node.errors import ConfigError
 from node.findings import ERROR, WARNING, diagnose
@@ -24,6 +23,9 @@ from node.runtime import machine
 from node.runtime.api.doctor import LOOKED_AT, waits_since_ms
 from storage.sqlite.database import DATABASE, StorageError
 from storage.sqlite.reader import Reader
+
+if TYPE_CHECKING:
+    from node.config.sections import Config
 
 STATUS = {ERROR: 4, WARNING: 3}
 """What the command exits with where the worst finding is of a level. 1 and 2 are click's."""
@@ -76,8 +78,7 @@ def stopped(directory: Path) -> dict[str, Any]:
     facts: dict[str, Any] = {"at_ms": time.time_ns() // 1_000_000, "running": False}
     facts |= {"disk": machine.disk(directory), "exposed": machine.exposed(directory)}
     try:
-        found = find(directory)
-        config = load(found) if found is not None else Config()
+        config = settings_in(directory).config
     except ConfigError as error:
         facts["configuration"] = str(error)
     else:

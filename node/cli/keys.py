@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import click
 
 from node.cli.asking import ask, node_option
-from node.cli.output import say
+from node.cli.output import say, say_json
 from node.printable import printable_tree
 
 
@@ -18,9 +18,14 @@ def keys() -> None:
 
 @keys.command(name="list")
 @node_option
-def list_keys(url: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Para programas. / For programs.")
+def list_keys(url: str, as_json: bool) -> None:
     """Lista as impressões digitais. / List the fingerprints."""
-    report = printable_tree(ask(url, "/api/v1/keys"))
+    answer = ask(url, "/api/v1/keys")
+    if as_json:
+        say_json(answer, indent=True)
+        return
+    report = printable_tree(answer)
     for node, known in report["keys"].items():
         for key in known:
             by = f"  dito por / told by {key['by']}" if key["by"] else ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.progress import Progress
 
+from node.cli.asking import DATA
 from node.cli.output import Screen
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ data_option = click.option(
     "--data",
     type=click.Path(path_type=Path),
     default=Path("comanda-data"),
+    envvar=DATA,
     show_default=True,
     help="Diretório de dados. / Data directory.",
 )

@@ -19,9 +19,13 @@ def quarantine() -> None:
 
 @quarantine.command(name="list")
 @node_option
-def list_quarantine(url: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Para programas. / For programs.")
+def list_quarantine(url: str, as_json: bool) -> None:
     """Lista. / List them."""
     answer = ask(url, "/api/v1/quarantine")
+    if as_json:
+        say_json(answer, indent=True)
+        return
     for row in answer["quarantine"]:
         entity = f"{row['entity_type']} {row['entity_id'] or ''}".strip()
         operation = f"{row['terminal_id']}/{row['operation_id']}"

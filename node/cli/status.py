@@ -9,15 +9,20 @@ from rich.table import Table
 
 from crdt.hlc import length
 from node.cli.asking import ask, node_option
-from node.cli.output import Screen
+from node.cli.output import Screen, say_json
 from node.printable import printable_tree
 
 
 @click.command()
 @node_option
-def status(url: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Para programas. / For programs.")
+def status(url: str, as_json: bool) -> None:
     """Mostra ligações, atraso e quarentena. / Show links, lag, cursors and quarantine."""
-    print_links(printable_tree(ask(url, "/api/v1/links")), Screen())
+    answer = ask(url, "/api/v1/links")
+    if as_json:
+        say_json(answer, indent=True)
+    else:
+        print_links(printable_tree(answer), Screen())
 
 
 def print_links(report: dict[str, Any], console: Screen) -> None:

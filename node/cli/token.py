@@ -14,8 +14,7 @@ from node.cli.asking import CONTROL, NoNode, ask
 from node.cli.clock import timestamp
 from node.cli.options import data_option
 from node.cli.output import say, say_json
-from node.config.reading import find, load
-from node.config.sections import Config
+from node.cli.settings import settings_in
 from node.errors import ConfigError
 from node.rights import VERBS
 from node.runtime.api.tokens import made, objection, revoked, rotated, shown
@@ -143,8 +142,7 @@ def _add(
     data: Path, terminal_id: str, kind: str, label: str, rights: dict[str, list[str]], expires: str | None
 ) -> str:
     try:
-        found = find(data)
-        config = load(found) if found is not None else Config()
+        config = settings_in(data).config
         expires_at = None if expires is None else iso(time_asked(expires, config.time.where())[0])
     except ConfigError as error:
         raise click.ClickException(str(error)) from error

@@ -136,6 +136,8 @@ def example_toml() -> str:
         "# quiser mudar. `comanda serve` lê este arquivo do diretório atual ou do de dados.",
         "# Comanda's configuration. Every line shows the default but those marked ADVICE; delete what you do not",
         "# want to change. `comanda serve` reads this file from the current directory or from the data directory.",
+        "# No ambiente, `[node] port` é COMANDA_NODE_PORT, que vence este arquivo; veja `comanda config show`.",
+        "# In the environment `[node] port` is COMANDA_NODE_PORT, which wins over this file: `comanda config show`.",
     ]
     for name, comments in COMMENTS.items():
         section = getattr(defaults, name)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_origin
 
-from attrs import evolve, has
+from attrs import evolve, fields, has
 from cattrs import BaseConverter, Converter, ForbiddenExtraKeysError, transform_error
 from cattrs.cols import list_structure_factory, mapping_structure_factory
 from cattrs.gen import make_dict_structure_fn
@@ -17,7 +18,7 @@ from node.config.sections import DEFAULT_TERMINALS, Config, FieldConfig, Termina
 from node.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     _Hook = Callable[[Any, Any], Any]
 
@@ -38,29 +39,46 @@ def find(data: Path) -> Path | None:
 
 def load(path: Path) -> Config:
     """The configuration in a TOML file. Raises ConfigError naming the file, the section and the key."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-    return parse(text, str(path))
+    return structured(read_toml(path), str(path))
 
 
 def parse(text: str, name: str = "configuration") -> Config:
     """The configuration in a TOML text. Raises ConfigError; `name` says in its text where the TOML came from."""
+    return structured(_document(text, name), name)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a TOML file says, not checked. Raises ConfigError."""
     try:
-        document = tomllib.loads(text)
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return _document(text, str(path))
+
+
+def _document(text: str, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name}: {error}") from error
-    return structured(document, name)
+
+
+def single(document: dict[str, Any]) -> Config:
+    """What a document says, each setting by itself: whether they go together is not checked. Raises ConfigError."""
+    try:
+        config: Config = _converter().structure(document, Config)
+    except Exception as error:
+        wrong = [_place(line) for line in transform_error(error, path="", format_exception=_say)]
+        raise ConfigError("; ".join(wrong)) from error
+    return config
 
 
 def structured(document: dict[str, Any], name: str) -> Config:
     """The configuration of a TOML document that was read. Raises ConfigError."""
     try:
-        config: Config = _converter().structure(document, Config)
-    except Exception as error:
-        wrong = [_place(line) for line in transform_error(error, path="", format_exception=_say)]
-        raise ConfigError(f"{name}: {'; '.join(wrong)}") from error
+        config = single(document)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from error
     said = {
         name: DEFAULT_TERMINALS.get(name, TerminalConfig()).given() | t.given()
         for name, t in config.terminals.items()
@@ -79,8 +97,27 @@ def _say(error: BaseException, _: type | None) -> str:
         removed = {name: _REMOVED[error.cl, name] for name in error.extra_fields if (error.cl, name) in _REMOVED}
         unknown = sorted(error.extra_fields - removed.keys())
         words = [f"{name} {what}" for name, what in sorted(removed.items())]
-        return "; ".join([*words, *([f"unknown: {', '.join(unknown)}"] if unknown else [])])
+        known = [attribute.name for attribute in fields(error.cl)]
+        said = [f"{name}{_meant(name, known) or _elsewhere(name)}" for name in unknown]
+        return "; ".join([*words, *([f"unknown: {', '.join(said)}"] if said else [])])
     return str(error)
+
+
+def unknown_key(name: str, known: Iterable[str]) -> str:
+    """What is said of a name that nothing has."""
+    return f"unknown: {name}{_meant(name, known)}"
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {nearest[0]}?)" if nearest else ""
+
+
+def _elsewhere(name: str) -> str:
+    """The sections that have a setting of this name."""
+    sections = [(one.name, getattr(Config(), one.name)) for one in fields(Config)]
+    found = [at for at, section in sections if has(type(section)) and hasattr(section, name)]
+    return f" (did you mean [{found[0]}] {name}?)" if found else ""
 
 
 def _place(line: str) -> str:
@@ -106,6 +143,7 @@ def _expect(value: Any, *kinds: type) -> Any:
     return value
 
 
+@cache
 def _converter() -> Converter:
     """Strict: cattrs' own hooks take a string for a list of its letters, and 1 for true."""
     converter = Converter(forbid_extra_keys=True)

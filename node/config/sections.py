@@ -11,7 +11,7 @@ import math
 import re
 from datetime import UTC
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -25,7 +25,7 @@ from strategies.kinds.kind import FieldKind
 from strategies.policy import DOCUMENTED, EntityPolicy, PolicyError, Registry, policy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 DEEPEST_JSON = 128
 """Largest json_depth: orjson writes at most 254 levels, and a value goes out inside messages and records."""
@@ -63,7 +63,7 @@ def is_loopback(host: str) -> bool:
 
 @frozen
 class NodeSection:
-    """[node]: who this node is and where it listens. Flags of `comanda serve` win over it.
+    """[node]: who this node is and where it listens. Flags of `comanda serve` win over it (sources.py).
 
     id: None takes the name that the data directory was made with, or draws one.
     data: the data directory.
@@ -494,20 +494,6 @@ class Config:
     terminals: dict[str, TerminalConfig] = field(factory=lambda: dict(DEFAULT_TERMINALS))
     entities: dict[str, EntityConfig] = field(factory=dict)
     conservation: list[Conservation] = field(factory=list)
-
-    def with_flags(self, **flags: Any) -> Config:
-        """The same with command-line flags of [node] that were given (not None)."""
-        return evolve(self, node=evolve(self.node, **{k: v for k, v in flags.items() if v is not None}))
-
-    def with_links(self, upstream: str | None, peers: Sequence[str], token: str | None) -> Config:
-        """The same with links given on the command line. token: used where the file has none."""
-        links = self.links
-        upstream, token = links.upstream if upstream is None else upstream, links.token or token
-        return evolve(self, links=evolve(links, upstream=upstream, peers=[*links.peers, *peers], token=token))
-
-    def with_tls(self, certificate: str | None, key: str | None) -> Config:
-        """The same with a certificate given on the command line; its key does not come from elsewhere."""
-        return self if certificate is None else evolve(self, tls=evolve(self.tls, certificate=certificate, key=key))
 
     def addresses(self) -> list[Listen]:
         """Where the node listens; each says whether with TLS."""
