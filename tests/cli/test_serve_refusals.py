@@ -20,7 +20,7 @@ ADDRESSES = (
     "hub",
     "hub:8001",
     "http://hub:8001",
-    "wss://hub:8001",
+    "wss://hub:8001/ws",
     "ws://",
     "ws://:8001",
     "ws://hub:0",
