@@ -21,7 +21,8 @@ from tomlkit.exceptions import TOMLKitError
 from node.cli.options import data_option
 from node.cli.output import say
 from node.config.reading import NAME, find, parse
-from node.config.sections import NodeSection, is_loopback, node_url
+from node.config.remembered import shared
+from node.config.sections import Config, NodeSection, is_loopback, node_url
 from node.errors import ConfigError
 from node.printable import printable
 from node.runtime.net.tls import bounded, fingerprint_of
@@ -176,9 +177,10 @@ def _write(
     data: Path,
 ) -> None:
     """Add the hub, and what the nodes of a store have in common and this file does not say."""
-    for section, said in answer.get("configuration", {}).items():
-        if section not in document and said:
-            document[section] = said
+    told = answer.get("configuration", {})
+    for section in shared(Config()):  # and nothing else: where this node listens and whom it trusts is not the hub's
+        if section not in document and told.get(section):
+            document[section] = told[section]
     if data != Path(NodeSection().data):
         _table(document, "node")["data"] = str(data)
     links = _table(document, "links")
@@ -188,7 +190,8 @@ def _write(
     text = tomlkit.dumps(document)
     parse(text, str(path))
     partial = path.with_name(f".{path.name}.partial")
-    with os.fdopen(os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+    partial.unlink(missing_ok=True)
+    with os.fdopen(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
     partial.rename(path)
 

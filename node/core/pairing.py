@@ -65,7 +65,7 @@ class Invitations:
     def told(self, code: str, *, now_ms: int) -> Invitation | None:
         """The same of one who tells the code itself, as a browser does over a connection that it trusts."""
         found = self._live(name_of(code), now_ms)
-        return None if found is None else self._tried(found, hmac.compare_digest(code, found.code))
+        return None if found is None else self._tried(found, hmac.compare_digest(code.encode(), found.code.encode()))
 
     def used(self, invitation: Invitation) -> None:
         """Nobody uses it again."""

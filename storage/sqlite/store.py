@@ -27,6 +27,7 @@ from storage.sqlite.database import (
     open_writer,
     quick_check,
     read_any_text,
+    reason,
     storage_errors,
     transaction,
 )
@@ -103,6 +104,7 @@ class Store:
         descriptor = lock_directory(directory)
         try:
             _refuse_emptied(directory)
+            _keep_files_private(directory)
             dropped = dropped_commits(directory / DATABASE)
             db = open_writer(directory / DATABASE)
             try:
@@ -359,6 +361,21 @@ def _keep_private(directory: Path) -> None:
         logger.warning("%s is open to others (mode %04o) and stays so: %s", directory, mode, error.strerror)
     else:
         logger.warning("%s was open to others (mode %04o); it is 0700 from here on", directory, mode)
+
+
+def _keep_files_private(directory: Path) -> None:
+    """The database is its user's alone wherever the directory is moved; SQLite gives its other files the same mode.
+
+    Raises StorageError.
+    """
+    path = directory / DATABASE
+    try:
+        path.touch(mode=0o600)
+        for file in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+            if file.exists() and file.stat().st_mode & 0o077:
+                file.chmod(0o600)
+    except OSError as error:
+        raise StorageError(reason(path, error)) from error
 
 
 def _refuse_emptied(directory: Path) -> None:

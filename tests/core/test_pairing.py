@@ -66,6 +66,12 @@ def test_a_code_is_worth_nothing_after_its_time() -> None:
     assert invited().told(CODE, now_ms=LIVES_MS - 1) is not None
 
 
+@given(st.text(max_size=20))
+def test_whatever_is_told_for_a_code_is_a_wrong_try(told: str) -> None:
+    for code in (told, name_of(CODE) + told):
+        assert invited().told(code, now_ms=0) is None or code == CODE
+
+
 def test_codes_are_bounded_and_the_newest_stay() -> None:
     invitations, codes = Invitations(), []
     for number in range(2 * MOST):

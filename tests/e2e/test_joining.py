@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from node.core.pairing import TRIES
+from node.runtime.net.proxies import SIGNS
 from node.wire.pairing import HUB, NEWCOMER, key_of, name_of, proof
 from tests.authority import Authority, make
 from tests.e2e.test_tls import until, up, write
@@ -143,3 +144,14 @@ def test_a_false_hub_is_not_joined(tmp_path: Path, hub: NodeProcess) -> None:
         said = comanda("join", mallory.url, told["code"], "--data", str(data), "--config", str(tmp_path / "c.toml"))
         assert said.returncode == 1
         assert not (tmp_path / "c.toml").exists()
+
+
+def test_a_code_is_not_taken_in_clear_from_beyond_a_proxy(tmp_path: Path) -> None:
+    """A proxy on the hub's machine makes everybody look like loopback."""
+    with running(tmp_path / "hub", "--id", "hub") as node:
+        assert comanda("token", "add", "--data", str(node.data), "--type", "pos", "pos-0").returncode == 0
+        told = code_of(node, "--type", "kds", "--id", "kds-1")
+        url = f"{node.url.replace('ws:', 'http:')}/api/v1/join"
+        for sign in SIGNS:
+            assert httpx.post(url, json={"code": told["code"]}, headers={sign: "127.0.0.1"}).status_code == 403
+        assert httpx.post(url, json={"code": told["code"]}).status_code == 200

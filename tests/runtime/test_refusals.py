@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import evolve
 
-from node.runtime.api.refusals import MOST, Refusals, why_refused
+from node.runtime.api.refusals import AGAIN_MS, MOST, Refusals, why_refused
 from storage.records import TokenRow
 
 if TYPE_CHECKING:
@@ -50,6 +50,17 @@ def test_a_refusal_that_goes_on_is_one_line_and_is_over_when_somebody_is_let_in(
     assert (refusals.latest["till"]["count"], list(refusals.latest)) == (1, ["till", "stranger"])
     refusals.came("till")
     assert list(refusals.latest) == ["stranger"]
+
+
+def test_strangers_fill_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Who alternates between reasons, or makes the name be forgotten, has each said once a minute."""
+    refusals = Refusals()
+    for now_ms in range(0, 2 * AGAIN_MS, 100):
+        for why in ("no token", "wrong token"):
+            refusals.note("till", why, "10.0.0.7", now_ms, said=True)
+        for number in range(MOST if now_ms % 10_000 == 0 else 0):
+            refusals.note(f"n{number}", "no token", "a", now_ms, said=False)
+    assert len(caplog.messages) == 4
 
 
 def test_strangers_fill_no_memory() -> None:

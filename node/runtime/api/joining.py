@@ -23,6 +23,7 @@ from node.core.pairing import LIVES_MS, Invitation, Invitations
 from node.runtime.api.tokens import NODE_TYPE, live, made, objection
 from node.runtime.certificates import Certificate
 from node.runtime.net.http import Response, error_response, json_response
+from node.runtime.net.proxies import came_through
 from node.wire.pairing import HUB, key_of, name_of, new_code, proof, read_code
 from storage.sqlite.database import StorageError
 
@@ -101,7 +102,8 @@ class Joining:
     async def join(self, asked: Asked) -> Response:
         """A newcomer's proof, or a browser's code, for a token."""
         request, core = asked.request, self._core
-        if not request.tls and not is_loopback(request.peer.rpartition(":")[0].strip("[]")):
+        address = request.peer.rpartition(":")[0].strip("[]")
+        if not request.tls and (came_through(request.headers) or not is_loopback(address)):
             return error_response(403, "a machine joins over TLS: https:// or wss://")
         try:
             body: Any = orjson.loads(request.body)
@@ -115,7 +117,7 @@ class Joining:
         else:
             found = self._invitations.proved(name, given, certificate, nonce, terminal_id, now_ms=now.mono_ms)
         if found is None:
-            logger.warning("%s could not join: %s", request.peer, REFUSED)
+            self._tokens.refusals.note("join", "unknown code", address, now.wall_ms, said=True)
             return error_response(403, REFUSED)
         terminal_id = found.terminal_id or terminal_id
         if wrong := objection(terminal_id, found.kind, {}, core.permissions, ()):
@@ -135,6 +137,7 @@ class Joining:
         except StorageError as error:
             return error_response(503, str(error))
         self._tokens.put([row])
+        self._tokens.refusals.came("join")
         core.note_act("", None, "join", {"terminal_id": row.terminal_id, "type": found.kind, "address": peer})
         logger.warning("%s (%s) joined from %s", row.terminal_id, found.kind, peer)
         answer: dict[str, object] = {"terminal_id": row.terminal_id, "type": found.kind, "token": token}

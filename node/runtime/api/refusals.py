@@ -18,6 +18,9 @@ logger = logging.getLogger("comanda")
 MOST = 100
 """Names remembered."""
 
+SAID = 10_000
+"""Log lines remembered; only of names that have a token."""
+
 
 def why_refused(row: TokenRow | None, name: str, kind: str, at: str, *, shown: bool) -> str | None:
     """Why a token does not open a connection; None where it does.
@@ -38,20 +41,28 @@ def why_refused(row: TokenRow | None, name: str, kind: str, at: str, *, shown: b
     return "token of another type" if row.terminal_type != kind else None
 
 
+AGAIN_MS = 60_000
+"""How long the same refusal of a name is not logged again, whatever came between: a stranger makes any number."""
+
+
 @define(eq=False)
 class Refusals:
     """By name, the latest refusal: why, from where, when, how many in a row of this kind."""
 
     latest: dict[str, dict[str, object]] = field(factory=dict)
+    _said: dict[tuple[str, str], int] = field(factory=dict)
+    """Name and reason, and when they were logged."""
 
     def note(self, name: str, why: str, address: str, now_ms: int, *, said: bool) -> None:
-        """Somebody was refused. said: in the log too, once for each reason."""
+        """Somebody was refused. said: in the log too, where the reason is another one than before."""
         old = self.latest.pop(name, None)
         again = old is not None and old["why"] == why
         count = old["count"] + 1 if old is not None and again and isinstance(old["count"], int) else 1
         self.latest[name] = {"why": why, "address": address, "at": iso(now_ms), "at_ms": now_ms, "count": count}
         keep_latest(self.latest, MOST)
-        if said and not again:
+        if said and not again and now_ms - self._said.get((name, why), -AGAIN_MS) >= AGAIN_MS:
+            self._said[name, why] = now_ms
+            keep_latest(self._said, SAID)
             logger.warning("%s from %s is refused: %s", name, address, why)
 
     def came(self, name: str) -> None:

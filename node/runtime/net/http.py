@@ -288,8 +288,8 @@ class HttpConnection:
 
     async def linger(self) -> None:
         """Say that no more comes, and read on for a moment: closing on unread bytes would reset the answer away."""
-        await self.stream.send_eof()
         with trio.move_on_after(LINGER_S):
+            await self.stream.send_eof()
             while await self.stream.receive_some(READ_BYTES):
                 pass
 
@@ -304,7 +304,7 @@ def _split(target: str) -> tuple[str, str]:
     path, _, query = target.partition("?")
     if not path.startswith("/"):
         scheme, separator, rest = path.partition("://")
-        if not separator or scheme.lower() not in ("http", "ws"):
+        if not separator or scheme.lower() not in ("http", "https", "ws", "wss"):
             raise BadRequest(400, f"request target {target[:100]!r} is no path")
         path = "/" + rest.partition("/")[2]
     return path, query

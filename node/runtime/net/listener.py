@@ -49,6 +49,8 @@ GONE_S = 1.0
 
 TOO_MANY = "too many connections"
 
+TWO_CLIENTS = "Forwarded and X-Forwarded-For name two clients: let the proxy drop the header that it does not write"
+
 SPEAKS_TLS = "this address speaks TLS: connect with https:// or wss://"
 
 AGAIN_S = 60.0
@@ -283,12 +285,15 @@ class Listener:
             await _end(http, error_response(error.status, error.reason))
 
     def _from(self, request: Request, place: Place) -> Request:
-        """The same request, with who asks. Raises BadRequest where his address has too many connections."""
+        """The same request, with who asks. Raises BadRequest where that is not clear, or his address has too many
+        connections."""
         known = partial(self._arrivals.is_known, place)
         if not self._proxies.named(place.address) and place.through is None:
             return evolve(request, known=known)
         place.through = place.through or place.address
         address = self._proxies.client(request.headers, place.through)
+        if address is None:
+            raise BadRequest(400, TWO_CLIENTS)
         if not self._arrivals.comes_from(place, address):
             raise BadRequest(503, TOO_MANY)
         return evolve(request, known=known, peer=f"[{address}]:0" if ":" in address else f"{address}:0")

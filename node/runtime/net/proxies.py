@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from node.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 SIGNS = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
 """Headers that a proxy adds, and nobody else."""
@@ -43,15 +43,23 @@ class Proxies:
         mapped = getattr(found, "ipv4_mapped", None) or found
         return any(mapped in network for network in self._networks)
 
-    def client(self, headers: Mapping[str, str], address: str) -> str:
+    def client(self, headers: Mapping[str, str], address: str) -> str | None:
         """The address that a request comes from: what the named proxies say, back to the first that is not one.
 
-        address: who sent it. What stands before an unnamed one is what anybody may have written.
+        address: who sent it. What stands before an unnamed one is what anybody may have written. None where both
+        headers are there and differ: a proxy writes one of them and passes on the other as the client wrote it.
         """
-        if "forwarded" in headers:
-            said = [value.strip('"') for value in _FOR.findall(headers["forwarded"])]
-        else:
-            said = headers.get("x-forwarded-for", "").split(",")
+        found = [
+            self._back(said, address)
+            for name, said in (
+                ("forwarded", [value.strip('"') for value in _FOR.findall(headers.get("forwarded", ""))]),
+                ("x-forwarded-for", headers.get("x-forwarded-for", "").split(",")),
+            )
+            if name in headers
+        ]
+        return next(iter(found), address) if len(set(found)) < 2 else None
+
+    def _back(self, said: Sequence[str], address: str) -> str:
         for value in reversed(said):
             if not self.named(address):
                 break

@@ -29,10 +29,13 @@ NAMED = Proxies(["127.0.0.1", "10.0.0.0/24", "fd00::/8"])
         ({"forwarded": "for=192.0.2.7;proto=https;by=10.0.0.1"}, "192.0.2.7"),
         ({"forwarded": 'for=6.6.6.6, For="[2001:db8::7]:4711"'}, "2001:db8::7"),
         ({"forwarded": "for=unknown"}, "10.0.0.1"),
-        ({"forwarded": "for=192.0.2.7", "x-forwarded-for": "6.6.6.6"}, "192.0.2.7"),
+        ({"forwarded": "for=192.0.2.7", "x-forwarded-for": "6.6.6.6, 192.0.2.7"}, "192.0.2.7"),
+        ({"forwarded": "for=6.6.6.6", "x-forwarded-for": "192.0.2.7"}, None),
+        ({"forwarded": "for=192.0.2.7", "x-forwarded-for": "6.6.6.6"}, None),
+        ({"forwarded": "", "x-forwarded-for": "192.0.2.7"}, None),
     ],
 )
-def test_the_client_is_the_first_that_no_named_proxy_is(headers: dict[str, str], client: str) -> None:
+def test_the_client_is_the_first_that_no_named_proxy_is(headers: dict[str, str], client: str | None) -> None:
     assert NAMED.client(headers, "10.0.0.1") == client
 
 
@@ -40,6 +43,19 @@ def test_the_client_is_the_first_that_no_named_proxy_is(headers: dict[str, str],
 def test_a_stranger_makes_himself_nobody_else(said: str, header: str) -> None:
     assert NAMED.client({header: said}, "192.0.2.66") == "192.0.2.66"
     assert NAMED.client({"x-forwarded-for": f"{said}, 192.0.2.66"}, "10.0.0.1") == "192.0.2.66"
+
+
+@given(st.text(max_size=30))
+def test_nobody_names_himself_in_the_header_that_the_proxy_does_not_write(said: str) -> None:
+    written = {"forwarded": "for=192.0.2.66", "x-forwarded-for": "192.0.2.66"}
+    for header in written:
+        assert NAMED.client({**written, header: said}, "10.0.0.1") in ("192.0.2.66", None)
+
+
+async def test_a_request_of_two_clients_is_refused() -> None:
+    async with serving(proxies=Proxies(["127.0.0.1"])) as server:
+        client = await server.raw()
+        assert await client.ask(upgrade("/echo", "X-Forwarded-For: 192.0.2.1", "Forwarded: for=127.0.0.1")) == 400
 
 
 def test_what_is_no_network_is_named() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,21 @@ def test_a_data_directory_that_others_can_read_is_closed_to_them_and_that_is_sai
     Store.open(data, "a", lambda: "x").close()
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
     assert f"mode {mode:04o}" in caplog.text
+
+
+def test_every_file_of_a_data_directory_is_its_users_alone(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    old = os.umask(0)
+    try:
+        for opened_to_others in (False, True):
+            store = Store.open(data, "a", lambda: "x")
+            modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in data.iterdir()}
+            assert set(modes.values()) == {0o600}, (modes, opened_to_others)
+            assert {"comanda.db", "comanda.db-wal", "comanda.db-shm"} <= modes.keys()
+            store.close()
+            (data / "comanda.db").chmod(0o644)
+    finally:
+        os.umask(old)
 
 
 @pytest.mark.parametrize("mode", [0o1777, 0o777])
