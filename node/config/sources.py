@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PREFIX = "COMANDA_"
 LINK_TOKEN = "COMANDA_LINK_TOKEN"
+"""An earlier name of COMANDA_LINKS_TOKEN. A link without its token would only be refused, so it is told."""
 
 FLAGS: Mapping[tuple[str, str], str] = {
     ("node", "host"): "--host",

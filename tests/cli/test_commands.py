@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import click
+import orjson
 import pytest
 from click.testing import CliRunner
 
@@ -14,6 +15,8 @@ from node.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.cli.conftest import Answers
 
 
 def every(group: click.Group, *names: str) -> Iterator[tuple[str, ...]]:
@@ -74,3 +77,18 @@ def test_a_node_starts_without_loading_what_other_commands_need() -> None:
     """
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert loaded.split() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [(["status"], "links"), (["keys", "list"], "keys"), (["quarantine", "list"], "quarantine")],
+)
+def test_a_program_gets_what_the_node_answers_and_a_screen_no_control_characters(
+    answers: Answers, words: list[str], path: str
+) -> None:
+    answer = {"node_id": "a\x1b[2J", "anything": [1, None]}
+    answers.by_path[f"/api/v1/{path}"] = [answer]
+    result = CliRunner().invoke(main, [*words, "--json"])
+    assert result.exit_code == 0, result.output
+    assert orjson.loads(result.stdout) == answer
+    assert "\x1b" not in result.stdout
