@@ -85,6 +85,8 @@ QUARANTINED = {
 SYNC = {"phase": "states", "peer": "hub", "entities": 1, "entities_total": 2, "operations": 3, "operations_total": 4}
 DOWN = {"url": "ws://hub", "role": "peer", "state": "down", "last_error": "1006 gone"}
 
+FINDING = {"code": "x", "level": "", "about": "hub", "pt": "a", "en": "b", "remedy_pt": "c", "remedy_en": "d"}
+
 ALL = {"entities": [entity("a")], "next": None, "unknown": ["b"]}
 COMMANDS: dict[str, tuple[list[str], str, dict[str, Any]]] = {
     "show one": (["show", "orders", "mesa-1"], "/api/v1/entities/orders", entity("mesa-1", conflicts=["c"])),
@@ -97,6 +99,7 @@ COMMANDS: dict[str, tuple[list[str], str, dict[str, Any]]] = {
     "explain": (["explain", "orders", "o-1", "status"], "/api/v1/explain/orders", explained()),
     "explain --json": (["explain", "orders", "o-1", "status", "--json"], "/api/v1/explain/orders", explained()),
     "status": (["status"], "/api/v1/links", report(links=[UP], away=[DOWN], first_sync=SYNC, twins=["ws://n1"])),
+    "doctor": (["doctor", "--url", "http://x"], "/api/v1/doctor", {"node_id": "n1", "findings": [FINDING]}),
     "quarantine list": (["quarantine", "list"], "/api/v1/quarantine", {"quarantine": [QUARANTINED]}),
     "backup": (["backup"], "/api/v1/backup", {"backup": "backups/a.db"}),
     "archive": (

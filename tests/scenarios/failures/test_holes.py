@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from node.runtime.api.doctor import Doctor
     from node.runtime.api.joining import Joining
     from node.runtime.disk import TrioDisk
     from node.runtime.reads import PeopleReads
@@ -206,7 +207,7 @@ def who_reads_an_entity_has_seen_what_the_answer_shows(directory: Path) -> None:
             disk=disk,
             people=slow,
             store=world.store,
-            diallers=[],
+            doctor=cast("Doctor", None),
             tokens=Tokens(()),
             joining=cast("Joining", None),
         )
