@@ -29,5 +29,12 @@ class OwnWords:
             self._before, self._behind = before + '"', '"' + behind
 
     def confirms(self, text: str | bytes, operation_id: str) -> bool:
-        """Whether this text confirms that row. operation_id: "" for none."""
-        return bool(operation_id and self._before) and text == f"{self._before}{operation_id}{self._behind}"
+        """Whether this text confirms that row. operation_id: "" for none. An id that JSON does not write as it is
+        makes no confirmation of what holds it so."""
+        return (
+            bool(operation_id and self._before)
+            and text == f"{self._before}{operation_id}{self._behind}"
+            and '"' not in operation_id
+            and "\\" not in operation_id
+            and operation_id.isprintable()
+        )

@@ -75,7 +75,8 @@ class SocketReader:
         self._registered: set[int] = set()
         self._unfinished: dict[int, Source] = {}
         self._bell = os.eventfd(1)
-        """Always readable. It is in the epoll as long as a source is unfinished, so that nobody sleeps then."""
+        """Always readable. The epoll tells of it as long as a source is unfinished, so that nobody sleeps then."""
+        self._epoll.register(self._bell, 0)  # later the system may have no room for one more
 
     @classmethod
     def here(cls) -> SocketReader | None:
@@ -104,7 +105,7 @@ class SocketReader:
             source.ended()
         if source.unfinished and not source.over:
             if not self._unfinished:
-                self._register(self._bell, wanted=True)
+                self._ring(select.EPOLLIN)
             self._unfinished[descriptor] = source
         elif self._unfinished:
             self._leave(descriptor)
@@ -112,9 +113,13 @@ class SocketReader:
     def _leave(self, descriptor: int) -> Source | None:
         """It is not unfinished any more, or has its turn."""
         source = self._unfinished.pop(descriptor, None)
-        if not self._unfinished:
-            self._register(self._bell, wanted=False)
+        if source is not None and not self._unfinished:
+            self._ring(0)
         return source
+
+    def _ring(self, interest: int) -> None:
+        if not self._epoll.closed:
+            self._epoll.modify(self._bell, interest)
 
     def _register(self, descriptor: int, *, wanted: bool) -> None:
         """An epoll tells of a broken socket whatever it was asked for, again and again: what is not to be read is not
@@ -140,15 +145,15 @@ class SocketReader:
 
     async def _pass(self) -> None:
         now, until = trio.current_time(), time.monotonic() + PASS_S
-        for place, (descriptor, _) in enumerate(self._epoll.poll(0, _AT_ONCE)):
-            if descriptor == self._bell:
-                for left in list(self._unfinished):
-                    if (source := self._leave(left)) is not None:
-                        source.go_on()
-            elif descriptor in self._registered:  # a source before it may have ended it
-                self._read(descriptor, self._sources[descriptor], now)
-            if place & 7 == 7 and time.monotonic() > until:
-                await trio.lowlevel.checkpoint()
+        for ready, _ in self._epoll.poll(0, _AT_ONCE):
+            for descriptor in list(self._unfinished) if ready == self._bell else (ready,):
+                if descriptor in self._registered:  # a source before it may have ended it
+                    self._read(descriptor, self._sources[descriptor], now)
+                elif (source := self._leave(descriptor)) is not None:
+                    source.go_on()
+                if time.monotonic() > until:
+                    await trio.lowlevel.checkpoint()
+                    now, until = trio.current_time(), time.monotonic() + PASS_S
 
     def _read(self, descriptor: int, source: Source, now: float) -> None:
         try:

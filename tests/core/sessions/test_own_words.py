@@ -85,3 +85,29 @@ def test_what_says_more_than_the_row_is_read_each_time(more: str) -> None:
     assert isinstance(message, SyncConfirmation)
     words.learn(text, message)
     assert not words.confirms(text, "op-1")
+
+
+PIECES = st.sampled_from(['"', "\\", ",", ":", "{", "}", "\n", "\x00", "\x7f", "ã", "🥑", "a", "pos-1"])
+AS_IT_IS = '{"type":"sync_confirmation","operation_id":"%s","terminal_id":"pos-1"}'
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    operation_id=st.lists(PIECES, min_size=1, max_size=5).map("".join)
+    | st.sampled_from(['x","terminal_id":"pos-9', 'x","operation_id":"y', 'x"}', "\\u0065", 'a","seq":"'])
+)
+def test_an_id_of_another_that_is_no_plain_text_confirms_nothing_as_it_is(operation_id: str) -> None:
+    """Another terminal chose the id. What a client writes that escapes nothing is read as JSON, or is none."""
+    words, first = OwnWords(), AS_IT_IS % "op-1"
+    learned = decode(first, LIMITS)
+    assert isinstance(learned, SyncConfirmation)
+    words.learn(first, learned)
+    if words.confirms(AS_IT_IS % operation_id, operation_id):
+        assert decode(AS_IT_IS % operation_id, LIMITS) == SyncConfirmation(operation_id, "pos-1")
+
+
+@pytest.mark.parametrize("operation_id", ['a"b', "a\\b", 'x","terminal_id":"pos-9', "a\nb", "\x00"])
+def test_what_is_no_json_is_no_confirmation(operation_id: str) -> None:
+    words, first = OwnWords(), AS_IT_IS % "op-1"
+    words.learn(first, SyncConfirmation("op-1", "pos-1"))
+    assert not words.confirms(AS_IT_IS % operation_id, operation_id)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 from attrs import define, field
@@ -16,6 +17,7 @@ from node.runtime.net.reading import SocketReader, read_stream
 from tests.runtime.rig import until
 
 if TYPE_CHECKING:
+    import select
     from collections.abc import AsyncIterator
 
     import pytest
@@ -201,6 +203,55 @@ async def test_a_pass_over_many_sockets_lets_other_tasks_go_on(monkeypatch: pyte
             await until(lambda: all(source.got for source in sources))
             nursery.cancel_scope.cancel()
         assert len(set(turns) - {0, 33}) >= 2  # whose turn is next in a pass of the scheduler is chance
+
+
+async def test_what_many_have_left_to_do_lets_other_tasks_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "PASS_S", -1.0)
+    async with running() as rig:
+        sources = [Noting() for _ in range(33)]
+        for source in sources:
+            source.left = 1
+            rig.pair(source)
+        turns: list[int] = []
+
+        async def others() -> None:
+            while True:
+                turns.append(sum(source.taken for source in sources))
+                await trio.lowlevel.checkpoint()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(others)
+            await until(lambda: all(source.taken for source in sources))
+            nursery.cancel_scope.cancel()
+        assert len(set(turns) - {0, 33}) >= 2
+
+
+class Full:
+    """An epoll for which the system has no room for one more socket."""
+
+    def __init__(self, real: select.epoll) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def register(self, descriptor: int, interest: int) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+
+async def test_a_system_that_watches_no_more_sockets_ends_nobody_but_who_needs_one() -> None:
+    async with running() as rig:
+        busy, other = Noting(turns=2), Noting()
+        end, alive = rig.pair(busy), rig.pair(other)
+        rig.reader._epoll = Full(rig.reader._epoll)  # type: ignore[assignment]
+        end.send(b"x")
+        await until(lambda: busy.over)
+        assert busy.taken == 2
+        late = Noting()
+        rig.pair(late)
+        assert late.over
+        alive.send(b"y")
+        await until(lambda: other.got == [b"y"])
 
 
 async def test_a_socket_that_breaks_ends_its_source() -> None:
