@@ -13,7 +13,6 @@ remove from it without writing:
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import orjson
@@ -23,40 +22,24 @@ from crdt.records import FieldRecord, Path, parse_record
 from crdt.update_format import decode_update
 from node.core.history.field_records import UNREADABLE
 from node.core.history.rebuild import HistoryError, entry_of
+from node.core.operations.removals import Removal
 from storage.records import Key
-from strategies.paths import DELETED_AT, is_element
+from strategies.paths import DELETED_AT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from crdt.document import Document
     from storage.records import LogRow
 
 
 @frozen
-class Removal:
-    """An operation that removed records. wrote: the registers that it wrote. names: the fields that it says.
-
-    decides: the register of the conflict that it resolves, if it does. repairs: whether a node repaired copies.
-    """
+class Removed:
+    """A row that removed records: where it stands, its operation's name, and what that may remove."""
 
     seq: int
     name: str
-    kind: str
-    wrote: Collection[Path]
-    names: Collection[str]
-    decides: Path | None
-    repairs: bool
-
-    def may_remove(self, path: Path, *, afresh: bool) -> bool:
-        """Whether it may leave nothing, or its own value, in place of what was at `path`."""
-        if self.repairs:
-            return False
-        if path in self.wrote or path == self.decides or (afresh and self.kind == "CREATE"):
-            return True
-        if path == DELETED_AT:
-            return self.kind == "CREATE" or self.decides is not None
-        return is_element(path) and path[0] in self.names
+    by: Removal
 
 
 @define(eq=False)
@@ -69,7 +52,7 @@ class Losses:
     key: Key
     partly: bool
     _records: dict[tuple[int, int], FieldRecord] = field(factory=dict)
-    _removals: list[tuple[Removal, dict[int, tuple[tuple[int, int], ...]]]] = field(factory=list)
+    _removals: list[tuple[Removed, dict[int, tuple[tuple[int, int], ...]]]] = field(factory=list)
 
     def follow(self, rows: Iterable[LogRow]) -> Iterator[LogRow]:
         """Note the rows and pass them on to what rebuilds the document. Raises HistoryError."""
@@ -94,27 +77,27 @@ class Losses:
         if decoded.deletes:
             self._removals.append((_removal(row, self.key[1], {r.path for r in fields}), dict(decoded.deletes)))
 
-    def lost(self, document: Document) -> Iterator[tuple[FieldRecord, Removal]]:
+    def lost(self, document: Document) -> Iterator[tuple[FieldRecord, Removed]]:
         """The records that are gone and should not be, each with an operation that removed it."""
         removed = self._removed(document)
         gone = (removals for identity, removals in removed.items() if self._records[identity].path == DELETED_AT)
         afresh = {removal.seq for removals in gone for removal in removals}
         lawful: set[tuple[str, Path]] = set()
-        doubtful: list[tuple[FieldRecord, list[Removal]]] = []
+        doubtful: list[tuple[FieldRecord, list[Removed]]] = []
         for identity, removals in removed.items():
             record = self._records[identity]
-            if any(one.may_remove(record.path, afresh=one.seq in afresh) for one in removals):
+            if any(one.by.may_remove(record.path, afresh=one.seq in afresh) for one in removals):
                 lawful.add((record.name, record.path))
             else:
                 doubtful.append((record, removals))
         for record, removals in doubtful:
-            repaired = any(one.repairs for one in removals)
+            repaired = any(one.by.repairs for one in removals)
             if not repaired or not (self.partly or (record.name, record.path) in lawful):
                 yield record, removals[0]
 
-    def _removed(self, document: Document) -> dict[tuple[int, int], list[Removal]]:
+    def _removed(self, document: Document) -> dict[tuple[int, int], list[Removed]]:
         """The records that are gone, with what removed each. What nobody removed is for others to find."""
-        found: dict[tuple[int, int], list[Removal]] = {}
+        found: dict[tuple[int, int], list[Removed]] = {}
         for removal, deletes in self._removals:
             for writer, ranges in deletes.items():
                 for identity in (
@@ -125,12 +108,11 @@ class Losses:
         return found
 
 
-def _removal(row: LogRow, entity_id: str, wrote: Collection[Path]) -> Removal:
+def _removal(row: LogRow, entity_id: str, wrote: Collection[Path]) -> Removed:
     raw = orjson.loads(row.operation)
     data = raw.get("data") or {}
     if raw.get("operation") == "BULK_UPDATE":
         data = {item["entity_id"]: item["data"] for item in data["updates"]}.get(entity_id, {})
     decides = tuple(raw["conflict"]["path"]) if "resolves" in raw else None
-    return Removal(
-        row.seq, row.name, raw.get("operation", ""), wrote, frozenset(data), decides, repairs="repairs" in raw
-    )
+    removal = Removal(raw.get("operation", ""), wrote, frozenset(data), decides, repairs="repairs" in raw)
+    return Removed(row.seq, row.name, removal)

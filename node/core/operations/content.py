@@ -26,6 +26,7 @@ from crdt.json_values import equal
 from crdt.records import DocumentError, FieldRecord, Header, Path, counted_at
 from node.core.entities.entity import Entity
 from node.core.entities.writes import RESERVED
+from node.core.operations.removals import Removal
 from node.core.operations.replica import Replica
 from node.core.operations.two_writers import Copy, copies_of, outlived
 from node.wire.links.operations import RemoteOperation
@@ -106,6 +107,7 @@ def check(replica: Replica, entity: Entity, write: Write, prepared: Prepared, re
             raise Unsaid(f"{_at(record.path)} ranks before what it replaces")
     try:
         _check_effects(says, records, doomed, prepared.counts)
+        _check_places(ground, write, remote, {record.path for record in records})
     except Unsaid as error:
         if says.waits(records):
             raise Unproved(f"{error}, as far as operations came here") from None
@@ -133,6 +135,23 @@ def _check_effects(
             continue
         if not says.may_replace(record):
             raise Unsaid(f"{_at(record.path)} of {record.operation} is removed, which the operation does not say")
+
+
+def _check_places(ground: Ground, write: Write, remote: RemoteOperation, wrote: Collection[Path]) -> None:
+    """Raise Unsaid where an update removes a record and leaves nothing in its place, as no operation of its kind may.
+
+    wrote: the registers that it writes.
+    """
+    raw, kind = remote.operation.raw, remote.operation.kind
+    emptied = [record for record in ground.doomed if record.path not in wrote]
+    if not emptied or "repairs" in raw:
+        return
+    decides = _conflict(write, raw)[0] if "resolves" in raw else None
+    removal = Removal(kind, wrote, write.data.keys(), decides, repairs=False)
+    afresh = ground.gone or any(record.path == DELETED_AT for record in ground.doomed)
+    for record in emptied:
+        if not removal.may_remove(record.path, afresh=afresh):
+            raise Unsaid(f"{_at(record.path)} of {record.operation} is removed, and nothing is in its place")
 
 
 def check_authorship(records: Sequence[FieldRecord], remote: RemoteOperation, max_skew_ms: int) -> None:

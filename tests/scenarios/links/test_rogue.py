@@ -110,6 +110,9 @@ UNSAID: dict[str, Callable[[Store], dict[str, Any]]] = {
     "removes what it does not name": lambda s: s.rogue.operation(
         ORDER, {"status": "ready"}, [(("status",), "ready")], removes=[_sibling(s, ORDER, "total")]
     ),
+    "removes what it names, and writes nothing": lambda s: s.rogue.operation(
+        ORDER, {"total": 5}, [], removes=[_sibling(s, ORDER, "total")]
+    ),
     "removes an item that it does not name": lambda s: s.rogue.operation(
         ORDER, {}, removes=[_sibling(s, ORDER, "items", "1")]
     ),
