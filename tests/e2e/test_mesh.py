@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.e2e.terminal import Grant
     from tests.processes import NodeProcess
 
-MESHES = int(os.environ.get("COMANDA_MESHES", "2"))
+MESHES = int(os.environ.get("COMANDA_MESHES", "1"))
 FIRST = int(os.environ.get("COMANDA_SEED", "5"))
 TOLD = 60
 """Steps of the story that are printed when it ended badly."""
