@@ -50,6 +50,9 @@ T = TypeVar("T")
 
 logger = logging.getLogger("comanda.core")
 
+WRITER_FIRST_MS = 1_000
+"""Who has written on its connection is pinged before terminals that were asked up to so much earlier."""
+
 RETRIES_A_SECOND = 200
 """Parked operations tried again each second."""
 
@@ -455,7 +458,7 @@ class Core:
         """Send the pings that were held back, PINGS of them; those first who were asked longest ago."""
         owed = [session for session in self.sessions.online.values() if session.delivery.owed]
         if len(owed) > PINGS:
-            owed = nsmallest(PINGS, owed, key=lambda session: session.delivery.pinged_ms)
+            owed = nsmallest(PINGS, owed, key=_turn)
         self.log.pings = PINGS
         for session in owed:
             self._due(session, session.delivery.probe_owed)
@@ -548,6 +551,11 @@ class Core:
     def retry_parked(self, row: ParkedRow) -> None:
         """Try a parked operation again, once its entities are here."""
         parked.retry_when_here(self.replica, row, self.disk, self.health, self.clock)
+
+
+def _turn(session: Session) -> int:
+    """The order in which terminals are pinged. What one that writes is taken to have seen hangs on its pongs."""
+    return session.delivery.pinged_ms - (WRITER_FIRST_MS if session.activity.operations else 0)
 
 
 def _by_recipient(pairs: Iterable[tuple[Recipient, T]]) -> Iterable[tuple[Recipient, list[T]]]:

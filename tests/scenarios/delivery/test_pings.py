@@ -73,6 +73,24 @@ def test_a_row_to_many_is_asked_for_a_few_at_a_time(world: World) -> None:
     assert not room.under_way()
 
 
+def test_who_writes_is_asked_before_many_screens_and_each_screen_in_its_turn(world: World) -> None:
+    """What it writes next is a successor of what it read only if its pong is back by then."""
+    room = Room(world, MANY)
+    silent = Client(world, "pos-2", confirms=False).connect()
+    room.screens.append(silent)
+    silent.write("orders", "mesa-2", "CREATE", {"note": "n"})
+    for _ in range(TURNS + 1):
+        room.turn()
+    room.pings.clear()
+    for _ in range(6 * TURNS):
+        room.write()
+        room.turn()
+        room.turn()
+        assert silent.session is not None
+        assert not silent.session.delivery.window.under_way
+    assert min(room.pings[screen.name] for screen in room.screens) >= 4
+
+
 def test_each_has_its_turn_while_rows_keep_coming(world: World) -> None:
     room = Room(world, MANY)
     for _ in range(6 * TURNS):
