@@ -81,8 +81,8 @@ def _put_back(data: Path, backup: Path, tokens: list[TokenRow] | None) -> tuple[
     tokens: those that there were since: none that was revoked comes back, and none that was made is lost.
     Returns its node id and its last row. Raises StorageError where the backup is damaged.
     """
+    (data / DATABASE).touch(mode=0o600)  # before anything is in it
     shutil.copyfile(backup, data / DATABASE)
-    (data / DATABASE).chmod(0o600)
     store = Store.open(data, None, lambda: uuid.uuid4().hex, verify=True)
     store.put_tokens([row for row in tokens or () if row.token_hash])
     store.set_meta({"restored_from": f"{store.epoch}:{store.head}"})

@@ -70,6 +70,27 @@ def test_a_foreign_page_may_not_ask_the_node_for_anything(node: NodeProcess, ori
     assert answer.status_code == status
 
 
+LOADED = {
+    "a picture in a foreign page": (403, "cross-site", "no-cors", "image", None),
+    "a script in a page of a neighbouring port": (403, "same-site", "no-cors", "script", None),
+    "a frame in a foreign page": (403, "cross-site", "navigate", "iframe", None),
+    "a fetch whose answer nobody may read": (403, "cross-site", "no-cors", "empty", None),
+    "a link that a person follows": (200, "cross-site", "navigate", "document", None),
+    "an address that a person types": (200, "none", "navigate", "document", None),
+    "the node's own page": (200, "same-origin", "cors", "empty", None),
+    "a configured page": (200, "cross-site", "cors", "empty", "https://loja.example"),
+}
+
+
+@pytest.mark.parametrize("case", LOADED)
+def test_a_foreign_page_loads_nothing_without_saying_whose_it_is(node: NodeProcess, case: str) -> None:
+    status, site, mode, dest, origin = LOADED[case]
+    said = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest}
+    said |= {} if origin is None else {"Origin": origin}
+    for path in ("/", "/api/v1/entities/customers"):
+        assert httpx.get(f"http://127.0.0.1:{node.port}{path}", headers=said).status_code == status
+
+
 def test_a_node_that_asks_for_tokens_goes_by_any_name() -> None:
     named = {"host": "hub.example:8001", "origin": "http://hub.example:8001"}
     request = Request("GET", "/", "/", {}, named, "peer")

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from node.runtime.net.http import Request
 
@@ -25,6 +25,10 @@ class Origins:
     def objection(self, request: Request) -> str | None:
         """Why what a page asks is refused; None for the node's own pages and for what is no browser."""
         origin = request.headers.get("origin")
+        if origin is None and _for_another_page(request.headers):
+            return (
+                "a page of another origin may not load this: it reads with fetch, and is named under [http] origins"
+            )
         if origin is None or origin in self.known:
             return None
         if origin.partition("://")[2] == request.headers.get("host", "") and not self.stranger(request):
@@ -56,6 +60,17 @@ def own_origins(bound: Iterable[tuple[bool, str]], configured: Iterable[str]) ->
     bound: whether it speaks TLS there, and `host:port`.
     """
     return frozenset(f"{'https' if tls else 'http'}://{address}" for tls, address in bound) | frozenset(configured)
+
+
+def _for_another_page(headers: Mapping[str, str]) -> bool:
+    """Whether a browser loads this into a page of another origin, as a picture or a script: it then sends no Origin.
+
+    Nothing is shown to that page, but how long it takes, and the node works for it. A link that a person follows is
+    none of that: what comes is a document of its own (Fetch Metadata, W3C).
+    """
+    return (
+        headers.get("sec-fetch-site") in ("cross-site", "same-site") and headers.get("sec-fetch-dest") != "document"
+    )
 
 
 def _fixed(host: str) -> bool:
