@@ -56,7 +56,8 @@ def test_a_cut_link_and_a_refused_token_are_told_on_both_sides(tmp_path: Path) -
         until(lambda: b"is back" in below.log.read_bytes())
         assert below.log.read_bytes().count(b"is down") == 1
         comanda("token", "revoke", "below", data=hub.data)
-        refused = "4003 Authentication failed: revoked token"  # of the next dial; the link that was there ends with 4003 too
+        # The link that was there ends with other words; these are of the next dial.
+        refused = "4003 Authentication failed: revoked token"
         until(lambda: refused in findings(below.data).get("link_refused", {}).get("en", ""))
         assert "revoked token" in findings(hub.data)["token_refused"]["en"]
         assert b"below from 127.0.0.1 is refused: revoked token" in hub.log.read_bytes()
