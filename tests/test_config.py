@@ -11,19 +11,11 @@ import pytest
 from attrs import evolve, fields
 
 from node.config.comments import COMMENTS
+from node.config.conservation import Conservation, Sign
 from node.config.example import ADVICE, example_toml
+from node.config.links import LinkAddress
 from node.config.reading import NAME, find, load, parse
-from node.config.sections import (
-    DEFAULT_TERMINALS,
-    Config,
-    Conservation,
-    EntityConfig,
-    FieldConfig,
-    LinkAddress,
-    Listen,
-    Sign,
-    TerminalConfig,
-)
+from node.config.sections import DEFAULT_TERMINALS, Config, EntityConfig, FieldConfig, Listen, TerminalConfig
 from node.errors import ConfigError
 from strategies.policy import DOCUMENTED
 

@@ -20,9 +20,10 @@ from tomlkit.exceptions import TOMLKitError
 
 from node.cli.options import data_option
 from node.cli.output import say
+from node.config.links import node_url
 from node.config.reading import NAME, find, parse
 from node.config.remembered import shared
-from node.config.sections import Config, NodeSection, is_loopback, node_url
+from node.config.sections import Config, NodeSection, is_loopback
 from node.errors import ConfigError
 from node.printable import printable
 from node.runtime.net.tls import bounded, fingerprint_of

@@ -1,24 +1,24 @@
 """The sections of the configuration and the default of every setting.
 
-A default stands here only: the core, the listener and the codec are handed these values and have none of their own.
-This module imports nothing of the node but its errors and rights, so that every part of the node may import it.
+A default stands here only, or in `links.py` and `conservation.py` beside it: the core, the listener and the codec are
+handed these values and have none of their own. These three files import nothing else of the node but its errors and
+rights, so that every part of the node may import them.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import math
-import re
 from datetime import UTC
-from decimal import Decimal
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from attrs import Factory, evolve, field, fields, frozen
+from attrs import evolve, field, fields, frozen
 
 from crdt.engine import ENGINES
 from crdt.hlc import Zone
+from node.config.conservation import Conservation
+from node.config.links import LinksSection
 from node.errors import ConfigError
 from node.rights import EVERY, REPORTS, VERBS, Rights, unknown
 from strategies.kinds.kind import FieldKind
@@ -29,26 +29,6 @@ if TYPE_CHECKING:
 
 DEEPEST_JSON = 128
 """Largest json_depth: orjson writes at most 254 levels, and a value goes out inside messages and records."""
-
-FINGERPRINT = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
-
-DECIMAL = re.compile(r"-?\d{1,64}(\.\d{1,64})?\Z", re.ASCII)
-"""A number of a conservation rule, or of an entity that gives its amounts as text."""
-
-
-def node_url(url: str) -> str:
-    """`ws://host:port` or `wss://host:port` of another node, checked. Raises ConfigError."""
-    try:
-        parts = urlsplit(url)
-        sound = parts.scheme in ("ws", "wss") and bool(parts.hostname) and url.isascii() and parts.path in ("", "/")
-        sound = sound and not parts.query and (parts.port is None or parts.port > 0)
-        # What urlsplit leaves out without a word.
-        sound = sound and url.rstrip("/") == f"{parts.scheme}://{parts.netloc}"
-    except ValueError:
-        sound = False
-    if not sound:
-        raise ConfigError(f"[links] {url[:256]!r} is not the address of a node, like wss://host:8001")
-    return f"{parts.scheme}://{parts.netloc}"
 
 
 def is_loopback(host: str) -> bool:
@@ -220,98 +200,6 @@ class BackupSection:
 
 
 @frozen
-class LinkAddress:
-    """[links.at."wss://host:port"]: one node that is dialled, and how it is recognised.
-
-    token: what this node shows to that node only.
-    ca: PEM file of the authorities that vouch for its certificate, in the place of the system's.
-    certificates: SHA-256 fingerprints of its certificate, any of which will do; no authority is asked then.
-    node_key: fingerprint of its signing key (`comanda keys list`).
-    """
-
-    token: str | None = None
-    ca: str | None = None
-    certificates: list[str] = field(factory=list)
-    node_key: str | None = None
-
-    def pins(self) -> list[str]:
-        """The fingerprints in lower-case hex. Raises ConfigError."""
-        found = [written.replace(":", "").lower() for written in self.certificates]
-        for pin, written in zip(found, self.certificates, strict=True):
-            if FINGERPRINT.match(pin) is None:
-                raise ConfigError(f"[links.at] {written[:128]!r} is no SHA-256 fingerprint: 64 hexadecimal digits")
-        return found
-
-
-@frozen
-class LinksSection:
-    """[links]: other nodes.
-
-    upstream: URL of the node above in the tree, which grants locks.
-    peers: URLs of nodes side by side.
-    token: what this node shows to the one node that it dials; with several, each has its own, under `at`.
-    at: by URL, how a node is recognised, and the token for it.
-    window_rows: sent on one link and not confirmed by the other node.
-    minute_frames, minute_bytes: what one linked node may send within a minute. One that sends more is not read until
-        the minute is over. The defaults are several times what a large store's busiest link costs.
-    minute_tables, minute_questions, minute_visits, minute_heads: likewise lists of who sits where, questions about
-        terminals, what terminals knew, and lists of signed heads.
-    backoff_ms, backoff_max_ms: first and longest wait before dialling again.
-    connect_timeout_ms: for one attempt; the answer may take twice as long after each failure, up to 30 s.
-    ping_s: between two pings on a link.
-    silence_s: a link on which nothing was heard for so long is closed and dialled again.
-    paused_s: wait before dialling a node again that refused this one (its id, its token, nodes at all).
-    may_speak_for: linked node -> the nodes whose operations it may pass on, "*" for all. A node that is not named may
-        pass on those that it says.
-    """
-
-    upstream: str | None = None
-    peers: list[str] = field(factory=list)
-    token: str | None = None
-    window_rows: int = 2_048
-    minute_frames: int = 600_000
-    minute_bytes: int = 4_294_967_296
-    minute_tables: int = 1_200
-    minute_questions: int = 6_000
-    minute_visits: int = 300_000
-    minute_heads: int = 600
-    backoff_ms: int = 50
-    backoff_max_ms: int = 800
-    connect_timeout_ms: int = 1_000
-    ping_s: float = 1.0
-    silence_s: float = 5.0
-    paused_s: float = 15.0
-    may_speak_for: dict[str, list[str]] = field(factory=dict)
-    at: dict[str, LinkAddress] = field(factory=dict)
-
-    def dialled(self) -> list[tuple[str, str]]:
-        """The nodes to dial, each once: URL, and what it is to this node. Raises ConfigError."""
-        urls = [] if self.upstream is None else [(node_url(self.upstream), "upstream")]
-        return urls + [(url, "peer") for url in dict.fromkeys(map(node_url, self.peers))]
-
-    def address(self, url: str) -> LinkAddress:
-        """How the node at a URL is recognised, and its token. Raises ConfigError."""
-        found = next((address for at, address in self.at.items() if node_url(at) == url), LinkAddress())
-        return found if found.token is not None else evolve(found, token=self.token)
-
-    def check(self) -> None:
-        """Raises ConfigError."""
-        dialled = self.dialled()
-        if self.upstream is not None and (node_url(self.upstream), "peer") in dialled:
-            raise ConfigError(f"[links] {self.upstream} is the upstream; it cannot be a peer too")
-        named = {node_url(at): address for at, address in self.at.items()}
-        for address in named.values():
-            if address.pins() and address.ca is not None:
-                raise ConfigError("[links.at] a node is recognised by ca or by certificates, not by both")
-        shared = [url for url, _ in dialled if url not in named or named[url].token is None]
-        if self.token is not None and len(dialled) > 1 and shared:
-            raise ConfigError(
-                "[links] token would be shown to several nodes, and each could use it at the others; give each its "
-                f'own as [links.at."{shared[0]}"] token'
-            )
-
-
-@frozen
 class LocksSection:
     """[locks].
 
@@ -404,78 +292,6 @@ class Permissions:
 
     def may_write(self, entity_type: str) -> bool:
         return self.rights.may("write", entity_type)
-
-
-@frozen
-class Sign:
-    """Which way an amount counts, by the value of another field of its entity.
-
-    plus, minus, zero: values of that field. Any other value is a problem that `comanda verify` names.
-    """
-
-    field: str
-    plus: list[str]
-    minus: list[str]
-    zero: list[str] = Factory(list)
-
-
-@frozen
-class Conservation:
-    """[[conservation]]: one sum that must come out, over the live entities of a type, group by group.
-
-    The signed amounts of a group add up to a field of the entity that is named like the group, or to a number:
-
-        name = "drawer"
-        of = "cashier_operations"
-        amount = "amount"
-        sign = { field = "type", plus = ["opening", "deposit", "sale"], minus = ["withdrawal"], zero = ["count"] }
-        group_by = "drawer_id"
-        equals = "drawers.balance"
-
-    of: the entity type whose amounts are added.
-    equals: "type.field", or a decimal.
-    group_by: a field of `of`; without it there is one group, named "", and `equals` is a number.
-    sign: without it every amount counts as it is written.
-    """
-
-    name: str
-    of: str
-    amount: str
-    equals: str
-    group_by: str | None = None
-    sign: Sign | None = None
-
-    @property
-    def number(self) -> Decimal | None:
-        """What the sum must be, where `equals` is a number; else None."""
-        return Decimal(self.equals) if DECIMAL.match(self.equals) else None
-
-    @property
-    def target(self) -> tuple[str, str]:
-        """Entity type and field that hold the sum, where `equals` names them."""
-        entity_type, _, name = self.equals.partition(".")
-        return entity_type, name
-
-    def entity_types(self) -> set[str]:
-        """The types whose entities the rule counts."""
-        return {self.of} if self.number is not None else {self.of, self.target[0]}
-
-    def check(self, registry: Registry) -> None:
-        """Raise ConfigError where the rule contradicts itself or names an unknown entity type."""
-        where = f"[[conservation]] {self.name!r}"
-        unknown = [name for name in sorted(self.entity_types()) if registry.get(name) is None]
-        if unknown:
-            raise ConfigError(f"{where}: unknown entity type {', '.join(unknown)}")
-        if self.number is None and (not self.target[1] or self.group_by is None):
-            raise ConfigError(
-                f"{where}: equals is a number, or with group_by an entity type and a field: drawers.balance"
-            )
-        if self.number is None and self.target[0] == self.of:
-            raise ConfigError(f"{where}: of and equals are two entity types")
-        if self.sign is not None:
-            words = [*self.sign.plus, *self.sign.minus, *self.sign.zero]
-            if len(set(words)) != len(words):
-                raise ConfigError(f"{where}: a value of {self.sign.field} has more than one sign")
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""Copies the database by the clock, as `node/backup_plan.py` says. What goes wrong costs that copy, and is said."""
+"""Copies the database by the clock, as `backup_plan.py` says. What goes wrong costs that copy, and is said."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 from attrs import define, field
 
-from node.backup_plan import RETRY_MS, SETTLED_MS, copies, due_in_ms, lacks_room, name_of, surplus
 from node.config.sections import BackupSection
 from node.core.core import Core
+from node.runtime.backup_plan import RETRY_MS, SETTLED_MS, copies, due_in_ms, lacks_room, name_of, surplus
 from storage.sqlite.backup import back_up, sync
 from storage.sqlite.database import StorageError
 

@@ -21,7 +21,8 @@ from node.runtime.net.tls import Trust, bounded
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from node.config.sections import LinkAddress, TlsSection
+    from node.config.links import LinkAddress
+    from node.config.sections import TlsSection
 
 logger = logging.getLogger("comanda.tls")
 

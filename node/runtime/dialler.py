@@ -12,7 +12,8 @@ from urllib.parse import quote, urlencode
 import trio
 from attrs import define, field
 
-from node.config.sections import LinkAddress, LinksSection, TlsSection
+from node.config.links import LinkAddress, LinksSection
+from node.config.sections import TlsSection
 from node.core.core import Core
 from node.core.links.dialling import REFUSED, TWIN, Backoff, Dial, Dialling, Wait, challenge_of
 from node.core.links.feed import LINK_MESSAGE_BYTES

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import trio.testing
 
-from node.config.sections import LinkAddress, TlsSection
+from node.config.links import LinkAddress
+from node.config.sections import TlsSection
 from node.errors import ConfigError
 from node.runtime import certificates, x509
 from node.runtime.certificates import Certificate, Recognition

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from node.config.sections import LinksSection
+from node.config.links import LinksSection
 from node.runtime import dialler
 from node.runtime.net.client import ConnectError, connect
 from tests.runtime.rig import deflated, frame, until

@@ -6,7 +6,7 @@ and need no confirmation. Acknowledged means: confirmed by `sync_confirmation`. 
 means: sent before a WebSocket ping whose pong came back. A pong says only that a library has read, so for a terminal
 that confirms it makes room for more rows and tells nothing else. Merely written to a socket is not acknowledged.
 
-How many may be under way is configured (node/config/sections.py): `[limits] window_rows` for a terminal, `[links]
+How many may be under way is configured (node/config): `[limits] window_rows` for a terminal, `[links]
 window_rows` for a link.
 """
 

@@ -1,7 +1,7 @@
 """Sums that must come out: what the drawer's operations add up to is what the drawer holds.
 
-The rules are [[conservation]] of the configuration (node/config/sections.py). Amounts are exact decimals. The field
-of an entity that does not exist counts as 0.
+The rules are [[conservation]] of the configuration (node/config/conservation.py). Amounts are exact decimals. The
+field of an entity that does not exist counts as 0.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
-from node.config.sections import DECIMAL, Conservation
+from node.config.conservation import DECIMAL, Conservation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

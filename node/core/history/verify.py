@@ -24,7 +24,7 @@ from strategies.policy_text import policy_of, policy_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from node.config.sections import Conservation
+    from node.config.conservation import Conservation
     from node.core.entities.entity import Entity
     from storage.records import ConflictRow, EntityRow, Key
     from storage.sqlite.history_reader import HistoryReader

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 if TYPE_CHECKING:
-    from node.config.sections import LinksSection
+    from node.config.links import LinksSection
 
 MINUTE_MS = 60_000
 

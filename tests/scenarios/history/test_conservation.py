@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from node.config.sections import Config, Conservation, Sign
+from node.config.conservation import Conservation, Sign
+from node.config.sections import Config
 from node.errors import ConfigError
 from tests.archives import archive
 from tests.harness import Client, World

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from node.cli.verify import verify
-from node.config.sections import Conservation, Sign
+from node.config.conservation import Conservation, Sign
 from node.core.history.verify import Mismatch, Verification
 from storage.audit import chain_walk
 from storage.sqlite.history_reader import HistoryReader

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.backup_plan import SPARE_BYTES, copies, due_in_ms, lacks_room, name_of, surplus
+from node.runtime.backup_plan import SPARE_BYTES, copies, due_in_ms, lacks_room, name_of, surplus
 
 HOUR_MS = 3_600_000
 NOW_MS = 1_800_000_000_000

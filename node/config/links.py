@@ -1,0 +1,119 @@
+"""[links]: which nodes this one dials, how it recognises them, and what it takes from a linked node."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from attrs import evolve, field, frozen
+
+from node.errors import ConfigError
+
+FINGERPRINT = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
+
+
+def node_url(url: str) -> str:
+    """`ws://host:port` or `wss://host:port` of another node, checked. Raises ConfigError."""
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("ws", "wss") and bool(parts.hostname) and url.isascii() and parts.path in ("", "/")
+        sound = sound and not parts.query and (parts.port is None or parts.port > 0)
+        # What urlsplit leaves out without a word.
+        sound = sound and url.rstrip("/") == f"{parts.scheme}://{parts.netloc}"
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ConfigError(f"[links] {url[:256]!r} is not the address of a node, like wss://host:8001")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+@frozen
+class LinkAddress:
+    """[links.at."wss://host:port"]: one node that is dialled, and how it is recognised.
+
+    token: what this node shows to that node only.
+    ca: PEM file of the authorities that vouch for its certificate, in the place of the system's.
+    certificates: SHA-256 fingerprints of its certificate, any of which will do; no authority is asked then.
+    node_key: fingerprint of its signing key (`comanda keys list`).
+    """
+
+    token: str | None = None
+    ca: str | None = None
+    certificates: list[str] = field(factory=list)
+    node_key: str | None = None
+
+    def pins(self) -> list[str]:
+        """The fingerprints in lower-case hex. Raises ConfigError."""
+        found = [written.replace(":", "").lower() for written in self.certificates]
+        for pin, written in zip(found, self.certificates, strict=True):
+            if FINGERPRINT.match(pin) is None:
+                raise ConfigError(f"[links.at] {written[:128]!r} is no SHA-256 fingerprint: 64 hexadecimal digits")
+        return found
+
+
+@frozen
+class LinksSection:
+    """[links]: other nodes.
+
+    upstream: URL of the node above in the tree, which grants locks.
+    peers: URLs of nodes side by side.
+    token: what this node shows to the one node that it dials; with several, each has its own, under `at`.
+    at: by URL, how a node is recognised, and the token for it.
+    window_rows: sent on one link and not confirmed by the other node.
+    minute_frames, minute_bytes: what one linked node may send within a minute. One that sends more is not read until
+        the minute is over. The defaults are several times what a large store's busiest link costs.
+    minute_tables, minute_questions, minute_visits, minute_heads: likewise lists of who sits where, questions about
+        terminals, what terminals knew, and lists of signed heads.
+    backoff_ms, backoff_max_ms: first and longest wait before dialling again.
+    connect_timeout_ms: for one attempt; the answer may take twice as long after each failure, up to 30 s.
+    ping_s: between two pings on a link.
+    silence_s: a link on which nothing was heard for so long is closed and dialled again.
+    paused_s: wait before dialling a node again that refused this one (its id, its token, nodes at all).
+    may_speak_for: linked node -> the nodes whose operations it may pass on, "*" for all. A node that is not named may
+        pass on those that it says.
+    """
+
+    upstream: str | None = None
+    peers: list[str] = field(factory=list)
+    token: str | None = None
+    window_rows: int = 2_048
+    minute_frames: int = 600_000
+    minute_bytes: int = 4_294_967_296
+    minute_tables: int = 1_200
+    minute_questions: int = 6_000
+    minute_visits: int = 300_000
+    minute_heads: int = 600
+    backoff_ms: int = 50
+    backoff_max_ms: int = 800
+    connect_timeout_ms: int = 1_000
+    ping_s: float = 1.0
+    silence_s: float = 5.0
+    paused_s: float = 15.0
+    may_speak_for: dict[str, list[str]] = field(factory=dict)
+    at: dict[str, LinkAddress] = field(factory=dict)
+
+    def dialled(self) -> list[tuple[str, str]]:
+        """The nodes to dial, each once: URL, and what it is to this node. Raises ConfigError."""
+        urls = [] if self.upstream is None else [(node_url(self.upstream), "upstream")]
+        return urls + [(url, "peer") for url in dict.fromkeys(map(node_url, self.peers))]
+
+    def address(self, url: str) -> LinkAddress:
+        """How the node at a URL is recognised, and its token. Raises ConfigError."""
+        found = next((address for at, address in self.at.items() if node_url(at) == url), LinkAddress())
+        return found if found.token is not None else evolve(found, token=self.token)
+
+    def check(self) -> None:
+        """Raises ConfigError."""
+        dialled = self.dialled()
+        if self.upstream is not None and (node_url(self.upstream), "peer") in dialled:
+            raise ConfigError(f"[links] {self.upstream} is the upstream; it cannot be a peer too")
+        named = {node_url(at): address for at, address in self.at.items()}
+        for address in named.values():
+            if address.pins() and address.ca is not None:
+                raise ConfigError("[links.at] a node is recognised by ca or by certificates, not by both")
+        shared = [url for url, _ in dialled if url not in named or named[url].token is None]
+        if self.token is not None and len(dialled) > 1 and shared:
+            raise ConfigError(
+                "[links] token would be shown to several nodes, and each could use it at the others; give each its "
+                f'own as [links.at."{shared[0]}"] token'
+            )
