@@ -21,6 +21,7 @@ COMMANDS = {
     "init": "node.cli.init",
     "config": "node.cli.config",
     "tls": "node.cli.tls",
+    "service": "node.cli.service",
     "pair": "node.cli.pair",
     "join": "node.cli.join",
     "token": "node.cli.token",

@@ -44,6 +44,7 @@ from node.runtime.net.listener import Listener, ListenerLimits, open_listeners
 from node.runtime.net.proxies import Proxies
 from node.runtime.progress import show_first_sync
 from node.runtime.reads import PeopleReads
+from node.runtime.supervisor import READY, STOPPING, Supervisor
 from storage.sqlite.database import StorageError
 from storage.sqlite.reader import Reader
 from storage.sqlite.store import Store
@@ -177,6 +178,7 @@ class Node:
         Raises StorageError, ConfigError or OSError when it cannot start.
         """
         config = self.config
+        supervisor = Supervisor.of(os.environ, os.getpid())
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         allow_descriptors(config.limits.connections + OTHER_DESCRIPTORS)
         directory = Path(config.node.data)
@@ -259,11 +261,14 @@ class Node:
             gc.set_threshold(50_000, 20, 50)
             urls = [f"{'wss' if tls else 'ws'}://{address}" for tls, address in listeners.bound()]
             started(Started(store.node_id, urls, not tokens.required))
+            supervisor.tell(READY)
+            nursery.start_soon(supervisor.feed)
             try:
                 async with trio.open_nursery() as served:
                     served.start_soon(commands.serve, [control])
                     await listener.serve(listeners.clear, listeners.tls)
             finally:
+                supervisor.tell(STOPPING)
                 (directory / CONTROL).unlink(missing_ok=True)
                 with trio.CancelScope(shield=True):
                     core.store_cursors()
