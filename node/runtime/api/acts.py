@@ -129,7 +129,7 @@ class Acts:
         return await self._put(asked, rows, "token revoke", details, {"revoked": len(rows)})
 
     async def rotate(self, asked: Asked) -> Response:
-        """A new token for `terminal_id`, which may the same; those that it had are revoked."""
+        """A new token for `terminal_id`, with the same rights; those that it had are revoked."""
         terminal_id = asked.first("terminal_id") or ""
         found = rotated(self._tokens.rows, terminal_id, self._now())
         if found is None:

@@ -57,14 +57,14 @@ class ClientConnection(Connection):
             for event in self._wsproto.events():
                 if isinstance(event, AcceptConnection):
                     await self._handle_accept_connection_event(event)
-                    self._window_bits = self._deflate.client_max_window_bits if self.deflate else 0
+                    self._outbox.window_bits = self._deflate.client_max_window_bits if self.deflate else 0
                     return
                 if isinstance(event, RejectConnection):
                     raise ConnectError(f"{self.peer} refused: HTTP {event.status_code}", event.status_code)
         raise ConnectError(f"{self.peer} hung up during the handshake")
 
     def _framed(self, what: Outgoing | Batch) -> bytes:
-        return what.masked(self._window_bits, os.urandom)
+        return what.masked(self._outbox.window_bits, os.urandom)
 
     def send_text(self, payload: bytes) -> None:
         """One text message. payload: UTF-8 JSON."""

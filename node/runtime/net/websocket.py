@@ -2,9 +2,7 @@
 
 trio-websocket as shipped makes a task switch for each message and a syscall for each send. Here a message goes to a
 synchronous callback (`reading.py` reads, `plain_frames.py` takes apart what needs no library), and a send is a direct
-non-blocking write of a ready frame, or waits in the outbox for the connection's writer task. Only these two write to
-the socket, and never at once. A send that is cancelled leaves half a frame, so after a cancel the stream is dropped
-and nothing more is written to it.
+non-blocking write of a ready frame, or waits in the outbox for the connection's writer task (`outbox.py`).
 
 How a connection ends, and what `Connection.run` then returns:
 
@@ -21,9 +19,7 @@ No ending takes longer than CLOSE_GRACE_S.
 from __future__ import annotations
 
 import logging
-import os
 import typing
-from collections import deque
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -47,6 +43,7 @@ from wsproto.frame_protocol import CloseReason as CloseReasonCode
 from wsproto.utilities import ProtocolError
 
 from node.runtime.net.deflate import SKIM_BYTES, Deflate, usable_extension
+from node.runtime.net.outbox import Outbox
 from node.runtime.net.plain_frames import Cutter, Pong
 from node.runtime.net.reading import SocketReader, read_stream
 from node.runtime.net.tls import TlsStream
@@ -58,9 +55,6 @@ if TYPE_CHECKING:
     from node.wire.frames import Batch, Outgoing
 
 logger = logging.getLogger("comanda.transport")
-
-WRITE_BYTES = 64 * 1024
-"""How much of the outbox the writer task joins into one write; a larger batch goes out whole."""
 
 CLOSE_GRACE_S = 2.0
 """How long a close may take to be flushed and answered before the socket is dropped."""
@@ -114,14 +108,6 @@ class Protocol(WSConnection):
         return super().send(event)
 
 
-_PRESS = trio.CapacityLimiter(1)
-
-
-def _length(piece: bytes | Outgoing | Batch) -> int:
-    """Bytes that it counts for in the outbox."""
-    return len(piece) if isinstance(piece, bytes) else piece.size
-
-
 def _ignore(_: Any) -> None:
     return None
 
@@ -165,23 +151,11 @@ class Connection(WebSocketConnection):
         self._skimmer: Skimmer | None = None
         self.heard_at = trio.current_time()
         self.bytes_in = len(first)
-        self.outbox_bytes = 0
-        self.bytes_out = 0
-        self._outbox: deque[bytes | Outgoing | Batch] = deque()
-        """Frames, and what is still to be compressed."""
-        self._outbox_limit = outbox_limit
-        # The piece of which a part may be on the wire already: it is never dropped, only finished or cut off. Under
-        # TLS it is sealed, and nothing that waits behind it is yet: what is sealed has its place on the wire.
-        self._under_way: bytes | memoryview | None = None
-        self._tls, self._send_ready = None, stream.send_all
+        self._outbox = Outbox(
+            stream, outbox_limit, framed=self._framed, full=self._overflow, broke=self._stop_sending
+        )
         if isinstance(stream, TlsStream):
-            self._tls, self._send_ready = stream.session, stream.send_sealed
             self._reader = None  # which reads sockets, and what comes here is to be decrypted
-        # Asked for at every write: a number kept from before would, once closed, be somebody else's socket.
-        self._descriptor = stream.socket.fileno
-        self._wake = trio.Event()
-        self._emptied = trio.lowlevel.ParkingLot()
-        self._window_bits = 0
         self._fragments = 0
         self._most_fragments = max(FRAGMENTS, max_message_bytes // FRAGMENT_BYTES + 2)  # two empty ones
         self.changed: Callable[[], None] = _nobody
@@ -191,7 +165,6 @@ class Connection(WebSocketConnection):
         self._turn = 0
         """How much was worked through since the others had theirs."""
         self._closing = False
-        self._broken = False
         self._discarding = False
         """A rule was broken: nothing more that comes can be trusted to be frames."""
         self._close_requested = trio.Event()
@@ -210,18 +183,23 @@ class Connection(WebSocketConnection):
 
     # ------------------------------------------------------------------ sending
 
+    @property
+    def outbox_bytes(self) -> int:
+        return self._outbox.queued_bytes
+
+    @property
+    def bytes_out(self) -> int:
+        """What was framed for the other side so far."""
+        return self._outbox.bytes_out
+
     def send(self, what: Outgoing | Batch) -> None:
         """One message, or a batch as one write."""
-        if self._closing:
-            return
-        if what.heavy(self._window_bits):
-            self._put(what, what.size)
-        else:
-            self._write(self._framed(what))
+        if not self._closing:
+            self._outbox.send(what)
 
     def _framed(self, what: Outgoing | Batch) -> bytes:
         """The frames of a message or a batch. Called on another thread where there is much to compress."""
-        return what.frame(self._window_bits)
+        return what.frame(self._outbox.window_bits)
 
     def ping(self, payload: bytes) -> None:  # type: ignore[override]  # not awaited: it never blocks
         """A protocol ping (at most 125 bytes); its pong comes after everything sent before it was read."""
@@ -253,120 +231,32 @@ class Connection(WebSocketConnection):
         if self._closing:
             return
         with suppress(ProtocolError):  # the other side closed meanwhile
-            self._write(self._wsproto.send(event))
-
-    def _write(self, frames: bytes) -> None:
-        self.bytes_out += len(frames)
-        if self._under_way is None and not self._outbox:
-            try:
-                if self._tls is not None:
-                    frames = self._tls.sealed(frames)
-                sent = os.write(self._descriptor(), frames)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                self._break()
-                return
-            if sent == len(frames):
-                return
-            self._under_way = memoryview(frames)[sent:]
-            self._put(None, len(self._under_way))
-        else:
-            self._put(frames, len(frames))
-
-    def _put(self, piece: bytes | Outgoing | Batch | None, length: int) -> None:
-        """Leave something to the writer task, behind all that it has. piece: None for what is under way already."""
-        if piece is not None:
-            self._outbox.append(piece)
-        self.outbox_bytes += length
-        self._wake.set()
-        if self.outbox_bytes > self._outbox_limit and self._close_reason is None:
-            self._overflow()
+            self._outbox.write(self._wsproto.send(event))
 
     def _overflow(self) -> None:
         """It reads too slowly. What it misses now it gets from its cursor."""
+        if self._close_reason is not None:
+            return  # it is the close frame that goes beyond the limit
         self._close_reason = CloseReason(TRY_AGAIN_LATER, "too slow: the outbox is full")
-        self._outbox.clear()
+        farewell = b""
         with suppress(ProtocolError):
-            self._outbox.append(
-                self._wsproto.send(CloseConnection(code=TRY_AGAIN_LATER, reason=self._close_reason.reason))
-            )
-        self.outbox_bytes = len(self._under_way or b"") + sum(map(_length, self._outbox))
+            farewell = self._wsproto.send(CloseConnection(code=TRY_AGAIN_LATER, reason=self._close_reason.reason))
+        self._outbox.put_instead(farewell)
         self._stop_sending()
 
     def _stop_sending(self) -> None:
+        """Nothing more is sent but what waits already; what the other side sends is read for CLOSE_GRACE_S."""
         self._closing = True
         self._hold_back(False)
         self._close_requested.set()
 
-    def _break(self) -> None:
-        """The socket takes nothing more; what it still holds from the other side is read within CLOSE_GRACE_S."""
-        self._broken = True
-        self._under_way = None
-        self._outbox.clear()
-        self.outbox_bytes = 0
-        self._emptied.unpark_all()
-        self._stop_sending()
-
     async def _send(self, event: Event) -> None:
         """trio-websocket's own sends (the handshake) take the same way out."""
-        self._write(self._wsproto.send(event))
-
-    async def _writer_task(self) -> None:
-        while not self._broken:
-            if self._under_way is None and not self._outbox:
-                self._emptied.unpark_all()
-                self._wake = trio.Event()
-                await self._wake.wait()
-                continue
-            try:
-                if self._under_way is None:
-                    self._under_way = await self._next_piece()
-                piece = self._under_way
-                if piece is None:
-                    continue  # what was compressed is dropped by now
-                await self._send_ready(piece)
-            except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
-                self._break()
-                return
-            if self._under_way is piece:  # else it broke meanwhile
-                self._under_way = None
-                self.outbox_bytes -= len(piece)
-
-    async def _next_piece(self) -> bytes | None:
-        """What is written next. While it is compressed it keeps its place in the outbox, so nothing overtakes it."""
-        outbox, first = self._outbox, self._outbox[0]
-        if not isinstance(first, bytes):
-            framed = await self._compressed(first)
-            if not outbox or outbox[0] is not first:
-                return None
-            self.outbox_bytes += len(framed) - first.size
-            self.bytes_out += len(framed)
-            outbox[0] = first = framed
-        outbox.popleft()
-        pieces, length = [first], len(first)
-        while outbox and isinstance(following := outbox[0], bytes) and length + len(following) <= WRITE_BYTES:
-            length += len(following)
-            pieces.append(following)
-            outbox.popleft()
-        piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        if self._tls is None:
-            return piece
-        sealed = self._tls.sealed(piece)
-        self.outbox_bytes += len(sealed) - len(piece)
-        return sealed
-
-    async def _compressed(self, what: Outgoing | Batch) -> bytes:
-        """One at a time in the process: what many connections are sent is compressed for the first of them."""
-        async with _PRESS:
-            if what.heavy(self._window_bits):
-                return await trio.to_thread.run_sync(self._framed, what)
-            return self._framed(what)
+        self._outbox.write(self._wsproto.send(event))
 
     async def _flush(self) -> None:
         with trio.move_on_after(CLOSE_GRACE_S):
-            while self._under_way is not None or self._outbox:
-                await self._emptied.park()
+            await self._outbox.emptied()
 
     # ------------------------------------------------------------------ receiving
 
@@ -559,13 +449,13 @@ class Connection(WebSocketConnection):
         """Answer the upgrade request this connection was made from."""
         request = next(event for event in self._wsproto.events() if isinstance(event, Request))
         await WebSocketRequest(self, request).accept(subprotocol=subprotocol)
-        self._window_bits = self._deflate.server_max_window_bits if self.deflate else 0
+        self._outbox.window_bits = self._deflate.server_max_window_bits if self.deflate else 0
 
     async def run(self) -> tuple[int, str]:
         """Read and write until the connection is closed; (code, reason). Raises nothing but Cancelled."""
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._writer_task)
+                nursery.start_soon(self._outbox.run)
                 nursery.start_soon(self._closer_task, nursery.cancel_scope)
                 await self._read()
                 if self._closing:
@@ -590,7 +480,7 @@ class Connection(WebSocketConnection):
         if self._reader is None:
             await read_stream(self._socket, self)
             return
-        with self._reader.watching(self._descriptor(), self):
+        with self._reader.watching(self._socket.socket.fileno(), self):
             await self._over.wait()
 
     async def _closer_task(self, scope: trio.CancelScope) -> None:

@@ -254,7 +254,7 @@ async def test_a_send_after_the_end_touches_no_other_socket(server: Server) -> N
     client = await server.websocket()
     await client.echoes()
     connection = server.handler.connections[0]
-    number = connection._descriptor()
+    number = connection._socket.socket.fileno()
     await client.put(frame(b"\x03\xe8", CLOSE))
     await until(lambda: bool(server.handler.endings))
     pairs = [socket.socketpair() for _ in range(20)]
