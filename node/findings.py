@@ -51,7 +51,7 @@ TEXTS: Mapping[str, tuple[str, str, str, str, str]] = {
     "port_taken": (
         ERROR,
         "não se pode escutar: {why}",
-        "it cannot be listened there: {why}",
+        "the node cannot listen: {why}",
         "pare o outro programa, ou mude [node] port",
         "stop the other program, or change [node] port",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from websockets.sync.client import connect
 
 from tests.launcher import Launched, launch_read
 
@@ -118,3 +120,13 @@ def _installed(folder: Path) -> Path:
     if install.returncode != 0:
         missing(f"npm install {' '.join(NPM)}: {install.stderr[-300:]}")
     return folder
+
+
+def write_order(node: NodeProcess) -> None:
+    """A till writes one order, and has it confirmed."""
+    with connect(f"{node.url}/ws/pos-9?type=pos") as pos:
+        operation = {"id": "w", "entity_type": "orders", "entity_id": "mesa-9", "operation": "CREATE"}
+        more = {"data": {"status": "pending"}, "terminal_id": "pos-9"}
+        pos.send(json.dumps({"type": "data_sync", "operation": {**operation, **more}}))
+        while json.loads(pos.recv(10)).get("operation_id") != "w":
+            pass

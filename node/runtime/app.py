@@ -19,13 +19,11 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define, field
 
-from node.config.sections import is_loopback
 from node.control import NAME as CONTROL
 from node.core.admission import Arrivals
 from node.core.ports import Draws, Instant, Surroundings
 from node.core.schedule import schedule
 from node.core.start import begin, go_on, note_config, note_key
-from node.errors import ConfigError
 from node.runtime.api.doctor import Doctor
 from node.runtime.api.joining import Joining, Reached
 from node.runtime.api.origins import Origins, own_origins
@@ -39,8 +37,9 @@ from node.runtime.endpoint import Endpoint
 from node.runtime.identity import take_up
 from node.runtime.keys import signatures
 from node.runtime.link_watch import watch_links
+from node.runtime.listeners import Listeners
 from node.runtime.net.control_listener import open_control
-from node.runtime.net.listener import Listener, ListenerLimits, open_listeners
+from node.runtime.net.listener import Listener, ListenerLimits
 from node.runtime.net.proxies import Proxies
 from node.runtime.progress import show_first_sync
 from node.runtime.reads import PeopleReads
@@ -112,48 +111,6 @@ async def _obey(signals: Sequence[signal.Signals], scope: trio.CancelScope, cert
                 continue
             logger.info("stopping on %s", signal.Signals(number).name)
             scope.cancel()
-
-
-@define
-class Listeners:
-    """Where a node listens, in clear and with TLS."""
-
-    clear: list[trio.SocketListener]
-    tls: list[trio.SocketListener]
-
-    @classmethod
-    async def open(cls, config: Config, *, open_to_all: bool) -> Listeners:
-        """Bind. open_to_all: nobody needs a token. Raises ConfigError and OSError."""
-        listeners = cls([], [])
-        for one in config.addresses():
-            if not is_loopback(one.host) and not config.node.insecure:
-                if open_to_all:
-                    raise ConfigError(
-                        f"{one.host} is not a loopback address and there are no tokens: add one with "
-                        "`comanda token add`, or run with --insecure"
-                    )
-                if not one.tls:
-                    logger.warning("%s is served without TLS: who listens on that network reads the tokens", one.host)
-            some = listeners.tls if one.tls else listeners.clear
-            try:
-                some += await open_listeners(one.host, one.port)
-            except BaseException:
-                await listeners.close()
-                raise
-        return listeners
-
-    async def close(self) -> None:
-        for listener in (*self.clear, *self.tls):
-            await trio.aclose_forcefully(listener)
-
-    def bound(self) -> list[tuple[bool, str]]:
-        """Of each, whether it speaks TLS, and its `host:port`."""
-        return [(tls, _address(one)) for some, tls in ((self.clear, False), (self.tls, True)) for one in some]
-
-
-def _address(listener: trio.SocketListener) -> str:
-    host, port, *_ = listener.socket.getsockname()
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @define

@@ -377,7 +377,7 @@ class Endpoint:
 
 
 def refused(need: Need, parts: list[str], rights: Rights) -> Response | None:
-    """What is answered to who has not the right. parts: of the path, which name the entity type first."""
+    """The answer to a visitor who lacks the right; None to one who has it. parts: of the path, entity type first."""
     if need in (PUBLIC, KNOWN):
         return None
     what = parts[0] if need.what == OF_TYPE else need.what

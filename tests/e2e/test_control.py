@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 from node.cli import main
 from node.control import NAME
 from tests.faults.rig import until
-from tests.processes import ROOT, NodeProcess
+from tests.processes import ROOT, NodeProcess, write_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,12 +88,7 @@ def test_the_socket_of_a_killed_node_is_replaced_and_that_of_a_stopped_one_is_go
 def test_a_backup_that_the_node_made_by_itself_is_restored(tmp_path: Path) -> None:
     node = NodeProcess(tmp_path / "node", config="[backup]\nevery_h = 0.0003\nkeep = 2\n").start()
     try:
-        with connect(f"{node.url}/ws/pos-9?type=pos") as pos:
-            operation = {"id": "w", "entity_type": "orders", "entity_id": "mesa-9", "operation": "CREATE"}
-            more = {"data": {"status": "pending"}, "terminal_id": "pos-9"}
-            pos.send(json.dumps({"type": "data_sync", "operation": {**operation, **more}}))
-            while json.loads(pos.recv(10)).get("operation_id") != "w":
-                pass
+        write_order(node)
         folder = node.data / "backups"
         until(lambda: folder.is_dir() and len(list(folder.glob("auto-*.db"))) == 2)
         assert node.stop() == 0
@@ -149,12 +144,7 @@ def test_a_linked_node_whose_token_is_revoked_waits_and_goes_on_with_a_new_one(
         until(lambda: link_state(below) == "up")
         comanda("token", "revoke", "below", data=node.data)
         until(lambda: link_state(below) != "up")
-        with connect(f"{below.url}/ws/pos-9?type=pos") as pos:
-            operation = {"id": "w", "entity_type": "orders", "entity_id": "mesa-9", "operation": "CREATE"}
-            more = {"data": {"status": "pending"}, "terminal_id": "pos-9"}
-            pos.send(json.dumps({"type": "data_sync", "operation": {**operation, **more}}))
-            while json.loads(pos.recv(10)).get("operation_id") != "w":
-                pass
+        write_order(below)
         assert below.stop() == 0
         again = comanda("token", "add", "below", "--type", "node", data=node.data).stdout.strip()
         (tmp_path / "below.toml").write_text(config.replace(token, again))

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 from click.testing import CliRunner
-from websockets.sync.client import connect
 
 from node.cli import main
 from tests.faults.rig import until
-from tests.processes import NodeProcess
+from tests.processes import NodeProcess, write_order
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,15 +22,6 @@ def comanda(*arguments: str, data: Path) -> str:
 
 def findings(data: Path) -> dict[str, dict[str, Any]]:
     return {one["code"]: one for one in json.loads(comanda("doctor", "--json", data=data))["findings"]}
-
-
-def write_order(node: NodeProcess) -> None:
-    with connect(f"{node.url}/ws/pos-9?type=pos") as pos:
-        operation = {"id": "w", "entity_type": "orders", "entity_id": "mesa-9", "operation": "CREATE"}
-        more = {"data": {"status": "pending"}, "terminal_id": "pos-9"}
-        pos.send(json.dumps({"type": "data_sync", "operation": {**operation, **more}}))
-        while json.loads(pos.recv(10)).get("operation_id") != "w":
-            pass
 
 
 def test_a_cut_link_and_a_refused_token_are_told_on_both_sides(tmp_path: Path) -> None:

@@ -21,6 +21,9 @@ MOST = 100
 SAID = 10_000
 """Log lines remembered; only of names that have a token."""
 
+AGAIN_MS = 60_000
+"""How long the same refusal of a name is not logged again, whatever came between: a stranger makes any number."""
+
 
 def why_refused(row: TokenRow | None, name: str, kind: str, at: str, *, shown: bool) -> str | None:
     """Why a token does not open a connection; None where it does.
@@ -39,10 +42,6 @@ def why_refused(row: TokenRow | None, name: str, kind: str, at: str, *, shown: b
     if row.terminal_id != name:
         return "another's token"
     return "token of another type" if row.terminal_type != kind else None
-
-
-AGAIN_MS = 60_000
-"""How long the same refusal of a name is not logged again, whatever came between: a stranger makes any number."""
 
 
 @define(eq=False)
