@@ -21,6 +21,7 @@ from node.config.sections import LimitsSection
 from node.core.admission import Arrival
 from node.core.latest import keep_latest
 from node.runtime.net.control_listener import user_of
+from node.runtime.net.early_address import open_early
 from node.runtime.net.http import (
     HEAD_BYTES,
     WRITE_TIMEOUT_S,
@@ -124,7 +125,13 @@ class ListenerLimits:
 async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
     """Bind. "localhost" is both 127.0.0.1 and ::1, on one port, where the machine has both. Raises OSError."""
     if host != "localhost":
-        return list(await trio.open_tcp_listeners(port, host=host))
+        try:
+            return list(await trio.open_tcp_listeners(port, host=host))
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise
+        logger.warning("%s is no address of this machine; the node listens there once it is", host)
+        return await open_early(host, port)
     attempts = 1 if port else BIND_ATTEMPTS
     while True:
         attempts -= 1
