@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import secrets
 import socket
 import ssl
@@ -27,6 +26,7 @@ from node.config.sections import Config, NodeSection, is_loopback
 from node.errors import ConfigError
 from node.printable import printable
 from node.runtime.net.tls import bounded, fingerprint_of
+from node.runtime.whole_files import put_file
 from node.wire.codec import TERMINAL_ID
 from node.wire.pairing import HUB, NEWCOMER, key_of, name_of, proof, proves, read_code
 from storage.sqlite.database import StorageError
@@ -190,11 +190,7 @@ def _write(
     at[url] = {"token": answer["token"], **recognised, "node_key": answer["node_key"]}
     text = tomlkit.dumps(document)
     parse(text, str(path))
-    partial = path.with_name(f".{path.name}.partial")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    partial.rename(path)
+    put_file(path, text.encode(), 0o600)
 
 
 def _table(within: Any, name: str) -> Any:

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from node.core.ports import Signatures
+from node.runtime.whole_files import put_file
 from storage.sqlite.backup import sync
 from storage.sqlite.database import StorageError
 
@@ -77,12 +78,6 @@ def _read(path: Path) -> Ed25519PrivateKey:
 
 def _make(path: Path, seed: bytes) -> Ed25519PrivateKey:
     key = Ed25519PrivateKey.from_private_bytes(seed)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-        file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
+    put_file(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
     sync(path.parent)
     return key

@@ -24,6 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from node.errors import ConfigError
 from node.runtime.net.tls import fingerprint_of
+from node.runtime.whole_files import put_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,9 +105,9 @@ def make(folder: Path, hosts: Sequence[str], now: datetime) -> Said:
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
         .sign(authority_key, SHA256())
     )
-    _write(folder / CERTIFICATE_KEY, _pem(key), 0o600)
+    put_file(folder / CERTIFICATE_KEY, _pem(key), 0o600)
     chain = certificate.public_bytes(Encoding.PEM) + authority.public_bytes(Encoding.PEM)
-    _write(folder / CERTIFICATE, chain, 0o644)
+    put_file(folder / CERTIFICATE, chain, 0o644)
     return said(certificate)
 
 
@@ -130,8 +131,8 @@ def _authority(folder: Path, now: datetime) -> tuple[x509.Certificate, EllipticC
         .add_extension(_usage(signs_certificates=True), critical=True)
         .sign(key, SHA256())
     )
-    _write(key_path, _pem(key), 0o600)
-    _write(path, authority.public_bytes(Encoding.PEM), 0o644)
+    put_file(key_path, _pem(key), 0o600)
+    put_file(path, authority.public_bytes(Encoding.PEM), 0o644)
     return authority, key
 
 
@@ -182,14 +183,3 @@ def _name(host: str) -> x509.GeneralName:
 
 def _pem(key: EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """Put a file in the place of another at once."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
