@@ -61,13 +61,13 @@ def described(config_file: Path | None, data: str | None, user: str | None) -> t
         raise ConfigError(f"{program} is not there: install Comanda, a service cannot run from its sources")
     told = settings({}, config_file, {} if data is None else {("node", "data"): data})
     config = told.config.check()
-    directory = Path(config.node.data).absolute()
+    directory = Path(config.node.data).resolve()  # systemd passes over a path with `..`
     command = [str(program), "serve", "--data", str(directory)]
     if told.file is not None:
         command += ["--config", str(told.file.absolute())]
-    folders = [directory / config.backup.folder]
+    folders = [(directory / config.backup.folder).resolve()]
     if config.backup.second_folder is not None:
-        folders.append(Path(config.backup.second_folder).absolute())
+        folders.append(Path(config.backup.second_folder).resolve())
     unit = Unit(
         command=command,
         user=user or _owner(directory),

@@ -138,6 +138,14 @@ def test_it_runs_what_serve_would_run_here(here: Path) -> None:
     assert settings_of(text, "AmbientCapabilities") == ["CAP_NET_BIND_SERVICE"]
 
 
+def test_what_is_written_to_has_a_path_that_systemd_takes(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "loja").mkdir()
+    monkeypatch.chdir(here / "loja")
+    Path("comanda.toml").write_text('[backup]\nfolder = "../copias"\nsecond_folder = "../usb/./a"\n')
+    text = run("print", "--data", "../dados")
+    assert settings_of(text, "ReadWritePaths") == [f'"{here}/dados" "-{here}/copias" "-{here}/usb/a"']
+
+
 def test_what_is_printed_is_the_unit_and_nothing_else(here: Path) -> None:
     assert analyze("verify", str(_write(here, run("print")))).returncode == 0
 

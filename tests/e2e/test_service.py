@@ -53,6 +53,19 @@ def test_killed_it_says_nothing_and_starts_again(tmp_path: Path) -> None:
             node.end()
 
 
+def test_a_node_that_the_watchdog_ends_says_where_it_hung(tmp_path: Path) -> None:
+    [told] = re.findall(r"^Environment=(.*)$", TEMPLATE, re.MULTILINE)
+    node = NodeProcess(tmp_path / "node", wrap=("env", told)).start()
+    try:
+        node.process.send_signal(signal.SIGABRT)  # what systemd sends
+        assert node.process.wait(10) == -signal.SIGABRT
+        node._close()
+    finally:
+        node.end()
+    assert "Fatal Python error: Aborted" in node.log.read_text()
+    assert "in run" in node.log.read_text()
+
+
 def allowed(name: str) -> set[str]:
     """The system calls of a set of systemd's, with the sets in it."""
     lines = subprocess.run(
