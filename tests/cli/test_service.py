@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -17,6 +17,8 @@ from node.cli import main
 from node.cli.systemd_unit import NOT_OF_A_PROGRAM, TEMPLATE, Unit
 from node.errors import ConfigError
 from tests.processes import missing
+
+ME = pwd.getpwuid(os.getuid()).pw_name
 
 ODD = (" a", "b ", "%n", "$HOME", "${x}", 'q"q', "q'q", "back\\", "\\x41", "-", "são", ";", "#")
 """Names of folders that a unit's syntax could take for something else."""
@@ -115,6 +117,7 @@ def test_it_waits_for_ready_is_watched_and_comes_back() -> None:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current directory, an empty one."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SUDO_USER", raising=False)
     return tmp_path
 
 
@@ -126,7 +129,7 @@ def test_it_runs_what_serve_would_run_here(here: Path) -> None:
     text = run("print")
     assert settings_of(text, "ExecStart") == [f'"{installed()}" "serve" "--data" "{here}/comanda-data"']
     assert settings_of(text, "WorkingDirectory") == [f"{here}/"]
-    assert settings_of(text, "User") == [getpass.getuser()]
+    assert settings_of(text, "User") == [ME]
     (here / "comanda.toml").write_text(
         '[node]\ndata = "dados"\nport = 443\n[backup]\nsecond_folder = "/media/usb"\nfolder = "/var/b"\n'
     )
@@ -166,7 +169,7 @@ def test_before_there_is_data_it_is_run_by_who_types_also_behind_sudo(monkeypatc
     assert settings_of(run("print"), "User") == ["maria"]
     assert settings_of(run("print", "--user", "joão"), "User") == ["joão"]
     Path("comanda-data").mkdir()
-    assert settings_of(run("print"), "User") == [getpass.getuser()]
+    assert settings_of(run("print"), "User") == [ME]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +196,7 @@ def systemctl(folder: Path, monkeypatch: pytest.MonkeyPatch, *, fails: str = "no
 
 def test_install_writes_the_unit_and_starts_it(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = systemctl(here, monkeypatch)
-    run("install", "--data", "loja/dados", "--folder", str(here), "--user", getpass.getuser())
+    run("install", "--data", "loja/dados", "--folder", str(here), "--user", ME)
     assert said.read_text().splitlines() == ["daemon-reload", "enable comanda.service", "restart comanda.service"]
     assert (here / "comanda.service").read_text() == run("print", "--data", "loja/dados")
     assert (here / "loja/dados").stat().st_mode & 0o777 == 0o700
