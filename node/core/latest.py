@@ -17,6 +17,13 @@ def keep_latest(found: dict[K, V], most: int) -> None:
         del found[next(iter(found))]
 
 
+def put_latest(found: dict[K, V], key: K, value: V, most: int) -> None:
+    """Put an entry behind all others, and let the first go, so that at most so many are left."""
+    found.pop(key, None)
+    found[key] = value
+    keep_latest(found, most)
+
+
 def report(reports: list[str], most: int, logger: Logger, about: str, what: str) -> bool:
     """Log what somebody has to look at, and remember it: each once, the latest `most`. Returns whether it is news."""
     if what in reports:

@@ -22,6 +22,7 @@ from node.errors import AuthenticationFailed, PermissionDenied
 from node.rights import EVERYTHING, KNOWN, OF_TYPE, PUBLIC, Need, Rights, Visitor, find
 from node.runtime.api.tokens import NOBODY
 from node.runtime.dialler import NODE_TYPE, run_link
+from node.runtime.net.addresses import host_of
 from node.runtime.net.http import Request, Response, error_response
 from node.runtime.net.listener import Acceptance, Refusal
 from node.runtime.net.proxies import came_through
@@ -150,7 +151,7 @@ class Endpoint:
             )
             return error_response(403, f"this node is not {stranger}; name http://{stranger} under [http] origins")
         try:
-            visitor = self._tokens.visitor(_token(request), _address(request.peer), self._core.clock().wall_ms)
+            visitor = self._tokens.visitor(_token(request), host_of(request.peer), self._core.clock().wall_ms)
             request.known()
         except AuthenticationFailed as error:
             if not public:
@@ -162,7 +163,7 @@ class Endpoint:
         return await self._api.answer(request, visitor)
 
     def _note_http(self, request: Request) -> None:
-        token, address, now_ms = _token(request), _address(request.peer), self._core.clock().wall_ms
+        token, address, now_ms = _token(request), host_of(request.peer), self._core.clock().wall_ms
         self._tokens.note_refusal("HTTP", "no token" if token is None else "wrong token", address, now_ms)
 
     def methods(self, path: str) -> tuple[str, ...]:
@@ -308,7 +309,7 @@ class Endpoint:
         now_ms = self._core.clock().wall_ms
         row = self._tokens.find(_token(request), now_ms)
         if row is not None:
-            self._tokens.used(row, _address(connection.peer), now_ms)
+            self._tokens.used(row, host_of(connection.peer), now_ms)
             self._tokens.refusals.came(row.terminal_id)
         token = None if row is None else row.token_hash
         return Holder(connection, session, token=token, here=request.user is not None)
@@ -333,7 +334,7 @@ class Endpoint:
         why = self._tokens.why_refused(_token(request), caller.name, kind, now_ms)
         if why is None:
             return refusal
-        self._tokens.note_refusal(caller.name, why, _address(connection.peer), now_ms)
+        self._tokens.note_refusal(caller.name, why, host_of(connection.peer), now_ms)
         return evolve(refusal, reason=f"{refusal.reason}: {why}") if caller.node else refusal
 
     async def _refuse(self, refusal: Refuse[Holder], caller: Caller, connection: Connection) -> None:
@@ -384,10 +385,6 @@ def refused(need: Need, parts: list[str], rights: Rights) -> Response | None:
     if rights.may(need.verb, what):
         return None
     return error_response(403, f"this needs the right: {need.verb} {what[:128]}", code=PermissionDenied.code)
-
-
-def _address(peer: str) -> str:
-    return peer.rpartition(":")[0]
 
 
 def _device(request: Request, connection: Connection) -> str:

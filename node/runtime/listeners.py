@@ -10,6 +10,7 @@ from attrs import define
 
 from node.config.sections import is_loopback
 from node.errors import ConfigError
+from node.runtime.net.addresses import written
 from node.runtime.net.listener import open_listeners
 
 if TYPE_CHECKING:
@@ -60,4 +61,4 @@ class Listeners:
 
 def _address(listener: trio.SocketListener) -> str:
     host, port, *_ = listener.socket.getsockname()
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return written(host, port)

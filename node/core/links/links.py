@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from node.core.clock import apart
-from node.core.latest import keep_latest, report
+from node.core.latest import put_latest, report
 from node.core.links import anti_entropy, history
 from node.core.links.budget import MINUTE_MS, Budget
 from node.core.links.first_sync import FirstSync
@@ -129,9 +129,7 @@ class Links:
 
     def came_up_to(self, via: str, after: Mapping[int, Key]) -> None:
         """Entities of a first synchronisation came, by class up to these."""
-        self.states_after.pop(via, None)
-        self.states_after[via] = dict(after)
-        keep_latest(self.states_after, MOST_BUDGETS)
+        put_latest(self.states_after, via, dict(after), MOST_BUDGETS)
 
     def came(self, link: Link) -> None:
         """A node dialled. Whoever it says it is, it takes nobody's place before it has shown that.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
-from node.core.latest import keep_latest
+from node.core.latest import keep_latest, put_latest
 from node.core.ports import Instant
 
 if TYPE_CHECKING:
@@ -50,9 +50,7 @@ class Outages:
 
     def note_end(self, peer: str, why: str) -> None:
         """A connection to this node has ended."""
-        self.ended.pop(peer, None)
-        self.ended[peer] = why
-        keep_latest(self.ended, MOST)
+        put_latest(self.ended, peer, why, MOST)
 
     def look(self, now: Instant, seen: Mapping[str, Seen], dialled: Iterable[str] = ()) -> list[str]:
         """Take what there is at this moment. Returns what is to be said of it, a line each.

@@ -10,7 +10,7 @@ from attrs import define, field
 
 from crdt import hlc
 from node.core.faults import Faults
-from node.core.latest import keep_latest
+from node.core.latest import keep_latest, put_latest
 from node.core.log.ring import Ring
 from node.core.ports import Clock
 from storage.records import CLASSES, ConflictRow
@@ -106,9 +106,7 @@ class LogView:
         """Something is too large to be sent. It is named, once, and the rest is sent."""
         if what not in self.too_large:
             logger.error("%s has %d bytes, which is too large to be sent", what, size)
-        self.too_large.pop(what, None)
-        self.too_large[what] = size
-        keep_latest(self.too_large, MOST_NAMED)
+        put_latest(self.too_large, what, size, MOST_NAMED)
 
     def now_iso(self) -> str:
         return hlc.iso(self.clock().wall_ms)

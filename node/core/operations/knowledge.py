@@ -10,7 +10,7 @@ from attrs import define, evolve, field
 from node.core.entities.last_known import AuthorView, KnownList, known_from_log
 from node.core.entities.past import ALL
 from node.core.entities.reach import Evidence, Reach, note_claim, reach_of
-from node.core.latest import keep_latest
+from node.core.latest import keep_latest, put_latest
 from node.core.ports import History
 from storage.records import CLASSES, FirstAttempt, Key, LogRow
 from strategies.kinds.kind import ABSENT
@@ -94,9 +94,7 @@ class Knowledge:
 
     def has_read(self, terminal_id: str, key: Key, seq: int) -> None:
         """A terminal read an entity over HTTP with its token: it has seen its rows up to `seq`."""
-        self.reads.pop((terminal_id, key), None)
-        self.reads[terminal_id, key] = seq
-        keep_latest(self.reads, READS_KEPT)
+        put_latest(self.reads, (terminal_id, key), seq, READS_KEPT)
 
     # ------------------------------------------------------------------ terminals that come from elsewhere
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from attrs import evolve
 
-from node.core.latest import keep_latest
+from node.core.latest import put_latest
 from node.core.operations.needs import fetch
 from node.core.operations.notices import tell_stays
 from node.core.operations.overruled import Overruled, Stays, line_of
@@ -113,9 +113,8 @@ def _tell(
 
 
 def _remember(stayed: dict[str, list[Stays]], one: Stays) -> None:
-    found = stayed.pop(one.remover, [])
-    stayed[one.remover] = [*found, one][-OF_A_TERMINAL:]
-    keep_latest(stayed, TERMINALS)
+    found = [*stayed.get(one.remover, ()), one]
+    put_latest(stayed, one.remover, found[-OF_A_TERMINAL:], TERMINALS)
 
 
 def moved_since(replica: Replica, row: LogRow, touches: Iterable[Touch]) -> None:

@@ -22,6 +22,7 @@ from node.core.keyring import fingerprint
 from node.core.pairing import LIVES_MS, Invitation, Invitations
 from node.runtime.api.tokens import NODE_TYPE, live, made, objection
 from node.runtime.certificates import Certificate
+from node.runtime.net.addresses import bracketed, host_of
 from node.runtime.net.http import Response, error_response, json_response
 from node.runtime.net.proxies import came_through
 from node.wire.pairing import HUB, key_of, name_of, new_code, proof, read_code
@@ -61,8 +62,7 @@ class Reached:
         host, _, port = address.rpartition(":")
         if host in ("0.0.0.0", "[::]"):
             named = self.certificate.said.hosts if tls and self.certificate is not None else ()
-            name = named[0] if named else socket.gethostname()
-            host = f"[{name}]" if ":" in name else name
+            host = bracketed(named[0] if named else socket.gethostname())
         return f"{'wss' if tls else 'ws'}://{host}:{port}"
 
 
@@ -102,7 +102,7 @@ class Joining:
     async def join(self, asked: Asked) -> Response:
         """A newcomer's proof, or a browser's code, for a token."""
         request, core = asked.request, self._core
-        address = request.peer.rpartition(":")[0].strip("[]")
+        address = host_of(request.peer).strip("[]")
         if not request.tls and (came_through(request.headers) or not is_loopback(address)):
             return error_response(403, "a machine joins over TLS: https:// or wss://")
         try:

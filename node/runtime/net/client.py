@@ -14,6 +14,7 @@ from wsproto.utilities import ProtocolError
 
 from node.config.sections import LimitsSection
 from node.control import socket_address
+from node.runtime.net.addresses import written
 from node.runtime.net.reading import READ_BYTES
 from node.runtime.net.tls import NotTrusted, TlsError, Trust, connect_tls, system_trust
 from node.runtime.net.websocket import Connection, Protocol
@@ -95,7 +96,7 @@ async def connect(
     if parts.scheme not in PORTS or not parts.hostname or not url.isascii():
         raise ValueError(f"{url!r} is not a ws:// or wss:// URL")
     host, port = parts.hostname, parts.port or PORTS[parts.scheme]
-    peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    peer = written(host, port)
     extra = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers]
     try:
         with trio.fail_after(max(connect_timeout, answer_timeout)):

@@ -20,6 +20,7 @@ from attrs import evolve, frozen
 from node.config.sections import LimitsSection
 from node.core.admission import Arrival
 from node.core.latest import keep_latest
+from node.runtime.net.addresses import written
 from node.runtime.net.control_listener import user_of
 from node.runtime.net.early_address import open_early
 from node.runtime.net.http import (
@@ -303,7 +304,7 @@ class Listener:
             raise BadRequest(400, TWO_CLIENTS)
         if not self._arrivals.comes_from(place, address):
             raise BadRequest(503, TOO_MANY)
-        return evolve(request, known=known, peer=f"[{address}]:0" if ":" in address else f"{address}:0")
+        return evolve(request, known=known, peer=written(address, 0))
 
     async def _answer(self, http: HttpConnection, request: Request) -> None:
         methods = self._handler.methods(request.raw_path)
@@ -384,7 +385,7 @@ def _peer(stream: trio.SocketStream) -> tuple[str, str, str | None]:
         user = user_of(stream)
         return "", f"user {user}", user
     host, port, *_ = stream.socket.getpeername()
-    return host, f"[{host}]:{port}" if ":" in host else f"{host}:{port}", None
+    return host, written(host, port), None
 
 
 async def _give_up_without_client(stream: trio.SocketStream | TlsStream, answering: trio.CancelScope) -> None:
