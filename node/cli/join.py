@@ -34,7 +34,7 @@ from storage.sqlite.store import Store
 
 PATIENCE_S = 15.0
 MOST_BYTES = 1_048_576
-"""Of a hub's answer, and of the configuration in it."""
+"""Most bytes of a hub's answer, with the configuration in it."""
 
 NO_NODE = "não responde como um nó / does not answer as a node"
 AUTHORITY = "hub-authority.pem"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Misled(click.ClickException):
-    """A command was told what cannot be."""
+    """A command got settings that cannot be."""
 
     exit_code = 2
 

@@ -209,11 +209,11 @@ class Place:
     """One TCP connection. give_way: ends it. known: it has shown a token, or this node asks for none."""
 
     address: str
-    """That it counts for: of a proxy's connection, its client's."""
+    """The address that it counts for. Where a proxy connects, its client's."""
     give_way: Callable[[], None]
     known: bool = False
     told: bool = False
-    """It only is told that there are too many."""
+    """It is only told that there are too many."""
     left: bool = False
     through: str | None = None
     """The proxy's own address."""

@@ -5,8 +5,8 @@ for it tells it; it is kept durably. Another key of the same node, or the same k
 not taken before somebody decides (`comanda keys trust`). A node may then have several: what it signed before stays
 proven.
 
-What was only told gives way to what a node proves itself, with an alarm: whoever told it was wrong, or somebody has
-the token of that node. The key that was told waits for somebody who decides.
+A key that others only told of gives way to one that the node proves itself, with an alarm: whoever told of it was
+wrong, or somebody has the token of that node. It then waits for somebody who decides.
 """
 
 from __future__ import annotations

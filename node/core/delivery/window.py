@@ -108,7 +108,7 @@ class Window:
 
     @property
     def first(self) -> str:
-        """The operation id of the oldest row under way, where it is one that can be confirmed; else empty."""
+        """The operation id of the oldest row under way; empty without one, or for a notice, which nobody confirms."""
         operation_id = self._pending[0][2] if self._pending else ""
         return operation_id if operation_id != NOTICE else ""
 
@@ -205,8 +205,8 @@ class Window:
         self._settle()
 
     def _pop(self, rows: int) -> None:
-        """Of the first rows under way each is the last of its class that is acknowledged. Where they are all there
-        are, `_settle` acknowledges the same."""
+        """Take away the first rows under way: each acknowledges its class up to itself. Where none is left, `_settle`
+        acknowledges the same."""
         pending = self._pending
         self._first_pending += rows
         self._arrived = max(self._arrived - rows, 0)

@@ -98,7 +98,7 @@ def look(
 
 
 def _check_bulk(replica: Replica, keys: Sequence[Key]) -> None:
-    """What becomes of a BULK_UPDATE shows its entities, in one row. Raises InvalidMessage where that is too much."""
+    """A BULK_UPDATE is one row, which shows all its entities. Raises InvalidMessage where they are too large."""
     found, most = replica.residents.entities, replica.settings.bulk_bytes
     total = sum(entity.document_bytes + entity.view_bytes for key in keys if (entity := found.get(key)) is not None)
     if total > most:

@@ -32,7 +32,7 @@ ABOUT = 64
 """Rows of the terminal that are looked at, before the removal and after it."""
 
 NEAR = 1_000
-"""An addition that many rows of the log after the removal is no part of a move."""
+"""Rows of the log after a removal within which an addition makes it a move."""
 
 TERMINALS, OF_A_TERMINAL = 256, 32
 """Terminals of which lines that stayed are remembered, and how many of each."""

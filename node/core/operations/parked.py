@@ -147,7 +147,7 @@ def _place(replica: Replica, peer: str, origin: str | None, now: Instant) -> boo
 
 
 def _goes(replica: Replica, row: ParkedRow) -> None:
-    """A row goes for another one."""
+    """A row makes room for another one."""
     quarantine = replica.quarantine
     if row.state == WAITING:
         if not quarantine.let_go:

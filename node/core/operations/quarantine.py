@@ -7,10 +7,10 @@ What a linked node may leave here is bounded, in rows and in bytes. Where there 
 it pays: within what came by that node, the node that accepted it. Of its oldest bad operations only the names are
 kept, then nothing. So bad ones, however many, cost neither the link that brings them nor what others accepted.
 
-For one that waits, what waits goes too: first what waited for STALE_MS, since comparisons brought by then what it
-waits for if anybody has it; then the latest of whoever left most, where that is not the newcomer's own account. What
-goes so is not held, so a comparison brings it again from a node that has it. Age alone drops nothing: it may be the
-last copy.
+A new operation that waits may also take the place of one that waits already. First goes one that has waited for
+STALE_MS: by then comparisons have brought what it waits for, if anybody has it. Else the latest one of whoever left
+most goes, unless that is the newcomer's own account. An operation that went is not held, so a comparison brings it
+again from a node that has it. Age alone drops nothing: it may be the last copy.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ NO_BODY = b"{}"
 """The body of an operation of which only the name is kept. The node that sent it has it."""
 
 STALE_MS = 86_400_000
-"""What waited for so long goes where there is no more room: nothing that came meanwhile let it go on."""
+"""What has waited for so long is dropped first where there is no more room."""
 
 MOST = 100_000
 """Most operations kept."""
@@ -99,7 +99,7 @@ class Quarantine:
     bytes: int = field(default=0, init=False)
     """Bytes of the operations that are kept whole."""
     let_go: int = field(default=0, init=False)
-    """How many that waited went for others, since the start."""
+    """How many that waited were dropped to make room, since the start."""
     _origins: dict[int, str] = field(factory=dict)
     """Number of a row -> the node that accepted the operation."""
     _due: dict[int, None] = field(factory=dict)
@@ -190,7 +190,7 @@ class Quarantine:
         return bad or self._that_waits(accounts, origin, wall_ms)
 
     def makes_room(self, peer: str, origin: str | None, wall_ms: int) -> ParkedRow | None:
-        """The row that gives its bytes for another one: a bad one all but its name, one that waits goes. As above."""
+        """The row that makes room for another: of a bad one the name stays, one that waits is dropped. As above."""
         if self._of(peer).bytes < self.largest // 2:
             peer = max(self._left, key=lambda name: self._left[name].bytes, default=peer)
         accounts = sorted(self._of(peer).accounts.items(), key=lambda item: -item[1].bytes)

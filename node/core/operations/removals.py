@@ -1,4 +1,4 @@
-"""What an operation may remove without leaving something in its place: what a link brings and what `verify` finds."""
+"""What an operation may remove without leaving something in its place. Links and `comanda verify` ask the same."""
 
 from __future__ import annotations
 

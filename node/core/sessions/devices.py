@@ -20,8 +20,8 @@ from attrs import define, field
 logger = logging.getLogger("comanda.core")
 
 ALIKE = 5
-"""As often is a connection refused beside a live one of the same device until that counts as two. Once it may be a
-device that took its own connection for dead."""
+"""After so many refusals beside a live connection of a device that looks the same, it counts as two. One may mean
+that the device took its own connection for dead."""
 
 REMEMBERED = 3
 """Latest devices of one terminal."""

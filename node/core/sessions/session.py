@@ -268,7 +268,7 @@ class Session:
             self._broke(error)
 
     def _confirmed_first(self) -> None:
-        """As `_message` and `_confirmation` of what confirms the oldest row under way."""
+        """What `_message` and `_confirmation` do with a confirmation of the oldest row under way."""
         self.activity.messages += 1
         self.delivery.confirm_first()
         self.activity.last_sync_ms = self.shared.around.clock().wall_ms

@@ -25,11 +25,6 @@ WRITE_BYTES = 64 * 1024
 _COMPRESSING = trio.CapacityLimiter(1)
 
 
-def _length(piece: bytes | Outgoing | Batch) -> int:
-    """Bytes that it counts for in the outbox."""
-    return len(piece) if isinstance(piece, bytes) else piece.size
-
-
 class Outbox:
     """The outgoing side of one connection. `run` is its writer's task; all else never blocks.
 
