@@ -14,7 +14,7 @@ from node.runtime.net.addresses import written
 from node.runtime.net.listener import open_listeners
 
 if TYPE_CHECKING:
-    from node.config.sections import Config
+    from node.config.sections import Config, Listen
 
 logger = logging.getLogger("comanda")
 
@@ -33,21 +33,15 @@ class Listeners:
         Raises ConfigError where others could read or write, and OSError.
         """
         listeners = cls([], [])
-        for one in config.addresses():
-            if not is_loopback(one.host) and not config.node.insecure:
-                if open_to_all:
-                    raise ConfigError(
-                        f"{one.host} is not a loopback address and there are no tokens: add one with "
-                        "`comanda token add`, or run with --insecure"
-                    )
-                if not one.tls:
-                    logger.warning("%s is served without TLS: who listens on that network reads the tokens", one.host)
-            some = listeners.tls if one.tls else listeners.clear
-            try:
+        try:
+            for one in config.addresses():
+                if not is_loopback(one.host) and not config.node.insecure:
+                    _check_network(one, open_to_all=open_to_all)
+                some = listeners.tls if one.tls else listeners.clear
                 some += await open_listeners(one.host, one.port)
-            except BaseException:
-                await listeners.close()
-                raise
+        except BaseException:
+            await listeners.close()
+            raise
         return listeners
 
     async def close(self) -> None:
@@ -57,6 +51,17 @@ class Listeners:
     def bound(self) -> list[tuple[bool, str]]:
         """Of each, whether it speaks TLS, and its `host:port`."""
         return [(tls, _address(one)) for some, tls in ((self.clear, False), (self.tls, True)) for one in some]
+
+
+def _check_network(one: Listen, *, open_to_all: bool) -> None:
+    """Raise ConfigError for an address that would be open to a network; warn of one without TLS."""
+    if open_to_all:
+        raise ConfigError(
+            f"{one.host} is not a loopback address and there are no tokens: add one with "
+            "`comanda token add`, or run with --insecure"
+        )
+    if not one.tls:
+        logger.warning("%s is served without TLS: who listens on that network reads the tokens", one.host)
 
 
 def _address(listener: trio.SocketListener) -> str:
