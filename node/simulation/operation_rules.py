@@ -237,7 +237,8 @@ def disputed(
         settled |= {(name_of(c["terminal_id"], c["operation_id"]), path) for c in conflict["candidates"]}
     found = {o: e for o, e in edits.items() if o in held and e.entity[0] in UNDECIDED}
     for operation, edit in found.items():
-        if operation in refused or (operation, edit.field) in settled or edit.shown(view) == edit.value:
+        registers = {(operation, edit.field), (operation, "")}  # of this field, or of the whole entity
+        if operation in refused or registers & settled or edit.shown(view) == edit.value:
             continue
         others = [o for o, e in found.items() if (e.entity, e.field) == (edit.entity, edit.field) and o != operation]
         if not any(operation in found[o].seen or found[o].doubtful or _later(o, operation) for o in others):

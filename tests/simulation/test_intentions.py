@@ -141,6 +141,7 @@ def test_a_disputed_fact_is_shown_or_open_or_replaced_or_decided() -> None:
     decision = {"resolves": "c", "conflict": {"path": ["amount"], "operations": ["t/op-1", "u/op-1"]}}
     assert len(vanished()) == 1
     assert not vanished(conflicts=({"path": ["amount"], "candidates": candidates},))
+    assert not vanished(conflicts=({"path": [], "candidates": candidates},)), "the whole entity is disputed"
     assert len(vanished(conflicts=({"path": ["type"], "candidates": candidates},))) == 1
     assert not vanished(written("t/resolution", **decision))
     assert not vanished(written("u/op-9", operation="DELETE"))
