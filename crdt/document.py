@@ -26,7 +26,7 @@ from crdt.decimals import (
     plus,
     total_of,
 )
-from crdt.edits import NO_TOTALS, NOTHING_COUNTED, ZERO, Applied, Edit, Gap, Known, Prepared, counted
+from crdt.edits import NOTHING_COUNTED, ZERO, Applied, Edit, Gap, Known, Prepared, counted
 from crdt.engine import EngineDocument, open_document
 from crdt.records import (
     Contradiction,
@@ -342,12 +342,8 @@ class Document:
         insort(self.fields.setdefault(record.path, []), record, key=_identity)
 
     def _count(self, old: Header | None, new: Header) -> None:
-        before = old.counters if old is not None else NO_TOTALS
-        for name in dict.fromkeys((*new.counters, *before)):
-            if new.counters.get(name, 0) == before.get(name, 0):
-                continue
-            change = (decimal_of(new.counters.get(name, 0)), -decimal_of(before.get(name, 0)))
-            self.counters[name] = plus((self.counters.get(name, ZERO), *change))
+        for name, amount in counted(old, new).items():
+            self.counters[name] = plus((self.counters.get(name, ZERO), amount))
 
     def _remove(self, record: FieldRecord) -> None:
         del self.by_id[record.writer, record.clock]

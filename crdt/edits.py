@@ -55,7 +55,8 @@ def counted(old: Header | None, new: Header) -> Mapping[str, Decimal]:
     before, after = old.counters if old is not None else NO_TOTALS, new.counters
     if before == after:
         return NOTHING_COUNTED
-    changes = {n: plus((decimal_of(after.get(n, 0)), -decimal_of(before.get(n, 0)))) for n in {**before, **after}}
+    changed = [name for name in {**before, **after} if before.get(name, 0) != after.get(name, 0)]
+    changes = {n: plus((decimal_of(after.get(n, 0)), -decimal_of(before.get(n, 0)))) for n in changed}
     return {name: amount for name, amount in changes.items() if amount}
 
 
