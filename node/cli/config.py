@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from node.cli.output import say, say_json
+from node.cli.output import json_option, say, say_json
 from node.cli.settings import settings_options, settings_told
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def config() -> None:
 
 @config.command()
 @settings_options
-@click.option("--json", "as_json", is_flag=True, help="Para programas. / For programs.")
+@json_option
 def show(config_file: Path | None, flags: dict[tuple[str, str], Any], as_json: bool) -> None:
     """Mostra cada valor e de onde vem. / Show each value and where it comes from.
 

@@ -14,7 +14,7 @@ from attrs import asdict
 
 from crdt.hlc import iso
 from node.cli.asking import CONTROL, NoNode, ask, node_option
-from node.cli.output import say, say_json
+from node.cli.output import json_option, say, say_json
 from node.cli.settings import settings_in
 from node.core.operations.quarantine import BAD
 from node.errors import ConfigError
@@ -33,7 +33,7 @@ STATUS = {ERROR: 4, WARNING: 3}
 
 @click.command()
 @node_option
-@click.option("--json", "as_json", is_flag=True, help="Para programas. / For programs.")
+@json_option
 def doctor(url: str, as_json: bool) -> None:
     """Diz o que está errado e o que fazer; também por que não sincroniza. / What is wrong, and what to do about it.
 

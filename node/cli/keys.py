@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import click
 
 from node.cli.asking import ask, node_option
-from node.cli.output import say, say_json
+from node.cli.output import json_option, say, say_json
 from node.printable import printable_tree
 
 
@@ -18,7 +18,7 @@ def keys() -> None:
 
 @keys.command(name="list")
 @node_option
-@click.option("--json", "as_json", is_flag=True, help="Para programas. / For programs.")
+@json_option
 def list_keys(url: str, as_json: bool) -> None:
     """Lista as impressões digitais. / List the fingerprints."""
     answer = ask(url, "/api/v1/keys")

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from rich.console import ConsoleOptions, RenderableType
 
+json_option = click.option("--json", "as_json", is_flag=True, help="Para programas. / For programs.")
+"""`--json`: the command gets `as_json`, and prints by `say_json` what it knows."""
+
 
 def say(line: str, *, err: bool = False) -> None:
     """Print one line."""

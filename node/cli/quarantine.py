@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from node.cli.asking import ask, node_option
-from node.cli.output import say, say_json
+from node.cli.output import json_option, say, say_json
 
 
 @click.group()
@@ -19,7 +19,7 @@ def quarantine() -> None:
 
 @quarantine.command(name="list")
 @node_option
-@click.option("--json", "as_json", is_flag=True, help="Para programas. / For programs.")
+@json_option
 def list_quarantine(url: str, as_json: bool) -> None:
     """Lista. / List them."""
     answer = ask(url, "/api/v1/quarantine")

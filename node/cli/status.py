@@ -9,13 +9,13 @@ from rich.table import Table
 
 from crdt.hlc import length
 from node.cli.asking import ask, node_option
-from node.cli.output import Screen, say_json
+from node.cli.output import Screen, json_option, say_json
 from node.printable import printable_tree
 
 
 @click.command()
 @node_option
-@click.option("--json", "as_json", is_flag=True, help="Para programas. / For programs.")
+@json_option
 def status(url: str, as_json: bool) -> None:
     """Mostra ligações, atraso e quarentena. / Show links, lag, cursors and quarantine."""
     answer = ask(url, "/api/v1/links")
