@@ -159,17 +159,26 @@ class Mesh:
             world.close()
 
 
-def each_operation(change: Callable[[dict[str, Any]], object]) -> Callable[[bytes], bytes]:
-    """For `Wire.damage`: call `change` with every operation of a frame."""
+def each_message(change: Callable[[dict[str, Any]], object]) -> Callable[[bytes], bytes]:
+    """For `Wire.damage`: call `change` with every message of a frame."""
 
     def damage(frame: bytes) -> bytes:
         loaded = orjson.loads(frame)
         for message in loaded if isinstance(loaded, list) else [loaded]:
-            if message.get("type") == "data_sync" and "updates" in message.get("link", {}):
-                change(message)
+            change(message)
         return orjson.dumps(loaded)
 
     return damage
+
+
+def each_operation(change: Callable[[dict[str, Any]], object]) -> Callable[[bytes], bytes]:
+    """For `Wire.damage`: call `change` with every operation of a frame."""
+
+    def operation(message: dict[str, Any]) -> None:
+        if message.get("type") == "data_sync" and "updates" in message.get("link", {}):
+            change(message)
+
+    return each_message(operation)
 
 
 def moved(client: Client, to: World) -> Client:

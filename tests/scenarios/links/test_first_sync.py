@@ -14,7 +14,7 @@ from crdt import document
 from node.core.keyring import VERIFIED
 from node.core.links import feed
 from tests.harness import Client
-from tests.mesh import Mesh, audit, each_operation, shown
+from tests.mesh import Mesh, audit, each_message, each_operation, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,14 +77,11 @@ def test_urgent_types_come_first(tmp_path: Path) -> None:
     mesh = store(tmp_path)
     types: list[str] = []
 
-    def note(frame: bytes) -> bytes:
-        messages = orjson.loads(frame)
-        for message in messages if isinstance(messages, list) else [messages]:
-            if message["type"] == "data_sync" and "state" in message["link"]:
-                types.append(message["operation"]["entity_type"])
-        return frame
+    def note(message: dict[str, Any]) -> None:
+        if message["type"] == "data_sync" and "state" in message["link"]:
+            types.append(message["operation"]["entity_type"])
 
-    mesh.wires[0].damage = note
+    mesh.wires[0].damage = each_message(note)
     mesh.settle()
     assert list(dict.fromkeys(types)) == ["cashier_operations", "orders", "customers", "products"]
     mesh.close()
@@ -99,14 +96,11 @@ def test_a_first_synchronisation_that_breaks_off_again_and_again_goes_on_where_i
     wire = mesh.wires[0]
     states: list[str] = []
 
-    def note(frame: bytes) -> bytes:
-        messages = orjson.loads(frame)
-        for message in messages if isinstance(messages, list) else [messages]:
-            if message["type"] == "data_sync" and "state" in message["link"]:
-                states.append(message["operation"]["entity_id"])
-        return frame
+    def note(message: dict[str, Any]) -> None:
+        if message["type"] == "data_sync" and "state" in message["link"]:
+            states.append(message["operation"]["entity_id"])
 
-    wire.damage = note
+    wire.damage = each_message(note)
     link_page = 8
     for turn in range(60):
         wire.connect()
@@ -180,14 +174,11 @@ def test_a_damaged_state_is_left_to_history(tmp_path: Path) -> None:
     mesh = store(tmp_path)
     hub, node = mesh.worlds
 
-    def damage(frame: bytes) -> bytes:
-        messages = orjson.loads(frame)
-        for message in messages if isinstance(messages, list) else [messages]:
-            if "state" in message.get("link", {}) and message["operation"]["entity_id"] == "p-7":
-                message["link"]["state"] = "AQEB" + message["link"]["state"]
-        return orjson.dumps(messages)
+    def damage(message: dict[str, Any]) -> None:
+        if "state" in message.get("link", {}) and message["operation"]["entity_id"] == "p-7":
+            message["link"]["state"] = "AQEB" + message["link"]["state"]
 
-    mesh.wires[0].damage = damage
+    mesh.wires[0].damage = each_message(damage)
     mesh.settle()
     assert shown(node) == shown(hub)
     assert audit(node) == audit(hub)
@@ -444,15 +435,12 @@ def test_a_false_proof_of_a_page_proves_nothing_and_costs_nothing_but_itself(tmp
     mesh = store(tmp_path)
     hub, node = mesh.worlds
 
-    def damage(frame: bytes) -> bytes:
-        messages = orjson.loads(frame)
-        for message in messages if isinstance(messages, list) else [messages]:
-            if message["type"] == "history_proofs":
-                for run in message["runs"]:
-                    run[2] = b64encode(bytes(len(b64decode(run[2])))).decode()
-        return orjson.dumps(messages)
+    def damage(message: dict[str, Any]) -> None:
+        if message["type"] == "history_proofs":
+            for run in message["runs"]:
+                run[2] = b64encode(bytes(len(b64decode(run[2])))).decode()
 
-    mesh.wires[0].damage = damage
+    mesh.wires[0].damage = each_message(damage)
     mesh.settle()
     assert audit(node) == audit(hub)
     assert not len(node.core.replica.quarantine)
