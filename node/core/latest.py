@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 K = TypeVar("K")
 V = TypeVar("V")
+N = TypeVar("N", int, float)
 
 
 def keep_latest(found: dict[K, V], most: int) -> None:
@@ -22,6 +23,19 @@ def put_latest(found: dict[K, V], key: K, value: V, most: int) -> None:
     found.pop(key, None)
     found[key] = value
     keep_latest(found, most)
+
+
+def is_due(said: dict[K, N], key: K, now: N, every: N, most: int) -> bool:
+    """Whether something was not said within `every` before now. Then it is noted as said now.
+
+    said: when each was said, the latest `most`.
+    """
+    last = said.get(key)
+    if last is not None and now - last < every:
+        return False
+    said[key] = now
+    keep_latest(said, most)
+    return True
 
 
 def report(reports: list[str], most: int, logger: Logger, about: str, what: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from crdt.hlc import iso
-from node.core.latest import keep_latest
+from node.core.latest import is_due, keep_latest
 
 if TYPE_CHECKING:
     from storage.records import TokenRow
@@ -59,9 +59,7 @@ class Refusals:
         count = old["count"] + 1 if old is not None and again and isinstance(old["count"], int) else 1
         self.latest[name] = {"why": why, "address": address, "at": iso(now_ms), "at_ms": now_ms, "count": count}
         keep_latest(self.latest, MOST)
-        if said and not again and now_ms - self._said.get((name, why), -AGAIN_MS) >= AGAIN_MS:
-            self._said[name, why] = now_ms
-            keep_latest(self._said, SAID)
+        if said and not again and is_due(self._said, (name, why), now_ms, AGAIN_MS, SAID):
             logger.warning("%s from %s is refused: %s", name, address, why)
 
     def came(self, name: str) -> None:

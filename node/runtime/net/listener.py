@@ -19,7 +19,7 @@ from attrs import evolve, frozen
 
 from node.config.sections import LimitsSection
 from node.core.admission import Arrival
-from node.core.latest import keep_latest
+from node.core.latest import is_due
 from node.runtime.net.addresses import written
 from node.runtime.net.control_listener import user_of
 from node.runtime.net.early_address import open_early
@@ -252,10 +252,7 @@ class Listener:
                 return await accept_tls(stream, self._certificate.context)
             raise TlsError(f"no TLS handshake within {self._limits.head_timeout_s:g} s")
         except TlsError as error:
-            said, now = (address, str(error)), trio.current_time()
-            if now - self._said.get(said, -AGAIN_S) >= AGAIN_S:
-                self._said[said] = now
-                keep_latest(self._said, FAULTS_KEPT)
+            if is_due(self._said, (address, str(error)), trio.current_time(), AGAIN_S, FAULTS_KEPT):
                 logger.warning("%s could not connect with TLS: %s", peer, error)
             if isinstance(error, NotTls):
                 await _end(self._http(stream, peer, None), error_response(400, SPEAKS_TLS))
