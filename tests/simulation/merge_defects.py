@@ -121,8 +121,8 @@ MERGE = (
         "a writer's total of a counter is added again with each of its operations",
         (
             "crdt.document:Document._count",
-            ", -decimal_of(before.get(name, 0)))",
-            ",)",
+            "counted(old, new)",
+            "counted(None, new)",
         ),
     ),
     defect(
