@@ -15,7 +15,7 @@ import pytest
 import trio
 from click.testing import CliRunner
 
-from node.cli.audit import verify
+from node.cli import main
 from storage.sqlite.reader import Reader
 from tests.e2e.evening import Evening
 
@@ -104,7 +104,7 @@ def logs_are_the_same(nodes: list[NodeProcess]) -> None:
     first: set[tuple[object, ...]] | None = None
     for node in nodes:
         name = node.data.name
-        checked = CliRunner().invoke(verify, ["--data", str(node.data)])
+        checked = CliRunner().invoke(main, ["audit", "verify", "--data", str(node.data)])
         assert checked.exit_code == 0, f"{name}: {checked.output}"
         reader = Reader(node.data / "comanda.db")
         rows = reader.audit(limit=1_000_000, kinds=("operation",))

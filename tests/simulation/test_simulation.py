@@ -9,7 +9,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from node.cli.simulate import simulate
+from node.cli import main
 from node.simulation.invariants import Checks
 from node.simulation.runner import one, outcomes
 from tests.processes import ROOT
@@ -81,7 +81,7 @@ def test_the_same_seed_is_the_same_evening_in_any_process() -> None:
 
 
 def test_one_seed_is_replayed_with_a_transcript_of_what_happened() -> None:
-    done = CliRunner().invoke(simulate, ["--seed", "4"])
+    done = CliRunner().invoke(main, ["simulate", "--seed", "4"])
     assert done.exit_code == 0, done.output
     lines = done.output.splitlines()
     assert "seed 4" in lines[0]
@@ -91,7 +91,7 @@ def test_one_seed_is_replayed_with_a_transcript_of_what_happened() -> None:
 
 
 def test_many_seeds_are_summed_up_with_hours_operations_and_faults() -> None:
-    done = CliRunner().invoke(simulate, ["--seeds", "4", "--first", "4", "--jobs", "1"])
+    done = CliRunner().invoke(main, ["simulate", "--seeds", "4", "--first", "4", "--jobs", "1"])
     assert done.exit_code == 0, done.output
     assert "4 seeds" in done.output
     assert "simulated hours" in done.output
@@ -102,7 +102,7 @@ def test_a_violation_is_one_line_with_the_command_that_replays_it(monkeypatch: p
     monkeypatch.setattr(
         Checks, "was_confirmed", lambda self, *_: self.confirmed.setdefault("never-written", "nobody")
     )
-    done = CliRunner().invoke(simulate, ["--seeds", "1", "--first", "4", "--jobs", "1"])
+    done = CliRunner().invoke(main, ["simulate", "--seeds", "1", "--first", "4", "--jobs", "1"])
     assert done.exit_code == 1
     assert "seed 4: n0: confirmed and lost" in done.output
     assert "comanda simulate --seed 4" in done.output

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from node.cli.verify import verify
+from node.cli import main
 from node.config.conservation import Conservation, Sign
 from node.core.history.verify import Mismatch, Verification
 from storage.audit import chain_walk
@@ -282,7 +282,7 @@ def test_entities_of_a_type_that_the_configuration_does_not_know_are_named_once(
 
 
 def run(world: World, *flags: str) -> Any:
-    return CliRunner().invoke(verify, ["--data", str(world.directory), *flags])
+    return CliRunner().invoke(main, ["verify", "--data", str(world.directory), *flags])
 
 
 def test_the_command_verifies_a_store_also_while_the_node_has_it_open(store: World) -> None:
@@ -304,7 +304,7 @@ def test_the_command_says_what_is_wrong_and_exits_with_1(store: World) -> None:
 
 
 def test_the_command_says_so_where_there_is_no_store(tmp_path: Path) -> None:
-    result = CliRunner().invoke(verify, ["--data", str(tmp_path / "nothing")])
+    result = CliRunner().invoke(main, ["verify", "--data", str(tmp_path / "nothing")])
     assert (result.exit_code, "unable to open database file" in result.output) == (1, True)
 
 
