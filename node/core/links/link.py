@@ -113,7 +113,7 @@ class Link:
     since_ms: int = field(init=False)
     delivery: Delivery[LinkFeed] = field(init=False)
     peer_log: PeerLog = field(factory=PeerLog, init=False)
-    clock: ClockOffset = field(factory=ClockOffset, init=False)
+    clock: ClockOffset = field(init=False)
     state: str = field(default="handshake", init=False)
     was_up: bool = field(default=False, init=False)
     held_at: HeldAt = field(factory=HeldAt, init=False)
@@ -140,6 +140,7 @@ class Link:
     def __attrs_post_init__(self) -> None:
         node = self.node = self.host.node
         self.since_ms = node.clock().wall_ms
+        self.clock = ClockOffset(node.replica.clock.offset_ms if self.role == "upstream" else 0)
         self._handshake = Handshake(link=self, session_id=self.session_id)
         self._inbox = Inbox(
             handle=self._frame,
