@@ -15,6 +15,11 @@ KNOWLEDGE = (
         ),
     ),
     defect(
+        "pong-is-reading",
+        "the program of a terminal that never confirms counts as having read what its library has",
+        ("node.core.delivery.window:Window.read", "if self.confirms or self.sendings is None:", "if True:"),
+    ),
+    defect(
         "time-of-writing-ignored",
         "what a terminal read before it sent its queue counts as known to what it had written before",
         (

@@ -366,8 +366,11 @@ class Delivery(Generic[F]):
         if self._ping is None or serial != self._ping:
             return
         self._ping = None
-        self.window.pong(serial)
-        if self.window.under_way or self._behind:
+        window, before = self.window, self.window.acked
+        window.pong(serial)
+        if window.sendings is not None and not window.confirms and window.acked is not before:
+            window.sendings.arrived(self.log.mono_ms(), before)
+        if window.under_way or self._behind:
             self.pump()
 
     def confirm(self, operation_id: str) -> bool:

@@ -2,6 +2,9 @@
 
 The positions of a terminal are kept twice a second while they move, over all its connections since the node started.
 The older half is thinned out when there are many. Between two that are kept, the earlier one counts.
+
+A terminal that never confirms is known by its pongs, and a pong says only that its library has read. Its program may
+have written in that moment, and read afterwards.
 """
 
 from __future__ import annotations
@@ -21,6 +24,9 @@ APART_MS = 500
 
 KEPT = 256
 """Positions kept of one terminal, or of one linked node."""
+
+UNREAD_MS = 4_000
+"""How long after its library a program may read what came."""
 
 
 def thin(*lists: list[Any]) -> None:
@@ -43,6 +49,8 @@ class Sendings:
     _sent: list[tuple[int, ...]] = field(factory=list)
     _after: list[tuple[int, ...]] = field(factory=list)
     """For each time, positions after which nothing is known to have been sent before it: rows are sent again."""
+    _arrivals: list[tuple[int, tuple[int, ...]]] = field(factory=list)
+    """Times of the latest pongs, with what was acknowledged before each."""
 
     def note(self, mono_ms: int, sent: Sequence[int]) -> None:
         """Up to here the terminal has been sent the log, by class. mono_ms: now, on the monotonic clock."""
@@ -72,6 +80,20 @@ class Sendings:
             for place in range(1, KEPT // 2, 2):  # of two that become one, what either sent counts
                 self._after[place - 1] = tuple(map(min, self._after[place - 1], self._after[place]))
             thin(self._times, self._sent, self._after)
+
+    def arrived(self, mono_ms: int, before: tuple[int, ...]) -> None:
+        """A pong acknowledged something of a terminal that never confirms. before: what was acknowledged by then."""
+        arrivals = self._arrivals
+        while arrivals and arrivals[0][0] <= mono_ms - UNREAD_MS - APART_MS:
+            del arrivals[0]
+        if not arrivals or mono_ms - arrivals[-1][0] >= APART_MS:
+            arrivals.append((mono_ms, before))
+
+    def read(self, mono_ms: int, acknowledged: tuple[int, ...]) -> tuple[int, ...]:
+        """Of what its pongs have acknowledged, what the program of such a terminal has surely read."""
+        last_ms = mono_ms - UNREAD_MS - APART_MS
+        before = next((before for at_ms, before in self._arrivals if at_ms > last_ms), None)
+        return acknowledged if before is None else tuple(map(min, acknowledged, before))
 
     def by(self, mono_ms: int, priority: int) -> int:
         """The last row of a class that had been sent by then."""

@@ -96,6 +96,12 @@ class Window:
         before = self.sent_before[priority]
         return before if self.confirms else max(before, self.sent[priority])
 
+    def read(self, mono_ms: int) -> tuple[int, ...]:
+        """What the terminal's program has surely read, by class. What is acknowledged by pongs it may read late."""
+        if self.confirms or self.sendings is None:
+            return self.acked
+        return self.sendings.read(mono_ms, self.acked)
+
     def first_sent_here(self, operation_id: str | None) -> bool:
         """Whether the next row to be confirmed is this one, and no earlier connection was sent it.
 

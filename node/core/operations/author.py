@@ -53,8 +53,8 @@ class Author:
 
     acknowledged: confirmed so far on the connection on which the operation came.
     may_have_read: by priority class, the last row that was sent to the terminal and that it may have read.
-    received: confirmed so far on the terminal's latest connection. It may be sent rows again that an earlier
-        connection confirms late.
+    received: what its program has surely read, by what was confirmed on the terminal's latest connection. It may be
+        sent rows again that an earlier connection confirms late.
     at_connect: the position with which the latest connection began.
     head_at_connect: the last row that had a number when the latest connection began.
     sendings: when the terminal was sent what.

@@ -162,6 +162,9 @@ class Session:
 
     @property
     def author(self) -> Author:
+        return self._author(self.shared.around.clock())
+
+    def _author(self, now: Instant) -> Author:
         identity = self.identity
         latest = self
         while latest.successor is not None:
@@ -173,7 +176,7 @@ class Session:
             self,
             self.delivery.window.acked,
             self.delivery.window.may_have_read,
-            latest.delivery.window.acked,
+            latest.delivery.window.read(now.mono_ms),
             latest.delivery.window.at_connect,
             latest.delivery.feed.head_at_connect,
             sendings=self.delivery.window.sendings,
@@ -185,7 +188,8 @@ class Session:
 
         A clock of which nothing is known is believed where it says that the terminal had no connection then.
         """
-        author, now = self.author, self.shared.around.clock()
+        now = self.shared.around.clock()
+        author = self._author(now)
         if "restores" in operation.raw:
             return self._restorer(author, operation)
         clocks = self.shared.replica.terminal_clocks

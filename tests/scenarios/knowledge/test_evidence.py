@@ -12,6 +12,7 @@ import pytest
 from attrs import frozen
 
 from crdt.hlc import iso
+from node.core.delivery.sendings import APART_MS, UNREAD_MS
 from tests.harness import Client, World, settle_all
 
 Arrival = Literal["confirmed", "lost", "unsent"]
@@ -19,6 +20,11 @@ Arrival = Literal["confirmed", "lost", "unsent"]
 connection; or the tablet had no connection when it was written."""
 
 FIRST, SECOND = "first", "second"
+
+MINUTE = 60_000
+
+PONGS_MS = 1_000
+"""How long a client's library takes to answer a ping."""
 
 KNEW: list[tuple[Arrival, int | None, str]] = [
     ("confirmed", None, SECOND),
@@ -267,9 +273,67 @@ def test_a_terminal_that_never_confirms_is_known_by_its_pongs(world: World, name
     assert outcome(world, kind) == kind.gives[SECOND]
 
 
+def own_rows(client: Client) -> list[dict[str, Any]]:
+    """Of its own writes, those that a client was sent."""
+    return [m for m in client.of("data_sync") if m["operation"]["terminal_id"] == client.name]
+
+
+WRITES = ["UPDATE", "CREATE", "DELETE", "BULK_UPDATE"]
+
+
+@pytest.mark.parametrize(("after_ms", "reconnects"), [(PONGS_MS, False), (PONGS_MS, True), (UNREAD_MS - 1, False)])
+@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize("name", KINDS)
+def test_who_never_confirms_and_writes_before_it_reads_shows_what_its_node_shows(
+    world: World, name: str, write: str, after_ms: int, reconnects: bool
+) -> None:
+    """Its library answered the ping. Its program writes, and then reads the row, also of a connection that ended."""
+    kind = KINDS[name]
+    colleague, tablet = shown_the_first(world, kind, confirms=False)
+    world.advance(MINUTE)
+    colleague.do(kind.entity_type, "e", "UPDATE", kind.second)
+    pongs(world, tablet)
+    world.advance(after_ms - PONGS_MS)
+    unread = list(tablet.connection.frames)
+    if reconnects:
+        tablet.disconnect()
+        tablet.connect()
+    if write == "BULK_UPDATE":
+        tablet.write(kind.entity_type, None, write, {"updates": [{"entity_id": "e", "data": kind.written}]})
+    else:
+        tablet.write(kind.entity_type, "e", write, {} if write == "DELETE" else kind.written)
+    if reconnects:
+        tablet.connection.frames.extendleft(reversed(unread))
+    settle_all(world, [colleague, tablet])
+    assert tablet.shown(kind.entity_type) == colleague.shown(kind.entity_type)
+
+
+@pytest.mark.parametrize("confirms", [False, True])
+@pytest.mark.parametrize("name", KINDS)
+def test_who_has_read_is_not_sent_its_own_write(world: World, name: str, confirms: bool) -> None:
+    kind = KINDS[name]
+    colleague, tablet = shown_the_first(world, kind, confirms=confirms)
+    colleague.do(kind.entity_type, "e", "UPDATE", kind.second)
+    settle_all(world, [colleague, tablet])
+    world.advance(0 if confirms else UNREAD_MS + APART_MS)
+    tablet.do(kind.entity_type, "e", "UPDATE", kind.written)
+    settle_all(world, [colleague, tablet])
+    assert not own_rows(tablet)
+    assert tablet.shown(kind.entity_type) == colleague.shown(kind.entity_type)
+
+
+def test_who_writes_alone_and_never_confirms_is_not_sent_its_own_writes(world: World) -> None:
+    colleague, tablet = shown_the_first(world, COUNTER, confirms=False)
+    world.advance(MINUTE)
+    for stock in (99, 98, 97):
+        tablet.do("products", "e", "UPDATE", {"stock": stock})
+        settle_all(world, [colleague, tablet])
+    assert not own_rows(tablet)
+
+
 def pongs(world: World, client: Client) -> None:
     """The client's library answers, and its program has not read yet."""
-    world.advance(1_000)
+    world.advance(PONGS_MS)
     world.settle()
     assert client.session is not None
     for frame in list(client.connection.frames):
@@ -277,8 +341,6 @@ def pongs(world: World, client: Client) -> None:
             client.session.pong(int(frame[1]))
             client.connection.frames.remove(frame)
 
-
-MINUTE = 60_000
 
 Clock = Literal["right", "behind", "unknown"]
 """The tablet's clock: measured and right, measured and ten minutes behind, or never heard of."""
