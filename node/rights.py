@@ -75,6 +75,13 @@ OF_NODES = Rights(write=[EVERY], resolve=[EVERY], read=[EVERY, *REPORTS])
 """Another node, which holds all that this one does."""
 
 
+def named(rights: Rights, entity_types: Iterable[str]) -> dict[str, list[str]]:
+    """By verb, each thing by its name that somebody may do it to, sorted: nothing stands for others."""
+    over = {verb: [*entity_types, *REPORTS] if verb == "read" else [*entity_types] for verb in VERBS}
+    over["operate"] = [*ACTS]
+    return {verb: sorted(rights.of_types(verb, names)) for verb, names in over.items()}
+
+
 def unknown(given: Mapping[str, Sequence[str]], entity_types: Iterable[str]) -> list[str]:
     """What is no right: `verb what` of each."""
     types = {EVERY, *entity_types}
@@ -87,12 +94,13 @@ class Visitor:
     """Who asks over HTTP.
 
     name: for the audit; "" for nobody in particular.
-    terminal_id: whose token he shows. What he reads, that terminal has seen.
+    terminal_id, terminal_type: whose token he shows. What he reads, that terminal has seen.
     """
 
     rights: Rights
     name: str = ""
     terminal_id: str | None = None
+    terminal_type: str | None = None
 
 
 # ---------------------------------------------------------------------- what is needed
@@ -157,6 +165,7 @@ HTTP = (
     Endpoint("GET", "/metrics", Need("read", METRICS)),
     Endpoint("GET", "/api/v1/websocket/stats", KNOWN),
     Endpoint("GET", "/api/v1/policies", KNOWN),
+    Endpoint("GET", "/api/v1/whoami", KNOWN),
     Endpoint("GET", "/api/v1/conflicts", KNOWN),
     Endpoint("GET", "/api/v1/entities/{entity_type}", Need("read", OF_TYPE)),
     Endpoint("GET", "/api/v1/entities/{entity_type}/{entity_id...}", Need("read", OF_TYPE)),

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from node.core.sessions.session import Session
+    from node.rights import Rights
     from storage.records import Commit
 
 
@@ -269,11 +270,12 @@ class Client:
         self.session: Session | None = None
         self.numbers = itertools.count()
 
-    def connect(self, *, full: bool = False) -> Client:
+    def connect(self, *, full: bool = False, rights: Rights | None = None) -> Client:
+        """rights: of its token."""
         self.connection = Connection(self)
         identity = Identity(self.name, self.kind, "user-1", f"session-{next(self.world.ids)}")
         self.session = self.world.core.sessions.connect(
-            identity, self.connection, full=full, by_position=self.by_position
+            identity, self.connection, full=full, by_position=self.by_position, rights=rights
         )
         return self
 

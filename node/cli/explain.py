@@ -148,6 +148,8 @@ def _print_write(write: dict[str, Any], console: Screen) -> None:
     if write.get("clock"):
         console.print(f"  relógio / clock     {write['clock']['pt']}")
         console.print(f"                      {write['clock']['en']}")
+    if write.get("reason"):
+        console.print(f"  motivo / reason     {write['reason']}")
     details = [f"operação / operation {write['operation_id']}"]
     if write.get("version") is not None:
         details.append(f"versão / version {write['version']}")
@@ -156,6 +158,7 @@ def _print_write(write: dict[str, Any], console: Screen) -> None:
     console.print("  " + "  ".join(details))
     for killer in write["superseded_by"] if write["state"] != "moved" else ():
         why = "  resolveu um conflito / resolved a conflict" if killer["resolves"] else ""
+        why += f": {killer['reason']}" if killer.get("reason") else ""
         console.print(
             f"  substituído por / superseded by {killer['operation_id']} ({killer['operation']}, "
             f"{killer['terminal_id']}, {killer['accepted_at']}){why}",

@@ -28,7 +28,7 @@ from node.runtime.api.doctor import Doctor
 from node.runtime.api.joining import Joining, Reached
 from node.runtime.api.origins import Origins, own_origins
 from node.runtime.api.routes import Api
-from node.runtime.api.tokens import Tokens, open_rights
+from node.runtime.api.tokens import Tokens, open_page, open_rights
 from node.runtime.backups import Backups
 from node.runtime.certificates import Certificate
 from node.runtime.dialler import Dialler
@@ -149,7 +149,8 @@ class Node:
             note_key(store, boot, key)
             note_config(store, config)
             by_type = {kind: permissions.rights for kind, permissions in config.permissions().items()}
-            tokens = Tokens(reader.tokens(), by_type, open_rights(loopback=config.this_machine_only))
+            open_to = open_rights(loopback=config.this_machine_only)
+            tokens = Tokens(reader.tokens(), by_type, open_to, open_page(config))
             proxies = Proxies(config.http.proxies)
             certificate = None if config.tls.certificate is None else Certificate(config.tls)
             listeners = await Listeners.open(config, open_to_all=not tokens.required)

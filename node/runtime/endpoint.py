@@ -215,7 +215,7 @@ class Endpoint:
         core, full = self._core, request.first("sync") == "full"
         full |= core.sessions.devices.came(identity.terminal_id, _device(request, connection))
         row = self._tokens.find(_token(request), core.clock().wall_ms)
-        rights = None if row is None else self._tokens.rights_of(row)
+        rights = self._tokens.rights_without(caller.kind) if row is None else self._tokens.rights_of(row)
         by_position = _speaks_it(request)
         session = core.sessions.connect(identity, connection, full=full, by_position=by_position, rights=rights)
         holder = self._holder(request, connection, session)

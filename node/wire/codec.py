@@ -18,6 +18,7 @@ from crdt.records import INTERNAL
 from node.errors import InvalidMessage
 from node.wire.messages import (
     KINDS,
+    LONGEST_REASON,
     RESOLUTIONS,
     SHORT,
     AcquireLock,
@@ -369,6 +370,8 @@ def _checked_other(message: Message, text: str | bytes, limits: CodecLimits) -> 
 def _check_resolution(message: ConflictResolution, text: str | bytes, limits: CodecLimits) -> None:
     _check_id(message.conflict_id, "$.conflict_id")
     _check_id(message.id, "$.id")
+    if message.reason is not None and len(message.reason) > LONGEST_REASON:
+        raise InvalidMessage(f"a reason has at most {LONGEST_REASON} characters", "$.reason")
     _check_terminal_id(message.terminal_id, "$.terminal_id")
     if message.resolution not in RESOLUTIONS:
         raise InvalidMessage(

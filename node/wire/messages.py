@@ -21,6 +21,9 @@ SHORT = 4_096
 
 RESOLUTIONS = ("accept_local", "accept_remote", "merge")
 
+LONGEST_REASON = 500
+"""Characters of the reason that somebody gives for a decision."""
+
 
 @frozen
 class Ping:
@@ -117,7 +120,8 @@ class SyncConfirmation:
 class ConflictResolution:
     """Client -> server, when a person decided ("conflict_resolution from the terminal").
 
-    id: optional operation id. replaced: see `tell_replaced`. size: see `tell_size`.
+    id: optional operation id. reason: why, in the person's words (an addition). replaced: see `tell_replaced`.
+    size: see `tell_size`.
     """
 
     conflict_id: str
@@ -125,6 +129,7 @@ class ConflictResolution:
     resolved_data: dict[str, Any] | None = None
     terminal_id: str | None = None
     id: str | None = None
+    reason: str | None = None
     replaced: tuple[str, ...] = field(default=(), init=False, eq=False)
     size: int = field(default=SHORT, init=False, eq=False)
 
@@ -162,6 +167,25 @@ class ReleaseLock:
 
 
 Message = Ping | DataSync | SyncConfirmation | ConflictResolution | AcquireLock | ReleaseLock
+
+
+def resolution_of(operation: Operation) -> ConflictResolution | None:
+    """The `conflict_resolution` that an operation of the log was; None where it was none."""
+    raw = operation.raw
+    conflict_id, side = raw.get("resolves"), raw.get("resolution")
+    if not (isinstance(conflict_id, str) and isinstance(side, str)):
+        return None
+    data, terminal_id = operation.data or None, operation.terminal_id
+    return ConflictResolution(conflict_id, side, data, terminal_id, operation.id, reason_of(raw))
+
+
+def reason_of(raw: Mapping[str, Any]) -> str | None:
+    """Why somebody decided as he did, where an operation is a decision and says so.
+
+    raw: the operation, as whatever node sent it.
+    """
+    reason = raw.get("reason") if "resolves" in raw else None
+    return reason[:LONGEST_REASON] or None if isinstance(reason, str) else None
 
 
 def tell_replaced(message: Message, places: tuple[str, ...]) -> None:

@@ -102,9 +102,14 @@ def sync_conflict(conflict: Mapping[str, object]) -> bytes:
 
 
 def conflict_closed(
-    conflict_id: str, resolution: str, resolved_data: Mapping[str, object], terminal_id: str, operation_id: str
+    conflict_id: str,
+    resolution: str,
+    resolved_data: Mapping[str, object],
+    terminal_id: str,
+    operation_id: str,
+    **by: object,
 ) -> bytes:
-    """To those who were told of an open conflict: it is closed, and how.
+    """To those who were told of an open conflict: it is closed, and how. by: the person, and the reason given.
 
     An addition: a client that does not know `conflict_resolution` in this direction ignores it.
     """
@@ -117,6 +122,7 @@ def conflict_closed(
             "terminal_id": terminal_id,
             "operation_id": operation_id,
             "state": "closed",
+            **by,
         }
     )
 

@@ -165,6 +165,7 @@ def message(kind: str, state: str, number: int, own_id: str) -> dict[str, Any]:
                 "resolved_data": {name: value for name, value in data.items() if name != "id"},
                 **terminal,
                 "id": own_id,
+                "reason": "asked the guest",
             }
             for side in RESOLUTIONS
         },

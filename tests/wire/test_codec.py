@@ -6,10 +6,12 @@ from typing import Any
 
 import orjson
 import pytest
+from attrs import evolve
 
 from node.errors import InvalidMessage
 from node.wire.codec import decode
 from node.wire.messages import (
+    LONGEST_REASON,
     AcquireLock,
     BulkItem,
     ConflictResolution,
@@ -173,6 +175,17 @@ def test_documented_conflict_resolution_is_read(side: str) -> None:
 def test_a_conflict_resolution_may_leave_the_data_to_the_named_side() -> None:
     message = read(changed(RESOLUTION, resolved_data=ABSENT, id="op-9"))
     assert message == ConflictResolution("conflict-456", "accept_remote", None, "pos-001", "op-9")
+
+
+def test_a_conflict_resolution_may_say_why_in_a_short_text() -> None:
+    assert read({**RESOLUTION, "reason": "é" * LONGEST_REASON}) == evolve(
+        read(RESOLUTION), reason="é" * LONGEST_REASON
+    )
+    assert read({**RESOLUTION, "reason": None}) == read(RESOLUTION)
+    for reason in ("é" * (LONGEST_REASON + 1), 7, {"why": "x"}, ["x"], True):
+        with pytest.raises(InvalidMessage) as refused:
+            read({**RESOLUTION, "reason": reason})
+        assert refused.value.where == "$.reason"
 
 
 def test_documented_lock_messages_are_read() -> None:

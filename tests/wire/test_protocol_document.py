@@ -48,6 +48,7 @@ FIXED = {
     "characters of a field's name": LIMITS.field_name,
     "characters of an id": codec.LONGEST_ID,
     "characters of a `user_id`": 256,
+    "characters of a `reason`": messages.LONGEST_REASON,
     "`performance` as JSON, bytes": codec.FIGURES_BYTES,
     "an operation beside its `data`, bytes": codec.ENVELOPE_BYTES,
     "elements of a `keyed_list`": keyed_list.ELEMENTS,
@@ -144,7 +145,9 @@ def evening(directory: Path) -> list[dict[str, Any]]:
     rui.write("customers", "ana", "UPDATE", {"phone": "3"})
     settle_all(world, everybody)
     (conflict,) = [m["conflict"] for m in rui.of("sync_conflict") if m["conflict"]["state"] == "open"]
-    rui.send({"type": "conflict_resolution", "conflict_id": conflict["id"], "resolution": "accept_remote"})
+    rui.send(
+        {"type": "conflict_resolution", "conflict_id": conflict["id"], "resolution": "accept_remote", "reason": "sim"}
+    )
     rui.send({"type": "conflict_resolution", "conflict_id": "conflict-none", "resolution": "accept_remote"})
     items = [{"entity_id": name, "data": {"stock": 2}} for name in ("agua", "suco")]
     rui.do("products", None, "BULK_UPDATE", {"updates": items})

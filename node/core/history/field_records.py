@@ -15,6 +15,7 @@ from crdt.update_format import UpdateError, decode_update, live_records
 from node.core.history.clock_words import ClockWord, clock_word
 from node.core.history.rebuild import HistoryError, entry_of, snapshot_of
 from node.core.operations.assumed import SENTENCES
+from node.wire.messages import reason_of
 from storage.records import Key
 from strategies.paths import DELETED_AT, may_hold
 
@@ -36,7 +37,7 @@ class Act:
     signed: whether the origin of what came over a link is proven (`LogRow.signed`); None if it was accepted here.
     timestamp: the client's own time, as it was sent.
     stamp, accepted: HLCs.
-    resolves: the id of the conflict that it resolved.
+    resolves: the id of the conflict that it resolved. reason: why, as its author said.
     clock: what is to be said of its terminal's clock; None where it counts as its author said.
     data: what it says about this entity; if it was accepted, only the field that is explained.
     assumed: what was assumed of what its author knew (node/core/operations/assumed.py), where this node accepted it;
@@ -57,6 +58,7 @@ class Act:
     accepted: int
     lock_status: str
     resolves: str | None
+    reason: str | None
     clock: ClockWord | None
     data: Mapping[str, object]
     assumed: str | None
@@ -89,6 +91,7 @@ class Act:
             row.accepted,
             row.lock_status,
             raw.get("resolves"),
+            reason_of(raw),
             clock_word(row.stamp, raw.get("timestamp")),
             data if row.kind == "refused" else {n: value for n, value in data.items() if n == name},
             assumed if assumed in SENTENCES else None,
@@ -114,6 +117,7 @@ class Act:
             "signed": self.signed,
             "accepted_at": iso(millis(self.accepted)),
             "resolves": self.resolves,
+            "reason": self.reason,
         }
 
 

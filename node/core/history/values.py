@@ -68,6 +68,8 @@ class Writing:
             "accepted": _parts(record.accepted),
             "version": record.version,
             "lock_status": act and act.lock_status,
+            "resolves": act and act.resolves,
+            "reason": act and act.reason,
             "seq": act and act.seq,
             "superseded_by": [killer.brief() for killer in self.superseded_by],
         }

@@ -8,6 +8,7 @@ import orjson
 
 from crdt.hlc import iso, millis
 from node.wire import outgoing
+from node.wire.messages import reason_of
 from storage.records import EntityRow, LogRow, key64
 
 if TYPE_CHECKING:
@@ -75,6 +76,14 @@ def user_of(row: LogRow, operation: Mapping[str, Any]) -> dict[str, object]:
     return found if said is None or said == row.user_id else {**found, "claimed_user_id": said}
 
 
+def _decision(operation: Mapping[str, Any]) -> dict[str, object]:
+    """The conflict that a decision ended, and the reason given."""
+    if "resolves" not in operation:
+        return {}
+    said, reason = {"resolves": operation["resolves"]}, reason_of(operation)
+    return said if reason is None else {**said, "reason": reason}
+
+
 def audit_entry(row: LogRow) -> dict[str, object]:
     """The audit entry of one log row (node/wire/protocol.md, "audit_log"), with additions."""
     operation = orjson.loads(row.operation) if row.operation else {}
@@ -91,6 +100,7 @@ def audit_entry(row: LogRow) -> dict[str, object]:
         "changes": changes,
         "sync_status": {"refused": "refused", "conflict": "conflict"}.get(row.status, "completed"),
         "conflict_resolved": row.status == "lost" or bool(operation.get("resolves")),
+        **_decision(operation),
         "seq": row.seq,
         "status": row.status,
         "version": row.version,

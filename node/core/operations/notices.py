@@ -69,6 +69,7 @@ def tell(
                 "resolution": resolution.resolution if resolution else "superseded",
                 "operation_id": operation_id,
                 "terminal_id": author.terminal_id,
+                **_decided_by(author, resolution),
             }
         )
         remember(replica, conflict_row(conflict, log.head, closed_by=operation_id, outcome=orjson.dumps(outcome)))
@@ -156,9 +157,16 @@ def _tell_closed(
         now,
         author.terminal_id,
         operation_id,
+        **_decided_by(author, resolution),
     )
     targets = deciders(policy, conflict)
     replica.log.append(notice_row(policy, operation_id, conflict.entity_id, accepted, targets, message))
+
+
+def _decided_by(author: Author, resolution: ConflictResolution | None) -> dict[str, object]:
+    """Who ended a conflict, and why, as far as that was said."""
+    said = {"user_id": author.user_id, "reason": None if resolution is None else resolution.reason}
+    return {name: text for name, text in said.items() if text}
 
 
 def deciders(policy: EntityPolicy, conflict: Conflict) -> tuple[str, ...]:

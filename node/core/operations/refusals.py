@@ -11,7 +11,7 @@ from node.core.log.messages import current_message
 from node.core.log.rows import refused_row
 from node.errors import LockTimeout, NotStored
 from node.wire import outgoing
-from node.wire.messages import ConflictResolution, DataSync, tell_replaced
+from node.wire.messages import DataSync, resolution_of, tell_replaced
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from node.core.operations.author import Author
     from node.core.operations.replica import Replica
     from node.core.ports import Instant
-    from node.wire.messages import Operation
+    from node.wire.messages import ConflictResolution, Operation
 
 
 def refuse(
@@ -91,12 +91,11 @@ def not_stored(operation: Operation, author: Author) -> Refusal:
 
 def message_of(operation: Operation) -> DataSync | ConflictResolution:
     """The message that an operation came as."""
-    conflict_id, side = operation.raw.get("resolves"), operation.raw.get("resolution")
-    if isinstance(conflict_id, str) and isinstance(side, str):
-        message = ConflictResolution(conflict_id, side, operation.data or None, operation.terminal_id, operation.id)
-        tell_replaced(message, operation.replaced)
-        return message
-    return DataSync(operation)
+    message = resolution_of(operation)
+    if message is None:
+        return DataSync(operation)
+    tell_replaced(message, operation.replaced)
+    return message
 
 
 def storage_error(operation: Operation, author: Author) -> bytes:

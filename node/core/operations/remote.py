@@ -32,7 +32,7 @@ from node.core.operations.record import write
 from node.core.operations.two_writers import repair
 from node.errors import InvalidMessage
 from node.wire.links.operations import RemoteOperation, RemoteUpdate
-from node.wire.messages import ConflictResolution, Operation
+from node.wire.messages import resolution_of
 from node.wire.outgoing import compact_json
 from storage.understood import understood
 
@@ -223,7 +223,7 @@ def _record(
     replica.counts.remote += 1
     if news.raised or news.gone or news.restated:
         author = absent(remote.terminal_id, remote.user_id)
-        tell(replica, news, policy, operation.id, author, remote.accepted, _resolution(operation))
+        tell(replica, news, policy, operation.id, author, remote.accepted, resolution_of(operation))
     if stays:
         tell_overruled(replica, stays, operation.id, remote.accepted)
     copies = replica.held.copies(remote.name, understood(operation.raw)) if again else ()
@@ -265,11 +265,3 @@ def _apply(step: _Step, prepared: Prepared, kind: str, seq: int, news: ConflictN
     before, _ = carry_out(entity, document.paths(prepared), change, seq, news)
     fields = {name: value for name, value in step.written.items() if name not in RESERVED}
     return difference(before, entity, kind, [n for n in fields if n in entity.view.fields], fields)
-
-
-def _resolution(operation: Operation) -> ConflictResolution | None:
-    """The `conflict_resolution` that an operation of the log was, where it was one."""
-    conflict_id, side = operation.raw.get("resolves"), operation.raw.get("resolution")
-    if isinstance(conflict_id, str) and isinstance(side, str):
-        return ConflictResolution(conflict_id, side)
-    return None

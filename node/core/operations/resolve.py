@@ -91,6 +91,8 @@ def resolution_operation(
         "resolution": message.resolution,
         "conflict": {"path": orjson.loads(row.path), "operations": row.operations},
     }
+    if message.reason:
+        raw["reason"] = message.reason
     operation = Operation(
         id=operation_id,
         entity_type=row.entity_type,

@@ -8,6 +8,7 @@ GET /api/v1/conflicts[?state=open|settled|closed]
 GET /api/v1/audit[?entity_type=&entity_id=&terminal_id=&since=&until=&after=&limit=]
 GET /api/v1/refused                              writes that were refused and kept
 GET /api/v1/policies                             the entity types, in the words of node/wire/protocol.md
+GET /api/v1/whoami[?type=]                       who asks, and what he may do here
 GET /api/v1/links                                linked nodes: state, lag, cursors
 GET /api/v1/doctor                               what is wrong, and what to do about it
 GET /api/v1/quarantine                           linked nodes' operations that cannot be applied
@@ -41,14 +42,15 @@ from crdt.hlc import iso, pack, time_asked
 from node.core import monitors
 from node.core.log.messages import audit_entry
 from node.core.log.rows import ACT
-from node.errors import EntityNotFound
-from node.rights import METRICS, find
+from node.errors import EntityNotFound, InvalidTerminalType
+from node.rights import METRICS, find, named
 from node.runtime.api.acts import Acts
 from node.runtime.api.asked import Asked
 from node.runtime.api.links import links_report, quarantine_report
 from node.runtime.api.metrics import exposition
 from node.runtime.api.page import page
 from node.runtime.api.past import Past, asks_past
+from node.runtime.api.tokens import PAGE_TYPE
 from node.runtime.net.http import (
     JsonArray,
     Request,
@@ -107,6 +109,7 @@ class Api:
         self._where = core.limits.codec.where
         self._past = Past(core, store.path)
         self._joining = joining
+        self._tokens = tokens
         self._acts = Acts(core=core, disk=disk, store=store, tokens=tokens)
 
     async def answer(self, request: Request, visitor: Visitor) -> Response:
@@ -148,6 +151,7 @@ class Api:
             "/api/v1/policies": lambda asked: json_response(
                 {"policies": [p.documented() for p in core.replica.registry.all()]}
             ),
+            "/api/v1/whoami": self._whoami,
             "/api/v1/conflicts": self._conflicts,
             "/api/v1/entities/{entity_type}": self._entities,
             "/api/v1/entities/{entity_type}/{entity_id...}": self._entity,
@@ -172,6 +176,27 @@ class Api:
             "/api/v1/tokens/revoke": acts.revoke,
             "/api/v1/tokens/rotate": acts.rotate,
         }
+
+    def _whoami(self, asked: Asked) -> Response:
+        """Whose token this is and what it may do. Without one, what a terminal of `type` may, which connects here."""
+        core, visitor = self._core, asked.visitor
+        kind = visitor.terminal_type or asked.first("type") or PAGE_TYPE
+        if visitor.terminal_type is None and kind not in core.permissions:
+            return error_response(400, f"no terminal type {kind[:128]!r}", code=InvalidTerminalType.code)
+        types = [policy.entity_type for policy in core.replica.registry.all()]
+        may = named(visitor.rights, types)
+        if visitor.terminal_type is None:  # over HTTP only reading and operating is done
+            connected = self._tokens.rights_without(kind) or core.permissions[kind].rights
+            may |= {verb: over for verb, over in named(connected, types).items() if verb in ("write", "resolve")}
+        return json_response(
+            {
+                "node_id": core.node_id,
+                "terminal_id": visitor.terminal_id,
+                "type": kind,
+                "needs_token": self._tokens.required,
+                "rights": may,
+            }
+        )
 
     def _ready(self, asked: Asked) -> Response:
         """Who may not read the figures is told only whether."""

@@ -10,6 +10,7 @@ import orjson
 from attrs import evolve
 
 from crdt.hlc import iso
+from node.config.sections import DEFAULT_TERMINALS
 from node.errors import AuthenticationFailed
 from node.rights import EVERYTHING, OF_NODES, Rights, Visitor, unknown
 from node.runtime.api.refusals import Refusals, why_refused
@@ -19,8 +20,13 @@ from storage.records import TokenRow
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from node.config.sections import Config
+
 NODE_TYPE = "node"
 """The type of another node's token."""
+
+PAGE_TYPE = "monitor"
+"""The type of terminal that the page is."""
 
 NOBODY = Rights()
 
@@ -106,6 +112,7 @@ class Tokens:
     rows: all of them, also those that are worth nothing any more.
     rights: by terminal type.
     open_to: what anybody may do over HTTP at a node that never had a token.
+    page: what a monitor may do that connects to such a node; None for what its type may.
     """
 
     def __init__(
@@ -113,10 +120,12 @@ class Tokens:
         rows: Iterable[TokenRow],
         rights: Mapping[str, Rights] | None = None,
         open_to: Rights = OF_NODES,
+        page: Rights | None = None,
     ) -> None:
         self._rows = {row.token_hash: row for row in rows}
         self._rights = rights or {}
         self._open_to = open_to
+        self._page = page
         self._used: set[str] = set()
         self.refusals = Refusals()
 
@@ -165,6 +174,10 @@ class Tokens:
         of_type = OF_NODES if row.terminal_type == NODE_TYPE else self._rights.get(row.terminal_type, NOBODY)
         return of_type.changed(orjson.loads(row.rights))
 
+    def rights_without(self, kind: str) -> Rights | None:
+        """What a terminal may do that connects without a token; None for what its type may."""
+        return self._page if kind == PAGE_TYPE and not self.required else None
+
     def ended(self, name: str | None, now_ms: int) -> bool:
         """Whether who came with a token has to go. name: its hash; None for who came without one."""
         row = self._rows.get(name) if name is not None else None
@@ -178,9 +191,19 @@ class Tokens:
         if row is None:
             raise AuthenticationFailed("Authentication failed")
         self.used(row, address, now_ms)
-        return Visitor(self.rights_of(row), row.terminal_id, row.terminal_id)
+        return Visitor(self.rights_of(row), row.terminal_id, row.terminal_id, row.terminal_type)
 
 
 def open_rights(*, loopback: bool) -> Rights:
     """What anybody may do over HTTP at a node without tokens. From a network nobody operates it."""
     return EVERYTHING if loopback else OF_NODES
+
+
+def open_page(config: Config) -> Rights | None:
+    """What a monitor may do that connects to a node without tokens; None for what its type may.
+
+    Whoever reaches a node that serves its own machine only may connect there as any type. So the page may write and
+    decide there, unless the configuration says what monitors may.
+    """
+    said = config.terminals.get(PAGE_TYPE) != DEFAULT_TERMINALS[PAGE_TYPE]
+    return None if said or not config.this_machine_only else EVERYTHING
