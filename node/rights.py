@@ -156,8 +156,8 @@ class Endpoint:
 
 HTTP = (
     Endpoint("GET", "/", PUBLIC),
-    Endpoint("GET", "/page.js", PUBLIC),
-    Endpoint("GET", "/page.css", PUBLIC),
+    Endpoint("GET", "/ui/{page_file...}", PUBLIC),
+    Endpoint("GET", "/client/{client_file...}", PUBLIC),
     Endpoint("POST", "/api/v1/join", PUBLIC),
     Endpoint("POST", "/api/v1/pair", Need("operate", "tokens")),
     Endpoint("GET", "/healthz", PUBLIC),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 
@@ -33,6 +34,22 @@ def test_each_pin_has_a_hash() -> None:
 
 
 def test_each_pinned_package_is_listed_with_its_licence() -> None:
-    rows = re.findall(r"^\| ([a-z0-9][\w-]*) \| (.+) \|$", (ROOT / "THIRD_PARTY.md").read_text(), re.MULTILINE)
-    assert {name for name, _ in rows[1:]} == set(PINS)
-    assert not [name for name, licence in rows if "UNKNOWN" in licence]
+    rows = dict(licences("package"))
+    assert set(rows) == set(PINS)
+    assert "UNKNOWN" not in "".join(rows.values())
+
+
+def test_the_pages_packages_are_pinned_by_hash_without_addresses_and_listed() -> None:
+    pins = json.loads((ROOT / "node/ui/package-lock.json").read_text())["packages"]
+    needed = pins.pop("")["dependencies"]
+    assert {path.removeprefix("node_modules/"): pin["version"] for path, pin in pins.items()} == needed
+    assert all(pin["integrity"].startswith("sha512-") and "resolved" not in pin for pin in pins.values())
+    assert licences("npm package") == [
+        (path.removeprefix("node_modules/"), pin["license"]) for path, pin in pins.items()
+    ]
+
+
+def licences(heading: str) -> list[tuple[str, str]]:
+    """The rows of the table with this heading: a package and its licence."""
+    table = (ROOT / "THIRD_PARTY.md").read_text().partition(f"| {heading} | licence |\n")[2].partition("\n\n")[0]
+    return re.findall(r"^\| ([a-z0-9][\w-]*) \| (.+) \|$", table, re.MULTILINE)

@@ -41,7 +41,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
-WITH = {"entity_type": "orders", "entity_id...": "mesa-1", "entity_id_and_field...": "mesa-1/note"}
+WITH = {
+    "entity_type": "orders",
+    "entity_id...": "mesa-1",
+    "entity_id_and_field...": "mesa-1/note",
+    "page_file...": "app.js",
+    "client_file...": "client.js",
+}
 """What is put in a path's braces."""
 
 QUERY = {
@@ -54,7 +60,13 @@ QUERY = {
     "/api/v1/tokens/revoke": "?terminal_id=nobody",
 }
 
-LACKING = ("/api/v1/keys/trust", "/api/v1/keys/forget", "/api/v1/quarantine/drop", "/api/v1/join")
+LACKING = (
+    "/api/v1/keys/trust",
+    "/api/v1/keys/forget",
+    "/api/v1/quarantine/drop",
+    "/api/v1/join",
+    "/client/{client_file...}",
+)
 """What there is nothing of here: 404; or nobody's code: 403."""
 
 AT = "2026-01-01T00:00:00.000Z"

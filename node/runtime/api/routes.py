@@ -24,7 +24,8 @@ GET /api/v1/tokens                               the tokens, without showing the
 POST /api/v1/tokens/add?terminal_id=&type=[&label=&expires=&write=&resolve=&read=&operate=]   make one
 POST /api/v1/tokens/revoke|rotate?terminal_id=   end a terminal's tokens; put a new one in their place
 POST /api/v1/pair   POST /api/v1/join             see joining.py
-GET /healthz  /readyz  /metrics  /  /page.js  /page.css
+GET /healthz  /readyz  /metrics
+GET /   /ui/...   /client/...                      the page, and the JavaScript client
 
 node/rights.py has the table of paths, methods and the right that each needs.
 """
@@ -48,7 +49,7 @@ from node.runtime.api.acts import Acts
 from node.runtime.api.asked import Asked
 from node.runtime.api.links import links_report, quarantine_report
 from node.runtime.api.metrics import exposition
-from node.runtime.api.page import page
+from node.runtime.api.page import page, page_file
 from node.runtime.api.past import Past, asks_past
 from node.runtime.api.tokens import PAGE_TYPE
 from node.runtime.net.http import (
@@ -135,9 +136,9 @@ class Api:
         """What answers at each path of `node.rights.HTTP`."""
         core, acts = self._core, self._acts
         return {
-            "/": lambda asked: page("index.html"),
-            "/page.js": lambda asked: page("page.js"),
-            "/page.css": lambda asked: page("page.css"),
+            "/": lambda asked: page(),
+            "/ui/{page_file...}": lambda asked: page_file("ui", asked.parts),
+            "/client/{client_file...}": lambda asked: page_file("client", asked.parts),
             "/api/v1/join": lambda asked: self._joining.join(asked),
             "/api/v1/pair": lambda asked: self._joining.pair(asked),
             "/healthz": lambda asked: json_response({"status": "ok"}),

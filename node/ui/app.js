@@ -1,0 +1,75 @@
+// The page: which view stands at which address, its title, and where the focus goes.
+import { html, render, useEffect, useLayoutEffect, useRef, useState, useChanges } from "./base.js";
+import { number } from "./formats.js";
+import { session, begin } from "./session.js";
+import { Gate, Shell } from "./shell.js";
+import { start, useStore } from "./store.js";
+import { prefs, t } from "./words.js";
+import { Conflicts } from "./views/conflicts.js";
+import { Conflict } from "./views/conflict.js";
+import { Terminals } from "./views/terminals.js";
+import { Orders } from "./views/orders.js";
+import { Order } from "./views/order.js";
+import { History } from "./views/history.js";
+import { Audit } from "./views/audit.js";
+import { Performance } from "./views/performance.js";
+import { Node } from "./views/node.js";
+
+// Without and with something after the name.
+const views = {
+  conflitos: [Conflicts, Conflict], terminais: [Terminals], pedidos: [Orders, Order], historico: [History, History],
+  auditoria: [Audit], desempenho: [Performance], no: [Node],
+};
+
+// #/pedidos/mesa-1?x=y: the name of a view, its arguments and its query.
+function route() {
+  const [path, query] = location.hash.slice(2).split("?");
+  const [view, ...args] = path.split("/").map(decoded);
+  return { view: Object.hasOwn(views, view) ? view : "conflitos", args: Object.hasOwn(views, view) ? args.filter(Boolean) : [], query: new URLSearchParams(query || "") };
+}
+function decoded(part) {
+  try { return decodeURIComponent(part); } catch { return part; }
+}
+
+function App() {
+  const [{ view, args, query }, go] = useState(route), [trouble, say] = useState("");
+  const code = useStore((s) => (s.contact.up ? null : s.contact.code)), open = useStore((s) => s.conflicts?.length ?? 0);
+  useChanges(prefs);
+  useEffect(() => {
+    begin().catch((error) => { if (!session.name) session.rename(); say(error.message); }).then(start);
+    const changed = () => go(route());
+    addEventListener("hashchange", changed);
+    return () => removeEventListener("hashchange", changed);
+  }, []);
+
+  const place = [view, ...args].join("/"), came = useRef(place);
+  useLayoutEffect(() => {
+    if (came.current === place) return;
+    came.current = place;
+    scrollTo(0, 0);
+    document.querySelector("h1")?.focus({ preventScroll: true });
+  }, [place]);
+  useEffect(() => {
+    document.documentElement.lang = prefs.lang === "en" ? "en" : "pt-BR";
+    document.documentElement.dataset.theme = prefs.theme;
+    document.getElementById("skip").textContent = t("skip");
+  });
+  // After the view has drawn its heading: a tab in the background says how many decisions are open.
+  useEffect(() => {
+    const title = () => {
+      const text = document.querySelector("#view h1")?.textContent || t(`nav.${view}`);
+      document.title = `${open ? `(${number(open)}) ` : ""}${text} · Comanda`;
+    };
+    title();
+    const watch = new MutationObserver(title), box = document.getElementById("view");
+    if (box) watch.observe(box, { childList: true, subtree: true, characterData: true });
+    return () => watch.disconnect();
+  });
+
+  if ([4001, 4002, 4003].includes(code)) return html`<${Gate} code=${code} />`;
+  const [list, one] = views[view], View = args.length && one ? one : list;
+  return html`<${Shell} view=${view}>${trouble ? html`<p class="error" role="alert">${trouble}</p>` : ""}<${View} key=${place} args=${args} query=${query} /><//>`;
+}
+
+document.getElementById("skip").addEventListener("click", (event) => { event.preventDefault(); document.getElementById("conteudo").focus(); });
+render(html`<${App} />`, document.getElementById("shell"));
