@@ -1,0 +1,139 @@
+// One WebSocket to the node at a time, dialled again for ever; a connection that says nothing is given up.
+
+const STOP = new Set([4001, 4002, 4003]); // dialling again the same way cannot help
+const SLOWLY = new Set([1009, 1011, 1013, 4004, 4005, 4006]); // a greeting alone does not prove that it is over
+const STEADY_MS = 60_000;
+
+/** Milliseconds. A wait is a random part of `backoff`, twice as long after each failure, up to `backoffMax`. */
+export const TIMING = { ping: 30_000, deadline: 10_000, backoff: 1_000, backoffMax: 30_000 };
+
+export class Connection {
+  #socket = null;
+  #failures = 0;
+  #timer = null; // of the next attempt
+  #beat = null; // of the next ping
+  #deadline = null; // until when something must be heard
+  #pinged = null; // when the ping under way was sent, by the monotonic clock
+  #roundTrip = null;
+  #greetedAt = null;
+  #options;
+
+  /**
+   * address: gives the URL. heard: is called with each message. contact: with {state, code, reason, clockSkewMs}.
+   * timing: as TIMING.
+   */
+  constructor(options) {
+    this.#options = { ...options, timing: { ...TIMING, ...options.timing } };
+  }
+
+  get up() {
+    return this.#greetedAt !== null;
+  }
+
+  /** Dials now, in place of a connection or a wait. */
+  dial() {
+    this.#drop(1000);
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#contact('connecting');
+    let socket;
+    try {
+      socket = this.#socket = new this.#options.WebSocket(this.#options.address());
+    } catch (error) {
+      return this.#closed(1006, error.message);
+    }
+    socket.binaryType = 'arraybuffer';
+    socket.onmessage = ({ data }) => this.#heard(data);
+    socket.onclose = ({ code, reason }) => this.#closed(code, String(reason ?? ''));
+    socket.onerror = () => {}; // a close follows
+    this.#expect(true);
+  }
+
+  /** Dials now if it waits to dial; for when the network is said to be back. */
+  hurry() {
+    if (this.#timer !== null) this.dial();
+  }
+
+  /** Whether the message was given to the socket. answered: the node answers it, so silence is noticed. */
+  send(message, answered = false) {
+    if (!this.up || this.#socket.readyState !== 1) return false;
+    this.#socket.send(typeof message === 'string' ? message : JSON.stringify(message));
+    if (answered && this.#deadline === null) this.#expect(false);
+    return true;
+  }
+
+  close() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#drop(1000);
+    this.#contact('disconnected', { code: 1000 });
+  }
+
+  #heard(data) {
+    clearTimeout(this.#deadline);
+    this.#deadline = null;
+    let message;
+    try {
+      message = JSON.parse(typeof data === 'string' ? data : new TextDecoder().decode(data));
+    } catch {
+      return; // no message of this protocol
+    }
+    if (message?.type === 'connection_established' && !this.up) this.#greeted(message);
+    if (this.#pinged !== null && message?.type === 'pong') {
+      this.#roundTrip = Math.round((performance.now() - this.#pinged) * 10) / 10;
+      this.#pinged = null;
+    }
+    if (typeof message?.type === 'string') this.#options.heard(message);
+  }
+
+  #greeted({ server_time }) {
+    this.#greetedAt = performance.now();
+    const skew = Date.now() - Date.parse(server_time);
+    this.#contact('connected', { clockSkewMs: Number.isFinite(skew) ? skew : null });
+    this.#beat = setInterval(() => this.#ping(), this.#options.timing.ping);
+  }
+
+  #ping() {
+    const measured = this.#roundTrip === null ? {} : { performance: { response_time: this.#roundTrip } };
+    this.#pinged = performance.now();
+    this.send({ type: 'ping', timestamp: new Date().toISOString(), ...measured });
+    if (this.#deadline === null) this.#expect(true);
+  }
+
+  // Silence costs a ping first, which a node answers also when its disk is slow; then the connection.
+  #expect(last) {
+    this.#deadline = setTimeout(() => {
+      this.#deadline = null;
+      if (last) this.#closed(1006, 'nothing was heard');
+      else this.#ping();
+    }, this.#options.timing.deadline);
+  }
+
+  #closed(code, reason) {
+    const { backoff, backoffMax } = this.#options.timing;
+    const lasted = this.up ? performance.now() - this.#greetedAt : 0;
+    if (this.up && (!SLOWLY.has(code) || lasted > STEADY_MS)) this.#failures = 0;
+    this.#drop(code);
+    if (STOP.has(code)) return this.#contact('error', { code, reason });
+    const wait = Math.random() * Math.min(backoff * 2 ** this.#failures++, backoffMax);
+    this.#timer = setTimeout(() => this.dial(), wait);
+    this.#contact('disconnected', { code, reason });
+  }
+
+  // A half-open socket would take minutes to close; it is left to do that alone.
+  #drop(code) {
+    clearInterval(this.#beat);
+    clearTimeout(this.#deadline);
+    this.#deadline = this.#pinged = this.#greetedAt = null;
+    const socket = this.#socket;
+    if (!socket) return;
+    this.#socket = null;
+    socket.onmessage = socket.onclose = null;
+    if (code === 1006 && socket.terminate) socket.terminate();
+    else if (socket.readyState < 2) socket.close();
+  }
+
+  #contact(state, more = {}) {
+    this.#options.contact({ state, up: state === 'connected', code: null, reason: '', clockSkewMs: null, ...more });
+  }
+}

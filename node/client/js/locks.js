@@ -1,0 +1,98 @@
+// Locks as their holder knows them. Time is measured from the request on, so a lock never seems held for too long.
+
+export class LockError extends Error {
+  /** answer: the node's lock_failed or sync_error, or null where none came. */
+  constructor(text, answer = null) {
+    super(text);
+    this.name = 'LockError';
+    this.code = answer?.code ?? null;
+    this.lockedBy = answer?.locked_by ?? null;
+    this.lockedUntil = answer?.locked_until ?? null;
+  }
+}
+
+export class Locks {
+  #asked = new Map(); // lock id -> {resolve, reject, until} of an acquire_lock without an answer
+  #held = new Map(); // lock id -> {lock, timer}
+  #released = new Map(); // lock id -> resolve of a release_lock without an answer
+  #tell;
+
+  /** tell: is called with {state: 'held', 'expired', 'broken' or 'released', lock, lockedBy}. */
+  constructor(tell) {
+    this.#tell = tell;
+  }
+
+  /** send: gives the message to the node, and says whether it could. */
+  acquire(message, send) {
+    return new Promise((resolve, reject) => {
+      const until = performance.now() + message.timeout;
+      this.#asked.set(message.lock_id, { resolve, reject, until });
+      if (!send(message)) this.#fail(message.lock_id, new LockError('not connected'));
+    });
+  }
+
+  /** True: it was released; false: it was not held any more. */
+  release(lockId, message, send) {
+    this.#end(lockId, 'released');
+    return new Promise((resolve) => {
+      this.#released.set(lockId, resolve);
+      if (!send(message)) this.#answer(lockId, false);
+    });
+  }
+
+  /** Whether the message was about a lock. */
+  heard(message) {
+    const { type, lock_id: id } = message;
+    if (type === 'lock_acquired') this.#acquired(message);
+    else if (type === 'lock_released') this.#answer(id, true);
+    else if (type === 'lock_failed' && this.#asked.has(id)) this.#fail(id, new LockError(message.reason, message));
+    else if (type === 'lock_failed') this.#end(id, 'broken', message.locked_by);
+    else if (type === 'sync_error' && this.#asked.has(id)) this.#fail(id, new LockError(message.error, message));
+    else if (type === 'sync_error' && this.#released.has(id)) this.#answer(id, false);
+    else return false;
+    return true;
+  }
+
+  /** The connection is lost, and with it the answers. What is held stays held until it expires. */
+  lost() {
+    for (const id of [...this.#asked.keys()]) this.#fail(id, new LockError('the connection was lost'));
+    for (const id of [...this.#released.keys()]) this.#answer(id, false);
+  }
+
+  close() {
+    this.lost();
+    for (const { timer } of this.#held.values()) clearTimeout(timer);
+    this.#held.clear();
+  }
+
+  #acquired({ lock_id: lockId, entity_type: entityType, entity_id: entityId, expires_at, token, scope }) {
+    const asked = this.#asked.get(lockId);
+    if (!asked) return;
+    this.#asked.delete(lockId);
+    clearTimeout(this.#held.get(lockId)?.timer);
+    const lock = { lockId, entityType, entityId, expiresAt: expires_at, token: token ?? null, scope: scope ?? null };
+    const timer = setTimeout(() => this.#end(lockId, 'expired'), Math.max(0, asked.until - performance.now()));
+    this.#held.set(lockId, { lock, timer });
+    this.#tell({ state: 'held', lock, lockedBy: null });
+    asked.resolve(lock);
+  }
+
+  #fail(lockId, error) {
+    const { reject } = this.#asked.get(lockId);
+    this.#asked.delete(lockId);
+    reject(error);
+  }
+
+  #answer(lockId, released) {
+    this.#released.get(lockId)?.(released);
+    this.#released.delete(lockId);
+  }
+
+  #end(lockId, state, lockedBy = null) {
+    const held = this.#held.get(lockId);
+    if (!held) return;
+    clearTimeout(held.timer);
+    this.#held.delete(lockId);
+    this.#tell({ state, lock: held.lock, lockedBy });
+  }
+}

@@ -1,0 +1,197 @@
+// What a terminal shows: the node's rows in the order received, and the terminal's own unanswered writes laid over them.
+//
+// Of each entity a copy is kept, and a tail of what came after the first own write that is not answered. An own write
+// takes its place in the tail when it is made. Once it is answered, the copy is moved past it. So the confirmation
+// of an old write never puts its value over a newer row, and a refused write is gone without a trace.
+
+const OWN = 'own'; // merged, with the movements of counters added to what is there
+const ROW = 'row'; // merged, as it is
+const WHOLE = 'whole'; // the entity is this
+const GONE = 'gone';
+const KINDS = { CREATE: WHOLE, UPDATE: ROW, DELETE: GONE, BULK_UPDATE: ROW };
+
+/** Whether two JSON values are the same. */
+export function same(one, other) {
+  if (one === other) return true;
+  if (typeof one !== 'object' || typeof other !== 'object' || one === null || other === null) return false;
+  if (Array.isArray(one) !== Array.isArray(other)) return false;
+  const names = Object.keys(one);
+  return names.length === Object.keys(other).length
+    && names.every((name) => Object.hasOwn(other, name) && same(one[name], other[name]));
+}
+
+function fields({ version, deleted_at, ...rest }) {
+  return rest;
+}
+
+function moved(old, value) {
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) return value;
+  const [name, ...more] = Object.keys(value);
+  if (more.length || typeof value[name] !== 'number') return value;
+  if (name === '$set') return value.$set;
+  if (name === '$inc') return typeof old === 'number' ? old + value.$inc : old ?? null;
+  return value;
+}
+
+/** The copy after an effect. */
+function after(copy, { kind, data, version }) {
+  const now = { data: copy.data, version: version ?? copy.version };
+  if (kind === GONE) now.data = null;
+  else if (kind === WHOLE) now.data = data;
+  else if (kind === ROW) now.data = { ...copy.data, ...data };
+  else now.data = { ...copy.data, ...Object.fromEntries(
+    Object.entries(data).map(([name, value]) => [name, moved(copy.data?.[name], value)])) };
+  return now;
+}
+
+/** One effect that does what two rows do, one after the other. */
+function joined(first, second) {
+  if (second.kind !== ROW) return second;
+  const data = { ...first.data, ...second.data };
+  return { kind: first.kind === ROW ? ROW : WHOLE, data, version: second.version ?? first.version };
+}
+
+/** What an operation does, by entity id. own: as its author shows it; a CREATE leaves the other fields of an entity. */
+function effects({ entity_id, operation, data, version }, own) {
+  const kind = own && operation !== 'DELETE' ? OWN : KINDS[operation];
+  if (!kind) return new Map();
+  const items = operation === 'BULK_UPDATE' ? data.updates : [{ entity_id, data: data ?? {} }];
+  return new Map(items.map((item) => [
+    item.entity_id, { kind, data: fields(item.data), version: own ? undefined : item.data.version ?? version }]));
+}
+
+export class Screen {
+  #copies = new Map(); // key -> {type, id, data: object or null, version, tail: [{own: operation id} or an effect]}
+  #open = new Map(); // operation id -> {operation, landed, effects}: own writes that are not answered, in order
+  #writes = new Map(); // key -> ids of #open, in order
+  #shown = new Map(); // type -> Map of id -> {type, id, data, version, pending}
+  #touched = new Set(); // keys of entities whose copy or view may have changed
+
+  static key = (type, id) => `entity/${type.length}/${type}/${id}`;
+
+  /** What is shown of a type, by entity id. */
+  entities(type) {
+    return this.#shown.get(type) ?? new Map();
+  }
+
+  entity(type, id) {
+    return this.#shown.get(type)?.get(id) ?? null;
+  }
+
+  /** The version up to which the rows of an entity were seen. */
+  version(type, id) {
+    const copy = this.#copies.get(Screen.key(type, id));
+    return copy ? copy.tail.reduce((now, item) => (item.own ? now : item.version ?? now), copy.version) : 0;
+  }
+
+  /** What is to be stored of an entity, undefined: nothing. */
+  stored(key) {
+    return this.#copies.get(key);
+  }
+
+  /** Takes what `stored` gave. */
+  restore(key, copy) {
+    if (copy) this.#copies.set(key, { ...copy, tail: [...copy.tail] });
+    else this.#copies.delete(key);
+    this.#touched.add(key);
+  }
+
+  /** A row of the node. mine: its author is this terminal. */
+  row(operation, mine) {
+    const landed = mine && this.#open.get(operation.id);
+    if (landed) this.#land(operation.id);
+    for (const [id, effect] of effects(operation, false)) {
+      const copy = this.#copy(operation.entity_type, id);
+      const last = copy.tail.at(-1);
+      if (last && !last.own && last.kind !== OWN) copy.tail[copy.tail.length - 1] = joined(last, effect);
+      else copy.tail.push(effect);
+      this.#fold(copy);
+    }
+    return Boolean(landed);
+  }
+
+  /** An own write that is not answered. landed: its row came already. */
+  write(operation, landed = false) {
+    const open = { operation, landed, effects: effects(operation, true) };
+    this.#open.set(operation.id, open);
+    for (const id of open.effects.keys()) {
+      const key = Screen.key(operation.entity_type, id);
+      this.#writes.set(key, [...(this.#writes.get(key) ?? []), operation.id]);
+      const copy = this.#copy(operation.entity_type, id);
+      if (!landed && !copy.tail.some((item) => item.own === operation.id)) copy.tail.push({ own: operation.id });
+    }
+  }
+
+  /** An own write was answered. taken: it stands. versions: by entity id, where nothing unseen lay between. */
+  answered(operationId, taken, versions = {}) {
+    const open = this.#open.get(operationId);
+    if (!open) return;
+    this.#open.delete(operationId);
+    for (const [id, effect] of open.effects) {
+      const copy = this.#copy(open.operation.entity_type, id);
+      const key = Screen.key(copy.type, copy.id);
+      const left = this.#writes.get(key).filter((each) => each !== operationId);
+      if (left.length) this.#writes.set(key, left);
+      else this.#writes.delete(key);
+      const place = copy.tail.findIndex((item) => item.own === operationId);
+      if (place >= 0) copy.tail.splice(place, 1, ...(taken ? [{ ...effect, version: versions[id] }] : []));
+      this.#fold(copy);
+    }
+  }
+
+  /** Forgets all rows. Own writes that are not answered stay. */
+  clear() {
+    const open = [...this.#open.values()];
+    for (const key of this.#copies.keys()) this.#touched.add(key);
+    for (const map of [this.#copies, this.#open, this.#writes]) map.clear();
+    for (const { operation } of open) this.write(operation);
+  }
+
+  /** The keys that were touched since it was asked last, and the views that changed: [{type, id, entity or null}]. */
+  changes() {
+    const keys = [...this.#touched];
+    this.#touched.clear();
+    return { keys, views: keys.map((key) => this.#look(key)).filter(Boolean) };
+  }
+
+  #land(operationId) {
+    const open = this.#open.get(operationId);
+    open.landed = true;
+    for (const id of open.effects.keys()) {
+      const copy = this.#copy(open.operation.entity_type, id);
+      copy.tail = copy.tail.filter((item) => item.own !== operationId);
+      this.#fold(copy);
+    }
+  }
+
+  #copy(type, id) {
+    const key = Screen.key(type, id);
+    let copy = this.#copies.get(key);
+    if (!copy) this.#copies.set(key, copy = { type, id, data: null, version: 0, tail: [] });
+    this.#touched.add(key);
+    return copy;
+  }
+
+  #fold(copy) {
+    while (copy.tail.length && !copy.tail[0].own) Object.assign(copy, after(copy, copy.tail.shift()));
+    if (copy.data === null && !copy.version && !copy.tail.length) this.#copies.delete(Screen.key(copy.type, copy.id));
+  }
+
+  #look(key) {
+    const [, length, ...rest] = key.split('/');
+    const name = rest.join('/');
+    const [type, id] = [name.slice(0, length), name.slice(Number(length) + 1)];
+    const copy = this.#copies.get(key);
+    const open = (this.#writes.get(key) ?? []).map((each) => this.#open.get(each));
+    let state = copy ?? { data: null, version: 0 };
+    for (const item of copy?.tail ?? []) if (!item.own) state = after(state, item);
+    for (const each of open) if (!each.landed) state = after(state, each.effects.get(id));
+    const before = this.entity(type, id);
+    const entity = state.data && { type, id, data: state.data, version: state.version, pending: open.length > 0 };
+    if (same(before, entity)) return null;
+    if (!this.#shown.has(type)) this.#shown.set(type, new Map());
+    if (entity) this.#shown.get(type).set(id, entity);
+    else this.#shown.get(type).delete(id);
+    return { type, id, entity };
+  }
+}
