@@ -27,7 +27,7 @@ def absorbed(document: Document, snapshot: bytes) -> Document | None:
         return None
     if behind:
         return theirs
-    together = merge([document.encode(), snapshot])
+    together = merge([document.encode(), snapshot], document.engine_name)
     return Document.load(together, writer=own, engine=document.engine_name)
 
 

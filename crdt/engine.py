@@ -1,4 +1,7 @@
-"""The only file that imports y_py (and, chosen by a setting, pycrdt): one Yjs document as our entities use it.
+"""The only file that imports y_py and pycrdt: one Yjs document as our entities use it.
+
+Either engine reads and writes the same bytes, and is imported when a document is opened on it. y-py is taken where it
+is installed, pycrdt elsewhere (`pyproject.toml` says which environment gets which).
 
 y-py 0.6.2 is no longer developed and has sharp edges; README.md, "What y-py does to careless callers", lists them.
 They are contained here. Bytes that the engine sees went through the strict decoder, or are of our own encoder. A Rust
@@ -8,9 +11,9 @@ updates, and asked for its state: no root is touched and nothing is observed, so
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-
-import y_py
 
 from crdt.update_format import (
     MAX_CLIENT,
@@ -26,6 +29,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ENGINES = ("y_py", "pycrdt")
+
+INSTALLED = tuple(name for name in ENGINES if find_spec(name) is not None)
+"""Those of this environment, in the order in which they are preferred."""
+
+DEFAULT = INSTALLED[0] if INSTALLED else ENGINES[0]
 
 
 class EngineError(Exception):
@@ -66,7 +74,9 @@ class YPyDocument:
     """An EngineDocument on y-py."""
 
     def __init__(self, client_id: int, snapshot: bytes | None = None) -> None:
-        self._doc: Any = y_py.YDoc(client_id)
+        import y_py
+
+        self._y_py, self._doc = y_py, y_py.YDoc(client_id)
         if snapshot is not None:
             decode_update(snapshot, SNAPSHOT_LIMITS)
             unpanicked(y_py.apply_update, self._doc, snapshot)
@@ -77,13 +87,13 @@ class YPyDocument:
         return checked
 
     def integrate(self, update: bytes) -> None:
-        unpanicked(y_py.apply_update, self._doc, update)
+        unpanicked(self._y_py.apply_update, self._doc, update)
 
     def encode(self) -> bytes:
-        return bytes(unpanicked(y_py.encode_state_as_update, self._doc))
+        return bytes(unpanicked(self._y_py.encode_state_as_update, self._doc))
 
     def state_vector(self) -> dict[int, int]:
-        return decode_state_vector(bytes(unpanicked(y_py.encode_state_vector, self._doc)))
+        return decode_state_vector(bytes(unpanicked(self._y_py.encode_state_vector, self._doc)))
 
 
 class PycrdtDocument:
@@ -113,26 +123,30 @@ class PycrdtDocument:
 
 
 def open_document(engine: str, client_id: int, snapshot: bytes | None = None) -> EngineDocument:
-    """A document of one of ENGINES, from a snapshot that the decoder accepts. Raises UpdateError, EngineError.
+    """A document of one of INSTALLED, from a snapshot that the decoder accepts. Raises UpdateError, EngineError.
 
     client_id: 1 .. 2**32 - 1, or ValueError: with any other, nothing the document writes could be read again.
     """
     if not 1 <= client_id <= MAX_CLIENT:
         raise ValueError(f"client id {client_id} is not in 1 .. {MAX_CLIENT}")
-    if engine == "y_py":
-        return YPyDocument(client_id, snapshot)
-    if engine == "pycrdt":
-        return PycrdtDocument(client_id, snapshot)
-    raise ValueError(f"engine {engine!r} is none of {', '.join(ENGINES)}")
+    if engine not in INSTALLED:
+        raise ValueError(f"engine {engine!r} is none of {', '.join(INSTALLED)}, which are installed here")
+    return (YPyDocument if engine == "y_py" else PycrdtDocument)(client_id, snapshot)
 
 
-def merge(updates: Sequence[bytes]) -> bytes:
-    """Several updates as one, through a throw-away document. Its roots are never touched, so y-py frees it.
+def merge(updates: Sequence[bytes], engine: str = DEFAULT) -> bytes:
+    """Several updates as one, through a throw-away document. Its roots are never touched, so its memory comes back.
 
     Raises UpdateError, EngineError.
     """
-    doc = y_py.YDoc()
+    document = open_document(engine, MAX_CLIENT)
     for update in updates:
         decode_update(update, SNAPSHOT_LIMITS)
-        unpanicked(y_py.apply_update, doc, update)
-    return bytes(unpanicked(y_py.encode_state_as_update, doc))
+        document.integrate(update)
+    return document.encode()
+
+
+def running(engine: str) -> str:
+    """An engine with its version, as people read it: `y-py 0.6.2`."""
+    name = engine.replace("_", "-")
+    return f"{name} {version(name)}"

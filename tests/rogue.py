@@ -14,6 +14,7 @@ import orjson
 
 from crdt import hlc
 from crdt.document import Document
+from crdt.engine import DEFAULT
 from crdt.records import NewField, name_of
 from node.core.links.link import Link
 from node.core.log.rows import update_entry
@@ -86,7 +87,7 @@ class Rogue:
         if key not in self.documents:
             theirs = self.world.core.replica.residents.entity(key).document
             snapshot = theirs.encode() if theirs.headers else None
-            self.documents[key] = Document.load(snapshot, writer=WRITER, engine="y_py")
+            self.documents[key] = Document.load(snapshot, writer=WRITER, engine=DEFAULT)
         return self.documents[key]
 
     def operation(

@@ -9,6 +9,7 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
+from crdt.engine import DEFAULT, INSTALLED
 from node.cli import main
 from node.config.reading import load
 from node.config.sources import FLAGS, Key, Source, from_environment, keys, settings
@@ -17,7 +18,7 @@ from node.errors import ConfigError
 KEYS = list(keys())
 
 OTHERS: dict[str, tuple[str, str, str]] = {
-    "node.engine": ("pycrdt", "y_py", "pycrdt"),
+    "node.engine": (INSTALLED[-1], DEFAULT, INSTALLED[-1]),
     "time.zone": ("America/Sao_Paulo", "Europe/Lisbon", "Asia/Tokyo"),
     "links.upstream": ("ws://a:1", "ws://b:1", "ws://c:1"),
     "http.origins": ('["https://a"]', '["https://b"]', ""),

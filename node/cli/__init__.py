@@ -70,7 +70,22 @@ class Commands(click.Group):
         return command
 
 
+def _versions(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    """Print what runs, and end. What that needs is imported only then: it is no command's business."""
+    if not asked or context.resilient_parsing:
+        return
+    from importlib.metadata import version
+    from platform import python_version
+
+    from crdt.engine import DEFAULT, running
+
+    click.echo(f"comanda {version('comanda')}, {running(DEFAULT)}, Python {python_version()}")
+    context.exit()
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="comanda")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_versions, help="O que roda. / What runs."
+)
 def main() -> None:
     """Comanda: nó de sincronização que trabalha sem rede. / Offline-first sync node for restaurant terminals."""

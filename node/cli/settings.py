@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crdt.engine import DEFAULT, ENGINES
 from node.config.reading import NAME
 from node.config.sources import FLAGS, Settings, settings
 from node.errors import ConfigError
@@ -35,7 +36,7 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--id", help="Nome deste nó. / This node's id.")
     @click.option("--upstream", metavar="URL", help="Nó acima (ws://host:porta). / The node above; it grants locks.")
     @click.option("--peer", metavar="URL", multiple=True, help="Nó ao lado; repetível. / A node side by side.")
-    @click.option("--engine", type=click.Choice(["y_py", "pycrdt"]), help="Motor CRDT. / CRDT engine.  [y_py]")
+    @click.option("--engine", type=click.Choice(ENGINES), help=f"Motor CRDT. / CRDT engine.  [{DEFAULT}]")
     @click.option("--tls-cert", metavar="FILE", help="Certificado (PEM): HTTPS e WSS. / Certificate: HTTPS and WSS.")
     @click.option("--tls-key", metavar="FILE", help="A chave dele. / Its key.")
     @click.option("--insecure", is_flag=True, default=None, help="Sem tokens fora do loopback. / No tokens needed.")

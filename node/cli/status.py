@@ -30,6 +30,7 @@ def print_links(report: dict[str, Any], console: Screen) -> None:
     quarantine = report["quarantine"]
     console.print(f"nó / node {report['node_id']}  linha / row {report['head']}  autoridade / authority", end=" ")
     console.print(f"{report['authority']}  época / epoch {report['epoch'][:8]}")
+    console.print(f"motor / engine {report['engine']}")
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)  # fits into 80 columns
     for column in ("nó\nnode", "papel\nrole", "estado\nstate", "a enviar\nlag", "a receber\nbehind"):
         table.add_column(column)

@@ -19,7 +19,10 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             "Where it listens; beyond loopback: tokens.",
         ),
         "port": ("Porta; 0 escolhe uma livre.", "Port; 0 picks a free one."),
-        "engine": ('Motor CRDT: "y_py" ou "pycrdt".', 'CRDT engine: "y_py" or "pycrdt".'),
+        "engine": (
+            'Motor CRDT: "y_py" ou "pycrdt"; sem isto, o que houver.',
+            "CRDT engine; without this, what is installed.",
+        ),
         "insecure": ("true: serve a rede sem tokens.", "true: serves the network without tokens."),
     },
     "tls": {

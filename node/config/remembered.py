@@ -17,9 +17,8 @@ from node.errors import ConfigError
 
 
 def remembered(config: Config) -> str:
-    """What is stored of a configuration: entity types, sums, the zone and the engine."""
+    """What is stored of a configuration: entity types, sums and the zone. Any engine reads what any other wrote."""
     kept: dict[str, Any] = {
-        "node": {"engine": config.node.engine},
         "time": {"zone": config.time.zone},
         "entities": {name: _said(entity) for name, entity in config.entities.items()},
         "conservation": [_said(rule) for rule in config.conservation],

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from attrs import evolve, field, fields, frozen
 
-from crdt.engine import ENGINES
+from crdt.engine import DEFAULT, ENGINES, INSTALLED
 from crdt.hlc import Zone
 from node.config.conservation import Conservation
 from node.config.links import LinksSection
@@ -47,7 +47,7 @@ class NodeSection:
 
     id: None takes the name that the data directory was made with, or draws one.
     data: the data directory.
-    engine: the CRDT engine, "y_py" or "pycrdt".
+    engine: the CRDT engine, "y_py" or "pycrdt"; y_py where it is installed.
     insecure: serve addresses beyond loopback without tokens.
     """
 
@@ -55,7 +55,7 @@ class NodeSection:
     data: str = "comanda-data"
     host: str = "localhost"
     port: int = 8001
-    engine: str = "y_py"
+    engine: str = DEFAULT
     insecure: bool = False
 
 
@@ -338,6 +338,8 @@ class Config:
         """Raise ConfigError for values no type can refuse; returns itself."""
         if self.node.engine not in ENGINES:
             raise ConfigError(f"[node] engine {self.node.engine!r} is none of {', '.join(ENGINES)}")
+        if self.node.engine not in INSTALLED:
+            raise ConfigError(f"[node] engine {self.node.engine} is not installed here; {', '.join(INSTALLED)} is")
         if not 0 <= self.node.port <= 65_535:
             raise ConfigError(f"[node] port {self.node.port} is none")
         for name in ("limits", "time", "links"):

@@ -30,7 +30,15 @@ UP = {
 
 def report(**more: Any) -> dict[str, Any]:
     quiet = {"links": [], "away": [], "first_sync": None, "twins": [], "quarantine": {"bad": 0, "waiting": 2}}
-    return {"node_id": "n1", "head": 41, "authority": "central", "epoch": "0123456789abcdef", **quiet, **more}
+    return {
+        "node_id": "n1",
+        "head": 41,
+        "authority": "central",
+        "epoch": "0123456789abcdef",
+        "engine": "y-py 0.6.2",
+        **quiet,
+        **more,
+    }
 
 
 def lines(**more: Any) -> list[str]:
@@ -42,6 +50,7 @@ def lines(**more: Any) -> list[str]:
 def test_a_node_without_links_says_so() -> None:
     assert lines() == [
         "nó / node n1  linha / row 41  autoridade / authority central  época / epoch 01234567",
+        "motor / engine y-py 0.6.2",
         "nenhuma ligação / no links",
         "quarentena / quarantine: 0 bad, 2 waiting",
     ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pycrdt
-import y_py
 
 from crdt.update_format import encode_state_vector
 
@@ -21,6 +20,8 @@ def diff(engine: str, snapshot: bytes, vector: Mapping[int, int]) -> bytes:
     # Of a writer named with clock 0, y-py would put every item in the diff twice.
     held = encode_state_vector({writer: clock for writer, clock in vector.items() if clock})
     if engine == "y_py":
+        import y_py
+
         doc = y_py.YDoc(1)
         y_py.apply_update(doc, snapshot)
         return bytes(y_py.encode_state_as_update(doc, held))

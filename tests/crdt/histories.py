@@ -17,7 +17,7 @@ from crdt.edits import (
     Gap,
     Known,
 )
-from crdt.engine import ENGINES, merge
+from crdt.engine import INSTALLED, merge
 from crdt.records import NewField
 from strategies.paths import SETTLEMENT
 from tests.crdt.diffs import diff
@@ -52,7 +52,7 @@ class History:
         count = self.rng.randint(2, 4)
         writers = self.rng.sample(WRITERS, count)
         self.replicas = [
-            Replica(Document.load(None, writer=writer, engine=self.rng.choice(ENGINES))) for writer in writers
+            Replica(Document.load(None, writer=writer, engine=self.rng.choice(INSTALLED))) for writer in writers
         ]
         self.fresh = iter(range(10_000, 20_000))
 
@@ -133,7 +133,7 @@ class History:
     def _difference(self, place: int) -> None:
         """What a replica lacks of another one, by its state vector, merged into its snapshot."""
         replica, other = self.replicas[place], self.rng.choice(self.replicas)
-        difference = diff(self.rng.choice(ENGINES), other.document.encode(), replica.document.vector)
+        difference = diff(self.rng.choice(INSTALLED), other.document.encode(), replica.document.vector)
         if other is not replica and other.document.vector.get(
             replica.document.writer, 0
         ) <= replica.document.vector.get(replica.document.writer, 0):
@@ -148,5 +148,5 @@ class History:
         document = replica.document
         if self.rng.random() < 0.2:
             document.under(next(self.fresh))
-        engine = self.rng.choice(ENGINES)
+        engine = self.rng.choice(INSTALLED)
         replica.document = Document.load(document.encode(), writer=document.writer, engine=engine)

@@ -9,13 +9,13 @@ import pytest
 
 from crdt.absorb import absorbed
 from crdt.document import Document
-from crdt.engine import ENGINES, merge
+from crdt.engine import DEFAULT, INSTALLED, merge
 from crdt.records import Contradiction, DocumentError, ForkError
 from crdt.update_format import UpdateError
 from tests.crdt.test_document import FIELDS, Network, empty, new, state
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", INSTALLED)
 @pytest.mark.parametrize("seed", range(20))
 def test_absorbing_a_document_is_applying_its_operations(engine: str, seed: int) -> None:
     rng = random.Random(seed)
@@ -61,11 +61,11 @@ def test_a_document_that_claims_our_own_writer_is_a_fork() -> None:
 def test_a_document_without_a_header_is_refused() -> None:
     from tests.crdt.editors import open_editor
 
-    bare = open_editor("y_py", 9)
+    bare = open_editor(DEFAULT, 9)
     bare.edit([], ['["f",["a"],1,1,"t","op",1,1,1]'])
     with pytest.raises(DocumentError, match="one live header"):
         absorbed(empty(8), bare.encode())
-    twice = open_editor("y_py", 9)
+    twice = open_editor(DEFAULT, 9)
     twice.edit([], ['["h",1,{}]', '["h",2,{}]'])
     with pytest.raises(DocumentError, match="one live header"):
         absorbed(empty(8), twice.encode())
@@ -87,12 +87,12 @@ def test_random_damage_is_refused_and_never_dies() -> None:
 
 
 def test_merging_documents_needs_no_order() -> None:
-    network = Network(2, "y_py")
+    network = Network(2, DEFAULT)
     for number in range(6):
         network.write(number % 2, FIELDS[number % 3], 0)
     one, other = (document.encode() for document in network.documents)
-    assert state(Document.load(merge([one, other]), writer=1, engine="y_py")) == state(
-        Document.load(merge([other, one]), writer=1, engine="y_py")
+    assert state(Document.load(merge([one, other]), writer=1, engine=DEFAULT)) == state(
+        Document.load(merge([other, one]), writer=1, engine=DEFAULT)
     )
 
 
@@ -110,8 +110,8 @@ def test_two_documents_of_the_same_operations_and_other_records_contradict_each_
         counts = {"stock": Decimal(1 if document is true else 9)} if lie == "counted" else {}
         document.edit(fields=[new(("z",), "d", "t.1")], supersede=doomed, n=1, counts=counts)
     here, there = (
-        Document.load(true.encode(), writer=5, engine="y_py"),
-        Document.load(false.encode(), writer=6, engine="y_py"),
+        Document.load(true.encode(), writer=5, engine=DEFAULT),
+        Document.load(false.encode(), writer=6, engine=DEFAULT),
     )
     if ahead in ("here", "both"):
         here.edit(fields=[new(("here",), "e", "t.1")], supersede=(), n=1)

@@ -23,6 +23,7 @@ import pycrdt
 import pytest
 
 from crdt.document import Document
+from crdt.engine import DEFAULT, INSTALLED
 from crdt.update_format import (
     UpdateError,
     decode_state_vector,
@@ -123,7 +124,7 @@ def check_encodings(yjs: Yjs, history: History, every: list[bytes], final: State
     for whole in (everything.get_update(), *(from_b64(answers[place]) for place in wholes)):
         assert state_in(whole) == final
         assert Pycrdt([whole]).state() == final
-        assert state_in(open_editor("y_py", 3, whole).encode()) == final
+        assert state_in(open_editor(DEFAULT, 3, whole).encode()) == final
     for place in vectors:
         assert decode_state_vector(from_b64(answers[place])) == final[1]
     for update, place in zip(updates, reads, strict=True):
@@ -140,7 +141,7 @@ def check_encodings(yjs: Yjs, history: History, every: list[bytes], final: State
     for text in lacking:
         decoded = decode_update(from_b64(text))
         assert all(first >= vector.get(writer, 0) for writer, (first, _) in decoded.ranges.items())
-        document = open_editor("y_py", 3, holder.encode())
+        document = open_editor(DEFAULT, 3, holder.encode())
         document.apply(from_b64(text))
         assert state_in(document.encode()) == final
 
@@ -157,7 +158,7 @@ def check_reading(update: bytes, read: dict[str, object]) -> None:
 def test_what_yjs_itself_writes_is_read_as_yjs_meant_it(seed: int, yjs: Yjs) -> None:
     """Yjs as one of the writers, appending to its own array and deleting from any."""
     rng = random.Random(seed)
-    engines = [open_editor("y_py", 5), open_editor("pycrdt", 300)]
+    engines = [open_editor(INSTALLED[0], 5), open_editor(INSTALLED[-1], 300)]
     yjs.now("forget")
     for number in range(15):
         texts, vector = state_of(yjs.now("state", doc="w"))
@@ -184,7 +185,7 @@ def test_what_yjs_itself_writes_is_read_as_yjs_meant_it(seed: int, yjs: Yjs) -> 
 
 
 def test_what_has_a_hole_in_it_is_refused_whoever_wrote_it(yjs: Yjs) -> None:
-    author = open_editor("y_py", 9)
+    author = open_editor(DEFAULT, 9)
     first, _, third = (author.edit([], [text]) for text in "abc")
     yjs.now("forget")
     yjs.now("apply", doc="w", update=b64(first))
@@ -200,7 +201,7 @@ def test_what_has_a_hole_in_it_is_refused_whoever_wrote_it(yjs: Yjs) -> None:
 
 
 def test_the_second_format_of_yjs_is_refused(yjs: Yjs) -> None:
-    author = open_editor("y_py", 9)
+    author = open_editor(DEFAULT, 9)
     yjs.now("forget")
     yjs.now("apply", doc="w", update=b64(author.edit([], ["a", "b"])))
     with pytest.raises(UpdateError):

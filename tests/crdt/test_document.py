@@ -18,7 +18,7 @@ from crdt.edits import (
     Known,
     Prepared,
 )
-from crdt.engine import ENGINES
+from crdt.engine import DEFAULT, INSTALLED
 from crdt.json_values import canonical
 from crdt.records import DocumentError, ForkError, NewField
 from crdt.update_format import decode_update
@@ -38,7 +38,7 @@ def state(document: Document) -> object:
     return fields, document.version, dict(sorted(document.vector.items()))
 
 
-def empty(writer: int, engine: str = "y_py") -> Document:
+def empty(writer: int, engine: str = DEFAULT) -> Document:
     return Document.load(None, writer=writer, engine=engine)
 
 
@@ -76,7 +76,7 @@ class Network:
                 pending = self.waiting[place]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", INSTALLED)
 @settings(max_examples=60, deadline=None)
 @given(count=st.integers(2, 5), seed=st.integers(0, 2**32), steps=st.integers(1, 40))
 def test_replicas_agree_whatever_the_order_and_duplication(engine: str, count: int, seed: int, steps: int) -> None:
@@ -157,7 +157,7 @@ def test_a_fork_of_our_own_writer_is_refused() -> None:
 
 
 def foreign(*texts: str, deletes: list[tuple[int, int]] | None = None) -> bytes:
-    return open_editor("y_py", 7).edit(deletes or [], list(texts))
+    return open_editor(DEFAULT, 7).edit(deletes or [], list(texts))
 
 
 HEADER = '["h",1,{}]'
@@ -189,7 +189,7 @@ def test_nobody_deletes_another_writers_header() -> None:
     victim, document = empty(1), empty(2)
     edit = victim.edit(supersede=[], fields=[new(("a",), 1, "op")])
     document.apply(edit.update, edit.before)
-    attacker = open_editor("y_py", 7, victim.encode())
+    attacker = open_editor(DEFAULT, 7, victim.encode())
     update = attacker.edit([(1, 0)], [HEADER])
     with pytest.raises(DocumentError, match="deletes the header"):
         document.apply(update, {7: 0, 1: 1})
@@ -199,7 +199,7 @@ def test_a_document_that_is_only_read_opens_no_engine(monkeypatch: pytest.Monkey
     author = empty(1)
     author.edit(supersede=[], fields=[new(("a",), 1, "op")])
     monkeypatch.delattr("crdt.document.open_document")
-    reader = Document.load(author.encode(), writer=2, engine="y_py")
+    reader = Document.load(author.encode(), writer=2, engine=DEFAULT)
     assert [r.value for r in reader.siblings(("a",))] == [1]
     assert reader.encode() == author.encode()
 
@@ -207,7 +207,7 @@ def test_a_document_that_is_only_read_opens_no_engine(monkeypatch: pytest.Monkey
 def test_many_restarts_of_one_writer_do_not_grow_the_document() -> None:
     snapshot = None
     for number in range(1_000):
-        document = Document.load(snapshot, writer=42, engine="y_py")
+        document = Document.load(snapshot, writer=42, engine=DEFAULT)
         document.edit(supersede=list(document.siblings(("a",))), fields=[new(("a",), number, f"op{number}")])
         snapshot = document.encode()
     assert snapshot is not None

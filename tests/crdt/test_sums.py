@@ -11,7 +11,7 @@ from crdt.absorb import absorbed
 from crdt.decimals import shown
 from crdt.document import MOST_VERSION, Document
 from crdt.edits import Edit, Prepared
-from crdt.engine import ENGINES, merge
+from crdt.engine import INSTALLED, merge
 from crdt.records import DocumentError
 
 
@@ -20,7 +20,7 @@ def written(writer: int, engine: str, *, n: int = 1, stock: int = 0) -> tuple[Do
     return document, document.edit(supersede=(), fields=(), n=n, counts={"stock": Decimal(stock)} if stock else {})
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", INSTALLED)
 def test_shares_of_the_version_whose_sum_no_document_reaches_are_refused_wherever_they_meet(engine: str) -> None:
     (one, _), (other, second) = (written(writer, engine, n=MOST_VERSION // 2) for writer in (1, 2))
     with pytest.raises(DocumentError):
@@ -34,7 +34,7 @@ def test_shares_of_the_version_whose_sum_no_document_reaches_are_refused_whereve
     assert isinstance(almost.prepare(second.update, second.before), Prepared)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", INSTALLED)
 @pytest.mark.parametrize("amount", [2**62, 10**26 - 1, -(10**26) + 1])
 def test_totals_whose_sum_is_past_64_bits_are_shown_all_the_same(engine: str, amount: int) -> None:
     """One node may hold what was added and not yet what was taken, so the sum alone refuses nothing."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import trio
 
+from crdt.engine import DEFAULT, INSTALLED
 from tests.e2e.terminal import TYPES, Terminal
 from tests.e2e.wires import Wire, topology
 from tests.faulty_proxy import WAYS
@@ -103,7 +104,7 @@ class Evening:
         self._http = httpx.AsyncClient(timeout=20)
 
     def _flags(self, number: int) -> list[str]:
-        flags = ["--id", f"n{number}", "--engine", self.rng.choice(["y_py", "y_py", "y_py", "pycrdt"])]
+        flags = ["--id", f"n{number}", "--engine", self.rng.choice([DEFAULT, DEFAULT, DEFAULT, INSTALLED[-1]])]
         for wire in self.wires:
             if wire.dialler == number:
                 flags += ["--upstream" if wire.upstream else "--peer", wire.proxy.url]

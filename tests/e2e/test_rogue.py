@@ -18,6 +18,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from crdt.document import Document
+from crdt.engine import DEFAULT
 from node.runtime.keys import signatures
 from node.wire.links.handshake import SUBPROTOCOL, Identification, challenged
 from tests.processes import NodeProcess
@@ -72,7 +73,7 @@ class Socket(Rogue):
     def document(self, key: tuple[str, str]) -> Document:
         """As the hub sent it: what the rogue said since was not taken."""
         if key not in self.documents:
-            self.documents[key] = Document.load(self.snapshots.get(key), writer=WRITER, engine="y_py")
+            self.documents[key] = Document.load(self.snapshots.get(key), writer=WRITER, engine=DEFAULT)
         return self.documents[key]
 
     def say(self, *messages: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from crdt.absorb import absorbed
 from crdt.document import Document
 from crdt.edits import Applied
-from crdt.engine import ENGINES
+from crdt.engine import INSTALLED
 from crdt.json_values import canonical
 from crdt.records import DocumentError, NewField
 from crdt.update_format import UpdateError, decode_state_vector, decode_update, encode_state_vector, live_records
@@ -107,7 +107,7 @@ def judge_update(data: bytes) -> str:
     whole: dict[int, list[str]] = {writer: [] for writer in vector}
     for writer, _, text in records:
         whole[writer].append(text)
-    for engine in ENGINES:
+    for engine in INSTALLED:
         document = open_editor(engine, 42)
         document.apply(data)
         read = reads(document)
@@ -168,7 +168,7 @@ def judge_vector(data: bytes) -> str:
         return "it does not survive the round trip"
     for base in bases():
         found = []
-        for engine in ENGINES:
+        for engine in INSTALLED:
             decoded = decode_update(diff(engine, base, vector))
             found.append((sorted((i.client, i.clock, i.text) for i in decoded.inserts), decoded.ranges))
         if found[0] != found[1]:

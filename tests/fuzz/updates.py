@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crdt.document import Document
+from crdt.engine import DEFAULT
 from crdt.records import DocumentError
 from crdt.update_format import (
     UpdateError,
@@ -29,7 +30,7 @@ class Updates:
 
     def __init__(self) -> None:
         self._engines = Engines()
-        self._documents = [Document.load(base, writer=5, engine="y_py") for base in bases()]
+        self._documents = [Document.load(base, writer=5, engine=DEFAULT) for base in bases()]
 
     def __call__(self, data: bytes) -> None:
         try:
@@ -52,7 +53,7 @@ class Updates:
 
     @staticmethod
     def _load(data: bytes) -> None:
-        Document.load(data, writer=1, engine="y_py").check_whole()
+        Document.load(data, writer=1, engine=DEFAULT).check_whole()
 
     @staticmethod
     def _prepare(document: Document) -> Callable[[bytes], object]:

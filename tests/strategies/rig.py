@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from crdt.document import Document
 from crdt.edits import Applied
+from crdt.engine import DEFAULT
 from crdt.records import FieldRecord, NewField
 from strategies.kinds.kind import FieldKind
 from strategies.policy import EntityPolicy, policy
@@ -52,11 +53,11 @@ def record(
 
 def document_of(*writes: NewField, counts: Sequence[dict[str, Decimal]] = ()) -> Document:
     """A document in which no write has seen another. counts: movements of counters, an operation each."""
-    document = Document.load(None, writer=1, engine="y_py")
+    document = Document.load(None, writer=1, engine=DEFAULT)
     operations: list[tuple[list[NewField], dict[str, Decimal]]] = [([new], {}) for new in writes]
     operations += [([], dict(moved)) for moved in counts]
     for place, (fields, moved) in enumerate(operations):
-        author = Document.load(None, writer=10 + place, engine="y_py")
+        author = Document.load(None, writer=10 + place, engine=DEFAULT)
         edit = author.edit(supersede=[], fields=fields, counts=moved)
         assert isinstance(document.apply(edit.update, edit.before), Applied)
     return document

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crdt.document import Document
+from crdt.engine import DEFAULT
 from crdt.records import name_of
 from strategies.paths import COUNTED, DELETED_AT, SETTLEMENT, WHOLE, group_path
 from strategies.policy import STRATEGIES
@@ -79,7 +80,7 @@ def value_at(rng: random.Random, path: tuple[str, ...], operations: list[str]) -
 @given(st.integers(0, 2**32), st.sampled_from(sorted(set(STRATEGIES) - {"manual_resolution"})))
 def test_a_view_that_follows_the_writes_is_the_view_from_nothing(seed: int, strategy: str) -> None:
     rng = random.Random(seed)
-    document = Document.load(None, writer=1, engine="y_py")
+    document = Document.load(None, writer=1, engine=DEFAULT)
     view = View("orders", "m", of(strategy))
     operations: list[str] = []
     for number in range(1, rng.randrange(2, 14)):
@@ -127,7 +128,7 @@ def test_a_view_that_follows_any_records_at_all_is_the_view_from_nothing(data: s
 
 
 def test_nobody_has_written_an_entity_without_a_header() -> None:
-    view = view_of("orders", "m", of(), Document.load(None, writer=1, engine="y_py"))
+    view = view_of("orders", "m", of(), Document.load(None, writer=1, engine=DEFAULT))
     assert (view.alive, view.fields, view.conflicts) == (False, {}, {})
 
 

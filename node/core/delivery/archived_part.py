@@ -14,7 +14,7 @@ import orjson
 from attrs import evolve
 
 from crdt.document import Document
-from crdt.engine import ENGINES
+from crdt.engine import DEFAULT
 from node.core.entities.entity import Entity
 from node.core.log.entries import NOTICE
 from node.core.log.messages import state_id, state_message
@@ -55,7 +55,7 @@ def _then(policy: EntityPolicy, whole: Whole) -> EntityRow:
     row = whole.row
     if whole.base is None:
         return row
-    key, document = (row.entity_type, row.entity_id), Document.load(whole.base, writer=1, engine=ENGINES[0])
+    key, document = (row.entity_type, row.entity_id), Document.load(whole.base, writer=1, engine=DEFAULT)
     entity = Entity(key, policy, document, view_of(*key, policy, document))
     shown = orjson.dumps(entity.shown())
     return evolve(row, version=document.version, deleted=not entity.view.alive, view=shown)

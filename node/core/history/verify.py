@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from crdt.engine import DEFAULT
 from node.core.history.conservation import Account, Ledger
 from node.core.history.differences import conflict_difference, entity_differences, named, shown_differences
 from node.core.history.losses import Losses
@@ -70,7 +71,7 @@ class Verification:
         history: HistoryReader,
         registry: Registry,
         rules: Sequence[Conservation] = (),
-        engine: str = "y_py",
+        engine: str = DEFAULT,
         progress: Callable[[str, int], None] = _quietly,
     ) -> None:
         self.entities = 0

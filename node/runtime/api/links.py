@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from crdt.engine import running
 from crdt.hlc import iso
 from node.core.terminal_clocks import SHOWN
 from node.runtime.net.http import JsonArray
@@ -59,6 +60,7 @@ def links_report(core: Core, diallers: Sequence[Dialler]) -> dict[str, object]:
         "quarantine": {"bad": states.count("bad"), "waiting": states.count("waiting")},
         "conflicts_open": sum(map(len, core.replica.conflicts.open.values())),
         "first_sync": core.links.first_sync.report() if core.links.first_sync is not None else None,
+        "engine": running(core.replica.residents.engine),
         "twins": core.links.twins,
         "shared_terminals": {name: list(devices) for name, devices in core.sessions.devices.shared.items()},
         "clocks": dict(list(core.replica.terminal_clocks.wrong(core.clock()).items())[:SHOWN]),

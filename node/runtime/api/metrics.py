@@ -5,12 +5,14 @@ Nothing is counted here: the figures are fields of node/core/statistics.py.
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from crdt.engine import running
 from node.core.operations.quarantine import BAD, WAITING
 from node.core.terminal_clocks import SHOWN
 from node.runtime.api.links import links_and_away
@@ -68,6 +70,8 @@ class CoreCollector(Collector):
             yield CounterMetricFamily(f"comanda_{name}", text, value=count)
         yield from self._links()
         yield from self._copies()
+        said = {"version": version("comanda"), "engine": running(replica.residents.engine)}
+        yield InfoMetricFamily("comanda_build", "What runs here.", value=said)
         wrong = replica.terminal_clocks.wrong(core.clock())
         yield GaugeMetricFamily("comanda_terminal_clocks_wrong", "Terminals whose clock is wrong.", value=len(wrong))
         clocks = GaugeMetricFamily(

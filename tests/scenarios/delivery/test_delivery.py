@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from crdt.engine import DEFAULT
 from crdt.hlc import iso
 from node.screen import without_version
 from tests.harness import Client, World, settle_all
@@ -304,7 +305,7 @@ def _check_rebuilt(world: World) -> None:
         assert policy is not None
         for row in world.reader.entities(entity_type, None, 1_000, deleted=True):
             key = (row.entity_type, row.entity_id)
-            again = Entity.load(key, policy, row, writer=1, engine="y_py")
+            again = Entity.load(key, policy, row, writer=1, engine=DEFAULT)
             assert orjson.loads(row.view) == again.shown()
             assert set(again.seqs) == {record.id for record in again.document.records()}
             resident = world.core.replica.residents.entities.get(key)

@@ -18,6 +18,7 @@ UNREACHED: dict[str, str] = {
     "crdt/document.py:Document.under": ENGINE,
     "crdt/engine.py:PycrdtDocument": ENGINE,
     "crdt/engine.py:YPyDocument.state_vector": ENGINE,
+    "crdt/engine.py:running": RUNTIME,
     "crdt/hlc.py:_second": IMPORT,
     "crdt/hlc.py:length": PAST,
     "crdt/hlc.py:time_asked": PAST,

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from crdt.document import Document
+from crdt.engine import DEFAULT
 from crdt.hlc import iso, millis
 from node.core.history.explain import explain
 from storage.records import UPDATE_KINDS
@@ -39,7 +40,7 @@ def explained(world: World, key: Key, name: str) -> Explanation:
     with closing(HistoryReader(world.store.path)) as reader:
         rows = reader.entity_rows(key, (*UPDATE_KINDS, "refused"))
         policy, base = world.core.replica.registry.get(key[0]), reader.entity_base(key)
-        found = explain(rows, key, policy, name, "y_py", base)
+        found = explain(rows, key, policy, name, DEFAULT, base)
     assert found is not None
     return found
 
@@ -116,7 +117,7 @@ def test_every_value_ever_written_is_explained_once_with_its_author(
         for row in (
             r for kind in ("orders", "products", "customers", "cashier_operations") for r in rows(world, kind)
         ):
-            key, live = (row.entity_type, row.entity_id), Document.load(row.snapshot, writer=1, engine="y_py")
+            key, live = (row.entity_type, row.entity_id), Document.load(row.snapshot, writer=1, engine=DEFAULT)
             view = orjson.loads(row.view)
             for name in FIELDS:
                 found = explained(world, key, name)

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from crdt.document import Document
+from crdt.engine import DEFAULT, INSTALLED
 from crdt.hlc import iso, millis
 from crdt.json_values import canonical
 from node.core.history.rebuild import (
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from storage.records import EntityRow
     from tests.harness import World
 
-ENGINE = "y_py"
+ENGINE = DEFAULT
 
 Key = tuple[str, str]
 Stored = dict[Key, "EntityRow"]
@@ -117,7 +118,7 @@ def test_a_long_history_backwards_waits_and_then_goes_on_to_the_end(world: World
     assert rebuilt.entity().shown() == {"n": 1_499, "version": 1_500}
 
 
-@pytest.mark.parametrize("engine", ["y_py", "pycrdt"])
+@pytest.mark.parametrize("engine", INSTALLED)
 def test_a_document_is_rebuilt_whoever_wrote_it(world: World, engine: str) -> None:
     """Also under the client id that the rebuilding document began with."""
     world.core.replica.residents.write_as(1)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crdt.edits import Applied, Edit, Gap
+from crdt.engine import DEFAULT
 from crdt.hlc import pack
 from node.core.entities.entity import Entity
 from node.core.entities.last_known import KnownList
@@ -40,7 +41,7 @@ class Node:
 
     def __init__(self, number: int, policy: Any) -> None:
         self.number = number
-        self.entity = Entity.load((policy.entity_type, "e"), policy, None, writer=100 + number, engine="y_py")
+        self.entity = Entity.load((policy.entity_type, "e"), policy, None, writer=100 + number, engine=DEFAULT)
         self.seq = 0
         self.acknowledged = 0
         self.parked: list[tuple[str, Edit]] = []

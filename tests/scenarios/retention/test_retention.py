@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from crdt.document import Document
-from crdt.engine import merge
+from crdt.engine import DEFAULT, merge
 from crdt.records import name_of
 from node.screen import without_version
 from storage.audit.archive_file import verify_archives
@@ -111,8 +111,8 @@ def rebuild(world: World) -> None:
                     continue
                 entries = orjson.loads(row.updates)
                 updates += [b64decode(entry[2]) for entry in entries if entry[1] == entity.entity_id]
-            made = Document.load(merge(updates), writer=1, engine="y_py")
-            there = Document.load(entity.snapshot, writer=1, engine="y_py")
+            made = Document.load(merge(updates), writer=1, engine=DEFAULT)
+            there = Document.load(entity.snapshot, writer=1, engine=DEFAULT)
             assert (made.vector, made.version) == (there.vector, there.version)
             assert {r.id for r in made.records()} == {r.id for r in there.records()}
 
