@@ -21,6 +21,7 @@ from crdt.edits import (
 from crdt.engine import DEFAULT, INSTALLED
 from crdt.json_values import canonical
 from crdt.records import DocumentError, ForkError, NewField
+from crdt.update_encoder import encode_edit
 from crdt.update_format import decode_update
 from tests.crdt.editors import open_editor
 
@@ -156,8 +157,8 @@ def test_a_fork_of_our_own_writer_is_refused() -> None:
     assert state(one) == state(empty(1))
 
 
-def foreign(*texts: str, deletes: list[tuple[int, int]] | None = None) -> bytes:
-    return open_editor(DEFAULT, 7).edit(deletes or [], list(texts))
+def foreign(*texts: str) -> bytes:
+    return encode_edit(7, 0, texts, [])
 
 
 HEADER = '["h",1,{}]'
