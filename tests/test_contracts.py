@@ -33,6 +33,7 @@ STORAGE = "storage: audit above sqlite above the values"
 CIRCLES = "no circles, types counted"
 SIMULATOR = "the node does not know its simulator"
 CONFORMANCE = "the conformance suite judges the node from outside"
+CLIENT = "the client loads nothing of the node"
 DEPARTMENTS = "departments of the core"
 PURE = "what decides reaches no disk, socket, clock or dice, even by way of others"
 
@@ -57,9 +58,12 @@ PLANTS = [
     (CIRCLES, "node/simulation/people.py", f"{TYPES}from node.simulation.evening import Evening"),
     (SIMULATOR, "node/runtime/app.py", "from node.simulation import runner"),
     (CONFORMANCE, "node/conformance/runner.py", "from node.wire.codec import ID"),
+    (CLIENT, "node/client/sync.py", "from node.wire import codec"),
+    (CLIENT, "node/client/values.py", f"{TYPES}from node.screen import Screen"),
     (DEPARTMENTS, "node/core/log/ring.py", f"{TYPES}from node.core.delivery.delivery import Delivery"),
     (DEPARTMENTS, "node/core/helpers.py", ""),  # a new file has to say where it stands
     (PURE, "crdt/hlc.py", "import time"),
+    (PURE, "node/client/core.py", "import random"),
     (PURE, "node/core/links/link.py", "from storage.sqlite.history_reader import HistoryReader"),  # by three others
     (PURE, "node/wire/links/states.py", "from node.runtime.net import deflate"),
     (PURE, "storage/records.py", "from storage.sqlite.backup import write_copy"),

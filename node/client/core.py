@@ -1,0 +1,432 @@
+"""What a client decides, without a socket, a file, a clock or dice of its own. Pure.
+
+The shell tells what happened: `wrote`, `opened`, `received`, `ended`, `due`. Each answers with a `Ready`: what to do,
+in which order. Times are monotonic seconds.
+
+    (away) --dialling--> connecting --opened--> open --greeted--> connected --ended--> (away)
+    (away) --ended with 4001, 4002 or 4003--> stays away until `resume`
+
+Operations go out in the order in which they were made, each with its first id for ever, and are sent again until they
+are answered: all of them as soon as a connection opens, before a row is confirmed.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from node.client.live import DOCUMENTED_COUNTERS, LiveSet
+from node.client.values import (
+    STAYS_AWAY,
+    Conflict,
+    Contact,
+    Event,
+    Heard,
+    Key,
+    Lock,
+    LockChange,
+    Message,
+    Operation,
+    Progress,
+    Row,
+    State,
+    Waits,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+REMEMBERED = 1_000
+"""Operations of which the outcome is remembered, and rows of one connection of which it is known that they came."""
+
+STATES = {"conflict": State.CONFLICT}
+"""The state that the `status` of a confirmation leads to, where that is not CONFIRMED."""
+
+NOT_STORED, TOO_FAST = 1011, 4005
+"""Codes of what may be sent once more."""
+
+
+@define(eq=False)
+class Ready:
+    """What is to be done, in this order.
+
+    settled: operations that the queue on disk need not hold any more. send: messages. tell: events. confirm: the
+    operation id of the row to confirm, once the program took the Row among `tell`. hang_up: why the connection is not
+    to be used any more.
+    """
+
+    settled: list[Operation] = field(factory=list)
+    send: list[Message] = field(factory=list)
+    tell: list[Event] = field(factory=list)
+    confirm: str | None = None
+    hang_up: str | None = None
+
+
+class Core:
+    """One terminal. queue: its unanswered operations, in the order in which they were made."""
+
+    def __init__(
+        self,
+        terminal_id: str,
+        user_id: str | None,
+        *,
+        waits: Waits = Waits(),  # noqa: B008  (frozen)
+        counters: Mapping[str, Collection[str]] = DOCUMENTED_COUNTERS,
+        unanswered: Iterable[Operation] = (),
+    ) -> None:
+        self.terminal_id, self.user_id, self.waits = terminal_id, user_id, waits
+        self.live = LiveSet(counters)
+        self.queue: OrderedDict[str, Operation] = OrderedDict()
+        self.recent: OrderedDict[str, Operation] = OrderedDict()
+        """The operations that were settled last, by id."""
+        self.conflicts: dict[str, Message] = {}
+        """Open conflicts, by id."""
+        self.locks: dict[str, Lock] = {}
+        """Locks that are asked for or held, by id."""
+        self.open = self.up = False
+        """Whether there is a connection; whether the node has greeted."""
+        self.full = True
+        """Whether everything is asked for at the next connection, as nothing is kept."""
+        self.stays_away = False
+        self.clock_ahead_s: float | None = None
+        self._recovered: str | None = None
+        self._greeted_once = False
+        self._tries = 0
+        self._heard = self._pinged = 0.0
+        self._again_at: float | None = None
+        self._patience = waits.answer
+        for operation in unanswered:
+            self.queue[operation.id] = operation
+            self.live.wrote(operation)
+
+    # ------------------------------------------------------------------ writing
+
+    def operation(
+        self,
+        operation_id: str,
+        at: str,
+        kind: str,
+        entity_type: str,
+        entity_id: str | None,
+        data: Message,
+        label: str | None = None,
+        **more: object,
+    ) -> Operation:
+        """A new operation, to be kept and then given to `wrote`. at: when the person acted, ISO 8601."""
+        body: Message = {"id": operation_id, "entity_type": entity_type, "operation": kind, "data": data}
+        if entity_id is not None:
+            body["entity_id"] = entity_id
+        body |= {"timestamp": at, "terminal_id": self.terminal_id}
+        if self.user_id is not None:
+            body["user_id"] = self.user_id
+        return Operation(operation_id, {"type": "data_sync", "operation": {**body, **more}}, label)
+
+    def resolution(
+        self, operation_id: str, conflict_id: str, resolution: str, data: Message | None, label: str | None = None
+    ) -> Operation:
+        """A person's decision, to be kept and then given to `wrote`."""
+        message: Message = {"type": "conflict_resolution", "conflict_id": conflict_id, "resolution": resolution}
+        if data is not None:
+            message["resolved_data"] = data
+        message |= {"terminal_id": self.terminal_id, "id": operation_id}
+        return Operation(operation_id, message, label)
+
+    def wrote(self, operation: Operation, now: float) -> Ready:
+        """An operation was made, or is tried again after a refusal, and is in the queue on disk."""
+        ready = Ready()
+        operation.code = operation.error = operation.answer = None
+        operation.kept = False
+        self.recent.pop(operation.id, None)
+        self.queue[operation.id] = operation
+        self.live.wrote(operation)
+        self._into(operation, State.SAVED, ready)
+        if self.open:
+            self._send(operation, now, ready)
+        return ready
+
+    def _send(self, operation: Operation, now: float, ready: Ready) -> None:
+        ready.send.append(operation.message)
+        self._into(operation, State.SENT, ready)
+        if self._again_at is None:
+            self._again_at = now + self._patience
+
+    def _into(self, operation: Operation, state: State, ready: Ready) -> None:
+        if operation.state is not state or state is State.SAVED:
+            operation.state = state
+            ready.tell.append(Progress(operation, state))
+
+    # ------------------------------------------------------------------ the connection
+
+    def opened(self, now: float) -> Ready:
+        """A WebSocket is open; nothing was read from it."""
+        ready = Ready()
+        self.open, self._heard, self._pinged = True, now, now
+        self._again_at, self._patience = None, self.waits.answer
+        for operation in self.queue.values():
+            self._send(operation, now, ready)
+        for lock in self.locks.values():
+            if lock.state == "asked":
+                self._ask(lock, now, ready)
+        return ready
+
+    def ended(self, code: int | None, reason: str, draw: float) -> tuple[float | None, Ready]:
+        """The connection is over, or none came about (code: None). draw: 0 to 1, by chance.
+
+        Answers with the seconds to wait before the next try; None: not by itself.
+        """
+        ready, was_up = Ready(), self.up
+        self.open = self.up = False
+        self._again_at = None
+        self.stays_away = code in STAYS_AWAY
+        if was_up or self.stays_away or code is not None:
+            ready.tell.append(Contact(False, code, reason or STAYS_AWAY.get(code or 0, ""), self.stays_away))
+        if self.stays_away:
+            return None, ready
+        ceiling = min(self.waits.first_delay * 2.0 ** min(self._tries, 30), self.waits.longest_delay)
+        self._tries += 1
+        return draw * ceiling, ready
+
+    def resume(self) -> None:
+        """Somebody mended what kept this terminal away."""
+        self.stays_away, self._tries = False, 0
+
+    def heard(self, now: float) -> None:
+        """Any byte came."""
+        self._heard = now
+
+    def due(self, now: float, at: str) -> Ready:
+        """Time passed. at: the wall clock, for the ping."""
+        ready = Ready()
+        if not self.open:
+            return ready
+        if now >= self._heard + self.waits.silence:
+            ready.hang_up = f"nothing was heard for {now - self._heard:.0f} s"
+            return ready
+        if now >= self._pinged + self.waits.ping:
+            self._pinged = now
+            ready.send.append({"type": "ping", "timestamp": at})
+        if self._again_at is not None and now >= self._again_at:
+            self._again_at = None
+            self._patience *= 2
+            for operation in self.queue.values():
+                self._send(operation, now, ready)
+        for lock in list(self.locks.values()):
+            if lock.state == "held" and now >= lock.until:
+                self._lock_ends(lock, "lost", ready, error="it expired")
+            elif lock.state == "asked" and lock.asked_at is not None and now >= lock.asked_at + self.waits.answer:
+                self._ask(lock, now, ready)
+        return ready
+
+    def next_due(self) -> float | None:
+        """When `due` has something to do."""
+        if not self.open:
+            return None
+        times = [self._heard + self.waits.silence, self._pinged + self.waits.ping]
+        if self._again_at is not None:
+            times.append(self._again_at)
+        for lock in self.locks.values():
+            if lock.state == "held":
+                times.append(lock.until)
+            elif lock.asked_at is not None:
+                times.append(lock.asked_at + self.waits.answer)
+        return min(times)
+
+    # ------------------------------------------------------------------ what the node says
+
+    def received(self, message: Message, now: float) -> Ready:
+        """One message. What this client does not know or cannot make out changes nothing; the program hears it."""
+        ready = Ready()
+        if not self.open:
+            return ready
+        handle: dict[str, Callable[[Message, float, Ready], None]] = {
+            "connection_established": self._greeting,
+            "data_sync": self._row,
+            "sync_confirmation": self._confirmation,
+            "sync_error": self._error,
+            "sync_conflict": self._conflict,
+            "conflict_resolution": self._conflict_closed,
+            "lock_acquired": self._lock_acquired,
+            "lock_failed": self._lock_failed,
+            "lock_released": self._lock_released,
+            "pong": _nothing,
+        }
+        try:
+            handle.get(str(message.get("type")), _told)(message, now, ready)
+        except (AttributeError, KeyError, TypeError):
+            return Ready(tell=[Heard(message)])
+        return ready
+
+    def _greeting(self, message: Message, now: float, ready: Ready) -> None:
+        recovered = message.get("recovered")
+        if self._greeted_once and not self.full and recovered != self._recovered:
+            # The node's database is an older one: what is shown here it may never have held.
+            self.full = True
+            self._recovered = recovered
+            self.live.begin_anew(self.queue.values())
+            self.conflicts.clear()
+            self.open = False
+            ready.hang_up = "the node began anew: everything is asked for"
+            return
+        self.up, self._greeted_once, self.full, self._tries = True, True, False, 0
+        self._recovered = recovered
+        ready.tell.append(Contact(True))
+
+    def _row(self, message: Message, now: float, ready: Ready) -> None:
+        operation = message["operation"]
+        entity_ids = self.live.row(operation)
+        if operation.get("terminal_id") == self.terminal_id and (own := self.queue.get(operation["id"])) is not None:
+            self._settle(own, State.CONFIRMED, message, ready)
+        ready.tell.append(Row(operation["entity_type"], entity_ids, operation))
+        ready.confirm = operation["id"]
+
+    def taken(self, operation_id: str, at: str) -> Message:
+        """The confirmation of a row that the program took."""
+        return {
+            "type": "sync_confirmation",
+            "operation_id": operation_id,
+            "terminal_id": self.terminal_id,
+            "timestamp": at,
+        }
+
+    def _confirmation(self, message: Message, now: float, ready: Ready) -> None:
+        operation = self.queue.get(str(message.get("operation_id")))
+        state = STATES.get(str(message.get("status")), State.CONFIRMED)
+        if operation is None:  # its row came first
+            known = self.recent.get(str(message.get("operation_id")))
+            if known is not None and state is State.CONFLICT:
+                self._into(known, state, ready)
+            return
+        if message.get("status") == "duplicate" and isinstance(message.get("shown"), dict):
+            # The row that this was once answered with may never have come: what it led to is told here instead.
+            self._settle(operation, State.CONFIRMED, message, ready)
+            for key in {key for key, _, _ in operation.writes}:
+                if key[1] in message["shown"]:
+                    self.live.replaced(key, message["shown"][key[1]])
+            return
+        self._settle(operation, state, message, ready)
+
+    def _settle(self, operation: Operation, state: State, message: Message, ready: Ready) -> None:
+        del self.queue[operation.id]
+        self.recent[operation.id] = operation
+        if len(self.recent) > REMEMBERED:
+            self.recent.popitem(last=False)
+        operation.answer = message
+        if state is State.REFUSED:
+            self.live.undone(operation)
+        else:
+            self.live.settled(operation)
+        if not self.queue:
+            self._again_at, self._patience = None, self.waits.answer
+        ready.settled.append(operation)
+        self._into(operation, state, ready)
+
+    def _error(self, message: Message, now: float, ready: Ready) -> None:
+        operation = self.queue.get(str(message.get("operation_id")))
+        lock = self.locks.get(str(message.get("lock_id")))
+        if operation is not None:
+            if message.get("retry") or message.get("code") == TOO_FAST:
+                again = now + self.waits.retry
+                self._again_at = again if self._again_at is None else min(self._again_at, again)
+                return
+            operation.code, operation.error = message.get("code"), message.get("error")
+            operation.kept = bool(message.get("kept"))
+            self._settle(operation, State.REFUSED, message, ready)
+        elif lock is not None and message.get("operation_id") is None:
+            if message.get("retry") or message.get("code") == TOO_FAST:
+                lock.asked_at = now + self.waits.retry - self.waits.answer
+            elif lock.state == "asked":
+                self._lock_ends(lock, "refused", ready, error=message.get("error"), code=message.get("code"))
+            else:  # a release that came too late
+                self._lock_ends(lock, "released", ready)
+        else:
+            ready.tell.append(Heard(message))
+
+    # ------------------------------------------------------------------ conflicts
+
+    def _conflict(self, message: Message, now: float, ready: Ready) -> None:
+        conflict = message["conflict"]
+        if conflict.get("state", "open") == "open":
+            self.conflicts[conflict["id"]] = conflict
+            for candidate in conflict.get("candidates", ()):
+                own = self.recent.get(str(candidate.get("operation_id")))
+                if own is not None and candidate.get("terminal_id") == self.terminal_id:
+                    self._into(own, State.CONFLICT, ready)
+        ready.tell.append(Conflict(conflict))
+
+    def _conflict_closed(self, message: Message, now: float, ready: Ready) -> None:
+        known = self.conflicts.pop(message["conflict_id"], None)
+        ready.tell.append(Conflict({**(known or {"id": message["conflict_id"]}), "resolution": message}, closed=True))
+
+    # ------------------------------------------------------------------ locks
+
+    def lock(self, lock_id: str, key: Key, timeout_s: float, breaks: str | None, now: float) -> tuple[Lock, Ready]:
+        """Ask for a lock: now, or as soon as there is a connection."""
+        ready = Ready()
+        message: Message = {
+            "type": "acquire_lock",
+            "entity_type": key[0],
+            "entity_id": key[1],
+            "terminal_id": self.terminal_id,
+            "timeout": round(timeout_s * 1000),
+            "lock_id": lock_id,
+        }
+        if breaks is not None:
+            message["breaks"] = breaks
+        lock = self.locks[lock_id] = Lock(lock_id, key, message)
+        if self.open:
+            self._ask(lock, now, ready)
+        return lock, ready
+
+    def release(self, lock: Lock) -> Ready:
+        """Give a lock back. What cannot be said now is said by its end."""
+        ready = Ready()
+        if self.locks.get(lock.id) is lock:
+            if self.open:
+                ready.send.append({"type": "release_lock", "lock_id": lock.id, "terminal_id": self.terminal_id})
+            self._lock_ends(lock, "released", ready)
+        return ready
+
+    def _ask(self, lock: Lock, now: float, ready: Ready) -> None:
+        lock.asked_at = now
+        ready.send.append(lock.message)
+
+    def _lock_acquired(self, message: Message, now: float, ready: Ready) -> None:
+        lock = self.locks.get(str(message.get("lock_id")))
+        if lock is None or lock.asked_at is None:
+            return
+        # It runs from when the node granted it, which was after it was asked.
+        lock.state, lock.until = "held", lock.asked_at + lock.message["timeout"] / 1000
+        lock.scope, lock.token = message.get("scope"), message.get("token")
+        ready.tell.append(LockChange(lock))
+
+    def _lock_failed(self, message: Message, now: float, ready: Ready) -> None:
+        lock = self.locks.get(str(message.get("lock_id")))
+        if lock is None:
+            key = (message.get("entity_type"), message.get("entity_id"))
+            lock = next((one for one in self.locks.values() if one.key == key and one.state == "asked"), None)
+        if lock is None:
+            return
+        lock.locked_by, lock.locked_until = message.get("locked_by"), message.get("locked_until")
+        self._lock_ends(lock, "refused" if lock.state == "asked" else "lost", ready, error=message.get("reason"))
+
+    def _lock_released(self, message: Message, now: float, ready: Ready) -> None:
+        lock = self.locks.get(str(message.get("lock_id")))
+        if lock is not None:
+            self._lock_ends(lock, "released", ready)
+
+    def _lock_ends(
+        self, lock: Lock, state: str, ready: Ready, error: str | None = None, code: int | None = None
+    ) -> None:
+        del self.locks[lock.id]
+        lock.state, lock.error, lock.code = state, error, code
+        ready.tell.append(LockChange(lock))
+
+
+def _nothing(message: Message, now: float, ready: Ready) -> None:
+    return None
+
+
+def _told(message: Message, now: float, ready: Ready) -> None:
+    ready.tell.append(Heard(message))

@@ -1,0 +1,386 @@
+"""A terminal under trio: the core's decisions carried out on a socket, a queue on disk and a clock."""
+
+from __future__ import annotations
+
+import json
+import random
+import uuid
+from collections import deque
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+import trio
+
+from node.client.core import Core
+from node.client.live import DOCUMENTED_COUNTERS
+from node.client.socket import NO_CLOSE_FRAME, NotConnected, Socket, dial
+from node.client.store import FileQueue, MemoryQueue, Queue, StoreError
+from node.client.values import Contact, Event, Fields, Heard, Lock, Operation, Row, State, Waits, text_of
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping
+
+    from node.client.core import Ready
+    from node.client.values import Message
+
+MOST_WAITING = 4_096
+"""Events that wait for the program; above that, what is only heard is left out."""
+
+
+class LockRefused(Exception):
+    """Somebody else has the lock, or it cannot be had. lock: with `locked_by`, `locked_until`, `error`, `code`."""
+
+    def __init__(self, lock: Lock) -> None:
+        super().__init__(lock.error or lock.state)
+        self.lock = lock
+
+
+class Terminal:
+    """What a program has of its terminal. Made by `connect`.
+
+    It may be iterated by one task: `async for event in terminal`. Events are told from then on, and a row is
+    confirmed when the program asks for what comes after it, so go on iterating. For a program that never iterates,
+    rows are confirmed once they are in the live set. trouble: why there is no contact just now.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        terminal_id: str,
+        terminal_type: str,
+        *,
+        core: Core,
+        queue: Queue,
+        token: str | None,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        self.terminal_id = terminal_id
+        self.trouble: str | None = None
+        self._url, self._type, self._token, self._tls = url.rstrip("/"), terminal_type, token, tls
+        self._core, self._queue = core, queue
+        self._disk = trio.Lock()
+        self._outbox: deque[str] = deque()
+        self._events: deque[tuple[Event, str | None, int]] = deque()
+        self._iterating = False
+        self._taken: tuple[str | None, int] = (None, 0)
+        self._changed, self._more, self._resumed = trio.Event(), trio.Event(), trio.Event()
+        self._connection = 0
+        """Numbers the connections: a row of an earlier one is not confirmed on the next."""
+        self._socket: Socket | None = None
+        self._scope = trio.CancelScope()
+        self._why: str | None = None
+        self._not_removed: list[Operation] = []
+
+    # ------------------------------------------------------------------ writing
+
+    async def create(self, entity_type: str, entity_id: str, data: Fields, **more: Any) -> Operation:
+        """Make an entity."""
+        return await self.write("CREATE", entity_type, entity_id, data, **more)
+
+    async def update(self, entity_type: str, entity_id: str, data: Fields, **more: Any) -> Operation:
+        """Write these fields of an entity; the others stay."""
+        return await self.write("UPDATE", entity_type, entity_id, data, **more)
+
+    async def delete(self, entity_type: str, entity_id: str, **more: Any) -> Operation:
+        """Remove an entity."""
+        return await self.write("DELETE", entity_type, entity_id, {}, **more)
+
+    async def update_all(self, entity_type: str, updates: Mapping[str, Fields], **more: Any) -> Operation:
+        """Update many entities, all of them or none. updates: by entity id."""
+        items = [{"entity_id": entity_id, "data": data} for entity_id, data in updates.items()]
+        return await self.write("BULK_UPDATE", entity_type, None, {"updates": items}, **more)
+
+    async def write(
+        self,
+        kind: str,
+        entity_type: str,
+        entity_id: str | None,
+        data: Message,
+        *,
+        label: str | None = None,
+        **more: object,
+    ) -> Operation:
+        """Write an operation: on disk when this returns, shown, and sent as soon as there is contact.
+
+        label: the program's own name for it. more: further members of the operation, such as `lock_id`.
+        Raises ValueError for what is no JSON, and StoreError where it cannot be kept; then it was not written.
+        """
+        made = self._core.operation(str(uuid.uuid4()), _now(), kind, entity_type, entity_id, data, label, **more)
+        return await self._put(made)
+
+    async def resolve(
+        self, conflict_id: str, resolution: str, data: Fields | None = None, *, label: str | None = None
+    ) -> Operation:
+        """Decide a conflict: accept_local, accept_remote, or merge with `data`."""
+        made = self._core.resolution(str(uuid.uuid4()), conflict_id, resolution, data, label)
+        return await self._put(made)
+
+    async def again(self, operation: Operation) -> None:
+        """Try a refused operation once more, under its first id."""
+        if operation.state is not State.REFUSED:
+            raise ValueError(f"it is {operation.state.value}")
+        await self._put(operation)
+
+    async def _put(self, made: Operation) -> Operation:
+        made.message = json.loads(text_of(made.message))  # the caller may change its own
+        async with self._disk:
+            await trio.to_thread.run_sync(self._queue.put, made)
+            self._carry_out(self._core.wrote(made, trio.current_time()))
+        return made
+
+    async def answer(self, operation: Operation) -> Operation:
+        """Wait until an operation is confirmed, in conflict or refused."""
+        await self._until(lambda: operation.state.final)
+        return operation
+
+    # ------------------------------------------------------------------ looking
+
+    def entities(self, entity_type: str) -> dict[str, Fields]:
+        """What is shown of a type, by id: the node's rows, and own unanswered writes over them."""
+        return self._core.live.entities(entity_type)
+
+    def entity(self, entity_type: str, entity_id: str) -> Fields | None:
+        return self._core.live.entity(entity_type, entity_id)
+
+    @property
+    def unanswered(self) -> list[Operation]:
+        """In the order in which they were made."""
+        return list(self._core.queue.values())
+
+    @property
+    def conflicts(self) -> dict[str, Message]:
+        """Open conflicts that this terminal was told of, by id."""
+        return dict(self._core.conflicts)
+
+    @property
+    def connected(self) -> bool:
+        return self._core.up
+
+    async def contact(self) -> None:
+        """Wait until the node has greeted this terminal."""
+        await self._until(lambda: self._core.up)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            await self._changed.wait()
+
+    def __aiter__(self) -> Terminal:
+        self._iterating = True
+        return self
+
+    async def __anext__(self) -> Event:
+        self._confirm_taken()
+        while not self._events:
+            await self._changed.wait()
+        event, row, connection = self._events.popleft()
+        self._taken = (row, connection)
+        return event
+
+    def _confirm_taken(self) -> None:
+        (operation_id, connection), self._taken = self._taken, (None, 0)
+        if operation_id is not None and connection == self._connection and self._core.open:
+            self._send(self._core.taken(operation_id, _now()))
+
+    # ------------------------------------------------------------------ locks
+
+    @asynccontextmanager
+    async def lock(
+        self, entity_type: str, entity_id: str, *, timeout_s: float = 30.0, breaks: str | None = None
+    ) -> AsyncIterator[Lock]:
+        """Hold a lock, and give it back. breaks: the terminal from which it is taken. Raises LockRefused.
+
+        Where there is no contact this waits for it. See `holds` for whether it is still held.
+        """
+        lock_id = str(uuid.uuid4())
+        lock, ready = self._core.lock(lock_id, (entity_type, entity_id), timeout_s, breaks, trio.current_time())
+        try:
+            self._carry_out(ready)
+            await self._until(lambda: lock.state != "asked")
+            if lock.state != "held":
+                raise LockRefused(lock)
+            yield lock
+        finally:
+            self._carry_out(self._core.release(lock))
+
+    def holds(self, lock: Lock) -> bool:
+        """Whether a lock is surely held at this moment."""
+        return lock.held(trio.current_time())
+
+    # ------------------------------------------------------------------ the connection
+
+    def resume(self, token: str | None = None) -> None:
+        """Dial now: after the cause of a 4001, 4002 or 4003 was mended, or instead of waiting. token: a new one."""
+        self._token = token or self._token
+        self._core.resume()
+        self._resumed.set()
+
+    async def run(self) -> None:
+        """Keep a connection for ever."""
+        while True:
+            code, self.trouble = await self._one_connection()
+            delay, ready = self._core.ended(code, self.trouble, random.random())
+            self._carry_out(ready)
+            self._resumed = trio.Event()
+            with trio.move_on_after(float("inf") if delay is None else delay):
+                await self._resumed.wait()
+
+    async def _one_connection(self) -> tuple[int | None, str]:
+        """How it ended: code and reason."""
+        query = {"type": self._type}
+        if self._core.user_id is not None:
+            query["user_id"] = self._core.user_id
+        if self._core.full:
+            query["sync"] = "full"
+        url = f"{self._url}/ws/{quote(self.terminal_id, safe='')}?{urlencode(query)}"
+        headers = {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
+        try:
+            with trio.fail_after(self._core.waits.connect):
+                socket = await dial(url, headers, self._tls, lambda: self._core.heard(trio.current_time()))
+        except NotConnected as error:
+            return None, str(error)
+        except trio.TooSlowError:
+            return None, "no answer in time"
+        self._connection += 1
+        self._socket, self._why, self._scope = socket, None, trio.CancelScope()
+        self._outbox.clear()
+        try:
+            with self._scope:
+                self._carry_out(self._core.opened(trio.current_time()))
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write_out, socket)
+                    nursery.start_soon(self._watch_time)
+                    await self._read(socket)
+                    nursery.cancel_scope.cancel()
+        finally:
+            self._socket = None
+            await socket.drop()
+        return (socket.code, socket.reason) if self._why is None else (NO_CLOSE_FRAME, self._why)
+
+    async def _read(self, socket: Socket) -> None:
+        while texts := await socket.receive():
+            batch = []
+            for text in texts:
+                try:
+                    message = json.loads(text)
+                except ValueError:
+                    message = None
+                if not isinstance(message, dict):
+                    self._hang_up("the node sent what is no message")
+                    break
+                batch.append(self._core.received(message, trio.current_time()))
+            await self._remove([operation for ready in batch for operation in ready.settled])
+            for ready in batch:
+                self._carry_out(ready)
+
+    async def _remove(self, settled: list[Operation]) -> None:
+        """What cannot be removed now is removed with the next: sent again, it would be a duplicate."""
+        if not settled:
+            return
+        async with self._disk:
+            self._not_removed += [one for one in settled if one.state.final]
+            try:
+                await trio.to_thread.run_sync(self._queue.remove, tuple(self._not_removed))
+            except StoreError as error:
+                self.trouble = f"the queue: {error}"
+            else:
+                self._not_removed.clear()
+
+    async def _write_out(self, socket: Socket) -> None:
+        while True:
+            if not self._outbox:
+                self._more = trio.Event()
+                await self._more.wait()
+            texts = list(self._outbox)
+            self._outbox.clear()
+            await socket.send(texts)
+
+    async def _watch_time(self) -> None:
+        while True:
+            due = self._core.next_due()
+            with trio.move_on_at(float("inf") if due is None else due):
+                await self._changed.wait()
+                continue
+            self._carry_out(self._core.due(trio.current_time(), _now()))
+
+    def _hang_up(self, why: str) -> None:
+        self._why = why
+        self._scope.cancel()
+
+    # ------------------------------------------------------------------ carrying out
+
+    def _send(self, message: Message) -> None:
+        self._outbox.append(text_of(message))
+        self._more.set()
+
+    def _carry_out(self, ready: Ready) -> None:
+        """Send and tell; what is to be kept was kept before."""
+        for message in ready.send:
+            self._send(message)
+        for event in ready.tell:
+            if isinstance(event, Contact) and event.up:
+                self.trouble = None
+            row = ready.confirm if isinstance(event, Row) else None
+            if self._iterating:
+                if not (isinstance(event, Heard) and len(self._events) >= MOST_WAITING):
+                    self._events.append((event, row, self._connection))
+            elif row is not None:
+                self._send(self._core.taken(row, _now()))
+        if ready.hang_up is not None:
+            self._hang_up(ready.hang_up)
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def close(self) -> None:
+        """Say goodbye to the node."""
+        if (socket := self._socket) is not None:
+            with trio.move_on_after(self._core.waits.goodbye):
+                await socket.goodbye()
+                await self._until(lambda: self._socket is not socket)
+
+
+@asynccontextmanager
+async def connect(
+    url: str,
+    terminal_id: str,
+    terminal_type: str,
+    *,
+    user_id: str | None = None,
+    token: str | None = None,
+    store: str | Path | None = None,
+    counters: Mapping[str, Collection[str]] = DOCUMENTED_COUNTERS,
+    waits: Waits = Waits(),  # noqa: B008  (frozen)
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[Terminal]:
+    """A terminal of the node at `url` (`ws://localhost:8001`). It works at once, whether or not the node is there.
+
+    store: the file of the queue; without one, what was not answered is lost with the program.
+    counters: entity type -> fields in which `{"$inc": n}` is a movement, as the node is configured.
+    tls: how a `wss://` node is recognised; by default by the system's authorities. Raises StoreError.
+    """
+    queue: Queue
+    if store is None:
+        queue = MemoryQueue()
+    else:
+        queue = await trio.to_thread.run_sync(FileQueue, Path(store), terminal_id)
+    try:
+        unanswered = await trio.to_thread.run_sync(queue.unanswered)
+        core = Core(terminal_id, user_id, waits=waits, counters=counters, unanswered=unanswered)
+        terminal = Terminal(url, terminal_id, terminal_type, core=core, queue=queue, token=token, tls=tls)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(terminal.run)
+            try:
+                yield terminal
+            finally:
+                with trio.move_on_after(waits.goodbye, shield=True):
+                    await terminal.close()
+                nursery.cancel_scope.cancel()
+    finally:
+        queue.close()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
