@@ -54,6 +54,13 @@ NOBODYS = TokenRow("", "", "", "damaged", "", None)
 """A token that nobody can show."""
 
 
+SHOWN_USER = (
+    "COALESCE(user_id, CASE WHEN json_valid(CAST(operation AS TEXT))"
+    " THEN json_extract(CAST(operation AS TEXT), '$.user_id') END)"
+)
+"""Who is named beside a row: who was logged in on its connection, else whom the operation itself names."""
+
+
 class Reader:
     """A read-only view of one database, for one thread at a time. Every method may raise StorageError.
 
@@ -274,9 +281,12 @@ class Reader:
         kinds: Sequence[str] = ("operation", "refused"),
         upto: int = EVERYTHING,
         most_bytes: int = EVERYTHING,
+        *,
+        user_id: str | None = None,
+        newest: bool = False,
     ) -> Page[LogRow]:
-        """A page of log rows after seq `after` and up to `upto` that match every filter. since, until: HLCs of
-        acceptance.
+        """A page of log rows after seq `after` and up to `upto` that match every filter, in the log's order; newest:
+        the last of them, from the last on. since, until: HLCs of acceptance.
 
         Rows of an entity, rows of a terminal and refused writes are found by an index. Any other filter looks
         through the rows one by one, so a caller that holds up others asks for some thousands at a time (`upto`).
@@ -284,22 +294,24 @@ class Reader:
         # One kind is named in the text: SQLite uses the index of the refused rows only where it reads that they are.
         kind = f"kind = '{kinds[0]}'" if len(kinds) == 1 else f"kind IN ({','.join('?' * len(kinds))})"
         where: list[tuple[str, Sequence[object]]] = [
-            ("seq > ?", (after,)),
-            ("seq <= ?", (upto,)),
+            ("log.seq > ?", (after,)),
+            ("log.seq <= ?", (upto,)),
             (kind, kinds if len(kinds) != 1 else ()),
         ]
         for condition, value in (
             ("terminal_id = ?", terminal_id),
+            (f"{SHOWN_USER} = ?", user_id),
             ("accepted >= ?", since),
             ("accepted <= ?", until),
         ):
             if value is not None:
                 where.append((condition, (value,)))
         if entity_id is not None:
-            return self._audit_of_entity(entity_type, entity_id, where, limit, most_bytes)
+            return self._audit_of_entity(entity_type, entity_id, where, limit, most_bytes, newest)
         if entity_type is not None:
             where.append(("+entity_type = ?", (entity_type,)))  # + keeps to the order of the log
-        sql = f"SELECT * FROM log WHERE {' AND '.join(text for text, _ in where)} ORDER BY seq LIMIT ?"
+        order = "seq DESC" if newest else "seq"
+        sql = f"SELECT * FROM log WHERE {' AND '.join(text for text, _ in where)} ORDER BY {order} LIMIT ?"
         parameters = [value for _, bound in where for value in bound]
         rows = self.queries.page(sql, (*parameters, limit), limit, most_bytes)
         return rows.as_page(map(LOG.record, rows))
@@ -311,31 +323,35 @@ class Reader:
         where: Sequence[tuple[str, Sequence[object]]],
         limit: int,
         most_bytes: int,
+        newest: bool,
     ) -> Page[LogRow]:
         """Rows of an entity, of every type that has such an id where no type is named.
 
         Both halves, own rows and those of a BULK_UPDATE, come from an index in the log's order: an OR, or a list of
         numbers, would read all of the entity's rows for each page.
         """
-        rest = " AND ".join(f"l.{text}" for text, _ in where)
+        rest = " AND ".join(text for text, _ in where)
         bound = [value for _, values in where for value in values]
-        own = f"SELECT l.* FROM log l WHERE entity_type = ? AND entity_id = ? AND {rest} ORDER BY seq LIMIT ?"
+        order = "seq DESC" if newest else "seq"
+        own = f"SELECT * FROM log WHERE entity_type = ? AND entity_id = ? AND {rest} ORDER BY {order} LIMIT ?"
         bulk = (
-            "SELECT l.* FROM log_entities o CROSS JOIN log l USING (seq)"
-            f" WHERE o.entity_type = ? AND o.entity_id = ? AND o.seq > ? AND {rest} ORDER BY o.seq LIMIT ?"
+            "SELECT log.* FROM log_entities o CROSS JOIN log USING (seq)"
+            f" WHERE o.entity_type = ? AND o.entity_id = ? AND o.seq > ? AND {rest} ORDER BY o.{order} LIMIT ?"
         )
         found: Page[LogRow] = Page()
-        cut: int | None = None
+        ends: list[int] = []  # nothing is known of what lies behind these
         every = self.queries.distinct("log", "entity_type") if entity_type is None else [(entity_type,)]
         for (name,) in every:
             for sql, parameters in ((own, bound), (bulk, [bound[0], *bound])):
                 rows = self.queries.page(sql, (name, entity_id, *parameters, limit), limit, most_bytes)
                 found += map(LOG.record, rows)
-                if rows.more:  # nothing is known of what lies behind it
-                    cut = rows[-1]["seq"] if cut is None else min(cut, rows[-1]["seq"])
-        whole = sorted((row for row in found if cut is None or row.seq <= cut), key=lambda row: row.seq)
+                if rows.more:
+                    ends.append(rows[-1]["seq"])
+        sign = -1 if newest else 1
+        whole = [row for row in found if all(sign * row.seq <= sign * end for end in ends)]
+        whole.sort(key=lambda row: sign * row.seq)
         page = found.as_page(whole[:limit])
-        page.more = cut is not None or len(whole) >= limit
+        page.more = bool(ends) or len(whole) >= limit
         return page
 
     def conflicts(

@@ -143,18 +143,24 @@ def test_a_statement_that_begins_as_its_read_is_given_up_ends(
 
 async def pages(node: Served, path: str, query: dict[str, Any]) -> list[dict[str, Any]]:
     """Every page of an answer, as its cursor leads."""
-    found, after = [], 0
+    back = "newest" in query
+    found: list[dict[str, Any]] = []
+    place = FAR if back else 0
     while True:
-        answer = await node.api.answer(request(path, {**query, "after": [str(after)]}), ADMIN)
+        cursor = {"before" if back else "after": [str(place)]}
+        answer = await node.api.answer(request(path, {**query, **cursor}), ADMIN)
         assert answer.status == 200
         assert not isinstance(answer.body, bytes)
         found.append(json.loads(b"".join([part async for part in answer.body])))
         following = found[-1]["next"]
         if following is None:
             return found
-        assert following > after
-        after = following
+        assert following < place if back else following > place
+        place = following
 
+
+FAR = 2**40
+"""Behind every row."""
 
 FILTERS: list[dict[str, list[str]]] = [
     {},
@@ -166,7 +172,23 @@ FILTERS: list[dict[str, list[str]]] = [
     {"since": ["2100-01-01T00:00:00Z"]},
     {"until": ["2020-01-01T00:00:00Z"]},
     {"limit": ["2"], "entity_type": ["orders"]},
+    {"limit": ["2"], "entity_id": ["o-3"]},
+    {"user_id": ["nobody"]},
 ]
+
+
+@pytest.mark.parametrize("query", FILTERS, ids=str)
+@pytest.mark.parametrize("path", ["/api/v1/audit", "/api/v1/refused"])
+async def test_the_newest_first_is_the_audit_from_behind(
+    world: World, monkeypatch: pytest.MonkeyPatch, path: str, query: dict[str, list[str]]
+) -> None:
+    async with served(world) as node:
+        whole = [entry for page in await pages(node, path, query) for entry in page["entries"]]
+        for looked_through, looking_s in ((20_000, 2.0), (3, 2.0), (3, -1.0)):
+            monkeypatch.setattr(routes, "LOOKED_THROUGH", looked_through)
+            monkeypatch.setattr(routes, "LOOKING_S", looking_s)
+            back = await pages(node, path, {**query, "newest": ["1"]})
+            assert [entry for page in back for entry in page["entries"]] == whole[::-1]
 
 
 @pytest.mark.parametrize("query", FILTERS, ids=str)

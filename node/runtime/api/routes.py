@@ -5,7 +5,8 @@ GET /api/v1/entities/{type}[?after=&limit=&deleted=1]    all of a type, or a pag
 GET /api/v1/entities/{type}/{id}   or /api/v1/entities/{type}?entity_id=
 GET /api/v1/entities/...?at=|seq=   /api/v1/explain/{type}/{id}/{field}     see past.py
 GET /api/v1/conflicts[?state=open|settled|closed]
-GET /api/v1/audit[?entity_type=&entity_id=&terminal_id=&since=&until=&after=&limit=]
+GET /api/v1/audit[?entity_type=&entity_id=&terminal_id=&user_id=&since=&until=&after=&limit=]
+GET /api/v1/audit?newest=1[&before=...]          the same, the latest first
 GET /api/v1/refused                              writes that were refused and kept
 GET /api/v1/policies                             the entity types, in the words of node/wire/protocol.md
 GET /api/v1/whoami[?type=]                       who asks, and what he may do here
@@ -77,6 +78,9 @@ if TYPE_CHECKING:
     from storage.records import ConflictRow, EntityRow, LogRow
     from storage.sqlite.reader import Reader
     from storage.sqlite.store import Store
+
+    AuditQuery = Callable[..., Page[LogRow]]
+    """`Reader.audit` with some of what is asked."""
 
 LOOKED_THROUGH = 20_000
 LOOKING_S = 2.0
@@ -349,8 +353,17 @@ class Api:
                 return error_response(400, f"{name} is not an ISO 8601 time: {quote(text or '')[:80]}")
             times.append(None if text is None else pack(ms))
             said |= {} if assumed is None else {"assumed_zone": assumed}
-        filters = [request.first(name) for name in ("entity_type", "entity_id", "terminal_id")]
-        found = self._look_through([*filters, *times], after, limit, kinds)
+        filters = [*[request.first(name) for name in ("entity_type", "entity_id", "terminal_id")], *times]
+        query = partial(self._reader.audit, user_id=request.first("user_id"))
+        if request.first("newest") in ("1", "true"):
+            head = self._core.replica.log.committed
+            before = _number(request, "before", head + 1)
+            if isinstance(before, Response):
+                return before
+            upto = min(before - 1, head)
+            found = self._look_back(partial(query, newest=True), filters, upto, limit, kinds)
+        else:
+            found = self._look_through(query, filters, after, limit, kinds)
         return Response(200, self._all_entries(await anext(found), found, said, rights))
 
     async def _all_entries(
@@ -371,7 +384,7 @@ class Api:
         yield b"]," + orjson.dumps(rest)[1:]
 
     async def _look_through(
-        self, filters: Sequence[object], after: int, limit: int, kinds: tuple[str, ...]
+        self, query: AuditQuery, filters: Sequence[object], after: int, limit: int, kinds: tuple[str, ...]
     ) -> AsyncIterator[tuple[Sequence[LogRow], int | None]]:
         """Pages of rows of the audit, each with the row after which to go on, None at the end.
 
@@ -384,7 +397,7 @@ class Api:
             if after >= upto:
                 upto = head if indexed else min(after + LOOKED_THROUGH, head)
             begun = trio.current_time()
-            rows = await self._read(self._reader.audit, *filters, after, limit, kinds, upto, PAGE_BYTES)
+            rows = await self._read(query, *filters, after, limit, kinds, upto, PAGE_BYTES)
             looked_s += trio.current_time() - begun
             limit -= len(rows)
             if not limit or rows.more:
@@ -395,6 +408,29 @@ class Api:
             else:
                 after = upto
             yield rows, after
+            if not limit or (looked_s > LOOKING_S and not rows.more):
+                return
+
+    async def _look_back(
+        self, query: AuditQuery, filters: Sequence[object], upto: int, limit: int, kinds: tuple[str, ...]
+    ) -> AsyncIterator[tuple[Sequence[LogRow], int | None]]:
+        """As `_look_through`, from row `upto` back to the beginning, each page with the row before which to go on."""
+        looked_s, begins = 0.0, self._store.anchor.seq
+        indexed = filters[1] is not None or kinds == ("refused",)
+        while True:
+            after = begins if indexed else max(upto - LOOKED_THROUGH, begins)
+            begun = trio.current_time()
+            rows = await self._read(query, *filters, after, limit, kinds, upto, PAGE_BYTES)
+            looked_s += trio.current_time() - begun
+            limit -= len(rows)
+            if not limit or rows.more:
+                upto = rows[-1].seq - 1
+            elif after <= begins:
+                yield rows, None
+                return
+            else:
+                upto = after
+            yield rows, upto + 1
             if not limit or (looked_s > LOOKING_S and not rows.more):
                 return
 

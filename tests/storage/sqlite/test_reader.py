@@ -123,6 +123,19 @@ def test_the_audit_is_filtered_by_entity_terminal_and_time(store: Store, reader:
     assert seqs(reader.audit(since=2002, until=2004)) == [2, 3, 4]
     assert seqs(reader.audit(after=3, limit=1)) == [4]
     assert seqs(reader.audit(kinds=("refused",))) == [6]
+    assert seqs(reader.audit(newest=True, limit=2)) == [6, 4]
+    assert seqs(reader.audit(newest=True, upto=3, after=1)) == [3, 2]
+    assert seqs(reader.audit("orders", "a", newest=True)) == [6, 3, 1]
+    assert seqs(reader.audit(entity_id="a", newest=True, limit=2)) == [6, 4]
+
+
+def test_the_audit_is_filtered_by_the_user_that_it_shows(store: Store, reader: Reader) -> None:
+    named = (b'{"user_id":"bia"}', b'{"user_id":7}', b"", b"no json")
+    rows = [row(seq, user_id=None, operation=text) for seq, text in enumerate(named, 1)]
+    store.commit(Commit(rows=[*rows, row(5, user_id="ana", operation=named[0])]))
+    assert seqs(reader.audit(user_id="bia")) == [1]
+    assert seqs(reader.audit(user_id="ana")) == [5]
+    assert seqs(reader.audit(user_id="nobody")) == []
 
 
 def test_conflicts_are_listed_by_state_in_the_order_they_came(store: Store, reader: Reader) -> None:
