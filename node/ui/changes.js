@@ -5,23 +5,27 @@ const isKeyed = (value) => Array.isArray(value) && value.length > 0 && value.eve
 const same = (a, b) => a === b || JSON.stringify(a) === JSON.stringify(b);
 export const nameOf = (element) => String(element.name ?? element.id);
 
-// before, after: members by name. -> [{ name, of, from, to }]; `of` is the element that a member belongs to, from and to
-// are undefined where there was nothing.
+// before, after: members by name. -> [{ name, of, from, to }]; `of` names the element that a member belongs to. from, to:
+// undefined where there was nothing; arrays of elements where some were taken off or added.
 export function changes(before, after) {
   const names = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])].filter((name) => name !== "version");
   return names.flatMap((name) => changesOf(name, before?.[name], after?.[name]));
 }
 
+const isElements = (value) => value === undefined || (Array.isArray(value) && (!value.length || isKeyed(value)));
+
 function changesOf(name, from, to) {
   if (same(from, to)) return [];
-  if (!(isKeyed(from) || isKeyed(to)) || ![from ?? [], to ?? []].every((list) => Array.isArray(list) && (!list.length || isKeyed(list)))) return [{ name, from, to }];
+  if (!(isKeyed(from) || isKeyed(to)) || !isElements(from) || !isElements(to)) return [{ name, from, to }];
   const was = new Map((from ?? []).map((one) => [one.id, one])), is = new Map((to ?? []).map((one) => [one.id, one]));
-  return [...new Set([...was.keys(), ...is.keys()])].flatMap((id) => elementChanges(name, was.get(id), is.get(id)));
+  const off = [...was.values()].filter((one) => !is.has(one.id)), added = [...is.values()].filter((one) => !was.has(one.id));
+  return [
+    ...(added.length ? [{ name, to: added }] : []), ...(off.length ? [{ name, from: off }] : []),
+    ...[...is.values()].filter((one) => was.has(one.id)).flatMap((one) => memberChanges(was.get(one.id), one)),
+  ];
 }
 
-function elementChanges(name, from, to) {
-  if (same(from, to)) return [];
-  if (!from || !to) return [{ name, from, to }];
-  const of = nameOf(to);
-  return [...new Set([...Object.keys(from), ...Object.keys(to)])].filter((member) => !same(from[member], to[member])).map((member) => ({ name: member, of, from: from[member], to: to[member] }));
+function memberChanges(from, to) {
+  const members = [...new Set([...Object.keys(from), ...Object.keys(to)])].filter((member) => !same(from[member], to[member]));
+  return members.map((member) => ({ name: member, of: nameOf(to), from: from[member], to: to[member] }));
 }

@@ -444,6 +444,8 @@ def _entry(row: LogRow) -> dict[str, object]:
     entry = audit_entry(row)
     if row.kind == "refused":
         entry["refused"] = orjson.loads(row.operation)
+    elif row.status in ("conflict", "lost") and row.operation:  # what it wrote is not, or not yet, what is shown
+        entry["written"] = orjson.loads(row.operation).get("data")
     return entry
 
 

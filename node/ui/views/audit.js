@@ -1,7 +1,144 @@
-import { html } from "../base.js";
-import { head, loading } from "../parts.js";
-import { t } from "../words.js";
+// The audit: filter, see that the chain is whole, take what is shown away.
+import { html, say, useEffect, useMemo, useRef, useState } from "../base.js";
+import { changes, nameOf } from "../changes.js";
+import { download } from "../export.js";
+import { number, clock, clocks, dayOf } from "../formats.js";
+import { get, useGet } from "../http.js";
+import { icon } from "../icons.js";
+import { empty, failed, historyOf, kindName, kindOf, label, loading, plain, words } from "../parts.js";
+import { useStore } from "../store.js";
+import { t, has } from "../words.js";
 
-export function Audit() {
-  return html`${head(t("nav.auditoria"))}${loading("list")}`;
+const PAGE = 100;
+const BLANK = { terminal: "", user: "", type: "", id: "", from: "", to: "", refused: false };
+const ASKED = { terminal: "terminal_id", user: "user_id", type: "entity_type", id: "entity_id" };
+
+const filterOf = (query) => Object.fromEntries(Object.entries(BLANK).map(([name, blank]) => [name, query?.has(name) ? (name === "refused" ? true : query.get(name)) : blank]));
+const isBlank = (filter) => Object.keys(BLANK).every((name) => filter[name] === BLANK[name]);
+
+// What is chosen stands in the address, so that it can be sent. Each choice is no step of the browser's history.
+function keepInAddress(filter) {
+  const query = new URLSearchParams(Object.entries(filter).filter(([, value]) => value).map(([name, value]) => [name, value === true ? "1" : value]));
+  history.replaceState(null, "", `#/auditoria${String(query) && `?${query}`}`);
+}
+
+function parametersOf(filter) {
+  const found = { newest: 1, limit: PAGE };
+  for (const [name, parameter] of Object.entries(ASKED)) found[parameter] = filter[name];
+  if (filter.from) found.since = new Date(filter.from).toISOString();
+  if (filter.to) found.until = new Date(filter.to).toISOString();
+  return found;
+}
+
+// Pages of the audit, newest first: {entries, next, error, loading, older()}. entries: null until the first page came.
+function useEntries(filter) {
+  const [found, set] = useState({ entries: null, next: null, error: null, loading: true }), turn = useRef(0);
+  const load = async (kept, before) => {
+    const mine = ++turn.current;
+    set((was) => ({ ...was, loading: true }));
+    try {
+      const { entries, next } = await get(filter.refused ? "/api/v1/refused" : "/api/v1/audit", { ...parametersOf(filter), before });
+      if (mine === turn.current) set({ entries: [...kept, ...entries], next, error: null, loading: false });
+    } catch (error) {
+      if (mine === turn.current) set((was) => ({ ...was, error, loading: false }));
+    }
+  };
+  useEffect(() => { load([]); return () => { turn.current++; }; }, [filter]);
+  return { ...found, again: () => load([]), older: () => load(found.entries, found.next) };
+}
+
+function Chain() {
+  const { data } = useGet("/api/v1/chain", {}, { every: 60_000 });
+  if (!data) return null;
+  return html`<p class="chain">${icon("synced", 18)}<span><strong>${t("audit.whole")}.</strong> ${t("audit.wholetext", { n: number(data.entries), time: clock(new Date(data.verified_at)) })}</span></p>`;
+}
+
+const field = (id, name, control) => html`<div class="control"><label for=${id}>${t(name)}</label>${control}</div>`;
+
+function Filters({ filter, set, known }) {
+  const change = (name) => (event) => set({ ...filter, [name]: event.target.type === "checkbox" ? event.target.checked : event.target.value.trim() });
+  const typed = (name, values) => html`<input id=${`a-${name}`} type="text" autocomplete="off" spellcheck=${false} list=${values && `a-${name}-list`} value=${filter[name]} onChange=${change(name)} />${
+    values && html`<datalist id=${`a-${name}-list`}>${values.map((value) => html`<option key=${value} value=${value} />`)}</datalist>`}`;
+  const moment = (name) => html`<input id=${`a-${name}`} type="datetime-local" value=${filter[name]} onChange=${change(name)} />`;
+  return html`<form class="filters filters-audit" aria-label=${t("audit.filters")} onSubmit=${(event) => event.preventDefault()}>
+    ${field("a-terminal", "audit.terminal", typed("terminal", known.terminals))}${field("a-user", "audit.user", typed("user", known.users))}
+    ${field("a-type", "audit.type", html`<select id="a-type" value=${filter.type} onChange=${change("type")}><option value="">${t("audit.any")}</option>${known.types.map((type) => html`<option key=${type} value=${type}>${has(`kinds.${type}`) ? t(`kinds.${type}`) : type}</option>`)}</select>`)}
+    ${field("a-id", "audit.id", typed("id"))}${field("a-from", "audit.from", moment("from"))}${field("a-to", "audit.to", moment("to"))}
+    <label class="tick-box"><input id="a-refused" type="checkbox" checked=${filter.refused} onChange=${change("refused")} /><span>${t("audit.refused")}</span></label>
+    ${!isBlank(filter) && html`<button type="button" class="button small" id="a-clear" onClick=${() => set(BLANK)}>${t("audit.clear")}</button>`}</form>`;
+}
+
+const OWN = "[backup]"; // the user of what the node does by the clock
+const SIGNS = { refused: "refused", conflict: "need", decided: "check" };
+const SHOWN = 8;
+
+const OF_ACTS = ["file", "until", "archived", "terminal_id", "type", "label", "node", "fingerprint", "id", "retried"];
+
+// What an entry says that it changed: of a refused write what it wanted, of many entities each with its own.
+function changesOf(entry) {
+  const wanted = entry.refused?.data ?? entry.written;
+  if (wanted) return changes({}, wanted);
+  if (!entry.entity_type) return OF_ACTS.filter((name) => entry.changes.after[name] != null).map((name) => ({ name, to: entry.changes.after[name] }));
+  const { before, after } = entry.changes;
+  if (entry.operation !== "BULK_UPDATE") return changes(before, after);
+  return Object.keys(after).flatMap((id) => changes(before[id], after[id]).map((one) => ({ ...one, of: one.of ? `${id}, ${one.of}` : id })));
+}
+
+// "2× Chopp" of an item; nobody looks for its price here.
+const short = (one) => [one.quantity ?? one.qty, nameOf(one)].filter((part) => part !== undefined).join("× ");
+const isElements = (one) => Array.isArray(one) && one.length > 0 && one.every((part) => part?.id !== undefined);
+const value = (name, one) => words(isElements(one) ? one.map(short).join(", ") : plain({ kind: kindOf(name, one) }, one));
+
+function Diffs({ rows }) {
+  const [all, setAll] = useState(false), hidden = rows.length - SHOWN;
+  if (!rows.length) return html`<span class="none">${t("hist.nochange")}</span>`;
+  return html`<ul class="diffs">${(all || hidden <= 0 ? rows : rows.slice(0, SHOWN)).map(({ name, of, from, to }, i) => html`<li key=${i}>${label(name)}${of && html` (<bdi>${of}</bdi>)`}: ${from !== undefined && html`<s>${value(name, from)}</s>${to !== undefined && " → "}`}${to !== undefined && html`<strong>${value(name, to)}</strong>`}</li>`)}
+    ${hidden > 0 && html`<li><button type="button" class="link" aria-expanded=${all} onClick=${() => setAll(!all)}>${all ? t("long.less") : t("audit.morechanges", { n: hidden })}</button></li>`}</ul>`;
+}
+
+function resultOf(entry) {
+  if (entry.sync_status === "refused" || entry.sync_status === "conflict") return entry.sync_status;
+  return entry.conflict_resolved && entry.status !== "lost" ? "decided" : entry.status;
+}
+
+function Entry({ entry, conflict }) {
+  const at = new Date(entry.accepted_at), result = resultOf(entry), isAct = !entry.entity_type, who = entry.user_id === OWN ? t("audit.itself") : entry.user_id || entry.terminal_id;
+  const kind = isAct ? t("audit.act") : kindName(entry.entity_type);
+  const what = isAct ? (has(`act.${entry.operation}`) ? t(`act.${entry.operation}`) : entry.operation) : entry.entity_id ?? t("audit.several");
+  return html`<tr role="row" class=${`r-${result}`}><td role="cell" data-name=${t("audit.time")} class="time"><time datetime=${entry.accepted_at}>${at.toDateString() !== new Date().toDateString() && `${dayOf(at)} `}${clocks(at)}</time></td>
+    <td role="cell" data-name=${t("audit.who")}><bdi>${who || t("audit.nobody")}</bdi>${entry.user_id && entry.terminal_id && html`<small>${entry.terminal_id}</small>`}</td>
+    <td role="cell" data-name=${t("audit.what")}>${entry.entity_id != null && !isAct ? html`<a href=${historyOf(entry.entity_type, entry.entity_id)}><bdi>${what}</bdi></a>` : html`<bdi>${what}</bdi>`}<small>${kind}${entry.operation === "DELETE" && `, ${t("audit.deleted")}`}</small></td>
+    <td role="cell" data-name=${t("audit.change")}><${Diffs} rows=${changesOf(entry)} /></td>
+    <td role="cell" data-name=${t("audit.result")}><span class=${`outcome outcome-${result}`}>${SIGNS[result] && icon(SIGNS[result], 16)}${has(`result.${result}`) ? t(`result.${result}`) : result}</span>${entry.reason && html`<small><bdi>${entry.reason}</bdi></small>`}${conflict && html`<a class="small-link" href=${`#/conflitos/${encodeURIComponent(conflict)}`}>${t("inbox.decide")}</a>`}</td></tr>`;
+}
+
+// Open conflicts by the operations that are in them.
+function byOperation(conflicts) {
+  return new Map((conflicts ?? []).flatMap(({ id, candidates }) => candidates.map((one) => [`${one.terminal_id}/${one.operation_id}`, id])));
+}
+
+const COLUMNS = ["time", "who", "what", "change", "result"];
+
+export function Audit({ query }) {
+  const [filter, setFilter] = useState(() => filterOf(query)), found = useEntries(filter), { entries } = found;
+  const terminals = useStore((store) => store.terminals), policies = useGet("/api/v1/policies"), conflicts = useStore((store) => store.conflicts);
+  const open = useMemo(() => byOperation(conflicts), [conflicts]);
+  const set = (next) => { setFilter(next); keepInAddress(next); };
+  const clear = () => { set(BLANK); document.getElementById("a-terminal").focus(); };
+  const shown = entries ?? [], count = shown.length === 1 ? t("audit.count1") : t("audit.count", { n: number(shown.length) });
+  useEffect(() => { if (entries && !isBlank(filter)) say(count); }, [entries]);
+  const known = {
+    terminals: [...new Set([...(terminals?.keys() ?? []), ...shown.map((entry) => entry.terminal_id)])].filter(Boolean).sort(),
+    users: [...new Set(shown.map((entry) => entry.user_id))].filter(Boolean).sort(),
+    types: (policies.data?.policies ?? []).map((policy) => policy.entity_type),
+  };
+  const take = (kind, word) => html`<button type="button" class="button small" id=${kind} disabled=${!shown.length} onClick=${() => say(download(kind, shown))}>${icon("save", 16)}${t(word)}</button>`;
+  return html`<header class="head"><div><h1 tabindex="-1">${t("audit.title")}</h1></div><div class="row" role="group" aria-label=${t("audit.export")}>${take("csv", "audit.csv")}${take("jsonl", "audit.jsonl")}</div></header>
+    <${Chain} /><${Filters} filter=${filter} set=${(next) => (isBlank(next) ? clear() : set(next))} known=${known} />
+    ${found.error ? failed(found.error, found.again) : !entries ? loading("table")
+      : !entries.length ? (isBlank(filter) ? empty(t("empty.audit"), t("empty.audit.text")) : empty(t("audit.none"), "", html`<button type="button" class="button" onClick=${clear}>${t("audit.clear")}</button>`))
+      : html`<table class="table table-audit" role="table" aria-busy=${found.loading}><caption>${count}</caption>
+        <thead role="rowgroup"><tr role="row">${COLUMNS.map((name) => html`<th key=${name} role="columnheader" scope="col">${t(`audit.${name}`)}</th>`)}</tr></thead>
+        <tbody role="rowgroup">${entries.map((entry) => html`<${Entry} key=${entry.seq} entry=${entry} conflict=${entry.status === "conflict" && open.get(`${entry.terminal_id}/${entry.operation_id}`)} />`)}</tbody></table>
+        ${found.next != null && html`<button type="button" class="button wide" id="older" disabled=${found.loading} onClick=${found.older}>${t("audit.load")}</button>`}`}`;
 }
