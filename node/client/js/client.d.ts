@@ -21,6 +21,10 @@ export interface Options {
   /** Where there is no global one (Node 20): that of npm's `ws`. */
   WebSocket?: any;
   timing?: Partial<Timing>;
+  /** The fields that are counters, by entity type, as the node is configured. Default: `{products: ['stock']}`. */
+  counters?: { [entityType: string]: string[] };
+  /** How several tabs find each other, or null: not at all. Default: what the browser has. */
+  tabs?: { locks: any; BroadcastChannel: any } | null;
 }
 
 /** Milliseconds. */
@@ -35,7 +39,7 @@ export interface Timing {
   backoffMax: number;
 }
 
-/** One entity as it is shown: the node's rows, and own writes that are not answered laid over them. */
+/** One entity as it is shown: the node's rows, and own writes that are not answered laid over them. It is frozen. */
 export interface Entity {
   readonly type: string;
   readonly id: string;
@@ -157,7 +161,7 @@ export class Terminal {
   remove(entityType: string, entityId: string, options?: WriteOptions): Promise<Kept>;
 
   /** A person decided. Kept and sent like an operation. `data` is what `merge` needs. */
-  resolve(conflictId: string, resolution: Resolution, data?: Fields, reason?: string, options?: { tag?: Json }):
+  resolve(conflictId: string, resolution: Resolution, data?: Fields, reason?: string, options?: { id?: string; tag?: Json }):
     Promise<Kept>;
 
   /** Sends a refused operation once more, under its id, and shows it again. False: it is not a refused one. */

@@ -19,5 +19,7 @@ export function connect(options) {
   const WebSocket = options.WebSocket ?? globalThis.WebSocket;
   if (!WebSocket) throw new TypeError('connect needs WebSocket, such as that of npm\'s "ws": this Node has none');
   const store = options.store ?? (globalThis.indexedDB ? new IndexedDBStore(`comanda/${terminalId}`) : new MemoryStore());
-  return new Terminal({ ...options, WebSocket, store });
+  const { BroadcastChannel, navigator } = globalThis;
+  const tabs = options.tabs ?? (navigator?.locks && BroadcastChannel ? { locks: navigator.locks, BroadcastChannel } : null);
+  return new Terminal({ ...options, WebSocket, store, tabs });
 }

@@ -20,7 +20,7 @@ export class Connection {
 
   /**
    * address: gives the URL. heard: is called with each message. contact: with {state, code, reason, clockSkewMs}.
-   * timing: as TIMING.
+   * beat: at each ping, with the time since the last. timing: as TIMING.
    */
   constructor(options) {
     this.#options = { ...options, timing: { ...TIMING, ...options.timing } };
@@ -90,7 +90,10 @@ export class Connection {
     this.#greetedAt = performance.now();
     const skew = Date.now() - Date.parse(server_time);
     this.#contact('connected', { clockSkewMs: Number.isFinite(skew) ? skew : null });
-    this.#beat = setInterval(() => this.#ping(), this.#options.timing.ping);
+    this.#beat = setInterval(() => {
+      this.#ping();
+      this.#options.beat(this.#options.timing.ping);
+    }, this.#options.timing.ping);
   }
 
   #ping() {

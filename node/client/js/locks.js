@@ -1,13 +1,14 @@
 // Locks as their holder knows them. Time is measured from the request on, so a lock never seems held for too long.
 
 export class LockError extends Error {
-  /** answer: the node's lock_failed or sync_error, or null where none came. */
-  constructor(text, answer = null) {
+  constructor(text, { code = null, lockedBy = null, lockedUntil = null } = {}) {
     super(text);
-    this.name = 'LockError';
-    this.code = answer?.code ?? null;
-    this.lockedBy = answer?.locked_by ?? null;
-    this.lockedUntil = answer?.locked_until ?? null;
+    Object.assign(this, { name: 'LockError', code, lockedBy, lockedUntil });
+  }
+
+  /** Of a lock_failed or sync_error. */
+  static of({ reason, error, code, locked_by: lockedBy, locked_until: lockedUntil }) {
+    return new LockError(error ?? reason, { code, lockedBy, lockedUntil });
   }
 }
 
@@ -45,9 +46,9 @@ export class Locks {
     const { type, lock_id: id } = message;
     if (type === 'lock_acquired') this.#acquired(message);
     else if (type === 'lock_released') this.#answer(id, true);
-    else if (type === 'lock_failed' && this.#asked.has(id)) this.#fail(id, new LockError(message.reason, message));
+    else if (type === 'lock_failed' && this.#asked.has(id)) this.#fail(id, LockError.of(message));
     else if (type === 'lock_failed') this.#end(id, 'broken', message.locked_by);
-    else if (type === 'sync_error' && this.#asked.has(id)) this.#fail(id, new LockError(message.error, message));
+    else if (type === 'sync_error' && this.#asked.has(id)) this.#fail(id, LockError.of(message));
     else if (type === 'sync_error' && this.#released.has(id)) this.#answer(id, false);
     else return false;
     return true;

@@ -12,10 +12,16 @@ export class Queue {
   #keys = new Map(); // key -> record
   #looked = new Set(); // records that are answered and still kept, the oldest answer first
 
-  /** value: {message, tag, state, landed, answer} as it is stored under `key`. */
-  add(key, value) {
-    const { promise, settle } = later();
+  /** value: {message, tag, state, landed, answer} as it is stored under `key`. What is there already is renewed. */
+  take(key, value) {
     const id = value.message.operation?.id ?? value.message.id;
+    const there = this.#records.get(id);
+    if (there) {
+      this.change(there, value);
+      there.landed = value.landed;
+      return there;
+    }
+    const { promise, settle } = later();
     const record = { ...value, key, id, answered: promise, settle };
     this.#records.set(id, record);
     this.#keys.set(key, record);
@@ -27,6 +33,14 @@ export class Queue {
     return this.#records.get(id);
   }
 
+  at(key) {
+    return this.#keys.get(key);
+  }
+
+  all() {
+    return [...this.#records.values()];
+  }
+
   /** undefined: nothing is stored under that key any more. */
   stored(key) {
     const record = this.#keys.get(key);
@@ -35,20 +49,23 @@ export class Queue {
     return { message, tag, state: answer ? state : 'saved', landed, answer };
   }
 
+  /** In the order made, which with several tabs is not that in which this one heard of them. */
   unanswered() {
-    return [...this.#records.values()].filter(({ answer }) => !answer);
+    return this.all().filter(({ answer }) => !answer).sort((one, other) => (one.key < other.key ? -1 : 1));
   }
 
+  /** To another state; with an answer it is settled, without one it waits for one anew. */
   change(record, { state, answer }) {
-    record.state = state;
-    record.answer = answer;
+    const before = record.answer;
+    Object.assign(record, { state, answer });
     if (answer) {
       this.#looked.add(record);
-      return;
+      record.settle(this.tell(record));
+    } else if (before) {
+      this.#looked.delete(record);
+      const { promise, settle } = later();
+      Object.assign(record, { landed: false, answered: promise, settle });
     }
-    const { promise, settle } = later();
-    Object.assign(record, { landed: false, answered: promise, settle });
-    this.#looked.delete(record);
   }
 
   remove(record) {
@@ -63,7 +80,7 @@ export class Queue {
   }
 
   told() {
-    return [...this.#records.values()].map((record) => this.tell(record));
+    return this.all().map((record) => this.tell(record));
   }
 
   /** As programs see a record. */

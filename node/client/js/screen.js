@@ -4,6 +4,8 @@
 // takes its place in the tail when it is made. Once it is answered, the copy is moved past it. So the confirmation
 // of an old write never puts its value over a newer row, and a refused write is gone without a trace.
 
+const GONE_KNOWN = 1_000; // deleted entities of which the version is remembered
+
 const OWN = 'own'; // merged, with the movements of counters added to what is there
 const ROW = 'row'; // merged, as it is
 const WHOLE = 'whole'; // the entity is this
@@ -20,27 +22,32 @@ export function same(one, other) {
     && names.every((name) => Object.hasOwn(other, name) && same(one[name], other[name]));
 }
 
+/** So that a program's mistake is seen where it is made, and not on the screen later. */
+function frozen(value) {
+  if (value === null || typeof value !== 'object' || Object.isFrozen(value)) return value;
+  for (const each of Object.values(value)) frozen(each);
+  return Object.freeze(value);
+}
+
 function fields({ version, deleted_at, ...rest }) {
   return rest;
 }
 
+/** A counter after `{"$inc": n}` or `{"$set": n}`. */
 function moved(old, value) {
-  if (value === null || typeof value !== 'object' || Array.isArray(value)) return value;
-  const [name, ...more] = Object.keys(value);
-  if (more.length || typeof value[name] !== 'number') return value;
-  if (name === '$set') return value.$set;
-  if (name === '$inc') return typeof old === 'number' ? old + value.$inc : old ?? null;
-  return value;
+  if (typeof value?.$set === 'number') return value.$set;
+  if (typeof value?.$inc !== 'number') return value;
+  return typeof old === 'number' ? old + value.$inc : old ?? null;
 }
 
-/** The copy after an effect. */
-function after(copy, { kind, data, version }) {
+/** The copy after an effect. counters: names of fields. */
+function after(copy, { kind, data, version }, counters) {
   const now = { data: copy.data, version: version ?? copy.version };
   if (kind === GONE) now.data = null;
   else if (kind === WHOLE) now.data = data;
   else if (kind === ROW) now.data = { ...copy.data, ...data };
-  else now.data = { ...copy.data, ...Object.fromEntries(
-    Object.entries(data).map(([name, value]) => [name, moved(copy.data?.[name], value)])) };
+  else now.data = { ...copy.data, ...Object.fromEntries(Object.entries(data).map(
+    ([name, value]) => [name, counters.includes(name) ? moved(copy.data?.[name], value) : value])) };
   return now;
 }
 
@@ -65,7 +72,15 @@ export class Screen {
   #open = new Map(); // operation id -> {operation, landed, effects}: own writes that are not answered, in order
   #writes = new Map(); // key -> ids of #open, in order
   #shown = new Map(); // type -> Map of id -> {type, id, data, version, pending}
+  #gone = new Set(); // keys of copies of what was deleted, the oldest first
   #touched = new Set(); // keys of entities whose copy or view may have changed
+
+  #counters;
+
+  /** counters: names of the fields that are counters, by entity type. */
+  constructor(counters) {
+    this.#counters = counters;
+  }
 
   static key = (type, id) => `entity/${type.length}/${type}/${id}`;
 
@@ -91,9 +106,10 @@ export class Screen {
 
   /** Takes what `stored` gave. */
   restore(key, copy) {
-    if (copy) this.#copies.set(key, { ...copy, tail: [...copy.tail] });
-    else this.#copies.delete(key);
+    if (!copy) return this.#discard(key);
+    this.#copies.set(key, { ...copy, tail: [...copy.tail] });
     this.#touched.add(key);
+    if (copy.data === null && !copy.tail.length) this.#gone.add(key);
   }
 
   /** A row of the node. mine: its author is this terminal. */
@@ -112,6 +128,7 @@ export class Screen {
 
   /** An own write that is not answered. landed: its row came already. */
   write(operation, landed = false) {
+    this.forget(operation.id);
     const open = { operation, landed, effects: effects(operation, true) };
     this.#open.set(operation.id, open);
     for (const id of open.effects.keys()) {
@@ -122,29 +139,38 @@ export class Screen {
     }
   }
 
-  /** An own write was answered. taken: it stands. versions: by entity id, where nothing unseen lay between. */
+  /** An own write was answered. taken: it stands in its place. versions: by entity id, where nothing unseen lay between. */
   answered(operationId, taken, versions = {}) {
     const open = this.#open.get(operationId);
     if (!open) return;
     this.#open.delete(operationId);
     for (const [id, effect] of open.effects) {
       const copy = this.#copy(open.operation.entity_type, id);
-      const key = Screen.key(copy.type, copy.id);
-      const left = this.#writes.get(key).filter((each) => each !== operationId);
-      if (left.length) this.#writes.set(key, left);
-      else this.#writes.delete(key);
+      this.#close(Screen.key(copy.type, copy.id), operationId);
       const place = copy.tail.findIndex((item) => item.own === operationId);
       if (place >= 0) copy.tail.splice(place, 1, ...(taken ? [{ ...effect, version: versions[id] }] : []));
       this.#fold(copy);
     }
   }
 
+  /** Forgets an own write, whose place was taken by what `restore` is given. */
+  forget(operationId) {
+    const open = this.#open.get(operationId);
+    if (!open) return;
+    this.#open.delete(operationId);
+    for (const id of open.effects.keys()) this.#close(Screen.key(open.operation.entity_type, id), operationId);
+  }
+
   /** Forgets all rows. Own writes that are not answered stay. */
   clear() {
     const open = [...this.#open.values()];
-    for (const key of this.#copies.keys()) this.#touched.add(key);
-    for (const map of [this.#copies, this.#open, this.#writes]) map.clear();
+    this.empty();
     for (const { operation } of open) this.write(operation);
+  }
+
+  empty() {
+    for (const key of [...this.#copies.keys(), ...this.#writes.keys()]) this.#touched.add(key);
+    for (const each of [this.#copies, this.#open, this.#writes, this.#gone]) each.clear();
   }
 
   /** The keys that were touched since it was asked last, and the views that changed: [{type, id, entity or null}]. */
@@ -164,6 +190,13 @@ export class Screen {
     }
   }
 
+  #close(key, operationId) {
+    const left = this.#writes.get(key).filter((each) => each !== operationId);
+    if (left.length) this.#writes.set(key, left);
+    else this.#writes.delete(key);
+    this.#touched.add(key);
+  }
+
   #copy(type, id) {
     const key = Screen.key(type, id);
     let copy = this.#copies.get(key);
@@ -172,9 +205,24 @@ export class Screen {
     return copy;
   }
 
+  #countersOf(type) {
+    return Object.hasOwn(this.#counters, type) ? this.#counters[type] : [];
+  }
+
   #fold(copy) {
-    while (copy.tail.length && !copy.tail[0].own) Object.assign(copy, after(copy, copy.tail.shift()));
-    if (copy.data === null && !copy.version && !copy.tail.length) this.#copies.delete(Screen.key(copy.type, copy.id));
+    while (copy.tail.length && !copy.tail[0].own) Object.assign(copy, after(copy, copy.tail.shift(), this.#countersOf(copy.type)));
+    const key = Screen.key(copy.type, copy.id);
+    this.#gone.delete(key);
+    if (copy.data !== null || copy.tail.length) return;
+    if (!copy.version) return this.#discard(key);
+    this.#gone.add(key);
+    if (this.#gone.size > GONE_KNOWN) this.#discard(this.#gone.values().next().value);
+  }
+
+  #discard(key) {
+    this.#gone.delete(key);
+    this.#copies.delete(key);
+    this.#touched.add(key);
   }
 
   #look(key) {
@@ -183,11 +231,12 @@ export class Screen {
     const [type, id] = [name.slice(0, length), name.slice(Number(length) + 1)];
     const copy = this.#copies.get(key);
     const open = (this.#writes.get(key) ?? []).map((each) => this.#open.get(each));
+    const counters = this.#countersOf(type);
     let state = copy ?? { data: null, version: 0 };
-    for (const item of copy?.tail ?? []) if (!item.own) state = after(state, item);
-    for (const each of open) if (!each.landed) state = after(state, each.effects.get(id));
+    for (const item of copy?.tail ?? []) if (!item.own) state = after(state, item, counters);
+    for (const each of open) if (!each.landed) state = after(state, each.effects.get(id), counters);
     const before = this.entity(type, id);
-    const entity = state.data && { type, id, data: state.data, version: state.version, pending: open.length > 0 };
+    const entity = state.data && frozen({ type, id, data: state.data, version: state.version, pending: open.length > 0 });
     if (same(before, entity)) return null;
     if (!this.#shown.has(type)) this.#shown.set(type, new Map());
     if (entity) this.#shown.get(type).set(id, entity);

@@ -5,8 +5,9 @@
 
 import { createHash } from 'node:crypto';
 import { open, readFile, rename } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 
+import { alone } from './alone.js';
 import { queueKey } from './memory.js';
 
 const SMALLEST_REWRITE = 1_000_000; // bytes
@@ -38,6 +39,7 @@ export class FileStore {
   #rewritten = 0; // bytes it had when it was new
   #waiting = []; // {changes, resolve, reject}
   #writing = null; // a promise, while commits are written
+  #leave = () => {};
 
   /** path: of the file; its folder is there already. files: for tests, in place of node:fs/promises. */
   constructor(path, files = { open, readFile, rename }) {
@@ -46,6 +48,7 @@ export class FileStore {
   }
 
   async load() {
+    this.#leave = await alone(resolve(this.#path));
     const content = await this.#content();
     const lines = content.toString('utf8').split('\n');
     const torn = lines.pop(); // '' where the last line is whole
@@ -75,6 +78,7 @@ export class FileStore {
     await this.#writing;
     await this.#file?.close();
     this.#file = null;
+    await this.#leave();
   }
 
   async #content() {
