@@ -156,6 +156,12 @@ def reason(view: View, document: Document, name: str, decided: Iterable[str]) ->
     return _reason(rules, len(holds))
 
 
+def decides(policy: EntityPolicy, path: Path) -> Rule:
+    """What puts one of several values of a register first."""
+    names = policy.kinds.names(path)
+    return (policy.kinds.of(names[0]).order if names else None) or _ORDERS[policy.strategy.name]
+
+
 def _reason(rules: Sequence[Rule], n: int) -> Reason:
     """n: how many live records hold the field, for the sentences that count them."""
     pt, en = (" ".join(getattr(rule, language).format(n=n) for rule in rules) for language in ("pt", "en"))

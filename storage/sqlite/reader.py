@@ -354,6 +354,44 @@ class Reader:
         page.more = bool(ends) or len(whole) >= limit
         return page
 
+    def earlier(self, key: Key, before: int, limit: int) -> list[LogRow]:
+        """An entity's rows that changed it before row `before`, the latest first."""
+        kinds = "kind IN ('operation', 'state')"
+        own = f"SELECT * FROM log WHERE entity_type = ? AND entity_id = ? AND seq < ? AND {kinds}"
+        bulk = (
+            "SELECT l.* FROM log_entities o CROSS JOIN log l USING (seq)"
+            f" WHERE o.entity_type = ? AND o.entity_id = ? AND o.seq < ? AND l.{kinds}"
+        )
+        found: list[LogRow] = []
+        for sql, order in ((own, "seq"), (bulk, "o.seq")):
+            rows = self.queries.page(f"{sql} ORDER BY {order} DESC LIMIT ?", (*key, before, limit), limit)
+            found += map(LOG.record, rows)
+        return sorted(found, key=lambda row: -row.seq)[:limit]
+
+    def written_since(self, seq: int, most_bytes: int) -> list[tuple[Key, bytes]]:
+        """The living entities that rows after `seq` are about, with their views, but for views above `most_bytes`."""
+        sql = "SELECT entity_type, entity_id FROM log WHERE seq > ? AND kind = 'operation' AND entity_id IS NOT NULL"
+        rows = self.queries.ask(sql, (seq,))
+        keys = dict.fromkeys((row["entity_type"], row["entity_id"]) for row in rows)
+        sql = (
+            "SELECT entity_type, entity_id, view FROM wanted CROSS JOIN entities USING (entity_type, entity_id)"
+            f" WHERE deleted = 0 AND length(view) <= {most_bytes}"
+        )
+        return [
+            ((row["entity_type"], row["entity_id"]), bytes(row["view"])) for row in self.queries.by_keys(sql, keys)
+        ]
+
+    def decided(
+        self, before: int = EVERYTHING, limit: int = 1000, before_id: str = "", most_bytes: int = EVERYTHING
+    ) -> Page[ConflictRow]:
+        """A page of the conflicts that are not open, the latest decided first, before one of row `before`."""
+        sql = (
+            "SELECT * FROM conflicts WHERE state <> 'open' AND (seq, conflict_id) < (?, ?)"
+            " ORDER BY seq DESC, conflict_id DESC LIMIT ?"
+        )
+        rows = self.queries.page(sql, (before, before_id, limit), limit, most_bytes)
+        return rows.as_page(map(CONFLICTS.record, rows))
+
     def conflicts(
         self,
         state: str | None,

@@ -8,7 +8,7 @@ import orjson
 
 from node.core.operations.parked import park
 from node.core.operations.quarantine import BAD
-from node.runtime.api import links, past, routes
+from node.runtime.api import conflicts, links, past, routes
 from storage import answers
 from storage.answers import PAGE_BYTES
 from storage.sqlite import queries, reader
@@ -76,7 +76,7 @@ async def test_long_answers_come_in_pieces_and_are_whole(tmp_path: Path, monkeyp
     assert queries.PAGE_BYTES == PAGE_BYTES
     said: list[list[Any]] = []
     for most in (PAGE_BYTES, 2**40):
-        for module in (answers, links, past, routes, queries, reader):
+        for module in (answers, conflicts, links, past, routes, queries, reader):
             monkeypatch.setattr(module, "PAGE_BYTES", most)
         async with served(world) as node:
             said.append([])

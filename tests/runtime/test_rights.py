@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WITH = {
+    "conflict_id": "c-1",
     "entity_type": "orders",
     "entity_id...": "mesa-1",
     "entity_id_and_field...": "mesa-1/note",
@@ -61,6 +62,7 @@ QUERY = {
 }
 
 LACKING = (
+    "/api/v1/conflicts/{conflict_id}",
     "/api/v1/keys/trust",
     "/api/v1/keys/forget",
     "/api/v1/quarantine/drop",

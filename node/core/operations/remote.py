@@ -22,7 +22,7 @@ from node.core.entities.change import ConflictNews, Difference, carry_out, diffe
 from node.core.entities.entity import Entity, Touch
 from node.core.entities.writes import RESERVED
 from node.core.keyring import VERIFIED
-from node.core.log.rows import changes_of, operation_row, rendered
+from node.core.log.rows import NO_CHANGES, changes_of, operation_row, rendered
 from node.core.operations.author import absent
 from node.core.operations.content import Unproved, check, check_authorship
 from node.core.operations.moved import tell_overruled
@@ -171,12 +171,13 @@ def _record(
             if not changes[-1].as_written:
                 stays += not_removed(step.entity, step.written, remote.name, deleted_by(deletes))
     version = max(step.entity.document.version for step in steps)
-    message = audit = b""
+    told: dict[str, object] = {**NO_CHANGES, "arrived_at": hlc.iso(now.wall_ms + replica.clock.offset_ms)}
+    message = b""
     if changed:
         at, node_id = hlc.millis(remote.accepted), replica.settings.node_id
         user_id = operation.user_id or remote.user_id
         message = rendered(operation, remote.terminal_id, user_id, changed, changes, version, at, node_id)
-        told = changes_of(changed, changes, bulk=bulk)
+        told |= changes_of(changed, changes, bulk=bulk)
         if replica.is_online(remote.terminal_id):
             told["online_here"] = True
             logger.warning(
@@ -192,7 +193,6 @@ def _record(
                 via,
                 beyond,
             )
-        audit = compact_json(told)
     row = operation_row(
         policy,
         operation.id,
@@ -208,7 +208,7 @@ def _record(
         lock_status=remote.lock_status,
         echo=True,
         message=message,
-        changes=audit,
+        changes=compact_json(told),
         updates=compact_json(remote.entries),
         origin=remote.origin,
         via=via,

@@ -5,7 +5,10 @@ from __future__ import annotations
 from attrs import frozen
 
 from node.rights import Visitor
-from node.runtime.net.http import Request
+from node.runtime.net.http import Request, Response, error_response
+
+PAGE = 1_000
+"""Rows of a page where `limit` is not given, and the most it may be. They are read and sent PAGE_BYTES at a time."""
 
 
 @frozen
@@ -19,6 +22,19 @@ class Asked:
     def first(self, name: str) -> str | None:
         """The first value of a query parameter."""
         return self.request.first(name)
+
+    def number(self, name: str, default: int, *, least: int = 0, most: int = 2**62) -> int | Response:
+        """A query parameter, or the answer that it is none."""
+        text = self.first(name)
+        if text is None:
+            return default
+        try:
+            number = int(text)
+        except ValueError:
+            return error_response(400, f"{name} is not a number")
+        if not least <= number <= most:
+            return error_response(400, f"{name} is not between {least} and {most}")
+        return number
 
     @property
     def reader(self) -> str | None:

@@ -4,7 +4,7 @@ GET /api/v1/websocket/stats                      documented
 GET /api/v1/entities/{type}[?after=&limit=&deleted=1]    all of a type, or a page of it
 GET /api/v1/entities/{type}/{id}   or /api/v1/entities/{type}?entity_id=
 GET /api/v1/entities/...?at=|seq=   /api/v1/explain/{type}/{id}/{field}     see past.py
-GET /api/v1/conflicts[?state=open|settled|closed]
+GET /api/v1/conflicts...                         see conflicts.py
 GET /api/v1/audit[?entity_type=&entity_id=&terminal_id=&user_id=&since=&until=&after=&limit=]
 GET /api/v1/audit?newest=1[&before=...]          the same, the latest first
 GET /api/v1/refused                              writes that were refused and kept
@@ -47,7 +47,8 @@ from node.core.log.rows import ACT
 from node.errors import EntityNotFound, InvalidTerminalType
 from node.rights import METRICS, find, named
 from node.runtime.api.acts import Acts
-from node.runtime.api.asked import Asked
+from node.runtime.api.asked import PAGE, Asked
+from node.runtime.api.conflicts import Conflicts
 from node.runtime.api.links import links_report, quarantine_report
 from node.runtime.api.metrics import exposition
 from node.runtime.api.page import page, page_file
@@ -75,7 +76,7 @@ if TYPE_CHECKING:
     from node.runtime.disk import TrioDisk
     from node.runtime.reads import PeopleReads
     from storage.answers import Page
-    from storage.records import ConflictRow, EntityRow, LogRow
+    from storage.records import EntityRow, LogRow
     from storage.sqlite.reader import Reader
     from storage.sqlite.store import Store
 
@@ -85,12 +86,6 @@ if TYPE_CHECKING:
 LOOKED_THROUGH = 20_000
 LOOKING_S = 2.0
 """Rows of the audit that are looked through at once, and how long, before it answers with what it found."""
-
-PAGE = 1_000
-"""Rows of a page where `limit` is not given, and the most it may be. They are read and sent PAGE_BYTES at a time."""
-
-LAST = "\U0010ffff"
-"""After every id of a conflict."""
 
 
 class Api:
@@ -113,6 +108,7 @@ class Api:
         self._reader, self._read = people.reader, people.read
         self._where = core.limits.codec.where
         self._past = Past(core, store.path)
+        self._conflicts = Conflicts(core, people)
         self._joining = joining
         self._tokens = tokens
         self._acts = Acts(core=core, disk=disk, store=store, tokens=tokens)
@@ -157,7 +153,8 @@ class Api:
                 {"policies": [p.documented() for p in core.replica.registry.all()]}
             ),
             "/api/v1/whoami": self._whoami,
-            "/api/v1/conflicts": self._conflicts,
+            "/api/v1/conflicts": self._conflicts.all,
+            "/api/v1/conflicts/{conflict_id}": self._conflicts.one,
             "/api/v1/entities/{entity_type}": self._entities,
             "/api/v1/entities/{entity_type}/{entity_id...}": self._entity,
             "/api/v1/explain/{entity_type}": self._explain,
@@ -246,7 +243,7 @@ class Api:
         if request.first("limit") is None and after is None:
             first = await self._read(self._reader.entities, entity_type, None, PAGE, deleted, PAGE_BYTES)
             return Response(200, self._all(entity_type, deleted, first))
-        limit = _number(request, "limit", PAGE, least=1, most=PAGE)
+        limit = asked.number("limit", PAGE, least=1, most=PAGE)
         if isinstance(limit, Response):
             return limit
         rows = await self._read(self._reader.entities, entity_type, after, limit, deleted, PAGE_BYTES)
@@ -305,40 +302,12 @@ class Api:
             },
         }
 
-    # ------------------------------------------------------------------ conflicts, audit
-
-    async def _conflicts(self, asked: Asked) -> Response:
-        request, state = asked.request, asked.first("state")
-        if state not in (None, "open", "settled", "closed"):
-            return error_response(400, "state is open, settled or closed")
-        after = _number(request, "after", -1, least=-1)
-        limit = _number(request, "limit", PAGE, least=1, most=PAGE)
-        if isinstance(after, Response):
-            return after
-        if isinstance(limit, Response):
-            return limit
-        read = partial(self._read, self._reader.conflicts, state)
-        first = await read(after, limit, LAST, PAGE_BYTES)
-        return Response(200, self._all_conflicts(first, read, limit, asked.visitor.rights))
-
-    async def _all_conflicts(
-        self, rows: Page[ConflictRow], read: Callable[..., Awaitable[Page[ConflictRow]]], left: int, rights: Rights
-    ) -> AsyncIterator[bytes]:
-        """rows: the first page. left: how many are looked through; those that may not be read are left out."""
-        yield b'{"conflicts":['
-        array = JsonArray()
-        while rows:
-            yield array.page(orjson.dumps(_conflict(row)) for row in rows if rights.may("read", row.entity_type))
-            left -= len(rows)
-            if not rows.more or not left:
-                break
-            rows = await read(rows[-1].seq, left, rows[-1].conflict_id, PAGE_BYTES)
-        yield b"]}"
+    # ------------------------------------------------------------------ audit
 
     async def _audit(self, asked: Asked, kinds: tuple[str, ...]) -> Response:
         request, rights = asked.request, asked.visitor.rights
-        after = _number(request, "after", 0)
-        limit = _number(request, "limit", PAGE, least=1, most=PAGE)
+        after = asked.number("after", 0)
+        limit = asked.number("limit", PAGE, least=1, most=PAGE)
         if isinstance(after, Response):
             return after
         if isinstance(limit, Response):
@@ -357,7 +326,7 @@ class Api:
         query = partial(self._reader.audit, user_id=request.first("user_id"))
         if request.first("newest") in ("1", "true"):
             head = self._core.replica.log.committed
-            before = _number(request, "before", head + 1)
+            before = asked.number("before", head + 1)
             if isinstance(before, Response):
                 return before
             upto = min(before - 1, head)
@@ -455,25 +424,3 @@ def _archives(reader: Reader) -> dict[str, object]:
         for a in reader.archives()
     ]
     return {"log_begins": reader.anchor().seq + 1, "archives": found}
-
-
-def _conflict(row: ConflictRow) -> dict[str, object]:
-    body: dict[str, object] = orjson.loads(row.body)
-    body["state"] = row.state
-    if row.closed_by is not None:
-        body["closed_by"] = row.closed_by
-        body["outcome"] = orjson.loads(row.outcome) if row.outcome else None
-    return body
-
-
-def _number(request: Request, name: str, default: int, *, least: int = 0, most: int = 2**62) -> int | Response:
-    text = request.first(name)
-    if text is None:
-        return default
-    try:
-        number = int(text)
-    except ValueError:
-        return error_response(400, f"{name} is not a number")
-    if not least <= number <= most:
-        return error_response(400, f"{name} is not between {least} and {most}")
-    return number
