@@ -147,7 +147,7 @@ class Endpoint:
                 return [*found, *map(unquote, raw[place:])] if len(raw) > place else None
             if place >= len(raw):
                 return None
-            if part.startswith("{"):
+            if part.startswith("{") and raw[place]:
                 found.append(unquote(raw[place]))
             elif part != raw[place]:
                 return None
