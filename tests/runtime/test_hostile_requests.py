@@ -9,7 +9,7 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
-from node.runtime.api import past, routes
+from node.runtime.api import conflicts, past, routes
 from tests.harness import Client, World
 from tests.runtime.api_rig import ADMIN, request, served
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     import pytest
 
-DOCUMENTED = f"{routes.__doc__}\n{past.__doc__}"
+DOCUMENTED = "\n".join(str(module.__doc__) for module in (conflicts, past, routes))
 LINES = re.findall(r"^(?:GET|POST) (/.*)$", DOCUMENTED, re.MULTILINE)
 PATHS = sorted(
     {path for line in LINES for path in re.findall(r"(?:^|  )(/[\w/{}]*)", line.replace("[/{id}]", "/{id}"))}
 )
 NAMES = sorted(set(re.findall(r"[?&|\[](\w+)=", DOCUMENTED)))
-FILLED = {"type": "orders", "id": "mesa-1", "field": "note"}
+FILLED = {"type": "orders", "id": "mesa-1", "field": "note", "conflict_id": "c-1"}
 
 VALUES = (
     "",
