@@ -168,6 +168,7 @@ HTTP = (
     Endpoint("GET", "/api/v1/whoami", KNOWN),
     Endpoint("GET", "/api/v1/conflicts", KNOWN),
     Endpoint("GET", "/api/v1/conflicts/{conflict_id}", KNOWN),
+    Endpoint("GET", "/api/v1/locks", KNOWN),
     Endpoint("GET", "/api/v1/entities/{entity_type}", Need("read", OF_TYPE)),
     Endpoint("GET", "/api/v1/entities/{entity_type}/{entity_id...}", Need("read", OF_TYPE)),
     Endpoint("GET", "/api/v1/explain/{entity_type}", Need("read", OF_TYPE)),

@@ -42,3 +42,5 @@ const paths = {
 export function icon(name, size = 20, extra = "") {
   return html`<svg class="icon ${extra}" width=${size} height=${size} viewBox="0 0 20 20" fill="none" stroke="currentColor" stroke-width="1.7" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" focusable="false"><path d=${paths[name] || paths.node} /></svg>`;
 }
+
+export const path = (name) => paths[name];

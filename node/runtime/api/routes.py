@@ -5,6 +5,7 @@ GET /api/v1/entities/{type}[?after=&limit=&deleted=1]    all of a type, or a pag
 GET /api/v1/entities/{type}/{id}   or /api/v1/entities/{type}?entity_id=
 GET /api/v1/entities/...?at=|seq=   /api/v1/explain/{type}/{id}/{field}     see past.py
 GET /api/v1/conflicts...                         see conflicts.py
+GET /api/v1/locks                                who holds which lock, until when
 GET /api/v1/audit[?entity_type=&entity_id=&terminal_id=&user_id=&since=&until=&after=&limit=]
 GET /api/v1/audit?newest=1[&before=...]          the same, the latest first
 GET /api/v1/refused                              writes that were refused and kept
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
     from node.core.core import Core
+    from node.core.locks.lease import Lease
     from node.rights import Rights, Visitor
     from node.runtime.api.doctor import Doctor
     from node.runtime.api.joining import Joining
@@ -155,6 +157,7 @@ class Api:
             "/api/v1/whoami": self._whoami,
             "/api/v1/conflicts": self._conflicts.all,
             "/api/v1/conflicts/{conflict_id}": self._conflicts.one,
+            "/api/v1/locks": self._locks,
             "/api/v1/entities/{entity_type}": self._entities,
             "/api/v1/entities/{entity_type}/{entity_id...}": self._entity,
             "/api/v1/explain/{entity_type}": self._explain,
@@ -292,15 +295,18 @@ class Api:
             "deleted": row.deleted,
             "data": orjson.loads(row.view),
             "conflicts": sorted(core.replica.conflicts.open.get(key, ())),
-            "lock": None
-            if lease is None
-            else {
-                "lock_id": lease.lock_id,
-                "locked_by": lease.terminal,
-                "expires_at": iso(lease.expires_ms),
-                "scope": lease.scope,
-            },
+            "lock": None if lease is None else _lock(lease),
         }
+
+    def _locks(self, asked: Asked) -> Response:
+        """Of the entity types that may be read. `user_id`: who sits at the terminal, where it is connected here."""
+        core, locks = self._core, list[dict[str, object]]()
+        for lease in core.replica.locks.all(core.clock()):
+            if asked.visitor.rights.may("read", lease.key[0]):
+                session = core.sessions.online.get(lease.terminal)
+                names = {"entity_type": lease.key[0], "entity_id": lease.key[1]}
+                locks.append({**names, **_lock(lease), "user_id": session and session.identity.user_id})
+        return json_response({"locks": locks})
 
     # ------------------------------------------------------------------ audit
 
@@ -416,6 +422,15 @@ def _entry(row: LogRow) -> dict[str, object]:
     elif row.status in ("conflict", "lost") and row.operation:  # what it wrote is not, or not yet, what is shown
         entry["written"] = orjson.loads(row.operation).get("data")
     return entry
+
+
+def _lock(lease: Lease) -> dict[str, object]:
+    return {
+        "lock_id": lease.lock_id,
+        "locked_by": lease.terminal,
+        "expires_at": iso(lease.expires_ms),
+        "scope": lease.scope,
+    }
 
 
 def _archives(reader: Reader) -> dict[str, object]:

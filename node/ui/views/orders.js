@@ -1,7 +1,80 @@
-import { html } from "../base.js";
-import { head, loading } from "../parts.js";
+// Orders: a live board by status. Cards are slips; what is fine is silent.
+import { html, say, useMemo, useNow, useState } from "../base.js";
+import { money, number } from "../formats.js";
+import { useHeld } from "../held.js";
+import { icon } from "../icons.js";
+import { useLocks } from "../locks.js";
+import { COLUMNS, columnOf, customerOf, fold, matches, numberOf, openedOf, tableOf, totalOf } from "../order_data.js";
+import { Card, lockOf, statusWord } from "../order_parts.js";
+import { empty, failed, head, loading } from "../parts.js";
+import { useEntities, useStore } from "../store.js";
+import { Windowed } from "../windowed.js";
 import { t } from "../words.js";
 
+const CLOSED_SHOWN = 12;   // closed orders that a search lists
+let kept = { query: "", only: "all" };   // as one left it, while the tab lives
+
 export function Orders() {
-  return html`${head(t("nav.pedidos"))}${loading("list")}`;
+  const all = useEntities("orders"), customers = useEntities("customers"), open = useStore((s) => s.conflicts), refused = useStore((s) => s.refused.orders);
+  const now = useNow(), locks = useLocks(), needs = useMemo(() => new Set((open ?? []).map((c) => `${c.entity_type}/${c.entity_id}`)), [open]);
+  const [said, set] = useState(kept);
+  const change = (more) => set((old) => (kept = { ...old, ...more }));
+  const query = fold(said.query.trim());
+  const board = useMemo(() => sorted(all ?? [], customers, query), [all, customers, query]);
+  if (refused && !all) return html`${head(t("nav.pedidos"))}${failed({ status: refused })}`;
+  if (!all) return html`${head(t("nav.pedidos"))}${loading("board")}`;
+  const search = html`<div class="search"><label class="quiet" for="find">${t("orders.search")}</label>${icon("search")}<input id="find" type="search" placeholder=${t("orders.search")} value=${said.query} autocomplete="off" oninput=${(e) => change({ query: e.target.value })} /></div>`;
+  const clear = () => { change({ query: "" }); document.getElementById("find")?.focus(); };
+  const names = board.other.length ? [...COLUMNS, "other"] : COLUMNS;
+  return html`
+    ${head(t(board.open === 1 ? "orders.title1" : "orders.title", { n: number(board.open) }), query ? t("orders.of", { a: number(board.found), b: number(board.open) }) : "", board.open || board.closed.length ? search : "")}
+    ${board.found ? html`<div class="chips board-chips" role="group" aria-label=${t("field.status")}>${["all", ...names].map((c) => html`<button key=${c} type="button" class="chip" id=${"only-" + c} aria-pressed=${String(said.only === c)} onclick=${() => change({ only: c })}>${t(c === "all" ? "orders.all" : `column.${c}`)} <span>${number(c === "all" ? board.found : board[c].length)}</span></button>`)}</div>
+      <div class=${`board board-${said.only} board-of-${names.length}`}>${names.map((name) => html`<${Column} key=${name} name=${name} list=${board[name]} ...${{ customers, needs, locks, now, all }} />`)}</div>` : ""}
+    ${!board.found && query ? empty(t("orders.none", { q: said.query }), "", html`<button type="button" class="button" onclick=${clear}>${t("orders.clear")}</button>`) : ""}
+    ${!board.open && !query ? empty(t("empty.orders"), t("empty.orders.text")) : ""}
+    ${query && board.closed.length ? html`<section class="block" aria-labelledby="closed-title"><h2 id="closed-title">${t("orders.closed")} <span class="n">${number(board.closed.length)}</span></h2>
+      <ul class="closed-found">${board.closed.slice(0, CLOSED_SHOWN).map(([id, entity]) => html`<li key=${id}><a href=${"#/pedidos/" + encodeURIComponent(id)}><bdi>${tableOf(entity.data) ?? t("kind.orders")}</bdi> <span class="card-number">${numberOf(entity.data, id)}</span></a><span>${statusWord(entity.data.status)}</span><b>${amount(totalOf(entity.data))}</b></li>`)}</ul></section>` : ""}
+    ${board.paid || board.cancelled ? html`<p class="closed">${icon("synced", 18)}<span>${t("orders.paid", { n: number(board.paid) })}, ${money(board.paidTotal)} · ${t("orders.cancelled", { n: number(board.cancelled) })}</span></p>` : ""}`;
+}
+
+const amount = (total) => (total === null ? "—" : money(total));
+
+// The board as it would be if nobody touched it. all, customers: Map(id -> entity).
+function sorted(all, customers, query) {
+  const board = { open: 0, found: 0, paid: 0, paidTotal: 0, cancelled: 0, closed: [], other: [] };
+  for (const name of COLUMNS) board[name] = [];
+  for (const [id, entity] of all) {
+    const column = columnOf(entity.data), hit = matches(id, entity, customerOf(entity.data, customers), query);
+    if (column === null) {
+      if (entity.data.status === "paid") { board.paid += 1; board.paidTotal += totalOf(entity.data) ?? 0; } else board.cancelled += 1;
+      if (query && hit) board.closed.push([id, entity]);
+      continue;
+    }
+    board.open += 1;
+    if (!hit) continue;
+    board.found += 1;
+    board[column].push([id, entity]);
+  }
+  const names = new Intl.Collator("pt", { numeric: true });
+  const newest = ([a, x], [b, y]) => (openedOf(y.data) ?? 0) - (openedOf(x.data) ?? 0) || names.compare(numberOf(y.data, b), numberOf(x.data, a));
+  for (const list of [...COLUMNS.map((name) => board[name]), board.other, board.closed]) list.sort(newest);
+  return board;
+}
+
+function Column({ name, list, all, customers, needs, locks, now }) {
+  const entities = new Map(list);
+  const left = (id, next) => {
+    const data = all.get(id)?.data, place = next === null ? document.getElementById(`column-${name}`) : document.getElementById("order-" + next);
+    place?.focus({ preventScroll: true });
+    say(t("orders.left", { order: data ? tableOf(data) ?? numberOf(data, id) : id, status: data ? statusWord(data.status) : t("value.gone") }));
+  };
+  const held = useHeld(list.map(([id]) => id), left);
+  const sum = list.reduce((total, [, entity]) => total + (totalOf(entity.data) ?? 0), 0);
+  const row = (id, place) => {
+    const entity = all.get(id), need = needs.has(`orders/${id}`) || needs.has(`customers/${entity?.data.customer_id}`);
+    return html`<${Card} key=${id} ...${{ id, entity, need, now, ...place, gone: !entities.has(id), customer: customerOf(entity?.data, customers), lock: lockOf(locks, id) }} />`;
+  };
+  return html`<section class=${`column column-${name}`} aria-labelledby=${"column-" + name} ...${held.props}><h2 id=${"column-" + name} tabindex="-1">${t(`column.${name}`)} <span class="n">${number(list.length)}</span><span class="column-sum">${money(sum)}</span></h2>
+    ${held.waiting ? html`<button type="button" class="button small wide arrived" onclick=${held.letIn}>${t(held.waiting === 1 ? "orders.new1" : "orders.new", { n: number(held.waiting) })}</button>` : ""}
+    ${held.shown.length ? html`<${Windowed} ids=${held.shown} row=${row} />` : html`<p class="nothing">${t("orders.empty")}</p>`}</section>`;
 }
