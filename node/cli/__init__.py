@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import click
@@ -29,6 +30,7 @@ COMMANDS = {
     "verify": "node.cli.verify",
     "show": "node.cli.show",
     "explain": "node.cli.explain",
+    "import": "node.cli.imports.command",
     "quarantine": "node.cli.quarantine",
     "keys": "node.cli.keys",
     "backup": "node.cli.backup",
@@ -37,7 +39,10 @@ COMMANDS = {
     "simulate": "node.cli.simulate",
     "conformance": "node.cli.conformance",
 }
-"""Each command, and the module that has it under the same name. A node does not load the simulator to start."""
+"""Each command, and the module that has it under the same name, or with `_` where that is a keyword of Python.
+
+A node does not load the simulator to start.
+"""
 
 
 class Commands(click.Group):
@@ -65,7 +70,7 @@ class Commands(click.Group):
         module = COMMANDS.get(cmd_name)
         if module is None:
             return None
-        command = getattr(import_module(module), cmd_name)
+        command = getattr(import_module(module), f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name)
         assert isinstance(command, click.Command)
         return command
 

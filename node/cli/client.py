@@ -1,18 +1,22 @@
 """A small terminal over a real socket: what the demo's waiters, kitchen and cashier and `explain --restore` run on.
 
-It has the plain client's screen (node/screen.py) and confirms each row it is sent. What it writes while it is offline
-it keeps, and sends it again until it is answered. Lock requests and resolutions are not kept: they are questions to
-the node as it is now.
+It has the plain client's screen (node/screen.py) and confirms each row it is sent, unless it only writes. What it
+writes while it is offline it keeps, and sends it again until it is answered. Lock requests and resolutions are not
+kept: they are questions to the node as it is now.
 """
 
 from __future__ import annotations
 
 import itertools
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 import orjson
 import trio
 
+from node.cli.asking import CONTROL, TOKEN
 from node.cli.clock import timestamp
 from node.runtime.net.client import ClientConnection, ConnectError, connect
 from node.screen import Screen
@@ -20,8 +24,6 @@ from node.wire.close_codes import NORMAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
-
 
 PATIENCE_S = 20.0
 """How long a terminal waits for something before it gives up."""
@@ -33,10 +35,20 @@ class Terminal:
     name, kind, user: its id, its type and who works on it. listen: called with every message it is sent.
     inbox: all messages so far. pending: its operations without an answer, by id. confirmed: ids of its operations
     that the node says are durable. ended: close code and reason of its last connection.
+    reads: it shows and confirms what it is sent, and keeps it; else it is for whoever only writes, and much.
     """
 
-    def __init__(self, name: str, kind: str, user: str, listen: Callable[[Terminal, dict[str, Any]], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        user: str,
+        listen: Callable[[Terminal, dict[str, Any]], None],
+        *,
+        reads: bool = True,
+    ) -> None:
         self.name, self.kind, self.user = name, kind, user
+        self._reads = reads
         self.screen = Screen()
         self.inbox: list[dict[str, Any]] = []
         self.pending: dict[str, dict[str, Any]] = {}
@@ -63,10 +75,11 @@ class Terminal:
         Raises trio.TooSlowError.
         """
         headers = [("Authorization", f"Bearer {token}")] if token else []
+        query = urlencode({"type": self.kind, "user_id": self.user})
         with trio.fail_after(PATIENCE_S):
             while True:
                 try:
-                    address = f"{url}/ws/{self.name}?type={self.kind}&user_id={self.user}"
+                    address = f"{url}/ws/{quote(self.name, safe='')}?{query}"
                     connection = await connect(address, headers=headers, control=control)
                 except ConnectError:
                     await trio.sleep(0.05)
@@ -93,6 +106,13 @@ class Terminal:
         """Until the connection has ended. Raises trio.TooSlowError."""
         await self.until(lambda: not self.online)
 
+    async def reach(self, url: str, nursery: trio.Nursery) -> None:
+        """Come online at what `node_option` gives. Raises trio.TooSlowError, and ValueError for what is no URL."""
+        if url.startswith(CONTROL):
+            await self.come_online("ws://localhost", nursery, control=Path(url.removeprefix(CONTROL)))
+        else:
+            await self.come_online(f"ws{url.rstrip('/').removeprefix('http')}", nursery, os.environ.get(TOKEN))
+
     # ------------------------------------------------------------------ sending
 
     def _send(self, message: dict[str, Any]) -> None:
@@ -112,9 +132,13 @@ class Terminal:
             "user_id": self.user,
         }
         self.screen.apply(operation)
-        self.pending[str(operation["id"])] = operation
-        self._send({"type": "data_sync", "operation": operation})
+        self.submit(operation)
         return str(operation["id"])
+
+    def submit(self, operation: dict[str, Any]) -> None:
+        """Send an operation as it is, and keep it until it is answered."""
+        self.pending[operation["id"]] = operation
+        self._send({"type": "data_sync", "operation": operation})
 
     def resolve(self, conflict_id: str, resolution: str, **more: object) -> None:
         """more: `resolved_data`, or an `id` to be answered by."""
@@ -151,9 +175,10 @@ class Terminal:
 
     def _received(self, text: str) -> None:
         message = orjson.loads(text)
-        self.inbox.append(message)
+        if self._reads:
+            self.inbox.append(message)
         match message["type"]:
-            case "data_sync":
+            case "data_sync" if self._reads:
                 operation = message["operation"]
                 self.screen.apply(operation)
                 self._send({"type": "sync_confirmation", "operation_id": operation["id"], "terminal_id": self.name})

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import uuid
-from pathlib import Path
 from typing import Any
 
 import click
 import trio
 
-from node.cli.asking import CONTROL, TOKEN
 from node.cli.client import Terminal
 from node.cli.clock import timestamp
 
@@ -136,11 +133,7 @@ async def _send(url: str, terminal: Terminal, message: dict[str, Any]) -> dict[s
         try:
             if not resolution:
                 terminal.pending[new_id] = message["operation"]  # flushed as it comes online
-            if url.startswith(CONTROL):
-                control = Path(url.removeprefix(CONTROL))
-                await terminal.come_online("ws://localhost", nursery, control=control)
-            else:
-                await terminal.come_online(f"ws{url.removeprefix('http')}", nursery, os.environ.get(TOKEN))
+            await terminal.reach(url, nursery)
             if resolution:
                 more = {"resolved_data": message["resolved_data"], "id": new_id}
                 terminal.resolve(message["conflict_id"], message["resolution"], **more)

@@ -60,7 +60,7 @@ class Author:
     sendings: when the terminal was sent what.
     wrote_ms: when it wrote the operation at the latest, on the monotonic clock; None for now, or where nothing tells.
     age_ms: how long ago it wrote it at the most, by the timestamp alone; None where there is none.
-    read_upto: the row up to which it says itself that it has read, with an operation that restores a value.
+    read_upto: the row up to which it says itself that it has read over HTTP, with an operation that rests on that.
     first_attempt: if the operation was refused before, what its author knew then.
     stranger: it comes from elsewhere, and no node that answers knows what it had seen there.
     """

@@ -190,8 +190,8 @@ class Session:
         """
         now = self.shared.around.clock()
         author = self._author(now)
-        if "restores" in operation.raw:
-            return self._restorer(author, operation)
+        if "read_upto" in operation.raw:
+            return self._reader(author, operation)
         clocks = self.shared.replica.terminal_clocks
         said_ms = clocks.age_ms(author.terminal_id, operation.timestamp_us, now)
         if said_ms != 0:
@@ -205,9 +205,9 @@ class Session:
             return author
         return evolve(author, wrote_ms=wrote_ms + DOUBT_MS)
 
-    def _restorer(self, author: Author, operation: Operation) -> Author:
-        """The author of an operation that restores a value which an explanation showed it."""
-        said = operation.raw.get("read_upto")
+    def _reader(self, author: Author, operation: Operation) -> Author:
+        """The author of an operation that rests on what was read over HTTP: a value restored, a list imported."""
+        said = operation.raw["read_upto"]
         upto = min(said, self.shared.replica.log.committed) if type(said) is int else -1
         return evolve(author, read_upto=upto)
 

@@ -152,7 +152,7 @@ class Api:
             ),
             "/api/v1/websocket/stats": lambda asked: json_response(monitors.stats(core)),
             "/api/v1/policies": lambda asked: json_response(
-                {"policies": [p.documented() for p in core.replica.registry.all()]}
+                {"policies": [{**p.documented(), "counters": p.kinds.counting} for p in core.replica.registry.all()]}
             ),
             "/api/v1/whoami": self._whoami,
             "/api/v1/conflicts": self._conflicts.all,
@@ -249,11 +249,11 @@ class Api:
         limit = asked.number("limit", PAGE, least=1, most=PAGE)
         if isinstance(limit, Response):
             return limit
+        committed = self._core.replica.log.committed
         rows = await self._read(self._reader.entities, entity_type, after, limit, deleted, PAGE_BYTES)
         following = rows[-1].entity_id if rows.more else None
-        return json_response(
-            {"entity_type": entity_type, "entities": [self._shown(row) for row in rows], "next": following}
-        )
+        shown = [self._shown(row) for row in rows]
+        return json_response({"entity_type": entity_type, "entities": shown, "next": following, "seq": committed})
 
     async def _all(self, entity_type: str, deleted: bool, rows: Page[EntityRow]) -> AsyncIterator[bytes]:
         """Every entity of a type, read and sent a page at a time. rows: the first page, so that an answer that cannot

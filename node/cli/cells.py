@@ -1,0 +1,24 @@
+"""Text in a cell of a spreadsheet, in both directions.
+
+A spreadsheet takes a cell that begins like FORMULA for a formula and carries it out, whoever wrote it. An apostrophe
+before it makes it text, and is not shown there. Export writes it and import takes it off.
+"""
+
+from __future__ import annotations
+
+import re
+
+FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+"""What would be taken for a formula, or was written as this writes one."""
+
+GUARDED = re.compile(r"'+[=+\-@\t\r\n]")
+
+
+def guarded(text: str) -> str:
+    """A text that no spreadsheet carries out."""
+    return f"'{text}" if FORMULA.match(text) else text
+
+
+def without_guard(text: str) -> str:
+    """The text that `guarded` was given."""
+    return text[1:] if GUARDED.match(text) else text

@@ -1,0 +1,176 @@
+"""Which column becomes which field: by options, or by questions on a terminal."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from typing import TYPE_CHECKING, Any
+
+import click
+from attrs import frozen
+
+from node.cli.imports import notation
+from node.cli.imports.notation import KINDS, Notation
+from node.cli.output import say
+from node.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from zoneinfo import ZoneInfo
+
+    from node.cli.imports.reading import Row, Table
+
+KEYS = ("entity_id", "id")
+"""Columns that are the key where none is named."""
+
+PROPOSED = {
+    "name": ("nome", "descricao", "produto", "item", "cliente"),
+    "price": ("preco", "preco de venda", "preco venda", "valor", "valor unitario", "pvenda"),
+    "cost": ("custo", "preco de custo", "preco custo"),
+    "stock": ("estoque", "saldo", "quantidade", "qtd", "qtde"),
+    "category": ("categoria", "grupo", "secao", "departamento"),
+    "unit": ("unidade", "un", "und"),
+    "barcode": ("codigo de barras", "ean", "gtin", "cod barras"),
+    "phone": ("telefone", "celular", "fone"),
+    "active": ("ativo",),
+}
+"""Fields that are proposed on a terminal for columns of old systems, as `_plain` writes them."""
+
+KEY_WORDS = ("codigo", "cod", "id", "entity_id", "sku", "referencia")
+
+
+@frozen
+class Column:
+    """One column that is taken. kind: of `notation.KINDS`."""
+
+    name: str
+    field: str
+    kind: str
+
+
+@frozen
+class Mapped:
+    """How rows become entities. key: the column whose value is the entity's id; it need not be a field as well."""
+
+    key: str
+    columns: tuple[Column, ...]
+    notation: Notation
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """Field -> column."""
+        return {column.field: column.name for column in self.columns}
+
+
+@frozen
+class Wanted:
+    """What becomes of a column, as somebody said it. field: empty to leave it out. kind: None as it is recognised."""
+
+    field: str
+    kind: str | None = None
+
+
+def given(texts: Iterable[str], columns: Sequence[str]) -> dict[str, Wanted]:
+    """`COLUMN=FIELD` or `COLUMN=FIELD:KIND` each; `COLUMN=` leaves a column out. Raises click.UsageError."""
+    found: dict[str, Wanted] = {}
+    for text in texts:
+        name, equals, said = text.rpartition("=")
+        if not equals:
+            raise click.UsageError(f"--map {text!r}: COLUNA=CAMPO / COLUMN=FIELD")
+        field, colon, kind = said.rpartition(":")
+        wanted = Wanted(field.strip(), kind) if colon and kind in KINDS else Wanted(said.strip())
+        found[column_of(name, columns)] = wanted
+    return found
+
+
+def column_of(name: str, columns: Sequence[str]) -> str:
+    """The column of this name, exactly or without regard to case, accents and spaces. Raises click.UsageError."""
+    if name in columns:
+        return name
+    alike = [column for column in columns if _plain(column) == _plain(name)]
+    if len(alike) == 1:
+        return alike[0]
+    raise click.UsageError(f"não há a coluna / there is no column {name!r}: {', '.join(columns)}")
+
+
+def mapped(
+    table: Table,
+    wanted: Mapping[str, Wanted],
+    key: str | None,
+    *,
+    decimal: str | None,
+    numbers: Collection[str] = (),
+    zone: ZoneInfo = notation.STORE_ZONE,
+) -> Mapped:
+    """The mapping of a table. numbers: fields that are numbers at the node. Raises click.UsageError."""
+    key_column = _key(table, wanted, key)
+    texts = {name: [*_texts(table.rows, name)] for name in table.columns}
+    written = Notation(decimal or _decimal(table, texts, key_column), zone)
+    columns = []
+    for name in table.columns:
+        said = wanted.get(name, Wanted("" if name == key_column else name.strip()))
+        if not said.field:
+            continue
+        kind = said.kind
+        if kind is None and table.typed:
+            kind = notation.TEXT
+        if kind is None and said.field in numbers:
+            kind = notation.NUMBER
+        columns.append(Column(name, said.field, kind or notation.kind_of(name, texts[name], written)))
+    fields = [column.field for column in columns]
+    twice = sorted({field for field in fields if fields.count(field) > 1})
+    if twice:
+        raise click.UsageError(f"duas colunas para um campo / two columns for one field: {', '.join(twice)}")
+    return Mapped(key_column, tuple(columns), written)
+
+
+def _key(table: Table, wanted: Mapping[str, Wanted], key: str | None) -> str:
+    by_field = {said.field: name for name, said in wanted.items() if said.field}
+    if key is not None:
+        return by_field.get(key) or column_of(key, table.columns)
+    for name in KEYS:
+        if name in table.columns or name in by_field:
+            return by_field.get(name, name)
+    raise click.UsageError(f"qual é a chave / which is the key (--key)? {', '.join(table.columns)}")
+
+
+def _decimal(table: Table, texts: Mapping[str, Sequence[str]], key: str) -> str:
+    otherwise = "." if table.typed or table.delimiter == "," else ","
+    cells = (cell for name, column in texts.items() if name != key for cell in column)
+    return notation.decimal_of(cells, otherwise)
+
+
+def _texts(rows: Iterable[Row], name: str) -> Iterable[str]:
+    cells: Iterable[Any] = (row.cells.get(name) for row in rows if row.problem is None)
+    return (cell for cell in cells if isinstance(cell, str) and cell.strip())
+
+
+# ------------------------------------------------------------------ asking
+
+
+def on_a_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def ask(table: Table, wanted: Mapping[str, Wanted], key: str | None) -> tuple[dict[str, Wanted], str]:
+    """Ask on the terminal for what the options leave open: the key, and each column's field. Raises click.Abort."""
+    say("Enter aceita o que está entre colchetes; - deixa a coluna fora. / Enter takes it; - leaves the column out.")
+    if key is None:
+        likely = next((name for name in table.columns if _plain(name) in KEY_WORDS), table.columns[0])
+        key = click.prompt("chave / key", default=likely, value_proc=lambda name: column_of(name, table.columns))
+    answers = dict(wanted)
+    for name in table.columns:
+        if name in answers or name == key:
+            continue
+        sample = next(iter(_texts(table.rows, name)), "")
+        proposed = next((field for field, names in PROPOSED.items() if _plain(name) in names), name.strip())
+        question = f"{printable(name)}  ({printable(sample, 40)})"
+        field = str(click.prompt(question, default=proposed)).strip()
+        answers[name] = Wanted("" if field == "-" else field)
+    return answers, str(key)
+
+
+def _plain(name: str) -> str:
+    """Without case, accents, points and spaces around it."""
+    bare = unicodedata.normalize("NFKD", name.casefold())
+    return " ".join("".join(c for c in bare if c.isalnum() or c.isspace()).split())

@@ -1,0 +1,289 @@
+"""`comanda import`: entities from a CSV or JSON Lines file or an SQLite table, as operations of a terminal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import click
+import orjson
+from rich.table import Table as Grid
+
+from node.cli.asking import ask, node_option
+from node.cli.imports import columns
+from node.cli.imports.planning import Plan, Planner, Refusal, shown_of
+from node.cli.imports.reading import Table, Unreadable, read
+from node.cli.imports.sending import Interrupted, Sender
+from node.cli.options import progress_bars
+from node.cli.output import Screen, json_option, say, say_json
+from node.config.sections import LimitsSection
+from node.wire.codec import CodecLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from node.cli.imports.columns import Mapped
+    from node.cli.imports.planning import Shown
+
+PAGE = 1_000
+LISTED = 50
+"""Rows of each table that are printed; --json has all."""
+
+
+def zone_option(ctx: click.Context, parameter: click.Parameter, name: str) -> ZoneInfo:
+    """Callback of `--zone`. Raises click.BadParameter."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise click.BadParameter(f"fuso desconhecido / unknown time zone: {name}") from error
+
+
+@click.command(name="import")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--type", "entity_type", default="products", show_default=True, help="Tipo. / Entity type.")
+@click.option("--key", metavar="COLUNA", help="Coluna que identifica cada linha. / Column with each row's id.")
+@click.option(
+    "--map",
+    "maps",
+    multiple=True,
+    metavar="COLUNA=CAMPO[:TIPO]",
+    help='"Preço=price", "Código de barras=barcode:text", "Obs=" deixa fora / leaves out.',
+)
+@click.option("--only-mapped", is_flag=True, help="Deixa fora as outras colunas. / Leave the other columns out.")
+@click.option("--dry-run", is_flag=True, help="Só mostra o que faria. / Only show what it would do.")
+@click.option("--encoding", help="utf-8, cp1252, cp850...; sem isso, reconhecida. / Recognised without it.")
+@click.option("--delimiter", metavar="C", help="; , | ou TAB; sem isso, reconhecido. / Recognised without it.")
+@click.option("--decimal", type=click.Choice(["comma", "point"]), help="Sem isso, reconhecido. / Else recognised.")
+@click.option(
+    "--skip", default=0, type=click.IntRange(0), help="Linhas antes do cabeçalho. / Lines before the header."
+)
+@click.option("--table", help="De um arquivo SQLite. / Of an SQLite file.")
+@click.option(
+    "--zone", default="America/Sao_Paulo", show_default=True, callback=zone_option, help="Dos horários. / Of times."
+)
+@click.option(
+    "--counts", is_flag=True, help="Também contadores (estoque) do que já existe. / Counters of what is there too."
+)
+@click.option("--revive", is_flag=True, help="Traz de volta o que foi excluído. / Bring deleted entities back.")
+@click.option("--terminal", metavar="ID", default="import", show_default=True, help="Quem escreve. / Who writes.")
+@click.option("--terminal-type", default="pos", show_default=True, help="Tipo desse terminal. / Its type.")
+@click.option("--user", default="", help="A pessoa, para a auditoria. / The person, for the audit.")
+@json_option
+@node_option
+def import_(
+    file: Path,
+    entity_type: str,
+    key: str | None,
+    maps: tuple[str, ...],
+    only_mapped: bool,
+    dry_run: bool,
+    encoding: str | None,
+    delimiter: str | None,
+    decimal: str | None,
+    skip: int,
+    table: str | None,
+    zone: ZoneInfo,
+    counts: bool,
+    revive: bool,
+    terminal: str,
+    terminal_type: str,
+    user: str,
+    as_json: bool,
+    url: str,
+) -> None:
+    """Importa entidades de um arquivo. / Import entities from a file.
+
+    CSV, JSON Lines ou tabela SQLite. Ponto e vírgula, vírgula decimal, dd/mm/aaaa e cp1252 são reconhecidos. Rodar de
+    novo não duplica nada e termina o que foi interrompido. Linhas com erro são listadas, e as outras entram.
+
+    CSV, JSON Lines or an SQLite table; what Brazilian systems write is recognised. Run again it doubles nothing and
+    finishes what was interrupted. Rows with errors are listed, and the others are taken.
+
+    \b
+    comanda import produtos.csv --key Código --map "Preço=price" --map "Descrição=name" --dry-run
+
+    0: tudo entrou / all is in. 1: linhas recusadas, ou interrompido / rows refused, or interrupted.
+    """
+    tab = "\t" if (delimiter or "").casefold() in ("tab", "\\t") else delimiter
+    if tab is not None and len(tab) != 1:
+        raise click.UsageError("--delimiter: um caractere / one character")
+    try:
+        found = read(file, encoding=encoding, delimiter=tab, skip=skip, table=table)
+    except (Unreadable, OSError) as error:
+        raise click.ClickException(f"{file}: {error}") from error
+    wanted = columns.given(maps, found.columns)
+    if only_mapped:
+        wanted |= {name: columns.Wanted("") for name in found.columns if name not in wanted}
+    elif not maps and not as_json and columns.on_a_terminal():
+        wanted, key = columns.ask(found, wanted, key)
+    shown = _shown(url, entity_type)
+    separator = {"comma": ",", "point": ".", None: None}[decimal]
+    mapped = columns.mapped(found, wanted, key, decimal=separator, numbers=shown.counters, zone=zone)
+    limits = LimitsSection()
+    of_message = CodecLimits(limits.json_depth, limits.bulk_items, limits.fields, bulk_fields=limits.bulk_fields)
+    planner = Planner(entity_type, mapped, shown, of_message, counts=counts, revive=revive)
+    plan = planner.plan(found)
+    if not as_json:
+        _say_recognised(found, mapped)
+    statuses: dict[str, int] = {}
+    stopped = None
+    if not dry_run:
+        statuses, stopped = _send(url, plan, planner, entity_type, shown, Who(terminal, terminal_type, user))
+    if as_json:
+        say_json(_report(file, found, mapped, plan, statuses, dry_run), indent=True)
+    else:
+        _print(plan, statuses, dry_run)
+    if stopped is not None:
+        again = "rode de novo para terminar / run it again to finish"
+        raise click.ClickException(f"{stopped}; {sum(statuses.values())} confirmadas / confirmed; {again}")
+    if plan.refused:
+        sys.exit(1)
+
+
+class Who:
+    """As whom it writes: a terminal of its own."""
+
+    def __init__(self, terminal: str, kind: str, user: str) -> None:
+        self.terminal, self.kind, self.user = terminal, kind, user
+
+
+def _shown(url: str, entity_type: str) -> Shown:
+    """What the node shows of a type. Raises ClickException."""
+    policies = ask(url, "/api/v1/policies")["policies"]
+    counters = next((policy["counters"] for policy in policies if policy["entity_type"] == entity_type), None)
+    if counters is None:
+        known = ", ".join(policy["entity_type"] for policy in policies)
+        raise click.ClickException(f"tipo desconhecido / unknown entity type {entity_type}: {known}")
+    return shown_of(_pages(url, entity_type), counters)
+
+
+def _pages(url: str, entity_type: str) -> Iterator[dict[str, Any]]:
+    after: str | None = ""
+    while after is not None:
+        query = urlencode({"limit": PAGE, "after": after, "deleted": 1})
+        page = ask(url, f"/api/v1/entities/{quote(entity_type, safe='')}?{query}")
+        yield page
+        after = page["next"]
+
+
+def _send(
+    url: str, plan: Plan, planner: Planner, entity_type: str, shown: Shown, who: Who
+) -> tuple[dict[str, int], str | None]:
+    """What became of the plan's entities, by status, and why it stopped, if it did. Refusals go into the plan."""
+    stopped = None
+    with progress_bars() as progress:
+        task = progress.add_task("import", total=len(plan.created) + len(plan.changed))
+        sender = Sender(url, who.terminal, who.kind, who.user, lambda done: progress.advance(task, done))
+        try:
+            sender.send(entity_type, plan.created, plan.changed, shown.seq)
+        except Interrupted as error:
+            stopped = str(error)
+        except (KeyboardInterrupt, BaseExceptionGroup) as error:
+            if not _is_interrupt(error):
+                raise
+            stopped = "interrompido / interrupted"
+    for entry, message in sender.outcome.refused:
+        reason = " ".join(str(message[name]) for name in ("code", "error", "reason") if message.get(name))
+        plan.refused.append(planner.refused(entry.line, entry.data, message.get("where") or "", reason))
+    plan.refused.sort(key=lambda refusal: refusal.line)
+    return sender.outcome.statuses, stopped
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_interrupt, error.exceptions))
+    return isinstance(error, KeyboardInterrupt)
+
+
+# ------------------------------------------------------------------ what is said
+
+
+def _say_recognised(found: Table, mapped: Mapped) -> None:
+    said = ", ".join(f"{name} {value}" for name, value in found.recognised.items())
+    say(f"{said}, decimal {mapped.notation.decimal}, {len(found.rows)} linhas / rows, chave / key {mapped.key}")
+    say("  ".join(f"{column.name} -> {column.field} ({column.kind})" for column in mapped.columns))
+
+
+def _print(plan: Plan, statuses: dict[str, int], dry_run: bool) -> None:
+    console = Screen()
+    if dry_run and plan.created:
+        grid = _grid("linha\nline", "chave\nkey", "cria\ncreates")
+        for entry in plan.created[:LISTED]:
+            grid.add_row(str(entry.line), entry.entity_id, _shortly(entry.data))
+        _print_grid(console, grid, len(plan.created))
+    if dry_run and plan.changed:
+        grid = _grid("linha\nline", "chave\nkey", "campo\nfield", "antes\nbefore", "depois\nafter")
+        changes = [(e, name, value) for e in plan.changed for name, value in e.data.items()]
+        for entry, name, value in changes[:LISTED]:
+            grid.add_row(
+                str(entry.line), entry.entity_id, name, _shortly((entry.before or {}).get(name)), _shortly(value)
+            )
+        _print_grid(console, grid, len(changes))
+    if plan.refused:
+        grid = _grid("linha\nline", "coluna\ncolumn", "valor\nvalue", "recusado porque\nrefused as")
+        for refusal in plan.refused:
+            grid.add_row(str(refusal.line), refusal.column, _value(refusal), refusal.reason)
+        _print_grid(console, grid, len(plan.refused))
+    if plan.left:
+        say(f"{plan.left} contadores diferentes ficam como estão / counters differ and are left (--counts)")
+    would = (
+        ("criaria / would create", "mudaria / would change")
+        if dry_run
+        else ("criadas / created", "mudadas / changed")
+    )
+    refused = len({refusal.line for refusal in plan.refused})
+    counted = [
+        f"{would[0]} {len(plan.created)}",
+        f"{would[1]} {len(plan.changed)}",
+        f"iguais / unchanged {plan.unchanged}",
+        f"recusadas / refused {refused}",
+    ]
+    say("  ".join(counted))
+    unusual = {name: count for name, count in statuses.items() if name not in ("applied", "duplicate")}
+    if unusual:
+        say("  ".join(f"{name} {count}" for name, count in unusual.items()))
+
+
+def _grid(*headers: str) -> Grid:
+    grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for header in headers:
+        grid.add_column(header, overflow="fold")
+    return grid
+
+
+def _print_grid(console: Screen, grid: Grid, total: int) -> None:
+    console.print(grid)
+    if total > grid.row_count:
+        say(f"... mais / more {total - grid.row_count} (--json)")
+
+
+def _value(refusal: Refusal) -> str:
+    return (
+        refusal.value if isinstance(refusal.value, str) else "" if refusal.value is None else _shortly(refusal.value)
+    )
+
+
+def _shortly(value: object) -> str:
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= 100 else f"{text[:100]}..."
+
+
+def _report(
+    file: Path, found: Table, mapped: Mapped, plan: Plan, statuses: dict[str, int], dry_run: bool
+) -> dict[str, object]:
+    return {
+        "file": str(file),
+        "recognised": {**found.recognised, "decimal": mapped.notation.decimal, "rows": len(found.rows)},
+        "key": mapped.key,
+        "columns": [{"column": c.name, "field": c.field, "kind": c.kind} for c in mapped.columns],
+        "dry_run": dry_run,
+        "created": [entry.report() for entry in plan.created],
+        "changed": [entry.report() for entry in plan.changed],
+        "unchanged": plan.unchanged,
+        "counters_left": plan.left,
+        "refused": [refusal.report() for refusal in plan.refused],
+        "statuses": statuses,
+    }
