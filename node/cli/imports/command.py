@@ -20,6 +20,7 @@ from node.cli.imports.sending import Interrupted, Sender
 from node.cli.options import progress_bars
 from node.cli.output import Screen, json_option, say, say_json
 from node.config.sections import LimitsSection
+from node.printable import printable
 from node.wire.codec import CodecLimits
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ def import_(
     statuses: dict[str, int] = {}
     stopped = None
     if not dry_run:
-        statuses, stopped = _send(url, plan, planner, entity_type, shown, Who(terminal, terminal_type, user))
+        who = Who(terminal, terminal_type, user, printable(file.name))
+        statuses, stopped = _send(url, plan, planner, entity_type, shown, who)
     if as_json:
         say_json(_report(file, found, mapped, plan, statuses, dry_run), indent=True)
     else:
@@ -144,10 +146,10 @@ def import_(
 
 
 class Who:
-    """As whom it writes: a terminal of its own."""
+    """As whom it writes: a terminal of its own. file: the name of what it imports."""
 
-    def __init__(self, terminal: str, kind: str, user: str) -> None:
-        self.terminal, self.kind, self.user = terminal, kind, user
+    def __init__(self, terminal: str, kind: str, user: str, file: str) -> None:
+        self.terminal, self.kind, self.user, self.file = terminal, kind, user, file
 
 
 def _shown(url: str, entity_type: str) -> Shown:
@@ -176,7 +178,7 @@ def _send(
     stopped = None
     with progress_bars() as progress:
         task = progress.add_task("import", total=len(plan.created) + len(plan.changed))
-        sender = Sender(url, who.terminal, who.kind, who.user, lambda done: progress.advance(task, done))
+        sender = Sender(url, who.terminal, who.kind, who.user, who.file, lambda done: progress.advance(task, done))
         try:
             sender.send(entity_type, plan.created, plan.changed, shown.seq)
         except Interrupted as error:

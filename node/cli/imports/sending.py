@@ -68,11 +68,15 @@ class Outcome:
 
 
 class Sender:
-    """Sends plans as one terminal. told: called after each answer, with how many entities it was about."""
+    """Sends plans as one terminal.
 
-    def __init__(self, url: str, terminal: str, kind: str, user: str, told: Callable[[int], None]) -> None:
+    file: the name of the file, which the operations carry. told: called after each answer, with how many entities it
+    was about.
+    """
+
+    def __init__(self, url: str, terminal: str, kind: str, user: str, file: str, told: Callable[[int], None]) -> None:
         self.outcome = Outcome()
-        self._url, self._told = url, told
+        self._url, self._file, self._told = url, file, told
         self._terminal = Terminal(terminal, kind, user, self._heard, reads=False)
         self._waiting: deque[Batch] = deque()
         self._sent: dict[str, Batch] = {}
@@ -120,6 +124,7 @@ class Sender:
             "data": data,
             "terminal_id": self._terminal.name,
             "user_id": self._terminal.user or None,
+            "imports": self._file,
             "read_upto": seq,
         }
         return Batch(operation, of)

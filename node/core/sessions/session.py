@@ -79,6 +79,9 @@ Each message that is taken forgives one, and so does each second. One that names
 not count: whoever sent it is told which one is refused, and what is queued behind it is not lost with the connection.
 """
 
+RESTS_ON_READING = frozenset({"restores", "imports"})
+"""Members of an operation that rests on what its author has read over HTTP: it says up to which row itself."""
+
 BACKLOG_PAUSE = 64
 """Messages waiting behind one that waits for the disk, above which the socket is not read."""
 
@@ -190,7 +193,7 @@ class Session:
         """
         now = self.shared.around.clock()
         author = self._author(now)
-        if "read_upto" in operation.raw:
+        if "read_upto" in operation.raw and not RESTS_ON_READING.isdisjoint(operation.raw):
             return self._reader(author, operation)
         clocks = self.shared.replica.terminal_clocks
         said_ms = clocks.age_ms(author.terminal_id, operation.timestamp_us, now)

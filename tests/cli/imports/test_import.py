@@ -161,7 +161,7 @@ def test_stock_that_was_sold_since_is_not_put_back(node: NodeProcess, tmp_path: 
 
 def speak(node: NodeProcess, message: dict[str, Any]) -> dict[str, Any]:
     """What the node answers to one message of a till that has read everything."""
-    message["operation"]["read_upto"] = 2**62
+    message["operation"] |= {"imports": "x", "read_upto": 2**62}
     with connect(f"{node.url}/ws/till?type=pos") as socket:
         socket.send(json.dumps(message))
         while True:

@@ -416,13 +416,13 @@ def test_a_client_that_says_nothing_of_what_arrived_is_known_by_its_versions(wor
     assert outcome(world, LIST) == {"a", "b", "d"}
 
 
-@pytest.mark.parametrize("marked", [False, True])
-def test_only_an_operation_that_restores_says_itself_what_its_author_has_read(world: World, marked: bool) -> None:
+@pytest.mark.parametrize("mark", [None, "restores", "imports"])
+def test_only_what_restores_or_imports_says_itself_what_its_author_has_read(world: World, mark: str | None) -> None:
     colleague, tablet = shown_the_first(world, REGISTER)
     tablet.disconnect()
     colleague.do("customers", "e", "UPDATE", REGISTER.second)
-    more = {"read_upto": 2**40, **({"restores": "colleague.op-0"} if marked else {})}
+    more = {"read_upto": 2**40, **({} if mark is None else {mark: "colleague.op-0"})}
     write = tablet.operation("customers", "e", "UPDATE", REGISTER.written, **more)
     tablet.connect().submit(write)
     settle_all(world, [colleague, tablet])
-    assert outcome(world, REGISTER) == REGISTER.gives[SECOND if marked else FIRST]
+    assert outcome(world, REGISTER) == REGISTER.gives[FIRST if mark is None else SECOND]
