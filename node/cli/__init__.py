@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from node.cli.output import encode_anything
+from node.cli.output import encode_anything, say
 from node.printable import printable
 
 LONGEST_MESSAGE = 2_000
@@ -84,7 +84,7 @@ def _versions(context: click.Context, _: click.Parameter, asked: bool) -> None:
 
     from crdt.engine import DEFAULT, running
 
-    click.echo(f"comanda {version('comanda')}, {running(DEFAULT)}, Python {python_version()}")
+    say(f"comanda {version('comanda')}, {running(DEFAULT)}, Python {python_version()}")
     context.exit()
 
 
