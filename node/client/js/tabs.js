@@ -20,11 +20,13 @@ export class Tabs {
     this.#channel.onmessage = ({ data }) => this.#heard(data, heard, asked);
     const stop = new AbortController();
     this.#leave = () => stop.abort();
-    locks.request(name, { signal: stop.signal }, () => new Promise((resolve) => {
+    const turn = (resolve) => {
+      if (stop.signal.aborted) return resolve(); // too late to be taken back
       this.#leave = resolve;
       this.leads = true;
-      lead();
-    })).catch(() => {}); // aborted: this tab was closed before its turn
+      return lead();
+    };
+    locks.request(name, { signal: stop.signal }, () => new Promise(turn)).catch(() => {}); // aborted before its turn
   }
 
   /** To all other tabs. */

@@ -10,7 +10,7 @@ import { dirname, resolve } from 'node:path';
 import { alone } from './alone.js';
 import { queueKey } from './memory.js';
 
-const SMALLEST_REWRITE = 1_000_000; // bytes
+const SMALLEST_REWRITE = 100_000; // bytes
 const SUM = 16; // characters of a checksum
 
 function checksum(text) {
