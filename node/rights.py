@@ -178,6 +178,8 @@ HTTP = (
     Endpoint("GET", "/api/v1/heads", Need("read", AUDIT)),
     Endpoint("GET", "/api/v1/archives", Need("read", AUDIT)),
     Endpoint("GET", "/api/v1/links", Need("read", METRICS)),
+    Endpoint("GET", "/api/v1/performance", Need("read", METRICS)),
+    Endpoint("GET", "/api/v1/terminals", Need("read", METRICS)),
     Endpoint("GET", "/api/v1/doctor", Need("read", METRICS)),
     Endpoint("GET", "/api/v1/keys", Need("read", METRICS)),
     Endpoint("POST", "/api/v1/keys/trust", Need("operate", "keys")),

@@ -19,6 +19,7 @@ from node.config.sections import Permissions
 from node.core.admission import MOST_NODES
 from node.core.delivery.cursors import Cursors
 from node.core.faults import Exhibit, Torn
+from node.core.figures import Figures
 from node.core.links.links import Links
 from node.core.locks.requests import LockRequests
 from node.core.log.fan_out import SharedBatch
@@ -84,6 +85,7 @@ class Core:
     limits: Limits
     permissions: Mapping[str, Permissions]
     statistics: Statistics = field(init=False)
+    figures: Figures = field(factory=Figures, init=False)
     instance: str = field(init=False)
     """Drawn anew at each start. Two connections with one instance come from one process, not from two nodes."""
     links: Links = field(init=False)
@@ -102,6 +104,7 @@ class Core:
     def __attrs_post_init__(self) -> None:
         now = self.clock()
         self.statistics = Statistics(now.mono_ms)
+        self.log.took = self.statistics.delivery.add
         self.instance = self.around.draws.id()
         self.replica.clock.begin(now)
         self.lock_requests = LockRequests(
@@ -213,6 +216,7 @@ class Core:
         closed, and goes on from its cursor.
         """
         replica, guard = self.replica, self.replica.faults.guard
+        self.log.taken_ms = next((at for g, at in self._in_flight if g is group), self.clock().mono_ms)
         self._in_flight = [(g, at) for g, at in self._in_flight if g is not group]
         self.statistics.commits += 1
         self._mended = False
@@ -448,6 +452,11 @@ class Core:
         ]
 
     # ------------------------------------------------------------------ time
+
+    def note_figures(self, database_bytes: int, memory_bytes: int) -> None:
+        """Every POINT_MS: a point of the last hours' figures."""
+        now, counts = self.clock(), self.replica.counts
+        self.figures.take(now.wall_ms, now.mono_ms, self.statistics, counts, database_bytes, memory_bytes)
 
     def probe_owed(self) -> None:
         """Every PING_INTERVAL_MS: ask the terminals that do not confirm whether their rows arrived."""

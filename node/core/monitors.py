@@ -9,7 +9,7 @@ from node.wire import outgoing
 from node.wire.frames import Batch, Outgoing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from node.core.core import Core
     from node.core.sessions.session import Session
@@ -62,6 +62,45 @@ def _online(session: Session) -> dict[str, object]:
     if performance:
         entry["performance"] = performance
     return entry
+
+
+def every_terminal(core: Core, after: str | None, limit: int) -> dict[str, object]:
+    """`GET /api/v1/terminals`: a page of all that this node knows, by id (node/wire/protocol.md, "HTTP")."""
+    elsewhere, own = core.links.neighbours.terminals(), own_terminals(core)
+    known = core.cursors.terminals
+    names = [name for name in sorted({*elsewhere, *own, *known}) if after is None or name > after]
+    page = names[:limit]
+    return {
+        "node_id": core.node_id,
+        "terminals": [_known(core, name, own.get(name) or elsewhere.get(name)) for name in page],
+        "next": page[-1] if len(names) > limit else None,
+    }
+
+
+def _known(core: Core, name: str, entry: object) -> dict[str, object]:
+    """entry: as `terminal_status_update` shows one that is connected somewhere."""
+    cursor, session, now = core.cursors.terminals.get(name), core.sessions.online.get(name), core.clock()
+    found: dict[str, object] = {"terminal_id": name, "status": "offline", "node": core.node_id}
+    found |= dict(entry) if isinstance(entry, dict) else {}
+    positions = None
+    if cursor is not None:
+        found.setdefault("type", cursor.terminal_type)
+        found |= {"user_id": cursor.user_id, "last_seen": iso(cursor.last_seen_ms)}
+        positions = cursor.positions
+    if session is not None:
+        positions = session.delivery.window.positions
+        found |= {"user_id": session.identity.user_id, "last_seen": iso(now.wall_ms)}
+    behind_ms = core.replica.terminal_clocks.measured_ms(name, now)
+    found["clock_skew_ms"] = None if behind_ms is None else -behind_ms
+    found["waiting"] = None if positions is None else _waiting(core, positions)
+    return found
+
+
+def _waiting(core: Core, positions: Sequence[int]) -> int:
+    """How many rows of the log a receiver has not confirmed, at most: of each class from its position on."""
+    heads = core.log.class_heads
+    behind = [at for at, head in zip(positions, heads, strict=True) if head > max(at, 0)]
+    return core.replica.log.committed - max(min(behind), 0) if behind else 0
 
 
 def performance(core: Core, memory_mb: float) -> list[bytes]:

@@ -5,6 +5,7 @@
     second        1 s    read again what could not be read; leases, cursors, links, parked operations (`Core.tick`)
     status     [time] status_interval_s    measure the connections; tell monitors who is here (less often, if many)
     metrics    [time] metrics_interval_s   tell monitors the figures
+    figures      15 s    take a point of the last hours' figures
     checkpoint   30 s    move the WAL into the database file, where something was committed and the disk works
 
 How often two nodes compare what they hold is in links/anti_entropy.py: a link looks at it each second.
@@ -24,6 +25,7 @@ from node.core import monitors
 from node.core.core import Core
 from node.core.delivery.delivery import PING_INTERVAL_MS
 from node.core.faults import Faults
+from node.core.figures import POINT_MS
 
 CHANGE_MS = 100
 SECOND_MS = 1_000
@@ -46,6 +48,10 @@ class Shell(Protocol):
 
     def memory_mb(self) -> float:
         """Resident memory of the process."""
+        ...
+
+    def database_bytes(self) -> int:
+        """Of the database and its WAL on the disk."""
         ...
 
     def checkpoint(self) -> None:
@@ -115,6 +121,9 @@ def schedule(
         if core.sessions.monitors():
             monitors.tell(core, monitors.performance(core, shell.memory_mb()))
 
+    def figures() -> None:
+        core.note_figures(shell.database_bytes(), int(shell.memory_mb() * 1_048_576))
+
     jobs = [
         Job(name="probe", period_ms=PING_INTERVAL_MS, act=core.probe_owed, ran_ms=now_ms),
         Job(name="second", period_ms=SECOND_MS, act=second, ran_ms=now_ms),
@@ -124,6 +133,7 @@ def schedule(
         jobs.append(Job(name="status", period_ms=status_ms, act=status, ran_ms=now_ms))
     if metrics_ms is not None:
         jobs.append(Job(name="metrics", period_ms=metrics_ms, act=metrics, ran_ms=now_ms))
+        jobs.append(Job(name="figures", period_ms=POINT_MS, act=figures, ran_ms=now_ms))
     jobs.append(
         Job(
             name="checkpoint",

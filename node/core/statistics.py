@@ -56,9 +56,17 @@ class Latencies:
     """The latest latencies, in milliseconds."""
 
     _samples: deque[float] = field(factory=lambda: deque(maxlen=SAMPLES))
+    added: int = 0
+    """Since the start."""
 
     def add(self, milliseconds: float) -> None:
+        self.added += 1
         self._samples.append(milliseconds)
+
+    def latest(self, count: int) -> list[float]:
+        """The last `count` of them, as far as they are kept."""
+        samples = self._samples
+        return [samples[place] for place in range(max(len(samples) - count, 0), len(samples))]
 
     def average(self) -> float:
         return sum(self._samples) / len(self._samples) if self._samples else 0.0
@@ -80,6 +88,8 @@ class Statistics:
     deliveries: Rate = field(factory=Rate)
     confirmation: Latencies = field(factory=Latencies)
     """From an operation's arrival to its durable confirmation."""
+    delivery: Latencies = field(factory=Latencies)
+    """From the beginning of a commit to a terminal's confirmation of its last row: one at a time of each terminal."""
     commits: int = 0
     commit_failures: int = 0
     connections_refused: int = 0

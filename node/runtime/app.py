@@ -294,6 +294,9 @@ class _Upkeep:
     def memory_mb(self) -> float:
         return memory_mb()
 
+    def database_bytes(self) -> int:
+        return self.disk.database_bytes()
+
     def checkpoint(self) -> None:
         self._start("checkpoint", self.disk.checkpoint)
 

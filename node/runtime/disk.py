@@ -190,6 +190,13 @@ class TrioDisk(Disk):
             said = "something else reads the database and does not end"
             logger.warning("the write-ahead log has grown to %d MB: %s", size >> 20, said)
 
+    def database_bytes(self) -> int:
+        """Of the database and its WAL."""
+        try:
+            return self._store.path.stat().st_size + self.wal_bytes
+        except OSError:
+            return 0
+
     async def stop(self) -> None:
         await self._writer_thread.run(self._store.close)
         await self._reader_thread.run(self.reader.close)

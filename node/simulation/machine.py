@@ -286,6 +286,9 @@ class Machine:
     def memory_mb(self) -> float:
         return 0.0
 
+    def database_bytes(self) -> int:
+        return 0
+
     def checkpoint(self) -> None:
         with suppress(StorageError):  # the next one does what this one could not
             self.store.checkpoint()

@@ -62,6 +62,10 @@ class Node:
     def say(self, *, force: bool) -> None:
         self.said.append("tell nodes")
 
+    def note_figures(self, database_bytes: int, memory_bytes: int) -> None:
+        assert (database_bytes, memory_bytes) == (10_000, 50 << 20)
+        self.said.append("figures")
+
     # ------------------------------------------------------------------ the shell
 
     def read_again(self) -> None:
@@ -72,6 +76,9 @@ class Node:
 
     def memory_mb(self) -> float:
         return 50.0
+
+    def database_bytes(self) -> int:
+        return 10_000
 
     def checkpoint(self) -> None:
         self.said.append("checkpoint")
@@ -114,6 +121,7 @@ def test_nothing_is_due_at_the_start_and_everything_in_its_time() -> None:
         "second": 1_000,
         "status": 5_000,
         "metrics": 10_000,
+        "figures": 15_000,
         "checkpoint": 30_000,
     }
 
@@ -133,7 +141,7 @@ def test_each_job_runs_as_often_as_its_period_says() -> None:
 
 def test_after_a_long_silence_every_job_that_is_due_runs_once_in_the_order_of_the_table() -> None:
     found = table(Node())
-    assert found.step(10**9) == ["probe", "second", "change", "status", "metrics", "checkpoint"]
+    assert found.step(10**9) == ["probe", "second", "change", "status", "metrics", "figures", "checkpoint"]
     assert found.step(10**9) == []
 
 

@@ -120,6 +120,8 @@ class Delivery(Generic[F]):
     """Nothing is sent yet."""
     reading: bool = field(default=False, init=False)
     """The disk was asked; nothing is sent until it answers."""
+    _timed: tuple[tuple[int, int], int] | None = field(default=None, init=False)
+    """A row, its class, and when its commit began: so long its delivery takes."""
     _ping: int | None = field(default=None, init=False)
     pinged_ms: int = field(default=-PING_INTERVAL_MS, init=False)
     """When the last ping was sent."""
@@ -155,6 +157,8 @@ class Delivery(Generic[F]):
         if entries:
             self.connection.send(batch)
             window.sending(entries)
+            if self._timed is None:
+                self._timed = entries[-1][:2], self.log.taken_ms
         window.passed(self.log.level)
         if window.sendings is not None:
             window.sendings.note(now_ms, window.sent)
@@ -393,7 +397,10 @@ class Delivery(Generic[F]):
     def _confirmed(self, known: bool) -> bool:
         """More is sent where there is room for a page: one row read from the disk costs as much as many. While there
         is not, more is under way that will be confirmed."""
-        window = self.window
+        window, timed = self.window, self._timed
+        if timed is not None and window.acked[timed[0][1]] >= timed[0][0]:
+            self._timed = None
+            self.log.took(self.log.mono_ms() - timed[1])
         if known and self._behind and window.room >= min(self.page, window.most // 2):
             self.pump()
         return known

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
+from crdt.hlc import iso
 from node.core.latest import keep_latest, put_latest
 from node.core.ports import Instant
 
@@ -17,6 +19,9 @@ SAID_AFTER_MS = 2_000
 
 MOST = 1_000
 """Most links remembered."""
+
+MOST_PAST = 200
+"""Outages remembered that are over."""
 
 
 @frozen
@@ -37,6 +42,15 @@ class Standing:
     said: bool = False
 
 
+@frozen
+class Past:
+    """An outage of a link that is over, Unix milliseconds."""
+
+    name: str
+    from_ms: int
+    to_ms: int
+
+
 @define(eq=False)
 class Outages:
     """The links of one node, by what people call them: the address that is dialled, else the other node's id.
@@ -45,6 +59,8 @@ class Outages:
     ended: id of the other node -> why its last connection ended.
     """
 
+    past: deque[Past] = field(factory=lambda: deque(maxlen=MOST_PAST))
+    """Outages that are over, the latest last."""
     links: dict[str, Standing] = field(factory=dict)
     ended: dict[str, str] = field(factory=dict)
 
@@ -72,6 +88,7 @@ class Outages:
             if standing.up:
                 return None
             self.links[name] = Standing(True, now)
+            self.past.append(Past(name, standing.since.wall_ms, now.wall_ms))
             return f"the link to {name} is back after {_seconds(standing.since, now)} s" if standing.said else None
         if standing.up:
             standing = self.links[name] = Standing(False, now)
@@ -80,6 +97,13 @@ class Outages:
             return None
         standing.said = True
         return f"the link to {name} is down: {standing.why or 'no answer yet'}; what is written here waits"
+
+    def report(self, since_ms: int) -> list[dict[str, object]]:
+        """Those that were not over by a time, Unix milliseconds, the first one first."""
+        over = [(one.from_ms, one.name, iso(one.to_ms)) for one in self.past if one.to_ms > since_ms]
+        now = [(standing.since.wall_ms, name, None) for name, standing in self.down().items()]
+        found = sorted([*over, *now], key=lambda one: one[0])
+        return [{"link": name, "from": iso(from_ms), "to": to} for from_ms, name, to in found]
 
     def down(self) -> dict[str, Standing]:
         """The links that are down, by name."""

@@ -59,6 +59,10 @@ class LogView:
 
     too_large: dict[str, int] = field(factory=dict, init=False)
     """What is not sent because no message holds it, and its bytes; the latest MOST_NAMED since the start."""
+    taken_ms: int = field(default=0, init=False)
+    """When the latest durable commit began, on the monotonic clock."""
+    took: Callable[[float], None] = field(default=lambda ms: None, init=False)
+    """Told how long a delivery took, in milliseconds."""
     pings: int = field(default=PINGS, init=False)
     """How many more pings this turn of the clock has."""
 

@@ -12,6 +12,8 @@ GET /api/v1/refused                              writes that were refused and ke
 GET /api/v1/policies                             the entity types, in the words of node/wire/protocol.md
 GET /api/v1/whoami[?type=]                       who asks, and what he may do here
 GET /api/v1/links                                linked nodes: state, lag, cursors
+GET /api/v1/performance[?hours=]                 figures of the last hours, a point each quarter of a minute
+GET /api/v1/terminals[?after=&limit=]            every terminal: where it is, its clock, what waits for it
 GET /api/v1/doctor                               what is wrong, and what to do about it
 GET /api/v1/quarantine                           linked nodes' operations that cannot be applied
 POST /api/v1/quarantine/retry                    try them again
@@ -42,7 +44,7 @@ import orjson
 import trio
 
 from crdt.hlc import iso, pack, time_asked
-from node.core import monitors
+from node.core import figures, monitors
 from node.core.log.messages import audit_entry
 from node.core.log.rows import ACT
 from node.errors import EntityNotFound, InvalidTerminalType
@@ -167,6 +169,8 @@ class Api:
             "/api/v1/heads": self._heads,
             "/api/v1/archives": self._archives,
             "/api/v1/links": lambda asked: json_response(links_report(core, self._doctor.diallers)),
+            "/api/v1/performance": self._performance,
+            "/api/v1/terminals": self._terminals,
             "/api/v1/doctor": self._examine,
             "/api/v1/keys": lambda asked: json_response(core.replica.keyring.report()),
             "/api/v1/keys/trust": lambda asked: acts.decide_key(asked, "trust"),
@@ -214,6 +218,20 @@ class Api:
             return json_response({"status": "ready", **more})
         error, reason = core.trouble
         return error_response(503, error, reason=reason) if told else error_response(503, "not ready")
+
+    def _performance(self, asked: Asked) -> Response:
+        hours = asked.number("hours", figures.HOURS, least=1, most=figures.HOURS)
+        if isinstance(hours, Response):
+            return hours
+        since_ms = self._core.clock().wall_ms - hours * 3_600_000
+        report = {"every_ms": figures.POINT_MS, "points": self._core.figures.report(since_ms)}
+        return json_response({**report, "outages": self._core.links.outages.report(since_ms)})
+
+    def _terminals(self, asked: Asked) -> Response:
+        limit = asked.number("limit", PAGE, least=1, most=PAGE)
+        if isinstance(limit, Response):
+            return limit
+        return json_response(monitors.every_terminal(self._core, asked.first("after"), limit))
 
     async def _examine(self, asked: Asked) -> Response:
         return json_response(await self._doctor.examine())

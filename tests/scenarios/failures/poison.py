@@ -149,6 +149,9 @@ class Node(World):
     def memory_mb(self) -> float:
         return 50.0
 
+    def database_bytes(self) -> int:
+        return 10_000
+
     def checkpoint(self) -> None:
         return None
 
