@@ -24,6 +24,7 @@ from node.core.admission import Arrivals
 from node.core.ports import Draws, Instant, Surroundings
 from node.core.schedule import schedule
 from node.core.start import begin, go_on, note_config, note_key
+from node.runtime.api.about import About
 from node.runtime.api.doctor import Doctor
 from node.runtime.api.joining import Joining, Reached
 from node.runtime.api.origins import Origins, own_origins
@@ -181,7 +182,17 @@ class Node:
                 tls=config.tls,
                 backups=backups,
             )
-            api = Api(core=core, disk=disk, people=people, store=store, doctor=doctor, tokens=tokens, joining=joining)
+            urls = [f"{'wss' if tls else 'ws'}://{address}" for tls, address in listeners.bound()]
+            api = Api(
+                core=core,
+                disk=disk,
+                people=people,
+                store=store,
+                doctor=doctor,
+                tokens=tokens,
+                joining=joining,
+                about=About(doctor=doctor, config=config, addresses=urls, started_ms=now().wall_ms),
+            )
             endpoint = Endpoint(core=core, api=api, tokens=tokens, config=config, origins=origins)
             arrivals = Arrivals(
                 most=config.limits.connections,
@@ -217,7 +228,6 @@ class Node:
             gc.collect()
             gc.freeze()
             gc.set_threshold(50_000, 20, 50)
-            urls = [f"{'wss' if tls else 'ws'}://{address}" for tls, address in listeners.bound()]
             started(Started(store.node_id, urls, not tokens.required))
             supervisor.tell(READY)
             nursery.start_soon(supervisor.feed)

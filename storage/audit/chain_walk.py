@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attrs import frozen
+
 from storage.chain import Finding, chain_hash
+from storage.records import Anchor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,12 +21,43 @@ if TYPE_CHECKING:
     from storage.sqlite.reader import Reader
 
 
+@frozen
+class Part:
+    """How far a walk found the chain good. whole: to the head. wrong: the first thing that does not fit."""
+
+    upto: Anchor | None
+    whole: bool
+    wrong: Finding | None = None
+
+
+class _FarEnoughError(Exception):
+    """A walk in parts makes a break."""
+
+
+def verify_part(reader: Reader, since: Anchor | None, most: int) -> Part:
+    """Go on with a walk by about so many rows. since: how far it was; None: it begins. Raises StorageError."""
+    place, walked = since, 0
+
+    def each(row: LogRow) -> None:
+        nonlocal place, walked
+        if walked == most:
+            raise _FarEnoughError  # the row before was checked, this one not yet
+        place, walked = Anchor(row.seq, row.hash), walked + 1
+
+    try:
+        wrong = next(verify(reader, each=each, since=since), None)
+    except _FarEnoughError:
+        return Part(place, whole=False)
+    return Part(since if wrong else place, whole=wrong is None, wrong=wrong)
+
+
 def verify(
     reader: Reader,
     progress: Callable[[int, int], None] = lambda done, total: None,
     each: Callable[[LogRow], None] = lambda row: None,
+    since: Anchor | None = None,
 ) -> Iterator[Finding]:
-    """Walk the log from its anchor and yield what does not fit.
+    """Walk the log from its anchor, or from a row that was found good, and yield what does not fit.
 
     progress: called with rows done and the head. each: called with every row that can be read.
 
@@ -44,8 +78,9 @@ def verify(
         )
     head, stored = reader.head()
     anchor = reader.anchor()
-    previous, expected = anchor.hash, anchor.seq + 1
-    for seq, row, row_hash in reader.chained_rows(anchor.seq):
+    start = anchor if since is None or since.seq < anchor.seq else since
+    previous, expected = start.hash, start.seq + 1
+    for seq, row, row_hash in reader.chained_rows(start.seq):
         if seq > head:  # committed since the head was read, or never committed
             head, stored = reader.head()
         if seq > head:

@@ -16,6 +16,7 @@ from node.core.core import Core
 from node.core.ports import Draws, Instant, Surroundings
 from node.core.start import begin, note_config
 from node.rights import EVERYTHING, Visitor, find
+from node.runtime.api.about import About
 from node.runtime.api.doctor import Doctor
 from node.runtime.api.joining import Joining, Reached
 from node.runtime.api.routes import Api
@@ -68,7 +69,17 @@ async def served(world: World) -> AsyncIterator[Served]:
             tls=TlsSection(),
             backups=Backups(core=core, database=store.path, settings=BackupSection()),
         )
-        api = Api(core=core, disk=disk, people=people, store=store, doctor=doctor, tokens=tokens, joining=joining)
+        about = About(doctor=doctor, config=Config(), addresses=["ws://127.0.0.1:8001"], started_ms=world.wall_ms)
+        api = Api(
+            core=core,
+            disk=disk,
+            people=people,
+            store=store,
+            doctor=doctor,
+            tokens=tokens,
+            joining=joining,
+            about=about,
+        )
         try:
             yield Served(api, core, disk, people, tokens)
         finally:

@@ -21,6 +21,9 @@ POST /api/v1/quarantine/drop?id=                 keep only the name of one of th
 GET /api/v1/heads?node=                          what a node's log ended with, as it signed it
 GET /api/v1/keys                                 whose public key is whose, by fingerprint
 POST /api/v1/keys/trust|forget?node=&fingerprint=  take a key of a node, or take it no longer
+GET /api/v1/node                                 version, addresses, disk, configuration in force
+GET /api/v1/chain                                whether the audit chain is whole, as far as it was walked
+GET /api/v1/backups                              the copies in the data directory
 POST /api/v1/backup                              a consistent copy into the data directory's backups/
 GET /api/v1/archives                             where the log begins, and the archives of what was before
 POST /api/v1/archive?until=TIME|SEQ[&force=1]    old history into the data directory's archives/
@@ -74,6 +77,7 @@ if TYPE_CHECKING:
     from node.core.core import Core
     from node.core.locks.lease import Lease
     from node.rights import Rights, Visitor
+    from node.runtime.api.about import About
     from node.runtime.api.doctor import Doctor
     from node.runtime.api.joining import Joining
     from node.runtime.api.tokens import Tokens
@@ -105,6 +109,7 @@ class Api:
         doctor: Doctor,
         tokens: Tokens,
         joining: Joining,
+        about: About,
     ) -> None:
         self._core = core
         self._store = store
@@ -113,7 +118,7 @@ class Api:
         self._where = core.limits.codec.where
         self._past = Past(core, store.path)
         self._conflicts = Conflicts(core, people)
-        self._joining = joining
+        self._joining, self._about = joining, about
         self._tokens = tokens
         self._acts = Acts(core=core, disk=disk, store=store, tokens=tokens)
 
@@ -178,6 +183,9 @@ class Api:
             "/api/v1/quarantine": lambda asked: Response(200, quarantine_report(core)),
             "/api/v1/quarantine/retry": acts.retry,
             "/api/v1/quarantine/drop": acts.drop,
+            "/api/v1/node": lambda asked: self._about.node(),
+            "/api/v1/chain": lambda asked: self._about.chained(),
+            "/api/v1/backups": lambda asked: self._about.copies(),
             "/api/v1/backup": acts.backup,
             "/api/v1/archive": acts.archive,
             "/api/v1/tokens": acts.tokens,

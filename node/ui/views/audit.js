@@ -47,10 +47,17 @@ function useEntries(filter) {
   return { ...found, again: () => load([]), older: () => load(found.entries, found.next) };
 }
 
+const CHAIN_MS = 60_000;
+
+// The node walks some thousand rows of its chain for each question, so a long one is asked about again at once.
 function Chain() {
-  const { data } = useGet("/api/v1/chain", {}, { every: 60_000 });
+  const { data, again } = useGet("/api/v1/chain", {}, { every: CHAIN_MS });
+  useEffect(() => { if (data && !data.whole && !data.wrong) again(); }, [data]);
   if (!data) return null;
-  return html`<p class="chain">${icon("synced", 18)}<span><strong>${t("audit.whole")}.</strong> ${t("audit.wholetext", { n: number(data.entries), time: clock(new Date(data.verified_at)) })}</span></p>`;
+  const { checked, head, whole, whole_at: at, wrong } = data;
+  if (wrong) return html`<section class="banner banner-need" role="alert">${icon("need")}<div><h2>${t("audit.broken")}</h2><p>${t("audit.brokentext", { n: number(wrong.seq) })} <bdi>${wrong.what}</bdi></p></div></section>`;
+  if (!whole) return html`<p class="chain">${icon("clock", 18)}<span>${t("audit.walking", { n: number(checked), of: number(head) })}</span></p>`;
+  return html`<p class="chain chain-whole">${icon("synced", 18)}<span><strong>${t("audit.whole")}.</strong> ${t("audit.wholetext", { n: number(checked), time: clock(new Date(at)) })}</span></p>`;
 }
 
 const field = (id, name, control) => html`<div class="control"><label for=${id}>${t(name)}</label>${control}</div>`;

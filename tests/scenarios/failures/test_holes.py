@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from node.runtime.api.about import About
     from node.runtime.api.doctor import Doctor
     from node.runtime.api.joining import Joining
     from node.runtime.disk import TrioDisk
@@ -210,6 +211,7 @@ def who_reads_an_entity_has_seen_what_the_answer_shows(directory: Path) -> None:
             doctor=cast("Doctor", None),
             tokens=Tokens(()),
             joining=cast("Joining", None),
+            about=cast("About", None),
         )
         path = "/api/v1/entities/customers/c-1"
         asked = Request("GET", path, path, {}, {}, "127.0.0.1")

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 from attrs import evolve
 
-from storage.audit.chain_walk import verify
+from storage.audit.chain_walk import Part, verify, verify_part
 from storage.chain import Finding, chain_hash
 from storage.sqlite.reader import Reader
 from tests.storage.rows import open_store, rows, tamper
@@ -173,3 +174,45 @@ def test_progress_tells_rows_done_and_the_head(store: Store, reader: Reader) -> 
     told: list[tuple[int, int]] = []
     assert list(verify(reader, lambda done, head: told.append((done, head)))) == []
     assert told == [(1000, 2500), (2000, 2500)]
+
+
+# ------------------------------------------------------------------ in parts
+
+
+def parts(path: Path, most: int) -> list[Part]:
+    """Every part of a walk, until it is through or finds something."""
+    reader = Reader(path)
+    found = [verify_part(reader, None, most)]
+    while not found[-1].whole and found[-1].wrong is None:
+        found.append(verify_part(reader, found[-1].upto, most))
+        assert len(found) < 100
+    reader.close()
+    return found
+
+
+@pytest.mark.parametrize("most", [1, 3, 5, 19, 20, 21, 100])
+def test_a_walk_in_parts_finds_what_a_whole_walk_finds_first(path: Path, most: int) -> None:
+    walked = parts(path, most)
+    assert walked[-1].whole
+    assert walked[-1].upto is not None
+    assert walked[-1].upto.seq == 20
+    tamper(path, "UPDATE log SET status = 'lost' WHERE seq = 13")
+    walked = parts(path, most)
+    assert walked[-1].wrong == found(path)[0]
+    assert walked[-1].upto is None or walked[-1].upto.seq < 13
+    assert len(walked) >= 13 // most
+
+
+def test_a_walk_goes_on_from_its_place_with_what_was_written_since(directory: Path) -> None:
+    store = open_store(directory)
+    store.commit(rows(1, 5))
+    with closing(Reader(store.path)) as reader:
+        first = verify_part(reader, None, 100)
+        store.commit(rows(6, 9))
+        seen = list(reader.chained_rows(first.upto.seq)) if first.upto else []
+        second = verify_part(reader, first.upto, len(seen))
+    store.close()
+    assert [row[0] for row in seen] == [6, 7, 8, 9]
+    assert second.whole
+    assert second.upto is not None
+    assert second.upto.seq == 9
