@@ -25,7 +25,7 @@ function Health({ findings }) {
   return html`<section class="sheet" aria-labelledby="health"><h2 id="health">${t("node.health")}</h2><ul class="checks">${AREAS.map((area) => {
     const wrong = findings.filter(({ code }) => areaOf(code) === area), worst = wrong.some(({ level }) => level === "error") ? "not" : "look";
     return html`<li key=${area.id} class=${wrong.length ? worst : "ok"}>${icon(wrong.length ? "need" : "synced")}<span><strong>${t(`node.area.${area.id}`)}</strong>${
-      wrong.length ? wrong.map((one) => html`<small class="finding">${one.about && html`<bdi>${one.about}</bdi>: `}${own(one)}<span class="remedy">${own({ pt: one.remedy_pt, en: one.remedy_en })}</span></small>`) : html`<small>${t(`node.area.${area.id}.ok`)}</small>`
+      wrong.length ? wrong.map((one) => html`<small key=${one.code + one.about}>${one.about && html`<bdi>${one.about}</bdi>: `}${own(one)}. ${t("node.remedy", { what: own({ pt: one.remedy_pt, en: one.remedy_en }) })}</small>`) : html`<small>${t(`node.area.${area.id}.ok`)}</small>`
     }</span>${wrong.length > 0 && area.go && html`<a class="button small" href=${area.go}>${t("node.see")}<span class="quiet"> ${t(`node.area.${area.id}`)}</span></a>`}</li>`;
   })}</ul></section>`;
 }
@@ -125,23 +125,23 @@ function Quarantine() {
         : html`<button type="button" class="button small" id=${`drop-${one.id}`} onClick=${() => setAsking(one.id)}>${t("node.quarantine.drop")}<span class="quiet"> ${one.entity_id}</span></button>`}</li>`)}</ul></section>`;
 }
 
-const shownSetting = (value) => (value == null || value === "" ? "—" : Array.isArray(value) ? value.map(shownSetting).join(", ") || "—" : typeof value === "object" ? Object.entries(value).map(([name, one]) => `${name}: ${shownSetting(one)}`).join(", ") : String(value));
+const shownSetting = (value) => (value == null || value === "" ? "—" : Array.isArray(value) ? value.map(shownSetting).join(", ") || "—" : typeof value === "object" ? Object.entries(value).map(([name, one]) => `${name}: ${shownSetting(one)}`).join("; ") || "—" : String(value));
 
 function Configuration({ settings, file }) {
   const sections = new Map();
   for (const { key, value } of settings) {
-    const at = key.lastIndexOf("."), section = key.slice(0, at);
+    const at = key.indexOf("."), section = at < 0 ? key : key.slice(0, at);
     if (!sections.has(section)) sections.set(section, []);
-    sections.get(section).push([key.slice(at + 1), value]);
+    sections.get(section).push([at < 0 ? "" : key.slice(at + 1), value]);
   }
   return html`<section class="block" aria-labelledby="config"><h2 id="config">${t("node.config")}</h2><p class="lead">${t("node.config.lead")} ${file && html`<code>${file}</code>`}</p>
-    <div class="config">${[...sections].map(([name, rows]) => html`<section key=${name}><h3><code>[${name}]</code></h3><dl class="facts">${rows.map(([key, value]) => html`<div key=${key}><dt><code>${key}</code></dt><dd><code>${shownSetting(value)}</code></dd></div>`)}</dl></section>`)}</div></section>`;
+    <div class="config">${[...sections].map(([name, rows]) => html`<section key=${name}><h3><code>[${name}]</code></h3><dl class="facts">${rows.map(([key, value]) => html`<div key=${key}><dt><code>${key || name}</code></dt><dd><code>${shownSetting(value)}</code></dd></div>`)}</dl></section>`)}</div></section>`;
 }
 
 export function Node() {
   const about = useGet("/api/v1/node", {}, { every: 60_000 }), doctor = useGet("/api/v1/doctor", {}, { every: EVERY_MS });
   const id = about.data?.node_id ?? doctor.data?.node_id, findings = doctor.data?.findings ?? [], worst = findings.some(({ level }) => level === "error");
-  const lead = doctor.data && html`<span class=${`ready ${worst ? "not" : ""}`}>${icon(worst ? "need" : "synced", 18)}<span><strong>${t(worst ? "node.unwell" : "node.ready")}</strong> ${t(findings.length === 0 ? "node.why.none" : findings.length === 1 ? "node.why.one" : "node.why.some", { n: number(findings.length) })}</span></span>`;
+  const lead = doctor.data && html`<span class=${`ready ${worst ? "not" : ""}`}>${icon(worst ? "need" : "synced", 18)}<span><strong>${t(worst ? "node.unwell" : "node.ready")}:</strong> ${t(findings.length === 0 ? "node.why.none" : findings.length === 1 ? "node.why.one" : "node.why.some", { n: number(findings.length) })}</span></span>`;
   const error = about.error ?? doctor.error;
   return html`${head(t("node.title", { id: id ?? "" }), lead)}${error && !about.data && !doctor.data ? failed(error, () => { about.again(); doctor.again(); }) : !about.data || !doctor.data ? loading("table")
     : html`<div class="two two-even"><${Health} findings=${findings} /><${About} about=${about.data} /></div><${Quarantine} /><${Backups} /><${Archives} /><${Configuration} settings=${about.data.settings} file=${about.data.file} />`}`;

@@ -9,6 +9,7 @@ import { t } from "../words.js";
 const HOURS = [1, 2, 4];
 const EVERY_MS = 60_000;
 const CONFLICTS_OVER_S = 600;
+const ACROSS = 120; // points of a line: more would be a smear
 const MEGABYTE = 1_000_000;
 
 // What is asked of the product: an operation stored within 10 ms and at the other terminal within 50, for 99 of 100.
@@ -32,32 +33,41 @@ function above(x) {
 }
 
 function range({ grows, bars, limit }, values) {
-  const most = Math.max(1, ...values);
-  if (!grows) return [0, bars ? Math.max(4, above(most)) : above(Math.max(most, (limit ?? 0) * 1.15))];
-  const low = Math.floor(Math.min(most, ...values) / 10) * 10;
-  return [low, Math.max(low + 10, Math.ceil(most / 10) * 10)];
+  const top = Math.max(1, ...values);
+  if (!grows) return [0, bars ? Math.max(4, above(top)) : above(Math.max(top, (limit ?? 0) * 1.15))];
+  const low = Math.floor(Math.min(top, ...values) / 10) * 10;
+  return [low, Math.max(low + 10, Math.ceil(top / 10) * 10)];
 }
 
-// Sums over stretches of time: a conflict a minute would be a hair.
-function gathered(times, values, over_s) {
-  const sums = new Map();
-  times.forEach((at, i) => { const start = Math.floor(at / over_s) * over_s; sums.set(start, (sums.get(start) ?? 0) + (values[i] ?? 0)); });
-  return [[...sums.keys()], [...sums.values()]];
+const total = (values) => values.reduce((a, b) => a + b, 0);
+const mean = (values) => total(values) / values.length;
+const most = (values) => Math.max(...values);
+
+// Points put together over stretches of time: [times in seconds, values], null where nothing was measured.
+function gathered(points, name, over_s, together) {
+  const stretches = new Map();
+  for (const point of points) {
+    const start = Math.floor(Date.parse(point.at) / 1000 / over_s) * over_s;
+    if (!stretches.has(start)) stretches.set(start, []);
+    if (point[name] != null) stretches.get(start).push(point[name]);
+  }
+  return [[...stretches.keys()], [...stretches.values()].map((values) => (values.length ? together(values) : null))];
 }
 
-function Metric({ chart, points, bands }) {
-  const { id, unit, limit, bars, grows, scale = 1, of } = chart;
-  let times = points.map((point) => Date.parse(point.at) / 1000);
-  let rows = of.map((name) => points.map((point) => (point[name] == null ? null : point[name] / scale)));
-  if (bars) [times, rows[0]] = gathered(times, rows[0], CONFLICTS_OVER_S);
+function Metric({ chart, points, hours, bands }) {
+  const { id, unit, limit, bars, grows, scale = 1, of } = chart, over_s = bars ? CONFLICTS_OVER_S : (hours * 3600) / ACROSS;
+  const [times, rows] = useMemo(() => {
+    const found = of.map((name, i) => gathered(points, name, over_s, bars ? total : i ? most : mean));
+    return [found[0][0], found.map(([, values]) => values.map((x) => (x == null ? null : x / scale)))];
+  }, [points, over_s]);
+  const lines = useMemo(() => rows.map((values, i) => ({ values, quiet: i > 0 })).reverse(), [rows]); // the first is drawn last, on top
   const all = measured(rows.flat()), [low, high] = range(chart, all), worst = rows.at(-1), now = rows.map(last);
-  const peak = all.length ? Math.max(...measured(worst)) : null, sum = all.reduce((a, b) => a + b, 0), first = measured(rows[0])[0] ?? 0;
+  const peak = all.length ? Math.max(...measured(worst)) : null, sum = total(all), first = measured(rows[0])[0] ?? 0;
   const good = limit == null || now.at(-1) == null ? null : now.at(-1) <= limit;
   const foot = !all.length ? "" : bars ? t("perf.total", { n: number(sum) })
     : grows ? t("perf.grown", { x: said(Math.max(0, now[0] - first), unit) })
     : t("perf.max", { x: said(peak, unit), time: clock(new Date(times[worst.indexOf(peak)] * 1000)) });
   const text = `${t(`perf.${id}`)}: ${now.map((x, i) => (of.length > 1 ? `${t(i ? "perf.p99" : "perf.median")} ` : "") + said(bars ? sum : x, unit)).join(", ")}. ${foot}`;
-  const lines = rows.map((values, i) => ({ values, quiet: i > 0 })).reverse(); // the first is drawn last, on top
   return html`<section class="metric" aria-labelledby=${`m-${id}`}>
     <div class="metric-top"><div><h2 id=${`m-${id}`}>${t(`perf.${id}`)}</h2><p class="soft">${t(`perf.${id}.why`)}</p></div>
       <p class="metric-now">${said(bars ? sum : now[0], bars ? "" : unit)}${good != null && html`<small class=${good ? "" : "warn"}>${t(good ? "perf.ok" : "perf.high")}</small>`}</p></div>
@@ -75,5 +85,5 @@ export function Performance() {
   return html`${head(t("perf.title"), lead, choice)}${
     report.error && !report.data ? failed(report.error, report.again) : !report.data ? loading("charts")
     : !report.data.points.length ? empty(t("empty.perf"), t("empty.perf.text"))
-    : html`<div class="metrics">${CHARTS.map((chart) => html`<${Metric} key=${chart.id} chart=${chart} points=${report.data.points} bands=${bands} />`)}</div>`}`;
+    : html`<div class="metrics">${CHARTS.map((chart) => html`<${Metric} key=${chart.id} chart=${chart} points=${report.data.points} hours=${hours} bands=${bands} />`)}</div>`}`;
 }

@@ -474,6 +474,7 @@ export default {
   "node.archive": "Archive until…",
   "node.rows": "{n} operations",
   "node.see": "See",
+  "node.remedy": "What to do: {what}.",
   "node.nobackups": "No backup yet. The first takes some seconds and stops nothing.",
   "node.noarchives": "Nothing archived yet: the whole history is in the database.",
   "node.denied": "This monitor has no right to do this.",
@@ -543,7 +544,7 @@ export default {
   "empty.audit": "The audit starts with the first operation",
   "empty.audit.text": "Every write, refusal and decision is kept here, chained.",
   "empty.perf": "Still measuring",
-  "empty.perf.text": "The first point shows a minute after the node starts.",
+  "empty.perf.text": "The first point shows some seconds after the node starts.",
   "empty.case": "This conflict is no longer open",
   "empty.case.text": "Someone has decided, or the address is incomplete.",
 };

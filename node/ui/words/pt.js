@@ -474,6 +474,7 @@ export default {
   "node.archive": "Arquivar até…",
   "node.rows": "{n} operações",
   "node.see": "Ver",
+  "node.remedy": "O que fazer: {what}.",
   "node.nobackups": "Nenhum backup ainda. O primeiro leva uns segundos e não para nada.",
   "node.noarchives": "Nada arquivado ainda: o histórico inteiro está no banco de dados.",
   "node.denied": "Este painel não tem o direito de fazer isto.",
@@ -543,7 +544,7 @@ export default {
   "empty.audit": "A auditoria começa com a primeira operação",
   "empty.audit.text": "Cada escrita, recusa e decisão fica aqui, em cadeia.",
   "empty.perf": "Ainda medindo",
-  "empty.perf.text": "O primeiro ponto aparece um minuto depois de o nó iniciar.",
+  "empty.perf.text": "O primeiro ponto aparece segundos depois de o nó iniciar.",
   "empty.case": "Este conflito não está mais em aberto",
   "empty.case.text": "Alguém já decidiu, ou o endereço está incompleto.",
 };
