@@ -25,6 +25,9 @@ from node.wire.close_codes import NORMAL
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+TURNED_AWAY = (4001, 4002, 4003)
+"""Close codes after which the terminal would be turned away again."""
+
 PATIENCE_S = 20.0
 """How long a terminal waits for something before it gives up."""
 
@@ -140,6 +143,14 @@ class Terminal:
         self.pending[operation["id"]] = operation
         self._send({"type": "data_sync", "operation": operation})
 
+    def confirm(self, operation_id: str) -> None:
+        """Say that a row has arrived and is shown."""
+        self._send({"type": "sync_confirmation", "operation_id": operation_id, "terminal_id": self.name})
+
+    def say(self, message: dict[str, Any]) -> None:
+        """Send any message as it is. It is not kept."""
+        self._send(message)
+
     def resolve(self, conflict_id: str, resolution: str, **more: object) -> None:
         """more: `resolved_data`, or an `id` to be answered by."""
         message = {"type": "conflict_resolution", "conflict_id": conflict_id, "resolution": resolution}
@@ -181,7 +192,7 @@ class Terminal:
             case "data_sync" if self._reads:
                 operation = message["operation"]
                 self.screen.apply(operation)
-                self._send({"type": "sync_confirmation", "operation_id": operation["id"], "terminal_id": self.name})
+                self.confirm(operation["id"])
             case "sync_confirmation":
                 self.confirmed.add(message["operation_id"])
                 self.pending.pop(message["operation_id"], None)

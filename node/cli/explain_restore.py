@@ -6,10 +6,9 @@ import uuid
 from typing import Any
 
 import click
-import trio
 
-from node.cli.client import Terminal
 from node.cli.clock import timestamp
+from node.cli.exchange import exchange
 
 OVERRULED = "overruled"
 """What became of a write that a deletion had not seen and prevailed over."""
@@ -25,11 +24,8 @@ def restore_value(
     ClickException.
     """
     write = find_write(explained, operation_id)
-    terminal = Terminal(terminal_id, kind, user, lambda _, message: None)
-    message = restore_message(explained, write, terminal_id, user)
-    answer = trio.run(_send, url, terminal, message)
-    if answer is None:
-        raise click.ClickException(f"{url}: conexão encerrada / connection closed {terminal.ended}")
+    answer = exchange(url, terminal_id, kind, user, restore_message(explained, write, terminal_id, user))
+    assert answer is not None
     if answer["type"] == "sync_error":
         reason = " ".join(str(answer[name]) for name in ("error", "reason", "locked_by") if answer.get(name))
         raise click.ClickException(f"recusado / refused {answer.get('code')}: {reason}")
@@ -117,31 +113,3 @@ def restore_message(explained: dict[str, Any], write: dict[str, Any], terminal_i
         "read_upto": explained["seq"],
     }
     return {"type": "data_sync", "operation": operation}
-
-
-async def _send(url: str, terminal: Terminal, message: dict[str, Any]) -> dict[str, Any] | None:
-    """The answer; None where the node closed the connection instead, or there is none. Raises ClickException."""
-    resolution = message["type"] == "conflict_resolution"
-    new_id = message["id"] if resolution else message["operation"]["id"]
-    failure = None
-
-    def answers() -> list[dict[str, Any]]:
-        about = [heard for heard in terminal.inbox if heard["type"] in ("sync_confirmation", "sync_error")]
-        return [answer for answer in about if answer.get("operation_id") == new_id or "conflict_id" in answer]
-
-    async with trio.open_nursery() as nursery:
-        try:
-            if not resolution:
-                terminal.pending[new_id] = message["operation"]  # flushed as it comes online
-            await terminal.reach(url, nursery)
-            if resolution:
-                more = {"resolved_data": message["resolved_data"], "id": new_id}
-                terminal.resolve(message["conflict_id"], message["resolution"], **more)
-            await terminal.until(lambda: bool(answers()) or not terminal.online)
-            await terminal.go_offline()
-        except (ValueError, trio.TooSlowError) as error:  # out of the nursery as text, not as a group
-            failure = str(error) or "o nó não respondeu / the node did not answer"
-        nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise click.ClickException(f"{url}: {failure}")
-    return answers()[0] if answers() else None

@@ -82,6 +82,17 @@ QUARANTINED = {
     "entity_id": "mesa-1",
     "reason": "it cannot be read",
 }
+CONFLICT = {
+    "id": "conflict-1",
+    "type": "field_conflict",
+    "entity_type": "customers",
+    "entity_id": "ana",
+    "path": ["phone"],
+    "local_data": {"phone": "1"},
+    "remote_data": {"phone": "2"},
+    "state": "open",
+    "candidates": [{"timestamp": "t", "terminal_id": "a", "operation_id": "o", "data": {"phone": "1"}}],
+}
 SYNC = {"phase": "states", "peer": "hub", "entities": 1, "entities_total": 2, "operations": 3, "operations_total": 4}
 DOWN = {"url": "ws://hub", "role": "peer", "state": "down", "last_error": "1006 gone"}
 
@@ -101,6 +112,8 @@ COMMANDS: dict[str, tuple[list[str], str, dict[str, Any]]] = {
     "status": (["status"], "/api/v1/links", report(links=[UP], away=[DOWN], first_sync=SYNC, twins=["ws://n1"])),
     "doctor": (["doctor", "--url", "http://x"], "/api/v1/doctor", {"node_id": "n1", "findings": [FINDING]}),
     "quarantine list": (["quarantine", "list"], "/api/v1/quarantine", {"quarantine": [QUARANTINED]}),
+    "conflicts list": (["conflicts", "list"], "/api/v1/conflicts", {"conflicts": [CONFLICT], "next": None}),
+    "conflicts show": (["conflicts", "show", "c"], "/api/v1/conflicts/c", CONFLICT),
     "backup": (["backup"], "/api/v1/backup", {"backup": "backups/a.db"}),
     "archive": (
         ["archive", "--until", "7", "--url", "http://x"],

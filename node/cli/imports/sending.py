@@ -18,7 +18,7 @@ import trio
 from attrs import define, field, frozen
 
 from crdt.json_values import canonical
-from node.cli.client import Terminal
+from node.cli.client import TURNED_AWAY, Terminal
 from node.cli.clock import timestamp
 from node.cli.imports.planning import Entry
 
@@ -34,9 +34,6 @@ TOGETHER = 200
 
 RETRY_S = 1.0
 """After which an operation is sent again that the node could not store."""
-
-FATAL = (4001, 4002, 4003)
-"""Close codes after which the terminal would be turned away again."""
 
 
 class Interrupted(Exception):
@@ -138,7 +135,7 @@ class Sender:
             try:
                 while self._waiting or self._sent or self._again:
                     if not terminal.online:
-                        if terminal.ended is not None and terminal.ended[0] in FATAL:
+                        if terminal.ended is not None and terminal.ended[0] in TURNED_AWAY:
                             return "{} {}".format(*terminal.ended)
                         await terminal.reach(self._url, nursery)
                     if self._again:
