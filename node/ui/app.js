@@ -66,7 +66,7 @@ function App() {
     return () => watch.disconnect();
   });
 
-  if ([4001, 4002, 4003].includes(code)) return html`<${Gate} code=${code} />`;
+  if ([4001, 4002, 4003].includes(code)) return html`<${Gate} />`;
   const [list, one] = views[view], View = args.length && one ? one : list;
   return html`<${Shell} view=${view}>${trouble ? html`<p class="error" role="alert">${trouble}</p>` : ""}<${View} key=${place} args=${args} query=${query} /><//>`;
 }

@@ -87,7 +87,8 @@ function Offline({ contact }) {
 // ---------------------------------------------------------------------- the gate
 
 // The node let this tab not in (4001 to 4003): it asks once who it is.
-export function Gate({ code }) {
+export function Gate() {
+  const { code, tries } = useStore((s) => s.contact);
   const [token, setToken] = useState(""), [name, setName] = useState(session.name), [user, setUser] = useState(session.user);
   const refused = code !== 4003 ? t(`gate.${code}`, { monitor: session.name, type: session.type }) : session.token ? t("token.refused", { monitor: session.name }) : "";
   const enter = (event) => {
@@ -95,7 +96,7 @@ export function Gate({ code }) {
     session.be({ token: token.trim() || session.token, name: name.trim() || session.name, user: user.trim() });
     reconnect();
   };
-  useEffect(() => { document.getElementById("token").focus(); }, [code]);
+  useEffect(() => { document.getElementById("token").focus(); }, [tries]);
   return html`<main id="conteudo" tabindex="-1"><form class="gate" onsubmit=${enter} novalidate>
     ${icon("key", 28)}
     <h1 tabindex="-1">${t("token.title")}</h1><p>${t("token.text")}</p>

@@ -1,0 +1,79 @@
+"""Who else is in the store while a page is looked at: terminals that write by the documented messages."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from websockets.sync.client import connect
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from tests.processes import NodeProcess
+
+PATIENCE_S = 30
+NUMBERS = itertools.count(1)
+
+
+class Terminal(AbstractContextManager["Terminal"]):
+    """A documented terminal with a person at it."""
+
+    def __init__(self, node: NodeProcess, terminal_id: str, user: str = "", kind: str = "pos") -> None:
+        self.terminal_id = terminal_id
+        query = urlencode({"type": kind, "user_id": user})
+        self._socket = connect(f"{node.url}/ws/{terminal_id}?{query}", max_size=None)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._socket.close()
+
+    def hear(self, kind: str, **fields: object) -> dict[str, Any]:
+        """The next message of this type with these members. Rows that come meanwhile are confirmed."""
+        while True:
+            message: dict[str, Any] = json.loads(self._socket.recv(PATIENCE_S))
+            if message["type"] == "data_sync":
+                self.say("sync_confirmation", operation_id=message["operation"]["id"])
+            if message["type"] == kind and all(message.get(name) == value for name, value in fields.items()):
+                return message
+
+    def say(self, kind: str, **fields: object) -> None:
+        self._socket.send(json.dumps({"type": kind, **fields}))
+
+    def write(
+        self, entity_type: str, entity_id: str, data: dict[str, Any] | None, operation: str = "UPDATE", **more: object
+    ) -> dict[str, Any]:
+        """Its confirmation, or its sync_error."""
+        name = f"{self.terminal_id}.{next(NUMBERS)}"
+        said = {"id": name, "entity_type": entity_type, "entity_id": entity_id, "operation": operation}
+        self.say("data_sync", operation={**said, **({} if data is None else {"data": data}), **more})
+        while True:
+            message: dict[str, Any] = json.loads(self._socket.recv(PATIENCE_S))
+            if message["type"] == "data_sync":
+                self.say("sync_confirmation", operation_id=message["operation"]["id"])
+            if message.get("operation_id") == name:
+                return message
+
+    def resolve(self, conflict_id: str, resolution: str, **more: object) -> dict[str, Any]:
+        self.say("conflict_resolution", conflict_id=conflict_id, resolution=resolution, **more)
+        return self.hear("sync_confirmation", conflict_id=conflict_id)
+
+
+def conflict(
+    node: NodeProcess,
+    entity_type: str,
+    entity_id: str,
+    *,
+    before: dict[str, Any],
+    first: dict[str, Any],
+    second: dict[str, Any],
+) -> None:
+    """Ana at caixa-1 and Rogério at caixa-2 both change what both had seen, without seeing each other."""
+    with Terminal(node, "caixa-1", "Ana") as ana, Terminal(node, "caixa-2", "Rogério") as rogerio:
+        assert ana.write(entity_type, entity_id, before, "CREATE")["status"] == "applied"
+        assert ana.write(entity_type, entity_id, first, version=2)["status"] == "applied"
+        assert rogerio.write(entity_type, entity_id, second, version=2)["status"] == "conflict"
