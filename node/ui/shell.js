@@ -4,14 +4,11 @@ import { icon } from "./icons.js";
 import { clock, number } from "./formats.js";
 import { pill } from "./parts.js";
 import { session } from "./session.js";
-import { may, reconnect, tryNow, useStore } from "./store.js";
+import { may, reconnect, tryNow, useStore, waiting } from "./store.js";
 import { t, prefs } from "./words.js";
 
 const first = ["conflitos", "pedidos", "terminais"], second = ["auditoria", "desempenho", "no"];
 const icons = { conflitos: "conflicts", pedidos: "orders", terminais: "terminals", auditoria: "audit", desempenho: "performance", no: "node" };
-
-// Operations that wait for a link: those that linked nodes still lack, and those that absent ones do.
-export const waiting = (links) => (links ? [...links.links, ...links.away].reduce((sum, link) => sum + (link.lag || 0) + (link.behind || 0), 0) : 0);
 
 function overall(contact, links) {
   if (!contact.up) return html`<span class="pill pill-none">${icon("away", 16)}<span>${t("state.nocontact")}</span></span>`;
@@ -32,6 +29,7 @@ function Choice({ name, values }) {
 function Me() {
   useChanges(session);
   const [name, type] = useState(session.user);
+  useEffect(() => type(session.user), [session.user]);
   const keep = () => {
     if (name.trim() === session.user) return;
     session.be({ user: name.trim() });
@@ -57,7 +55,7 @@ export function Shell({ view, children }) {
     addEventListener("keydown", key);
     return () => removeEventListener("keydown", key);
   }, [more]);
-  const place = links?.node_id;
+  const place = useStore((s) => s.node);
   return html`<div class="shell">
     <div class="rail"><header class="bar"><a class="brand" href="#/conflitos"><svg width="26" height="26" viewBox="0 0 32 32" aria-hidden="true"><path class="brand-slip" d="M7 3h18v26l-3-2.400L19 29l-3-2.400L13 29l-3-2.400L7 29z" /><path class="brand-tick" d="m11.500 14.500 3.200 3.200 6-6.400" /></svg><span>Comanda</span></a>
       ${place ? html`<span class="store"><strong><bdi>${place}</bdi></strong></span>` : ""}<a class="overall" href="#/terminais">${overall(contact, links)}</a></header>

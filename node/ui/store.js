@@ -19,7 +19,9 @@ const CONFLICTS_MS = 1000;    // conflicts are asked for again, where messages s
 const state = {
   contact: { up: false, since: new Date(), code: null, tries: 0, next: 0 },
   begun: false, entities: {}, conflicts: null, closed: new Map(), terminals: null, totalOnline: 0, metrics: new Map(),
-  links: null, policies: null, rights: null, refused: {},
+  links: null, policies: null, node: null, rights: null, refused: {},
+  conflictNews: 0, // grows whenever messages say that a conflict came or ended
+  single: new Map(), // `type id` -> an entity that is looked at alone; null where there is none
 };
 
 const told = changes();
@@ -54,6 +56,21 @@ export function useEntities(entityType) {
   return useStore((s) => s.entities[entityType] ?? null);
 }
 
+// One entity, live; null until it came, or where there is none.
+export function useEntity(entityType, entityId) {
+  const key = `${entityType} ${entityId}`;
+  useEffect(() => { if (entityType) loadOne(entityType, entityId); }, [key]);
+  return useStore((s) => (entityType && (s.entities[entityType]?.get(entityId) ?? s.single.get(key))) || null);
+}
+async function loadOne(entityType, entityId) {
+  const key = `${entityType} ${entityId}`;
+  if (state.entities[entityType] || state.single.has(key)) return;
+  state.single.set(key, null);
+  const answer = await get(`/api/v1/entities/${encodeURIComponent(entityType)}`, { entity_id: entityId }).catch(() => null);
+  if (answer) set({ single: new Map(state.single).set(key, answer.deleted ? null : answer) });
+  else state.single.delete(key);
+}
+
 const arriving = {}; // rows of a type that came while it is being read: they are applied after it
 export async function refresh(entityType) {
   if (arriving[entityType]) return;
@@ -79,11 +96,15 @@ async function asked(what, asking) {
 }
 const without = (object, name) => Object.fromEntries(Object.entries(object).filter(([key]) => key !== name));
 
+// Operations that wait for a link: those that linked nodes still lack, and those that absent ones do.
+export const waiting = (links) => (links ? [...links.links, ...links.away].reduce((sum, link) => sum + (link.lag || 0) + (link.behind || 0), 0) : 0);
+
 // ---------------------------------------------------------------------- rows
 
 function row(operation) {
   const type = operation.entity_type;
   arriving[type]?.push(operation);
+  for (const one of operation.operation === "BULK_UPDATE" ? operation.data.updates : [operation]) alone(type, one.entity_id, operation);
   const before = state.entities[type];
   if (!before) return;
   if (!fresh.has(type)) {
@@ -92,6 +113,13 @@ function row(operation) {
   }
   apply(state.entities[type], operation);
   tell();
+}
+function alone(type, id, operation) {
+  const key = `${type} ${id}`;
+  if (!state.single.has(key)) return;
+  const map = new Map([[id, state.single.get(key) ?? undefined]].filter(([, one]) => one));
+  apply(map, operation);
+  set({ single: new Map(state.single).set(key, map.get(id) ?? null) });
 }
 const fresh = new Set(); // types whose map is a copy that no view has seen yet
 told.subscribe(() => fresh.clear());
@@ -114,6 +142,7 @@ function apply(map, { operation, entity_id, data, version, user_id, terminal_id 
 
 let conflictsTimer = 0, conflictsAsked = 0;
 function conflictsChanged() {
+  set({ conflictNews: state.conflictNews + 1 });
   if (conflictsTimer) return;
   conflictsTimer = setTimeout(loadConflicts, Math.max(0, conflictsAsked + CONFLICTS_MS - performance.now()));
 }
@@ -161,8 +190,12 @@ async function loadReports() {
   if (links) set({ links });
 }
 async function loadOnce() {
-  const policies = await asked("policies", () => get("/api/v1/policies"));
-  if (policies) set({ policies: policies.policies, rights: policies.rights ?? null });
+  const [policies, me] = await Promise.all([
+    asked("policies", () => get("/api/v1/policies")),
+    asked("whoami", () => get("/api/v1/whoami", { type: session.type })),
+  ]);
+  if (policies) set({ policies: policies.policies });
+  if (me) set({ rights: me.rights, node: me.node_id });
 }
 
 const connection = new Connection({
@@ -199,7 +232,7 @@ export const write = (entityType, entityId, operation, data) => send({
 // rights they are taken for granted; what is refused then is said where it was pressed.
 export function may(verb, what) {
   const held = state.rights?.[verb];
-  return !held || held.includes(what) || held.includes("*");
+  return !held || held.includes(what);
 }
 // Why a button does nothing: "" where it does something.
 export function whyNot(verb, what) {

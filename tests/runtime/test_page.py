@@ -56,3 +56,16 @@ def test_nothing_of_the_page_is_inline_or_from_elsewhere() -> None:
     for document in UI.glob("*.html"):
         text = document.read_text()
         assert not re.findall(r"<script(?![^>]* src=)|<style|\son\w+=|\sstyle=|https?://", text), document
+
+
+def test_what_a_module_takes_of_another_is_given_there() -> None:
+    for file in (*UI.glob("*.js"), *UI.glob("views/*.js")):
+        for names, place in re.findall(r'^import \{([^}]+)\} from "(\.[^"]+)"', file.read_text(), re.MULTILINE):
+            given = (file.parent / place).resolve()
+            if "vendor" in given.parts:
+                continue
+            text = given.read_text()
+            listed = ",".join(re.findall(r"^export \{([^}]+)\}", text, re.MULTILINE))
+            exported = {*re.findall(r"^export (?:async )?(?:function|const|class) (\w+)", text, re.MULTILINE)}
+            exported |= {name.split(" as ")[-1].strip() for name in listed.split(",")}
+            assert {name.split(" as ")[0].strip() for name in names.split(",")} <= exported, (file, place)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -19,18 +18,22 @@ PATIENCE_S = 30
 NUMBERS = itertools.count(1)
 
 
-class Terminal(AbstractContextManager["Terminal"]):
+class Terminal:
     """A documented terminal with a person at it."""
 
     def __init__(self, node: NodeProcess, terminal_id: str, user: str = "", kind: str = "pos") -> None:
         self.terminal_id = terminal_id
         query = urlencode({"type": kind, "user_id": user})
-        self._socket = connect(f"{node.url}/ws/{terminal_id}?{query}", max_size=None)
+        self._connection = connect(f"{node.url}/ws/{terminal_id}?{query}", max_size=None)
+
+    def __enter__(self) -> Terminal:
+        self._socket = self._connection.__enter__()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._socket.close()
+        self._connection.__exit__(kind, error, trace)
 
     def hear(self, kind: str, **fields: object) -> dict[str, Any]:
         """The next message of this type with these members. Rows that come meanwhile are confirmed."""

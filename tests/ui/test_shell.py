@@ -41,12 +41,12 @@ def test_every_part_is_reached_and_nothing_scrolls_sideways(pages: Pages, node: 
 
 def test_the_language_is_the_browsers_and_can_be_changed(pages: Pages, node: NodeProcess) -> None:
     page = connected(pages(node, language="en-GB"))
-    expect(page.get_by_role("link", name="Orders")).to_be_visible()
+    expect(page.get_by_role("link", name="Orders", exact=True)).to_be_visible()
     page.get_by_role("radio", name="Português").check()
-    expect(page.get_by_role("link", name="Pedidos")).to_be_visible()
+    expect(page.get_by_role("link", name="Pedidos", exact=True)).to_be_visible()
     assert page.evaluate("document.documentElement.lang") == "pt-BR"
     page.reload()
-    expect(page.get_by_role("link", name="Pedidos")).to_be_visible()
+    expect(page.get_by_role("link", name="Pedidos", exact=True)).to_be_visible()
 
 
 def test_a_token_is_asked_for_once_and_stands_in_no_address(pages: Pages, nodes: Callable[..., NodeProcess]) -> None:

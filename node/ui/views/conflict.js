@@ -1,7 +1,228 @@
-import { html } from "../base.js";
-import { head, loading } from "../parts.js";
+// One conflict: before, in force, the other side; only what differs is open; what comes out is shown before it is sent.
+import { html, say, useEffect, useMemo, useNow, useRef, useState } from "../base.js";
+import { byUrgency, caseOf, chosen, delta, holdsText, missing, nameOf, newDraft, resolution, sideName, who } from "../cases.js";
+import { icon } from "../icons.js";
+import { clock, clocks, list as join, money, number, signed, skew, when } from "../formats.js";
+import { useGet } from "../http.js";
+import { Undo, difference, empty, failed, head, historyOf, label, loading, person, pill, plain, refusalText, sentence, words } from "../parts.js";
+import { bringBack } from "../bring_back.js";
+import { session } from "../session.js";
+import { send, useEntity, useStore, useWhyNot, waiting } from "../store.js";
 import { t } from "../words.js";
 
-export function Conflict() {
-  return html`${head(t("nav.conflitos"))}${loading("list")}`;
+// What was chosen and not sent, by conflict: kept while one looks elsewhere, and while the node is away.
+const drafts = new Map();
+const draftOf = (id) => drafts.get(id) ?? drafts.set(id, newDraft()).get(id);
+// Conflicts as they were when they were last open, for what is shown once they are decided.
+const seen = new Map();
+// Decided from here: conflict id -> the promise's state: {state: "sending" | "done" | "refused", error}
+const sent = new Map();
+
+export function Conflict({ args: [id] }) {
+  const open = useStore((s) => s.conflicts), closed = useStore((s) => s.closed.get(id) ?? null);
+  const live = open?.find((one) => one.id === id);
+  if (live) seen.set(id, live);
+  const asked = useGet(!live && !closed && open ? `/api/v1/conflicts/${encodeURIComponent(id)}` : null);
+  const conflict = live ?? seen.get(id) ?? asked.data, decided = live || closed ? null : asked.data?.decided;
+  const entity = useEntity(conflict?.entity_type, conflict?.entity_id);
+  const c = useMemo(() => conflict && caseOf(conflict, entity), [conflict, entity]);
+  const queue = useMemo(() => byUrgency(open ?? []), [open]);
+  const back = html`<a class="back" href="#/conflitos">${icon("back", 18)}${t("case.back")}</a>`;
+  if (!c) {
+    if (asked.error?.status === 404) return html`${back}<h1 class="quiet" tabindex="-1">${t("nav.conflitos")}</h1>${empty(t("empty.case"), t("empty.case.text"), html`<a class="button" href="#/auditoria">${t("nav.auditoria")}</a>`)}`;
+    return html`${back}${head(t("nav.conflitos"))}${asked.error ? failed(asked.error, asked.again) : loading("case")}`;
+  }
+  const i = queue.findIndex((one) => one.id === id);
+  return html`<div class="crumbs">${back}${i >= 0 && queue.length > 1 ? html`<${Pager} queue=${queue} i=${i} />` : ""}</div>
+    <${Case} c=${c} outcome=${outcomeOf(closed, decided)} next=${queue.find((one) => one.id !== id)} />`;
+}
+
+// How it was decided: by whom, where, when, what stands; null while it is open.
+function outcomeOf(closed, decided) {
+  if (closed) {
+    return { user: closed.user_id ?? "", terminal: closed.terminal_id, at: closed.at, reason: closed.reason ?? "", data: closed.resolved_data ?? {}, how: closed.resolution === "superseded" ? "write" : "person" };
+  }
+  if (!decided) return null;
+  const by = who(decided.by ?? {});
+  return { user: by.user, terminal: by.terminal, at: new Date(decided.at ?? Date.now()), reason: decided.reason ?? "", data: decided.data ?? {}, how: decided.how, replacedBy: decided.replaced_by };
+}
+
+function Pager({ queue, i }) {
+  const at = (n) => `#/conflitos/${encodeURIComponent(queue[(n + queue.length) % queue.length].id)}`, place = t("case.place", { i: number(i + 1), n: number(queue.length) });
+  return html`<nav class="pager" aria-label=${place}><span>${place}</span><a class="button square" aria-label=${t("case.prev")} href=${at(i - 1)}>${icon("back", 18)}</a><a class="button square" aria-label=${t("case.next")} href=${at(i + 1)}>${icon("next", 18)}</a></nav>`;
+}
+
+function Case({ c, outcome, next }) {
+  const [, redraw] = useState(0), change = () => redraw((n) => n + 1), now = useNow();
+  const d = draftOf(c.id), ours = sent.get(c.id), done = ours?.state === "done" || (outcome && outcome.terminal === session.name && ours);
+  const result = outcome ?? (done ? { data: {}, terminal: session.name, user: session.user, at: ours.at, how: "person", reason: d.reason } : null);
+  const card = useRef();
+  useEffect(() => {
+    if (!outcome || done) return;
+    say(outcome.how === "person" ? otherTitle(outcome) + ". " + otherText(c, outcome) : t("other.written"), true);
+  }, [Boolean(outcome)]);
+  useEffect(() => { if (done) card.current?.focus(); }, [done]);
+  const lead = c.deleting ? t("case.rule.delete") : c.cash ? t("case.rule.cashier_operations") : c.holds.kind === "frozen" ? t("case.rule.frozen") : t("case.rule.customers");
+  const deleting = c.deleting, columns = c.sides.length > 4 ? { gridTemplateColumns: `repeat(${c.sides.length + 1}, minmax(0, 1fr))` } : null;
+  return html`<header class="head case-head"><div><h1 tabindex="-1"><bdi>${c.label}</bdi></h1>${result ? "" : html`<p class="lead">${lead}</p>`}</div>${result ? "" : html`<span class="holds holds-${c.holds.kind}">${icon(c.holds.kind === "frozen" ? "frozen" : c.holds.kind === "orders" ? "orders" : "clock", 16)}<span>${holdsText(c, now)}${c.holds.refused ? html`<small>${t(c.holds.refused === 1 ? "inbox.refused1" : "inbox.refused", { n: number(c.holds.refused) })}</small>` : ""}</span></span>`}</header>
+    <div ref=${card} tabindex="-1" class="card-place">${done ? html`<${DoneCard} c=${c} d=${d} result=${result} next=${next} />` : result ? html`<${OtherCard} c=${c} d=${d} result=${result} next=${next} />` : ""}</div>
+    <div class="decide decide-${Math.min(c.sides.length, 4)} ${result ? "over" : ""}">
+      <section class="compare" aria-labelledby="differ-title"><h2 id="differ-title" class="quiet">${t("case.differ")}</h2>
+        <div class="sides" style=${columns}><${Before} c=${c} now=${now} />${c.sides.map((_, i) => html`<${Side} key=${i} c=${c} i=${i} d=${d} change=${change} still=${result} />`)}</div>
+        ${c.fields.map((field) => html`<${Field} key=${field.name} c=${c} field=${field} d=${d} change=${change} result=${result} columns=${columns} />`)}
+        ${c.same.length ? html`<details class="same" open=${deleting}><summary>${icon("next", 16)}${deleting ? t("case.record") : c.same.length === 1 ? t("case.same1") : t("case.same", { n: number(c.same.length) })}</summary><dl>${c.same.map((field) => html`<div key=${field.name}><dt>${label(field.name)}</dt><dd>${field.kind === "text" ? words(String(field.value)) : plain(field, field.value)}</dd></div>`)}</dl></details>` : ""}
+        <p class="compare-foot"><a href=${historyOf(c.entityType, c.entityId)}>${icon("history", 16)}${t("order.history")}</a></p></section>${result ? "" : html`<${Result} c=${c} d=${d} change=${change} />`}</div>`;
+}
+
+// ---------------------------------------------------------------------- the sides
+
+function Before({ c, now }) {
+  const { before } = c;
+  return html`<div class="side side-was"><h3>${t("case.before")}</h3>${before ? html`${person({ user: nameOf(before) }, 9)}<p class="side-where"><bdi>${before.terminal}</bdi>${before.node ? html` · <bdi>${before.node}</bdi>` : ""}<br /><time datetime=${before.at.toISOString()}>${when(before.at, now)}</time></p>` : ""}<p class="side-hint">${t(c.sides.length > 2 ? "case.before.hintall" : "case.before.hint")}</p></div>`;
+}
+
+function Side({ c, i, d, change, still }) {
+  const side = c.sides[i], whole = c.fields.every((field) => d.picks[field.name] === i);
+  const take = () => { for (const field of c.fields) d.picks[field.name] = i; change(); say(t("case.wholed")); };
+  return html`<div class="side side-${i}"><h3>${sideName(c, i)}</h3>${person({ user: nameOf(side) }, i)}
+    <p class="side-where"><bdi>${side.terminal}</bdi>${side.node ? html` · <bdi>${side.node}</bdi>` : ""}<br /><time datetime=${side.at.toISOString()}>${clocks(side.at)}</time></p>
+    ${side.skew && side.terminalAt ? html`<p class="side-clock">${icon("clock", 16)}<span>${t("case.clock", { time: clocks(side.terminalAt), skew: skew(side.skew) })}</span></p>` : ""}
+    ${still ? "" : html`<button type="button" class="button small whole" id=${`whole-${i}`} aria-pressed=${whole} onclick=${take}>${whole ? icon("check", 16) : ""}<span>${whole ? t("case.wholed") : t("case.whole")}</span></button>`}</div>`;
+}
+
+// ---------------------------------------------------------------------- a field
+
+// Which side stands after a decision: its number, "typed", or null where that is not known.
+function stands(field, result, d) {
+  if (!result) return null;
+  if (field.kind === "existence") return field.values.indexOf(!("deleted_at" in result.data));
+  if (!(field.name in result.data)) return result.terminal === session.name ? d.picks[field.name] ?? null : null;
+  const i = field.values.findIndex((value) => JSON.stringify(value) === JSON.stringify(result.data[field.name]));
+  return i >= 0 ? i : "typed";
+}
+
+function Field({ c, field, d, change, result, columns }) {
+  const id = `f-${field.name.replace(/[^\w-]/g, "_")}`, pick = d.picks[field.name], text = useRef();
+  const choose = (value) => () => { d.picks[field.name] = value; change(); if (value === "typed") focusTyped.current = true; };
+  const focusTyped = useRef(false);
+  useEffect(() => { if (focusTyped.current) { focusTyped.current = false; text.current?.focus(); } });
+  const spread = field.kind === "money" && field.values.length === 2 ? Math.abs(field.values[1] - field.values[0]) : 0;
+  const stood = stands(field, result, d), lacking = d.tried && chosen(field, d) === undefined, mayType = !["existence", "parts"].includes(field.kind);
+  return html`<div class="field ${lacking && !result ? "missing" : ""}" role=${result ? "group" : "radiogroup"} aria-labelledby=${`${id}-label`}>
+    <p class="field-label" id=${`${id}-label`}>${label(field.name)}${spread ? html`<span class="spread">${t("case.between", { d: money(spread) })}</span>` : ""}</p>
+    <div class="cells" style=${columns}><div class="option was"><span class="option-text"><span class="option-side">${t("case.before")}</span><span class="option-value">${beforeText(field)}</span></span></div>
+    ${field.values.map((value, i) => html`<${Option} key=${i} c=${c} field=${field} i=${i} id=${id} value=${value} picked=${pick === i} choose=${choose(i)} result=${result} stood=${stood === i} />`)}</div>
+    ${stood === "typed" ? html`<div class="option still stood typed-stood"><span class="option-text"><span class="option-value"><bdi>${plain(field, result.data[field.name] ?? chosen(field, d))}</bdi></span><span class="flag flag-stood">${icon("check", 16)}${t("other.stood")}</span></span></div>` : ""}
+    ${result && pick === "typed" && stood !== "typed" && d.typed[field.name] ? html`<p class="hint">${t("other.yours")}: <bdi>${d.typed[field.name]}</bdi></p>` : ""}
+    ${result || !mayType ? "" : html`<label class="other ${pick === "typed" ? "on" : ""}"><input type="radio" name=${id} id=${`${id}-typed`} value="typed" checked=${pick === "typed"} onchange=${choose("typed")} /><span>${t("case.custom")}</span></label>
+    ${pick === "typed" ? html`<input class="typed" ref=${text} id=${`${id}-text`} type="text" inputmode=${field.kind === "money" || field.kind === "number" ? "decimal" : null} placeholder=${field.kind === "money" ? "0,00" : t("case.typehere")} aria-label=${t("case.custom.of", { field: label(field.name) })} value=${d.typed[field.name] ?? ""} oninput=${(event) => { d.typed[field.name] = event.target.value; change(); }} />` : ""}`}</div>`;
+}
+
+function beforeText(field) {
+  if (field.kind === "existence") return t("value.existed");
+  if (!field.known) return html`<span class="none">${t("case.before.unknown")}</span>`;
+  if (field.absent) return t("value.didnotexist");
+  return field.kind === "text" ? words(field.before == null ? "" : String(field.before)) : plain(field, field.before);
+}
+
+function Option({ c, field, i, id, value, picked, choose, result, stood }) {
+  const text = plain(field, value), side = sideName(c, i), name = nameOf(c.sides[i]), less = delta(field, value);
+  const shown = value === null || value === "" ? html`<span class="none">${text}</span>` : field.kind !== "text" || typeof value !== "string" ? text : value.length > 280 ? words(value) : html`<bdi>${difference(field.before || field.values[i ? 0 : 1], value)}</bdi>`;
+  const inner = html`<span class="option-text"><span class="option-side">${side} · <bdi>${name}</bdi></span><span class="option-value">${shown}</span>${less === null ? "" : html`<span class="delta">${signed(less)}<span class="quiet"> ${t("case.delta")}</span></span>`}${stood ? html`<span class="flag flag-stood">${icon("check", 16)}${t("other.stood")}</span>` : ""}${result && picked && !stood ? html`<span class="flag">${t("other.yours")}</span>` : ""}</span>`;
+  if (result) return html`<div class="option still ${stood ? "stood" : ""}">${inner}</div>`;
+  return html`<label class="option ${picked ? "picked" : ""}"><input type="radio" name=${id} id=${`${id}-${i}`} value=${i} checked=${picked} aria-label=${t("case.choice", { value: text.slice(0, 200), side, name })} onchange=${choose} />${inner}</label>`;
+}
+
+// ---------------------------------------------------------------------- how it will be
+
+const REASONS = { cash: ["1", "2", "3", "5"], other: ["4", "3", "5"] };
+
+function Result({ c, d, change }) {
+  const why = useWhyNot("resolve", c.entityType), box = useRef(), lacking = missing(c, d), state = sent.get(c.id), sending = state?.state === "sending";
+  const decide = async () => {
+    if (sent.get(c.id)?.state === "sending") return;
+    d.tried = true;
+    if (lacking.length) {
+      change();
+      say(t("send.missing", { list: join(lacking) }), true);
+      requestAnimationFrame(() => (document.querySelector(".missing input[type=radio]:checked ~ .typed, .missing .typed, .missing input") ?? document.getElementById("reason")).focus());
+      return;
+    }
+    sent.set(c.id, { state: "sending" });
+    change();
+    say(t("send.sending"));
+    try {
+      await send(resolution(c, d));
+      sent.set(c.id, { state: "done", at: new Date() });
+      say(t("done.title", { time: clock(new Date()) }));
+    } catch (refusal) {
+      sent.set(c.id, { state: "refused", error: refusalText(refusal) });
+      say(sent.get(c.id).error, true);
+    }
+    change();
+  };
+  return html`<section ref=${box} class="result ${c.sides.length > 2 ? "result-broad" : ""}" aria-labelledby="result-title"><h2 id="result-title">${t("result.title")}</h2>
+    <p class="result-what"><bdi>${c.label}</bdi></p>
+    <dl class="slip-lines">${c.fields.map((field) => html`<${Line} key=${field.name} c=${c} field=${field} d=${d} />`)}</dl>
+    <div class="reason ${d.tried && c.cash && !d.reason.trim() ? "missing-reason" : ""}"><label for="reason">${t("reason.label")} <span>${t(c.cash ? "reason.required" : "reason.optional")}</span></label>
+      <div class="chips" role="group" aria-label=${t("reason.chips")}>${REASONS[c.cash ? "cash" : "other"].map((n) => html`<button type="button" class="chip" key=${n} aria-pressed=${d.reason === t(`reason.${n}`)} onclick=${() => { d.reason = d.reason === t(`reason.${n}`) ? "" : t(`reason.${n}`); change(); }}>${t(`reason.${n}`)}</button>`)}</div>
+      <textarea id="reason" rows="2" maxlength="500" required=${c.cash} aria-describedby="reason-hint" value=${d.reason} oninput=${(event) => { d.reason = event.target.value; change(); }} /><p class="hint" id="reason-hint">${t(session.user ? "reason.hint" : "reason.hint.nobody", { name: session.user })}</p></div>
+    <ul class="then">${c.holds.kind === "frozen" ? html`<li>${t("send.unfreeze", { what: t(c.cash ? "frozen.drawer" : "frozen.record") })}</li>` : ""}<li>${t("send.told", { list: join([...new Set(c.sides.map((side) => side.terminal))]) })}</li><li>${t("send.kept")}</li></ul>
+    <p class="error" id="send-missing" hidden=${!(d.tried && lacking.length)}>${icon("need", 16)}<span>${t("send.missing", { list: join(lacking) })}</span></p>
+    ${state?.state === "refused" ? html`<p class="error" id="send-refused">${icon("need", 16)}<span>${state.error}</span></p>` : ""}
+    <button type="button" class="button primary big" id="send" aria-describedby="send-why send-missing" disabled=${Boolean(why) && !sending} aria-busy=${sending} onclick=${decide}>${sending ? t("send.sending") : t(c.cash ? "send.button.cash" : "send.button")}</button>
+    <p class="hint" id="send-why">${why}</p></section>`;
+}
+
+function Line({ c, field, d }) {
+  const value = chosen(field, d), pick = d.picks[field.name];
+  return html`<div class=${value === undefined ? "undecided" : ""}><dt>${label(field.name)}</dt><dd>${value === undefined ? html`<span class="todo">${t("result.pending")}</span>` : html`<strong><bdi>${short(plain(field, value))}</bdi></strong><span>${pick === "typed" ? t("result.typed") : sentence("result.from", { name: nameOf(c.sides[pick]) })}</span>`}</dd></div>`;
+}
+const short = (text) => (text.length > 160 ? `${text.slice(0, 159)}…` : text);
+
+// ---------------------------------------------------------------------- decided
+
+function Next({ next }) {
+  const entity = useEntity(next?.entity_type, next?.entity_id);
+  if (!next) return html`<a class="button primary" id="done-next" href="#/conflitos">${t("done.none")}</a>`;
+  return html`<a class="button primary" id="done-next" href=${`#/conflitos/${encodeURIComponent(next.id)}`}><span>${sentence("done.next", { label: short(caseOf(next, entity).label) })}</span></a>`;
+}
+
+// Brings back what did not stay: of the first side that lost.
+function UndoDecision({ c, result, d, word }) {
+  const why = useWhyNot("write", c.entityType);
+  const losing = c.sides.findIndex((_, i) => c.fields.some((field) => stands(field, result, d) !== i));
+  if (losing < 0) return null;
+  const fields = c.fields.filter((field) => stands(field, result, d) !== losing), [first] = fields, side = c.sides[losing];
+  const act = async () => { for (const field of fields) await bringBack(c.entityType, c.entityId, field.name === "@entity" ? "deleted_at" : field.name, side.operation); };
+  return html`<${Undo} id=${`decision-${c.id}`} value=${short(plain(first, first.values[losing]))} name=${nameOf(side)} act=${act} why=${why} word=${word} size="" />`;
+}
+
+function Way({ links }) {
+  const n = waiting(links), linked = links && (links.links.length || links.away.length);
+  return linked ? (n ? pill("queue", n) : pill("synced")) : pill("saved");
+}
+
+function DoneCard({ c, d, result, next }) {
+  const links = useStore((s) => s.links);
+  return html`<section class="done" id="done" aria-labelledby="done-title">${icon("synced", 28)}<div><h2 id="done-title">${t("done.title", { time: clock(result.at) })}${c.holds.kind === "frozen" ? html`. <span>${t("done.released", { what: t(c.cash ? "frozen.drawer" : "frozen.record") })}</span>` : ""}</h2><p>${t("done.text")} <${Way} links=${links} /></p>
+    <div class="row"><${Next} next=${next} /><${UndoDecision} c=${c} d=${d} result=${result} word=${t("done.undo")} />
+    <a class="button" href=${historyOf(c.entityType, c.entityId)}>${t("settled.history")}</a></div></div></section>`;
+}
+
+const otherTitle = (result) => t("other.title", { name: result.user || result.terminal, time: clock(result.at) });
+function otherText(c, result) {
+  const [field] = c.fields, stood = field.kind === "existence" ? !("deleted_at" in result.data) : result.data[field.name] ?? null;
+  const value = short(plain(field, stood));
+  return result.reason ? t("other.text", { terminal: result.terminal, value, reason: result.reason }) : t("other.text.plain", { terminal: result.terminal, value });
+}
+
+function OtherCard({ c, d, result, next }) {
+  const mine = Object.keys(d.picks).length > 0, replaced = result.how === "replaced";
+  if (replaced) return html`<section class="done done-other" aria-labelledby="other-title">${icon("conflicts", 28)}<div><h2 id="other-title">${t("other.replaced")}</h2><p>${t("other.replaced.text")}</p><div class="row"><a class="button primary" href=${`#/conflitos/${encodeURIComponent(result.replacedBy)}`}>${t("other.replaced.go")}</a></div></div></section>`;
+  const by = result.how === "person";
+  return html`<section class="done done-other" aria-labelledby="other-title">${icon("person", 28)}<div><h2 id="other-title">${by ? otherTitle(result) : result.how === "rule" ? t("other.rule") : t("other.written")}</h2>
+    <p>${by || result.how === "write" ? html`<bdi>${result.user || result.terminal}</bdi>, ${otherText(c, result)}` : ""}${mine ? ` ${t("other.draft")}` : ""}</p>
+    <div class="row"><${Next} next=${next} />${by || result.how === "write" ? html`<${UndoDecision} c=${c} d=${d} result=${result} word=${t("other.undo", { name: result.user || result.terminal })} />` : ""}
+    <a class="button" href=${historyOf(c.entityType, c.entityId)}>${t("settled.history")}</a></div></div></section>`;
 }

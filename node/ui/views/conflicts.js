@@ -1,7 +1,124 @@
-import { html } from "../base.js";
-import { head, loading } from "../parts.js";
-import { t } from "../words.js";
+// The inbox: what only a person can decide, most urgent first, with what it holds up; below, what was decided lately.
+import { html, useEffect, useMemo, useNow, useState } from "../base.js";
+import { byUrgency, caseOf, holdsText, nameOf, who } from "../cases.js";
+import { icon } from "../icons.js";
+import { clock, money, number, ago, when } from "../formats.js";
+import { useGet } from "../http.js";
+import { Undo, entityLabel, failed, head, historyOf, kindOf, label, loading, plain } from "../parts.js";
+import { bringBack } from "../bring_back.js";
+import { useEntities, useEntity, useStore, useWhyNot, waiting } from "../store.js";
+import { has, own, t } from "../words.js";
+
+const FIRST = 12, MORE = 30, MANY = 6;
+const DAY_MS = 86400000;
+
+function Question({ c }) {
+  const [field] = c.fields, rest = c.fields.length - 1;
+  if (!field) return null;
+  const values = c.deleting ? [t("inbox.keep"), t("inbox.delete")] : [...new Set(field.values.map((value) => cut(plain(field, value))))];
+  return html`<span class="case-question">${c.deleting ? "" : html`<span class="q-field">${label(field.name)}: </span>`}${values.map((value, i) => html`${i ? ` ${t("inbox.or")} ` : ""}<bdi class="q-value" key=${i}>${value}</bdi>`)}${rest > 0 ? html`<span class="q-more"> ${rest === 1 ? t("inbox.more1") : t("inbox.more", { n: rest })}</span>` : ""}</span>`;
+}
+const cut = (text) => (text.length > 80 ? `${text.slice(0, 79).trimEnd()}…` : text);
+
+function Case({ conflict, now }) {
+  const entity = useEntity(conflict.entity_type, conflict.entity_id);
+  const c = useMemo(() => caseOf(conflict, entity), [conflict, entity]);
+  const frozen = c.holds.kind === "frozen";
+  return html`<li class="case case-${c.holds.kind}"><a href=${`#/conflitos/${encodeURIComponent(c.id)}`}>
+    <span class="case-icon">${icon(c.entityType, 22)}</span>
+    <span class="case-text"><span class="case-title"><bdi>${cut(c.label)}</bdi><span class="case-kind">${c.kind}</span></span>
+      <${Question} c=${c} />
+      <span class="case-who">${c.sides.map((side, i) => html`${i ? " · " : ""}<bdi>${nameOf(side)}</bdi>${side.user ? `, ${side.terminal}` : ""}, ${clock(side.at)}`)}</span></span>
+    <span class="case-holds"><span class="holds holds-${c.holds.kind}">${icon(frozen ? "frozen" : c.holds.kind === "orders" ? "orders" : "clock", 16)}<span>${holdsText(c, now)}${c.holds.refused ? html`<small>${t(c.holds.refused === 1 ? "inbox.refused1" : "inbox.refused", { n: number(c.holds.refused) })}</small>` : ""}</span></span>${frozen ? "" : html`<span class="case-age">${t("inbox.open", { ago: ago(c.at, now) })}</span>`}</span>
+    <span class="case-go"><span class="case-go-word">${t("inbox.decide")}</span>${icon("next", 18)}</span></a></li>`;
+}
+
+// ---------------------------------------------------------------------- the evening in one strip
+
+const FINAL = ["paid", "cancelled"];
+
+function Glance() {
+  const orders = useEntities("orders"), terminals = useStore((s) => s.terminals), links = useStore((s) => s.links);
+  const tile = (key, href, n, text, small, state = "") => html`<li key=${key}><a class="tile ${state}" href=${href}><span class="tile-n">${n}</span><span class="tile-t">${text}</span><span class="tile-s">${small}</span></a></li>`;
+  const tiles = [];
+  if (orders) {
+    let n = 0, total = 0;
+    for (const { data } of orders.values()) if (!FINAL.includes(data.status)) { n++; total += typeof data.total === "number" ? data.total : 0; }
+    tiles.push(tile("orders", "#/pedidos", number(n), t("glance.orders"), t("glance.open", { money: money(total) })));
+  }
+  if (terminals) {
+    const all = [...terminals.values()], on = all.filter((one) => one.status === "online").length;
+    tiles.push(tile("terminals", "#/terminais", t("glance.of", { a: number(on), b: number(all.length) }), t("glance.terminals"), on < all.length ? t("glance.off", { n: number(all.length - on) }) : t("glance.allon")));
+  }
+  if (links && (links.links.length || links.away.length)) {
+    const all = [...links.links, ...links.away], up = links.links.filter((one) => one.state === "up").length, gone = all.find((one) => one.state !== "up");
+    const since = gone && (gone.since ?? gone.last_seen), n = waiting(links);
+    tiles.push(tile("links", "#/terminais", t("glance.of", { a: number(up), b: number(all.length) }), t("glance.links"), gone ? t(since ? "glance.away" : "glance.gone", { name: gone.peer ?? gone.url, time: since && clock(new Date(since)) }) : t("glance.allup"), gone ? "tile-queue" : ""));
+    tiles.push(tile("waiting", "#/terminais", number(n), t("glance.waiting"), n ? t("glance.ops") : t("glance.nothing"), n ? "tile-queue" : ""));
+  }
+  return tiles.length ? html`<section class="glance" aria-label=${t("glance.label")}><ul>${tiles}</ul></section>` : null;
+}
+
+// ---------------------------------------------------------------------- settled
+
+// What stands and what was set aside, of the first field in which they differ.
+function settledOf(conflict) {
+  const { decided, candidates } = conflict;
+  const named = (operation) => candidates.find((one) => one.operation_id === operation.operation_id && one.terminal_id === operation.terminal_id);
+  const lost = decided.lost.map(named).find(Boolean), kept = decided.kept.map(named).find(Boolean);
+  if (!lost) return null;
+  const shown = kept?.data ?? decided.data ?? {}, deleting = "deleted_at" in lost.data || "deleted_at" in shown;
+  const fields = deleting ? ["deleted_at"] : Object.keys(lost.data).filter((name) => name !== "version" && JSON.stringify(lost.data[name]) !== JSON.stringify(shown[name] ?? null));
+  if (!fields.length) return null;
+  const [name] = fields, field = deleting ? { kind: "existence" } : { kind: kindOf(name, lost.data[name] ?? shown[name]) };
+  const value = (data) => (deleting ? !("deleted_at" in data) : data[name] ?? null);
+  return { fields, name: deleting ? "@entity" : name, field, lost: { value: value(lost.data), ...who(lost), operation: lost }, kept: { value: value(shown), ...who(kept ?? decided.by ?? {}) } };
+}
+
+function rule(decided) {
+  if (decided.how === "person") return html`${t("settled.by", { name: nameOf(who(decided.by ?? {})) })}${decided.reason ? html`: <bdi>“${decided.reason}”</bdi>` : ""}`;
+  if (decided.how === "write") return t("settled.written", { name: nameOf(who(decided.by ?? {})) });
+  const key = `rule.${decided.rule?.strategy}`;
+  return has(key) ? t(key) : own(decided);
+}
+
+function Settled({ conflict, now }) {
+  const [wide, widen] = useState(false), entity = useEntity(conflict.entity_type, conflict.entity_id), why = useWhyNot("write", conflict.entity_type);
+  const s = useMemo(() => settledOf(conflict), [conflict]);
+  if (!s) return null;
+  const at = new Date(conflict.decided.at ?? conflict.created_at), name = nameOf(s.lost), lost = cut(plain(s.field, s.lost.value));
+  const current = entity && s.name in entity.data ? entity.data[s.name] : undefined;
+  const changed = current !== undefined && JSON.stringify(current) !== JSON.stringify(s.kept.value) ? t("settled.changed", { value: cut(plain(s.field, current)) }) : "";
+  const act = async () => { for (const field of s.fields) await bringBack(conflict.entity_type, conflict.entity_id, field, s.lost.operation); };
+  return html`<li class="settled"><time datetime=${at.toISOString()}>${when(at, now)}</time>
+    <div class="settled-text"><a href=${historyOf(conflict.entity_type, conflict.entity_id)}><bdi>${cut(entityLabel(conflict.entity_type, conflict.entity_id, { ...s.lost.operation.data, ...entity?.data }))}</bdi></a><span class="settled-field">${label(s.name)}</span>
+      <span class="rule">${rule(conflict.decided)}</span></div>
+    <dl class="settled-values"><div><dt>${t("settled.kept")}</dt><dd><strong><bdi>${cut(plain(s.field, s.kept.value))}</bdi></strong> <span><bdi>${nameOf(s.kept)}</bdi></span></dd></div><div class="lost"><dt>${t("settled.lost")}</dt><dd><s><bdi>${lost}</bdi></s> <span><bdi>${name}</bdi></span></dd></div></dl>
+    <div class="settled-do ${wide ? "settled-do-wide" : ""}"><${Undo} id=${conflict.id} value=${lost} name=${name} act=${act} why=${why} warning=${changed} onOpen=${widen} /></div></li>`;
+}
+
+function SettledList({ now }) {
+  const since = useMemo(() => new Date(Date.now() - DAY_MS).toISOString(), []), news = useStore((s) => s.conflictNews);
+  const { data, error, again } = useGet("/api/v1/conflicts", { state: "decided", since, limit: 200 }), [shown, show] = useState(FIRST);
+  useEffect(() => { if (news) again(); }, [news]);
+  const list = data?.conflicts.filter((conflict) => conflict.decided && settledOf(conflict)) ?? [];
+  return html`<section class="block" aria-labelledby="settled-title"><h2 id="settled-title">${t("settled.title")}</h2>
+    ${error && !data ? failed(error, again) : !data ? "" : !list.length ? html`<p class="lead">${t("empty.inbox.settled")}</p>` : html`<p class="lead">${t("settled.lead")}</p><ul class="settleds">${list.slice(0, shown).map((conflict) => html`<${Settled} key=${conflict.id} conflict=${conflict} now=${now} />`)}</ul>${list.length > shown ? html`<button type="button" class="button wide" onclick=${() => show(shown + MORE)}>${t("inbox.showmore", { n: Math.min(MORE, list.length - shown) })}</button>` : ""}`}</section>`;
+}
+
+// ---------------------------------------------------------------------- the view
 
 export function Conflicts() {
-  return html`${head(t("nav.conflitos"))}${loading("list")}`;
+  const conflicts = useStore((s) => s.conflicts), refused = useStore((s) => s.refused.conflicts), now = useNow();
+  const [kind, choose] = useState("all"), [shown, show] = useState(FIRST);
+  const all = useMemo(() => byUrgency(conflicts ?? []), [conflicts]);
+  if (!conflicts) return html`${head(t("nav.conflitos"))}${refused ? failed({ status: refused, message: String(refused) }) : loading("list")}`;
+  const types = [...new Set(all.map((c) => c.entity_type))], list = all.filter((c) => kind === "all" || !types.includes(kind) || c.entity_type === kind);
+  const title = all.length > 1 ? t("inbox.title", { n: number(all.length) }) : t(`inbox.title${all.length}`);
+  const count = (type) => (type === "all" ? all.length : all.filter((c) => c.entity_type === type).length);
+  return html`${head(title, t(all.length ? "inbox.lead" : "inbox.lead0"))}
+    ${all.length > MANY ? html`<div class="chips" role="group" aria-label=${t("inbox.filter")}>${["all", ...types].map((type) => html`<button type="button" class="chip" key=${type} aria-pressed=${type === kind} onclick=${() => { choose(type); show(FIRST); }}>${has(`kinds.${type}`) ? t(`kinds.${type}`) : label(type)} <span>${number(count(type))}</span></button>`)}</div>` : ""}
+    ${all.length ? html`<section aria-label=${t("inbox.list")}><ul class="cases">${list.slice(0, shown).map((conflict) => html`<${Case} key=${conflict.id} conflict=${conflict} now=${now} />`)}</ul>${list.length > shown ? html`<button type="button" class="button wide" onclick=${() => show(shown + MORE)}>${t("inbox.showmore", { n: Math.min(MORE, list.length - shown) })}</button>` : ""}</section>` : ""}
+    <${Glance} />
+    <${SettledList} now=${now} />`;
 }

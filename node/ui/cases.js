@@ -1,0 +1,120 @@
+// A conflict as people see it: its sides, the fields in which they differ, what it holds up, what a choice sends.
+import { kindOf, label, plain, entityLabel, kindName } from "./parts.js";
+import { ago, exact, list } from "./formats.js";
+import { t } from "./words.js";
+
+const BESIDE = ["version", "deleted_at"];
+const date = (text) => (text ? new Date(text) : null);
+
+// who: {user, terminal, node, at, terminalAt, skew}; at: when it counts, by the node's clock; skew: seconds, 0 where the
+// device's clock was right.
+export function who(said) {
+  return {
+    user: said.user_id ?? "", terminal: said.terminal_id ?? "", node: said.node ?? "", at: date(said.timestamp ?? said.accepted_at),
+    terminalAt: date(said.terminal_timestamp), skew: said.clock ? said.clock.skew_ms / 1000 : 0,
+  };
+}
+export const nameOf = (side) => side.user || side.terminal || t("who.nobody");
+
+// conflict: as GET /api/v1/conflicts has it; what a node says less of is left out. entity: the record as it is, or null.
+export function caseOf(conflict, entity) {
+  const all = conflict.candidates.map((one, i) => ({ ...who(one), i, data: one.data, deletes: "deleted_at" in one.data, operation: one }));
+  const deleting = all.some((side) => side.deletes) && all.some((side) => !side.deletes);
+  // Where one side deletes, the one question is whether the record stays, however many say so.
+  const sides = deleting ? all.filter((side) => side === all.find((one) => one.deletes === side.deletes)) : all;
+  const known = { ...entity?.data, ...Object.assign({}, ...[...sides].reverse().map((side) => side.data)) };
+  const fields = deleting ? [existence(sides)] : differing(conflict, sides);
+  const open = new Set(fields.map((field) => field.name));
+  const same = Object.entries({ ...entity?.data, ...(deleting ? {} : sides[0].data) })
+    .filter(([name, value]) => !open.has(name) && !BESIDE.includes(name) && name !== "id" && value !== "" && value != null)
+    .map(([name, value]) => ({ name, kind: kindOf(name, value), value }));
+  const before = fields.map((field) => field.beforeBy).find(Boolean) ?? null;
+  return {
+    id: conflict.id, conflict, entityType: conflict.entity_type, entityId: conflict.entity_id, deleting, sides, fields, same, before,
+    at: date(conflict.created_at), priority: conflict.priority ?? "medium", cash: conflict.entity_type === "cashier_operations",
+    label: entityLabel(conflict.entity_type, conflict.entity_id, known), kind: kindName(conflict.entity_type), holds: holdsOf(conflict),
+  };
+}
+
+const existence = (sides) => ({ name: "@entity", kind: "existence", before: true, known: true, values: sides.map((side) => !side.deletes) });
+
+function differing(conflict, sides) {
+  const names = [...new Set(sides.flatMap((side) => Object.keys(side.data)))].filter((name) => !BESIDE.includes(name));
+  const found = names.map((name) => {
+    const values = sides.map((side) => side.data[name] ?? null), before = conflict.before?.[name];
+    return {
+      name, values, kind: kindOf(name, values.find((value) => value != null)),
+      before: before?.value ?? null, known: Boolean(before), absent: Boolean(before?.absent), beforeBy: before?.by ? who(before.by) : null,
+    };
+  });
+  const apart = found.filter((field) => new Set(field.values.map((value) => JSON.stringify(value))).size > 1);
+  return (apart.length ? apart : found).sort((a, b) => (b.kind === "money") - (a.kind === "money"));
+}
+
+// ---------------------------------------------------------------------- what it holds up
+
+function holdsOf(conflict) {
+  const said = conflict.holds ?? { frozen: conflict.entity_type === "cashier_operations", refused: 0, used_by: [] };
+  const kind = said.frozen ? "frozen" : said.used_by?.length ? "orders" : "none";
+  return { kind, since: date(said.since ?? conflict.created_at), refused: said.refused ?? 0, users: said.used_by ?? [] };
+}
+export function holdsText(c, now) {
+  const { kind, since, users } = c.holds;
+  if (kind === "frozen") return `${c.cash ? t("holds.frozen") : t("holds.frozen.record")} ${ago(since, now, "for")}`;
+  if (kind === "orders") return t("holds.used", { list: list(users.slice(0, 3).map((user) => `${kindName(user.entity_type).toLowerCase()} ${user.entity_id}`)) });
+  return t("holds.none");
+}
+
+const urgency = { critical: 0, high: 1, medium: 2, low: 3 }, weight = { frozen: 0, orders: 1, none: 2 };
+// Priority, then what it holds up, then age: of conflicts as the node gives them.
+export function byUrgency(conflicts) {
+  const key = (c) => [urgency[c.priority] ?? (c.entity_type === "cashier_operations" ? 0 : 2), weight[holdsOf(c).kind], Date.parse(c.created_at)];
+  return conflicts.map((c) => [key(c), c]).sort(([a], [b]) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2]).map(([, c]) => c);
+}
+
+export const sideName = (c, i) => (i === 0 ? t("case.force") : c.sides.length > 2 ? t("case.others", { n: i }) : t("case.other"));
+
+// ---------------------------------------------------------------------- choosing
+
+// draft: {picks: {field: side number or "typed"}, typed: {field: text}, reason}
+export const newDraft = () => ({ picks: {}, typed: {}, reason: "", tried: false });
+
+// What the person typed as a value of the field's kind: undefined where it is none.
+export function parsed(field, text) {
+  if (text === undefined || text.trim() === "") return undefined;
+  if (field.kind !== "money" && field.kind !== "number") return text;
+  const plainText = text.replace(/[^\d,.\-−]/g, "").replace("−", "-");
+  const decimal = Math.max(plainText.lastIndexOf(","), plainText.lastIndexOf("."));
+  const whole = /[.,]\d{3}$/.test(plainText) && !/[.,].*[.,]/.test(plainText) && field.kind === "money" ? -1 : decimal; // 1.250 is a thousand
+  const digits = whole < 0 ? plainText.replace(/[.,]/g, "") : `${plainText.slice(0, whole).replace(/[.,]/g, "")}.${plainText.slice(whole + 1)}`;
+  return digits === "" || !Number.isFinite(Number(digits)) ? undefined : Number(digits);
+}
+
+// undefined: not chosen yet.
+export function chosen(field, draft) {
+  const pick = draft.picks[field.name];
+  return pick === undefined ? undefined : pick === "typed" ? parsed(field, draft.typed[field.name]) : field.values[pick];
+}
+
+export function missing(c, draft) {
+  const fields = c.fields.filter((field) => chosen(field, draft) === undefined)
+    .map((field) => t(draft.picks[field.name] === "typed" ? "send.missing.value" : "send.missing.field", { field: label(field.name).toLowerCase() }));
+  return c.cash && !draft.reason.trim() ? [...fields, t("send.missing.reason")] : fields;
+}
+
+// The documented message. One side whole is said so; anything else is a merge.
+export function resolution(c, draft) {
+  const picks = new Set(c.fields.map((field) => draft.picks[field.name])), reason = draft.reason.trim();
+  const [only] = picks, whole = picks.size === 1 && only !== "typed" ? only : null;
+  const message = { type: "conflict_resolution", conflict_id: c.id, ...(reason ? { reason: reason.slice(0, 500) } : {}) };
+  const named = whole === null ? undefined : ["accept_local", "accept_remote"][c.sides[whole].i];
+  if (named) return { ...message, resolution: named };
+  const { version, ...data } = whole === null ? Object.fromEntries(c.fields.map((field) => [field.name, chosen(field, draft)])) : c.sides[whole].data;
+  return { ...message, resolution: "merge", resolved_data: data };
+}
+
+export function delta(field, value) {
+  return field.kind === "money" && typeof field.before === "number" && typeof value === "number" && value !== field.before ? value - field.before : null;
+}
+// A value as it is written into the field where one types: no sign of money, this language's comma.
+export const typable = (field, value) => (typeof value === "number" ? exact(value) : plain(field, value));

@@ -1,0 +1,195 @@
+"""A person decides a conflict at the page: by field, with a reason, while somebody else decides it, by keyboard."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.ui.browser import focused, tab_to
+from tests.ui.people import Terminal, conflict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+
+    from tests.processes import NodeProcess
+    from tests.ui.browser import Pages
+
+
+@pytest.fixture(scope="module")
+def node(nodes: Callable[..., NodeProcess]) -> NodeProcess:
+    return nodes("central")
+
+
+def asked(node: NodeProcess, path: str) -> Any:
+    with urlopen(node.url.replace("ws", "http", 1) + path) as answer:
+        return json.load(answer)
+
+
+def shown(node: NodeProcess, entity_type: str, entity_id: str) -> dict[str, Any]:
+    data: dict[str, Any] = asked(node, f"/api/v1/entities/{entity_type}/{entity_id}")["data"]
+    return data
+
+
+def drawer(node: NodeProcess, entity_id: str) -> None:
+    """A cash operation that is frozen, as two tills changed it."""
+    before = {"type": "withdrawal", "amount": 200, "note": "Troco", "drawer_id": entity_id}
+    first, second = {"amount": 300}, {"amount": 350, "note": "Troco e gás"}
+    conflict(node, "cashier_operations", entity_id, before=before, first=first, second=second)
+
+
+def opened(page: Page, label: str) -> Page:
+    """The conflict that the inbox calls so."""
+    page.get_by_role("link", name=label).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(label)
+    return page
+
+
+def field(page: Page, name: str) -> Any:
+    return page.get_by_role("radiogroup", name=name)
+
+
+def test_a_customer_is_decided_field_by_field(pages: Pages, node: NodeProcess) -> None:
+    before = {"name": "Dona Lourdes", "phone": "(11) 95555-0110", "address": "Rua das Acácias, 85"}
+    first = {"phone": "(11) 95555-0173"}
+    conflict(node, "customers", "cliente-71", before=before, first=first, second={"phone": "(11) 95555-0137"})
+    page = opened(pages(node, user="Marina"), "Dona Lourdes")
+    expect(page).to_have_title("(1) Dona Lourdes · Comanda")
+    phone = field(page, "Telefone")
+    phone.get_by_role("radio", name="(11) 95555-0137").check()
+    expect(page.locator(".slip-lines")).to_contain_text("(11) 95555-0137")
+    phone.get_by_role("radio", name="Outro valor").check()
+    page.get_by_label("Outro valor para Telefone").fill("(11) 95555-0199")
+    expect(page.locator(".slip-lines")).to_contain_text("(11) 95555-0199")
+    page.get_by_role("button", name="Confirmei com o cliente").click()
+    page.locator("#send").click()
+    expect(page.locator("#done-title")).to_contain_text("Decidido às")
+    expect(page.locator("#polite")).to_contain_text("Decidido às")
+    assert shown(node, "customers", "cliente-71")["phone"] == "(11) 95555-0199"
+    expect(page).to_have_title("Dona Lourdes · Comanda")
+
+
+def test_a_frozen_drawer_wants_a_reason_and_a_second_browser_is_told_who_decided(
+    pages: Pages, node: NodeProcess
+) -> None:
+    drawer(node, "gaveta-1")
+    here = opened(pages(node, user="Marina"), "Sangria · gaveta-1")
+    there = opened(pages(node, user="Rogério", width=390), "Sangria · gaveta-1")
+    field(there, "Valor").get_by_role("radio", name="R$ 300,00").check()
+    here.get_by_role("button", name="Ficar com este lado").last.click()
+    here.locator("#send").click()
+    expect(here.locator("#send-missing")).to_contain_text("o motivo")
+    expect(here.locator("#reason")).to_be_focused()
+    expect(here.locator("#urgent")).to_contain_text("Falta escrever o motivo")
+    here.locator("#reason").fill("Contei a gaveta com a Ana")
+    here.locator("#send").click()
+    expect(here.locator("#done-title")).to_contain_text("liberada")
+    expect(there.locator("#other-title")).to_contain_text("Marina decidiu primeiro")
+    expect(there.locator(".done-other")).to_contain_text("Contei a gaveta com a Ana")
+    expect(there.locator("#urgent")).to_contain_text("R$ 350,00")
+    expect(there.get_by_text("sua escolha, não enviada")).to_be_visible()
+    expect(there.locator("#send")).to_have_count(0)
+    assert shown(node, "cashier_operations", "gaveta-1")["amount"] == 350
+    said = asked(node, "/api/v1/audit?entity_id=gaveta-1")["entries"][-1]
+    assert (said["user_id"], said["reason"]) == ("Marina", "Contei a gaveta com a Ana")
+
+
+def test_by_keyboard_alone_from_the_inbox_to_the_next_conflict(pages: Pages, node: NodeProcess) -> None:
+    drawer(node, "gaveta-2")
+    drawer(node, "gaveta-3")
+    page = pages(node, user="Marina")
+    expect(page.locator(".case")).to_have_count(2)
+    tab_to(page, ".case a")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    name = page.get_by_role("heading", level=1).inner_text()
+    tab_to(page, "#f-amount-0")
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#f-amount-1")).to_be_checked()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#f-amount-text")).to_be_focused()
+    page.keyboard.type("325,50")
+    expect(page.locator(".slip-lines")).to_contain_text("R$ 325,50")
+    tab_to(page, "#f-note-0")
+    page.keyboard.press("Space")
+    tab_to(page, "#reason")
+    page.keyboard.type("O recibo confere")
+    tab_to(page, "#send")
+    page.keyboard.press("Enter")
+    expect(page.locator("#done-title")).to_be_visible()
+    expect(page.locator(".card-place")).to_be_focused()
+    assert shown(node, "cashier_operations", name.rpartition(" ")[2])["amount"] == 325.5
+    tab_to(page, "#done-next")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    assert focused(page)["text"] != name
+
+
+def test_focus_stays_where_it_is_while_others_write(pages: Pages, node: NodeProcess) -> None:
+    drawer(node, "gaveta-4")
+    page = pages(node, "#/conflitos")
+    link = page.get_by_role("link", name="Sangria · gaveta-4")
+    link.focus()
+    conflict(node, "cashier_operations", "gaveta-5", before={"amount": 1}, first={"amount": 2}, second={"amount": 3})
+    expect(page.get_by_role("link", name="gaveta-5")).to_be_visible()
+    expect(link).to_be_focused()
+
+
+def test_what_was_chosen_survives_lost_contact_and_a_look_elsewhere(
+    pages: Pages, nodes: Callable[..., NodeProcess]
+) -> None:
+    node = nodes("instavel")
+    drawer(node, "gaveta-6")
+    page = opened(pages(node, user="Marina"), "Sangria · gaveta-6")
+    page.get_by_role("button", name="Ficar com este lado").first.click()
+    page.locator("#reason").fill("Contei a gaveta")
+    node.kill()
+    expect(page.locator("#send")).to_be_disabled()
+    expect(page.locator("#send-why")).to_contain_text("contato")
+    page.evaluate("location.hash = '#/pedidos'")
+    node.start()
+    page.evaluate("history.back()")
+    expect(page.locator("#reason")).to_have_value("Contei a gaveta")
+    expect(page.locator("#send")).to_be_enabled()
+    page.locator("#send").click()
+    expect(page.locator("#done-title")).to_be_visible()
+    assert shown(node, "cashier_operations", "gaveta-6")["amount"] == 300
+
+
+def test_whoever_may_not_decide_is_told_before_he_presses(pages: Pages, nodes: Callable[..., NodeProcess]) -> None:
+    node = nodes(
+        "so-ver",
+        config='[terminals]\nmonitor = {write = [], resolve = ["customers"], read = ["*", "audit", "metrics"]}\n',
+    )
+    drawer(node, "gaveta-7")
+    page = opened(pages(node), "Sangria · gaveta-7")
+    expect(page.locator("#deny-title")).to_be_visible()
+    expect(page.locator("#send")).to_be_disabled()
+    expect(page.locator("#send-why")).to_contain_text("direito")
+
+
+def test_what_a_rule_set_aside_comes_back_by_a_question_and_a_yes(pages: Pages, node: NodeProcess) -> None:
+    with Terminal(node, "caixa-1", "Ana") as ana, Terminal(node, "garcom-2", "Bruno", "waiter") as bruno:
+        ana.write("orders", "pedido-1052", {"number": "1052", "table": "Mesa 12", "total": 300}, "CREATE")
+        ana.write("orders", "pedido-1052", {"total": 371.6}, version=2)
+        bruno.write("orders", "pedido-1052", {"total": 485.6}, version=2)
+    page = pages(node, user="Marina")
+    row = page.locator(".settled").filter(has_text="Pedido 1052 · Mesa 12")
+    expect(row).to_contain_text("R$ 485,60 Bruno")
+    expect(row).to_contain_text("R$ 371,60 Ana")
+    row.get_by_role("button", name="Desfazer").click()
+    expect(row.get_by_role("button", name="Trazer de volta")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(row.get_by_role("button", name="Desfazer")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(row.get_by_role("button", name="Trazer de volta")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(row.locator(".undone")).to_contain_text("Agora vale R$ 371,60")
+    expect(row.locator(".undone")).to_be_focused()
+    assert shown(node, "orders", "pedido-1052")["total"] == 371.6
