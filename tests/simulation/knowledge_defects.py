@@ -20,6 +20,16 @@ KNOWLEDGE = (
         ("node.core.delivery.window:Window.read", "if self.confirms or self.sendings is None:", "if True:"),
     ),
     defect(
+        "unread-before-the-start",
+        "what a terminal was sent before a start counts as read by then",
+        (
+            "node.core.delivery.sendings:Sendings.since",
+            "return NO_POSITION",
+            "return self.earliest[priority]",
+        ),
+        ("node.core.delivery.cursors:Cursors.sendings_of", "found.arrived(seen_ms, NOTHING)", "pass"),
+    ),
+    defect(
         "time-of-writing-ignored",
         "what a terminal read before it sent its queue counts as known to what it had written before",
         (

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field
 
 from node.core.delivery.sendings import Sendings
-from node.core.log.entries import NO_POSITION
+from node.core.log.entries import NO_POSITION, NOTHING
 from storage.records import CursorRow, FollowerRow
 
 if TYPE_CHECKING:
@@ -93,7 +93,10 @@ class Cursors:
         found = self.sendings.get(cursor.terminal_id)
         if found is None:
             found = self.sendings[cursor.terminal_id] = Sendings(cursor.positions)
-            found.note(now.mono_ms - (now.wall_ms - cursor.last_seen_ms), cursor.sent)
+            seen_ms = now.mono_ms - (now.wall_ms - cursor.last_seen_ms)
+            found.note(seen_ms, cursor.sent)
+            if max(cursor.positions) != NO_POSITION:
+                found.arrived(seen_ms, NOTHING)
         return found
 
     def note_follower(self, row: FollowerRow) -> None:

@@ -101,7 +101,11 @@ class Sendings:
         return (self._sent[place - 1] if place else self.earliest)[priority]
 
     def since(self, mono_ms: int, priority: int) -> int:
-        """A row of a class before every row that was sent from then on, also those that were sent again."""
+        """A row of a class before every row that was sent from then on, also those that were sent again.
+
+        Of what was sent before the node started nothing is known, so it may be any row.
+        """
         place = bisect_right(self._times, mono_ms)
-        after = min((positions[priority] for positions in self._after[max(place - 1, 0) :]), default=NO_POSITION)
-        return after if place else min(after, self.earliest[priority])
+        if not place:
+            return NO_POSITION
+        return min(positions[priority] for positions in self._after[place - 1 :])

@@ -16,11 +16,12 @@ from attrs import define, evolve, field, frozen
 from crdt import hlc
 from crdt.hlc import read_iso
 from node.core.delivery.delivery import Delivery
-from node.core.delivery.sendings import APART_MS
+from node.core.delivery.sendings import APART_MS, UNREAD_MS
 from node.core.delivery.terminal_feed import TerminalFeed
 from node.core.faults import Exhibit
 from node.core.inbox import Inbox
 from node.core.locks.requests import LockRequests
+from node.core.log.entries import NOTHING
 from node.core.log.view import LogView
 from node.core.operations.accept import accept, look
 from node.core.operations.author import Author
@@ -165,13 +166,19 @@ class Session:
 
     @property
     def author(self) -> Author:
-        return self._author(self.shared.around.clock())
+        return self._author(self.shared.around.clock(), 0)
 
-    def _author(self, now: Instant) -> Author:
+    def _author(self, now: Instant, said_ms: int | None) -> Author:
+        """said_ms: how long ago it wrote, by its own clock; None where nothing tells."""
         identity = self.identity
         latest = self
         while latest.successor is not None:
             latest = latest.successor
+        window, late_ms = latest.delivery.window, APART_MS
+        received = window.read(now.mono_ms)
+        if not window.confirms:  # its pongs do not tell what it had read by then
+            late_ms += UNREAD_MS
+            received = NOTHING if said_ms is None else received
         return Author(
             identity.terminal_id,
             identity.terminal_type,
@@ -179,10 +186,11 @@ class Session:
             self,
             self.delivery.window.acked,
             self.delivery.window.may_have_read,
-            latest.delivery.window.read(now.mono_ms),
-            latest.delivery.window.at_connect,
+            received,
+            window.at_connect,
             latest.delivery.feed.head_at_connect,
             sendings=self.delivery.window.sendings,
+            age_ms=said_ms and said_ms + late_ms,
             stranger=self.stranger,
         )
 
@@ -191,14 +199,10 @@ class Session:
 
         A clock of which nothing is known is believed where it says that the terminal had no connection then.
         """
-        now = self.shared.around.clock()
-        author = self._author(now)
         if "read_upto" in operation.raw and not RESTS_ON_READING.isdisjoint(operation.raw):
-            return self._reader(author, operation)
-        clocks = self.shared.replica.terminal_clocks
-        said_ms = clocks.age_ms(author.terminal_id, operation.timestamp_us, now)
-        if said_ms != 0:
-            author = evolve(author, age_ms=None if said_ms is None else said_ms + APART_MS)
+            return self._reader(self.author, operation)
+        now, clocks = self.shared.around.clock(), self.shared.replica.terminal_clocks
+        author = self._author(now, clocks.age_ms(self.identity.terminal_id, operation.timestamp_us, now))
         written = clocks.written(author.terminal_id, operation.timestamp_us, now)
         age_ms = now.wall_ms - written.at_us // 1000
         if age_ms <= DOUBT_MS or written.by == ACCEPTED or author.sendings is None:
