@@ -7,6 +7,7 @@ that an engine gives its memory back.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from crdt.engine import EngineError
@@ -45,9 +46,9 @@ def encode_edit(
     encoded = _encoded(texts, sum(map(len, clocks.values())), limits)
     parts = [b"\x00"]
     if encoded:
-        parts = [b"\x01\x01", _varint(writer), _varint(first)]
+        parts = [b"\x01\x01", _writer(writer), _varint(first)]
         if first:
-            parts += (b"\x88", _varint(writer), _varint(first - 1))
+            parts += (b"\x88", _writer(writer), _varint(first - 1))
         else:
             name = b"%d" % writer
             parts += (b"\x08\x01", _BYTES[len(name)], name)
@@ -59,7 +60,7 @@ def encode_edit(
     parts.append(_varint(len(clocks)))
     for owner, deleted in clocks.items():
         ranges = _ranges(deleted)
-        parts += (_varint(owner), _varint(len(ranges)))
+        parts += (_writer(owner), _varint(len(ranges)))
         for clock, length in ranges:
             parts += (_varint(clock), _varint(length))
     return b"".join(parts)
@@ -100,10 +101,18 @@ def _ranges(clocks: list[int]) -> list[tuple[int, int]]:
     return ranges
 
 
+@lru_cache(maxsize=1_024)
+def _writer(number: int) -> bytes:
+    """The same few writers are named by every update, with numbers of eight bytes."""
+    return _varint(number)
+
+
 def _varint(number: int) -> bytes:
     """LEB128."""
     if number < 128:
         return _BYTES[number]
+    if number < 1 << 14:
+        return bytes((number & 0x7F | 0x80, number >> 7))
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)

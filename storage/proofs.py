@@ -17,6 +17,7 @@ node made them, not only what they sign: they are passed on to nodes that check 
 from __future__ import annotations
 
 from hashlib import blake2b
+from struct import Struct
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -45,7 +46,7 @@ FIRST = bytes(HASH)
 """What was before the first commit after a start."""
 
 _CONTEXT = b"comanda operations\n"
-_NONE = b"\xff\xff\xff\xff"
+_LENGTHS = Struct(">7I").pack
 
 
 class BadProof(ValueError):
@@ -64,20 +65,10 @@ def leaf_hash(
     lock_status: str,
 ) -> bytes:
     """The hash of an operation as links carry it. operation, updates: their JSON texts, as a row has them."""
-    parts = []
-    for value in (
-        operation,
-        updates,
-        b"%d %d" % (stamp, accepted),
-        origin.encode(),
-        terminal_id.encode(),
-        None if user_id is None else user_id.encode(),
-        lock_status.encode(),
-    ):
-        if value is None:
-            parts.append(_NONE)
-        else:
-            parts += (len(value).to_bytes(4, "big"), value)
+    texts = origin, terminal_id, user_id or "", lock_status
+    rest = b"%d %d %d" % (stamp, accepted, user_id is None), operation, updates
+    lengths = _LENGTHS(*map(len, texts), *map(len, rest))
+    parts = (lengths, "".join(texts).encode(), *rest)
     return blake2b(b"".join(parts), digest_size=HASH, person=b"comanda leaf").digest()
 
 

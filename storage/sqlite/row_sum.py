@@ -13,14 +13,20 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
+_AS_IT_IS = (str, int)
+
 
 def row_sum(values: Iterable[object]) -> int:
     """A check of a row's values, in the order of its columns."""
-    found = 0
-    for value in values:
-        part = value if type(value) is bytes else repr(int(value) if type(value) is bool else value).encode()
-        found = crc32(part, crc32(b"%d" % len(part), found))
-    return found
+    said = [value if type(value) in _AS_IT_IS else _said(value) for value in values]
+    return crc32(repr(said).encode())
+
+
+def _said(value: object) -> object:
+    """What stands for a value: bytes can be large, and SQLite gives a number for a bool."""
+    if isinstance(value, bytes):
+        return (crc32(value),)
+    return int(value) if isinstance(value, bool) else value
 
 
 def offer_row_sum(connection: sqlite3.Connection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def insert_many(
     """Insert rows, or upsert them by `key`. conflict: an ON CONFLICT clause to use instead of the upsert."""
     for part in parts(rows, len(columns)):
         sql = _insert(table, tuple(columns), len(part), () if conflict else key)
-        connection.execute(sql + conflict, [value for row in part for value in row])
+        connection.execute(sql + conflict, list(chain.from_iterable(part)))
 
 
 def distinct(connection: sqlite3.Connection, table: str, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
