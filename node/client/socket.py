@@ -56,7 +56,7 @@ class Socket:
         request.headers.update(headers)
         self._protocol.send_request(request)
         await self._flush()
-        while self._protocol.state is not OPEN:
+        while self._status is None:  # a close may have come behind the answer
             more = await self._read()
             self._take_events()
             error = self._protocol.handshake_exc

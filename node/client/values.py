@@ -57,19 +57,6 @@ class Waits:
     connect: float = 10.0
     goodbye: float = 2.0
 
-    def times(self, factor: float) -> Waits:
-        """All of them but `connect` and `goodbye` times a factor, for tests."""
-        return Waits(
-            self.ping * factor,
-            self.silence * factor,
-            self.answer * factor,
-            self.retry * factor,
-            self.first_delay * factor,
-            self.longest_delay * factor,
-            self.connect,
-            self.goodbye,
-        )
-
 
 @define(eq=False)
 class Operation:

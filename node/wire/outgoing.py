@@ -27,7 +27,7 @@ def compact_json(value: object) -> bytes:
     return bytes(memoryview(orjson.dumps(value)))
 
 
-def connection_established(terminal_id: str, server_time: str, session_id: str) -> bytes:
+def connection_established(terminal_id: str, server_time: str, session_id: str, **extra: object) -> bytes:
     """To a terminal, first of all ("connection_established")."""
     return orjson.dumps(
         {
@@ -35,6 +35,7 @@ def connection_established(terminal_id: str, server_time: str, session_id: str) 
             "terminal_id": terminal_id,
             "server_time": server_time,
             "session_id": session_id,
+            **extra,
         }
     )
 

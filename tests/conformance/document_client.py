@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import trio
 
 from tests.processes import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
+BESIDE = ROOT.parent / "shared" / "protocol" / "websocket-api.md"
 Event = dict[str, Any]
 PATIENCE_S = 20.0
+
+
+def document_text() -> str:
+    """The protocol document; skips where it is not there."""
+    path = Path(os.environ.get("COMANDA_PROTOCOL") or BESIDE)
+    if not path.is_file():
+        pytest.skip("the protocol document is not beside this checkout; COMANDA_PROTOCOL may name it")
+    return path.read_text(encoding="utf-8")
 
 
 def source(document: str) -> tuple[str, str]:

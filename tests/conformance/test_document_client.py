@@ -5,32 +5,27 @@ The document is not part of the repository: it is read from beside the checkout,
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
-from tests.conformance.document_client import DocumentClients
-from tests.processes import ROOT, NodeProcess, node_modules
+from tests.conformance.document_client import DocumentClients, document_text
+from tests.processes import NodeProcess, node_modules
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     import trio
 
-BESIDE = ROOT.parent / "shared" / "protocol" / "websocket-api.md"
 ORDER = ("orders", "order-1")
 
 
 @pytest.fixture
 def document() -> str:
     """Skips where it is not there."""
-    path = Path(os.environ.get("COMANDA_PROTOCOL") or BESIDE)
-    if not path.is_file():
-        pytest.skip("the protocol document is not beside this checkout; COMANDA_PROTOCOL may name it")
-    return path.read_text(encoding="utf-8")
+    return document_text()
 
 
 def entities(node: NodeProcess, entity_type: str) -> dict[str, dict[str, Any]]:

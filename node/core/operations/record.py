@@ -281,9 +281,19 @@ def confirm_again(
     version: int,
     seq: int,
 ) -> None:
-    """Confirm an operation that is held already. version, accepted, seq: as when it was held first."""
+    """Confirm an operation that is held already, with what its entities show now. version, accepted, seq: as when it
+    was held first.
+
+    A terminal that lost the first answer may have been shown other writes since.
+    """
     replica.counts.duplicates += 1
-    if confirm(replica, author, operation.id, version, "duplicate", accepted, seq):
+    found = [replica.residents.entities.get(write.key) for write in operation.writes]
+    entities = [entity for entity in found if entity is not None]
+    shown: dict[str, object] = {}
+    if sum(entity.view_bytes for entity in entities) <= replica.settings.entity_bytes:
+        shown = {entity.key[1]: entity.shown() if entity.view.alive else None for entity in entities}
+        seq = max([seq, *(entity.seq for entity in entities)])  # nothing is told of what is not stored
+    if confirm(replica, author, operation.id, version, "duplicate", accepted, seq, shown=shown):
         replica.log.group.refusals.append(not_stored(operation, author))
 
 

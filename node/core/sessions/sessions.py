@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from node.core.sessions.identity import Identity
 
 
+FIRST_EPOCH = 1
+"""The epoch of a database that was never set back, copied or moved."""
+
 CLOCKS_MS = 60_000
 """How far the clocks of two nodes may be apart when they say when a terminal was there."""
 
@@ -151,7 +154,9 @@ class Sessions:
         self.online[terminal_id] = session
         self._changed = True
         now = self.shared.around.clock()
-        greeting = outgoing.connection_established(terminal_id, hlc.iso(now.wall_ms), identity.session_id)
+        began = self.shared.replica.locks.epoch
+        again = {} if began == FIRST_EPOCH else {"recovered": began}
+        greeting = outgoing.connection_established(terminal_id, hlc.iso(now.wall_ms), identity.session_id, **again)
         if full and terminal_id in self.cursors.terminals and self.shared.health.ok:
             # Stored first: a node that dies now must not go on from the old cursor of a terminal that keeps nothing.
             self._greetings[terminal_id] = greeting

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import AsyncExitStack
 from typing import Any
@@ -10,6 +11,21 @@ from typing import Any
 import trio
 
 from node.client import Contact, Event, Operation, Progress, Terminal, Waits, connect
+
+
+def waits() -> Waits:
+    """COMANDA_CLIENT_TIMING, in milliseconds: ping, deadline, backoff, backoffMax."""
+    timing = {name: ms / 1000 for name, ms in json.loads(os.environ.get("COMANDA_CLIENT_TIMING", "{}")).items()}
+    if not timing:
+        return Waits()
+    return Waits(
+        ping=timing["ping"],
+        silence=timing["ping"] + timing["deadline"],
+        answer=timing["deadline"],
+        retry=timing["backoff"],
+        first_delay=timing["backoff"],
+        longest_delay=timing["backoffMax"],
+    )
 
 
 def tell(event: str, **what: object) -> None:
@@ -22,11 +38,6 @@ def told(event: Event) -> None:
             tell("state", key=operation.label, state=state.value, code=operation.code)
         case Contact():
             tell("contact", up=event.up)
-
-
-async def follow(terminal: Terminal) -> None:
-    async for event in terminal:
-        told(event)
 
 
 class Driver:
@@ -42,7 +53,6 @@ class Driver:
 
     async def open(self, command: dict[str, Any]) -> None:
         self._stack = AsyncExitStack()
-        waits = Waits().times(command.get("hurry") or 1.0)
         self._terminal = await self._stack.enter_async_context(
             connect(
                 command["url"],
@@ -50,15 +60,18 @@ class Driver:
                 command["type"],
                 token=command.get("token"),
                 store=command.get("store"),
-                waits=waits,
+                waits=waits(),
             )
         )
         following = trio.CancelScope()
         self._stack.callback(following.cancel)
 
+        events = aiter(self.terminal)
+
         async def run() -> None:
             with following:
-                await follow(self.terminal)
+                async for event in events:
+                    told(event)
 
         self._nursery.start_soon(run)
 
