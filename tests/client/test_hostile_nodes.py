@@ -57,8 +57,18 @@ async def play(name: str, client: Client, shared: NodeProcess, folder: Path, **m
     return verdict
 
 
-@pytest.mark.parametrize("client", OURS, ids=lambda client: client.name)
-@pytest.mark.parametrize("name", PLAYED)
+NOT_YET = {("javascript", "older_database")}
+"""It does not read `recovered` of the greeting yet."""
+
+
+def cases() -> Iterator[object]:
+    for name in PLAYED:
+        for client in OURS:
+            marks = [pytest.mark.xfail] if (client.name, name) in NOT_YET else []
+            yield pytest.param(name, client, marks=marks, id=f"{name} {client.name}")
+
+
+@pytest.mark.parametrize(("name", "client"), cases())
 async def test_no_order_is_lost_or_doubled_and_the_screen_is_right(
     name: str, client: Client, shared: NodeProcess, tmp_path: Path
 ) -> None:
