@@ -68,7 +68,7 @@ def cases() -> Iterator[object]:
             yield pytest.param(name, client, marks=marks, id=f"{name} {client.name}")
 
 
-@pytest.mark.parametrize(("name", "client"), cases())
+@pytest.mark.parametrize(("name", "client"), list(cases()))
 async def test_no_order_is_lost_or_doubled_and_the_screen_is_right(
     name: str, client: Client, shared: NodeProcess, tmp_path: Path
 ) -> None:
