@@ -76,6 +76,7 @@ OPAQUE = {
     "before",
     "after",
     "versions",
+    "shown",
     "counted",
     "minds",
     "tried",
