@@ -31,6 +31,7 @@ COMMANDS = {
     "show": "node.cli.show",
     "explain": "node.cli.explain",
     "import": "node.cli.imports.command",
+    "export": "node.cli.exports.command",
     "conflicts": "node.cli.conflicts",
     "send": "node.cli.send",
     "listen": "node.cli.listen",

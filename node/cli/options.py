@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 from rich.progress import Progress
@@ -22,6 +23,22 @@ data_option = click.option(
     envvar=DATA,
     show_default=True,
     help="Diretório de dados. / Data directory.",
+)
+
+
+def _zone(ctx: click.Context, parameter: click.Parameter, name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise click.BadParameter(f"fuso desconhecido / unknown time zone: {name}") from error
+
+
+zone_option = click.option(
+    "--zone",
+    default="America/Sao_Paulo",
+    show_default=True,
+    callback=_zone,
+    help="Fuso da loja. / The store's time zone.",
 )
 
 

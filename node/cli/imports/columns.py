@@ -50,9 +50,13 @@ class Column:
 
 @frozen
 class Mapped:
-    """How rows become entities. key: the column whose value is the entity's id; it need not be a field as well."""
+    """How rows become entities.
+
+    key: the column whose value is the entity's id; it need not be a field as well. typed: as of the table.
+    """
 
     key: str
+    typed: bool
     columns: tuple[Column, ...]
     notation: Notation
 
@@ -121,7 +125,7 @@ def mapped(
     twice = sorted({field for field in fields if fields.count(field) > 1})
     if twice:
         raise click.UsageError(f"duas colunas para um campo / two columns for one field: {', '.join(twice)}")
-    return Mapped(key_column, tuple(columns), written)
+    return Mapped(key_column, table.typed, tuple(columns), written)
 
 
 def _key(table: Table, wanted: Mapping[str, Wanted], key: str | None) -> str:

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 import orjson
@@ -17,7 +16,7 @@ from node.cli.imports import columns
 from node.cli.imports.planning import Plan, Planner, Refusal, shown_of
 from node.cli.imports.reading import Table, Unreadable, read
 from node.cli.imports.sending import Interrupted, Sender
-from node.cli.options import progress_bars
+from node.cli.options import progress_bars, zone_option
 from node.cli.output import Screen, json_option, say, say_json
 from node.config.sections import LimitsSection
 from node.printable import printable
@@ -25,6 +24,7 @@ from node.wire.codec import CodecLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from zoneinfo import ZoneInfo
 
     from node.cli.imports.columns import Mapped
     from node.cli.imports.planning import Shown
@@ -32,14 +32,6 @@ if TYPE_CHECKING:
 PAGE = 1_000
 LISTED = 50
 """Rows of each table that are printed; --json has all."""
-
-
-def zone_option(ctx: click.Context, parameter: click.Parameter, name: str) -> ZoneInfo:
-    """Callback of `--zone`. Raises click.BadParameter."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise click.BadParameter(f"fuso desconhecido / unknown time zone: {name}") from error
 
 
 @click.command(name="import")
@@ -62,9 +54,7 @@ def zone_option(ctx: click.Context, parameter: click.Parameter, name: str) -> Zo
     "--skip", default=0, type=click.IntRange(0), help="Linhas antes do cabeçalho. / Lines before the header."
 )
 @click.option("--table", help="De um arquivo SQLite. / Of an SQLite file.")
-@click.option(
-    "--zone", default="America/Sao_Paulo", show_default=True, callback=zone_option, help="Dos horários. / Of times."
-)
+@zone_option
 @click.option(
     "--counts", is_flag=True, help="Também contadores (estoque) do que já existe. / Counters of what is there too."
 )

@@ -16,6 +16,7 @@ from attrs import frozen
 
 from crdt.hlc import iso
 from crdt.json_values import canonical
+from node.wire.numbers import LARGEST, SMALLEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,6 +102,21 @@ def read(text: str, kind: str, notation: Notation) -> Any:
     return text
 
 
+def may_be(text: str, shown: object, notation: Notation) -> bool:
+    """Whether a text may be how a shown value was written. A column is taken for one kind; its values need not be."""
+    try:
+        match shown:
+            case bool():
+                return _boolean(text) is shown
+            case int() | float():
+                return _amount(text, notation) == Decimal(repr(shown))
+            case list() | dict():
+                return same(_json(text), shown)
+    except ValueError:
+        pass
+    return False
+
+
 def same(one: object, other: object) -> bool:
     """Whether two values are the same JSON: 1 and 1.0 are, true and 1 are not."""
     return canonical(one) == canonical(other)
@@ -111,17 +127,21 @@ def _bare(text: str) -> str:
 
 
 def _number(text: str, notation: Notation) -> int | float:
-    bare, thousands = _bare(text), "." if notation.decimal == "," else ","
-    if not bare or WRITTEN[notation.decimal].fullmatch(bare) is None or not re.search(r"\d", bare):
-        example = "1.234,56" if notation.decimal == "," else "1,234.56"
-        raise ValueError(f"não é número como / is no number like {example}")
-    exact = Decimal(bare.replace(thousands, "").replace(notation.decimal, "."))
-    if exact == exact.to_integral_value():
+    exact = _amount(text, notation)
+    if exact == exact.to_integral_value() and SMALLEST <= exact <= LARGEST:
         return int(exact)
     value = float(exact)
     if Decimal(repr(value)) != exact:
         raise ValueError("dígitos demais / more digits than a number holds")
     return value
+
+
+def _amount(text: str, notation: Notation) -> Decimal:
+    bare, thousands = _bare(text), "." if notation.decimal == "," else ","
+    if not bare or WRITTEN[notation.decimal].fullmatch(bare) is None or not re.search(r"\d", bare):
+        example = "1.234,56" if notation.decimal == "," else "1,234.56"
+        raise ValueError(f"não é número como / is no number like {example}")
+    return Decimal(bare.replace(thousands, "").replace(notation.decimal, "."))
 
 
 def _boolean(text: str) -> bool:

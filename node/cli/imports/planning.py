@@ -134,7 +134,7 @@ class Planner:
         key, value = self._mapped.key, row.cells.get(self._mapped.key)
         whole = isinstance(value, float) and value.is_integer()
         text = str(int(value) if whole else value).strip() if value is not None else ""
-        text = without_guard(text)
+        text = text if self._mapped.typed else without_guard(text)
         if not text:
             raise _Wrong(Refusal(row.line, key, value, "sem chave / there is no key"))
         if isinstance(value, bool | list | dict) or ID.match(text) is None:
@@ -147,7 +147,7 @@ class Planner:
         return text
 
     def _data(self, row: Row, before: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields of a row. An empty cell says nothing of its field."""
+        """The fields of a row. An empty cell of a spreadsheet says nothing of its field."""
         data: dict[str, Any] = {}
         refusals = []
         for column in self._mapped.columns:
@@ -155,24 +155,26 @@ class Planner:
             if cell is None and column.name not in row.cells:
                 continue
             if isinstance(cell, str):
-                if not cell.strip():
+                if not cell.strip() and not self._mapped.typed:
                     continue
                 try:
                     data[column.field] = self._value(column, cell, before.get(column.field))
                 except ValueError as error:
                     refusals.append(Refusal(row.line, column.name, cell, str(error)))
-            elif cell is not None or column.field in before:
-                data[column.field] = cell
+            elif cell is not None or self._mapped.typed:
+                shown = before.get(column.field)
+                data[column.field] = shown if isinstance(shown, bool) and shown == cell else cell
         if refusals:
             raise _Wrong(*refusals)
         return data
 
     def _value(self, column: Column, cell: str, before: object) -> Any:
-        """What a cell says; just what is shown, where it is that text."""
-        text = without_guard(cell)
-        if isinstance(before, str) and text == before:
+        """What a cell says; just what is shown, where the cell may be how that was written."""
+        typed, written = self._mapped.typed, self._mapped.notation
+        text = cell if typed else without_guard(cell)
+        if before == text or notation.may_be(text.strip(), before, written):
             return before
-        return notation.read(text.strip(), column.kind, self._mapped.notation)
+        return text if typed and column.kind == notation.TEXT else notation.read(text.strip(), column.kind, written)
 
     def _changes(self, data: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
         changes = {}

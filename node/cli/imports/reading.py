@@ -260,12 +260,17 @@ def _sqlite(path: Path, table: str | None) -> Table:
             if table not in names:
                 raise Unreadable(f"diga a tabela / say which table (--table): {', '.join(names)}")
             found = database[table].rows_where(limit=MOST_ROWS + 1)
-            rows = tuple(Row(place, dict(cells), _blob(cells)) for place, cells in enumerate(found, 1))
+            rows = tuple(Row(place, _said(cells), _blob(cells)) for place, cells in enumerate(found, 1))
     except sqlite3.Error as error:
         raise Unreadable(str(error)) from error
     if len(rows) > MOST_ROWS:
         raise Unreadable(f"mais de / more than {MOST_ROWS} linhas / rows")
     return Table(_columns(rows), rows, True, recognised={"format": "SQLite", "table": table})
+
+
+def _said(cells: dict[str, Any]) -> dict[str, Any]:
+    """Without NULL, which a table has wherever a row says nothing."""
+    return {name: value for name, value in cells.items() if value is not None}
 
 
 def _blob(cells: dict[str, Any]) -> str | None:

@@ -1,0 +1,1 @@
+"""`comanda export`, and what of it `comanda import` reads back."""
