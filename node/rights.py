@@ -171,6 +171,8 @@ HTTP = (
     Endpoint("GET", "/api/v1/locks", KNOWN),
     Endpoint("GET", "/api/v1/entities/{entity_type}", Need("read", OF_TYPE)),
     Endpoint("GET", "/api/v1/entities/{entity_type}/{entity_id...}", Need("read", OF_TYPE)),
+    Endpoint("GET", "/api/v1/history/{entity_type}", Need("read", OF_TYPE)),
+    Endpoint("GET", "/api/v1/history/{entity_type}/{entity_id...}", Need("read", OF_TYPE)),
     Endpoint("GET", "/api/v1/explain/{entity_type}", Need("read", OF_TYPE)),
     Endpoint("GET", "/api/v1/explain/{entity_type}/{entity_id_and_field...}", Need("read", OF_TYPE)),
     Endpoint("GET", "/api/v1/audit", Need("read", AUDIT)),

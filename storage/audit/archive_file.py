@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from storage.records import Anchor, LogRow
+    from storage.records import Anchor, Key, LogRow
     from storage.sqlite.reader import Reader
 
 FORMAT = 1
@@ -149,15 +149,39 @@ def read_archive(path: Path) -> Iterator[tuple[ArchiveHeader, Iterator[LogRow]]]
 
     Raises StorageError, also while the rows are read, for a file that is no archive, is damaged or breaks off.
     """
+    with _opened(path) as (header, lines, columns):
+        yield header, _rows(lines, columns)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[ArchiveHeader, Iterator[bytes], Sequence[str]]]:
+    """An archive's header, the lines after it, and the columns of a row. Raises StorageError."""
     try:
         with gzip.open(path, "rb") as file:
             head = orjson.loads(file.readline())
-            header, columns = _header(head), head["columns"]
-            yield header, _rows(iter(file), columns)
+            yield _header(head), iter(file), head["columns"]
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror or error}") from error
     except (EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StorageError(f"{path} is no archive, or a damaged one: {error}") from error
+
+
+def rows_about(path: Path, key: Key, each: Callable[[], None]) -> Iterator[LogRow]:
+    """An archive's rows about one entity. each: called now and then; what it raises ends the reading.
+
+    Raises StorageError as `read_archive` does.
+    """
+    entity_type, entity_id = key
+    with _opened(path) as (_, lines, columns):
+        needle = entity_id.encode()
+        for count, line in enumerate(lines):
+            if count % 1000 == 0:
+                each()
+            if needle not in line or line.startswith(b"{"):
+                continue
+            row = _row(orjson.loads(line), columns)
+            if row.entity_type == entity_type and (row.entity_id == entity_id or entity_id in row.targets):
+                yield row
 
 
 def _header(head: Mapping[str, Any]) -> ArchiveHeader:
@@ -178,11 +202,15 @@ def _rows(lines: Iterator[bytes], columns: Sequence[str]) -> Iterator[LogRow]:
             if values["rows"] != count:
                 raise ValueError(f"{count} rows of {values['rows']}")
             break
-        yield LOG.record({column: from_json(column, value) for column, value in zip(columns, values, strict=True)})
+        yield _row(values, columns)
     else:
         raise ValueError("it breaks off")
     if next(lines, None) is not None:  # this also checks the sum of all
         raise ValueError("it goes on after its end")
+
+
+def _row(values: Sequence[Any], columns: Sequence[str]) -> LogRow:
+    return LOG.record({column: from_json(column, value) for column, value in zip(columns, values, strict=True)})
 
 
 def from_json(column: str, value: Any) -> Any:

@@ -54,13 +54,14 @@ class Queries:
         with suppress(sqlite3.ProgrammingError):  # it is closed
             self.connection.interrupt()
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raises Interrupted where nobody waits for what is read."""
         if self.interrupted:
             raise Interrupted(f"{self.path}: a read was given up")
 
     def check_structure(self) -> None:
         """Read the whole database and check how its pages hang together, which no query does."""
-        self._check()
+        self.check()
         quick_check(self.connection, self.path)
 
     def ask(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
@@ -74,7 +75,7 @@ class Queries:
 
     def _read(self, read: Callable[[], T]) -> T:
         """Read; once more where a text is damaged, which costs its row and not the whole statement."""
-        self._check()
+        self.check()
         with storage_errors(self.path):
             try:
                 return read()
@@ -144,7 +145,7 @@ class Queries:
         """As `storage.sqlite.statements.distinct`."""
         with storage_errors(self.path):
             for found in distinct(self.connection, table, columns):
-                self._check()
+                self.check()
                 yield found
 
     def fact(self, key: str) -> str | None:

@@ -381,6 +381,11 @@ class Reader:
             ((row["entity_type"], row["entity_id"]), bytes(row["view"])) for row in self.queries.by_keys(sql, keys)
         ]
 
+    def conflicts_of(self, key: Key, limit: int) -> list[ConflictRow]:
+        """An entity's conflicts, in no order of time."""
+        sql = "SELECT * FROM conflicts WHERE entity_type = ? AND entity_id = ? ORDER BY conflict_id LIMIT ?"
+        return [CONFLICTS.record(row) for row in self.queries.ask(sql, (*key, limit))]
+
     def decided(
         self, before: int = EVERYTHING, limit: int = 1000, before_id: str = "", most_bytes: int = EVERYTHING
     ) -> Page[ConflictRow]:

@@ -9,7 +9,7 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
-from node.runtime.api import conflicts, past, routes
+from node.runtime.api import conflicts, history, past, routes
 from tests.harness import Client, World
 from tests.runtime.api_rig import ADMIN, request, served
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-DOCUMENTED = "\n".join(str(module.__doc__) for module in (conflicts, past, routes))
+DOCUMENTED = "\n".join(str(module.__doc__) for module in (conflicts, history, past, routes))
 LINES = re.findall(r"^(?:GET|POST) (/.*)$", DOCUMENTED, re.MULTILINE)
 PATHS = sorted(
     {path for line in LINES for path in re.findall(r"(?:^|  )(/[\w/{}]*)", line.replace("[/{id}]", "/{id}"))}

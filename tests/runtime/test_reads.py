@@ -120,7 +120,7 @@ async def test_an_explanation_that_nobody_waits_for_is_interrupted(
                 ended.set()
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(past._in_thread, work)
+            nursery.start_soon(past.in_thread, work)
             await until(began.is_set)
             nursery.cancel_scope.cancel()
         await until(ended.is_set)

@@ -84,6 +84,13 @@ def _decision(operation: Mapping[str, Any]) -> dict[str, object]:
     return said if reason is None else {**said, "reason": reason}
 
 
+def why_refused(row: LogRow) -> dict[str, object]:
+    """Of a refused write, what its author was told: the code, the words, and what stood in the way."""
+    told = orjson.loads(row.message.split(b"\n", 1)[0]) if row.message else {}
+    names = ("code", "error", "reason", "conflict_id", "locked_by", "locked_until")
+    return {name: told[name] for name in names if told.get(name) is not None}
+
+
 def audit_entry(row: LogRow) -> dict[str, object]:
     """The audit entry of one log row (node/wire/protocol.md, "audit_log"), with additions."""
     operation = orjson.loads(row.operation) if row.operation else {}

@@ -122,7 +122,7 @@ class Conflicts:
     async def _detailed(
         self, rows: Sequence[ConflictRow], users: Mapping[Key, list[dict[str, object]]]
     ) -> list[dict[str, Any]]:
-        return await self._read(_detailed, self._reader, rows, users, self._core.replica.registry)
+        return await self._read(detailed, self._reader, rows, users, self._core.replica.registry)
 
     async def _users(self, rows: Sequence[ConflictRow], rights: Rights) -> Mapping[Key, list[dict[str, object]]]:
         keys = {(row.entity_type, row.entity_id) for row in rows if row.state == OPEN}
@@ -183,7 +183,7 @@ def _row_before(reader: Reader, ms: int, head: int) -> int:
     return last_before(ms, reader.anchor().seq + 1, head, time_at)
 
 
-def _detailed(
+def detailed(
     reader: Reader,
     rows: Sequence[ConflictRow],
     users: Mapping[Key, list[dict[str, object]]],

@@ -75,7 +75,7 @@ class Past:
         self._turns = trio.CapacityLimiter(1)
         self._engine = core.replica.residents.engine
 
-    async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T | Response:
+    async def in_thread(self, call: Callable[..., T], *arguments: object) -> T | Response:
         """`call` with a reader of its own; an error's answer where the log or the disk has one.
 
         Where nobody waits for it any more, the reader is interrupted.
@@ -134,7 +134,7 @@ class Past:
             policy, limit = self._policy(key[0]), _number(request, "limit", PAGE, PAGE)
         except Wrong as wrong:
             return wrong.answer
-        found = await self._in_thread(self._explain, key, name, policy, limit, self._core.replica.log.committed)
+        found = await self.in_thread(self._explain, key, name, policy, limit, self._core.replica.log.committed)
         if isinstance(found, Response):
             return found
         answer, seq = found
@@ -163,17 +163,17 @@ class Past:
             limit = _number(request, "limit", PAGE, PAGE, least=1)
         except Wrong as wrong:
             return wrong.answer
-        begins = await self._in_thread(_begins)
+        begins = await self.in_thread(_begins)
         if isinstance(begins, Response):
             return begins
         if moment.seq is not None and moment.seq < begins - 1:
             return error_response(410, f"the log begins at row {begins}; what was before is archived", begins=begins)
         if entity_id is not None:
-            return await self._in_thread(self._entity, (entity_type, entity_id), policy, moment)
+            return await self.in_thread(self._entity, (entity_type, entity_id), policy, moment)
         deleted, after = request.first("deleted") in ("1", "true"), request.first("after")
         if request.first("limit") is None and after is None:
             return Response(200, self._all(policy, moment, deleted))
-        page = await self._in_thread(self._page, policy, moment, deleted, after or "", limit)
+        page = await self.in_thread(self._page, policy, moment, deleted, after or "", limit)
         if isinstance(page, Response):
             return page
         said = {**_head(policy, moment), "entities": page.found, "unknown": page.unknown, "next": page.following}
@@ -196,7 +196,7 @@ class Past:
         after: str | None = ""
         array, unknown = JsonArray(), list[str]()
         while after is not None:
-            page = await self._in_thread(self._page, policy, moment, deleted, after, TURN)
+            page = await self.in_thread(self._page, policy, moment, deleted, after, TURN)
             if isinstance(page, Response):
                 raise StorageError(f"{self._database}: the log cannot be read")  # the answer has begun
             after, unknown = page.following, unknown + page.unknown

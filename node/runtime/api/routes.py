@@ -4,7 +4,7 @@ GET /api/v1/websocket/stats                      documented
 GET /api/v1/entities/{type}[?after=&limit=&deleted=1]    all of a type, or a page of it
 GET /api/v1/entities/{type}/{id}   or /api/v1/entities/{type}?entity_id=
 GET /api/v1/entities/...?at=|seq=   /api/v1/explain/{type}/{id}/{field}     see past.py
-GET /api/v1/conflicts...                         see conflicts.py
+GET /api/v1/conflicts...   /api/v1/history...    see conflicts.py, history.py
 GET /api/v1/locks                                who holds which lock, until when
 GET /api/v1/audit[?entity_type=&entity_id=&terminal_id=&user_id=&since=&until=&after=&limit=]
 GET /api/v1/audit?newest=1[&before=...]          the same, the latest first
@@ -48,13 +48,14 @@ import trio
 
 from crdt.hlc import iso, pack, time_asked
 from node.core import figures, monitors
-from node.core.log.messages import audit_entry
+from node.core.log.messages import audit_entry, why_refused
 from node.core.log.rows import ACT
 from node.errors import EntityNotFound, InvalidTerminalType
 from node.rights import METRICS, find, named
 from node.runtime.api.acts import Acts
 from node.runtime.api.asked import PAGE, Asked
 from node.runtime.api.conflicts import Conflicts
+from node.runtime.api.history import History
 from node.runtime.api.links import links_report, quarantine_report
 from node.runtime.api.metrics import exposition
 from node.runtime.api.page import page, page_file
@@ -117,6 +118,7 @@ class Api:
         self._reader, self._read = people.reader, people.read
         self._where = core.limits.codec.where
         self._past = Past(core, store.path)
+        self._history = History(self._past, core.replica.registry)
         self._conflicts = Conflicts(core, people)
         self._joining, self._about = joining, about
         self._tokens = tokens
@@ -167,6 +169,8 @@ class Api:
             "/api/v1/locks": self._locks,
             "/api/v1/entities/{entity_type}": self._entities,
             "/api/v1/entities/{entity_type}/{entity_id...}": self._entity,
+            "/api/v1/history/{entity_type}": self._history.answer,
+            "/api/v1/history/{entity_type}/{entity_id...}": self._history.answer,
             "/api/v1/explain/{entity_type}": self._explain,
             "/api/v1/explain/{entity_type}/{entity_id_and_field...}": self._explain,
             "/api/v1/audit": lambda asked: self._audit(asked, ("operation", "refused", ACT)),
@@ -444,7 +448,7 @@ def _entries(rows: Iterable[LogRow], rights: Rights) -> Iterator[bytes]:
 def _entry(row: LogRow) -> dict[str, object]:
     entry = audit_entry(row)
     if row.kind == "refused":
-        entry["refused"] = orjson.loads(row.operation)
+        entry["refused"], entry["why"] = orjson.loads(row.operation), why_refused(row)
     elif row.status in ("conflict", "lost") and row.operation:  # what it wrote is not, or not yet, what is shown
         entry["written"] = orjson.loads(row.operation).get("data")
     return entry

@@ -105,6 +105,7 @@ READS: dict[str, Read] = {
     "audit of a terminal's refused": lambda h: h.reader.audit(kinds=("refused",), terminal_id="t-2", limit=PAGE),
     "conflicts": lambda h: h.reader.conflicts(None, 3000, PAGE),
     "decided conflicts": lambda h: h.reader.decided(5000, PAGE),
+    "conflicts of an entity": lambda h: h.reader.conflicts_of(("orders", "e-02002"), PAGE),
     "earlier": lambda h: h.reader.earlier(("orders", "e-02002"), 5000, PAGE),
     "written since": lambda h: h.reader.written_since(5_900, 10_000),
     "open conflicts": lambda h: h.reader.conflicts("open", 3000, PAGE),
