@@ -53,6 +53,7 @@ WITH = {
 
 QUERY = {
     "/api/v1/explain/{entity_type}": "?entity_id=mesa-1&field=note",
+    "/api/v1/history/{entity_type}": "?entity_id=mesa-1",
     "/api/v1/keys/trust": "?node=n&fingerprint=0",
     "/api/v1/quarantine/drop": "?id=1",
     "/api/v1/archive": "?until=0",
