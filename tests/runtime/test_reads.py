@@ -132,7 +132,7 @@ def test_a_statement_that_begins_as_its_read_is_given_up_ends(
     """SQLite forgets an interruption that comes while nothing runs."""
     World(tmp_path / "n").close()
     queries = Queries(tmp_path / "n" / "comanda.db")
-    monkeypatch.setattr(queries, "_check", queries.interrupt)  # between the look and the statement
+    monkeypatch.setattr(queries, "check", queries.interrupt)  # between the look and the statement
     with pytest.raises(Interrupted):
         queries.ask(ENDLESS)
     queries.close()
