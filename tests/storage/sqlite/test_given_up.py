@@ -22,6 +22,7 @@ READS: dict[str, Callable[[Queries], Any]] = {
     "by_keys": lambda queries: list(
         queries.by_keys("SELECT entities.* FROM wanted JOIN entities USING (entity_type, entity_id)", [("a", "b")])
     ),
+    "check": lambda queries: queries.check(),
     "check_structure": lambda queries: queries.check_structure(),
     "distinct": lambda queries: list(queries.distinct("log", "entity_type")),
     "fact": lambda queries: queries.fact("epoch"),
