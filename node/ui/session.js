@@ -21,6 +21,8 @@ export const session = {
     }
     session.tell();
   },
+  // Of an operation or a decision.
+  newId: () => `${session.name}.${random(8)}`,
   // Where nobody gave this tab a name, another one is as good.
   rename() { session.be({ name: fresh() }); },
 };

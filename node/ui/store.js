@@ -1,6 +1,6 @@
 // What the node shows at this moment: the one thing that views read from, and write by.
 import { useEffect, useRef, useState, say, changes } from "./base.js";
-import { Connection } from "./connection.js";
+import { connect } from "../client/client.js";
 import { clock } from "./formats.js";
 import { get } from "./http.js";
 import { session } from "./session.js";
@@ -8,9 +8,10 @@ import { t } from "./words.js";
 
 const AT_MOST_EVERY_MS = 250; // views are told of changes
 const REPORTS_MS = 5000;      // links are asked for again, while the page is seen
-const CONFLICTS_MS = 1000;    // conflicts are asked for again, where messages say that they changed
+const CONFLICTS_MS = 300;     // conflicts of which messages came are asked for together
+const ALONE = 10;             // so many one by one; of more all are
 
-// contact: {up, since, code, tries, next}; see connection.js
+// contact: {up, since, code, tries, next}: the close code and number of failures since, and when it is tried again, in ms; 0: not
 // entities: of each type that somebody looks at, Map(id -> {entity_id, version, data, conflicts, lock}); null until it came
 // conflicts: those that are open, as GET /api/v1/conflicts has them; null until they came
 // closed: Map(conflict id -> the node's conflict_resolution, with `at`), of those that were closed while this page is open
@@ -71,16 +72,16 @@ async function loadOne(entityType, entityId) {
   else state.single.delete(key);
 }
 
-const arriving = {}; // rows of a type that came while it is being read: they are applied after it
+const arriving = {}; // what changed of a type while it is being read: it is laid over what was read
 export async function refresh(entityType) {
   if (arriving[entityType]) return;
   state.entities[entityType] ??= null;
-  const rows = arriving[entityType] = [];
+  const changed = arriving[entityType] = [];
   const answer = await asked(entityType, () => get(`/api/v1/entities/${encodeURIComponent(entityType)}`));
   delete arriving[entityType];
   if (!answer) return;
   const map = new Map(answer.entities.map((one) => [one.entity_id, one]));
-  for (const operation of rows) apply(map, operation);
+  for (const one of changed) put(map, one);
   set({ entities: { ...state.entities, [entityType]: map } });
 }
 
@@ -99,63 +100,74 @@ const without = (object, name) => Object.fromEntries(Object.entries(object).filt
 // Operations that wait for a link: those that linked nodes still lack, and those that absent ones do.
 export const waiting = (links) => (links ? [...links.links, ...links.away].reduce((sum, link) => sum + (link.lag || 0) + (link.behind || 0), 0) : 0);
 
-// ---------------------------------------------------------------------- rows
-
-function row(operation) {
-  const type = operation.entity_type;
-  arriving[type]?.push(operation);
-  for (const one of operation.operation === "BULK_UPDATE" ? operation.data.updates : [operation]) alone(type, one.entity_id, operation);
+// What is shown of an entity changed. one: {type, id, entity}, as the client tells it.
+function shown(one) {
+  const { type, id } = one, key = `${type} ${id}`;
+  arriving[type]?.push(one);
+  if (state.single.has(key)) {
+    const map = new Map(state.single.get(key) ? [[id, state.single.get(key)]] : []);
+    put(map, one);
+    set({ single: new Map(state.single).set(key, map.get(id) ?? null) });
+  }
   const before = state.entities[type];
   if (!before) return;
   if (!fresh.has(type)) {
     fresh.add(type);
     state.entities = { ...state.entities, [type]: new Map(before) };
   }
-  apply(state.entities[type], operation);
+  put(state.entities[type], one);
   tell();
-}
-function alone(type, id, operation) {
-  const key = `${type} ${id}`;
-  if (!state.single.has(key)) return;
-  const map = new Map([[id, state.single.get(key) ?? undefined]].filter(([, one]) => one));
-  apply(map, operation);
-  set({ single: new Map(state.single).set(key, map.get(id) ?? null) });
 }
 const fresh = new Set(); // types whose map is a copy that no view has seen yet
 told.subscribe(() => fresh.clear());
 
-// As the protocol has it: CREATE replaces, UPDATE merges, DELETE removes.
-function apply(map, { operation, entity_id, data, version, user_id, terminal_id }) {
-  if (operation === "BULK_UPDATE") {
-    for (const one of data.updates) apply(map, { operation: "UPDATE", entity_id: one.entity_id, data: one.data, user_id, terminal_id });
-    return;
-  }
-  if (operation === "DELETE") { map.delete(entity_id); return; }
-  const { version: shown = version, ...fields } = data, had = map.get(entity_id);
-  map.set(entity_id, {
-    conflicts: [], lock: null, ...had, entity_id, version: shown,
-    data: operation === "CREATE" ? fields : { ...had?.data, ...fields },
-  });
+function put(map, { id, entity }) {
+  if (entity) map.set(id, { conflicts: [], lock: null, ...map.get(id), entity_id: id, version: entity.version, data: entity.data });
+  else map.delete(id);
 }
 
 // ---------------------------------------------------------------------- conflicts
 
-let conflictsTimer = 0, conflictsAsked = 0;
-function conflictsChanged() {
+const announced = new Set(); // ids of conflicts that came and are not asked for yet
+let conflictsTimer = 0;
+
+// A message names a conflict; what people need to know of it (who, what there was before, what it holds up) is asked for.
+function conflictChanged({ state: kind, conflict, message }) {
+  if (kind === "open") announced.add(conflict.id);
+  if (kind === "closed") {
+    announced.delete(conflict.id);
+    const closed = message ? new Map(state.closed).set(conflict.id, { ...message, at: new Date() }) : state.closed;
+    set({ closed, conflicts: state.conflicts && state.conflicts.filter((one) => one.id !== conflict.id) });
+  }
   set({ conflictNews: state.conflictNews + 1 });
-  if (conflictsTimer) return;
-  conflictsTimer = setTimeout(loadConflicts, Math.max(0, conflictsAsked + CONFLICTS_MS - performance.now()));
-}
-export async function loadConflicts() {
-  conflictsAsked = performance.now();
-  const answer = await asked("conflicts", () => get("/api/v1/conflicts", { state: "open" }));
-  conflictsTimer = 0;
-  if (answer) set({ conflicts: answer.conflicts.filter((c) => !state.closed.has(c.id)) });
+  askForConflicts();
 }
 
-function closedConflict(message) {
-  const closed = new Map(state.closed).set(message.conflict_id, { ...message, at: new Date() });
-  set({ closed, conflicts: state.conflicts && state.conflicts.filter((c) => c.id !== message.conflict_id) });
+function askForConflicts() {
+  if (conflictsTimer || !announced.size || !state.conflicts) return;
+  conflictsTimer = setTimeout(async () => {
+    const ids = [...announced].filter((id) => !state.conflicts.some((one) => one.id === id));
+    announced.clear();
+    if (ids.length > ALONE) await loadConflicts();
+    else await Promise.all(ids.map(loadConflict));
+    conflictsTimer = 0;
+    askForConflicts();
+  }, CONFLICTS_MS);
+}
+
+const isOpen = (conflict) => conflict.state === "open" && !state.closed.has(conflict.id);
+
+// Also what it holds up, which no message says.
+export async function loadConflict(id) {
+  const conflict = await get(`/api/v1/conflicts/${encodeURIComponent(id)}`).catch(() => null);
+  if (!conflict || !isOpen(conflict)) return;
+  set({ conflicts: [...state.conflicts.filter((one) => one.id !== id), conflict] });
+}
+
+async function loadConflicts() {
+  const answer = await asked("conflicts", () => get("/api/v1/conflicts", { state: "open" }));
+  if (answer) set({ conflicts: answer.conflicts.filter(isOpen) });
+  askForConflicts();
 }
 
 // ---------------------------------------------------------------------- messages
@@ -167,9 +179,6 @@ const handlers = {
     loadReports();
     loadOnce();
   },
-  data_sync(message) { row(message.operation); },
-  sync_conflict: conflictsChanged,
-  conflict_resolution(message) { closedConflict(message); conflictsChanged(); },
   terminal_status_update(message) {
     set({ terminals: new Map(Object.entries(message.terminals)), totalOnline: message.total_online });
   },
@@ -198,30 +207,76 @@ async function loadOnce() {
   if (me) set({ rights: me.rights, node: me.node_id });
 }
 
-const connection = new Connection({
-  message(message) { handlers[message.type]?.(message); },
-  contact(contact) {
-    const lost = state.contact.up && !contact.up, back = !state.contact.up && contact.up && state.begun;
-    if (contact.code === 4004 && !session.token && contact.tries === 1) session.rename();
-    if (lost) say(t("off.title", { time: clock(contact.since) }), true);
-    if (back) say(t("off.back"));
-    set({ contact, begun: state.begun || contact.up });
-  },
-});
+// ---------------------------------------------------------------------- the terminal that this page is
+
+// Nothing is kept beyond the page: each load begins with the whole state, and what was not sent is the person's draft.
+let queued = 0;
+const keepsNothing = { load: async () => [], commit: async () => {}, append: async () => `queue/${String(++queued).padStart(15, "0")}`, close: async () => {} };
+
+let terminal = null;
+const unanswered = new Set(); // {message, resolve, reject}
+
+function dial() {
+  terminal?.close();
+  const mine = terminal = connect({
+    url: location.origin, terminalId: session.name, type: session.type, userId: session.user || undefined, token: session.token || null, store: keepsNothing,
+  });
+  const listen = (event, listener) => mine.on(event, (about) => { if (mine === terminal) listener(about); });
+  listen("message", (message) => { handlers[message.type]?.(message); });
+  listen("entity", shown);
+  listen("conflict", conflictChanged);
+  listen("contact", contacted);
+  for (const one of unanswered) give(one);
+}
+
+function contacted({ state: now, up, code, retryInMs }) {
+  const before = state.contact, lost = before.up && !up;
+  if (now === "connecting") return; // how the last attempt ended still counts
+  if (code === 4004 && !session.token && !before.tries) {
+    session.rename();
+    setTimeout(dial);
+    return;
+  }
+  const contact = { up, code, since: up || lost ? new Date() : before.since, tries: up ? 0 : before.tries + 1, next: retryInMs === null ? 0 : Date.now() + retryInMs };
+  if (lost) say(t("off.title", { time: clock(contact.since) }), true);
+  if (up && !before.up && state.begun) say(t("off.back"));
+  set({ contact, begun: state.begun || up });
+}
 
 export function start() {
-  connection.open();
+  dial();
   setInterval(() => { if (state.contact.up) loadReports(); }, REPORTS_MS);
-  document.addEventListener("visibilitychange", () => { if (state.contact.up) loadReports(); });
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    if (state.contact.up) loadReports();
+    else if (state.contact.next) tryNow();
+  });
 }
-export const tryNow = () => connection.now();
+export const tryNow = () => terminal.reconnect();
 // As somebody else: another token, name or person.
-export const reconnect = () => connection.now(true);
+export const reconnect = dial;
 
 // ---------------------------------------------------------------------- writing
 
-// The node's answer to a message; rejects with {code, message}: the node's sync_error, or 4003 where it let us out.
-export const send = (message) => connection.send(message);
+// The node's answer to a message; rejects with {code, message, ...}: its sync_error. What finds no answer is sent again after
+// lost contact, under the same id: what was decided twice is decided once.
+export const send = (message) => new Promise((resolve, reject) => {
+  const id = session.newId();
+  const one = { message: message.operation ? { ...message, operation: { id, ...message.operation } } : { id, ...message }, resolve, reject };
+  unanswered.add(one);
+  give(one);
+});
+
+async function give(one) {
+  try {
+    const { state: outcome, answer, code } = await (await terminal.send(one.message)).answered;
+    if (outcome === "refused") one.reject({ ...answer, code, message: answer.error });
+    else one.resolve(answer);
+  } catch (error) {
+    one.reject({ code: null, message: error.message });
+  }
+  unanswered.delete(one);
+}
 
 export const write = (entityType, entityId, operation, data) => send({
   type: "data_sync",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 
 import pytest
@@ -14,11 +15,29 @@ from tests.processes import ROOT
 UI = ROOT / "node" / "ui"
 
 
-def test_every_file_that_a_file_names_is_served() -> None:
+def imports() -> list[tuple[str, str, str]]:
+    """Of every module of the page: its address, the names that it takes, and the address that it takes them from."""
+    found = []
     for file in (*UI.glob("*.js"), *UI.glob("views/*.js")):
-        for named in re.findall(r'from "(\.[^"]+)"', file.read_text()):
-            place = (file.parent / named).resolve().relative_to(UI)
-            assert place.parts[0] == "vendor" or page_file("ui", list(place.parts)).status == 200, (file, named)
+        here = f"ui/{file.relative_to(UI).as_posix()}"
+        for names, place in re.findall(r'^import ([^"]+?) from "(\.[^"]+)"', file.read_text(), re.MULTILINE):
+            there = posixpath.normpath(posixpath.join(posixpath.dirname(here), place))
+            if not there.startswith("ui/vendor/"):
+                found.append((here, names, there))
+    return found
+
+
+def test_every_module_that_a_module_names_is_served_and_gives_what_is_taken() -> None:
+    for here, names, there in imports():
+        folder, *parts = there.split("/")
+        assert page_file(folder, parts).status == 200, (here, there)
+        if not names.startswith("{"):
+            continue
+        text = module._served()[there].decode()
+        listed = ",".join(re.findall(r"^export \{([^}]+)\}", text, re.MULTILINE))
+        exported = {*re.findall(r"^export (?:async )?(?:function|const|class) (\w+)", text, re.MULTILINE)}
+        exported |= {name.split(" as ")[-1].strip() for name in listed.split(",")}
+        assert {name.split(" as ")[0].strip() for name in names.strip("{} \n").split(",")} <= exported, (here, there)
 
 
 @pytest.mark.parametrize(
@@ -56,16 +75,3 @@ def test_nothing_of_the_page_is_inline_or_from_elsewhere() -> None:
     for document in UI.glob("*.html"):
         text = document.read_text()
         assert not re.findall(r"<script(?![^>]* src=)|<style|\son\w+=|\sstyle=|https?://", text), document
-
-
-def test_what_a_module_takes_of_another_is_given_there() -> None:
-    for file in (*UI.glob("*.js"), *UI.glob("views/*.js")):
-        for names, place in re.findall(r'^import \{([^}]+)\} from "(\.[^"]+)"', file.read_text(), re.MULTILINE):
-            given = (file.parent / place).resolve()
-            if "vendor" in given.parts:
-                continue
-            text = given.read_text()
-            listed = ",".join(re.findall(r"^export \{([^}]+)\}", text, re.MULTILINE))
-            exported = {*re.findall(r"^export (?:async )?(?:function|const|class) (\w+)", text, re.MULTILINE)}
-            exported |= {name.split(" as ")[-1].strip() for name in listed.split(",")}
-            assert {name.split(" as ")[0].strip() for name in names.split(",")} <= exported, (file, place)

@@ -68,7 +68,6 @@ LACKING = (
     "/api/v1/keys/forget",
     "/api/v1/quarantine/drop",
     "/api/v1/join",
-    "/client/{client_file...}",
 )
 """What there is nothing of here: 404; or nobody's code: 403."""
 

@@ -112,6 +112,8 @@ export interface Contact {
   readonly reason: string;
   /** Once connected: by how much the own clock is ahead of the node's. Warn the person from a minute on. */
   readonly clockSkewMs: number | null;
+  /** Disconnected: after how many milliseconds it is dialled again. */
+  readonly retryInMs: number | null;
 }
 
 export interface Events {
@@ -163,6 +165,9 @@ export class Terminal {
   /** A person decided. Kept and sent like an operation. `data` is what `merge` needs. */
   resolve(conflictId: string, resolution: Resolution, data?: Fields, reason?: string, options?: { id?: string; tag?: Json }):
     Promise<Kept>;
+
+  /** A `data_sync` or `conflict_resolution` as the program made it: kept, shown and sent like `write` and `resolve`. */
+  send(message: Message, options?: { tag?: Json }): Promise<Kept>;
 
   /** Sends a refused operation once more, under its id, and shows it again. False: it is not a refused one. */
   retry(operationId: string): Promise<boolean>;

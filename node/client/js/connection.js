@@ -19,7 +19,7 @@ export class Connection {
   #options;
 
   /**
-   * address: gives the URL. heard: is called with each message. contact: with {state, code, reason, clockSkewMs}.
+   * address: gives the URL. heard: is called with each message. contact: with {state, code, reason, clockSkewMs, retryInMs}.
    * beat: at each ping, with the time since the last. timing: as TIMING.
    */
   constructor(options) {
@@ -120,7 +120,7 @@ export class Connection {
     if (STOP.has(code)) return this.#contact('error', { code, reason });
     const wait = Math.random() * Math.min(backoff * 2 ** this.#failures++, backoffMax);
     this.#timer = setTimeout(() => this.dial(), wait);
-    this.#contact('disconnected', { code, reason });
+    this.#contact('disconnected', { code, reason, retryInMs: wait });
   }
 
   // A half-open socket would take minutes to close; it is left to do that alone.
@@ -137,6 +137,6 @@ export class Connection {
   }
 
   #contact(state, more = {}) {
-    this.#options.contact({ state, up: state === 'connected', code: null, reason: '', clockSkewMs: null, ...more });
+    this.#options.contact({ state, up: state === 'connected', code: null, reason: '', clockSkewMs: null, retryInMs: null, ...more });
   }
 }

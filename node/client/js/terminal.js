@@ -23,7 +23,7 @@ export class Terminal {
   #listeners = new Map();
   #locks = new Locks((event) => this.#announce('lock', event));
   #full = false; // the next connection asks for the whole state
-  #contact = { state: 'disconnected', up: false, code: null, reason: '', clockSkewMs: null };
+  #contact = { state: 'disconnected', up: false, code: null, reason: '', clockSkewMs: null, retryInMs: null };
   #session = 0; // counts connections
   #unconfirmed = []; // ids of this session's rows that are applied and not confirmed
   #applying = []; // what listeners promised
@@ -134,6 +134,13 @@ export class Terminal {
     if (data) message.resolved_data = data;
     if (reason) message.reason = reason;
     return this.#keep(tag, () => ({ ...message, terminal_id: this.terminalId, id }));
+  }
+
+  async send(message, { tag } = {}) {
+    const { operation } = message;
+    checked(operation ? operation.data : message.resolved_data);
+    const named = operation ? { operation: { id: newId(), ...operation } } : { id: newId() };
+    return this.#keep(tag, () => ({ ...named, ...message, ...(operation && named) }));
   }
 
   retry(operationId) {

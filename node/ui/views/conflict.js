@@ -7,7 +7,7 @@ import { useGet } from "../http.js";
 import { Undo, difference, empty, failed, head, historyOf, label, loading, person, pill, plain, refusalText, sentence, words } from "../parts.js";
 import { bringBack } from "../bring_back.js";
 import { session } from "../session.js";
-import { send, useEntity, useStore, useWhyNot, waiting } from "../store.js";
+import { loadConflict, send, useEntity, useStore, useWhyNot, waiting } from "../store.js";
 import { t } from "../words.js";
 
 // What was chosen and not sent, by conflict: kept while one looks elsewhere, and while the node is away.
@@ -22,6 +22,7 @@ export function Conflict({ args: [id] }) {
   const open = useStore((s) => s.conflicts), closed = useStore((s) => s.closed.get(id) ?? null);
   const live = open?.find((one) => one.id === id);
   if (live) seen.set(id, live);
+  useEffect(() => { if (live) loadConflict(id); }, [Boolean(live)]);
   const asked = useGet(!live && !closed && open ? `/api/v1/conflicts/${encodeURIComponent(id)}` : null);
   const conflict = live ?? seen.get(id) ?? asked.data, decided = live || closed ? null : asked.data?.decided;
   const entity = useEntity(conflict?.entity_type, conflict?.entity_id);
