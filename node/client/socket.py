@@ -124,7 +124,9 @@ class Socket:
         await trio.aclose_forcefully(self._stream)
 
 
-async def dial(url: str, headers: Mapping[str, str], tls: ssl.SSLContext | None, heard: Callable[[], None]) -> Socket:
+async def dialled(
+    url: str, headers: Mapping[str, str], heard: Callable[[], None], *, tls: ssl.SSLContext | None
+) -> Socket:
     """Connect to a ws:// or wss:// URL. tls: how the node of a wss:// URL is recognised. Raises NotConnected."""
     try:
         uri: WebSocketURI = parse_uri(url)

@@ -6,6 +6,8 @@ import json
 import sqlite3
 from typing import TYPE_CHECKING, Protocol
 
+import trio
+
 from node.client.values import Operation, text_of
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ CREATE TABLE IF NOT EXISTS operations (
 """
 
 
+Values = tuple[str | None, ...]
+
+
 class StoreError(Exception):
     """The queue cannot be used: another process has it, it is another terminal's, or the disk fails."""
 
@@ -27,12 +32,12 @@ class StoreError(Exception):
 class Queue(Protocol):
     """What the shell needs of a store. Each call returns once what it did survives a crash."""
 
-    def unanswered(self) -> list[Operation]:
+    async def unanswered(self) -> list[Operation]:
         """In the order in which they were put."""
 
-    def put(self, operation: Operation) -> None: ...
+    async def put(self, operation: Operation) -> None: ...
 
-    def remove(self, operations: Iterable[Operation]) -> None: ...
+    async def remove(self, operations: Iterable[Operation]) -> None: ...
 
     def close(self) -> None: ...
 
@@ -40,21 +45,27 @@ class Queue(Protocol):
 class MemoryQueue:
     """Forgets everything with the program."""
 
-    def unanswered(self) -> list[Operation]:
+    async def unanswered(self) -> list[Operation]:
+        await trio.lowlevel.checkpoint()
         return []
 
-    def put(self, operation: Operation) -> None:
-        return None
+    async def put(self, operation: Operation) -> None:
+        await trio.lowlevel.checkpoint()
 
-    def remove(self, operations: Iterable[Operation]) -> None:
-        return None
+    async def remove(self, operations: Iterable[Operation]) -> None:
+        await trio.lowlevel.checkpoint()
 
     def close(self) -> None:
         return None
 
 
+async def opened(path: Path, terminal_id: str) -> FileQueue:
+    """The queue in a file, which is made if it is not there. Raises StoreError."""
+    return await trio.to_thread.run_sync(FileQueue, path, terminal_id)
+
+
 class FileQueue:
-    """One file for one terminal, held by one process at a time. May be called from any one thread after another."""
+    """One file for one terminal, held by one process at a time. What takes the disk's time has a thread."""
 
     def __init__(self, path: Path, terminal_id: str) -> None:
         """Raises StoreError."""
@@ -82,18 +93,23 @@ class FileQueue:
         if owner != terminal_id:
             raise StoreError(f"{path} is the queue of {owner}: its operations would be sent as another's")
 
-    def unanswered(self) -> list[Operation]:
-        rows = self._connection.execute("SELECT id, label, message FROM operations ORDER BY number")
-        return [Operation(name, json.loads(message), label) for name, label, message in rows]
+    async def unanswered(self) -> list[Operation]:
+        def read() -> list[Operation]:
+            rows = self._connection.execute("SELECT id, label, message FROM operations ORDER BY number")
+            return [Operation(name, json.loads(message), label) for name, label, message in rows]
 
-    def put(self, operation: Operation) -> None:
-        row = (operation.id, operation.label, text_of(operation.message))
-        self._do("INSERT OR REPLACE INTO operations (id, label, message) VALUES (?, ?, ?)", [row])
+        return await trio.to_thread.run_sync(read)
 
-    def remove(self, operations: Iterable[Operation]) -> None:
-        self._do("DELETE FROM operations WHERE id = ?", [(operation.id,) for operation in operations])
+    async def put(self, operation: Operation) -> None:
+        row: Values = (operation.id, operation.label, text_of(operation.message))
+        statement = "INSERT OR REPLACE INTO operations (id, label, message) VALUES (?, ?, ?)"
+        await trio.to_thread.run_sync(self._do, statement, [row])
 
-    def _do(self, statement: str, rows: list[tuple[str | None, ...]]) -> None:
+    async def remove(self, operations: Iterable[Operation]) -> None:
+        ids: list[Values] = [(operation.id,) for operation in operations]
+        await trio.to_thread.run_sync(self._do, "DELETE FROM operations WHERE id = ?", ids)
+
+    def _do(self, statement: str, rows: list[Values]) -> None:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:

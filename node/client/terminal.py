@@ -4,28 +4,52 @@ from __future__ import annotations
 
 import json
 import random
+import time
 import uuid
 from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlencode
 
 import trio
 
 from node.client.core import Core
 from node.client.live import DOCUMENTED_COUNTERS
-from node.client.socket import NO_CLOSE_FRAME, NotConnected, Socket, dial
-from node.client.store import FileQueue, MemoryQueue, Queue, StoreError
+from node.client.socket import NO_CLOSE_FRAME, NotConnected, dialled
+from node.client.store import MemoryQueue, Queue, StoreError, opened
 from node.client.values import Contact, Event, Fields, Heard, Lock, Operation, Row, State, Waits, text_of
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
     from node.client.core import Ready
     from node.client.values import Message
+
+
+class Wire(Protocol):
+    """A connection: the calls of `node.client.socket.Socket`."""
+
+    @property
+    def code(self) -> int: ...
+
+    @property
+    def reason(self) -> str: ...
+
+    async def receive(self) -> list[str]: ...
+
+    async def send(self, texts: list[str]) -> None: ...
+
+    async def goodbye(self) -> None: ...
+
+    async def drop(self) -> None: ...
+
+
+Dial = Callable[[str, Mapping[str, str], Callable[[], None]], Awaitable[Wire]]
+"""Connects to a URL with these headers; what to call whenever bytes come. Raises NotConnected."""
 
 MOST_WAITING = 4_096
 """Events that wait for the program; above that, what is only heard is left out."""
@@ -56,12 +80,13 @@ class Terminal:
         core: Core,
         queue: Queue,
         token: str | None,
-        tls: ssl.SSLContext | None,
+        dial: Dial,
+        wall: Callable[[], float],
     ) -> None:
         self.terminal_id = terminal_id
         self.trouble: str | None = None
-        self._url, self._type, self._token, self._tls = url.rstrip("/"), terminal_type, token, tls
-        self._core, self._queue = core, queue
+        self._url, self._type, self._token, self._dial = url.rstrip("/"), terminal_type, token, dial
+        self._core, self._queue, self._wall = core, queue, wall
         self._disk = trio.Lock()
         self._outbox: deque[str] = deque()
         self._events: deque[tuple[Event, str | None, int]] = deque()
@@ -70,7 +95,7 @@ class Terminal:
         self._changed, self._more, self._resumed = trio.Event(), trio.Event(), trio.Event()
         self._connection = 0
         """Numbers the connections: a row of an earlier one is not confirmed on the next."""
-        self._socket: Socket | None = None
+        self._socket: Wire | None = None
         self._scope = trio.CancelScope()
         self._why: str | None = None
         self._not_removed: list[Operation] = []
@@ -109,7 +134,7 @@ class Terminal:
         label: the program's own name for it. more: further members of the operation, such as `lock_id`.
         Raises ValueError for what is no JSON, and StoreError where it cannot be kept; then it was not written.
         """
-        made = self._core.operation(str(uuid.uuid4()), _now(), kind, entity_type, entity_id, data, label, **more)
+        made = self._core.operation(str(uuid.uuid4()), self._now(), kind, entity_type, entity_id, data, label, **more)
         return await self._put(made)
 
     async def resolve(
@@ -128,7 +153,7 @@ class Terminal:
     async def _put(self, made: Operation) -> Operation:
         made.message = json.loads(text_of(made.message))  # the caller may change its own
         async with self._disk:
-            await trio.to_thread.run_sync(self._queue.put, made)
+            await self._queue.put(made)
             self._carry_out(self._core.wrote(made, trio.current_time()))
         return made
 
@@ -183,7 +208,7 @@ class Terminal:
     def _confirm_taken(self) -> None:
         (operation_id, connection), self._taken = self._taken, (None, 0)
         if operation_id is not None and connection == self._connection and self._core.open:
-            self._send(self._core.taken(operation_id, _now()))
+            self._send(self._core.taken(operation_id, self._now()))
 
     # ------------------------------------------------------------------ locks
 
@@ -239,7 +264,7 @@ class Terminal:
         headers = {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
         try:
             with trio.fail_after(self._core.waits.connect):
-                socket = await dial(url, headers, self._tls, lambda: self._core.heard(trio.current_time()))
+                socket = await self._dial(url, headers, lambda: self._core.heard(trio.current_time()))
         except NotConnected as error:
             return None, str(error)
         except trio.TooSlowError:
@@ -260,7 +285,7 @@ class Terminal:
             await socket.drop()
         return (socket.code, socket.reason) if self._why is None else (NO_CLOSE_FRAME, self._why)
 
-    async def _read(self, socket: Socket) -> None:
+    async def _read(self, socket: Wire) -> None:
         while texts := await socket.receive():
             batch = []
             for text in texts:
@@ -283,13 +308,13 @@ class Terminal:
         async with self._disk:
             self._not_removed += [one for one in settled if one.state.final]
             try:
-                await trio.to_thread.run_sync(self._queue.remove, tuple(self._not_removed))
+                await self._queue.remove(tuple(self._not_removed))
             except StoreError as error:
                 self.trouble = f"the queue: {error}"
             else:
                 self._not_removed.clear()
 
-    async def _write_out(self, socket: Socket) -> None:
+    async def _write_out(self, socket: Wire) -> None:
         while True:
             if not self._outbox:
                 self._more = trio.Event()
@@ -304,7 +329,10 @@ class Terminal:
             with trio.move_on_at(float("inf") if due is None else due):
                 await self._changed.wait()
                 continue
-            self._carry_out(self._core.due(trio.current_time(), _now()))
+            self._carry_out(self._core.due(trio.current_time(), self._now()))
+
+    def _now(self) -> str:
+        return iso(self._wall())
 
     def _hang_up(self, why: str) -> None:
         self._why = why
@@ -328,7 +356,7 @@ class Terminal:
                 if not (isinstance(event, Heard) and len(self._events) >= MOST_WAITING):
                     self._events.append((event, row, self._connection))
             elif row is not None:
-                self._send(self._core.taken(row, _now()))
+                self._send(self._core.taken(row, self._now()))
         if ready.hang_up is not None:
             self._hang_up(ready.hang_up)
         self._changed.set()
@@ -354,22 +382,30 @@ async def connect(
     counters: Mapping[str, Collection[str]] = DOCUMENTED_COUNTERS,
     waits: Waits = Waits(),  # noqa: B008  (frozen)
     tls: ssl.SSLContext | None = None,
+    dial: Dial | None = None,
+    wall: Callable[[], float] = time.time,
 ) -> AsyncIterator[Terminal]:
     """A terminal of the node at `url` (`ws://localhost:8001`). It works at once, whether or not the node is there.
 
     store: the file of the queue; without one, what was not answered is lost with the program.
     counters: entity type -> fields in which `{"$inc": n}` is a movement, as the node is configured.
-    tls: how a `wss://` node is recognised; by default by the system's authorities. Raises StoreError.
+    tls: how a `wss://` node is recognised; by default by the system's authorities. dial: makes connections that are
+    no sockets, as `testing` does. wall: Unix seconds, by which what is written is dated. Raises StoreError.
     """
-    queue: Queue
-    if store is None:
-        queue = MemoryQueue()
-    else:
-        queue = await trio.to_thread.run_sync(FileQueue, Path(store), terminal_id)
+    queue: Queue = MemoryQueue() if store is None else await opened(Path(store), terminal_id)
     try:
-        unanswered = await trio.to_thread.run_sync(queue.unanswered)
+        unanswered = await queue.unanswered()
         core = Core(terminal_id, user_id, waits=waits, counters=counters, unanswered=unanswered)
-        terminal = Terminal(url, terminal_id, terminal_type, core=core, queue=queue, token=token, tls=tls)
+        terminal = Terminal(
+            url,
+            terminal_id,
+            terminal_type,
+            core=core,
+            queue=queue,
+            token=token,
+            dial=dial or partial(dialled, tls=tls),
+            wall=wall,
+        )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(terminal.run)
             try:
@@ -382,5 +418,6 @@ async def connect(
         queue.close()
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def iso(seconds: float) -> str:
+    """Unix seconds as the protocol writes them."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

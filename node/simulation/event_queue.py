@@ -26,6 +26,11 @@ class Clockwork:
         self._number += 1
         heapq.heappush(self._events, (self.now_ms + max(int(delay_ms), 0), self._number, action))
 
+    @property
+    def next_ms(self) -> int | None:
+        """When something happens next."""
+        return self._events[0][0] if self._events else None
+
     def run(self, until_ms: int) -> None:
         """Everything that happens up to then."""
         while self._events and self._events[0][0] <= until_ms:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -37,6 +38,12 @@ Change = Callable[[Message], list[Message]]
 
 def unchanged(message: Message) -> list[Message]:
     return [message]
+
+
+def dropping(kind: str, most: int = 10**9) -> Change:
+    """Messages of this type, as many, go nowhere."""
+    dropped = count(1)
+    return lambda message: [] if message["type"] == kind and next(dropped) <= most else [message]
 
 
 class Door:

@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 from node.conformance.terminal import Terminal
 from node.conformance.wire import open_socket
 from node.screen import without_version
-from tests.client.door import Door, Message, unchanged
+from tests.client.door import Door, Message, dropping, unchanged
 from tests.client.driver import FINAL, PATIENCE_S, Client, Driver
 from tests.processes import NodeProcess
 
@@ -177,12 +177,6 @@ def scenario(says: str, *, alone: bool = False, usual: bool = False) -> Callable
         return run
 
     return register
-
-
-def dropping(kind: str, most: int = 10**9) -> Callable[[Message], list[Message]]:
-    """Messages of this type, as many, go nowhere."""
-    dropped = count(1)
-    return lambda message: [] if message["type"] == kind and next(dropped) <= most else [message]
 
 
 @scenario("nothing is wrong")
