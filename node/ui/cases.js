@@ -1,6 +1,6 @@
 // A conflict as people see it: its sides, the fields in which they differ, what it holds up, what a choice sends.
 import { kindOf, label, plain, entityLabel, kindName } from "./parts.js";
-import { ago, exact, list } from "./formats.js";
+import { exact } from "./formats.js";
 import { t } from "./words.js";
 
 const BESIDE = ["version", "deleted_at"];
@@ -57,12 +57,6 @@ function holdsOf(conflict) {
   const said = conflict.holds ?? { frozen: conflict.entity_type === "cashier_operations", refused: 0, used_by: [] };
   const kind = said.frozen ? "frozen" : said.used_by?.length ? "orders" : "none";
   return { kind, since: date(said.since ?? conflict.created_at), refused: said.refused ?? 0, users: said.used_by ?? [] };
-}
-export function holdsText(c, now) {
-  const { kind, since, users } = c.holds;
-  if (kind === "frozen") return `${c.cash ? t("holds.frozen") : t("holds.frozen.record")} ${ago(since, now, "for")}`;
-  if (kind === "orders") return t("holds.used", { list: list(users.slice(0, 3).map((user) => `${kindName(user.entity_type).toLowerCase()} ${user.entity_id}`)) });
-  return t("holds.none");
 }
 
 const urgency = { critical: 0, high: 1, medium: 2, low: 3 }, weight = { frozen: 0, orders: 1, none: 2 };

@@ -141,6 +141,44 @@ def test_focus_stays_where_it_is_while_others_write(pages: Pages, node: NodeProc
     expect(link).to_be_focused()
 
 
+def test_a_row_that_leaves_hands_its_focus_on(pages: Pages, node: NodeProcess) -> None:
+    drawer(node, "gaveta-8")
+    drawer(node, "gaveta-9")
+    page = pages(node)
+    link = page.get_by_role("link", name="Sangria · gaveta-8")
+    link.focus()
+    with Terminal(node, "caixa-3", "Tiago") as tiago:
+        opened = asked(node, "/api/v1/conflicts?state=open")["conflicts"]
+        tiago.resolve(next(one["id"] for one in opened if one["entity_id"] == "gaveta-8"), "accept_remote")
+    expect(link).to_have_count(0)
+    expect(page.locator("#polite")).to_contain_text("gaveta-8 já foi decidido")
+    assert page.evaluate("document.activeElement.closest('.case') !== null")
+
+
+def test_a_third_side_and_a_deletion_are_taken_whole(pages: Pages, node: NodeProcess) -> None:
+    with Terminal(node, "caixa-1", "Ana") as ana, Terminal(node, "caixa-2", "Rogério") as rogerio:
+        with Terminal(node, "garcom-3", "Luísa", "waiter") as luisa:
+            ana.write("customers", "cliente-932", {"name": "Helena", "note": "Camarão"}, "CREATE")
+            for who, note in ((ana, "Camarão e lagosta"), (rogerio, "Amendoim"), (luisa, "Nenhuma")):
+                who.write("customers", "cliente-932", {"note": note}, version=2)
+        ana.write("customers", "cliente-405", {"name": "خليل حداد"}, "CREATE")
+        ana.write("customers", "cliente-405", {"note": "Nota fiscal"}, version=2)
+        rogerio.write("customers", "cliente-405", None, "DELETE", version=2)
+    page = opened(pages(node, user="Marina"), "Helena")
+    expect(page.locator(".sides .side")).to_have_count(4)
+    side = page.locator(".side").filter(has_text="Luísa")
+    side.get_by_role("button", name="Ficar com este lado").click()
+    page.locator("#send").click()
+    expect(page.locator("#done-title")).to_be_visible()
+    assert shown(node, "customers", "cliente-932")["note"] == "Nenhuma"
+    page.evaluate("location.hash = '#/conflitos'")
+    opened(page, "خليل حداد")
+    field(page, "Cadastro").get_by_role("radio", name="Excluído").check()
+    page.locator("#send").click()
+    expect(page.locator("#done-title")).to_be_visible()
+    assert asked(node, "/api/v1/entities/customers/cliente-405")["deleted"] is True
+
+
 def test_what_was_chosen_survives_lost_contact_and_a_look_elsewhere(
     pages: Pages, nodes: Callable[..., NodeProcess]
 ) -> None:

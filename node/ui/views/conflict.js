@@ -1,8 +1,9 @@
 // One conflict: before, in force, the other side; only what differs is open; what comes out is shown before it is sent.
 import { html, say, useEffect, useMemo, useNow, useRef, useState } from "../base.js";
-import { byUrgency, caseOf, chosen, delta, holdsText, missing, nameOf, newDraft, resolution, sideName, who } from "../cases.js";
+import { byUrgency, caseOf, chosen, delta, missing, nameOf, newDraft, resolution, sideName, who } from "../cases.js";
 import { icon } from "../icons.js";
 import { clock, clocks, list as join, money, number, signed, skew, when } from "../formats.js";
+import { Holds } from "../holds.js";
 import { useGet } from "../http.js";
 import { Undo, difference, empty, failed, head, historyOf, label, loading, person, pill, plain, refusalText, sentence, words } from "../parts.js";
 import { bringBack } from "../bring_back.js";
@@ -60,12 +61,13 @@ function Case({ c, outcome, next }) {
   const card = useRef();
   useEffect(() => {
     if (!outcome || done) return;
+    if (document.activeElement === document.body) card.current.focus(); // it was in the form, which is closed
     say(outcome.how === "person" ? otherTitle(outcome) + ". " + otherText(c, outcome) : t("other.written"), true);
   }, [Boolean(outcome)]);
   useEffect(() => { if (done) card.current?.focus(); }, [done]);
   const lead = c.deleting ? t("case.rule.delete") : c.cash ? t("case.rule.cashier_operations") : c.holds.kind === "frozen" ? t("case.rule.frozen") : t("case.rule.customers");
   const deleting = c.deleting, columns = c.sides.length > 4 ? { gridTemplateColumns: `repeat(${c.sides.length + 1}, minmax(0, 1fr))` } : null;
-  return html`<header class="head case-head"><div><h1 tabindex="-1"><bdi>${c.label}</bdi></h1>${result ? "" : html`<p class="lead">${lead}</p>`}</div>${result ? "" : html`<span class="holds holds-${c.holds.kind}">${icon(c.holds.kind === "frozen" ? "frozen" : c.holds.kind === "orders" ? "orders" : "clock", 16)}<span>${holdsText(c, now)}${c.holds.refused ? html`<small>${t(c.holds.refused === 1 ? "inbox.refused1" : "inbox.refused", { n: number(c.holds.refused) })}</small>` : ""}</span></span>`}</header>
+  return html`<header class="head case-head"><div><h1 tabindex="-1"><bdi>${c.label}</bdi></h1>${result ? "" : html`<p class="lead">${lead}</p>`}</div>${result ? "" : html`<${Holds} c=${c} now=${now} />`}</header>
     <div ref=${card} tabindex="-1" class="card-place">${done ? html`<${DoneCard} c=${c} d=${d} result=${result} next=${next} />` : result ? html`<${OtherCard} c=${c} d=${d} result=${result} next=${next} />` : ""}</div>
     <div class="decide decide-${Math.min(c.sides.length, 4)} ${result ? "over" : ""}">
       <section class="compare" aria-labelledby="differ-title"><h2 id="differ-title" class="quiet">${t("case.differ")}</h2>

@@ -1,8 +1,9 @@
 // The inbox: what only a person can decide, most urgent first, with what it holds up; below, what was decided lately.
-import { html, useEffect, useMemo, useNow, useState } from "../base.js";
-import { byUrgency, caseOf, holdsText, nameOf, who } from "../cases.js";
+import { html, say, useEffect, useMemo, useNow, useRef, useState } from "../base.js";
+import { byUrgency, caseOf, nameOf, who } from "../cases.js";
 import { icon } from "../icons.js";
 import { clock, money, number, ago, when } from "../formats.js";
+import { Holds } from "../holds.js";
 import { useGet } from "../http.js";
 import { Undo, entityLabel, failed, head, historyOf, kindOf, label, loading, plain } from "../parts.js";
 import { bringBack } from "../bring_back.js";
@@ -20,16 +21,16 @@ function Question({ c }) {
 }
 const cut = (text) => (text.length > 80 ? `${text.slice(0, 79).trimEnd()}…` : text);
 
-function Case({ conflict, now }) {
+function Case({ conflict, now, entered }) {
   const entity = useEntity(conflict.entity_type, conflict.entity_id);
   const c = useMemo(() => caseOf(conflict, entity), [conflict, entity]);
   const frozen = c.holds.kind === "frozen";
-  return html`<li class="case case-${c.holds.kind}"><a href=${`#/conflitos/${encodeURIComponent(c.id)}`}>
+  return html`<li class="case case-${c.holds.kind}"><a href=${`#/conflitos/${encodeURIComponent(c.id)}`} onfocus=${() => entered(c)}>
     <span class="case-icon">${icon(c.entityType, 22)}</span>
     <span class="case-text"><span class="case-title"><bdi>${cut(c.label)}</bdi><span class="case-kind">${c.kind}</span></span>
       <${Question} c=${c} />
       <span class="case-who">${c.sides.map((side, i) => html`${i ? " · " : ""}<bdi>${nameOf(side)}</bdi>${side.user ? `, ${side.terminal}` : ""}, ${clock(side.at)}`)}</span></span>
-    <span class="case-holds"><span class="holds holds-${c.holds.kind}">${icon(frozen ? "frozen" : c.holds.kind === "orders" ? "orders" : "clock", 16)}<span>${holdsText(c, now)}${c.holds.refused ? html`<small>${t(c.holds.refused === 1 ? "inbox.refused1" : "inbox.refused", { n: number(c.holds.refused) })}</small>` : ""}</span></span>${frozen ? "" : html`<span class="case-age">${t("inbox.open", { ago: ago(c.at, now) })}</span>`}</span>
+    <span class="case-holds"><${Holds} c=${c} now=${now} />${frozen ? "" : html`<span class="case-age">${t("inbox.open", { ago: ago(c.at, now) })}</span>`}</span>
     <span class="case-go"><span class="case-go-word">${t("inbox.decide")}</span>${icon("next", 18)}</span></a></li>`;
 }
 
@@ -44,7 +45,7 @@ function Glance() {
   if (orders) {
     let n = 0, total = 0;
     for (const { data } of orders.values()) if (!FINAL.includes(data.status)) { n++; total += typeof data.total === "number" ? data.total : 0; }
-    tiles.push(tile("orders", "#/pedidos", number(n), t("glance.orders"), t("glance.open", { money: money(total) })));
+    tiles.push(tile("orders", "#/pedidos", number(n), t(n === 1 ? "glance.orders1" : "glance.orders"), t("glance.open", { money: money(total) })));
   }
   if (terminals) {
     const all = [...terminals.values()], on = all.filter((one) => one.status === "online").length;
@@ -108,17 +109,33 @@ function SettledList({ now }) {
 
 // ---------------------------------------------------------------------- the view
 
+// A row that leaves while it has the focus hands it to the one that takes its place, and says why.
+function useHandedOn(list) {
+  const at = useRef(null), box = useRef();
+  useEffect(() => {
+    const had = at.current;
+    if (!had || list.some((one) => one.id === had.id)) return;
+    at.current = null;
+    if (document.activeElement !== document.body) return;
+    const rows = box.current?.querySelectorAll(".case a") ?? [];
+    (rows[Math.min(had.place, rows.length - 1)] ?? document.querySelector("h1")).focus();
+    say(t("inbox.gone", { label: had.label }));
+  }, [list]);
+  return { box, entered: ({ id, label }) => { at.current = { id, label, place: list.findIndex((one) => one.id === id) }; } };
+}
+
 export function Conflicts() {
   const conflicts = useStore((s) => s.conflicts), refused = useStore((s) => s.refused.conflicts), now = useNow();
   const [kind, choose] = useState("all"), [shown, show] = useState(FIRST);
   const all = useMemo(() => byUrgency(conflicts ?? []), [conflicts]);
+  const { box, entered } = useHandedOn(all);
   if (!conflicts) return html`${head(t("nav.conflitos"))}${refused ? failed({ status: refused, message: String(refused) }) : loading("list")}`;
   const types = [...new Set(all.map((c) => c.entity_type))], list = all.filter((c) => kind === "all" || !types.includes(kind) || c.entity_type === kind);
   const title = all.length > 1 ? t("inbox.title", { n: number(all.length) }) : t(`inbox.title${all.length}`);
   const count = (type) => (type === "all" ? all.length : all.filter((c) => c.entity_type === type).length);
   return html`${head(title, t(all.length ? "inbox.lead" : "inbox.lead0"))}
     ${all.length > MANY ? html`<div class="chips" role="group" aria-label=${t("inbox.filter")}>${["all", ...types].map((type) => html`<button type="button" class="chip" key=${type} aria-pressed=${type === kind} onclick=${() => { choose(type); show(FIRST); }}>${has(`kinds.${type}`) ? t(`kinds.${type}`) : label(type)} <span>${number(count(type))}</span></button>`)}</div>` : ""}
-    ${all.length ? html`<section aria-label=${t("inbox.list")}><ul class="cases">${list.slice(0, shown).map((conflict) => html`<${Case} key=${conflict.id} conflict=${conflict} now=${now} />`)}</ul>${list.length > shown ? html`<button type="button" class="button wide" onclick=${() => show(shown + MORE)}>${t("inbox.showmore", { n: Math.min(MORE, list.length - shown) })}</button>` : ""}</section>` : ""}
+    ${all.length ? html`<section ref=${box} aria-label=${t("inbox.list")}><ul class="cases">${list.slice(0, shown).map((conflict) => html`<${Case} key=${conflict.id} conflict=${conflict} now=${now} entered=${entered} />`)}</ul>${list.length > shown ? html`<button type="button" class="button wide" onclick=${() => show(shown + MORE)}>${t("inbox.showmore", { n: Math.min(MORE, list.length - shown) })}</button>` : ""}</section>` : ""}
     <${Glance} />
     <${SettledList} now=${now} />`;
 }
