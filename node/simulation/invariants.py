@@ -301,6 +301,9 @@ class Checks:
             *(operation_rules.reborn(rows, entities, ledger.births) if ledger.exact else ()),
         ):
             raise Violation(problem)
+        for machine in machines:
+            for problem in operation_rules.reasons(everywhere, machine.reader.conflicts("closed", limit=ALL)):
+                raise Violation(f"{machine.node_id}: {problem}")
         for node, operation in self.kept:
             machine = next(machine for machine in machines if machine.node_id == node)
             if operation not in {row.name for row in machine.logged("refused", "operation")}:

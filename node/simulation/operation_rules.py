@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from node.simulation.intentions import Deletion, Edit
     from node.simulation.machine import Machine
     from node.simulation.terminal import Terminal
-    from storage.records import EntityRow, LogRow, PeerRow
+    from storage.records import ConflictRow, EntityRow, LogRow, PeerRow
 
 
 def clamped(rows: Iterable[LogRow]) -> Iterator[str]:
@@ -250,6 +250,16 @@ def _later(name: str, other: str) -> bool:
     """Whether an operation is a later one of the same terminal."""
     (terminal, number), (author, earlier) = (n.rsplit("/op-", 1) for n in (name, other))
     return terminal == author and int(number) > int(earlier)
+
+
+def reasons(rows: Iterable[LogRow], closed: Iterable[ConflictRow]) -> Iterator[str]:
+    """Why somebody decided a conflict so: whoever answers it is told what the decision itself says."""
+    said = {row.name: orjson.loads(row.operation).get("reason") for row in rows}
+    for conflict in closed:
+        outcome = orjson.loads(conflict.outcome or b"{}")
+        name = f"{outcome.get('terminal_id')}/{outcome.get('operation_id')}"
+        if outcome.get("resolution") != "superseded" and name in said and outcome.get("reason") != said[name]:
+            yield f"{conflict.conflict_id} was decided as {said[name]!r}, and {outcome} is told"
 
 
 def told(notices: Iterable[LogRow]) -> Iterator[str]:

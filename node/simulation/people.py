@@ -246,6 +246,7 @@ class People:
         name = f"{terminal.name}.d{self._decisions}"
         side = self.rng.choice(["accept_local", "accept_remote", "merge"])
         message: Data = {"type": "conflict_resolution", "conflict_id": conflict, "resolution": side, "id": name}
+        message["reason"] = f"{terminal.name} says so"
         terminal.send(message if side != "merge" else {**message, "resolved_data": {"status": "pending"}})
         return name
 
@@ -283,7 +284,8 @@ class People:
             others = [t for t in self.restaurant.terminals if conflict["id"] in t.conflicts and t is not terminal]
             for decider in [terminal, *(others if self.rng.random() < 0.3 else ())]:
                 side = self.rng.choice(decision)
-                decider.send({"type": "conflict_resolution", "conflict_id": conflict["id"], "resolution": side})
+                message = {"type": "conflict_resolution", "conflict_id": conflict["id"], "resolution": side}
+                decider.send({**message, "reason": f"{decider.name} decides"})
 
     def _resend(self, terminal: Terminal) -> None:
         """The same once more; or the same id for something else, which the node has to refuse."""
