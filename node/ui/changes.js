@@ -2,10 +2,16 @@
 
 const isPlain = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
 const isKeyed = (value) => Array.isArray(value) && value.length > 0 && value.every((one) => isPlain(one) && one.id !== undefined);
-const same = (a, b) => a === b || JSON.stringify(a) === JSON.stringify(b);
+// Two values are the same whatever the order of an object's members.
+export const same = (a, b) => a === b || JSON.stringify(ordered(a)) === JSON.stringify(ordered(b));
+function ordered(value) {
+  if (Array.isArray(value)) return value.map(ordered);
+  return isPlain(value) ? Object.fromEntries(Object.keys(value).sort().map((name) => [name, ordered(value[name])])) : value;
+}
 export const nameOf = (element) => String(element.name ?? element.id);
 
-// before, after: members by name. -> [{ name, of, from, to }]; `of` names the element that a member belongs to. from, to:
+// before, after: members by name. -> [{ name, of, from, to }]; `of` names the element that a member belongs to, `element`
+// is that, as it became, `list` the field it is on. from, to:
 // undefined where there was nothing; arrays of elements where some were taken off or added.
 export function changes(before, after) {
   const names = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])].filter((name) => name !== "version");
@@ -21,11 +27,11 @@ function changesOf(name, from, to) {
   const off = [...was.values()].filter((one) => !is.has(one.id)), added = [...is.values()].filter((one) => !was.has(one.id));
   return [
     ...(added.length ? [{ name, to: added }] : []), ...(off.length ? [{ name, from: off }] : []),
-    ...[...is.values()].filter((one) => was.has(one.id)).flatMap((one) => memberChanges(was.get(one.id), one)),
+    ...[...is.values()].filter((one) => was.has(one.id)).flatMap((one) => memberChanges(name, was.get(one.id), one)),
   ];
 }
 
-function memberChanges(from, to) {
+function memberChanges(list, from, to) {
   const members = [...new Set([...Object.keys(from), ...Object.keys(to)])].filter((member) => !same(from[member], to[member]));
-  return members.map((member) => ({ name: member, of: nameOf(to), from: from[member], to: to[member] }));
+  return members.map((member) => ({ name: member, of: nameOf(to), list, element: to, from: from[member], to: to[member] }));
 }

@@ -40,7 +40,12 @@ export function useHeld(ids, left) {
     props: {
       onpointerdown: touch, onpointermove: touch, onpointerleave: release, onpointercancel: release,
       onfocusin(event) { focus.current = event.target.closest("[data-id]")?.dataset.id ?? null; setFocused(true); },
-      onfocusout(event) { if (!event.currentTarget.contains(event.relatedTarget)) { focus.current = null; setFocused(false); } },
+      onfocusout(event) {
+        const leaving = focus.current !== null && !shown.current.includes(focus.current);   // it is being taken out of the document
+        if (leaving || event.currentTarget.contains(event.relatedTarget)) return;
+        focus.current = null;
+        setFocused(false);
+      },
     },
   };
 }

@@ -1,127 +1,103 @@
-// The history of one entity as the time line shows it, made of the audit and of what `explain` says of each field.
+// The history of one entity as the time line shows it.
 import { useCallback, useEffect, useRef, useState } from "./base.js";
+import { changes } from "./changes.js";
 import { get } from "./http.js";
 import { onAudit } from "./store.js";
 
-const PAGE = 1000;
-const NO_FIELD = "version";
+const AGAIN_MS = 400;   // an entity that somebody writes to is read again after so long a pause
 
-// ---- What an operation changed in what is shown
+const path = (what, type) => `/api/v1/${what}/${encodeURIComponent(type)}`;
+export const nameOf = (act) => `${act.terminal_id}/${act.operation_id}`;
+export const whose = (act) => act.user_id || act.terminal_id || act.node;
 
-const ordered = (value) => {
-  if (Array.isArray(value)) return value.map(ordered);
-  if (value === null || typeof value !== "object") return value;
-  return Object.fromEntries(Object.keys(value).sort().map((name) => [name, ordered(value[name])]));
-};
-export const same = (a, b) => a === b || JSON.stringify(ordered(a)) === JSON.stringify(ordered(b));
+// What was brought back at this page, so that the line which says so stays where it was: id of a loss -> the loss
+export const brought = new Map();
 
-const elements = (value) => (Array.isArray(value) && value.every((e) => e !== null && typeof e === "object" && e.id !== undefined) ? value : null);
-const namesOf = (...datas) => [...new Set(datas.flatMap((data) => Object.keys(data)))].filter((name) => name !== NO_FIELD);
-
-// What differs between two states of an entity, a change a field:
-//   {name, before, after}               one value; undefined where there was none
-//   {name, added, removed, altered}     a list: its elements, and of the altered ones {element, fields: [{name, before, after}]}
-export function differences(before, after) {
-  return namesOf(after, before).filter((name) => !same(before[name], after[name])).map((name) => {
-    const was = elements(before[name] ?? []), is = elements(after[name] ?? []);
-    return was && is && was.length + is.length ? { name, ...listDifference(was, is) } : { name, before: before[name], after: after[name] };
-  });
-}
-
-function listDifference(was, is) {
-  const old = new Map(was.map((e) => [e.id, e])), kept = new Set(is.map((e) => e.id));
-  const altered = is.filter((e) => old.has(e.id)).map((element) => ({ element, fields: differences(old.get(element.id), element) })).filter(({ fields }) => fields.length);
-  return { added: is.filter((e) => !old.has(e.id)), removed: was.filter((e) => !kept.has(e.id)), altered };
-}
-
-// The two sides of an audit entry, as far as they are of this entity.
-function sides(entry, id) {
-  const { before = {}, after = {} } = entry.changes ?? {};
-  return entry.operation === "BULK_UPDATE" ? [before[id] ?? {}, after[id] ?? {}] : [before, after];
-}
-
-// ---- What did not stay
-
-const nameOf = (act) => `${act.terminal_id}/${act.operation_id}`;
-
-// What was written to a field and is not shown. What somebody replaced who had seen it is history and no loss; what lost
-// by rule or by a decision, what was taken off a list, and what was refused is. explained: the answer of `explain`.
-//   why       open | rule | decided | removed | refused
-//   by        the operation that stands in its place: {terminal_id, user_id, accepted_at, operation_id, reason}, or null
-//   instead   the value that stood in its place when it lost; undefined where nothing did
-export function discardedOf(explained) {
-  const live = new Set(explained.candidates.map((write) => write.path.join("/"))), off = new Set(), found = [];
-  const shown = explained.candidates.find((write) => write.state === "shown" && !write.absent) ?? null;
-  const put = (write, why, by, conflict = null) => found.push({ ...write, field: explained.field, rule: explained.rule, why, by, conflict });
-  for (const write of [...explained.candidates, ...explained.superseded]) {
-    if (write.absent || write.state === "shown" || write.state === "moved") continue;
-    const path = write.path.join("/"), decided = write.superseded_by.find((act) => act.resolves);
-    if (write.state !== "superseded") {
-      const conflict = explained.conflicts.find((c) => c.state === "open" && c.operations.some((o) => nameOf(o) === nameOf(write)));
-      put(write, conflict ? "open" : "rule", shown, conflict?.id);
-    } else if (decided) put(write, "decided", decided);
-    else if (write.path.length === 2 && write.path[0] === explained.field && !live.has(path) && !off.has(path)) {
-      off.add(path);   // the latest that was said of an element that is on the list no longer
-      put(write, "removed", write.superseded_by[0] ?? null);
-    }
-  }
-  for (const act of explained.refused) put({ ...act, path: [explained.field], state: "refused" }, "refused", null);
-  return found;
-}
-
-// ---- All of it
-
-// entity: as GET /api/v1/entities answers, null where nobody wrote it. explained: by field. operations: the oldest
-// first, audit entries with `at` and `written` (Dates), `clockSkewMs`, `changes` (as `differences`) and `discarded`.
-export async function loadHistory(type, id) {
-  const entity = await get(`/api/v1/entities/${encodeURIComponent(type)}`, { entity_id: id });
-  const entries = [];
+// steps: GET /api/v1/history's, the oldest first, each with
+//   at         when it came to this node; written: when that is another time, which its author's node took it (Dates)
+//   rows       what it changed, as changes.js has it
+//   losses     what did not stay, or is there no more: {id, how, fields, data, path, by, operation, ...}; how: open | rule |
+//              person | write | replaced | refused, as the node says, or removed (an element) or deleted (the entity)
+export async function loadHistory(type, id, archives) {
+  const entity = await get(path("entities", type), { entity_id: id });
+  const steps = [], head = { archived: null, unread: [] };
   for (let after = 0; after !== null;) {
-    const page = await get("/api/v1/audit", { entity_type: type, entity_id: id, limit: PAGE, after });
-    entries.push(...page.entries);
+    const page = await get(path("history", type), { entity_id: id, after, archives: archives ? 1 : "" });
+    steps.push(...page.steps);
+    head.archived = page.archived;
+    head.unread.push(...page.unread.filter((text) => !head.unread.includes(text)));
     after = page.next;
   }
-  const fields = namesOf(entity.data, ...entries.flatMap((entry) => [...sides(entry, id), entry.refused?.data ?? {}]));
-  const explained = new Map();
-  await Promise.all([...fields, "deleted_at"].map(async (field) => explained.set(field, await explain(type, id, field))));
-  const lost = new Map();
-  for (const one of explained.values()) for (const value of discardedOf(one)) lost.set(nameOf(value), [...(lost.get(nameOf(value)) ?? []), value]);
-  const operations = entries.map((entry) => ({
-    ...entry, at: new Date(entry.accepted_at), written: new Date(entry.effective_timestamp), clockSkewMs: entry.changes?.clock_skew_ms ?? 0,
-    changes: differences(...sides(entry, id)), discarded: lost.get(nameOf(entry)) ?? [],
-  }));
-  operations.sort((a, b) => a.at - b.at || a.seq - b.seq);
-  return { entity, explained, operations };
+  return { ...head, entity, steps: withLosses(steps.map(read), entity) };
 }
 
-export const explain = (type, id, field) => get(`/api/v1/explain/${encodeURIComponent(type)}`, { entity_id: id, field });
+const SECOND_MS = 1000;
+function read(step) {
+  const sides = (which) => Object.fromEntries(Object.entries(step.changed).filter(([, change]) => which in change).map(([name, change]) => [name, change[which]]));
+  const at = new Date(step.arrived_at), accepted = new Date(step.accepted_at);
+  return { ...step, at, written: at - accepted > SECOND_MS ? accepted : null, rows: changes(sides("from"), sides("to")), losses: step.discarded.flatMap((one) => lossesOf(step, one)) };
+}
 
-// The entity as it was once everything was there that some node had accepted by then; null where it was not there yet.
-export async function entityAt(type, id, at) {
-  try {
-    return await get(`/api/v1/entities/${encodeURIComponent(type)}`, { entity_id: id, at: at.toISOString() });
-  } catch (error) {
-    if (error.status === 404) return null;
-    throw error;
+// A refused write is as many losses as it has fields; else they stand or fall together.
+function lossesOf(step, one) {
+  const names = Object.keys(one.data), operation = { terminal_id: step.terminal_id, operation_id: step.operation_id };
+  const loss = (fields, where) => ({ ...one, fields, path: where, operation, of: step, id: [nameOf(operation), ...where].join("/"), data: Object.fromEntries(fields.map((name) => [name, one.data[name]])) });
+  return one.how === "refused" ? names.map((name) => loss([name], [name])) : [loss(names, one.path)];
+}
+
+// What was taken off a list that has no element of that id now, and the deletion of what is deleted.
+function withLosses(steps, entity) {
+  const gone = new Set(), writers = new Map();
+  for (const step of steps) {
+    for (const row of step.rows) for (const element of [...(Array.isArray(row.to) ? row.to : []), ...(row.element ? [row.element] : [])]) if (element?.id !== undefined) writers.set(`${row.list ?? row.name}/${element.id}`, step);
+    for (const { name, from, to } of step.rows) {
+      if (to !== undefined || !Array.isArray(from)) continue;
+      for (const element of from) step.losses.push({ how: "removed", fields: [name], path: [name, String(element.id)], data: { [name]: [element] }, by: step, of: writers.get(`${name}/${element.id}`) ?? step, operation: writers.get(`${name}/${element.id}`) ?? step, id: `${nameOf(step)}/off/${name}/${element.id}` });
+    }
   }
+  for (const step of [...steps].reverse()) {
+    step.losses = step.losses.filter((loss) => {
+      if (loss.how !== "removed" || brought.has(loss.id)) return true;
+      const key = loss.path.join("/"), [name] = loss.path, now = entity.data[name];
+      if (gone.has(key) || (Array.isArray(now) && now.some((element) => String(element?.id) === loss.path[1]))) return false;
+      gone.add(key);
+      return true;
+    });
+  }
+  const deletion = entity.deleted ? steps.findLast((step) => step.operation === "DELETE") : null;
+  if (deletion) deletion.losses.push({ how: "deleted", fields: [], path: ["deleted_at"], data: {}, by: deletion, of: deletion, operation: null, id: `${nameOf(deletion)}/deleted` });
+  for (const loss of brought.values()) {
+    const step = steps.find((one) => nameOf(one) === nameOf(loss.at));
+    if (step && !step.losses.some((other) => other.id === loss.id)) step.losses.push(loss);
+  }
+  return steps;
+}
+
+// The last step that changed what is shown of a field, up to a place among the steps, or after it.
+export const lastChange = (steps, field) => steps.findLast((step) => field in step.changed) ?? null;
+
+// Who wrote a field after a loss of it was decided: his step, or null.
+export function since(steps, loss) {
+  const [field] = loss.fields, place = steps.findIndex((step) => nameOf(step) === nameOf(loss.of)), last = lastChange(steps, field);
+  if (!field || loss.path.length > 1 || place < 0 || !last || steps.indexOf(last) <= place) return null;
+  const instead = field in steps[place].changed ? steps.slice(place + 1).find((step) => field in step.changed) : null;
+  return last === instead ? null : last;
 }
 
 // ---- In a component
 
-const AGAIN_MS = 400;
-
-// The history of an entity, read again when somebody writes to it: {data, error, again}; data: null until it came.
-export function useHistory(type, id) {
+// {data, error, again}; data: null until it came, else as loadHistory has it, with type, id, again.
+export function useHistory(type, id, archives = false) {
   const [answer, set] = useState({ data: null, error: null }), count = useRef(0);
   const again = useCallback(async () => {
     const mine = ++count.current;   // of two readings the later one counts
     try {
-      const data = await loadHistory(type, id);
+      const data = await loadHistory(type, id, archives);
       if (mine === count.current) set({ data: { ...data, type, id, again }, error: null });
     } catch (error) {
       if (mine === count.current) set((old) => ({ ...old, error }));
     }
-  }, [type, id]);
+  }, [type, id, archives]);
   useEffect(() => {
     let timer = 0;
     again();
@@ -135,14 +111,16 @@ export function useHistory(type, id) {
   return { ...answer, again };
 }
 
-// The entity as it was: {entity, error}; entity: undefined until it came; what was shown before stays meanwhile.
-export function useMoment(type, id, at) {
-  const [moment, set] = useState({ entity: undefined, error: null }), time = at?.getTime();
+// The entity as of a row of the log: {entity, error}. entity: undefined until it came, null where it was not there yet;
+// what was shown before stays meanwhile. seq: null for none.
+export function useMoment(type, id, seq) {
+  const [moment, set] = useState({ entity: undefined, error: null });
   useEffect(() => {
-    if (time === undefined) return undefined;
+    if (seq === null) return undefined;
     let gone = false;
-    entityAt(type, id, new Date(time)).then((entity) => { if (!gone) set({ entity, error: null }); }, (error) => { if (!gone) set({ entity: undefined, error }); });
+    const put = (entity, error = null) => { if (!gone) set({ entity, error }); };
+    get(path("entities", type), { entity_id: id, seq }).then((entity) => put(entity), (error) => (error.status === 404 ? put(null) : put(undefined, error)));
     return () => { gone = true; };
-  }, [type, id, time]);
+  }, [type, id, seq]);
   return moment;
 }

@@ -3,13 +3,19 @@ import { html, useMemo } from "./base.js";
 import { LATE, lineName, linesOf, numberOf, openedOf, priceOf, quantityOf, tableOf, totalOf } from "./order_data.js";
 import { icon } from "./icons.js";
 import { ago, clock, exact, money } from "./formats.js";
-import { pill, sentence } from "./parts.js";
+import { element, pill, sentence } from "./parts.js";
 import { has, prefs, t } from "./words.js";
 
 const SHOWN = 2;   // lines on a card
 
 export const statusWord = (status) => (has(`value.${status ?? "pending"}`) ? t(`value.${status ?? "pending"}`) : String(status));
 export const lockOf = (locks, id) => locks.get(`orders/${id}`) ?? null;
+
+// An element of a list in words.
+export function lineText(line) {
+  const named = line.name !== undefined || line.product_name !== undefined || line.product_id !== undefined;
+  return named ? `${exact(quantityOf(line))}× ${lineName(line)}` : element(line);
+}
 
 // lock: {terminal, user, until, scope}, or null.
 export function lockLine(lock) {

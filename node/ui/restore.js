@@ -1,46 +1,50 @@
-// Bringing a discarded value back: a new operation in one's own name, asked first with what comes back.
+// Bringing a loss back: a new operation in one's own name, asked first with what comes back, and with what it takes away.
 import { html, useState } from "./base.js";
-import { explain, same } from "./history_data.js";
+import { bringBack } from "./bring_back.js";
 import { clock } from "./formats.js";
+import { brought, since, whose } from "./history_data.js";
+import { lineText } from "./order_parts.js";
 import { kindOf, label, plain, Undo } from "./parts.js";
-import { random, session } from "./session.js";
-import { send, useWhyNot } from "./store.js";
+import { useWhyNot } from "./store.js";
 import { t } from "./words.js";
 
-const whose = (act) => act.user_id || act.terminal_id;
-const text = (field, value) => plain({ kind: kindOf(field, value) }, value);
+export const valueText = (field, value) => plain({ kind: kindOf(field, value) }, value);
 
-// As `comanda explain --restore` does it: the operation says up to which row its author has read. explained: of the field,
-// as just read. data: what brings the value back.
-function operation(explained, data, restores) {
-  const revives = explained.deleted;
-  return {
-    id: `restore-${random(12)}`, entity_type: explained.entity_type, entity_id: explained.entity_id,
-    operation: revives ? "CREATE" : "UPDATE", data: revives ? { ...explained.deletion.entity, ...data } : data,
-    timestamp: new Date().toISOString(), terminal_id: session.name, user_id: session.user || null, restores, read_upto: explained.seq,
-  };
+// What a loss says, as [field, value] texts.
+export function lossTexts({ how, fields, path, data }) {
+  if (how === "deleted") return [[t("hist.whole"), t("value.existed")]];
+  return fields.map((name) => {
+    const value = data[name], element = path.length > 1 && path[0] === name && Array.isArray(value) && value.length === 1 ? value[0] : null;
+    return [label(name), element ? lineText(element) : Array.isArray(value) && value.length && value.every((one) => one?.id !== undefined) ? value.map(lineText).join(", ") : valueText(name, value)];
+  });
 }
 
-// An element of a list is put on the list as that is now.
-const written = ({ field, path, value, data }, now) => (path.length > 1 && Array.isArray(now) ? { [field]: [...now, value] } : data);
-
-// value: one of discardedOf(). history: as useHistory() has it.
-// Where the field was written after this value was set aside, the question says so and shows both.
-export function Restore({ value, history }) {
-  const { field } = value, why = useWhyNot("write", history.type);
-  const [seen, see] = useState(history.explained.get(field));   // what the question is about
-  const shown = seen.candidates.find((write) => write.state === "shown" && !write.absent), name = value.what ?? text(value.path.at(-1) ?? field, value.value);
-  const changed = shown && value.path.length === 1 && value.by && shown.operation_id !== value.by.operation_id;
+// loss: as loadHistory has it, or {id, fields, path, data, of, operation, value} of a value of then. history: of useHistory.
+export function Restore({ loss, history }) {
+  const { entity, steps, type, id } = history, why = useWhyNot("write", type);
+  const [field] = loss.fields, now = entity.data[field ?? ""];
+  const [seen, see] = useState({ value: now }), later = since(steps, loss), texts = lossTexts(loss);
+  const back = texts.map(([name, value]) => `${name} ${value}`).join(", ");
   const act = async () => {
-    const fresh = await explain(history.type, history.id, field);
-    if (!same(fresh.value, seen.value) || fresh.deleted !== seen.deleted) {
-      see(fresh);
-      throw { code: "changed", value: fresh.deleted ? t("value.gone") : text(field, fresh.value) };
+    try {
+      await bringBack(type, id, field ?? Object.keys(entity.data)[0], loss.operation ?? lastWriter(history), options(loss, seen.value));
+    } catch (refusal) {
+      if (refusal.code !== "changed") throw refusal;
+      see({ value: refusal.said.value });
+      throw { code: "changed", value: valueText(field, refusal.said.value) };
     }
-    const again = [...fresh.candidates, ...fresh.superseded, ...fresh.refused].find((write) => write.operation_id === value.operation_id && write.terminal_id === value.terminal_id && same(write.value, value.value));
-    await send({ type: "data_sync", operation: operation(fresh, again?.data ?? written(value, fresh.value), `${value.terminal_id}/${value.operation_id}`) });
+    brought.set(loss.id, { ...loss, at: loss.by ?? loss.of });
     history.again();
   };
-  const warning = changed ? t("hist.since", { name: whose(shown), time: clock(new Date(shown.accepted_at)), now: text(field, seen.value), back: name }) : "";
-  return html`<${Undo} id=${`restore/${history.type}/${history.id}/${value.terminal_id}/${value.operation_id}/${value.path.join("/")}`} value=${`${label(field)} ${name}`} name=${whose(value)} word=${t("hist.restore")} ...${{ act, why, warning }} />`;
+  const warning = later ? t("hist.since", { name: whose(later), time: clock(later.at), now: valueText(field, now), back: texts[0][1] }) : "";
+  return html`<${Undo} id=${`${type}/${id}/${loss.id}`} value=${back} name=${whose(loss.of)} word=${t("hist.restore")} onOpen=${(open) => { if (open) see({ value: now }); }} ...${{ act, why, warning }} />`;
 }
+
+// An element goes onto the list as that is now; of any other value it is said first if it changed meanwhile.
+function options({ how, fields: [field], path, data, operation }, seen) {
+  if (path.length > 1 && (how === "removed" || how === "past")) return { data: (now) => ({ [field]: [...(Array.isArray(now) ? now : []), ...data[field]] }) };
+  if (how === "past") return { data: () => data, seen };
+  if (how === "deleted") return { data: () => ({}) };
+  return path.length > 1 ? { path } : { seen };
+}
+const lastWriter = ({ steps }) => steps.findLast((step) => step.kind === "operation") ?? steps.at(-1);

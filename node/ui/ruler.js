@@ -1,33 +1,33 @@
-// The evening's ruler: a pin for every operation, hollow where something did not stay. The range input lies on the axis:
+// The evening's ruler: a pin for every step, hollow where something did not stay. The range input lies on the axis:
 // its thumb stands under the pin that it shows.
 import { html, useNow } from "./base.js";
 import { clock, when } from "./formats.js";
 import { t } from "./words.js";
 
-const LEAST_MS = 60000, TICKS = 6;
+const LEAST_MS = 10000, TICKS = 6;
 const STEPS = [1, 5, 10, 15, 30, 60, 120, 240, 720, 1440, 2880, 10080].map((minutes) => minutes * 60000);
 
-// operations: with `at`, the oldest first. index: of the one that is shown, null for now. move(index), one past the last
+// steps: with `at`, the oldest first. index: of the one that is shown, null for now. move(index), one past the last
 // for now. text: of the moment that is shown.
-export function Ruler({ operations, index, move, text }) {
-  const now = Math.max(useNow(), operations.at(-1).at);
-  const span = Math.max((now - operations[0].at) * 1.02, LEAST_MS), first = now - span, last = operations.length - 1, step = index ?? last + 1;
+export function Ruler({ steps, index, move, text }) {
+  const now = Math.max(useNow(), steps.at(-1).at);
+  const span = Math.max((now - steps[0].at) * 1.02, LEAST_MS), first = now - span, last = steps.length - 1, here = index ?? last + 1;
   const share = (time) => (time - first) / span, x = (time) => `${(share(time) * 100).toFixed(2)}%`;
   const keys = (event) => {
-    const to = { ArrowLeft: step - 1, ArrowDown: step - 1, ArrowRight: step + 1, ArrowUp: step + 1, PageDown: step - 5, PageUp: step + 5, Home: 0, End: last + 1 }[event.key];
+    const to = { ArrowLeft: here - 1, ArrowDown: here - 1, ArrowRight: here + 1, ArrowUp: here + 1, PageDown: here - 5, PageUp: here + 5, Home: 0, End: last + 1 }[event.key];
     if (to === undefined) return;
     event.preventDefault();
     move(Math.max(0, to));
   };
   // The pointer chooses the nearest pin, or now.
-  const nearest = (place) => [...operations.map((op) => share(op.at)), 1].reduce((best, at, i) => (Math.abs(at - place) < best[0] ? [Math.abs(at - place), i] : best), [Infinity, 0])[1];
+  const nearest = (place) => [...steps.map((one) => share(one.at)), 1].reduce((best, at, i) => (Math.abs(at - place) < best[0] ? [Math.abs(at - place), i] : best), [Infinity, 0])[1];
   const every = STEPS.find((ms) => span / ms <= TICKS) ?? STEPS.at(-1), offset = new Date(now).getTimezoneOffset() * 60000;
   const ticks = [];
   for (let time = Math.ceil((first - offset) / every) * every + offset; time < now; time += every) ticks.push(time);
-  const where = share(index === null ? now : operations[index].at);
+  const where = share(index === null ? now : steps[index].at);
   return html`<div class="ruler-box"><svg class="ruler" height="80" aria-hidden="true">
       ${ticks.map((time) => html`<g key=${time}><line class="tick" x1=${x(time)} x2=${x(time)} y1="44" y2="50" /><text class="tick-text" x=${x(time)} y="74" text-anchor=${share(time) < 0.06 ? "start" : share(time) > 0.94 ? "end" : "middle"}>${every < 86400000 ? clock(time) : when(time, Infinity)}</text></g>`)}
       <line class="axis" x1="0" x2="100%" y1="44" y2="44" /><line class="axis-done" x1="0" x2=${`${(where * 100).toFixed(2)}%`} y1="44" y2="44" />
-      ${operations.map((op, i) => html`<g key=${op.id}><line class=${i === index ? "stem stem-now" : "stem"} x1=${x(op.at)} x2=${x(op.at)} y1="18" y2="44" /><circle class=${`mark ${op.discarded.length ? "mark-lost" : ""} ${i === index ? "mark-now" : ""}`} cx=${x(op.at)} cy="16" r=${i === index ? 7 : 5.5} /></g>`)}</svg>
+      ${steps.map((step, i) => html`<g key=${step.seq}><line class=${i === index ? "stem stem-now" : "stem"} x1=${x(step.at)} x2=${x(step.at)} y1="18" y2="44" /><circle class=${`mark ${step.losses.length ? "mark-lost" : ""} ${i === index ? "mark-now" : ""}`} cx=${x(step.at)} cy="16" r=${i === index ? 7 : 5.5} /></g>`)}</svg>
     <label class="quiet" for="slider">${t("hist.slider")}</label><input class="slider" id="slider" type="range" min="0" max="1" step="any" value=${where} aria-valuetext=${text} oninput=${(event) => move(nearest(Number(event.target.value)))} onkeydown=${keys} /></div>`;
 }
