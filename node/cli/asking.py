@@ -18,7 +18,7 @@ import orjson
 
 from node.cli.output import say
 from node.config.sections import NodeSection
-from node.control import NAME, socket_address
+from node.control import door, is_there
 from node.printable import printable
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def node_address(data: Path | None, url: str | None) -> str:
     if url is not None:
         return url
     directory = Path(os.environ.get(DATA) or NodeSection().data) if data is None else data
-    if data is None and not (directory / NAME).is_socket():
+    if data is None and not is_there(directory):
         return DEFAULT_URL
     return f"{CONTROL}{directory}"
 
@@ -79,11 +79,13 @@ def ask(url: str, path: str, method: str = "GET", timeout_s: float = 30.0) -> di
         with ExitStack() as opened:
             if url.startswith(CONTROL):
                 directory = Path(url.removeprefix(CONTROL))
-                if not (directory / NAME).is_socket():
+                if not is_there(directory):
                     raise NoNode(f"nenhum nó em / no node runs in {directory}")
-                address = opened.enter_context(socket_address(directory))
-                client = opened.enter_context(httpx.Client(transport=httpx.HTTPTransport(uds=address)))
-                answer = client.request(method, f"http://localhost{path}", timeout=timeout_s)
+                way = opened.enter_context(door(directory))
+                transport = httpx.HTTPTransport(uds=way.address)
+                client = opened.enter_context(httpx.Client(transport=transport, headers=way.headers))
+                host = "localhost" if way.address is not None else f"127.0.0.1:{way.port}"
+                answer = client.request(method, f"http://{host}{path}", timeout=timeout_s)
             else:
                 token = os.environ.get(TOKEN)
                 headers = {"Authorization": f"Bearer {token}"} if token else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from contextlib import closing
@@ -34,7 +33,7 @@ def restore(data: Path, backup: Path) -> None:
     aside = data / f"before-{timestamp().replace(':', '')}"
     try:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(lock_directory(data))  # refused while a node has it open
+        lock_directory(data).release()  # refused while a node has it open
         _move(data, aside)
         try:
             node_id, head = _put_back(data, backup, tokens)

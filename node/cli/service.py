@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import subprocess
 import sysconfig
@@ -19,6 +18,7 @@ from node.cli.systemd_unit import Unit
 from node.config.reading import NAME
 from node.config.sources import settings
 from node.errors import ConfigError
+from storage.system import make_folder, owner, user
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,9 +82,9 @@ def described(config_file: Path | None, data: str | None, user: str | None) -> t
 def _owner(directory: Path) -> str:
     """Who runs the node of a data directory: whose it is; where there is none yet, who types, also behind sudo."""
     try:
-        return pwd.getpwuid(directory.stat().st_uid).pw_name
+        return owner(directory)
     except (OSError, KeyError):
-        return os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
+        return os.environ.get("SUDO_USER") or user()
 
 
 @service.command("print")
@@ -138,9 +138,6 @@ def install(unit: Unit, data: Path, folder: Path) -> None:
 def _make(directory: Path, user: str) -> None:
     """Make a data directory that is not there; it is the user's. Raises OSError and ConfigError."""
     try:
-        entry = pwd.getpwnam(user)
+        make_folder(directory, user)
     except KeyError as error:
         raise ConfigError(f"{user} is no user of this machine") from error
-    if not directory.exists():
-        directory.mkdir(mode=0o700, parents=True)
-        os.chown(directory, entry.pw_uid, entry.pw_gid)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shlex
 import signal
@@ -21,6 +20,7 @@ from attrs import frozen
 
 from node.conformance.broken import NotTried
 from node.conformance.wire import Refused, Socket, open_socket
+from storage.system import kill_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -98,7 +98,7 @@ class Process:
     def end(self) -> None:
         if self._process is not None:
             with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)  # the session that start() opened
+                kill_session(self._process.pid)  # the session that start() opened
             self._process.wait(END_S)
 
 

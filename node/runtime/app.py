@@ -6,7 +6,6 @@ import gc
 import itertools
 import logging
 import os
-import resource
 import secrets
 import signal
 import sys
@@ -45,6 +44,7 @@ from node.runtime.net.proxies import Proxies
 from node.runtime.progress import show_first_sync
 from node.runtime.reads import PeopleReads
 from node.runtime.supervisor import READY, STOPPING, Supervisor
+from storage import system
 from storage.sqlite.database import StorageError
 from storage.sqlite.reader import Reader
 from storage.sqlite.store import Store
@@ -85,28 +85,15 @@ def random_writer() -> int:
 
 def allow_descriptors(wanted: int) -> None:
     """Let this process open so many files and sockets, as far as the system lets it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    most = system.allow_descriptors(wanted)
     if most < wanted:
         logger.warning("the system allows %d files and sockets; for [limits] connections it takes %d", most, wanted)
 
 
-def memory_mb() -> float:
-    """Resident memory of this process, where the system tells (0.0 elsewhere)."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0.0
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1_048_576
-
-
 async def _obey(signals: Sequence[signal.Signals], scope: trio.CancelScope, certificate: Certificate | None) -> None:
-    with trio.open_signal_receiver(*signals, signal.SIGHUP) as received:
+    with trio.open_signal_receiver(*signals, *system.RELOAD) as received:
         async for number in received:
-            if number == signal.SIGHUP:
+            if number in system.RELOAD:
                 if certificate is not None:
                     certificate.reload()
                 continue
@@ -155,7 +142,7 @@ class Node:
             proxies = Proxies(config.http.proxies)
             certificate = None if config.tls.certificate is None else Certificate(config.tls)
             listeners = await Listeners.open(config, open_to_all=not tokens.required)
-            control = open_control(directory)
+            control = await open_control(directory)
         except BaseException:
             reader.close()
             store.close()
@@ -211,6 +198,7 @@ class Node:
                 handler=endpoint,
                 limits=listener_limits(config.limits),
                 arrivals=Arrivals(most=COMMANDS, most_per_address=COMMANDS, statistics=core.statistics),
+                secret=control.secret,
             )
             nursery.start_soon(disk.run, core, lambda: self._recover(core, store, around))
             nursery.start_soon(self._on_time, core, _Upkeep(nursery, disk, endpoint))
@@ -233,7 +221,7 @@ class Node:
             nursery.start_soon(supervisor.feed)
             try:
                 async with trio.open_nursery() as served:
-                    served.start_soon(commands.serve, [control])
+                    served.start_soon(commands.serve, [control.listener])
                     await listener.serve(listeners.clear, listeners.tls)
             finally:
                 supervisor.tell(STOPPING)
@@ -302,7 +290,7 @@ class _Upkeep:
         self.endpoint.heartbeat()
 
     def memory_mb(self) -> float:
-        return memory_mb()
+        return system.memory_bytes() / 1_048_576
 
     def database_bytes(self) -> int:
         return self.disk.database_bytes()

@@ -15,8 +15,9 @@ from attrs import define, field
 from node.config.sections import BackupSection
 from node.core.core import Core
 from node.runtime.backup_plan import RETRY_MS, SETTLED_MS, copies, due_in_ms, lacks_room, name_of, surplus
-from storage.sqlite.backup import back_up, sync
+from storage.sqlite.backup import back_up
 from storage.sqlite.database import StorageError
+from storage.system import flush, flush_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,10 +131,9 @@ def _copy_again(copy: Path, target: Path) -> None:
     try:
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         shutil.copyfile(copy, partial)
-        sync(partial)
+        flush(partial)
         partial.rename(target)
-        with suppress(OSError):  # some file systems cannot sync a directory
-            sync(target.parent)
+        flush_names(target.parent)
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)

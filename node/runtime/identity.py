@@ -8,7 +8,6 @@ copy, a restored backup, a file put back in place) gets a fresh writer and a new
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from attrs import frozen
 
 from node.core.locks.lease import later_epoch
 from storage.sqlite.head_note import read_head_note
+from storage.system import machine_name
 
 if TYPE_CHECKING:
     from node.core.ports import Draws
@@ -53,7 +53,7 @@ def fingerprint(database: Path) -> str:
         except OSError:
             continue
         break
-    return f"{machine or os.uname().nodename}:{status.st_dev}:{status.st_ino}"
+    return f"{machine or machine_name()}:{status.st_dev}:{status.st_ino}"
 
 
 def continuity(

@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from node.core.ports import Signatures
 from node.runtime.whole_files import put_file
-from storage.sqlite.backup import sync
 from storage.sqlite.database import StorageError
+from storage.system import flush_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,5 +79,5 @@ def _read(path: Path) -> Ed25519PrivateKey:
 def _make(path: Path, seed: bytes) -> Ed25519PrivateKey:
     key = Ed25519PrivateKey.from_private_bytes(seed)
     put_file(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
-    sync(path.parent)
+    flush_names(path.parent)
     return key

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import frozen
 
+from storage.system import unix_socket
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -53,7 +55,7 @@ class Supervisor:
         if self.address is None:
             return
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            with unix_socket(socket.SOCK_DGRAM) as sender:
                 sender.setblocking(False)
                 sender.sendto(state.encode(), self.address)
         except OSError as error:

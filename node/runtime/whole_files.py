@@ -20,4 +20,4 @@ def put_file(path: Path, content: bytes, mode: int) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    partial.rename(path)
+    partial.replace(path)

@@ -11,7 +11,6 @@ or {"base64": ...} where it is none; a row's `hash` is in hex. `zcat FILE | jq` 
 
 from __future__ import annotations
 
-import errno
 import gzip
 import os
 import zlib
@@ -23,9 +22,9 @@ import orjson
 from attrs import frozen
 
 from storage.chain import GENESIS, Finding, chain_hash
-from storage.sqlite.backup import sync
 from storage.sqlite.database import StorageError
 from storage.sqlite.rows import LOG
+from storage.system import flush_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -84,21 +83,12 @@ def write_archive(
             os.fsync(file.fileno())
         check_archive(partial, header, progress)
         partial.rename(target)
-        sync_names(target.parent)
+        flush_names(target.parent)
     except OSError as error:
         raise StorageError(f"{target}: {error.strerror}") from error
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-
-
-def sync_names(folder: Path) -> None:
-    """fsync a directory's names, as far as its file system can."""
-    try:
-        sync(folder)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # some file systems cannot sync a directory
-            raise
 
 
 def _lines(reader: Reader, header: ArchiveHeader, progress: Callable[[int, int], None]) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from storage.sqlite.database import StorageError, open_reader, storage_errors
 from storage.sqlite.meta import read_anchor, read_fact, read_head, write_meta
+from storage.system import flush, flush_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,10 +36,9 @@ def back_up(path: Path, target: Path) -> int:
             connection.execute("PRAGMA query_only=OFF")  # else SQLite refuses to write the copy
             connection.execute("VACUUM INTO ?", (str(partial),))
             head = _mark(partial)
-        sync(partial)
+        flush(partial)
         partial.rename(target)
-        with suppress(OSError):  # some file systems cannot sync a directory
-            sync(target.parent)
+        flush_names(target.parent)
     except OSError as error:
         raise StorageError(f"{target}: {error.strerror}") from error
     finally:
@@ -53,12 +53,3 @@ def _mark(path: Path) -> int:
         epoch, head = read_fact(copy, "epoch"), read_head(copy, read_anchor(copy))[0]
         write_meta(copy, {"restored_from": f"{epoch}:{head}"})
     return head
-
-
-def sync(path: Path) -> None:
-    """fsync a file, or a directory's names."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

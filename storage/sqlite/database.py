@@ -6,19 +6,21 @@ either; readers are opened read-only and never checkpoint.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import sqlite3
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import sqlite_utils
+from filelock import Timeout
 
 from storage.sqlite.row_sum import offer_row_sum
+from storage.system import lock_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from filelock import FileLock
 
 DATABASE = "comanda.db"
 LOCK_FILE = "lock"
@@ -124,22 +126,18 @@ def quick_check(connection: sqlite3.Connection, path: Path, *, indexes: bool = F
         raise StorageError(f"{path} is damaged: {what}; put a backup back (`comanda restore`)")
 
 
-def lock_directory(directory: Path) -> int:
-    """Take the directory for this process; returns the open descriptor. The lock ends with the process.
+def lock_directory(directory: Path) -> FileLock:
+    """Take the directory for this process, until it ends or the lock is released.
 
     Raises DataDirectoryBusy when another process has it, StorageError when it cannot be written.
     """
     path = directory / LOCK_FILE
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        return lock_file(path)
+    except Timeout:
+        raise DataDirectoryBusy(f"{directory} is in use by another node") from None
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}; the data directory must be writable") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise DataDirectoryBusy(f"{directory} is in use by another node") from None
-    return descriptor
 
 
 def open_writer(path: Path) -> sqlite_utils.Database:

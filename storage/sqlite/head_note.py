@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import orjson
 from attrs import frozen
 
+from storage.system import open_to_overwrite, overwrite
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -63,8 +65,8 @@ class HeadNoteFile:
         text = orjson.dumps({"epoch": note.epoch, "head": note.head, "token": note.token}).ljust(LENGTH - 1) + b"\n"
         with suppress(OSError):
             if self._descriptor is None:
-                self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            os.pwrite(self._descriptor, text, 0)
+                self._descriptor = open_to_overwrite(self._path)
+            overwrite(self._descriptor, text)
 
     def close(self) -> None:
         if self._descriptor is not None:

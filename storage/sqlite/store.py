@@ -6,7 +6,6 @@ Every group of operations is one durable transaction (synchronous FULL).
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -52,6 +51,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from filelock import FileLock
+
 
 logger = logging.getLogger("comanda.storage")
 
@@ -66,12 +67,12 @@ class Store:
     dropped: commits in a damaged WAL that SQLite did not take at this start.
     """
 
-    def __init__(self, directory: Path, descriptor: int, node_id: str, epoch: str) -> None:
+    def __init__(self, directory: Path, lock: FileLock, node_id: str, epoch: str) -> None:
         self.directory = directory
         self.path = directory / DATABASE
         self.node_id = node_id
         self.epoch = epoch
-        self._descriptor = descriptor
+        self._lock = lock
         self._db = open_writer(self.path)
         self._connection: sqlite3.Connection = self._db.conn
         self.head_note = HeadNoteFile(directory)
@@ -101,7 +102,7 @@ class Store:
             _keep_private(directory)
         except OSError as error:
             raise StorageError(f"{directory}: {error.strerror}") from error
-        descriptor = lock_directory(directory)
+        lock = lock_directory(directory)
         try:
             _refuse_emptied(directory)
             _keep_files_private(directory)
@@ -119,7 +120,7 @@ class Store:
             finally:
                 db.conn.close()
             with storage_errors(directory / DATABASE):
-                store = cls(directory, descriptor, known, epoch)
+                store = cls(directory, lock, known, epoch)
             for said in restored:
                 logger.warning("%s", said)
             if store._note_cut(dropped):
@@ -127,7 +128,7 @@ class Store:
                 quick_check(store._connection, store.path, indexes=True)
             return store
         except BaseException:
-            os.close(descriptor)
+            lock.release()
             raise
 
     def _note_cut(self, dropped: int) -> bool:
@@ -254,7 +255,7 @@ class Store:
         """Let go of everything as a process that dies, except for what SQLite does when a connection is closed."""
         self._connection.close()
         self.head_note.close()
-        os.close(self._descriptor)
+        self._lock.release()
 
     @property
     def connection(self) -> sqlite3.Connection:

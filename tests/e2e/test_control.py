@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from node.cli import main
-from node.control import NAME
+from node.control import NAME, is_there
 from tests.faults.rig import until
 from tests.processes import ROOT, NodeProcess, write_order
 
@@ -74,7 +74,7 @@ def test_a_value_is_explained_and_restored_through_it(node: GuardedNode) -> None
 
 def test_the_socket_of_a_killed_node_is_replaced_and_that_of_a_stopped_one_is_gone(node: GuardedNode) -> None:
     node.kill()
-    assert (node.data / NAME).is_socket()
+    assert is_there(node.data)
     command = [sys.executable, "-m", "node", "status", "--data", str(node.data)]
     refused = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert refused.returncode == 1

@@ -13,7 +13,7 @@ from wsproto.events import AcceptConnection, RejectConnection
 from wsproto.utilities import ProtocolError
 
 from node.config.sections import LimitsSection
-from node.control import socket_address
+from node.control import door
 from node.runtime.net.addresses import written
 from node.runtime.net.reading import READ_BYTES
 from node.runtime.net.tls import NotTrusted, TlsError, Trust, connect_tls, system_trust
@@ -23,6 +23,8 @@ from node.wire.frames import Batch, Outgoing
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from node.control import Door
 
 
 PORTS = {"ws": 80, "wss": 443}
@@ -72,6 +74,12 @@ class ClientConnection(Connection):
         self.send(Outgoing(payload))
 
 
+async def _through(way: Door) -> trio.SocketStream:
+    if way.address is not None:
+        return await trio.open_unix_socket(way.address)
+    return await trio.open_tcp_stream("127.0.0.1", way.port)
+
+
 async def connect(
     url: str,
     *,
@@ -104,8 +112,9 @@ async def connect(
                 if control is None:
                     stream = await trio.open_tcp_stream(host, port)
                 else:
-                    with socket_address(control) as address:
-                        stream = await trio.open_unix_socket(address)
+                    with door(control) as way:
+                        extra += [(name.encode(), value.encode()) for name, value in way.headers.items()]
+                        stream = await _through(way)
             try:
                 secured = stream if parts.scheme == "ws" else await connect_tls(stream, host, trust or system_trust())
             except BaseException:

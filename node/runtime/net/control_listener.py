@@ -1,16 +1,19 @@
-"""The control socket as the listener serves it: only the node's own user can open it."""
+"""The door of `node/control.py` as the listener serves it."""
 
 from __future__ import annotations
 
 import os
-import pwd
+import secrets
 import socket
-import struct
 from typing import TYPE_CHECKING
 
+import orjson
 import trio
+from attrs import frozen
 
 from node.control import NAME, socket_address
+from node.runtime.whole_files import put_file
+from storage.system import LINUX, unix_socket
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,13 +21,35 @@ if TYPE_CHECKING:
 BACKLOG = 16
 
 
-def open_control(directory: Path) -> trio.SocketListener:
-    """Listen on the data directory's control socket, in the place of one that a killed node left.
+@frozen
+class Control:
+    """listener: open. secret: what a request shows that comes from the node's user; None where the system tells."""
+
+    listener: trio.SocketListener
+    secret: str | None
+
+
+async def open_control(directory: Path) -> Control:
+    """Open the data directory's door, in the place of one that a killed node left.
 
     The caller holds the directory's lock. Raises OSError.
     """
     (directory / NAME).unlink(missing_ok=True)
-    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    if LINUX:
+        return Control(_unix(directory), None)
+    listener, *_ = await trio.open_tcp_listeners(0, host="127.0.0.1", backlog=BACKLOG)
+    secret = secrets.token_urlsafe(32)
+    said = {"port": listener.socket.getsockname()[1], "secret": secret}
+    try:
+        put_file(directory / NAME, orjson.dumps(said), 0o600)
+    except BaseException:
+        await trio.aclose_forcefully(listener)
+        raise
+    return Control(listener, secret)
+
+
+def _unix(directory: Path) -> trio.SocketListener:
+    opened = unix_socket(socket.SOCK_STREAM)
     try:
         with socket_address(directory) as address:
             opened.bind(address)
@@ -34,13 +59,3 @@ def open_control(directory: Path) -> trio.SocketListener:
         opened.close()
         raise
     return trio.SocketListener(trio.socket.from_stdlib_socket(opened))
-
-
-def user_of(stream: trio.SocketStream) -> str:
-    """Who asks through the control socket, as the system names this user."""
-    credentials = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    uid = struct.unpack("3i", credentials)[1]
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

@@ -6,10 +6,10 @@ meanwhile, and the network's own finds the node as soon as the address is there.
 
 from __future__ import annotations
 
-import sys
-
 import trio
 from trio import socket
+
+from storage.system import LINUX
 
 IP_FREEBIND = 15
 """Of Linux, in <bits/in.h>, for IPv6 as well. Python names it from 3.12 on only."""
@@ -19,7 +19,7 @@ BACKLOG = 4096
 
 async def open_early(host: str, port: int) -> list[trio.SocketListener]:
     """Bind all the same. Raises OSError, where the system cannot do so as well."""
-    if sys.platform != "linux":
+    if not LINUX:
         raise OSError(f"{host} is no address of this machine")
     listeners: list[trio.SocketListener] = []
     try:

@@ -12,16 +12,17 @@ import errno
 import logging
 from contextlib import suppress
 from functools import partial
+from hmac import compare_digest
 from typing import TYPE_CHECKING, Protocol
 
 import trio
 from attrs import evolve, frozen
 
 from node.config.sections import LimitsSection
+from node.control import SECRET
 from node.core.admission import Arrival
 from node.core.latest import is_due
 from node.runtime.net.addresses import written
-from node.runtime.net.control_listener import user_of
 from node.runtime.net.early_address import open_early
 from node.runtime.net.http import (
     HEAD_BYTES,
@@ -37,6 +38,7 @@ from node.runtime.net.reading import SocketReader
 from node.runtime.net.tls import NotTls, TlsError, TlsStream, accept_tls
 from node.runtime.net.websocket import CLOSE_GRACE_S, Connection, accept_upgrade
 from node.wire.close_codes import GOING_AWAY, INTERNAL_ERROR
+from storage import system
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -161,6 +163,7 @@ class Listener:
     """Serves a Handler on open listeners until cancelled; then closes every connection with 1001.
 
     certificate: for those listeners that speak TLS. proxies: whose word is taken for a client's address.
+    secret: what a request shows that comes from this process's user (`node/control.py`).
     """
 
     def __init__(
@@ -171,10 +174,12 @@ class Listener:
         arrivals: Arrivals,
         certificate: Certificate | None = None,
         proxies: Proxies | None = None,
+        secret: str | None = None,
     ) -> None:
         self._handler = handler
         self._certificate = certificate
         self._proxies = proxies or Proxies()
+        self._secret = secret
         self._limits = limits
         self._arrivals = arrivals
         self._connections: set[Connection] = set()
@@ -293,6 +298,10 @@ class Listener:
         """The same request, with who asks. Raises BadRequest where that is not clear, or his address has too many
         connections."""
         known = partial(self._arrivals.is_known, place)
+        if self._secret is not None and compare_digest(
+            request.headers.get(SECRET, "").encode(), self._secret.encode()
+        ):
+            return evolve(request, known=known, user=system.user())
         if not self._proxies.named(place.address) and place.through is None:
             return evolve(request, known=known)
         place.through = place.through or place.address
@@ -378,8 +387,8 @@ class Listener:
 def _peer(stream: trio.SocketStream) -> tuple[str, str, str | None]:
     """Whose connection it is: the address that it counts for, how the other side is named in the log, and its user
     where it came through the control socket. Raises OSError."""
-    if stream.socket.family == trio.socket.AF_UNIX:
-        user = user_of(stream)
+    user = system.asking_user(stream.socket)
+    if user is not None:
         return "", f"user {user}", user
     host, port, *_ = stream.socket.getpeername()
     return host, written(host, port), None

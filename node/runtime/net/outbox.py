@@ -6,13 +6,13 @@ a cancel the stream is dropped and nothing more is written to it.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from typing import TYPE_CHECKING
 
 import trio
 
 from node.runtime.net.tls import TlsStream
+from storage.system import write_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +78,7 @@ class Outbox:
             try:
                 if self._tls is not None:
                     frames = self._tls.sealed(frames)
-                sent = os.write(self._descriptor(), frames)
+                sent = write_at_once(self._descriptor(), frames)
             except BlockingIOError:
                 sent = 0
             except OSError:

@@ -12,12 +12,13 @@ another turn for the rest when all others had theirs.
 from __future__ import annotations
 
 import os
-import select
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import trio
+
+from storage import system
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,18 +71,18 @@ class SocketReader:
     """The task that reads all sockets of a server. `run` it as long as there are connections."""
 
     def __init__(self) -> None:
-        self._epoll = select.epoll()
+        self._epoll = system.epoll()
         self._sources: dict[int, Source] = {}
         self._registered: set[int] = set()
         self._unfinished: dict[int, Source] = {}
-        self._bell = os.eventfd(1)
+        self._bell = system.eventfd(1)
         """Always readable. The epoll tells of it as long as a source is unfinished, so that nobody sleeps then."""
         self._epoll.register(self._bell, 0)  # later the system may have no room for one more
 
     @classmethod
     def here(cls) -> SocketReader | None:
         """None where this system has no epoll."""
-        return cls() if hasattr(select, "epoll") else None
+        return cls() if system.LINUX else None
 
     @contextmanager
     def watching(self, descriptor: int, source: Source) -> Iterator[None]:
@@ -105,7 +106,7 @@ class SocketReader:
             source.ended()
         if source.unfinished and not source.over:
             if not self._unfinished:
-                self._ring(select.EPOLLIN)
+                self._ring(system.EPOLLIN)
             self._unfinished[descriptor] = source
         elif self._unfinished:
             self._leave(descriptor)
@@ -127,7 +128,7 @@ class SocketReader:
         if self._epoll.closed:  # all ends at once
             return
         if wanted and descriptor not in self._registered:
-            self._epoll.register(descriptor, select.EPOLLIN)
+            self._epoll.register(descriptor, system.EPOLLIN)
             self._registered.add(descriptor)
         elif not wanted and descriptor in self._registered:
             self._epoll.unregister(descriptor)

@@ -8,13 +8,14 @@ trio stream over one.
 from __future__ import annotations
 
 import hashlib
-import os
 import ssl
 from contextlib import suppress
 from functools import cache
 
 import trio
 from attrs import frozen
+
+from storage.system import write_at_once
 
 READ_BYTES = 16 * 1024
 """One read of the socket: what a TLS record holds at most."""
@@ -202,7 +203,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
 
     async def aclose(self) -> None:
         with suppress(OSError):  # BlockingIOError too: it says goodbye where that can be done at once
-            os.write(self.socket.fileno(), self.session.goodbye())
+            write_at_once(self.socket.fileno(), self.session.goodbye())
         await trio.aclose_forcefully(self._stream)
 
 

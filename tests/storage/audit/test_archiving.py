@@ -127,7 +127,7 @@ def test_whatever_it_is_broken_off_at_the_next_attempt_completes_it(
             elif step == "rename":
                 patch.setattr("pathlib.Path.rename", cut)
             elif step == "names":
-                patch.setattr(archive_file, "sync_names", cut)
+                patch.setattr(archive_file, "flush_names", cut)
             with suppress(Cut):
                 made = make(full, reader, path, 60)
                 if step != "noted":
