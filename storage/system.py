@@ -126,19 +126,6 @@ def user() -> str:
     return str(psutil.Process().username())
 
 
-def kill_session(leader: int) -> None:
-    """Kill a process that began a session, and all that it started. Raises ProcessLookupError."""
-    if sys.platform != "win32":
-        os.killpg(leader, signal.SIGKILL)
-        return
-    try:
-        process = psutil.Process(leader)
-        for one in (*process.children(recursive=True), process):
-            one.kill()
-    except psutil.NoSuchProcess:
-        raise ProcessLookupError(leader) from None
-
-
 def machine_name() -> str:
     return platform.node()
 

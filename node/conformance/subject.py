@@ -15,12 +15,12 @@ from typing import IO, TYPE_CHECKING, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
+import psutil
 import trio
 from attrs import frozen
 
 from node.conformance.broken import NotTried
 from node.conformance.wire import Refused, Socket, open_socket
-from storage.system import kill_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,8 +97,11 @@ class Process:
 
     def end(self) -> None:
         if self._process is not None:
-            with suppress(ProcessLookupError):
-                kill_session(self._process.pid)  # the session that start() opened
+            with suppress(psutil.NoSuchProcess):
+                began = psutil.Process(self._process.pid)
+                for process in (*began.children(recursive=True), began):
+                    with suppress(psutil.NoSuchProcess):
+                        process.kill()
             self._process.wait(END_S)
 
 
