@@ -12,7 +12,7 @@ from attrs import frozen
 
 from strategies.guard import overruling
 from strategies.kinds.group import TOGETHER
-from strategies.kinds.kind import ABSENT, Rule
+from strategies.kinds.kind import ABSENT, Kind, Rule
 from strategies.paths import DELETED_AT, GROUP, WHOLE, is_movement, may_hold
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def reason(view: View, document: Document, name: str, decided: Iterable[str]) ->
     elif kind.rule is not None:
         rules.append(kind.rule)
     elif contested:
-        rules.append(kind.order or _ORDERS[view.policy.strategy.name])
+        rules.append(_order(view.policy, kind))
     else:
         rules.append(ONLY if len(holds) == 1 else AGREED)
     shown = {r.name for path, siblings in registers.items() for r in shown_of(view, path, siblings)}
@@ -159,7 +159,11 @@ def reason(view: View, document: Document, name: str, decided: Iterable[str]) ->
 def decides(policy: EntityPolicy, path: Path) -> Rule:
     """What puts one of several values of a register first."""
     names = policy.kinds.names(path)
-    return (policy.kinds.of(names[0]).order if names else None) or _ORDERS[policy.strategy.name]
+    return _order(policy, policy.kinds.of(names[0]) if names else None)
+
+
+def _order(policy: EntityPolicy, kind: Kind | None) -> Rule:
+    return (kind and kind.order) or _ORDERS[policy.strategy.name]
 
 
 def _reason(rules: Sequence[Rule], n: int) -> Reason:

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from crdt.hlc import iso
+from node.config.sections import Config, EntityConfig
 from node.core.history.since import last_before
 from node.rights import Rights, Visitor
 from node.runtime.api import conflicts
@@ -296,6 +297,33 @@ async def test_what_is_archived_is_not_known_and_the_conflict_is_told_all_the_sa
     (found,) = (await told(world))["conflicts"]
     assert [side["user_id"] for side in found["candidates"]] == [None, None]
     assert [side["terminal_id"] for side in found["decided"]["kept"]] == ["lia"]
+
+
+async def test_what_a_rule_decided_when_a_link_came_back_was_decided_then(cut: tuple[Mesh, Client, Client]) -> None:
+    mesh, ana, rogerio = cut
+    for client, name in ((ana, "Ana M."), (rogerio, "Ana R.")):
+        client.do("products", "p-1", "CREATE", {"name": name})
+    for node in mesh.worlds:
+        node.advance(DAY)
+    meet(mesh, ana, rogerio)
+    now_ms = mesh.worlds[0].wall_ms
+    (found,) = (await told(mesh.worlds[0], state="decided", since=iso(now_ms - DAY // 2)))["conflicts"]
+    assert found["decided"]["how"] == "rule"
+    assert found["created_at"] < found["decided"]["at"][:-1]
+
+
+async def test_a_conflict_of_a_type_that_is_not_configured_any_more_is_left_out(tmp_path: Path) -> None:
+    boats = EntityConfig("high", False, "merge_changes")
+    world = World(tmp_path / "node", config=Config(entities={"boats": boats}))
+    rui, lia = Client(world, "rui").connect(), Client(world, "lia").connect()
+    rui.write("boats", "b-1", "CREATE", {"name": "a"})
+    lia.write("boats", "b-1", "CREATE", {"name": "b"})
+    settle_all(world, [rui, lia])
+    (row,) = world.reader.conflicts("settled")
+    world.close()
+    async with served(world) as node:
+        assert (await answer(node.api, "/api/v1/conflicts"))["conflicts"] == []
+        assert (await answer(node.api, f"/api/v1/conflicts/{row.conflict_id}"))["status"] == 404
 
 
 async def test_one_conflict_is_told_to_who_may_read_its_type(world: World) -> None:

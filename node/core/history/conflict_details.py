@@ -140,7 +140,8 @@ def _decided(
         rule = _rule(candidates, path, policy)
         said["rule"] = {"strategy": policy.strategy.name, "why": rule.code}
         said |= {language: getattr(rule, language).format(n=len(candidates)) for language in ("pt", "en")}
-        said["at"] = row.created_at
+        arrived = [str(side["arrived_at"]) for side in candidates if side.get("arrived_at")]
+        said["at"] = max(arrived, default=row.created_at)  # the rule decided once both were here
     else:
         kept, said["at"] = [], None if end is None else end.arrived_at
         if end is not None:

@@ -76,10 +76,11 @@ class Conflicts:
     async def one(self, asked: Asked) -> Response:
         name = asked.parts[0]
         row = (await self._read(self._reader.fetch, [], [], [name])).conflicts.get(name)
-        if row is None or not asked.visitor.rights.may("read", row.entity_type):
-            return error_response(404, f"no conflict {name[:128]!r}", code=EntityNotFound.code)
-        (found,) = await self._detailed([row], await self._users([row], asked.visitor.rights))
-        return json_response(found)
+        rights = asked.visitor.rights
+        rows = [row] if row is not None and rights.may("read", row.entity_type) else []
+        for found in await self._detailed(rows, await self._users(rows, rights)):
+            return json_response(found)
+        return error_response(404, f"no conflict {name[:128]!r}", code=EntityNotFound.code)
 
     async def all(self, asked: Asked) -> Response:
         state, since = asked.first("state"), asked.first("since")
