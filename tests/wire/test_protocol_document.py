@@ -242,9 +242,11 @@ def test_the_table_of_operations_has_the_fields_of_an_operation() -> None:
     assert set(listed) == set(fields) - NOT_ON_THE_WIRE - {"updates"}
 
 
-def test_every_code_stands_with_its_name() -> None:
+def test_every_code_stands_with_its_name_cause_and_remedy_and_whether_to_send_again() -> None:
     rows = {int(row[0].split()[0]): row[1] for row in table("code")}
-    assert {code: name for code, name in rows.items() if code in close_codes.DOCUMENTED} == close_codes.DOCUMENTED
+    assert [[cell.removesuffix(" `+`") for cell in row] for row in table("code")] == [
+        [str(code.code), code.name, code.cause, code.remedy, f"`{code.again}`"] for code in close_codes.CODES
+    ]
     carried = {cls.code for cls in errors.WireError.__subclasses__()} - {errors.StaleAttempt.code}
     assert set(rows) == carried
     closing = TEXT[TEXT.index("## Close codes") : TEXT.index("## Limits")]

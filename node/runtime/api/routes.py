@@ -31,6 +31,7 @@ GET /api/v1/tokens                               the tokens, without showing the
 POST /api/v1/tokens/add?terminal_id=&type=[&label=&expires=&write=&resolve=&read=&operate=]   make one
 POST /api/v1/tokens/revoke|rotate?terminal_id=   end a terminal's tokens; put a new one in their place
 POST /api/v1/pair   POST /api/v1/join             see joining.py
+GET /asyncapi.json  /schemas.json  /openapi.json   see described.py
 GET /healthz  /readyz  /metrics
 GET /   /ui/...   /client/...                      the page, and the JavaScript client
 
@@ -55,6 +56,7 @@ from node.rights import METRICS, find, named
 from node.runtime.api.acts import Acts
 from node.runtime.api.asked import PAGE, Asked
 from node.runtime.api.conflicts import Conflicts
+from node.runtime.api.described import described
 from node.runtime.api.history import History
 from node.runtime.api.links import links_report, quarantine_report
 from node.runtime.api.metrics import exposition
@@ -150,6 +152,9 @@ class Api:
             "/": lambda asked: page(),
             "/ui/{page_file...}": lambda asked: page_file("ui", asked.parts),
             "/client/{client_file...}": lambda asked: page_file("client", asked.parts),
+            "/asyncapi.json": lambda asked: described("asyncapi"),
+            "/schemas.json": lambda asked: described("schemas"),
+            "/openapi.json": lambda asked: described("openapi"),
             "/api/v1/join": lambda asked: self._joining.join(asked),
             "/api/v1/pair": lambda asked: self._joining.pair(asked),
             "/healthz": lambda asked: json_response({"status": "ok"}),
