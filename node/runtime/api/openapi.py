@@ -19,6 +19,7 @@ VERSION = "3.1.0"
 
 PARAMETERS: Mapping[str, Schema] = {
     "after": text("Where to go on: the `next` of the answer before."),
+    "archives": {"enum": ["0", "1"], "description": "1: also what is archived."},
     "at": text("As it was then: an ISO 8601 time; without an offset, in the node's zone."),
     "before": integer("Of the newest first: only what came before this row.", minimum=0),
     "deleted": {"enum": ["0", "1"], "description": "1: deleted entities too."},
@@ -137,6 +138,10 @@ DESCRIBED: Mapping[tuple[str, str], Described] = {
         "Why a field shows what it shows, and every value it ever had.", "entity_id field limit"
     ),
     ("GET", "/api/v1/explain/{entity_type}/{entity_id_and_field...}"): _of("The same.", "limit"),
+    ("GET", "/api/v1/history/{entity_type}"): _of(
+        "What was done to an entity, step by step.", "entity_id after limit archives"
+    ),
+    ("GET", "/api/v1/history/{entity_type}/{entity_id...}"): _of("The same.", "after limit archives"),
     ("GET", "/api/v1/audit"): _of("The audit.", AUDITED, of_list("entries", ENTRY, next=NEXT)),
     ("GET", "/api/v1/refused"): _of("Refused writes that are kept.", AUDITED, of_list("entries", ENTRY, next=NEXT)),
     ("GET", "/api/v1/heads"): _of("What a node's log ended with, as it signed it.", "node"),
