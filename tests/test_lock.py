@@ -41,12 +41,13 @@ def test_each_pinned_package_is_listed_with_its_licence() -> None:
 
 def test_the_pages_packages_are_pinned_by_hash_without_addresses_and_listed() -> None:
     pins = json.loads((ROOT / "node/ui/package-lock.json").read_text())["packages"]
-    needed = pins.pop("")["dependencies"]
+    page = pins.pop("")
+    needed = page["dependencies"] | page["devDependencies"]
     assert {path.removeprefix("node_modules/"): pin["version"] for path, pin in pins.items()} == needed
     assert all(pin["integrity"].startswith("sha512-") and "resolved" not in pin for pin in pins.values())
-    assert licences("npm package") == [
-        (path.removeprefix("node_modules/"), pin["license"]) for path, pin in pins.items()
-    ]
+    carried = {path.removeprefix("node_modules/"): pin for path, pin in pins.items() if not pin.get("dev")}
+    assert carried.keys() == page["dependencies"].keys()
+    assert licences("npm package") == [(name, pin["license"]) for name, pin in carried.items()]
 
 
 def licences(heading: str) -> list[tuple[str, str]]:

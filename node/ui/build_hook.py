@@ -61,7 +61,7 @@ def fill(vendor: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in ("package.json", LOCK):
             shutil.copy(HERE / name, folder)
-        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        command = [npm, "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]
         subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
         shutil.rmtree(vendor, ignore_errors=True)
         vendor.mkdir()

@@ -4,6 +4,7 @@ import { number, clock } from "./formats.js";
 import uPlot from "./vendor/uplot.js";
 
 const HEIGHT = 148;
+const FEW = 3; // so many values make no line that can be seen
 
 // A canvas takes no custom properties, so the page's colours are looked up when it is drawn.
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -43,15 +44,15 @@ function drawLimit(u, limit) {
   ctx.restore();
 }
 
-function options({ lines, limit, bars, bands, low, high }, width) {
+function options({ times, lines, limit, bars, bands, from, to, low, high }, width) {
   const paths = bars ? uPlot.paths.bars({ size: [0.8, 14], radius: 0.15 }) : undefined;
   const line = ({ quiet }) => ({
     stroke: stroke(quiet ? "edge" : bars ? "ink-2" : "ink", limit), width: bars ? 0 : quiet ? 1.5 : 2, paths,
-    fill: bars ? () => colour("ink-2") : undefined, points: { show: false }, spanGaps: false,
+    fill: bars ? () => colour("ink-2") : undefined, points: { show: !bars && times.length < FEW, size: 5 }, spanGaps: false,
   });
   return {
     width, height: HEIGHT, legend: { show: false }, cursor: { show: false }, padding: [8, 0, 0, 2],
-    scales: { x: { time: true }, y: { range: () => [low, high] } },
+    scales: { x: { time: true, range: () => [from, to] }, y: { range: () => [low, high] } },
     series: [{}, ...lines.map(line)],
     axes: [
       { stroke: () => colour("ink-3"), font: font(), size: 24, gap: 4, space: 64, grid: { show: false }, ticks: { show: false }, values: (_, at) => at.map((s) => clock(new Date(s * 1000))) },
@@ -65,8 +66,9 @@ function options({ lines, limit, bars, bands, low, high }, width) {
 }
 
 // lines: [{ values, quiet }], each value of the time at its place in `times` (seconds), null where nothing was measured.
-// bands: [from, to] in seconds. low, high: what the upright axis shows. text: the chart in words.
-export function Chart({ times, lines, limit, bars, bands, low, high, text }) {
+// bands: [from, to] in seconds. from, to: what the level axis shows, in seconds; low, high: the upright one. text: the chart in
+// words.
+export function Chart({ times, lines, limit, bars, bands, from, to, low, high, text }) {
   const box = useRef(null);
   useEffect(() => {
     const host = box.current, plot = { now: null };
@@ -74,7 +76,7 @@ export function Chart({ times, lines, limit, bars, bands, low, high, text }) {
       const width = host.clientWidth;
       if (!width || plot.now?.width === width) return;
       plot.now?.destroy();
-      plot.now = new uPlot(options({ lines, limit, bars, bands, low, high }, width), [times, ...lines.map((line) => line.values)], host);
+      plot.now = new uPlot(options({ times, lines, limit, bars, bands, from, to, low, high }, width), [times, ...lines.map((line) => line.values)], host);
       for (const part of host.querySelectorAll(".u-over")) part.remove(); // nothing is picked in it
     };
     const again = () => plot.now?.redraw();
@@ -84,6 +86,6 @@ export function Chart({ times, lines, limit, bars, bands, low, high, text }) {
     dark.addEventListener("change", again);
     draw();
     return () => { sized.disconnect(); themed.disconnect(); dark.removeEventListener("change", again); plot.now?.destroy(); };
-  }, [times, lines, limit, bars, bands, low, high]);
+  }, [times, lines, limit, bars, bands, from, to, low, high]);
   return html`<div class="chart" ref=${box} role="img" aria-label=${text}></div>`;
 }

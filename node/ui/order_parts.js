@@ -3,7 +3,7 @@ import { html, useMemo } from "./base.js";
 import { LATE, lineName, linesOf, numberOf, openedOf, priceOf, quantityOf, tableOf, totalOf } from "./order_data.js";
 import { icon } from "./icons.js";
 import { ago, clock, exact, money } from "./formats.js";
-import { element, pill, sentence } from "./parts.js";
+import { cut, element, pill, sentence, words } from "./parts.js";
 import { has, prefs, t } from "./words.js";
 
 const SHOWN = 2;   // lines on a card
@@ -34,9 +34,9 @@ export function Card({ id, entity, index, size, gone, customer, need, lock, now 
 function slip(id, data, { age, slow, gone, customer, need, lock }) {
   const lines = linesOf(data), rest = lines.length - SHOWN, table = tableOf(data), total = totalOf(data);
   return html`<a class=${need ? "card card-need" : "card"} id=${"order-" + id} href=${"#/pedidos/" + encodeURIComponent(id)}>
-    <span class="card-top"><bdi class="card-table">${table ?? numberOf(data, id)}</bdi>${table === null ? "" : html`<bdi class="card-number">${numberOf(data, id)}</bdi>`}${age ? html`<span class=${slow ? "card-age slow" : "card-age"}>${slow ? icon("clock", 16) : ""}${age}${slow ? html`<span class="quiet">, ${t("orders.late")}</span>` : ""}</span>` : ""}</span>
-    ${customer ? html`<bdi class="card-customer" title=${customer}>${customer}</bdi>` : ""}
-    ${lines.length ? html`<span class="card-items">${lines.slice(0, SHOWN).map((line, i) => html`<span key=${i} class="card-item"><b>${exact(quantityOf(line))}</b><bdi>${lineName(line)}</bdi></span>`)}${rest > 0 ? html`<span class="card-rest">${t(rest === 1 ? "orders.items1" : "orders.items", { n: rest })}</span>` : ""}</span>` : ""}
+    <span class="card-top"><bdi class="card-table">${cut(table ?? numberOf(data, id))}</bdi>${table === null ? "" : html`<bdi class="card-number">${cut(numberOf(data, id))}</bdi>`}${age ? html`<span class=${slow ? "card-age slow" : "card-age"}>${slow ? icon("clock", 16) : ""}${age}${slow ? html`<span class="quiet">, ${t("orders.late")}</span>` : ""}</span>` : ""}</span>
+    ${customer ? html`<bdi class="card-customer" title=${customer}>${cut(customer)}</bdi>` : ""}
+    ${lines.length ? html`<span class="card-items">${lines.slice(0, SHOWN).map((line, i) => html`<span key=${i} class="card-item"><b>${exact(quantityOf(line))}</b><bdi>${cut(lineName(line))}</bdi></span>`)}${rest > 0 ? html`<span class="card-rest">${t(rest === 1 ? "orders.items1" : "orders.items", { n: rest })}</span>` : ""}</span>` : ""}
     <span class="card-foot"><b>${total === null ? "" : money(total)}</b>${gone ? html`<span class="status">${statusWord(data.status)}</span>` : need ? pill("need") : ""}</span>${lockLine(lock)}</a>`;
 }
 
@@ -46,12 +46,12 @@ export function linesTable(data, { marked = () => false, totalMarked = false, af
   if (!lines.length && total === null) return "";
   return html`<table class="lines"><tbody>${lines.map((line, i) => {
     const price = priceOf(line);
-    return html`<tr key=${line.id ?? i} class=${marked(line) ? "touched" : ""}><td class="qty">${exact(quantityOf(line))}×</td><th scope="row"><bdi>${lineName(line)}</bdi>${price === null ? "" : html`<small>${money(price)}</small>`}${more(line)}${after(line)}</th><td class="num">${price === null ? "" : money(quantityOf(line) * price)}</td></tr>`;
+    return html`<tr key=${line.id ?? i} class=${marked(line) ? "touched" : ""}><td class="qty">${exact(quantityOf(line))}×</td><th scope="row">${words(lineName(line))}${price === null ? "" : html`<small>${money(price)}</small>`}${more(line)}${after(line)}</th><td class="num">${price === null ? "" : money(quantityOf(line) * price)}</td></tr>`;
   })}</tbody><tfoot><tr class=${totalMarked ? "touched" : ""}><th scope="row" colspan="2">${t("order.total")}</th><td class="num">${total === null ? "—" : money(total)}</td></tr></tfoot></table>`;
 }
 
 // A line's own note and status, where it has them.
 function more(line) {
   const said = [typeof line.note === "string" && line.note, typeof line.status === "string" && statusWord(line.status)].filter(Boolean);
-  return said.length ? html`<small><bdi>${said.join(" · ")}</bdi></small>` : "";
+  return said.length ? html`<small>${words(said.join(" · "))}</small>` : "";
 }

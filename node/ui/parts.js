@@ -16,7 +16,10 @@ export function person(who, place = 0) {
   return html`<span class="person"><span class="face face-${place}" aria-hidden="true">${[...name].slice(0, 2).join("")}</span><bdi class="person-name">${name}</bdi></span>`;
 }
 
-const LONG = 280, CUT = 150;
+const LONG = 280, CUT = 150, NAME = 80;
+// A name where there is room for a name only.
+export const cut = (text) => (String(text).length > NAME ? `${String(text).slice(0, NAME - 1).trimEnd()}…` : String(text));
+
 // Text of people: its own direction, never longer than a screen.
 export function Words({ text }) {
   const [open, set] = useState(false);
@@ -70,9 +73,9 @@ export function difference(a, b) {
 // What to call an entity: a name that people gave it, else its kind and id.
 export function entityLabel(entityType, entityId, data) {
   const { name, number: no, table, drawer_id, type } = data ?? {};
-  if (entityType === "orders") return [`${kindName("orders")} ${no ?? entityId}`, table].filter(Boolean).join(" · ");
-  if (entityType === "cashier_operations") return [type ? plain({ kind: "word" }, type) : kindName(entityType), drawer_id ?? entityId].join(" · ");
-  return typeof name === "string" && name ? name : `${kindName(entityType)} ${entityId}`;
+  if (entityType === "orders") return [`${kindName("orders")} ${cut(no ?? entityId)}`, table].filter(Boolean).map(cut).join(" · ");
+  if (entityType === "cashier_operations") return [type ? plain({ kind: "word" }, type) : kindName(entityType), drawer_id ?? entityId].map(cut).join(" · ");
+  return cut(typeof name === "string" && name ? name : `${kindName(entityType)} ${entityId}`);
 }
 export const historyOf = (entityType, entityId) => `#/historico/${encodeURIComponent(entityType)}/${encodeURIComponent(entityId)}`;
 

@@ -6,14 +6,14 @@ import { clock, clocks, money, skew } from "./formats.js";
 import { brought, whose } from "./history_data.js";
 import { lineText } from "./order_parts.js";
 import { priceOf } from "./order_data.js";
-import { kindOf, label, sentence, words } from "./parts.js";
+import { cut, label, sentence, words } from "./parts.js";
 import { lossTexts, Restore, valueText } from "./restore.js";
 import { has, own, t } from "./words.js";
 
 // A value as it is shown in a list of changes; texts of people in their own direction.
 export function shownValue(name, value) {
   if (value == null || value === "") return html`<span class="none">${t("value.none")}</span>`;
-  return kindOf(name, value) === "text" && typeof value === "string" ? words(value) : html`<bdi>${valueText(name, value)}</bdi>`;
+  return words(valueText(name, value));
 }
 
 const item = (key, cls, sign, quiet, inside) => html`<li key=${key} class=${cls}><span class="sign" aria-hidden="true">${sign}</span><span>${quiet ? html`<span class="quiet">${quiet} </span>` : ""}${inside}</span></li>`;
@@ -21,9 +21,9 @@ const isElements = (value) => Array.isArray(value) && value.length > 0 && value.
 
 // row: of changes.js.
 function changeRows({ name, of, element, from, to }) {
-  if (!of && from === undefined && isElements(to)) return to.map((line) => item(`+${line.id}`, "plus", "+", t("hist.added"), [html`<bdi>${lineText(line)}</bdi>`, priceOf(line) === null ? "" : html` <span class="soft">${money(priceOf(line))}</span>`]));
-  if (!of && to === undefined && isElements(from)) return from.map((line) => item(`-${line.id}`, "minus", "−", t("hist.took"), html`<s><bdi>${lineText(line)}</bdi></s>`));
-  const what = of ? sentence("hist.of", { field: label(name), name: of }) : label(name);
+  if (!of && from === undefined && isElements(to)) return to.map((line) => item(`+${line.id}`, "plus", "+", t("hist.added"), [words(lineText(line)), priceOf(line) === null ? "" : html` <span class="soft">${money(priceOf(line))}</span>`]));
+  if (!of && to === undefined && isElements(from)) return from.map((line) => item(`-${line.id}`, "minus", "−", t("hist.took"), html`<s>${words(lineText(line))}</s>`));
+  const what = of ? sentence("hist.of", { field: label(name), name: cut(of) }) : label(name);
   return [item(`${element?.id ?? ""}.${name}`, "", "·", "", [what, ": ", from === undefined ? "" : html`<s>${shownValue(name, from)}</s> → `, html`<strong>${shownValue(name, to)}</strong>`])];
 }
 
@@ -45,7 +45,7 @@ const FLAGS = { open: "result.conflict", refused: "result.refused", removed: "hi
 
 function Loss({ loss, short, history }) {
   const now = history.entity.data, again = loss.path.length === 1 && !history.entity.deleted && !brought.has(loss.id) && loss.fields.every((name) => name in now && same(now[name], loss.data[name]));
-  return html`<div class="discarded"><p><span class="flag">${t(FLAGS[loss.how] ?? "hist.discarded")}</span> ${lossTexts(loss).map(([field, value]) => html`<span key=${field}><span class="discarded-field">${field}</span> <s><bdi>${value}</bdi></s> </span>`)}</p>
+  return html`<div class="discarded"><p><span class="flag">${t(FLAGS[loss.how] ?? "hist.discarded")}</span> ${lossTexts(loss).map(([field, value]) => html`<span key=${field}><span class="discarded-field">${field}</span> <s>${words(value)}</s> </span>`)}</p>
     ${short ? "" : html`<p class="soft">${why(loss)}${again ? ` ${t("hist.again")}` : ""}</p>${again ? "" : loss.how === "open" ? html`<a class="button small" href=${`#/conflitos/${encodeURIComponent(loss.conflict_id)}`}>${icon("need", 16)}${t("hist.open")}</a>` : html`<${Restore} loss=${loss} history=${history} />`}`}</div>`;
 }
 

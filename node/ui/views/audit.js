@@ -1,11 +1,12 @@
 // The audit: filter, see that the chain is whole, take what is shown away.
 import { html, say, useEffect, useMemo, useRef, useState } from "../base.js";
-import { changes, nameOf } from "../changes.js";
+import { changes } from "../changes.js";
 import { download } from "../export.js";
 import { number, clock, clocks, dayOf } from "../formats.js";
 import { get, useGet } from "../http.js";
 import { icon } from "../icons.js";
-import { empty, failed, historyOf, kindName, kindOf, label, loading, plain, words } from "../parts.js";
+import { cut, empty, failed, historyOf, kindName, kindOf, label, loading, plain, words } from "../parts.js";
+import { lineText } from "../order_parts.js";
 import { useStore } from "../store.js";
 import { t, has } from "../words.js";
 
@@ -91,15 +92,13 @@ function changesOf(entry) {
   return Object.keys(after).flatMap((id) => changes(before[id], after[id]).map((one) => ({ ...one, of: one.of ? `${id}, ${one.of}` : id })));
 }
 
-// "2× Chopp" of an item; nobody looks for its price here.
-const short = (one) => [one.quantity ?? one.qty, nameOf(one)].filter((part) => part !== undefined).join("× ");
 const isElements = (one) => Array.isArray(one) && one.length > 0 && one.every((part) => part?.id !== undefined);
-const value = (name, one) => words(isElements(one) ? one.map(short).join(", ") : plain({ kind: kindOf(name, one) }, one));
+const value = (name, one) => words(isElements(one) ? one.map(lineText).join(", ") : plain({ kind: kindOf(name, one) }, one));
 
 function Diffs({ rows }) {
   const [all, setAll] = useState(false), hidden = rows.length - SHOWN;
   if (!rows.length) return html`<span class="none">${t("hist.nochange")}</span>`;
-  return html`<ul class="diffs">${(all || hidden <= 0 ? rows : rows.slice(0, SHOWN)).map(({ name, of, from, to }, i) => html`<li key=${i}>${label(name)}${of && html` (<bdi>${of}</bdi>)`}: ${from !== undefined && html`<s>${value(name, from)}</s>${to !== undefined && " → "}`}${to !== undefined && html`<strong>${value(name, to)}</strong>`}</li>`)}
+  return html`<ul class="diffs">${(all || hidden <= 0 ? rows : rows.slice(0, SHOWN)).map(({ name, of, from, to }, i) => html`<li key=${i}>${label(name)}${of && html` (<bdi>${cut(of)}</bdi>)`}: ${from !== undefined && html`<s>${value(name, from)}</s>${to !== undefined && " → "}`}${to !== undefined && html`<strong>${value(name, to)}</strong>`}</li>`)}
     ${hidden > 0 && html`<li><button type="button" class="link" aria-expanded=${all} onClick=${() => setAll(!all)}>${all ? t("long.less") : t("audit.morechanges", { n: hidden })}</button></li>`}</ul>`;
 }
 
@@ -130,6 +129,8 @@ export function Audit({ query }) {
   const [filter, setFilter] = useState(() => filterOf(query)), found = useEntries(filter), { entries } = found;
   const terminals = useStore((store) => store.terminals), policies = useGet("/api/v1/policies"), conflicts = useStore((store) => store.conflicts);
   const open = useMemo(() => byOperation(conflicts), [conflicts]);
+  const came = useRef(query);
+  useEffect(() => { if (came.current !== query) { came.current = query; setFilter(filterOf(query)); } }, [query]); // a link within the view
   const set = (next) => { setFilter(next); keepInAddress(next); };
   const clear = () => { set(BLANK); document.getElementById("a-terminal").focus(); };
   const shown = entries ?? [], count = shown.length === 1 ? t("audit.count1") : t("audit.count", { n: number(shown.length) });

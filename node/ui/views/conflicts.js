@@ -5,7 +5,7 @@ import { icon } from "../icons.js";
 import { clock, money, number, ago, when } from "../formats.js";
 import { Holds } from "../holds.js";
 import { useGet } from "../http.js";
-import { Undo, entityLabel, failed, head, historyOf, kindOf, label, loading, plain } from "../parts.js";
+import { Undo, cut, entityLabel, failed, head, historyOf, kindOf, label, loading, plain } from "../parts.js";
 import { bringBack } from "../bring_back.js";
 import { useEntities, useEntity, useStore, useWhyNot, waiting } from "../store.js";
 import { has, own, t } from "../words.js";
@@ -19,7 +19,6 @@ function Question({ c }) {
   const values = c.deleting ? [t("inbox.keep"), t("inbox.delete")] : [...new Set(field.values.map((value) => cut(plain(field, value))))];
   return html`<span class="case-question">${c.deleting ? "" : html`<span class="q-field">${label(field.name)}: </span>`}${values.map((value, i) => html`${i ? ` ${t("inbox.or")} ` : ""}<bdi class="q-value" key=${i}>${value}</bdi>`)}${rest > 0 ? html`<span class="q-more"> ${rest === 1 ? t("inbox.more1") : t("inbox.more", { n: rest })}</span>` : ""}</span>`;
 }
-const cut = (text) => (text.length > 80 ? `${text.slice(0, 79).trimEnd()}…` : text);
 
 function Case({ conflict, now, entered }) {
   const entity = useEntity(conflict.entity_type, conflict.entity_id);

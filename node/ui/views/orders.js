@@ -6,7 +6,7 @@ import { icon } from "../icons.js";
 import { useLocks } from "../locks.js";
 import { COLUMNS, columnOf, customerOf, fold, matches, numberOf, openedOf, tableOf, totalOf } from "../order_data.js";
 import { Card, lockOf, statusWord } from "../order_parts.js";
-import { empty, failed, head, loading } from "../parts.js";
+import { cut, empty, failed, head, loading } from "../parts.js";
 import { useEntities, useStore } from "../store.js";
 import { Windowed } from "../windowed.js";
 import { t } from "../words.js";
@@ -30,10 +30,10 @@ export function Orders() {
     ${head(t(board.open === 1 ? "orders.title1" : "orders.title", { n: number(board.open) }), query ? t("orders.of", { a: number(board.found), b: number(board.open) }) : "", board.open || board.closed.length ? search : "")}
     ${board.found ? html`<div class="chips board-chips" role="group" aria-label=${t("field.status")}>${["all", ...names].map((c) => html`<button key=${c} type="button" class="chip" id=${"only-" + c} aria-pressed=${String(said.only === c)} onclick=${() => change({ only: c })}>${t(c === "all" ? "orders.all" : `column.${c}`)} <span>${number(c === "all" ? board.found : board[c].length)}</span></button>`)}</div>
       <div class=${`board board-${said.only} board-of-${names.length}`}>${names.map((name) => html`<${Column} key=${name} name=${name} list=${board[name]} ...${{ customers, needs, locks, now, all }} />`)}</div>` : ""}
-    ${!board.found && query ? empty(t("orders.none", { q: said.query }), "", html`<button type="button" class="button" onclick=${clear}>${t("orders.clear")}</button>`) : ""}
+    ${!board.found && query ? empty(t("orders.none", { q: cut(said.query) }), "", html`<button type="button" class="button" onclick=${clear}>${t("orders.clear")}</button>`) : ""}
     ${!board.open && !query ? empty(t("empty.orders"), t("empty.orders.text")) : ""}
     ${query && board.closed.length ? html`<section class="block" aria-labelledby="closed-title"><h2 id="closed-title">${t("orders.closed")} <span class="n">${number(board.closed.length)}</span></h2>
-      <ul class="closed-found">${board.closed.slice(0, CLOSED_SHOWN).map(([id, entity]) => html`<li key=${id}><a href=${"#/pedidos/" + encodeURIComponent(id)}><bdi>${tableOf(entity.data) ?? t("kind.orders")}</bdi> <span class="card-number">${numberOf(entity.data, id)}</span></a><span>${statusWord(entity.data.status)}</span><b>${amount(totalOf(entity.data))}</b></li>`)}</ul></section>` : ""}
+      <ul class="closed-found">${board.closed.slice(0, CLOSED_SHOWN).map(([id, entity]) => html`<li key=${id}><a href=${"#/pedidos/" + encodeURIComponent(id)}><bdi>${cut(tableOf(entity.data) ?? t("kind.orders"))}</bdi> <bdi class="card-number">${cut(numberOf(entity.data, id))}</bdi></a><span>${statusWord(entity.data.status)}</span><b>${amount(totalOf(entity.data))}</b></li>`)}</ul></section>` : ""}
     ${board.paid || board.cancelled ? html`<p class="closed">${icon("synced", 18)}<span>${t("orders.paid", { n: number(board.paid) })}, ${money(board.paidTotal)} · ${t("orders.cancelled", { n: number(board.cancelled) })}</span></p>` : ""}`;
 }
 
@@ -66,7 +66,7 @@ function Column({ name, list, all, customers, needs, locks, now }) {
   const left = (id, next) => {
     const data = all.get(id)?.data, place = next === null ? document.getElementById(`column-${name}`) : document.getElementById("order-" + next);
     place?.focus({ preventScroll: true });
-    say(t("orders.left", { order: data ? tableOf(data) ?? numberOf(data, id) : id, status: data ? statusWord(data.status) : t("value.gone") }));
+    say(t("orders.left", { order: cut(data ? tableOf(data) ?? numberOf(data, id) : id), status: data ? statusWord(data.status) : t("value.gone") }));
   };
   const held = useHeld(list.map(([id]) => id), left);
   const sum = list.reduce((total, [, entity]) => total + (totalOf(entity.data) ?? 0), 0);

@@ -54,7 +54,7 @@ function gathered(points, name, over_s, together) {
   return [[...stretches.keys()], [...stretches.values()].map((values) => (values.length ? together(values) : null))];
 }
 
-function Metric({ chart, points, hours, bands }) {
+function Metric({ chart, points, hours, to, bands }) {
   const { id, unit, limit, bars, grows, scale = 1, of } = chart, over_s = bars ? CONFLICTS_OVER_S : (hours * 3600) / ACROSS;
   const [times, rows] = useMemo(() => {
     const found = of.map((name, i) => gathered(points, name, over_s, bars ? total : i ? most : mean));
@@ -71,7 +71,7 @@ function Metric({ chart, points, hours, bands }) {
   return html`<section class="metric" aria-labelledby=${`m-${id}`}>
     <div class="metric-top"><div><h2 id=${`m-${id}`}>${t(`perf.${id}`)}</h2><p class="soft">${t(`perf.${id}.why`)}</p></div>
       <p class="metric-now">${said(bars ? sum : now[0], bars ? "" : unit)}${good != null && html`<small class=${good ? "" : "warn"}>${t(good ? "perf.ok" : "perf.high")}</small>`}</p></div>
-    <${Chart} times=${times} lines=${lines} limit=${limit} bars=${bars} bands=${bands} low=${low} high=${high} text=${text} />
+    <${Chart} times=${times} lines=${lines} limit=${limit} bars=${bars} bands=${bands} from=${to - hours * 3600} to=${to} low=${low} high=${high} text=${text} />
     <p class="metric-foot">${of.length > 1 && html`<span class="key key-p50">${t("perf.median")} ${said(now[0], unit)}</span><span class="key key-p99">${t("perf.p99")} ${said(now[1], unit)}</span>`}
       ${limit != null && html`<span class="key key-limit">${t("perf.good", { x: `${number(limit)}\u00a0${unit}` })}</span>`}${foot && html`<span>${foot}</span>`}</p></section>`;
 }
@@ -79,11 +79,12 @@ function Metric({ chart, points, hours, bands }) {
 export function Performance() {
   const [hours, setHours] = useState(HOURS.at(-1)), report = useGet("/api/v1/performance", { hours }, { every: EVERY_MS });
   const bands = useMemo(() => (report.data?.outages ?? []).map((one) => [Date.parse(one.from) / 1000, one.to ? Date.parse(one.to) / 1000 : Infinity]), [report.data]);
+  const latest = report.data?.points.at(-1), to = latest ? Date.parse(latest.at) / 1000 : 0;
   const choice = html`<fieldset class="segments"><legend class="quiet">${t("perf.range")}</legend><div>${HOURS.map((n) => html`<label key=${n}>
     <input type="radio" name="range" id=${`range-${n}`} value=${n} checked=${hours === n} onChange=${() => setHours(n)} /><span>${t("perf.hours", { n })}</span></label>`)}</div></fieldset>`;
   const lead = html`${t("perf.lead", { n: hours })} ${bands.length > 0 && html`<span class="band-key"><span class="hatch" aria-hidden="true"></span>${t("perf.band")}</span>`}`;
   return html`${head(t("perf.title"), lead, choice)}${
     report.error && !report.data ? failed(report.error, report.again) : !report.data ? loading("charts")
     : !report.data.points.length ? empty(t("empty.perf"), t("empty.perf.text"))
-    : html`<div class="metrics">${CHARTS.map((chart) => html`<${Metric} key=${chart.id} chart=${chart} points=${report.data.points} hours=${hours} bands=${bands} />`)}</div>`}`;
+    : html`<div class="metrics">${CHARTS.map((chart) => html`<${Metric} key=${chart.id} chart=${chart} points=${report.data.points} hours=${hours} to=${to} bands=${bands} />`)}</div>`}`;
 }

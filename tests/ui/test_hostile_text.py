@@ -1,0 +1,121 @@
+"""Names and notes may hold markup, quotes, marks that turn the direction of text, or 10,000 characters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+
+from tests.ui.people import Terminal, conflict
+from tests.ui.test_views import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.processes import NodeProcess
+    from tests.ui.browser import Pages
+
+MARKUP = """<img src=x onerror="window.hurt=1"><script>window.hurt=1</script></bdi></td><b>nota</b>"""
+QUOTES = """"' onmouseover='window.hurt=1' x="${window.hurt=1}` &lt;b&gt; {time}"""
+TURNED = "\u202eabc \u2067خليل حداد\u2066 {n} \u200f"
+LONG = "Prefere a mesa perto da janela. " * 313
+UNBROKEN = "a" * 10_000
+TEXTS = {"markup": MARKUP, "quotes": QUOTES, "turned": TURNED, "long": LONG, "unbroken": UNBROKEN}
+
+STRANGE = "mesa/12#y=+~:@|z"
+"""The strangest id that the node takes."""
+
+
+@pytest.fixture(scope="module")
+def restaurant(nodes: Callable[..., NodeProcess]) -> NodeProcess:
+    node = nodes("central")
+    with Terminal(node, "garcom-1", MARKUP[:250], "waiter") as waiter:
+        for name, text in TEXTS.items():
+            lines = [{"id": "i1", "name": text, "quantity": 1, "price": 7}]
+            data = {"number": name, "table": text, "customer": text, "note": text, "items": lines, "total": 7}
+            waiter.write("orders", f"pedido-{name}", {"status": "ready", **data}, "CREATE")
+        waiter.write("orders", STRANGE, {"status": "ready", "table": "Mesa 1", "note": MARKUP}, "CREATE")
+    for name, text in TEXTS.items():
+        before = {"name": text, "phone": "1", "note": text}
+        conflict(node, "customers", f"c-{name}", before=before, first={"phone": text}, second={"phone": f"2{text}"})
+    return node
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_what_people_typed_stays_text_in_every_view(restaurant: NodeProcess, pages: Pages, width: int) -> None:
+    page = pages(restaurant, width=width, name=f"painel-{width}")
+    shown(page, "conflitos", ".case")
+    cases = [one.get_attribute("href") or "" for one in page.locator(".case a").all()]
+    assert len(cases) == len(TEXTS)
+    routes = {
+        **{case.removeprefix("#/"): ".compare" for case in cases},
+        "pedidos": ".card",
+        **{f"pedidos/pedido-{name}": ".paper" for name in TEXTS},
+        f"pedidos/{quote(STRANGE, safe='')}": ".paper",
+        **{f"historico/orders/pedido-{name}": ".line" for name in TEXTS},
+        f"historico/orders/{quote(STRANGE, safe='')}": ".line",
+        **{f"historico/customers/c-{name}": ".line" for name in TEXTS},
+        "auditoria": ".table-audit",
+        "terminais": ".table-terminals",
+    }
+    wrong: list[str] = []
+    for route, sign in routes.items():
+        shown(page, route, sign)
+        if page.evaluate("window.hurt") is not None:
+            wrong.append(f"{route}: a script of the text ran")
+        if page.locator("#shell :is(img, script, b:text-is('nota'))").count():
+            wrong.append(f"{route}: markup of the text is markup of the page")
+        if (over := page.evaluate("document.documentElement.scrollWidth - innerWidth")) > 0:
+            wrong.append(f"{route}: scrolls sideways by {over} px")
+        if (tall := page.evaluate("document.documentElement.scrollHeight")) > MOST_PX:
+            wrong.append(f"{route}: {tall} px tall, as a long text stands there whole")
+        if turned := page.evaluate(LOOSE, "\u202e"):
+            wrong.append(f"{route}: turns what stands beside it: {turned}")
+    assert wrong == []
+
+
+MOST_PX = 12_000
+
+LOOSE = """mark => {
+    const walk = document.createTreeWalker(document.getElementById('shell'), NodeFilter.SHOW_TEXT), found = [];
+    while (walk.nextNode()) {
+        const {parentElement: box, data} = walk.currentNode;
+        if (data.includes(mark) && !box.closest('bdi, [dir=auto], option, datalist, textarea')
+            && !['isolate', 'isolate-override', 'plaintext'].includes(getComputedStyle(box).unicodeBidi)
+            && box.textContent.trim() !== data.trim()) found.push(box.outerHTML.slice(0, 120));
+    }
+    return found;
+}"""
+
+
+def test_a_long_text_is_cut_and_shown_whole_when_asked(restaurant: NodeProcess, pages: Pages) -> None:
+    page = pages(restaurant, "#/pedidos/pedido-long", width=390)
+    note = page.locator(".paper-note")
+    note.locator("button").wait_for()
+    assert len(note.inner_text()) < 400
+    note.locator("button").click()
+    note.locator("button[aria-expanded=true]").wait_for()
+    assert LONG.strip() in note.inner_text()
+
+
+def test_markup_can_be_read_as_it_was_typed(restaurant: NodeProcess, pages: Pages) -> None:
+    page = pages(restaurant, "#/pedidos/pedido-markup")
+    page.locator(".paper-note").wait_for()
+    assert MARKUP in page.locator(".paper-note").inner_text()
+
+
+def test_an_export_keeps_texts_and_begins_no_formula(restaurant: NodeProcess, pages: Pages) -> None:
+    with Terminal(restaurant, "caixa-9", "=HYPERLINK(1)") as till:
+        till.write("products", "=1+1", {"name": '=cmd|"/c calc"'}, "CREATE")
+    page = pages(restaurant, "#/auditoria?terminal=caixa-9")
+    shown(page, "auditoria?terminal=caixa-9", ".table-audit")
+    with page.expect_download() as csv:
+        page.locator("#csv").click()
+    text = csv.value.path().read_text()
+    assert text.startswith("\ufefftimestamp;")
+    assert ";'=HYPERLINK(1);" in text
+    assert ";'=1+1;" in text
+    with page.expect_download() as lines:
+        page.locator("#jsonl").click()
+    assert '"entity_id":"=1+1"' in lines.value.path().read_text()

@@ -1,0 +1,88 @@
+"""Every view at three widths, light and dark, in both languages: axe finds nothing, and nothing scrolls sideways.
+
+COMANDA_VIEWS=all walks all twelve pages and not three; COMANDA_SCREENSHOTS=FOLDER keeps a picture of each view.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.ui.axe import violations
+from tests.ui.browser import WIDTHS
+from tests.ui.evening import FIRST, play
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+
+    from tests.processes import NodeProcess
+    from tests.ui.browser import Pages
+
+EVERY = [*product(WIDTHS, ("pt-BR", "en-GB"), ("light", "dark"))]
+FEW = [(390, "pt-BR", "dark"), (800, "en-GB", "light"), (1280, "pt-BR", "light")]
+WALKED = EVERY if os.environ.get("COMANDA_VIEWS") == "all" else FEW
+PICTURES = os.environ.get("COMANDA_SCREENSHOTS")
+
+VIEWS = {
+    "conflitos": ".case",
+    "conflitos/{conflict}": ".compare",
+    "pedidos": ".card",
+    f"pedidos/pedido-{FIRST + 3}": ".paper",
+    "terminais": ".table-terminals",
+    f"historico/orders/pedido-{FIRST + 3}": ".line",
+    "auditoria": ".table-audit",
+    "auditoria?refused=1": ".table-audit .outcome-refused",
+    "desempenho": ".metrics, .empty",
+    "no": ".checks",
+}
+"""The route of each view, and what is in it once it is there."""
+
+
+@pytest.fixture(scope="module")
+def restaurant(nodes: Callable[..., NodeProcess]) -> NodeProcess:
+    node = nodes("central")
+    play(node)
+    return node
+
+
+def shown(page: Page, route: str, sign: str) -> None:
+    """Go to a view, and wait until it is whole."""
+    page.evaluate("route => { location.hash = route }", f"#/{route}")
+    page.locator(f"#view :is({sign})").first.wait_for()
+    page.locator(".overall .pill-synced, .overall .pill-queue").first.wait_for()
+    page.locator("#view [aria-busy=true]").first.wait_for(state="detached")
+
+
+def open_conflict(page: Page) -> str:
+    """The id of the first conflict in the inbox."""
+    page.locator(".case a").first.wait_for()
+    address = page.locator(".case a").first.get_attribute("href") or ""
+    return address.rpartition("/")[2]
+
+
+@pytest.mark.parametrize(("width", "language", "theme"), WALKED)
+def test_every_view_can_be_used_by_everybody(
+    restaurant: NodeProcess, pages: Pages, width: int, language: str, theme: str
+) -> None:
+    page = pages(restaurant, width=width, language=language, theme=theme, user="Marina", name=f"painel-{width}")
+    conflict = open_conflict(page)
+    found: list[str] = []
+    for pattern, sign in VIEWS.items():
+        route = pattern.format(conflict=conflict)
+        shown(page, route, sign)
+        if PICTURES:
+            name = route.replace(conflict, "um").replace("/", "-").replace("?", "-")
+            picture = Path(PICTURES) / f"{name}-{width}-{language[:2]}-{theme}.png"
+            page.screenshot(path=picture, full_page=width > 390)
+        found += [f"#/{route}: {one}" for one in violations(page)]
+        if (over := page.evaluate("document.documentElement.scrollWidth - innerWidth")) > 0:
+            found.append(f"#/{route}: scrolls sideways by {over} px")
+        if page.locator("h1").count() != 1:
+            found.append(f"#/{route}: has not one heading")
+    assert found == []
