@@ -21,7 +21,7 @@ from tests.launcher import Launched, launch_read
 
 ROOT = Path(__file__).resolve().parent.parent
 CI = bool(os.environ.get("CI"))
-NPM = ("ws@8", "yjs@13")
+NPM = ("ws@8", "yjs@13", "typescript@5", "@types/ws@8")
 
 
 def missing(what: str) -> NoReturn:
@@ -97,7 +97,7 @@ def comanda(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def node_modules() -> Path:
-    """npm's `ws` and `yjs`, installed once beside the tests (not committed), together: npm would take the one away
+    """What the tests have of npm, installed once beside them (not committed), together: npm would take the one away
     when it adds the other. Skips where there is no Node or registry."""
     folder = ROOT / "tests" / "e2e" / "node_modules"
     with (folder.parent / ".npm.lock").open("w") as lock:
@@ -106,11 +106,11 @@ def node_modules() -> Path:
 
 
 def _installed(folder: Path) -> Path:
-    if all((folder / package.partition("@")[0]).is_dir() for package in NPM):
+    if all((folder / package.rpartition("@")[0]).is_dir() for package in NPM):
         return folder
     npm = shutil.which("npm")
     if npm is None:
-        missing("Node and npm are needed for the document's JavaScript client, and for yjs")
+        missing("Node and npm are needed for the JavaScript clients, and for yjs")
     install = subprocess.run(
         [str(npm), "install", "--no-save", "--no-audit", "--no-fund", "--prefix", str(folder.parent), *NPM],
         capture_output=True,

@@ -3,8 +3,12 @@
 // Of each entity a copy is kept, and a tail of what came after the first own write that is not answered. An own write
 // takes its place in the tail when it is made. Once it is answered, the copy is moved past it. So the confirmation
 // of an old write never puts its value over a newer row, and a refused write is gone without a trace.
+//
+// After a reconnect rows come again, in order, as the node does not know how far the terminal was. They are applied again;
+// what was shown before is held meanwhile, so that nobody cooks an order twice.
 
 const GONE_KNOWN = 1_000; // deleted entities of which the version is remembered
+const ROWS_KNOWN = 8; // rows of an entity of which it is known that they came
 
 const OWN = 'own'; // merged, with the movements of counters added to what is there
 const ROW = 'row'; // merged, as it is
@@ -67,8 +71,20 @@ function effects({ entity_id, operation, data, version }, own) {
     item.entity_id, { kind, data: fields(item.data), version: own ? undefined : item.data.version ?? version }]));
 }
 
+/** Whether an operation's row came before; it is remembered that it did. An entity's state always counts anew. */
+function came(copy, { terminal_id, id }) {
+  if (/^(state|current)-/.test(id)) return false;
+  const name = `${terminal_id}/${id}`;
+  if (copy.rows.includes(name)) return true;
+  copy.rows.push(name);
+  if (copy.rows.length > ROWS_KNOWN) copy.rows.shift();
+  return false;
+}
+
 export class Screen {
-  #copies = new Map(); // key -> {type, id, data: object or null, version, tail: [{own: operation id} or an effect]}
+  // key -> {type, id, data: object or null, version, tail: [{own: operation id} or an effect], rows: names of the last ones,
+  //         held: {data, version} that is shown until the rows that come again have come that far, or null}
+  #copies = new Map();
   #open = new Map(); // operation id -> {operation, landed, effects}: own writes that are not answered, in order
   #writes = new Map(); // key -> ids of #open, in order
   #shown = new Map(); // type -> Map of id -> {type, id, data, version, pending}
@@ -96,7 +112,7 @@ export class Screen {
   /** The version up to which the rows of an entity were seen. */
   version(type, id) {
     const copy = this.#copies.get(Screen.key(type, id));
-    return copy ? copy.tail.reduce((now, item) => (item.own ? now : item.version ?? now), copy.version) : 0;
+    return copy ? (copy.held ?? this.#folded(copy)).version : 0;
   }
 
   /** What is to be stored of an entity, undefined: nothing. */
@@ -107,7 +123,7 @@ export class Screen {
   /** Takes what `stored` gave. */
   restore(key, copy) {
     if (!copy) return this.#discard(key);
-    this.#copies.set(key, { ...copy, tail: [...copy.tail] });
+    this.#copies.set(key, { ...copy, tail: [...copy.tail], rows: [...copy.rows] });
     this.#touched.add(key);
     if (copy.data === null && !copy.tail.length) this.#gone.add(key);
   }
@@ -118,9 +134,12 @@ export class Screen {
     if (landed) this.#land(operation.id);
     for (const [id, effect] of effects(operation, false)) {
       const copy = this.#copy(operation.entity_type, id);
+      const before = copy.held ?? this.#folded(copy);
       const last = copy.tail.at(-1);
       if (last && !last.own && last.kind !== OWN) copy.tail[copy.tail.length - 1] = joined(last, effect);
       else copy.tail.push(effect);
+      const behind = came(copy, operation) && this.#folded(copy).version < before.version;
+      copy.held = behind ? before : null;
       this.#fold(copy);
     }
     return Boolean(landed);
@@ -139,8 +158,11 @@ export class Screen {
     }
   }
 
-  /** An own write was answered. taken: it stands in its place. versions: by entity id, where nothing unseen lay between. */
-  answered(operationId, taken, versions = {}) {
+  /**
+   * An own write was answered. taken: it stands. versions: which it got, by entity id, where that is known: rows that came
+   * after it was made may lie before it. seen: nothing unseen lies before it.
+   */
+  answered(operationId, { taken, versions = {}, seen = false }) {
     const open = this.#open.get(operationId);
     if (!open) return;
     this.#open.delete(operationId);
@@ -148,7 +170,14 @@ export class Screen {
       const copy = this.#copy(open.operation.entity_type, id);
       this.#close(Screen.key(copy.type, copy.id), operationId);
       const place = copy.tail.findIndex((item) => item.own === operationId);
-      if (place >= 0) copy.tail.splice(place, 1, ...(taken ? [{ ...effect, version: versions[id] }] : []));
+      const done = { ...effect, version: seen ? versions[id] : undefined };
+      if (place >= 0) copy.tail.splice(place, 1);
+      if (place >= 0 && taken) {
+        const before = copy.tail.findLastIndex((item, index) => index >= place && !item.own && item.version < versions[id]);
+        copy.tail.splice(before < 0 ? place : before + 1, 0, done);
+      }
+      if (taken) came(copy, open.operation);
+      if (taken && copy.held) copy.held = after(copy.held, done, this.#countersOf(copy.type));
       this.#fold(copy);
     }
   }
@@ -200,13 +229,20 @@ export class Screen {
   #copy(type, id) {
     const key = Screen.key(type, id);
     let copy = this.#copies.get(key);
-    if (!copy) this.#copies.set(key, copy = { type, id, data: null, version: 0, tail: [] });
+    if (!copy) this.#copies.set(key, copy = { type, id, data: null, version: 0, tail: [], rows: [], held: null });
     this.#touched.add(key);
     return copy;
   }
 
   #countersOf(type) {
     return Object.hasOwn(this.#counters, type) ? this.#counters[type] : [];
+  }
+
+  /** Data and version without own writes that are not answered. */
+  #folded(copy) {
+    const counters = this.#countersOf(copy.type);
+    const { data, version } = copy;
+    return copy.tail.reduce((state, item) => (item.own ? state : after(state, item, counters)), { data, version });
   }
 
   #fold(copy) {
@@ -232,8 +268,7 @@ export class Screen {
     const copy = this.#copies.get(key);
     const open = (this.#writes.get(key) ?? []).map((each) => this.#open.get(each));
     const counters = this.#countersOf(type);
-    let state = copy ?? { data: null, version: 0 };
-    for (const item of copy?.tail ?? []) if (!item.own) state = after(state, item, counters);
+    let state = copy ? copy.held ?? this.#folded(copy) : { data: null, version: 0 };
     for (const each of open) if (!each.landed) state = after(state, each.effects.get(id), counters);
     const before = this.entity(type, id);
     const entity = state.data && frozen({ type, id, data: state.data, version: state.version, pending: open.length > 0 });

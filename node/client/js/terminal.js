@@ -12,6 +12,7 @@ const AGAIN_MS_MAX = 30_000;
 const LOCK_MS = 30_000;
 const RATE = 4005;
 const ROW_FOLLOWS = ['lost', 'conflict']; // statuses of what is not shown, as the author's own row will say
+const PLACED = ['applied', 'merged']; // statuses that tell a write's version
 const COUNTERS = { products: ['stock'] };
 
 export class Terminal {
@@ -376,10 +377,10 @@ export class Terminal {
     this.#state.changed(record);
   }
 
-  /** taken: what it wrote is shown, unless a row says something else. versions: as the screen's `answered`. */
-  #answered(record, state, answer, taken = false, versions = {}) {
+  /** outcome: as the screen's `answered` has it. */
+  #answered(record, state, answer, outcome = { taken: false }) {
     const { queue, screen } = this.#state;
-    screen.answered(record.id, taken, versions);
+    screen.answered(record.id, outcome);
     queue.change(record, { state, answer });
     this.#state.changed(record);
     this.#tell(record);
@@ -480,7 +481,11 @@ export class Terminal {
     this.#undecided = 0;
     const { status, version, versions = { [record.message.operation?.entity_id]: version } } = message;
     const state = status === 'conflict' || this.#contested(record.id) ? 'conflict' : 'confirmed';
-    this.#answered(record, state, message, !ROW_FOLLOWS.includes(status), status === 'applied' ? versions : {});
+    this.#answered(record, state, message, {
+      taken: !ROW_FOLLOWS.includes(status),
+      versions: PLACED.includes(status) ? versions : {},
+      seen: status === 'applied',
+    });
   }
 
   /** Whether an operation of this terminal is one side of an open conflict. */

@@ -53,7 +53,14 @@ class Person {
     this.terminal = connect({ url: 'ws://model', terminalId: this.name, type: 'pos', store, timing: TIMING, WebSocket });
     this.terminal.on('error', ({ text }) => assert.fail(text));
     const { terminal } = this;
-    terminal.on('entity', () => this.terminal === terminal && this.#ownWritesAreShown());
+    const versions = new Map();
+    terminal.on('entity', ({ id, entity }) => {
+      if (this.terminal !== terminal) return;
+      this.#ownWritesAreShown();
+      const version = entity?.version ?? 0;
+      if (entity) assert.ok(version >= (versions.get(id) ?? 0), `${id} went back to version ${version}`);
+      versions.set(id, Math.max(version, versions.get(id) ?? 0));
+    });
   }
 
   kill() {

@@ -177,6 +177,56 @@ test('a row that comes twice is confirmed twice and told once', async () => {
   assert.equal(played.told('entity').length, 1);
 });
 
+test('rows that come again after a reconnect do not take back what is shown', async () => {
+  const played = await greeted();
+  const rows = [
+    { id: '1', entity_id: 'o-1', operation: 'CREATE', data: { status: 'pending', version: 1 } },
+    { id: '2', entity_id: 'o-1', operation: 'UPDATE', data: { note: 'hot', version: 2 } },
+    { id: '4', entity_id: 'o-1', operation: 'UPDATE', data: { table: 5, version: 4 } }];
+  const shown = { status: 'ready', note: 'hot', table: 5 };
+  for (const row of rows.slice(0, 2)) await played.row(row);
+  const own = await played.terminal.update('orders', 'o-1', { status: 'ready' });
+  await played.confirm(own.id, { version: 3 });
+  await played.row(rows[2]);
+  assert.deepEqual(data(played), shown);
+  const mine = { ...own.message.operation, data: { status: 'ready', version: 3 } };
+  for (const start of [played, await greeted({ store: played.store })]) {
+    await again(start);
+    const told = start.told('entity').length;
+    for (const row of [...rows.slice(0, 2), mine]) await start.row(row, { terminal_id: row.terminal_id ?? 'k-1' });
+    await start.terminal.update('orders', 'o-1', { paid: true });
+    assert.deepEqual(data(start), { ...shown, paid: true });
+    await start.row(rows[2]);
+    assert.deepEqual(data(start), { ...shown, paid: true });
+    assert.equal(start.told('entity').length, told + 1);
+    await start.row({ id: `fresh-${told}`, entity_id: 'o-1', operation: 'CREATE', data: { status: 'new', version: 1 } });
+    assert.deepEqual(data(start).status, 'new'); // a row that did not come before is shown, whatever its version
+    await start.row(rows[2]);
+  }
+});
+
+test('a deleted entity does not come back as its rows come again', async () => {
+  const played = await greeted();
+  const rows = [['1', 'CREATE', { a: 1, version: 1 }], ['2', 'DELETE', { version: 2 }]].map(
+    ([id, operation, each]) => ({ id, entity_id: 'o-1', operation, data: each }));
+  for (const row of rows) await played.row(row);
+  await again(played);
+  await played.row(rows[0]);
+  assert.equal(data(played), null);
+  await played.row(rows[1]);
+  assert.equal(played.told('entity').length, 2);
+});
+
+test('a state of the node is shown, however old', async () => {
+  const played = await greeted();
+  await played.row({ id: '1', entity_id: 'o-1', operation: 'CREATE', data: { a: 1, version: 5 } });
+  for (let n = 0; n < 2; n += 1) {
+    await played.row({ id: 'state-1-o-1', entity_id: 'o-1', operation: 'CREATE', data: { a: 0, version: 2 } }, { terminal_id: 'node' });
+    assert.deepEqual(data(played), { a: 0 });
+    await played.row({ id: `x${n}`, entity_id: 'o-1', operation: 'UPDATE', data: { a: 1, version: 3 } });
+  }
+});
+
 test('own movements of counters add to what is shown; elsewhere they are what they are', async () => {
   const played = await greeted();
   await played.row({ id: '1', operation: 'CREATE', data: { stock: 12, version: 1 } }, { entity_type: 'products', entity_id: 'p' });
@@ -195,6 +245,20 @@ test('the confirmation of a duplicate does not put an old value over a newer one
   await played.confirm(id, { status: 'duplicate' });
   assert.deepEqual(data(played), { status: 'theirs', note: 'mine' });
 });
+
+for (const status of ['applied', 'merged']) {
+  test(`an own write that was ${status} after a row that came late is not taken back until its own row comes`, async () => {
+    const played = await greeted();
+    await played.row({ id: 'r', entity_id: 'o-1', operation: 'CREATE', data: { status: 'pending', version: 1 } });
+    const { id } = await played.terminal.update('orders', 'o-1', { status: 'preparing' });
+    await again(played);
+    await played.row({ id: 'state-1-o-1', entity_id: 'o-1', operation: 'CREATE', data: { status: 'pending', version: 1 } });
+    await played.confirm(id, { version: 2, status });
+    assert.deepEqual(data(played), { status: 'preparing' });
+    await played.row({ id, entity_id: 'o-1', operation: 'UPDATE', data: { status: 'preparing', version: 2 } }, { terminal_id: 'w-1' });
+    assert.deepEqual(played.told('entity').map(({ entity: { data: { status: each } } }) => each).slice(1).filter((each) => each === 'pending'), []);
+  });
+}
 
 test('a version says what was seen when it was written', async () => {
   const played = await greeted();
