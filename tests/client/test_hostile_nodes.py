@@ -57,15 +57,10 @@ async def play(name: str, client: Client, shared: NodeProcess, folder: Path, **m
     return verdict
 
 
-NOT_YET = {("javascript", "older_database")}
-"""It does not read `recovered` of the greeting yet."""
-
-
 def cases() -> Iterator[object]:
     for name in PLAYED:
         for client in OURS:
-            marks = [pytest.mark.xfail] if (client.name, name) in NOT_YET else []
-            yield pytest.param(name, client, marks=marks, id=f"{name} {client.name}")
+            yield pytest.param(name, client, id=f"{name} {client.name}")
 
 
 @pytest.mark.parametrize(("name", "client"), list(cases()))

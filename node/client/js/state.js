@@ -9,7 +9,7 @@ export class State {
   queue = new Queue();
   conflicts = new Map(); // id -> conflict
   screen;
-  #about = null; // {url, terminalId, greeted}
+  #about = null; // {url, terminalId, greeted, recovered}: of the last greeting
   #dirty = new Set(); // keys that have to be stored
 
   constructor(counters) {

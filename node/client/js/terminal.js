@@ -3,6 +3,7 @@
 import { Connection } from './connection.js';
 import { LockError, Locks } from './locks.js';
 import { newId } from './queue.js';
+import { same } from './screen.js';
 import { State } from './state.js';
 import { Alone, Tabs } from './tabs.js';
 
@@ -267,7 +268,7 @@ export class Terminal {
     }
     if (this.#closed) return;
     const { url, terminalId } = this.#options;
-    if (!this.#state.about) this.#state.about = { url, terminalId, greeted: false };
+    if (!this.#state.about) this.#state.about = { url, terminalId, greeted: false, recovered: null };
     this.#tabs.post({ reload: true });
     this.#connection.dial();
   }
@@ -445,7 +446,7 @@ export class Terminal {
 
   #take(message) {
     switch (message.type) {
-      case 'connection_established': return this.#greeted();
+      case 'connection_established': return this.#greeted(message);
       case 'data_sync': return this.#row(message.operation);
       case 'sync_confirmation': return this.#confirmed(message);
       case 'sync_error': return this.#refused(message);
@@ -455,15 +456,20 @@ export class Terminal {
     }
   }
 
-  #greeted() {
+  #greeted({ recovered = null }) {
+    const { url, terminalId } = this.#options;
     if (this.#asksForAll()) {
       this.#state.screen.clear();
       for (const id of [...this.#state.conflicts.keys()]) this.#drop(id, null);
-      const { url, terminalId } = this.#options;
-      this.#state.about = { url, terminalId, greeted: true };
       this.#full = false;
+    } else if ((this.#state.about.recovered ?? null) !== recovered) {
+      this.#full = true; // the node's database was set back; rows that it does not have any more may be shown
+      return this.#connection.dial();
     }
-    this.#sendUnanswered();
+    if (!same(this.#state.about, { url, terminalId, greeted: true, recovered })) {
+      this.#state.about = { url, terminalId, greeted: true, recovered };
+    }
+    return this.#sendUnanswered();
   }
 
   #row(operation) {

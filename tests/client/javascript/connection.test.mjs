@@ -181,6 +181,32 @@ test('it asks for everything until it was greeted once, and when it comes to ano
   assert.equal(elsewhere.terminal.entity('orders', 'o-1'), null);
 });
 
+test('a node whose database was set back is asked for everything, once', async () => {
+  const played = await greeted();
+  const { terminal } = played;
+  const greet = async (recovered) => {
+    await turn();
+    played.socket.readyState = 1;
+    await played.hear({ type: 'connection_established', server_time: '', ...(recovered !== undefined && { recovered }) });
+  };
+  await played.row({ id: 'lost', entity_id: 'o-1', operation: 'CREATE', data: { a: 1 } });
+  await played.end(1006);
+  await pass(1_000);
+  await terminal.create('orders', 'o-2', { a: 2 });
+  await greet(7);
+  assert.equal(played.sockets.length, 3);
+  assert.equal(new URL(played.socket.url).searchParams.get('sync'), 'full');
+  await greet(7);
+  assert.equal(played.sockets.length, 3);
+  assert.equal(terminal.entity('orders', 'o-1'), null);
+  assert.deepEqual(terminal.entity('orders', 'o-2').data, { a: 2 });
+  assert.equal(played.sent('data_sync').length, 1);
+  await played.end(1006);
+  await pass(1_000);
+  await greet(7);
+  assert.equal(played.sockets.length, 4);
+});
+
 test('its address', async () => {
   const played = new Played({ url: 'https://host:8001/', terminalId: 'pos#1/é', userId: 'ana', token: 't k' });
   await turn();
