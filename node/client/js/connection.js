@@ -14,6 +14,8 @@ export class Connection {
   #beat = null; // of the next ping
   #deadline = null; // until when something must be heard
   #pinged = null; // when the ping under way was sent, by the monotonic clock
+  #pongsDue = 0;
+  #fences = []; // {pongs, act}: how many pongs are still to come before it
   #roundTrip = null;
   #greetedAt = null;
   #options;
@@ -49,6 +51,12 @@ export class Connection {
     this.#expect(true);
   }
 
+  /** Calls `act` once the node has answered a ping that is sent now, and with it what was sent before. */
+  fence(act) {
+    this.#ping();
+    this.#fences.push({ pongs: this.#pongsDue, act });
+  }
+
   /** Dials now if it waits to dial; for when the network is said to be back. */
   hurry() {
     if (this.#timer !== null) this.dial();
@@ -79,11 +87,16 @@ export class Connection {
       return; // no message of this protocol
     }
     if (message?.type === 'connection_established' && !this.up) this.#greeted(message);
-    if (this.#pinged !== null && message?.type === 'pong') {
-      this.#roundTrip = Math.round((performance.now() - this.#pinged) * 10) / 10;
-      this.#pinged = null;
-    }
+    if (message?.type === 'pong') this.#ponged();
     if (typeof message?.type === 'string') this.#options.heard(message);
+  }
+
+  #ponged() {
+    if (this.#pinged !== null) this.#roundTrip = Math.round((performance.now() - this.#pinged) * 10) / 10;
+    this.#pinged = null;
+    this.#pongsDue -= 1;
+    for (const fence of this.#fences) fence.pongs -= 1;
+    while (this.#fences[0]?.pongs <= 0) this.#fences.shift().act();
   }
 
   #greeted({ server_time }) {
@@ -99,6 +112,7 @@ export class Connection {
   #ping() {
     const measured = this.#roundTrip === null ? {} : { performance: { response_time: this.#roundTrip } };
     this.#pinged = performance.now();
+    this.#pongsDue += 1;
     this.send({ type: 'ping', timestamp: new Date().toISOString(), ...measured });
     if (this.#deadline === null) this.#expect(true);
   }
@@ -128,6 +142,8 @@ export class Connection {
     clearInterval(this.#beat);
     clearTimeout(this.#deadline);
     this.#deadline = this.#pinged = this.#greetedAt = null;
+    this.#pongsDue = 0;
+    this.#fences = [];
     const socket = this.#socket;
     if (!socket) return;
     this.#socket = null;

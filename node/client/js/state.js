@@ -9,7 +9,7 @@ export class State {
   queue = new Queue();
   conflicts = new Map(); // id -> conflict
   screen;
-  #about = null; // {url, terminalId, greeted, recovered}: of the last greeting
+  #about = null; // {url, terminalId, recovered} of the last greeting; greeted: not everything has to be asked for
   #dirty = new Set(); // keys that have to be stored
 
   constructor(counters) {

@@ -3,7 +3,6 @@
 import { Connection } from './connection.js';
 import { LockError, Locks } from './locks.js';
 import { newId } from './queue.js';
-import { same } from './screen.js';
 import { State } from './state.js';
 import { Alone, Tabs } from './tabs.js';
 
@@ -25,6 +24,7 @@ export class Terminal {
   #listeners = new Map();
   #locks = new Locks((event) => this.#announce('lock', event));
   #full = false; // the next connection asks for the whole state
+  #incomplete = false; // this connection asked for it, and confirmed nothing yet
   #contact = { state: 'disconnected', up: false, code: null, reason: '', clockSkewMs: null, retryInMs: null };
   #session = 0; // counts connections
   #unconfirmed = []; // ids of this session's rows that are applied and not confirmed
@@ -320,7 +320,7 @@ export class Terminal {
         continue;
       }
       if (changes.length) this.#tabs.post({ changes });
-      if (session === this.#session) for (const operationId of rows) this.#confirm(operationId);
+      if (session === this.#session) this.#confirm(rows);
     }
     this.#writing = null;
   }
@@ -409,6 +409,7 @@ export class Terminal {
     if (!contact.up && this.#contact.up) {
       this.#session += 1;
       this.#unconfirmed = [];
+      this.#incomplete = false;
       this.#locks.lost();
       clearTimeout(this.#again);
       this.#again = null;
@@ -428,9 +429,22 @@ export class Terminal {
     this.#save();
   }
 
-  #confirm(operationId) {
-    this.#connection.send({ type: 'sync_confirmation', operation_id: operationId, terminal_id: this.terminalId,
-      timestamp: new Date().toISOString() });
+  #confirm(rows) {
+    for (const operationId of rows) {
+      this.#connection.send({ type: 'sync_confirmation', operation_id: operationId, terminal_id: this.terminalId,
+        timestamp: new Date().toISOString() });
+    }
+    if (rows.length && this.#incomplete) this.#fence();
+  }
+
+  // Of a terminal that never confirmed the node takes a pong of the WebSocket for the confirmation of all rows before it,
+  // stored here or not. Once it has read a confirmation it does not, so from then on it need not be asked for everything.
+  #fence() {
+    this.#incomplete = false;
+    this.#connection.fence(() => {
+      this.#state.about = { ...this.#state.about, greeted: true };
+      this.#save();
+    });
   }
 
   #heard(message) {
@@ -462,12 +476,11 @@ export class Terminal {
       this.#state.screen.clear();
       for (const id of [...this.#state.conflicts.keys()]) this.#drop(id, null);
       this.#full = false;
+      this.#incomplete = true;
+      this.#state.about = { url, terminalId, greeted: false, recovered };
     } else if ((this.#state.about.recovered ?? null) !== recovered) {
       this.#full = true; // the node's database was set back; rows that it does not have any more may be shown
       return this.#connection.dial();
-    }
-    if (!same(this.#state.about, { url, terminalId, greeted: true, recovered })) {
-      this.#state.about = { url, terminalId, greeted: true, recovered };
     }
     return this.#sendUnanswered();
   }

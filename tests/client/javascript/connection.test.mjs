@@ -21,6 +21,12 @@ async function greeted(options) {
   return played;
 }
 
+async function greetedWhole() {
+  const played = new Played();
+  await played.greetWhole();
+  return played;
+}
+
 for (const code of [4001, 4002, 4003]) {
   test(`after ${code} it does not dial again by itself`, async () => {
     const played = new Played({ token: 'old' });
@@ -120,7 +126,7 @@ test('an operation that is not answered costs a ping first', async () => {
 });
 
 test('whatever is heard is a sign of life', async () => {
-  const played = await greeted();
+  const played = await greetedWhole();
   await pass(30_000);
   await played.row({ id: 'a', entity_id: 'o-1', operation: 'CREATE', data: {} });
   await pass(10_000);
@@ -156,19 +162,30 @@ test('it says by how much its clock is ahead', async () => {
   assert.equal(played.terminal.contact.clockSkewMs, 90_000);
 });
 
-test('it asks for everything until it was greeted once, and when it comes to another node', async () => {
+test('it asks for everything until the node knows that it confirms, and when it comes to another node', async () => {
   const played = new Played();
   const full = ({ socket }) => new URL(socket.url).searchParams.get('sync');
+  const again = async () => {
+    await played.end(1006);
+    await pass(1_000);
+    return full(played);
+  };
+  const row = () => played.row({ id: 'a', entity_id: 'o-1', operation: 'CREATE', data: { status: 'pending' } });
   await turn();
   assert.equal(full(played), 'full');
-  await played.end(1006);
-  await pass(1_000);
-  assert.equal(full(played), 'full');
+  assert.equal(await again(), 'full');
   await played.greet();
-  await played.row({ id: 'a', entity_id: 'o-1', operation: 'CREATE', data: { status: 'pending' } });
-  await played.end(1006);
-  await pass(1_000);
-  assert.equal(full(played), null);
+  assert.equal(await again(), 'full');
+  await played.greet();
+  await row();
+  assert.equal(played.sent('ping').length, 1);
+  assert.equal(await again(), 'full');
+  await played.greet();
+  await row();
+  await row();
+  await played.hear({ type: 'pong' });
+  assert.equal(played.sent('ping').length, 1);
+  assert.equal(await again(), null);
   await played.terminal.close();
   const same = new Played({ store: played.store });
   await turn();
@@ -181,8 +198,19 @@ test('it asks for everything until it was greeted once, and when it comes to ano
   assert.equal(elsewhere.terminal.entity('orders', 'o-1'), null);
 });
 
-test('a node whose database was set back is asked for everything, once', async () => {
+test('the pong of an earlier ping is not that of the first confirmation', async () => {
   const played = await greeted();
+  await pass(30_000);
+  await played.row({ id: 'a', entity_id: 'o-1', operation: 'CREATE', data: {} });
+  assert.equal(played.sent('ping').length, 2);
+  await played.hear({ type: 'pong' });
+  await played.end(1006);
+  await pass(1_000);
+  assert.equal(new URL(played.socket.url).searchParams.get('sync'), 'full');
+});
+
+test('a node whose database was set back is asked for everything, once', async () => {
+  const played = await greetedWhole();
   const { terminal } = played;
   const greet = async (recovered) => {
     await turn();
@@ -201,6 +229,8 @@ test('a node whose database was set back is asked for everything, once', async (
   assert.equal(terminal.entity('orders', 'o-1'), null);
   assert.deepEqual(terminal.entity('orders', 'o-2').data, { a: 2 });
   assert.equal(played.sent('data_sync').length, 1);
+  await played.row({ id: 'second', entity_id: 'o-2', operation: 'DELETE', data: {} });
+  await played.hear({ type: 'pong' });
   await played.end(1006);
   await pass(1_000);
   await greet(7);

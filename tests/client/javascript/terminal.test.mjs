@@ -12,7 +12,9 @@ beforeEach(() => {
 
 async function greeted(options) {
   const played = new Played(options);
-  await played.greet();
+  await played.greetWhole();
+  played.socket.sent = [];
+  played.events = [];
   return played;
 }
 
@@ -479,7 +481,8 @@ test('what is not answered when it is closed is sent by the next one with this s
   const { id } = await played.terminal.create('orders', 'o-1', { a: 1 }, { tag: 't' });
   await played.terminal.close();
   await assert.rejects(played.terminal.create('orders', 'o-2', {}), /closed/);
-  const next = await greeted({ store: played.store });
+  const next = new Played({ store: played.store });
+  await next.greet();
   assert.deepEqual(next.sent('data_sync').map(({ operation }) => operation.id), [id]);
   assert.deepEqual(data(next), { a: 1 });
 });

@@ -39,6 +39,13 @@ export class Played {
 
   told(name) { return this.events.filter(([each]) => each === name).map(([, about]) => about); }
 
+  /** Greets, and answers the ping that follows the first confirmation. */
+  async greetWhole() {
+    await this.greet();
+    await this.row({ id: 'first', entity_id: 'first', operation: 'DELETE', data: { version: 1 } });
+    await this.hear({ type: 'pong' });
+  }
+
   async greet() {
     await turn();
     this.socket.readyState = 1;
