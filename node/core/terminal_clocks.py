@@ -83,6 +83,7 @@ class TerminalClock:
 
     lag_ms: the smallest monotonic time of receipt minus timestamp; None where nothing tells.
     before_ms: the smallest of the stretch before this one.
+    least: the smaller of the two.
     since_ms: when this stretch began, on the monotonic clock.
     other: (when, lag) of a timestamp that contradicts `lag_ms`. A second one that agrees with it replaces that.
     latest_us: when its latest operation was written, Unix microseconds of this machine's clock.
@@ -92,6 +93,7 @@ class TerminalClock:
 
     lag_ms: int | None = None
     before_ms: int = 0
+    least: int | None = None
     since_ms: int = 0
     other: tuple[int, int] | None = None
     latest_us: int = 0
@@ -99,17 +101,14 @@ class TerminalClock:
     exact: bool = False
     warned: bool = False
 
-    def least(self) -> int | None:
-        return None if self.lag_ms is None else min(self.lag_ms, self.before_ms)
-
     def begin(self, lag_ms: int, mono_ms: int, *, live: bool) -> None:
         """Forget what was measured before."""
-        self.lag_ms = self.before_ms = lag_ms
+        self.lag_ms = self.before_ms = self.least = lag_ms
         self.since_ms, self.other, self.exact = mono_ms, None, live
 
     def take(self, lag_ms: int, mono_ms: int, wrong_ms: int, *, live: bool) -> None:
         """A timestamp came. wrong_ms: how far it is behind this machine's clock. live: it was sent at once."""
-        least = self.least()
+        least = self.least
         if -TOLERANCE_MS <= wrong_ms <= TOLERANCE_MS and (least is None or lag_ms > least + TOLERANCE_MS):
             self.begin(lag_ms, mono_ms, live=live)  # its clock is right, or was set right
         elif least is None:
@@ -130,8 +129,9 @@ class TerminalClock:
         self.other = None
         if live and mono_ms - self.since_ms >= FORGET_MS:
             self.before_ms, self.lag_ms, self.since_ms = self.lag_ms, lag_ms, mono_ms
+            self.least = min(lag_ms, self.before_ms)
         elif lag_ms < self.lag_ms:
-            self.lag_ms = lag_ms
+            self.lag_ms, self.least = lag_ms, min(lag_ms, self.before_ms)
 
     def _contradict(self, lag_ms: int, mono_ms: int) -> None:
         """It waited somewhere, or the clock was set back."""
@@ -161,10 +161,10 @@ class TerminalClocks:
         clock = self.clocks.get(terminal_id)
         if clock is None:
             clock = self.clocks[terminal_id] = TerminalClock()
-        lag_ms, least, other = now.mono_ms - timestamp_us // 1000, clock.least(), clock.other
+        lag_ms, least, other = now.mono_ms - timestamp_us // 1000, clock.least, clock.other
         wrong_ms = lag_ms + now.wall_ms - now.mono_ms
         clock.take(lag_ms, now.mono_ms, wrong_ms, live=live)
-        clock.heard_ms, after = now.mono_ms, clock.least()
+        clock.heard_ms, after = now.mono_ms, clock.least
         if after is None:
             if clock.other != other:
                 self.changed.add(terminal_id)
@@ -191,7 +191,7 @@ class TerminalClocks:
     def measured_ms(self, terminal_id: str, now: Instant) -> int | None:
         """How far the terminal's clock is behind this machine's, as it was measured; None where nothing is known."""
         clock = self.clocks.get(terminal_id)
-        least = clock.least() if clock is not None else None
+        least = clock.least if clock is not None else None
         return None if least is None else least + now.wall_ms - now.mono_ms
 
     def offset_ms(self, terminal_id: str, now: Instant) -> int | None:
@@ -216,7 +216,7 @@ class TerminalClocks:
             return None
         clock = self.clocks.get(terminal_id)
         age_ms = said_ms = now.wall_ms - timestamp_us // 1000
-        least = None if clock is None else clock.least()
+        least = None if clock is None else clock.least
         if clock is not None and least is not None:
             age_ms = now.mono_ms - timestamp_us // 1000 - least
             age_ms = age_ms if clock.exact else max(age_ms, said_ms)

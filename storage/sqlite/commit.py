@@ -65,4 +65,5 @@ def _write_bulk(connection: sqlite3.Connection, rows: Sequence[LogRow]) -> None:
         if row.entity_id is None and row.kind == "operation"
         for entity_id in dict.fromkeys(row.targets)
     ]
-    insert_many(connection, "log_entities", ("entity_type", "entity_id", "seq"), (), touched)
+    if touched:
+        insert_many(connection, "log_entities", ("entity_type", "entity_id", "seq"), (), touched)

@@ -179,7 +179,7 @@ class Delivery(Generic[F]):
         window, log = self.window, self.log
         while not (self.closed or self.reading or self.held):
             self._full = self.connection.outbox_bytes > self.outbox_high
-            if window.room <= 0 or self._full:
+            if window.room <= 0 or self._full or window.sent == log.level:
                 break
             behind = self._next_class()
             if behind is None:
