@@ -12,6 +12,13 @@ DELIVERY = "tests/scenarios/delivery"
 LINKS = "tests/scenarios/links"
 FAILURES = "tests/scenarios/failures"
 
+READS_ORDERS = (
+    f"{DELIVERY}/test_rights_of_readers.py::test_a_kitchen_screen_that_reads_orders_is_sent_nothing_else[False]"
+)
+MOVED_LINE = (
+    f"{MERGING}/test_overruled_removals.py::test_a_line_that_was_moved_while_somebody_changed_it_is_told_to_both"
+)
+
 SCENARIOS = {
     "gap-guard-skipped": "tests/crdt/test_document.py::test_an_update_out_of_order_is_a_gap_and_not_lost",
     "before-not-compared": "tests/crdt/test_document.py::test_a_deletion_whose_target_is_missing_waits_for_it",
@@ -146,4 +153,33 @@ SCENARIOS = {
         f"{LINKS}/test_quarantine.py::test_what_builds_on_a_bad_operation_waits_with_it_and_comes_back_with_it[False]"
     ),
     "sent-is-acknowledged": "tests/core/delivery/test_window.py::test_what_was_only_sent_is_not_acknowledged",
+    "newcomer-takes-the-place": (
+        f"{LINKS}/test_newcomers.py"
+        "::test_who_has_not_shown_who_it_is_changes_nothing[the leaf dialled-says_nothing-downstream]"
+    ),
+    "newcomers-not-bounded": (
+        f"{LINKS}/test_newcomers.py::test_newcomers_are_few_and_are_not_waited_for[the leaf dialled]"
+    ),
+    "rights-not-asked-of-a-row": READS_ORDERS,
+    "rights-not-asked-of-a-batch": READS_ORDERS,
+    "rights-not-asked-of-a-state": READS_ORDERS,
+    "moved-line-untold": f"{MOVED_LINE}[1-moved first-one operation-memory-False]",
+    "moved-line-told-to-its-mover": f"{MOVED_LINE}[1-moved first-one operation-memory-False]",
+    "later-move-not-noticed": f"{MOVED_LINE}[1-changed first-removed, then added-memory-True]",
+    "removed-long-ago-forgotten": (
+        f"{KNOWLEDGE}/test_copies.py::test_the_order_that_adds_a_dish_does_not_bring_the_table_back[12-running]"
+    ),
+    "bulk-sent-again-is-another": (
+        "tests/storage/test_understood.py::test_what_is_understood_alike_is_the_same[first2-again2]"
+    ),
+    "one-is-true": ("tests/crdt/test_json_values.py::test_two_texts_are_one_value_only_where_the_table_says_so"),
+    "opening-over-movements": (
+        f"{MERGING}/test_counter_walk.py::test_live_a_counter_shows_what_its_authors_meant[4-authors0-True-False]"
+    ),
+    "half-a-pair-is-kept": (
+        "tests/wire/test_refusals_name.py::test_half_a_surrogate_pair_in_a_value_becomes_a_placeholder_and_is_told"
+    ),
+    "too-large-a-number-is-a-text": (
+        "tests/wire/test_refusals_name.py::test_a_number_that_no_double_holds_is_refused_where_it_stands[operation]"
+    ),
 }

@@ -18,6 +18,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from tests.simulation.guest_defects import GUESTS, LINES, UNDERSTOOD
 from tests.simulation.hole_defects import HOLES
 from tests.simulation.knowledge_defects import KNOWLEDGE
 from tests.simulation.merge_defects import MERGE
@@ -26,7 +27,7 @@ from tests.simulation.path_defects import COMMIT, DELIVERY, LINKS, LOCKS, REFUSA
 from tests.simulation.search import Search, violation
 
 WAYS = (*COMMIT, *DELIVERY, *LINKS, *LOCKS, *SIGNATURES, *REFUSALS)
-DEFECTS = {found.name: found for found in (*MERGE, *KNOWLEDGE, *PAID, *WAYS, *HOLES)}
+DEFECTS = {found.name: found for found in (*MERGE, *KNOWLEDGE, *PAID, *WAYS, *GUESTS, *LINES, *UNDERSTOOD, *HOLES)}
 CAUGHT = Path(__file__).with_name("caught.json")
 """Defect -> the seed known to catch it."""
 

@@ -47,8 +47,8 @@ class Two:
         queue = [client.operation("orders", entity_id, kind, data) for kind, entity_id, data in operations]
         self._queued = (*getattr(self, "_queued", ()), (client, queue))
 
-    def meet(self, between: Callable[[], object] = lambda: None) -> None:
-        """between: is done before what the second of them wrote comes."""
+    def meet(self, between: Callable[[], object] = lambda: None, *, apart: bool = False) -> None:
+        """between: is done before what the second of them wrote comes. apart: each write is durable first."""
         for client, queue in self._queued:
             if client is self._queued[-1][0]:
                 between()
@@ -56,6 +56,8 @@ class Two:
                 client.connect()
             for operation in queue:
                 client.submit(operation)
+                if apart:
+                    client.world.settle()
             client.world.settle()
         calm(self.mesh, *self.all)
 
@@ -110,19 +112,21 @@ def forget(two: Two, memory: str) -> None:
         client.connect()
 
 
-@pytest.mark.parametrize("memory", ["memory", "disk", "restart"])
+@pytest.mark.parametrize(
+    ("memory", "apart"), [("memory", False), ("memory", True), ("disk", False), ("restart", False)]
+)
 @pytest.mark.parametrize("way", ["one operation", "added, then removed", "removed, then added"])
 @pytest.mark.parametrize("moved_first", [True, False], ids=["moved first", "changed first"])
 @pytest.mark.parametrize("nodes", [1, 2])
 def test_a_line_that_was_moved_while_somebody_changed_it_is_told_to_both(
-    tmp_path: Path, nodes: int, moved_first: bool, way: str, memory: str
+    tmp_path: Path, nodes: int, moved_first: bool, way: str, memory: str, apart: bool
 ) -> None:
     """memory: where the other order is when the two meet."""
     two = Two(tmp_path, nodes)
     acts = [(two.ana, moves(way)), (two.bia, [removes(CHANGED, WINE)])]
     for client, operations in acts if moved_first else reversed(acts):
         two.write(client, *operations)
-    two.meet(lambda: forget(two, memory))
+    two.meet(lambda: forget(two, memory), apart=apart)
     for world in two.mesh.worlds:
         assert "beer" in {item["id"] for item in world.view("orders")["o"]["items"]}
         assert "beer" in {item["id"] for item in world.view("orders")["p"]["items"]}
