@@ -1,7 +1,7 @@
 // A conflict as people see it: its sides, the fields in which they differ, what it holds up, what a choice sends.
 import { kindOf, label, plain, entityLabel, kindName } from "./parts.js";
 import { exact } from "./formats.js";
-import { t } from "./words.js";
+import { locale, t } from "./words.js";
 
 const BESIDE = ["version", "deleted_at"];
 const date = (text) => (text ? new Date(text) : null);
@@ -73,15 +73,19 @@ export const sideName = (c, i) => (i === 0 ? t("case.force") : c.sides.length > 
 // draft: {picks: {field: side number or "typed"}, typed: {field: text}, reason}
 export const newDraft = () => ({ picks: {}, typed: {}, reason: "", tried: false });
 
-// What the person typed as a value of the field's kind: undefined where it is none.
+// What the person typed as a value of the field's kind: undefined where it is none. A number may have its decimals after a
+// comma or a dot. Before three digits a mark groups thousands where it does in this language, in money, or stands several times.
 export function parsed(field, text) {
   if (text === undefined || text.trim() === "") return undefined;
   if (field.kind !== "money" && field.kind !== "number") return text;
-  const plainText = text.replace(/[^\d,.\-−]/g, "").replace("−", "-");
-  const decimal = Math.max(plainText.lastIndexOf(","), plainText.lastIndexOf("."));
-  const whole = /[.,]\d{3}$/.test(plainText) && !/[.,].*[.,]/.test(plainText) && field.kind === "money" ? -1 : decimal; // 1.250 is a thousand
-  const digits = whole < 0 ? plainText.replace(/[.,]/g, "") : `${plainText.slice(0, whole).replace(/[.,]/g, "")}.${plainText.slice(whole + 1)}`;
-  return digits === "" || !Number.isFinite(Number(digits)) ? undefined : Number(digits);
+  const bare = text.replace("−", "-").replace(/R\$|\s/g, ""), marks = bare.replace(/[^.,]/g, ""), last = marks.at(-1);
+  if (!/^-?\d[\d.,]*$/.test(bare)) return undefined;
+  if (!marks) return Number(bare);
+  const alone = marks.length === 1, alike = new Set(marks).size === 1, grouped = alike && /^-?\d{1,3}([.,]\d{3})+$/.test(bare);
+  if (grouped && (!alone || field.kind === "money" || last === (locale() === "pt-BR" ? "." : ","))) return Number(bare.replace(/[.,]/g, ""));
+  if (marks.split(last).length > 2) return undefined;
+  const [whole, decimals] = [bare.slice(0, bare.lastIndexOf(last)), bare.slice(bare.lastIndexOf(last) + 1)];
+  return Number(`${whole.replace(/[.,]/g, "")}.${decimals || 0}`);
 }
 
 // undefined: not chosen yet.

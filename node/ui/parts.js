@@ -70,8 +70,12 @@ export function difference(a, b) {
   return html`<bdi>${b.slice(0, i)}<mark>${b.slice(i, b.length - j)}</mark>${b.slice(b.length - j)}</bdi>`;
 }
 
+// What has to fit in a line: of a text of ten thousand characters, its beginning.
+export const cut = (text, most = 80) => (text.length > most ? `${text.slice(0, most - 1).trimEnd()}…` : text);
+
 // What to call an entity: a name that people gave it, else its kind and id.
-export function entityLabel(entityType, entityId, data) {
+export const entityLabel = (entityType, entityId, data) => cut(named(entityType, entityId, data), 120);
+function named(entityType, entityId, data) {
   const { name, number: no, table, drawer_id, type } = data ?? {};
   if (entityType === "orders") return [`${kindName("orders")} ${cut(no ?? entityId)}`, table].filter(Boolean).map(cut).join(" · ");
   if (entityType === "cashier_operations") return [type ? plain({ kind: "word" }, type) : kindName(entityType), drawer_id ?? entityId].map(cut).join(" · ");

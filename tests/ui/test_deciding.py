@@ -74,6 +74,35 @@ def test_a_customer_is_decided_field_by_field(pages: Pages, node: NodeProcess) -
     expect(page).to_have_title("Dona Lourdes · Comanda")
 
 
+TYPED = {
+    ("money", "350"): (350, 350),
+    ("money", "350,5"): (350.5, 350.5),
+    ("money", "R$ 1.234,50"): (1234.5, 1234.5),
+    ("money", "1,234.50"): (1234.5, 1234.5),
+    ("money", "1.250"): (1250, 1250),
+    ("money", "−12,30"): (-12.3, -12.3),
+    ("number", "1.250"): (1250, 1.25),
+    ("number", "1,250"): (1.25, 1250),
+    ("number", "2.000.000"): (2000000, 2000000),
+    ("number", "0,5"): (0.5, 0.5),
+    ("number", "1.2.3"): (None, None),
+    ("money", "trezentos"): (None, None),
+    ("text", " 12,50 "): (" 12,50 ", " 12,50 "),
+    ("text", "  "): (None, None),
+}
+"""The field's kind and what is typed; what it is in Portuguese and in English."""
+
+
+def test_a_number_is_understood_as_it_is_written_here(pages: Pages, node: NodeProcess) -> None:
+    page = pages(node)
+    read = "async ([kind, text]) => (await import('/ui/cases.js')).parsed({ kind }, text) ?? null"
+    for place, language in enumerate(("Português", "English")):
+        page.get_by_role("radio", name=language).check()
+        assert {typed: page.evaluate(read, list(typed)) for typed in TYPED} == {
+            typed: meant[place] for typed, meant in TYPED.items()
+        }
+
+
 def test_a_frozen_drawer_wants_a_reason_and_a_second_browser_is_told_who_decided(
     pages: Pages, node: NodeProcess
 ) -> None:

@@ -5,7 +5,7 @@ import { icon } from "../icons.js";
 import { clock, clocks, list as join, money, number, signed, skew, when } from "../formats.js";
 import { Holds } from "../holds.js";
 import { useGet } from "../http.js";
-import { Undo, difference, empty, failed, head, historyOf, label, loading, person, pill, plain, refusalText, sentence, words } from "../parts.js";
+import { Undo, cut, difference, empty, failed, head, historyOf, label, loading, person, pill, plain, refusalText, sentence, words } from "../parts.js";
 import { bringBack } from "../bring_back.js";
 import { session } from "../session.js";
 import { loadConflict, send, useEntity, useStore, useWhyNot, waiting } from "../store.js";
@@ -181,14 +181,14 @@ function Line({ c, field, d }) {
   const value = chosen(field, d), pick = d.picks[field.name];
   return html`<div class=${value === undefined ? "undecided" : ""}><dt>${label(field.name)}</dt><dd>${value === undefined ? html`<span class="todo">${t("result.pending")}</span>` : html`<strong><bdi>${short(plain(field, value))}</bdi></strong><span>${pick === "typed" ? t("result.typed") : sentence("result.from", { name: nameOf(c.sides[pick]) })}</span>`}</dd></div>`;
 }
-const short = (text) => (text.length > 160 ? `${text.slice(0, 159)}…` : text);
+const short = (text) => cut(text, 160);
 
 // ---------------------------------------------------------------------- decided
 
 function Next({ next }) {
   const entity = useEntity(next?.entity_type, next?.entity_id);
   if (!next) return html`<a class="button primary" id="done-next" href="#/conflitos">${t("done.none")}</a>`;
-  return html`<a class="button primary" id="done-next" href=${`#/conflitos/${encodeURIComponent(next.id)}`}><span>${sentence("done.next", { label: short(caseOf(next, entity).label) })}</span></a>`;
+  return html`<a class="button primary" id="done-next" href=${`#/conflitos/${encodeURIComponent(next.id)}`}><span>${sentence("done.next", { label: caseOf(next, entity).label })}</span></a>`;
 }
 
 // Brings back what did not stay: of the first side that lost.

@@ -26,7 +26,7 @@ function Case({ conflict, now, entered }) {
   const frozen = c.holds.kind === "frozen";
   return html`<li class="case case-${c.holds.kind}"><a href=${`#/conflitos/${encodeURIComponent(c.id)}`} onfocus=${() => entered(c)}>
     <span class="case-icon">${icon(c.entityType, 22)}</span>
-    <span class="case-text"><span class="case-title"><bdi>${cut(c.label)}</bdi><span class="case-kind">${c.kind}</span></span>
+    <span class="case-text"><span class="case-title"><bdi>${c.label}</bdi><span class="case-kind">${c.kind}</span></span>
       <${Question} c=${c} />
       <span class="case-who">${c.sides.map((side, i) => html`${i ? " · " : ""}<bdi>${nameOf(side)}</bdi>${side.user ? `, ${side.terminal}` : ""}, ${clock(side.at)}`)}</span></span>
     <span class="case-holds"><${Holds} c=${c} now=${now} />${frozen ? "" : html`<span class="case-age">${t("inbox.open", { ago: ago(c.at, now) })}</span>`}</span>
@@ -91,7 +91,7 @@ function Settled({ conflict, now }) {
   const changed = current !== undefined && JSON.stringify(current) !== JSON.stringify(s.kept.value) ? t("settled.changed", { value: cut(plain(s.field, current)) }) : "";
   const act = async () => { for (const field of s.fields) await bringBack(conflict.entity_type, conflict.entity_id, field, s.lost.operation); };
   return html`<li class="settled"><time datetime=${at.toISOString()}>${when(at, now)}</time>
-    <div class="settled-text"><a href=${historyOf(conflict.entity_type, conflict.entity_id)}><bdi>${cut(entityLabel(conflict.entity_type, conflict.entity_id, { ...s.lost.operation.data, ...entity?.data }))}</bdi></a><span class="settled-field">${label(s.name)}</span>
+    <div class="settled-text"><a href=${historyOf(conflict.entity_type, conflict.entity_id)}><bdi>${entityLabel(conflict.entity_type, conflict.entity_id, { ...s.lost.operation.data, ...entity?.data })}</bdi></a><span class="settled-field">${label(s.name)}</span>
       <span class="rule">${rule(conflict.decided)}</span></div>
     <dl class="settled-values"><div><dt>${t("settled.kept")}</dt><dd><strong><bdi>${cut(plain(s.field, s.kept.value))}</bdi></strong> <span><bdi>${nameOf(s.kept)}</bdi></span></dd></div><div class="lost"><dt>${t("settled.lost")}</dt><dd><s><bdi>${lost}</bdi></s> <span><bdi>${name}</bdi></span></dd></div></dl>
     <div class="settled-do ${wide ? "settled-do-wide" : ""}"><${Undo} id=${conflict.id} value=${lost} name=${name} act=${act} why=${why} warning=${changed} onOpen=${widen} /></div></li>`;
