@@ -53,14 +53,20 @@ export function columnOf(data) {
 // Without accents and capitals, so that "joao" finds "João".
 export const fold = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
 
-const searched = new WeakMap();   // entity -> what its search looks at; the store replaces an entity that changed
+const known = new WeakMap();   // the store replaces an entity that changed
 
-export function matches(id, entity, customer, query) {
-  if (!query) return true;
-  const known = searched.get(entity);
-  const text = known?.customer === customer ? known.text : fold([numberOf(entity.data, id), tableOf(entity.data), customer, id].filter((x) => x != null).join(" "));
-  if (text !== known?.text) searched.set(entity, { text, customer });
-  return text.includes(query);
+// What a board of thousands asks of each order again and again: {column, opened, number, total, text}; text: folded, that a
+// search looks through.
+export function factsOf(id, entity, customer) {
+  const had = known.get(entity);
+  if (had && had.customer === customer) return had;
+  const { data } = entity, number = numberOf(data, id);
+  const facts = {
+    customer, number, column: columnOf(data), opened: openedOf(data) ?? 0, total: totalOf(data),
+    text: fold([number, tableOf(data), customer, id].filter((x) => x != null).join(" ")),
+  };
+  known.set(entity, facts);
+  return facts;
 }
 
 // How many minutes a status may last before a card says that it is late.

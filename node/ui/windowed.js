@@ -1,47 +1,49 @@
 // A long list of which only what is near the screen is in the document. Heights are measured, so that nothing jumps.
 import { html, useLayoutEffect, useRef, useState } from "./base.js";
 
-const CHUNK = 24, GUESS = 150;   // rows that come and go together; what a row is high that was never seen, in px
+const WHOLE = 40, CHUNK = 8;   // rows that are drawn all; rows of a longer list that come and go together
+const GUESS = 150;             // px that a row is high which was never seen
 
-// ids: the whole list. row: (id, { index, size }) => <li>, with key and data-id.
+// Every list on the page is measured in one go, before any is drawn again: each change of the document in between would
+// have the browser lay out everything once more.
+const lists = new Set();
+let frame = 0;
+function later() {
+  frame ||= requestAnimationFrame(() => { frame = 0; for (const list of lists) list.current(); });
+}
+addEventListener("scroll", later, { passive: true });
+addEventListener("resize", later);
+
+// ids: the whole list. row: (id, { index, size }) => <li>, with key and data-id, data-index.
 export function Windowed({ ids, row, ...props }) {
-  const list = useRef(null), heights = useRef(new Map());
+  const list = useRef(null), heights = useRef(new Map()), look = useRef(null);
   const [[first, end], setRange] = useState([0, 2]);
-  const chunks = Math.ceil(ids.length / CHUNK), whole = ids.length <= 2 * CHUNK;
+  const chunks = Math.ceil(ids.length / CHUNK), whole = ids.length <= WHOLE;
   const from = whole ? 0 : Math.min(first, Math.max(chunks - 1, 0)), to = whole ? chunks : Math.max(Math.min(end, chunks), from + 1);
   const heightOf = (chunk) => heights.current.get(chunk) ?? mean(heights.current);
   const sum = (a, b) => { let px = 0; for (let i = a; i < b; i++) px += heightOf(i); return px; };
 
-  useLayoutEffect(() => {
-    if (whole) return undefined;
-    const look = () => {
-      frame = 0;
-      const box = list.current?.getBoundingClientRect();
-      if (!box) return;
-      const margin = innerHeight, top = -box.top - margin, bottom = innerHeight - box.top + margin;
-      let a = 0, px = 0;
-      while (a < chunks - 1 && px + heightOf(a) < top) px += heightOf(a++);
-      let b = a;
-      while (b < chunks && px < bottom) px += heightOf(b++);
-      const place = list.current.contains(document.activeElement) ? document.activeElement.closest("[data-index]") : null;
-      if (place) { const chunk = Math.floor(place.dataset.index / CHUNK); a = Math.min(a, chunk); b = Math.max(b, chunk + 1); }   // never take the focus out of the document
-      setRange((old) => (old[0] === a && old[1] === b ? old : [a, Math.max(b, a + 1)]));
-    };
-    let frame = 0;
-    const later = () => { frame ||= requestAnimationFrame(look); };
+  look.current = () => {
+    if (whole) return;
     measure(list.current, heights.current);
-    look();
-    addEventListener("scroll", later, { passive: true });
-    addEventListener("resize", later);
-    return () => { cancelAnimationFrame(frame); removeEventListener("scroll", later); removeEventListener("resize", later); };
-  });
+    const { top } = list.current.getBoundingClientRect(), near = innerHeight * 0.75;
+    let a = 0, px = top;
+    while (a < chunks - 1 && px + heightOf(a) < -near) px += heightOf(a++);
+    let b = a;
+    while (b < chunks && px < innerHeight + near) px += heightOf(b++);
+    const focused = list.current.contains(document.activeElement) ? document.activeElement.closest("[data-index]") : null;
+    const kept = focused ? Math.floor(focused.dataset.index / CHUNK) : a;   // the focus never leaves the document
+    a = Math.min(a, kept);
+    b = Math.max(b, a + 1, kept + 1);
+    setRange((old) => (old[0] === a && old[1] === b ? old : [a, b]));
+  };
+  useLayoutEffect(() => { lists.add(look); return () => lists.delete(look); }, []);
+  useLayoutEffect(later);
 
   const rows = [];
   for (let i = from * CHUNK; i < Math.min(to * CHUNK, ids.length); i++) rows.push(row(ids[i], { index: i, size: ids.length }));
-  return html`<ul ref=${list} ...${props}>
-    ${from > 0 ? html`<li key="above" class="spacer" aria-hidden="true" style=${{ height: `${sum(0, from)}px` }}></li>` : null}
-    ${rows}
-    ${to < chunks ? html`<li key="below" class="spacer" aria-hidden="true" style=${{ height: `${sum(to, chunks)}px` }}></li>` : null}</ul>`;
+  const spacer = (key, a, b) => (a < b ? html`<li key=${key} class="spacer" aria-hidden="true" style=${{ height: `${sum(a, b)}px` }}></li>` : null);
+  return html`<ul ref=${list} ...${props}>${spacer("above", 0, from)}${rows}${spacer("below", to, chunks)}</ul>`;
 }
 
 function mean(heights) {
@@ -53,9 +55,11 @@ function mean(heights) {
 
 // A chunk is as high as the way from its first row to the first one after it.
 function measure(list, heights) {
-  const starts = [...list.children].filter((li) => li.dataset.index % CHUNK === 0 || !li.dataset.index);
-  starts.forEach((li, i) => {
-    const next = starts[i + 1];
-    if (li.dataset.index !== undefined && next) heights.set(Math.floor(li.dataset.index / CHUNK), next.offsetTop - li.offsetTop);
-  });
+  let last = null;
+  for (const li of list.children) {
+    const { index } = li.dataset;
+    if (index !== undefined && index % CHUNK !== 0) continue;
+    if (last) heights.set(last.chunk, li.offsetTop - last.top);
+    last = index === undefined ? null : { chunk: index / CHUNK, top: li.offsetTop };
+  }
 }

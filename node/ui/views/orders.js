@@ -4,7 +4,7 @@ import { money, number } from "../formats.js";
 import { useHeld } from "../held.js";
 import { icon } from "../icons.js";
 import { useLocks } from "../locks.js";
-import { COLUMNS, columnOf, customerOf, fold, matches, numberOf, openedOf, tableOf, totalOf } from "../order_data.js";
+import { COLUMNS, customerOf, factsOf, fold, numberOf, tableOf } from "../order_data.js";
 import { Card, lockOf, statusWord } from "../order_parts.js";
 import { cut, empty, failed, head, loading } from "../parts.js";
 import { useEntities, useStore } from "../store.js";
@@ -33,46 +33,46 @@ export function Orders() {
     ${!board.found && query ? empty(t("orders.none", { q: cut(said.query) }), "", html`<button type="button" class="button" onclick=${clear}>${t("orders.clear")}</button>`) : ""}
     ${!board.open && !query ? empty(t("empty.orders"), t("empty.orders.text")) : ""}
     ${query && board.closed.length ? html`<section class="block" aria-labelledby="closed-title"><h2 id="closed-title">${t("orders.closed")} <span class="n">${number(board.closed.length)}</span></h2>
-      <ul class="closed-found">${board.closed.slice(0, CLOSED_SHOWN).map(([id, entity]) => html`<li key=${id}><a href=${"#/pedidos/" + encodeURIComponent(id)}><bdi>${cut(tableOf(entity.data) ?? t("kind.orders"))}</bdi> <bdi class="card-number">${cut(numberOf(entity.data, id))}</bdi></a><span>${statusWord(entity.data.status)}</span><b>${amount(totalOf(entity.data))}</b></li>`)}</ul></section>` : ""}
+      <ul class="closed-found">${board.closed.slice(0, CLOSED_SHOWN).map(([id, entity, facts]) => html`<li key=${id}><a href=${"#/pedidos/" + encodeURIComponent(id)}><bdi>${cut(tableOf(entity.data) ?? t("kind.orders"))}</bdi> <bdi class="card-number">${cut(facts.number)}</bdi></a><span>${statusWord(entity.data.status)}</span><b>${amount(facts.total)}</b></li>`)}</ul></section>` : ""}
     ${board.paid || board.cancelled ? html`<p class="closed">${icon("synced", 18)}<span>${t("orders.paid", { n: number(board.paid) })}, ${money(board.paidTotal)} · ${t("orders.cancelled", { n: number(board.cancelled) })}</span></p>` : ""}`;
 }
 
 const amount = (total) => (total === null ? "—" : money(total));
 
-// The board as it would be if nobody touched it. all, customers: Map(id -> entity).
+// The board as it would be if nobody touched it, in lists of [id, entity, facts]. all, customers: Map(id -> entity).
 function sorted(all, customers, query) {
   const board = { open: 0, found: 0, paid: 0, paidTotal: 0, cancelled: 0, closed: [], other: [] };
   for (const name of COLUMNS) board[name] = [];
   for (const [id, entity] of all) {
-    const column = columnOf(entity.data), hit = matches(id, entity, customerOf(entity.data, customers), query);
+    const facts = factsOf(id, entity, customerOf(entity.data, customers)), { column } = facts, hit = !query || facts.text.includes(query);
     if (column === null) {
-      if (entity.data.status === "paid") { board.paid += 1; board.paidTotal += totalOf(entity.data) ?? 0; } else board.cancelled += 1;
-      if (query && hit) board.closed.push([id, entity]);
+      if (entity.data.status === "paid") { board.paid += 1; board.paidTotal += facts.total ?? 0; } else board.cancelled += 1;
+      if (query && hit) board.closed.push([id, entity, facts]);
       continue;
     }
     board.open += 1;
     if (!hit) continue;
     board.found += 1;
-    board[column].push([id, entity]);
+    board[column].push([id, entity, facts]);
   }
-  const names = new Intl.Collator("pt", { numeric: true });
-  const newest = ([a, x], [b, y]) => (openedOf(y.data) ?? 0) - (openedOf(x.data) ?? 0) || names.compare(numberOf(y.data, b), numberOf(x.data, a));
+  const newest = ([, , a], [, , b]) => b.opened - a.opened || names.compare(b.number, a.number);
   for (const list of [...COLUMNS.map((name) => board[name]), board.other, board.closed]) list.sort(newest);
   return board;
 }
+const names = new Intl.Collator("pt", { numeric: true });
 
 function Column({ name, list, all, customers, needs, locks, now }) {
-  const entities = new Map(list);
+  const there = new Set(list.map(([id]) => id));
   const left = (id, next) => {
     const data = all.get(id)?.data, place = next === null ? document.getElementById(`column-${name}`) : document.getElementById("order-" + next);
     place?.focus({ preventScroll: true });
     say(t("orders.left", { order: cut(data ? tableOf(data) ?? numberOf(data, id) : id), status: data ? statusWord(data.status) : t("value.gone") }));
   };
   const held = useHeld(list.map(([id]) => id), left);
-  const sum = list.reduce((total, [, entity]) => total + (totalOf(entity.data) ?? 0), 0);
+  const sum = list.reduce((total, [, , facts]) => total + (facts.total ?? 0), 0);
   const row = (id, place) => {
     const entity = all.get(id), need = needs.has(`orders/${id}`) || needs.has(`customers/${entity?.data.customer_id}`);
-    return html`<${Card} key=${id} ...${{ id, entity, need, now, ...place, gone: !entities.has(id), customer: customerOf(entity?.data, customers), lock: lockOf(locks, id) }} />`;
+    return html`<${Card} key=${id} ...${{ id, entity, need, now, ...place, gone: !there.has(id), customer: customerOf(entity?.data, customers), lock: lockOf(locks, id) }} />`;
   };
   return html`<section class=${`column column-${name}`} aria-labelledby=${"column-" + name} ...${held.props}><h2 id=${"column-" + name} tabindex="-1">${t(`column.${name}`)} <span class="n">${number(list.length)}</span><span class="column-sum">${money(sum)}</span></h2>
     ${held.waiting ? html`<button type="button" class="button small wide arrived" onclick=${held.letIn}>${t(held.waiting === 1 ? "orders.new1" : "orders.new", { n: number(held.waiting) })}</button>` : ""}
