@@ -22,17 +22,18 @@ export function nodesOf(report) {
 // A tab without a name of its own that was closed comes never again.
 const closedTab = ({ id, type, online }) => type === "monitor" && !online && /^painel-[0-9a-f]{6}$/.test(id);
 
-// terminals: Map(id -> as in terminal_status_update). conflicts: the open ones. A terminal:
-//   {id, type, user, node, online, seen, since, waiting, skewMs, state, conflict}
-export function terminalsOf(terminals, { report, metrics, conflicts, self }) {
-  const needs = new Map();
-  for (const conflict of conflicts ?? []) for (const candidate of conflict.candidates) needs.set(candidate.terminal_id, needs.get(candidate.terminal_id) ?? conflict);
-  return [...terminals].map(([id, told]) => {
-    const online = told.status === "online", seen = date(told.last_ping), conflict = needs.get(id) ?? null;
-    const waiting = told.waiting ?? (online ? metrics.get(id)?.queue_size : null) ?? 0, offset = report?.clocks?.[id];
+// live: Map(id -> as in terminal_status_update). told: the list of GET /api/v1/terminals, which says more and comes more
+// seldom. conflicts: the open ones. node: this one. self: this terminal. A terminal:
+//   {id, type, user, node, here, online, seen, waiting, skewMs, state, conflict}
+export function terminalsOf(live, told, { conflicts, node, self }) {
+  const needs = new Map(), more = new Map((told ?? []).map((one) => [one.terminal_id, one]));
+  for (const conflict of conflicts ?? []) for (const candidate of conflict.candidates) if (!needs.has(candidate.terminal_id)) needs.set(candidate.terminal_id, conflict);
+  return [...new Set([...live.keys(), ...more.keys()])].map((id) => {
+    const now = live.get(id), known = more.get(id), { type, status } = now ?? known, online = status === "online", conflict = needs.get(id) ?? null;
+    const at = now?.node ?? known?.node ?? node, waiting = known?.waiting ?? 0;
     return {
-      id, online, conflict, waiting, seen, type: told.type, user: told.user_id ?? null, node: told.node ?? report?.node_id ?? null, here: !told.node, self: id === self, since: date(told.connected_at),
-      skewMs: told.clock_skew_ms ?? (offset === undefined ? (online && !told.node ? 0 : null) : -offset), state: conflict ? "need" : !online ? "queue" : waiting ? "syncing" : "synced",
+      id, type, online, conflict, waiting, node: at, here: at === node, self: id === self, user: known?.user_id ?? null, seen: date(now?.last_ping ?? known?.last_seen), skewMs: known?.clock_skew_ms ?? null,
+      state: conflict ? "need" : !online ? "queue" : waiting ? "syncing" : "synced",
     };
   }).filter((x) => !closedTab(x)).sort(worstFirst);
 }

@@ -1,6 +1,7 @@
 // Terminals and links at a glance: one drawing, then the same in rows.
 import { html, useNow, useState } from "../base.js";
 import { ago, millis, number, skew, when } from "../formats.js";
+import { useGet } from "../http.js";
 import { icon } from "../icons.js";
 import { nodesOf, terminalsOf } from "../network.js";
 import { empty, entityLabel, failed, head, loading, pill } from "../parts.js";
@@ -9,14 +10,15 @@ import { useStore } from "../store.js";
 import { awayText, Topology } from "../topology.js";
 import { has, t } from "../words.js";
 
-const WRONG_MS = 5000, TELL_MS = 60000, LISTED = 60;   // clocks: off, and worth a sentence; rows, and as many more each time
+const WRONG_MS = 5000, TELL_MS = 60000;   // clocks: off, and worth a sentence
+const LISTED = 60, ASKED = 1000, TOLD_MS = 5000;   // rows, and as many more each time; terminals asked for, and how often
 
 export function Terminals() {
-  const report = useStore((s) => s.links), terminals = useStore((s) => s.terminals), metrics = useStore((s) => s.metrics), conflicts = useStore((s) => s.conflicts), refused = useStore((s) => s.refused.links);
-  const now = useNow(), [listed, more] = useState(LISTED);
+  const report = useStore((s) => s.links), terminals = useStore((s) => s.terminals), conflicts = useStore((s) => s.conflicts), refused = useStore((s) => s.refused.links);
+  const told = useGet("/api/v1/terminals", { limit: ASKED }, { every: TOLD_MS }).data?.terminals, now = useNow(), [listed, more] = useState(LISTED);
   if (refused && !report) return html`${head(t("net.title"))}${failed({ status: refused })}`;
   if (!report || !terminals) return html`${head(t("net.title"))}${loading("table")}`;
-  const nodes = nodesOf(report), all = terminalsOf(terminals, { report, metrics, conflicts, self: session.name }), others = all.filter((x) => !x.self);
+  const nodes = nodesOf(report), all = terminalsOf(terminals, told, { conflicts, node: report.node_id, self: session.name }), others = all.filter((x) => !x.self);
   const waiting = nodes.reduce((sum, node) => sum + (node.waiting ?? 0), 0), hub = { id: report.node_id, state: "synced", waiting: 0 };
   return html`${head(t("net.title"), waiting === 1 ? t("net.sum1") : waiting ? t("net.sum", { n: number(waiting) }) : t("net.sum0"))}
     <${Topology} ...${{ hub, nodes, terminals: all }} />

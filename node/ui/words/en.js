@@ -377,6 +377,8 @@ export default {
   "hist.read": "Read what is archived too",
   "hist.unread": "Archives that could not be read: {list}",
   "hist.again": "It stands again.",
+  "hist.cut": "no link with {link}",
+  "hist.outage": "{what}, {from} to {to}",
 
   "audit.title": "Audit",
   "audit.whole": "Chain whole",

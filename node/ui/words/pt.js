@@ -377,6 +377,8 @@ export default {
   "hist.read": "Ler também o arquivado",
   "hist.unread": "Arquivos que não puderam ser lidos: {list}",
   "hist.again": "Vale de novo.",
+  "hist.cut": "sem ligação com {link}",
+  "hist.outage": "{what}, {from} a {to}",
 
   "audit.title": "Auditoria",
   "audit.whole": "Cadeia íntegra",
