@@ -44,6 +44,15 @@ def final(kinds: FieldKinds, records: Iterable[FieldRecord], terminal_type: str)
     ]
 
 
+def deleted(kinds: FieldKinds, document: Document, deletion: FieldRecord, terminal_type: str) -> list[FieldRecord]:
+    """The final records that a deletion had seen, and that a terminal of this type may not take back."""
+    if not kinds.finals:
+        return []
+    live = [record for name in kinds.finals for record in document.siblings((name,))]
+    unseen = {id(record) for record in unseen_by(deletion, live)}
+    return final(kinds, [record for record in live if id(record) not in unseen], terminal_type)
+
+
 def outlives(
     kinds: FieldKinds, record: FieldRecord, deletions: Sequence[FieldRecord], terminal_type: str, value: object
 ) -> bool:

@@ -163,6 +163,9 @@ SCENARIOS = {
     "rights-not-asked-of-a-row": READS_ORDERS,
     "rights-not-asked-of-a-batch": READS_ORDERS,
     "rights-not-asked-of-a-state": READS_ORDERS,
+    "deletion-over-link-unmarked": (
+        f"{LINKS}/test_rogue.py::test_what_an_author_may_not_do_as_this_node_knows_it_is_said_beside_it"
+    ),
     "moved-line-untold": f"{MOVED_LINE}[1-moved first-one operation-memory-False]",
     "moved-line-told-to-its-mover": f"{MOVED_LINE}[1-moved first-one operation-memory-False]",
     "later-move-not-noticed": f"{MOVED_LINE}[1-changed first-removed, then added-memory-True]",

@@ -42,6 +42,11 @@ GUESTS = (
             "entity_types",
         ),
     ),
+    defect(
+        "deletion-over-link-unmarked",
+        "that a terminal may not delete what is final is not said where its deletion comes over a link",
+        ("node.core.operations.remote:_takes_back", "if deletion is not None and", "if deletion is None and"),
+    ),
 )
 
 LINES = (

@@ -35,6 +35,8 @@ from node.wire.links.operations import RemoteOperation, RemoteUpdate
 from node.wire.messages import resolution_of
 from node.wire.outgoing import compact_json
 from storage.understood import understood
+from strategies.guard import deleted
+from strategies.paths import DELETED_AT
 
 if TYPE_CHECKING:
     from node.core.operations.replica import Replica
@@ -245,18 +247,25 @@ def _beyond_rights(replica: Replica, remote: RemoteOperation, steps: Sequence[_S
     terminal_type, may_write = known
     if not may_write(remote.operation.entity_type):
         return terminal_type
-    for step in steps:
-        kinds, prepared = step.entity.policy.kinds, step.prepared
-        if prepared is None or not prepared.doomed or not kinds.declared:
-            continue
-        values = {record.path: record.value for record in prepared.inserts if isinstance(record, FieldRecord)}
-        for identity in prepared.doomed:
-            record = step.entity.document.by_id.get(identity)
-            if record is None or record.path not in values:
-                continue
-            if kinds.at(record.path).keeps(record, terminal_type, values[record.path]):
-                return terminal_type
+    if any(s.prepared is not None and _takes_back(s.entity, s.prepared, terminal_type) for s in steps):
+        return terminal_type
     return None
+
+
+def _takes_back(entity: Entity, prepared: Prepared, terminal_type: str) -> bool:
+    """Whether an update does what no terminal of this type may here: lower a status, or delete a final one."""
+    kinds, document = entity.policy.kinds, entity.document
+    if not kinds.declared:
+        return False
+    written = {record.path: record for record in prepared.inserts if isinstance(record, FieldRecord)}
+    deletion = written.get(DELETED_AT)
+    if deletion is not None and deleted(kinds, document, deletion, terminal_type):
+        return True
+    doomed = [document.by_id[identity] for identity in prepared.doomed if identity in document.by_id]
+    return any(
+        record.path in written and kinds.at(record.path).keeps(record, terminal_type, written[record.path].value)
+        for record in doomed
+    )
 
 
 def _apply(step: _Step, prepared: Prepared, kind: str, seq: int, news: ConflictNews) -> Difference:

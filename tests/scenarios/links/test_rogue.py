@@ -12,6 +12,7 @@ import orjson
 import pytest
 from attrs import evolve
 
+from crdt import hlc
 from node.config.sections import Config, EntityConfig, FieldConfig
 from node.core.digests import bucket_of
 from node.core.links import link
@@ -319,7 +320,8 @@ def test_what_it_writes_in_a_terminals_name_names_it_in_the_audit_and_the_chain(
 # ---------------------------------------------------------------------- whole entities
 
 
-RANKED = {"orders": EntityConfig(fields={"status": FieldConfig("progress", ranks=["pending", "ready", "paid"])})}
+STATUS = FieldConfig("progress", ranks=["pending", "ready", "paid"], final=["ready"])
+RANKED = {"orders": EntityConfig(fields={"status": STATUS})}
 
 
 @pytest.mark.parametrize(
@@ -329,6 +331,8 @@ RANKED = {"orders": EntityConfig(fields={"status": FieldConfig("progress", ranks
         ("a waiter takes a status back", ORDER, {"status": "pending"}, True),
         ("a waiter goes on with an order", ORDER, {"status": "paid"}, False),
         ("a waiter writes a plain field", ORDER, {"note": "x"}, False),
+        ("a waiter deletes what it had seen to be final", ORDER, {"deleted_at": "mesa-1"}, True),
+        ("a waiter deletes what is final since", ORDER, {"deleted_at": ""}, False),
     ],
 )
 def test_what_an_author_may_not_do_as_this_node_knows_it_is_said_beside_it(
@@ -344,8 +348,14 @@ def test_what_an_author_may_not_do_as_this_node_knows_it_is_said_beside_it(
     pos.do("products", "cola", "CREATE", {"name": "Cola"})
     mesh.settle(pos.receive)
     rogue = Rogue(hub).connect()
-    writes = [((name,), value) for name, value in data.items()]
-    rogue.say(rogue.operation(key, data, writes, terminal="garcom-1"))
+    writes: list[tuple[tuple[str, ...], object]] = [((name,), value) for name, value in data.items()]
+    kind = "UPDATE"
+    if "deleted_at" in data:  # by its own word it is a till, which may
+        kind = "DELETE"
+        saw = [record.name for record in rogue.document(key).records()] if data["deleted_at"] else []
+        data = {"deleted_at": hlc.iso(hub.wall_ms)}
+        writes = [(("deleted_at",), {"at": data["deleted_at"], "saw": sorted(saw), "by": "pos"})]
+    rogue.say(rogue.operation(key, data, writes, kind=kind, terminal="garcom-1"))
     mesh.settle(pos.receive)
     row = next(row for _, row, _ in hub.reader.chained_rows() if row is not None and row.terminal_id == "garcom-1")
     entry = audit_entry(row)
