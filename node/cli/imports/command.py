@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 import click
-import orjson
-from rich.table import Table as Grid
+from attrs import frozen
 
 from node.cli.asking import ask, node_option
 from node.cli.imports import columns
-from node.cli.imports.planning import Plan, Planner, Refusal, shown_of
-from node.cli.imports.reading import Table, Unreadable, read
+from node.cli.imports.planning import Plan, Planner, shown_of
+from node.cli.imports.reading import Unreadable, read
+from node.cli.imports.report import print_plan, report, say_recognised
 from node.cli.imports.sending import Interrupted, Sender
 from node.cli.options import progress_bars, zone_option
-from node.cli.output import Screen, json_option, say, say_json
+from node.cli.output import json_option, say_json
 from node.config.sections import LimitsSection
 from node.printable import printable
 from node.wire.codec import CodecLimits
@@ -26,12 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from zoneinfo import ZoneInfo
 
-    from node.cli.imports.columns import Mapped
     from node.cli.imports.planning import Shown
 
 PAGE = 1_000
-LISTED = 50
-"""Rows of each table that are printed; --json has all."""
+"""Entities that are asked for at once."""
 
 
 @click.command(name="import")
@@ -118,16 +116,16 @@ def import_(
     planner = Planner(entity_type, mapped, shown, of_message, counts=counts, revive=revive)
     plan = planner.plan(found)
     if not as_json:
-        _say_recognised(found, mapped)
+        say_recognised(found, mapped)
     statuses: dict[str, int] = {}
     stopped = None
     if not dry_run:
         who = Who(terminal, terminal_type, user, printable(file.name))
         statuses, stopped = _send(url, plan, planner, entity_type, shown, who)
     if as_json:
-        say_json(_report(file, found, mapped, plan, statuses, dry_run), indent=True)
+        say_json(report(file, found, mapped, plan, statuses, dry_run), indent=True)
     else:
-        _print(plan, statuses, dry_run)
+        print_plan(plan, statuses, dry_run)
     if stopped is not None:
         again = "rode de novo para terminar / run it again to finish"
         raise click.ClickException(f"{stopped}; {sum(statuses.values())} confirmadas / confirmed; {again}")
@@ -135,11 +133,14 @@ def import_(
         sys.exit(1)
 
 
+@frozen
 class Who:
     """As whom it writes: a terminal of its own. file: the name of what it imports."""
 
-    def __init__(self, terminal: str, kind: str, user: str, file: str) -> None:
-        self.terminal, self.kind, self.user, self.file = terminal, kind, user, file
+    terminal: str
+    kind: str
+    user: str
+    file: str
 
 
 def _shown(url: str, entity_type: str) -> Shown:
@@ -164,7 +165,10 @@ def _pages(url: str, entity_type: str) -> Iterator[dict[str, Any]]:
 def _send(
     url: str, plan: Plan, planner: Planner, entity_type: str, shown: Shown, who: Who
 ) -> tuple[dict[str, int], str | None]:
-    """What became of the plan's entities, by status, and why it stopped, if it did. Refusals go into the plan."""
+    """What became of the plan's entities, by status, and why it stopped, if it did.
+
+    In the plan is left what was done, and what the node refused is added.
+    """
     stopped = None
     with progress_bars() as progress:
         task = progress.add_task("import", total=len(plan.created) + len(plan.changed))
@@ -177,6 +181,9 @@ def _send(
             if not _is_interrupt(error):
                 raise
             stopped = "interrompido / interrupted"
+    done = sender.outcome.done
+    plan.created = [entry for entry in plan.created if entry.entity_id in done]
+    plan.changed = [entry for entry in plan.changed if entry.entity_id in done]
     for entry, message in sender.outcome.refused:
         reason = " ".join(str(message[name]) for name in ("code", "error", "reason") if message.get(name))
         plan.refused.append(planner.refused(entry.line, entry.data, message.get("where") or "", reason))
@@ -188,94 +195,3 @@ def _is_interrupt(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return all(map(_is_interrupt, error.exceptions))
     return isinstance(error, KeyboardInterrupt)
-
-
-# ------------------------------------------------------------------ what is said
-
-
-def _say_recognised(found: Table, mapped: Mapped) -> None:
-    said = ", ".join(f"{name} {value}" for name, value in found.recognised.items())
-    say(f"{said}, decimal {mapped.notation.decimal}, {len(found.rows)} linhas / rows, chave / key {mapped.key}")
-    say("  ".join(f"{column.name} -> {column.field} ({column.kind})" for column in mapped.columns))
-
-
-def _print(plan: Plan, statuses: dict[str, int], dry_run: bool) -> None:
-    console = Screen()
-    if dry_run and plan.created:
-        grid = _grid("linha\nline", "chave\nkey", "cria\ncreates")
-        for entry in plan.created[:LISTED]:
-            grid.add_row(str(entry.line), entry.entity_id, _shortly(entry.data))
-        _print_grid(console, grid, len(plan.created))
-    if dry_run and plan.changed:
-        grid = _grid("linha\nline", "chave\nkey", "campo\nfield", "antes\nbefore", "depois\nafter")
-        changes = [(e, name, value) for e in plan.changed for name, value in e.data.items()]
-        for entry, name, value in changes[:LISTED]:
-            grid.add_row(
-                str(entry.line), entry.entity_id, name, _shortly((entry.before or {}).get(name)), _shortly(value)
-            )
-        _print_grid(console, grid, len(changes))
-    if plan.refused:
-        grid = _grid("linha\nline", "coluna\ncolumn", "valor\nvalue", "recusado porque\nrefused as")
-        for refusal in plan.refused:
-            grid.add_row(str(refusal.line), refusal.column, _value(refusal), refusal.reason)
-        _print_grid(console, grid, len(plan.refused))
-    if plan.left:
-        say(f"{plan.left} contadores diferentes ficam como estão / counters differ and are left (--counts)")
-    would = (
-        ("criaria / would create", "mudaria / would change")
-        if dry_run
-        else ("criadas / created", "mudadas / changed")
-    )
-    refused = len({refusal.line for refusal in plan.refused})
-    counted = [
-        f"{would[0]} {len(plan.created)}",
-        f"{would[1]} {len(plan.changed)}",
-        f"iguais / unchanged {plan.unchanged}",
-        f"recusadas / refused {refused}",
-    ]
-    say("  ".join(counted))
-    unusual = {name: count for name, count in statuses.items() if name not in ("applied", "duplicate")}
-    if unusual:
-        say("  ".join(f"{name} {count}" for name, count in unusual.items()))
-
-
-def _grid(*headers: str) -> Grid:
-    grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for header in headers:
-        grid.add_column(header, overflow="fold")
-    return grid
-
-
-def _print_grid(console: Screen, grid: Grid, total: int) -> None:
-    console.print(grid)
-    if total > grid.row_count:
-        say(f"... mais / more {total - grid.row_count} (--json)")
-
-
-def _value(refusal: Refusal) -> str:
-    return (
-        refusal.value if isinstance(refusal.value, str) else "" if refusal.value is None else _shortly(refusal.value)
-    )
-
-
-def _shortly(value: object) -> str:
-    text = orjson.dumps(value).decode()
-    return text if len(text) <= 100 else f"{text[:100]}..."
-
-
-def _report(
-    file: Path, found: Table, mapped: Mapped, plan: Plan, statuses: dict[str, int], dry_run: bool
-) -> dict[str, object]:
-    return {
-        "file": str(file),
-        "recognised": {**found.recognised, "decimal": mapped.notation.decimal, "rows": len(found.rows)},
-        "key": mapped.key,
-        "columns": [{"column": c.name, "field": c.field, "kind": c.kind} for c in mapped.columns],
-        "dry_run": dry_run,
-        "created": [entry.report() for entry in plan.created],
-        "changed": [entry.report() for entry in plan.changed],
-        "unchanged": plan.unchanged,
-        "counters_left": plan.left,
-        "refused": [refusal.report() for refusal in plan.refused],
-        "statuses": statuses,
-    }

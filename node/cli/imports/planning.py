@@ -104,6 +104,8 @@ class Planner:
                 self._take(row)
             except _Wrong as wrong:
                 self._plan.refused += wrong.refusals
+            except TypeError as error:  # an integer beyond 64 bits, where values are compared
+                self._plan.refused.append(Refusal(row.line, "", None, str(error)))
         return self._plan
 
     def _take(self, row: Row) -> None:
@@ -203,8 +205,6 @@ class Planner:
             decode(message, self._limits)
         except InvalidMessage as error:
             raise _Wrong(self.refused(row.line, data, error.where or "", error.reason)) from error
-        except TypeError as error:  # an integer beyond 64 bits
-            raise _Wrong(Refusal(row.line, "", None, str(error))) from error
 
     def refused(self, line: int, data: Mapping[str, Any], where: str, reason: str) -> Refusal:
         """What the node says of a row, with the column that it means. where: a place in the message."""

@@ -52,16 +52,12 @@ class Batch:
 class Outcome:
     """What the node made of it.
 
-    statuses: how many entities, by `status` of the confirmation. refused: the answers whole.
+    statuses: how many entities, by `status` of the confirmation. done: ids of those. refused: the answers whole.
     """
 
     statuses: dict[str, int] = field(factory=dict)
+    done: set[str] = field(factory=set)
     refused: list[tuple[Entry, dict[str, Any]]] = field(factory=list)
-
-    @property
-    def done(self) -> int:
-        """Entities that are stored."""
-        return sum(self.statuses.values())
 
 
 class Sender:
@@ -171,6 +167,7 @@ class Sender:
         if message["type"] == "sync_confirmation":
             statuses, status = self.outcome.statuses, message["status"]
             statuses[status] = statuses.get(status, 0) + len(batch.entries)
+            self.outcome.done.update(entry.entity_id for entry in batch.entries)
         elif message.get("retry"):
             self._again.append(batch)
             return

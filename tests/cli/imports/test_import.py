@@ -195,6 +195,16 @@ def test_what_only_the_node_can_refuse_is_named_by_line_and_column_and_stops_nob
     assert [shown(node, "r")[key]["name"] for key in ("r1", "r2", "r3")] == ["x", "b", "c"]
 
 
+def test_a_number_that_does_not_survive_the_protocol_is_refused_with_its_row(
+    node: NodeProcess, tmp_path: Path
+) -> None:
+    (tmp_path / "a.json").write_text(f'[{{"id": "n1", "price": {2**70}}}, {{"id": "n2", "price": 2}}]')
+    for _ in range(2):
+        (refusal,) = report(node, str(tmp_path / "a.json"), status=1)["refused"]
+        assert refusal["line"] == 1
+    assert {*shown(node, "n")} == {"n2"}
+
+
 def test_an_import_that_was_killed_is_finished_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +224,7 @@ def test_an_import_that_was_killed_is_finished_by_the_next_run(
     result = run(node, file, "--key", "Código", *MAPS)
     assert result.exit_code == 1
     assert "20 confirmadas" in result.output
+    assert "criadas / created 20 " in result.output
     node.kill()
     node.start()
     monkeypatch.setattr(sending.Sender, "_heard", heard)
