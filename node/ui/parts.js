@@ -17,8 +17,8 @@ export function person(who, place = 0) {
 }
 
 const LONG = 280, CUT = 150, NAME = 80;
-// A name where there is room for a name only.
-export const cut = (text) => (String(text).length > NAME ? `${String(text).slice(0, NAME - 1).trimEnd()}…` : String(text));
+// What has to fit in a line: of a text of ten thousand characters, its beginning.
+export const cut = (text, most = NAME) => (String(text).length > most ? `${String(text).slice(0, most - 1).trimEnd()}…` : String(text));
 
 // Text of people: its own direction, never longer than a screen.
 export function Words({ text }) {
@@ -69,9 +69,6 @@ export function difference(a, b) {
   if (i + j < 2 || i >= b.length - j) return b;
   return html`<bdi>${b.slice(0, i)}<mark>${b.slice(i, b.length - j)}</mark>${b.slice(b.length - j)}</bdi>`;
 }
-
-// What has to fit in a line: of a text of ten thousand characters, its beginning.
-export const cut = (text, most = 80) => (text.length > most ? `${text.slice(0, most - 1).trimEnd()}…` : text);
 
 // What to call an entity: a name that people gave it, else its kind and id.
 export const entityLabel = (entityType, entityId, data) => cut(named(entityType, entityId, data), 120);
