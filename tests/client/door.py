@@ -32,6 +32,9 @@ from node.conformance.wire import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+PATIENCE_S = 60.0
+"""How long anything is waited for that a client must do by itself."""
+
 Message = dict[str, Any]
 Change = Callable[[Message], list[Message]]
 
@@ -52,11 +55,11 @@ class Door:
     to_terminal, to_node: what becomes of a message on its way. answers: what the door itself says to a message of the
     client. closes_with: close codes for the next connections, each accepted and closed at once. shut: who dials is
     hung up on. tried: how often somebody dialled. sent, got: types of messages that came from the client and from the
-    node. confirmed: ids of rows that the client confirmed.
+    node. confirmed: ids of rows that the client confirmed. lines: the connections that stand.
     """
 
-    def __init__(self, node_port: int) -> None:
-        self.port, self.node_port = 0, node_port
+    def __init__(self, node_port: int, patience: float = PATIENCE_S) -> None:
+        self.port, self.node_port, self.patience = 0, node_port, patience
         self.to_terminal: Change = unchanged
         self.to_node: Change = unchanged
         self.answers: Change = lambda message: []
@@ -66,7 +69,7 @@ class Door:
         self.sent: Counter[str] = Counter()
         self.got: Counter[str] = Counter()
         self.confirmed: set[str] = set()
-        self._lines: set[_Line] = set()
+        self.lines: set[_Line] = set()
         self._changed = trio.Event()
 
     async def serve(self, task_status: trio.TaskStatus[None]) -> None:
@@ -80,17 +83,17 @@ class Door:
 
     async def cut(self, code: int | None = None) -> None:
         """End every connection that stands. code: of a close frame before; without one it is just gone."""
-        for line in list(self._lines):
+        for line in list(self.lines):
             await line.end(code)
 
     def freeze(self) -> None:
         """The connections that stand now are half open: nothing passes on them any more. New ones are served."""
-        for line in self._lines:
+        for line in self.lines:
             line.frozen = True
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Until it holds; looked at whenever a message passes or somebody dials. Raises trio.TooSlowError."""
-        with trio.fail_after(60):
+        with trio.fail_after(self.patience):
             while not condition():
                 await self._changed.wait()
 
@@ -132,9 +135,6 @@ class Door:
         finally:
             await trio.aclose_forcefully(terminal)
 
-    def lines(self) -> set[_Line]:
-        return self._lines
-
 
 class _Line:
     """One connection through the door."""
@@ -146,7 +146,7 @@ class _Line:
         self._scope = trio.CancelScope()
 
     async def run(self, rest: bytes) -> None:
-        self._door.lines().add(self)
+        self._door.lines.add(self)
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
@@ -154,7 +154,7 @@ class _Line:
                     await self._from_node()
                     nursery.cancel_scope.cancel()
         finally:
-            self._door.lines().discard(self)
+            self._door.lines.discard(self)
             self._door.changed()
 
     async def end(self, code: int | None) -> None:

@@ -23,7 +23,6 @@ TIMING = {"ping": 250, "deadline": 1_500, "backoff": 20, "backoffMax": 200}
 """Milliseconds: between two pings; for an answer, before it counts as missing; the first and the longest delay before
 dialling again."""
 
-PATIENCE_S = 60.0
 DRIVERS = ROOT / "tests" / "client" / "drivers"
 FINAL = ("confirmed", "conflict", "refused")
 
@@ -62,7 +61,8 @@ OURS = (PYTHON, JAVASCRIPT)
 class Driver:
     """One process. states: key -> every state that it told, in order."""
 
-    def __init__(self, process: trio.Process, nursery: trio.Nursery) -> None:
+    def __init__(self, process: trio.Process, nursery: trio.Nursery, patience: float) -> None:
+        self.patience = patience
         self.states: dict[str, list[str]] = {}
         self.events: list[Event] = []
         self._process = process
@@ -70,12 +70,12 @@ class Driver:
         nursery.start_soon(self._read)
 
     @classmethod
-    async def start(cls, client: Client, nursery: trio.Nursery, folder: Path) -> Driver:
+    async def start(cls, client: Client, nursery: trio.Nursery, folder: Path, patience: float) -> Driver:
         environment = {**os.environ, "COMANDA_CLIENT_TIMING": json.dumps(TIMING)}
         process = await trio.lowlevel.open_process(
             client.command(folder), stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env=environment
         )
-        return cls(process, nursery)
+        return cls(process, nursery, patience)
 
     async def _read(self) -> None:
         assert self._process.stdout is not None
@@ -96,10 +96,10 @@ class Driver:
         assert self._process.stdin is not None
         await self._process.stdin.send_all((json.dumps({"do": what, **words}) + "\n").encode())
 
-    async def until(self, condition: Callable[[], object], patience: float = PATIENCE_S) -> None:
+    async def until(self, condition: Callable[[], object]) -> None:
         """Looked at whenever it tells something. Raises trio.TooSlowError, with the last of what it told."""
         try:
-            with trio.fail_after(patience):
+            with trio.fail_after(self.patience):
                 while not condition():
                     await self._changed.wait()
         except trio.TooSlowError:

@@ -15,11 +15,14 @@ from attrs import define, field, frozen
 from node.conformance.terminal import Terminal
 from node.conformance.wire import open_socket
 from node.screen import without_version
-from tests.client.door import Door, Message, dropping, unchanged
-from tests.client.driver import FINAL, PATIENCE_S, Client, Driver
+from tests.client.door import PATIENCE_S, Door, Message, dropping, unchanged
+from tests.client.driver import FINAL, Client, Driver
 from tests.processes import NodeProcess
 
 numbers = count(1)
+
+TYPES = ("orders", "products")
+"""What is written."""
 
 
 @frozen
@@ -50,8 +53,8 @@ class Scene:
     door: Door
     folder: Path
     nursery: trio.Nursery
-    patience: float = PATIENCE_S
     driver: Driver = field(init=False)
+    _started: list[Driver] = field(factory=list)
     keys: list[str] = field(factory=list)
     wrote: dict[str, str] = field(factory=dict)
     counted: int = 0
@@ -61,12 +64,18 @@ class Scene:
 
     async def open(self, kind: str = "pos") -> None:
         """Start the client's process, with a queue on disk, and let it dial."""
-        self.driver = await Driver.start(self.client, self.nursery, self.folder)
+        self.driver = await Driver.start(self.client, self.nursery, self.folder, self.door.patience)
+        self._started.append(self.driver)
         await self.dial(kind)
 
     async def dial(self, kind: str = "pos") -> None:
         url, store = f"ws://127.0.0.1:{self.door.port}", str(self.folder / "queue")
         await self.driver.do("open", url=url, terminal_id=self.name, type=kind, token=None, store=store)
+
+    async def end(self) -> None:
+        """No process is left."""
+        for driver in self._started:
+            await driver.kill()
 
     async def start_again(self) -> None:
         """The program was killed: another one takes up its queue."""
@@ -80,20 +89,20 @@ class Scene:
         for _ in range(orders):
             key, counting = f"k{next(numbers)}", f"k{next(numbers)}"
             self.wrote[key] = f"{self.name}-{key}"
-            await self._write(key, "CREATE", "orders", self.wrote[key], {"status": "pending", "note": key})
-            await self._write(counting, "UPDATE", "products", self.name, {"stock": {"$inc": 1}})
+            await self.write_one(key, "CREATE", "orders", self.wrote[key], {"status": "pending", "note": key})
+            await self.write_one(counting, "UPDATE", "products", self.name, {"stock": {"$inc": 1}})
             self.counted += 1
             keys += [key, counting]
         self.keys += keys
         await self.driver.until(lambda: all(key in self.driver.states for key in keys))
         return keys
 
-    async def _write(self, key: str, kind: str, entity_type: str, entity_id: str, data: dict[str, Any]) -> None:
+    async def write_one(self, key: str, kind: str, entity_type: str, entity_id: str, data: dict[str, Any]) -> None:
         words = {"operation": kind, "entity_type": entity_type, "entity_id": entity_id, "data": data}
         await self.driver.do("write", key=key, **words)
 
     async def settled(self, keys: list[str]) -> None:
-        await self.driver.until(lambda: self.driver.settled(keys), self.patience)
+        await self.driver.until(lambda: self.driver.settled(keys))
 
     # ------------------------------------------------------------------ somebody else
 
@@ -137,22 +146,15 @@ class Scene:
         door = self.door
         door.to_terminal = door.to_node = unchanged
         door.answers, door.closes_with, door.shut = (lambda message: []), [], False
-        try:
-            await self.settled(self.keys)
-            marks = [(kind, f"{self.name}-last", {"note": "last"}) for kind in ("orders", "products")]
-            last = await self.others_write(*marks)
-            with trio.fail_after(self.patience):
-                await door.until(lambda: door.confirmed.issuperset(last))
-        except trio.TooSlowError:
-            if self.patience == PATIENCE_S:
-                raise
-        orders, products = self.on_node("orders"), self.on_node("products")
+        await self.settled(self.keys)
+        last = await self.others_write(*[(kind, f"{self.name}-last", {"note": "last"}) for kind in TYPES])
+        await door.until(lambda: door.confirmed.issuperset(last))
+        orders, products = (self.on_node(entity_type) for entity_type in TYPES)
         missing = {key for key, order in self.wrote.items() if orders.get(order, {}).get("note") != key}
         stock = products.get(self.name, {}).get("stock", 0)
-        shown = without_version(await self.driver.shown("orders")) == orders
-        shown &= without_version(await self.driver.shown("products")) == products
+        screens = [without_version(await self.driver.shown(entity_type)) for entity_type in TYPES]
         kept = missing <= self.gone and stock >= self.counted - len(missing)
-        return Verdict(kept, stock <= self.counted, shown)
+        return Verdict(kept, stock <= self.counted, screens == [orders, products])
 
 
 Run = Callable[[Scene], Awaitable[None]]
@@ -203,6 +205,7 @@ async def operation_lost(scene: Scene) -> None:
     scene.door.to_node = dropping("data_sync", 3)
     await scene.open()
     await scene.write(3)
+    await scene.door.until(lambda: scene.door.sent["data_sync"] >= 6)
 
 
 @scenario("every message comes twice, both ways")
@@ -224,10 +227,13 @@ async def half_open(scene: Scene) -> None:
 
 @scenario("the connection breaks again and again while it writes")
 async def flapping(scene: Scene) -> None:
+    door = scene.door
     await scene.open()
     for _ in range(4):
+        sent = door.sent["data_sync"]
         await scene.write(2)
-        await scene.door.cut()
+        await door.until(lambda sent=sent: door.sent["data_sync"] > sent)
+        await door.cut()
 
 
 @scenario("nobody answers at first")
@@ -308,6 +314,7 @@ async def not_stored(scene: Scene) -> None:
     scene.door.answers, scene.door.to_node = refuse, dropping("data_sync", 3)
     await scene.open()
     await scene.write(3)
+    await scene.door.until(lambda: len(refused) >= 3)
 
 
 @scenario("messages and fields that nobody knows")
@@ -322,7 +329,7 @@ async def unknown_messages(scene: Scene) -> None:
 async def not_allowed(scene: Scene) -> None:
     await scene.open("waiter")
     key = f"k{next(numbers)}"
-    await scene._write(key, "CREATE", "products", f"{scene.name}-forbidden", {"note": key})
+    await scene.write_one(key, "CREATE", "products", f"{scene.name}-forbidden", {"note": key})
     await scene.settled([key])
     assert scene.driver.states[key][-1] == "refused"
 
