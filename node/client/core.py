@@ -13,6 +13,7 @@ are answered: all of them as soon as a connection opens, before a row is confirm
 from __future__ import annotations
 
 from collections import OrderedDict
+from math import inf
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -90,12 +91,12 @@ class Core:
         self.full = True
         """Whether everything is asked for at the next connection, as nothing is kept."""
         self.stays_away = False
-        self.clock_ahead_s: float | None = None
-        self._recovered: str | None = None
+        self._recovered: object = None
         self._greeted_once = False
         self._tries = 0
         self._heard = self._pinged = 0.0
-        self._again_at: float | None = None
+        self._retry_at: float | None = None
+        """When what the node could not take is sent again."""
         self._patience = waits.answer
         for operation in unanswered:
             self.queue[operation.id] = operation
@@ -148,9 +149,14 @@ class Core:
 
     def _send(self, operation: Operation, now: float, ready: Ready) -> None:
         ready.send.append(operation.message)
+        operation.sent_at = now
         self._into(operation, State.SENT, ready)
-        if self._again_at is None:
-            self._again_at = now + self._patience
+
+    def _again_at(self) -> float:
+        """When all that is unanswered is sent once more."""
+        oldest = next(iter(self.queue.values()), None)
+        answer_due = inf if oldest is None else oldest.sent_at + self._patience
+        return answer_due if self._retry_at is None else min(answer_due, self._retry_at)
 
     def _into(self, operation: Operation, state: State, ready: Ready) -> None:
         if operation.state is not state or state is State.SAVED:
@@ -163,12 +169,15 @@ class Core:
         """A WebSocket is open; nothing was read from it."""
         ready = Ready()
         self.open, self._heard, self._pinged = True, now, now
-        self._again_at, self._patience = None, self.waits.answer
+        self._retry_at, self._patience = None, self.waits.answer
         for operation in self.queue.values():
             self._send(operation, now, ready)
-        for lock in self.locks.values():
+        for lock in list(self.locks.values()):
             if lock.state == "asked":
+                lock.asked_at = None
                 self._ask(lock, now, ready)
+            elif lock.state == "abandoned":
+                self._lock_ends(lock, "released", ready)
         return ready
 
     def ended(self, code: int | None, reason: str, draw: float) -> tuple[float | None, Ready]:
@@ -178,7 +187,6 @@ class Core:
         """
         ready, was_up = Ready(), self.up
         self.open = self.up = False
-        self._again_at = None
         self.stays_away = code in STAYS_AWAY
         if was_up or self.stays_away or code is not None:
             ready.tell.append(Contact(False, code, reason or STAYS_AWAY.get(code or 0, ""), self.stays_away))
@@ -207,15 +215,15 @@ class Core:
         if now >= self._pinged + self.waits.ping:
             self._pinged = now
             ready.send.append({"type": "ping", "timestamp": at})
-        if self._again_at is not None and now >= self._again_at:
-            self._again_at = None
+        if now >= self._again_at():
+            self._retry_at = None
             self._patience *= 2
             for operation in self.queue.values():
                 self._send(operation, now, ready)
         for lock in list(self.locks.values()):
             if lock.state == "held" and now >= lock.until:
                 self._lock_ends(lock, "lost", ready, error="it expired")
-            elif lock.state == "asked" and lock.asked_at is not None and now >= lock.asked_at + self.waits.answer:
+            elif lock.state == "asked" and now >= lock.ask_again_at:
                 self._ask(lock, now, ready)
         return ready
 
@@ -223,15 +231,9 @@ class Core:
         """When `due` has something to do."""
         if not self.open:
             return None
-        times = [self._heard + self.waits.silence, self._pinged + self.waits.ping]
-        if self._again_at is not None:
-            times.append(self._again_at)
-        for lock in self.locks.values():
-            if lock.state == "held":
-                times.append(lock.until)
-            elif lock.asked_at is not None:
-                times.append(lock.asked_at + self.waits.answer)
-        return min(times)
+        held = [lock.until for lock in self.locks.values() if lock.state == "held"]
+        asked = [lock.ask_again_at for lock in self.locks.values() if lock.state == "asked"]
+        return min(self._heard + self.waits.silence, self._pinged + self.waits.ping, self._again_at(), *held, *asked)
 
     # ------------------------------------------------------------------ what the node says
 
@@ -271,7 +273,7 @@ class Core:
             return
         self.up, self._greeted_once, self.full, self._tries = True, True, False, 0
         self._recovered = recovered
-        ready.tell.append(Contact(True))
+        ready.tell.append(Contact(True, server_time=message.get("server_time")))
 
     def _row(self, message: Message, now: float, ready: Ready) -> None:
         operation = message["operation"]
@@ -317,8 +319,7 @@ class Core:
             self.live.undone(operation)
         else:
             self.live.settled(operation)
-        if not self.queue:
-            self._again_at, self._patience = None, self.waits.answer
+        self._patience = self.waits.answer
         ready.settled.append(operation)
         self._into(operation, state, ready)
 
@@ -327,16 +328,15 @@ class Core:
         lock = self.locks.get(str(message.get("lock_id")))
         if operation is not None:
             if message.get("retry") or message.get("code") == TOO_FAST:
-                again = now + self.waits.retry
-                self._again_at = again if self._again_at is None else min(self._again_at, again)
+                self._retry_at = now + self.waits.retry
                 return
             operation.code, operation.error = message.get("code"), message.get("error")
             operation.kept = bool(message.get("kept"))
             self._settle(operation, State.REFUSED, message, ready)
         elif lock is not None and message.get("operation_id") is None:
             if message.get("retry") or message.get("code") == TOO_FAST:
-                lock.asked_at = now + self.waits.retry - self.waits.answer
-            elif lock.state == "asked":
+                lock.ask_again_at = now + self.waits.retry
+            elif lock.state in ("asked", "abandoned"):
                 self._lock_ends(lock, "refused", ready, error=message.get("error"), code=message.get("code"))
             else:  # a release that came too late
                 self._lock_ends(lock, "released", ready)
@@ -382,19 +382,31 @@ class Core:
     def release(self, lock: Lock) -> Ready:
         """Give a lock back. What cannot be said now is said by its end."""
         ready = Ready()
-        if self.locks.get(lock.id) is lock:
-            if self.open:
-                ready.send.append({"type": "release_lock", "lock_id": lock.id, "terminal_id": self.terminal_id})
-            self._lock_ends(lock, "released", ready)
+        if self.locks.get(lock.id) is not lock:
+            return ready
+        if lock.state == "asked" and self.open:
+            lock.state = "abandoned"  # a release before the answer would be refused
+            return ready
+        if self.open:
+            self._give_back(lock, ready)
+        self._lock_ends(lock, "released", ready)
         return ready
 
+    def _give_back(self, lock: Lock, ready: Ready) -> None:
+        ready.send.append({"type": "release_lock", "lock_id": lock.id, "terminal_id": self.terminal_id})
+
     def _ask(self, lock: Lock, now: float, ready: Ready) -> None:
-        lock.asked_at = now
+        lock.asked_at = now if lock.asked_at is None else lock.asked_at
+        lock.ask_again_at = now + self.waits.answer
         ready.send.append(lock.message)
 
     def _lock_acquired(self, message: Message, now: float, ready: Ready) -> None:
         lock = self.locks.get(str(message.get("lock_id")))
         if lock is None or lock.asked_at is None:
+            return
+        if lock.state == "abandoned":
+            self._give_back(lock, ready)
+            self._lock_ends(lock, "released", ready)
             return
         # It runs from when the node granted it, which was after it was asked.
         lock.state, lock.until = "held", lock.asked_at + lock.message["timeout"] / 1000
@@ -409,7 +421,7 @@ class Core:
         if lock is None:
             return
         lock.locked_by, lock.locked_until = message.get("locked_by"), message.get("locked_until")
-        self._lock_ends(lock, "refused" if lock.state == "asked" else "lost", ready, error=message.get("reason"))
+        self._lock_ends(lock, "lost" if lock.state == "held" else "refused", ready, error=message.get("reason"))
 
     def _lock_released(self, message: Message, now: float, ready: Ready) -> None:
         lock = self.locks.get(str(message.get("lock_id")))

@@ -16,7 +16,7 @@ import trio
 from node.client import terminal as under_trio
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from node.client.values import Event, Fields, Lock, Message, Operation
 
@@ -56,6 +56,9 @@ class Terminal:
 
     def delete(self, entity_type: str, entity_id: str, **more: Any) -> Operation:
         return self.write("DELETE", entity_type, entity_id, {}, **more)
+
+    def update_all(self, entity_type: str, updates: Mapping[str, Fields], **more: Any) -> Operation:
+        return self._await(self._terminal.update_all, entity_type, updates, timeout_s=None, **more)
 
     def write(self, kind: str, entity_type: str, entity_id: str | None, data: Message, **more: Any) -> Operation:
         return self._await(self._terminal.write, kind, entity_type, entity_id, data, timeout_s=None, **more)

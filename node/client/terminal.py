@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlencode
@@ -250,7 +251,7 @@ class Terminal:
             delay, ready = self._core.ended(code, self.trouble, random.random())
             self._carry_out(ready)
             self._resumed = trio.Event()
-            with trio.move_on_after(float("inf") if delay is None else delay):
+            with trio.move_on_after(inf if delay is None else delay):
                 await self._resumed.wait()
 
     async def _one_connection(self) -> tuple[int | None, str]:
@@ -326,7 +327,7 @@ class Terminal:
     async def _watch_time(self) -> None:
         while True:
             due = self._core.next_due()
-            with trio.move_on_at(float("inf") if due is None else due):
+            with trio.move_on_at(inf if due is None else due):
                 await self._changed.wait()
                 continue
             self._carry_out(self._core.due(trio.current_time(), self._now()))

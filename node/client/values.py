@@ -64,7 +64,7 @@ class Operation:
 
     message: the `data_sync` or `conflict_resolution` as it is sent, each time the same. label: the program's own name
     for it, kept with it. code, error: why it was refused. kept: the node keeps the refused write. answer: the message
-    that settled it.
+    that settled it. sent_at: monotonic seconds, of the last time.
     """
 
     id: str
@@ -75,6 +75,7 @@ class Operation:
     error: str | None = None
     kept: bool = False
     answer: Message | None = None
+    sent_at: float = 0.0
 
     @property
     def writes(self) -> list[tuple[Key, str, Fields]]:
@@ -121,13 +122,15 @@ class Progress:
 class Contact:
     """The node is there (after its greeting), or not. code: how the connection ended, or None where none came about.
 
-    reason: for people. stays_away: the client does not dial again by itself; see `resume`.
+    reason: for people. stays_away: the client does not dial again by itself; see `resume`. server_time: the node's
+    clock, by which a program may warn that this machine's is wrong.
     """
 
     up: bool
     code: int | None = None
     reason: str = ""
     stays_away: bool = False
+    server_time: str | None = None
 
 
 @frozen
@@ -159,7 +162,9 @@ Event = Row | Progress | Contact | Conflict | LockChange | Heard
 class Lock:
     """A lock asked for. until: monotonic seconds until which this terminal surely has it, by its own clock.
 
-    state: asked | held | refused | released | lost. locked_by, locked_until, error, code: why it was refused or lost.
+    state: asked | held | refused | released | lost | abandoned (released before the answer). asked_at: for the first
+    time on this connection. ask_again_at: if nothing is answered. locked_by, locked_until, error, code: why it was
+    refused or lost.
     """
 
     id: str
@@ -168,6 +173,7 @@ class Lock:
     state: str = "asked"
     until: float = 0.0
     asked_at: float | None = None
+    ask_again_at: float = 0.0
     scope: str | None = None
     token: Message | None = None
     locked_by: str | None = None

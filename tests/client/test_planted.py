@@ -53,17 +53,14 @@ def rows_count_before_own_writes(patch: pytest.MonkeyPatch) -> None:
 
 
 def not_sent_again(patch: pytest.MonkeyPatch) -> None:
-    """Only what was never sent is sent after a reconnect."""
-    opened = Core.opened
+    """Only what was never sent is sent."""
+    send = Core._send
 
-    def wrong(self: Core, now: float) -> Ready:
-        sent = [operation for operation in self.queue.values() if operation.state is State.SENT]
-        ready = opened(self, now)
-        ready.send = [message for message in ready.send if message not in [one.message for one in sent]]
-        self._again_at = None
-        return ready
+    def wrong(self: Core, operation: Operation, now: float, ready: Ready) -> None:
+        if operation.state is not State.SENT:
+            send(self, operation, now, ready)
 
-    patch.setattr(Core, "opened", wrong)
+    patch.setattr(Core, "_send", wrong)
 
 
 def sent_again_backwards(patch: pytest.MonkeyPatch) -> None:
