@@ -93,7 +93,7 @@ class Cursors:
         found = self.sendings.get(cursor.terminal_id)
         if found is None:
             found = self.sendings[cursor.terminal_id] = Sendings(cursor.positions)
-            seen_ms = now.mono_ms - (now.wall_ms - cursor.last_seen_ms)
+            seen_ms = now.mono_ms - max(now.wall_ms - cursor.last_seen_ms, 0)  # the clock may have been set back
             found.note(seen_ms, cursor.sent)
             if max(cursor.positions) != NO_POSITION:
                 found.arrived(seen_ms, NOTHING)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from node.core.delivery.sendings import APART_MS, KEPT, Sendings
+from node.core.delivery.sendings import APART_MS, KEPT, UNREAD_MS, Sendings
 
 ONE_CLASS = (-1,)
 
@@ -47,3 +47,19 @@ def test_rows_that_came_once_are_not_told_as_sent_again() -> None:
     assert sendings.since(15 * APART_MS, 0) == 9
     sendings.connected(30 * APART_MS, (2,))
     assert [sendings.since(at * APART_MS, 0) for at in (1, 15, 40)] == [1, 2, 2]
+
+
+def test_what_a_pong_acknowledged_may_be_unread_for_a_while() -> None:
+    """Of pongs that come close together the first counts: no position is told as read too early."""
+    sendings = Sendings(ONE_CLASS)
+    assert sendings.read(0, (3,)) == (3,)
+    for row in range(100):
+        sendings.arrived(row * 100, (row - 1,))
+    last_ms = 99 * 100
+    for late_ms in range(0, UNREAD_MS + 2 * APART_MS, 100):
+        read = sendings.read(last_ms + late_ms, (99,))[0]
+        told = [row for row in range(100) if row * 100 <= last_ms + late_ms - UNREAD_MS]
+        assert max(told) - 2 * APART_MS // 100 <= read <= max(told)
+    assert len(sendings._arrivals) <= UNREAD_MS // APART_MS + 2
+    assert sendings.read(last_ms + UNREAD_MS + 2 * APART_MS, (99,)) == (99,)
+    assert sendings.read(last_ms, (5,)) == (5,)
