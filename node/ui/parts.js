@@ -71,11 +71,10 @@ export function difference(a, b) {
 }
 
 // What to call an entity: a name that people gave it, else its kind and id.
-export const entityLabel = (entityType, entityId, data) => cut(named(entityType, entityId, data), 120);
-function named(entityType, entityId, data) {
+export function entityLabel(entityType, entityId, data) {
   const { name, number: no, table, drawer_id, type } = data ?? {};
-  if (entityType === "orders") return [`${kindName("orders")} ${cut(no ?? entityId)}`, table].filter(Boolean).map(cut).join(" · ");
-  if (entityType === "cashier_operations") return [type ? plain({ kind: "word" }, type) : kindName(entityType), drawer_id ?? entityId].map(cut).join(" · ");
+  if (entityType === "orders") return [`${kindName("orders")} ${cut(no ?? entityId)}`, table].filter(Boolean).map((part) => cut(part)).join(" · ");
+  if (entityType === "cashier_operations") return [type ? plain({ kind: "word" }, type) : kindName(entityType), drawer_id ?? entityId].map((part) => cut(part)).join(" · ");
   return cut(typeof name === "string" && name ? name : `${kindName(entityType)} ${entityId}`);
 }
 export const historyOf = (entityType, entityId) => `#/historico/${encodeURIComponent(entityType)}/${encodeURIComponent(entityId)}`;

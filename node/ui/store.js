@@ -1,10 +1,12 @@
-// What the node shows at this moment: the one thing that views read from, and write by.
+// What the node shows at this moment: the one thing that views read from.
 import { useEffect, useRef, useState, say, changes } from "./base.js";
-import { connect } from "../client/client.js";
 import { clock } from "./formats.js";
 import { get } from "./http.js";
 import { session } from "./session.js";
+import { dial, reconnect, tryNow } from "./terminal.js";
 import { t } from "./words.js";
+
+export { reconnect, send, tryNow, write } from "./terminal.js";
 
 const AT_MOST_EVERY_MS = 250; // views are told of changes
 const REPORTS_MS = 5000;      // links are asked for again, while the page is seen
@@ -133,7 +135,10 @@ let conflictsTimer = 0;
 
 // A message names a conflict; what people need to know of it (who, what there was before, what it holds up) is asked for.
 function conflictChanged({ state: kind, conflict, message }) {
-  if (kind === "open") announced.add(conflict.id);
+  if (kind === "open") {
+    announced.add(conflict.id);
+    state.closed.delete(conflict.id); // a decision that another one crossed may be asked for again
+  }
   if (kind === "closed") {
     announced.delete(conflict.id);
     const closed = message ? new Map(state.closed).set(conflict.id, { ...message, at: new Date() }) : state.closed;
@@ -207,34 +212,13 @@ async function loadOnce() {
   if (me) set({ rights: me.rights, node: me.node_id });
 }
 
-// ---------------------------------------------------------------------- the terminal that this page is
+// ---------------------------------------------------------------------- contact
 
-// Nothing is kept beyond the page: each load begins with the whole state, and what was not sent is the person's draft.
-let queued = 0;
-const keepsNothing = { load: async () => [], commit: async () => {}, append: async () => `queue/${String(++queued).padStart(15, "0")}`, close: async () => {} };
-
-let terminal = null;
-const unanswered = new Set(); // {message, resolve, reject}
-
-function dial() {
-  terminal?.close();
-  const mine = terminal = connect({
-    url: location.origin, terminalId: session.name, type: session.type, userId: session.user || undefined, token: session.token || null, store: keepsNothing,
-  });
-  const listen = (event, listener) => mine.on(event, (about) => { if (mine === terminal) listener(about); });
-  listen("message", (message) => { handlers[message.type]?.(message); });
-  listen("entity", shown);
-  listen("conflict", conflictChanged);
-  listen("contact", contacted);
-  for (const one of unanswered) give(one);
-}
-
-function contacted({ state: now, up, code, retryInMs }) {
+function contacted({ up, code, retryInMs }) {
   const before = state.contact, lost = before.up && !up;
-  if (now === "connecting") return; // how the last attempt ended still counts
   if (code === 4004 && !session.token && !before.tries) {
     session.rename();
-    setTimeout(dial);
+    setTimeout(reconnect);
     return;
   }
   const contact = { up, code, since: up || lost ? new Date() : before.since, tries: up ? 0 : before.tries + 1, next: retryInMs === null ? 0 : Date.now() + retryInMs };
@@ -244,7 +228,7 @@ function contacted({ state: now, up, code, retryInMs }) {
 }
 
 export function start() {
-  dial();
+  dial({ message: (message) => handlers[message.type]?.(message), entity: shown, conflict: conflictChanged, contact: contacted });
   setInterval(() => { if (state.contact.up) loadReports(); }, REPORTS_MS);
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) return;
@@ -252,36 +236,8 @@ export function start() {
     else if (state.contact.next) tryNow();
   });
 }
-export const tryNow = () => terminal.reconnect();
-// As somebody else: another token, name or person.
-export const reconnect = dial;
 
-// ---------------------------------------------------------------------- writing
-
-// The node's answer to a message; rejects with {code, message, ...}: its sync_error. What finds no answer is sent again after
-// lost contact, under the same id: what was decided twice is decided once.
-export const send = (message) => new Promise((resolve, reject) => {
-  const id = session.newId();
-  const one = { message: message.operation ? { ...message, operation: { id, ...message.operation } } : { id, ...message }, resolve, reject };
-  unanswered.add(one);
-  give(one);
-});
-
-async function give(one) {
-  try {
-    const { state: outcome, answer, code } = await (await terminal.send(one.message)).answered;
-    if (outcome === "refused") one.reject({ ...answer, code, message: answer.error });
-    else one.resolve(answer);
-  } catch (error) {
-    one.reject({ code: null, message: error.message });
-  }
-  unanswered.delete(one);
-}
-
-export const write = (entityType, entityId, operation, data) => send({
-  type: "data_sync",
-  operation: { entity_type: entityType, entity_id: entityId, operation, data, timestamp: new Date().toISOString(), terminal_id: session.name },
-});
+// ---------------------------------------------------------------------- rights
 
 // Whether this page may: verb as in node/rights.py ("write", "resolve", "read", "operate"). Where the node says nothing of
 // rights they are taken for granted; what is refused then is said where it was pressed.

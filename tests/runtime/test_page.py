@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import posixpath
 import re
+import shutil
+import subprocess
 
 import pytest
 
 from node.runtime.api import page as module
 from node.runtime.api.page import BUILT, TYPES, page, page_file
 from node.runtime.net.http import GUARDED
-from tests.processes import ROOT
+from tests.processes import ROOT, missing
 
 UI = ROOT / "node" / "ui"
 
@@ -38,6 +40,24 @@ def test_every_module_that_a_module_names_is_served_and_gives_what_is_taken() ->
         exported = {*re.findall(r"^export (?:async )?(?:function|const|class) (\w+)", text, re.MULTILINE)}
         exported |= {name.split(" as ")[-1].strip() for name in listed.split(",")}
         assert {name.split(" as ")[0].strip() for name in names.strip("{} \n").split(",")} <= exported, (here, there)
+
+
+READS = """
+const fs = await import("node:fs"), vm = await import("node:vm");
+for (const file of process.argv.slice(1)) {
+  try { new vm.SourceTextModule(fs.readFileSync(file, "utf8")); } catch (error) { console.log(file, error.message); }
+}
+"""
+
+
+def test_every_module_can_be_read() -> None:
+    node = shutil.which("node")
+    if node is None:
+        missing("Node is needed to read the page's modules")
+    files = [*UI.glob("*.js"), *UI.glob("*/*.js")]
+    command = [node, "--no-warnings", "--experimental-vm-modules", "--input-type=module", "-e", READS, *files]
+    read = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (read.returncode, read.stdout, read.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize(
