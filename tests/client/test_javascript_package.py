@@ -69,6 +69,7 @@ def test_the_types_say_what_the_modules_are(program: Path) -> None:
     (program / "types.mts").write_text((ROOT / "tests" / "client" / "javascript" / "types.mts").read_text())
     options = {"strict": True, "noEmit": True, "module": "nodenext", "target": "es2023", "lib": ["es2023", "dom"]}
     options |= {"allowJs": True, "checkJs": True, "noImplicitAny": False, "types": ["node"]}
+    options |= {"skipDefaultLibCheck": True}  # the libraries are the compiler's own
     settings = {"compilerOptions": options, "include": ["*.mts", "*.mjs"]}
     (program / "tsconfig.json").write_text(json.dumps(settings))
     compiler = program / "node_modules" / "typescript" / "bin" / "tsc"
