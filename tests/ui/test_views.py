@@ -85,4 +85,6 @@ def test_every_view_can_be_used_by_everybody(
             found.append(f"#/{route}: scrolls sideways by {over} px")
         if page.locator("h1").count() != 1:
             found.append(f"#/{route}: has not one heading")
+        if str(FIRST + 3) in route and str(FIRST + 3) not in page.locator("h1").inner_text():
+            found.append(f"#/{route}: does not say which order it is")
     assert found == []
