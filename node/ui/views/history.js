@@ -28,7 +28,7 @@ function One({ type, id, asked }) {
   const { data, error } = history, steps = data?.steps ?? [];
   const found = place === null ? -1 : steps.findIndex((step) => step.seq === place), index = found < 0 ? null : found;
   const moment = useMoment(type, id, index === null ? null : place);
-  const cut = useGet(steps.some((step) => step.written) ? "/api/v1/performance" : null, { hours: 4 });   // what came late had waited for a link
+  const links = useGet(steps.some((step) => step.written) ? "/api/v1/performance" : null, { hours: 4 });   // what came late had waited for a link
   if (error && error.status !== 404) return html`${crumb}${head(t("hist.title"))}${failed(error, history.again)}`;
   if (error || (data && !steps.length)) return html`${crumb}${head(t("hist.title"))}${empty(t("empty.history"), t("empty.history.text"), html`<a class="button" href="#/auditoria">${t("nav.auditoria")}</a>`)}`;
   if (!data) return html`${crumb}${head(t("hist.title"))}${loading("case")}`;
@@ -47,7 +47,7 @@ function One({ type, id, asked }) {
     <section class="travel" aria-label=${t("hist.slider")}><div class="travel-top"><p class="travel-when"><span>${t("hist.then")}</span> <strong>${index === null ? t("hist.now") : time}</strong></p>
       <div class="row"><button type="button" class="button square" id="hist-prev" aria-label=${t("hist.prev")} disabled=${here === 0} onclick=${() => move(here - 1)}>${icon("back", 18)}</button><button type="button" class="button square" id="hist-next" aria-label=${t("hist.next")} disabled=${index === null} onclick=${() => move(here + 1)}>${icon("next", 18)}</button>
       <button type="button" class="button" id="hist-now" disabled=${index === null} onclick=${() => move(last + 1)}>${t("hist.backtonow")}</button></div></div>
-      <${Ruler} ...${{ steps, index, move, outages: cut.data?.outages ?? [], text: index === null ? t("hist.now") : t("hist.step", { time, i: number(at + 1), n: number(steps.length) }) }} /></section>
+      <${Ruler} ...${{ steps, index, move, outages: links.data?.outages ?? [], text: index === null ? t("hist.now") : t("hist.step", { time, i: number(at + 1), n: number(steps.length) }) }} /></section>
     <div class="two two-history"><section class="then-now" aria-labelledby="then-title"><h2 id="then-title">${t("hist.then")} ${index === null ? t("hist.now") : t("at", { time })}</h2>
       <${Snapshot} ...${{ moment: index === null ? { entity: data.entity } : moment, step: index === null ? null : steps[index], history: data }} /></section>
     <section aria-labelledby="line-title"><div class="row spread"><h2 id="line-title">${t("hist.line")}</h2>${lost ? html`<button type="button" class="chip" id="only-lost" aria-pressed=${String(onlyLost)} onclick=${() => only(!onlyLost)}>${t("hist.only")} <span>${number(lost)}</span></button>` : ""}</div>
