@@ -51,6 +51,7 @@ function Loss({ loss, short, history }) {
 
 // The rule that decided, or the person.
 function ruleText(step) {
+  if (step.kind === "state") return t("hist.state");
   if (step.resolves) return t("rule.person") + (step.reason ? `: “${step.reason}”` : "");
   if (step.restores) return t("rule.restored");
   const key = { merged: "rule.merged", lost: "rule.lost", conflict: "rule.manual" }[step.status];

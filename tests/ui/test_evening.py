@@ -138,6 +138,7 @@ def test_a_discarded_item_comes_back_from_an_orders_history(pages: Pages, node: 
         bruno.write("orders", "p-20", {"items": whole["items"]})
     page = pages(node, "#/pedidos/p-20", user="Marina")
     page.get_by_role("link", name="Histórico completo").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Pedido 20 · Mesa 20 histórico")
     lost = page.locator(".discarded").filter(has_text="2× Pudim de leite")
     expect(lost).to_contain_text("Bruno tirou da lista")
     lost.get_by_role("button", name="Trazer de volta").click()

@@ -34,7 +34,7 @@ export function Orders() {
     ${!board.open && !query ? empty(t("empty.orders"), t("empty.orders.text")) : ""}
     ${query && board.closed.length ? html`<section class="block" aria-labelledby="closed-title"><h2 id="closed-title">${t("orders.closed")} <span class="n">${number(board.closed.length)}</span></h2>
       <ul class="closed-found">${board.closed.slice(0, CLOSED_SHOWN).map(([id, entity, facts]) => html`<li key=${id}><a href=${"#/pedidos/" + encodeURIComponent(id)}><bdi>${cut(tableOf(entity.data) ?? t("kind.orders"))}</bdi> <bdi class="card-number">${cut(facts.number)}</bdi></a><span>${statusWord(entity.data.status)}</span><b>${amount(facts.total)}</b></li>`)}</ul></section>` : ""}
-    ${board.paid || board.cancelled ? html`<p class="closed">${icon("synced", 18)}<span>${t("orders.paid", { n: number(board.paid) })}, ${money(board.paidTotal)} · ${t("orders.cancelled", { n: number(board.cancelled) })}</span></p>` : ""}`;
+    ${board.paid || board.cancelled ? html`<p class="closed">${icon("synced", 18)}<span>${t(board.paid === 1 ? "orders.paid1" : "orders.paid", { n: number(board.paid) })}, ${money(board.paidTotal)} · ${t(board.cancelled === 1 ? "orders.cancelled1" : "orders.cancelled", { n: number(board.cancelled) })}</span></p>` : ""}`;
 }
 
 const amount = (total) => (total === null ? "—" : money(total));

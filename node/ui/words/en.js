@@ -325,6 +325,8 @@ export default {
   "orders.overlapping": "another terminal has it too: a link was down",
   "orders.left": "{order}: {status}",
   "orders.closed": "Closed already",
+  "orders.paid1": "1 paid",
+  "orders.cancelled1": "1 cancelled",
   "order.back": "Orders",
   "order.opened": "opened at {time} by {user}",
   "order.total": "Total",
@@ -379,6 +381,7 @@ export default {
   "hist.again": "It stands again.",
   "hist.cut": "no link with {link}",
   "hist.outage": "{what}, {from} to {to}",
+  "hist.state": "came whole from another node, with what had been done to it",
 
   "audit.title": "Audit",
   "audit.whole": "Chain whole",

@@ -325,6 +325,8 @@ export default {
   "orders.overlapping": "outro terminal também a tem: houve uma queda de ligação",
   "orders.left": "{order}: {status}",
   "orders.closed": "Já fechados",
+  "orders.paid1": "1 pago",
+  "orders.cancelled1": "1 cancelado",
   "order.back": "Pedidos",
   "order.opened": "aberto às {time} por {user}",
   "order.total": "Total",
@@ -379,6 +381,7 @@ export default {
   "hist.again": "Vale de novo.",
   "hist.cut": "sem ligação com {link}",
   "hist.outage": "{what}, {from} a {to}",
+  "hist.state": "chegou inteiro de outro nó, com o que já lhe tinham feito",
 
   "audit.title": "Auditoria",
   "audit.whole": "Cadeia íntegra",
