@@ -67,8 +67,8 @@ function withLosses(steps, entity) {
   const deletion = entity.deleted ? steps.findLast((step) => step.operation === "DELETE") : null;
   if (deletion) deletion.losses.push({ how: "deleted", fields: [], path: ["deleted_at"], data: {}, by: deletion, of: deletion, operation: null, id: `${nameOf(deletion)}/deleted` });
   for (const loss of brought.values()) {
-    const step = steps.find((one) => nameOf(one) === nameOf(loss.at));
-    if (step && !step.losses.some((other) => other.id === loss.id)) step.losses.push(loss);
+    const at = loss.how === "removed" || loss.how === "deleted" ? loss.by : loss.of, step = steps.find((one) => nameOf(one) === nameOf(at));
+    if (step && loss.how !== "past" && !step.losses.some((other) => other.id === loss.id)) step.losses.push(loss);
   }
   return steps;
 }

@@ -19,7 +19,7 @@ export function lossTexts({ how, fields, path, data }) {
   });
 }
 
-// loss: as loadHistory has it, or {id, fields, path, data, of, operation, value} of a value of then. history: of useHistory.
+// loss: as loadHistory has it, or {id, how: "past", fields, path, data, of, operation} of a value of then. history: of useHistory.
 export function Restore({ loss, history }) {
   const { entity, steps, type, id } = history, why = useWhyNot("write", type);
   const [field] = loss.fields, now = entity.data[field ?? ""];
@@ -33,7 +33,7 @@ export function Restore({ loss, history }) {
       see({ value: refusal.said.value });
       throw { code: "changed", value: valueText(field, refusal.said.value) };
     }
-    brought.set(loss.id, { ...loss, at: loss.by ?? loss.of });
+    brought.set(loss.id, loss);
     history.again();
   };
   const warning = later ? t("hist.since", { name: whose(later), time: clock(later.at), now: valueText(field, now), back: texts[0][1] }) : "";

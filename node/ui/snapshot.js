@@ -1,7 +1,7 @@
 // An entity as it was at a moment, with what that moment changed marked, and the way back for what is otherwise now.
 import { html } from "./base.js";
 import { same } from "./changes.js";
-import { lastChange, whose } from "./history_data.js";
+import { brought, lastChange, whose } from "./history_data.js";
 import { linesOf } from "./order_data.js";
 import { linesTable } from "./order_parts.js";
 import { label } from "./parts.js";
@@ -21,8 +21,9 @@ export function Snapshot({ moment, step, history }) {
   const lines = new Set(rows.flatMap((row) => (row.element ? [row.element.id] : row.name === "items" && Array.isArray(row.to) ? row.to.map((line) => line.id) : [])));
   const kept = new Set(linesOf(now.data).map((line) => line.id));
   // The button by which a value of then comes back.
-  const past = (path, value, author) => html`<${Restore} key=${path.join("/")} history=${history} loss=${{ how: "past", fields: [path[0]], path, data: { [path[0]]: path.length > 1 ? [value] : value }, of: author, operation: author, id: `${step.seq}/${path.join("/")}` }} />`;
-  const back = (name) => (then && name in data && !same(data[name], now.data[name]) ? past([name], data[name], lastChange(history.steps.slice(0, history.steps.indexOf(step) + 1), name) ?? step) : "");
+  const idOf = (path) => `${step.seq}/${path.join("/")}`;
+  const past = (path, value, author) => html`<${Restore} key=${path.join("/")} history=${history} loss=${{ how: "past", fields: [path[0]], path, data: { [path[0]]: path.length > 1 ? [value] : value }, of: author, operation: author, id: idOf(path) }} />`;
+  const back = (name) => (then && name in data && (!same(data[name], now.data[name]) || brought.has(idOf([name]))) ? past([name], data[name], lastChange(history.steps.slice(0, history.steps.indexOf(step) + 1), name) ?? step) : "");
   const facts = Object.entries(data).filter(([name]) => name !== "version" && !(order && BELOW.includes(name)));
   return html`${step ? html`<p class="touched-note"><span class="swatch" aria-hidden="true"></span>${t("hist.touched", { name: whose(step) })}</p>` : ""}
     ${entity.deleted ? html`<p class="flag">${t("value.gone")}</p>` : ""}

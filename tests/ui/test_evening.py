@@ -171,6 +171,7 @@ def test_who_changed_a_price_and_what_it_was_then(pages: Pages, node: NodeProces
     paper.get_by_role("button", name="Trazer de volta").click()
     page.keyboard.press("Enter")
     expect(operation(page, 0)).to_contain_text("Preço: R$ 12,90 → R$ 11,50")
+    expect(paper.locator(".undone")).to_be_focused()
     assert shown(node, "products", "chopp")["price"] == 11.5
 
 
