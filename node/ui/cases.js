@@ -1,6 +1,5 @@
 // A conflict as people see it: its sides, the fields in which they differ, what it holds up, what a choice sends.
 import { kindOf, label, plain, entityLabel, kindName } from "./parts.js";
-import { exact } from "./formats.js";
 import { locale, t } from "./words.js";
 
 const BESIDE = ["version", "deleted_at"];
@@ -114,5 +113,3 @@ export function resolution(c, draft) {
 export function delta(field, value) {
   return field.kind === "money" && typeof field.before === "number" && typeof value === "number" && value !== field.before ? value - field.before : null;
 }
-// A value as it is written into the field where one types: no sign of money, this language's comma.
-export const typable = (field, value) => (typeof value === "number" ? exact(value) : plain(field, value));

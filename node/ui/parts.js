@@ -37,7 +37,7 @@ export function sentence(key, vars) {
 // ---------------------------------------------------------------------- fields and values
 
 export const kindOf = (name, value) => (typeof value === "number" ? (/total|amount|price|value|balance|discount|change/.test(name) ? "money" : "number") : /^(status|type)$/.test(name) && typeof value === "string" ? "word" : value !== null && typeof value === "object" ? "parts" : "text");
-export const label = (name) => (has(`field.${name}`) ? t(`field.${name}`) : String(name).replaceAll("_", " "));
+export const label = (name) => (name === "@entity" ? t("field.@entity") : has(`field.${name}`) ? t(`field.${name}`) : String(name).replaceAll("_", " "));
 export const kindName = (entityType) => (has(`kind.${entityType}`) ? t(`kind.${entityType}`) : label(entityType));
 
 // A value as a text. field: {kind}, see kindOf; "existence" of whether the record is there.

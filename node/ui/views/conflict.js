@@ -16,7 +16,7 @@ const drafts = new Map();
 const draftOf = (id) => drafts.get(id) ?? drafts.set(id, newDraft()).get(id);
 // Conflicts as they were when they were last open, for what is shown once they are decided.
 const seen = new Map();
-// Decided from here: conflict id -> the promise's state: {state: "sending" | "done" | "refused", error}
+// Decided from here, by conflict: {state: "sending"}, {state: "done", at} or {state: "refused", error: a sentence}
 const sent = new Map();
 
 export function Conflict({ args: [id] }) {
@@ -58,22 +58,22 @@ function Case({ c, outcome, next }) {
   const [, redraw] = useState(0), change = () => redraw((n) => n + 1), now = useNow();
   const d = draftOf(c.id), ours = sent.get(c.id), done = ours?.state === "done" || (outcome && outcome.terminal === session.name && ours);
   const result = outcome ?? (done ? { data: {}, terminal: session.name, user: session.user, at: ours.at, how: "person", reason: d.reason } : null);
-  const card = useRef();
+  const card = useRef(), open = useRef(!outcome); // whether it was open when one came
   useEffect(() => {
-    if (!outcome || done) return;
+    if (!outcome || done || !open.current) return;
     if (document.activeElement === document.body) card.current.focus(); // it was in the form, which is closed
     say(outcome.how === "person" ? otherTitle(outcome) + ". " + otherText(c, outcome) : t("other.written"), true);
   }, [Boolean(outcome)]);
   useEffect(() => { if (done) card.current?.focus(); }, [done]);
   const lead = c.deleting ? t("case.rule.delete") : c.cash ? t("case.rule.cashier_operations") : c.holds.kind === "frozen" ? t("case.rule.frozen") : t("case.rule.customers");
-  const deleting = c.deleting, columns = c.sides.length > 4 ? { gridTemplateColumns: `repeat(${c.sides.length + 1}, minmax(0, 1fr))` } : null;
+  const columns = c.sides.length > 4 ? { gridTemplateColumns: `repeat(${c.sides.length + 1}, minmax(0, 1fr))` } : null;
   return html`<header class="head case-head"><div><h1 tabindex="-1"><bdi>${c.label}</bdi></h1>${result ? "" : html`<p class="lead">${lead}</p>`}</div>${result ? "" : html`<${Holds} c=${c} now=${now} />`}</header>
     <div ref=${card} tabindex="-1" class="card-place">${done ? html`<${DoneCard} c=${c} d=${d} result=${result} next=${next} />` : result ? html`<${OtherCard} c=${c} d=${d} result=${result} next=${next} />` : ""}</div>
     <div class="decide decide-${Math.min(c.sides.length, 4)} ${result ? "over" : ""}">
       <section class="compare" aria-labelledby="differ-title"><h2 id="differ-title" class="quiet">${t("case.differ")}</h2>
         <div class="sides" style=${columns}><${Before} c=${c} now=${now} />${c.sides.map((_, i) => html`<${Side} key=${i} c=${c} i=${i} d=${d} change=${change} still=${result} />`)}</div>
         ${c.fields.map((field) => html`<${Field} key=${field.name} c=${c} field=${field} d=${d} change=${change} result=${result} columns=${columns} />`)}
-        ${c.same.length ? html`<details class="same" open=${deleting}><summary>${icon("next", 16)}${deleting ? t("case.record") : c.same.length === 1 ? t("case.same1") : t("case.same", { n: number(c.same.length) })}</summary><dl>${c.same.map((field) => html`<div key=${field.name}><dt>${label(field.name)}</dt><dd>${field.kind === "text" ? words(String(field.value)) : plain(field, field.value)}</dd></div>`)}</dl></details>` : ""}
+        ${c.same.length ? html`<details class="same" open=${c.deleting}><summary>${icon("next", 16)}${c.deleting ? t("case.record") : c.same.length === 1 ? t("case.same1") : t("case.same", { n: number(c.same.length) })}</summary><dl>${c.same.map((field) => html`<div key=${field.name}><dt>${label(field.name)}</dt><dd>${field.kind === "text" ? words(String(field.value)) : plain(field, field.value)}</dd></div>`)}</dl></details>` : ""}
         <p class="compare-foot"><a href=${historyOf(c.entityType, c.entityId)}>${icon("history", 16)}${t("order.history")}</a></p></section>${result ? "" : html`<${Result} c=${c} d=${d} change=${change} />`}</div>`;
 }
 
@@ -141,7 +141,7 @@ function Option({ c, field, i, id, value, picked, choose, result, stood }) {
 const REASONS = { cash: ["1", "2", "3", "5"], other: ["4", "3", "5"] };
 
 function Result({ c, d, change }) {
-  const why = useWhyNot("resolve", c.entityType), box = useRef(), lacking = missing(c, d), state = sent.get(c.id), sending = state?.state === "sending";
+  const why = useWhyNot("resolve", c.entityType), lacking = missing(c, d), state = sent.get(c.id), sending = state?.state === "sending";
   const decide = async () => {
     if (sent.get(c.id)?.state === "sending") return;
     d.tried = true;
@@ -164,7 +164,7 @@ function Result({ c, d, change }) {
     }
     change();
   };
-  return html`<section ref=${box} class="result ${c.sides.length > 2 ? "result-broad" : ""}" aria-labelledby="result-title"><h2 id="result-title">${t("result.title")}</h2>
+  return html`<section class="result ${c.sides.length > 2 ? "result-broad" : ""}" aria-labelledby="result-title"><h2 id="result-title">${t("result.title")}</h2>
     <p class="result-what"><bdi>${c.label}</bdi></p>
     <dl class="slip-lines">${c.fields.map((field) => html`<${Line} key=${field.name} c=${c} field=${field} d=${d} />`)}</dl>
     <div class="reason ${d.tried && c.cash && !d.reason.trim() ? "missing-reason" : ""}"><label for="reason">${t("reason.label")} <span>${t(c.cash ? "reason.required" : "reason.optional")}</span></label>

@@ -77,6 +77,7 @@ export default {
   "field.table": "Table",
   "field.customer": "Customer",
   "field.price": "Price",
+  "field.@entity": "Record",
   "field.file": "File",
   "field.until": "Until",
   "field.archived": "Archived",

@@ -77,6 +77,7 @@ export default {
   "field.table": "Mesa",
   "field.customer": "Cliente",
   "field.price": "Preço",
+  "field.@entity": "Cadastro",
   "field.file": "Arquivo",
   "field.until": "Até",
   "field.archived": "Arquivadas",

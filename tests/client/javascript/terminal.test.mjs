@@ -414,6 +414,24 @@ test('a resolution is kept, sent until it is answered, and says why', async () =
   assert.equal((await kept.answered).state, 'confirmed');
 });
 
+test('a message that the program made is kept and sent as it is, under an id, and until it is answered', async () => {
+  const played = await greeted();
+  await played.end(1006);
+  const operation = { entity_type: 'orders', entity_id: 'o-1', operation: 'UPDATE', data: { a: 1 }, restores: 'w-2/x' };
+  const kept = await played.terminal.send({ type: 'data_sync', operation });
+  assert.deepEqual(played.terminal.entity('orders', 'o-1').data, { a: 1 });
+  const decided = await played.terminal.send({ type: 'conflict_resolution', id: 'r', conflict_id: 'c', resolution: 'accept_local' });
+  const { retryInMs } = played.told('contact').at(-1);
+  assert.ok(retryInMs >= 0 && retryInMs <= 1_000);
+  mock.timers.tick(1_000);
+  await played.greet();
+  assert.deepEqual(played.sent('data_sync'), [{ type: 'data_sync', operation: { id: kept.id, ...operation } }]);
+  assert.deepEqual([decided.id, played.sent('conflict_resolution')[0].id], ['r', 'r']);
+  await played.confirm(kept.id);
+  assert.equal((await kept.answered).state, 'confirmed');
+  await assert.rejects(played.terminal.send({ type: 'data_sync', operation: { ...operation, data: { a: NaN } } }), TypeError);
+});
+
 test('a lock is asked for, held, and ends by itself', async () => {
   const played = await greeted();
   const asked = played.terminal.lock('orders', 'o-1', { timeout: 15_000 });
