@@ -5,7 +5,7 @@ import { download } from "../export.js";
 import { number, clock, clocks, dayOf } from "../formats.js";
 import { get, useGet } from "../http.js";
 import { icon } from "../icons.js";
-import { cut, empty, failed, historyOf, kindName, kindOf, label, loading, plain, words } from "../parts.js";
+import { cut, empty, failed, historyOf, kindName, kindOf, label, loading, plain, refusalText, words } from "../parts.js";
 import { lineText } from "../order_parts.js";
 import { useStore } from "../store.js";
 import { t, has } from "../words.js";
@@ -115,7 +115,7 @@ function Entry({ entry, conflict }) {
     <td role="cell" data-name=${t("audit.who")}><bdi>${who || t("audit.nobody")}</bdi>${entry.user_id && entry.terminal_id && html`<small>${entry.terminal_id}</small>`}</td>
     <td role="cell" data-name=${t("audit.what")}>${entry.entity_id != null && !isAct ? html`<a href=${historyOf(entry.entity_type, entry.entity_id)}><bdi>${what}</bdi></a>` : html`<bdi>${what}</bdi>`}<small>${kind}${entry.operation === "DELETE" && `, ${t("audit.deleted")}`}</small></td>
     <td role="cell" data-name=${t("audit.change")}><${Diffs} rows=${changesOf(entry)} /></td>
-    <td role="cell" data-name=${t("audit.result")}><span class=${`outcome outcome-${result}`}>${SIGNS[result] && icon(SIGNS[result], 16)}${has(`result.${result}`) ? t(`result.${result}`) : result}</span>${entry.reason && html`<small><bdi>${entry.reason}</bdi></small>`}${conflict && html`<a class="small-link" href=${`#/conflitos/${encodeURIComponent(conflict)}`}>${t("inbox.decide")}</a>`}</td></tr>`;
+    <td role="cell" data-name=${t("audit.result")}><span class=${`outcome outcome-${result}`}>${SIGNS[result] && icon(SIGNS[result], 16)}${has(`result.${result}`) ? t(`result.${result}`) : result}</span>${entry.reason && html`<small><bdi>${entry.reason}</bdi></small>`}${entry.why?.code && html`<small><bdi>${refusalText({ ...entry.why, message: entry.why.error })}</bdi></small>`}${conflict && html`<a class="small-link" href=${`#/conflitos/${encodeURIComponent(conflict)}`}>${t("inbox.decide")}</a>`}</td></tr>`;
 }
 
 // Open conflicts by the operations that are in them.
