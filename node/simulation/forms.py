@@ -35,7 +35,9 @@ class Forms:
     _number: int = 0
 
     def fill(self, terminal: Terminal) -> None:
-        """Change a field, with the rest of the entity or alone. With a version the rest may be of a while ago."""
+        """Change a field, with the rest of the entity or alone. With a version the rest may be of a while ago. A form
+        of what was not there yet has none, so nothing would tell when it was opened.
+        """
         authors, rng = self.authors, self.authors.rng
         key = rng.choice(FORMS)
         if not authors.may_write(terminal, key[0]) or not authors.knows(terminal):
@@ -47,7 +49,7 @@ class Forms:
         opened = self._opened.pop((terminal.name, key), now)
         if opened.life != now.life or rng.random() < 0.4:
             opened = now
-        if authors.versions and rng.random() < 0.3:
+        if authors.versions and rng.random() < 0.3 and "version" in now.data:
             self._opened[terminal.name, key] = now
             return  # it is filled in later
         self._number += 1

@@ -98,6 +98,11 @@ SCENARIOS = {
         f"{KNOWLEDGE}/test_moves.py"
         "::test_a_tablet_that_visited_a_node_that_is_behind_shows_what_its_own_node_shows[back first-plain]"
     ),
+    "deletion-over-paid": f"{MERGING}/test_paid.py::test_nobody_takes_a_status_back_who_may_not[delete-unseen]",
+    "unread-before-the-start": (
+        f"{KNOWLEDGE}/test_evidence.py"
+        "::test_who_never_confirms_and_writes_before_it_reads_shows_what_its_node_shows[UPDATE-after a restart-True]"
+    ),
     "anybody-unpays": f"{MERGING}/test_paid.py::test_nobody_takes_a_status_back_who_may_not[update-seen]",
     "failed-commit-not-undone": (
         f"{FAILURES}/test_disk_failure.py::test_a_failed_commit_refuses_every_uncommitted_operation_and_shows_none"
