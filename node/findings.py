@@ -27,6 +27,9 @@ LOW_BYTES, LAST_BYTES = 2_000_000_000, 200_000_000
 WAL_BYTES = 2**27
 """Size of the write-ahead log beyond which it does not shrink by itself."""
 
+LATE_DAYS = 7
+"""Days beyond [retention] keep_days after which history that is still in the database is a finding."""
+
 RECENT_MS = 3_600_000
 """How long a refusal is a finding: who is still refused then tried again meanwhile."""
 
@@ -169,6 +172,27 @@ TEXTS: Mapping[str, tuple[str, str, str, str, str]] = {
         "comanda backup; e confira [backup]",
         "comanda backup; and check [backup]",
     ),
+    "archive_failed": (
+        ERROR,
+        "o histórico antigo não pode ser arquivado, e fica: {why}",
+        "old history cannot be archived, and stays: {why}",
+        "confira a pasta archives/ e o espaço no disco; comanda verify; comanda audit verify",
+        "check the folder archives/ and the disk's space; comanda verify; comanda audit verify",
+    ),
+    "archive_held": (
+        WARNING,
+        "não confirmou o histórico além da linha {confirmed}; ele fica até lá",
+        "has not confirmed the history beyond row {confirmed}; until then it stays",
+        "se esse nó não volta mais: comanda archive --until TIME --force",
+        "if that node never comes back: comanda archive --until TIME --force",
+    ),
+    "archive_late": (
+        WARNING,
+        "o histórico mais antigo tem {age}, e devia ficar {keep} dia(s)",
+        "the oldest history is {age} old, and was to stay for {keep} day(s)",
+        "o nó roda na hora de [retention] hour?",
+        "does the node run at the hour of [retention] hour?",
+    ),
     "exposed": (
         ERROR,
         "outros usuários da máquina podem ler este arquivo",
@@ -229,9 +253,16 @@ def diagnose(facts: Mapping[str, Any]) -> list[Finding]:
 
     facts: at_ms (Unix milliseconds) and what could be gathered of: running; why not: database, configuration, port,
     trouble; links (`GET /api/v1/links`, its entries perhaps with `oldest_ms`), refused, clock, certificate, disk,
-    wal_bytes, exposed, backup.
+    wal_bytes, exposed, backup, retention.
     """
-    found = [*_machine(facts), *_backup(facts), *_certificate(facts), *_links(facts), *_others(facts)]
+    found = [
+        *_machine(facts),
+        *_backup(facts),
+        *_retention(facts),
+        *_certificate(facts),
+        *_links(facts),
+        *_others(facts),
+    ]
     return sorted(found, key=lambda one: one.level != ERROR)
 
 
@@ -262,6 +293,20 @@ def _backup(facts: Mapping[str, Any]) -> Iterator[Finding]:
     last_ms = said.get("last_ms")
     if last_ms is not None and said["every_ms"] and facts["at_ms"] - last_ms > 2 * said["every_ms"]:
         yield finding("backup_old", age=length(facts["at_ms"] - last_ms))
+
+
+def _retention(facts: Mapping[str, Any]) -> Iterator[Finding]:
+    """One at most: what fails or is held is late too."""
+    said = facts.get("retention", {})
+    keep_days, oldest_ms = said.get("keep_days"), said.get("oldest_ms")
+    if not keep_days:
+        return
+    if said.get("wrong"):
+        yield finding("archive_failed", why=said["wrong"])
+    elif said.get("held_by"):
+        yield finding("archive_held", said["held_by"]["node"], confirmed=said["held_by"]["confirmed"])
+    elif oldest_ms is not None and facts["at_ms"] - oldest_ms > (keep_days + LATE_DAYS) * DAY_MS:
+        yield finding("archive_late", age=length(facts["at_ms"] - oldest_ms), keep=keep_days)
 
 
 def _certificate(facts: Mapping[str, Any]) -> Iterator[Finding]:

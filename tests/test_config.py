@@ -272,6 +272,7 @@ SECTIONS = {
     "tls": ["tls", "settings", "_settings", "_own"],
     "locks": ["locks"],
     "backup": ["backup", "settings"],
+    "retention": ["retention", "settings"],
 }
 """The names under which the node's code holds each section."""
 
@@ -318,3 +319,10 @@ def test_backups_that_could_not_be_made_are_refused(line: str) -> None:
     with pytest.raises(ConfigError, match=r"\[backup\]"):
         parse(f"[backup]\n{line}\n").check()
     parse("[backup]\nevery_h = 0\n").check()
+
+
+@pytest.mark.parametrize("line", ["keep_days = -1", "keep_days = 40000", "hour = 24", "hour = -1"])
+def test_a_retention_that_cannot_be_is_refused(line: str) -> None:
+    with pytest.raises(ConfigError, match=r"\[retention\]"):
+        parse(f"[retention]\n{line}\n").check()
+    parse("[retention]\nkeep_days = 0\nhour = 0\n").check()

@@ -12,6 +12,7 @@ from node.findings import (
     DAY_MS,
     ERROR,
     LAST_BYTES,
+    LATE_DAYS,
     LOW_BYTES,
     RECENT_MS,
     SLOW_MS,
@@ -47,6 +48,10 @@ def refused(age_ms: int) -> dict[str, Any]:
     }
 
 
+def keeps(days: int, oldest_days: int, **more: Any) -> dict[str, Any]:
+    return {"retention": {"keep_days": days, "oldest_ms": NOW_MS - oldest_days * DAY_MS, **more}}
+
+
 def found(facts: dict[str, Any]) -> list[Finding]:
     return diagnose({"at_ms": NOW_MS, **facts})
 
@@ -60,6 +65,9 @@ WELL: list[dict[str, Any]] = [
     {"backup": {"wrong": {}, "every_ms": DAY_MS, "last_ms": NOW_MS - 2 * DAY_MS}},
     {"backup": {"wrong": {}, "every_ms": 0.0, "last_ms": 1}},
     {"backup": {"wrong": {}, "every_ms": DAY_MS, "last_ms": None}},
+    keeps(30, 30 + LATE_DAYS),
+    keeps(0, 5_000, wrong="x"),
+    {"retention": {"keep_days": 30, "oldest_ms": None}},
     {"disk": {"free_bytes": LOW_BYTES}, "wal_bytes": WAL_BYTES, "clock": {"ahead_ms": 9, "max_skew_ms": 9}},
     {"running": True, "database": None, "port": None, "trouble": None, "refused": {}, "exposed": []},
     linked(quarantine={"bad": 0, "waiting": 3}, conflicts_open=0, clocks={}, **{name: [] for name, *_ in TOLD}),
@@ -90,6 +98,9 @@ ILL: list[tuple[str, dict[str, Any]]] = [
     ("wal", {"wal_bytes": WAL_BYTES + 1}),
     ("backup_failed", {"backup": {"wrong": {"/mnt/usb": "gone"}}}),
     ("backup_old", {"backup": {"wrong": {}, "every_ms": DAY_MS, "last_ms": NOW_MS - 2 * DAY_MS - 1}}),
+    ("archive_failed", keeps(30, 5_000, wrong="disk full")),
+    ("archive_held", keeps(30, 5_000, held_by={"node": "till", "confirmed": 7})),
+    ("archive_late", keeps(30, 30 + LATE_DAYS + 1)),
     ("exposed", {"exposed": ["comanda.db"]}),
 ]
 

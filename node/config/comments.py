@@ -144,6 +144,16 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             "Another folder, which is there, for one more copy of each: a stick, a share.",
         ),
     },
+    "retention": {
+        "keep_days": (
+            "Dias de histórico que ficam no banco; o que é mais antigo vai para archives/. 0: fica tudo.",
+            "Days of history that stay in the database; what is older goes into archives/. 0: all stays.",
+        ),
+        "hour": (
+            "Hora calma em que isso é feito, 0 a 23, no fuso de [time] zone.",
+            "The quiet hour at which this is done, 0 to 23, in [time] zone.",
+        ),
+    },
     "links": {
         "upstream": (
             "Nó acima (wss://host:porta), que concede as travas.",

@@ -19,6 +19,7 @@ from crdt.engine import DEFAULT, ENGINES, INSTALLED
 from crdt.hlc import Zone
 from node.config.conservation import Conservation
 from node.config.links import LinksSection
+from node.config.upkeep import BackupSection, RetentionSection
 from node.errors import ConfigError
 from node.rights import EVERY, REPORTS, VERBS, Rights, unknown
 from strategies.kinds.kind import FieldKind
@@ -175,31 +176,6 @@ class HttpSection:
 
 
 @frozen
-class BackupSection:
-    """[backup]: copies of the database that the node makes by itself.
-
-    every_h: hours between two; 0 for none.
-    keep: how many stay in each folder; the oldest go.
-    folder: below the data directory, or elsewhere.
-    second_folder: where each is copied once more, as a stick or a share. It has to be there.
-    """
-
-    every_h: float = 24.0
-    keep: int = 7
-    folder: str = "backups"
-    second_folder: str | None = None
-
-    def check(self) -> None:
-        """Raises ConfigError."""
-        if not 0 <= self.every_h <= 8_784:
-            raise ConfigError(f"[backup] every_h is 0 (none) to 8784 (a year), not {self.every_h}")
-        if not 1 <= self.keep <= 10_000:
-            raise ConfigError(f"[backup] keep is 1 to 10000, not {self.keep}")
-        if not self.folder or self.second_folder == "":
-            raise ConfigError("[backup] a folder needs a name")
-
-
-@frozen
 class LocksSection:
     """[locks].
 
@@ -306,6 +282,7 @@ class Config:
     locks: LocksSection = field(factory=LocksSection)
     tls: TlsSection = field(factory=TlsSection)
     backup: BackupSection = field(factory=BackupSection)
+    retention: RetentionSection = field(factory=RetentionSection)
     listen: list[Listen] = field(factory=list)
     terminals: dict[str, TerminalConfig] = field(factory=lambda: dict(DEFAULT_TERMINALS))
     entities: dict[str, EntityConfig] = field(factory=dict)
@@ -356,6 +333,7 @@ class Config:
             raise ConfigError("[limits] lease_ms_default is more than lease_ms_max")
         self.links.check()
         self.backup.check()
+        self.retention.check()
         self.time.where()
         if self.tls.certificate is None and (self.tls.key is not None or self.tls.client_ca is not None):
             raise ConfigError("[tls] certificate is missing")

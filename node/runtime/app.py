@@ -29,6 +29,7 @@ from node.runtime.api.joining import Joining, Reached
 from node.runtime.api.origins import Origins, own_origins
 from node.runtime.api.routes import Api
 from node.runtime.api.tokens import Tokens, open_page, open_rights
+from node.runtime.archiving import Archiver, last_made_ms
 from node.runtime.backups import Backups
 from node.runtime.certificates import Certificate
 from node.runtime.dialler import Dialler
@@ -43,6 +44,7 @@ from node.runtime.net.listener import Listener, ListenerLimits
 from node.runtime.net.proxies import Proxies
 from node.runtime.progress import show_first_sync
 from node.runtime.reads import PeopleReads
+from node.runtime.retention import Retention
 from node.runtime.supervisor import READY, STOPPING, Supervisor
 from storage import system
 from storage.sqlite.database import StorageError
@@ -136,6 +138,7 @@ class Node:
             writer = take_up(store, boot, draws, now().wall_ms)
             note_key(store, boot, key)
             note_config(store, config)
+            archives = reader.archives()
             by_type = {kind: permissions.rights for kind, permissions in config.permissions().items()}
             open_to = open_rights(loopback=config.this_machine_only)
             tokens = Tokens(reader.tokens(), by_type, open_to, open_page(config))
@@ -160,6 +163,8 @@ class Node:
             reached = Reached(certificate, listeners.bound())
             joining = Joining(core=core, disk=disk, store=store, tokens=tokens, config=config, reached=reached)
             backups = Backups(core=core, database=store.path, settings=config.backup)
+            archiver = Archiver(core=core, store=store, disk=disk, last_ms=last_made_ms(archives))
+            retention = Retention(core=core, archiver=archiver, settings=config.retention, where=config.time.where())
             doctor = Doctor(
                 core=core,
                 diallers=diallers,
@@ -168,6 +173,7 @@ class Node:
                 tokens=tokens,
                 tls=config.tls,
                 backups=backups,
+                retention=retention,
             )
             urls = [f"{'wss' if tls else 'ws'}://{address}" for tls, address in listeners.bound()]
             api = Api(
@@ -206,6 +212,8 @@ class Node:
             nursery.start_soon(watch_links, core, diallers)
             if config.backup.every_h:
                 nursery.start_soon(backups.run)
+            if config.retention.keep_days:
+                nursery.start_soon(retention.run)
             nursery.start_soon(self._watch_tokens, endpoint, tokens, disk, store)
             for dialler in diallers:
                 nursery.start_soon(dialler.run)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 from attrs import define, field
 
-from node.config.sections import BackupSection
+from node.config.upkeep import BackupSection
 from node.core.core import Core
 from node.runtime.backup_plan import RETRY_MS, SETTLED_MS, copies, due_in_ms, lacks_room, name_of, surplus
 from storage.sqlite.backup import back_up

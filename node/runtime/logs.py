@@ -58,7 +58,7 @@ def configure(*, verbose: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO if verbose else logging.WARNING)
-    for name in ("comanda.sync", "comanda.backup"):
+    for name in ("comanda.sync", "comanda.backup", "comanda.retention"):
         logging.getLogger(name).setLevel(logging.INFO)
     logging.captureWarnings(True)
     sys.excepthook = _uncaught

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -18,10 +19,13 @@ import orjson
 import pytest
 from websockets.sync.client import connect
 
+from node.runtime.retention import DAY_MS
 from storage.audit.archive_file import read_archive, verify_archives
 from storage.audit.chain_walk import verify
 from storage.sqlite.reader import Reader
 from tests.e2e.test_kill import Waiter
+from tests.faults.rig import get, until
+from tests.harness import Client, World
 from tests.processes import ROOT, NodeProcess, comanda, missing
 
 if TYPE_CHECKING:
@@ -55,6 +59,22 @@ def history(data: Path) -> list[str]:
     return [rows[seq].operation_id for seq in sorted(rows) if rows[seq].kind == "operation"]
 
 
+def test_a_node_archives_by_itself_what_is_older_than_it_is_to_keep(tmp_path: Path) -> None:
+    world, now = World(tmp_path / "node"), datetime.now(UTC)
+    world.wall_ms = int(now.timestamp() * 1000) - 50 * DAY_MS
+    Client(world, "ana").connect().do("orders", "mesa-1", "CREATE", {"note": "x"})
+    world.close()
+    said = f"[retention]\nkeep_days = 30\nhour = {now.hour}\n"
+    node = NodeProcess(world.directory, config=said).start()
+    try:
+        until(lambda: b" rows of before " in node.log.read_bytes())
+        (act,) = get(node, "/api/v1/audit").json()["entries"]
+        assert (act["user_id"], act["changes"]["after"]["archived"]) == ("[retention]", 1)
+    finally:
+        node.end()
+    assert len(history(world.directory)) == 1
+
+
 def fill(node: NodeProcess, count: int) -> None:
     """`count` operations on a fifth as many orders, all confirmed."""
     with connect(f"{node.url}/ws/pos-1?type=pos", close_timeout=0.1) as socket:
@@ -75,8 +95,8 @@ def test_the_command_killed_anywhere_is_completed_by_the_next(tmp_path: Path) ->
     assert node.stop() == 0
     ids = [f"op-{number}" for number in range(1_000)]
     killed = 0
-    for until in (200, 400, 600, 800, 1_000):
-        words = ["archive", "--data", str(data), "--until", str(until), str(tmp_path / f"{until}.gz")]
+    for upto in (200, 400, 600, 800, 1_000):
+        words = ["archive", "--data", str(data), "--until", str(upto), str(tmp_path / f"{upto}.gz")]
         for _ in range(max(KILLS // 5, 1)):
             call, calls = rng.choice(CALLS)
             kill = f"inject={call}:signal=KILL:when={rng.randrange(calls) + 1}"

@@ -11,7 +11,9 @@ from urllib.parse import quote
 import trio
 from attrs import frozen
 
-from node.config.sections import BackupSection, Config, TlsSection
+from crdt.hlc import UTC_ZONE
+from node.config.sections import Config, TlsSection
+from node.config.upkeep import BackupSection, RetentionSection
 from node.core.core import Core
 from node.core.ports import Draws, Instant, Surroundings
 from node.core.start import begin, note_config
@@ -21,10 +23,12 @@ from node.runtime.api.doctor import Doctor
 from node.runtime.api.joining import Joining, Reached
 from node.runtime.api.routes import Api
 from node.runtime.api.tokens import Tokens
+from node.runtime.archiving import Archiver
 from node.runtime.backups import Backups
 from node.runtime.disk import TrioDisk
 from node.runtime.net.http import Request
 from node.runtime.reads import PeopleReads
+from node.runtime.retention import Retention
 from storage.sqlite.reader import Reader
 from storage.sqlite.store import Store
 
@@ -68,6 +72,12 @@ async def served(world: World) -> AsyncIterator[Served]:
             tokens=tokens,
             tls=TlsSection(),
             backups=Backups(core=core, database=store.path, settings=BackupSection()),
+            retention=Retention(
+                core=core,
+                archiver=Archiver(core=core, store=store, disk=disk),
+                settings=RetentionSection(keep_days=30),
+                where=UTC_ZONE,
+            ),
         )
         about = About(doctor=doctor, config=Config(), addresses=["ws://127.0.0.1:8001"], started_ms=world.wall_ms)
         api = Api(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from node.config.sections import BackupSection
+from node.config.upkeep import BackupSection
 from node.runtime import backups as module
 from node.runtime.backups import Backups
 from storage.sqlite.history_reader import HistoryReader

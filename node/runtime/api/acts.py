@@ -8,8 +8,8 @@ import trio
 
 from crdt.hlc import iso, time_asked
 from node.rights import VERBS
-from node.runtime.api.archiving import Archiver, Busy
 from node.runtime.api.tokens import made, objection, revoked, rotated, shown
+from node.runtime.archiving import Busy
 from node.runtime.net.http import Response, error_response, json_response
 from node.wire.json_text import is_number
 from storage.audit.archiving import Until
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from node.core.core import Core
     from node.runtime.api.asked import Asked
     from node.runtime.api.tokens import Tokens
+    from node.runtime.archiving import Archiver
     from node.runtime.disk import TrioDisk
     from storage.records import TokenRow
     from storage.sqlite.store import Store
@@ -31,10 +32,10 @@ LABEL = 128
 class Acts:
     """Keys, quarantine, backup, archive and tokens."""
 
-    def __init__(self, *, core: Core, disk: TrioDisk, store: Store, tokens: Tokens) -> None:
+    def __init__(self, *, core: Core, disk: TrioDisk, store: Store, tokens: Tokens, archiver: Archiver) -> None:
         self._core, self._disk, self._store, self._tokens = core, disk, store, tokens
         self._where = core.limits.codec.where
-        self._archiver = Archiver(core=core, store=store, disk=disk)
+        self._archiver = archiver
         self._one = trio.CapacityLimiter(1)
 
     def _done(self, asked: Asked, act: str, details: dict[str, object]) -> None:

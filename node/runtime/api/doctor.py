@@ -18,6 +18,7 @@ from node.runtime.api.tokens import Tokens
 from node.runtime.backups import Backups
 from node.runtime.dialler import Dialler
 from node.runtime.reads import PeopleReads
+from node.runtime.retention import Retention
 from storage.sqlite.database import StorageError
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Doctor:
     tokens: Tokens
     tls: TlsSection
     backups: Backups
+    retention: Retention
 
     async def examine(self) -> dict[str, Any]:
         """The answer."""
@@ -56,8 +58,17 @@ class Doctor:
             "exposed": machine.exposed(self.directory),
             "certificate": machine.certificate(self.tls),
             "backup": self.backups.facts(),
+            "retention": {**self.retention.facts(), "oldest_ms": await self._log_begins_ms()},
         }
         return {"node_id": core.node_id, "findings": [asdict(one) for one in diagnose(facts)], "facts": facts}
+
+    async def _log_begins_ms(self) -> int | None:
+        """When the first row of the log was accepted, Unix milliseconds; None of an empty log."""
+        try:
+            rows = await self.people.read(self.people.reader.history, 0, self.core.replica.log.committed, 1)
+        except StorageError:
+            return None  # why it cannot be read is a finding of its own
+        return millis(rows[0].accepted) if rows else None
 
 
 async def _oldest_ms(core: Core, people: PeopleReads, entry: dict[str, Any]) -> int | None:

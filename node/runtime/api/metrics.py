@@ -18,18 +18,17 @@ from node.core.terminal_clocks import SHOWN
 from node.runtime.api.links import links_and_away
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from node.core.core import Core
-    from node.runtime.backups import Backups
-    from node.runtime.dialler import Dialler
+    from node.runtime.api.doctor import Doctor
 
 
 class CoreCollector(Collector):
     """Reads a core's counters; keeps none of its own."""
 
-    def __init__(self, core: Core, diallers: Sequence[Dialler], backups: Backups | None) -> None:
-        self._core, self._diallers, self._backups = core, diallers, backups
+    def __init__(self, core: Core, doctor: Doctor | None) -> None:
+        self._core, self._doctor = core, doctor
 
     def collect(self) -> Iterator[Metric]:
         core = self._core
@@ -69,7 +68,7 @@ class CoreCollector(Collector):
         ):
             yield CounterMetricFamily(f"comanda_{name}", text, value=count)
         yield from self._links()
-        yield from self._copies()
+        yield from self._upkeep()
         said = {"version": version("comanda"), "engine": running(replica.residents.engine)}
         yield InfoMetricFamily("comanda_build", "What runs here.", value=said)
         wrong = replica.terminal_clocks.wrong(core.clock())
@@ -105,7 +104,7 @@ class CoreCollector(Collector):
             "Log rows that the other node has not confirmed, also while down.",
             labels=["link"],
         )
-        links, away = links_and_away(self._core, self._diallers)
+        links, away = links_and_away(self._core, self._doctor.diallers if self._doctor is not None else ())
         for entry in (*links, *away):
             name = str(entry["peer"] or entry["url"])
             up.add_metric([name], int(entry["state"] == "up"))
@@ -121,23 +120,25 @@ class CoreCollector(Collector):
             held.add_metric([state], states.count(state))
         yield held
 
-    def _copies(self) -> Iterator[Metric]:
-        if self._backups is None:
+    def _upkeep(self) -> Iterator[Metric]:
+        if self._doctor is None:
             return
-        last_ms, failures = self._backups.last_ms, self._backups.failures
-        if last_ms is not None:
-            yield GaugeMetricFamily(
-                "comanda_backup_timestamp_seconds",
-                "When the newest copy was made by the clock.",
-                value=last_ms / 1000,
-            )
-        yield CounterMetricFamily(
-            "comanda_backup_failures", "Copies by the clock that failed, in either folder.", value=failures
-        )
+        backups, retention = self._doctor.backups, self._doctor.retention
+        for name, text, last_ms in (
+            ("backup", "When the newest copy was made by the clock.", backups.last_ms),
+            ("archive", "When the newest archive was made, by whomever.", retention.archiver.last_ms),
+        ):
+            if last_ms is not None:
+                yield GaugeMetricFamily(f"comanda_{name}_timestamp_seconds", text, value=last_ms / 1000)
+        for name, text, failures in (
+            ("backup", "Copies by the clock that failed, in either folder.", backups.failures),
+            ("archive", "Archives by the clock that failed.", retention.failures),
+        ):
+            yield CounterMetricFamily(f"comanda_{name}_failures", text, value=failures)
 
 
-def exposition(core: Core, diallers: Sequence[Dialler] = (), backups: Backups | None = None) -> bytes:
-    """The text a scraper gets."""
+def exposition(core: Core, doctor: Doctor | None = None) -> bytes:
+    """The text a scraper gets. doctor: what knows the rest of the node."""
     registry = CollectorRegistry()
-    registry.register(CoreCollector(core, diallers, backups))
+    registry.register(CoreCollector(core, doctor))
     return generate_latest(registry)

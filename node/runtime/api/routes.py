@@ -124,7 +124,7 @@ class Api:
         self._conflicts = Conflicts(core, people)
         self._joining, self._about = joining, about
         self._tokens = tokens
-        self._acts = Acts(core=core, disk=disk, store=store, tokens=tokens)
+        self._acts = Acts(core=core, disk=disk, store=store, tokens=tokens, archiver=doctor.retention.archiver)
 
     async def answer(self, request: Request, visitor: Visitor) -> Response:
         """visitor: who has the right to ask this."""
@@ -161,7 +161,7 @@ class Api:
             "/readyz": self._ready,
             "/metrics": lambda asked: Response(
                 200,
-                exposition(core, self._doctor.diallers, self._doctor.backups),
+                exposition(core, self._doctor),
                 "text/plain; version=0.0.4; charset=utf-8",
             ),
             "/api/v1/websocket/stats": lambda asked: json_response(monitors.stats(core)),

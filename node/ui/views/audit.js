@@ -76,7 +76,7 @@ function Filters({ filter, set, known }) {
     ${!isBlank(filter) && html`<button type="button" class="button small" id="a-clear" onClick=${() => set(BLANK)}>${t("audit.clear")}</button>`}</form>`;
 }
 
-const OWN = "[backup]"; // the user of what the node does by the clock
+const OWN = ["[backup]", "[retention]"]; // the users of what the node does by the clock
 const SIGNS = { refused: "refused", conflict: "need", decided: "check" };
 const SHOWN = 8;
 
@@ -108,7 +108,7 @@ function resultOf(entry) {
 }
 
 function Entry({ entry, conflict }) {
-  const at = new Date(entry.accepted_at), result = resultOf(entry), isAct = !entry.entity_type, who = entry.user_id === OWN ? t("audit.itself") : entry.user_id || entry.terminal_id;
+  const at = new Date(entry.accepted_at), result = resultOf(entry), isAct = !entry.entity_type, who = OWN.includes(entry.user_id) ? t("audit.itself") : entry.user_id || entry.terminal_id;
   const kind = isAct ? t("audit.act") : kindName(entry.entity_type);
   const what = isAct ? (has(`act.${entry.operation}`) ? t(`act.${entry.operation}`) : entry.operation) : entry.entity_id ?? t("audit.several");
   return html`<tr role="row" class=${`r-${result}`}><td role="cell" data-name=${t("audit.time")} class="time"><time datetime=${entry.accepted_at}>${at.toDateString() !== new Date().toDateString() && `${dayOf(at)} `}${clocks(at)}</time></td>

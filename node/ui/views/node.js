@@ -11,7 +11,7 @@ const EVERY_MS = 10_000;
 
 // What is looked after, the findings that concern it, and where more is seen.
 const AREAS = [
-  { id: "store", of: ["no_database", "not_storing", "disk_low", "disk_full", "wal", "not_running"] },
+  { id: "store", of: ["no_database", "not_storing", "disk_low", "disk_full", "wal", "not_running", "archive_failed", "archive_held", "archive_late"] },
   { id: "links", of: ["link_down", "link_refused", "node_away", "behind", "twins", "head_alarms", "contradictions", "too_large", "shared_terminals"], go: "#/terminais" },
   { id: "quarantine", of: ["quarantine"] },
   { id: "clock", of: ["clock", "terminal_clock"] },

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import trio
 from attrs import define
 
-from crdt.hlc import iso
+from crdt.hlc import iso, parse_iso
 from node.core.core import Core
+from node.runtime.backup_plan import lacks_room
 from node.runtime.disk import TrioDisk
 from storage.audit.archiving import furthest_behind
 from storage.audit.archiving_steps import Archived, Job, Read, archiving
@@ -19,11 +21,12 @@ from storage.sqlite.reader import Reader
 from storage.sqlite.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from storage.audit.archiving import Lagging, Until
     from storage.audit.archiving_steps import Steps, Write
+    from storage.records import ArchiveRow
 
 PAUSE_S = 0.005
 """Between two batches of rows that go, so that they take no more than about half of the disk's time."""
@@ -42,6 +45,8 @@ class Archiver:
     core: Core
     store: Store
     disk: TrioDisk
+    last_ms: int | None = None
+    """When the newest archive was made, Unix milliseconds; None without one."""
     _busy: bool = False
 
     async def archive(self, until: Until, *, force: bool) -> dict[str, object]:
@@ -57,6 +62,8 @@ class Archiver:
             found = await self._carry_out(archiving(self._job(until, force=force)))
         finally:
             self._busy = False
+        if found.file is not None:
+            self.last_ms = self.core.clock().wall_ms
         held = found.held
         return {
             "archived": found.rows,
@@ -70,6 +77,7 @@ class Archiver:
 
         def target(first: int, last: int) -> Path:
             folder.mkdir(mode=0o700, exist_ok=True)
+            _go_on(folder)
             return folder / f"comanda-{core.links.epoch[:8]}-{first:010}-{last:010}.jsonl.gz"
 
         def held() -> Lagging | None:
@@ -84,7 +92,7 @@ class Archiver:
             node_id=self.store.node_id,
             epoch=core.links.epoch,
             made_at=iso(core.clock().wall_ms),
-            progress=_go_on,
+            progress=lambda done, total: _go_on(folder),
         )
 
     async def _carry_out(self, steps: Steps) -> Archived:
@@ -116,5 +124,13 @@ class Archiver:
             return call(reader)
 
 
-def _go_on(done: int, total: int) -> None:
+def _go_on(folder: Path) -> None:
+    """Called before and while a file is written. Raises StorageError where it would fill the disk."""
     trio.from_thread.check_cancelled()
+    if lacks_room(shutil.disk_usage(folder).free, 0):
+        raise StorageError(f"{folder}: there is too little room left")
+
+
+def last_made_ms(archives: Iterable[ArchiveRow]) -> int | None:
+    """When the newest of some archives was made, Unix milliseconds; None without one."""
+    return max((parse_iso(archive.made_at) // 1000 for archive in archives), default=None)
