@@ -132,7 +132,7 @@ def test_by_keyboard_alone_from_the_inbox_to_the_next_conflict(pages: Pages, nod
     drawer(node, "gaveta-2")
     drawer(node, "gaveta-3")
     page = pages(node, user="Marina")
-    expect(page.locator(".case")).to_have_count(2)
+    expect(page.locator(".case").nth(1)).to_be_visible()
     tab_to(page, ".case a")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_be_focused()
