@@ -21,9 +21,6 @@ DAY_MS = 86_400_000
 CERTIFICATE_DAYS = 30
 """Days before its end from which on a certificate is a finding."""
 
-LOW_BYTES, LAST_BYTES = 2_000_000_000, 200_000_000
-"""Free space of the disk below which is a warning, and an error."""
-
 WAL_BYTES = 2**27
 """Size of the write-ahead log beyond which it does not shrink by itself."""
 
@@ -273,10 +270,10 @@ def _machine(facts: Mapping[str, Any]) -> Iterator[Finding]:
     for fact, code in (*reasons, ("configuration", "configuration")):
         if facts.get(fact):
             yield finding(code, why=facts[fact])
-    free = facts.get("disk", {}).get("free_bytes")
-    if free is not None and free < LOW_BYTES:
-        code = "disk_full" if free < LAST_BYTES else "disk_low"
-        yield finding(code, free=free // 1_000_000, remedy=FREE_SPACE)
+    disk = facts.get("disk")
+    if disk and disk["free_bytes"] < disk["low_bytes"]:
+        code = "disk_full" if disk["free_bytes"] < disk["last_bytes"] else "disk_low"
+        yield finding(code, free=disk["free_bytes"] // 1_000_000, remedy=FREE_SPACE)
     if facts.get("wal_bytes", 0) > WAL_BYTES:
         yield finding("wal", size=facts["wal_bytes"] // 1_000_000)
     for path in facts.get("exposed", ()):

@@ -273,6 +273,7 @@ SECTIONS = {
     "locks": ["locks"],
     "backup": ["backup", "settings"],
     "retention": ["retention", "settings"],
+    "disk": ["disk", "settings"],
 }
 """The names under which the node's code holds each section."""
 
@@ -326,3 +327,10 @@ def test_a_retention_that_cannot_be_is_refused(line: str) -> None:
     with pytest.raises(ConfigError, match=r"\[retention\]"):
         parse(f"[retention]\n{line}\n").check()
     parse("[retention]\nkeep_days = 0\nhour = 0\n").check()
+
+
+@pytest.mark.parametrize("line", ["low_mb = 100", "last_mb = -1", "low_mb = 5\nlast_mb = 6"])
+def test_levels_of_the_disk_that_cannot_be_are_refused(line: str) -> None:
+    with pytest.raises(ConfigError, match=r"\[disk\]"):
+        parse(f"[disk]\n{line}\n").check()
+    parse("[disk]\nlow_mb = 0\nlast_mb = 0\n").check()

@@ -11,9 +11,7 @@ from node.findings import (
     CERTIFICATE_DAYS,
     DAY_MS,
     ERROR,
-    LAST_BYTES,
     LATE_DAYS,
-    LOW_BYTES,
     RECENT_MS,
     SLOW_MS,
     TEXTS,
@@ -25,6 +23,7 @@ from node.findings import (
 )
 
 NOW_MS = 1_800_000_000_000
+DISK = {"total_bytes": 90, "low_bytes": 20, "last_bytes": 10}
 LEVELS = {code: text[0] for code, text in TEXTS.items() if code != "told"}
 
 
@@ -68,7 +67,8 @@ WELL: list[dict[str, Any]] = [
     keeps(30, 30 + LATE_DAYS),
     keeps(0, 5_000, wrong="x"),
     {"retention": {"keep_days": 30, "oldest_ms": None}},
-    {"disk": {"free_bytes": LOW_BYTES}, "wal_bytes": WAL_BYTES, "clock": {"ahead_ms": 9, "max_skew_ms": 9}},
+    {"disk": {**DISK, "free_bytes": 20}, "wal_bytes": WAL_BYTES, "clock": {"ahead_ms": 9, "max_skew_ms": 9}},
+    {"disk": {}},
     {"running": True, "database": None, "port": None, "trouble": None, "refused": {}, "exposed": []},
     linked(quarantine={"bad": 0, "waiting": 3}, conflicts_open=0, clocks={}, **{name: [] for name, *_ in TOLD}),
 ]
@@ -93,8 +93,8 @@ ILL: list[tuple[str, dict[str, Any]]] = [
     ("certificate_over", holds(-2, -1)),
     ("certificate_over", holds(1, 100)),
     ("certificate_unreadable", {"certificate": {"why": "no PEM"}}),
-    ("disk_low", {"disk": {"free_bytes": LOW_BYTES - 1}}),
-    ("disk_full", {"disk": {"free_bytes": LAST_BYTES - 1}}),
+    ("disk_low", {"disk": {**DISK, "free_bytes": 19}}),
+    ("disk_full", {"disk": {**DISK, "free_bytes": 9}}),
     ("wal", {"wal_bytes": WAL_BYTES + 1}),
     ("backup_failed", {"backup": {"wrong": {"/mnt/usb": "gone"}}}),
     ("backup_old", {"backup": {"wrong": {}, "every_ms": DAY_MS, "last_ms": NOW_MS - 2 * DAY_MS - 1}}),

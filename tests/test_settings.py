@@ -37,6 +37,7 @@ OTHERS: dict[str, tuple[str, str, str]] = {
     ),
     "time.max_offset_ms": ("1", "2", ""),
     "retention.hour": ("1", "2", ""),
+    "disk.low_mb": ("901", "902", ""),
 }
 """What a file, a variable and a flag say of a setting, where it is not simply some text or some number."""
 

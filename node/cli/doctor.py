@@ -16,11 +16,13 @@ from crdt.hlc import iso
 from node.cli.asking import CONTROL, NoNode, ask, node_option
 from node.cli.output import json_option, say, say_json
 from node.cli.settings import settings_in
+from node.config.upkeep import DiskSection
 from node.core.operations.quarantine import BAD
 from node.errors import ConfigError
 from node.findings import ERROR, WARNING, diagnose
 from node.runtime import machine
 from node.runtime.api.doctor import LOOKED_AT, waits_since_ms
+from node.runtime.disk_space import disk_facts
 from storage.sqlite.database import DATABASE, StorageError
 from storage.sqlite.reader import Reader
 
@@ -76,13 +78,16 @@ def _both(pt: str, en: str) -> str:
 def stopped(directory: Path) -> dict[str, Any]:
     """As the running node would answer, from what its data directory says."""
     facts: dict[str, Any] = {"at_ms": time.time_ns() // 1_000_000, "running": False}
-    facts |= {"disk": machine.disk(directory), "exposed": machine.exposed(directory)}
+    facts |= {"exposed": machine.exposed(directory)}
+    watched = DiskSection()
     try:
         config = settings_in(directory).config
     except ConfigError as error:
         facts["configuration"] = str(error)
     else:
+        watched = config.disk
         facts |= {"certificate": machine.certificate(config.tls), "port": _taken(config)}
+    facts["disk"] = disk_facts(directory, watched)
     try:
         with closing(Reader(directory / DATABASE)) as reader:
             facts["links"] = _waiting(reader)

@@ -154,6 +154,16 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             "The quiet hour at which this is done, 0 to 23, in [time] zone.",
         ),
     },
+    "disk": {
+        "low_mb": (
+            "Espaço livre, em MB, abaixo do qual o nó avisa.",
+            "Free space, in MB, below which the node warns.",
+        ),
+        "last_mb": (
+            "E abaixo do qual /readyz diz não; ele ainda grava o que o disco aceita, e avisa de novo.",
+            "And below which /readyz says no; it still stores what the disk takes, and warns again.",
+        ),
+    },
     "links": {
         "upstream": (
             "Nó acima (wss://host:porta), que concede as travas.",

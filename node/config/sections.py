@@ -19,7 +19,7 @@ from crdt.engine import DEFAULT, ENGINES, INSTALLED
 from crdt.hlc import Zone
 from node.config.conservation import Conservation
 from node.config.links import LinksSection
-from node.config.upkeep import BackupSection, RetentionSection
+from node.config.upkeep import BackupSection, DiskSection, RetentionSection
 from node.errors import ConfigError
 from node.rights import EVERY, REPORTS, VERBS, Rights, unknown
 from strategies.kinds.kind import FieldKind
@@ -283,6 +283,7 @@ class Config:
     tls: TlsSection = field(factory=TlsSection)
     backup: BackupSection = field(factory=BackupSection)
     retention: RetentionSection = field(factory=RetentionSection)
+    disk: DiskSection = field(factory=DiskSection)
     listen: list[Listen] = field(factory=list)
     terminals: dict[str, TerminalConfig] = field(factory=lambda: dict(DEFAULT_TERMINALS))
     entities: dict[str, EntityConfig] = field(factory=dict)
@@ -334,6 +335,7 @@ class Config:
         self.links.check()
         self.backup.check()
         self.retention.check()
+        self.disk.check()
         self.time.where()
         if self.tls.certificate is None and (self.tls.key is not None or self.tls.client_ca is not None):
             raise ConfigError("[tls] certificate is missing")

@@ -1,4 +1,4 @@
-"""[backup], [retention]: what a node does to its own data by itself."""
+"""[backup], [retention], [disk]: what a node does to its own data by itself."""
 
 from __future__ import annotations
 
@@ -49,3 +49,19 @@ class RetentionSection:
             raise ConfigError(f"[retention] keep_days is 0 (all) to 36600 (a century), not {self.keep_days}")
         if not 0 <= self.hour <= 23:
             raise ConfigError(f"[retention] hour is 0 to 23, not {self.hour}")
+
+
+@frozen
+class DiskSection:
+    """[disk]: free space, in megabytes (10**6 bytes), below which the node says so, in two levels.
+
+    low_mb: a warning. last_mb: `/readyz` says no. The node stores and confirms as long as the disk takes it.
+    """
+
+    low_mb: int = 2_000
+    last_mb: int = 200
+
+    def check(self) -> None:
+        """Raises ConfigError."""
+        if not 0 <= self.last_mb <= self.low_mb <= 10**12:
+            raise ConfigError(f"[disk] 0 <= last_mb <= low_mb, not {self.last_mb} and {self.low_mb}")

@@ -34,6 +34,7 @@ from node.runtime.backups import Backups
 from node.runtime.certificates import Certificate
 from node.runtime.dialler import Dialler
 from node.runtime.disk import TrioDisk
+from node.runtime.disk_space import DiskSpace
 from node.runtime.endpoint import Endpoint
 from node.runtime.identity import take_up
 from node.runtime.keys import signatures
@@ -165,6 +166,7 @@ class Node:
             backups = Backups(core=core, database=store.path, settings=config.backup)
             archiver = Archiver(core=core, store=store, disk=disk, last_ms=last_made_ms(archives))
             retention = Retention(core=core, archiver=archiver, settings=config.retention, where=config.time.where())
+            space = DiskSpace(directory=directory, settings=config.disk)
             doctor = Doctor(
                 core=core,
                 diallers=diallers,
@@ -174,6 +176,7 @@ class Node:
                 tls=config.tls,
                 backups=backups,
                 retention=retention,
+                space=space,
             )
             urls = [f"{'wss' if tls else 'ws'}://{address}" for tls, address in listeners.bound()]
             api = Api(
@@ -210,6 +213,7 @@ class Node:
             nursery.start_soon(self._on_time, core, _Upkeep(nursery, disk, endpoint))
             nursery.start_soon(show_first_sync, core)
             nursery.start_soon(watch_links, core, diallers)
+            nursery.start_soon(space.run)
             if config.backup.every_h:
                 nursery.start_soon(backups.run)
             if config.retention.keep_days:

@@ -1,8 +1,7 @@
-"""What a machine says of itself, as `node/findings.py` takes it: its disk, its files, a certificate."""
+"""What a machine says of itself, as `node/findings.py` takes it: its files, a certificate."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,15 +15,6 @@ if TYPE_CHECKING:
     from node.config.sections import TlsSection
 
 READ_BY_OTHERS = 0o044
-
-
-def disk(directory: Path) -> dict[str, int]:
-    """Space where a directory is; nothing where that cannot be said."""
-    try:
-        usage = shutil.disk_usage(directory)
-    except OSError:
-        return {}
-    return {"free_bytes": usage.free, "total_bytes": usage.total}
 
 
 def exposed(directory: Path) -> list[str]:

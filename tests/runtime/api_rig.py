@@ -13,7 +13,7 @@ from attrs import frozen
 
 from crdt.hlc import UTC_ZONE
 from node.config.sections import Config, TlsSection
-from node.config.upkeep import BackupSection, RetentionSection
+from node.config.upkeep import BackupSection, DiskSection, RetentionSection
 from node.core.core import Core
 from node.core.ports import Draws, Instant, Surroundings
 from node.core.start import begin, note_config
@@ -26,6 +26,7 @@ from node.runtime.api.tokens import Tokens
 from node.runtime.archiving import Archiver
 from node.runtime.backups import Backups
 from node.runtime.disk import TrioDisk
+from node.runtime.disk_space import DiskSpace
 from node.runtime.net.http import Request
 from node.runtime.reads import PeopleReads
 from node.runtime.retention import Retention
@@ -78,6 +79,7 @@ async def served(world: World) -> AsyncIterator[Served]:
                 settings=RetentionSection(keep_days=30),
                 where=UTC_ZONE,
             ),
+            space=DiskSpace(directory=world.directory, settings=DiskSection()),
         )
         about = About(doctor=doctor, config=Config(), addresses=["ws://127.0.0.1:8001"], started_ms=world.wall_ms)
         api = Api(

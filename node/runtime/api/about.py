@@ -13,8 +13,8 @@ from crdt.hlc import iso
 from node.config.sections import Config
 from node.config.sources import Settings
 from node.core.core import Core
-from node.runtime import machine
 from node.runtime.api.doctor import Doctor
+from node.runtime.disk_space import disk_of
 from node.runtime.net.http import Response, json_response
 from node.runtime.reads import PeopleReads
 from storage.audit.chain_walk import Part, verify_part
@@ -88,7 +88,7 @@ class About:
                 "addresses": [*self.addresses],
                 "directory": str(self._database.parent.absolute()),
                 "database_bytes": await trio.to_thread.run_sync(_bytes, self._database),
-                "disk": machine.disk(self._database.parent),
+                "disk": disk_of(self._database.parent),
                 "settings": self._settings(),
             }
         )

@@ -17,6 +17,7 @@ from node.runtime.api.links import links_report
 from node.runtime.api.tokens import Tokens
 from node.runtime.backups import Backups
 from node.runtime.dialler import Dialler
+from node.runtime.disk_space import DiskSpace
 from node.runtime.reads import PeopleReads
 from node.runtime.retention import Retention
 from storage.sqlite.database import StorageError
@@ -40,6 +41,7 @@ class Doctor:
     tls: TlsSection
     backups: Backups
     retention: Retention
+    space: DiskSpace
 
     async def examine(self) -> dict[str, Any]:
         """The answer."""
@@ -54,7 +56,7 @@ class Doctor:
             "refused": self.tokens.refusals.latest,
             "clock": {"ahead_ms": core.replica.clock.ahead_ms, "max_skew_ms": core.replica.clock.max_skew_ms},
             "wal_bytes": core.disk.wal_bytes,
-            "disk": machine.disk(self.directory),
+            "disk": self.space.facts(),
             "exposed": machine.exposed(self.directory),
             "certificate": machine.certificate(self.tls),
             "backup": self.backups.facts(),

@@ -34,8 +34,9 @@ class CoreCollector(Collector):
         core = self._core
         quarantine = core.replica.quarantine
         counts, statistics, replica = core.replica.counts, core.statistics, core.replica
+        full = self._doctor is not None and self._doctor.space.full is not None
         for name, text, gauge in (
-            ("ready", "1 while /readyz says ready.", int(core.trouble is None)),
+            ("ready", "1 while /readyz says ready.", int(core.trouble is None and not full)),
             ("connections", "Connected terminals.", len(core.sessions.online)),
             ("log_head", "Last durable log row.", replica.log.committed),
             ("resident_entities", "Entities held in memory.", len(replica.residents.entities)),
@@ -123,7 +124,14 @@ class CoreCollector(Collector):
     def _upkeep(self) -> Iterator[Metric]:
         if self._doctor is None:
             return
-        backups, retention = self._doctor.backups, self._doctor.retention
+        backups, retention, space = self._doctor.backups, self._doctor.retention, self._doctor.space
+        yield GaugeMetricFamily("comanda_disk_level", "Disk space: 0 enough, 1 low, 2 the last.", value=space.level)
+        for name, text, size in (
+            ("free", "Free space of the data directory's disk.", space.free_bytes),
+            ("total", "Size of the data directory's disk.", space.total_bytes),
+        ):
+            if size is not None:
+                yield GaugeMetricFamily(f"comanda_disk_{name}_bytes", text, value=size)
         for name, text, last_ms in (
             ("backup", "When the newest copy was made by the clock.", backups.last_ms),
             ("archive", "When the newest archive was made, by whomever.", retention.archiver.last_ms),

@@ -63,6 +63,7 @@ from node.runtime.api.metrics import exposition
 from node.runtime.api.page import page, page_file
 from node.runtime.api.past import Past, asks_past
 from node.runtime.api.tokens import PAGE_TYPE
+from node.runtime.disk_space import WORDS
 from node.runtime.net.http import (
     JsonArray,
     Request,
@@ -226,14 +227,19 @@ class Api:
 
     def _ready(self, asked: Asked) -> Response:
         """Who may not read the figures is told only whether."""
-        core, told = self._core, asked.visitor.rights.may("read", METRICS)
-        if core.trouble is None:
+        core, told, space = self._core, asked.visitor.rights.may("read", METRICS), self._doctor.space
+        trouble = core.trouble
+        if trouble is None and space.full is not None:
+            trouble = ("the node works, but its disk is nearly full", space.full)
+        if trouble is None:
             down = [*core.links.outages.down()] if asked.first("links") == "1" else []
             if down:
                 return error_response(503, "links are down", links=down) if told else error_response(503, "not ready")
             more = {"node_id": core.node_id, "head": core.replica.log.committed} if told else {}
+            if told and space.level:
+                more |= {"disk": WORDS[space.level], "free_bytes": space.free_bytes}
             return json_response({"status": "ready", **more})
-        error, reason = core.trouble
+        error, reason = trouble
         return error_response(503, error, reason=reason) if told else error_response(503, "not ready")
 
     def _performance(self, asked: Asked) -> Response:
