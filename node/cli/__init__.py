@@ -18,6 +18,7 @@ COMMANDS = {
     "serve": "node.cli.serve",
     "demo": "node.cli.demo.command",
     "status": "node.cli.status",
+    "top": "node.cli.top",
     "doctor": "node.cli.doctor",
     "init": "node.cli.init",
     "config": "node.cli.config",

@@ -11,7 +11,19 @@ from attrs import define, field
 
 from node.cli import asking
 
-ASKING = ("archive", "backup", "audit", "conflicts", "doctor", "explain", "keys", "quarantine", "show", "status")
+ASKING = (
+    "archive",
+    "backup",
+    "audit",
+    "conflicts",
+    "doctor",
+    "explain",
+    "keys",
+    "quarantine",
+    "show",
+    "status",
+    "top",
+)
 
 
 @define
