@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from node.runtime import reads
-from node.runtime.api import routes
+from node.runtime.api import audit
 from storage.records import EntityRow
 from storage.sqlite.database import Interrupted, StorageError
 from storage.sqlite.queries import Queries
@@ -185,8 +185,8 @@ async def test_the_newest_first_is_the_audit_from_behind(
     async with served(world) as node:
         whole = [entry for page in await pages(node, path, query) for entry in page["entries"]]
         for looked_through, looking_s in ((20_000, 2.0), (3, 2.0), (3, -1.0)):
-            monkeypatch.setattr(routes, "LOOKED_THROUGH", looked_through)
-            monkeypatch.setattr(routes, "LOOKING_S", looking_s)
+            monkeypatch.setattr(audit, "LOOKED_THROUGH", looked_through)
+            monkeypatch.setattr(audit, "LOOKING_S", looking_s)
             back = await pages(node, path, {**query, "newest": ["1"]})
             assert [entry for page in back for entry in page["entries"]] == whole[::-1]
 
@@ -198,9 +198,9 @@ async def test_an_audit_that_looks_through_much_answers_in_parts_that_make_the_w
 ) -> None:
     async with served(world) as node:
         whole = [entry for page in await pages(node, path, query) for entry in page["entries"]]
-        monkeypatch.setattr(routes, "LOOKED_THROUGH", 3)
+        monkeypatch.setattr(audit, "LOOKED_THROUGH", 3)
         assert [entry for page in await pages(node, path, query) for entry in page["entries"]] == whole
-        monkeypatch.setattr(routes, "LOOKING_S", -1)
+        monkeypatch.setattr(audit, "LOOKING_S", -1)
         parts = await pages(node, path, query)
         assert [entry for page in parts for entry in page["entries"]] == whole
         if path.endswith("audit") and "entity_id" not in query:
