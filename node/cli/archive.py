@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import click
@@ -12,7 +13,7 @@ import click
 from node.cli.asking import LONG_S, ask, node_address, say_zone
 from node.cli.clock import timestamp
 from node.cli.options import progress_bars
-from node.cli.output import say
+from node.cli.output import json_option, say, say_json
 from node.config.remembered import recalled
 from node.errors import ComandaError
 from storage.audit.archiving import Until, furthest_behind
@@ -30,8 +31,9 @@ BATCH = 2_000
 @click.option("--data", type=click.Path(path_type=Path), help="Nó desta máquina. / A node here.  [comanda-data]")
 @click.option("--url", help="Um nó em outro lugar. / A node elsewhere.")
 @click.option("--force", is_flag=True, help="Também o que outros nós não confirmaram. / Also what others lack.")
+@json_option
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
-def archive(text: str, data: Path | None, url: str | None, force: bool, file: Path | None) -> None:
+def archive(text: str, data: Path | None, url: str | None, force: bool, as_json: bool, file: Path | None) -> None:
     """Tira o histórico antigo do banco para um arquivo. / Move old history from the database into a file.
 
     Um nó parado grava em FILE; um nó em uso, em archives/ do diretório de dados. / A stopped node writes FILE, a
@@ -47,8 +49,7 @@ def archive(text: str, data: Path | None, url: str | None, force: bool, file: Pa
         query = urlencode({"until": text, **({"force": "1"} if force else {})})
         answer = ask(node_address(data, url), f"/api/v1/archive?{query}", "POST", LONG_S)
         say_zone(answer)
-        held = answer["held_by"]
-        _say(answer["archived"], answer["file"], (held["node"], held["confirmed"]) if held else None)
+        _say(answer, as_json)
         return
     if data is None:
         raise click.UsageError("FILE: só com / only with --data, do nó parado / of a stopped node")
@@ -64,8 +65,8 @@ def archive(text: str, data: Path | None, url: str | None, force: bool, file: Pa
             store.close()
     except (ComandaError, StorageError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    held_back = found.held
-    _say(found.rows, str(file), (held_back.node_id, held_back.seq) if held_back is not None else None)
+    held = None if found.held is None else {"node": found.held.node_id, "confirmed": found.held.seq}
+    _say({"archived": found.rows, "file": str(file) if found.rows else None, "held_by": held}, as_json)
 
 
 def _archive(store: Store, reader: Reader, until: Until, file: Path, *, force: bool) -> Archived:
@@ -98,11 +99,15 @@ def _archive(store: Store, reader: Reader, until: Until, file: Path, *, force: b
             return found
 
 
-def _say(count: int, file: str | None, held: tuple[str, int] | None) -> None:
-    if count:
-        say(f"{count} linhas / rows: {file}")
+def _say(answer: dict[str, Any], as_json: bool) -> None:
+    """answer: `archived`, `file` and `held_by`, as a running node has them."""
+    if as_json:
+        say_json(answer)
+        return
+    if answer["archived"]:
+        say(f"{answer['archived']} linhas / rows: {answer['file']}")
     else:
         say("nada a arquivar / nothing to archive")
-    if held is not None:
-        node, seq = held
-        say(f"{node} confirmou até / has confirmed up to {seq}; o resto fica / the rest stays (--force)", err=True)
+    if held := answer["held_by"]:
+        told = f"{held['node']} confirmou até / has confirmed up to {held['confirmed']}"
+        say(f"{told}; o resto fica / the rest stays (--force)", err=True)

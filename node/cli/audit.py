@@ -7,11 +7,12 @@ from urllib.parse import urlencode
 
 import click
 import orjson
+from attrs import asdict
 
 from crdt.hlc import iso
 from node.cli.asking import ask
 from node.cli.options import data_option, progress_bars
-from node.cli.output import say
+from node.cli.output import json_option, say, say_json
 from node.core.keyring import KEYS, UNKNOWN
 from node.errors import InvalidMessage
 from node.runtime.keys import verify as signed_by
@@ -45,8 +46,11 @@ def audit() -> None:
     metavar="URL",
     help="Outro nó, que guarda o que este assinou. / Another node, which keeps what this one signed.",
 )
+@json_option
 @click.argument("more", nargs=-1, type=click.Path(path_type=Path, dir_okay=False, exists=True))
-def verify(data: Path, archives: tuple[Path, ...], others: tuple[str, ...], more: tuple[Path, ...]) -> None:
+def verify(
+    data: Path, archives: tuple[Path, ...], others: tuple[str, ...], as_json: bool, more: tuple[Path, ...]
+) -> None:
     """Procura registros alterados, removidos ou cortados. / Find edited, removed or cut entries.
 
     --against URL... : compara com o que outros nós guardam; acusa também um banco restaurado. / Compare with what
@@ -71,13 +75,31 @@ def verify(data: Path, archives: tuple[Path, ...], others: tuple[str, ...], more
         reader.close()
     except StorageError as error:
         raise click.ClickException(str(error)) from error
-    for finding in findings:
-        say(f"seq {finding.seq}: {finding.what}")
-    for finding in compared.earlier:
-        say(f"seq {finding.seq}: {finding.what} (época anterior: restaurado? / earlier epoch: was it restored?)")
     problems = len(findings) + (len(compared.earlier) if others else 0)
+    if as_json:
+        say_json(
+            {
+                "problems": problems,
+                "findings": [asdict(one) for one in findings],
+                "earlier_epoch": [asdict(one) for one in compared.earlier],
+                "rows": head if archives else head - anchor.seq,
+                "rows_archived_not_verified": 0 if archives else anchor.seq,
+                "heads": compared.matching,
+                "heads_archived_not_verified": compared.archived,
+                "proven_since": late.proven,
+                "of_unknown_keys": late.open,
+            },
+            indent=True,
+        )
+    else:
+        for finding in findings:
+            say(f"seq {finding.seq}: {finding.what}")
+        for finding in compared.earlier:
+            say(f"seq {finding.seq}: {finding.what} (época anterior: restaurado? / earlier epoch: was it restored?)")
     if problems:
         raise click.ClickException(f"{problems} problema(s) / problem(s)")
+    if as_json:
+        return
     if anchor.seq and not archives:
         say(f"{anchor.seq} arquivados, não conferidos / archived, not verified (--archive FILE...)")
     if compared.archived:
@@ -102,7 +124,7 @@ def _against(reader: Reader, others: tuple[str, ...]) -> Compared:
         except InvalidMessage as error:
             raise click.ClickException(f"{url}: {error}") from error
         if not held:
-            say(f"{url}: nenhuma assinatura de / no signed head of {node_id}")
+            say(f"{url}: nenhuma assinatura de / no signed head of {node_id}", err=True)
         heads += held
     return compare(reader, heads, epoch=epoch, keys=keys, verify=signed_by, when=iso)
 

@@ -18,7 +18,7 @@ from attrs import define
 from tomlkit.exceptions import TOMLKitError
 
 from node.cli.options import data_option
-from node.cli.output import say
+from node.cli.output import json_option, say, say_json
 from node.config.links import node_url
 from node.config.reading import NAME, find, parse
 from node.config.remembered import shared
@@ -49,7 +49,8 @@ AUTHORITY = "hub-authority.pem"
     "--config", "config_file", type=click.Path(path_type=Path), help=f"Arquivo TOML. / TOML file.  [{NAME}]"
 )
 @data_option
-def join(url: str, code: str, node_id: str | None, config_file: Path | None, data: Path) -> None:
+@json_option
+def join(url: str, code: str, node_id: str | None, config_file: Path | None, data: Path, as_json: bool) -> None:
     """Liga esta máquina a uma central. / Make this machine a node below a hub.
 
     O código é o de `comanda pair`, na central. / The code is that of `comanda pair`, at the hub.
@@ -72,6 +73,9 @@ def join(url: str, code: str, node_id: str | None, config_file: Path | None, dat
         raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(f"{error.filename or url}: {error.strerror or error}") from error
+    if as_json:
+        say_json({"node_id": name, "url": url, "configuration": str(path)})
+        return
     say(f"{name} -> {url}")
     say(f"{path}: comanda serve")
 

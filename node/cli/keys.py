@@ -40,23 +40,28 @@ def list_keys(url: str, as_json: bool) -> None:
 @click.argument("node")
 @click.argument("fingerprint")
 @node_option
-def trust(node: str, fingerprint: str, url: str) -> None:
+@json_option
+def trust(node: str, fingerprint: str, url: str, as_json: bool) -> None:
     """Aceita a chave nova de um nó. / Take the new key of a node.
 
     Confira antes a impressão digital no próprio nó (`comanda keys list`). / First compare it at that node.
     """
-    _decide(url, "trust", node, fingerprint)
+    _decide(url, "trust", node, fingerprint, as_json)
 
 
 @keys.command()
 @click.argument("node")
 @click.argument("fingerprint")
 @node_option
-def forget(node: str, fingerprint: str, url: str) -> None:
+@json_option
+def forget(node: str, fingerprint: str, url: str, as_json: bool) -> None:
     """Deixa de aceitar uma chave, por exemplo roubada. / Take a key no longer, a stolen one for example."""
-    _decide(url, "forget", node, fingerprint)
+    _decide(url, "forget", node, fingerprint, as_json)
 
 
-def _decide(url: str, what: str, node: str, fingerprint: str) -> None:
+def _decide(url: str, what: str, node: str, fingerprint: str, as_json: bool) -> None:
     answer = ask(url, f"/api/v1/keys/{what}?{urlencode({'node': node, 'fingerprint': fingerprint})}", "POST")
+    if as_json:
+        say_json(answer, indent=True)
+        return
     say(f"{node}: {len(answer['keys'].get(node, []))} chave(s) / key(s)")

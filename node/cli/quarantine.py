@@ -36,9 +36,13 @@ def list_quarantine(url: str, as_json: bool) -> None:
 
 @quarantine.command()
 @node_option
-def retry(url: str) -> None:
+@json_option
+def retry(url: str, as_json: bool) -> None:
     """Tenta de novo. / Try them again."""
     answer = ask(url, "/api/v1/quarantine/retry", "POST")
+    if as_json:
+        say_json(answer)
+        return
     say(f"{answer['retried']} tentadas / tried, {answer['left']} restam / left")
 
 
@@ -53,9 +57,13 @@ def show(number: int, url: str) -> None:
 @quarantine.command()
 @click.argument("number", type=int)
 @node_option
-def drop(number: int, url: str) -> None:
+@json_option
+def drop(number: int, url: str, as_json: bool) -> None:
     """Descarta uma, e ninguém a envia de novo. / Drop one; nobody sends it again."""
     answer = ask(url, f"/api/v1/quarantine/drop?id={number}", "POST")
+    if as_json:
+        say_json(answer)
+        return
     say(f"{answer['dropped']} descartada / dropped, {answer['left']} restam / left")
 
 

@@ -12,7 +12,7 @@ import click
 
 from node.cli.clock import timestamp
 from node.cli.options import data_option
-from node.cli.output import say
+from node.cli.output import json_option, say, say_json
 from storage.sqlite.database import DATABASE, StorageError, lock_directory
 from storage.sqlite.head_note import NOTE_FILE
 from storage.sqlite.reader import Reader
@@ -26,8 +26,9 @@ FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", NOTE_FILE)
 
 @click.command()
 @data_option
+@json_option
 @click.argument("backup", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-def restore(data: Path, backup: Path) -> None:
+def restore(data: Path, as_json: bool, backup: Path) -> None:
     """Restaura um backup com o nó parado; o banco atual fica ao lado. / Put a backup back, the node being stopped."""
     tokens = _tokens(data)
     aside = data / f"before-{timestamp().replace(':', '')}"
@@ -46,15 +47,19 @@ def restore(data: Path, backup: Path) -> None:
             raise
     except (StorageError, OSError) as error:
         raise click.ClickException(str(error)) from error
+    before, of_backup = str(aside) if aside.exists() else None, tokens is None and aside.exists()
+    if as_json:
+        say_json({"node_id": node_id, "head": head, "before": before, "tokens_of_the_backup": of_backup})
+        return
     say(f"{node_id}: {head} linhas / rows; o que falta vem dos outros nós / the rest comes from other nodes")
-    if tokens is None and aside.exists():
+    if of_backup:
         say(
             "os tokens são os do backup: revogue de novo os revogados desde então / the tokens are the backup's: "
             "revoke again what was revoked since",
             err=True,
         )
-    if aside.exists():
-        say(f"o banco anterior / the database before: {aside}")
+    if before is not None:
+        say(f"o banco anterior / the database before: {before}")
 
 
 def _tokens(data: Path) -> list[TokenRow] | None:

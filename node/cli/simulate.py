@@ -6,10 +6,11 @@ import os
 import time
 
 import click
+from attrs import asdict
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from node.cli.options import progress_bars
-from node.cli.output import say
+from node.cli.output import json_option, say, say_json
 from node.simulation.runner import Summary, one, outcomes
 
 
@@ -18,13 +19,14 @@ from node.simulation.runner import Summary, one, outcomes
 @click.option("--first", type=click.IntRange(0), default=1, show_default=True, help="A primeira. / The first seed.")
 @click.option("--seed", type=click.IntRange(0), help="Repete uma, linha a linha. / Replay one, with transcript.")
 @click.option("--jobs", type=click.IntRange(1), default=os.cpu_count() or 1, help="Processos. / Processes.")
-def simulate(seeds: int, first: int, seed: int | None, jobs: int) -> None:
+@json_option
+def simulate(seeds: int, first: int, seed: int | None, jobs: int, as_json: bool) -> None:
     """Simula noites de lojas inteiras com tudo o que falha. / Simulate evenings of whole stores, and all that breaks.
 
     O mesmo número repete a mesma noite, byte a byte. / The same seed repeats the same evening, byte for byte.
     """
     if seed is not None:
-        _replay(seed)
+        _replay(seed, as_json)
         return
     began, summary = time.monotonic(), Summary()
     with progress_bars(
@@ -45,16 +47,23 @@ def simulate(seeds: int, first: int, seed: int | None, jobs: int) -> None:
                     f"seed {outcome.seed}: {outcome.problem[:300]}  =>  comanda simulate --seed {outcome.seed}",
                     soft_wrap=True,
                 )
-    for line in summary.lines(time.monotonic() - began):
-        say(line)
+    if as_json:
+        say_json(asdict(summary), indent=True)
+    else:
+        for line in summary.lines(time.monotonic() - began):
+            say(line)
     if summary.failed:
         raise click.ClickException(f"{len(summary.failed)} semente(s) falharam / seed(s) failed")
 
 
-def _replay(seed: int) -> None:
-    outcome = one(seed, say)
-    say(f"{outcome.hours:.2f} h, {outcome.operations} operações / operations, digest {outcome.digest}")
-    for kind, count in outcome.faults.items():
-        say(f"  {kind}: {count}")
+def _replay(seed: int, as_json: bool) -> None:
+    outcome = one(seed, None if as_json else say)
+    if as_json:
+        said = {name: getattr(outcome, name) for name in ("seed", "hours", "operations", "digest", "problem")}
+        say_json({**said, "faults": dict(outcome.faults)}, indent=True)
+    else:
+        say(f"{outcome.hours:.2f} h, {outcome.operations} operações / operations, digest {outcome.digest}")
+        for kind, count in outcome.faults.items():
+            say(f"  {kind}: {count}")
     if outcome.problem is not None:
         raise click.ClickException(outcome.problem)

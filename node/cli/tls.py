@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from node.cli.options import data_option
-from node.cli.output import say
+from node.cli.output import json_option, say, say_json
 from node.errors import ConfigError
 from node.runtime import x509
 
@@ -29,7 +29,8 @@ def tls() -> None:
     "--host", "hosts", required=True, multiple=True, help="Nome ou endereço IP; repetível. / Name or IP; repeats."
 )
 @data_option
-def create(hosts: tuple[str, ...], data: Path) -> None:
+@json_option
+def create(hosts: tuple[str, ...], data: Path, as_json: bool) -> None:
     """Faz um certificado, e na primeira vez a autoridade. / Make a certificate, and at first its authority.
 
     Um nó em uso toma o novo sem reiniciar. / A running node takes the new one without a restart.
@@ -44,6 +45,12 @@ def create(hosts: tuple[str, ...], data: Path) -> None:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+    if as_json:
+        files = {"certificate": x509.CERTIFICATE, "key": x509.CERTIFICATE_KEY, "ca": x509.AUTHORITY}
+        named = {name: str(folder / file) for name, file in files.items()}
+        until = said.not_after.isoformat()
+        say_json({"hosts": [*said.hosts], "not_after": until, "fingerprint": said.fingerprint, **named}, indent=True)
+        return
     say(f"{', '.join(said.hosts)} até / until {said.not_after:%Y-%m-%d}")
     say(f"SHA-256 {said.fingerprint}")
     say(f"--tls-cert {folder / x509.CERTIFICATE} --tls-key {folder / x509.CERTIFICATE_KEY}")

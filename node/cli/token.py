@@ -13,7 +13,7 @@ from crdt.hlc import iso, time_asked
 from node.cli.asking import CONTROL, NoNode, ask
 from node.cli.clock import timestamp
 from node.cli.options import data_option
-from node.cli.output import say, say_json
+from node.cli.output import json_option, say, say_json
 from node.cli.settings import settings_in
 from node.errors import ConfigError
 from node.rights import VERBS
@@ -50,9 +50,17 @@ def _right(verb: str, pt: str, en: str) -> Callable[[Callable[..., Any]], Callab
 @_right("resolve", "Tipos cujos conflitos decide.", "Those whose conflicts it decides.")
 @_right("read", "Tipos que lê; audit, metrics.", "Those it reads; audit, metrics.")
 @_right("operate", "archive, backup, keys, quarantine, tokens.", "What it administers.")
+@json_option
 @click.argument("terminal_id")
 def add(
-    data: Path, url: str | None, kind: str, label: str, expires: str | None, terminal_id: str, **verbs: str | None
+    data: Path,
+    url: str | None,
+    kind: str,
+    label: str,
+    expires: str | None,
+    as_json: bool,
+    terminal_id: str,
+    **verbs: str | None,
 ) -> None:
     """Cria um token; ele só é mostrado agora. / Make a token; it is shown only now."""
     rights = {verb: said.split(",") if said else [] for verb in VERBS if (said := verbs[verb]) is not None}
@@ -63,14 +71,18 @@ def add(
     answer = _asked(data, url, f"add?{urlencode(query)}", "POST")
     if answer is None:
         answer = {"token": _add(data, terminal_id, kind, label, rights, expires)}
-    say(answer["token"])
+    if as_json:
+        say_json(answer)
+    else:
+        say(answer["token"])
 
 
 @token.command()
 @data_option
 @url_option
+@json_option
 @click.argument("terminal_id")
-def revoke(data: Path, url: str | None, terminal_id: str) -> None:
+def revoke(data: Path, url: str | None, as_json: bool, terminal_id: str) -> None:
     """Revoga os tokens de um terminal. / Revoke a terminal's tokens.
 
     Um terminal ligado é desconectado na hora. / A terminal that is connected is disconnected at once.
@@ -79,14 +91,18 @@ def revoke(data: Path, url: str | None, terminal_id: str) -> None:
     if answer is None:
         rows = _change(data, lambda rows: revoked(rows, terminal_id, timestamp()))
         answer = {"revoked": len(rows)}
-    say(f"{answer['revoked']} revogado(s) / revoked")
+    if as_json:
+        say_json(answer)
+    else:
+        say(f"{answer['revoked']} revogado(s) / revoked")
 
 
 @token.command()
 @data_option
 @url_option
+@json_option
 @click.argument("terminal_id")
-def rotate(data: Path, url: str | None, terminal_id: str) -> None:
+def rotate(data: Path, url: str | None, as_json: bool, terminal_id: str) -> None:
     """Troca o token de um terminal por um novo. / Put a new token in the place of a terminal's."""
     answer = _asked(data, url, f"rotate?{urlencode({'terminal_id': terminal_id})}", "POST")
     if answer is None:
@@ -101,7 +117,10 @@ def rotate(data: Path, url: str | None, terminal_id: str) -> None:
 
         _change(data, change)
         answer = {"token": new[0]}
-    say(answer["token"])
+    if as_json:
+        say_json(answer)
+    else:
+        say(answer["token"])
 
 
 @token.command(name="list")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from node.cli.options import data_option, progress_bars
-from node.cli.output import say
+from node.cli.output import json_option, say, say_json
 from node.config.reading import find, load
 from node.config.remembered import recalled
 from node.core.history.verify import Verification
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Outra que a última do nó. / Another than the node's last.",
 )
-def verify(data: Path, config_file: Path | None) -> None:
+@json_option
+def verify(data: Path, config_file: Path | None, as_json: bool) -> None:
     """Refaz tudo a partir do registro e compara. / Rebuild everything from the log, and compare.
 
     Confere o arquivo, a trilha de auditoria, cada documento, visão e conflito, e as somas de [[conservation]]. /
@@ -46,21 +47,29 @@ def verify(data: Path, config_file: Path | None) -> None:
             last = history.config()
             found = config_file or (find(data) if last is None else None)
             config = load(found) if found is not None else recalled(last)
-            problems, others, checked = _walk(history, config, progress)
+            told: list[str] = []
+            problems, others, checked = _walk(history, config, progress, told.append if as_json else say)
     except (ComandaError, StorageError) as error:
         raise click.ClickException(str(error)) from error
+    if as_json:
+        say_json({"problems": problems, "of_another_configuration": others, "told": told, **checked}, indent=True)
     if problems:
         raise click.ClickException(f"{problems} problema(s) / problem(s)")
+    if as_json:
+        return
     if others:
         say(
             f"{others} de outra configuração, nada quebrado; o nó usou esta por último? / of another configuration, "
             "nothing broken; did the node last run with this one?"
         )
-    say(checked)
+    counted = "{rows} linhas / rows, {entities} entidades / entities, {sums} somas / sums".format(**checked)
+    say(f"conferem / verified: {counted}")
 
 
-def _walk(history: HistoryReader, config: Config, progress: Progress) -> tuple[int, int, str]:
-    """Print each problem as it is found. Raises StorageError.
+def _walk(
+    history: HistoryReader, config: Config, progress: Progress, tell: Callable[[str], None]
+) -> tuple[int, int, dict[str, int]]:
+    """Tell each problem as it is found. Raises StorageError.
 
     Returns how many problems there are, how much is stored as another configuration has it, and what was checked.
     """
@@ -69,10 +78,10 @@ def _walk(history: HistoryReader, config: Config, progress: Progress) -> tuple[i
     bar = progress.add_task("registro / log")
     for row in chain_walk.verify(history.reader, lambda done, head: progress.update(bar, completed=done, total=head)):
         problems += 1
-        say(f"seq {row.seq}: {row.what}")
+        tell(f"seq {row.seq}: {row.what}")
     for what in history.reader.damaged_rows():
         problems += 1
-        say(what)
+        tell(what)
     head, _ = history.reader.head()
     progress.update(bar, completed=head, total=head)
     rules = config.conservation
@@ -81,9 +90,8 @@ def _walk(history: HistoryReader, config: Config, progress: Progress) -> tuple[i
     for finding in verification.run():
         others += finding.other
         problems += not finding.other
-        say(f"{finding.where}: {finding.what}")
-    checked = f"{head} linhas / rows, {verification.entities} entidades / entities, {len(rules)} somas / sums"
-    return problems, others, f"conferem / verified: {checked}"
+        tell(f"{finding.where}: {finding.what}")
+    return problems, others, {"rows": head, "entities": verification.entities, "sums": len(rules)}
 
 
 def _bars(progress: Progress, total: int) -> Callable[[str, int], None]:
