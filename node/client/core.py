@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from node.client.live import DOCUMENTED_COUNTERS, LiveSet
+from node.client.reading import well_formed
 from node.client.values import (
     STAYS_AWAY,
     Conflict,
@@ -242,6 +243,8 @@ class Core:
         ready = Ready()
         if not self.open:
             return ready
+        if not well_formed(message):
+            return Ready(tell=[Heard(message)])
         handle: dict[str, Callable[[Message, float, Ready], None]] = {
             "connection_established": self._greeting,
             "data_sync": self._row,
@@ -254,10 +257,7 @@ class Core:
             "lock_released": self._lock_released,
             "pong": _nothing,
         }
-        try:
-            handle.get(str(message.get("type")), _told)(message, now, ready)
-        except (AttributeError, KeyError, TypeError):
-            return Ready(tell=[Heard(message)])
+        handle.get(str(message.get("type")), _told)(message, now, ready)
         return ready
 
     def _greeting(self, message: Message, now: float, ready: Ready) -> None:

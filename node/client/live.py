@@ -171,10 +171,10 @@ def _fields(data: Mapping[str, object]) -> Fields:
 def _counted(before: object, said: Mapping[str, object]) -> object:
     """A counter after the movement `{"$inc": n}` or the count `{"$set": n}`; what is no number moves from 0."""
     match [*said.items()]:
-        case [("$inc", int() | float() as step)]:
+        case [("$inc", int() | float() as step)] if not isinstance(step, bool):
             start = before if isinstance(before, int | float) and not isinstance(before, bool) else 0
             total = Decimal(str(start)) + Decimal(str(step))
             return int(total) if total == total.to_integral_value() else float(total)
-        case [("$set", int() | float() as count)]:
+        case [("$set", int() | float() as count)] if not isinstance(count, bool):
             return count
     return said

@@ -20,6 +20,7 @@ import trio
 
 from node.client.core import Core
 from node.client.live import DOCUMENTED_COUNTERS
+from node.client.reading import message_of
 from node.client.socket import NO_CLOSE_FRAME, NotConnected, dialled
 from node.client.store import MemoryQueue, Queue, StoreError, opened
 from node.client.values import Contact, Event, Fields, Heard, Lock, Operation, Row, State, Waits, text_of
@@ -290,11 +291,8 @@ class Terminal:
         while texts := await socket.receive():
             batch = []
             for text in texts:
-                try:
-                    message = json.loads(text)
-                except ValueError:
-                    message = None
-                if not isinstance(message, dict):
+                message = message_of(text)
+                if message is None:
                     self._hang_up("the node sent what is no message")
                     break
                 batch.append(self._core.received(message, trio.current_time()))

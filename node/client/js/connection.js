@@ -1,5 +1,7 @@
 // One WebSocket to the node at a time, dialled again for ever; a connection that says nothing is given up.
 
+import { messageOf } from './reading.js';
+
 const STOP = new Set([4001, 4002, 4003]); // dialling again the same way cannot help
 const SLOWLY = new Set([1009, 1011, 1013, 4004, 4005, 4006]); // a greeting alone does not prove that it is over
 const STEADY_MS = 60_000;
@@ -78,17 +80,15 @@ export class Connection {
   }
 
   #heard(data) {
-    clearTimeout(this.#deadline);
-    this.#deadline = null;
-    let message;
-    try {
-      message = JSON.parse(typeof data === 'string' ? data : new TextDecoder().decode(data));
-    } catch {
-      return; // no message of this protocol
+    const message = messageOf(typeof data === 'string' ? data : new TextDecoder().decode(data));
+    if (this.up || message?.type === 'connection_established') { // before the greeting only that is a sign of life
+      clearTimeout(this.#deadline);
+      this.#deadline = null;
     }
-    if (message?.type === 'connection_established' && !this.up) this.#greeted(message);
-    if (message?.type === 'pong') this.#ponged();
-    if (typeof message?.type === 'string') this.#options.heard(message);
+    if (!message) return;
+    if (message.type === 'connection_established' && !this.up) this.#greeted(message);
+    if (message.type === 'pong') this.#ponged();
+    this.#options.heard(message);
   }
 
   #ponged() {

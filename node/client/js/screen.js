@@ -14,7 +14,7 @@ const OWN = 'own'; // merged, with the movements of counters added to what is th
 const ROW = 'row'; // merged, as it is
 const WHOLE = 'whole'; // the entity is this
 const GONE = 'gone';
-const KINDS = { CREATE: WHOLE, UPDATE: ROW, DELETE: GONE, BULK_UPDATE: ROW };
+const KINDS = new Map([['CREATE', WHOLE], ['UPDATE', ROW], ['DELETE', GONE], ['BULK_UPDATE', ROW]]);
 
 /** Whether two JSON values are the same. */
 export function same(one, other) {
@@ -37,6 +37,11 @@ function fields({ version, deleted_at, ...rest }) {
   return rest;
 }
 
+/** A member of an object that came from outside: what every object inherits is none. */
+function memberOf(object, name) {
+  return object && Object.hasOwn(object, name) ? object[name] : undefined;
+}
+
 /** A counter after `{"$inc": n}` or `{"$set": n}`. */
 function moved(old, value) {
   if (typeof value?.$set === 'number') return value.$set;
@@ -51,7 +56,7 @@ function after(copy, { kind, data, version }, counters) {
   else if (kind === WHOLE) now.data = data;
   else if (kind === ROW) now.data = { ...copy.data, ...data };
   else now.data = { ...copy.data, ...Object.fromEntries(Object.entries(data).map(
-    ([name, value]) => [name, counters.includes(name) ? moved(copy.data?.[name], value) : value])) };
+    ([name, value]) => [name, counters.includes(name) ? moved(memberOf(copy.data, name), value) : value])) };
   return now;
 }
 
@@ -64,7 +69,7 @@ function joined(first, second) {
 
 /** What an operation does, by entity id. own: as its author shows it; a CREATE leaves the other fields of an entity. */
 function effects({ entity_id, operation, data, version }, own) {
-  const kind = own && operation !== 'DELETE' ? OWN : KINDS[operation];
+  const kind = own && operation !== 'DELETE' ? OWN : KINDS.get(operation);
   if (!kind) return new Map();
   const items = operation === 'BULK_UPDATE' ? data.updates : [{ entity_id, data: data ?? {} }];
   return new Map(items.map((item) => [
@@ -170,10 +175,11 @@ export class Screen {
       const copy = this.#copy(open.operation.entity_type, id);
       this.#close(Screen.key(copy.type, copy.id), operationId);
       const place = copy.tail.findIndex((item) => item.own === operationId);
-      const done = { ...effect, version: seen ? versions[id] : undefined };
+      const version = memberOf(versions, id);
+      const done = { ...effect, version: seen ? version : undefined };
       if (place >= 0) copy.tail.splice(place, 1);
       if (place >= 0 && taken) {
-        const before = copy.tail.findLastIndex((item, index) => index >= place && !item.own && item.version < versions[id]);
+        const before = copy.tail.findLastIndex((item, index) => index >= place && !item.own && item.version < version);
         copy.tail.splice(before < 0 ? place : before + 1, 0, done);
       }
       if (taken) came(copy, open.operation);

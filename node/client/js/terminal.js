@@ -3,6 +3,7 @@
 import { Connection } from './connection.js';
 import { LockError, Locks } from './locks.js';
 import { newId } from './queue.js';
+import { isWellFormed } from './reading.js';
 import { State } from './state.js';
 import { Alone, Tabs } from './tabs.js';
 
@@ -459,6 +460,7 @@ export class Terminal {
   }
 
   #take(message) {
+    if (!isWellFormed(message)) throw new TypeError('it is not of the shape of its type');
     switch (message.type) {
       case 'connection_established': return this.#greeted(message);
       case 'data_sync': return this.#row(message.operation);
