@@ -354,19 +354,24 @@ class Reader:
         page.more = bool(ends) or len(whole) >= limit
         return page
 
-    def earlier(self, key: Key, before: int, limit: int) -> list[LogRow]:
-        """An entity's rows that changed it before row `before`, the latest first."""
+    def earlier(self, key: Key, before: int, limit: int) -> list[int]:
+        """The numbers of an entity's rows that changed it before row `before`, the latest first."""
         kinds = "kind IN ('operation', 'state')"
-        own = f"SELECT * FROM log WHERE entity_type = ? AND entity_id = ? AND seq < ? AND {kinds}"
+        own = f"SELECT seq FROM log WHERE entity_type = ? AND entity_id = ? AND seq < ? AND {kinds}"
         bulk = (
-            "SELECT l.* FROM log_entities o CROSS JOIN log l USING (seq)"
+            "SELECT o.seq FROM log_entities o CROSS JOIN log l USING (seq)"
             f" WHERE o.entity_type = ? AND o.entity_id = ? AND o.seq < ? AND l.{kinds}"
         )
-        found: list[LogRow] = []
+        found: list[int] = []
         for sql, order in ((own, "seq"), (bulk, "o.seq")):
-            rows = self.queries.page(f"{sql} ORDER BY {order} DESC LIMIT ?", (*key, before, limit), limit)
-            found += map(LOG.record, rows)
-        return sorted(found, key=lambda row: -row.seq)[:limit]
+            rows = self.queries.ask(f"{sql} ORDER BY {order} DESC LIMIT ?", (*key, before, limit))
+            found += (row["seq"] for row in rows)
+        return sorted(found, reverse=True)[:limit]
+
+    def row(self, seq: int) -> LogRow | None:
+        """One row of the log; None where it is archived."""
+        found = self.queries.ask("SELECT * FROM log WHERE seq = ?", (seq,))
+        return LOG.record(found[0]) if found else None
 
     def written_since(self, seq: int, most_bytes: int) -> list[tuple[Key, bytes]]:
         """The living entities that rows after `seq` are about, with their views, but for views above `most_bytes`."""

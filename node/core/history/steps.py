@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from attrs import frozen
@@ -29,6 +29,40 @@ def whole(value: object) -> object:
 
 
 @frozen(eq=False)
+class OpenedRow:
+    """A row taken apart once, for however many entities it wrote.
+
+    raw: the operation as its author sent it. written: what it wrote, before and after: what was shown of that. Of a
+    BULK_UPDATE these are by entity.
+    """
+
+    row: LogRow
+    raw: Mapping[str, object]
+    written: Mapping[str, Any]
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    arrived_at: str
+
+    @classmethod
+    def of(cls, row: LogRow) -> OpenedRow:
+        """Raises ValueError or KeyError for what this node would not have written."""
+        raw = orjson.loads(row.operation) if row.operation else {}
+        data = raw.get("data") or {}
+        changes = orjson.loads(row.changes) if row.changes else {}
+        if raw.get("operation") == "BULK_UPDATE":
+            data = {item["entity_id"]: item["data"] for item in data["updates"]}
+        arrived_at = changes.get("arrived_at") or iso(millis(row.accepted))
+        return cls(row, raw, data, changes.get("before", NOTHING), changes.get("after", NOTHING), arrived_at)
+
+    def step(self, entity_id: str) -> Step:
+        """What it did to one entity."""
+        parts = (self.written, self.before, self.after)
+        if self.raw.get("operation") == "BULK_UPDATE":
+            parts = tuple(part.get(entity_id, NOTHING) for part in parts)
+        return Step(self.row, self.raw, *parts, self.arrived_at)
+
+
+@frozen(eq=False)
 class Step:
     """What one row did to one entity.
 
@@ -46,15 +80,7 @@ class Step:
     @classmethod
     def of(cls, row: LogRow, entity_id: str) -> Step:
         """Raises ValueError or KeyError for what this node would not have written."""
-        raw = orjson.loads(row.operation) if row.operation else {}
-        data = raw.get("data") or {}
-        changes = orjson.loads(row.changes) if row.changes else {}
-        before, after = changes.get("before", NOTHING), changes.get("after", NOTHING)
-        if raw.get("operation") == "BULK_UPDATE":
-            data = {item["entity_id"]: item["data"] for item in data["updates"]}.get(entity_id, NOTHING)
-            before, after = before.get(entity_id, NOTHING), after.get(entity_id, NOTHING)
-        arrived_at = changes.get("arrived_at") or iso(millis(row.accepted))
-        return cls(row, raw, data, before, after, arrived_at)
+        return OpenedRow.of(row).step(entity_id)
 
     @property
     def name(self) -> str:

@@ -23,15 +23,15 @@ from node.core.history.conflict_details import (
     uses,
 )
 from node.core.history.since import last_before, time_of
-from node.core.history.steps import Step
 from node.errors import EntityNotFound
 from node.runtime.api.asked import PAGE
+from node.runtime.api.opened_rows import OpenedRows
 from node.runtime.net.http import JsonArray, Response, error_response, json_response
 from storage.answers import EVERYTHING, PAGE_BYTES
 from strategies.strategy import OPEN
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from node.core.core import Core
     from node.rights import Rights
@@ -44,10 +44,6 @@ if TYPE_CHECKING:
 
 AT_ONCE = 20
 """Conflicts whose details are read in one turn of the reading thread."""
-
-EARLIER = 16
-LOOKED_BACK = 128
-"""Rows of an entity read at a time, and at most, for who wrote what there was before a conflict."""
 
 RECENT_ROWS = 5_000
 RECENT_BYTES = 16_384
@@ -78,7 +74,7 @@ class Conflicts:
         row = (await self._read(self._reader.fetch, [], [], [name])).conflicts.get(name)
         rights = asked.visitor.rights
         rows = [row] if row is not None and rights.may("read", row.entity_type) else []
-        for found in await self._detailed(rows, await self._users(rows, rights)):
+        for found in await self._detailed(rows, await self._users(rows, rights), OpenedRows(self._reader)):
             return json_response(found)
         return error_response(404, f"no conflict {name[:128]!r}", code=EntityNotFound.code)
 
@@ -103,7 +99,8 @@ class Conflicts:
         first = await page(place[0], limit, place[1], PAGE_BYTES)
         begin = 0 if since is None else await self._read(_row_before, self._reader, from_ms, self._head)
         wanted = partial(_is_wanted, since=None if since is None else iso(from_ms), decided=state == DECIDED)
-        shown = partial(self._shown, wanted=wanted, begin=begin, rights=asked.visitor.rights)
+        opened = OpenedRows(self._reader)
+        shown = partial(self._shown, wanted=wanted, begin=begin, rights=asked.visitor.rights, opened=opened)
         return Response(200, _pieces(first, page, shown, limit, said, begin))
 
     @property
@@ -111,19 +108,25 @@ class Conflicts:
         return self._core.replica.log.committed
 
     async def _shown(
-        self, rows: Sequence[ConflictRow], *, wanted: Callable[[Mapping[str, Any]], bool], begin: int, rights: Rights
+        self,
+        rows: Sequence[ConflictRow],
+        *,
+        wanted: Callable[[Mapping[str, Any]], bool],
+        begin: int,
+        rights: Rights,
+        opened: OpenedRows,
     ) -> AsyncIterator[Sequence[object]]:
         """Those that may be read and are wanted, some at a time."""
         rows = [row for row in rows if row.seq > begin and rights.may("read", row.entity_type)]
         users = await self._users(rows, rights)
         for first in range(0, len(rows), AT_ONCE):
-            found = await self._detailed(rows[first : first + AT_ONCE], users)
+            found = await self._detailed(rows[first : first + AT_ONCE], users, opened)
             yield [one for one in found if wanted(one)]
 
     async def _detailed(
-        self, rows: Sequence[ConflictRow], users: Mapping[Key, list[dict[str, object]]]
+        self, rows: Sequence[ConflictRow], users: Mapping[Key, list[dict[str, object]]], opened: OpenedRows
     ) -> list[dict[str, Any]]:
-        return await self._read(detailed, self._reader, rows, users, self._core.replica.registry)
+        return await self._read(detailed, self._reader, rows, users, self._core.replica.registry, opened)
 
     async def _users(self, rows: Sequence[ConflictRow], rights: Rights) -> Mapping[Key, list[dict[str, object]]]:
         keys = {(row.entity_type, row.entity_id) for row in rows if row.state == OPEN}
@@ -189,33 +192,23 @@ def detailed(
     rows: Sequence[ConflictRow],
     users: Mapping[Key, list[dict[str, object]]],
     registry: Registry,
+    opened: OpenedRows,
 ) -> list[dict[str, object]]:
-    names = list(dict.fromkeys(name for row in rows for name in names_in(row)))
-    operations = reader.fetch([], names, []).operations
+    operations = opened.named(name for row in rows for name in names_in(row))
     found = []
     for row in rows:
         policy = registry.get(row.entity_type)
         if policy is None:
             continue  # its type is not configured any more
         key = (row.entity_type, row.entity_id)
-        steps = {name: Step.of(operations[name][0], row.entity_id) for name in names_in(row) if name in operations}
+        steps = {name: operations[name].step(row.entity_id) for name in names_in(row) if name in operations}
         first, refused = first_of(row, steps), 0
         if row.state == OPEN:
             refused = len(reader.audit(*key, after=row.seq, limit=MOST_REFUSED, kinds=("refused",)))
-        earlier = () if first is None else _earlier(reader, key, first.row.seq)
+        earlier = () if first is None else opened.earlier(key, first.row.seq)
         findings = Findings(steps=steps, earlier=earlier, refused=refused, users=users.get(key, ()))
         found.append(details(row, policy, findings))
     return found
-
-
-def _earlier(reader: Reader, key: Key, before: int) -> Iterator[Step]:
-    for _ in range(0, LOOKED_BACK, EARLIER):
-        rows = reader.earlier(key, before, EARLIER)
-        for row in rows:
-            yield Step.of(row, key[1])
-        if len(rows) < EARLIER:
-            return
-        before = rows[-1].seq
 
 
 def _users(

@@ -12,6 +12,7 @@ from node.core.history.steps import Step
 from node.core.history.time_line import time_line
 from node.errors import EntityNotFound
 from node.runtime.api.conflicts import detailed
+from node.runtime.api.opened_rows import OpenedRows
 from node.runtime.net.http import Response, error_response, json_response
 from storage.answers import PAGE_BYTES
 from storage.audit.archive_file import rows_about
@@ -66,7 +67,7 @@ def _page(
         if not page and after == 0 and reader.entity(*key) is None:
             return error_response(404, f"no {key[0]} {key[1][:128]!r}", code=EntityNotFound.code)
         base, files = history.entity_base(key), reader.archives() if archives else []
-        conflicts = detailed(reader, reader.conflicts_of(key, CONFLICTS), {}, registry)
+        conflicts = detailed(reader, reader.conflicts_of(key, CONFLICTS), {}, registry, OpenedRows(reader))
     found = _archived(files, key, after, reader.queries.check, unread)
     old, cut = ([], False) if base is None else _first(found, limit)
     rows = old if cut else [*old, *page][:limit]
