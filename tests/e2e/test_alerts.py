@@ -1,7 +1,8 @@
-"""The alert rules name what a real node's /metrics has."""
+"""The alert rules and the dashboard name what a real node's /metrics has."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,3 +85,48 @@ def test_every_metric_and_label_of_a_rule_exists(rule: dict[str, str], measured:
 def test_every_rule_is_in_two_languages_and_its_command_exists(rule: dict[str, str]) -> None:
     assert " / " in rule["summary"]
     assert list(misnamed(rule["remedy"])) == []
+
+
+# ------------------------------------------------------------------ the dashboard
+
+DASHBOARD = json.loads(FILE.with_name("dashboard.json").read_text(encoding="utf-8"))
+TARGETS = [(panel["title"], target) for panel in DASHBOARD["panels"] for target in panel["targets"]]
+OF_SCRAPING = {"instance", "job"}
+"""Labels that Prometheus adds."""
+
+
+@pytest.mark.parametrize(("title", "target"), TARGETS, ids=[f"{title} {one['refId']}" for title, one in TARGETS])
+def test_every_metric_and_label_of_a_panel_exists(
+    title: str, target: dict[str, str], measured: dict[str, set[str]]
+) -> None:
+    expression, legend = target["expr"], target["legendFormat"]
+    named = re.findall(r"\bcomanda_\w+", expression)
+    assert named
+    assert [name for name in named if name not in measured] == []
+    labels = {*re.findall(r"[{,]\s*(\w+)\s*=", expression), *re.findall(r"{{(\w+)}}", legend)} - OF_SCRAPING
+    assert all(labels <= measured[name] for name in named)
+    assert expression.count("(") == expression.count(")")
+    assert 'instance=~"$node"' in expression
+
+
+def test_the_dashboard_is_in_two_languages_and_its_panels_do_not_overlap() -> None:
+    places = set[tuple[int, int]]()
+    for panel in DASHBOARD["panels"]:
+        assert " / " in panel["title"] or panel["title"].isupper(), panel["title"]
+        at = panel["gridPos"]
+        cells = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
+        assert not cells & places
+        assert at["x"] + at["w"] <= 24
+        places |= cells
+    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert len(ids) == len(set(ids))
+    variables = {one["name"]: one for one in DASHBOARD["templating"]["list"]}
+    assert set(re.findall(r"\$\{?(\w+)", json.dumps(DASHBOARD))) == variables.keys()
+
+
+def test_the_dashboards_variable_is_of_a_metric_that_exists(measured: dict[str, set[str]]) -> None:
+    (query,) = [one["query"] for one in DASHBOARD["templating"]["list"] if one["type"] == "query"]
+    found = re.fullmatch(r"label_values\((\w+), (\w+)\)", query)
+    assert found is not None
+    assert found[1] in measured
+    assert found[2] in OF_SCRAPING
