@@ -2,6 +2,8 @@
 
 hash = blake2b-256(previous hash | the length of each part | the parts)
 
+A length is 4 bytes, big-endian: of a text in characters, of bytes in bytes.
+
 The parts are spelled out in `chain_hash`, and not taken from the columns: a column that is added must not change the
 hashes of rows that are there. Texts come first, as UTF-8. Integers are one decimal text, with a flag for each column
 that is None. The columns in OUTSIDE are no parts. The row before the first has 32 zero bytes for a hash.

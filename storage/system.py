@@ -1,8 +1,8 @@
 """What operating systems do differently. No other file asks which one this is, or has a name that one of them lacks.
 
 Linux is what the tests run on. Elsewhere something is missing: on Windows a folder cannot be flushed, a file has no
-owner that a mode keeps others from, and there are no UNIX sockets as Python has them. `tests/e2e/hidden_names.py`
-runs nodes without the names that CPython lacks there.
+owner that a mode keeps others from, and there are no UNIX sockets as Python has them. `tests/hidden_names/`
+hides the names that CPython lacks there.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def first_of(row: ConflictRow, steps: Mapping[str, Step]) -> Step | None:
 
 
 def details(row: ConflictRow, policy: EntityPolicy, findings: Findings) -> dict[str, object]:
-    """The conflict as in `sync_conflict`, with all of this (node/runtime/api/README.md, "Conflicts")."""
+    """The conflict as in `sync_conflict`, with all of this (node/wire/protocol.md, "A conflict over HTTP")."""
     body: dict[str, Any] = orjson.loads(row.body)
     raised, path, steps = body["state"], tuple(body["path"]), findings.steps
     body["state"] = row.state
