@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from node.runtime.api.origins import Origins
     from node.runtime.api.routes import Api
     from node.runtime.api.tokens import Tokens
+    from storage.records import TokenRow
 
 logger = logging.getLogger("comanda.endpoint")
 
@@ -193,7 +194,8 @@ class Endpoint:
     async def websocket(self, request: Request, connection: Connection) -> None:
         caller = self._caller(request)
         verdict = await self._verdict(caller)
-        if not self._trusts(request, caller.name, caller.kind):  # its token may have been revoked meanwhile
+        row = self._row(request)  # its token may have been revoked meanwhile
+        if not self._trusts(request, row, caller.name, caller.kind):
             verdict = self._admission.objection(evolve(caller, trusted=False)) or verdict
         if isinstance(verdict, Refuse):
             if verdict.old is not None and not caller.node:
@@ -204,21 +206,21 @@ class Endpoint:
             return
         if verdict.old is not None and not caller.node:
             self._replace(verdict.old)
+        if caller.node:
+            await self._link(request, row, caller, verdict, connection)
+        else:
+            await self._terminal(request, row, caller, connection)
+
+    async def _terminal(self, request: Request, row: TokenRow | None, caller: Caller, connection: Connection) -> None:
+        """row: of its token, None without one."""
         user_id = request.first("user_id")
         identity = Identity(caller.name, caller.kind, user_id[:256] if user_id else None, str(uuid.uuid4()))
-        if caller.node:
-            await self._link(request, caller, verdict, identity, connection)
-        else:
-            await self._terminal(request, caller, identity, connection)
-
-    async def _terminal(self, request: Request, caller: Caller, identity: Identity, connection: Connection) -> None:
         core, full = self._core, request.first("sync") == "full"
         full |= core.sessions.devices.came(identity.terminal_id, _device(request, connection))
-        row = self._tokens.find(_token(request), core.clock().wall_ms)
         rights = self._tokens.rights_without(caller.kind) if row is None else self._tokens.rights_of(row)
         by_position = _speaks_it(request)
         session = core.sessions.connect(identity, connection, full=full, by_position=by_position, rights=rights)
-        holder = self._holder(request, connection, session)
+        holder = self._holder(request, row, connection, session)
         seat = self._admission.take(caller, holder)
         messages, receive = core.statistics.messages, session.receive
 
@@ -240,12 +242,12 @@ class Endpoint:
     async def _link(
         self,
         request: Request,
+        row: TokenRow | None,
         caller: Caller,
         entered: Enter[Holder],
-        identity: Identity,
         connection: Connection,
     ) -> None:
-        """Another node dialled: a link, seen from here one of those below, or a peer."""
+        """Another node dialled: a link, seen from here one of those below, or a peer. row: as for a terminal."""
         core = self._core
         epoch = (request.first("epoch") or "")[:64]
         head = request.first("head") or ""
@@ -267,12 +269,12 @@ class Endpoint:
             host=core.links,
             role=role,
             connection=connection,
-            session_id=identity.session_id,
+            session_id=str(uuid.uuid4()),
             challenge=challenge_of(caller.instance, caller.attempt),
             hello=hello,
             enters=enters,
         )
-        holder = self._holder(request, connection, link)
+        holder = self._holder(request, row, connection, link)
         connection.on_pong = holder.ponged
         link.open()
         logger.info("node %s connected from %s", caller.name, connection.peer)
@@ -293,23 +295,26 @@ class Endpoint:
             name,
             kind,
             node=node,
-            trusted=self._trusts(request, name, kind),
+            trusted=self._trusts(request, self._row(request), name, kind),
             instance=(request.first("instance") or "")[:64] if node else "",
             attempt=int(attempt) if node and is_number(attempt) else 0,
         )
 
-    def _trusts(self, request: Request, name: str, kind: str) -> bool:
+    def _row(self, request: Request) -> TokenRow | None:
+        """Of the token that a request has, while it is good for something."""
+        return self._tokens.find(_token(request), self._core.clock().wall_ms)
+
+    def _trusts(self, request: Request, row: TokenRow | None, name: str, kind: str) -> bool:
         """Whether the token is the one of this terminal and type; any will do while none is asked for."""
         if request.user is not None or not self._tokens.required:
             return True
-        row = self._tokens.find(_token(request), self._core.clock().wall_ms)
         return row is not None and (row.terminal_id, row.terminal_type) == (name, kind)
 
-    def _holder(self, request: Request, connection: Connection, session: Session | Link) -> Holder:
-        now_ms = self._core.clock().wall_ms
-        row = self._tokens.find(_token(request), now_ms)
+    def _holder(
+        self, request: Request, row: TokenRow | None, connection: Connection, session: Session | Link
+    ) -> Holder:
         if row is not None:
-            self._tokens.used(row, host_of(connection.peer), now_ms)
+            self._tokens.used(row, host_of(connection.peer), self._core.clock().wall_ms)
             self._tokens.refusals.came(row.terminal_id)
         token = None if row is None else row.token_hash
         return Holder(connection, session, token=token, here=request.user is not None)
