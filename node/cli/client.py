@@ -23,13 +23,33 @@ from node.screen import Screen
 from node.wire.close_codes import NORMAL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 TURNED_AWAY = (4001, 4002, 4003)
 """Close codes after which the terminal would be turned away again."""
 
 PATIENCE_S = 20.0
 """How long a terminal waits for something before it gives up."""
+
+
+def converse(talk: Callable[[trio.Nursery], Awaitable[str | None]]) -> str | None:
+    """Run what terminals and a node say to each other. Returns why it ended before its end, for people.
+
+    talk: with the nursery that terminals come online in; returns the same, or raises what `Terminal` does.
+    """
+
+    async def run() -> str | None:
+        async with trio.open_nursery() as nursery:
+            try:
+                return await talk(nursery)
+            except trio.TooSlowError:  # out of the nursery as text, not as a group
+                return "o nó não respondeu / the node did not answer"
+            except ValueError as error:
+                return str(error)
+            finally:
+                nursery.cancel_scope.cancel()
+
+    return trio.run(run)
 
 
 class Terminal:
@@ -65,6 +85,11 @@ class Terminal:
     @property
     def online(self) -> bool:
         return self._connection is not None
+
+    @property
+    def turned_away(self) -> str | None:
+        """Why it would be turned away again, as it was."""
+        return "{} {}".format(*self.ended) if self.ended is not None and self.ended[0] in TURNED_AWAY else None
 
     # ------------------------------------------------------------------ connection
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
-import trio
 
 from node.cli.asking import ask
-from node.cli.client import Terminal
+from node.cli.client import Terminal, converse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import trio
 
 ANSWERS: Mapping[str, tuple[str, ...]] = {
     "ping": ("pong",),
@@ -54,27 +56,23 @@ def exchange(url: str, terminal_id: str, kind: str, user: str, message: dict[str
             heard.append(said)
 
     terminal = Terminal(terminal_id, kind, user, listen, reads=False)
-    failure = trio.run(_exchange, url, terminal, message, heard)
+    failure = converse(partial(_exchange, url, terminal, message, heard))
     if failure is not None:
         raise click.ClickException(f"{url}: {failure}")
     return heard[0] if heard else None
 
 
-async def _exchange(url: str, terminal: Terminal, message: dict[str, Any], heard: list[dict[str, Any]]) -> str | None:
+async def _exchange(
+    url: str, terminal: Terminal, message: dict[str, Any], heard: list[dict[str, Any]], nursery: trio.Nursery
+) -> str | None:
     """Why there is no answer that should be."""
-    async with trio.open_nursery() as nursery:
-        try:
-            await terminal.reach(url, nursery)
-            terminal.say(message)
-            if ANSWERS.get(str(message.get("type"))) != ():
-                await terminal.until(lambda: bool(heard) or not terminal.online)
-                if not heard:
-                    return "conexão encerrada / connection closed {} {}".format(*(terminal.ended or ("", "")))
-            await terminal.go_offline()
-        except (ValueError, trio.TooSlowError) as error:  # out of the nursery as text, not as a group
-            return str(error) or "o nó não respondeu / the node did not answer"
-        finally:
-            nursery.cancel_scope.cancel()
+    await terminal.reach(url, nursery)
+    terminal.say(message)
+    if ANSWERS.get(str(message.get("type"))) != ():
+        await terminal.until(lambda: bool(heard) or not terminal.online)
+        if not heard:
+            return "conexão encerrada / connection closed {} {}".format(*(terminal.ended or ("", "")))
+    await terminal.go_offline()
     return None
 
 

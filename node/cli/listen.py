@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
-import trio
 
 from node.cli.asking import ask, node_option
-from node.cli.client import TURNED_AWAY, Terminal
+from node.cli.client import Terminal, converse
 from node.cli.clock import timestamp
 from node.cli.output import json_option, say, say_json
+
+if TYPE_CHECKING:
+    import trio
 
 STATES = ("state-", "current-")
 """How ids of `data_sync` begin that say what there is already, and not what happens."""
@@ -37,7 +40,7 @@ def listen(
     comanda listen --terminal-type kds --terminal cozinha-2 --json | jq .operation
     """
     ask(url, "/healthz")  # which says at once that there is none
-    failure = trio.run(Listening(only, count, state, as_json).run, url, terminal, terminal_type)
+    failure = converse(partial(Listening(only, count, state, as_json).run, url, terminal, terminal_type))
     if failure is not None:
         raise click.ClickException(f"{url}: {failure}")
 
@@ -48,22 +51,14 @@ class Listening:
     def __init__(self, only: tuple[str, ...], count: int | None, state: bool, as_json: bool) -> None:
         self._only, self._left, self._state, self._as_json = only, count, state, as_json
 
-    async def run(self, url: str, terminal_id: str, kind: str) -> str | None:
+    async def run(self, url: str, terminal_id: str, kind: str, nursery: trio.Nursery) -> str | None:
         """Until enough was heard. Returns why it stopped before that."""
         terminal = Terminal(terminal_id, kind, "", self._heard, reads=False)
-        async with trio.open_nursery() as nursery:
-            try:
-                while self._left != 0:
-                    await terminal.reach(url, nursery)
-                    await terminal.until(lambda: not terminal.online or self._left == 0, float("inf"))
-                    if terminal.ended is not None and terminal.ended[0] in TURNED_AWAY:
-                        return "{} {}".format(*terminal.ended)
-            except trio.TooSlowError:  # out of the nursery as text, not as a group
-                return "o nó não responde / the node does not answer"
-            except ValueError as error:
-                return str(error)
-            finally:
-                nursery.cancel_scope.cancel()
+        while self._left != 0:
+            await terminal.reach(url, nursery)
+            await terminal.until(lambda: not terminal.online or self._left == 0, float("inf"))
+            if terminal.turned_away is not None:
+                return terminal.turned_away
         return None
 
     def _heard(self, terminal: Terminal, message: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ import trio
 from attrs import define, field, frozen
 
 from crdt.json_values import canonical
-from node.cli.client import TURNED_AWAY, Terminal
+from node.cli.client import Terminal, converse
 from node.cli.clock import timestamp
 from node.cli.imports.planning import Entry
 
@@ -78,7 +78,7 @@ class Sender:
     def send(self, entity_type: str, created: Sequence[Entry], changed: Sequence[Entry], seq: int) -> None:
         """Until all is answered. seq: the row up to which the plan was made. Raises Interrupted."""
         self._waiting = deque(self._batches(entity_type, created, changed, seq))
-        failure = trio.run(self._run)
+        failure = converse(self._run)
         if failure is not None:
             raise Interrupted(failure)
 
@@ -124,28 +124,22 @@ class Sender:
 
     # ------------------------------------------------------------------ the connection
 
-    async def _run(self) -> str | None:
+    async def _run(self, nursery: trio.Nursery) -> str | None:
         """None once all is answered, else why not."""
         terminal = self._terminal
-        async with trio.open_nursery() as nursery:
-            try:
-                while self._waiting or self._sent or self._again:
-                    if not terminal.online:
-                        if terminal.ended is not None and terminal.ended[0] in TURNED_AWAY:
-                            return "{} {}".format(*terminal.ended)
-                        await terminal.reach(self._url, nursery)
-                    if self._again:
-                        await trio.sleep(RETRY_S)
-                        self._waiting.extendleft(self._again)
-                        self._again.clear()
-                    self._fill()
-                    await terminal.until(partial(self._moved, len(self._sent)))
-                if terminal.online:
-                    await terminal.go_offline()
-            except (ValueError, trio.TooSlowError) as error:  # out of the nursery as text, not as a group
-                return str(error) or "o nó não respondeu / the node did not answer"
-            finally:
-                nursery.cancel_scope.cancel()
+        while self._waiting or self._sent or self._again:
+            if not terminal.online:
+                if terminal.turned_away is not None:
+                    return terminal.turned_away
+                await terminal.reach(self._url, nursery)
+            if self._again:
+                await trio.sleep(RETRY_S)
+                self._waiting.extendleft(self._again)
+                self._again.clear()
+            self._fill()
+            await terminal.until(partial(self._moved, len(self._sent)))
+        if terminal.online:
+            await terminal.go_offline()
         return None
 
     def _moved(self, unanswered: int) -> bool:
