@@ -22,15 +22,12 @@ from node.errors import AuthenticationFailed, ConfigError
 from node.runtime.certificates import Recognition
 from node.runtime.net.client import ConnectError, connect
 from node.wire.close_codes import GOING_AWAY
-from node.wire.links.handshake import SUBPROTOCOL
+from node.wire.links.handshake import NODE_TYPE, SUBPROTOCOL
 
 if TYPE_CHECKING:
     from node.runtime.net.websocket import Connection
 
 logger = logging.getLogger("comanda.links")
-
-NODE_TYPE = "node"
-"""The `type` of a linked node in its URL."""
 
 
 @define(eq=False, kw_only=True)

@@ -21,7 +21,7 @@ from node.core.start import admission
 from node.errors import AuthenticationFailed, PermissionDenied
 from node.rights import EVERYTHING, KNOWN, OF_TYPE, PUBLIC, Need, Rights, Visitor, find
 from node.runtime.api.tokens import NOBODY
-from node.runtime.dialler import NODE_TYPE, run_link
+from node.runtime.dialler import run_link
 from node.runtime.net.addresses import host_of
 from node.runtime.net.http import Request, Response, error_response
 from node.runtime.net.listener import Acceptance, Refusal
@@ -29,7 +29,7 @@ from node.runtime.net.proxies import came_through
 from node.runtime.net.websocket import Connection
 from node.wire.close_codes import GOING_AWAY
 from node.wire.json_text import is_number
-from node.wire.links.handshake import SUBPROTOCOL, Hello
+from node.wire.links.handshake import NODE_TYPE, SUBPROTOCOL, Hello
 
 if TYPE_CHECKING:
     from node.config.sections import Config

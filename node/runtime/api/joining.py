@@ -20,11 +20,12 @@ from node.config.remembered import shared
 from node.config.sections import is_loopback
 from node.core.keyring import fingerprint
 from node.core.pairing import LIVES_MS, Invitation, Invitations
-from node.runtime.api.tokens import NODE_TYPE, live, made, objection
+from node.runtime.api.tokens import live, made, objection
 from node.runtime.certificates import Certificate
 from node.runtime.net.addresses import bracketed, host_of
 from node.runtime.net.http import Response, error_response, json_response
 from node.runtime.net.proxies import came_through
+from node.wire.links.handshake import NODE_TYPE
 from node.wire.pairing import HUB, key_of, name_of, new_code, proof, read_code
 from storage.sqlite.database import StorageError
 

@@ -15,15 +15,13 @@ from node.errors import AuthenticationFailed
 from node.rights import EVERYTHING, OF_NODES, Rights, Visitor, unknown
 from node.runtime.api.refusals import Refusals, why_refused
 from node.wire.codec import TERMINAL_ID
+from node.wire.links.handshake import NODE_TYPE
 from storage.records import TokenRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from node.config.sections import Config
-
-NODE_TYPE = "node"
-"""The type of another node's token."""
 
 PAGE_TYPE = "monitor"
 """The type of terminal that the page is."""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 SUBPROTOCOL = "comanda.v1"
 
+NODE_TYPE = "node"
+"""The `type` of a linked node in its URL, and of its token."""
+
 KEY_BYTES, SIGNATURE_BYTES = 32, 64
 
 MOST_CLOCK_MS = 2**47
