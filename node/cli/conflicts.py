@@ -9,11 +9,10 @@ from urllib.parse import quote, urlencode
 
 import click
 import orjson
-from rich.table import Table
 
 from node.cli.asking import ask, node_option
 from node.cli.exchange import exchange, status_of, terminal_options
-from node.cli.output import Screen, json_option, say, say_json
+from node.cli.output import Grid, Screen, json_option, say, say_json
 from node.printable import printable
 
 if TYPE_CHECKING:
@@ -44,9 +43,7 @@ def list_conflicts(state: str, as_json: bool, url: str) -> None:
         for conflict in found:
             say_json(conflict)
         return
-    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for header in ("conflito\nconflict", "entidade\nentity", "campo\nfield", "aparece\nshown", "outro\nother"):
-        grid.add_column(header, overflow="fold")
+    grid = Grid("conflito\nconflict", "entidade\nentity", "campo\nfield", "aparece\nshown", "outro\nother")
     for conflict in found:
         entity = f"{conflict['entity_type']} {conflict['entity_id']}"
         sides = [_side(conflict[side]) for side in ("local_data", "remote_data")]

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import click
 import trio
 from rich.progress import Progress
-from rich.table import Table
 from rich.text import Text
 
-from node.cli.output import Screen, say, say_json
+from node.cli.output import Grid, Screen, say, say_json
 from node.conformance.runner import FAILED, NOT_TRIED, PASSED, chosen, run
 from node.conformance.subject import Process, Seat, Subject, new_folder, read_token
 from node.conformance.wire import Refused
@@ -132,7 +131,7 @@ def _console() -> Screen:
 def print_outcomes(outcomes: list[Outcome], console: Screen, *, quiet: bool) -> None:
     """A table of all of them, unless quiet; then what there is to say about each failure."""
     if not quiet:
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+        table = Grid()
         table.add_column("regra / rule", no_wrap=True)
         table.add_column("")
         table.add_column("visto / seen", overflow="fold")

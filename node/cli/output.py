@@ -13,6 +13,7 @@ import click
 import orjson
 from rich.console import Console
 from rich.segment import Segment
+from rich.table import Table
 from rich.text import Text
 
 from node.printable import printable
@@ -62,6 +63,18 @@ class Screen(Console):
             else:
                 lines = [printable(line, len(line)) for line in segment.text.split("\n")]
                 yield Segment("\n".join(lines), segment.style)
+
+
+class Grid(Table):
+    """A table without lines. headers: of columns whose text is broken where there is no room, and never cut.
+
+    apart: blanks between columns; a wide one fits into 80 columns with 1.
+    """
+
+    def __init__(self, *headers: str, apart: int = 2) -> None:
+        super().__init__(box=None, padding=(0, apart, 0, 0), pad_edge=False)
+        for header in headers:
+            self.add_column(header, overflow="fold")
 
 
 def _one_line(value: Any) -> Any:

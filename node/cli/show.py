@@ -7,11 +7,10 @@ from urllib.parse import quote, urlencode
 
 import click
 import orjson
-from rich.table import Table
 from rich.text import Text
 
 from node.cli.asking import ask, node_option, say_zone
-from node.cli.output import Screen, say_json
+from node.cli.output import Grid, Screen, say_json
 from node.printable import printable
 
 PAGE = 500
@@ -76,7 +75,7 @@ def _all(url: str, place: str, parameters: dict[str, object]) -> tuple[list[dict
 
 
 def _print_table(entities: list[dict[str, Any]], console: Screen) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table = Grid()
     table.add_column("entidade\nentity", no_wrap=True)
     table.add_column("versão\nversion", justify="right")
     table.add_column("campos\nfields", overflow="fold")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from rich.table import Table
 
 from crdt.hlc import length
 from node.cli.asking import ask, node_option
-from node.cli.output import Screen, json_option, say_json
+from node.cli.output import Grid, Screen, json_option, say_json
 from node.printable import printable_tree
 
 
@@ -31,7 +30,7 @@ def print_links(report: dict[str, Any], console: Screen) -> None:
     console.print(f"nó / node {report['node_id']}  linha / row {report['head']}  autoridade / authority", end=" ")
     console.print(f"{report['authority']}  época / epoch {report['epoch'][:8]}")
     console.print(f"motor / engine {report['engine']}")
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)  # fits into 80 columns
+    table = Grid(apart=1)
     for column in ("nó\nnode", "papel\nrole", "estado\nstate", "a enviar\nlag", "a receber\nbehind"):
         table.add_column(column)
     for column in ("confirmado\nconfirmed", "recebido\nreceived", "relógio\nclock ms", "erro\nerror"):

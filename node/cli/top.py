@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from crdt.hlc import length
 from node.cli.asking import NoNode, ask, node_option
-from node.cli.output import Screen, json_option, say_json
+from node.cli.output import Grid, Screen, json_option, say_json
 from node.findings import ERROR
 from node.printable import printable, printable_tree
 
@@ -109,7 +108,7 @@ def screenful(found: dict[str, Any], height: int | None) -> Group:
     shown = len(links) + len(terminals)
     room = shown if height is None else max(height - len(head) - 4, 2)
     of_links = min(len(links), max(room // 2, room - len(terminals)))
-    parts: list[Text | Table] = [*head, _links(links[:of_links], seen["at_ms"])]
+    parts: list[Text | Grid] = [*head, _links(links[:of_links], seen["at_ms"])]
     parts.append(_terminals(terminals[: max(room - of_links, 0)]))
     if left := shown - min(shown, room):
         parts.append(_line(f"... mais / more: {left}{'+' if seen['more_terminals'] else ''}"))
@@ -163,14 +162,14 @@ def _colour(one: dict[str, Any]) -> str:
     return "red" if one["level"] == ERROR else "yellow"
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)  # fits into 80 columns
+def _table(*columns: str) -> Grid:
+    table = Grid(apart=1)
     for column in columns:
         table.add_column(column, no_wrap=True, overflow="ellipsis")
     return table
 
 
-def _links(links: Sequence[dict[str, Any]], now_ms: int) -> Table:
+def _links(links: Sequence[dict[str, Any]], now_ms: int) -> Grid:
     table = _table("nó / node", "estado / state", "a enviar / lag", "há / for", "ms")
     for link in links:
         oldest_ms = link.get("oldest_ms")
@@ -181,7 +180,7 @@ def _links(links: Sequence[dict[str, Any]], now_ms: int) -> Table:
     return table
 
 
-def _terminals(terminals: Sequence[dict[str, Any]]) -> Table:
+def _terminals(terminals: Sequence[dict[str, Any]]) -> Grid:
     table = _table("terminal", "tipo / type", "estado / state", "onde / where", "espera / waits")
     for one in terminals:
         style = "dim" if one["status"] == "offline" else ""

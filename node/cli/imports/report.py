@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import orjson
-from rich.table import Table as Grid
 
-from node.cli.output import Screen, say
+from node.cli.output import Grid, Screen, say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,12 +30,12 @@ def print_plan(plan: Plan, statuses: dict[str, int], dry_run: bool) -> None:
     """What would be done, or was; refusals one by one."""
     console = Screen()
     if dry_run and plan.created:
-        grid = _grid("linha\nline", "chave\nkey", "cria\ncreates")
+        grid = Grid("linha\nline", "chave\nkey", "cria\ncreates")
         for entry in plan.created[:LISTED]:
             grid.add_row(str(entry.line), entry.entity_id, _shortly(entry.data))
         _print_grid(console, grid, len(plan.created))
     if dry_run and plan.changed:
-        grid = _grid("linha\nline", "chave\nkey", "campo\nfield", "antes\nbefore", "depois\nafter")
+        grid = Grid("linha\nline", "chave\nkey", "campo\nfield", "antes\nbefore", "depois\nafter")
         changes = [(e, name, value) for e in plan.changed for name, value in e.data.items()]
         for entry, name, value in changes[:LISTED]:
             grid.add_row(
@@ -44,7 +43,7 @@ def print_plan(plan: Plan, statuses: dict[str, int], dry_run: bool) -> None:
             )
         _print_grid(console, grid, len(changes))
     if plan.refused:
-        grid = _grid("linha\nline", "coluna\ncolumn", "valor\nvalue", "recusado porque\nrefused as")
+        grid = Grid("linha\nline", "coluna\ncolumn", "valor\nvalue", "recusado porque\nrefused as")
         for refusal in plan.refused:
             grid.add_row(str(refusal.line), refusal.column, _value(refusal), refusal.reason)
         _print_grid(console, grid, len(plan.refused))
@@ -64,13 +63,6 @@ def print_plan(plan: Plan, statuses: dict[str, int], dry_run: bool) -> None:
     unusual = {name: count for name, count in statuses.items() if name not in ("applied", "duplicate")}
     if unusual:
         say("  ".join(f"{name} {count}" for name, count in unusual.items()))
-
-
-def _grid(*headers: str) -> Grid:
-    grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for header in headers:
-        grid.add_column(header, overflow="fold")
-    return grid
 
 
 def _print_grid(console: Screen, grid: Grid, total: int) -> None:
