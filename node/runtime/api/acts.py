@@ -87,7 +87,7 @@ class Acts:
             until = Until.read(asked.first("until") or "", self._where)
         except (ValueError, OverflowError):
             return error_response(400, "until is an ISO 8601 time or a row of the log")
-        force = asked.first("force") in ("1", "true")
+        force = asked.request.wants("force")
         try:
             said = {} if until.assumed_zone is None else {"assumed_zone": until.assumed_zone}
             answer = {**await self._archiver.archive(until, force=force), **said}

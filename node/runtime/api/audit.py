@@ -73,7 +73,7 @@ class Audit:
             said |= {} if assumed is None else {"assumed_zone": assumed}
         filters = [*[request.first(name) for name in ("entity_type", "entity_id", "terminal_id")], *times]
         query = partial(self._reader.audit, user_id=request.first("user_id"))
-        if request.first("newest") in ("1", "true"):
+        if request.wants("newest"):
             head = self._core.replica.log.committed
             before = asked.number("before", head + 1)
             if isinstance(before, Response):

@@ -52,7 +52,7 @@ class History:
             return after
         if isinstance(limit, Response):
             return limit
-        archives = asked.first("archives") in ("1", "true")
+        archives = asked.request.wants("archives")
         key = (entity_type, entity_id)
         found = await self._past.in_thread(_page, self._registry, key, after, limit, archives)
         return found if isinstance(found, Response) else json_response(found)

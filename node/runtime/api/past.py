@@ -170,7 +170,7 @@ class Past:
             return error_response(410, f"the log begins at row {begins}; what was before is archived", begins=begins)
         if entity_id is not None:
             return await self.in_thread(self._entity, (entity_type, entity_id), policy, moment)
-        deleted, after = request.first("deleted") in ("1", "true"), request.first("after")
+        deleted, after = request.wants("deleted"), request.first("after")
         if request.first("limit") is None and after is None:
             return Response(200, self._all(policy, moment, deleted))
         page = await self.in_thread(self._page, policy, moment, deleted, after or "", limit)

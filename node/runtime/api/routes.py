@@ -220,7 +220,7 @@ class Api:
         if trouble is None and space.full is not None:
             trouble = ("the node works, but its disk is nearly full", space.full)
         if trouble is None:
-            down = [*core.links.outages.down()] if asked.first("links") == "1" else []
+            down = [*core.links.outages.down()] if asked.request.wants("links") else []
             if down:
                 return error_response(503, "links are down", links=down) if told else error_response(503, "not ready")
             more = {"node_id": core.node_id, "head": core.replica.log.committed} if told else {}
@@ -270,7 +270,7 @@ class Api:
             return await self._past.entities(request, entity_type, None)
         if self._core.replica.registry.get(entity_type) is None:
             return error_response(404, f"unknown entity type {entity_type[:128]!r}", code=EntityNotFound.code)
-        deleted = request.first("deleted") in ("1", "true")
+        deleted = request.wants("deleted")
         after = request.first("after")
         if request.first("limit") is None and after is None:
             first = await self._read(self._reader.entities, entity_type, None, PAGE, deleted, PAGE_BYTES)

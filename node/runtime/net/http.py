@@ -84,6 +84,10 @@ class Request:
         values = self.query.get(name)
         return values[0] if values else None
 
+    def wants(self, name: str) -> bool:
+        """Whether a query parameter says yes, as 1 or true."""
+        return self.first(name) in ("1", "true")
+
 
 @frozen
 class Response:
