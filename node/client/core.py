@@ -46,8 +46,8 @@ REMEMBERED = 1_000
 STATES = {"conflict": State.CONFLICT}
 """The state that the `status` of a confirmation leads to, where that is not CONFIRMED."""
 
-NOT_STORED, TOO_FAST = 1011, 4005
-"""Codes of what may be sent once more."""
+TOO_FAST = 4005
+"""The code of what may be sent once more without a `retry` beside it."""
 
 
 @define(eq=False)
@@ -326,15 +326,16 @@ class Core:
     def _error(self, message: Message, now: float, ready: Ready) -> None:
         operation = self.queue.get(str(message.get("operation_id")))
         lock = self.locks.get(str(message.get("lock_id")))
+        again = message.get("retry") or message.get("code") == TOO_FAST
         if operation is not None:
-            if message.get("retry") or message.get("code") == TOO_FAST:
+            if again:
                 self._retry_at = now + self.waits.retry
                 return
             operation.code, operation.error = message.get("code"), message.get("error")
             operation.kept = bool(message.get("kept"))
             self._settle(operation, State.REFUSED, message, ready)
         elif lock is not None and message.get("operation_id") is None:
-            if message.get("retry") or message.get("code") == TOO_FAST:
+            if again:
                 lock.ask_again_at = now + self.waits.retry
             elif lock.state in ("asked", "abandoned"):
                 self._lock_ends(lock, "refused", ready, error=message.get("error"), code=message.get("code"))
