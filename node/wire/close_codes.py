@@ -33,7 +33,7 @@ CODES = (
         "Invalid terminal ID",
         "closes: characters or length; or 10,000 are connected already",
         "do not reconnect; show it",
-        "never",
+        NEVER,
         "não reconecte; mostre a quem trabalha",
     ),
     Code(
@@ -41,7 +41,7 @@ CODES = (
         "Invalid terminal type",
         "closes: `type` is missing or unknown",
         "do not reconnect; show it",
-        "never",
+        NEVER,
         "não reconecte; mostre a quem trabalha",
     ),
     Code(
@@ -49,7 +49,7 @@ CODES = (
         "Authentication failed",
         "closes: see tokens",
         "do not reconnect; ask for a new token",
-        "never",
+        NEVER,
         "não reconecte; peça uma nova chave",
     ),
     Code(
@@ -57,7 +57,7 @@ CODES = (
         "Terminal already connected",
         "closes: see [the same terminal twice](#connecting)",
         "reconnect with the usual delay; if it goes on, another device has this id",
-        "reconnect",
+        RECONNECT,
         "reconecte como sempre; se continuar, outro aparelho usa este nome",
     ),
     Code(
@@ -65,7 +65,7 @@ CODES = (
         "Rate limit exceeded",
         "a ping, lock, resolution or baseless confirmation over 2,000/s (5,000 in a burst); never an operation",
         "send it again later, more slowly; after 200 refusals without a calm second between them it closes",
-        "later",
+        LATER,
         "envie de novo mais tarde, mais devagar",
     ),
     Code(
@@ -76,7 +76,7 @@ CODES = (
         "do not send it again; it is an error of the program; after 100 unreadable messages it "
         "closes, of which each message that is taken and each second forgive one; those that name "
         "their operation, conflict or lock do not count",
-        "never",
+        NEVER,
         "não envie de novo: é um erro do programa",
     ),
     Code(
@@ -84,7 +84,7 @@ CODES = (
         "Entity not found",
         "an unknown entity type or conflict; or an UPDATE of what its author saw deleted (`kept`)",
         "drop it",
-        "never",
+        NEVER,
         "desista desta escrita",
     ),
     Code(
@@ -93,7 +93,7 @@ CODES = (
         "the terminal may not write this; another terminal's id; a lock that is not yours; no room "
         "for another lock; or it would take back a ranked status (`kept`)",
         "drop it",
-        "never",
+        NEVER,
         "desista desta escrita",
     ),
     Code(
@@ -102,7 +102,7 @@ CODES = (
         "another terminal holds the lock (`kept`); the lock that a write names is another's since "
         "(`kept`); the lock to release expired",
         "with `kept`: offer the person to try again after `locked_until`, with the same `id`",
-        "later",
+        LATER,
         "ofereça tentar de novo depois que a trava vencer",
     ),
     Code(
@@ -110,7 +110,7 @@ CODES = (
         "Conflict resolution failed",
         "the conflict is closed; `merge` without `resolved_data`; or a write to a frozen entity (`kept`)",
         "show the conflict; write again after it is resolved",
-        "later",
+        LATER,
         "mostre o conflito; escreva de novo depois da decisão",
     ),
     Code(
@@ -118,7 +118,7 @@ CODES = (
         "",
         "the node's disk cannot store or read at the moment",
         "with `retry`: keep it and send it again, the same `id`, after a second or two",
-        "same",
+        SAME,
         "com `retry`: guarde e envie a mesma de novo em um ou dois segundos",
     ),
 )
