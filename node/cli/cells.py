@@ -1,17 +1,18 @@
 """Text in a cell of a spreadsheet, in both directions.
 
-A spreadsheet takes a cell that begins like FORMULA for a formula and carries it out, whoever wrote it. An apostrophe
-before it makes it text, and is not shown there. Export writes it and import takes it off.
+A spreadsheet takes a cell that begins like FORMULA for a formula and carries it out, whoever wrote it; some pass over
+blanks before it. An apostrophe makes it text, and is not shown there. Export writes it and import takes it off. The
+page's export of the audit (`node/ui/export.js`) guards its cells so too.
 """
 
 from __future__ import annotations
 
 import re
 
-FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+FORMULA = re.compile(r"'*(\s*[=+\-@]|[\t\r\n])")
 """What would be taken for a formula, or was written as this writes one."""
 
-GUARDED = re.compile(r"'+[=+\-@\t\r\n]")
+GUARDED = re.compile(r"'+(\s*[=+\-@]|[\t\r\n])")
 
 
 def guarded(text: str) -> str:
