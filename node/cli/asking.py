@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import click
 import httpx
@@ -22,13 +23,16 @@ from node.control import door, is_there
 from node.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 TOKEN = "COMANDA_TOKEN"
 """Environment variable with the token that a node is asked with at a URL."""
 
 DATA = "COMANDA_NODE_DATA"
 """Environment variable with the data directory, of the node itself as of those who ask it."""
+
+PAGE = 500
+"""What is asked for at once of an answer that comes in pages."""
 
 LONG_S = 3_600.0
 """How long an answer may take that copies or archives a database."""
@@ -98,6 +102,21 @@ def ask(url: str, path: str, method: str = "GET", timeout_s: float = 30.0) -> di
     if answer.status_code != 200:
         raise click.ClickException(f"{url}: {answer.status_code} {printable(str(body.get('error')))}")
     return body
+
+
+def pages(url: str, path: str, **query: object) -> Iterator[dict[str, Any]]:
+    """The pages of an answer, from the first one on, each asked for when it is wanted.
+
+    path: without a query. query: its parameters; what is None is left out. Raises as `ask` does.
+    """
+    after: object = None
+    while True:
+        said = {name: value for name, value in {**query, "limit": PAGE, "after": after}.items() if value is not None}
+        page = ask(url, f"{path}?{urlencode(said)}")
+        yield page
+        after = page.get("next")
+        if after is None:
+            return
 
 
 def say_zone(said: dict[str, Any] | None) -> None:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import sys
 import uuid
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from typing import Any
+from urllib.parse import quote
 
 import click
 import orjson
 
-from node.cli.asking import ask, node_option
+from node.cli.asking import ask, node_option, pages
 from node.cli.exchange import exchange, status_of, terminal_options
 from node.cli.output import Grid, Screen, json_option, say, say_json
 from node.printable import printable
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-PAGE = 500
 STATES = ("open", "settled", "closed", "decided")
 SIDES = {"local": "accept_local", "remote": "accept_remote"}
 
@@ -38,7 +34,7 @@ def list_conflicts(state: str, as_json: bool, url: str) -> None:
     \b
     comanda conflicts list --state settled --json
     """
-    found = list(pages(url, state))
+    found = [conflict for page in pages(url, "/api/v1/conflicts", state=state) for conflict in page["conflicts"]]
     if as_json:
         for conflict in found:
             say_json(conflict)
@@ -49,18 +45,6 @@ def list_conflicts(state: str, as_json: bool, url: str) -> None:
         sides = [_side(conflict[side]) for side in ("local_data", "remote_data")]
         grid.add_row(printable(conflict["id"]), printable(entity), printable(_path(conflict)), *map(printable, sides))
     Screen().print(grid if found else "nenhum / none")
-
-
-def pages(url: str, state: str) -> Iterator[dict[str, Any]]:
-    """All conflicts of a state. Raises ClickException."""
-    after: Any = None
-    while True:
-        more = {} if after is None else {"after": after}
-        answer = ask(url, f"/api/v1/conflicts?{urlencode({'state': state, 'limit': PAGE, **more})}")
-        yield from answer["conflicts"]
-        after = answer.get("next")
-        if after is None:
-            return
 
 
 @conflicts.command()

@@ -9,11 +9,9 @@ import click
 import orjson
 from rich.text import Text
 
-from node.cli.asking import ask, node_option, say_zone
+from node.cli.asking import ask, node_option, pages, say_zone
 from node.cli.output import Grid, Screen, say_json
 from node.printable import printable
-
-PAGE = 500
 
 
 @click.command()
@@ -63,14 +61,11 @@ def _all(url: str, place: str, parameters: dict[str, object]) -> tuple[list[dict
     """All pages, and the ids of those of which the log does not tell. Raises ClickException."""
     entities: list[dict[str, Any]] = []
     unknown: list[str] = []
-    after: str | None = ""
-    while after is not None:
-        page = ask(url, f"{place}?{urlencode({**parameters, 'limit': PAGE, 'after': after})}")
+    for page in pages(url, place, **parameters):
         if not entities:
             say_zone(page.get("as_of"))
         entities += page["entities"]
         unknown += page.get("unknown", [])
-        after = page["next"]
     return entities, unknown
 
 

@@ -49,4 +49,5 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Answers:
         module = import_module(f"node.cli.{command}")
         assert module.ask is asking.ask
         monkeypatch.setattr(module, "ask", answers.ask)
+    monkeypatch.setattr(asking, "ask", answers.ask)
     return answers

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import orjson
 
-from node.cli.asking import ask
+from node.cli.asking import ask, pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from node.cli.exports.days import Days
 
-PAGE = 1_000
 Row = dict[str, Any]
 
 OPERATIONS = (
@@ -67,27 +66,17 @@ def entity_types(url: str) -> list[str]:
 
 def entities(url: str, entity_type: str, at: str | None) -> Iterator[Row]:
     """The living entities of a type, now or as they were: `entity_id` and their fields. Raises ClickException."""
-    then = {} if at is None else {"at": at}
-    after: str | None = ""
-    while after is not None:
-        query = urlencode({"limit": PAGE, "after": after, **then})
-        page = ask(url, f"/api/v1/entities/{quote(entity_type, safe='')}?{query}")
+    for page in pages(url, f"/api/v1/entities/{quote(entity_type, safe='')}", at=at):
         for entity in page["entities"]:
             fields = {name: value for name, value in entity["data"].items() if name != "version"}
             yield {"entity_id": entity["entity_id"], **fields}
-        after = page["next"]
 
 
 def operations(url: str, entity_type: str | None, days: Days, since: str | None, until: str | None) -> Iterator[Row]:
     """What was written, in the order of the node's log, by when it was accepted. Raises ClickException."""
-    said = {"limit": PAGE, "entity_type": entity_type, "since": since, "until": until}
-    asked = {name: value for name, value in said.items() if value is not None}
-    after: int | None = 0
-    while after is not None:
-        page = ask(url, f"/api/v1/audit?{urlencode({**asked, 'after': after})}")
+    for page in pages(url, "/api/v1/audit", entity_type=entity_type, since=since, until=until):
         for entry in page["entries"]:
             yield _operation(entry, days)
-        after = page["next"]
 
 
 def _operation(entry: Row, days: Days) -> Row:
@@ -104,20 +93,14 @@ def conflicts(
 
     at: only those that there were then; one that was decided later is open.
     """
-    after: Any = None
-    while True:
-        query = urlencode({"limit": PAGE, **({} if after is None else {"after": after})})
-        page = ask(url, f"/api/v1/conflicts?{query}")
+    last = min(filter(None, (until, at)), default=None)
+    for page in pages(url, "/api/v1/conflicts"):
         for conflict in page["conflicts"]:
             created = conflict["created_at"]
-            last = min(filter(None, (until, at)), default=None)
             if entity_type not in (None, conflict["entity_type"]):
                 continue
             if (since is None or created >= since) and (last is None or created <= last):
                 yield _conflict(conflict, days, at)
-        after = page.get("next")
-        if after is None:
-            return
 
 
 def _conflict(conflict: Row, days: Days, at: str | None) -> Row:

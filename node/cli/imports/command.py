@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import click
 from attrs import frozen
 
-from node.cli.asking import ask, node_option
+from node.cli.asking import ask, node_option, pages
 from node.cli.imports import columns
 from node.cli.imports.planning import Plan, Planner, shown_of
 from node.cli.imports.reading import Unreadable, read
@@ -23,13 +23,9 @@ from node.printable import printable
 from node.wire.codec import CodecLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from zoneinfo import ZoneInfo
 
     from node.cli.imports.planning import Shown
-
-PAGE = 1_000
-"""Entities that are asked for at once."""
 
 
 @click.command(name="import")
@@ -150,16 +146,8 @@ def _shown(url: str, entity_type: str) -> Shown:
     if counters is None:
         known = ", ".join(policy["entity_type"] for policy in policies)
         raise click.ClickException(f"tipo desconhecido / unknown entity type {entity_type}: {known}")
-    return shown_of(_pages(url, entity_type), counters)
-
-
-def _pages(url: str, entity_type: str) -> Iterator[dict[str, Any]]:
-    after: str | None = ""
-    while after is not None:
-        query = urlencode({"limit": PAGE, "after": after, "deleted": 1})
-        page = ask(url, f"/api/v1/entities/{quote(entity_type, safe='')}?{query}")
-        yield page
-        after = page["next"]
+    place = f"/api/v1/entities/{quote(entity_type, safe='')}"
+    return shown_of(pages(url, place, deleted=1), counters)
 
 
 def _send(
