@@ -64,50 +64,50 @@ TEXTS: Mapping[str, tuple[str, str, str, str, str]] = {
     ),
     "link_down": (
         ERROR,
-        "sem ligação{since}; esperam {lag} linha(s){oldest}: {why}",
-        "no link{since}; {lag} row(s) wait{oldest}: {why}",
+        "sem ligação{since}; esperam {lag:linha|linhas}{oldest}: {why}",
+        "no link{since}; {lag:row waits|rows wait}{oldest}: {why}",
         "o outro nó está ligado? endereço, rede e firewall estão certos?",
         "does the other node run? are address, network and firewall right?",
     ),
     "link_refused": (
         ERROR,
-        "o outro nó recusa este{since}; esperam {lag} linha(s){oldest}: {why}",
-        "the other node refuses this one{since}; {lag} row(s) wait{oldest}: {why}",
+        "o outro nó recusa este{since}; esperam {lag:linha|linhas}{oldest}: {why}",
+        "the other node refuses this one{since}; {lag:row waits|rows wait}{oldest}: {why}",
         "lá: comanda token add {node} --type node; aqui: o token em [links]",
         "there: comanda token add {node} --type node; here: the token in [links]",
     ),
     "node_away": (
         WARNING,
-        "visto por último {last_seen}; esperam por ele {lag} linha(s){oldest}",
-        "last seen {last_seen}; {lag} row(s) wait for it{oldest}",
+        "visto por último {last_seen}; por ele {lag:linha espera|linhas esperam}{oldest}",
+        "last seen {last_seen}; {lag:row waits|rows wait} for it{oldest}",
         "se ainda existe, confira lá: comanda doctor",
         "if there is still such a node, ask there: comanda doctor",
     ),
     "behind": (
         WARNING,
-        "faltam {lag} linha(s) a enviar{oldest}",
-        "{lag} row(s) are still to be sent{oldest}",
+        "{lag:linha|linhas} por enviar{oldest}",
+        "{lag:row is|rows are} still to be sent{oldest}",
         "se não diminui, a rede ou o outro nó são lentos",
         "if they do not become fewer, the network or the other node is slow",
     ),
     "quarantine": (
         ERROR,
-        "{count} operação(ões) de outros nós não podem ser aplicadas",
-        "{count} operation(s) of other nodes cannot be applied",
+        "{count:operação de outro nó não pode ser aplicada|operações de outros nós não podem ser aplicadas}",
+        "{count:operation of another node|operations of other nodes} cannot be applied",
         "comanda quarantine list; um tipo desconhecido falta em [entities]",
         "comanda quarantine list; an unknown type is missing in [entities]",
     ),
     "conflicts": (
         WARNING,
-        "{count} conflito(s) esperam uma decisão",
-        "{count} conflict(s) wait for a decision",
+        "{count:conflito espera|conflitos esperam} uma decisão",
+        "{count:conflict waits|conflicts wait} for a decision",
         "decida num terminal ou na página do nó",
         "decide at a terminal or on the node's page",
     ),
     "token_refused": (
         WARNING,
-        "recusado {count} vez(es), por último {at} de {address}: {why}",
-        "refused {count} time(s), last {at} from {address}: {why}",
+        "recusado {count:vez|vezes}, por último {at} de {address}: {why}",
+        "refused {count:time|times}, last {at} from {address}: {why}",
         "comanda token list; comanda token add ID --type TYPE",
         "comanda token list; comanda token add ID --type TYPE",
     ),
@@ -185,8 +185,8 @@ TEXTS: Mapping[str, tuple[str, str, str, str, str]] = {
     ),
     "archive_late": (
         WARNING,
-        "o histórico mais antigo tem {age}, e devia ficar {keep} dia(s)",
-        "the oldest history is {age} old, and was to stay for {keep} day(s)",
+        "o histórico mais antigo tem {age}, e devia ficar {keep:dia|dias}",
+        "the oldest history is {age} old, and was to stay for {keep:day|days}",
         "o nó roda na hora de [retention] hour?",
         "does the node run at the hour of [retention] hour?",
     ),
@@ -239,10 +239,22 @@ class Finding:
     remedy_en: str
 
 
+@frozen
+class _Said:
+    """A value in a text. `{count:row waits|rows wait}` is the number with the form that goes with it."""
+
+    value: object
+
+    def __format__(self, spec: str) -> str:
+        one, bar, many = spec.partition("|")
+        return f"{self.value} {one if self.value == 1 else many}" if bar else format(self.value, spec)
+
+
 def finding(code: str, about: str = "", **values: object) -> Finding:
     """A finding of TEXTS, with these values in it."""
     level, *texts = TEXTS[code]
-    return Finding(code, level, about, *[text.format(about=about, **values) for text in texts])
+    said = {name: _Said(value) for name, value in values.items()}
+    return Finding(code, level, about, *[text.format(about=about, **said) for text in texts])
 
 
 def diagnose(facts: Mapping[str, Any]) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from typing import Any
 
@@ -127,6 +128,17 @@ def test_texts_are_formats(text: str) -> None:
     assert all(name is None or name.isidentifier() for _, name, _, _ in string.Formatter().parse(text))
 
 
+@pytest.mark.parametrize("text", [text for _, *texts in TEXTS.values() for text in texts])
+def test_texts_say_one_and_many_and_not_both_at_once(text: str) -> None:
+    assert not re.search(r"\w\(\w+\)", text)
+
+
+def test_one_is_said_otherwise_than_many() -> None:
+    told = [found(linked(conflicts_open=count))[0] for count in (1, 2)]
+    assert [one.en for one in told] == ["1 conflict waits for a decision", "2 conflicts wait for a decision"]
+    assert [one.pt for one in told] == ["1 conflito espera uma decisão", "2 conflitos esperam uma decisão"]
+
+
 @pytest.mark.parametrize("name", [name for name, *_ in TOLD])
 def test_what_the_report_on_links_tells_is_a_finding_each(name: str) -> None:
     for told in (["x", "y"], {"x": ["a"], "y": ["b"]}, [{"what": "x", "bytes": 1}, {"what": "y", "bytes": 2}]):
@@ -137,7 +149,7 @@ def test_a_link_that_is_down_says_since_when_what_waits_how_old_it_is_and_why() 
     down = link("down", since="2026-11-29T14:00", lag=3, oldest_ms=NOW_MS - 120_000, last_error="refused {x}")
     (one,) = found(linked(down))
     assert one.about == "hub wss://hub:8001"
-    assert one.en == "no link (2026-11-29T14:00); 3 row(s) wait (2 min): refused {x}"
+    assert one.en == "no link (2026-11-29T14:00); 3 rows wait (2 min): refused {x}"
 
 
 def test_errors_come_before_warnings() -> None:

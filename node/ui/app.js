@@ -3,7 +3,7 @@ import { html, render, useEffect, useLayoutEffect, useRef, useState, useChanges 
 import { number } from "./formats.js";
 import { session, begin } from "./session.js";
 import { Gate, Shell } from "./shell.js";
-import { start, useStore } from "./store.js";
+import { openCount, start, useStore } from "./store.js";
 import { prefs, t } from "./words.js";
 import { Conflicts } from "./views/conflicts.js";
 import { Conflict } from "./views/conflict.js";
@@ -33,7 +33,7 @@ function decoded(part) {
 
 function App() {
   const [{ view, args, query }, go] = useState(route), [trouble, say] = useState("");
-  const code = useStore((s) => (s.contact.up ? null : s.contact.code)), open = useStore((s) => s.conflicts?.length ?? 0);
+  const code = useStore((s) => (s.contact.up ? null : s.contact.code)), open = useStore(openCount);
   useChanges(prefs);
   useEffect(() => {
     begin().catch((error) => { if (!session.name) session.rename(); say(error.message); }).then(start);

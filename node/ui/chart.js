@@ -4,6 +4,7 @@ import { number, clock } from "./formats.js";
 import uPlot from "./vendor/uplot.js";
 
 const HEIGHT = 148;
+const LABEL = 20; // half the width of a time below the level axis: nearer to the edge it would be cut
 const FEW = 3; // so many values make no line that can be seen
 
 // A canvas takes no custom properties, so the page's colours are looked up when it is drawn.
@@ -55,7 +56,7 @@ function options({ times, lines, limit, bars, bands, from, to, low, high }, widt
     scales: { x: { time: true, range: () => [from, to] }, y: { range: () => [low, high] } },
     series: [{}, ...lines.map(line)],
     axes: [
-      { stroke: () => colour("ink-3"), font: font(), size: 24, gap: 4, space: 64, grid: { show: false }, ticks: { show: false }, values: (_, at) => at.map((s) => clock(new Date(s * 1000))) },
+      { stroke: () => colour("ink-3"), font: font(), size: 24, gap: 4, space: 64, grid: { show: false }, ticks: { show: false }, values: (_, at) => at.map((s) => ((s - from) * width < (to - from) * LABEL ? "" : clock(new Date(s * 1000)))) },
       { side: 1, stroke: () => colour("ink-3"), font: font(), size: 46, gap: 6, grid: { stroke: () => colour("line"), width: 1 }, ticks: { show: false }, splits: () => [low, (low + high) / 2, high], values: (_, at) => at.map((v) => number(v, v % 1 ? 1 : 0)) },
     ],
     hooks: {

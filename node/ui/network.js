@@ -23,11 +23,11 @@ export function nodesOf(report) {
 const closedTab = ({ id, type, online }) => type === "monitor" && !online && /^painel-[0-9a-f]{6}$/.test(id);
 
 // live: Map(id -> as in terminal_status_update). told: the list of GET /api/v1/terminals, which says more and comes more
-// seldom. conflicts: the open ones. node: this one. self: this terminal. A terminal:
+// seldom. conflicts: the open ones, the most urgent first: of each terminal the first counts. node: this one. self: this terminal. A terminal:
 //   {id, type, user, node, here, online, seen, waiting, skewMs, state, conflict}
 export function terminalsOf(live, told, { conflicts, node, self }) {
   const needs = new Map(), more = new Map((told ?? []).map((one) => [one.terminal_id, one]));
-  for (const conflict of conflicts ?? []) for (const candidate of conflict.candidates) if (!needs.has(candidate.terminal_id)) needs.set(candidate.terminal_id, conflict);
+  for (const conflict of conflicts) for (const candidate of conflict.candidates) if (!needs.has(candidate.terminal_id)) needs.set(candidate.terminal_id, conflict);
   return [...new Set([...live.keys(), ...more.keys()])].map((id) => {
     const now = live.get(id), known = more.get(id), { type, status } = now ?? known, online = status === "online", conflict = needs.get(id) ?? null;
     const at = now?.node ?? known?.node ?? node, waiting = known?.waiting ?? 0;

@@ -4,7 +4,7 @@ import { icon } from "./icons.js";
 import { clock, number } from "./formats.js";
 import { pill } from "./parts.js";
 import { session } from "./session.js";
-import { may, reconnect, tryNow, useStore, waiting } from "./store.js";
+import { may, openCount, reconnect, tryNow, useStore, waiting } from "./store.js";
 import { t, prefs } from "./words.js";
 
 const first = ["conflitos", "pedidos", "terminais"], second = ["auditoria", "desempenho", "no"];
@@ -40,7 +40,7 @@ function Me() {
 
 export function Shell({ view, children }) {
   const [more, setMore] = useState(false);
-  const contact = useStore((s) => s.contact), links = useStore((s) => s.links), open = useStore((s) => s.conflicts?.length ?? 0);
+  const contact = useStore((s) => s.contact), links = useStore((s) => s.links), open = useStore(openCount);
   useChanges(prefs);
   useEffect(() => {
     setMore(false);

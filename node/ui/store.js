@@ -12,6 +12,7 @@ const AT_MOST_EVERY_MS = 250; // views are told of changes
 const REPORTS_MS = 5000;      // links are asked for again, while the page is seen
 const CONFLICTS_MS = 300;     // conflicts of which messages came are asked for together
 const ALONE = 10;             // so many one by one; of more all are
+const FIRST = 50;             // conflicts that are asked for first, so that there is something to see
 
 // contact: {up, since, code, tries, next}: the close code and number of failures since, and when it is tried again, in ms; 0: not
 // entities: of each type that somebody looks at, Map(id -> {entity_id, version, data, conflicts, lock}); null until it came
@@ -23,6 +24,7 @@ const state = {
   contact: { up: false, since: new Date(), code: null, tries: 0, next: 0 },
   begun: false, entities: {}, conflicts: null, closed: new Map(), terminals: null, totalOnline: 0, metrics: new Map(),
   links: null, policies: null, node: null, rights: null, refused: {},
+  moreConflicts: false, // whether conflicts are still to come of those that were there when the page began
   conflictNews: 0, // grows whenever messages say that a conflict came or ended
   single: new Map(), // `type id` -> an entity that is looked at alone; null where there is none
 };
@@ -149,7 +151,7 @@ function conflictChanged({ state: kind, conflict, message }) {
 }
 
 function askForConflicts() {
-  if (conflictsTimer || !announced.size || !state.conflicts) return;
+  if (conflictsTimer || !announced.size || !state.conflicts || state.moreConflicts) return;
   conflictsTimer = setTimeout(async () => {
     const ids = [...announced].filter((id) => !state.conflicts.some((one) => one.id === id));
     announced.clear();
@@ -160,6 +162,9 @@ function askForConflicts() {
   }, CONFLICTS_MS);
 }
 
+// How many are open: while they come one after the other, as the node counts them.
+export const openCount = (s) => Math.max(s.conflicts?.length ?? 0, s.moreConflicts ? s.links?.conflicts_open ?? 0 : 0);
+
 const isOpen = (conflict) => conflict.state === "open" && !state.closed.has(conflict.id);
 
 // Also what it holds up, which no message says.
@@ -169,9 +174,24 @@ export async function loadConflict(id) {
   set({ conflicts: [...state.conflicts.filter((one) => one.id !== id), conflict] });
 }
 
+// All that are open. Where none were there yet each page is shown as it comes; else all stay until the last is here.
+let conflictsTurn = 0;
 async function loadConflicts() {
-  const answer = await asked("conflicts", () => get("/api/v1/conflicts", { state: "open" }));
-  if (answer) set({ conflicts: answer.conflicts.filter(isOpen) });
+  const turn = ++conflictsTurn, none = !state.conflicts, found = [];
+  for (let after, limit = FIRST; ; limit = undefined) {
+    const answer = await asked("conflicts", () => get("/api/v1/conflicts", { state: "open", limit, after }));
+    if (turn !== conflictsTurn) return; // it is asked anew
+    if (!answer) {
+      set({ moreConflicts: false });
+      break;
+    }
+    const page = answer.conflicts.filter(isOpen), ids = new Set(page.map((one) => one.id));
+    found.push(...page);
+    after = answer.next;
+    if (none) set({ conflicts: [...(state.conflicts ?? []).filter((one) => !ids.has(one.id)), ...page], moreConflicts: after != null });
+    else if (after == null) set({ conflicts: found.filter(isOpen), moreConflicts: false });
+    if (after == null) break;
+  }
   askForConflicts();
 }
 

@@ -77,7 +77,7 @@ def test_a_stopped_node_is_examined_by_its_directory(tmp_path: Path, monkeypatch
     assert {"not_running", "port_taken", "certificate_unreadable", "exposed"} <= set(found)
     assert "no_database" not in found
     assert "last seen 2023-11-14T22:13:20" in found["node_away"]["en"]
-    assert "1 row(s) wait for it (" in found["node_away"]["en"]
+    assert "1 row waits for it (" in found["node_away"]["en"]
 
 
 def test_a_directory_without_a_database_and_a_configuration_that_is_none(

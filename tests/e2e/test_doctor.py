@@ -41,7 +41,7 @@ def test_a_cut_link_and_a_refused_token_are_told_on_both_sides(tmp_path: Path) -
         until(lambda: b"is down" in below.log.read_bytes())
         told = findings(below.data)["link_down"]
         assert hub.url in told["about"]
-        assert "1 row(s) wait (" in told["en"]
+        assert "1 row waits (" in told["en"]
         hub.start()
         until(lambda: b"is back" in below.log.read_bytes())
         assert below.log.read_bytes().count(b"is down") == 1

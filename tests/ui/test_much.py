@@ -7,6 +7,7 @@ long the same browser takes to lay out a plain list. Of several tries the least 
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +18,7 @@ from tests.ui.test_views import shown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
     from tests.processes import NodeProcess
     from tests.ui.browser import Pages
@@ -158,3 +159,19 @@ def test_an_inbox_of_many_conflicts_draws_what_is_seen_and_stays_quick(restauran
 
         found = {act.__name__: longest(page, act) for act in (come_and_go, decided)}
     assert {name: tasks for name, tasks in found.items() if tasks > MOST_TASK} == {}
+
+
+def test_the_first_conflicts_are_seen_while_the_others_come(restaurant: NodeProcess, pages: Pages) -> None:
+    page = pages(restaurant)
+    held: list[Route] = []
+    page.route(lambda url: "/conflicts?" in url and "after=" in url, lambda route: held.append(route))
+    with page.expect_request(lambda request: "after=" in request.url):
+        page.reload()
+    page.locator(".case").first.wait_for()
+    page.locator("h1", has_text=re.compile(r"\b4\d\d\b|500")).wait_for()  # counted by the node
+    coming = page.get_by_text("As outras ainda estão chegando")
+    coming.wait_for()
+    (waits,) = held
+    waits.continue_()
+    coming.wait_for(state="detached")
+    assert re.search(r"\b4\d\d\b|500", page.locator("h1").inner_text())

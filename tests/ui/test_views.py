@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.ui.axe import violations
 from tests.ui.browser import WIDTHS
@@ -88,3 +89,22 @@ def test_every_view_can_be_used_by_everybody(
         if str(FIRST + 3) in route and str(FIRST + 3) not in page.locator("h1").inner_text():
             found.append(f"#/{route}: does not say which order it is")
     assert found == []
+
+
+def test_a_terminal_names_the_most_urgent_of_its_conflicts_as_people_call_it(
+    restaurant: NodeProcess, pages: Pages
+) -> None:
+    page = pages(restaurant, "#/terminais")
+    for place in (".table-terminals [data-terminal=caixa-1] .state", ".atts li:has-text('caixa-1')"):
+        expect(page.locator(place)).to_contain_text("Sangria · gaveta-1 espera uma decisão")
+
+
+def test_the_audit_calls_everything_by_its_name(restaurant: NodeProcess, pages: Pages) -> None:
+    page = pages(restaurant, "#/auditoria?id=prod-3&type=products")
+    expect(page.locator(".table-audit tbody a[href*=prod-3]")).to_have_text(["Chopp 300 ml"] * 2)
+    shown(page, f"auditoria?terminal=caixa-1&type=orders&id=pedido-{FIRST + 3}", ".table-audit")
+    expect(page.locator(".table-audit tbody a[href*=pedido]")).to_have_text(f"Pedido {FIRST + 3} · Mesa 2")
+    shown(page, "auditoria?refused=1", ".outcome-refused")
+    refused = page.locator(".table-audit tbody tr")
+    expect(refused).to_contain_text("Estava congelada, à espera de uma decisão (4010).")
+    expect(refused.get_by_role("link", name="Decidir")).to_be_visible()

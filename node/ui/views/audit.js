@@ -5,9 +5,9 @@ import { download } from "../export.js";
 import { number, clock, clocks, dayOf } from "../formats.js";
 import { get, useGet } from "../http.js";
 import { icon } from "../icons.js";
-import { cut, empty, failed, historyOf, kindName, kindOf, label, loading, plain, refusalText, words } from "../parts.js";
+import { cut, empty, entityLabel, failed, historyOf, kindName, kindOf, label, loading, plain, refusalText, words } from "../parts.js";
 import { lineText } from "../order_parts.js";
-import { useStore } from "../store.js";
+import { useEntity, useStore } from "../store.js";
 import { t, has } from "../words.js";
 
 const PAGE = 100;
@@ -107,28 +107,50 @@ function resultOf(entry) {
   return entry.conflict_resolved && entry.status !== "lost" ? "decided" : entry.status;
 }
 
-function Entry({ entry, conflict }) {
+// An entity by the name that people know it by. said: what the entries shown tell of it; the node is asked where that is no name.
+function Name({ type, id, said }) {
+  const named = NAMING.some((name) => said?.[name] !== undefined), entity = useEntity(named ? null : type, id);
+  return html`<bdi>${entityLabel(type, id, { ...said, ...entity?.data })}</bdi>`;
+}
+
+const NAMING = ["name", "number", "drawer_id"];
+const keyOf = (entry) => `${entry.entity_type} ${entry.entity_id}`;
+
+// What the entries tell of each entity: the latest first, so the first that tells a field is right.
+function toldBy(entries) {
+  const told = new Map();
+  for (const entry of entries) if (entry.entity_id != null) told.set(keyOf(entry), { ...entry.changes?.after, ...told.get(keyOf(entry)) });
+  return told;
+}
+
+function Entry({ entry, conflict, said }) {
   const at = new Date(entry.accepted_at), result = resultOf(entry), isAct = !entry.entity_type, who = OWN.includes(entry.user_id) ? t("audit.itself") : entry.user_id || entry.terminal_id;
   const kind = isAct ? t("audit.act") : kindName(entry.entity_type);
   const what = isAct ? (has(`act.${entry.operation}`) ? t(`act.${entry.operation}`) : entry.operation) : entry.entity_id ?? t("audit.several");
   return html`<tr role="row" class=${`r-${result}`}><td role="cell" data-name=${t("audit.time")} class="time"><time datetime=${entry.accepted_at}>${at.toDateString() !== new Date().toDateString() && `${dayOf(at)} `}${clocks(at)}</time></td>
     <td role="cell" data-name=${t("audit.who")}><bdi>${who || t("audit.nobody")}</bdi>${entry.user_id && entry.terminal_id && html`<small>${entry.terminal_id}</small>`}</td>
-    <td role="cell" data-name=${t("audit.what")}>${entry.entity_id != null && !isAct ? html`<a href=${historyOf(entry.entity_type, entry.entity_id)}><bdi>${what}</bdi></a>` : html`<bdi>${what}</bdi>`}<small>${kind}${entry.operation === "DELETE" && `, ${t("audit.deleted")}`}</small></td>
+    <td role="cell" data-name=${t("audit.what")}>${entry.entity_id != null && !isAct ? html`<a href=${historyOf(entry.entity_type, entry.entity_id)} title=${entry.entity_id}><${Name} type=${entry.entity_type} id=${entry.entity_id} said=${said} /></a>` : html`<bdi>${what}</bdi>`}<small>${kind}${entry.operation === "DELETE" && `, ${t("audit.deleted")}`}</small></td>
     <td role="cell" data-name=${t("audit.change")}><${Diffs} rows=${changesOf(entry)} /></td>
-    <td role="cell" data-name=${t("audit.result")}><span class=${`outcome outcome-${result}`}>${SIGNS[result] && icon(SIGNS[result], 16)}${has(`result.${result}`) ? t(`result.${result}`) : result}</span>${entry.reason && html`<small><bdi>${entry.reason}</bdi></small>`}${entry.why?.code && html`<small><bdi>${refusalText({ ...entry.why, message: entry.why.error })}</bdi></small>`}${conflict && html`<a class="small-link" href=${`#/conflitos/${encodeURIComponent(conflict)}`}>${t("inbox.decide")}</a>`}</td></tr>`;
+    <td role="cell" data-name=${t("audit.result")}><span class=${`outcome outcome-${result}`}>${SIGNS[result] && icon(SIGNS[result], 16)}${has(`result.${result}`) ? t(`result.${result}`) : result}</span>${entry.reason && html`<small><bdi>${entry.reason}</bdi></small>`}${entry.why?.code && html`<small><bdi>${isFrozen(entry) ? t("audit.frozen") : refusalText({ ...entry.why, message: entry.why.error })}</bdi></small>`}${conflict && html`<a class="small-link" href=${`#/conflitos/${encodeURIComponent(conflict)}`}>${t("inbox.decide")}</a>`}</td></tr>`;
 }
 
-// Open conflicts by the operations that are in them.
-function byOperation(conflicts) {
-  return new Map((conflicts ?? []).flatMap(({ id, candidates }) => candidates.map((one) => [`${one.terminal_id}/${one.operation_id}`, id])));
+// Open conflicts by the operations that are in them, and by what they are about.
+function byWhat(conflicts) {
+  return new Map((conflicts ?? []).flatMap(({ id, candidates, entity_type, entity_id }) => [[`${entity_type} ${entity_id}`, id], ...candidates.map((one) => [`${one.terminal_id}/${one.operation_id}`, id])]));
 }
+
+const WRITES = ["CREATE", "UPDATE", "DELETE"];
+const isFrozen = (entry) => entry.why?.code === 4010 && WRITES.includes(entry.operation);
+// The open conflict that an entry waits for, or was refused for.
+const waitsFor = (entry, open) => (entry.status === "conflict" ? open.get(`${entry.terminal_id}/${entry.operation_id}`) : isFrozen(entry) ? open.get(keyOf(entry)) : undefined);
 
 const COLUMNS = ["time", "who", "what", "change", "result"];
 
 export function Audit({ query }) {
   const [filter, setFilter] = useState(() => filterOf(query)), found = useEntries(filter), { entries } = found;
   const terminals = useStore((store) => store.terminals), policies = useGet("/api/v1/policies"), conflicts = useStore((store) => store.conflicts);
-  const open = useMemo(() => byOperation(conflicts), [conflicts]);
+  const open = useMemo(() => byWhat(conflicts), [conflicts]);
+  const told = useMemo(() => toldBy(entries ?? []), [entries]);
   const came = useRef(query);
   useEffect(() => { if (came.current !== query) { came.current = query; setFilter(filterOf(query)); } }, [query]); // a link within the view
   const set = (next) => { setFilter(next); keepInAddress(next); };
@@ -147,6 +169,6 @@ export function Audit({ query }) {
       : !entries.length ? (isBlank(filter) ? empty(t("empty.audit"), t("empty.audit.text")) : empty(t("audit.none"), "", html`<button type="button" class="button" onClick=${clear}>${t("audit.clear")}</button>`))
       : html`<table class="table table-audit" role="table" aria-busy=${found.loading}><caption>${count}</caption>
         <thead role="rowgroup"><tr role="row">${COLUMNS.map((name) => html`<th key=${name} role="columnheader" scope="col">${t(`audit.${name}`)}</th>`)}</tr></thead>
-        <tbody role="rowgroup">${entries.map((entry) => html`<${Entry} key=${entry.seq} entry=${entry} conflict=${entry.status === "conflict" && open.get(`${entry.terminal_id}/${entry.operation_id}`)} />`)}</tbody></table>
+        <tbody role="rowgroup">${entries.map((entry) => html`<${Entry} key=${entry.seq} entry=${entry} said=${told.get(keyOf(entry))} conflict=${waitsFor(entry, open)} />`)}</tbody></table>
         ${found.next != null && html`<button type="button" class="button wide" id="older" disabled=${found.loading} onClick=${found.older}>${t("audit.load")}</button>`}`}`;
 }

@@ -7,7 +7,7 @@ import { Holds } from "../holds.js";
 import { useGet } from "../http.js";
 import { Undo, cut, entityLabel, failed, head, historyOf, kindOf, label, loading, plain } from "../parts.js";
 import { bringBack } from "../bring_back.js";
-import { useEntities, useEntity, useStore, useWhyNot, waiting } from "../store.js";
+import { openCount, useEntities, useEntity, useStore, useWhyNot, waiting } from "../store.js";
 import { has, own, t } from "../words.js";
 
 const FIRST = 12, MORE = 30, MANY = 6;
@@ -124,17 +124,18 @@ function useHandedOn(list) {
 }
 
 export function Conflicts() {
-  const conflicts = useStore((s) => s.conflicts), refused = useStore((s) => s.refused.conflicts), now = useNow();
+  const conflicts = useStore((s) => s.conflicts), refused = useStore((s) => s.refused.conflicts), n = useStore(openCount), coming = useStore((s) => s.moreConflicts), now = useNow();
   const [kind, choose] = useState("all"), [shown, show] = useState(FIRST);
   const all = useMemo(() => byUrgency(conflicts ?? []), [conflicts]);
   const { box, entered } = useHandedOn(all);
   if (!conflicts) return html`${head(t("nav.conflitos"))}${refused ? failed({ status: refused, message: String(refused) }) : loading("list")}`;
   const types = [...new Set(all.map((c) => c.entity_type))], list = all.filter((c) => kind === "all" || !types.includes(kind) || c.entity_type === kind);
-  const title = all.length > 1 ? t("inbox.title", { n: number(all.length) }) : t(`inbox.title${all.length}`);
+  const title = n > 1 ? t("inbox.title", { n: number(n) }) : t(`inbox.title${n}`);
   const count = (type) => (type === "all" ? all.length : all.filter((c) => c.entity_type === type).length);
   return html`${head(title, t(all.length ? "inbox.lead" : "inbox.lead0"))}
     ${all.length > MANY ? html`<div class="chips" role="group" aria-label=${t("inbox.filter")}>${["all", ...types].map((type) => html`<button type="button" class="chip" key=${type} aria-pressed=${type === kind} onclick=${() => { choose(type); show(FIRST); }}>${has(`kinds.${type}`) ? t(`kinds.${type}`) : label(type)} <span>${number(count(type))}</span></button>`)}</div>` : ""}
     ${all.length ? html`<section ref=${box} aria-label=${t("inbox.list")}><ul class="cases">${list.slice(0, shown).map((conflict) => html`<${Case} key=${conflict.id} conflict=${conflict} now=${now} entered=${entered} />`)}</ul>${list.length > shown ? html`<button type="button" class="button wide" onclick=${() => show(shown + MORE)}>${t("inbox.showmore", { n: Math.min(MORE, list.length - shown) })}</button>` : ""}</section>` : ""}
+    ${coming ? html`<p class="hint" role="status">${t("inbox.coming")}</p>` : ""}
     <${Glance} />
     <${SettledList} now=${now} />`;
 }

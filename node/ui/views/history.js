@@ -44,11 +44,11 @@ function One({ type, id, asked }) {
   const shown = Math.max(listed, index === null ? 0 : rows.findIndex(([, i]) => i === index) + 1);
   return html`${crumb}
     <header class="head"><div><h1 tabindex="-1"><bdi>${entityLabel(type, id, data.entity.data)}</bdi> <span class="h1-side">${t("hist.title").toLowerCase()}</span></h1>${data.entity.deleted ? html`<p class="lead">${t("hist.isdeleted")}</p>` : ""}</div></header>
-    <section class="travel" aria-label=${t("hist.slider")}><div class="travel-top"><p class="travel-when"><span>${t("hist.then")}</span> <strong>${index === null ? t("hist.now") : time}</strong></p>
+    <section class="travel" aria-label=${t("hist.slider")}><div class="travel-top"><p class="travel-when"><span>${t(index === null ? "hist.is" : "hist.then")}</span> <strong>${index === null ? t("hist.now") : time}</strong></p>
       <div class="row"><button type="button" class="button square" id="hist-prev" aria-label=${t("hist.prev")} disabled=${here === 0} onclick=${() => move(here - 1)}>${icon("back", 18)}</button><button type="button" class="button square" id="hist-next" aria-label=${t("hist.next")} disabled=${index === null} onclick=${() => move(here + 1)}>${icon("next", 18)}</button>
       <button type="button" class="button" id="hist-now" disabled=${index === null} onclick=${() => move(last + 1)}>${t("hist.backtonow")}</button></div></div>
       <${Ruler} ...${{ steps, index, move, outages: links.data?.outages ?? [], text: index === null ? t("hist.now") : t("hist.step", { time, i: number(at + 1), n: number(steps.length) }) }} /></section>
-    <div class="two two-history"><section class="then-now" aria-labelledby="then-title"><h2 id="then-title">${t("hist.then")} ${index === null ? t("hist.now") : t("at", { time })}</h2>
+    <div class="two two-history"><section class="then-now" aria-labelledby="then-title"><h2 id="then-title">${t(index === null ? "hist.is" : "hist.then")} ${index === null ? t("hist.now") : t("at", { time })}</h2>
       <${Snapshot} ...${{ moment: index === null ? { entity: data.entity } : moment, step: index === null ? null : steps[index], history: data }} /></section>
     <section aria-labelledby="line-title"><div class="row spread"><h2 id="line-title">${t("hist.line")}</h2>${lost ? html`<button type="button" class="chip" id="only-lost" aria-pressed=${String(onlyLost)} onclick=${() => only(!onlyLost)}>${t("hist.only")} <span>${number(lost)}</span></button>` : ""}</div>
     <ol class="line" reversed>${rows.slice(0, shown).flatMap(([step, i]) => [...(i === index && i < last && !onlyLost ? [html`<li key="divider" class="divider">${t("hist.after", { time })}</li>`] : []), stepRow(step, { history: data, current: i === index, future: index !== null && i > at })])}</ol>

@@ -1,12 +1,13 @@
 // Terminals and links at a glance: one drawing, then the same in rows.
-import { html, useNow, useState } from "../base.js";
+import { html, useMemo, useNow, useState } from "../base.js";
+import { byUrgency } from "../cases.js";
 import { ago, millis, number, skew, when } from "../formats.js";
 import { useGet } from "../http.js";
 import { icon } from "../icons.js";
 import { nodesOf, terminalsOf } from "../network.js";
 import { empty, entityLabel, failed, head, loading, pill } from "../parts.js";
 import { session } from "../session.js";
-import { useStore } from "../store.js";
+import { useEntity, useStore } from "../store.js";
 import { awayText, Topology } from "../topology.js";
 import { has, t } from "../words.js";
 
@@ -15,10 +16,11 @@ const LISTED = 60, ASKED = 1000, TOLD_MS = 5000;   // rows, and as many more eac
 
 export function Terminals() {
   const report = useStore((s) => s.links), terminals = useStore((s) => s.terminals), conflicts = useStore((s) => s.conflicts), refused = useStore((s) => s.refused.links);
+  const urgent = useMemo(() => byUrgency(conflicts ?? []), [conflicts]);
   const told = useGet("/api/v1/terminals", { limit: ASKED }, { every: TOLD_MS }).data?.terminals, now = useNow(), [listed, more] = useState(LISTED);
   if (refused && !report) return html`${head(t("net.title"))}${failed({ status: refused })}`;
   if (!report || !terminals) return html`${head(t("net.title"))}${loading("table")}`;
-  const nodes = nodesOf(report), all = terminalsOf(terminals, told, { conflicts, node: report.node_id, self: session.name }), others = all.filter((x) => !x.self);
+  const nodes = nodesOf(report), all = terminalsOf(terminals, told, { conflicts: urgent, node: report.node_id, self: session.name }), others = all.filter((x) => !x.self);
   const waiting = nodes.reduce((sum, node) => sum + (node.waiting ?? 0), 0), hub = { id: report.node_id, state: "synced", waiting: 0 };
   return html`${head(t("net.title"), waiting === 1 ? t("net.sum1") : waiting ? t("net.sum", { n: number(waiting) }) : t("net.sum0"))}
     <${Topology} ...${{ hub, nodes, terminals: all }} />
@@ -33,6 +35,12 @@ export function Terminals() {
     <section class="block" aria-labelledby="legend-title"><h2 id="legend-title">${t("net.legend")}</h2><dl class="legend">${["saved", "queue", "syncing", "synced", "need"].map((s) => html`<div key=${s}><dt>${pill(s, 3)}</dt><dd>${t(`state.${s}.why`)}</dd></div>`)}</dl></section>`;
 }
 
+// What waits for a decision, by the name that people know it by.
+function Waits({ conflict }) {
+  const { entity_type: type, entity_id: id } = conflict, entity = useEntity(type, id);
+  return html`<bdi>${t("net.conflict", { what: entityLabel(type, id, { ...entity?.data, ...conflict.candidates[0].data }) })}</bdi>`;
+}
+
 const cell = (name, inside, cls = "") => html`<td role="cell" class=${cls} data-name=${t(`net.${name}`)}>${inside}</td>`;
 const clockCell = (ms) => cell("clock", ms === null ? "—" : Math.abs(ms) < WRONG_MS ? html`<span class="fine">${t("net.clockok")}</span>` : html`<span class="warn">${icon("clock", 16)}${skew(ms / 1000)}</span>`, Math.abs(ms ?? 0) < WRONG_MS ? "hush" : "");
 const typeWord = (type) => (has(`terminal.${type}`) ? t(`terminal.${type}`) : type);
@@ -40,7 +48,7 @@ const typeWord = (type) => (has(`terminal.${type}`) ? t(`terminal.${type}`) : ty
 function TerminalRow({ x, now }) {
   const sign = ["pos", "waiter", "kds", "monitor"].includes(x.type) ? x.type : "terminals";
   return html`<tr role="row" class=${x.online ? "" : "off"} data-terminal=${x.id}><th scope="row" role="rowheader">${icon(sign, 18)}<span><bdi>${x.id}</bdi><small>${typeWord(x.type)}${x.user ? html` · <bdi>${x.user}</bdi>` : ""}${x.self ? ` · ${t("net.this")}` : ""}</small></span></th>
-    ${cell("state", html`${pill(x.state, x.waiting)}${x.conflict ? html`<small>${t("net.conflict", { what: entityLabel(x.conflict.entity_type, x.conflict.entity_id, x.conflict.local_data) })}</small>` : ""}`, "state")}
+    ${cell("state", html`${pill(x.state, x.waiting)}${x.conflict ? html`<small><${Waits} conflict=${x.conflict} /></small>` : ""}`, "state")}
     ${cell("node", html`<bdi>${x.node}</bdi>`, "nobreak")}
     ${cell("ping", x.online ? (x.here ? ago(x.seen, now) : "—") : html`<span class="warn">${x.seen ? t("net.off", { time: when(x.seen, now) }) : t("net.unreachable")}</span>`)}
     ${clockCell(x.skewMs)}</tr>`;
@@ -59,7 +67,7 @@ function Attention({ report, nodes, all, now }) {
   const gone = (node) => (node.since ? t("net.att.away", { node: node.id, for: ago(node.since, now, "for"), n: number(node.waiting ?? 0) }) : t("net.att.never", { node: node.id }));
   const items = [
     ...nodes.filter((node) => !node.up).map((node) => item("away/" + node.id, "att-queue", "away", html`${gone(node)} <small>${t("net.away.why")}</small>`)),
-    ...all.filter((x) => x.conflict).map((x) => item("need/" + x.id, "att-need", "need", html`<bdi>${x.id}</bdi>: ${t("net.conflict", { what: entityLabel(x.conflict.entity_type, x.conflict.entity_id, x.conflict.local_data) })}`, html`<a class="button small" href=${"#/conflitos/" + encodeURIComponent(x.conflict.id)}>${t("inbox.decide")}</a>`)),
+    ...all.filter((x) => x.conflict).map((x) => item("need/" + x.id, "att-need", "need", html`<bdi>${x.id}</bdi>: <${Waits} conflict=${x.conflict} />`, html`<a class="button small" href=${"#/conflitos/" + encodeURIComponent(x.conflict.id)}>${t("inbox.decide")}</a>`)),
     parked ? item("parked", "att-need", "need", t(parked === 1 ? "net.att.quarantine1" : "net.att.quarantine", { n: number(parked) }), html`<a class="button small" href="#/no">${t("net.see")}</a>`) : null,
     ...all.filter((x) => Math.abs(x.skewMs ?? 0) > TELL_MS).map((x) => item("clock/" + x.id, "", "clock", t("net.att.clock", { node: x.id, skew: skew(x.skewMs / 1000) }))),
     ...nodes.filter((x) => Math.abs(x.skewMs ?? 0) > TELL_MS).map((x) => item("clock/" + x.id, "", "clock", t("net.att.clocknode", { node: x.id, skew: skew(x.skewMs / 1000) }))),

@@ -121,6 +121,7 @@ export default {
   "column.other": "Other",
 
   "inbox.title": "{n} things need you",
+  "inbox.coming": "The others are still on their way.",
   "inbox.title1": "1 thing needs you",
   "inbox.title0": "Nothing needs you",
   "inbox.lead": "Two people wrote without seeing each other, and no rule may choose. Most urgent first.",
@@ -341,6 +342,7 @@ export default {
 
   "hist.title": "History",
   "hist.then": "As it was",
+  "hist.is": "As it is",
   "hist.now": "now",
   "hist.slider": "Moment shown",
   "hist.step": "{time}, operation {i} of {n}",
@@ -417,6 +419,7 @@ export default {
   "audit.act": "Administration",
   "audit.nobody": "nobody in particular",
   "audit.itself": "the node itself",
+  "audit.frozen": "It was frozen, waiting for a decision (4010).",
   "audit.several": "several at once",
   "audit.deleted": "deleted",
   "act.backup": "Backup",

@@ -121,6 +121,7 @@ export default {
   "column.other": "Outros",
 
   "inbox.title": "{n} coisas precisam de você",
+  "inbox.coming": "As outras ainda estão chegando.",
   "inbox.title1": "1 coisa precisa de você",
   "inbox.title0": "Nada precisa de você",
   "inbox.lead": "Duas pessoas escreveram sem se ver, e nenhuma regra pode escolher. As mais urgentes primeiro.",
@@ -341,6 +342,7 @@ export default {
 
   "hist.title": "Histórico",
   "hist.then": "Como estava",
+  "hist.is": "Como está",
   "hist.now": "agora",
   "hist.slider": "Momento mostrado",
   "hist.step": "{time}, operação {i} de {n}",
@@ -417,6 +419,7 @@ export default {
   "audit.act": "Administração",
   "audit.nobody": "ninguém em particular",
   "audit.itself": "o próprio nó",
+  "audit.frozen": "Estava congelada, à espera de uma decisão (4010).",
   "audit.several": "vários de uma vez",
   "audit.deleted": "excluído",
   "act.backup": "Backup",
