@@ -51,7 +51,7 @@ def hour_option(ctx: click.Context, parameter: click.Parameter, text: str) -> ti
 @click.option("--until", "last", callback=day_option, metavar="DAY", help="Até este, com --day. / Up to this one.")
 @click.option("--day-begins", default="05:00", show_default=True, callback=hour_option, help="Hora. / Hour.")
 @zone_option
-@click.option("--format", "kind", type=click.Choice(sorted({*FORMATS.values()})), help="Ou pelo nome. / Or by name.")
+@click.option("--format", "kind", type=click.Choice(NAMES), help="Ou pelo nome. / Or by name.")
 @click.option("--plain", is_flag=True, help="CSV com vírgula e ponto decimal. / CSV for programs.")
 @click.option("--force", is_flag=True, help="No lugar de um arquivo que existe. / In the place of a file.")
 @node_option
