@@ -1,4 +1,4 @@
-"""A small terminal over a real socket: what the demo's waiters, kitchen and cashier and `explain --restore` run on.
+"""A small terminal over a real socket: what the demo's people run on, and each command that speaks as a terminal.
 
 It has the plain client's screen (node/screen.py) and confirms each row it is sent, unless it only writes. What it
 writes while it is offline it keeps, and sends it again until it is answered. Lock requests and resolutions are not
