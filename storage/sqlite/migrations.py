@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 from sqlite_utils import Database, Migrations
@@ -16,6 +17,9 @@ from storage.records import link_key
 from storage.sqlite.database import StorageError, reason
 from storage.sqlite.row_sum import offer_row_sum
 from storage.sqlite.rows import SUMMED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 migrations = Migrations("comanda")
 
@@ -232,8 +236,12 @@ def m016_link_keys_by_type(db: Database) -> None:
     db.execute("CREATE INDEX log_link ON log (link_key, entity_type) WHERE link_key IS NOT NULL")
 
 
-def migrate(db: Database, path: str) -> None:
-    """Bring the schema up to date. Raises StorageError for a database of a newer Comanda."""
+def migrate(db: Database, path: str, keep: Callable[[str], None] = lambda step: None) -> None:
+    """Bring the schema up to date. Raises StorageError for a database of a newer Comanda.
+
+    keep: called with the first step that a database lacks which is not new, before it is changed. What it raises
+        leaves the database as it is.
+    """
     newer = {m.name for m in migrations.applied(db)} - DEFINED
     left = [m.name for m in migrations.pending(db)]
     if left and (newer or left != ORDER[-len(left) :]):
@@ -244,6 +252,8 @@ def migrate(db: Database, path: str) -> None:
     if newer:
         steps = ", ".join(sorted(newer))
         raise StorageError(f"{path} was written by a newer Comanda (schema steps {steps}); update to open it")
+    if left and left != ORDER:
+        keep(left[0])
     try:
         migrations.apply(db)
         if left:  # a step may have added a column

@@ -16,6 +16,7 @@ from attrs import evolve
 from storage.chain import GENESIS
 from storage.proofs import FIRST, prove
 from storage.records import CLASSES, ArchiveRow, Boot, Commit, CursorRow, TokenRow
+from storage.sqlite.backup import back_up
 from storage.sqlite.boot import read_all, read_boot, restore_keys
 from storage.sqlite.commit import chain_rows, write_commit
 from storage.sqlite.database import (
@@ -55,6 +56,9 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("comanda.storage")
+
+BACKUPS = "backups"
+"""Folder of a data directory with copies of its database."""
 
 
 class Store:
@@ -113,7 +117,7 @@ class Store:
                     read_any_text(db.conn)
                     if verify:
                         quick_check(db.conn, directory / DATABASE)
-                    migrate(db, str(directory / DATABASE))
+                    migrate(db, str(directory / DATABASE), lambda step: _keep_copy(db.conn, directory, step))
                     with transaction(db.conn, directory / DATABASE):
                         restored = restore_keys(db.conn)
                     known, epoch = _identity(db.conn, node_id, new_id, directory)
@@ -389,3 +393,20 @@ def _refuse_emptied(directory: Path) -> None:
             f"(`comanda restore --data {directory} BACKUP`), or remove {directory / NOTE_FILE} to begin anew; linked "
             "nodes give back what they hold"
         )
+
+
+def _keep_copy(connection: sqlite3.Connection, directory: Path, step: str) -> None:
+    """Copy a database before its schema goes forward: an older Comanda does not open it afterwards.
+
+    step: the first that it lacks. A copy that an attempt before this one left is taken as it is. Raises StorageError.
+    """
+    head, _ = read_head(connection, read_anchor(connection))
+    copy = directory / BACKUPS / f"before-{step}-{head}.db"
+    try:
+        copy.parent.mkdir(mode=0o700, exist_ok=True)
+        if not copy.exists():
+            back_up(directory / DATABASE, copy)
+    except (OSError, StorageError) as error:
+        told = "the schema goes forward only after a copy, which cannot be made"
+        raise StorageError(f"{directory / DATABASE}: {told}: {error}") from error
+    logger.warning("the schema goes forward from before %s, and not back; as it was: %s", step, copy)
