@@ -25,6 +25,7 @@ from node.runtime.api import routes
 from node.runtime.net import http
 from node.wire import close_codes, codec, frames, messages, outgoing
 from node.wire.codec import TYPES, decode
+from node.wire.description.shapes import ADDED
 from node.wire.links.handshake import SUBPROTOCOL
 from strategies.kinds import keyed_list
 from strategies.kinds.kinds import KINDS as FIELD_KINDS
@@ -253,6 +254,11 @@ def test_every_code_stands_with_its_name_cause_and_remedy_and_whether_to_send_ag
     standard = {value for name, value in vars(close_codes).items() if name.isupper() and isinstance(value, int)}
     between_nodes = {close_codes.SERVICE_RESTART}
     assert {code for code in standard if f"| {code} |" not in closing} == between_nodes
+
+
+def test_the_table_of_additions_is_the_one_of_the_descriptions() -> None:
+    listed = {words(row[0])[0]: set(words(row[1])) for row in table("in a message of the node")}
+    assert listed == {kind: set(fields) for kind, fields in ADDED.items()}
 
 
 def test_every_limit_has_its_number() -> None:
