@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import re
 
-FORMULA = re.compile(r"'*(\s*[=+\-@]|[\t\r\n])")
+BEGINS = r"(?:\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n])"
+"""As a formula begins, also after blanks and with the wide signs that some spreadsheets take for these.
+`node/ui/export.js` has the same."""
+
+FORMULA = re.compile(f"'*{BEGINS}")
 """What would be taken for a formula, or was written as this writes one."""
 
-GUARDED = re.compile(r"'+(\s*[=+\-@]|[\t\r\n])")
+GUARDED = re.compile(f"'+{BEGINS}")
 
 
 def guarded(text: str) -> str:

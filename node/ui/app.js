@@ -1,9 +1,9 @@
 // The page: which view stands at which address, its title, and where the focus goes.
 import { html, render, useEffect, useLayoutEffect, useRef, useState, useChanges } from "./base.js";
 import { number } from "./formats.js";
-import { session, begin } from "./session.js";
+import { session, begin, saysWho } from "./session.js";
 import { Gate, Shell } from "./shell.js";
-import { openCount, start, useStore } from "./store.js";
+import { openCount, reconnect, start, useStore } from "./store.js";
 import { prefs, t } from "./words.js";
 import { Conflicts } from "./views/conflicts.js";
 import { Conflict } from "./views/conflict.js";
@@ -37,7 +37,10 @@ function App() {
   useChanges(prefs);
   useEffect(() => {
     begin().catch((error) => { if (!session.name) session.rename(); say(error.message); }).then(start);
-    const changed = () => go(route());
+    const changed = () => {
+      if (saysWho()) begin().then(reconnect, (error) => say(error.message));
+      go(route());
+    };
     addEventListener("hashchange", changed);
     return () => removeEventListener("hashchange", changed);
   }, []);

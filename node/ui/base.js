@@ -6,6 +6,11 @@ import htm from "./vendor/htm.js";
 export const html = htm.bind(h);
 export { render, Fragment, useState, useEffect, useLayoutEffect, useRef, useMemo, useCallback, useId };
 
+// Names of fields, types and nodes come from outside. What every object inherits (`constructor`) is none of them, so what is
+// looked up by such a name is asked for by `member`, and what is kept by one stands in a Map or in `bare()`.
+export const member = (object, name) => (object != null && Object.hasOwn(object, name) ? object[name] : undefined);
+export const bare = (...parts) => Object.assign(Object.create(null), ...parts);
+
 // To screen readers, and only what they must hear: decisions and lost contact, not each operation.
 export function say(text, urgent = false) {
   const box = document.getElementById(urgent ? "urgent" : "polite");

@@ -1,4 +1,5 @@
 // A conflict as people see it: its sides, the fields in which they differ, what it holds up, what a choice sends.
+import { bare, member } from "./base.js";
 import { kindOf, label, plain, entityLabel, kindName } from "./parts.js";
 import { locale, t } from "./words.js";
 
@@ -40,7 +41,7 @@ const existence = (sides) => ({ name: "@entity", kind: "existence", before: true
 function differing(conflict, sides) {
   const names = [...new Set(sides.flatMap((side) => Object.keys(side.data)))].filter((name) => !BESIDE.includes(name));
   const found = names.map((name) => {
-    const values = sides.map((side) => side.data[name] ?? null), before = conflict.before?.[name];
+    const values = sides.map((side) => member(side.data, name) ?? null), before = member(conflict.before, name);
     return {
       name, values, kind: kindOf(name, values.find((value) => value != null)),
       before: before?.value ?? null, known: Boolean(before), absent: Boolean(before?.absent), beforeBy: before?.by ? who(before.by) : null,
@@ -61,7 +62,7 @@ function holdsOf(conflict) {
 const urgency = { critical: 0, high: 1, medium: 2, low: 3 }, weight = { frozen: 0, orders: 1, none: 2 };
 // Priority, then what it holds up, then age: of conflicts as the node gives them.
 export function byUrgency(conflicts) {
-  const key = (c) => [urgency[c.priority] ?? (c.entity_type === "cashier_operations" ? 0 : 2), weight[holdsOf(c).kind], Date.parse(c.created_at)];
+  const key = (c) => [member(urgency, c.priority) ?? (c.entity_type === "cashier_operations" ? 0 : 2), weight[holdsOf(c).kind], Date.parse(c.created_at)];
   return conflicts.map((c) => [key(c), c]).sort(([a], [b]) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2]).map(([, c]) => c);
 }
 
@@ -70,7 +71,7 @@ export const sideName = (c, i) => (i === 0 ? t("case.force") : c.sides.length > 
 // ---------------------------------------------------------------------- choosing
 
 // draft: {picks: {field: side number or "typed"}, typed: {field: text}, reason}
-export const newDraft = () => ({ picks: {}, typed: {}, reason: "", tried: false });
+export const newDraft = () => ({ picks: bare(), typed: bare(), reason: "", tried: false });
 
 // What the person typed as a value of the field's kind: undefined where it is none. A number may have its decimals after a
 // comma or a dot. Before three digits a mark groups thousands where it does in this language, in money, or stands several times.

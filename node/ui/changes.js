@@ -1,5 +1,7 @@
 // What an operation changed of what was shown, a row a field, and of a list of elements a row an element.
 
+import { member } from "./base.js";
+
 const isPlain = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
 const isKeyed = (value) => Array.isArray(value) && value.length > 0 && value.every((one) => isPlain(one) && one.id !== undefined);
 // Two values are the same whatever the order of an object's members.
@@ -15,7 +17,7 @@ export const nameOf = (element) => String(element.name ?? element.id);
 // undefined where there was nothing; arrays of elements where some were taken off or added.
 export function changes(before, after) {
   const names = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])].filter((name) => name !== "version");
-  return names.flatMap((name) => changesOf(name, before?.[name], after?.[name]));
+  return names.flatMap((name) => changesOf(name, member(before, name), member(after, name)));
 }
 
 const isElements = (value) => value === undefined || (Array.isArray(value) && (!value.length || isKeyed(value)));
@@ -32,6 +34,6 @@ function changesOf(name, from, to) {
 }
 
 function memberChanges(list, from, to) {
-  const members = [...new Set([...Object.keys(from), ...Object.keys(to)])].filter((member) => !same(from[member], to[member]));
-  return members.map((member) => ({ name: member, of: nameOf(to), list, element: to, from: from[member], to: to[member] }));
+  const members = [...new Set([...Object.keys(from), ...Object.keys(to)])].filter((name) => !same(member(from, name), member(to, name)));
+  return members.map((name) => ({ name, of: nameOf(to), list, element: to, from: member(from, name), to: member(to, name) }));
 }

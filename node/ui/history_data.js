@@ -1,5 +1,5 @@
 // The history of one entity as the time line shows it.
-import { useCallback, useEffect, useRef, useState } from "./base.js";
+import { useCallback, useEffect, useRef, useState, member } from "./base.js";
 import { changes } from "./changes.js";
 import { get } from "./http.js";
 import { onAudit } from "./store.js";
@@ -33,7 +33,7 @@ export async function loadHistory(type, id, archives) {
 
 const SECOND_MS = 1000;
 function read(step) {
-  const sides = (which) => Object.fromEntries(Object.entries(step.changed).filter(([, change]) => which in change).map(([name, change]) => [name, change[which]]));
+  const sides = (which) => Object.fromEntries(Object.entries(step.changed).filter(([, change]) => Object.hasOwn(change, which)).map(([name, change]) => [name, change[which]]));
   const at = new Date(step.arrived_at), accepted = new Date(step.accepted_at);
   return { ...step, at, written: at - accepted > SECOND_MS ? accepted : null, rows: changes(sides("from"), sides("to")), losses: step.discarded.flatMap((one) => lossesOf(step, one)) };
 }
@@ -58,7 +58,7 @@ function withLosses(steps, entity) {
   for (const step of [...steps].reverse()) {
     step.losses = step.losses.filter((loss) => {
       if (loss.how !== "removed" || brought.has(loss.id)) return true;
-      const key = loss.path.join("/"), [name] = loss.path, now = entity.data[name];
+      const key = loss.path.join("/"), [name] = loss.path, now = member(entity.data, name);
       if (gone.has(key) || (Array.isArray(now) && now.some((element) => String(element?.id) === loss.path[1]))) return false;
       gone.add(key);
       return true;
@@ -74,13 +74,13 @@ function withLosses(steps, entity) {
 }
 
 // The last step that changed what is shown of a field, up to a place among the steps, or after it.
-export const lastChange = (steps, field) => steps.findLast((step) => field in step.changed) ?? null;
+export const lastChange = (steps, field) => steps.findLast((step) => Object.hasOwn(step.changed, field)) ?? null;
 
 // Who wrote a field after a loss of it was decided: his step, or null.
 export function since(steps, loss) {
   const [field] = loss.fields, place = steps.findIndex((step) => nameOf(step) === nameOf(loss.of)), last = lastChange(steps, field);
   if (!field || loss.path.length > 1 || place < 0 || !last || steps.indexOf(last) <= place) return null;
-  const instead = field in steps[place].changed ? steps.slice(place + 1).find((step) => field in step.changed) : null;
+  const instead = Object.hasOwn(steps[place].changed, field) ? steps.slice(place + 1).find((step) => Object.hasOwn(step.changed, field)) : null;
   return last === instead ? null : last;
 }
 

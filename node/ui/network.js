@@ -1,5 +1,7 @@
 // What the links report and the monitors' status say, as one picture: nodes and terminals, each with one state.
 
+import { member } from "./base.js";
+
 const WORST = ["need", "queue", "saved", "syncing", "synced"];
 export const worstFirst = (a, b) => WORST.indexOf(a.state) - WORST.indexOf(b.state) || (a.id < b.id ? -1 : 1);
 
@@ -13,9 +15,9 @@ export function nodesOf(report) {
   const parked = report.quarantine?.by_node ?? {};
   const links = report.links.map((link) => {
     const id = link.peer ?? host(link.url), up = link.state === "up", waiting = link.lag === null ? null : (link.lag ?? 0) + (link.behind ?? 0);
-    return { id, up, waiting, since: date(link.since), skewMs: up ? link.offset_ms : null, delayMs: up ? link.rtt_ms : null, error: up ? null : link.last_error, quarantine: parked[id] ?? 0 };
+    return { id, up, waiting, since: date(link.since), skewMs: up ? link.offset_ms : null, delayMs: up ? link.rtt_ms : null, error: up ? null : link.last_error, quarantine: member(parked, id) ?? 0 };
   });
-  const away = report.away.map((link) => ({ id: link.peer, up: false, waiting: link.lag, since: date(link.last_seen), skewMs: null, delayMs: null, error: link.last_error, quarantine: parked[link.peer] ?? 0 }));
+  const away = report.away.map((link) => ({ id: link.peer, up: false, waiting: link.lag, since: date(link.last_seen), skewMs: null, delayMs: null, error: link.last_error, quarantine: member(parked, link.peer) ?? 0 }));
   return [...links, ...away].map((node) => ({ ...node, state: node.quarantine ? "need" : !node.up ? "queue" : node.waiting ? "syncing" : "synced" })).sort(worstFirst);
 }
 

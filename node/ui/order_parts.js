@@ -1,5 +1,5 @@
 // What the board and one order show alike: the card, the lines, the lock.
-import { html, useMemo } from "./base.js";
+import { html, useMemo, member } from "./base.js";
 import { LATE, lineName, linesOf, numberOf, openedOf, priceOf, quantityOf, tableOf, totalOf } from "./order_data.js";
 import { icon } from "./icons.js";
 import { ago, clock, exact, money } from "./formats.js";
@@ -27,7 +27,7 @@ export function lockLine(lock) {
 // again of which something changed.
 export function Card({ id, entity, index, size, gone, customer, need, lock, now }) {
   const opened = entity ? openedOf(entity.data) : null, age = opened === null ? "" : ago(opened, now, "age");
-  const slow = opened !== null && (now - opened) / 60000 > (LATE[entity.data.status ?? "pending"] ?? Infinity);
+  const slow = opened !== null && (now - opened) / 60000 > (member(LATE, entity.data.status ?? "pending") ?? Infinity);
   return useMemo(() => html`<li data-id=${id} data-index=${index} class=${gone ? "card-gone" : ""} aria-setsize=${size} aria-posinset=${index + 1}>${entity ? slip(id, entity.data, { age, slow, gone, customer, need, lock }) : html`<span class="card"><span class="status">${t("value.gone")}</span></span>`}</li>`, [id, entity, index, size, gone, customer, need, lock, age, slow, prefs.lang]);
 }
 

@@ -1,5 +1,5 @@
 // Bringing a loss back: a new operation in one's own name, asked first with what comes back, and with what it takes away.
-import { html, useState } from "./base.js";
+import { html, useState, member } from "./base.js";
 import { bringBack } from "./bring_back.js";
 import { clock } from "./formats.js";
 import { brought, since, whose } from "./history_data.js";
@@ -22,7 +22,7 @@ export function lossTexts({ how, fields, path, data }) {
 // loss: as loadHistory has it, or {id, how: "past", fields, path, data, of, operation} of a value of then. history: of useHistory.
 export function Restore({ loss, history }) {
   const { entity, steps, type, id } = history, why = useWhyNot("write", type);
-  const [field] = loss.fields, now = entity.data[field ?? ""];
+  const [field] = loss.fields, now = member(entity.data, field ?? "");
   const [seen, see] = useState({ value: now }), later = since(steps, loss), texts = lossTexts(loss);
   const back = texts.map(([name, value]) => `${name} ${value}`).join(", ");
   const act = async () => {

@@ -27,11 +27,14 @@ export const session = {
   rename() { session.be({ name: fresh() }); },
 };
 
+const fragment = () => new URLSearchParams(location.hash.startsWith("#/") ? "" : location.hash.slice(1));
+const saidIn = (said) => [...WORDS, "pair"].filter((word) => said.get(word));
+export const saysWho = () => saidIn(fragment()).length > 0;
+
 // The address may say who the tab is: #token=..&name=..&type=..&user=.., or #pair=CODE, which is exchanged for it. A
 // fragment is sent to nobody, and it is taken out of the address at once, so that no history keeps it.
 export async function begin() {
-  const said = new URLSearchParams(location.hash.startsWith("#/") ? "" : location.hash.slice(1));
-  const known = [...WORDS, "pair"].filter((word) => said.get(word));
+  const said = fragment(), known = saidIn(said);
   if (known.length) history.replaceState(null, "", `${location.pathname}#/conflitos`);
   session.be(Object.fromEntries(known.filter((word) => word !== "pair").map((word) => [word, said.get(word)])));
   if (said.get("pair")) session.be(await join(said.get("pair")));

@@ -1,5 +1,5 @@
 // An entity as it was at a moment, with what that moment changed marked, and the way back for what is otherwise now.
-import { html } from "./base.js";
+import { html, member } from "./base.js";
 import { same } from "./changes.js";
 import { brought, lastChange, whose } from "./history_data.js";
 import { linesOf } from "./order_data.js";
@@ -23,7 +23,7 @@ export function Snapshot({ moment, step, history }) {
   // The button by which a value of then comes back.
   const idOf = (path) => `${step.seq}/${path.join("/")}`;
   const past = (path, value, author) => html`<${Restore} key=${path.join("/")} history=${history} loss=${{ how: "past", fields: [path[0]], path, data: { [path[0]]: path.length > 1 ? [value] : value }, of: author, operation: author, id: idOf(path) }} />`;
-  const back = (name) => (then && name in data && (!same(data[name], now.data[name]) || brought.has(idOf([name]))) ? past([name], data[name], lastChange(history.steps.slice(0, history.steps.indexOf(step) + 1), name) ?? step) : "");
+  const back = (name) => (then && Object.hasOwn(data, name) && (!same(data[name], member(now.data, name)) || brought.has(idOf([name]))) ? past([name], data[name], lastChange(history.steps.slice(0, history.steps.indexOf(step) + 1), name) ?? step) : "");
   const facts = Object.entries(data).filter(([name]) => name !== "version" && !(order && BELOW.includes(name)));
   return html`${step ? html`<p class="touched-note"><span class="swatch" aria-hidden="true"></span>${t("hist.touched", { name: whose(step) })}</p>` : ""}
     ${entity.deleted ? html`<p class="flag">${t("value.gone")}</p>` : ""}

@@ -1,5 +1,5 @@
 // What the node shows at this moment: the one thing that views read from.
-import { useEffect, useRef, useState, say, changes } from "./base.js";
+import { useEffect, useRef, useState, say, changes, bare, member } from "./base.js";
 import { clock } from "./formats.js";
 import { get } from "./http.js";
 import { session } from "./session.js";
@@ -22,8 +22,8 @@ const FIRST = 50;             // conflicts that are asked for first, so that the
 // refused: the HTTP status with which the node refused to tell a thing, by the thing's name here
 const state = {
   contact: { up: false, since: new Date(), code: null, tries: 0, next: 0 },
-  begun: false, entities: {}, conflicts: null, closed: new Map(), terminals: null, totalOnline: 0, metrics: new Map(),
-  links: null, policies: null, node: null, rights: null, refused: {},
+  begun: false, entities: bare(), conflicts: null, closed: new Map(), terminals: null, totalOnline: 0, metrics: new Map(),
+  links: null, policies: null, node: null, rights: null, refused: bare(),
   moreConflicts: false, // whether conflicts are still to come of those that were there when the page began
   conflictNews: 0, // grows whenever messages say that a conflict came or ended
   single: new Map(), // `type id` -> an entity that is looked at alone; null where there is none
@@ -76,7 +76,7 @@ async function loadOne(entityType, entityId) {
   else state.single.delete(key);
 }
 
-const arriving = {}; // what changed of a type while it is being read: it is laid over what was read
+const arriving = bare(); // what changed of a type while it is being read: it is laid over what was read
 export async function refresh(entityType) {
   if (arriving[entityType]) return;
   state.entities[entityType] ??= null;
@@ -86,7 +86,7 @@ export async function refresh(entityType) {
   if (!answer) return;
   const map = new Map(answer.entities.map((one) => [one.entity_id, one]));
   for (const one of changed) put(map, one);
-  set({ entities: { ...state.entities, [entityType]: map } });
+  set({ entities: bare(state.entities, { [entityType]: map }) });
 }
 
 async function asked(what, asking) {
@@ -95,11 +95,11 @@ async function asked(what, asking) {
     if (what in state.refused) set({ refused: without(state.refused, what) });
     return answer;
   } catch (error) {
-    set({ refused: { ...state.refused, [what]: error.status } });
+    set({ refused: bare(state.refused, { [what]: error.status }) });
     return null;
   }
 }
-const without = (object, name) => Object.fromEntries(Object.entries(object).filter(([key]) => key !== name));
+const without = (object, name) => bare(Object.fromEntries(Object.entries(object).filter(([key]) => key !== name)));
 
 // Operations that wait for a link: those that linked nodes still lack, and those that absent ones do.
 export const waiting = (links) => (links ? [...links.links, ...links.away].reduce((sum, link) => sum + (link.lag || 0) + (link.behind || 0), 0) : 0);
@@ -117,7 +117,7 @@ function shown(one) {
   if (!before) return;
   if (!fresh.has(type)) {
     fresh.add(type);
-    state.entities = { ...state.entities, [type]: new Map(before) };
+    state.entities = bare(state.entities, { [type]: new Map(before) });
   }
   put(state.entities[type], one);
   tell();
@@ -248,7 +248,7 @@ function contacted({ up, code, retryInMs }) {
 }
 
 export function start() {
-  dial({ message: (message) => handlers[message.type]?.(message), entity: shown, conflict: conflictChanged, contact: contacted });
+  dial({ message: (message) => member(handlers, message.type)?.(message), entity: shown, conflict: conflictChanged, contact: contacted });
   setInterval(() => { if (state.contact.up) loadReports(); }, REPORTS_MS);
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) return;

@@ -44,7 +44,7 @@ function why(loss) {
 const FLAGS = { open: "result.conflict", refused: "result.refused", removed: "hist.off", deleted: "value.gone" };
 
 function Loss({ loss, short, history }) {
-  const now = history.entity.data, again = loss.path.length === 1 && !history.entity.deleted && !brought.has(loss.id) && loss.fields.every((name) => name in now && same(now[name], loss.data[name]));
+  const now = history.entity.data, again = loss.path.length === 1 && !history.entity.deleted && !brought.has(loss.id) && loss.fields.every((name) => Object.hasOwn(now, name) && same(now[name], loss.data[name]));
   return html`<div class="discarded"><p><span class="flag">${t(FLAGS[loss.how] ?? "hist.discarded")}</span> ${lossTexts(loss).map(([field, value]) => html`<span key=${field}><span class="discarded-field">${field}</span> <s>${words(value)}</s> </span>`)}</p>
     ${short ? "" : html`<p class="soft">${why(loss)}${again ? ` ${t("hist.again")}` : ""}</p>${again ? "" : loss.how === "open" ? html`<a class="button small" href=${`#/conflitos/${encodeURIComponent(loss.conflict_id)}`}>${icon("need", 16)}${t("hist.open")}</a>` : html`<${Restore} loss=${loss} history=${history} />`}`}</div>`;
 }

@@ -119,3 +119,40 @@ def test_an_export_keeps_texts_and_begins_no_formula(restaurant: NodeProcess, pa
     with page.expect_download() as lines:
         page.locator("#jsonl").click()
     assert '"entity_id":"=1+1"' in lines.value.path().read_text()
+
+
+INHERITED = ("__proto__", "constructor", "toString", "hasOwnProperty")
+"""What every object has in JavaScript, though nobody wrote it."""
+
+
+def test_what_every_object_inherits_is_an_ordinary_name(nodes: Callable[..., NodeProcess], pages: Pages) -> None:
+    node = nodes("herdado")
+    for name in INHERITED:
+        before = {"name": name, "phone": "1", name: "A", "status": name}
+        conflict(node, "customers", name, before=before, first={name: f"B {name}"}, second={name: f"C {name}"})
+    with Terminal(node, "caixa-1", "constructor") as till:
+        for name in INHERITED:
+            lines = [{"id": name, "name": name, "quantity": 1, "price": 7, name: "x"}]
+            data = {"table": name, "customer_id": name, "items": lines, name: {"constructor": 1}}
+            till.write("orders", name, {"status": "ready", **data}, "CREATE")
+            till.write("orders", name, {"items": [], name: None})
+    page = pages(node)
+    shown(page, "conflitos", ".case")
+    cases = [one.get_attribute("href") or "" for one in page.locator(".case a").all()]
+    assert len(cases) == len(INHERITED)
+    wanted = {f"{side} {name}" for name in INHERITED for side in "BC"}
+    for case in cases:
+        shown(page, case.removeprefix("#/"), ".compare")
+        page.locator(".compare input[type=radio]").first.check(force=True)
+        wanted = {text for text in wanted if text not in page.locator(".compare").inner_text()}
+        page.locator(".result dd strong").first.wait_for()
+    assert wanted == set()
+    for name in INHERITED:
+        shown(page, f"pedidos/{name}", ".paper")
+        shown(page, f"historico/orders/{name}", ".line")
+        shown(page, f"historico/customers/{name}", ".line")
+        for route in (f"historico/{name}/x", f"conflitos/{name}", f"{name}", f"pedidos/{name}/{name}"):
+            shown(page, route, "h1")
+    for route, sign in {"pedidos": ".card", "auditoria": ".table-audit", "terminais": ".table-terminals"}.items():
+        shown(page, route, sign)
+    assert page.evaluate("Object.keys(Object.prototype).length") == 0

@@ -68,10 +68,17 @@ def test_a_token_is_asked_for_once_and_stands_in_no_address(pages: Pages, nodes:
     assert other.evaluate("history.length") == page.evaluate("history.length"), (
         "the address with the token is in none"
     )
+    # An address with a token that is opened where the page stands already.
+    third = second_token(guarded, "painel-3")
+    other.evaluate("words => { location.hash = words }", f"#token={third}&name=painel-3")
+    other.wait_for_url("**/#/conflitos")
+    expect(other.locator(".me small")).to_have_text("painel-3")
+    connected(other)
+    assert other.evaluate("sessionStorage['comanda.token']") == third
 
 
-def second_token(node: NodeProcess) -> str:
-    made = comanda("token", "add", "painel-2", "--type", "monitor", "--data", node.data)
+def second_token(node: NodeProcess, name: str = "painel-2") -> str:
+    made = comanda("token", "add", name, "--type", "monitor", "--data", node.data)
     return next(word for word in made.stdout.split() if word.startswith("cmd_"))
 
 

@@ -1,5 +1,5 @@
 // The audit: filter, see that the chain is whole, take what is shown away.
-import { html, say, useEffect, useMemo, useRef, useState } from "../base.js";
+import { html, say, useEffect, useMemo, useRef, useState, member } from "../base.js";
 import { changes } from "../changes.js";
 import { download } from "../export.js";
 import { number, clock, clocks, dayOf } from "../formats.js";
@@ -89,7 +89,7 @@ function changesOf(entry) {
   if (!entry.entity_type) return OF_ACTS.filter((name) => entry.changes.after[name] != null).map((name) => ({ name, to: entry.changes.after[name] }));
   const { before, after } = entry.changes;
   if (entry.operation !== "BULK_UPDATE") return changes(before, after);
-  return Object.keys(after).flatMap((id) => changes(before[id], after[id]).map((one) => ({ ...one, of: one.of ? `${id}, ${one.of}` : id })));
+  return Object.keys(after).flatMap((id) => changes(member(before, id), after[id]).map((one) => ({ ...one, of: one.of ? `${id}, ${one.of}` : id })));
 }
 
 const isElements = (one) => Array.isArray(one) && one.length > 0 && one.every((part) => part?.id !== undefined);

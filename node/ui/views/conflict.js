@@ -1,5 +1,5 @@
 // One conflict: before, in force, the other side; only what differs is open; what comes out is shown before it is sent.
-import { html, say, useEffect, useMemo, useNow, useRef, useState } from "../base.js";
+import { html, say, useEffect, useMemo, useNow, useRef, useState, member } from "../base.js";
 import { byUrgency, caseOf, chosen, delta, missing, nameOf, newDraft, resolution, sideName, who } from "../cases.js";
 import { icon } from "../icons.js";
 import { clock, clocks, list as join, money, number, signed, skew, when } from "../formats.js";
@@ -99,7 +99,7 @@ function Side({ c, i, d, change, still }) {
 function stands(field, result, d) {
   if (!result) return null;
   if (field.kind === "existence") return field.values.indexOf(!("deleted_at" in result.data));
-  if (!(field.name in result.data)) return result.terminal === session.name ? d.picks[field.name] ?? null : null;
+  if (!Object.hasOwn(result.data, field.name)) return result.terminal === session.name ? d.picks[field.name] ?? null : null;
   const i = field.values.findIndex((value) => JSON.stringify(value) === JSON.stringify(result.data[field.name]));
   return i >= 0 ? i : "typed";
 }
@@ -115,7 +115,7 @@ function Field({ c, field, d, change, result, columns }) {
     <p class="field-label" id=${`${id}-label`}>${label(field.name)}${spread ? html`<span class="spread">${t("case.between", { d: money(spread) })}</span>` : ""}</p>
     <div class="cells" style=${columns}><div class="option was"><span class="option-text"><span class="option-side">${t("case.before")}</span><span class="option-value">${beforeText(field)}</span></span></div>
     ${field.values.map((value, i) => html`<${Option} key=${i} c=${c} field=${field} i=${i} id=${id} value=${value} picked=${pick === i} choose=${choose(i)} result=${result} stood=${stood === i} />`)}</div>
-    ${stood === "typed" ? html`<div class="option still stood typed-stood"><span class="option-text"><span class="option-value"><bdi>${plain(field, result.data[field.name] ?? chosen(field, d))}</bdi></span><span class="flag flag-stood">${icon("check", 16)}${t("other.stood")}</span></span></div>` : ""}
+    ${stood === "typed" ? html`<div class="option still stood typed-stood"><span class="option-text"><span class="option-value"><bdi>${plain(field, member(result.data, field.name) ?? chosen(field, d))}</bdi></span><span class="flag flag-stood">${icon("check", 16)}${t("other.stood")}</span></span></div>` : ""}
     ${result && pick === "typed" && stood !== "typed" && d.typed[field.name] ? html`<p class="hint">${t("other.yours")}: <bdi>${d.typed[field.name]}</bdi></p>` : ""}
     ${result || !mayType ? "" : html`<label class="other ${pick === "typed" ? "on" : ""}"><input type="radio" name=${id} id=${`${id}-typed`} value="typed" checked=${pick === "typed"} onchange=${choose("typed")} /><span>${t("case.custom")}</span></label>
     ${pick === "typed" ? html`<input class="typed" ref=${text} id=${`${id}-text`} type="text" inputmode=${field.kind === "money" || field.kind === "number" ? "decimal" : null} placeholder=${field.kind === "money" ? "0,00" : t("case.typehere")} aria-label=${t("case.custom.of", { field: label(field.name) })} value=${d.typed[field.name] ?? ""} oninput=${(event) => { d.typed[field.name] = event.target.value; change(); }} />` : ""}`}</div>`;
@@ -215,7 +215,7 @@ function DoneCard({ c, d, result, next }) {
 
 const otherTitle = (result) => t("other.title", { name: result.user || result.terminal, time: clock(result.at) });
 function otherText(c, result) {
-  const [field] = c.fields, stood = field.kind === "existence" ? !("deleted_at" in result.data) : result.data[field.name] ?? null;
+  const [field] = c.fields, stood = field.kind === "existence" ? !("deleted_at" in result.data) : member(result.data, field.name) ?? null;
   const value = short(plain(field, stood));
   return result.reason ? t("other.text", { terminal: result.terminal, value, reason: result.reason }) : t("other.text.plain", { terminal: result.terminal, value });
 }

@@ -1,5 +1,5 @@
 // The inbox: what only a person can decide, most urgent first, with what it holds up; below, what was decided lately.
-import { html, say, useEffect, useMemo, useNow, useRef, useState } from "../base.js";
+import { html, say, useEffect, useMemo, useNow, useRef, useState, member } from "../base.js";
 import { byUrgency, caseOf, nameOf, who } from "../cases.js";
 import { icon } from "../icons.js";
 import { clock, money, number, ago, when } from "../formats.js";
@@ -68,10 +68,10 @@ function settledOf(conflict) {
   const lost = decided.lost.map(named).find(Boolean), kept = decided.kept.map(named).find(Boolean);
   if (!lost) return null;
   const shown = kept?.data ?? decided.data ?? {}, deleting = "deleted_at" in lost.data || "deleted_at" in shown;
-  const fields = deleting ? ["deleted_at"] : Object.keys(lost.data).filter((name) => name !== "version" && JSON.stringify(lost.data[name]) !== JSON.stringify(shown[name] ?? null));
+  const fields = deleting ? ["deleted_at"] : Object.keys(lost.data).filter((name) => name !== "version" && JSON.stringify(lost.data[name]) !== JSON.stringify(member(shown, name) ?? null));
   if (!fields.length) return null;
-  const [name] = fields, field = deleting ? { kind: "existence" } : { kind: kindOf(name, lost.data[name] ?? shown[name]) };
-  const value = (data) => (deleting ? !("deleted_at" in data) : data[name] ?? null);
+  const [name] = fields, field = deleting ? { kind: "existence" } : { kind: kindOf(name, lost.data[name] ?? member(shown, name)) };
+  const value = (data) => (deleting ? !("deleted_at" in data) : member(data, name) ?? null);
   return { fields, name: deleting ? "@entity" : name, field, lost: { value: value(lost.data), ...who(lost), operation: lost }, kept: { value: value(shown), ...who(kept ?? decided.by ?? {}) } };
 }
 
@@ -87,7 +87,7 @@ function Settled({ conflict, now }) {
   const s = useMemo(() => settledOf(conflict), [conflict]);
   if (!s) return null;
   const at = new Date(conflict.decided.at ?? conflict.created_at), name = nameOf(s.lost), lost = cut(plain(s.field, s.lost.value));
-  const current = entity && s.name in entity.data ? entity.data[s.name] : undefined;
+  const current = member(entity?.data, s.name);
   const changed = current !== undefined && JSON.stringify(current) !== JSON.stringify(s.kept.value) ? t("settled.changed", { value: cut(plain(s.field, current)) }) : "";
   const act = async () => { for (const field of s.fields) await bringBack(conflict.entity_type, conflict.entity_id, field, s.lost.operation); };
   return html`<li class="settled"><time datetime=${at.toISOString()}>${when(at, now)}</time>
