@@ -9,14 +9,10 @@ from __future__ import annotations
 
 import re
 
-BEGINS = r"(?:\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n])"
-"""As a formula begins, also after blanks and with the wide signs that some spreadsheets take for these.
-`node/ui/export.js` has the same."""
+FORMULA = re.compile(r"'*(\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n])")
+"""What would be taken for a formula, or was written as this writes one; some spreadsheets take wide signs too."""
 
-FORMULA = re.compile(f"'*{BEGINS}")
-"""What would be taken for a formula, or was written as this writes one."""
-
-GUARDED = re.compile(f"'+{BEGINS}")
+GUARDED = re.compile(r"'+(\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n])")
 
 
 def guarded(text: str) -> str:
