@@ -27,11 +27,11 @@ def test_a_key_is_made_once_and_is_its_owners_only(tmp_path: Path) -> None:
 
 def test_a_key_is_on_disk_before_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[str] = []
-    fsync, rename = os.fsync, type(tmp_path).rename
+    fsync, replace = os.fsync, type(tmp_path).replace
     monkeypatch.setattr(os, "fsync", lambda descriptor: (steps.append("fsync"), fsync(descriptor))[1])
-    monkeypatch.setattr(type(tmp_path), "rename", lambda a, b: (steps.append("rename"), rename(a, b))[1])
+    monkeypatch.setattr(type(tmp_path), "replace", lambda a, b: (steps.append("replace"), replace(a, b))[1])
     signatures(tmp_path)
-    assert steps == ["fsync", "rename", "fsync"]
+    assert steps == ["fsync", "replace", "fsync"]
 
 
 def test_a_start_that_died_while_it_made_a_key_is_no_obstacle(
@@ -41,7 +41,7 @@ def test_a_start_that_died_while_it_made_a_key_is_no_obstacle(
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(tmp_path), "rename", lambda a, b: dies(a))
+        patch.setattr(type(tmp_path), "replace", lambda a, b: dies(a))
         with pytest.raises(StorageError, match="Input/output error"):
             signatures(tmp_path)
     assert not (tmp_path / KEY_FILE).exists()

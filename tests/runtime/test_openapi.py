@@ -16,7 +16,7 @@ from tests.processes import ROOT
 from tests.wire.test_protocol_document import EXAMPLES
 
 DOCUMENT = openapi("0.0.0")
-READ = re.compile(r"""\b(?:first|number|_number)\((?:self, )?(?:request, |asked, )?["'](\w+)["']""")
+READ = re.compile(r"""\b(?:first|wants|number|_number)\((?:self, )?(?:request, |asked, )?["'](\w+)["']""")
 
 
 def test_a_validator_finds_nothing_wrong() -> None:
