@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from websockets.sync.client import connect
 
 from tests.launcher import Launched, launch_read
+from tests.patience import PATIENCE_S, connect
 
 ROOT = Path(__file__).resolve().parent.parent
 CI = bool(os.environ.get("CI"))
@@ -66,13 +66,13 @@ class NodeProcess:
     def kill(self) -> None:
         """SIGKILL, as a power cut to the process."""
         os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
         self._close()
 
     def stop(self) -> int:
         """SIGTERM; the exit status of a clean stop."""
         self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(10)
+        status = self.process.wait(PATIENCE_S)
         self._close()
         return status
 
@@ -128,5 +128,5 @@ def write_order(node: NodeProcess) -> None:
         operation = {"id": "w", "entity_type": "orders", "entity_id": "mesa-9", "operation": "CREATE"}
         more = {"data": {"status": "pending"}, "terminal_id": "pos-9"}
         pos.send(json.dumps({"type": "data_sync", "operation": {**operation, **more}}))
-        while json.loads(pos.recv(10)).get("operation_id") != "w":
+        while json.loads(pos.recv(PATIENCE_S)).get("operation_id") != "w":
             pass

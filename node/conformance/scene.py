@@ -110,9 +110,9 @@ class Scene:
     async def terminals(self, *kinds: str) -> list[Terminal]:
         return [await self.terminal(kind) for kind in kinds]
 
-    async def come_back(self, terminal: Terminal, within: float = 2.0, **how: Any) -> Terminal:
-        """Connect again under the same id, trying for `within` seconds, as the document's client does."""
-        with trio.move_on_after(within):
+    async def come_back(self, terminal: Terminal, **how: Any) -> Terminal:
+        """Connect again under the same id, trying until the patience ends, as the document's client does."""
+        with trio.move_on_after(self.patience):
             while True:
                 try:
                     return await self.terminal(again=terminal, user=terminal.user, **how)
@@ -122,7 +122,7 @@ class Scene:
                 except Exception as refused:
                     failure = refused
                 await trio.sleep(0.05)
-        raise Broken(f"{terminal.name} is greeted again within {within:g} s", str(failure))
+        raise Broken(f"{terminal.name} is greeted again within {self.patience:g} s", str(failure))
 
     async def end(self) -> None:
         """Everybody leaves, and is free for the next rule."""

@@ -18,6 +18,7 @@ from node.runtime.net.listener import Acceptance, Listener, open_listeners
 from node.wire.frames import Outgoing
 from node.wire.links.handshake import SUBPROTOCOL
 from tests.autobahn.suite import AT_ONCE
+from tests.patience import PATIENCE_S
 from tests.runtime.rig import arrivals
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ async def _dial(url: str) -> ClientConnection:
     return await connect(
         url,
         subprotocols=[SUBPROTOCOL],
-        connect_timeout=30.0,
+        connect_timeout=PATIENCE_S,
         max_message_bytes=LINK_MESSAGE_BYTES,
         outbox_limit=2 * LINK_MESSAGE_BYTES,
     )

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
-from websockets.sync.client import connect
 
 from node.cli import exchange, main
 from node.rights import MESSAGES
+from tests.patience import PATIENCE_S, connect
 from tests.processes import NodeProcess
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def test_what_happens_is_printed_as_it_happens_and_what_there_is_only_when_asked
                 number += 1
                 message = write("UPDATE", "orders", "new", status=f"\x9b{number}")
                 socket.send(json.dumps({**message, "operation": {**message["operation"], "id": f"t-{number}"}}))
-                while json.loads(socket.recv(timeout=10)).get("operation_id") != f"t-{number}":
+                while json.loads(socket.recv(timeout=PATIENCE_S)).get("operation_id") != f"t-{number}":
                     pass
 
     writer = threading.Thread(target=keep_writing)

@@ -28,11 +28,11 @@ from node.conformance.wire import (
     open_socket,
     read_head,
 )
+from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-PATIENCE_S = 60.0
 """How long anything is waited for that a client must do by itself."""
 
 Message = dict[str, Any]

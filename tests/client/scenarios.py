@@ -8,15 +8,15 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import httpx
 import trio
 from attrs import define, field, frozen
 
 from node.conformance.terminal import Terminal
 from node.conformance.wire import open_socket
 from node.screen import without_version
-from tests.client.door import PATIENCE_S, Door, Message, dropping, unchanged
+from tests.client.door import Door, Message, dropping, unchanged
 from tests.client.driver import FINAL, Client, Driver
+from tests.patience import PATIENCE_S, http_get
 from tests.processes import NodeProcess
 
 numbers = count(1)
@@ -134,7 +134,7 @@ class Scene:
         found, after = {}, ""
         while after is not None:
             path = f"http://127.0.0.1:{self.node.port}/api/v1/entities/{entity_type}?limit=1000&after={after}"
-            page = httpx.get(path, trust_env=False).json()
+            page = http_get(path).json()
             found |= {entity["entity_id"]: entity["data"] for entity in page["entities"]}
             after = page["next"]
         return without_version(found)

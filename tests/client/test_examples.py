@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from tests.client.door import Door, dropping, unchanged
+from tests.patience import PATIENCE_S
 from tests.processes import ROOT, NodeProcess
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Program:
         self._changed.set()
 
     async def until(self, condition: Callable[[list[str]], Any]) -> None:
-        with trio.fail_after(60):
+        with trio.fail_after(PATIENCE_S):
             while not condition(self.said):
                 assert not self._over.is_set(), self.said
                 await self._changed.wait()

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from tests.client.door import PATIENCE_S, Door
+from tests.client.door import Door
 from tests.client.driver import DOCUMENTED, OURS, Client
 from tests.client.scenarios import SCENARIOS, Scene, Verdict, numbers
 from tests.conformance.document_client import document_text
+from tests.patience import PATIENCE_S
 from tests.processes import NodeProcess
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ GIVES_UP = {
 """Where the protocol document's own client may fail, and why."""
 
 DOCUMENTED_S = 5.0
-"""How long it is waited for, as it does not say that it has given up."""
+"""How long it is waited for where it may fail, as it does not say that it has given up."""
 
 
 @pytest.fixture
@@ -108,7 +109,8 @@ async def test_the_documents_own_client_beside_them(
         folder = tmp_path / name
         folder.mkdir()
         try:
-            table[name] = await play(name, DOCUMENTED, shared, folder, DOCUMENTED_S)
+            patience = DOCUMENTED_S if name in GIVES_UP else PATIENCE_S
+            table[name] = await play(name, DOCUMENTED, shared, folder, patience)
         except* trio.TooSlowError:
             table[name] = GAVE_UP
     with capsys.disabled():

@@ -13,10 +13,10 @@ import threading
 from collections import Counter
 from typing import IO, TYPE_CHECKING, NoReturn
 
-import httpx
 import pytest
 
 from tests.faulty_proxy import FaultyProxy
+from tests.patience import PATIENCE_S, http_get
 from tests.processes import ROOT, NodeProcess, missing, node_modules
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 PACKAGE = ROOT / "node" / "client" / "js"
 ORDERS = [f"mesa-{number} moqueca pirão" for number in range(60)]
-PATIENCE_S = 120
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +164,7 @@ def test_every_order_is_on_the_kitchens_screen_once(
         waiter = examples("waiter.mjs", f"ws://127.0.0.1:{cable.port}")
         waiter.say(*(order for order in ORDERS if order.split()[0] not in kept))
         kitchen.until(lambda lines: sum(line.startswith("cook") for line in lines) >= len(ORDERS))
-        shown = httpx.get(f"{node.url.replace('ws', 'http')}/api/v1/entities/orders?limit=1000").json()["entities"]
+        shown = http_get(f"{node.url.replace('ws', 'http')}/api/v1/entities/orders?limit=1000").json()["entities"]
         assert {each["entity_id"] for each in shown} == {order.split()[0] for order in ORDERS}
         cooked = Counter(line for line in kitchen.lines if line.startswith("cook"))
         assert cooked == {f"cook {order}": 1 for order in ORDERS}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
+from tests.patience import PATIENCE_S
 from tests.processes import ROOT
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 BESIDE = ROOT.parent / "shared" / "protocol" / "websocket-api.md"
 Event = dict[str, Any]
-PATIENCE_S = 20.0
 
 
 def document_text() -> str:

@@ -26,6 +26,7 @@ from node.conformance.wire import (
     open_socket,
     read_head,
 )
+from tests.patience import PATIENCE_S
 
 Message = dict[str, Any]
 
@@ -88,7 +89,7 @@ class WrongNode:
             await trio.aclose_forcefully(terminal)
 
     async def _http(self, terminal: trio.SocketStream, path: str) -> None:
-        async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+        async with httpx.AsyncClient(trust_env=False, verify=False, timeout=PATIENCE_S) as client:
             answer = await client.get(f"http://127.0.0.1:{self._node_port}{path}")
         body = answer.content
         if path == STATS:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from tests.conformance.document_client import DocumentClients, document_text
+from tests.patience import http_get
 from tests.processes import NodeProcess, node_modules
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def document() -> str:
 
 
 def entities(node: NodeProcess, entity_type: str) -> dict[str, dict[str, Any]]:
-    answer = httpx.get(f"http://127.0.0.1:{node.port}/api/v1/entities/{entity_type}", trust_env=False)
+    answer = http_get(f"http://127.0.0.1:{node.port}/api/v1/entities/{entity_type}")
     return {entity["entity_id"]: entity["data"] for entity in answer.json()["entities"]}
 
 

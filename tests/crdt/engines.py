@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pycrdt
 
 from crdt.update_format import decode_state_vector
+from tests.patience import PATIENCE_S
 from tests.processes import missing, node_modules
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Yjs:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
-        self._process.wait(10)
+        self._process.wait(PATIENCE_S)
 
 
 def b64(data: bytes) -> str:

@@ -17,6 +17,7 @@ from crdt.engine import DEFAULT, INSTALLED
 from tests.e2e.terminal import TYPES, Terminal
 from tests.e2e.wires import Wire, topology
 from tests.faulty_proxy import WAYS
+from tests.patience import PATIENCE_S
 from tests.processes import NodeProcess
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ STEPS = (250, 700)
 
 PAUSE_S = 0.008
 """Between two steps, on the average."""
-
-AGREE_S = 30.0
-"""How long after everything is well again all nodes and screens may take to be the same."""
 
 POLL_S = 0.1
 AUDITED = (
@@ -101,7 +99,7 @@ class Evening:
             (4, self.start),
         ]
         self._began = trio.current_time()
-        self._http = httpx.AsyncClient(timeout=20)
+        self._http = httpx.AsyncClient(timeout=PATIENCE_S)
 
     def _flags(self, number: int) -> list[str]:
         flags = ["--id", f"n{number}", "--engine", self.rng.choice([DEFAULT, DEFAULT, DEFAULT, INSTALLED[-1]])]
@@ -298,10 +296,10 @@ class Evening:
         return answer.json()
 
     async def agree(self, nursery: trio.Nursery) -> None:
-        """Within AGREE_S: everything arrived, all nodes say the same, and each terminal shows what its node does."""
-        end = trio.current_time() + AGREE_S
+        """Once all is well again: everything arrived, all nodes agree, each terminal shows what its node does."""
+        end = trio.current_time() + PATIENCE_S
         while (differs := await self._difference(nursery)) is not None:
-            assert trio.current_time() < end, f"after {AGREE_S:g} s: {differs}"
+            assert trio.current_time() < end, f"after {PATIENCE_S:g} s: {differs}"
             await trio.sleep(POLL_S)
         said = Counter(str(message["status"]) for terminal in self.terminals for message in terminal.confirmed)
         granted = Counter(grant.scope for terminal in self.terminals for grant in terminal.grants)

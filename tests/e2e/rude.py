@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from tests.patience import PATIENCE_S
+
 if TYPE_CHECKING:
     from tests.processes import NodeProcess
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 DEFLATE = "permessage-deflate"
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
-PATIENCE_S = 20
 _numbers = itertools.count()
 
 

@@ -17,6 +17,7 @@ import trio
 from crdt.hlc import iso
 from node.runtime.net.client import ConnectError, connect
 from node.screen import Screen
+from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     import random
@@ -31,9 +32,6 @@ ENTITIES = [f"e-{n}" for n in range(3)]
 
 SELDOM = [f"s-{n}" for n in range(30)]
 """Entities that are written now and then, so that what was missed of one is not soon made up for."""
-
-CONNECT_S = 5.0
-"""How long a node that is up may take to answer a handshake while everything else on this machine is busy."""
 
 SURE_S = 0.2
 """How long before its end a lease is released for the terminal to insist that it still had it."""
@@ -120,7 +118,7 @@ class Terminal:
         full = "" if self.keeps else "&sync=full"
         url = f"{self.home.url}/ws/{self.name}?type={self.kind}&user_id=u-{self.name}{full}"
         try:
-            connection = await connect(url, connect_timeout=CONNECT_S)
+            connection = await connect(url, connect_timeout=PATIENCE_S)
         except ConnectError:
             return
         at = self.home.data.name

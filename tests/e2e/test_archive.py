@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import orjson
 import pytest
-from websockets.sync.client import connect
 
 from node.runtime.retention import DAY_MS
 from storage.audit.archive_file import read_archive, verify_archives
@@ -26,6 +25,7 @@ from storage.sqlite.reader import Reader
 from tests.e2e.test_kill import Waiter
 from tests.faults.rig import get, until
 from tests.harness import Client, World
+from tests.patience import PATIENCE_S, connect, http_get, http_post
 from tests.processes import ROOT, NodeProcess, comanda, missing
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def fill(node: NodeProcess, count: int) -> None:
             socket.send(json.dumps({"type": "data_sync", "operation": operation}))
         left = count
         while left:
-            left -= orjson.loads(socket.recv(timeout=10))["type"] == "sync_confirmation"
+            left -= orjson.loads(socket.recv(timeout=PATIENCE_S))["type"] == "sync_confirmation"
 
 
 def test_the_command_killed_anywhere_is_completed_by_the_next(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_the_command_killed_anywhere_is_completed_by_the_next(tmp_path: Path) ->
             call, calls = rng.choice(CALLS)
             kill = f"inject={call}:signal=KILL:when={rng.randrange(calls) + 1}"
             traced = [strace, "-f", "-o", os.devnull, "-e", f"trace={call}", "-e", kill, *COMANDA, *words]
-            process = subprocess.run(traced, capture_output=True, check=False, cwd=ROOT, timeout=60)
+            process = subprocess.run(traced, capture_output=True, check=False, cwd=ROOT, timeout=PATIENCE_S)
             assert process.returncode in (0, -signal.SIGKILL), process.stderr
             killed += process.returncode != 0
             assert history(data) == ids
@@ -112,12 +112,12 @@ def test_the_command_killed_anywhere_is_completed_by_the_next(tmp_path: Path) ->
     assert "1000" in run("audit", "verify", "--data", str(data), *files)
     node = NodeProcess(data).start()
     try:
-        shown = httpx.get(f"http://127.0.0.1:{node.port}/api/v1/entities/orders").json()["entities"]
+        shown = http_get(f"http://127.0.0.1:{node.port}/api/v1/entities/orders").json()["entities"]
         again = {"id": "op-7", "entity_type": "orders", "entity_id": "o-1", "operation": "UPDATE"}
         again |= {"data": {"n": 7, "note": "x" * 300}}
         with connect(f"{node.url}/ws/pos-1?type=pos", close_timeout=0.1) as socket:
             socket.send(json.dumps({"type": "data_sync", "operation": again}))
-            while (answer := orjson.loads(socket.recv(timeout=10)))["type"] != "sync_confirmation":
+            while (answer := orjson.loads(socket.recv(timeout=PATIENCE_S)))["type"] != "sync_confirmation":
                 pass
         assert answer["status"] == "duplicate"
     finally:
@@ -147,9 +147,9 @@ def test_a_node_killed_while_it_archives_under_load_loses_nothing(tmp_path: Path
     node.start()
     try:
         assert archive(node)["log_begins"] > 1
-        shown = httpx.get(f"http://127.0.0.1:{node.port}/api/v1/entities/orders").json()["entities"]
-        listed = httpx.get(f"http://127.0.0.1:{node.port}/api/v1/archives").json()
-        audit = httpx.get(f"http://127.0.0.1:{node.port}/api/v1/audit").json()
+        shown = http_get(f"http://127.0.0.1:{node.port}/api/v1/entities/orders").json()["entities"]
+        listed = http_get(f"http://127.0.0.1:{node.port}/api/v1/archives").json()
+        audit = http_get(f"http://127.0.0.1:{node.port}/api/v1/audit").json()
     finally:
         assert node.stop() == 0
     assert listed["log_begins"] == audit["log_begins"] == listed["archives"][-1]["last"] + 1
@@ -163,7 +163,7 @@ def test_a_node_killed_while_it_archives_under_load_loses_nothing(tmp_path: Path
 
 
 def archive(node: NodeProcess) -> dict[str, Any]:
-    answer = httpx.post(f"http://127.0.0.1:{node.port}/api/v1/archive?until=999999999", timeout=30)
+    answer = http_post(f"http://127.0.0.1:{node.port}/api/v1/archive?until=999999999", timeout=PATIENCE_S)
     assert answer.status_code in (200, 409), answer.text
     return dict(answer.json())
 
@@ -179,8 +179,8 @@ def ask(node: NodeProcess, stop: threading.Event) -> None:
 def test_until_is_asked_for(tmp_path: Path, query: str) -> None:
     node = NodeProcess(tmp_path / "data").start()
     try:
-        assert httpx.post(f"http://127.0.0.1:{node.port}/api/v1/archive{query}").status_code == 400
-        assert httpx.get(f"http://127.0.0.1:{node.port}/api/v1/archive").status_code == 405
+        assert http_post(f"http://127.0.0.1:{node.port}/api/v1/archive{query}").status_code == 400
+        assert http_get(f"http://127.0.0.1:{node.port}/api/v1/archive").status_code == 405
     finally:
         node.end()
 
@@ -196,13 +196,13 @@ def test_a_running_node_archives_what_is_asked_and_goes_on(tmp_path: Path) -> No
         with connect(f"{node.url}/ws/pos-2?type=pos", close_timeout=0.1) as socket:
             seen = set()
             while len(seen) < 80:
-                message = orjson.loads(socket.recv(timeout=10))
+                message = orjson.loads(socket.recv(timeout=PATIENCE_S))
                 if message["type"] == "data_sync":
                     seen.add(message["operation"]["entity_id"])
         (file,) = (tmp_path / "data" / "archives").iterdir()
         rows = 400 + 2  # and who archived, each time
         assert str(rows) in run("audit", "verify", "--data", str(tmp_path / "data"), "--archive", str(file))
-        assert httpx.get(f"{url}/api/v1/audit").json()["entries"][0]["seq"] == 301
+        assert http_get(f"{url}/api/v1/audit").json()["entries"][0]["seq"] == 301
     finally:
         assert node.stop() == 0
 
@@ -226,7 +226,7 @@ def test_a_real_node_keeps_what_archived_rows_did_to_a_counter(tmp_path: Path) -
                         }
                     )
                 )
-                while orjson.loads(socket.recv(timeout=10))["type"] != "sync_confirmation":
+                while orjson.loads(socket.recv(timeout=PATIENCE_S))["type"] != "sync_confirmation":
                     pass
         run("archive", "--url", f"http://127.0.0.1:{node.port}", "--until", "1000")
     finally:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from websockets.sync.client import ClientConnection, connect
 
 from tests.e2e.test_identity import write
+from tests.patience import PATIENCE_S, connect
 from tests.processes import NodeProcess
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-PATIENCE_S = 20.0
+    from websockets.sync.client import ClientConnection
 
 
 def rows(socket: ClientConnection, upto: str) -> list[dict[str, Any]]:

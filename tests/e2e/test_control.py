@@ -8,15 +8,14 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 from click.testing import CliRunner
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
 
 from node.cli import main
 from node.control import NAME, is_there
 from tests.faults.rig import until
+from tests.patience import PATIENCE_S, connect, http_get
 from tests.processes import ROOT, NodeProcess, write_order
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from click.testing import Result
+    from websockets.sync.client import ClientConnection
 
 
 class GuardedNode(NodeProcess):
@@ -64,7 +64,7 @@ def test_a_value_is_explained_and_restored_through_it(node: GuardedNode) -> None
             operation = {"id": f"o{number}", "entity_type": "orders", "entity_id": "mesa-1", "operation": kind}
             more = {"data": {"status": status}, "terminal_id": "pos-1"}
             pos.send(json.dumps({"type": "data_sync", "operation": {**operation, **more}}))
-        while json.loads(pos.recv(10)).get("operation_id") != "o1":
+        while json.loads(pos.recv(PATIENCE_S)).get("operation_id") != "o1":
             pass
     field = ("explain", "orders", "mesa-1", "status")
     restored = comanda(*field, "--restore", "o0", "--terminal", "gerente", "--json", data=node.data)
@@ -114,7 +114,7 @@ def closed(connection: ClientConnection, within_s: float = 5.0) -> int | None:
 def test_a_token_that_is_revoked_while_both_run_ends_its_connection(node: GuardedNode) -> None:
     data, place = node.data, f"{node.url}/ws/pos-1?type=pos&token="
     with connect(place + node.token) as pos:
-        pos.recv(10)
+        pos.recv(PATIENCE_S)
         listed = [json.loads(line) for line in comanda("token", "list", "--json", data=data).stdout.splitlines()]
         assert [(row["terminal_id"], row["state"], row["used_from"]) for row in listed] == [
             ("pos-1", "live", "127.0.0.1")
@@ -124,14 +124,14 @@ def test_a_token_that_is_revoked_while_both_run_ends_its_connection(node: Guarde
     with connect(place + node.token) as refused:
         assert closed(refused) == 4003
     with connect(place + new) as pos:
-        pos.recv(10)
+        pos.recv(PATIENCE_S)
         assert comanda("token", "revoke", "pos-1", data=data).stdout == "1 revogado(s) / revoked\n"
         assert closed(pos) == 4003
     url = f"http://127.0.0.1:{node.port}/api/v1/entities/orders"
-    assert httpx.get(url).status_code == httpx.get(url, params={"token": new}).status_code == 401  # stays closed
+    assert http_get(url).status_code == http_get(url, params={"token": new}).status_code == 401  # stays closed
     assert node.stop() == 0
     node.start()
-    assert httpx.get(f"http://127.0.0.1:{node.port}/api/v1/entities/orders").status_code == 401
+    assert http_get(f"http://127.0.0.1:{node.port}/api/v1/entities/orders").status_code == 401
 
 
 def test_a_linked_node_whose_token_is_revoked_waits_and_goes_on_with_a_new_one(
@@ -155,7 +155,7 @@ def test_a_linked_node_whose_token_is_revoked_waits_and_goes_on_with_a_new_one(
 
 
 def link_state(node: NodeProcess) -> str:
-    links = httpx.get(f"http://127.0.0.1:{node.port}/api/v1/links").json()["links"]
+    links = http_get(f"http://127.0.0.1:{node.port}/api/v1/links").json()["links"]
     return str(links[0]["state"]) if links else "none"
 
 
@@ -173,4 +173,4 @@ def test_restore_revives_no_revoked_token_and_forgets_no_newer_one(node: Guarded
     with connect(f"{node.url}/ws/pos-1?type=pos&token={node.token}") as refused:
         assert closed(refused) == 4003
     with connect(f"{node.url}/ws/pos-2?type=pos&token={new}") as pos:
-        assert json.loads(pos.recv(10))["type"] == "connection_established"
+        assert json.loads(pos.recv(PATIENCE_S))["type"] == "connection_established"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import httpx
 from click.testing import CliRunner
 
 from node.cli import main
 from tests.faults.rig import until
+from tests.patience import http_get
 from tests.processes import NodeProcess, write_order
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ def test_a_cut_link_and_a_refused_token_are_told_on_both_sides(tmp_path: Path) -
     below = NodeProcess(tmp_path / "below", "--id", "below", "--upstream", hub.url, config=config).start()
     ready = f"http://127.0.0.1:{below.port}/readyz"
     try:
-        until(lambda: httpx.get(ready, params={"links": "1"}).status_code == 200)
+        until(lambda: http_get(ready, params={"links": "1"}).status_code == 200)
         until(lambda: "link_down" not in findings(below.data))
         hub.kill()
-        until(lambda: httpx.get(ready, params={"links": "1"}).status_code == 503)
-        assert httpx.get(ready).status_code == 200
+        until(lambda: http_get(ready, params={"links": "1"}).status_code == 503)
+        assert http_get(ready).status_code == 200
         write_order(below)
         until(lambda: b"is down" in below.log.read_bytes())
         told = findings(below.data)["link_down"]

@@ -7,22 +7,22 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 from click.testing import CliRunner
-from websockets.sync.client import connect
 
 from node.cli import main
 from node.cli.clock import timestamp
 from node.runtime.api.tokens import new_token, token_hash
 from storage.records import TokenRow
 from storage.sqlite.store import Store
+from tests.patience import PATIENCE_S, connect, http_get, http_post
 from tests.processes import NodeProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import httpx
     from websockets.sync.client import ClientConnection
 
 
@@ -34,7 +34,7 @@ def node(tmp_path: Path) -> Iterator[NodeProcess]:
 
 
 def get(node: NodeProcess, path: str, **parameters: object) -> httpx.Response:
-    return httpx.get(f"http://127.0.0.1:{node.port}/api/v1/{path}", params=parameters, trust_env=False)  # type: ignore[arg-type]
+    return http_get(f"http://127.0.0.1:{node.port}/api/v1/{path}", params=parameters)  # type: ignore[arg-type]
 
 
 def head(node: NodeProcess) -> int:
@@ -77,7 +77,7 @@ class Till:
 
     def answer(self) -> dict[str, Any]:
         while True:
-            message: dict[str, Any] = json.loads(self.socket.recv(timeout=10))
+            message: dict[str, Any] = json.loads(self.socket.recv(timeout=PATIENCE_S))
             if message["type"] == "data_sync":
                 confirmed = {"operation_id": message["operation"]["id"], "terminal_id": self.name}
                 self.socket.send(json.dumps({"type": "sync_confirmation", **confirmed}))
@@ -86,7 +86,7 @@ class Till:
 
     def hear(self, type_: str) -> dict[str, Any]:
         while True:
-            message: dict[str, Any] = json.loads(self.socket.recv(timeout=10))
+            message: dict[str, Any] = json.loads(self.socket.recv(timeout=PATIENCE_S))
             if message["type"] == type_:
                 return message
 
@@ -150,7 +150,7 @@ def test_a_field_is_explained_over_http(collided: tuple[NodeProcess, str, str]) 
 def test_what_cannot_be_answered_is_refused_by_name(
     collided: tuple[NodeProcess, str, str], path: str, status: int
 ) -> None:
-    answer = httpx.get(f"http://127.0.0.1:{collided[0].port}/api/v1/{path}", trust_env=False)
+    answer = http_get(f"http://127.0.0.1:{collided[0].port}/api/v1/{path}")
     assert (answer.status_code, bool(answer.json()["error"])) == (status, True)
 
 
@@ -384,7 +384,7 @@ def test_a_moment_that_is_archived_is_gone_and_what_follows_is_not(node: NodePro
             ana.write("orders", "mesa-1", {"n": number})
     entries = get(node, "audit").json()["entries"]
     archived = f"http://127.0.0.1:{node.port}/api/v1/archive?until={entries[1]['seq']}"
-    assert httpx.post(archived, trust_env=False).status_code == 200
+    assert http_post(archived).status_code == 200
     assert get(node, "entities/orders/mesa-1", seq=entries[0]["seq"]).status_code == 410
     assert get(node, "entities/orders", seq=entries[0]["seq"]).status_code == 410
     assert get(node, "entities/orders/mesa-1", at=entries[0]["accepted_at"]).status_code == 410

@@ -10,6 +10,7 @@ import pytest
 from node.runtime.api.origins import Origins
 from node.runtime.net.http import Request
 from tests.e2e.rude import Rude, head
+from tests.patience import http_get, http_post
 from tests.processes import NodeProcess
 
 if TYPE_CHECKING:
@@ -60,13 +61,13 @@ def test_only_a_page_of_the_nodes_own_or_a_configured_one_may_connect(node: Node
 def test_a_node_without_tokens_is_read_by_its_own_names_only(node: NodeProcess, host: str, status: int) -> None:
     url = f"http://127.0.0.1:{node.port}"
     asked = {"Host": host.format(port=node.port)}
-    assert httpx.get(f"{url}/api/v1/websocket/stats", headers=asked).status_code == status
-    assert httpx.get(f"{url}/healthz", headers=asked).status_code == 200  # which says nothing
+    assert http_get(f"{url}/api/v1/websocket/stats", headers=asked).status_code == status
+    assert http_get(f"{url}/healthz", headers=asked).status_code == 200  # which says nothing
 
 
 @pytest.mark.parametrize(("origin", "status"), [("http://evil.example", 403), ("https://loja.example", 200)])
 def test_a_foreign_page_may_not_ask_the_node_for_anything(node: NodeProcess, origin: str, status: int) -> None:
-    answer = httpx.post(f"http://127.0.0.1:{node.port}/api/v1/quarantine/retry", headers={"Origin": origin})
+    answer = http_post(f"http://127.0.0.1:{node.port}/api/v1/quarantine/retry", headers={"Origin": origin})
     assert answer.status_code == status
 
 
@@ -88,7 +89,7 @@ def test_a_foreign_page_loads_nothing_without_saying_whose_it_is(node: NodeProce
     said = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest}
     said |= {} if origin is None else {"Origin": origin}
     for path in ("/", "/api/v1/entities/customers"):
-        assert httpx.get(f"http://127.0.0.1:{node.port}{path}", headers=said).status_code == status
+        assert http_get(f"http://127.0.0.1:{node.port}{path}", headers=said).status_code == status
 
 
 def test_a_node_that_asks_for_tokens_goes_by_any_name() -> None:
@@ -104,11 +105,11 @@ PATHS = ("/api/v1/websocket/stats", "/api/v1/entities/orders/mesa-1", "/api/v1/n
 @pytest.mark.parametrize("path", PATHS)
 def test_a_configured_page_may_read_what_the_node_answers_and_no_other_page(node: NodeProcess, path: str) -> None:
     url = f"http://127.0.0.1:{node.port}{path}"
-    answer = httpx.get(url, headers={"Origin": "https://loja.example"})
+    answer = http_get(url, headers={"Origin": "https://loja.example"})
     assert answer.headers["access-control-allow-origin"] == "https://loja.example"
     assert answer.headers["vary"] == "Origin"
     for origin in ("https://evil.example", "null", "https://loja.example.evil.example"):
-        assert "access-control-allow-origin" not in httpx.get(url, headers={"Origin": origin}).headers
+        assert "access-control-allow-origin" not in http_get(url, headers={"Origin": origin}).headers
 
 
 def test_a_configured_page_may_show_a_token_and_no_page_may_write(node: NodeProcess) -> None:
@@ -127,9 +128,9 @@ def test_a_configured_page_may_show_a_token_and_no_page_may_write(node: NodeProc
 def test_a_page_that_is_refused_is_logged_once(node: NodeProcess) -> None:
     url = f"http://127.0.0.1:{node.port}/api/v1/websocket/stats"
     for _ in range(3):
-        httpx.get(url, headers={"Origin": "https://read.example"})
+        http_get(url, headers={"Origin": "https://read.example"})
         assert upgraded(node, "127.0.0.1:{port}", "https://write.example") == 403
-        httpx.get(url, headers={"Host": "name.example"})
+        http_get(url, headers={"Host": "name.example"})
     logged = node.log.read_text()
     assert logged.count("a page of https://read.example may not connect or read; name it under [http] origins") == 1
     assert logged.count("a page of https://write.example may not connect or read; name it under [http] origins") == 1

@@ -10,16 +10,17 @@ import struct
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import orjson
 import pytest
 from websockets.exceptions import WebSocketException
-from websockets.sync.client import ClientConnection, connect
 
+from tests.patience import PATIENCE_S, connect, http_get
 from tests.processes import NodeProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from websockets.sync.client import ClientConnection
 
 TRIES = int(os.environ.get("COMANDA_HOSTILE", "200"))
 DOCUMENTED = range(4001, 4011)
@@ -53,7 +54,7 @@ class Healthy:
             "data": {"n": self.number},
         }
         self.socket.send(json.dumps({"type": "data_sync", "operation": operation}))
-        while orjson.loads(self.socket.recv(timeout=10)).get("operation_id") != operation["id"]:
+        while orjson.loads(self.socket.recv(timeout=PATIENCE_S)).get("operation_id") != operation["id"]:
             pass
 
 
@@ -63,7 +64,7 @@ def healthy(node: NodeProcess) -> Iterator[Healthy]:
         terminal = Healthy("healthy", socket)
         yield terminal
         terminal.works()
-        shown = httpx.get(f"http://127.0.0.1:{node.port}/api/v1/entities/products/healthy").json()
+        shown = http_get(f"http://127.0.0.1:{node.port}/api/v1/entities/products/healthy").json()
         assert shown["data"]["n"] == terminal.number
 
 
@@ -137,7 +138,7 @@ def answers_a_ping(client: ClientConnection) -> bool:
     """Whether the connection is still served; False when the node closed it with a code that says why."""
     try:
         client.send('{"type":"ping"}')
-        while orjson.loads(client.recv(timeout=10))["type"] != "pong":
+        while orjson.loads(client.recv(timeout=PATIENCE_S))["type"] != "pong":
             pass
     except WebSocketException:
         assert client.close_code in DOCUMENTED or client.close_code in STANDARD, client.close_code
@@ -159,7 +160,7 @@ def test_mutated_json_is_answered_or_closed_with_a_documented_code(node: NodePro
 
 
 def raw_socket(node: NodeProcess, name: str) -> socket.socket:
-    plain = socket.create_connection(("127.0.0.1", node.port), timeout=10)
+    plain = socket.create_connection(("127.0.0.1", node.port), timeout=PATIENCE_S)
     plain.sendall(
         f"GET /ws/{name}?type=pos HTTP/1.1\r\nHost: 127.0.0.1:{node.port}\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
@@ -223,7 +224,7 @@ HEADS = [
 def test_a_strange_request_head_gets_an_answer_and_costs_nobody_anything(
     node: NodeProcess, healthy: Healthy, head: bytes
 ) -> None:
-    with socket.create_connection(("127.0.0.1", node.port), timeout=10) as plain:
+    with socket.create_connection(("127.0.0.1", node.port), timeout=PATIENCE_S) as plain:
         plain.sendall(head)
         plain.shutdown(socket.SHUT_WR)
         answer = plain.recv(65_536)
@@ -238,20 +239,20 @@ def test_a_foreign_page_may_not_connect_and_the_nodes_own_may(node: NodeProcess)
     ):
         pass
     with connect(f"{node.url}/ws/browser?type=pos", origin=f"http://127.0.0.1:{node.port}") as own:  # type: ignore[arg-type]
-        assert orjson.loads(own.recv(timeout=5))["type"] == "connection_established"
+        assert orjson.loads(own.recv(timeout=PATIENCE_S))["type"] == "connection_established"
 
 
 def next_of(client: ClientConnection, message_type: str) -> dict[str, Any]:
     """The next message of this type; the others are what a new terminal is sent."""
     while True:
-        message: dict[str, Any] = orjson.loads(client.recv(timeout=10))
+        message: dict[str, Any] = orjson.loads(client.recv(timeout=PATIENCE_S))
         if message["type"] == message_type:
             return message
 
 
 def test_a_message_over_a_megabyte_is_refused_and_the_connection_goes_on(node: NodeProcess, healthy: Healthy) -> None:
     with connect(f"{node.url}/ws/big?type=pos") as client:
-        client.recv(timeout=5)
+        client.recv(timeout=PATIENCE_S)
         client.send(json.dumps({"type": "ping", "timestamp": "x" * 1_200_000}))
         assert next_of(client, "sync_error")["code"] == 4006
         client.send(json.dumps({"type": "ping", "timestamp": "2026-01-15T10:30:00Z"}))
@@ -270,7 +271,7 @@ def test_a_monitor_may_write_nothing_and_nobody_writes_for_another(node: NodePro
                 **extra,
             }
             client.send(json.dumps({"type": "data_sync", "operation": operation}))
-            while (answer := orjson.loads(client.recv(timeout=5)))["type"] != "sync_error":
+            while (answer := orjson.loads(client.recv(timeout=PATIENCE_S)))["type"] != "sync_error":
                 pass
             assert (answer["code"], answer["operation_id"]) == (4008, "spy-1")
     healthy.works()

@@ -12,9 +12,9 @@ import httpx
 import orjson
 import pytest
 from click.testing import CliRunner
-from websockets.sync.client import connect
 
 from node.cli import main
+from tests.patience import PATIENCE_S, connect
 from tests.processes import NodeProcess
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
                 "data": data,
             }
             terminal.send(json.dumps({"type": "data_sync", "operation": operation}))
-            while (answer := orjson.loads(terminal.recv(timeout=20))).get("operation_id") != operation["id"]:
+            while (answer := orjson.loads(terminal.recv(timeout=PATIENCE_S))).get("operation_id") != operation["id"]:
                 pass
             assert answer["type"] == "sync_confirmation", answer
     yield running
@@ -82,13 +82,13 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
 
 @pytest.fixture(scope="module")
 def web(node: NodeProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"http://127.0.0.1:{node.port}", trust_env=False) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{node.port}", trust_env=False, timeout=PATIENCE_S) as client:
         yield client
 
 
 def raw(node: NodeProcess, target: str) -> dict[str, Any]:
     """The answer to a request line as it is: a client's library might rewrite the path."""
-    with socket.create_connection(("127.0.0.1", node.port), 10) as line:
+    with socket.create_connection(("127.0.0.1", node.port), PATIENCE_S) as line:
         line.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         answer = b"".join(iter(lambda: line.recv(65_536), b""))
     found: dict[str, Any] = orjson.loads(answer.partition(b"\r\n\r\n")[2])
@@ -155,12 +155,14 @@ def test_a_value_is_restored_in_the_entity_that_is_named_and_in_no_other(
     with connect(f"{node.url}/ws/other?type=pos&sync=full", compression=None) as terminal:
         data = {"note": "new", "version": 2}
         operation = {"id": f"o-{entity_id}", "entity_type": "customers", "entity_id": entity_id}
-        while (row := orjson.loads(terminal.recv(timeout=20))).get("operation", {}).get("entity_id") != entity_id:
-            pass
+        while True:
+            row = orjson.loads(terminal.recv(timeout=PATIENCE_S))
+            if row.get("operation", {}).get("entity_id") == entity_id:
+                break
         terminal.send(json.dumps({"type": "sync_confirmation", "operation_id": row["operation"]["id"]}))
         message = {"type": "data_sync", "operation": {**operation, "operation": "UPDATE", "data": data}}
         terminal.send(json.dumps(message))
-        while orjson.loads(terminal.recv(timeout=20)).get("operation_id") != operation["id"]:
+        while orjson.loads(terminal.recv(timeout=PATIENCE_S)).get("operation_id") != operation["id"]:
             pass
     arguments = ["explain", "--url", f"http://127.0.0.1:{node.port}", "--restore", first, "--terminal", "desk"]
     result = CliRunner().invoke(main, [*arguments, "--", "customers", entity_id, "note"])
@@ -170,7 +172,7 @@ def test_a_value_is_restored_in_the_entity_that_is_named_and_in_no_other(
 
 @pytest.mark.parametrize("name", [".", "..", "%2e", "%2E%2e", ".%2e"])
 def test_a_terminal_id_that_no_path_keeps_is_refused(node: NodeProcess, name: str) -> None:
-    with socket.create_connection(("127.0.0.1", node.port), 10) as line:
+    with socket.create_connection(("127.0.0.1", node.port), PATIENCE_S) as line:
         head = ("Host: localhost", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13")
         key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
         line.sendall("\r\n".join([f"GET /ws/{name}?type=pos HTTP/1.1", *head, key, "", ""]).encode())

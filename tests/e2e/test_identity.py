@@ -6,22 +6,19 @@ import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import orjson
 import pytest
-from websockets.sync.client import connect
 
+from tests.patience import PATIENCE_S, connect, http_get
 from tests.processes import NodeProcess, comanda
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-PATIENCE_S = 20.0
-
 
 def get(node: NodeProcess, path: str) -> Any:
-    return httpx.get(f"http://127.0.0.1:{node.port}/api/v1/{path}").json()
+    return http_get(f"http://127.0.0.1:{node.port}/api/v1/{path}").json()
 
 
 def orders(node: NodeProcess) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import orjson
 import pytest
 
@@ -16,16 +15,19 @@ from node.runtime.net.proxies import SIGNS
 from node.wire.pairing import HUB, NEWCOMER, key_of, name_of, proof
 from tests.authority import Authority, make
 from tests.e2e.test_tls import until, up, write
+from tests.patience import PATIENCE_S, http_get, http_post
 from tests.processes import ROOT, NodeProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import httpx
+
 
 def comanda(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "node", *words]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=PATIENCE_S, check=False)
 
 
 def code_of(node: NodeProcess, *more: str) -> dict[str, Any]:
@@ -60,7 +62,7 @@ def hub(tmp_path: Path, authority: Authority) -> Iterator[NodeProcess]:
 
 def posted(node: NodeProcess, authority: Authority, body: dict[str, str]) -> httpx.Response:
     url = node.url.replace("wss:", "https:")
-    return httpx.post(f"{url}/api/v1/join", json=body, verify=authority.context())
+    return http_post(f"{url}/api/v1/join", json=body, verify=authority.context())
 
 
 def test_a_machine_joins_with_two_commands_and_stays_joined(
@@ -108,7 +110,7 @@ def test_a_browser_gets_the_token_of_its_terminal_once(hub: NodeProcess, authori
     said = orjson.loads(answer.json()["said"])
     assert {**said, "token": ""} == {"terminal_id": "kds-1", "type": "kds", "token": ""}
     assert posted(hub, authority, {"code": told["code"]}).status_code == 403
-    read = httpx.get(
+    read = http_get(
         f"{hub.url.replace('wss:', 'https:')}/api/v1/entities/orders",
         headers={"Authorization": f"Bearer {said['token']}"},
         verify=authority.context(),
@@ -153,5 +155,5 @@ def test_a_code_is_not_taken_in_clear_from_beyond_a_proxy(tmp_path: Path) -> Non
         told = code_of(node, "--type", "kds", "--id", "kds-1")
         url = f"{node.url.replace('ws:', 'http:')}/api/v1/join"
         for sign in SIGNS:
-            assert httpx.post(url, json={"code": told["code"]}, headers={sign: "127.0.0.1"}).status_code == 403
-        assert httpx.post(url, json={"code": told["code"]}).status_code == 200
+            assert http_post(url, json={"code": told["code"]}, headers={sign: "127.0.0.1"}).status_code == 403
+        assert http_post(url, json={"code": told["code"]}).status_code == 200

@@ -13,18 +13,19 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import orjson
 import pytest
 from websockets.exceptions import WebSocketException
-from websockets.sync.client import ClientConnection, connect
 
 from storage.audit.chain_walk import verify
 from storage.sqlite.reader import Reader
+from tests.patience import PATIENCE_S, connect, http_get
 from tests.processes import NodeProcess, missing
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from websockets.sync.client import ClientConnection
 
 KILLS = int(os.environ.get("COMANDA_KILLS", "5"))
 
@@ -68,7 +69,7 @@ class Waiter:
 
     def _read(self, socket: ClientConnection) -> None:
         while len(self.pending) > 10:
-            message = orjson.loads(socket.recv(timeout=5))
+            message = orjson.loads(socket.recv(timeout=PATIENCE_S))
             if message["type"] == "sync_confirmation":
                 self.pending.pop(message["operation_id"], None)
                 self.confirmed.setdefault(message["operation_id"], message["version"])
@@ -98,7 +99,7 @@ def test_kill_9_in_the_middle_of_load_loses_nothing_confirmed_and_applies_nothin
             thread.join()
     node.start()
     try:
-        shown = httpx.get(f"http://127.0.0.1:{node.port}/api/v1/entities/orders").json()["entities"]
+        shown = http_get(f"http://127.0.0.1:{node.port}/api/v1/entities/orders").json()["entities"]
     finally:
         assert node.stop() == 0
     reader = Reader(tmp_path / "data" / "comanda.db")
@@ -136,10 +137,10 @@ def test_no_confirmation_leaves_before_its_fsync(tmp_path: Path) -> None:
                 "data": {"n": number},
             }
             socket.send(json.dumps({"type": "data_sync", "operation": operation}))
-            while orjson.loads(socket.recv(timeout=10)).get("operation_id") != f"op-{number}":
+            while orjson.loads(socket.recv(timeout=PATIENCE_S)).get("operation_id") != f"op-{number}":
                 pass
     os.killpg(node.process.pid, 15)
-    node.process.wait(20)
+    node.process.wait(PATIENCE_S)
     node._close()
     synced, confirmations = 0, 0
     for line in trace.read_text(errors="replace").splitlines():
@@ -160,7 +161,7 @@ def test_a_second_node_on_the_same_data_directory_is_refused(tmp_path: Path) -> 
             capture_output=True,
             text=True,
             check=False,
-            timeout=20,
+            timeout=PATIENCE_S,
         )
     finally:
         node.end()
@@ -171,8 +172,8 @@ def test_a_second_node_on_the_same_data_directory_is_refused(tmp_path: Path) -> 
 def test_a_clean_stop_closes_terminals_with_1001_and_exits_0(tmp_path: Path) -> None:
     node = NodeProcess(tmp_path / "data").start()
     with connect(f"{node.url}/ws/pos-1?type=pos") as socket:
-        socket.recv(timeout=5)
+        socket.recv(timeout=PATIENCE_S)
         assert node.stop() == 0
         with pytest.raises(WebSocketException):
-            socket.recv(timeout=5)
+            socket.recv(timeout=PATIENCE_S)
         assert socket.close_code == 1001

@@ -10,17 +10,16 @@ from contextlib import ExitStack, suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import orjson
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from crdt.document import Document
 from crdt.engine import DEFAULT
 from node.runtime.keys import signatures
 from node.wire.links.handshake import SUBPROTOCOL, Identification, challenged
+from tests.patience import PATIENCE_S, connect, http_get
 from tests.processes import NodeProcess
 from tests.rogue import WRITER, Rogue, sign_together
 
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
     from node.core.ports import Signatures
 
-PATIENCE_S = 20.0
 ORDER, SALE = ("orders", "mesa-1"), ("cashier_operations", "sale-1")
 
 
@@ -130,7 +128,7 @@ class Store:
                 pass
 
     def get(self, node: NodeProcess, path: str) -> Any:
-        return httpx.get(f"http://127.0.0.1:{node.port}/api/v1/{path}").json()
+        return http_get(f"http://127.0.0.1:{node.port}/api/v1/{path}").json()
 
     def shown(self, node: NodeProcess) -> dict[str, Any]:
         entities = [self.get(node, f"entities/{kind}")["entities"] for kind in ("orders", "cashier_operations")]

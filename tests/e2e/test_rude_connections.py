@@ -8,10 +8,8 @@ import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-import httpx
 import orjson
 import pytest
-from websockets.sync.client import connect
 
 from tests.e2e.rude import (
     CLOSE,
@@ -30,12 +28,11 @@ from tests.e2e.rude import (
     frame,
     head,
 )
+from tests.patience import PATIENCE_S, connect, http_get
 from tests.processes import NodeProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-PATIENCE_S = 30
 
 
 class Bystander:
@@ -79,7 +76,7 @@ class Bystander:
     def end(self) -> None:
         self._stop = True
         self._thread.join(PATIENCE_S)
-        shown = httpx.get(f"http://127.0.0.1:{self._node.port}/api/v1/entities/products/bystander").json()
+        shown = http_get(f"http://127.0.0.1:{self._node.port}/api/v1/entities/products/bystander").json()
         assert shown["data"]["n"] == self.confirmed
 
 
@@ -178,7 +175,7 @@ def test_nothing_behind_a_close_is_read(node: NodeProcess, bystander: Bystander)
         client.put(frame(b"", CLOSE) + late)
         assert client.ends() == 1005
     bystander.goes_on()
-    assert httpx.get(f"http://127.0.0.1:{node.port}/api/v1/entities/products/late").status_code == 404
+    assert http_get(f"http://127.0.0.1:{node.port}/api/v1/entities/products/late").status_code == 404
 
 
 def test_a_message_that_comes_byte_by_byte_is_read_and_others_go_on(node: NodeProcess, bystander: Bystander) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from node.cli.systemd_unit import TEMPLATE
 from node.runtime.supervisor import ALIVE, READY, STOPPING
+from tests.patience import PATIENCE_S
 from tests.processes import NodeProcess, comanda, missing
 
 if TYPE_CHECKING:
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
 def test_a_node_says_when_it_is_ready_lives_and_stops(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
         heard.bind(str(tmp_path / "notify"))
-        heard.settimeout(30)
+        heard.settimeout(PATIENCE_S)
         told = ("env", f"NOTIFY_SOCKET={tmp_path / 'notify'}", "WATCHDOG_USEC=150000")
         node = NodeProcess(tmp_path / "node", wrap=told)
         try:
             node.start()
             assert heard.recv(100).decode() == READY
-            with socket.create_connection(("127.0.0.1", node.port), timeout=10):
+            with socket.create_connection(("127.0.0.1", node.port), timeout=PATIENCE_S):
                 assert [heard.recv(100).decode() for _ in range(4)] == [ALIVE] * 4
             assert node.stop() == 0
         finally:
@@ -42,7 +43,7 @@ def test_a_node_says_when_it_is_ready_lives_and_stops(tmp_path: Path) -> None:
 def test_killed_it_says_nothing_and_starts_again(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
         heard.bind(str(tmp_path / "notify"))
-        heard.settimeout(30)
+        heard.settimeout(PATIENCE_S)
         node = NodeProcess(tmp_path / "node", wrap=("env", f"NOTIFY_SOCKET={tmp_path / 'notify'}"))
         try:
             for _ in range(2):
@@ -58,7 +59,7 @@ def test_a_node_that_the_watchdog_ends_says_where_it_hung(tmp_path: Path) -> Non
     node = NodeProcess(tmp_path / "node", wrap=("env", told)).start()
     try:
         node.process.send_signal(signal.SIGABRT)  # what systemd sends
-        assert node.process.wait(10) == -signal.SIGABRT
+        assert node.process.wait(PATIENCE_S) == -signal.SIGABRT
         node._close()
     finally:
         node.end()
@@ -90,7 +91,7 @@ def test_every_system_call_of_a_node_is_one_that_its_unit_allows(tmp_path: Path)
         for command in ("backup", "doctor", "status"):
             comanda(command, "--data", node.data)
         os.killpg(node.process.pid, signal.SIGTERM)
-        node.process.wait(20)
+        node.process.wait(PATIENCE_S)
         node._close()
     finally:
         node.end()

@@ -12,15 +12,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import orjson
-from websockets.sync.client import connect
 
 from tests.e2e.rude import RUDE_FRAMES, deflated, frame
+from tests.patience import PATIENCE_S, connect
 from tests.processes import NodeProcess
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-PATIENCE_S = 30
 GOOD = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n"
 )

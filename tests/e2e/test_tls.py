@@ -8,20 +8,18 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import orjson
 import pytest
 import trio
 
 from node.cli.client import Terminal
 from tests.authority import Authority, make
+from tests.patience import PATIENCE_S, http_get
 from tests.processes import ROOT, NodeProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-PATIENCE_S = 20.0
 
 
 @pytest.fixture
@@ -44,7 +42,7 @@ def below(tmp_path: Path, hub: NodeProcess, *said: str) -> NodeProcess:
 
 
 def links(node: NodeProcess) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = httpx.get(f"http://127.0.0.1:{node.port}/api/v1/links").json()["links"]
+    found: list[dict[str, Any]] = http_get(f"http://127.0.0.1:{node.port}/api/v1/links").json()["links"]
     return found
 
 
@@ -64,7 +62,7 @@ def up(node: NodeProcess) -> bool:
 def order(hub: NodeProcess, authority: Authority, entity_id: str) -> dict[str, Any]:
     """The entity as the hub shows it over HTTPS."""
     url = hub.url.replace("wss:", "https:")
-    answer = httpx.get(f"{url}/api/v1/entities/orders/{entity_id}", verify=authority.context())
+    answer = http_get(f"{url}/api/v1/entities/orders/{entity_id}", verify=authority.context())
     found: dict[str, Any] = orjson.loads(answer.content)
     return found.get("data", {})
 
@@ -143,10 +141,10 @@ def test_one_node_listens_in_clear_beside_itself_and_with_tls_on_the_network(
             assert process.stdout is not None
             clear, secured = (process.stdout.readline().split()[1].partition("/ws/")[0] for _ in range(2))
             assert (clear.partition(":")[0], secured.partition(":")[0]) == ("ws", "wss")
-            assert httpx.get(clear.replace("ws:", "http:") + "/healthz").status_code == 200
+            assert http_get(clear.replace("ws:", "http:") + "/healthz").status_code == 200
             encrypted = secured.replace("wss:", "https:") + "/healthz"
-            assert httpx.get(encrypted, verify=authority.context()).status_code == 200
-            told = httpx.get(encrypted.replace("https:", "http:"))
+            assert http_get(encrypted, verify=authority.context()).status_code == 200
+            told = http_get(encrypted.replace("https:", "http:"))
             assert (told.status_code, "https://" in told.text) == (400, True)
         finally:
             process.terminate()

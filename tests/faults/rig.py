@@ -17,14 +17,13 @@ from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import orjson
 from click.testing import CliRunner
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
 
 from node.cli import main
 from storage.sqlite.reader import Reader
+from tests.patience import PATIENCE_S, connect, http_get
 from tests.processes import ROOT, NodeProcess, missing
 from tests.processes import comanda as launched
 
@@ -32,9 +31,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    import httpx
+    from websockets.sync.client import ClientConnection
+
 ROUNDS = int(os.environ.get("COMANDA_FAULTS", "1"))
 SEED = int(os.environ.get("COMANDA_FAULTS_SEED", "20260115"))
-PATIENCE_S = 30.0
 
 
 def seeded(name: str) -> random.Random:
@@ -54,7 +55,7 @@ def until(check: Callable[[], object], what: str = "it") -> None:
 
 
 def get(node: NodeProcess, path: str) -> httpx.Response:
-    return httpx.get(f"http://127.0.0.1:{node.port}{path}", timeout=PATIENCE_S)
+    return http_get(f"http://127.0.0.1:{node.port}{path}", timeout=PATIENCE_S)
 
 
 def trouble(node: NodeProcess) -> str | None:
@@ -102,7 +103,7 @@ def refused_start(node: NodeProcess, *wrap: str) -> str:
     """What `comanda serve` says when it does not start; one sentence, no traceback."""
     words = ["serve", "--host", "127.0.0.1", "--port", "0", "--data", str(node.data), *node.flags]
     command = [*wrap, sys.executable, "-m", "node", *words]
-    run = partial(subprocess.run, command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=60)
+    run = partial(subprocess.run, command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=PATIENCE_S)
     done = run() if wrap else launched(*words)
     assert done.returncode == 1, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr, done.stderr

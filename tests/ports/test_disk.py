@@ -29,6 +29,7 @@ from storage.sqlite.database import StorageError
 from storage.sqlite.reader import Reader
 from storage.sqlite.store import Store
 from tests.harness import World
+from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from node.core.core import Core
     from node.core.ports import Disk
 
-PATIENCE_S = 10.0
 OPERATION = (
     '{"type":"data_sync","operation":{"id":"ana.1","entity_type":"orders","entity_id":"mesa-1","operation":"CREATE",'
     '"data":{"total":1},"timestamp":"2026-01-15T10:00:00.000Z","terminal_id":"ana"}}'

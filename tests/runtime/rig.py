@@ -35,6 +35,7 @@ from node.runtime.net.tls import Trust
 from node.runtime.net.websocket import Connection
 from node.wire.frames import Outgoing
 from tests.authority import authority
+from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     import ssl
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from node.runtime.net.proxies import Proxies
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
-PATIENCE_S = 5.0
 """How long a test waits for what must come; never how long it waits for nothing."""
 
 

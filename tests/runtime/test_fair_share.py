@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from tests.patience import PATIENCE_S
 from tests.runtime.net.test_websocket import pair
 from tests.runtime.rig import BINARY, CLOSE, PING, PONG, deflated, frame
 
@@ -62,7 +63,7 @@ async def test_ordinary_messages_of_one_read_are_one_turn() -> None:
     async with turns() as (worked, called), pair() as (connection, peer):
         connection.on_text = worked
         await peer.put(frame(b"x" * 400) * 39)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             while sum(called.values()) < 39:  # noqa: ASYNC110
                 await trio.sleep(0.001)
         assert len(called) <= 2  # the read itself may have come in two

@@ -15,6 +15,7 @@ from storage.records import EntityRow
 from storage.sqlite.database import Interrupted, StorageError
 from storage.sqlite.queries import Queries
 from tests.harness import Client, World
+from tests.patience import PATIENCE_S
 from tests.runtime.api_rig import ADMIN, Served, request, served
 from tests.runtime.rig import until
 
@@ -53,7 +54,7 @@ async def test_a_read_that_nobody_waits_for_is_interrupted_and_the_next_one_serv
         await until(began.is_set)
         nursery.cancel_scope.cancel()
     async with served(world) as node:
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             assert await node.people.read(node.people.reader.entity, "orders", "o-1") is not None
 
 
@@ -62,7 +63,7 @@ async def test_what_terminals_wait_for_does_not_wait_for_people(world: World) ->
         began = threading.Event()
         nursery.start_soon(node.people.read, endless(node, began))
         await until(began.is_set)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             answers: list[object] = []
             node.disk.start(node.disk.reader.entity, "orders", "o-1", done=answers.append)
             await until(lambda: bool(answers))
@@ -88,7 +89,7 @@ async def test_giving_up_one_read_does_not_touch_another(world: World) -> None:
         with trio.move_on_after(0):
             await node.people.read(node.people.reader.entity, "orders", "o-2")
         go.set()
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             while not found:
                 await trio.lowlevel.checkpoint()
         assert found[0] is not None

@@ -17,6 +17,7 @@ import trio
 from node.config.links import LinksSection
 from node.runtime import dialler
 from node.runtime.net.client import ConnectError, connect
+from tests.patience import PATIENCE_S
 from tests.runtime.rig import deflated, frame, until
 
 if TYPE_CHECKING:
@@ -124,9 +125,9 @@ async def test_no_answer_of_a_server_raises_anything_but_connect_error(caplog: p
         listeners = await nursery.start(trio.serve_tcp, serve, 0)
         url = f"ws://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
         for number in range(3 * TRIES):
-            with trio.fail_after(20):
+            with trio.fail_after(PATIENCE_S):
                 try:
-                    connection = await connect(url, subprotocols=["comanda.v1"], connect_timeout=10)
+                    connection = await connect(url, subprotocols=["comanda.v1"], connect_timeout=PATIENCE_S)
                 except ConnectError:
                     continue
                 connected += 1
@@ -182,7 +183,7 @@ async def test_whatever_fails_in_one_link_it_is_logged_and_dialled_again(
         settings=LinksSection(backoff_ms=1, backoff_max_ms=1),
         attempts=itertools.count(1),
     )
-    with trio.fail_after(20), trio.CancelScope() as scope:
+    with trio.fail_after(PATIENCE_S), trio.CancelScope() as scope:
         await link.run()
     assert dialled == 3
     assert link.last_error == "internal error"

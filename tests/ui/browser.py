@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from tests.patience import PATIENCE_S
 from tests.processes import NodeProcess, missing
 
 if TYPE_CHECKING:
@@ -26,8 +27,7 @@ FLAGS = (
 
 WIDTHS = (390, 800, 1280)
 HEIGHT = 860
-PATIENCE_MS = 30_000
-"""How long a condition may take on a machine that others use; nothing waits for it to pass."""
+PATIENCE_MS = 1_000 * PATIENCE_S
 
 EXPECTED = ("Failed to load resource", "WebSocket connection to")
 """What the browser itself notes of a refusal or of lost contact. Any other error on the console fails the test."""

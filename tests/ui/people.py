@@ -7,14 +7,13 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from websockets.sync.client import connect
+from tests.patience import PATIENCE_S, connect
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from tests.processes import NodeProcess
 
-PATIENCE_S = 30
 NUMBERS = itertools.count(1)
 
 

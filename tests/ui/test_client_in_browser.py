@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
+
+from tests.patience import http_get
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +59,7 @@ def shows(page: Page, order: str, note: str) -> None:
 
 
 def on_node(node: NodeProcess) -> dict[str, Any]:
-    answer = httpx.get(f"{node.url.replace('ws', 'http', 1)}/api/v1/entities/orders", trust_env=False).json()
+    answer = http_get(f"{node.url.replace('ws', 'http', 1)}/api/v1/entities/orders").json()
     return {each["entity_id"]: each["data"]["note"] for each in answer["entities"]}
 
 

@@ -9,6 +9,7 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import expect
 
+from tests.patience import PATIENCE_S
 from tests.ui.browser import focused, tab_to
 from tests.ui.people import Terminal, conflict
 
@@ -27,7 +28,7 @@ def node(nodes: Callable[..., NodeProcess]) -> NodeProcess:
 
 
 def asked(node: NodeProcess, path: str) -> Any:
-    with urlopen(node.url.replace("ws", "http", 1) + path) as answer:
+    with urlopen(node.url.replace("ws", "http", 1) + path, timeout=PATIENCE_S) as answer:
         return json.load(answer)
 
 

@@ -9,6 +9,7 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import expect
 
+from tests.patience import PATIENCE_S
 from tests.ui.people import Terminal
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def node(nodes: Callable[..., NodeProcess]) -> NodeProcess:
 
 def shown(node: NodeProcess, entity_type: str, entity_id: str) -> dict[str, Any]:
     address = node.url.replace("ws", "http", 1)
-    with urlopen(f"{address}/api/v1/entities/{entity_type}/{entity_id}") as answer:
+    with urlopen(f"{address}/api/v1/entities/{entity_type}/{entity_id}", timeout=PATIENCE_S) as answer:
         data: dict[str, Any] = json.load(answer)["data"]
     return data
 

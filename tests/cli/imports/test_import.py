@@ -7,13 +7,12 @@ import os
 import random
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 from click.testing import CliRunner
-from websockets.sync.client import connect
 
 from node.cli import main
 from node.cli.imports import columns, sending
+from tests.patience import PATIENCE_S, connect, http_get
 from tests.processes import NodeProcess
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def report(node: NodeProcess, *arguments: str, status: int = 0) -> dict[str, Any
 
 def shown(node: NodeProcess, prefix: str, entity_type: str = "products") -> dict[str, dict[str, Any]]:
     """The living entities whose ids begin so, without `version`."""
-    answer = httpx.get(f"http://127.0.0.1:{node.port}/api/v1/entities/{entity_type}", trust_env=False).json()
+    answer = http_get(f"http://127.0.0.1:{node.port}/api/v1/entities/{entity_type}").json()
     entities = {entity["entity_id"]: entity["data"] for entity in answer["entities"]}
     return {
         entity_id: {name: value for name, value in data.items() if name != "version"}
@@ -61,7 +60,7 @@ def shown(node: NodeProcess, prefix: str, entity_type: str = "products") -> dict
 
 
 def audit(node: NodeProcess, **filters: str) -> list[dict[str, Any]]:
-    answer = httpx.get(f"http://127.0.0.1:{node.port}/api/v1/audit", params=filters, trust_env=False).json()
+    answer = http_get(f"http://127.0.0.1:{node.port}/api/v1/audit", params=filters).json()
     return answer["entries"]  # type: ignore[no-any-return]
 
 
@@ -165,7 +164,7 @@ def speak(node: NodeProcess, message: dict[str, Any]) -> dict[str, Any]:
     with connect(f"{node.url}/ws/till?type=pos") as socket:
         socket.send(json.dumps(message))
         while True:
-            answer: dict[str, Any] = json.loads(socket.recv(timeout=10))
+            answer: dict[str, Any] = json.loads(socket.recv(timeout=PATIENCE_S))
             if answer["type"] in ("sync_confirmation", "sync_error"):
                 return answer
 

@@ -9,6 +9,7 @@ import trio
 
 from node.runtime.net.client import ConnectError, connect
 from node.wire.frames import Batch, Outgoing
+from tests.patience import PATIENCE_S
 from tests.runtime.net.test_websocket import LONG
 from tests.runtime.rig import (
     Server,
@@ -104,7 +105,7 @@ async def test_connect_gives_up_on_a_server_that_answers_with(answer: str) -> No
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(trio.serve_tcp, serve, 0)
         port = listeners[0].socket.getsockname()[1]
-        with trio.fail_after(5), pytest.raises(ConnectError):
+        with trio.fail_after(PATIENCE_S), pytest.raises(ConnectError):
             await connect(f"ws://127.0.0.1:{port}/", connect_timeout=0.2)
         nursery.cancel_scope.cancel()
 
@@ -125,6 +126,6 @@ async def test_a_node_that_answers_late_is_waited_for_as_long_as_it_is_given(
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(trio.serve_tcp, serve, 0)
         port = listeners[0].socket.getsockname()[1]
-        with trio.fail_after(5), pytest.raises(ConnectError, match=said):
+        with trio.fail_after(PATIENCE_S), pytest.raises(ConnectError, match=said):
             await connect(f"ws://127.0.0.1:{port}/", connect_timeout=0.1, answer_timeout=answer_timeout)
         nursery.cancel_scope.cancel()

@@ -10,8 +10,8 @@ import pytest
 import trio
 from websockets.exceptions import ConnectionClosedError
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
-from websockets.sync.client import connect
 
+from tests.patience import PATIENCE_S, connect
 from tests.runtime.rig import until
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ def _talk(server: Server, seed: int, parameters: dict[str, Any] | None) -> bool:
     """Many messages of all sizes there and back. Whether they were compressed."""
     dice = random.Random(seed)
     offers = [] if parameters is None else [ClientPerMessageDeflateFactory(**parameters)]
-    with connect(
-        server.url(), ssl=server.context, extensions=offers, compression=None, max_size=None, open_timeout=5
-    ) as client:
+    with connect(server.url(), ssl=server.context, extensions=offers, compression=None, max_size=None) as client:
         compressed = bool(client.protocol.extensions)
         for _ in range(60):
             length = dice.choice((0, 1, 125, 126, 1_023, 1_024, 5_000, 70_000))
@@ -41,8 +39,8 @@ def _talk(server: Server, seed: int, parameters: dict[str, Any] | None) -> bool:
             client.send(
                 text if dice.random() < 0.7 else [text[: length // 3], text[length // 3 :]]
             )  # or in fragments
-            assert client.recv(timeout=5) == text
-        assert client.ping(b"here").wait(5)
+            assert client.recv(timeout=PATIENCE_S) == text
+        assert client.ping(b"here").wait(PATIENCE_S)
         client.close(1000, "done")
     return compressed
 
@@ -56,9 +54,9 @@ async def test_websockets_understands_us_and_we_it(server: Server, name: str) ->
 
 async def test_websockets_sees_our_close_code_and_reason(server: Server) -> None:
     def shut() -> tuple[int, str]:
-        with connect(server.url("/shut"), ssl=server.context, open_timeout=5) as client:
+        with connect(server.url("/shut"), ssl=server.context, open_timeout=PATIENCE_S) as client:
             with pytest.raises(ConnectionClosedError) as closed:
-                client.recv(timeout=5)
+                client.recv(timeout=PATIENCE_S)
             assert closed.value.rcvd is not None
             return closed.value.rcvd.code, closed.value.rcvd.reason
 

@@ -7,6 +7,7 @@ import trio
 
 from node.runtime.net import http, listener
 from node.runtime.net.listener import ListenerLimits
+from tests.patience import PATIENCE_S
 from tests.runtime.rig import TEXT, Frame, frame, key, serving, until, upgrade
 
 GET = b"GET /hello HTTP/1.1\r\nHost: node\r\n\r\n"
@@ -298,7 +299,7 @@ async def test_who_only_says_that_no_more_comes_still_gets_a_short_answer() -> N
         await until(lambda: server.handler.waiting == 1)
         await client.stream.send_eof()
         server.handler.release.set()
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             assert b"200" in await client.stream.receive_some(100)
 
 
@@ -312,6 +313,6 @@ async def test_a_request_that_follows_early_does_not_end_the_answer_before_it(
         await until(lambda: server.handler.waiting == 1)
         server.handler.release.set()
         answers = b""
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             while answers.count(b"200 ") < 2:
                 answers += await client.stream.receive_some(1_000)

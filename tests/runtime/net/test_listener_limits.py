@@ -10,6 +10,7 @@ import trio
 from node.core import admission
 from node.runtime.net import http, listener
 from node.runtime.net.listener import Listener, ListenerLimits, open_listeners
+from tests.patience import PATIENCE_S
 from tests.runtime.net.test_listener import GET
 from tests.runtime.rig import CLOSE, Echo, Frame, arrivals, frame, serving, until, upgrade
 
@@ -98,7 +99,7 @@ async def test_stopping_closes_everybody_with_1001_and_finishes_answers() -> Non
 
 
 async def test_stopping_waits_for_nobody_who_does_not_answer() -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         async with serving() as server:
             client = await server.websocket("/fan")
             await server.raw()
@@ -113,7 +114,7 @@ async def test_stopping_waits_for_nobody_who_does_not_answer() -> None:
 
 async def test_a_listener_cancelled_before_it_began_ends_at_once() -> None:
     listeners = await open_listeners("127.0.0.1", 0)
-    with trio.fail_after(5), trio.CancelScope() as scope:
+    with trio.fail_after(PATIENCE_S), trio.CancelScope() as scope:
         scope.cancel()
         await Listener(handler=Echo(), limits=ListenerLimits(), arrivals=arrivals()).serve(listeners)
     assert scope.cancelled_caught
