@@ -6,6 +6,7 @@ import inspect
 import json
 import re
 from base64 import b64decode
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import pytest
 from node import errors
 from node.config.links import LinksSection
 from node.core.links import anti_entropy, budget, feed, first_sync, link, links, travellers
+from node.core.links.dialling import REFUSED
 from node.core.locks import requests
 from node.runtime.keys import verify
 from node.wire import close_codes
@@ -249,22 +251,28 @@ def test_both_sides_of_the_example_show_who_they_are() -> None:
         assert verify(bytes.fromhex(said["key"]), signed, bytes.fromhex(said["signature"]))
 
 
-def test_the_operation_of_the_example_is_proven_as_the_document_says() -> None:
-    remote = operations.remote_operation(EXAMPLES["data_sync"])
-    sent = json.dumps(EXAMPLES["data_sync"]["link"]["updates"], separators=(",", ":"), ensure_ascii=False)
-    leaf = proofs.leaf_hash(
-        remote.authored,
-        sent.encode(),
-        stamp=remote.stamp,
-        accepted=remote.accepted,
-        origin=remote.origin,
-        terminal_id=remote.terminal_id,
-        user_id=remote.user_id,
-        lock_status=remote.lock_status,
-    )
-    statement, signature = proofs.statement_of(leaf, remote.proof)
-    assert remote.origin == EXAMPLES["connection_established"]["terminal_id"]
-    assert verify(bytes.fromhex(EXAMPLES["sync_confirmation"]["key"]), statement, signature)
+def hashed(person: str, parts: bytes) -> bytes:
+    return blake2b(parts, digest_size=20, person=person.encode()).digest()
+
+
+def test_the_operation_of_the_example_has_key_and_proof_as_the_document_says() -> None:
+    """With nothing but the words of the document: no function of the project computes a hash here."""
+    message = EXAMPLES["data_sync"]
+    said, operation = message["link"], message["operation"]
+    _, _, update, _, (writer, first, _) = said["updates"][0]
+    named = f"{said['terminal_id']}/{operation['id']}\x1f{writer}:{first}\x1f{update}"
+    assert said["key"] == int.from_bytes(blake2b(named.encode(), digest_size=8).digest(), "big", signed=True)
+    texts = [said["origin"], said["terminal_id"], said["user_id"] or "", said["lock_status"]]
+    written, accepted = said["hlc"]
+    rest = [f"{written} {accepted} {int(said['user_id'] is None)}".encode()]
+    rest += [json.dumps(value, separators=(",", ":")).encode() for value in (operation, said["updates"])]
+    lengths = b"".join(len(part).to_bytes(4, "big") for part in (*texts, *rest))
+    leaf = hashed("comanda leaf", lengths + "".join(texts).encode() + b"".join(rest))
+    proof = b64decode(said["proof"])
+    assert len(proof) == 64 + 20  # the only operation of its commit: its leaf is the tree
+    signed = b"comanda operations\n" + hashed("comanda root", proof[64:] + leaf)
+    assert said["origin"] == EXAMPLES["connection_established"]["terminal_id"]
+    assert verify(bytes.fromhex(EXAMPLES["sync_confirmation"]["key"]), signed, proof[:64])
 
 
 def test_the_head_of_the_example_is_signed() -> None:
@@ -319,7 +327,7 @@ def test_the_numbers_in_the_sentences_are_those_of_the_code() -> None:
         f"after about {anti_entropy.KEYS_PER_MESSAGE:,} keys",
         f"up to {link.BAD_ASKED} of them once in {link.ASK_INTERVAL_MS // 1000} s",
         f"A terminal waits {requests.WAIT_MS} ms at most",
-        f"keeps {requests.HOP_MS} ms",
+        f"keeps {requests.HOP_MS} ms of its own time",
         f"-{locks.LONGEST_WAIT_MS:,} to {locks.LONGEST_WAIT_MS:,}",
         f"0 to {locks.LONGEST_LEASE_MS:,}",
         f"A list has at most {terminals_wire.MOST_TERMINALS:,} terminals",
@@ -328,7 +336,7 @@ def test_the_numbers_in_the_sentences_are_those_of_the_code() -> None:
         f"at most {heads.MOST_HEADS} |",
         f"At most {proofs.MOST_STEPS} steps",
         f"after {settings.paused_s:g} s, since",
-        f"random part of {settings.backoff_ms} ms",
+        f"random part of {2 * settings.backoff_ms} ms",
         f"up to {settings.backoff_max_ms} ms",
         f"heard nothing for {settings.silence_s:g} s",
     ):
@@ -345,7 +353,10 @@ def test_every_close_code_that_a_link_may_end_with_is_in_the_table() -> None:
             if found is not None:
                 used.add(found if isinstance(found, int) else found.code)
     used.add(errors.InvalidTerminalType.code)
-    assert {int(row[0]) for row in table(after("### Closing"))} == used
+    rows = {int(row[0]): row[2].strip("`") for row in table(after("### Closing"))}
+    assert set(rows) == used
+    assert {code for code, again in rows.items() if again == "slowly"} == set(REFUSED)
+    assert {code for code, again in rows.items() if again == "no"} == {close_codes.NORMAL}
 
 
 def test_every_link_leads_somewhere() -> None:
