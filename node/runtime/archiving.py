@@ -11,7 +11,6 @@ from attrs import define
 
 from crdt.hlc import iso, parse_iso
 from node.core.core import Core
-from node.runtime.backup_plan import lacks_room
 from node.runtime.disk import TrioDisk
 from storage.audit.archiving import furthest_behind
 from storage.audit.archiving_steps import Archived, Job, Read, archiving
@@ -49,17 +48,18 @@ class Archiver:
     """When the newest archive was made, Unix milliseconds; None without one."""
     _busy: bool = False
 
-    async def archive(self, until: Until, *, force: bool) -> dict[str, object]:
+    async def archive(self, until: Until, *, force: bool, spare_bytes: int = 0) -> dict[str, object]:
         """Archive what lies before `until`, and what an earlier attempt left. Broken off anywhere, another call
         completes it. Raises Busy, StorageError, OSError.
 
         force: also what linked nodes have not confirmed, and where the file of an earlier attempt is gone.
+        spare_bytes: what the file leaves free on its disk.
         """
         if self._busy:
             raise Busy("the node is archiving already")
         self._busy = True
         try:
-            found = await self._carry_out(archiving(self._job(until, force=force)))
+            found = await self._carry_out(archiving(self._job(until, spare_bytes, force=force)))
         finally:
             self._busy = False
         if found.file is not None:
@@ -72,12 +72,12 @@ class Archiver:
             "held_by": {"node": held.node_id, "confirmed": held.seq} if held is not None else None,
         }
 
-    def _job(self, until: Until, *, force: bool) -> Job:
+    def _job(self, until: Until, spare_bytes: int, *, force: bool) -> Job:
         core, folder = self.core, self.store.directory / FOLDER
 
         def target(first: int, last: int) -> Path:
             folder.mkdir(mode=0o700, exist_ok=True)
-            _go_on(folder)
+            _go_on(folder, spare_bytes)
             return folder / f"comanda-{core.links.epoch[:8]}-{first:010}-{last:010}.jsonl.gz"
 
         def held() -> Lagging | None:
@@ -92,7 +92,7 @@ class Archiver:
             node_id=self.store.node_id,
             epoch=core.links.epoch,
             made_at=iso(core.clock().wall_ms),
-            progress=lambda done, total: _go_on(folder),
+            progress=lambda done, total: _go_on(folder, spare_bytes),
         )
 
     async def _carry_out(self, steps: Steps) -> Archived:
@@ -124,10 +124,10 @@ class Archiver:
             return call(reader)
 
 
-def _go_on(folder: Path) -> None:
-    """Called before and while a file is written. Raises StorageError where it would fill the disk."""
+def _go_on(folder: Path, spare_bytes: int) -> None:
+    """Called before and while a file is written. Raises StorageError where it leaves too little free."""
     trio.from_thread.check_cancelled()
-    if lacks_room(shutil.disk_usage(folder).free, 0):
+    if shutil.disk_usage(folder).free < spare_bytes:
         raise StorageError(f"{folder}: there is too little room left")
 
 

@@ -17,6 +17,7 @@ from crdt.hlc import Zone, iso, pack
 from node.config.upkeep import RetentionSection
 from node.core.core import Core
 from node.runtime.archiving import Archiver, Busy
+from node.runtime.backup_plan import SPARE_BYTES
 from storage.audit.archiving import Until
 from storage.sqlite.database import StorageError
 
@@ -84,7 +85,7 @@ class Retention:
             return LOOK_MS
         until_ms = max(now_ms - self.settings.keep_days * DAY_MS, 0)
         try:
-            answer = await self.archiver.archive(Until(None, pack(until_ms)), force=False)
+            answer = await self.archiver.archive(Until(None, pack(until_ms)), force=False, spare_bytes=SPARE_BYTES)
         except Busy:
             return LOOK_MS
         except (StorageError, OSError) as error:
