@@ -4,7 +4,7 @@ import { number, clock } from "./formats.js";
 import uPlot from "./vendor/uplot.js";
 
 const HEIGHT = 148;
-const LABEL = 20; // half the width of a time below the level axis: nearer to the edge it would be cut
+const LABEL = 24; // half the width of a time below the level axis: nearer to the edge it would be cut
 const FEW = 3; // so many values make no line that can be seen
 
 // A canvas takes no custom properties, so the page's colours are looked up when it is drawn.

@@ -64,7 +64,7 @@ function LinkRow({ node }) {
 function Attention({ report, nodes, all, now }) {
   const parked = (report.quarantine?.bad ?? 0) + (report.quarantine?.waiting ?? 0);
   const item = (key, cls, sign, inside, more = "") => html`<li key=${key} class=${"att " + cls}>${icon(sign)}<span>${inside}</span>${more}</li>`;
-  const gone = (node) => (node.since ? t("net.att.away", { node: node.id, for: ago(node.since, now, "for"), n: number(node.waiting ?? 0) }) : t("net.att.never", { node: node.id }));
+  const gone = (node) => (node.since ? t(["net.att.away0", "net.att.away1"][node.waiting ?? 0] ?? "net.att.away", { node: node.id, for: ago(node.since, now, "for"), n: number(node.waiting) }) : t("net.att.never", { node: node.id }));
   const items = [
     ...nodes.filter((node) => !node.up).map((node) => item("away/" + node.id, "att-queue", "away", html`${gone(node)} <small>${t("net.away.why")}</small>`)),
     ...all.filter((x) => x.conflict).map((x) => item("need/" + x.id, "att-need", "need", html`<bdi>${x.id}</bdi>: <${Waits} conflict=${x.conflict} />`, html`<a class="button small" href=${"#/conflitos/" + encodeURIComponent(x.conflict.id)}>${t("inbox.decide")}</a>`)),

@@ -291,6 +291,8 @@ export default {
   "net.quarantine.n": "{n} operations",
   "net.off": "off since {time}",
   "net.attention": "Worth a look",
+  "net.att.away0": "{node} away {for}. Nothing waits for it here.",
+  "net.att.away1": "{node} away {for}. 1 operation waits for it here.",
   "net.att.away": "{node} away {for}. {n} operations wait for it here.",
   "net.att.quarantine": "{n} operations of other nodes could not be applied. Everything else flows.",
   "net.att.clock": "The clock of {node} is {skew}. The node's time is the one that counts.",

@@ -291,6 +291,8 @@ export default {
   "net.quarantine.n": "{n} operações",
   "net.off": "fora desde {time}",
   "net.attention": "Para olhar",
+  "net.att.away0": "{node} ausente {for}. Nada espera por ele aqui.",
+  "net.att.away1": "{node} ausente {for}. 1 operação espera por ele aqui.",
   "net.att.away": "{node} ausente {for}. {n} operações esperam por ele aqui.",
   "net.att.quarantine": "{n} operações de outros nós não puderam ser aplicadas. O resto passa.",
   "net.att.clock": "O relógio de {node} está {skew}. A hora que vale é a do nó.",
