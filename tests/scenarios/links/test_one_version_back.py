@@ -19,8 +19,8 @@ INSIDE = ("node", "link", "heads", "leases")
 NOT_PLAYED = {"digest_keys", "digest_want", "lock_failed", "sync_error"}
 """Messages of which there are none in this evening."""
 
-TABLE = (Path(links.__file__).parent / "README.md").read_text(encoding="utf-8")
-TYPES = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`\w+`(?:, `\w+`)*) ", TABLE, re.MULTILINE))))
+DOCUMENT = (Path(links.__file__).parent / "protocol.md").read_text(encoding="utf-8")
+TYPES = set(re.findall(r"^### `(\w+)`", DOCUMENT, re.MULTILINE))
 
 
 def newer(message: dict[str, Any]) -> None:
