@@ -182,7 +182,7 @@ def test_a_row_that_leaves_hands_its_focus_on(pages: Pages, node: NodeProcess) -
         tiago.resolve(next(one["id"] for one in opened if one["entity_id"] == "gaveta-8"), "accept_remote")
     expect(link).to_have_count(0)
     expect(page.locator("#polite")).to_contain_text("gaveta-8 já foi decidido")
-    assert page.evaluate("document.activeElement.closest('.case') !== null")
+    expect(page.locator(".case:focus, .case :focus")).to_have_count(1)
 
 
 def test_a_third_side_and_a_deletion_are_taken_whole(pages: Pages, node: NodeProcess) -> None:
