@@ -20,15 +20,6 @@ HOLES = (
         ),
     ),
     defect(
-        "reason-stays-here",
-        "why a conflict was decided so is told at the node where it was decided alone",
-        (
-            "node.wire.messages:resolution_of",
-            "operation.id, reason_of(raw))",
-            "operation.id)",
-        ),
-    ),
-    defect(
         "no-notices-from-disk",
         "who is further behind than the ring is not sent notices",
         (

@@ -148,4 +148,13 @@ KNOWLEDGE = (
             "        if row is None or held:\n",
         ),
     ),
+    defect(
+        "reason-stays-here",
+        "why a conflict was decided so is told at the node where it was decided alone",
+        (
+            "node.wire.messages:resolution_of",
+            "operation.id, reason_of(raw))",
+            "operation.id)",
+        ),
+    ),
 )

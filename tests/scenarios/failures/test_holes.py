@@ -6,6 +6,7 @@ Each scenario ends well; with its defect in the node (tests/simulation/hole_defe
 from __future__ import annotations
 
 from contextlib import closing
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -208,7 +209,7 @@ def who_reads_an_entity_has_seen_what_the_answer_shows(directory: Path) -> None:
             disk=disk,
             people=slow,
             store=world.store,
-            doctor=cast("Doctor", None),
+            doctor=cast("Doctor", SimpleNamespace(retention=SimpleNamespace(archiver=None))),
             tokens=Tokens(()),
             joining=cast("Joining", None),
             about=cast("About", None),
