@@ -56,7 +56,7 @@ def test_evenings_reach_what_messages_reach(calls: dict[str, Counter[poison.Func
     missed = {f"{place}:{name}" for place, name, _ in every.difference(*calls.values())}
     assert len(every) > 1_400
     unsaid = {name for name in missed if not any(name.startswith(prefix) for prefix in UNREACHED)}
-    assert len(unsaid) < RARE, sorted(unsaid)
+    assert len(unsaid) < RARE, "\n".join(sorted(unsaid))
 
 
 def _played(evening: str, directory: Path, planted: poison.Poison) -> str | None:
