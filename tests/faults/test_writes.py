@@ -105,7 +105,10 @@ def test_a_disk_that_runs_full_refuses_and_goes_on_by_itself_once_there_is_room(
     with mounted("-t", "tmpfs", "-o", "size=3m", "tmpfs", str(small)) as can:
         if not can:
             pytest.skip("mounting is not allowed here; ENOSPC is injected by the test of failing writes instead")
-        node = store.node(folder=small).start()
+        watched = (
+            "[disk]\nlow_mb = 1\nlast_mb = 0\n"  # of three megabytes, less than what is watched for is always free
+        )
+        node = store.node(folder=small, config=watched).start()
         till = store.till("a", node)
         till.writes(5)
         filler = small / "filler"
