@@ -14,6 +14,7 @@ import httpx
 import trio
 
 from crdt.engine import DEFAULT, INSTALLED
+from node.cli.demo.nodes import agreed
 from tests.e2e.terminal import TYPES, Terminal
 from tests.e2e.wires import Wire, topology
 from tests.faulty_proxy import WAYS
@@ -355,7 +356,7 @@ class Evening:
                 del entity["lock"]
             found[entity_type] = {entity["entity_id"]: entity for entity in page["entities"]}
         page = await self.get(number, "conflicts?state=open&limit=1000")
-        found["open conflicts"] = {body["id"]: body for body in page["conflicts"]}
+        found["open conflicts"] = {body["id"]: agreed(body) for body in page["conflicts"]}
         audit = await self.audit(number)
         found["audit"] = Counter(tuple(str(entry[name]) for name in AUDITED) for entry in audit)
         found["quarantine"] = {row["id"]: row for row in (await self.get(number, "quarantine"))["quarantine"]}

@@ -260,8 +260,8 @@ def test_a_message_over_a_megabyte_is_refused_and_the_connection_goes_on(node: N
     healthy.works()
 
 
-def test_a_monitor_may_write_nothing_and_nobody_writes_for_another(node: NodeProcess, healthy: Healthy) -> None:
-    with connect(f"{node.url}/ws/spy?type=monitor") as client:
+def test_a_kitchen_deletes_no_product_and_nobody_writes_for_another(node: NodeProcess, healthy: Healthy) -> None:
+    with connect(f"{node.url}/ws/spy?type=kds") as client:
         for extra in ({}, {"terminal_id": "healthy"}):
             operation = {
                 "id": "spy-1",

@@ -68,7 +68,7 @@ class Snapshot:
         return [f"{t} {i}" for t, i in sorted({*node, *screen}) if _shown(node, (t, i)) != _shown(screen, (t, i))]
 
 
-def _agreed(conflict: Mapping[str, Any]) -> dict[str, Any]:
+def agreed(conflict: Mapping[str, Any]) -> dict[str, Any]:
     """A conflict without what a node tells of its own log: when things came there, and what stood before."""
     kept = ("terminal_id", "operation_id", "data")
     sides = [{name: side[name] for name in kept} for side in conflict["candidates"]]
@@ -171,4 +171,4 @@ class DemoNode:
         audit = await self.get("audit")
         assert audit["next"] is None, "the demo's log is one page of the audit"
         operations = Counter(entry["operation_id"] for entry in audit["entries"] if "refused" not in entry)
-        return Snapshot(entities, {conflict["id"]: _agreed(conflict) for conflict in conflicts}, operations)
+        return Snapshot(entities, {conflict["id"]: agreed(conflict) for conflict in conflicts}, operations)
