@@ -30,7 +30,7 @@ BESIDE = {
 WINDOWS = str(ROOT / "tests" / "hidden_names")
 """On the path of modules, it hides from a node what CPython does not have on Windows."""
 
-ON_WINDOWS = [f"tests/e2e/test_{name}.py" for name in ("control", "archive", "identity", "tls")]
+ON_WINDOWS = [f"tests/e2e/test_{name}.py" for name in ("control", "archive", "identity")]
 
 CHECKS = {
     "ruff check": ["-m", "ruff", "check", "."],
