@@ -185,6 +185,7 @@ class Node:
                 people=people,
                 store=store,
                 doctor=doctor,
+                archiver=archiver,
                 tokens=tokens,
                 joining=joining,
                 about=About(doctor=doctor, config=config, addresses=urls, started_ms=now().wall_ms),

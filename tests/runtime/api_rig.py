@@ -78,6 +78,7 @@ async def served(world: World) -> AsyncIterator[Served]:
         tokens = Tokens(())
         reached = Reached(None, [(False, "127.0.0.1:8001")])
         joining = Joining(core=core, disk=disk, store=store, tokens=tokens, config=Config(), reached=reached)
+        archiver = Archiver(core=core, store=store, disk=disk)
         doctor = Doctor(
             core=core,
             diallers=(),
@@ -88,7 +89,7 @@ async def served(world: World) -> AsyncIterator[Served]:
             backups=Backups(core=core, database=store.path, settings=BackupSection()),
             retention=Retention(
                 core=core,
-                archiver=Archiver(core=core, store=store, disk=disk),
+                archiver=archiver,
                 settings=RetentionSection(keep_days=30),
                 where=UTC_ZONE,
             ),
@@ -101,6 +102,7 @@ async def served(world: World) -> AsyncIterator[Served]:
             people=people,
             store=store,
             doctor=doctor,
+            archiver=archiver,
             tokens=tokens,
             joining=joining,
             about=about,

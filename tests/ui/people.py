@@ -6,6 +6,7 @@ import itertools
 import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
+from urllib.request import urlopen
 
 from tests.patience import PATIENCE_S, connect
 
@@ -15,6 +16,18 @@ if TYPE_CHECKING:
     from tests.processes import NodeProcess
 
 NUMBERS = itertools.count(1)
+
+
+def asked(node: NodeProcess, path: str) -> Any:
+    """What the node answers over HTTP."""
+    with urlopen(node.url.replace("ws", "http", 1) + path, timeout=PATIENCE_S) as answer:
+        return json.load(answer)
+
+
+def shown(node: NodeProcess, entity_type: str, entity_id: str) -> dict[str, Any]:
+    """The fields of an entity as the node shows them."""
+    data: dict[str, Any] = asked(node, f"/api/v1/entities/{entity_type}/{entity_id}")["data"]
+    return data
 
 
 class Terminal:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
-from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.patience import PATIENCE_S
 from tests.ui.browser import focused, tab_to
-from tests.ui.people import Terminal, conflict
+from tests.ui.people import Terminal, asked, conflict, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,16 +22,6 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def node(nodes: Callable[..., NodeProcess]) -> NodeProcess:
     return nodes("central")
-
-
-def asked(node: NodeProcess, path: str) -> Any:
-    with urlopen(node.url.replace("ws", "http", 1) + path, timeout=PATIENCE_S) as answer:
-        return json.load(answer)
-
-
-def shown(node: NodeProcess, entity_type: str, entity_id: str) -> dict[str, Any]:
-    data: dict[str, Any] = asked(node, f"/api/v1/entities/{entity_type}/{entity_id}")["data"]
-    return data
 
 
 def drawer(node: NodeProcess, entity_id: str) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
-from urllib.request import urlopen
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.patience import PATIENCE_S
-from tests.ui.people import Terminal
+from tests.ui.people import Terminal, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,13 +24,6 @@ MANY = 200
 @pytest.fixture(scope="module")
 def node(nodes: Callable[..., NodeProcess]) -> NodeProcess:
     return nodes("central")
-
-
-def shown(node: NodeProcess, entity_type: str, entity_id: str) -> dict[str, Any]:
-    address = node.url.replace("ws", "http", 1)
-    with urlopen(f"{address}/api/v1/entities/{entity_type}/{entity_id}", timeout=PATIENCE_S) as answer:
-        data: dict[str, Any] = json.load(answer)["data"]
-    return data
 
 
 def order(number: int, **more: object) -> dict[str, object]:

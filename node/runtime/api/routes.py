@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from node.runtime.api.doctor import Doctor
     from node.runtime.api.joining import Joining
     from node.runtime.api.tokens import Tokens
+    from node.runtime.archiving import Archiver
     from node.runtime.disk import TrioDisk
     from node.runtime.reads import PeopleReads
     from storage.answers import Page
@@ -99,6 +100,7 @@ class Api:
         people: PeopleReads,
         store: Store,
         doctor: Doctor,
+        archiver: Archiver,
         tokens: Tokens,
         joining: Joining,
         about: About,
@@ -113,7 +115,7 @@ class Api:
         self._audit = Audit(core, people, store)
         self._joining, self._about = joining, about
         self._tokens = tokens
-        self._acts = Acts(core=core, disk=disk, store=store, tokens=tokens, archiver=doctor.retention.archiver)
+        self._acts = Acts(core=core, disk=disk, store=store, tokens=tokens, archiver=archiver)
 
     async def answer(self, request: Request, visitor: Visitor) -> Response:
         """visitor: who has the right to ask this."""

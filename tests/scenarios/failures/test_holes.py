@@ -6,7 +6,6 @@ Each scenario ends well; with its defect in the node (tests/simulation/hole_defe
 from __future__ import annotations
 
 from contextlib import closing
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from node.runtime.api.about import About
     from node.runtime.api.doctor import Doctor
     from node.runtime.api.joining import Joining
+    from node.runtime.archiving import Archiver
     from node.runtime.disk import TrioDisk
     from node.runtime.reads import PeopleReads
 
@@ -209,7 +209,8 @@ def who_reads_an_entity_has_seen_what_the_answer_shows(directory: Path) -> None:
             disk=disk,
             people=slow,
             store=world.store,
-            doctor=cast("Doctor", SimpleNamespace(retention=SimpleNamespace(archiver=None))),
+            doctor=cast("Doctor", None),
+            archiver=cast("Archiver", None),
             tokens=Tokens(()),
             joining=cast("Joining", None),
             about=cast("About", None),
