@@ -19,10 +19,11 @@ def absorbed(document: Document, snapshot: bytes) -> Document | None:
     own = document.writer
     if theirs.vector.get(own, 0) > document.vector.get(own, 0):
         raise ForkError(f"snapshot claims our own writer {own} up to clock {theirs.vector[own]}")
+    if not document.vector:
+        return theirs if theirs.vector else None
     ahead, behind = _covers(document, theirs), _covers(theirs, document)
-    if document.vector:
-        _compare(document, theirs, "there", whole=ahead)
-        _compare(theirs, document, "here", whole=behind)
+    _compare(document, theirs, "there", whole=ahead)
+    _compare(theirs, document, "here", whole=behind)
     if ahead:
         return None
     if behind:

@@ -41,10 +41,10 @@ from crdt.records import (
     writable,
 )
 from crdt.update_encoder import encode_edit
-from crdt.update_format import DecodedUpdate, decode_update, live_records, within
+from crdt.update_format import DecodedUpdate, decode_operation, decode_update, live_records, within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 MOST_VERSION = 2**53
 """A version stays below this: so much a JSON number holds exactly."""
@@ -55,11 +55,10 @@ FEW = 16
 
 def _needed(decoded: DecodedUpdate, writer: int, first: int) -> dict[int, int]:
     """The clocks an update of one writer builds on: its own before it, and what it deletes of others."""
-    deleted = {w: max(clock + length for clock, length in ranges) for w, ranges in decoded.deletes.items()}
-    return {**deleted, writer: first}
+    return {w: sum(ranges[-1]) for w, ranges in decoded.deletes.items()} | {writer: first}
 
 
-def _check_entry(decoded: DecodedUpdate, before: Mapping[int, int], writer: int, first: int, end: int) -> None:
+def check_entry(decoded: DecodedUpdate, before: Mapping[int, int], writer: int, first: int, end: int) -> None:
     """What is said beside an operation's update follows from it. Raises DocumentError."""
     if decoded.gone or decoded.ranges != {writer: (first, end)}:
         raise DocumentError(f"update is not of clocks {first}..{end} of writer {writer}, as its entry says")
@@ -121,6 +120,11 @@ class Document:
     def siblings(self, path: Path) -> Sequence[FieldRecord]:
         return self.fields.get(path, ())
 
+    @property
+    def snapshot(self) -> bytes | None:
+        """The bytes that it was loaded from; None once it was written to."""
+        return self._snapshot
+
     def encode(self) -> bytes:
         """The whole document as one Yjs v1 update (the snapshot)."""
         if self._engine is not None:
@@ -136,9 +140,13 @@ class Document:
         fields: Sequence[NewField],
         n: int = 1,
         counts: Mapping[str, Decimal] = NOTHING_COUNTED,
+        forgotten: Collection[str] = (),
     ) -> Edit:
         """One local operation in one transaction: delete `supersede`, append `fields`, add `n` to the version and
-        `counts` to the counters."""
+        `counts` to the counters.
+
+        forgotten: counters of which this writer has counted nothing any more. What comes to zero otherwise was moved.
+        """
         engine = self._open()
         own = self.writer
         header = self.headers.get(own)
@@ -153,11 +161,9 @@ class Document:
         total = (header.n if header else 0) + n
         counters = dict(header.counters) if header else {}
         for name, amount in counts.items():
-            total_now = plus((decimal_of(counters.get(name, 0)), amount))
-            if total_now:
-                counters[name] = total_of(total_now)
-            else:
-                counters.pop(name, None)
+            counters[name] = total_of(plus((decimal_of(counters.get(name, 0)), amount)))
+        for name in forgotten:
+            counters.pop(name, None)
         texts = [orjson.dumps(("h", total, counters)).decode(), *map(_text, fields)]
         first = before[own]
         update = encode_edit(own, first, texts, deletes)
@@ -205,11 +211,11 @@ class Document:
         Raises UpdateError (not Yjs as we write it), DocumentError (not ours, or not what is said) or ForkError (it
         claims clocks of our own writer that we never issued).
         """
-        decoded = decode_update(update)
+        decoded = decode_update(update) if entry is None else decode_operation(update, *entry)
         if len(decoded.ranges) != 1:
             raise DocumentError(f"an operation's update carries one writer, not {len(decoded.ranges)}")
         if entry is not None:
-            _check_entry(decoded, before, *entry)
+            check_entry(decoded, before, *entry)
         ((author, (first, end)),) = decoded.ranges.items()
         have = self.vector.get(author, 0)
         if author == self.writer and end > have:
@@ -236,19 +242,23 @@ class Document:
         Returns the field records that it adds. Raises UpdateError or DocumentError where it is damaged, or
         another one.
         """
-        decoded = decode_update(update)
-        _check_entry(decoded, before, *entry)
-        records = [parse_record(insert.client, insert.clock, insert.text) for insert in decoded.inserts]
-        if sum(isinstance(record, Header) for record in records) != 1:
+        decoded = decode_operation(update, *entry)
+        check_entry(decoded, before, *entry)
+        records = [parse_record(*insert) for insert in decoded.inserts]
+        fields = [record for record in records if type(record) is FieldRecord]
+        if len(fields) != len(records) - 1:
             raise DocumentError("an operation writes one header")
-        fields = [record for record in records if isinstance(record, FieldRecord)]
+        by_id = self.by_id
+        terminal, _, operation = name.partition("/")
         for record in fields:
-            held = self.by_id.get((record.writer, record.clock))
-            if held is not None and held.name != name:
+            held = by_id.get((record.writer, record.clock))
+            if held is None:
+                continue
+            if held.operation != operation or held.terminal != terminal:
                 raise Contradiction(
                     f"writer {record.writer} used clock {record.clock} twice, for {held.name} and {name}"
                 )
-            if held is not None and not record.says(held):
+            if not record.says(held):
                 raise Contradiction(f"clock {record.clock} of writer {record.writer} is another record here")
         return fields
 
@@ -281,7 +291,7 @@ class Document:
         own = decoded.deletes.get(author)
         if own is not None and any(i.clock >= have and within(own, i.clock) for i in decoded.inserts):
             raise DocumentError(f"writer {author} deletes what it adds")
-        inserts = [parse_record(i.client, i.clock, i.text) for i in decoded.inserts if i.clock >= have]
+        inserts = [parse_record(*insert) for insert in decoded.inserts if insert.clock >= have]
         headers = [record for record in inserts if isinstance(record, Header)]
         if len(headers) != 1:
             raise DocumentError(f"an operation writes one header, not {len(headers)}")
@@ -339,11 +349,21 @@ class Document:
             self._count(old, record)
             return
         self.by_id[record.writer, record.clock] = record
-        insort(self.fields.setdefault(record.path, []), record, key=_identity)
+        siblings = self.fields.get(record.path)
+        if siblings is None:
+            self.fields[record.path] = [record]
+        else:
+            insort(siblings, record, key=_identity)
 
     def _count(self, old: Header | None, new: Header) -> None:
         for name, amount in counted(old, new).items():
             self.counters[name] = plus((self.counters.get(name, ZERO), amount))
+        for name in new.counters:
+            self.counters.setdefault(name, ZERO)  # what came to nothing was counted all the same
+        if old is not None and not old.counters.keys() <= new.counters.keys():
+            for name in old.counters.keys() - new.counters.keys():
+                if not any(name in header.counters for header in self.headers.values()):
+                    del self.counters[name]
 
     def _remove(self, record: FieldRecord) -> None:
         del self.by_id[record.writer, record.clock]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import TYPE_CHECKING, NamedTuple
 
 from attrs import define, frozen
 
 from crdt.decimals import Total, decimal_of, plus
 from crdt.records import FieldRecord, Header
-from crdt.update_format import DecodedUpdate
+
+if TYPE_CHECKING:
+    from crdt.update_format import DecodedUpdate
 
 ZERO = Decimal(0)
 NOTHING_COUNTED: Mapping[str, Decimal] = {}
@@ -34,8 +37,7 @@ class Edit:
     removed: tuple[FieldRecord, ...]
 
 
-@frozen
-class Prepared:
+class Prepared(NamedTuple):
     """A remote update that can be applied now.
 
     doomed: (writer, clock) of the live records it deletes. counts: what it adds to the counters.
@@ -60,8 +62,7 @@ def counted(old: Header | None, new: Header) -> Mapping[str, Decimal]:
     return {name: amount for name, amount in changes.items() if amount}
 
 
-@frozen
-class Applied:
+class Applied(NamedTuple):
     """A remote update that is now part of the document."""
 
     added: tuple[FieldRecord, ...]

@@ -5,7 +5,8 @@ is installed, pycrdt elsewhere (`pyproject.toml` says which environment gets whi
 
 y-py 0.6.2 is no longer developed and has sharp edges; README.md, "What y-py does to careless callers", lists them.
 They are contained here. Bytes that the engine sees went through the strict decoder, or are of our own encoder. A Rust
-panic, which is a BaseException, becomes EngineError. Documents stay on one thread. A document is only ever given
+panic, which is a BaseException, becomes EngineError. Documents stay on one thread, also when the garbage
+collector ends them on another. A document is only ever given
 updates, and asked for its state: no root is touched and nothing is observed, so that its memory comes back.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 from importlib.util import find_spec
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from crdt.update_format import (
@@ -70,16 +72,29 @@ def unpanicked(call: Callable[..., T], *arguments: Any) -> T:
         raise
 
 
+STRANDED: dict[int, list[Any]] = {}
+"""Documents of y-py that were let go on another thread, by the thread that opened them. That thread ends them when it
+opens its next one; anywhere else y-py would complain and keep their memory."""
+
+
 class YPyDocument:
     """An EngineDocument on y-py."""
 
     def __init__(self, client_id: int, snapshot: bytes | None = None) -> None:
         import y_py
 
+        self._thread = get_ident()
+        if self._thread in STRANDED:
+            STRANDED[self._thread].clear()
         self._y_py, self._doc = y_py, y_py.YDoc(client_id)
         if snapshot is not None:
             decode_update(snapshot, SNAPSHOT_LIMITS)
             unpanicked(y_py.apply_update, self._doc, snapshot)
+
+    def __del__(self) -> None:
+        document = self.__dict__.pop("_doc", None)
+        if document is not None and self._thread != get_ident():
+            STRANDED.setdefault(self._thread, []).append(document)
 
     def apply(self, update: bytes, decoded: DecodedUpdate | None = None) -> DecodedUpdate:
         checked = decoded if decoded is not None else decode_update(update)

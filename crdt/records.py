@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
-from attrs import define, frozen
+from attrs import define
 
 from crdt.decimals import Total, is_total
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Path = tuple[str, ...]
 """Where in an entity a register lives: ("status",) for a top-level field, () for the whole entity."""
@@ -28,9 +31,16 @@ INTERNAL_STEPS = {"@counted": 1, "@group": 2, "@settled": 2}
 COUNTERS = 1_000
 """Most counters of one entity."""
 
+MOST_NUMBER = 2**63
+"""Stamps, times and versions of a record stay below this."""
+
 CANONICAL = orjson.OPT_SORT_KEYS
 
 _DEEPER = "@["
+
+_AUTHOR = [str, str]
+_AFTER_VALUE = [int, *_AUTHOR, int, int, int]
+"""The types of what follows a field record's value, and of the two of them that name its operation."""
 
 
 def counter_name(path: Path) -> str:
@@ -134,8 +144,7 @@ class NewField:
     rank: int
 
 
-@frozen
-class Header:
+class Header(NamedTuple):
     """A writer's live header record: its share of the version and its counter totals (crdt.decimals)."""
 
     clock: int
@@ -171,10 +180,18 @@ def parse_record(writer: int, clock: int, text: str) -> FieldRecord | Header:
             return Header(clock, n, counters)
     elif type(record) is list and len(record) == 9 and record[0] == "f":
         _, path, value, stamp, terminal, operation, version, accepted, rank = record
-        if type(terminal) is type(operation) is str and type(path) is list and _is_path(path):
+        types = [*map(type, record)]
+        if (
+            types[4:6] == _AUTHOR
+            and types[1] is list
+            and (
+                (len(path) == 1 and type(path[0]) is str and path[0][:1] != INTERNAL)  # nearly all are
+                or _is_path(path)
+            )
+        ):
             if not (
-                type(stamp) is type(version) is type(accepted) is type(rank) is int
-                and 0 <= min(stamp, version, accepted, rank) <= max(stamp, version, accepted, rank) < 2**63
+                types[3:] == _AFTER_VALUE
+                and 0 <= stamp | version | accepted | rank < MOST_NUMBER  # a power of two: so is each of them
             ):
                 raise DocumentError(f"record {writer}:{clock} has a number out of range")
             if not path and type(value) is not dict:

@@ -13,6 +13,9 @@ root array's name, which must be the client's own id in decimal. Our writers app
 nothing else, so a left origin is an earlier item of the same client. Right origins, nested parents, garbage-collected
 structs, skips, other content kinds and trailing bytes do not occur and are refused.
 
+What has the usual form is read by `_usual`, which holds the same rules and only knows that one is broken. Whatever it
+does not take is read once more by the strict reader, which alone refuses, and says why.
+
 It also reads a document's live records without opening an engine, and gives each update's clock ranges.
 """
 
@@ -20,10 +23,13 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, NoReturn
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 MAX_CLIENT = 2**32 - 1
 MAX_CLOCK = 2**31 - 1
@@ -61,6 +67,10 @@ SNAPSHOT_LIMITS = UpdateLimits(update_bytes=1_000_000_000, structs=100_000_000, 
 """Bounds of a stored snapshot: many updates' worth, up to what SQLite keeps in one blob. Only for our own disk."""
 
 
+USUAL_BYTES = 64 * 1024
+"""Up to here only the bound of bytes can be reached: each struct, string and range takes two or more."""
+
+
 class Insert(NamedTuple):
     """One live string of an update, with its Yjs id."""
 
@@ -69,8 +79,7 @@ class Insert(NamedTuple):
     text: str
 
 
-@frozen
-class DecodedUpdate:
+class DecodedUpdate(NamedTuple):
     """What an update holds.
 
     inserts: its strings, per client in clock order. ranges: client -> [first clock, end clock) of its structs.
@@ -145,6 +154,15 @@ def decode_update(update: bytes, limits: UpdateLimits = DEFAULT_LIMITS) -> Decod
     """Read a Yjs v1 update. Raises UpdateError; never anything else, whatever the bytes."""
     if len(update) > limits.update_bytes:
         raise UpdateError(f"update of {len(update)} bytes, at most {limits.update_bytes} are taken")
+    if len(update) <= USUAL_BYTES and (limits is DEFAULT_LIMITS or limits is SNAPSHOT_LIMITS):
+        usual = _usual(update)
+        if usual is not None:
+            return usual
+    return _strictly(update, limits)
+
+
+def _strictly(update: bytes, limits: UpdateLimits) -> DecodedUpdate:
+    """The update, or UpdateError with what is wrong and where."""
     reader = _Reader(update)
     inserts: list[Insert] = []
     ranges: dict[int, tuple[int, int]] = {}
@@ -171,6 +189,198 @@ def decode_update(update: bytes, limits: UpdateLimits = DEFAULT_LIMITS) -> Decod
     if reader.place != reader.end:
         reader.fail("trailing bytes")
     return DecodedUpdate(tuple(inserts), ranges, gone, deletes)
+
+
+def _usual(data: bytes) -> DecodedUpdate | None:
+    """The update, or None where it breaks a rule. Nearly all numbers have one byte and are read in place."""
+    inserts: list[Insert] = []
+    ranges: dict[int, tuple[int, int]] = {}
+    gone: dict[int, tuple[tuple[int, int], ...]] = {}
+    author, written = 0, b""
+    try:
+        clients, place = data[0], 1
+        if clients > 0x7F:
+            clients, place = _number(data, 0)
+        for _ in range(clients):
+            structs = data[place]
+            place += 1
+            if structs > 0x7F:
+                structs, place = _number(data, place - 1)
+            begins = place
+            client, place = _number(data, place)
+            author = client
+            written = data[begins:place]
+            first = data[place]
+            place += 1
+            if first > 0x7F:
+                first, place = _number(data, place - 1)
+            if client in ranges or not structs or not 0 < client <= MAX_CLIENT:
+                return None
+            clock, removed = first, []
+            for _ in range(structs):
+                info = data[place]
+                place += 1
+                if info in (_ANY_AFTER, _DELETED_AFTER):
+                    end = place + len(written)
+                    if data[place:end] != written:
+                        return None
+                    last = data[end]
+                    place = end + 1
+                    if last > 0x7F:
+                        last, place = _number(data, end)
+                    if last != clock - 1:
+                        return None
+                elif info in (_ANY, _DELETED):
+                    name = b"\x01%c%d" % (len(str(client)), client)
+                    end = place + len(name)
+                    if clock or data[place:end] != name:
+                        return None
+                    place = end
+                else:
+                    return None
+                length = data[place]
+                place += 1
+                if length > 0x7F:
+                    length, place = _number(data, place - 1)
+                if not length or clock + length > MAX_CLOCK:
+                    return None
+                if info & 0x0F == _DELETED:
+                    removed.append((clock, length))
+                    clock += length
+                    continue
+                place = _strings(data, place, client, range(clock, clock + length), inserts)
+                clock += length
+            ranges[client] = (first, clock)
+            if removed:
+                gone[client] = tuple(removed)
+        deletes = _deletions(data, place, written, author)
+    except (IndexError, ValueError):
+        return None
+    if deletes is None:
+        return None
+    for client, found in deletes.items():
+        if client in ranges and sum(found[-1]) > ranges[client][1]:
+            return None
+    return DecodedUpdate(tuple(inserts), ranges, gone, deletes)
+
+
+def _strings(data: bytes, place: int, client: int, clocks: range, inserts: list[Insert]) -> int:
+    """Read a string for each clock, and return the place after them. Raises IndexError or ValueError."""
+    append, new = inserts.append, tuple.__new__
+    for clock in clocks:
+        if data[place] != _STRING:
+            raise ValueError("no string")
+        size = data[place + 1]
+        place += 2
+        if size > 0x7F:
+            more = data[place]
+            if 0 < more < 0x80:
+                size += (more << 7) - 0x80
+                place += 1
+            else:
+                size, place = _number(data, place - 1)
+        end = place + size
+        text = data[place:end]
+        if len(text) < size:
+            raise ValueError("it is cut")
+        append(new(Insert, (client, clock, text.decode())))
+        place = end
+    return place
+
+
+def _deletions(data: bytes, place: int, written: bytes, author: int) -> dict[int, tuple[tuple[int, int], ...]] | None:
+    """The delete set, with which an update ends; None where it breaks a rule. Raises IndexError or ValueError.
+
+    written: `author` as bytes, who mostly deletes. Whether what is deleted was written is not asked.
+    """
+    deletes: dict[int, tuple[tuple[int, int], ...]] = {}
+    clients = data[place]
+    place += 1
+    if clients > 0x7F:
+        clients, place = _number(data, place - 1)
+    for _ in range(clients):
+        if author and data.startswith(written, place):
+            client, place = author, place + len(written)
+        else:
+            client, place = _number(data, place)
+        count = data[place]
+        place += 1
+        if count > 0x7F:
+            count, place = _number(data, place - 1)
+        if client in deletes or not count or not 0 < client <= MAX_CLIENT:
+            return None
+        found = []
+        for _ in range(count):
+            clock = data[place]
+            place += 1
+            if clock > 0x7F:
+                clock, place = _number(data, place - 1)
+            length = data[place]
+            place += 1
+            if length > 0x7F:
+                length, place = _number(data, place - 1)
+            if not length or clock + length > MAX_CLOCK:
+                return None
+            found.append((clock, length))
+        if count > 1:
+            found.sort()
+            if any(a + n > b for (a, n), (b, _) in itertools.pairwise(found)):
+                return None
+        deletes[client] = tuple(found)
+    return deletes if place == len(data) else None
+
+
+def decode_operation(update: bytes, writer: int, first: int, end: int) -> DecodedUpdate:
+    """The update of one operation of a writer, said to have these clocks. Raises UpdateError."""
+    head = _head(writer, first, end) if 0 < writer <= MAX_CLIENT and 0 <= first < end <= MAX_CLOCK else None
+    if head is not None and len(update) <= USUAL_BYTES and update.startswith(head):
+        inserts: list[Insert] = []
+        try:
+            place = _strings(update, len(head), writer, range(first, end), inserts)
+            deletes = _deletions(update, place, _varint(writer), writer)
+        except (IndexError, ValueError):
+            deletes = None
+        if deletes is not None and (writer not in deletes or sum(deletes[writer][-1]) <= end):
+            return DecodedUpdate(tuple(inserts), {writer: (first, end)}, {}, deletes)
+    return decode_update(update)
+
+
+def _head(writer: int, first: int, end: int) -> bytes:
+    """How the update of an operation begins, up to its first string."""
+    begins = b"\x01\x01" + _varint(writer) + _varint(first)
+    parent = b"\x88" + _varint(writer) + _varint(first - 1) if first else b"\x08\x01" + _name(writer)
+    return begins + parent + _varint(end - first)
+
+
+@lru_cache(maxsize=1_024)
+def _name(writer: int) -> bytes:
+    """The name of a writer's root array, with its length."""
+    return b"%c%d" % (len(str(writer)), writer)
+
+
+@lru_cache(maxsize=4_096)
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    _put(out, number)
+    return bytes(out)
+
+
+def _number(data: bytes, place: int) -> tuple[int, int]:
+    """A canonical number of at most five bytes, and the place after it. Raises IndexError or ValueError."""
+    number = data[place]
+    place += 1
+    if number < 0x80:
+        return number, place
+    number &= 0x7F
+    for shift in (7, 14, 21, 28):
+        byte = data[place]
+        place += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            if not byte:
+                break
+            return number, place
+    raise ValueError("no canonical number")
 
 
 def _structs(
@@ -245,7 +455,7 @@ def _delete_set(reader: _Reader, limits: UpdateLimits) -> dict[int, tuple[tuple[
     return deletes
 
 
-def live_records(snapshot: bytes) -> tuple[list[tuple[int, int, str]], dict[int, int]]:
+def live_records(snapshot: bytes) -> tuple[list[Insert], dict[int, int]]:
     """A whole document without an engine: live (client, clock, text) in client, then clock order; state vector.
 
     Raises UpdateError, also when the snapshot does not begin at clock 0 or deletes what it does not hold.
@@ -258,14 +468,10 @@ def live_records(snapshot: bytes) -> tuple[list[tuple[int, int, str]], dict[int,
         vector[client] = end
     for client in decoded.deletes.keys() - vector.keys():
         raise UpdateError(f"snapshot deletes what it does not hold of client {client}")
-    deletes = decoded.deletes
-    records = [
-        (insert.client, insert.clock, insert.text)
-        for insert in decoded.inserts
-        if not within(deletes.get(insert.client, ()), insert.clock)
-    ]
-    records.sort(key=lambda record: record[:2])
-    return records, vector
+    deletes, inserts = decoded.deletes, decoded.inserts
+    if deletes != decoded.gone:  # else no string is deleted
+        inserts = tuple(one for one in inserts if not within(deletes.get(one.client, ()), one.clock))
+    return sorted(inserts), vector
 
 
 def within(ranges: Sequence[tuple[int, int]], clock: int) -> bool:

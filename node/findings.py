@@ -97,6 +97,13 @@ TEXTS: Mapping[str, tuple[str, str, str, str, str]] = {
         "comanda quarantine list; um tipo desconhecido falta em [entities]",
         "comanda quarantine list; an unknown type is missing in [entities]",
     ),
+    "kept_out": (
+        ERROR,
+        "{count:operação daqui não entra|operações daqui não entram} naquele nó: {why}",
+        "{count:operation|operations} from here cannot be applied at that node: {why}",
+        "lá: comanda quarantine list; um tipo desconhecido falta lá em [entities]",
+        "there: comanda quarantine list; an unknown type is missing in [entities] there",
+    ),
     "conflicts": (
         WARNING,
         "{count:conflito espera|conflitos esperam} uma decisão",
@@ -190,6 +197,34 @@ TEXTS: Mapping[str, tuple[str, str, str, str, str]] = {
         "o nó roda na hora de [retention] hour?",
         "does the node run at the hour of [retention] hour?",
     ),
+    "unwritable": (
+        ERROR,
+        "o nó não pode gravar aqui",
+        "the node cannot write here",
+        "chown -R do usuário do nó, ou rode como ele",
+        "chown -R to the node's user, or run as that user",
+    ),
+    "absent": (
+        ERROR,
+        "a máquina não tem este endereço; o nó escuta nele quando houver",
+        "this machine does not have this address; the node listens there once it does",
+        "confira a rede, ou mude [node] host ou [[listen]]",
+        "check the network, or change [node] host or [[listen]]",
+    ),
+    "node_clock": (
+        ERROR,
+        "o relógio deste nó e o daqui diferem {apart}",
+        "the clocks of this node and of the one here differ by {apart}",
+        "acerte os dois (NTP)",
+        "set both (NTP)",
+    ),
+    "version": (
+        WARNING,
+        "roda a versão {theirs}, e este nó a {own}",
+        "runs version {theirs}, and this node {own}",
+        "atualize o mais antigo",
+        "upgrade the older one",
+    ),
     "exposed": (
         ERROR,
         "outros usuários da máquina podem ler este arquivo",
@@ -261,14 +296,14 @@ def diagnose(facts: Mapping[str, Any]) -> list[Finding]:
     """What is wrong, errors first.
 
     facts: at_ms (Unix milliseconds) and what could be gathered of: running; why not: database, configuration, port,
-    trouble; links (`GET /api/v1/links`, its entries perhaps with `oldest_ms`), refused, clock, certificate, disk,
-    wal_bytes, exposed, backup, retention.
+    trouble; links (`GET /api/v1/links`, its entries perhaps with `oldest_ms`), refused, clock, disk, wal_bytes,
+    backup, retention; certificates, by file or URL; exposed and unwritable files; absent addresses.
     """
     found = [
         *_machine(facts),
         *_backup(facts),
         *_retention(facts),
-        *_certificate(facts),
+        *_certificates(facts),
         *_links(facts),
         *_others(facts),
     ]
@@ -288,8 +323,9 @@ def _machine(facts: Mapping[str, Any]) -> Iterator[Finding]:
         yield finding(code, free=disk["free_bytes"] // 1_000_000, remedy=FREE_SPACE)
     if facts.get("wal_bytes", 0) > WAL_BYTES:
         yield finding("wal", size=facts["wal_bytes"] // 1_000_000)
-    for path in facts.get("exposed", ()):
-        yield finding("exposed", path)
+    for code in ("exposed", "unwritable", "absent"):
+        for about in facts.get(code, ()):
+            yield finding(code, about)
     clock = facts.get("clock", {})
     if clock.get("ahead_ms", 0) > clock.get("max_skew_ms", 0):
         yield finding("clock", ahead=length(clock["ahead_ms"]))
@@ -318,22 +354,29 @@ def _retention(facts: Mapping[str, Any]) -> Iterator[Finding]:
         yield finding("archive_late", age=length(facts["at_ms"] - oldest_ms), keep=keep_days)
 
 
-def _certificate(facts: Mapping[str, Any]) -> Iterator[Finding]:
-    said = facts.get("certificate")
-    if not said:
-        return
-    if "why" in said:
-        yield finding("certificate_unreadable", why=said["why"])
-        return
-    now_ms, since, until = facts["at_ms"], said["not_before"], said["not_after"]
-    if not said["not_before_ms"] <= now_ms <= said["not_after_ms"]:
-        yield finding("certificate_over", since=since, until=until)
-    elif said["not_after_ms"] - now_ms < CERTIFICATE_DAYS * DAY_MS:
-        yield finding("certificate", until=until)
+def _certificates(facts: Mapping[str, Any]) -> Iterator[Finding]:
+    for about, said in facts.get("certificates", {}).items():
+        if "why" in said:
+            yield finding("certificate_unreadable", about, why=said["why"])
+            continue
+        now_ms, since, until = facts["at_ms"], said["not_before"], said["not_after"]
+        if not said["not_before_ms"] <= now_ms <= said["not_after_ms"]:
+            yield finding("certificate_over", about, since=since, until=until)
+        elif said["not_after_ms"] - now_ms < CERTIFICATE_DAYS * DAY_MS:
+            yield finding("certificate", about, until=until)
 
 
 def _links(facts: Mapping[str, Any]) -> Iterator[Finding]:
     report = facts.get("links", {})
+    own, skew_ms = report.get("version"), facts.get("clock", {}).get("max_skew_ms", 0)
+    for link in report.get("links", ()):
+        about = str(link.get("peer") or link.get("url"))
+        if link["state"] == "up" and own and link.get("version") not in (None, own):
+            yield finding("version", about, theirs=link["version"] or "?", own=own)
+        if kept_out := link.get("kept_out"):
+            yield finding("kept_out", about, **kept_out)
+        if skew_ms and abs(link.get("offset_ms") or 0) > skew_ms:
+            yield finding("node_clock", about, apart=length(abs(link["offset_ms"])))
     for link in (*report.get("links", ()), *report.get("away", ())):
         about = " ".join(str(part) for part in (link.get("peer"), link.get("url")) if part)
         oldest_ms = link.get("oldest_ms")

@@ -108,6 +108,19 @@ class Fetched:
 
 
 @frozen
+class Unsent:
+    """What tells to which nodes a row has still to go; the fields are those of its `LogRow`.
+
+    entity_ids: what it is about, of a BULK_UPDATE all of them.
+    """
+
+    seq: int
+    priority: int
+    entity_ids: Sequence[str]
+    via: str
+
+
+@frozen
 class Base:
     """An entity's document after its archived rows.
 

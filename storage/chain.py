@@ -2,7 +2,8 @@
 
 hash = blake2b-256(previous hash | the length of each part | the parts)
 
-A length is 4 bytes, big-endian: of a text in characters, of bytes in bytes.
+A length is 4 bytes, big-endian: of a text in characters, of bytes in bytes. The seal of a row that has one comes
+last, without a length, and the hash is then personalised as `comanda sealed`.
 
 The parts are spelled out in `chain_hash`, and not taken from the columns: a column that is added must not change the
 hashes of rows that are there. Texts come first, as UTF-8. Integers are one decimal text, with a flag for each column
@@ -51,7 +52,10 @@ def chain_hash(previous: bytes, row: LogRow) -> bytes:
     numbers = b"%d %d %d %d %d %d %d %d %d" % (*order, *flags)
     rest = numbers, row.operation, row.message, row.changes, row.updates, row.proof
     lengths = _LENGTHS(*map(len, texts), *map(len, rest))
-    return blake2b(b"".join((previous, lengths, "".join(texts).encode(), *rest)), digest_size=32).digest()
+    parts = b"".join((previous, lengths, "".join(texts).encode(), *rest))
+    if row.seal:
+        return blake2b(parts + row.seal, digest_size=32, person=b"comanda sealed").digest()
+    return blake2b(parts, digest_size=32).digest()
 
 
 @frozen

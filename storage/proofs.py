@@ -1,17 +1,19 @@
-"""Who accepted an operation, proven: one signature for all of a commit's own operations, and for each the way to it.
+"""Who accepted an operation, proven: one signature for several operations of a node, and for each the way to it.
 
     leaf    the hash of an operation as links carry it
-    tree    the root of the Merkle tree over the leaves of one commit
+    tree    the root of the Merkle tree over the leaves of what is signed together
     root    the hash of what was before, and of the tree; this is signed
-    before  the hash of the root of the node's commit before, and of its signature
+    before  the hash of the root that the node signed before, and of that signature
 
 A proof is the signature, what was before, and the siblings on the way from the leaf to the tree. So each operation is
-proven alone. It has to be: a page, a priority class, a comparison, the quarantine and an archive each cut the rows of
-a commit elsewhere, and a relay may hold a part of them. Most commits have one operation, whose leaf is the tree.
+proven alone. It has to be: a page, a priority class, a comparison and the quarantine each cut what was signed
+together elsewhere, and a relay may hold a part of it. Where one operation is signed, its leaf is the tree.
 
-As a root holds what was before, the signature of a commit is one of all commits before it, since the node's start.
-Where they are read in order, only the last signature is checked (`Run`). It proves the signatures before it as their
-node made them, not only what they sign: they are passed on to nodes that check one alone.
+As a root holds what was before, a signature is one of everything that was signed before it, since the node's start.
+Where signatures are read in order, only the last one is checked (`Run`). It proves those before it as their node made
+them, not only what they sign: they are passed on to nodes that check one alone.
+
+When a node signs its rows: `storage/signer.py`.
 """
 
 from __future__ import annotations
@@ -38,12 +40,12 @@ STEP = 1 + HASH
 """Bytes of one sibling: the side on which it stands, and its hash."""
 
 MOST_STEPS = 32
-"""The longest way of a proof: no commit has more than 2^32 operations."""
+"""The longest way of a proof: no more than 2^32 operations are signed together."""
 
 LEFT, RIGHT = b"\0", b"\1"
 
 FIRST = bytes(HASH)
-"""What was before the first commit after a start."""
+"""What was before the first signature after a start."""
 
 _CONTEXT = b"comanda operations\n"
 _LENGTHS = Struct(">7I").pack
@@ -91,16 +93,16 @@ def _tree_of(leaf: bytes, proof: bytes) -> bytes:
 
 @define
 class Run:
-    """Commits of one node, each after the one before: their trees and signatures."""
+    """What one node signed, each after the one before: trees and signatures."""
 
     origin: str
     before: bytes
-    commits: list[tuple[bytes, bytes]] = field(factory=list)
+    signed: list[tuple[bytes, bytes]] = field(factory=list)
 
     def statements(self) -> list[tuple[bytes, bytes]]:
-        """Of each commit, what its node signed, and the signature."""
+        """Of each signature, what its node signed, and the signature."""
         before, found = self.before, []
-        for tree, signature in self.commits:
+        for tree, signature in self.signed:
             root = _root(before, tree)
             found.append((_CONTEXT + root, signature))
             before = _after(root, signature)
@@ -108,7 +110,7 @@ class Run:
 
 
 def runs_of(rows: Iterable[LogRow]) -> list[Run]:
-    """The commits of operations that are in log order, as runs of more than one."""
+    """The signatures of operations that are in log order, as runs of more than one."""
     runs: list[Run] = []
     latest: dict[str, tuple[Run, bytes]] = {}
     for row in rows:
@@ -126,9 +128,9 @@ def runs_of(rows: Iterable[LogRow]) -> list[Run]:
         if run is None or before != last:
             run = Run(row.origin, before)
             runs.append(run)
-        run.commits.append((tree, signature))
+        run.signed.append((tree, signature))
         latest[row.origin] = run, after
-    return [run for run in runs if len(run.commits) > 1]
+    return [run for run in runs if len(run.signed) > 1]
 
 
 def head_statement(head: HeadRow) -> bytes:
@@ -137,20 +139,17 @@ def head_statement(head: HeadRow) -> bytes:
     return b"comanda head\n" + named.encode() + head.hash
 
 
-def prove(rows: Sequence[LogRow], sign: Callable[[bytes], bytes], before: bytes = FIRST) -> bytes:
-    """Give each of a commit's operations that was accepted here its proof.
+def prove(
+    leaves: Sequence[bytes], sign: Callable[[bytes], bytes], before: bytes = FIRST
+) -> tuple[list[bytes], bytes]:
+    """The proofs of operations that are signed together, at least one.
 
-    before: what was before this commit. Returns what is before the next one, the same where nothing was signed.
+    before: what was signed before. Returns, beside the proofs, what is before the next signature.
     """
-    own = [row for row in rows if row.link_key is not None and not row.via]
-    if not own:
-        return before
-    tree, ways = _tree([leaf_of(row) for row in own])
+    tree, ways = _tree(leaves)
     root = _root(before, tree)
     signature = sign(_CONTEXT + root)
-    for row, way in zip(own, ways, strict=True):
-        row.proof = b"".join((signature, before, *way))
-    return _after(root, signature)
+    return [b"".join((signature, before, *way)) for way in ways], _after(root, signature)
 
 
 def leaf_of(row: LogRow) -> bytes:
@@ -167,7 +166,7 @@ def leaf_of(row: LogRow) -> bytes:
     )
 
 
-def _tree(leaves: list[bytes]) -> tuple[bytes, list[list[bytes]]]:
+def _tree(leaves: Sequence[bytes]) -> tuple[bytes, list[list[bytes]]]:
     """The root, and the way from each leaf. A node without a sibling goes up as it is."""
     ways: list[list[bytes]] = [[] for _ in leaves]
     level = [(leaf, [place]) for place, leaf in enumerate(leaves)]

@@ -6,9 +6,11 @@ and every row that is read from these classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from sys import byteorder
 from typing import Any
 
 from attrs import define, field, fields, frozen
@@ -28,6 +30,15 @@ UPDATE_KINDS = ("operation", "state")
 def key64(*parts: str) -> int:
     """A stable 64-bit hash of a key, for the indexes in memory. Signed, as SQLite stores integers."""
     return int.from_bytes(blake2b("\x1f".join(parts).encode(), digest_size=8).digest(), "big", signed=True)
+
+
+def keys64(names: Iterable[Sequence[str]]) -> array[int]:
+    """The `key64` of each of many keys, in the same order. Raises TypeError where a part is no text."""
+    hashed = [blake2b("\x1f".join(parts).encode(), digest_size=8).digest() for parts in names]
+    keys = array("q", b"".join(hashed))
+    if byteorder == "little":
+        keys.byteswap()
+    return keys
 
 
 @lru_cache(maxsize=2_048)
@@ -68,7 +79,8 @@ class LogRow:
     origin: the node that accepted the operation; "" for this one.
     via: "node:epoch" of the peer it came from; "" for an operation that was accepted here.
     link_key: the key of one operation under one writer; None when there is nothing to send on a link.
-    proof: of the node that accepted the operation (`storage/proofs.py`); b"" where it did not sign.
+    proof: of the node that accepted the operation (`storage/proofs.py`); b"" where it did not sign, or not yet.
+    seal: of an operation that was accepted here, by which this node knows it again (`storage/signer.py`).
     signed: what was found of the proof of an operation that came over a link: verified | unsigned | unknown (nobody
         knows the key of its origin); "" for what was decided here.
     hash: the row's place in the audit chain, known once it is committed.
@@ -99,6 +111,7 @@ class LogRow:
     link_key: int | None = None
     proof: bytes = b""
     signed: str = ""
+    seal: bytes = b""
     hash: bytes = b""
 
     @property
@@ -327,6 +340,14 @@ class Anchor:
 
 
 @frozen
+class ProofRow:
+    """The proof of an operation that was signed after its row was stored."""
+
+    seq: int
+    proof: bytes
+
+
+@frozen
 class ArchiveRow:
     """An archive file.
 
@@ -390,6 +411,7 @@ class Commit:
     rows: in `seq` order; the first follows the log's head.
     unparked: ids of parked rows that ended.
     gone: terminals that are let go.
+    sign: whether every operation accepted here up to its end is signed with it.
     """
 
     rows: list[LogRow] = field(factory=list)
@@ -405,15 +427,16 @@ class Commit:
     gone: list[str] = field(factory=list)
     heads: list[HeadRow] = field(factory=list)
     meta: dict[str, str] = field(factory=dict)
+    sign: bool = False
 
     def empty(self) -> bool:
         """Whether nothing but the clock would be written."""
         state = self.rows or self.entities or self.conflicts or self.locks or self.cursors
         links = self.peers or self.parked or self.unparked or self.archived or self.followers or self.heads
-        return not state and not links and not self.gone and not (self.meta.keys() - {"hlc"})
+        return not state and not links and not self.gone and not self.sign and not (self.meta.keys() - {"hlc"})
 
 
-@frozen
+@define
 class FirstAttempt:
     """What an author knew when its operation first came and was refused. The refused row keeps it.
 

@@ -16,7 +16,6 @@ import struct
 import sys
 from typing import TYPE_CHECKING
 
-import psutil
 from filelock import FileLock
 
 if TYPE_CHECKING:
@@ -26,6 +25,11 @@ if TYPE_CHECKING:
     from trio.socket import SocketType
 
 LINUX = sys.platform == "linux"
+
+SERVICE_MANAGER = {"win32": "windows", "darwin": "launchd"}.get(sys.platform, "systemd")
+"""What keeps services running here."""
+
+PROGRAM_SUFFIX = ".exe" if sys.platform == "win32" else ""
 
 RELOAD: tuple[signal.Signals, ...] = ()
 """What a process is sent to read its certificate again."""
@@ -121,8 +125,14 @@ def make_folder(path: Path, owned_by: str) -> None:
 # ------------------------------------------------------------------ processes
 
 
+M_ARENA_MAX, M_TRIM_THRESHOLD = -8, -1
+"""Of mallopt(3)."""
+
+
 def user() -> str:
     """The name of this process's user; its number where it has no name."""
+    import psutil
+
     return str(psutil.Process().username())
 
 
@@ -130,8 +140,24 @@ def machine_name() -> str:
     return platform.node()
 
 
+def give_memory_back() -> None:
+    """Have the C library keep one heap for all threads, and return what is free of it; where it is glibc."""
+    if sys.platform == "linux":
+        import ctypes
+
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        if mallopt is not None:
+            mallopt(M_ARENA_MAX, 1)
+            mallopt(M_TRIM_THRESHOLD, 65_536)
+
+
 def memory_bytes() -> int:
     """Resident memory of this process."""
+    if sys.platform == "linux":
+        with open("/proc/self/statm", "rb") as told:
+            return int(told.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+    import psutil
+
     return int(psutil.Process().memory_info().rss)
 
 

@@ -70,7 +70,7 @@ class EntityPolicy:
     def misfit(self, records: Iterable[FieldRecord]) -> str | None:
         """What is wrong with the values of records that another node wrote, if anything is."""
         declared = self.kinds.by_name
-        for record in records:
+        for record in records if declared else ():
             kind = declared.get(record.path[0]) if len(record.path) == 1 else None
             problem = None if kind is None else kind.misfit(record.value)
             if problem is not None:

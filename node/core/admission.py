@@ -27,6 +27,7 @@ from node.errors import (
     AuthenticationFailed,
     InvalidTerminalId,
     InvalidTerminalType,
+    PermissionDenied,
     StaleAttempt,
 )
 from node.wire import outgoing
@@ -54,6 +55,7 @@ class Caller:
     trusted: whether its token is the one of this name and type, or none is asked for.
     instance: of a node, the start of its process; two connections of one instance are no two nodes.
     attempt: of a node, the number of this connection among those of its instance.
+    realm: the store that it names; None where a terminal names none, and comes for whatever store is here.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Caller:
     trusted: bool = True
     instance: str = ""
     attempt: int = 0
+    realm: str | None = None
 
 
 @frozen(eq=False)
@@ -106,6 +109,11 @@ class Refuse(Generic[H]):
     notice: bytes | None = None
 
 
+def other_realm(here: str, named: str) -> str:
+    """Why who comes for a store has to go elsewhere. Both are names, "" for none."""
+    return f"this is a node of {here[:64] or 'a store without a name'}, not of {named[:64] or 'one without a name'}"
+
+
 REPLACED = (AlreadyConnected.code, "replaced by a new connection")
 """The close of a connection that another one under its name replaces."""
 
@@ -114,6 +122,7 @@ REPLACED = (AlreadyConnected.code, "replaced by a new connection")
 class Admission(Generic[H]):
     """Who is connected to one node, by name.
 
+    realm: the store that this is a node of, "" where it has no name.
     kinds: the terminal types.
     nodes: names of the nodes that were ever linked; it grows with them.
     most: how many terminals a node remembers. Those that are away can be let go, so no more may be here.
@@ -123,13 +132,18 @@ class Admission(Generic[H]):
     kinds: Collection[str]
     nodes: Collection[str]
     most: int
+    statistics: Statistics
+    realm: str = ""
     seats: dict[str, Seat[H]] = field(factory=dict)
 
     # ------------------------------------------------------------------ asking
 
     def ask(self, caller: Caller) -> Enter[H] | Probe[H] | Refuse[H]:
         """What becomes of a new connection."""
-        return self.objection(caller) or self._place(caller, PROBES)
+        refusal = self.objection(caller)
+        if refusal is not None and refusal.code == PermissionDenied.code:
+            self.statistics.realms_refused += 1
+        return refusal or self._place(caller, PROBES)
 
     def answered(self, probe: Probe[H]) -> Refuse[H]:
         """The connection in the seat is alive, so it keeps its seat. A linked node is told that it has a twin."""
@@ -163,6 +177,8 @@ class Admission(Generic[H]):
             return Refuse(InvalidTerminalType.code, reason)
         if not caller.trusted:
             return Refuse(AuthenticationFailed.code, "Authentication failed")
+        if caller.realm not in (None, self.realm):
+            return Refuse(PermissionDenied.code, other_realm(self.realm, caller.realm or ""))
         if caller.node and caller.name == self.node_id:
             return Refuse(AlreadyConnected.code, "a node with this id is already there", own_id=True)
         if caller.node and caller.name not in self.nodes and len(self.nodes) >= MOST_NODES:

@@ -78,9 +78,8 @@ class NodeClock:
         away = now.wall_ms - millis(last)
         if last and away > LONG_MS:
             logger.warning(
-                "the machine's clock (%s) is %s past the latest operation here: is it set right?",
-                iso(now.wall_ms),
-                apart(away),
+                "the machine's clock (%(clock)s) is %(away)s past the latest operation here: is it set right?",
+                {"clock": iso(now.wall_ms), "away": apart(away)},
             )
 
     def tick(self, now: Instant) -> None:
@@ -92,7 +91,10 @@ class NodeClock:
         if abs(moved) > skew:
             self.jumps += 1
             way = "forward" if moved > 0 else "back"
-            logger.warning("the machine's clock jumped %s by %s, to %s", way, apart(moved), iso(now.wall_ms))
+            logger.warning(
+                "the machine's clock jumped %(way)s by %(amount)s, to %(clock)s",
+                {"way": way, "amount": apart(moved), "clock": iso(now.wall_ms)},
+            )
         self.hlc.follow(now.wall_ms + self.offset_ms)
         if self.hlc.taken_back != self._taken_back:
             self._taken_back = self.hlc.taken_back
@@ -104,10 +106,9 @@ class NodeClock:
         behind = self.ahead_ms > skew
         if behind and not self._behind:
             logger.warning(
-                "the machine's clock (%s) is %s behind the latest operation: is it set right? New operations are "
-                "ordered after that one, and lose against what other nodes write at the same time",
-                iso(now.wall_ms),
-                apart(self.ahead_ms),
+                "the machine's clock (%(clock)s) is %(behind)s behind the latest operation: is it set right? "
+                "New operations are ordered after that one, and lose against what other nodes write at the same time",
+                {"clock": iso(now.wall_ms), "behind": apart(self.ahead_ms)},
             )
         self._behind = behind
 

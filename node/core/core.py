@@ -179,6 +179,7 @@ class Core:
                 if not log.group.pending():
                     return None
                 replica.clock.note(log.group.commit.meta)
+                log.group.commit.sign |= self.links.signs
                 group = log.take()
                 self._in_flight.append((group, self.clock().mono_ms))
                 return group
@@ -216,7 +217,8 @@ class Core:
         closed, and goes on from its cursor.
         """
         replica, guard = self.replica, self.replica.faults.guard
-        self.log.taken_ms = next((at for g, at in self._in_flight if g is group), self.clock().mono_ms)
+        if group.rows:
+            self.log.begun(next((at for g, at in self._in_flight if g is group), self.clock().mono_ms))
         self._in_flight = [(g, at) for g, at in self._in_flight if g is not group]
         self.statistics.commits += 1
         self._mended = False
@@ -235,6 +237,8 @@ class Core:
             guard("terminals that wait", self.sessions.let_all_begin)
         if group.rows and guard("the delivery of a commit", partial(self._send, group)):
             guard("the delivery of a commit", partial(self._send_later, group))
+        for act in replica.log.signed(group):
+            guard("what waits for signatures", act)
         for look in group.looks:
             guard("what a commit left to look up", partial(look, self.disk, self.health))
 
@@ -279,22 +283,20 @@ class Core:
             log.class_heads[row.priority] = row.seq
         shared = SharedBatch(rows)
         small, entries = sum(row.size for row in rows) <= PAGE_BYTES, shared.entries
-        delivered = 0
+        followed = 0
         for session in sessions:
             delivery = session.delivery
             if delivery.closed:
                 continue
             try:
-                feed = delivery.feed
-                if small and shared.suits(feed.terminal_id, monitor=feed.monitor, reads=feed.reads):
-                    batch = shared.batch(numbered=feed.by_position)
-                    if delivery.follow(batch, entries, previous, now_ms):
-                        delivered += len(entries)
-                        continue
+                batch = shared.batch_of(delivery.feed) if small else None
+                if batch is not None and delivery.follow(batch, entries, previous, now_ms):
+                    followed += 1
+                    continue
                 delivery.pump()
             except Exception as error:
                 delivery.failed(error)
-        self.statistics.deliveries.add(now_ms, delivered)
+        self.statistics.deliveries.add(now_ms, followed * len(entries))
         self.links.pump()
 
     def _send_later(self, group: Group) -> None:
@@ -338,7 +340,7 @@ class Core:
         """
         at_once, self._mended = not self._mended, True
         if at_once:
-            logger.error("everything since the last commit is read and decided again: %s", reason)
+            logger.error("everything since the last commit is read and decided again: %(reason)s", {"reason": reason})
             self._undo(reason, again=True)
         else:
             self.failed(reason)
@@ -346,7 +348,10 @@ class Core:
 
     def failed(self, reason: str) -> None:
         """A commit failed: every uncommitted operation is refused, and nothing is accepted until `recovered`."""
-        logger.error("nothing can be stored, and every operation is refused until a write works: %s", reason)
+        logger.error(
+            "nothing can be stored, and every operation is refused until a write works: %(reason)s",
+            {"reason": reason},
+        )
         self.statistics.commit_failures += 1
         self._undo(reason, again=False)
 
@@ -545,7 +550,10 @@ class Core:
 
     def note_act(self, terminal_id: str, user_id: str | None, act: str, details: Mapping[str, object]) -> None:
         """An administrator did something: keep it in the audit, and say it in the log."""
-        logger.info("%s by %s", act, user_id if user_id is not None else terminal_id or "nobody in particular")
+        logger.info(
+            "%(act)s by %(who)s",
+            {"act": act, "who": user_id if user_id is not None else terminal_id or "nobody in particular"},
+        )
         accepted = self.replica.clock.hlc.tick(self.clock().wall_ms)
         self.replica.log.append(act_row(terminal_id, user_id, act, details, accepted))
         self.disk.wake_writer()

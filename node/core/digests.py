@@ -1,17 +1,18 @@
 """Sets of 64-bit keys, packed, and digests of them for comparing two nodes.
 
-A key set takes 8 bytes a key. A key lies in one of 256 sorted buckets, by its highest byte.
+A key set takes 8 bytes a key.
 
-A digest is the XOR of the link keys of an entity type's operations, and there is one for each bucket. Two nodes
-compare roots, then the buckets of types that differ, then the keys of buckets that differ.
+A digest is the XOR of the link keys of an entity type's operations. A type has 256 buckets, by the highest byte of a
+key, and each bucket 256 parts, by the next one. Two nodes compare roots, then the buckets of types that differ, of
+large buckets the parts, and then the keys of what differs.
 """
 
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from functools import reduce
-from itertools import islice
+from itertools import chain, islice
 from operator import le, xor
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
 
 BUCKETS = 256
 
+PARTS = 256
+"""Parts of a bucket."""
+
+MOST_KEYS = 1_024
+"""Most keys of a block. Half of them fill one that is read from the disk."""
+
+LEAST_KEY = -(2**63)
+
 _WORD = 2**64 - 1
 
 
@@ -29,58 +38,89 @@ def bucket_of(key: int) -> int:
     return (key >> 56) & 0xFF
 
 
-def _cut(keys: array[int], number: int) -> array[int]:
-    """One bucket of keys that are in order."""
-    low = (number - BUCKETS if number >= BUCKETS // 2 else number) << 56
-    return keys[bisect_left(keys, low) : bisect_left(keys, low + (1 << 56))]
+def part_of(key: int) -> int:
+    """The number of a key's part. Numbers below BUCKETS are those of whole buckets."""
+    return BUCKETS + ((key >> 48) & 0xFFFF)
+
+
+def _range(number: int) -> tuple[int, int]:
+    """The lowest key of a bucket or part, and the lowest after it. Keys are signed: the upper half comes first."""
+    prefix, count, bits = (number, BUCKETS, 56) if number < BUCKETS else (number - BUCKETS, BUCKETS * PARTS, 48)
+    low = (prefix - count if prefix >= count // 2 else prefix) << bits
+    return low, low + (1 << bits)
 
 
 class KeySet:
-    """Signed 64-bit keys. keys: in any order, each once."""
+    """Signed 64-bit keys, in order, in blocks of at most MOST_KEYS: one is added in the time of a block, however many
+    there are. keys: in any order, each once.
+    """
 
     def __init__(self, keys: Iterable[int] = ()) -> None:
-        if isinstance(keys, array) and all(map(le, keys, islice(keys, 1, None))):
-            self._buckets = [_cut(keys, number) for number in range(BUCKETS)]
-            return
-        self._buckets = [array("q") for _ in range(BUCKETS)]
-        appends = [bucket.append for bucket in self._buckets]
-        for key in keys:
-            appends[(key >> 56) & 0xFF](key)
-        for number, bucket in enumerate(
-            self._buckets
-        ):  # one at a time: a list of all keys would take five times the memory
-            self._buckets[number] = array("q", sorted(bucket))
+        ordered = keys if isinstance(keys, array) and all(map(le, keys, islice(keys, 1, None))) else _sorted(keys)
+        half = MOST_KEYS // 2
+        self._blocks = [ordered[first : first + half] for first in range(0, len(ordered), half)] or [array("q")]
+        self._firsts = array("q", [LEAST_KEY, *(block[0] for block in self._blocks[1:])])
+        """Of each block, what none of its keys is below. All keys of the block before are."""
+        self._count = len(ordered)
 
     def __contains__(self, key: int) -> bool:
-        bucket = self._buckets[(key >> 56) & 0xFF]
-        place = bisect_left(bucket, key)
-        return place < len(bucket) and bucket[place] == key
+        block = self._blocks[bisect_right(self._firsts, key) - 1]
+        place = bisect_left(block, key)
+        return place < len(block) and block[place] == key
 
     def __len__(self) -> int:
-        return sum(map(len, self._buckets))
+        return self._count
 
     def __iter__(self) -> Iterator[int]:
-        for bucket in self._buckets:
-            yield from bucket
+        return chain.from_iterable(self._blocks)
 
     def bucket(self, number: int) -> array[int]:
-        """The keys of one bucket, sorted."""
-        return self._buckets[number]
+        """The keys of one bucket, or of one part, sorted."""
+        low, high = _range(number)
+        found = array("q")
+        for place in range(bisect_right(self._firsts, low) - 1, len(self._blocks)):
+            block = self._blocks[place]
+            if place and self._firsts[place] >= high:
+                break
+            found += block[bisect_left(block, low) : bisect_left(block, high)]
+        return found
 
     def add(self, key: int) -> bool:
         """Returns whether the key is new."""
-        bucket = self._buckets[(key >> 56) & 0xFF]
-        place = bisect_left(bucket, key)
-        if place < len(bucket) and bucket[place] == key:
+        number = bisect_right(self._firsts, key) - 1
+        block = self._blocks[number]
+        place = bisect_left(block, key)
+        if place < len(block) and block[place] == key:
             return False
-        bucket.insert(place, key)
+        block.insert(place, key)
+        self._count += 1
+        if len(block) > MOST_KEYS:
+            half = len(block) // 2
+            self._blocks[number : number + 1] = [block[:half], block[half:]]
+            self._firsts.insert(number + 1, block[half])
         return True
 
     def discard(self, key: int) -> None:
-        bucket = self._buckets[(key >> 56) & 0xFF]
-        place = bisect_left(bucket, key)
-        if place < len(bucket) and bucket[place] == key:
-            del bucket[place]
+        number = bisect_right(self._firsts, key) - 1
+        block = self._blocks[number]
+        place = bisect_left(block, key)
+        if place < len(block) and block[place] == key:
+            del block[place]
+            self._count -= 1
+            if not block and number:
+                del self._blocks[number], self._firsts[number]
+
+
+def _sorted(keys: Iterable[int]) -> array[int]:
+    """A part at a time: a list of all of them would take five times the memory."""
+    parts = [array("q") for _ in range(BUCKETS)]
+    appends = [part.append for part in parts]
+    for key in keys:
+        appends[(key >> 56) + BUCKETS // 2](key)
+    found = array("q")
+    for part in parts:
+        found.extend(sorted(part))
+    return found
 
 
 @define(eq=False)
@@ -154,8 +194,23 @@ class Digests:
         digest = self.types.get(entity_type)
         return digest.buckets if digest is not None else [0] * BUCKETS
 
+    def size(self, entity_type: str, bucket: int) -> int:
+        """How many keys a bucket has."""
+        digest = self.types.get(entity_type)
+        return len(digest.keys.bucket(bucket)) if digest is not None else 0
+
+    def parts(self, entity_type: str, bucket: int) -> list[int]:
+        """The XOR of the keys in each part of a bucket."""
+        digest = self.types.get(entity_type)
+        if digest is None:
+            return [0] * PARTS
+        keys, first = digest.keys.bucket(bucket), BUCKETS + bucket * PARTS
+        ends = [bisect_left(keys, _range(first + part)[1]) for part in range(PARTS)]
+        begins = [0, *ends[:-1]]
+        return [reduce(xor, keys[a:b], 0) & _WORD for a, b in zip(begins, ends, strict=True)]
+
     def keys_in(self, entity_type: str, buckets: Iterable[int]) -> Iterator[tuple[int, list[int]]]:
-        """The keys of some buckets, each bucket once, in order."""
+        """The keys of some buckets or parts, each once, in order."""
         digest = self.types.get(entity_type)
         for bucket in sorted(set(buckets)):
             yield bucket, list(digest.keys.bucket(bucket)) if digest is not None else []

@@ -65,7 +65,11 @@ class Faults:
         """
         self.count += 1
         digest = blake2b(said.encode() if isinstance(said, str) else said, digest_size=8).hexdigest()
-        logger.error("%s failed on %d bytes with hash %s", where, len(said), digest, exc_info=error)
+        logger.error(
+            "%(where)s failed on %(bytes)d bytes with hash %(hash)s",
+            {"where": where, "bytes": len(said), "hash": digest},
+            exc_info=error,
+        )
         told = f"the node's own code failed on this (hash {digest}); nothing was done"
         if self.changing:
             self.changing = False

@@ -88,8 +88,9 @@ class Keyring:
         if key and key not in known:
             if known:
                 logger.warning(
-                    "this node goes on under a new key, %s: linked nodes have to be told (`comanda keys trust`)",
-                    fingerprint(key),
+                    "this node goes on under a new key, %(fingerprint)s: linked nodes have to be told "
+                    "(`comanda keys trust`)",
+                    {"fingerprint": fingerprint(key)},
                 )
             known[key] = ""
             self.store(meta)
@@ -160,7 +161,10 @@ class Keyring:
         """A key waits for somebody who decides."""
         waiting = self.offered.get(node, {})
         if key not in waiting and len(waiting) < KEYS_OF_NODE and (waiting or len(self.offered) < NODES):
-            logger.error("%s: not taken before somebody decides (`comanda keys trust %s ...`)", wrong, node)
+            logger.error(
+                "%(what)s: not taken before somebody decides (`comanda keys trust %(node)s ...`)",
+                {"what": wrong, "node": node},
+            )
             self.offered.setdefault(node, {})[key] = wrong
 
     def _take(self, node: str, key: bytes, by: str, meta: dict[str, str]) -> str | None:
@@ -171,7 +175,10 @@ class Keyring:
             del self.pinned[only_told]  # names that a linked node made up keep nobody out who proves its key
         self.pinned.setdefault(node, {})[key] = by
         self.store(meta)
-        logger.info("%s has the key %s%s", node, fingerprint(key), f", {by} says" if by else "")
+        logger.info(
+            "%(node)s has the key %(fingerprint)s%(told)s",
+            {"node": node, "fingerprint": fingerprint(key), "told": f", {by} says" if by else ""},
+        )
         return None
 
     def keys_of(self, nodes: Sequence[str]) -> dict[str, list[bytes]]:
@@ -236,7 +243,7 @@ class Keyring:
             raise InvalidMessage(f"{remote.origin} signs what it accepts, and this is not signed", "$.link.proof")
         leaf = leaf_hash(
             remote.authored,
-            orjson.dumps(remote.entries),
+            remote.entries,
             stamp=remote.stamp,
             accepted=remote.accepted,
             origin=remote.origin,

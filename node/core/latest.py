@@ -42,7 +42,7 @@ def report(reports: list[str], most: int, logger: Logger, about: str, what: str)
     """Log what somebody has to look at, and remember it: each once, the latest `most`. Returns whether it is news."""
     if what in reports:
         return False
-    logger.error("%s: %s", about, what)
+    logger.error("%(about)s: %(what)s", {"about": about, "what": what})
     reports.append(what)
     del reports[:-most]
     return True

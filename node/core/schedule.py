@@ -10,8 +10,9 @@
 
 How often two nodes compare what they hold is in links/anti_entropy.py: a link looks at it each second.
 
-The trio app asks every turn (the shortest period). A simulated machine asks once a second, and once in twenty seconds
-while nothing happens: every job that is due runs, in the order of the table.
+The trio app asks every turn (the shortest period), and twice a second while nothing is read, written or connected.
+A simulated machine asks once a second, and once in twenty seconds while nothing happens: every job that is due runs,
+in the order of the table.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from node.core.keyring import Keyring
 from node.core.links import history
 from node.core.links.budget import minute_of
 from node.core.links.links import Links
+from node.core.links.pace import Pace
 from node.core.locks.lease import ALONE, BELOW
 from node.core.locks.table import LockTable
 from node.core.log.log import Log
@@ -33,8 +34,10 @@ from node.core.operations.replica import Replica, Settings
 from node.core.sessions.sessions import Bounds
 from node.core.statistics import Counts
 from node.core.terminal_clocks import TerminalClocks
+from node.errors import ConfigError
 from node.wire.codec import CodecLimits
 from node.wire.fitting import HEADROOM
+from storage.signer import Signer
 from strategies.policy_text import MOST_RECORDED, policy_text
 
 if TYPE_CHECKING:
@@ -44,6 +47,9 @@ if TYPE_CHECKING:
     from storage.sqlite.store import Store
 
 logger = logging.getLogger("comanda.core")
+
+REALM = "realm"
+"""The fact that names the store whose log a database holds (storage/sqlite/meta.py)."""
 
 RECOVERY_MS = 1_000
 """How often a node whose disk failed tries to write. Once it can, it goes on (`go_on`)."""
@@ -57,7 +63,9 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
     limits = config.limits
     registry = config.registry()
     replica = Replica(
-        settings=Settings(boot.node_id, limits.version_jump, _entity_bytes(config), limits.bulk_bytes),
+        settings=Settings(
+            boot.node_id, limits.version_jump, _entity_bytes(config), limits.bulk_bytes, config.node.realm
+        ),
         registry=registry,
         log=Log(boot.head),
         clock=NodeClock(_clock(boot), config.time.max_skew_ms),
@@ -123,7 +131,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
     )
     core.damaged = boot.damaged
     for said in boot.damaged:
-        logger.error("%s", said)
+        logger.error("%(what)s", {"what": said})
     replica.knowledge.everybody = core.cursors.everybody
     replica.knowledge.elsewhere = core.cursors.elsewhere
     core.links = Links(
@@ -134,6 +142,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
         backlog_bytes=limits.backlog_bytes,
         max_offset_ms=config.time.max_offset_ms,
         minute=minute_of(config.links),
+        pace=Pace.of(config.links),
         fresh=lambda: (around.draws.id(), around.draws.writer()),
         own_terminals=lambda: own_terminals(core),
         terminals=core.sessions,
@@ -146,7 +155,12 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
 def admission(core: Core, config: Config) -> Admission[Any]:
     """Who may connect to this node; nobody is connected yet."""
     return Admission(
-        node_id=core.node_id, kinds=core.permissions, nodes=core.cursors.nodes, most=config.limits.terminals
+        node_id=core.node_id,
+        realm=config.node.realm,
+        kinds=core.permissions,
+        nodes=core.cursors.nodes,
+        most=config.limits.terminals,
+        statistics=core.statistics,
     )
 
 
@@ -159,6 +173,24 @@ def note_config(store: Store, config: Config) -> None:
     store.note_policies({policy.entity_type: policy_text(policy) for policy in registry.all()}, MOST_RECORDED)
 
 
+def note_realm(store: Store, boot: Boot, config: Config) -> None:
+    """Store whose log this is. A log without a name takes one; a name stays, since the rows are that store's.
+
+    Raises ConfigError for another name, and StorageError.
+    """
+    realm, stored = config.node.realm, boot.meta.get(REALM, "")
+    if stored == realm:
+        return
+    if stored:
+        said = f"is {realm!r}" if realm else "is missing"
+        raise ConfigError(
+            f"[node] site {said}, and {store.directory} holds the data of {stored!r}: set it back, or start "
+            "in another data directory"
+        )
+    store.set_meta({REALM: realm})
+    boot.meta[REALM] = realm
+
+
 def note_key(store: Store, boot: Boot, key: Signatures) -> None:
     """Store that this key is one of this node's, and have the store sign with it. Raises StorageError."""
     facts: dict[str, str] = {}
@@ -166,7 +198,7 @@ def note_key(store: Store, boot: Boot, key: Signatures) -> None:
     if facts:
         store.set_meta(facts)
         boot.meta.update(facts)
-    store.sign = key.sign
+    store.sign_as(Signer(key.sign, key.seal))
 
 
 def go_on(core: Core, boot: Boot, config: Config, around: Surroundings) -> int:

@@ -93,6 +93,8 @@ class Statistics:
     commits: int = 0
     commit_failures: int = 0
     connections_refused: int = 0
+    realms_refused: int = 0
+    """Connections and messages that named another store's realm."""
 
 
 @define(eq=False)

@@ -26,7 +26,7 @@ import logging
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import define, field, frozen
+from attrs import define, field
 
 from crdt.hlc import length, parse_iso
 
@@ -60,7 +60,7 @@ MEASURED = "measured"
 ACCEPTED = "accepted"
 
 
-@frozen
+@define
 class Written:
     """When an operation was written, by this machine's clock.
 
@@ -181,10 +181,13 @@ class TerminalClocks:
         offset_ms = self.offset_ms(terminal_id, now)
         if offset_ms and not clock.warned:
             logger.warning(
-                "the clock of terminal %s is %s: what it writes counts as written that much %s",
-                terminal_id,
-                told(offset_ms),
-                "later" if offset_ms > 0 else "earlier",
+                "the clock of terminal %(terminal_id)s is %(offset)s: what it writes counts as written "
+                "that much %(way)s",
+                {
+                    "terminal_id": terminal_id,
+                    "offset": told(offset_ms),
+                    "way": "later" if offset_ms > 0 else "earlier",
+                },
             )
         clock.warned = bool(offset_ms)
 

@@ -124,6 +124,9 @@ CODES = (
 )
 """Every code that a message or a connection is refused with. Document and descriptions are held to it."""
 
+FOR_GOOD = frozenset(code.code for code in CODES if code.cause.startswith("closes") and code.again == NEVER)
+"""Close codes after which a terminal would be turned away again."""
+
 DOCUMENTED = {code.code: code.name for code in CODES if code.name}
 
 NORMAL = 1000

@@ -451,14 +451,14 @@ def _check_values(value: dict[str, Any], member: str, text: str | bytes, limits:
     for _ in range(limits.depth - 1):
         below: list[Any] = []
         for node in level:
-            for child in node.values() if type(node) is dict else node:
-                kind = type(child)
-                if kind is str:  # most are
-                    continue
-                if kind is dict or kind is list:
-                    below.append(child)
-                elif kind is float or (kind is int and not SMALLEST <= child <= LARGEST):
-                    exact = False
+            children = node.values() if type(node) is dict else node
+            kinds = set(map(type, children))
+            if dict in kinds or list in kinds:
+                below += [child for child in children if type(child) is dict or type(child) is list]
+            if exact and float in kinds:
+                exact = False
+            elif exact and int in kinds:
+                exact = all(SMALLEST <= child <= LARGEST for child in children if type(child) is int)
         if not below:
             break
         level = below

@@ -19,6 +19,9 @@ LARGE = 32 * 1024
 FAST = 1
 """Messages of this many bytes and more are compressed at zlib's fastest level."""
 
+MOST_LATEST = 4
+"""Most messages that `Latest` remembers."""
+
 _TEXT = 0x81
 _TEXT_DEFLATED = 0xC1
 
@@ -77,10 +80,15 @@ class Outgoing:
         """A client's text frame, under a mask of its own. draw: so many random bytes."""
         first, payload, mask = _TEXT, self.payload, draw(4)
         if window_bits and len(payload) >= DEFLATE_FROM:
-            first, payload = _TEXT_DEFLATED, deflated_payload(self, window_bits)
+            first, payload = _TEXT_DEFLATED, _carried(self.frame(window_bits))
         key = (mask * (len(payload) // 4 + 1))[: len(payload)]
         hidden = int.from_bytes(payload, "big") ^ int.from_bytes(key, "big")
         return _frame(first, hidden.to_bytes(len(payload), "big"), mask)
+
+
+def _carried(frame: bytes) -> bytes:
+    """The payload of an unmasked frame."""
+    return frame[{126: 4, 127: 10}.get(frame[1], 2) :]
 
 
 def deflated_payload(message: Outgoing, window_bits: int) -> bytes:
@@ -88,6 +96,25 @@ def deflated_payload(message: Outgoing, window_bits: int) -> bytes:
     level = FAST if len(message.payload) >= LARGE else zlib.Z_DEFAULT_COMPRESSION
     squeezer = zlib.compressobj(level, wbits=-window_bits)
     return (squeezer.compress(message.payload) + squeezer.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+class Latest:
+    """The messages worth compressing that were sent last. Whoever is sent the same bytes next, as another link that
+    stands at the same place of the log, gets the same message: it is compressed once for all of them."""
+
+    __slots__ = ("_messages",)
+
+    def __init__(self) -> None:
+        self._messages: dict[bytes, Outgoing] = {}
+
+    def outgoing(self, payload: bytes) -> Outgoing:
+        if len(payload) < DEFLATE_FROM:
+            return Outgoing(payload)
+        message = self._messages.pop(payload, None) or Outgoing(payload)
+        self._messages[payload] = message
+        if len(self._messages) > MOST_LATEST:
+            del self._messages[next(iter(self._messages))]
+        return message
 
 
 class Batch:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from crdt.json_values import canonical
 from storage.records import key64
@@ -44,7 +44,7 @@ class BulkItem:
     data: dict[str, Any]
 
 
-@frozen
+@define
 class Write:
     """What an operation writes to one entity. version: the one it claims, if it does (`effective_version`)."""
 
@@ -53,7 +53,7 @@ class Write:
     version: int | None
 
 
-@frozen
+@define
 class Operation:
     """What a `data_sync` carries ("Operations").
 
@@ -92,10 +92,10 @@ class Operation:
         else:
             version = effective_version(self.data, self.version, self.kind)
             writes = (Write((self.entity_type, self.entity_id or ""), self.data, version),)
-        object.__setattr__(self, "writes", writes)
+        self.writes = writes
 
 
-@frozen
+@define
 class DataSync:
     """Client -> server -> other clients, when somebody changed something."""
 

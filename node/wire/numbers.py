@@ -25,6 +25,10 @@ both (inside a string) only costs time."""
 
 BEYOND = "is beyond a double"
 
+DEEPEST = 500
+"""Levels of a whole message whose numbers are read exactly. How many Python itself reads differs by its version, and
+what a node takes must not depend on that."""
+
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
 
 
@@ -48,8 +52,10 @@ def check_exact(text: str | bytes, member: str) -> None:
         return
     try:
         message = json.loads(text, parse_int=_integer, parse_float=_decimal)
-    except RecursionError:  # somewhere outside the member: depth is checked inside it alone
-        raise InvalidMessage("nested too deeply to read its numbers exactly", "$") from None
+    except RecursionError:
+        message = None
+    if message is None or _deeper_than(message, DEEPEST):  # outside the member: inside it depth is checked before
+        raise InvalidMessage("nested too deeply to read its numbers exactly", "$")
     # Of a key given twice both parsers keep the last, so what is looked at here is what orjson kept.
     level: list[tuple[str, Any]] = [(f"$.{member}", message[member])]
     while level:
@@ -62,6 +68,20 @@ def check_exact(text: str | bytes, member: str) -> None:
             elif isinstance(value, Unfit):
                 raise InvalidMessage(f"the number {value.shown()} {value.why}; send it as a string", path)
         level = below
+
+
+def _deeper_than(value: Any, most: int) -> bool:
+    level = [value]
+    for _ in range(most):
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _suspect(text: bytes) -> bool:

@@ -22,14 +22,15 @@ LONGEST_ERROR = 500
 def compact_json(value: object) -> bytes:
     """The JSON text of `value` in a buffer of exactly its length.
 
-    orjson leaves each result in a buffer of 4 KB. The ring holds thousands of texts and cannot afford that.
+    orjson leaves each result in a buffer of 4 KB. What is kept by thousands, or waits in a slow terminal's outbox,
+    cannot afford that.
     """
     return bytes(memoryview(orjson.dumps(value)))
 
 
 def connection_established(terminal_id: str, server_time: str, session_id: str, **extra: object) -> bytes:
     """To a terminal, first of all ("connection_established")."""
-    return orjson.dumps(
+    return compact_json(
         {
             "type": "connection_established",
             "terminal_id": terminal_id,
@@ -42,7 +43,7 @@ def connection_established(terminal_id: str, server_time: str, session_id: str, 
 
 def pong(server_time: str) -> bytes:
     """To a terminal that sent a ping ("ping, pong")."""
-    return orjson.dumps({"type": "pong", "server_time": server_time})
+    return compact_json({"type": "pong", "server_time": server_time})
 
 
 def data_sync(operation: Mapping[str, object]) -> bytes:
@@ -54,7 +55,7 @@ def sync_confirmation(
     operation_id: str, terminal_id: str, timestamp: str, version: int, status: str, **extra: object
 ) -> bytes:
     """To an operation's author, once it is durable. status: applied | merged | lost | conflict | duplicate."""
-    return orjson.dumps(
+    return compact_json(
         {
             "type": "sync_confirmation",
             "operation_id": operation_id,
@@ -83,7 +84,7 @@ def sync_error(
     for name in ("reason", "where"):
         if isinstance(text := extra.get(name), str):
             extra[name] = printable(text)
-    return orjson.dumps(
+    return compact_json(
         {
             "type": "sync_error",
             "operation_id": operation_id,
@@ -99,7 +100,7 @@ def sync_error(
 
 def sync_conflict(conflict: Mapping[str, object]) -> bytes:
     """To the authors in a conflict, to those who may decide it, and to monitors ("sync_conflict")."""
-    return orjson.dumps({"type": "sync_conflict", "conflict": conflict})
+    return compact_json({"type": "sync_conflict", "conflict": conflict})
 
 
 def conflict_closed(
@@ -114,7 +115,7 @@ def conflict_closed(
 
     An addition: a client that does not know `conflict_resolution` in this direction ignores it.
     """
-    return orjson.dumps(
+    return compact_json(
         {
             "type": "conflict_resolution",
             "conflict_id": conflict_id,
@@ -132,7 +133,7 @@ def lock_acquired(
     lock_id: str, entity_type: str, entity_id: str, expires_at: str, token: Mapping[str, object], scope: str
 ) -> bytes:
     """To the terminal whose lease is granted or extended ("Locks"); token: the fencing token."""
-    return orjson.dumps(
+    return compact_json(
         {
             "type": "lock_acquired",
             "lock_id": lock_id,
@@ -149,7 +150,7 @@ def lock_failed(
     entity_type: str, entity_id: str, reason: str, locked_by: str, locked_until: str, lock_id: str | None
 ) -> bytes:
     """To a terminal that asked for a lock another holds ("Locks")."""
-    return orjson.dumps(
+    return compact_json(
         {
             "type": "lock_failed",
             "entity_type": entity_type,
@@ -164,14 +165,14 @@ def lock_failed(
 
 def lock_released(lock_id: str, entity_type: str, entity_id: str) -> bytes:
     """To the terminal that released its lock (an addition)."""
-    return orjson.dumps(
+    return compact_json(
         {"type": "lock_released", "lock_id": lock_id, "entity_type": entity_type, "entity_id": entity_id}
     )
 
 
 def terminal_status_update(terminals: Mapping[str, object], total_online: int, timestamp: str) -> bytes:
     """To monitors, at an interval and when a terminal comes or goes ("terminal_status_update")."""
-    return orjson.dumps(
+    return compact_json(
         {
             "type": "terminal_status_update",
             "terminals": terminals,
@@ -183,11 +184,11 @@ def terminal_status_update(terminals: Mapping[str, object], total_online: int, t
 
 def performance_metrics(terminal_id: str, metrics: Mapping[str, object], timestamp: str) -> bytes:
     """To monitors, one a connected terminal, at an interval ("performance_metrics")."""
-    return orjson.dumps(
+    return compact_json(
         {"type": "performance_metrics", "terminal_id": terminal_id, "metrics": metrics, "timestamp": timestamp}
     )
 
 
 def audit_log(entry: Mapping[str, object]) -> bytes:
     """To monitors, one an operation, once it is durable ("audit_log")."""
-    return orjson.dumps({"type": "audit_log", "entry": entry})
+    return compact_json({"type": "audit_log", "entry": entry})

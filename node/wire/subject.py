@@ -6,6 +6,7 @@ be read of a message is said, also where the rest of it is wrong.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,8 +51,24 @@ def is_name(value: object) -> bool:
     return isinstance(value, str) and 1 <= len(value) <= LONGEST_NAME and value.isprintable()
 
 
+_ITEM = re.compile(r"\$\.operation\.data\.updates\[(\d+)\]")
+"""The place of one item of a BULK_UPDATE."""
+
+
+def _item_at(message: Mapping[str, Any], where: str | None) -> object:
+    """The entity that an item of a BULK_UPDATE names, where a place is in that item."""
+    found = _ITEM.match(where or "")
+    try:
+        return message["operation"]["data"]["updates"][int(found[1])]["entity_id"] if found else None
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
 def say_which(error: WireError, message: Mapping[str, Any]) -> None:
     """Put into an error what the message is about, as far as it can be read."""
+    item = _item_at(message, error.where)
+    if error.entity_id is None and is_name(item):
+        error.entity_id = str(item)
     for name, value in names_in(message).items():
         if getattr(error, name) is None:
             setattr(error, name, value)

@@ -16,7 +16,7 @@ import os
 import zlib
 from base64 import b64decode, b64encode
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import orjson
 from attrs import frozen
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from storage.sqlite.reader import Reader
 
 FORMAT = 1
+LONGEST_LINE = 2**28
+"""Bytes of one line. A row is far below: what one operation may write is bounded, and base64 adds a third."""
 LEVEL = 6
 _TEXT, _NUMBER, _NULL, _BYTES = (str,), (int,), type(None), (bytes,)
 _IN_ORDER = (_TEXT, (*_TEXT, _NULL), _NUMBER, (*_NUMBER, _NULL), _BYTES)
@@ -82,7 +84,7 @@ def write_archive(
             file.flush()
             os.fsync(file.fileno())
         check_archive(partial, header, progress)
-        partial.rename(target)
+        partial.replace(target)
         flush_names(target.parent)
     except OSError as error:
         raise StorageError(f"{target}: {error.strerror}") from error
@@ -148,12 +150,21 @@ def _opened(path: Path) -> Iterator[tuple[ArchiveHeader, Iterator[bytes], Sequen
     """An archive's header, the lines after it, and the columns of a row. Raises StorageError."""
     try:
         with gzip.open(path, "rb") as file:
-            head = orjson.loads(file.readline())
-            yield _header(head), iter(file), head["columns"]
+            lines = _bounded(cast("BinaryIO", file))
+            head = orjson.loads(next(lines, b""))
+            yield _header(head), lines, head["columns"]
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror or error}") from error
     except (EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StorageError(f"{path} is no archive, or a damaged one: {error}") from error
+
+
+def _bounded(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file. A few bytes of gzip may unfold into one of any length. Raises ValueError."""
+    while line := file.readline(LONGEST_LINE + 1):
+        if len(line) > LONGEST_LINE:
+            raise ValueError(f"a line has more than {LONGEST_LINE} bytes")
+        yield line
 
 
 def rows_about(path: Path, key: Key, each: Callable[[], None]) -> Iterator[LogRow]:

@@ -37,7 +37,7 @@ def back_up(path: Path, target: Path) -> int:
             connection.execute("VACUUM INTO ?", (str(partial),))
             head = _mark(partial)
         flush(partial)
-        partial.rename(target)
+        partial.replace(target)
         flush_names(target.parent)
     except OSError as error:
         raise StorageError(f"{target}: {error.strerror}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import groupby
@@ -14,7 +15,7 @@ from attrs import define, field
 
 from crdt.records import name_of
 from storage.packed import RECORD_BYTES, link_keys, op_keys, unpack_operations
-from storage.records import CLASSES, Boot, FirstAttempt, FollowerRow, key64, link_key, op_key
+from storage.records import CLASSES, Boot, FirstAttempt, FollowerRow, keys64, link_key, op_key
 from storage.sqlite.database import DamagedRow
 from storage.sqlite.meta import read_meta
 from storage.sqlite.rows import CONFLICTS, CURSORS, FOLLOWERS, HEADS, LOCKS, PARKED, PEERS, Table, damaged_row
@@ -94,12 +95,15 @@ def _followers(connection: sqlite3.Connection, damaged: list[str]) -> list[Follo
 
 
 def _entity_keys(connection: sqlite3.Connection, damaged: list[str]) -> set[int]:
-    keys = set()
-    for entity_type, entity_id in connection.execute("SELECT entity_type, entity_id FROM entities"):
-        if type(entity_type) is str and type(entity_id) is str:
-            keys.add(key64(entity_type, entity_id))
-        else:
-            damaged.append(str(damaged_row("entities", (entity_type, entity_id))))
+    keys: set[int] = set()
+    cursor = connection.execute("SELECT entity_type, entity_id FROM entities")
+    while rows := cursor.fetchmany(PAGE):
+        try:
+            keys.update(keys64(rows))
+        except TypeError:
+            wrong = [row for row in rows if any(type(part) is not str for part in row)]
+            damaged.extend(str(damaged_row("entities", row)) for row in wrong)
+            keys.update(keys64(row for row in rows if row not in wrong))
     return keys
 
 
@@ -142,14 +146,11 @@ def _refused(connection: sqlite3.Connection) -> dict[tuple[str, str], FirstAttem
 
 def _link_keys(connection: sqlite3.Connection) -> dict[str, array[int]]:
     """The link keys of operations in the log, by entity type."""
-    keys: dict[str, array[int]] = {}
+    keys: defaultdict[str, array[int]] = defaultdict(lambda: array("q"))
     sql = "SELECT entity_type, link_key FROM log WHERE link_key IS NOT NULL ORDER BY link_key"
     for entity_type, key in connection.execute(sql):
-        of_type = keys.get(entity_type)
-        if of_type is None:
-            of_type = keys[entity_type] = array("q")
-        of_type.append(key)
-    return keys
+        keys[entity_type].append(key)
+    return dict(keys)
 
 
 # ------------------------------------------------------------------ operations without a row

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlite_utils
 from filelock import Timeout
@@ -126,6 +126,16 @@ def quick_check(connection: sqlite3.Connection, path: Path, *, indexes: bool = F
         raise StorageError(f"{path} is damaged: {what}; put a backup back (`comanda restore`)")
 
 
+def refuse_programs(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise StorageError for a database with triggers, views or virtual tables: no node makes any, and they would act
+    whenever one writes."""
+    with storage_errors(path):
+        statement = "SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view') OR sql LIKE 'CREATE VIRTUAL%'"
+        found = [str(name) for (name,) in connection.execute(statement)]
+    if found:
+        raise StorageError(f"{path} is not what a node wrote: it holds programs ({', '.join(found)[:200]})")
+
+
 def lock_directory(directory: Path) -> FileLock:
     """Take the directory for this process, until it ends or the lock is released.
 
@@ -142,8 +152,7 @@ def lock_directory(directory: Path) -> FileLock:
 
 def open_writer(path: Path) -> sqlite_utils.Database:
     """The read-write connection: WAL, synchronous FULL, explicit transactions. Raises StorageError."""
-    try:
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    with _opened(path, cached_statements=256) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
         for pragma in (
             "synchronous=FULL",
@@ -155,20 +164,25 @@ def open_writer(path: Path) -> sqlite_utils.Database:
         ):
             connection.execute(f"PRAGMA {pragma}")
         offer_row_sum(connection)
-    except sqlite3.Error as error:
-        raise StorageError(reason(path, error)) from error
     return sqlite_utils.Database(connection, execute_plugins=False)
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
     """A read-only connection that sees every committed transaction. Raises StorageError."""
-    try:
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
-        )
+    with _opened(path, f"{path.absolute().as_uri()}?mode=ro", uri=True) as connection:
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute("PRAGMA query_only=ON")
         connection.execute("PRAGMA busy_timeout=5000")
-    except sqlite3.Error as error:
-        raise StorageError(reason(path, error)) from error
     return connection
+
+
+@contextmanager
+def _opened(path: Path, name: str | None = None, **options: Any) -> Iterator[sqlite3.Connection]:
+    """A connection, to be made ready inside. It is closed where that fails, and open else. Raises StorageError."""
+    with storage_errors(path):
+        connection = sqlite3.connect(name or path, isolation_level=None, check_same_thread=False, **options)
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise

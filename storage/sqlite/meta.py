@@ -4,6 +4,7 @@ head, chain                   the log's last row and its chain hash, written wit
 anchor, anchor_hash           the last row that is archived and gone, and its chain hash
 keys                          the public keys that this node has pinned, by node (JSON)
 node_id, epoch                who the node is, and which log this is
+realm                         the store whose log this is; missing without a name
 id_drawn                      the node id, when it was drawn and not named
 writer, fingerprint           the node's CRDT writer, and the database file it was drawn for
 hlc, hlc_steps                the hybrid logical clock as of the last commit, and the steps it was set by (JSON)

@@ -5,7 +5,10 @@ A new column is a step here and a field of its record in storage/records.py; row
 
 from __future__ import annotations
 
+import atexit
 import sqlite3
+from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -211,7 +214,8 @@ def m012_signatures(db: Database) -> None:
 def m013_row_sums(db: Database) -> None:
     """A check of each row that is not of the log."""
     for table in SUMMED:
-        db.execute(f"ALTER TABLE {table.name} ADD COLUMN row_sum INTEGER NOT NULL DEFAULT 0")
+        if table.name in db.table_names():  # else a later step makes it
+            db.execute(f"ALTER TABLE {table.name} ADD COLUMN row_sum INTEGER NOT NULL DEFAULT 0")
 
 
 @migrations()
@@ -236,6 +240,13 @@ def m016_link_keys_by_type(db: Database) -> None:
     db.execute("CREATE INDEX log_link ON log (link_key, entity_type) WHERE link_key IS NOT NULL")
 
 
+@migrations()
+def m017_seals(db: Database) -> None:
+    """By what a node knows its own operations again until it signs them, and the proofs of those signed later."""
+    db.execute("ALTER TABLE log ADD COLUMN seal BLOB NOT NULL DEFAULT x''")
+    db.execute("CREATE TABLE proofs (seq INTEGER PRIMARY KEY, proof BLOB NOT NULL, row_sum INTEGER NOT NULL)")
+
+
 def migrate(db: Database, path: str, keep: Callable[[str], None] = lambda step: None) -> None:
     """Bring the schema up to date. Raises StorageError for a database of a newer Comanda.
 
@@ -255,14 +266,36 @@ def migrate(db: Database, path: str, keep: Callable[[str], None] = lambda step: 
     if left and left != ORDER:
         keep(left[0])
     try:
-        migrations.apply(db)
-        if left:  # a step may have added a column
-            offer_row_sum(db.conn)
-            for table in SUMMED:
-                table.sum_again(db.conn)
+        if left == ORDER and not db.conn.execute("SELECT 1 FROM sqlite_master").fetchone():
+            _newest().backup(db.conn)
+        elif left:
+            _go_forward(db)
     except sqlite3.Error as error:
         raise StorageError(reason(Path(path), error)) from error
 
 
-ORDER = [migration.name for migration in migrations.pending(Database(memory=True, execute_plugins=False))]
+def _go_forward(db: Database) -> None:
+    migrations.apply(db)
+    offer_row_sum(db.conn)  # a step may have added a column
+    for table in SUMMED:
+        table.sum_again(db.conn)
+
+
+@cache
+def _newest() -> sqlite3.Connection:
+    """An empty database of the newest schema, in memory: a new one on a disk becomes its copy in one transaction, and
+    not in one for each step."""
+    connection = sqlite3.connect(":memory:", check_same_thread=False)
+    _go_forward(Database(connection, execute_plugins=False))
+    connection.commit()
+    atexit.register(connection.close)
+    return connection
+
+
+def _order() -> list[str]:
+    with closing(sqlite3.connect(":memory:")) as empty:
+        return [migration.name for migration in migrations.pending(Database(empty, execute_plugins=False))]
+
+
+ORDER = _order()
 DEFINED = frozenset(ORDER)

@@ -103,6 +103,7 @@ def prune_batch(connection: sqlite3.Connection, upto: int, most: int = BATCH_ROW
     add_records(connection, kept)
     _write_owed(connection, [row for row in rows if row["kind"] in ("notice", "refused")])
     _delete(connection, rows, anchor.seq, end)
+    connection.execute("DELETE FROM proofs WHERE seq <= ?", (end,))
     found = Anchor(end, bytes(rows[-1]["hash"]))
     write_meta(connection, {"anchor": str(end), "anchor_hash": found.hash.hex()})
     return Pruned(found, {key for row in kept for key in op_keys(row.records)})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from storage.answers import ARCHIVED, EVERYTHING, PAGE_BYTES, Fetched, Page
+from storage.answers import ARCHIVED, EVERYTHING, PAGE_BYTES, Fetched, Page, Unsent
 from storage.chain import chain_hash
 from storage.records import (
     Anchor,
@@ -34,6 +34,7 @@ from storage.sqlite.rows import (
     HEADS,
     LOG,
     PARKED,
+    PROOFS,
     SUMMED,
     TOKENS,
     damaged_row,
@@ -209,7 +210,7 @@ class Reader:
     def reached(self, priority: int, after: int, upto: int, limit: int) -> Page[LogRow] | None:
         """A page of rows of one priority class, checked; None if the log does not reach back to `after` any more."""
         where = "log.priority = ? AND log.seq > ? AND log.seq <= ? ORDER BY log.seq LIMIT ?"
-        rows = self._sound(where, (priority, after, upto, limit), limit, PAGE_BYTES)
+        rows = self._proven(self._sound(where, (priority, after, upto, limit), limit, PAGE_BYTES))
         return rows if self.anchor().seq <= after else None  # last: nothing was archived before it was read
 
     def _sound(
@@ -234,6 +235,17 @@ class Reader:
             found.append(one)
         return page.as_page(found)
 
+    def _proven(self, rows: Page[LogRow]) -> Page[LogRow]:
+        """These rows, which may go over a link, each with its proof. Raises StorageError."""
+        lacking = {row.seq: row for row in rows if row.seal and not row.proof}
+        seqs = list(lacking)
+        for first in range(0, len(seqs), CHUNK):
+            part = seqs[first : first + CHUNK]
+            for found in self.queries.ask(f"SELECT * FROM proofs WHERE seq IN ({','.join('?' * len(part))})", part):
+                proof = PROOFS.record(found)
+                lacking[proof.seq].proof = proof.proof
+        return rows
+
     # ------------------------------------------------------------------ for links
 
     def row_hash(self, seq: int) -> bytes | None:
@@ -251,12 +263,12 @@ class Reader:
         """A page of operations by link key, in log order. link_keys: at most CHUNK."""
         seqs = sorted(seq for seq, _ in self.places(link_keys))
         where = f"log.seq IN ({','.join('?' * len(seqs))}) ORDER BY log.seq"
-        return self._sound(where, seqs, -1, PAGE_BYTES)
+        return self._proven(self._sound(where, seqs, -1, PAGE_BYTES))
 
     def history(self, after: int, upto: int, limit: int) -> Page[LogRow]:
         """A page of the log's rows after `after` up to `upto`, in log order."""
         where = "log.seq > ? AND log.seq <= ? ORDER BY log.seq LIMIT ?"
-        return self._sound(where, (after, upto, limit), limit, PAGE_BYTES)
+        return self._proven(self._sound(where, (after, upto, limit), limit, PAGE_BYTES))
 
     def places(self, link_keys: Sequence[int]) -> list[tuple[int, int]]:
         """(seq, link key) of the operations that are in the log."""
@@ -385,6 +397,23 @@ class Reader:
         return [
             ((row["entity_type"], row["entity_id"]), bytes(row["view"])) for row in self.queries.by_keys(sql, keys)
         ]
+
+    def unsent(self, entity_type: str, entity_id: str | None, after: int) -> list[Unsent]:
+        """The operations after row `after` on a type, or on one entity of it, that go to other nodes; the latest
+        first."""
+        sql = (
+            "SELECT seq, priority, entity_id, targets, via FROM log"
+            " WHERE seq > ? AND +entity_type = ? AND kind = 'operation' AND link_key IS NOT NULL ORDER BY seq DESC"
+        )
+        rows = self.queries.ask(sql, (after, entity_type))
+        found = []
+        for row in rows:
+            bulk = row["entity_id"] is None
+            about = list(dict.fromkeys(row["targets"].split("\n"))) if bulk else [row["entity_id"]]
+            about = about if entity_id is None else [name for name in about if name == entity_id]
+            if about:
+                found.append(Unsent(row["seq"], row["priority"], about, row["via"]))
+        return found
 
     def conflicts_of(self, key: Key, limit: int) -> list[ConflictRow]:
         """An entity's conflicts, in no order of time."""

@@ -11,14 +11,17 @@ from zlib import crc32
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
-_AS_IT_IS = (str, int)
+_AS_IT_IS = frozenset((str, int))
 
 
-def row_sum(values: Iterable[object]) -> int:
+def row_sum(values: Sequence[object]) -> int:
     """A check of a row's values, in the order of its columns."""
-    said = [value if type(value) in _AS_IT_IS else _said(value) for value in values]
+    if _AS_IT_IS.issuperset(map(type, values)):
+        said = list(values)
+    else:
+        said = [value if type(value) in _AS_IT_IS else _said(value) for value in values]
     return crc32(repr(said).encode())
 
 

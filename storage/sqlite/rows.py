@@ -25,6 +25,7 @@ from storage.records import (
     LogRow,
     ParkedRow,
     PeerRow,
+    ProofRow,
     TokenRow,
 )
 from storage.sqlite.database import DamagedRow
@@ -132,6 +133,8 @@ class Table(Summed, Generic[R]):
         if chained:
             self.columns = self.summed
         self.held_as: Mapping[str, tuple[type, ...]] = {column: _HELD_AS[kind] for column, kind in columns.items()}
+        self._held = itemgetter(*columns)
+        self._sound_types: set[tuple[type, ...]] = set()
         self._chained = chained
         self._upsert_key = key if upserts else ()
         self._key_of: Callable[[R], object] = attrgetter(*key)
@@ -153,8 +156,12 @@ class Table(Summed, Generic[R]):
     def sound(self, row: Mapping[str, Any]) -> bool:
         """Whether every column holds what a node writes there, and the check fits: an edit by hand leaves text in a
         BLOB."""
-        typed = all(type(row[column]) in types for column, types in self.held_as.items())
-        return typed and (self._chained or super().sound(row))
+        types = tuple(map(type, self._held(row)))
+        if types not in self._sound_types:  # one for each choice of columns that may be empty, and are
+            if not all(given in types_ for given, types_ in zip(types, self.held_as.values(), strict=True)):
+                return False
+            self._sound_types.add(types)
+        return self._chained or super().sound(row)
 
     def record(self, row: Mapping[str, Any]) -> R:
         """The record of a row that was read with every column, and perhaps others. Raises DamagedRow."""
@@ -189,6 +196,7 @@ FOLLOWERS = Table("followers", FollowerRow, ("node_id",))
 PARKED = Table("parked", ParkedRow, ("id",))
 HEADS = Table("heads", HeadRow, ("node_id", "epoch", "seq", "hash"))
 ARCHIVES = Table("archives", ArchiveRow, ("last",))
+PROOFS = Table("proofs", ProofRow, ("seq",))
 ARCHIVED_OPERATIONS = Table("archived", ArchivedRow, (*OF_ENTITY, "span"))
 
 BASES = Summed("bases", (*OF_ENTITY, "seq", "snapshot"), OF_ENTITY)
@@ -207,6 +215,7 @@ SUMMED: Sequence[Summed] = (
     PARKED,
     HEADS,
     ARCHIVES,
+    PROOFS,
     ARCHIVED_OPERATIONS,
     BASES,
     TRACES,

@@ -57,12 +57,22 @@ def distinct(connection: sqlite3.Connection, table: str, columns: Sequence[str])
         yield found
 
 
-def parts(rows: Iterable[R], width: int) -> Iterator[list[R]]:
-    """The rows in parts, each as large as one statement takes. width: values of a row."""
+def parts(rows: Iterable[R], width: int) -> list[list[R]]:
+    """The rows in parts, none larger than one statement takes. width: values of a row.
+
+    Each part has a power of two of rows. A statement is kept for each size, with what was last bound to it: with one
+    for every size they took 10 MB.
+    """
     pending = list(rows)
-    most = min(ROWS_PER_STATEMENT, PARAMETERS // width)
-    for first in range(0, len(pending), most):
-        yield pending[first : first + most]
+    if len(pending) <= 2:
+        return [pending] if pending else []
+    most = ROWS_PER_STATEMENT if width * ROWS_PER_STATEMENT <= PARAMETERS else PARAMETERS // width
+    found, first = [], 0
+    while left := min(len(pending) - first, most):
+        size = 1 << left.bit_length() - 1
+        found.append(pending[first : first + size])
+        first += size
+    return found
 
 
 def values(rows: int, width: int) -> str:

@@ -14,8 +14,8 @@ import orjson
 from attrs import evolve
 
 from storage.chain import GENESIS
-from storage.proofs import FIRST, prove
-from storage.records import CLASSES, ArchiveRow, Boot, Commit, CursorRow, TokenRow
+from storage.records import CLASSES, ArchiveRow, Boot, Commit, CursorRow, LogRow, TokenRow
+from storage.signer import MOST_UNSIGNED, Signer, own
 from storage.sqlite.backup import back_up
 from storage.sqlite.boot import read_all, read_boot, restore_keys
 from storage.sqlite.commit import chain_rows, write_commit
@@ -28,6 +28,7 @@ from storage.sqlite.database import (
     quick_check,
     read_any_text,
     reason,
+    refuse_programs,
     storage_errors,
     transaction,
 )
@@ -45,7 +46,7 @@ from storage.sqlite.meta import (
 )
 from storage.sqlite.migrations import migrate
 from storage.sqlite.prune import BATCH_ROWS, Pruned, prune_batch
-from storage.sqlite.rows import ARCHIVES, CURSORS, TOKENS
+from storage.sqlite.rows import ARCHIVES, CURSORS, LOG, PROOFS, TOKENS
 from storage.sqlite.wal import dropped_commits
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Store:
     head, chain: the last row that is stored, and its chain hash.
     anchor: the last row that is archived and gone.
     token: the last fencing token that is stored.
-    sign: signs as this node; None where nobody is given its key.
+    signer: signs as this node; None where nobody is given its key.
     dropped: commits in a damaged WAL that SQLite did not take at this start.
     """
 
@@ -81,11 +82,14 @@ class Store:
         self._connection: sqlite3.Connection = self._db.conn
         self.head_note = HeadNoteFile(directory)
         self.dropped = 0
-        self.anchor = read_anchor(self._connection)
-        self.head, self.chain = read_head(self._connection, self.anchor)
-        self.token = int(read_fact(self._connection, TOKEN) or 0)
-        self.sign: Callable[[bytes], bytes] | None = None
-        self._before = FIRST
+        try:
+            self.anchor = read_anchor(self._connection)
+            self.head, self.chain = read_head(self._connection, self.anchor)
+            self.token = int(read_fact(self._connection, TOKEN) or 0)
+        except BaseException:
+            self.abandon()
+            raise
+        self.signer: Signer | None = None
 
     # ------------------------------------------------------------------ opening
 
@@ -96,7 +100,7 @@ class Store:
         node_id: None takes the stored id, or draws a new one. A drawn id of a node that never ran gives way to one
             that is named.
         new_id: draws an id.
-        verify: check the whole file first.
+        verify: check the whole file first, which somebody else may have written.
 
         Raises StorageError, also for a damaged file and for the directory of another node; DataDirectoryBusy when
         another node has the directory open.
@@ -117,6 +121,7 @@ class Store:
                     read_any_text(db.conn)
                     if verify:
                         quick_check(db.conn, directory / DATABASE)
+                        refuse_programs(db.conn, directory / DATABASE)
                     migrate(db, str(directory / DATABASE), lambda step: _keep_copy(db.conn, directory, step))
                     with transaction(db.conn, directory / DATABASE):
                         restored = restore_keys(db.conn)
@@ -126,10 +131,14 @@ class Store:
             with storage_errors(directory / DATABASE):
                 store = cls(directory, lock, known, epoch)
             for said in restored:
-                logger.warning("%s", said)
-            if store._note_cut(dropped):
-                # Part of a WAL over pages that were written after it makes a database of two times.
-                quick_check(store._connection, store.path, indexes=True)
+                logger.warning("%(what)s", {"what": said})
+            try:
+                if store._note_cut(dropped):
+                    # Part of a WAL over pages that were written after it makes a database of two times.
+                    quick_check(store._connection, store.path, indexes=True)
+            except BaseException:
+                store.abandon()
+                raise
             return store
         except BaseException:
             lock.release()
@@ -164,6 +173,7 @@ class Store:
 
     def boot(self) -> Boot:
         """Everything a node needs to go on from the last commit. Raises StorageError."""
+        self._find_unsigned()
         with storage_errors(self.path):
             self.head, self.chain = read_head(self._connection, self.anchor)
             known = (self.node_id, self.epoch, self.head, self.chain, self.anchor)
@@ -179,14 +189,15 @@ class Store:
 
     def commit(self, commit: Commit) -> None:
         """Store a group in one transaction and fsync it. Raises StorageError; then nothing of it is stored."""
-        with storage_errors(self.path):
-            signed = self._before
-            if self.sign is not None:
-                signed = prove(commit.rows, self.sign, signed)
-            head, chain = chain_rows(commit.rows, self.head, self.chain)
+        signer = self.signer
         with transaction(self._connection, self.path):
+            if signer is not None:
+                signed = signer.take(commit.rows, now=commit.sign)
+                PROOFS.put(self._connection, signed.proofs)
+            head, chain = chain_rows(commit.rows, self.head, self.chain)
             write_commit(self._connection, commit, self.anchor.seq, head, chain)
-        self._before = signed
+        if signer is not None:
+            signer.stored(signed)
         self.epoch = commit.meta.get("epoch", self.epoch)
         before = self.head, self.token
         self.chain, self.head, self.token = chain, head, int(commit.meta.get(TOKEN, self.token))
@@ -215,6 +226,46 @@ class Store:
             anew = [evolve(row, positions=nothing, sent=nothing) for row in known]
             CURSORS.put(self._connection, anew)
         return anew
+
+    # ------------------------------------------------------------------ signing
+
+    def sign_as(self, signer: Signer) -> None:
+        """Sign as this node from here on, and what was not signed before. Raises StorageError."""
+        self.signer = signer
+        self._find_unsigned()
+
+    def sign_rest(self) -> None:
+        """Sign all that waits, as for a copy that outlives the key. Raises StorageError."""
+        if self.signer is not None:
+            with transaction(self._connection, self.path):
+                signed = self.signer.take((), now=True)
+                PROOFS.put(self._connection, signed.proofs)
+            self.signer.stored(signed)
+
+    def _find_unsigned(self) -> None:
+        """What was accepted since the last signature waits for one. Raises StorageError."""
+        if self.signer is None:
+            return
+        found: list[LogRow] = []
+        sql = "SELECT * FROM log WHERE seq > (SELECT COALESCE(MAX(seq), 0) FROM proofs) ORDER BY seq DESC"
+        with storage_errors(self.path):
+            cursor = self._connection.execute(sql)
+            names = [column[0] for column in cursor.description]
+            for values in cursor:
+                stored = dict(zip(names, values, strict=True))
+                if not LOG.sound(stored):
+                    continue
+                row = LOG.record(stored)
+                if row.via or (own(row) and (row.proof or not row.seal)) or len(found) == MOST_UNSIGNED:
+                    break
+                if own(row):
+                    found.append(row)
+            cursor.close()
+        for row in self.signer.found(found[::-1]):
+            logger.error(
+                "row %(seq)s is not signed: this node, by the key that it has, did not accept what it says",
+                {"seq": row.seq},
+            )
 
     # ------------------------------------------------------------------ upkeep
 
@@ -251,6 +302,8 @@ class Store:
 
     def close(self) -> None:
         """Checkpoint, close, and give the directory free."""
+        with suppress(StorageError):  # the next start finds what waits
+            self.sign_rest()
         with suppress(sqlite3.Error):  # the next start reads the WAL
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         self.abandon()
@@ -363,9 +416,15 @@ def _keep_private(directory: Path) -> None:
     try:
         directory.chmod(0o700)
     except OSError as error:
-        logger.warning("%s is open to others (mode %04o) and stays so: %s", directory, mode, error.strerror)
+        logger.warning(
+            "%(folder)s is open to others (mode %(mode)04o) and stays so: %(reason)s",
+            {"folder": directory, "mode": mode, "reason": error.strerror},
+        )
     else:
-        logger.warning("%s was open to others (mode %04o); it is 0700 from here on", directory, mode)
+        logger.warning(
+            "%(folder)s was open to others (mode %(mode)04o); it is 0700 from here on",
+            {"folder": directory, "mode": mode},
+        )
 
 
 def _keep_files_private(directory: Path) -> None:
@@ -409,4 +468,7 @@ def _keep_copy(connection: sqlite3.Connection, directory: Path, step: str) -> No
     except (OSError, StorageError) as error:
         told = "the schema goes forward only after a copy, which cannot be made"
         raise StorageError(f"{directory / DATABASE}: {told}: {error}") from error
-    logger.warning("the schema goes forward from before %s, and not back; as it was: %s", step, copy)
+    logger.warning(
+        "the schema goes forward from before %(step)s, and not back; as it was: %(copy)s",
+        {"step": step, "copy": copy},
+    )

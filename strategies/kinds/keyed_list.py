@@ -180,8 +180,10 @@ class KeyedList(Register):
     def _opening(self, document: Document, policy: Ordering, head: FieldRecord, name: str) -> object:
         """The value where a counter of a line begins, as an opening's record would hold it; ABSENT for none."""
         record = winner(document, policy, (*head.path, name))
-        if record is not None:
-            return part_of(record)
+        return self.began(head, name) if record is None else part_of(record)
+
+    def began(self, head: FieldRecord, name: str) -> object:
+        """The same before anybody counted it. head: the record of the line."""
         element, moved = element_of(head), _totals(head).get(name, ZERO)
         amount = amount_of(element.get(name)) if isinstance(element, dict) else None
         if amount is not None or moved:
@@ -192,6 +194,11 @@ class KeyedList(Register):
         """The same of the counter at `path`; None where there is no such line."""
         head = winner(document, policy, path[:2])
         return None if head is None or path[2] not in self.counted else self._opening(document, policy, head, path[2])
+
+    def began_at(self, document: Document, policy: Ordering, path: Path) -> object:
+        """The same before anybody counted it."""
+        head = winner(document, policy, path[:2])
+        return ABSENT if head is None else self.began(head, path[2])
 
     # ------------------------------------------------------------------ what is written
 
@@ -264,10 +271,11 @@ class KeyedList(Register):
             and name not in write.counts
         ]
         if header is not None and len(ended) > MOST_ENDED:
+            write.forgotten.update(ended)
             for name in ended:
                 write.counts[name] = -decimal_of(header.counters[name])
 
-    def _comparable(self, element: object) -> object:
+    def comparable(self, element: object) -> object:
         """What of an element is as its author wrote it: a counter stands there as it began."""
         if not self.counted or not isinstance(element, dict):
             return element
@@ -307,7 +315,7 @@ class KeyedList(Register):
         element = elements[path[1]]
         match value:
             case [str(), there, *rest] if len(path) == 2 and list(map(type, rest)) in ([], [dict], [dict, int]):
-                return equal(self._comparable(there), self._comparable(element))
+                return equal(self.comparable(there), self.comparable(element))
             case [part] if len(path) == 3 and isinstance(element, dict):
                 count = self.kinds.get(path[2])
                 if count is not None and count.counts:
@@ -499,7 +507,8 @@ class Change:
         opening = self.kind._opening(write.document, write.policy, self.head, path[2])
         now, known = count_after(write.document, name, opening, self.settlements), write.known_count(name)
         base = reckoned(now if known is None else known, now)
-        unknown = known is None and write.stranger and not write.seen(self.head)
+        there = write.seen(self.head) or self.base.became(path[1], write.seq_of(self.head))
+        unknown = known is None and write.stranger and not there
         if word == NUMBER and unknown and base.amount not in (None, amount):
             write.kept[name] = amount  # by how much it moved is unknown
             return False
@@ -541,18 +550,22 @@ def keyed(value: object, name: str = "id") -> dict[str, object] | None:
 
 def _key(element: object, name: str) -> str | None:
     key = element.get(name) if isinstance(element, dict) else None
-    if isinstance(key, str):
+    if isinstance(key, str) and not key.startswith("["):
         return key
-    if type(key) is int:
-        return orjson.dumps([key]).decode()  # 1 and "1" are two elements
+    if isinstance(key, str) or type(key) is int:
+        return orjson.dumps([key]).decode()  # 1 and "1" are two elements, and so is "[1]"
     return None
 
 
 def _key_of(step: str) -> object:
     """A key as its element has it."""
-    if step.startswith("[") and step.endswith("]") and step[1:-1].lstrip("-").isdigit():
-        return int(step[1:-1])
-    return step
+    if not step.startswith("["):
+        return step
+    try:
+        (key,) = orjson.loads(step)
+    except ValueError:  # of another node, which writes no such keys
+        return step
+    return key
 
 
 def element_of(record: FieldRecord) -> object:

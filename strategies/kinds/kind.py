@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from crdt.decimals import plus
 from crdt.document import Document
@@ -93,7 +93,7 @@ NOTHING_COUNTED = Count(None, Decimal(0))
 """Of a counter that nobody has written."""
 
 
-@frozen
+@define
 class After:
     """An entity after one of its log rows, for what a kind remembers of the row.
 
@@ -113,6 +113,10 @@ class KnownElements(Protocol):
 
     def had_line(self, key: str) -> bool:
         """Whether an element was in it that somebody has changed since."""
+        ...
+
+    def became(self, key: str, seq: int) -> bool:
+        """Whether the element that log row `seq` brought is one that was in it, and was there ever since."""
         ...
 
     def had(self, key: str, name: str, value: object) -> bool:
@@ -136,6 +140,7 @@ class Write(Protocol):
     minds: what the author takes each counter that it writes to be afterwards.
     stranger: nothing tells what the author had seen.
     kept: numbers that are not counted for that reason, by the counter's name in headers. Their author is told.
+    forgotten: counters, by that name, of which the writer is to keep no total any more.
     """
 
     @property
@@ -150,6 +155,7 @@ class Write(Protocol):
     counts: dict[str, Decimal]
     minds: dict[str, Count]
     kept: dict[str, Decimal]
+    forgotten: set[str]
 
     @property
     def stranger(self) -> bool: ...

@@ -22,6 +22,8 @@ _MOST = len(_DIGITS) ** _WIDTH - 1
 def placed(order: Sequence[str], places: Mapping[str, str]) -> dict[str, str]:
     """A place for each key of `order`. places: those of the elements that have one; as many as can keep it do."""
     kept = _rising([key for key in order if key in places], places)
+    if len(kept) == len(order):
+        return {key: places[key] for key in order}
     coming = deque(number for number, key in enumerate(order) if key in kept)
     result: dict[str, str] = {}
     before: str | None = None
@@ -46,7 +48,10 @@ def _own_place(place: str, after: str | None, key: str) -> str:
 
 
 def _rising(keys: Sequence[str], places: Mapping[str, str]) -> set[str]:
-    """A longest run of keys whose places rise (patience sorting)."""
+    """A longest run of keys whose places rise (patience sorting). Nearly always all of them do."""
+    there = [(places[key], key) for key in keys]
+    if there == sorted(there):
+        return set(keys)
     piles: list[str] = []
     below: dict[str, str | None] = {}
     for key in keys:

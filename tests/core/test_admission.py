@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +22,7 @@ CAIXA = Caller("caixa", "pos")
 
 def hub(*, most: int = 10) -> Admission[str]:
     """Its holders are plain names."""
-    return Admission(node_id="hub", kinds=("pos", "waiter"), nodes=(), most=most)
+    return Admission(node_id="hub", kinds=("pos", "waiter"), nodes=(), most=most, statistics=Statistics(0))
 
 
 def node(attempt: int = 1, *, name: str = "n1", instance: str = "a") -> Caller:
@@ -31,6 +32,30 @@ def node(attempt: int = 1, *, name: str = "n1", instance: str = "a") -> Caller:
 def probed(verdict: object) -> Probe[str]:
     assert isinstance(verdict, Probe)
     return verdict
+
+
+# ---------------------------------------------------------------------- whose store
+
+
+@pytest.mark.parametrize("named", ["", "loja-a", "loja-b", "loja-a ", None])
+@pytest.mark.parametrize("here", ["", "loja-a"])
+def test_only_who_comes_for_this_store_enters_and_the_others_are_counted(here: str, named: str | None) -> None:
+    office = Admission[str](node_id="hub", realm=here, kinds=("pos",), nodes=(), most=10, statistics=Statistics(0))
+    for caller in (evolve(CAIXA, realm=named), evolve(node(), realm=named)):
+        verdict = office.ask(caller)
+        if named in (here, None):
+            assert isinstance(verdict, Enter)
+        else:
+            assert isinstance(verdict, Refuse)
+            assert verdict.code == 4008
+    assert office.statistics.realms_refused == (0 if named in (here, None) else 2)
+
+
+def test_who_shows_no_token_hears_nothing_of_the_store() -> None:
+    office = Admission[str](node_id="hub", realm="loja-a", kinds=(), nodes=(), most=10, statistics=Statistics(0))
+    verdict = office.ask(evolve(node(), realm="loja-b", trusted=False))
+    assert isinstance(verdict, Refuse)
+    assert (verdict.code, "loja-a" in verdict.reason) == (4003, False)
 
 
 # ---------------------------------------------------------------------- whoever is there

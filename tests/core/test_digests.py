@@ -5,14 +5,23 @@ from __future__ import annotations
 from array import array
 from functools import reduce
 
-from hypothesis import given
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from node.core.digests import BUCKETS, Digests, KeySet, bucket_of
+from node.core import digests
+from node.core.digests import BUCKETS, PARTS, Digests, KeySet, bucket_of, part_of
 
 KEYS = st.integers(-(2**63), 2**63 - 1) | st.sampled_from([0, -1, 1, 2**63 - 1, -(2**63), 255 << 55])
 
 
+@pytest.fixture(autouse=True, params=[4, digests.MOST_KEYS])
+def _blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of a few keys, and as they are."""
+    monkeypatch.setattr(digests, "MOST_KEYS", request.param)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sets(KEYS), st.lists(st.tuples(st.booleans(), KEYS)), st.booleans())
 def test_a_key_set_is_a_set(begun: set[int], steps: list[tuple[bool, int]], in_order: bool) -> None:
     keys, model = KeySet(array("q", sorted(begun)) if in_order else begun), set(begun)
@@ -28,8 +37,24 @@ def test_a_key_set_is_a_set(begun: set[int], steps: list[tuple[bool, int]], in_o
     assert len(keys) == len(model)
     for number in range(BUCKETS):
         assert list(keys.bucket(number)) == sorted(key for key in model if bucket_of(key) == number)
+    assert list(keys) == sorted(model)
+    for part in set(map(part_of, model)):
+        assert list(keys.bucket(part)) == sorted(key for key in model if part_of(key) == part)
+    assert max(map(len, keys._blocks)) <= digests.MOST_KEYS
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sets(KEYS))
+def test_the_parts_of_a_bucket_are_those_of_its_keys(keys: set[int]) -> None:
+    held = Digests.of({"orders": sorted(keys)})
+    for bucket in {0, 127, 128, 255, *map(bucket_of, keys)}:
+        parts = held.parts("orders", bucket)
+        for number, part in enumerate(parts, BUCKETS + bucket * PARTS):
+            assert part == reduce(lambda a, b: a ^ b, (k & 2**64 - 1 for k in keys if part_of(k) == number), 0)
+    assert held.parts("products", 0) == [0] * PARTS
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sets(KEYS), st.sets(KEYS))
 def test_digests_read_at_a_start_are_those_that_grew(begun: set[int], more: set[int]) -> None:
     grown, read = Digests.of({"orders": sorted(begun)}), Digests.of({"orders": list(begun | more)})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from node.core import keyring as module
 from node.core.keyring import KEYS_OF_NODE, NODES, Keyring, fingerprint
 from node.core.ports import NO_KEY, Signatures
 from storage.proofs import FIRST, HASH, Run
 
-OWN = Signatures(b"own", lambda statement: b"", lambda key, statement, signature: True)
+OWN = Signatures(b"own", lambda statement: b"", lambda leaf: b"", lambda key, statement, signature: True)
 
 
 def anybody(node: str) -> bool:
@@ -162,7 +163,7 @@ def test_the_signature_of_the_last_commit_of_a_run_proves_the_run(meta: dict[str
         asked.append(statement)
         return (key, statement, signature) == (b"one", *run.statements()[-1])
 
-    keyring = Keyring.of("hub", Signatures(b"own", lambda statement: b"", verify), {})
+    keyring = Keyring.of("hub", evolve(OWN, verify=verify), {})
     assert not keyring.take(run), "nobody knows the key"
     keyring.met("n1", b"one", meta)
     assert not keyring.take(Run("n1", FIRST, [first, second, (third[0], b"bad")]))

@@ -22,6 +22,7 @@ from node.core.entities.reach import Reach, note_claim
 from node.core.links import feed, links
 from node.core.log import view
 from node.core.operations import knowledge
+from node.core.statistics import Statistics
 from tests.harness import Client, World, settle_all
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ BOUNDS = {
     "held_at.HeldAt": "as the number of positions that differ",
     "inbox.Inbox._queue": "the socket is not read meanwhile",
     "keyring.Keyring": "keyring.NODES, KEYS_OF_NODE, PROVEN",
-    "last_known.Movements": "MOST_MOVEMENTS of each counter and list",
+    "last_known.Movements": "MOST_MOVEMENTS of each counter and list, MOST_LINES_COUNTED, MOST_OF_A_LINE",
     "links.Links._elsewhere": TERMINALS,
     "links.Links.budgets": "links.MOST_BUDGETS",
     "links.Links.by_node": CONNECTED,
@@ -104,13 +105,16 @@ BOUNDS = {
     "origins.Origins.known": "origins.NODES",
     "origins.Origins.said": NODES,
     "pairing.Invitations._open": "pairing.MOST",
+    "pairing.Tries._wrong": "pairing.NETWORKS",
     "outages.Outages": "outages.MOST, MOST_PAST",
     "past.Past": "past.MOST of an entity",
     "peer_log.PeerLog.positions": FIXED,
     "quarantine.": QUARANTINE,
-    "replica.Replica.stayed": "moved.TERMINALS, OF_A_TERMINAL",
-    "replica.Replica.contradictions": "parked.MOST_CONTRADICTIONS",
+    "moved._Look": "moved.MOST_LOOKS, ABOUT",
+    "replica.Replica.transfers": "moved.TERMINALS, OF_A_TERMINAL",
+    "replica.Replica.contradictions": "replica.MOST_CONTRADICTIONS",
     "requests.LockRequests": "a lock request a connection, and LEASES",
+    "settled.Documents": "settled.MOST_DOCUMENTS, MOST_BYTES",
     "residents.Residents._in_use": "what connections wait for",
     "residents.Residents.damaged": "residents.DAMAGED_SHOWN",
     "residents.Residents.entities": RESIDENT,
@@ -121,13 +125,16 @@ BOUNDS = {
     "table.LockTable": LEASES,
     "terminal_clocks.TerminalClocks": TERMINALS,
     "terminal_feed.TerminalFeed._state_after": FIXED,
+    "terminal_feed.TerminalFeed._stated": FIXED,
     "terminal_feed.TerminalFeed._untold": "open conflicts",
     "travellers.": "travellers.MOST_VISITS, MOST_QUESTIONS",
+    "log.Log._when_signed": "links, between two commits",
     "view.LogView.class_heads": FIXED,
     "view.LogView.failed": "view.MOST_FAILED",
     "view.LogView.too_large": "view.MOST_NAMED",
     "window.Window._confirmed": WINDOW,
     "window.Window._pending": WINDOW,
+    "window.Window._unheard": WINDOW,
 }
 
 
@@ -262,7 +269,7 @@ def test_what_is_damaged_beyond_the_bound_is_told_all_the_same(
 
 def test_a_node_beyond_the_bound_is_refused_by_name_and_a_known_one_is_not() -> None:
     known = {f"n-{number}" for number in range(1_000)}
-    door: Admission[str] = Admission(node_id="hub", kinds=("pos",), nodes=known, most=10)
+    door: Admission[str] = Admission(node_id="hub", kinds=("pos",), nodes=known, most=10, statistics=Statistics(0))
     verdict = door.ask(Caller("n-new", node=True))
     assert isinstance(verdict, Refuse)
     assert (verdict.code, "1000 other nodes" in verdict.reason) == (4001, True)

@@ -1,14 +1,27 @@
-"""A code lets in whoever knows it, once, for ten minutes; who does not know it gets a few tries."""
+"""A code lets in whoever knows it, once, for ten minutes; who does not know it neither finds nor ends it."""
 
 from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.core.pairing import LIVES_MS, MOST, TRIES, Invitation, Invitations
-from node.wire.pairing import HUB, NEWCOMER, key_of, name_of, new_code, proof, proves, read_code
+from node.core.pairing import LIVES_MS, MOST, TRIES, TRIES_MS, Invitation, Invitations, Tries
+from node.wire.pairing import (
+    ALPHABET,
+    HUB,
+    LENGTH,
+    NAME,
+    NEWCOMER,
+    key_of,
+    name_of,
+    new_code,
+    proof,
+    proves,
+    read_code,
+)
 
 DICE = random.Random(1)
 CODE = new_code(DICE.randbytes)
@@ -47,16 +60,45 @@ def test_a_proof_is_of_one_certificate_one_nonce_and_one_newcomer() -> None:
     assert not proves(right, KEY, HUB, "ff", "n", "pos-1")
 
 
-def test_wrong_tries_end_a_code() -> None:
-    right = proof(KEY, NEWCOMER, "ff", "n", "pos-1")
-    for wrong in range(TRIES + 1):
-        invitations = invited()
-        for place in range(wrong):
-            if place % 2:
-                assert not shown(invitations, "0" * 64)
-            else:
-                assert invitations.told(CODE[:-1] + "!", now_ms=0) is None
-        assert shown(invitations, right) is (wrong < TRIES)
+def test_no_number_of_wrong_tries_ends_a_code() -> None:
+    """A stranger makes any number of them, for every name that there is."""
+    invitations = invited()
+    for _ in range(1_000):
+        assert not shown(invitations, "0" * 64)
+        assert invitations.told(CODE[:-1] + "!", now_ms=0) is None
+    assert shown(invitations, proof(KEY, NEWCOMER, "ff", "n", "pos-1"))
+
+
+def test_a_code_is_not_found_within_its_life_by_whoever_may_ask_as_fast_as_a_node_can_answer() -> None:
+    answers_a_second = 20_000  # several times what a node on a fast machine does
+    secret = len(ALPHABET) ** (LENGTH - NAME)
+    assert LIVES_MS / 1000 * answers_a_second / secret < 1e-7
+
+
+NEIGHBOURS = ("10.0.0.7", "::ffff:10.0.0.7", "2001:db8::1", "2001:db8::ffff:1", "fe80::1%eth0", "unknown")
+
+
+@pytest.mark.parametrize("address", NEIGHBOURS)
+def test_a_network_that_tried_wrongly_waits_and_no_other_one_does(address: str) -> None:
+    tries = Tries()
+    for number in range(TRIES):
+        assert tries.wait_ms(address, number) == 0
+        tries.failed(address, number)
+    assert tries.wait_ms(address, TRIES) == TRIES_MS - TRIES
+    assert tries.wait_ms("10.0.0.8", TRIES) == 0
+    assert tries.wait_ms("2001:db8:0:1::1", TRIES) == 0
+    assert tries.wait_ms(address, TRIES_MS) == 0
+    tries.failed(address, TRIES_MS)
+    assert tries.wait_ms(address, TRIES_MS) == 0
+
+
+def test_who_takes_addresses_at_will_is_one_network() -> None:
+    tries = Tries()
+    for number in range(TRIES):
+        tries.failed(f"2001:db8::{number:x}", 0)
+        tries.failed(("10.0.0.7", "::ffff:10.0.0.7")[number % 2], 0)
+    assert tries.wait_ms("2001:db8::1234", 0)
+    assert tries.wait_ms("10.0.0.7", 0)
 
 
 def test_a_code_is_worth_nothing_after_its_time() -> None:

@@ -22,7 +22,7 @@ def test_what_is_stored_is_what_is_remembered(seed: int) -> None:
     for row in range(1, 200):
         path = draw.choice([("status",), ("items", "1"), ("items", "1", "note"), ("@group", "a+b")])
         value = ["p", {"id": "1", "note": row}] if len(path) == 2 and path[0] == "items" else {"a": row}
-        past.replaced(record(path, value), row - 1, row - 1, row, row, {("items", "1", "note")})
+        past.replaced(record(path, value), (row - 1, row - 1), (row, row), "pos-2", {("items", "1", "note")})
         if draw.random() < 0.1:
             past.let_go(draw.randrange(row + 1))
         if draw.random() < 0.5:

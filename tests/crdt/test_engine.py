@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
+import gc
 import subprocess
 import sys
+import threading
+import weakref
 from pathlib import Path
 
 import pytest
 
 from crdt import engine as engine_module
-from crdt.engine import DEFAULT, ENGINES, INSTALLED, EngineError, merge, open_document, unpanicked
+from crdt.engine import DEFAULT, ENGINES, INSTALLED, STRANDED, EngineError, merge, open_document, unpanicked
 from crdt.update_encoder import encode_edit
 from crdt.update_format import UpdateError, live_records
 from tests.crdt.diffs import diff
@@ -114,6 +117,26 @@ def test_a_document_does_not_leave_its_thread() -> None:
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "1"
+
+
+@of_y_py
+def test_a_document_of_a_circle_ends_on_its_own_thread_wherever_it_is_collected(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    gc.collect()
+    circle: list[object] = [open_document("y_py", 1)]
+    circle.append(circle)
+    kept = weakref.ref(circle[0])
+    del circle
+    collector = threading.Thread(target=gc.collect)
+    collector.start()
+    collector.join()
+    assert kept() is None, "nobody collected it"
+    assert [len(stranded) for stranded in STRANDED.values() if stranded] == [1]
+    open_document("y_py", 2)
+    assert not any(STRANDED.values())
+    gc.collect()
+    assert capfd.readouterr().err == ""
 
 
 def test_merging_touches_no_root_and_keeps_every_record() -> None:

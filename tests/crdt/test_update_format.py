@@ -7,21 +7,30 @@ import json
 import random
 import subprocess
 import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crdt.engine import DEFAULT, INSTALLED
+from crdt import update_format
+from crdt.engine import DEFAULT, INSTALLED, EngineError, merge
+from crdt.update_encoder import encode_edit
 from crdt.update_format import (
+    DecodedUpdate,
     UpdateError,
     UpdateLimits,
+    decode_operation,
     decode_state_vector,
     decode_update,
     encode_state_vector,
     live_records,
 )
 from tests.crdt.editors import open_editor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 def good_update() -> bytes:
@@ -70,6 +79,62 @@ def test_an_edit_gives_its_clock_range_and_what_it_deletes() -> None:
 def test_what_our_nodes_never_write_is_refused_with_the_reason(update: bytes, what: str) -> None:
     with pytest.raises(UpdateError, match=what):
         decode_update(update)
+
+
+def _found(read: Callable[[bytes], DecodedUpdate | None], update: bytes) -> DecodedUpdate | None:
+    try:
+        return read(update)
+    except UpdateError:
+        return None
+
+
+def test_the_quick_reader_and_the_strict_one_take_the_same_and_read_the_same() -> None:
+    rng = random.Random(20261129)
+    taken = 0
+    for update in _edits(rng, 400):
+        for changes in range(6):
+            mutant = bytearray(update)
+            for _ in range(changes):
+                place = rng.randrange(len(mutant))
+                mutant[place : place + rng.randrange(2)] = rng.choice(
+                    [b"", b"\0", b"\1", b"\x08", b"w", b"\x80", b"\x88"]
+                )
+                mutant += b"\0" * (not mutant)
+            quick = update_format._usual(bytes(mutant))
+            assert quick == _found(_strictly, bytes(mutant)), bytes(mutant)
+            taken += quick is not None
+            for entry in _entries(rng, quick):
+                as_said = _found(lambda update, entry=entry: decode_operation(update, *entry), bytes(mutant))  # type: ignore[misc]
+                assert as_said == quick, (bytes(mutant), entry)
+    assert taken > 300
+
+
+def _entries(rng: random.Random, update: DecodedUpdate | None) -> Iterator[tuple[int, int, int]]:
+    """What may be said of an update: what is so, and what is not."""
+    for writer, (first, end) in update.ranges.items() if update is not None else ():
+        yield writer, first, end
+        yield writer, first + rng.randrange(-1, 2), end + rng.randrange(-1, 2)
+    yield rng.choice([1, 127, 128, 2**32 - 1, 0, -1]), 0, rng.randrange(4)
+
+
+def _strictly(update: bytes) -> DecodedUpdate:
+    return update_format._strictly(update, update_format.DEFAULT_LIMITS)
+
+
+def _edits(rng: random.Random, count: int) -> Iterator[bytes]:
+    """Updates of one writer and of several, with numbers and strings on both sides of a byte's end."""
+    for _ in range(count):
+        writer, first = rng.choice([1, 127, 128, 2**32 - 1]), rng.choice([0, 1, 127, 128, 70_000])
+        deleted = {(rng.choice([writer, 9_000]), rng.randrange(200)) for _ in range(rng.randrange(5))}
+        texts = ["ã" * rng.choice([0, 1, 63, 64, 100]) for _ in range(rng.randrange(4))]
+        with suppress(EngineError):
+            yield encode_edit(writer, first, texts, sorted(deleted))
+    yield good_update()
+    documents = [open_editor(DEFAULT, writer) for writer in (5, 300)]
+    for document in documents:
+        document.edit([], ["abc", "de"])
+        document.edit([], ["xyz"])
+    yield merge([document.encode() for document in documents])
 
 
 def test_an_update_over_the_limit_is_refused_unread() -> None:
@@ -148,6 +213,7 @@ def test_what_the_decoder_lets_through_never_kills_the_engine() -> None:
     assert int(result.stdout) == len(accepted)
 
 
+@pytest.mark.skipif("y_py" not in INSTALLED, reason="y-py has no wheel for this Python")
 def test_without_the_decoder_malformed_bytes_do_kill_the_process() -> None:
     refused = []
     for mutant in _mutants(seed=7, count=3_000):

@@ -167,13 +167,15 @@ class Evening:
 class EveningOfDecisions(Evening):
     """Much is deleted and changed apart, and everybody decides conflicts, also long after they changed.
 
-    A node may come late: it gets entities whole, and their history later.
+    A node may come late, also one in the middle: it gets entities whole, and their history later.
     """
 
     def __init__(self, directory: Path, seed: int) -> None:
         super().__init__(directory, seed)
-        late = self.mesh.worlds[-1] if len(self.mesh.worlds) > 2 and self.rng.random() < 0.5 else None
-        self._late_wires = [wire for wire in self.mesh.wires if late in (wire.dialler, wire.other)]
+        wires = self.mesh.wires
+        others = [w for w in self.mesh.worlds if any(w not in (wire.dialler, wire.other) for wire in wires)]
+        late = self.rng.choice(others) if others and self.rng.random() < 0.5 else None
+        self._late_wires = [wire for wire in wires if late in (wire.dialler, wire.other)]
         self._late_clients = [client for client in self.clients if client.world is late]
         self.mesh.wires = [wire for wire in self.mesh.wires if wire not in self._late_wires]
         self.clients = [client for client in self.clients if client not in self._late_clients]
@@ -216,9 +218,10 @@ class EveningOfDecisions(Evening):
         if not conflicts:
             return
         conflict = rng.choice(conflicts)
-        side = rng.choice(["accept_local", "accept_remote", "merge"])
+        side = rng.choice(["accept_local", "accept_remote", "merge", "merge"])
         message = {"type": "conflict_resolution", "conflict_id": conflict["id"], "resolution": side}
         if side == "merge" or rng.random() < 0.2:
-            given = [{"a": 7}, {"deleted_at": "2026-01-15T10:00:00.000Z"}, {"stock": 5}, {"items": [{"id": "i-1"}]}]
-            message["resolved_data"] = rng.choice([*given, conflict["local_data"], conflict["remote_data"]])
+            given = [{"deleted_at": "2026-01-15T10:00:00.000Z"}, {"stock": 5}, {"items": [{"id": "i-1"}]}]
+            written = [{name: 7} for name in "abc"]
+            message["resolved_data"] = rng.choice([*given, *written, conflict["local_data"], conflict["remote_data"]])
         client.send(message)

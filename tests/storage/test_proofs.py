@@ -23,6 +23,8 @@ from storage.proofs import (
 from tests.storage.rows import row
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from storage.records import LogRow
 
 CARRIED = {
@@ -46,6 +48,14 @@ def leaf(one: LogRow) -> bytes:
     return leaf_hash(**{name: getattr(one, name) for name in CARRIED})
 
 
+def give(rows: list[LogRow], sign: Callable[[bytes], bytes], before: bytes = FIRST) -> bytes:
+    """Sign rows together."""
+    proofs, after = prove(list(map(leaf, rows)), sign, before)
+    for one, proof in zip(rows, proofs, strict=True):
+        one.proof = proof
+    return after
+
+
 def proven(count: int) -> tuple[list[LogRow], bytes]:
     """Rows of one commit with their proofs, and the statement that was signed."""
     said: list[bytes] = []
@@ -55,7 +65,7 @@ def proven(count: int) -> tuple[list[LogRow], bytes]:
         return b"s" * SIGNATURE
 
     rows = [own(seq) for seq in range(1, count + 1)]
-    prove(rows, sign)
+    give(rows, sign)
     (statement,) = said
     return rows, statement
 
@@ -105,15 +115,6 @@ def test_the_longest_way_is_bounded() -> None:
         statement_of(bytes(HASH), bytes(HEAD + STEP * (MOST_STEPS + 1)))
 
 
-def test_what_came_over_a_link_keeps_the_proof_that_it_came_with() -> None:
-    came = row(1, link_key=1, origin="node-b", via="node-b:1", proof=b"theirs")
-    notice = row(2, kind="notice")
-    rows = [came, notice, own(3)]
-    prove(rows, lambda statement: b"s" * SIGNATURE)
-    assert (came.proof, notice.proof, len(rows[2].proof)) == (b"theirs", b"", HEAD)
-    prove(rows[:2], lambda statement: pytest.fail("there is nothing to sign"))
-
-
 def commits(sizes: list[int], origin: str = "node-a") -> tuple[list[list[LogRow]], list[tuple[bytes, bytes]]]:
     """Commits of so many operations that follow each other, and of each what was signed and the signature."""
     said: list[tuple[bytes, bytes]] = []
@@ -125,7 +126,7 @@ def commits(sizes: list[int], origin: str = "node-a") -> tuple[list[list[LogRow]
     groups, before = [], FIRST
     for size in sizes:
         groups.append([evolve(own(sum(len(rows) for rows in groups) + n + 1), origin=origin) for n in range(size)])
-        before = prove(groups[-1], sign, before)
+        before = give(groups[-1], sign, before)
     return groups, said
 
 
@@ -155,9 +156,9 @@ def test_a_run_with_another_tree_or_signature_ends_otherwise(number: int, place:
     """A signature too: whoever takes the operation passes it on to nodes that check it alone."""
     groups, said = commits([1, 1, 1, 1])
     (run,) = runs_of(row for rows in groups for row in rows)
-    commit = bytearray(b"".join(run.commits[number]))
+    commit = bytearray(b"".join(run.signed[number]))
     commit[place] ^= 1
-    run.commits[number] = bytes(commit[:HASH]), bytes(commit[HASH:])
+    run.signed[number] = bytes(commit[:HASH]), bytes(commit[HASH:])
     assert run.statements()[-1] != said[-1]
 
 

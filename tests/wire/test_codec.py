@@ -22,6 +22,7 @@ from node.wire.messages import (
     ReleaseLock,
     SyncConfirmation,
 )
+from node.wire.numbers import DEEPEST
 from tests.limits import LIMITS
 
 ABSENT = object()
@@ -332,12 +333,17 @@ def test_nesting_counts_from_the_message_itself() -> None:
 
 
 def test_a_long_number_beside_deep_nesting_is_refused_and_no_crash() -> None:
-    # 1,000 levels pass orjson, but not the exact reader, which the rounded number brings in.
+    # 1,000 levels pass orjson, but not the exact reader of Python 3.11, which the long number brings in.
     text = orjson.dumps({"type": "data_sync", "operation": {**OPERATION, "data": {"total": 25.5}}}).decode()
     text = text.replace("25.5", "0.30000000000000004")
     decode(text, LIMITS)
-    error = refused(text.removesuffix("}") + ',"x":' + "[" * 1_000 + "]" * 1_000 + "}")
-    assert (error.where, error.operation_id) == ("$", "op-123456")
+    for levels, taken in ((DEEPEST - 1, True), (DEEPEST, False), (1_000, False)):
+        deep = text.removesuffix("}") + ',"x":' + "[" * levels + "]" * levels + "}"
+        if taken:
+            decode(deep, LIMITS)
+        else:
+            error = refused(deep)
+            assert (error.where, error.operation_id) == ("$", "op-123456")
 
 
 def bulk(*items: Any) -> dict[str, Any]:

@@ -49,16 +49,15 @@ class Cursors:
         cls, terminals: Iterable[CursorRow], nodes: Iterable[FollowerRow], heads: Sequence[int], stored_ms: int
     ) -> Cursors:
         """Those of a node that starts. heads: the last row of each class. stored_ms: when the last one was stored."""
-        found = {}
-        for row in terminals:
-            if row.online:  # until the node ended it was sent what was committed
-                seen_ms = max(row.last_seen_ms, stored_ms)
-                row = evolve(row, sent=tuple(map(max, row.sent, heads)), last_seen_ms=seen_ms, online=False)
-            found[row.terminal_id] = row
-        return cls(found, {row.node_id: row for row in nodes})
+        cursors = cls({row.terminal_id: row for row in terminals}, {row.node_id: row for row in nodes})
+        for row in list(cursors.terminals.values()):
+            if row.online:  # until the node ended it was sent what was committed, and nothing since
+                seen_ms, sent = max(row.last_seen_ms, stored_ms), tuple(map(max, row.sent, heads))
+                cursors.note_cursor(evolve(row, sent=sent, last_seen_ms=seen_ms, online=False))
+        return cursors
 
     def note_cursor(self, row: CursorRow) -> None:
-        """A terminal has confirmed the log up to here."""
+        """A terminal is at this place in the log."""
         self.terminals[row.terminal_id] = row
         self._moved_cursors.add(row.terminal_id)
 

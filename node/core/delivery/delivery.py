@@ -120,8 +120,8 @@ class Delivery(Generic[F]):
     """Nothing is sent yet."""
     reading: bool = field(default=False, init=False)
     """The disk was asked; nothing is sent until it answers."""
-    _timed: tuple[tuple[int, int], int] | None = field(default=None, init=False)
-    """A row, its class, and when its commit began: so long its delivery takes."""
+    _timed: tuple[Entry, int] | None = field(default=None, init=False)
+    """A row, and when its commit began: so long its delivery takes."""
     _ping: int | None = field(default=None, init=False)
     pinged_ms: int = field(default=-PING_INTERVAL_MS, init=False)
     """When the last ping was sent."""
@@ -146,23 +146,19 @@ class Delivery(Generic[F]):
 
         entries: those of the rows. now_ms: by the monotonic clock.
         """
-        window = self.window
-        if (
-            self.reading
-            or window.sent != previous
-            or window.room < len(entries)
-            or self.connection.outbox_bytes > self.outbox_high
-        ):
+        window, log = self.window, self.log
+        if self.reading or self.connection.outbox_bytes > self.outbox_high:
+            return False
+        room = window.follow(entries, previous, log.level)
+        if room < 0:
             return False
         if entries:
             self.connection.send(batch)
-            window.sending(entries)
-            if self._timed is None:
-                self._timed = entries[-1][:2], self.log.taken_ms
-        window.passed(self.log.level)
+            if log.timing and self._timed is None:
+                self._timed = entries[-1], log.taken_ms
         if window.sendings is not None:
-            window.sendings.note(now_ms, window.sent)
-        if self._ping is None and (not window.confirms or window.room <= window.most // 2):
+            window.sendings.followed(now_ms, previous, log.level)
+        if self._ping is None and (not window.confirms or room <= window.most // 2):
             self.probe(now_ms)
         return True
 
@@ -208,13 +204,13 @@ class Delivery(Generic[F]):
         return urgent
 
     def _from_ring(self) -> None:
-        sent = list(self.window.sent)
-        room = self.window.room
+        sent = self.window.sent
+        after, room = min(sent), self.window.room
         frames: list[Outgoing] = []
         entries: list[Entry] = []
         size = 0
         take, failed = self.feed.take, self.log.failed
-        for row in self.log.ring.after(min(sent)):
+        for row in self.log.ring.after(after):
             if row.seq > sent[row.priority]:
                 try:
                     if not failed or failed.get(("row", row.seq), 0) < TRIES:
@@ -222,13 +218,11 @@ class Delivery(Generic[F]):
                 except Exception:
                     self.log.not_sent(("row", row.seq))
                     raise
-            for priority in range(CLASSES):
-                if sent[priority] < row.seq:
-                    sent[priority] = row.seq
+            after = row.seq
             size += row.size
             if len(entries) >= room or size > PAGE_BYTES:
                 break
-        self.hand_over(frames, entries, sent)
+        self.hand_over(frames, entries, [max(position, after) for position in sent])
 
     def hand_over(self, frames: list[Outgoing], entries: list[Entry], sent: Sequence[int]) -> None:
         """Send these messages. sent: where the log was sent up to with them, by class."""
@@ -385,22 +379,33 @@ class Delivery(Generic[F]):
         """A `sync_confirmation`. Returns whether such a row is under way."""
         return self._confirmed(self.window.confirm_seq(seq))
 
-    def confirm_first(self) -> None:
-        """As `confirm` of `window.first`."""
-        self.window.confirm_first()
-        self._confirmed(True)
+    def confirm_first(self, now_ms: int) -> None:
+        """As `confirm` of `window.first`. now_ms: by the monotonic clock."""
+        window, timed = self.window, self._timed
+        everything = window.sent is self.log.level
+        window.confirm_first(everything=everything)
+        if timed is not None and window.acked[timed[0][1]] >= timed[0][0]:
+            self._timed = None
+            self.log.took(now_ms - timed[1])
+        if not everything:
+            self._go_on()
 
     @property
     def _behind(self) -> bool:
         return self.window.sent != self.log.level
 
     def _confirmed(self, known: bool) -> bool:
-        """More is sent where there is room for a page: one row read from the disk costs as much as many. While there
-        is not, more is under way that will be confirmed."""
         window, timed = self.window, self._timed
         if timed is not None and window.acked[timed[0][1]] >= timed[0][0]:
             self._timed = None
             self.log.took(self.log.mono_ms() - timed[1])
-        if known and self._behind and window.room >= min(self.page, window.most // 2):
-            self.pump()
+        if known:
+            self._go_on()
         return known
+
+    def _go_on(self) -> None:
+        """More is sent where there is room for a page: one row read from the disk costs as much as many. While there
+        is not, more is under way that will be confirmed."""
+        window = self.window
+        if self._behind and window.room >= min(self.page, window.most // 2):
+            self.pump()

@@ -62,6 +62,13 @@ class Sendings:
             return
         self._begin(mono_ms, now, tuple(sent))
 
+    def followed(self, mono_ms: int, previous: tuple[int, ...], sent: tuple[int, ...]) -> None:
+        """As `note`, of a commit's rows. previous, sent: the log's level before the commit and with it."""
+        if self._sent and self._sent[-1] is previous and mono_ms - self._times[-1] < APART_MS:
+            self._sent[-1] = sent
+        else:
+            self.note(mono_ms, sent)
+
     def connected(self, mono_ms: int, positions: Sequence[int]) -> None:
         """The terminal has a new connection, on which it is sent what comes after these positions."""
         self.away = self._times[-1] if self._times else mono_ms, mono_ms

@@ -20,7 +20,7 @@ from node.wire import outgoing
 from node.wire.fitting import MOST_CUT, fitting, shows
 from node.wire.frames import Batch, Outgoing
 from storage.answers import PAGE_BYTES
-from storage.records import ConflictRow
+from storage.records import CLASSES, ConflictRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,14 +51,26 @@ class TerminalFeed:
     """Whether the terminal confirms by position. Its rows then carry `seq`."""
     head_at_connect: int
     """The last row that had a number when the terminal connected, committed or not."""
+    told: tuple[int, ...]
+    """By priority class, up to where the terminal has confirmed rows.
+
+    A state shows entities, and no refusal or notice. So those that came since follow it.
+    """
+    _stated: list[int] = field(factory=lambda: [NO_POSITION] * CLASSES, init=False)
+    """By priority class, the last row that a state has shown already."""
     _state_after: dict[int, tuple[str, str]] = field(factory=dict, init=False)
     """Priority class -> the last entity of the state that was sent."""
     _untold: dict[int, deque[ConflictRow]] = field(factory=dict, init=False)
     """Priority class whose entities were all sent -> its open conflicts that are still to be told."""
 
-    def go_back(self, head: int) -> None:
-        """Rows up to `head` may come once more; the entities of a class without a position come from the first."""
+    def go_back(self, head: int, acked: Sequence[int]) -> None:
+        """Rows up to `head` may come once more; the entities of a class without a position come from the first.
+
+        acked: up to where the terminal has confirmed rows, by class.
+        """
         self.head_at_connect = head
+        self.told = tuple(map(max, self.told, acked))
+        self._stated = [NO_POSITION] * CLASSES
         self._state_after.clear()
         self._untold.clear()
 
@@ -72,6 +84,10 @@ class TerminalFeed:
     def take(self, row: RingRow, frames: list[Outgoing], entries: list[Entry]) -> None:
         if self.reads is not None and row.row.entity_type not in self.reads:
             return
+        if row.seq <= self._stated[row.priority]:
+            if row.audience is None or self.terminal_id not in row.audience:
+                return
+            row = row.told
         before = len(frames)
         if row.for_terminal(self.terminal_id, self.names, self.head_at_connect) or (self.monitor and row.monitors):
             frames.extend(row.numbered if self.by_position else row.frames)
@@ -100,6 +116,7 @@ class TerminalFeed:
         frames = [Outgoing(part) for text in messages for part in fitting(text, log.message_bytes)]
         sent = list(delivery.window.sent)
         sent[priority] = found.upto
+        self._stated[priority] = NO_POSITION  # what is sent here is as old as the archive: the rows after it follow
         delivery.hand_over(frames, entries, sent)
 
     def _decides(self, conflict: ConflictRow) -> bool:
@@ -113,7 +130,8 @@ class TerminalFeed:
     def read_state(self, delivery: Delivery[Any], priority: int) -> None:
         """Read a page of the entities of one class. Its open conflicts follow, about PAGE_BYTES of them at a time.
 
-        After the last of them the class stands at `committed_at_connect`.
+        After the last of them the class stands where the terminal has confirmed rows; of those up to
+        `committed_at_connect` it is sent what is for it by name.
         """
         if priority in self._untold:
             self._tell_conflicts(delivery, priority, [], [])
@@ -171,7 +189,8 @@ class TerminalFeed:
             size += sum(map(len, parts))
         if not untold:
             del self._untold[priority]
-            sent[priority] = delivery.committed_at_connect
+            self._stated[priority] = delivery.committed_at_connect
+            sent[priority] = min(self.told[priority], delivery.committed_at_connect)
         entries.append((sent[priority], priority, PASSED))
         delivery.hand_over(frames, entries, sent)
 
@@ -181,5 +200,5 @@ class TerminalFeed:
 
     def _damaged(self, row: EntityRow) -> bytes:
         said = f"{row.entity_type} {row.entity_id} is damaged in the node's database, and not sent"
-        logger.error("%s; see `comanda verify`", said)
+        logger.error("%(what)s; see `comanda verify`", {"what": said})
         return outgoing.sync_error(None, said, row.entity_type, row.entity_id, self.terminal_id, NotRead.code)

@@ -13,6 +13,7 @@ window_rows` for a link.
 from __future__ import annotations
 
 from collections import Counter, deque
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from storage.records import CursorRow
+
+
+NOT_CONFIRMED = (NOTICE, PASSED)
+"""What stands in the place of an operation's id where nobody confirms it."""
 
 
 @define(eq=False)
@@ -45,6 +50,8 @@ class Window:
     _first_pending: int = 0  # serial number of _pending[0]
     _arrived: int = 0
     """How many of the first rows in `_pending` have arrived, as a pong says, and wait for a confirmation."""
+    _unheard: deque[str] = field(factory=deque)
+    """Ids of the latest rows that a pong acknowledged before the terminal's program has confirmed them."""
     dirty: bool = False
     """`positions` moved since they were stored."""
     confirms: bool = False
@@ -75,7 +82,7 @@ class Window:
 
     @property
     def room(self) -> int:
-        return self.most - self.under_way
+        return self.most - len(self._pending) + self._arrived
 
     @property
     def serial(self) -> int:
@@ -107,15 +114,16 @@ class Window:
 
         So its confirmation was made on this connection, and did not wait in a queue for it.
         """
-        if not self._pending:
+        if not self._pending or self._unheard:
             return False
         seq, priority, waiting = self._pending[0]
         return waiting == operation_id and seq > self.sent_before[priority]
 
     @property
     def first(self) -> str:
-        """The operation id of the oldest row under way; empty without one, or for a notice, which nobody confirms."""
-        operation_id = self._pending[0][2] if self._pending else ""
+        """The operation id of the oldest row under way, if that is the next one to be confirmed; else empty. Nobody
+        confirms a notice."""
+        operation_id = self._pending[0][2] if self._pending and not self._unheard else ""
         return operation_id if operation_id != NOTICE else ""
 
     @property
@@ -133,6 +141,22 @@ class Window:
         self.at_connect = tuple(map(min, self.at_connect, positions))
         self.dirty = True
 
+    def follow(self, entries: Sequence[Entry], previous: tuple[int, ...], upto: tuple[int, ...]) -> int:
+        """A commit's rows are written to the connection. Returns how much room is left; negative, and nothing is
+        noted, where it had not everything up to the level before, or has no room for them.
+
+        previous, upto: the log's level before the commit and with it.
+        """
+        pending, sent = self._pending, self.sent
+        room = self.most - len(pending) + self._arrived - len(entries)
+        if room < 0 or (sent is not previous and sent != previous):
+            return -1
+        pending.extend(entries)
+        self.sent, self.dirty = upto, True
+        if not pending or self._confirmed or self._arrived or pending[0][2] == PASSED:
+            self._settle()
+        return room
+
     def sending(self, entries: Iterable[Entry]) -> None:
         """Rows that were just written to the connection."""
         self._pending.extend(entries)
@@ -148,16 +172,19 @@ class Window:
     def confirm(self, operation_id: str) -> bool:
         """A `sync_confirmation`. False when no such row is under way (a repeat, or one never sent).
 
-        Two terminals may give one id to two operations. It confirms the oldest one under way that is not confirmed.
+        Two terminals may give one id to two operations. It confirms the oldest one that is not confirmed; that may be
+        acknowledged already.
         """
         self.confirms = True
         pending = self._pending
+        if self._unheard and self._was_unheard(operation_id):
+            return True
         for place, entry in enumerate(pending):
             if entry[2] == operation_id:  # nearly always the first row that is no notice
                 self._pop(place + 1)
                 self._settle()
                 return True
-            if entry[2] not in (NOTICE, PASSED):
+            if entry[2] not in NOT_CONFIRMED:
                 break
         if sum(entry[2] == operation_id for entry in pending) > self._confirmed[operation_id]:
             self._confirmed[operation_id] += 1
@@ -165,9 +192,16 @@ class Window:
             return True
         return False
 
-    def confirm_first(self) -> None:
-        """As `confirm` of `first`."""
+    def confirm_first(self, *, everything: bool) -> None:
+        """As `confirm` of `first`. everything: whether all rows of the log were sent, so every class is as far."""
         self.confirms = True
+        pending, sent = self._pending, self.sent
+        if everything and len(pending) == 1 and not self._confirmed and sent[0] >= max(self.acked):
+            pending.clear()  # nearly always: nothing is left, so all that was sent is acknowledged
+            self._first_pending += 1
+            self._arrived = 0
+            self.acked, self.dirty = sent, True
+            return
         self._pop(1)
         self._settle()
 
@@ -175,6 +209,7 @@ class Window:
         """A `sync_confirmation` by position: this row arrived, and with it all that was sent before. That is not all
         that is numbered before: urgent classes go first. False when no such row is under way."""
         self.confirms = True
+        self._unheard.clear()
         for place, (row, _, operation_id) in enumerate(self._pending):
             if row == seq and operation_id != PASSED:
                 self._take(place + 1)
@@ -192,6 +227,11 @@ class Window:
             self._settle()
         else:
             self.confirms = False
+            self._unheard.extend(
+                entry[2] for entry in islice(self._pending, arrived) if entry[2] not in NOT_CONFIRMED
+            )
+            while len(self._unheard) > self.most:
+                self._unheard.popleft()
             self._take(arrived)
 
     def _take(self, rows: int) -> None:
@@ -216,7 +256,7 @@ class Window:
         pending = self._pending
         self._first_pending += rows
         self._arrived = max(self._arrived - rows, 0)
-        if rows == len(pending) == 1 and pending[0][0] <= min(self.sent):
+        if rows and rows == len(pending) and max(pending)[0] <= min(self.sent):
             pending.clear()  # as `_settle` acknowledges what was sent, nearly always
             return
         acked = self.acked
@@ -233,6 +273,16 @@ class Window:
         if acked != self.acked:
             self.acked = acked
             self.dirty = True
+
+    def _was_unheard(self, operation_id: str) -> bool:
+        """Whether a pong has acknowledged the row that is confirmed. Who confirms a later one has read all those."""
+        if operation_id in self._unheard:
+            while self._unheard.popleft() != operation_id:
+                pass
+            return True
+        if any(entry[2] == operation_id for entry in self._pending):
+            self._unheard.clear()
+        return False
 
     def _was_confirmed(self, operation_id: str) -> bool:
         """Whether a row at the front was confirmed already; one confirmation counts for one row."""

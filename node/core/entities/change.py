@@ -36,20 +36,20 @@ R = TypeVar("R", bound=Replaced)
 
 
 def carry_out(
-    entity: Entity, paths: Iterable[Path], change: Callable[[], R], seq: int, news: ConflictNews
+    entity: Entity, paths: Iterable[Path], change: Callable[[], R], seq: int, by: str, news: ConflictNews
 ) -> tuple[Before, R]:
     """Change the document of an entity and bring everything that follows from it up to date.
 
     paths: the registers and counters that the change touches.
     change: changes the document, and returns which records were removed and added.
-    seq: the row that the change becomes.
+    seq, by: the row that the change becomes, and the terminal whose it is; a node, where it is the node's own.
     news: takes note of the conflicts that are raised and gone.
     Returns what was shown before, and what `change` returned.
     """
     before, view = Before.of(entity, paths), entity.view
     conflicts = dict(view.conflicts)
     done = change()
-    entity.records_replaced(done.removed, done.added, seq)
+    entity.records_replaced(done.removed, done.added, seq, by)
     if entity.view is view:  # else it was made anew with the document
         view.refresh(entity.document, paths)
     if conflicts or entity.view.conflicts:

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import define, field, frozen
+from attrs import define, field
 
 from crdt.document import Document
 from crdt.engine import EngineError
@@ -19,8 +19,7 @@ from node.core.entities.past import LATEST, Past
 from node.core.entities.reach import Claim, Reach
 from storage.records import EntityRow, Key, key64
 from strategies.kinds.keyed_list import KeyedList
-from strategies.kinds.kind import After, Count
-from strategies.kinds.register import winner
+from strategies.kinds.kind import NOTHING_COUNTED, After, Count
 from strategies.paths import GROUP, WHOLE
 from strategies.policy import EntityPolicy
 from strategies.view import View, view_of
@@ -93,7 +92,8 @@ class Entity:
     def load(cls, key: Key, policy: EntityPolicy, row: EntityRow | None, *, writer: int, engine: str) -> Entity:
         """Load an entity from its stored row. row: None for an entity nobody has written yet. Raises NOT_LOADED."""
         document = Document.load(row.snapshot if row else None, writer=writer, engine=engine)
-        entity = cls(key, policy, document, view_of(*key, policy, document))
+        view = view_of(*key, policy, document) if row else View(*key, policy)
+        entity = cls(key, policy, document, view)
         if row is not None:
             entity.exists = True
             entity.seq = row.seq
@@ -221,13 +221,32 @@ class Entity:
         elsewhere: as in `Movements.at`. None where the version may name another state than the one here.
         """
         path = counter_path(name)
-        kind, head = self.policy.kinds.at(path), winner(self.document, self.policy, path[:2])
-        if not isinstance(kind, KeyedList) or head is None or self.versions[head.id] > newest:
+        kind, heads = self.policy.kinds.at(path), self.document.siblings(path[:2])
+        if not isinstance(kind, KeyedList) or len(heads) != 1:
             return None
-        if elsewhere is not None and self.seqs[head.id] > elsewhere:
+        counts = [self.versions[record.id] for record in self.document.siblings(path)]
+        if min([*counts, *(one.version for one in self.past.of.get(path, ()))], default=newest + 1) <= newest:
+            return None  # by then somebody had counted it
+        brought, version = self.seqs[heads[0].id], self.versions[heads[0].id]
+        # Who changes another field writes the line again, as it began.
+        for one in reversed(self.past.of.get(path[:2], ())):
+            if version <= newest or one.taken != brought:
+                break
+            brought, version = one.brought, one.version
+        if version > newest or (elsewhere is not None and brought > elsewhere):
             return None
-        opening = kind.opening_at(self.document, self.policy, path)
-        return None if opening is None else begun(opening)
+        return begun(kind.began(heads[0], path[2]))
+
+    def uncounted(self, name: str, row: int) -> Count | None:
+        """Nothing, where an author had seen the entity before anybody counted or moved a field of it. None where that
+        cannot be told.
+
+        row: the last one that the author had seen.
+        """
+        moves = self.movements.of.get(name)
+        if not moves or self.whole or counter_path(name) or name in self.movements.cut or moves[0].seq <= row:
+            return None
+        return NOTHING_COUNTED if any(seq <= row for seq, _ in self.rows_known()) else None
 
     def rows_known(self) -> Iterator[tuple[int, int]]:
         """Rows of which something is left here, and the entity's version after each."""
@@ -249,14 +268,19 @@ class Entity:
             return self.other_seq
         return self.seq
 
-    def records_replaced(self, removed: Iterable[FieldRecord], added: Iterable[FieldRecord], seq: int) -> None:
-        """Row `seq` of this entity removed and added these records."""
+    def records_replaced(
+        self, removed: Iterable[FieldRecord], added: Iterable[FieldRecord], seq: int, by: str
+    ) -> None:
+        """Row `seq` of this entity, by this terminal, removed and added these records."""
         seqs, versions, movements = self.seqs, self.versions, self.movements
         version, changed = self.version, {record.path for record in added}
+        movements.fields_written.clear()
         for record in removed:
             brought = seqs.pop((record.writer, record.clock), 0)
             since = versions.pop((record.writer, record.clock), 0)
-            self.past.replaced(record, brought, since, seq, version, changed)
+            kind = self.policy.kinds.of(record.path[0]) if len(record.path) == 2 else None
+            counted = kind.counted if isinstance(kind, KeyedList) else ()
+            self.past.replaced(record, (brought, since), (seq, version), by, changed, counted)
             if len(record.path) > 1 and record.path not in changed:  # an element written anew is not gone
                 movements.record_removed(self.policy, self.document, record, brought, seq)
         ranked, shares = self.policy.strategy.first_written, self.policy.shares
@@ -295,7 +319,7 @@ class Entity:
             self.movements.row_written(kinds, after, seq, touch.author, touch.acknowledged, echo=echo)
 
 
-@frozen
+@define
 class Touch:
     """What the author of a row knows, without being sent it, of what the row did to one entity.
 

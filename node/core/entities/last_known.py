@@ -15,7 +15,7 @@ from attrs import define, evolve, field, frozen
 
 from crdt.decimals import amount_of, total_of
 from crdt.json_values import canonical
-from crdt.records import counter_path
+from crdt.records import Path, counter_name, counter_path
 from node.core.entities.past import needless
 from storage.records import key64
 from strategies.kinds.counter import Opening, count_after, count_from, stored
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from crdt.document import Document
-    from crdt.records import FieldRecord, Path
+    from crdt.records import FieldRecord
     from storage.records import LogRow
     from strategies.kinds.kind import After, Kind
     from strategies.kinds.kinds import FieldKinds
@@ -36,7 +36,7 @@ MOST_MOVEMENTS = 32
 """Movements kept of each counter and each list."""
 
 
-@frozen
+@define
 class Movement:
     """What one log row did to a counter or a list. The fields are stored in this order.
 
@@ -62,10 +62,10 @@ class Movement:
     @text.default
     def _encoded(self) -> bytes:
         row = (self.seq, self.version, self.author, self.written, self.shown, self.acked, self.echo)
-        return orjson.dumps(row)
+        return bytes(memoryview(orjson.dumps(row)))  # as node.wire.outgoing.compact_json has it, in one step less
 
 
-@frozen
+@define
 class AuthorView:
     """Log positions that tell what a terminal knew when it wrote.
 
@@ -114,15 +114,23 @@ def _had_none(_key: str) -> bool:
     return False
 
 
+def _became_none(_key: str, _seq: int) -> bool:
+    return False
+
+
+def _took_none(_gone: Gone) -> bool:
+    return False
+
+
 def digest_of(element: object) -> int:
     return key64(canonical(element).decode())
 
 
-MOST_LINES_COUNTED, MOST_OF_A_LINE = 32, 4
-"""Counters of lines whose movements are kept, and movements kept of each."""
+MOST_LINES_COUNTED, MOST_OF_A_LINE = 128, 64
+"""Counters of lines of which more is kept than the latest movement, and movements kept of each of them."""
 
 
-@frozen
+@define
 class KnownList:
     """A list as its author last knew it. Without `row` and `keys` only what it has confirmed is known.
 
@@ -133,6 +141,8 @@ class KnownList:
     repeats: of a key and an element, whether the list held it so and somebody has changed it since.
     had: of a key, a field and its value, or ABSENT, the same of a field of the element.
     had_line: of a key, whether the list held the element at all before somebody changed it.
+    became: of a key and a row, whether the element that it brought is one that it held, and was there ever since.
+    took_off: whether the author itself removed an element, and was shown nothing of before since.
     elsewhere: rows that another node accepted. A terminal knows of them only what it confirmed, also of its own
         writes.
     """
@@ -145,6 +155,8 @@ class KnownList:
     repeats: Callable[[str, object], bool] = _nothing
     had: Callable[[str, str, object], bool] = _had_nothing
     had_line: Callable[[str], bool] = _had_none
+    became: Callable[[str, int], bool] = _became_none
+    took_off: Callable[[Gone], bool] = _took_none
 
     def holds(self, key: str, seq: int) -> bool:
         """Whether the list held the element that row `seq` brought."""
@@ -160,6 +172,8 @@ class KnownList:
             return True
         gone = self.gone.get(key)
         if gone is None or not self.holds(key, gone.brought) or gone.digest != digest_of(element):
+            return False
+        if self.took_off(gone):
             return False
         if self.row is not None:
             return gone.taken > self.row
@@ -179,6 +193,8 @@ class Movements:
     of: dict[str, list[Movement]] = field(factory=dict)
     cut: set[str] = field(factory=set)
     gone: dict[str, dict[str, Gone]] = field(factory=dict)
+    fields_written: list[Path] = field(factory=list, init=False)
+    """The fields of lines of which the last row wrote registers."""
 
     @classmethod
     def load(cls, stored: Mapping[str, Any]) -> Movements:
@@ -222,13 +238,21 @@ class Movements:
                 keys[key] = evolve(gone, by=name)
 
     def let_go(self, everybody: int) -> None:
-        """Forget removed elements that nobody needs. everybody: the row up to which all terminals have confirmed."""
+        """Forget removed elements, and movements of lines, that nobody needs. everybody: the row up to which all
+        terminals have confirmed."""
         for name, keys in self.gone.items():
             last = needless([gone.taken for gone in keys.values()], everybody)
             self.gone[name] = {key: gone for key, gone in keys.items() if gone.taken > last}
+        for name, moves in self.of.items():
+            if counter_path(name):
+                last = needless([move.seq for move in moves], everybody)
+                seen = sum(move.seq <= last for move in moves)
+                del moves[: max(seen - 1, 0)]  # the last that all have seen is what they count from
 
     def record_added(self, record: FieldRecord) -> None:
         """A record was added. If it is an element that had been removed, it is not gone any more."""
+        if len(record.path) == 3:
+            self.fields_written.append(record.path)
         keys = self.gone.get(record.path[0]) if len(record.path) == 2 else None
         if keys is not None and keys.pop(record.path[1], None) is not None and not keys:
             del self.gone[record.path[0]]
@@ -254,7 +278,8 @@ class Movements:
                 del moves[0]
                 self.cut.add(name)
             self.of[name] = moves
-        for name in dict.fromkeys((*after.minds, *after.document.counters)):
+        counted = map(counter_name, self.fields_written)  # if it is a counter, somebody has counted it
+        for name in dict.fromkeys((*after.minds, *after.document.counters, *counted)):
             path = counter_path(name)
             if path:
                 self._line_counted(kinds.at(path), name, path, RowOf(seq, author, acked, echo), after)
@@ -267,20 +292,25 @@ class Movements:
         same = isinstance(last, list) and total is not None and last[1] == total_of(total)
         if mind is None and same and path[0] not in after.written:
             return
-        opening = kind.opening_at(after.document, after.policy, path) if isinstance(kind, KeyedList) else None
+        if not isinstance(kind, KeyedList):
+            return
+        opening = kind.opening_at(after.document, after.policy, path)
         if opening is None:
             return
         shown = stored(count_after(after.document, name, opening))
-        if not moves:  # everybody who has seen the element knows with what it began
-            moves = [Movement(0, 0, None, None, stored(begun(opening)), 0, True)]
+        if not moves:  # everybody who has seen the element knows with what it began, before anybody counted it
+            began = kind.began_at(after.document, after.policy, path)
+            moves = [Movement(0, 0, None, None, stored(begun(began)), 0, True)]
         written = None if mind is None else stored(mind)
+        if mind is None and shown == moves[-1].shown and name in self.of:
+            return
         version = after.document.version
         moves.append(Movement(row.seq, version, row.author, written, shown, row.acked, row.echo))
         self.of.pop(name, None)
         self.of[name] = moves[-MOST_OF_A_LINE:]
         deeper = [other for other in self.of if counter_path(other)]
-        for other in deeper[:-MOST_LINES_COUNTED]:
-            del self.of[other]
+        for other in deeper[:-MOST_LINES_COUNTED]:  # without any, the next one would count from the beginning
+            del self.of[other][:-1]
 
     def rows_known(self) -> Iterator[tuple[int, int]]:
         """Rows that moved something, and the entity's version after each."""
@@ -310,6 +340,10 @@ class Movements:
         known = frozenset(keys) if keys is not None else None
         elsewhere = frozenset(move.seq for move in self.of.get(name, ()) if move.author is None)
         return KnownList(row, known, author.acknowledged, self.gone.get(name, {}), elsewhere)
+
+    def acknowledged_by(self, name: str, seq: int) -> int:
+        """The last row that the author of row `seq` had seen when it wrote that; all before it, where none tells."""
+        return next((move.acked for move in reversed(self.of.get(name, [])) if move.seq == seq), seq)
 
     def tells(self, name: str, author: AuthorView) -> bool:
         """Whether the movements kept here tell what an author last knew of a counter.

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from attrs import define, field, frozen
+from attrs import define, field
 
 from crdt.json_values import canonical
 from crdt.records import Path
@@ -37,18 +37,24 @@ ALL = ""
 """The name of a register's value where it is not made of fields."""
 
 
-@frozen
+UNCOUNTED = "@uncounted"
+"""The name of a line without the fields that are counted, which it holds as they began; where there are such."""
+
+
+@define
 class Replaced:
     """A value that a register held.
 
-    parts: hash of each of its fields, or of the whole by the name ALL.
+    parts: hash of each of its fields, or of the whole by the name ALL. Of a line those that were changed when it was
+        taken away, None for one that was not there.
     terminal: who wrote it.
     brought, version: the row that brought it, and the entity's version after that.
     taken, after: the row that took it away, likewise.
     writer, clock: the record that held it.
+    by: the terminal that took it away.
     """
 
-    parts: Mapping[str, int]
+    parts: Mapping[str, int | None]
     terminal: str
     brought: int
     version: int
@@ -56,11 +62,22 @@ class Replaced:
     after: int
     writer: int
     clock: int
+    by: str
 
     def stored(self) -> bytes:
         """As JSON; the order is that of `Replaced(...)`."""
         rows = (self.brought, self.version, self.taken, self.after)
-        return orjson.dumps((self.parts, self.terminal, *rows, self.writer, self.clock))
+        return orjson.dumps((self.parts, self.terminal, *rows, self.writer, self.clock, self.by))
+
+    def known(self, terminal: str, reach: Reach, head: int | None) -> bool:
+        """Whether an author had seen the value. head: as in `Past.repeats`."""
+        seen = self.terminal == terminal or reach.holds(self.brought, self.version)
+        return seen and (head is None or self.brought <= head)
+
+    def known_gone(self, terminal: str, reach: Reach, head: int | None) -> bool:
+        """Whether an author knew that the value is there no more. head: as in `Past.repeats`."""
+        own = self.by == terminal and (head is None or self.taken <= head)
+        return own or reach.holds(self.taken, self.after)
 
 
 @define(eq=False)
@@ -85,14 +102,24 @@ class Past:
         return [[path, orjson.Fragment(b"[" + stored[path] + b"]")] for path in self.of]
 
     def replaced(
-        self, record: FieldRecord, brought: int, version: int, taken: int, after: int, changed: Collection[Path] = ()
+        self,
+        record: FieldRecord,
+        came: tuple[int, int],
+        went: tuple[int, int],
+        by: str,
+        changed: Collection[Path] = (),
+        counted: Collection[str] = (),
     ) -> None:
-        """Row `taken` removed a record that row `brought` had added. changed: the registers that the row wrote."""
+        """A record was removed. came, went: the row that added and that removed it, and the entity's version then.
+
+        by: the terminal that removed it. changed: the registers that the row wrote. counted: of a line, those of its
+        fields that are counters.
+        """
         path = record.path
         if path in (COUNTED, DELETED_AT) or path[:1] == (SETTLEMENT,):
             return
-        parts, by = _parts(path, record.value, changed), record.terminal
-        one = Replaced(parts, by, brought, version, taken, after, record.writer, record.clock)
+        parts = _parts(path, record.value, changed, counted)
+        one = Replaced(parts, record.terminal, *came, *went, record.writer, record.clock, by)
         self.of.setdefault(path, []).append(one)
         if path in self._stored:
             self._stored[path] += b"," + one.stored()
@@ -126,24 +153,38 @@ class Past:
         found = self.of.get(path)
         if not found:
             return False
-        known = [
-            one
-            for one in found
-            if (one.terminal == terminal or reach.holds(one.brought, one.version))
-            and (head is None or one.brought <= head)
-        ]
+        known = [one for one in found if one.known(terminal, reach, head)]
         came = {one.brought for one in known}
-        last = [one for one in known if one.taken not in came and not reach.holds(one.taken, one.after)]
+        last = [one for one in known if one.taken not in came and not one.known_gone(terminal, reach, head)]
         wanted = None if value is ABSENT else digest(value)
-        return bool(last) and wanted in [one.parts.get(name) for one in last]
+        return bool(last) and wanted in [_part(found, one, name) for one in last]
+
+    def became(self, path: Path, row: int, terminal: str, reach: Reach, head: int | None) -> bool:
+        """Whether an author had seen a value in whose place that came which row `row` brought, without a gap between.
+
+        head: as in `repeats`.
+        """
+        for one in reversed(self.of.get(path, ())):
+            if one.taken != row:
+                return False
+            if one.known(terminal, reach, head):
+                return True
+            row = one.brought
+        return False
 
     def known(self, path: Path, terminal: str, reach: Reach, head: int | None) -> bool:
         """Whether an author had seen one of the values that a register held. head: as in `repeats`."""
-        return any(
-            (one.terminal == terminal or reach.holds(one.brought, one.version))
-            and (head is None or one.brought <= head)
-            for one in self.of.get(path, ())
-        )
+        return any(one.known(terminal, reach, head) for one in self.of.get(path, ()))
+
+
+def _part(found: list[Replaced], one: Replaced, name: str) -> int | None:
+    """A part of a value, or the same part of the next one, where what took this one away left it as it was."""
+    while name not in one.parts:
+        after = next((other for other in found if other.brought == one.taken), None)
+        if after is None:
+            return None
+        one = after
+    return one.parts[name]
 
 
 def needless(taken: list[int], everybody: int) -> int:
@@ -153,13 +194,20 @@ def needless(taken: list[int], everybody: int) -> int:
     return max(last, taken[MOST]) if len(taken) > MOST else last
 
 
-def _parts(path: Path, value: object, changed: Collection[Path]) -> dict[str, int]:
+def _parts(
+    path: Path, value: object, changed: Collection[Path], counted: Collection[str]
+) -> Mapping[str, int | None]:
     if path == WHOLE or path[0] == GROUP:
         return {name: digest(one) for name, one in value.items()} if isinstance(value, dict) else {}
     if len(path) == 2 and isinstance(value, list) and len(value) in ELEMENT:
-        fields = value[1] if isinstance(value[1], dict) else {}
-        fields = {name: one for name, one in fields.items() if (*path, name) in changed}
-        return {**{name: digest(one) for name, one in fields.items()}, PLACE: digest(value[0]), ALL: digest(value[1])}
+        line = value[1] if isinstance(value[1], dict) else {}
+        parts: dict[str, int | None] = {PLACE: digest(value[0]), ALL: digest(value[1])}
+        for one in changed:
+            if len(one) == 3 and one[:2] == path:
+                parts[one[2]] = digest(line[one[2]]) if one[2] in line else None
+        if counted:
+            parts[UNCOUNTED] = digest({name: one for name, one in line.items() if name not in counted})
+        return parts
     return {ALL: digest(value)}
 
 

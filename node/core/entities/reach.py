@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import frozen
+from attrs import define, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ MOST_CLAIMS = 16
 as one that names a state of its own."""
 
 
-@frozen
+@define
 class Evidence:
     """What tells how far an author had seen a priority class, as rows of the log.
 
@@ -52,7 +52,7 @@ class Claim:
         return (self.version, self.base, self.acknowledged)
 
 
-@frozen
+@define
 class Reach:
     """row: the last row that the author had seen.
 

@@ -6,11 +6,11 @@ carried out in one document transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve
 
 from crdt import hlc
 from crdt.decimals import total_of
@@ -36,7 +36,7 @@ RESERVED = frozenset({"version", "deleted_at"})
 SEEN = "seen"
 
 
-@frozen
+@define
 class Stamp:
     """Who writes, and when.
 
@@ -61,7 +61,7 @@ class Stamp:
         return evolve(self, stamp=min(seen + 1, self.latest), by=SEEN)
 
 
-@frozen
+@define
 class Authorship:
     """The author of an operation, as far as the plan depends on who it is.
 
@@ -89,6 +89,7 @@ class Plan:
     named: top-level fields the operation names. counts: by how much each counter moves.
     minds: what the author takes the counters that it writes to be afterwards.
     kept: numbers of counters that were not counted, as nothing tells by how much their author moved them.
+    forgotten: counters of lines that are gone, of which the node keeps no total any more.
     """
 
     supersede: tuple[FieldRecord, ...]
@@ -98,6 +99,7 @@ class Plan:
     counts: Mapping[str, Decimal]
     minds: Mapping[str, Count]
     kept: Mapping[str, Decimal] = NOTHING_KEPT
+    forgotten: Collection[str] = ()
 
 
 def increment(current: int, version: int | None, jump: int) -> int:
@@ -134,6 +136,7 @@ class FieldWriter:
         self.counts: dict[str, Decimal] = {}
         self.minds: dict[str, Count] = {}
         self.kept: dict[str, Decimal] = {}
+        self.forgotten: set[str] = set()
         self._supersede: dict[tuple[int, int], FieldRecord] = {}
         self._fields: list[NewField] = []
         self._joined: dict[Path, dict[str, object]] = {}
@@ -262,7 +265,7 @@ class FieldWriter:
             moved = {name: total_of(amount) for name, amount in counts.items()}
             self.add(COUNTED, moved, self.supersede(COUNTED))
         removed, added = tuple(self._supersede.values()), tuple(self._fields)
-        return Plan(removed, added, self.increment, names, counts, self.minds, self.kept)
+        return Plan(removed, added, self.increment, names, counts, self.minds, self.kept, self.forgotten)
 
 
 class Planner:

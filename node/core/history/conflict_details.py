@@ -188,8 +188,8 @@ def uses(shown: Mapping[str, object], policy: EntityPolicy, field: str, ids: Col
     for value in shown.values():
         if isinstance(value, list):
             places += value
-    named = {place.get(field) for place in places if isinstance(place, dict)}
-    return {name for name in named if isinstance(name, str) and name in ids}
+    named = [place.get(field) for place in places if isinstance(place, dict)]
+    return {name for name in named if isinstance(name, str) and name in ids}  # a record may hold anything there
 
 
 def reference_field(entity_type: str) -> str:

@@ -2,22 +2,26 @@
 
     digest          roots by entity type          -> differing types
     digest_buckets  256 buckets of each of those  -> differing buckets
-    digest_keys     the keys in those buckets     -> what each side lacks
+    digest_buckets  256 parts of those with many keys -> differing parts
+    digest_keys     the keys in those buckets, parts  -> what each side lacks
     digest_want     keys the sender lacks         -> the operations, as ordinary data_sync
+
+Where both hold the same, they compare what came of it (contents.py).
 
 If the row of an operation is archived, its entities are sent instead as they are, with the keys of the operations
 they are made of. Parked operations count as held in a comparison, or the peer would resend them each minute. A retry
-of the quarantine asks for them by key (`ask`).
+of the quarantine asks for them by key (`ask_again`).
 """
 
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from node.core.digests import bucket_of
+from node.core.digests import BUCKETS, PARTS, bucket_of, part_of
+from node.core.links import contents
 from node.core.ports import Unreadable
-from node.wire.close_codes import INTERNAL_ERROR
 from node.wire.links import digests as wire
 
 if TYPE_CHECKING:
@@ -32,6 +36,12 @@ COMPARE_INTERVAL_MS = 60_000
 """How often two nodes that are caught up compare what they hold (`Link.tick`)."""
 
 KEYS_PER_MESSAGE = 50_000
+PARTED = 1_024
+"""Keys of a bucket above which its parts are compared first: what is missing costs then, and not what is held."""
+
+PARTED_AT_ONCE = 16
+"""Buckets whose parts are told in one message, and in one turn."""
+
 PLACES = 2_000
 """Keys looked up in the log at once."""
 
@@ -66,37 +76,71 @@ def _roots(link: Peer, theirs: Mapping[str, Any]) -> None:
 
 
 def _buckets(link: Peer, theirs: Buckets) -> None:
-    digests, quarantine = link.host.node.replica.held.digests, link.host.node.replica.quarantine
+    digests = link.host.node.replica.held.digests
+    if not (theirs.by_type or theirs.parts):
+        contents.begin(link)
     for entity_type, their_buckets in theirs.by_type.items():
         mine = digests.buckets(entity_type)
         differing = [number for number, bucket in enumerate(their_buckets) if f"{mine[number]:x}" != bucket]
-        parked: dict[int, list[int]] = {}
-        for key in quarantine.link_keys(entity_type):
-            parked.setdefault(bucket_of(key), []).append(key)
-        link.asked.told(entity_type, differing)
-        part: dict[int, list[int]] = {}
-        size = 0
-        for bucket, keys in digests.keys_in(entity_type, differing):
-            part[bucket] = keys + parked.get(bucket, [])
-            size += len(part[bucket])
-            if size >= KEYS_PER_MESSAGE:
-                link.reply(wire.keys(entity_type, part))
-                part, size = {}, 0
-        if part:
-            link.reply(wire.keys(entity_type, part))
+        large = [number for number in differing if digests.size(entity_type, number) > PARTED]
+        if large:
+            _tell_parts(link, entity_type, large)
+        _tell_keys(link, entity_type, sorted(set(differing) - set(large)))
+    for entity_type, by_bucket in theirs.parts.items():
+        differing = []
+        for bucket, their_parts in by_bucket.items():
+            numbered = enumerate(digests.parts(entity_type, bucket), BUCKETS + bucket * PARTS)
+            pairs = zip(numbered, their_parts, strict=True)
+            differing += [number for (number, part), their_part in pairs if f"{part:x}" != their_part]
+        _tell_keys(link, entity_type, differing)
+
+
+def _tell_parts(link: Peer, entity_type: str, buckets: Sequence[int]) -> None:
+    """Tell the parts of large buckets, a few in a turn."""
+    digests, rest = link.host.node.replica.held.digests, buckets[PARTED_AT_ONCE:]
+    parts = {bucket: digests.parts(entity_type, bucket) for bucket in buckets[:PARTED_AT_ONCE]}
+    link.reply(wire.parts(entity_type, parts, digests.count))
+    if rest and link.state != "closed":
+        link.host.node.around.timer.call_later(0, partial(_tell_parts, link, entity_type, rest))
+
+
+def _tell_keys(link: Peer, entity_type: str, numbers: Sequence[int]) -> None:
+    """Tell the keys of some buckets and parts of buckets."""
+    digests, quarantine = link.host.node.replica.held.digests, link.host.node.replica.quarantine
+    parked: dict[int, list[int]] = {}
+    for key in quarantine.link_keys(entity_type):
+        parked.setdefault(bucket_of(key), []).append(key)
+        parked.setdefault(part_of(key), []).append(key)
+    link.asked.told(entity_type, numbers)
+    told: dict[int, list[int]] = {}
+    size = 0
+    for number, keys in digests.keys_in(entity_type, numbers):
+        told[number] = keys + parked.get(number, [])
+        size += len(told[number])
+        if size >= KEYS_PER_MESSAGE:
+            link.reply(wire.keys(entity_type, told))
+            told, size = {}, 0
+    if told:
+        link.reply(wire.keys(entity_type, told))
 
 
 def _keys(link: Peer, theirs: BucketKeys) -> None:
     """The other side's keys of some buckets: ask for what is missing here, send what is missing there."""
     replica = link.host.node.replica
     mine = {key for _, keys in replica.held.digests.keys_in(theirs.entity_type, theirs.buckets) for key in keys}
-    ask(link, sorted(theirs.keys - mine - replica.quarantine.link_keys(theirs.entity_type)))
+    lacking = sorted(theirs.keys - mine - replica.quarantine.link_keys(theirs.entity_type))
+    link.asked.keys.update(lacking)
+    _ask(link, lacking)
     _send(link, sorted(mine - theirs.keys))
 
 
-def ask(link: Peer, keys: Sequence[int]) -> None:
-    """Ask the other side for these operations, as far as it holds them."""
-    link.asked.keys.update(keys)
+def ask_again(link: Peer, keys: Sequence[int]) -> None:
+    """Ask the other side for operations that came damaged, as far as it holds them."""
+    link.asked.again = frozenset(keys)
+    _ask(link, keys)
+
+
+def _ask(link: Peer, keys: Sequence[int]) -> None:
     for first in range(0, len(keys), KEYS_PER_MESSAGE):
         link.reply(wire.want(keys[first : first + KEYS_PER_MESSAGE]))
 
@@ -108,19 +152,16 @@ def _send(link: Peer, keys: Sequence[int]) -> None:
 
     def look_up(first: int) -> None:
         if first < len(keys):
-            link.host.node.disk.places(keys[first : first + PLACES], lambda part: arrived(part, first))
+            link.host.node.disk.places(keys[first : first + PLACES], lambda part: link.guarded(take, part, first))
         else:
             link.delivery.feed.want(link.delivery, (key for _, key in sorted(found)))
             _send_archived(link, set(keys) - {key for _, key in found} - coming)
 
-    def arrived(part: Sequence[tuple[int, int]] | Unreadable, first: int) -> None:
-        told = link.host.node.replica.faults.guard("a comparison", lambda: take(part, first))
-        if told is not None:
-            link.close(INTERNAL_ERROR, told)
-
     def take(part: Sequence[tuple[int, int]] | Unreadable, first: int) -> None:
         if isinstance(part, Unreadable):
-            logger.warning("a comparison with %s breaks off: %s", link.peer_id, part.reason)
+            logger.warning(
+                "a comparison with %(peer)s breaks off: %(reason)s", {"peer": link.peer_id, "reason": part.reason}
+            )
             link.compare_owed = True
             return
         found.extend(part)

@@ -4,8 +4,12 @@ A whole entity brings what no operation in the log says, so it is taken only as 
 
     everything   this node was empty, and said so in its claim
     upto         the rows after its positions, up to the other log's end at that moment: some may be archived there
+    again        operations that came damaged
     keys         operations that a comparison found missing here
-    compared     buckets whose keys this node told in a comparison: the other side sends what is missing in them
+    compared     buckets, and parts of buckets, whose keys this node told in a comparison: the other side sends what
+                 is missing in them
+
+The last two are of this comparison and of the one before: either side may begin one while an answer is on its way.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from node.core.digests import bucket_of
+from node.core.digests import bucket_of, part_of
 from node.core.log.entries import NO_POSITION
 from storage.packed import link_keys
 
@@ -32,8 +36,10 @@ class Asked:
 
     everything: bool = False
     upto: int = NO_POSITION
+    again: frozenset[int] = frozenset()
     keys: set[int] = field(factory=set)
     compared: set[tuple[str, int]] = field(factory=set)
+    _before: tuple[set[int], set[tuple[str, int]]] = field(factory=lambda: (set(), set()), init=False)
 
     def claimed(self, claim: Claim, head: int) -> None:
         """This node told how much it holds of the other log. head: the end of that log."""
@@ -42,11 +48,10 @@ class Asked:
 
     def compares(self) -> None:
         """Another comparison begins."""
-        self.keys.clear()
-        self.compared.clear()
+        self._before, self.keys, self.compared = (self.keys, self.compared), set(), set()
 
     def told(self, entity_type: str, buckets: Iterable[int]) -> None:
-        """The other side is told the keys of these buckets."""
+        """The other side is told the keys of these buckets, and parts of buckets."""
         self.compared.update((entity_type, bucket) for bucket in buckets)
 
     def takes(self, state: RemoteState, positions: Sequence[int], registry: Registry) -> frozenset[int] | None:
@@ -60,5 +65,10 @@ class Asked:
         named = frozenset(link_keys(state.archived))
         if self.everything or positions[policy.priority_class] < self.upto:
             return named
-        found = {key for key in named if key in self.keys or (entity_type, bucket_of(key)) in self.compared}
+        found = {key for key in named if key in self.again or self._compared(entity_type, key)}
         return frozenset(found) if found else None
+
+    def _compared(self, entity_type: str, key: int) -> bool:
+        places = {(entity_type, number) for number in (bucket_of(key), part_of(key))}
+        both = ((self.keys, self.compared), self._before)
+        return any(key in keys or not places.isdisjoint(compared) for keys, compared in both)

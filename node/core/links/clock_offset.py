@@ -1,4 +1,4 @@
-"""How far the other node's clock is from this one's, measured by pings.
+"""How far the other node is, and its clock from this one's, measured by pings.
 
 A pong tells the other clock at some moment between the ping and the pong. So each round trip bounds the offset from
 both sides, and a slow one bounds it widely. The offset is moved only as far as such a bound proves it wrong: stamps
@@ -21,11 +21,14 @@ class ClockOffset:
     """One link's measurement.
 
     offset_ms: by how much the other clock is ahead.
-    rtt_ms: the round trip of the latest ping that was answered.
+    rtt_ms: the round trip of the latest ping that was answered. least_ms: the shortest one.
+    answers: how many pings were answered.
     """
 
     offset_ms: int = 0
     rtt_ms: int | None = field(default=None, init=False)
+    least_ms: int = field(default=0, init=False)
+    answers: int = field(default=0, init=False)
     far: bool = field(default=False, init=False)
     """The other clock is too far from this one to be followed."""
     _asked: Instant | None = field(default=None, init=False)
@@ -46,6 +49,8 @@ class ClockOffset:
         if asked is None:
             return False
         self.rtt_ms = now.mono_ms - asked.mono_ms
+        self.least_ms = min(self.least_ms, self.rtt_ms) if self.answers else self.rtt_ms
+        self.answers += 1
         if abs(now.wall_ms - asked.wall_ms - self.rtt_ms) > ROUNDED_MS:
             return False
         least, most = theirs_ms - now.wall_ms - ROUNDED_MS, theirs_ms - asked.wall_ms + ROUNDED_MS

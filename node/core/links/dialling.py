@@ -15,7 +15,13 @@ from collections.abc import Callable, Iterator, Mapping
 from attrs import define, frozen
 
 from node.core.links.link import Link
-from node.errors import AlreadyConnected, AuthenticationFailed, InvalidTerminalId, InvalidTerminalType
+from node.errors import (
+    AlreadyConnected,
+    AuthenticationFailed,
+    InvalidTerminalId,
+    InvalidTerminalType,
+    PermissionDenied,
+)
 
 STEADY_MS = 1_000
 """A link that was up for less than this counts as a failed attempt, or two nodes could dial each other for ever."""
@@ -30,6 +36,7 @@ REFUSED = {
     InvalidTerminalId.code: "its id is refused",
     InvalidTerminalType.code: "nodes are refused",
     AuthenticationFailed.code: "its token or its key is refused",
+    PermissionDenied.code: "the other node is another store's ([node] site)",
 }
 """Close codes after which dialling goes on slowly, since somebody has to change something first."""
 

@@ -68,19 +68,28 @@ RECORDS_BYTES = 10_000 * RECORD_BYTES
 class History:
     """Rows that the other side asks for after whole entities.
 
-    after: the last one that was sent. pages: where each page under way ends.
+    after: the last one that was sent. here: the last one that the other side has. pages: where each page under way
+    ends.
     """
 
     after: int
     upto: int
+    here: int = field(init=False)
     pages: deque[int] = field(factory=deque, init=False)
 
+    def __attrs_post_init__(self) -> None:
+        self.here = self.after
+
     def confirmed(self, after: int) -> bool:
-        """The other side has them up to this row. Returns whether that is the end of a page under way."""
+        """The other side has them up to this row. Returns whether what is under way goes on from there: whoever asks
+        again only waits."""
+        if after == self.here:
+            return True
         if after not in self.pages:
             return False
         while self.pages.popleft() != after:
             pass
+        self.here = after
         return True
 
 
@@ -90,11 +99,13 @@ class LinkFeed:
 
     total, operations: how many entities and operations this node has, for the other side's progress bar.
     later: calls a function after others had their turn.
+    outgoing: makes the message of a frame, or finds the one that another link was just sent.
     """
 
     total: Callable[[], int]
     operations: Callable[[], int]
     later: Callable[[Callable[[], None]], None]
+    outgoing: Callable[[bytes], Outgoing] = Outgoing
     peer: str = field(default="", init=False)
     """The other side as "node:epoch". Rows that came from there are not sent back."""
     _state_after: dict[int, tuple[str, str]] = field(factory=dict, init=False)
@@ -134,7 +145,10 @@ class LinkFeed:
             self._send_wanted(delivery)
 
     def stuck(self, delivery: Delivery[Any], why: Unreadable) -> None:
-        logger.warning("%s is not sent what comes next: %s", self.peer or "a linked node", why.reason)
+        logger.warning(
+            "%(peer)s is not sent what comes next: %(reason)s",
+            {"peer": self.peer or "a linked node", "reason": why.reason},
+        )
 
     def tell_position(self, delivery: Delivery[Any]) -> None:
         """Every PING_INTERVAL_MS: tell the position if rows were only passed over, so the other side keeps up."""
@@ -279,7 +293,7 @@ class LinkFeed:
         """Send the operations of these rows, a page at a time; the other side asks on after each."""
         under_way = self._history
         if under_way is None or under_way.upto != upto or not under_way.confirmed(after):
-            self._history = History(after, min(upto, delivery.log.head))
+            self._history = History(after, upto)
         delivery.pump()
 
     def _send_history(self, delivery: Delivery[Any]) -> None:
@@ -334,12 +348,12 @@ def _send_frames(delivery: Delivery[Any], messages: Iterable[bytes]) -> None:
             _leave_out(delivery, message)
             continue
         if part and size + len(message) > FRAME_BYTES:
-            delivery.connection.send(Outgoing(b"[" + b",".join(part) + b"]"))
+            delivery.connection.send(delivery.feed.outgoing(b"[" + b",".join(part) + b"]"))
             part, size = [], 0
         part.append(message)
         size += len(message)
     if part:
-        delivery.connection.send(Outgoing(b"[" + b",".join(part) + b"]"))
+        delivery.connection.send(delivery.feed.outgoing(b"[" + b",".join(part) + b"]"))
 
 
 def _leave_out(delivery: Delivery[Any], message: bytes) -> None:

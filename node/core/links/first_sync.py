@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 PATIENCE_MS = 10_000
-"""How long other links are held back while nothing comes."""
+"""How long other links are held back while nothing comes, and after how long the history is asked for again."""
+
+ASKED_AGAIN = 5
+"""How often in a row the history is asked for again in vain before comparisons are left to find it."""
 
 
 @define(eq=False)
@@ -49,6 +52,8 @@ class FirstSync:
     left: bool = field(default=False, init=False)
     """Its link ended, and no other one was there to go on."""
     ended_ms: int | None = None
+    asked_again: int = field(default=0, init=False)
+    """How often the history was asked for again since something of it came."""
 
     @property
     def phase(self) -> str:
@@ -84,8 +89,13 @@ class FirstSync:
         self.states_ms = now_ms
 
     def stands_still(self, now_ms: int) -> bool:
-        """Whether nothing has come for so long that another link takes over."""
+        """Whether nothing has come for so long that another link takes over, or the history is asked for again."""
         return now_ms - self.moved_ms >= PATIENCE_MS
+
+    def asks_again(self, now_ms: int) -> bool:
+        """Nothing came. Returns whether to ask for the history once more; False when that was in vain too often."""
+        self.asked_again, self.moved_ms = self.asked_again + 1, now_ms
+        return self.asked_again <= ASKED_AGAIN
 
     def begin_history(self, via: str, upto: int) -> None:
         """Every entity is here as of this row of that log."""
@@ -94,6 +104,7 @@ class FirstSync:
     def history_came(self, at: int, operations: int, now_ms: int) -> None:
         """The history is here up to this row. operations: how many are held by now."""
         self.after, self.operations, self.moved_ms = max(self.after, at), operations, now_ms
+        self.asked_again = 0
 
     @property
     def complete(self) -> bool:
@@ -118,7 +129,7 @@ class FirstSync:
     def take_over(self, peer: str, head: int, now_ms: int) -> None:
         """Go on with this peer. If it is another one than before, all entities come again."""
         another, self.peer, self.head, self.moved_ms = peer != self.peer, peer, head, now_ms
-        self.left = False
+        self.left, self.asked_again = False, 0
         if another:
             self.upto = None
             if self.phase == "states":

@@ -16,6 +16,7 @@ row which the log never had means that this node is a restored copy: it goes on 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -75,7 +76,9 @@ class Handshake:
         host = self.link.host
         node, now = host.node, host.node.clock()
         head = node.replica.log.committed
-        mine = Hello(node.node_id, host.epoch, head, now.wall_ms, host.authority(), self._claimed(hello))
+        claim, version = self._claimed(hello), node.around.version
+        realm = node.replica.settings.realm
+        mine = Hello(node.node_id, host.epoch, head, now.wall_ms, host.authority(), claim, version, realm)
         own = self._identification(self.link.challenge)
         self.link.reply(established(mine, hello.node_id, hlc.iso(now.wall_ms), self.session_id, own))
 
@@ -88,6 +91,9 @@ class Handshake:
         if hello.node_id == host.node.node_id:
             host.report_twin(f"{link.url} is a node with this node's own id {host.node.node_id}")
             link.close(AlreadyConnected.code, "a node with this id is already there")
+            return
+        if hello.realm != host.node.replica.settings.realm:
+            link.of_another_realm(hello.realm)
             return
         if not self._identify(hello.node_id, message["node"], link.challenge):
             return
@@ -137,13 +143,14 @@ class Handshake:
         mine = node.around.signatures
         if not mine.public:
             return Identification(b"", b"")
-        return Identification(mine.public, mine.sign(challenged(node.node_id, hello.node_id, challenge)))
+        realm = node.replica.settings.realm
+        return Identification(mine.public, mine.sign(challenged(node.node_id, hello.node_id, challenge, realm)))
 
     def _identify(self, node_id: str, said: Mapping[str, Any], challenge: str) -> bool:
         """Whether the other side is who it says. challenge: what was drawn here. Raises InvalidMessage."""
         node, other = self.link.host.node, read_identification(said)
         replica, mine = node.replica, node.around.signatures
-        statement = challenged(node_id, node.node_id, challenge)
+        statement = challenged(node_id, node.node_id, challenge, replica.settings.realm)
         if mine.public and other.key and not mine.verify(other.key, statement, other.signature):
             problem: str | None = f"{node_id} does not have the private key of {fingerprint(other.key)}"
         elif self.link.node_key and fingerprint(other.key) != self.link.node_key:
@@ -216,11 +223,6 @@ class Handshake:
             link.go(claim.positions, claim.after)
             return
 
-        def checked(row_hash: bytes | Unreadable | None) -> None:
-            told = host.node.replica.faults.guard(f"a link to {link.peer_id!r}", lambda: compare(row_hash))
-            if told is not None:
-                link.close(INTERNAL_ERROR, told)
-
         def compare(row_hash: bytes | Unreadable | None) -> None:
             if link.state != "handshake":
                 return
@@ -232,4 +234,4 @@ class Handshake:
             else:
                 host.forked(link, f"{link.peer_id} holds another row {claim.last_row} of this log")
 
-        disk.row_hash(claim.last_row, checked)
+        disk.row_hash(claim.last_row, partial(link.guarded, compare))

@@ -7,6 +7,9 @@
 The receiver says how far it is, so nothing is sent twice on one connection, and a connection that comes back goes on
 where the last one was; after a restart too, as the position is stored with the rows. What the peer holds without a
 row is found by the comparison at the end.
+
+While no page comes, it is asked for again; the sender goes on with what is under way. If that is in vain time and
+again, the history is given up, the sender is told so, and comparisons find what is missing.
 """
 
 from __future__ import annotations
@@ -55,8 +58,20 @@ def receive(link: Peer, message: Mapping[str, Any]) -> None:
     _go_on(link, sync)
 
 
-def over(link: Peer, sync: FirstSync) -> None:
-    """The history is here, or stands still. A comparison shows what is missing, if anything is."""
+def stands_still(link: Peer, sync: FirstSync) -> None:
+    """Nothing came for a while: ask again, or give up."""
+    if sync.upto is not None and sync.asks_again(link.host.node.clock().mono_ms):
+        link.reply(wire.want(sync.after, sync.upto))
+        return
+    if sync.upto is not None:
+        link.reply(wire.want(sync.upto, sync.upto))  # it counts as sent, and holds up no comparison
+    _over(link, sync)
+    link.host.owe_comparisons(but=link)
+    link.host.node.disk.wake_writer()
+
+
+def _over(link: Peer, sync: FirstSync) -> None:
+    """The history is here, or given up. A comparison shows what is missing, if anything is."""
     node = link.host.node
     sync.ended_ms = node.clock().mono_ms
     node.replica.log.group.commit.meta[META] = ""
@@ -65,7 +80,7 @@ def over(link: Peer, sync: FirstSync) -> None:
 
 def _go_on(link: Peer, sync: FirstSync) -> None:
     if sync.complete:
-        over(link, sync)
+        _over(link, sync)
     else:
         assert sync.upto is not None
         link.host.node.replica.log.group.commit.meta[META] = sync.stored()

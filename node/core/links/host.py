@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from node.core.links.feed import LinkFeed
     from node.core.links.first_sync import FirstSync
     from node.core.links.held_at import HeldAt
+    from node.core.links.pace import Pace
     from node.core.links.peer_log import PeerLog
+    from node.core.links.walk import Walk
     from node.core.locks.requests import LockRequests
     from node.core.log.view import LogView
     from node.core.operations.replica import Replica
     from node.core.ports import Disk, Health, Instant, Surroundings
+    from node.core.statistics import Statistics
+    from node.wire.frames import Latest
     from node.wire.links.handshake import Hello
     from storage.records import Key, ParkedRow, PeerRow
 
@@ -49,6 +53,9 @@ class Node(Protocol):
 
     @property
     def health(self) -> Health: ...
+
+    @property
+    def statistics(self) -> Statistics: ...
 
     @property
     def cursors(self) -> Cursors: ...
@@ -93,6 +100,8 @@ class Peer(Protocol):
     compare_owed: bool
     """A comparison is due as soon as both sides are caught up."""
     asked: Asked
+    contents: Walk
+    """How far what entities hold was compared."""
     delivery: Delivery[LinkFeed]
 
     @property
@@ -114,6 +123,14 @@ class Peer(Protocol):
 
     def close(self, code: int, reason: str) -> None: ...
 
+    def guarded(self, act: Callable[..., object], *arguments: object) -> None:
+        """Do something of this link. If our own code fails on it, the link ends alone."""
+        ...
+
+    def of_another_realm(self, named: object) -> None:
+        """The other side, or a message of it, says that it is another store's."""
+        ...
+
     def go(self, upto: Sequence[int], after: Mapping[int, Key]) -> None:
         """The handshake is over: follow this node's log from these positions on."""
         ...
@@ -128,6 +145,16 @@ class Host(Protocol):
     @property
     def backlog_bytes(self) -> int:
         """What may wait on one link to be handled."""
+        ...
+
+    @property
+    def frames(self) -> Latest:
+        """The frames that links were sent last."""
+        ...
+
+    @property
+    def pace(self) -> Pace:
+        """How often links do what they do by the clock."""
         ...
 
     @property

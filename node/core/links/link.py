@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from attrs import define, field
 
+from node.core.admission import other_realm
 from node.core.delivery.delivery import Delivery
 from node.core.delivery.window import Window
 from node.core.inbox import Inbox
-from node.core.links import anti_entropy, history
+from node.core.links import anti_entropy, contents, history
 from node.core.links.asked import Asked
 from node.core.links.clock_offset import ClockOffset
 from node.core.links.feed import FRAME_BYTES, LINK_OUTBOX, LINK_PAGE, LinkFeed
@@ -29,21 +30,26 @@ from node.core.links.handshake import Handshake
 from node.core.links.held_at import HeldAt
 from node.core.links.host import Host, Node
 from node.core.links.peer_log import PeerLog
+from node.core.links.walk import Walk
 from node.core.log.entries import NO_POSITION
 from node.core.operations import parked, states
 from node.core.operations.needs import fetch
+from node.core.operations.settled import Documents
 from node.core.ports import Connection, Needs, Unreadable
-from node.errors import AlreadyConnected, InvalidMessage
+from node.errors import AlreadyConnected, InvalidMessage, PermissionDenied
 from node.wire.close_codes import INTERNAL_ERROR, NORMAL
 from node.wire.frames import Outgoing
 from node.wire.json_text import word
+from node.wire.links import contents as contents_wire
 from node.wire.links import digests, locks, positions
 from node.wire.links import history as history_wire
 from node.wire.links.handshake import (
-    CLOCK_PING,
     Hello,
+    KeptOut,
     clock_pong,
+    ping,
     read_clock,
+    read_kept_out,
     read_keys,
     read_speaks_for,
     speaks_for,
@@ -59,6 +65,7 @@ if TYPE_CHECKING:
     from node.core.ports import Instant
     from node.wire.links.states import RemoteState, StateProgress
     from node.wire.messages import Message
+    from storage.answers import Fetched
     from storage.records import Key
 
 logger = logging.getLogger("comanda.link")
@@ -121,15 +128,24 @@ class Link:
     refused: int = field(default=0, init=False)
     """Entities that came whole and that nobody had asked for."""
     asked: Asked = field(factory=Asked, init=False)
+    contents: Walk = field(factory=Walk, init=False)
     parts: Parts = field(factory=Parts, init=False)
+    kept_out: KeptOut | None = field(default=None, init=False)
+    """What the other side cannot apply of what came from here, as it said last."""
     paused: bool = field(default=False, init=False)
     """It passed its budget, and is not read for the rest of the minute."""
     _fetching: bool = field(default=False, init=False)
     """A frame waits for the disk."""
+    _documents: Documents | None = field(default=None, init=False)
+    """Of the history of a first synchronisation, while it comes."""
     compare_owed: bool = field(default=False, init=False)
     compared_ms: int | None = field(default=None, init=False)
+    _lingers: bool = field(default=False, init=False)
+    """Rows wait for others that may follow."""
+    _pinged_ms: int | None = field(default=None, init=False)
     _asked_ms: int = field(default=0, init=False)
     """When we last asked again for damaged operations."""
+    _kept_out_said: bool = field(default=False, init=False)
     _origins_said: int = field(default=0, init=False)
     """How many nodes this one was known to speak for when it said so last. They only become more."""
     _asked_upto: int = field(default=0, init=False)
@@ -157,6 +173,7 @@ class Link:
                 total=lambda: len(node.replica.residents.known),
                 operations=lambda: node.replica.held.digests.count,
                 later=lambda act: node.around.timer.call_later(0, lambda: self.guarded(act)),
+                outgoing=self.host.frames.outgoing,
             ),
             log=node.log,
             disk=node.disk,
@@ -207,13 +224,43 @@ class Link:
         self.state, self.was_up = "up", True
         self.held_at.note(self.node.replica.log.head, self.peer_log.positions)
         self.say_origins()
-        self.delivery.feed.start(self.delivery, upto, after)
+        self.node.replica.log.when_signed(partial(self.guarded, self._follow, upto, after))
+        self.node.disk.wake_writer()
         self._ping()
         history.begin(self)
         self.host.link_up(self)
 
+    def _follow(self, upto: Sequence[int], after: Mapping[int, Key]) -> None:
+        """Send rows. Every operation that was accepted here has its proof."""
+        if self.state == "up":
+            self.delivery.feed.start(self.delivery, upto, after)
+
+    @property
+    def ping_ms(self) -> float:
+        """Between two pings to the other side."""
+        return self.host.pace.ping_ms(self.clock)
+
+    @property
+    def silence_ms(self) -> float:
+        """After how long without a word from the other side the link is over."""
+        return self.host.pace.silence_ms(self.clock)
+
     def pump(self) -> None:
-        """Rows were committed: send them, but say first for whom this node speaks."""
+        """Rows were committed: send them, to a far node with those of the next moment."""
+        linger_ms = self.host.pace.linger_ms(self.clock)
+        if not linger_ms:
+            self._pump()
+        elif not self._lingers:
+            self._lingers = True
+            self.node.around.timer.call_later(linger_ms, lambda: self.guarded(self._lingered))
+
+    def _lingered(self) -> None:
+        self._lingers = False
+        if self.state != "closed":
+            self._pump()
+
+    def _pump(self) -> None:
+        """Send rows, but say first for whom this node speaks."""
         if len(self.node.replica.origins.known) != self._origins_said and self.state == "up":
             self.say_origins()
         self.delivery.pump()
@@ -233,19 +280,23 @@ class Link:
         if self.state == "closed":
             return
         if self._handshake.identified:
-            self._spend("frames", 1)
-            self._spend("bytes", len(text))
+            self._spend(("frames", 1), ("bytes", len(text)))
         elif len(text) > FIRST_FRAME_BYTES:  # a stranger's, so that it uses up nobody's budget
             self.close(InvalidMessage.code, "a link does not begin with so much")
             return
         self.guarded(self._inbox.put, text)
 
-    def _spend(self, what: str, amount: int) -> None:
-        """Take it from this minute's budget. A link that passes it is not read until the minute is over."""
-        if self.host.budget(self.peer_id).spend(what, amount, self.node.clock().mono_ms):
-            self.paused = self._inbox.waiting = True
-            self._inbox.pause()
-            logger.warning("the link to %s is not read for a minute: too many %s", self.peer_id or self.url, what)
+    def _spend(self, *amounts: tuple[str, int]) -> None:
+        """Take amounts from this minute's budget. A link that passes one is not read until the minute is over."""
+        budget, now_ms = self.host.budget(self.peer_id), self.node.clock().mono_ms
+        for what, amount in amounts:
+            if budget.spend(what, amount, now_ms):
+                self.paused = self._inbox.waiting = True
+                self._inbox.pause()
+                logger.warning(
+                    "the link to %(peer)s is not read for a minute: too many %(what)s",
+                    {"peer": self.peer_id or self.url, "what": what},
+                )
 
     def _go_on(self) -> None:
         """Handle what arrived meanwhile, unless something else is waited for."""
@@ -293,6 +344,35 @@ class Link:
                 self.node.around.timer.call_later(0, lambda: self.guarded(self._go_on))
 
     def _take(self, messages: list[dict[str, Any]]) -> None:
+        sync = self._first_sync
+        if sync is None or sync.phase != "history":
+            self._documents = None
+            self._take_closely(messages)
+            return
+        documents = self._documents = self._documents or Documents(self.node.replica.residents)
+        missing = documents.missing(dict.fromkeys(entities_of(messages)))
+        if not missing:
+            self._take_settled(messages, documents)
+            return
+
+        def read(found: Fetched | Unreadable) -> None:
+            if self.state != "closed":
+                self._fetching = False
+                if not isinstance(found, Unreadable):
+                    documents.provide(found.entities)
+                self._take_settled(messages, documents)
+                self._go_on()
+
+        self._fetching = self._inbox.waiting = True
+        self.node.disk.fetch(Needs(missing), lambda found: self.guarded(read, found))
+
+    def _take_settled(self, messages: list[dict[str, Any]], documents: Documents) -> None:
+        """History, whose entities are here: what these do not plainly contain is looked at closely."""
+        taken = self._messages(messages, documents=documents)
+        if taken < len(messages) and self.state != "closed":
+            self._take_closely(messages[taken:])
+
+    def _take_closely(self, messages: list[dict[str, Any]]) -> None:
         needs = self._needs(messages)
         if needs is None:
             self._messages(messages)
@@ -343,21 +423,38 @@ class Link:
         self._fetching = False
         self._go_on()
 
-    def _messages(self, messages: Sequence[dict[str, Any]], unreadable: Unreadable | None = None) -> None:
-        """Take messages in order. unreadable: why what they need cannot be read; they are put off then."""
-        node = self.node
+    def _messages(
+        self,
+        messages: Sequence[dict[str, Any]],
+        unreadable: Unreadable | None = None,
+        documents: Documents | None = None,
+    ) -> int:
+        """Take messages in order. Returns how many: all, where there are no `documents`.
+
+        unreadable: why what they need cannot be read; they are put off then.
+        documents: take operations as far as these contain them.
+        """
+        node, taken = self.node, 0
         if not node.health.ok:
             self.close(INTERNAL_ERROR, "the node cannot store anything at the moment")
-            return
+            return taken
         now = node.clock()
         try:
             for message in messages:
-                if unreadable is not None:
+                if "realm" in message and message["realm"] != node.replica.settings.realm:
+                    self.of_another_realm(message["realm"])
+                elif unreadable is not None:
                     self._put_off(message, unreadable, now)
                 elif message.get("type") == "data_sync" and self._handshake.identified:
-                    self._data_sync(message, now)
+                    if documents is None:
+                        self._data_sync(message, now)
+                    elif parked.receive_settled(node.replica, message, documents, self.via, now):
+                        self.operations_in += 1
+                    else:
+                        break
                 else:
                     self._other(message)
+                taken += 1
                 if self.state == "closed":
                     break
         except InvalidMessage as error:
@@ -367,11 +464,20 @@ class Link:
             self.close(INTERNAL_ERROR, node.replica.faults.report(f"a frame of {self.peer_id!r}", said, error))
         if node.replica.log.group.pending() or node.replica.faults.torn is not None:
             node.disk.wake_writer()
+        return taken
+
+    def of_another_realm(self, named: object) -> None:
+        """The other side, or a message of it, is another store's: nothing of it is taken, nor what follows."""
+        self.node.statistics.realms_refused += 1
+        here = self.node.replica.settings.realm
+        self.close(PermissionDenied.code, other_realm(here, named if isinstance(named, str) else "?"))
 
     def _put_off(self, message: dict[str, Any], unreadable: Unreadable, now: Instant) -> None:
         """Let an operation wait in the quarantine. A state is dropped: a comparison finds its operations."""
         if is_state(message):
-            logger.warning("a state of %s is left: %s", self.peer_id, unreadable.reason)
+            logger.warning(
+                "a state of %(peer)s is left: %(reason)s", {"peer": self.peer_id, "reason": unreadable.reason}
+            )
         else:
             parked.put_off(self.node.replica, message, self.via, unreadable.reason, now)
 
@@ -414,7 +520,10 @@ class Link:
 
     def _refuse(self, state: RemoteState) -> None:
         self.refused += 1
-        logger.warning("%s sends %s %s whole, which nobody asked for", self.peer_id, *state.key)
+        logger.warning(
+            "%(peer)s sends %(entity_type)s %(entity_id)s whole, which nobody asked for",
+            {"peer": self.peer_id, "entity_type": state.key[0], "entity_id": state.key[1]},
+        )
 
     def _part_came(self, now: Instant) -> None:
         sync = self._first_sync
@@ -440,28 +549,31 @@ class Link:
                 self.delivery.pump()
         elif kind in digests.TYPES:
             anti_entropy.receive(self, message)
+        elif kind in contents_wire.TYPES:
+            contents.receive(self, message)
         elif kind in history_wire.TYPES:
             history.receive(self, message)
         elif kind in locks.TYPES:
             self.node.lock_requests.receive(self, message)
         elif kind == "terminal_status_update":
-            self._spend("lists of terminals", 1)
+            self._spend(("lists of terminals", 1))
             self.host.heard_of_terminals(self, message)
         elif kind == "terminals_knew":
             visits = message.get("visits")
-            self._spend("visits of terminals", len(visits) if type(visits) is list else 1)
+            self._spend(("visits of terminals", len(visits) if type(visits) is list else 1))
             self.host.heard_what_terminals_knew(self, message)
         elif kind == "terminal_came":
-            self._spend("questions about terminals", 1)
+            self._spend(("questions about terminals", 1))
             self.host.asked_of_terminal(self, message)
         elif kind == "chain_heads":
-            self._spend("lists of signed heads", 1)
+            self._spend(("lists of signed heads", 1))
             self.host.heard_heads(self, message)
         elif kind == "speaks_for":
             self._speaks_for(read_speaks_for(message), read_keys(message))
         elif kind == "sync_error" and message.get("code") == AlreadyConnected.code:
             self.host.report_twin(word(message.get("error"), 500))
         elif kind == "ping":
+            self._kept_out(read_kept_out(message))
             self.reply(clock_pong(self.node.clock().wall_ms))
         elif kind == "pong":
             if self.clock.answered(read_clock(message), self.node.clock()):
@@ -479,7 +591,18 @@ class Link:
         here = [name for name in new if name in self.host.connected and name != self.peer_id]
         if here:
             logger.warning(
-                "%s says that it speaks for %s, which is linked here itself", self.peer_id, ", ".join(here)
+                "%(peer)s says that it speaks for %(nodes)s, which is linked here itself",
+                {"peer": self.peer_id, "nodes": ", ".join(here)},
+            )
+
+    def _kept_out(self, kept_out: KeptOut | None) -> None:
+        """The other side says what it cannot apply. It is logged once a connection; reports always say it."""
+        self.kept_out = kept_out
+        if kept_out is not None and not self._kept_out_said:
+            self._kept_out_said = True
+            logger.error(
+                "%(peer)s cannot apply %(count)d operations that came from here: %(reason)s",
+                {"peer": self.peer_id, "count": kept_out.count, "reason": kept_out.why},
             )
 
     def _position(self, message: Mapping[str, Any]) -> None:
@@ -538,7 +661,9 @@ class Link:
         """Close the connection. The side that dialled dials again."""
         if self.state != "closed":
             level = logging.INFO if code == NORMAL else logging.WARNING
-            logger.log(level, "link to %s: %s", self.peer_id or self.url or "", reason)
+            logger.log(
+                level, "link to %(peer)s: %(reason)s", {"peer": self.peer_id or self.url or "", "reason": reason}
+            )
             self.end()
             self.connection.close(code, reason)
 
@@ -549,9 +674,15 @@ class Link:
 
     # ------------------------------------------------------------------ time
 
+    @property
+    def _rest_ms(self) -> float:
+        """Between two questions for the other clock; at each tick of a near node."""
+        pace = self.host.pace
+        return pace.far if pace.is_far(self.clock) else 0
+
     def _ping(self) -> None:
         if self.clock.ask(self.node.clock()):
-            self.reply(CLOCK_PING)
+            self.reply(ping(self.node.replica.quarantine.kept_out(self.peer_id)))
 
     @property
     def caught_up(self) -> bool:
@@ -567,14 +698,17 @@ class Link:
         if self.paused and self.host.budget(self.peer_id).renew(now_ms):
             self.paused = False
             self._go_on()
-        if self.state == "up":
+        if self.state == "up" and (self._pinged_ms is None or now_ms - self._pinged_ms >= self._rest_ms):
+            self._pinged_ms = now_ms
             self._ping()
         if self.held and not self.host.holds_back(self):
             self.release()
         sync = self._first_sync
         if sync is not None:
-            if sync.phase == "history" and sync.stands_still(now_ms) and not self.paused:
-                history.over(self, sync)
+            if sync.phase == "history" and self._inbox.unfinished:
+                sync.moved_ms = now_ms  # what came waits here: nobody else is to blame
+            elif sync.phase == "history" and sync.stands_still(now_ms):
+                history.stands_still(self, sync)
             return
         if self.host.filling() not in (None, self):
             return  # that link sends what is missing
@@ -590,7 +724,7 @@ class Link:
         rows = self.node.replica.quarantine.bad(self._asked_upto, BAD_ASKED)
         if rows:
             self._asked_upto = rows[-1].id
-            anti_entropy.ask(self, [row.link_key for row in rows])
+            anti_entropy.ask_again(self, [row.link_key for row in rows])
 
 
 def _values(text: str | bytes) -> int:

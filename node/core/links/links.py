@@ -19,10 +19,12 @@ from node.core.links.host import Node, Peer
 from node.core.links.link import Link
 from node.core.links.neighbours import Neighbours
 from node.core.links.outages import Outages
+from node.core.links.pace import Pace
 from node.core.links.travellers import OwnTerminals, Travellers
 from node.core.locks.lease import later_epoch
 from node.core.operations.quarantine import BAD
 from node.wire.close_codes import INTERNAL_ERROR, NORMAL, SERVICE_RESTART, TRY_AGAIN_LATER
+from node.wire.frames import Latest
 from storage.records import Key, PeerRow
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ class Links:
     window_rows: most rows under way on one link.
     backlog_bytes: what may wait on one link to be handled.
     max_offset_ms: a clock of the upstream that is further from this node's is not followed.
-    minute: what one linked node may cost within a minute (budget.py).
+    minute: what one linked node may cost within a minute (budget.py). pace: what is done by the clock (pace.py).
     fresh: draws a new epoch and a fresh writer.
     own_terminals: the terminals connected to this node, as `terminal_status_update` shows them.
     terminals: those that were ever here, as the travellers need them.
@@ -70,6 +72,7 @@ class Links:
     backlog_bytes: int
     max_offset_ms: int
     minute: dict[str, int]
+    pace: Pace
     fresh: Callable[[], tuple[str, int]]
     own_terminals: Callable[[], Mapping[str, object]]
     terminals: OwnTerminals
@@ -86,6 +89,7 @@ class Links:
     budgets: dict[str, Budget] = field(factory=dict, init=False)
     """Id of the other node -> what it has cost in this minute."""
     outages: Outages = field(factory=Outages, init=False)
+    frames: Latest = field(factory=Latest, init=False)
     neighbours: Neighbours = field(init=False)
     travellers: Travellers = field(init=False)
     heads: Heads = field(init=False)
@@ -159,6 +163,11 @@ class Links:
 
     def _rank(self, link: Link) -> tuple[bool, str]:
         return link.role == "peer", self.node.node_id if link.dialled else link.peer_id
+
+    @property
+    def signs(self) -> bool:
+        """Whether what is accepted may leave at once, and is signed by then."""
+        return bool(self.by_node)
 
     def link_up(self, link: Link) -> None:
         """Both sides know where they are in each other's log."""
@@ -313,7 +322,10 @@ class Links:
         node.replica.origins.recover(meta)
         node.replica.log.group.commit.meta.update(meta)
         node.disk.wake_writer()
-        logger.warning("new epoch %s, fresh writer %d: %s", self.epoch, writer, reason)
+        logger.warning(
+            "new epoch %(epoch)s, fresh writer %(writer)d: %(reason)s",
+            {"epoch": self.epoch, "writer": writer, "reason": reason},
+        )
         self.close_all(SERVICE_RESTART, f"new epoch: {reason}")
         for row in node.replica.quarantine:
             if row.state == BAD:  # perhaps bad only because of what this node wrote itself before
@@ -344,7 +356,10 @@ class Links:
         if not far:
             self.node.replica.clock.offset_ms = clock.offset_ms
         elif not clock.far:
-            logger.error("the clock of %s is %s from this one's; not followed", link.peer_id, apart(clock.offset_ms))
+            logger.error(
+                "the clock of %(peer)s is %(offset)s from this one's; not followed",
+                {"peer": link.peer_id, "offset": apart(clock.offset_ms)},
+            )
         clock.far = far
 
     def owe_comparisons(self, but: Peer) -> None:
@@ -381,7 +396,7 @@ class Links:
         """Ask every linked node for these operations again, as far as it holds them."""
         for link in self.by_node.values():
             if link_keys and link.state == "up":
-                anti_entropy.ask(link, link_keys)
+                anti_entropy.ask_again(link, link_keys)
 
     # ------------------------------------------------------------------ outbound, and time
 

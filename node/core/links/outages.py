@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
@@ -12,10 +13,13 @@ from node.core.latest import keep_latest, put_latest
 from node.core.ports import Instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 SAID_AFTER_MS = 2_000
 """How long a link is down before that is said: a node that starts again is mostly back before."""
+
+BACK = "the link to %(link)s is back after %(s)d s"
+DOWN = "the link to %(link)s is down: %(reason)s; what is written here waits"
 
 MOST = 1_000
 """Most links remembered."""
@@ -40,6 +44,17 @@ class Standing:
     since: Instant
     why: str = ""
     said: bool = False
+
+
+@frozen
+class Event:
+    """What is to be said in the log. values: by the names in the text, which then take their place."""
+
+    text: str
+    values: Mapping[str, object]
+
+    def __str__(self) -> str:
+        return self.text % self.values
 
 
 @frozen
@@ -68,8 +83,8 @@ class Outages:
         """A connection to this node has ended."""
         put_latest(self.ended, peer, why, MOST)
 
-    def look(self, now: Instant, seen: Mapping[str, Seen], dialled: Iterable[str] = ()) -> list[str]:
-        """Take what there is at this moment. Returns what is to be said of it, a line each.
+    def look(self, now: Instant, seen: Mapping[str, Seen], dialled: Iterable[str] = ()) -> list[Event]:
+        """Take what there is at this moment. Returns what is to be said of it.
 
         seen: every link that is configured, and every other one that is there. dialled: ids of nodes that have the
         name of their address.
@@ -78,25 +93,25 @@ class Outages:
             self.links.pop(peer, None)
         for name, link in seen.items():
             self.links.setdefault(name, Standing(link.up, now))
-        lines = [line for name in self.links if (line := self._taken(name, seen.get(name), now))]
+        events = [event for name in self.links if (event := self._taken(name, seen.get(name), now))]
         keep_latest(self.links, MOST)
-        return lines
+        return events
 
-    def _taken(self, name: str, link: Seen | None, now: Instant) -> str | None:
+    def _taken(self, name: str, link: Seen | None, now: Instant) -> Event | None:
         standing = self.links[name]
         if link is not None and link.up:
             if standing.up:
                 return None
             self.links[name] = Standing(True, now)
             self.past.append(Past(name, standing.since.wall_ms, now.wall_ms))
-            return f"the link to {name} is back after {_seconds(standing.since, now)} s" if standing.said else None
+            return Event(BACK, {"link": name, "s": _seconds(standing.since, now)}) if standing.said else None
         if standing.up:
             standing = self.links[name] = Standing(False, now)
         standing.why = (link.why if link is not None else self.ended.get(name)) or standing.why
         if standing.said or now.mono_ms - standing.since.mono_ms < SAID_AFTER_MS:
             return None
         standing.said = True
-        return f"the link to {name} is down: {standing.why or 'no answer yet'}; what is written here waits"
+        return Event(DOWN, {"link": name, "reason": standing.why or "no answer yet"})
 
     def report(self, since_ms: int) -> list[dict[str, object]]:
         """Those that were not over by a time, Unix milliseconds, the first one first."""

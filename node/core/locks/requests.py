@@ -124,7 +124,10 @@ class LockRequests:
         if lease is None or lease.terminal != holder or holder == terminal:
             return
         self.table.take(lease, terminal)
-        logger.warning("%s broke the lock of %s on %s %s", terminal, holder, *key)
+        logger.warning(
+            "%(terminal_id)s broke the lock of %(holder)s on %(entity_type)s %(entity_id)s",
+            {"terminal_id": terminal, "holder": holder, "entity_type": key[0], "entity_id": key[1]},
+        )
         self.log.group.commit.locks.append(lease.row(released=True))
         self._tell_lost(lease, terminal)
 
@@ -264,7 +267,10 @@ class LockRequests:
         """Whether a linked node may extend or release a lease, because its terminal sits there."""
         if self.sits_below(link, terminal):
             return True
-        logger.warning("a linked node may not extend or release %s: %s does not sit there", lock_id, terminal)
+        logger.warning(
+            "a linked node may not extend or release %(lock_id)s: %(terminal_id)s does not sit there",
+            {"lock_id": lock_id, "terminal_id": terminal},
+        )
         return False
 
     def _released_below(self, link: Neighbour, lock_id: str, terminal: str) -> None:

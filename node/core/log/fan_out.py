@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from node.wire.frames import Batch
 
@@ -11,6 +11,20 @@ if TYPE_CHECKING:
 
     from node.core.log.entries import Entry
     from node.core.log.ring import RingRow
+
+
+class Reader(Protocol):
+    """A terminal, as far as it tells what it is sent. reads: entity types; None for all. by_position: its rows carry
+    their numbers."""
+
+    @property
+    def terminal_id(self) -> str: ...
+    @property
+    def monitor(self) -> bool: ...
+    @property
+    def reads(self) -> Set[str] | None: ...
+    @property
+    def by_position(self) -> bool: ...
 
 
 class SharedBatch:
@@ -26,14 +40,17 @@ class SharedBatch:
         # A row that shows nothing, as the history of a state does, cannot be confirmed.
         self.entries: list[Entry] = [row.entry for row in rows if row.frames]
 
-    def suits(self, terminal_id: str, *, monitor: bool, reads: Set[str] | None) -> bool:
-        """Whether a terminal is sent all of these rows and nothing else. reads: entity types; None for all."""
-        mine = self._for_all and not monitor and terminal_id not in self._authors
-        return mine and (reads is None or self._types <= reads)
+    def batch_of(self, reader: Reader) -> Batch | None:
+        """The batch for a terminal that is sent all of these rows and nothing else; None for any other."""
+        if not self._for_all or reader.monitor or reader.terminal_id in self._authors:
+            return None
+        reads, numbered = reader.reads, reader.by_position
+        if not (reads is None or self._types <= reads):
+            return None
+        return self._batches.get(numbered) or self._batch(numbered=numbered)
 
-    def batch(self, *, numbered: bool) -> Batch:
-        """The batch; encoded once. numbered: for terminals that confirm by position."""
-        if numbered not in self._batches:
-            frames = [frame for row in self._rows for frame in (row.numbered if numbered else row.frames)]
-            self._batches[numbered] = Batch(frames)
-        return self._batches[numbered]
+    def _batch(self, *, numbered: bool) -> Batch:
+        """Encoded once."""
+        frames = [frame for row in self._rows for frame in (row.numbered if numbered else row.frames)]
+        batch = self._batches[numbered] = Batch(frames)
+        return batch

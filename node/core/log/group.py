@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from node.core.entities.entity import Entity
 from node.core.ports import Disk, Health
@@ -29,7 +29,7 @@ class Recipient(Protocol):
         ...
 
 
-@frozen
+@define
 class Refusal:
     """What becomes of a message whose group is not stored.
 

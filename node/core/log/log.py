@@ -6,6 +6,7 @@ is stored.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -13,6 +14,8 @@ from attrs import define, field
 from node.core.log.group import Group
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from node.core.log.group import Recipient
     from storage.records import LogRow
 
@@ -25,9 +28,12 @@ class Log:
     committed: int = field(init=False)
     started_at: int = field(init=False)
     group: Group = field(factory=Group)
+    _unsigned: int = field(init=False)
+    """Up to this row operations may wait for a signature."""
+    _when_signed: list[Callable[[], None]] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.committed = self.started_at = self.head
+        self.committed = self.started_at = self._unsigned = self.head
 
     def append(self, row: LogRow) -> None:
         """Number a row and put it into the current group."""
@@ -46,10 +52,20 @@ class Log:
         self.group.replies.append((recipient, message))
         return True
 
+    def when_signed(self, act: Callable[[], None]) -> None:
+        """Call this once every durable operation that was accepted here is signed: at once, or after a commit."""
+        if self._unsigned:
+            self.group.commit.sign = True
+            self._when_signed.append(act)
+        else:
+            act()
+
     def take(self) -> Group:
         """The current group, sealed; a new one begins. Raises SealError, and then nothing has changed."""
         self.group.seal()
         group, self.group = self.group, Group()
+        if group.rows and not group.commit.sign:
+            self._unsigned = group.rows[-1].seq
         return group
 
     def durable(self, group: Group) -> None:
@@ -57,7 +73,15 @@ class Log:
         if group.rows:
             self.committed = group.rows[-1].seq
 
+    def signed(self, group: Group) -> Sequence[Callable[[], None]]:
+        """A durable group has been sent. Returns what waited for signatures, to be called."""
+        if not group.commit.sign or self._unsigned > self.committed:
+            return ()
+        self._unsigned, acts, self._when_signed = 0, self._when_signed, []
+        return acts
+
     def undo(self) -> None:
         """A commit failed: the rows after the last durable one are gone, and their numbers are given out again."""
-        self.head = self.committed
+        self.head = self._unsigned = self.committed
         self.group = Group()
+        self._when_signed.clear()  # they wait on links, and no link outlives a failed commit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from node.core.log.entries import NOTICE, Entry
 from node.core.log.messages import audit_entry
@@ -55,6 +55,12 @@ class RingRow:
         return self._numbered
 
     @property
+    def told(self) -> RingRow:
+        """A refusal or notice without what it shows: a state has shown that as it became since."""
+        frames = tuple(frame for frame in self.frames if not shows([frame.payload]))
+        return evolve(self, frames=frames, numbered=None)
+
+    @property
     def linked(self) -> bytes | None:
         """The row as linked nodes are sent it, encoded once; None if it concerns this node only.
 
@@ -96,7 +102,7 @@ def ring_row(row: LogRow, most: int, *, audit: bool) -> RingRow:
         frames,
         audited,
         (row.seq, row.priority, NOTICE if told else row.operation_id),
-        row.size + sum(len(frame.payload) for frame in (*frames, *audited)),
+        row.size + (sum(len(frame.payload) for frame in (*frames, *audited)) if frames or audited else 0),
         row,
     )
 

@@ -13,7 +13,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import define
 
 from crdt import hlc
 from crdt.decimals import total_of
@@ -100,7 +100,7 @@ def operation_row(
     )
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class Told:
     """What the row of an operation that was accepted here says beside the change itself.
 

@@ -30,6 +30,9 @@ PINGS = 25
 """Most pings of one turn of the clock (PING_INTERVAL_MS): a lone row to hundreds of terminals that do not confirm
 makes nobody else wait, and what they cost has a bound. With its pong, one takes 0.3 ms of CPU."""
 
+TIMED_APART_MS = 25
+"""Of a thousand commits a second forty tell how long deliveries take."""
+
 MOST_FAILED = 10_000
 """Rows and entities that are remembered as not to be sent."""
 
@@ -61,6 +64,9 @@ class LogView:
     """What is not sent because no message holds it, and its bytes; the latest MOST_NAMED since the start."""
     taken_ms: int = field(default=0, init=False)
     """When the latest durable commit began, on the monotonic clock."""
+    timing: bool = field(default=True, init=False)
+    """Whether deliveries of the latest durable commit are timed: those of commits TIMED_APART_MS apart are."""
+    _timed_ms: int | None = field(default=None, init=False)
     took: Callable[[float], None] = field(default=lambda ms: None, init=False)
     """Told how long a delivery took, in milliseconds."""
     pings: int = field(default=PINGS, init=False)
@@ -68,6 +74,13 @@ class LogView:
 
     def __attrs_post_init__(self) -> None:
         self.moved()
+
+    def begun(self, taken_ms: int) -> None:
+        """A commit of rows is durable. taken_ms: when it began, on the monotonic clock."""
+        self.taken_ms = taken_ms
+        self.timing = self._timed_ms is None or taken_ms - self._timed_ms >= TIMED_APART_MS
+        if self.timing:
+            self._timed_ms = taken_ms
 
     def moved(self) -> None:
         """The head of the ring has moved."""
@@ -103,13 +116,13 @@ class LogView:
         """Our own code failed on something that was to be sent."""
         self.failed[name] = self.failed.pop(name, 0) + 1
         if self.failed[name] == TRIES:
-            logger.error("%s cannot be sent, and is passed over", name)
+            logger.error("%(what)s cannot be sent, and is passed over", {"what": name})
         keep_latest(self.failed, MOST_FAILED)
 
     def leave_out(self, what: str, size: int) -> None:
         """Something is too large to be sent. It is named, once, and the rest is sent."""
         if what not in self.too_large:
-            logger.error("%s has %d bytes, which is too large to be sent", what, size)
+            logger.error("%(what)s has %(bytes)d bytes, which is too large to be sent", {"what": what, "bytes": size})
         put_latest(self.too_large, what, size, MOST_NAMED)
 
     def now_iso(self) -> str:

@@ -11,7 +11,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import define
 
 from crdt import hlc
 from crdt.records import name_of
@@ -30,6 +30,7 @@ from node.errors import (
     InvalidMessage,
     LockTimeout,
     PermissionDenied,
+    WireError,
 )
 from node.wire.messages import Operation
 from storage.records import op_key
@@ -53,7 +54,7 @@ NEW = 1
 """The version that the document's CREATE names."""
 
 
-@frozen
+@define
 class Subject:
     """Everything that a decision needs, in memory.
 
@@ -187,7 +188,7 @@ def _only_told(replica: Replica, operation: Operation, name: str) -> bool:
     held = replica.held
     if op_key(name) not in held.told or held.copies(name, understood(operation.raw)):
         return False
-    logger.warning("%s was named by a linked node, and is another operation", name)
+    logger.warning("%(operation_id)s was named by a linked node, and is another operation", {"operation_id": name})
     return True
 
 
@@ -279,13 +280,17 @@ def _plans(
         unseen = len(seen) < len(entity.document.by_id)
         place = f"$.operation.data.updates[{number}].data" if operation.kind == "BULK_UPDATE" else "$.operation.data"
         planner = Planner(entity, writer, seen, version, replica.settings.version_jump, place)
-        if operation.kind == "DELETE":
-            plan = planner.delete(data, hlc.iso(now.wall_ms))
-            plans.append(Planned(entity, plan, {}, unseen, reach, version))
-            continue
-        plan = planner.write(data, create=operation.kind == "CREATE")
-        check_size(entity, plan, operation.size, replica.settings.entity_bytes, place)
-        written = {name: value for name, value in data.items() if name not in RESERVED}
+        written: dict[str, object] = {}
+        try:
+            if operation.kind == "DELETE":
+                plan = planner.delete(data, hlc.iso(now.wall_ms))
+            else:
+                plan = planner.write(data, create=operation.kind == "CREATE")
+                check_size(entity, plan, operation.size, replica.settings.entity_bytes, place)
+                written = {name: value for name, value in data.items() if name not in RESERVED}
+        except WireError as error:
+            error.entity_id = entity.key[1]
+            raise
         plans.append(Planned(entity, plan, written, unseen, reach, version))
     return plans, stamp
 

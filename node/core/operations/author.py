@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import frozen
+from attrs import define
 
 from node.core.log.group import Recipient
 from storage.records import CLASSES, FirstAttempt
@@ -47,7 +47,7 @@ class Sent(Protocol):
         ...
 
 
-@frozen
+@define
 class Author:
     """Who sends an operation. Cursors are rows of the log, by priority class.
 

@@ -161,11 +161,23 @@ def check_authorship(records: Sequence[FieldRecord], remote: RemoteOperation, ma
         raise Unsaid(f"an operation of {said!r} comes as one of {remote.terminal_id!r}")
     if remote.stamp > remote.accepted + hlc.pack(max(max_skew_ms, LEAST_SKEW_MS) + 1):
         raise Unsaid("an operation is stamped long after it was accepted")
-    if len({record.path for record in records}) < len(records) or len({record.version for record in records}) > 1:
+    if len(records) > 1 and (
+        len({record.path for record in records}) < len(records) or len({record.version for record in records}) > 1
+    ):
         raise Unsaid("an operation writes a register twice, or under two versions")
-    ours = (remote.operation.id, remote.terminal_id, remote.stamp, remote.accepted)
+    operation_id, terminal_id, stamp, accepted = (
+        remote.operation.id,
+        remote.terminal_id,
+        remote.stamp,
+        remote.accepted,
+    )
     for record in records:
-        if (record.operation, record.terminal, record.stamp, record.accepted) != ours:
+        if not (
+            record.operation == operation_id
+            and record.terminal == terminal_id
+            and record.stamp == stamp
+            and record.accepted == accepted
+        ):
             raise Unsaid(f"{_at(record.path)} is written as by another operation, or at another time")
 
 
@@ -273,7 +285,21 @@ class Authored:
         )
 
     def waits(self, records: Sequence[FieldRecord]) -> bool:
-        return any(record.path == DELETED_AT and not _are_here(self.ground, record.value) for record in records)
+        return not all(map(self._is_known, records))
+
+    def _is_known(self, record: FieldRecord) -> bool:
+        """Whether this node has all that a record repeats: its author's node may have had more, and not yet said it.
+
+        What several fields share repeats values of operations that the author had not seen, so nothing says that it
+        builds on them.
+        """
+        if record.path == DELETED_AT:
+            return _are_here(self.ground, _saw(record.value))
+        if not isinstance(record.value, dict):
+            return True
+        if record.path == WHOLE:
+            return self._is_whole_known(record.value)
+        return record.path[0] != GROUP or self._as_it_was(record.value)
 
     def _named(self, path: Path) -> list[str]:
         """The fields of a register that the operation names."""
@@ -291,15 +317,22 @@ class Authored:
         """
         if not isinstance(value, dict):
             return False
-        entity = self.ground.entity
-        repeated = [n for n, v in self.fields.items() if not (n in value and equal(value[n], v))]
-        if repeated and (self.begins or len(repeated) == len(self.fields)):
+        written = self._written(value)
+        if written != self.fields.keys() and (self.begins or not written):
             return False
-        if not all(entity.has_held(n, self.fields[n]) for n in repeated):
-            return False
-        written = self.fields.keys() - set(repeated)
-        whole = entity.may_have_had(value.keys(), written)
-        return whole and all(n in written or entity.has_held(n, said) for n, said in value.items())
+        return self._is_whole_known(value)
+
+    def _written(self, value: Mapping[str, object]) -> Set[str]:
+        """The fields of a whole entity that are as the operation says. What else it says, its author repeats."""
+        return {name for name, said in self.fields.items() if name in value and equal(value[name], said)}
+
+    def _is_whole_known(self, value: Mapping[str, object]) -> bool:
+        """Whether the entity had here what a whole entity repeats of it, and could come to have these fields."""
+        entity, written = self.ground.entity, self._written(value)
+        repeated = [*value.items(), *self.fields.items()]
+        return entity.may_have_had(value.keys(), written) and all(
+            name in written or entity.has_held(name, said) for name, said in repeated
+        )
 
     def _rest(self, path: Path, value: object) -> bool:
         """Whether the fields of a group that the operation does not name are as they were."""
@@ -345,10 +378,13 @@ class Resolution(Authored):
                 return True
         return self._kept(path, value) or super().may_leave(path, value)
 
+    def waits(self, records: Sequence[FieldRecord]) -> bool:
+        return not _are_here(self.ground, self.operations) or super().waits(records)
+
     def may_replace(self, record: FieldRecord) -> bool:
-        if record.path == self.path or self.path == DELETED_AT:
-            return record.name in self.operations
-        return record.path != DELETED_AT and super().may_replace(record)
+        if record.name in self.operations and (record.path == self.path or self.path == DELETED_AT):
+            return True
+        return record.path not in (self.path, DELETED_AT) and super().may_replace(record)
 
     def _kept(self, path: Path, value: object) -> bool:
         """Whether what a deletion had not seen is written once more, as the decision that the entity stays."""
@@ -368,17 +404,20 @@ def _is_deletion(ground: Ground, value: object, said: str | None = None) -> bool
     """
     match value:
         case {"at": str(at), "saw": list(saw), "by": str(), **rest} if not rest and said in (None, at):
-            return all(isinstance(name, str) for name in saw) and _are_here(ground, value)
+            return all(isinstance(name, str) for name in saw) and _are_here(ground, _saw(value))
     return False
 
 
-def _are_here(ground: Ground, deletion: object) -> bool:
-    """Whether this node holds the operations that a deletion names."""
+def _saw(deletion: object) -> list[str]:
+    """The operations that a deletion names."""
     saw = deletion.get("saw") if isinstance(deletion, dict) else None
-    if not isinstance(saw, list):
-        return True
+    return [name for name in saw if isinstance(name, str)] if isinstance(saw, list) else []
+
+
+def _are_here(ground: Ground, names: Collection[str]) -> bool:
+    """Whether this node holds the named operations."""
     here = {record.name for record in ground.document.records()}
-    return all(name in here or ground.replica.held.holds(name) for name in saw if isinstance(name, str))
+    return all(name in here or ground.replica.held.holds(name) for name in names)
 
 
 @frozen(eq=False)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field
 
-from node.core.entities.last_known import AuthorView, KnownList, known_from_log
+from crdt.records import terminal_of
+from node.core.entities.last_known import AuthorView, Gone, KnownList, known_from_log
 from node.core.entities.past import ALL
 from node.core.entities.reach import Evidence, Reach, note_claim, reach_of
 from node.core.latest import keep_latest, put_latest
@@ -185,11 +186,15 @@ class Knowledge:
             known = entity.movements.at(name, reach.newest, elsewhere)
             if known is None and name not in entity.movements.of:
                 known = entity.begun(name, reach.newest, elsewhere)
+        if known is None and reach.newest is None and not author.stranger:
+            known = entity.uncounted(name, reach.row)
         return known
 
     def last_known_list(self, author: Author, reach: Reach, entity: Entity, name: str) -> KnownList:
         """A list as its author last knew it."""
-        known = entity.movements.known_list(name, self.view_of(author, entity, reach))
+        movements, terminal = entity.movements, author.terminal_id
+        known = movements.known_list(name, self.view_of(author, entity, reach))
+        head = None if author.first_attempt is None else author.first_attempt.head
 
         def repeats(key: str, value: object) -> bool:
             return self.repeats(author, reach, entity, (name, key), ALL, value)
@@ -200,10 +205,18 @@ class Knowledge:
             return changed or self.repeats(author, reach, entity, (name, key), field, value)
 
         def had_line(key: str) -> bool:
-            head = None if author.first_attempt is None else author.first_attempt.head
-            return entity.past.known((name, key), author.terminal_id, reach, head)
+            return entity.past.known((name, key), terminal, reach, head)
 
-        return evolve(known, repeats=repeats, had=had, had_line=had_line)
+        def became(key: str, seq: int) -> bool:
+            return entity.past.became((name, key), seq, terminal, reach, head)
+
+        def took_off(gone: Gone) -> bool:
+            own = terminal_of(gone.by) == terminal and (head is None or gone.taken <= head)
+            return own and movements.acknowledged_by(name, gone.taken) >= (known.row or 0)
+
+        known.repeats, known.had, known.had_line = repeats, had, had_line
+        known.became, known.took_off = became, took_off
+        return known
 
     def repeats(self, author: Author, reach: Reach, entity: Entity, path: Path, name: str, value: object) -> bool:
         """Whether a value is what the author last knew of a register that it has not seen as it is."""

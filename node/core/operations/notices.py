@@ -109,6 +109,18 @@ def tell_stays(
         _tell_settled(replica, one.entity, one.path, there, sides, operation_id, accepted, told, also_in=also_in)
 
 
+def tell_in_two(
+    replica: Replica, places: Sequence[tuple[str, Entity]], path: Path, operation_id: str, accepted: int
+) -> None:
+    """Tell two who moved one line to two entities. places: the operation of each, and where it put the line."""
+    ordered = sorted(places, key=lambda place: place[1].key)
+    sides = [(name, {path[0]: [line_of(entity, path)]}) for name, entity in ordered]
+    told = tuple(dict.fromkeys(terminal_of(name) for name, _ in sides))
+    (_, entity), (_, other) = ordered
+    also_in = other.key[1]
+    _tell_settled(replica, entity, path, sides[0][1], sides, operation_id, accepted, told, also_in=also_in)
+
+
 def _tell_settled(
     replica: Replica,
     entity: Entity,

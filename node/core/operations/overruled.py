@@ -2,7 +2,8 @@
 
 Nothing in the document tells of it, since a removal leaves nothing. So it is found where the second of the two comes:
 a change of a line that is gone, or a removal of a line that somebody has changed meanwhile. Each node finds the same
-pair. Who removed the line is told. If the line was moved to another entity, it is in both: see moved.py.
+pair. Who removed the line is told. If the line was moved to another entity, it is in both: see moved.py. So is a line
+that two removed who had not seen each other, where each put it elsewhere.
 """
 
 from __future__ import annotations
@@ -13,9 +14,7 @@ from attrs import frozen
 
 from crdt.records import Path, terminal_of
 from node.core.entities.entity import Entity
-from node.core.entities.past import ALL, digest
-from storage.records import Key
-from strategies.kinds.keyed_list import KeyedList, element_of, keyed
+from strategies.kinds.keyed_list import KeyedList, keyed
 from strategies.kinds.register import winner
 
 if TYPE_CHECKING:
@@ -37,6 +36,20 @@ class Overruled:
     removal: str
     change: str
     row: int | None = None
+
+
+@frozen
+class Twice:
+    """A line that two took off who had not seen each other.
+
+    first, second: the names of the two operations. row: that of the first.
+    """
+
+    entity: Entity
+    path: Path
+    first: str
+    second: str
+    row: int
 
 
 def brought_back(
@@ -74,6 +87,31 @@ def not_removed(
                 yield Overruled(entity, path, removal, there.name)
 
 
+def removed_twice(
+    entity: Entity, written: Mapping[str, object], removal: str, had: Callable[[Path, Replaced], bool]
+) -> Iterator[Twice]:
+    """Lines that an operation takes off, and that somebody else has taken off before. written: the fields that it
+    names.
+
+    had: as in `brought_back`.
+    """
+    for field, lines in entity.movements.gone.items():
+        if field not in written:
+            continue
+        found = []
+        for key, gone in lines.items():
+            if gone.by and terminal_of(gone.by) != terminal_of(removal):
+                path = (field, key)
+                past = entity.past.of.get(path, ())
+                found += [(path, gone) for one in past if one.taken == gone.taken and had(path, one)][:1]
+        kind = entity.policy.kinds.of(field)
+        elements = keyed(written[field], kind.declared.key) if found and isinstance(kind, KeyedList) else None
+        if elements is not None:
+            yield from (
+                Twice(entity, path, gone.by, removal, gone.taken) for path, gone in found if path[1] not in elements
+            )
+
+
 def deleted_by(deletes: Mapping[int, Iterable[tuple[int, int]]]) -> Callable[[Path, Replaced], bool]:
     """Whether an update of another node deletes what a register held.
 
@@ -92,40 +130,3 @@ def line_of(entity: Entity, path: Path) -> Mapping[str, object] | None:
     key = kind.declared.key if isinstance(kind, KeyedList) else "id"
     line = (keyed(entity.view.fields.get(path[0]), key) or {}).get(path[1])
     return line if isinstance(line, dict) else None
-
-
-@frozen
-class Stays:
-    """A line that stays though its removal is confirmed.
-
-    key: of its entity. row: that of the removal. removal, change: the names of the two operations.
-    was: digests of what it was when it was removed. operation_id, accepted: as the notice of it has them.
-    """
-
-    key: Key
-    path: Path
-    row: int
-    removal: str
-    change: str
-    was: frozenset[int | None]
-    operation_id: str
-    accepted: int
-
-    @classmethod
-    def of(cls, found: Overruled, row: int, operation_id: str, accepted: int) -> Stays:
-        """row: that of the removal, where `found` does not say."""
-        was = frozenset(one.parts.get(ALL) for one in found.entity.past.of.get(found.path, ()))
-        removed = row if found.row is None else found.row
-        return cls(found.entity.key, found.path, removed, found.removal, found.change, was, operation_id, accepted)
-
-    @property
-    def remover(self) -> str:
-        return terminal_of(self.removal)
-
-    def is_in(self, other: Entity) -> bool:
-        """Whether its remover put the line into another entity, and it is there."""
-        there = winner(other.document, other.policy, self.path)
-        if there is None or not other.view.alive or other.key == self.key or other.key[0] != self.key[0]:
-            return False
-        same = there.terminal == self.remover and digest(element_of(there)) in self.was
-        return same or there.name == self.removal

@@ -15,12 +15,13 @@ from attrs import evolve, frozen
 from crdt.engine import EngineError
 from crdt.records import Contradiction, DocumentError, ForkError, name_of
 from crdt.update_format import UpdateError
-from node.core.latest import report
+from node.core.operations import settled
 from node.core.operations.needs import fetch
 from node.core.operations.quarantine import BAD, DROPPED, FAULT, NO_BODY, WAITING, origin_of
 from node.core.operations.remote import Outcome, accept
 from node.core.ports import Needs, Unreadable
 from node.errors import InvalidMessage, WireError
+from node.wire.codec import LONGEST_ID
 from node.wire.json_text import word
 from node.wire.links.operations import remote_operation
 from node.wire.outgoing import compact_json
@@ -29,14 +30,13 @@ from storage.records import ParkedRow, link_key
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from node.core.operations.held import Held
     from node.core.operations.replica import Replica
+    from node.core.operations.settled import Documents
     from node.core.ports import Disk, Health, Instant
     from storage.records import Key
 
 logger = logging.getLogger("comanda.link")
-
-MOST_CONTRADICTIONS = 10
-"""Most contradictions that are remembered, the latest."""
 
 MOST_AT_ONCE = 64
 """Most that wait for an entity and are tried as soon as something comes to it. The others are left to the clock."""
@@ -70,6 +70,8 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
         return Outcome()
     if reason is not None:
         return Outcome(waits=park(replica, message, via, WAITING, reason, now))
+    if replica.quarantine.empty:
+        return Outcome()
     for bad in replica.quarantine.bad_of(remote.name):
         if _accepted(bad) == [remote.stamp, remote.accepted]:  # it came before with a damaged name
             _unpark(replica, bad)
@@ -80,24 +82,60 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
     return Outcome()
 
 
+def receive_settled(
+    replica: Replica, message: Mapping[str, object], documents: Documents, via: str, now: Instant
+) -> bool:
+    """Take an operation that its entities contain already.
+
+    Returns False, and has done nothing, where `receive` has to look at it closely: it may also be bad, or wait.
+    """
+    if not replica.quarantine.empty or replica.faults.causes:
+        return False
+    key = None
+    try:
+        remote = remote_operation(message)
+        key = remote.link_key
+        return settled.take(replica, remote, documents, via, now)
+    except Exception as error:
+        if not replica.faults.changing:
+            return False
+        replica.faults.report(f"an operation of {via!r}", _body(message), error, key)
+        return True
+
+
 def _contradicted(replica: Replica, message: Mapping[str, object], via: str, error: Contradiction) -> None:
     """Two nodes hold two versions of one operation: this node's stays in the log, the other's in the quarantine."""
     named, peer = _named(message), via.partition(":")[0]
     what = f"{peer} holds {named.operation_id} of {named.terminal_id} otherwise: {error}"
-    if report(replica.contradictions, MOST_CONTRADICTIONS, logger, "two versions of one operation", what):
-        replica.counts.contradictions += 1
+    replica.contradicted("operation", what)
 
 
 def doubled(replica: Replica, messages: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
     """Names in a frame that may be held here under another writer, or are repaired, and must be read from disk."""
-    held, found = replica.held, []
+    held, found = replica.held, list[str]()
     for message in messages:
         link = message.get("link")
         if type(link) is dict and "updates" in link:
+            if _is_new(held, message.get("operation"), link):
+                continue
             named = _named(message)
             if not held.digests.holds(named.entity_type, named.link_key):
                 found += [name for name in (named.name, named.repairs) if name is not None and held.on_disk(name)]
     return tuple(dict.fromkeys(found))
+
+
+def _is_new(held: Held, operation: object, link: Mapping[str, object]) -> bool:
+    """Whether nothing is held under the name of an operation, and it repairs none: nearly all of them."""
+    if type(operation) is not dict or "repairs" in operation:
+        return False
+    terminal_id, operation_id = link.get("terminal_id"), operation.get("id")
+    if type(terminal_id) is not str or type(operation_id) is not str:
+        return False
+    return (
+        len(terminal_id) <= LONGEST_ID
+        and len(operation_id) <= LONGEST_ID
+        and not held.holds(name_of(terminal_id, operation_id))
+    )
 
 
 def park(replica: Replica, message: Mapping[str, object], via: str, state: str, reason: str, now: Instant) -> bool:
@@ -152,7 +190,8 @@ def _goes(replica: Replica, row: ParkedRow) -> None:
     if row.state == WAITING:
         if not quarantine.let_go:
             logger.warning(
-                "what waits in the quarantine has no more room; %s of %s is the first to go", row.name, row.via
+                "what waits in the quarantine has no more room; %(operation)s of %(peer)s is the first to go",
+                {"operation": row.name, "peer": row.via},
             )
         quarantine.let_go += 1
     _unpark(replica, row)

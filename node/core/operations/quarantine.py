@@ -18,9 +18,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import orjson
 from attrs import define, field
 
-from storage.records import ParkedRow
+from node.wire.links.handshake import LONGEST_REASON, KeptOut
+from storage.records import Key, ParkedRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -73,16 +75,20 @@ class Account:
 
 @define(eq=False)
 class Left:
-    """What one linked node brought. accounts: by the node that accepted it. rows, bytes: of all of them."""
+    """What one linked node brought. accounts: by the node that accepted it. rows, bytes: of all of them.
+
+    bad: numbers of those that are neither dropped nor wait for anything, the latest last.
+    """
 
     accounts: dict[str, Account] = field(factory=dict)
+    bad: dict[int, None] = field(factory=dict)
     rows: int = 0
     bytes: int = 0
 
 
 @define(eq=False)
 class Quarantine:
-    """Parked operations by number and by link key; the waiting ones also by entity ("" where they name none).
+    """Parked operations by number and by link key; the waiting ones also by the entities that they change.
 
     most_bytes: of the operations, as they came.
     """
@@ -92,7 +98,9 @@ class Quarantine:
     _by_key: dict[tuple[int, str], int] = field(factory=dict)
     _bad: dict[str, set[int]] = field(factory=dict)
     """Name of an operation -> the numbers of its bad rows. The name may be damaged itself."""
-    _waiting: dict[tuple[str, str], dict[int, None]] = field(factory=dict)
+    _waiting: dict[Key, dict[int, None]] = field(factory=dict)
+    _touched: dict[int, tuple[Key, ...]] = field(factory=dict)
+    """Number of a row that waits -> the entities under which it does."""
     _faults: dict[int, None] = field(factory=dict)
     _left: dict[str, Left] = field(factory=dict)
     """Linked node -> what came by it."""
@@ -120,6 +128,11 @@ class Quarantine:
     def __len__(self) -> int:
         """How many operations of linked nodes are parked."""
         return len(self._rows) - len(self._faults)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing at all is kept."""
+        return not self._rows
 
     def __iter__(self) -> Iterator[ParkedRow]:
         return iter(list(self._rows.values()))
@@ -152,6 +165,15 @@ class Quarantine:
         of = [(left.accounts.get(node), left.accounts.get("")) for left in self._left.values()]
         rows = [self._rows[number] for pair in of for account in pair if account for number in account.bad]
         return [row for row in rows if row.state == BAD and origin_of(row.body) == node]
+
+    def kept_out(self, peer: str) -> KeptOut | None:
+        """What a linked node brought and nothing here will bring in; None where there is nothing of the kind."""
+        bad = self._of(peer).bad
+        return KeptOut(len(bad), self._rows[next(reversed(bad))].reason[:LONGEST_REASON]) if bad else None
+
+    def by_peer(self) -> dict[str, int]:
+        """Linked node -> how many bad ones it brought."""
+        return {peer: len(left.bad) for peer, left in self._left.items() if left.bad}
 
     def of_link_key(self, link_key: int) -> list[ParkedRow]:
         return [row for row in self._rows.values() if row.link_key == link_key]
@@ -231,7 +253,9 @@ class Quarantine:
         if row.state == BAD:
             self._bad.setdefault(row.name, set()).add(row.id)
         elif row.state == WAITING:
-            self._waiting.setdefault((row.entity_type, row.entity_id), {})[row.id] = None
+            self._touched[row.id] = _touched(row)
+            for key in self._touched[row.id]:
+                self._waiting.setdefault(key, {})[row.id] = None
 
     def remove(self, row: ParkedRow) -> None:
         row = self._rows.pop(row.id)
@@ -256,6 +280,8 @@ class Quarantine:
         left.rows += 1
         for total in (account, left, self):
             total.bytes += len(row.body)
+        if row.state == BAD:
+            left.bad[row.id] = None
         if row.state != WAITING:
             account.bad[row.id] = None
             if row.body != NO_BODY:
@@ -267,6 +293,7 @@ class Quarantine:
         for numbers in (account.rows, account.bad, account.whole):
             numbers.pop(row.id, None)
         left.rows -= 1
+        left.bad.pop(row.id, None)
         for total in (account, left, self):
             total.bytes -= len(row.body)
         if not account.rows:
@@ -288,11 +315,11 @@ class Quarantine:
 
     def _done_waiting(self, row: ParkedRow) -> None:
         self._due.pop(row.id, None)
-        waiting = self._waiting.get((row.entity_type, row.entity_id))
-        if waiting is not None:
-            waiting.pop(row.id, None)
+        for key in self._touched.pop(row.id, ()):
+            waiting = self._waiting[key]
+            del waiting[row.id]
             if not waiting:
-                del self._waiting[row.entity_type, row.entity_id]
+                del self._waiting[key]
 
     def found_bad(self, row: ParkedRow, other: ParkedRow) -> None:
         """A waiting operation turned out to be bad. `other` takes its place."""
@@ -301,12 +328,8 @@ class Quarantine:
         self._bad.setdefault(row.name, set()).add(row.id)
 
     def waiting_for(self, entity_type: str, entity_id: str) -> list[ParkedRow]:
-        """What may go on now that something came to this entity.
-
-        A BULK_UPDATE names no entity, so any of its type may.
-        """
-        keys = ((entity_type, entity_id), (entity_type, ""))
-        return [self._rows[number] for key in keys for number in self._waiting.get(key, ())]
+        """What may go on now that something came to this entity."""
+        return [self._rows[number] for number in self._waiting.get((entity_type, entity_id), ())]
 
     def make_due(self, row: ParkedRow) -> None:
         """Try an operation again by the clock."""
@@ -323,6 +346,17 @@ class Quarantine:
 
 def _peer(row: ParkedRow) -> str:
     return row.via.partition(":")[0]
+
+
+def _touched(row: ParkedRow) -> tuple[Key, ...]:
+    """The entities whose documents an operation changes: a BULK_UPDATE changes others than the one it may name."""
+    keys = {(row.entity_type, row.entity_id): None}
+    try:
+        updates = orjson.loads(row.body)["link"]["updates"]
+        keys |= {(str(entity_type), str(entity_id)): None for entity_type, entity_id, *_ in updates}
+    except (ValueError, KeyError, TypeError):
+        pass  # nobody could try it
+    return tuple(keys)
 
 
 def origin_of(body: bytes) -> str:

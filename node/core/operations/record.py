@@ -22,9 +22,9 @@ from node.core.entities.writes import Plan
 from node.core.log.rows import Told, accepted_row, changes_of, linked, operation_row, update_entry
 from node.core.operations.assumed import NOTHING, assumed
 from node.core.operations.author import absent
-from node.core.operations.moved import moved_since, tell_overruled
+from node.core.operations.moved import look_for_two, moved_since, tell_overruled
 from node.core.operations.notices import tell, tell_kept
-from node.core.operations.overruled import Overruled, brought_back, not_removed
+from node.core.operations.overruled import Overruled, Twice, brought_back, not_removed, removed_twice
 from node.core.operations.refusals import not_stored
 from node.core.terminal_clocks import TOLERANCE_MS
 from node.wire import outgoing
@@ -100,10 +100,12 @@ def record(
         if word is not None:
             words[p.entity.key[1]] = word
     name = name_of(author.terminal_id, operation.id)
-    stays = [one for p in plans if p.entity.movements.gone for one in _brought_back(p, author, name)]
+    gone = [planned for planned in plans if planned.entity.movements.gone]
+    stays = [one for planned in gone for one in _brought_back(planned, author, name)]
+    twice = [one for planned in gone for one in _removed_twice(planned, author, name)]
     news = ConflictNews()
     replica.faults.changing = True
-    done = [(planned.entity, *_edit(planned, operation.kind, seq, news)) for planned in plans]
+    done = [(planned.entity, *_edit(planned, operation.kind, seq, author.terminal_id, news)) for planned in plans]
     minds = {p.entity.key[1]: {n: stored(c) for n, c in p.plan.minds.items()} for p in plans if p.plan.minds}
     merged = any(planned.unseen for planned in plans) and resolution is None
     kept = {p.entity.key[1]: sorted({counted_at(name)[0] for name in p.plan.kept}) for p in plans if p.plan.kept}
@@ -159,6 +161,8 @@ def record(
         tell(replica, news, policy, operation.id, author, stamp.accepted, resolution)
     if stays:
         tell_overruled(replica, stays, operation.id, stamp.accepted)
+    if twice:
+        look_for_two(replica, twice, seq, operation.id, stamp.accepted)
     for planned in plans:
         if planned.plan.kept:
             tell_kept(replica, planned.entity, planned.plan.kept, operation, stamp)
@@ -168,12 +172,22 @@ def record(
 
 def _brought_back(planned: Planned, author: Author, name: str) -> Iterator[Overruled]:
     """Removals that an operation overrules, as its author had not seen them."""
+    return brought_back(planned.entity, [field.path for field in planned.plan.fields], name, _missed(planned, author))
+
+
+def _removed_twice(planned: Planned, author: Author, name: str) -> Iterator[Twice]:
+    """Lines that an operation takes off, of which its author had not seen that they are gone."""
+    return removed_twice(planned.entity, planned.written, name, _missed(planned, author))
+
+
+def _missed(planned: Planned, author: Author) -> Callable[[Path, Replaced], bool]:
+    """Whether the author knew a line as a register held it, and not that it is gone."""
     knew, row = _had(planned, author), planned.reach.row
 
     def had(path: Path, one: Replaced) -> bool:
         return one.taken > row and knew(path, one)
 
-    return brought_back(planned.entity, [field.path for field in planned.plan.fields], name, had)
+    return had
 
 
 def _had(planned: Planned, author: Author) -> Callable[[Path, Replaced], bool]:
@@ -210,7 +224,8 @@ def housekeep(
     fields = [NewField(path, value, at, node_id, operation_id, document.version, at, at) for path, value in added]
     paths = list(dict.fromkeys([*(record.path for record in doomed), *(path for path, _ in added)]))
     news = ConflictNews()
-    before, edit = carry_out(entity, paths, partial(document.edit, supersede=doomed, fields=fields, n=0), seq, news)
+    edit_of = partial(document.edit, supersede=doomed, fields=fields, n=0)
+    before, edit = carry_out(entity, paths, edit_of, seq, node_id, news)
     change = difference(before, entity, "UPDATE", (), {})
     shown = {**raw, "operation": change.kind, "data": change.data, "version": document.version, "user_id": None}
     updates, key = linked(name_of(node_id, operation_id), [update_entry(entity.key, edit, {})])
@@ -244,7 +259,7 @@ def write(replica: Replica, row: LogRow, touches: Sequence[Touch]) -> None:
     """Number a row and put it into the group, together with the entities that it touches."""
     log, known, everybody = replica.log, replica.residents.known, replica.knowledge.everybody
     log.append(row)
-    if replica.stayed:
+    if replica.transfers:
         moved_since(replica, row, touches)
     for touch in touches:
         entity = touch.entity
@@ -313,15 +328,20 @@ def _counted(operation: Operation, stamp: Stamp, offset_ms: int) -> dict[str, ob
 
 
 def _edit(
-    planned: Planned, kind: str, seq: int, news: ConflictNews
+    planned: Planned, kind: str, seq: int, by: str, news: ConflictNews
 ) -> tuple[Difference, Edit, Mapping[str, Decimal]]:
     """Carry a plan out. Returns how the entity is shown differently, the edit, and what was counted."""
     entity, plan = planned.entity, planned.plan
     touched = [*(r.path for r in plan.supersede), *(f.path for f in plan.fields), *map(counted_at, plan.counts)]
     change = partial(
-        entity.document.edit, supersede=plan.supersede, fields=plan.fields, n=plan.increment, counts=plan.counts
+        entity.document.edit,
+        supersede=plan.supersede,
+        fields=plan.fields,
+        n=plan.increment,
+        counts=plan.counts,
+        forgotten=plan.forgotten,
     )
-    before, edit = carry_out(entity, list(dict.fromkeys(touched)), change, seq, news)
+    before, edit = carry_out(entity, list(dict.fromkeys(touched)), change, seq, by, news)
     entity.document_bytes += len(edit.update)
     return difference(before, entity, kind, plan.named, planned.written), edit, plan.counts
 

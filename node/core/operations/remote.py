@@ -25,9 +25,9 @@ from node.core.keyring import VERIFIED
 from node.core.log.rows import NO_CHANGES, changes_of, operation_row, rendered
 from node.core.operations.author import absent
 from node.core.operations.content import Unproved, check, check_authorship
-from node.core.operations.moved import tell_overruled
+from node.core.operations.moved import look_for_two, tell_overruled
 from node.core.operations.notices import tell
-from node.core.operations.overruled import Overruled, brought_back, deleted_by, not_removed
+from node.core.operations.overruled import Overruled, Twice, brought_back, deleted_by, not_removed, removed_twice
 from node.core.operations.record import write
 from node.core.operations.two_writers import repair
 from node.errors import InvalidMessage
@@ -41,6 +41,8 @@ from strategies.paths import DELETED_AT
 if TYPE_CHECKING:
     from node.core.operations.replica import Replica
     from node.core.ports import Instant
+    from storage.records import LogRow
+    from strategies.policy import EntityPolicy
 
 
 logger = logging.getLogger("comanda.link")
@@ -83,12 +85,7 @@ def accept(replica: Replica, remote: RemoteOperation, via: str, now: Instant) ->
         return None
     if operation.entity_type not in replica.registry.by_type:
         raise InvalidMessage(f"unknown entity type {operation.entity_type!r}", "$.operation.entity_type")
-    signed = replica.keyring.check(remote)
-    own = replica.residents.writer
-    if remote.origin != replica.settings.node_id and any(update.writer == own for update in remote.updates):
-        raise InvalidMessage("another node wrote under this node's writer", "$.link.updates")
-    if not replica.origins.may_say(via.partition(":")[0], remote.origin, proven=signed == VERIFIED):
-        raise InvalidMessage(f"this link does not speak for {remote.origin!r}", "$.link.origin")
+    signed = check_origin(replica, remote, via)
     steps = []
     for update, said in zip(remote.updates, operation.writes, strict=True):
         entity = replica.residents.entity((update.entity_type, update.entity_id))
@@ -107,6 +104,17 @@ def accept(replica: Replica, remote: RemoteOperation, via: str, now: Instant) ->
     return None
 
 
+def check_origin(replica: Replica, remote: RemoteOperation, via: str) -> str:
+    """What was found of the proof (`LogRow.signed`). Raises InvalidMessage where the link may not bring this."""
+    signed = replica.keyring.check(remote)
+    own = replica.residents.writer
+    if remote.origin != replica.settings.node_id and own in [update.writer for update in remote.updates]:
+        raise InvalidMessage("another node wrote under this node's writer", "$.link.updates")
+    if not replica.origins.may_say(via.partition(":")[0], remote.origin, proven=signed == VERIFIED):
+        raise InvalidMessage(f"this link does not speak for {remote.origin!r}", "$.link.origin")
+    return signed
+
+
 def _is_here(replica: Replica, remote: RemoteOperation) -> bool:
     """Whether the operation is held: also in the documents, whatever another node said that they contain."""
     if not replica.held.digests.holds(remote.operation.entity_type, remote.link_key):
@@ -114,7 +122,10 @@ def _is_here(replica: Replica, remote: RemoteOperation) -> bool:
     for update in remote.updates:
         document = replica.residents.entity((update.entity_type, update.entity_id)).document
         if not document.holds(update.writer, update.end):
-            logger.warning("%s was named as part of a state, and was not in it", remote.operation.id)
+            logger.warning(
+                "%(operation_id)s was named as part of a state, and was not in it",
+                {"operation_id": remote.operation.id},
+            )
             return False
     return True
 
@@ -161,6 +172,7 @@ def _record(
     replica.faults.changing = True
     changed, changes = [], []
     stays: list[Overruled] = []
+    twice: list[Twice] = []
     beyond = _beyond_rights(replica, remote, steps)
     for step in steps:
         if step.prepared is not None:
@@ -168,12 +180,13 @@ def _record(
             if step.entity.movements.gone:
                 added = [record.path for record in step.prepared.inserts if isinstance(record, FieldRecord)]
                 stays += brought_back(step.entity, added, remote.name, deleted_by(deletes))
+                twice += removed_twice(step.entity, step.written, remote.name, deleted_by(deletes))
             changed.append(step.entity)
-            changes.append(_apply(step, step.prepared, operation.kind, seq, news))
+            changes.append(_apply(step, step.prepared, remote, seq, news))
             if not changes[-1].as_written:
                 stays += not_removed(step.entity, step.written, remote.name, deleted_by(deletes))
     version = max(step.entity.document.version for step in steps)
-    told: dict[str, object] = {**NO_CHANGES, "arrived_at": hlc.iso(now.wall_ms + replica.clock.offset_ms)}
+    told = arrived(replica, now)
     message = b""
     if changed:
         at, node_id = hlc.millis(remote.accepted), replica.settings.node_id
@@ -183,56 +196,89 @@ def _record(
         if replica.is_online(remote.terminal_id):
             told["online_here"] = True
             logger.warning(
-                "%s of %s came over %s, and that terminal is connected here", operation.id, remote.terminal_id, via
+                "%(operation_id)s of %(terminal_id)s came over %(peer)s, and that terminal is connected here",
+                {"operation_id": operation.id, "terminal_id": remote.terminal_id, "peer": via},
             )
         if beyond is not None:
             told["beyond_rights"] = beyond
             replica.counts.beyond_rights += 1
             logger.warning(
-                "%s of %s came over %s, and does what no %s may do here",
-                operation.id,
-                remote.terminal_id,
-                via,
-                beyond,
+                "%(operation_id)s of %(terminal_id)s came over %(peer)s, and does what no "
+                "%(terminal_type)s may do here",
+                {
+                    "operation_id": operation.id,
+                    "terminal_id": remote.terminal_id,
+                    "peer": via,
+                    "terminal_type": beyond,
+                },
             )
-    row = operation_row(
+    status = news.status_of(remote.name) or "applied"
+    row = remote_row(policy, remote, version, status, message=message, told=told, signed=signed, via=via)
+    write(replica, row, [Touch(s.entity, None, s.written, seq - 1) for s in steps if s.prepared is not None])
+    again = replica.held.in_memory(remote.name)
+    hold(replica, row)
+    if news.raised or news.gone or news.restated:
+        author = absent(remote.terminal_id, remote.user_id)
+        tell(replica, news, policy, operation.id, author, remote.accepted, resolution_of(operation))
+    if stays:
+        tell_overruled(replica, stays, operation.id, remote.accepted)
+    if twice:
+        look_for_two(replica, twice, seq, operation.id, remote.accepted)
+    copies = replica.held.copies(remote.name, understood(operation.raw)) if again else ()
+    if len(copies) > 1:
+        for step in steps:
+            repair(replica, step.entity, copies, now)
+    replica.faults.changing = False
+
+
+def arrived(replica: Replica, now: Instant) -> dict[str, object]:
+    """What the audit is told of an operation that came, beside the change itself."""
+    return {**NO_CHANGES, "arrived_at": hlc.iso(now.wall_ms + replica.clock.offset_ms)}
+
+
+def remote_row(
+    policy: EntityPolicy,
+    remote: RemoteOperation,
+    version: int,
+    status: str,
+    *,
+    message: bytes,
+    told: Mapping[str, object],
+    signed: str,
+    via: str,
+) -> LogRow:
+    """The row of an operation that came over a link."""
+    operation = remote.operation
+    return operation_row(
         policy,
         operation.id,
         operation.entity_id,
         operation=remote.authored,
         terminal_id=remote.terminal_id,
         user_id=remote.user_id,
-        targets=tuple(step.entity.key[1] for step in steps) if bulk else (),
+        targets=tuple(u.entity_id for u in remote.updates) if operation.kind == "BULK_UPDATE" else (),
         stamp=remote.stamp,
         accepted=remote.accepted,
         version=version,
-        status=news.status_of(remote.name) or "applied",
+        status=status,
         lock_status=remote.lock_status,
         echo=True,
         message=message,
         changes=compact_json(told),
-        updates=compact_json(remote.entries),
+        updates=remote.entries,
         origin=remote.origin,
         via=via,
         key=remote.link_key,
         proof=remote.proof,
         signed=signed,
     )
-    write(replica, row, [Touch(s.entity, None, s.written, seq - 1) for s in steps if s.prepared is not None])
-    again = replica.held.in_memory(remote.name)
+
+
+def hold(replica: Replica, row: LogRow) -> None:
+    """An operation that came has a row."""
     replica.held.remember(row)
-    replica.origins.note(remote.origin, replica.log.group.commit.meta)
+    replica.origins.note(row.origin, replica.log.group.commit.meta)
     replica.counts.remote += 1
-    if news.raised or news.gone or news.restated:
-        author = absent(remote.terminal_id, remote.user_id)
-        tell(replica, news, policy, operation.id, author, remote.accepted, resolution_of(operation))
-    if stays:
-        tell_overruled(replica, stays, operation.id, remote.accepted)
-    copies = replica.held.copies(remote.name, understood(operation.raw)) if again else ()
-    if len(copies) > 1:
-        for step in steps:
-            repair(replica, step.entity, copies, now)
-    replica.faults.changing = False
 
 
 def _beyond_rights(replica: Replica, remote: RemoteOperation, steps: Sequence[_Step]) -> str | None:
@@ -268,9 +314,10 @@ def _takes_back(entity: Entity, prepared: Prepared, terminal_type: str) -> bool:
     )
 
 
-def _apply(step: _Step, prepared: Prepared, kind: str, seq: int, news: ConflictNews) -> Difference:
+def _apply(step: _Step, prepared: Prepared, remote: RemoteOperation, seq: int, news: ConflictNews) -> Difference:
     entity, document = step.entity, step.entity.document
     change = partial(document.carry_out, prepared)
-    before, _ = carry_out(entity, document.paths(prepared), change, seq, news)
+    before, _ = carry_out(entity, document.paths(prepared), change, seq, remote.terminal_id, news)
     fields = {name: value for name, value in step.written.items() if name not in RESERVED}
-    return difference(before, entity, kind, [n for n in fields if n in entity.view.fields], fields)
+    named = [name for name in fields if name in entity.view.fields]
+    return difference(before, entity, remote.operation.kind, named, fields)

@@ -8,6 +8,7 @@ record     the row, the answer and the notices of what was decided here
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -18,14 +19,15 @@ from node.core.digests import KeySet
 from node.core.entities.residents import Residents
 from node.core.faults import Faults
 from node.core.keyring import Keyring
+from node.core.latest import report
 from node.core.locks.table import LockTable
 from node.core.log.log import Log
 from node.core.operations.conflicts import Conflicts
 from node.core.operations.held import Held
 from node.core.operations.knowledge import Knowledge
 from node.core.operations.origins import Origins
-from node.core.operations.overruled import Stays
 from node.core.operations.quarantine import Quarantine
+from node.core.operations.transfers import Transfer
 from node.core.statistics import Counts
 from node.core.terminal_clocks import TerminalClocks
 from strategies.policy import Registry
@@ -36,18 +38,25 @@ if TYPE_CHECKING:
     from node.core.log.group import Group
     from storage.records import Boot, ConflictRow
 
+logger = logging.getLogger("comanda.link")
+
+MOST_CONTRADICTIONS = 10
+"""Most contradictions that are remembered, the latest."""
+
 
 @frozen
 class Settings:
     """node_id: this node. version_jump: by how much an operation's version may be ahead of the entity's.
     entity_bytes: what an entity may have before a write that makes it larger is refused.
     bulk_bytes: what the entities of one BULK_UPDATE may have together.
+    realm: the store whose log this is, "" for one that is not named.
     """
 
     node_id: str
     version_jump: int
     entity_bytes: int
     bulk_bytes: int
+    realm: str = ""
 
 
 @define(eq=False, kw_only=True)
@@ -75,13 +84,18 @@ class Replica:
     quarantine: Quarantine = field(factory=Quarantine, init=False)
     counts: Counts = field(init=False)
     faults: Faults = field(factory=Faults, init=False)
-    stayed: dict[str, list[Stays]] = field(factory=dict, init=False)
-    """By terminal, lines that it removed and that stay, and that it may add elsewhere yet."""
+    transfers: dict[str, list[Transfer]] = field(factory=dict, init=False)
+    """By terminal, lines that it took off, that are elsewhere too, and that it may put into another entity yet."""
     contradictions: list[str] = field(factory=list, init=False)
     """What linked nodes hold otherwise than this one, since the start."""
 
     def __attrs_post_init__(self) -> None:
         self.counts = self.residents.counts
+
+    def contradicted(self, about: str, what: str) -> None:
+        """A linked node holds something otherwise, and somebody has to look at it. about: what has two versions."""
+        if report(self.contradictions, MOST_CONTRADICTIONS, logger, f"two versions of one {about}", what):
+            self.counts.contradictions += 1
 
     def open_conflicts(self, entity_types: Sequence[str]) -> list[ConflictRow]:
         """The open conflicts of these types that are durable."""

@@ -21,12 +21,10 @@ from crdt.records import Contradiction, DocumentError, ForkError
 from crdt.update_format import UpdateError
 from node.core.entities.change import ConflictNews, carry_out, difference
 from node.core.entities.entity import Touch
-from node.core.latest import report
 from node.core.log.messages import current_message, state_id
 from node.core.log.rows import changes_of, state_row
 from node.core.operations.author import absent
 from node.core.operations.notices import remember, tell
-from node.core.operations.parked import MOST_CONTRADICTIONS
 from node.core.operations.record import write
 from node.core.operations.remote import Outcome
 from node.errors import WireError
@@ -57,7 +55,10 @@ def receive(replica: Replica, state: RemoteState, via: str, now: Instant, asked:
     cause = _cause(state.key, state.b64)
     known = replica.faults.causes.get(cause)
     if known is not None:
-        logger.warning("a state of %s %s from %s is left to its operations: %s", *state.key, via, known)
+        logger.warning(
+            "a state of %(entity_type)s %(entity_id)s from %(peer)s is left to its operations: %(reason)s",
+            {"entity_type": state.key[0], "entity_id": state.key[1], "peer": via, "reason": known},
+        )
         return Outcome()
     try:
         entity = replica.residents.entity(state.key)
@@ -71,11 +72,13 @@ def receive(replica: Replica, state: RemoteState, via: str, now: Instant, asked:
     except Exception as error:
         expected = isinstance(error, WireError | UpdateError | DocumentError | EngineError)
         if expected and not replica.faults.changing:
-            logger.warning("%s %s as %s has it: %s", *state.key, via, error)
+            logger.warning(
+                "%(entity_type)s %(entity_id)s as %(peer)s has it: %(reason)s",
+                {"entity_type": state.key[0], "entity_id": state.key[1], "peer": via, "reason": error},
+            )
             if isinstance(error, Contradiction):
                 what = f"{via.partition(':')[0]} holds {' '.join(state.key)} otherwise: {error}"
-                if report(replica.contradictions, MOST_CONTRADICTIONS, logger, "two versions of one entity", what):
-                    replica.counts.contradictions += 1
+                replica.contradicted("entity", what)
             return Outcome(claimed=str(error) if isinstance(error, ForkError) else None)
         replica.faults.report(f"a state from {via!r}", state.snapshot, error, cause)
         return Outcome()
@@ -95,7 +98,7 @@ def _take(replica: Replica, entity: Entity, document: Document, state: RemoteSta
     paths = [*entity.document.fields, *(path for path in document.fields if path not in entity.document.fields)]
     news = ConflictNews()
     replica.faults.changing = True
-    before, _ = carry_out(entity, paths, partial(_replace, entity, document), replica.log.head + 1, news)
+    before, _ = carry_out(entity, paths, partial(_replace, entity, document), replica.log.head + 1, via, news)
     accepted = max((record.accepted for record in document.records()), default=0)
     replica.clock.observe(accepted, now)
     operation_id = state_id(*entity.key, document.version)

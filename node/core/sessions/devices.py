@@ -72,5 +72,8 @@ class Devices:
 
     def _share(self, terminal_id: str, devices: Sequence[str]) -> None:
         if terminal_id not in self.shared:
-            logger.warning("several devices connect as %s: %s; give each an id of its own", terminal_id, devices)
+            logger.warning(
+                "several devices connect as %(terminal_id)s: %(devices)s; give each an id of its own",
+                {"terminal_id": terminal_id, "devices": devices},
+            )
         self.shared[terminal_id] = tuple(dict.fromkeys(devices))

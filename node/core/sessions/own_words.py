@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 if TYPE_CHECKING:
     from node.wire.messages import SyncConfirmation
+
+
+@lru_cache(maxsize=1_024)
+def _as_it_is(operation_id: str) -> bool:
+    """Whether JSON writes an id as it is. All who were sent a row ask for its id."""
+    return '"' not in operation_id and "\\" not in operation_id and operation_id.isprintable()
 
 
 @define(eq=False)
@@ -31,10 +38,7 @@ class OwnWords:
     def confirms(self, text: str | bytes, operation_id: str) -> bool:
         """Whether this text confirms that row. operation_id: "" for none. An id that JSON does not write as it is
         makes no confirmation of what holds it so."""
-        return (
-            bool(operation_id and self._before)
-            and text == f"{self._before}{operation_id}{self._behind}"
-            and '"' not in operation_id
-            and "\\" not in operation_id
-            and operation_id.isprintable()
-        )
+        before = self._before
+        if not before or text != f"{before}{operation_id}{self._behind}":
+            return False
+        return operation_id != "" and _as_it_is(operation_id)

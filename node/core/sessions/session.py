@@ -267,24 +267,25 @@ class Session:
         self._asking = self._inbox.waiting = True
 
     def receive(self, text: str | bytes) -> None:
-        """One message from the socket."""
+        """One message from the socket.
+
+        Nearly every confirmation is of the oldest row under way, in the client's own words. Of that, what `_message`
+        and `_confirmation` do is done at once.
+        """
         if self.closed or self.gone:
             return
         try:
             if self._own_words.confirms(text, self.delivery.window.first) and not self._inbox.unfinished:
-                self._confirmed_first()
+                activity, now = self.activity, self.shared.around.lately()
+                activity.messages += 1
+                self.delivery.confirm_first(now.mono_ms)
+                activity.last_sync_ms = now.wall_ms
+                if self._format_strikes:
+                    self._format_strikes -= 1
             else:
                 self._inbox.put(text)
         except Exception as error:
             self._broke(error)
-
-    def _confirmed_first(self) -> None:
-        """What `_message` and `_confirmation` do with a confirmation of the oldest row under way."""
-        self.activity.messages += 1
-        self.delivery.confirm_first()
-        self.activity.last_sync_ms = self.shared.around.clock().wall_ms
-        if self._format_strikes:
-            self._format_strikes -= 1
 
     def skim(self) -> TooBig:
         """For one message that is too big to be read: its place among the others is where it ends."""
@@ -299,7 +300,13 @@ class Session:
 
         An operation that was sent before the pong was written without having seen what the pong acknowledges.
         """
-        self._inbox.guarded(self._inbox.enqueue, serial)
+        try:
+            if self._inbox.unfinished:
+                self._inbox.enqueue(serial)
+            else:
+                self.delivery.pong(serial)
+        except Exception as error:
+            self._broke(error)
 
     def again(self, messages: Sequence[Message]) -> None:
         if not self.closed:
@@ -441,7 +448,7 @@ class Session:
     def _error(self, error: WireError, message: Message | None = None) -> None:
         """Answer with a `sync_error`. The connection stays."""
         self.activity.errors += 1
-        about = _about(error) if message is None else {**_about(error), **_names(message, self.identity.terminal_id)}
+        about = _about(error) if message is None else {**_names(message, self.identity.terminal_id), **_about(error)}
         operation_id = about.pop("operation_id", None)
         entity_type, entity_id = about.pop("entity_type", None), about.pop("entity_id", None)
         extra: dict[str, object] = {**about}

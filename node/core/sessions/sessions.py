@@ -94,7 +94,8 @@ class Sessions:
         now, bounds, terminal_id = self.shared.around.clock(), self.bounds, identity.terminal_id
         known = self.cursors.terminals.get(terminal_id)
         last_here_ms = None if known is None else known.last_seen_ms
-        nothing = (NO_POSITION,) * CLASSES
+        nothing, head = (NO_POSITION,) * CLASSES, self.shared.log.head
+        reached = nothing if known is None else known.positions
         if known is None:
             known = CursorRow(terminal_id, identity.terminal_type, None, nothing, now.wall_ms)
         elif full:  # it keeps nothing of what it was sent
@@ -117,6 +118,7 @@ class Sessions:
             audited=monitor and rights.may("read", AUDIT),
             by_position=by_position,
             head_at_connect=self.shared.replica.log.head,
+            told=tuple(head if row == NO_POSITION else row for row in reached),
         )
         delivery = Delivery(
             window=window,
@@ -211,8 +213,9 @@ class Sessions:
         if session is None:
             self.cursors.note_cursor(evolve(row, positions=tuple(map(min, row.positions, held))))
         else:
-            session.delivery.feed.go_back(self.shared.replica.log.head)
-            session.delivery.go_back(held)
+            delivery = session.delivery
+            delivery.feed.go_back(self.shared.replica.log.head, delivery.window.acked)
+            delivery.go_back(held)
 
     # ------------------------------------------------------------------ cursors
 

@@ -26,6 +26,9 @@ TYPES = ("digest", "digest_buckets", "digest_keys", "digest_want")
 BUCKETS = 256
 """Buckets of one entity type, by eight bits of the link key."""
 
+PARTS = 256
+"""Parts of one bucket, by the next eight bits. They are numbered on from the buckets, in order."""
+
 MOST_OPERATIONS = 2**53
 MOST_TYPES = 10_000
 """Entity types in one `digest`."""
@@ -33,15 +36,20 @@ MOST_TYPES = 10_000
 
 @frozen
 class Buckets:
-    """The `digest_buckets` of a node. by_type: entity type -> its buckets in hex. count: operations it holds."""
+    """The `digest_buckets` of a node.
+
+    by_type: entity type -> its buckets in hex. count: operations it holds.
+    parts: entity type -> a bucket -> its parts in hex.
+    """
 
     by_type: Mapping[str, Sequence[str]]
     count: int
+    parts: Mapping[str, Mapping[int, Sequence[str]]]
 
 
 @frozen
 class BucketKeys:
-    """A `digest_keys`: all link keys that a node holds in these buckets of one entity type."""
+    """A `digest_keys`: all link keys that a node holds in these buckets, or parts of buckets, of one entity type."""
 
     entity_type: str
     buckets: Sequence[int]
@@ -55,12 +63,23 @@ def roots(by_type: Mapping[str, str]) -> bytes:
 
 def buckets(by_type: Mapping[str, Sequence[int]], count: int) -> bytes:
     """`digest_buckets`, the answer to `digest`: the buckets of each type whose root differs."""
-    in_hex = {entity_type: [f"{bucket:x}" for bucket in each] for entity_type, each in by_type.items()}
+    in_hex = {entity_type: _in_hex(each) for entity_type, each in by_type.items()}
     return orjson.dumps({"type": "digest_buckets", "buckets": in_hex, "count": count})
 
 
+def parts(entity_type: str, by_bucket: Mapping[int, Sequence[int]], count: int) -> bytes:
+    """`digest_buckets`, the answer to another one: the parts of large buckets that differ, in the place of their
+    keys."""
+    in_hex = {str(bucket): _in_hex(each) for bucket, each in by_bucket.items()}
+    return orjson.dumps({"type": "digest_buckets", "buckets": {}, "parts": {entity_type: in_hex}, "count": count})
+
+
+def _in_hex(digests: Sequence[int]) -> list[str]:
+    return [f"{digest:x}" for digest in digests]
+
+
 def keys(entity_type: str, by_bucket: Mapping[int, Iterable[int]]) -> bytes:
-    """`digest_keys`, the answer to `digest_buckets`: the keys of each bucket that differs."""
+    """`digest_keys`, the answer to `digest_buckets`: the keys of each bucket, or part, that differs."""
     packed = {str(bucket): _pack(each) for bucket, each in by_bucket.items()}
     return orjson.dumps({"type": "digest_keys", "entity_type": entity_type, "buckets": packed})
 
@@ -79,13 +98,24 @@ def read_roots(message: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def read_buckets(message: Mapping[str, Any]) -> Buckets:
-    """Raises InvalidMessage. A single bucket is not checked: it is only compared."""
-    by_type, count = message.get("buckets"), message.get("count")
+    """Raises InvalidMessage. A single bucket or part is not checked: it is only compared."""
+    by_type, count, parts = message.get("buckets"), message.get("count"), message.get("parts", {})
     if not isinstance(by_type, dict) or not is_count(count, MOST_OPERATIONS):
         raise InvalidMessage("expected buckets by entity type", "$.buckets")
     if not all(isinstance(theirs, list) and len(theirs) == BUCKETS for theirs in by_type.values()):
         raise InvalidMessage(f"expected {BUCKETS} buckets", "$.buckets")
-    return Buckets(by_type, count)
+    if not isinstance(parts, dict):
+        raise InvalidMessage("expected parts by entity type", "$.parts")
+    return Buckets(by_type, count, {entity_type: _parts(each) for entity_type, each in parts.items()})
+
+
+def _parts(by_bucket: object) -> dict[int, Sequence[str]]:
+    if not isinstance(by_bucket, dict):
+        raise InvalidMessage("expected parts by bucket", "$.parts")
+    for name, parts in by_bucket.items():
+        if not (is_number(name) and int(name) < BUCKETS and isinstance(parts, list) and len(parts) == PARTS):
+            raise InvalidMessage(f"expected {PARTS} parts of a bucket", "$.parts")
+    return {int(name): parts for name, parts in by_bucket.items()}
 
 
 def read_keys(message: Mapping[str, Any]) -> BucketKeys:
@@ -93,7 +123,7 @@ def read_keys(message: Mapping[str, Any]) -> BucketKeys:
     entity_type, by_bucket = message.get("entity_type"), message.get("buckets")
     if not isinstance(entity_type, str) or not isinstance(by_bucket, dict):
         raise InvalidMessage("expected keys by bucket", "$.buckets")
-    if not all(is_number(name) and int(name) < BUCKETS for name in by_bucket):
+    if not all(is_number(name) and int(name) < BUCKETS + BUCKETS * PARTS for name in by_bucket):
         raise InvalidMessage("no such bucket", "$.buckets")
     held = frozenset(key for packed in by_bucket.values() for key in _unpack(packed, "$.buckets"))
     return BucketKeys(entity_type, [int(name) for name in by_bucket], held)

@@ -10,7 +10,7 @@ from attrs import frozen
 from crdt.hlc import iso
 from node.errors import InvalidMessage
 from node.wire.codec import TERMINAL_ID
-from node.wire.json_text import is_count
+from node.wire.json_text import is_count, word
 from node.wire.links.positions import MOST_POSITION, Claim, claim_fields, read_claim
 from node.wire.outgoing import compact_json
 
@@ -24,13 +24,17 @@ NODE_TYPE = "node"
 
 KEY_BYTES, SIGNATURE_BYTES = 32, 64
 
+VERSION_LENGTH = 64
+REALM_LENGTH = 64
+
 MOST_CLOCK_MS = 2**47
 """The last millisecond that a hybrid logical clock holds."""
 
 
 @frozen
 class Hello:
-    """The other node, from `connection_established` or the query of its request."""
+    """The other node, from `connection_established` or the query of its request. version: of its program, "" where it
+    does not say. realm: the store that it is a node of, "" where that has no name."""
 
     node_id: str
     epoch: str
@@ -38,9 +42,40 @@ class Hello:
     clock_ms: int
     authority: str
     claim: Claim | None
+    version: str = ""
+    realm: str = ""
 
 
 CLOCK_PING = b'{"type":"ping"}'
+
+MOST_KEPT_OUT = 2**53
+LONGEST_REASON = 200
+"""Characters of why an operation is kept out."""
+
+
+@frozen
+class KeptOut:
+    """What a node cannot apply of what the other side of the link brought. why: of the latest of them."""
+
+    count: int
+    why: str
+
+
+def ping(kept_out: KeptOut | None) -> bytes:
+    """`ping`: asks for the other clock, and says what is kept out."""
+    if kept_out is None:
+        return CLOCK_PING
+    return orjson.dumps({"type": "ping", "kept_out": {"count": kept_out.count, "why": kept_out.why}})
+
+
+def read_kept_out(message: Mapping[str, Any]) -> KeptOut | None:
+    """Of a `ping`; None where all that came is applied. Raises InvalidMessage."""
+    said = message.get("kept_out")
+    if said is None:
+        return None
+    if type(said) is not dict or not is_count(said.get("count"), MOST_KEPT_OUT, 1):
+        raise InvalidMessage("expected how many are kept out", "$.kept_out")
+    return KeptOut(said["count"], word(said.get("why", ""), LONGEST_REASON))
 
 
 def clock_pong(wall_ms: int) -> bytes:
@@ -102,9 +137,10 @@ def read_identification(said: Mapping[str, Any]) -> Identification:
     )
 
 
-def challenged(signer: str, other: str, challenge: str) -> bytes:
-    """What a node signs for another one to show who it is. challenge: what the other one drew for this connection."""
-    return b"comanda link\n" + orjson.dumps([signer, other, challenge])
+def challenged(signer: str, other: str, challenge: str, realm: str) -> bytes:
+    """What a node signs for another one to show who it is. challenge: what the other one drew for this connection.
+    realm: the store of both, so that what is signed for one store shows nothing to another."""
+    return b"comanda link\n" + orjson.dumps([signer, other, challenge, *([realm] if realm else [])])
 
 
 def hex_bytes(text: Any, length: int, where: str) -> bytes:
@@ -133,6 +169,10 @@ def established(
         "authority": hello.authority,
         **identification.fields(),
     }
+    if hello.version:
+        node["version"] = hello.version
+    if hello.realm:
+        node["realm"] = hello.realm
     if hello.claim is not None:
         node["holds"] = claim_fields(hello.claim)
     return compact_json(
@@ -160,4 +200,11 @@ def read_established(message: Mapping[str, Any]) -> Hello:
     head, clock = node.get("head"), node.get("clock")
     if not is_count(head, MOST_POSITION) or not is_count(clock, MOST_CLOCK_MS):
         raise InvalidMessage("expected a head and a clock", "$.node")
-    return Hello(node_id, epoch, head, clock, authority, read_claim(holds) if type(holds) is dict else None)
+    version = node.get("version", "")
+    if type(version) is not str or len(version) > VERSION_LENGTH:
+        raise InvalidMessage("expected a version", "$.node.version")
+    realm = node.get("realm", "")
+    if type(realm) is not str or len(realm) > REALM_LENGTH:
+        raise InvalidMessage("expected a realm", "$.node.realm")
+    claim = read_claim(holds) if type(holds) is dict else None
+    return Hello(node_id, epoch, head, clock, authority, claim, version, realm)

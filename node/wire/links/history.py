@@ -22,11 +22,11 @@ TYPES = ("history_want", "history_position", "history_proofs")
 
 MOST = 2**53
 
-MOST_COMMITS = 512
-"""Most commits of one `history_proofs`."""
+MOST_SIGNATURES = 512
+"""Most signatures of one `history_proofs`."""
 
-COMMIT = HASH + SIGNATURE
-"""Bytes of a commit in it: tree and signature."""
+SIGNED = HASH + SIGNATURE
+"""Bytes of what is signed together in it: tree and signature."""
 
 
 @frozen
@@ -70,32 +70,32 @@ def read_position(message: Mapping[str, Any]) -> HistoryPosition:
 
 def proofs(runs: Sequence[Run]) -> bytes:
     """`history_proofs`: of the operations that follow, who signed them."""
-    said = [[run.origin, _text(run.before), _text(b"".join(map(b"".join, run.commits)))] for run in runs]
+    said = [[run.origin, _text(run.before), _text(b"".join(map(b"".join, run.signed)))] for run in runs]
     return orjson.dumps({"type": "history_proofs", "runs": said})
 
 
 def read_proofs(message: Mapping[str, Any]) -> list[Run]:
     """Raises InvalidMessage."""
     said = message.get("runs")
-    if type(said) is not list or len(said) > MOST_COMMITS:
-        raise InvalidMessage("expected runs of commits", "$.runs")
+    if type(said) is not list or len(said) > MOST_SIGNATURES:
+        raise InvalidMessage("expected runs of signatures", "$.runs")
     runs = [_run(one) for one in said]
-    if sum(len(run.commits) for run in runs) > MOST_COMMITS:
-        raise InvalidMessage("too many commits", "$.runs")
+    if sum(len(run.signed) for run in runs) > MOST_SIGNATURES:
+        raise InvalidMessage("too many signatures", "$.runs")
     return runs
 
 
 def _run(said: Any) -> Run:
     match said:
-        case [str(origin), str(before_text), str(commits_text)]:
+        case [str(origin), str(before_text), str(signed_text)]:
             try:
-                before, commits = b64decode(before_text, validate=True), b64decode(commits_text, validate=True)
+                before, signed = b64decode(before_text, validate=True), b64decode(signed_text, validate=True)
             except ValueError:
                 raise InvalidMessage("expected base64", "$.runs") from None
-            if len(before) == HASH and commits and not len(commits) % COMMIT:
-                cut = [commits[place : place + COMMIT] for place in range(0, len(commits), COMMIT)]
+            if len(before) == HASH and signed and not len(signed) % SIGNED:
+                cut = [signed[place : place + SIGNED] for place in range(0, len(signed), SIGNED)]
                 return Run(origin, before, [(one[:HASH], one[HASH:]) for one in cut])
-    raise InvalidMessage("expected [node, what was before, commits]", "$.runs")
+    raise InvalidMessage("expected [node, what was before, signatures]", "$.runs")
 
 
 def _text(value: bytes) -> str:

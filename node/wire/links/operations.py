@@ -8,33 +8,35 @@ as what terminals send: a peer's bytes are hostile too.
 from __future__ import annotations
 
 import re
-from base64 import b64decode
-from binascii import Error as NotBase64
-from binascii import b2a_base64
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
 import orjson
-from attrs import field, frozen
+from attrs import define, field
 
 from crdt.decimals import decimal_of, is_total
+from crdt.edits import NOTHING_COUNTED
 from crdt.records import name_of
 from crdt.update_format import MAX_CLIENT, MAX_CLOCK
 from node.errors import InvalidMessage
 from node.wire.codec import ID, LONGEST_ID, TERMINAL_ID
 from node.wire.json_text import is_number
-from node.wire.links.states import is_state
 from node.wire.messages import KINDS, BulkItem, Operation
+from node.wire.outgoing import compact_json
 from storage.records import LogRow, link_key
 
 OWN_ID = re.compile(r"(?:resolution,[0-9a-f]{16}|repair,[0-9]{1,10}-[0-9]{1,16})\Z")
 """Ids that nodes give to operations. No terminal can: ids of theirs have no comma."""
 
+_TWO_NUMBERS = [int, int]
+_THREE_NUMBERS = [int, int, int]
+
 LOCK_STATES = ("none", "unlocked", "held", "held_local", "overlapping", "expired")
 
 
-@frozen
+@define
 class RemoteUpdate:
     """What an operation did to one entity. before: clocks a receiver must hold. [first, end): its writer's clocks.
     counts: what it moved counters by."""
@@ -49,13 +51,13 @@ class RemoteUpdate:
     counts: Mapping[str, Decimal] = field(factory=dict)
 
 
-@frozen
+@define
 class RemoteOperation:
-    """An operation accepted by another node. stamp, accepted: HLCs. entries: `updates` as it travels."""
+    """An operation accepted by another node. stamp, accepted: HLCs. entries: `updates` as it travels, in JSON."""
 
     operation: Operation
     updates: tuple[RemoteUpdate, ...]
-    entries: list[Any]
+    entries: bytes
     stamp: int
     accepted: int
     origin: str
@@ -110,12 +112,15 @@ def remote_operation(message: Mapping[str, Any]) -> RemoteOperation:
     entries = link.get("updates")
     if type(entries) is not list or not entries:
         raise InvalidMessage("expected updates", "$.link.updates")
-    updates = tuple(_update(entry, place) for place, entry in enumerate(entries))
-    keys = [operation.entity_id] if operation.kind != "BULK_UPDATE" else [i.entity_id for i in operation.updates]
-    if [(u.entity_type, u.entity_id) for u in updates] != [(operation.entity_type, key) for key in keys]:
+    try:
+        as_sent = compact_json(entries)
+    except orjson.JSONEncodeError as error:
+        raise InvalidMessage(f"cannot be written again: {error}", "$.link.updates") from None
+    updates = tuple([_update(entry, place) for place, entry in enumerate(entries)])
+    if [(u.entity_type, u.entity_id) for u in updates] != [write.key for write in operation.writes]:
         raise InvalidMessage("updates are of other entities than the operation", "$.link.updates")
     hlc = link.get("hlc")
-    if type(hlc) is not list or len(hlc) != 2 or not all(type(n) is int and 0 <= n < 2**63 for n in hlc):
+    if type(hlc) is not list or [*map(type, hlc)] != _TWO_NUMBERS or not 0 <= hlc[0] | hlc[1] < 2**63:
         raise InvalidMessage("expected two stamps", "$.link.hlc")
     terminal_id, origin, user_id = link.get("terminal_id"), link.get("origin"), link.get("user_id")
     if type(terminal_id) is not str or TERMINAL_ID.match(terminal_id) is None:
@@ -134,7 +139,7 @@ def remote_operation(message: Mapping[str, Any]) -> RemoteOperation:
     return RemoteOperation(
         operation,
         updates,
-        entries,
+        as_sent,
         hlc[0],
         hlc[1],
         origin,
@@ -190,7 +195,7 @@ def _proof(text: Any) -> bytes:
     if text is None:
         return b""
     try:
-        return b64decode(text, validate=True)
+        return a2b_base64(text, strict_mode=True)
     except (TypeError, ValueError):
         raise InvalidMessage("expected base64", "$.link.proof") from None
 
@@ -206,22 +211,22 @@ def _update(entry: Any, place: int) -> RemoteUpdate:
         entity_type, entity_id, text, before, span = entry[:5]
         if type(entity_type) is type(entity_id) is type(text) is str and type(before) is dict and type(span) is list:
             counts = entry[5] if len(entry) > 5 else {}
-    if type(counts) is not dict or len(span) != 3 or not all(map(is_total, counts.values())):
+    if type(counts) is not dict or [*map(type, span)] != _THREE_NUMBERS or not all(map(is_total, counts.values())):
         wanted = "[type, id, base64, before, [writer, first, end], counts]"
         raise InvalidMessage(f"expected {wanted}", f"$.link.updates[{place}]")
     writer, first, end = span
-    if not (
-        type(writer) is type(first) is type(end) is int and 0 < writer <= MAX_CLIENT and 0 <= first < end <= MAX_CLOCK
-    ):
+    if not (0 < writer <= MAX_CLIENT and 0 <= first < end <= MAX_CLOCK):
         raise InvalidMessage("writer or clocks out of range", f"$.link.updates[{place}][4]")
     try:
-        update = b64decode(text, validate=True)
-    except (ValueError, NotBase64) as error:
+        update = a2b_base64(text, strict_mode=True)
+    except ValueError as error:
         raise InvalidMessage(f"unreadable update: {error}", f"$.link.updates[{place}]") from None
-    if not all(is_number(name) and type(clock) is int and 0 <= clock <= MAX_CLOCK for name, clock in before.items()):
-        raise InvalidMessage("writer or clock out of range", f"$.link.updates[{place}][3]")
-    clocks = {int(name): clock for name, clock in before.items()}
-    amounts = {name: decimal_of(total) for name, total in counts.items()}
+    clocks: dict[int, int] = {}
+    for name, clock in before.items():
+        if not (is_number(name) and type(clock) is int and 0 <= clock <= MAX_CLOCK):
+            raise InvalidMessage("writer or clock out of range", f"$.link.updates[{place}][3]")
+        clocks[int(name)] = clock
+    amounts = {name: decimal_of(total) for name, total in counts.items()} if counts else NOTHING_COUNTED
     return RemoteUpdate(entity_type, entity_id, update, clocks, writer, first, end, amounts)
 
 
@@ -229,15 +234,16 @@ def entities_of(messages: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """(type, id) of the entities that the messages of a frame touch, as far as they can be read."""
     keys: list[tuple[str, str]] = []
     for message in messages:
-        if is_state(message):
+        link = message.get("link")
+        if type(link) is not dict:
+            continue
+        if "state" in link:
             match message.get("operation"):
                 case {"entity_type": str(entity_type), "entity_id": str(entity_id)}:
                     keys.append((entity_type, entity_id))
             continue
-        link = message.get("link")
-        updates = link.get("updates") if isinstance(link, dict) else None
-        for entry in updates if isinstance(updates, list) else ():
-            match entry:
-                case [str(entity_type), str(entity_id), *_]:
-                    keys.append((entity_type, entity_id))
+        updates = link.get("updates")
+        for entry in updates if type(updates) is list else ():
+            if type(entry) is list and len(entry) > 1 and type(entry[0]) is type(entry[1]) is str:
+                keys.append((entry[0], entry[1]))
     return keys

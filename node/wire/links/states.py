@@ -152,7 +152,10 @@ def remote_state(message: Mapping[str, Any]) -> RemoteState:
             raise ValueError("its archived operations are cut")
         if archived and min(acceptances(archived)) < 0:
             raise ValueError("an archived operation was accepted at no time")
-        return RemoteState((entity_type, entity_id), b64decode(encoded, validate=True), encoded, archived, closed)
+        snapshot = b64decode(encoded, validate=True)
+        if b64encode(snapshot) != encoded:
+            raise ValueError("padded more than it needs")  # the text is kept as it came
+        return RemoteState((entity_type, entity_id), snapshot, encoded, archived, closed)
     except (ValueError, binascii.Error) as error:
         raise InvalidMessage(f"unreadable snapshot: {error}", "$.link.state") from None
 

@@ -172,3 +172,43 @@ def test_a_terminal_that_lets_a_whole_window_go_by_does_not_confirm(window: Wind
         window.pong(window.serial)
     assert not window.confirms
     assert window.positions == (22, 22, 22, 22)
+
+
+def test_a_late_confirmation_is_of_the_row_that_a_pong_acknowledged_and_of_no_other_of_that_id() -> None:
+    """Two tills number alike. The library has answered for the first `op-1`, and its program confirms it only now."""
+    window = Window.at([0, 0, 0, 0], 8)
+    window.sending([(1, 1, "op-1"), (2, 1, "op-2")])
+    window.passed([2, 2, 2, 2])
+    window.pong(window.serial)
+    assert window.positions == (2, 2, 2, 2)
+    window.sending([(3, 1, "op-1")])
+    window.passed([3, 3, 3, 3])
+    assert not window.first
+    assert window.confirm("op-1")
+    assert window.acknowledged(1) == 2
+    assert window.confirm("op-2")
+    assert window.acknowledged(1) == 2
+    assert window.first == "op-1"
+    assert window.confirm("op-1")
+    assert window.positions == (3, 3, 3, 3)
+
+
+def test_who_confirms_a_later_row_has_read_what_a_pong_acknowledged() -> None:
+    window = Window.at([0, 0, 0, 0], 8)
+    window.sending([(1, 1, "op-1")])
+    window.passed([1, 1, 1, 1])
+    window.pong(window.serial)
+    window.sending([(2, 1, "b"), (3, 1, "op-1")])
+    window.passed([3, 3, 3, 3])
+    assert window.confirm("b")
+    assert window.confirm("op-1")
+    assert window.positions == (3, 3, 3, 3)
+
+
+def test_what_was_read_late_of_a_terminal_that_never_confirms_is_bounded() -> None:
+    window = Window.at([0, 0, 0, 0], 4)
+    for seq in range(1, 20):
+        window.sending([(seq, 1, f"op-{seq}")])
+        window.pong(window.serial)
+    assert not window.confirm("op-1")
+    assert window.confirm("op-19")

@@ -20,7 +20,7 @@ def at(ms: int) -> Instant:
 
 def said(outages: Outages, *looks: Mapping[str, Seen]) -> list[str]:
     """What a look each second says."""
-    return [line for second, seen in enumerate(looks) for line in outages.look(at(second * 1000), seen)]
+    return [str(event) for second, seen in enumerate(looks) for event in outages.look(at(second * 1000), seen)]
 
 
 def test_an_outage_is_said_once_with_its_reason_and_once_when_it_is_over() -> None:

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from node.core.links.travellers import ANSWER_MS
+from node.core.log.entries import NOTHING
 from node.screen import without_version
 from tests.archives import archive
 from tests.harness import Client, World, settle_all
@@ -179,3 +181,48 @@ def test_a_terminal_that_comes_in_the_middle_of_anything_shows_what_the_node_sho
         assert client.shown("orders") == without_version(world.view("orders")), client.name
     assert archived or states(reader) <= before | own
     world.close()
+
+
+@pytest.mark.parametrize("taken", range(1, 13, 2))
+def test_a_refusal_is_told_also_where_the_state_is_read_anew_meanwhile(tmp_path: Path, taken: int) -> None:
+    """A linked node says late that the terminal was there. taken: frames that it has read by then."""
+    world = World(tmp_path, window=3)
+    bia = Client(world, "bia").connect()
+    for number in range(3):
+        bia.do("cashier_operations", f"sangria-{number}", "CREATE", {"amount": 5})
+        bia.do("orders", f"mesa-{number}", "CREATE", {"status": "pending"})
+    bia.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "mesa-1", "timeout": 60_000})
+    world.settle()
+    ana = Client(world, "ana").connect()
+    told = [ana.write("orders", f"mesa-{number}", "UPDATE", {"note": "x"}) for number in (1, 2)]
+    world.advance(ANSWER_MS)
+    world.settle()
+    for number in range(taken):
+        bia.write("cashier_operations", "sangria-0", "UPDATE", {"amount": number})
+        ana.receive(1)
+        world.settle()
+    world.core.sessions.note_cursors(every=True)
+    world.core.sessions.was_elsewhere("ana", world.wall_ms, NOTHING)
+    settle_all(world, [ana, bia])
+    refused, confirmed = ana.of("sync_error"), ana.of("sync_confirmation")
+    assert {m["operation_id"] for m in refused} == {told[0]}
+    assert {m["operation_id"] for m in confirmed} == {told[1]}
+    assert ana.shown("orders") == without_version(world.view("orders"))
+    world.close()
+
+
+def test_a_refusal_is_told_to_a_terminal_that_comes_back_with_nothing(world: World) -> None:
+    """It has forgotten the operation too, so it does not send it again. Its user hears of it."""
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    bia.do("orders", "mesa-1", "CREATE", {"status": "pending"})
+    settle_all(world, [ana, bia])
+    bia.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "mesa-1", "timeout": 60_000})
+    world.settle()
+    told = ana.write("orders", "mesa-1", "UPDATE", {"note": "x"})
+    world.settle()
+    ana.disconnect()
+    bia.do("orders", "mesa-1", "UPDATE", {"status": "ready"})
+    again = Client(world, "ana").connect(full=True)
+    settle_all(world, [again, bia])
+    assert [message["operation_id"] for message in again.of("sync_error")] == [told]
+    assert again.shown("orders") == without_version(world.view("orders"))

@@ -117,6 +117,9 @@ class History:
         below.do("orders", "o-8", "CREATE", {"n": 1})
         mesh.settle()
         mesh.wires[0].damage = None
+        mesh.wires[0].cut()
+        for total in (13, 14):  # signed after they are stored
+            ana.do("orders", "o-1", "UPDATE", {"total": total})
         for name in ("ana", "bia"):
             hub.store.put_tokens([TokenRow(f"hash-{name}", name, "pos", "", "2026-01-01T00:00:00Z", None)])
         hub.store.put_tokens([TokenRow("hash-eva", "eva", "pos", "", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")])

@@ -322,6 +322,7 @@ def kinds(directory: Path) -> Store:
     store.link(2)
     store.quiet()
     _copies(store, cashier)
+    _afresh(store, pos)
     hub = store.worlds[0]
     with suppress(Exception):  # its request is answered so, and everybody else goes on
         archive(hub, hub.store.head - 3)
@@ -417,6 +418,15 @@ def _copies(store: Store, cashier: Terminal) -> None:
     store.worlds[0].settle()
     other.disconnect()
     store.quiet()
+
+
+def _afresh(store: Store, pos: Terminal) -> None:
+    """Products that were counted are deleted, and created again."""
+    for name, data in (("p-1", {"stock": {"$inc": 5}}), ("p-2", {"name": "Bolo"})):
+        pos.write("products", name, "DELETE", {})
+        store.quiet()
+        pos.write("products", name, "CREATE", data)
+        store.quiet()
 
 
 def _misfits(store: Store, pos: Terminal) -> None:

@@ -7,6 +7,7 @@ again. Anything else that is raised is the death of a node.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections import Counter
 from contextlib import suppress
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[3]
 FOLDERS = tuple(f"{ROOT / name}/" for name in ("node/core", "node/wire", "strategies", "crdt"))
+PACKAGES = {"node", "strategies", "crdt", "storage"}
 NOT_REACHED = ("core/history/", "core/start.py", "core/schedule.py", "core/guarded.py")
 """What reads the past, puts a node together, or is the guard itself."""
 
@@ -54,6 +56,14 @@ def function_of(code: CodeType) -> Function | None:
     return place, code.co_qualname, code.co_firstlineno
 
 
+def forget() -> None:
+    """Empty what functions remember: whether one is called does not depend on the tests before."""
+    for module in [module for name, module in sys.modules.items() if name.partition(".")[0] in PACKAGES]:
+        for function in vars(module).values():
+            if isinstance(function, functools._lru_cache_wrapper):
+                function.cache_clear()
+
+
 def reached(play: Callable[[], None]) -> Counter[Function]:
     """How often each function is called while something is played."""
     calls: Counter[CodeType] = Counter()
@@ -61,6 +71,7 @@ def reached(play: Callable[[], None]) -> Counter[Function]:
     def trace(frame: FrameType, event: str, argument: Any) -> None:
         calls[frame.f_code] += 1
 
+    forget()
     before = sys.gettrace()
     sys.settrace(trace)
     try:
@@ -83,6 +94,7 @@ class Poison:
         self.met = False
 
     def __enter__(self) -> Poison:
+        forget()
         self._before = sys.gettrace()
         self._file, self._name = str(ROOT / self.function[0]), self.function[1]
         sys.settrace(self._trace)

@@ -148,6 +148,7 @@ def test_a_bulk_update_that_one_of_its_entities_stops_names_that_one(world: Worl
     assert (error["code"], about(error)) == (4009, {**NAMED, "operation_id": "op-2", "entity_id": "b"})
     error = refused(ana, operation(**{**bulk(a={"n": 2}, c={"n": 2}), "id": "op-3"}, entity_id=None))
     assert (error["code"], error["where"]) == (4007, "$.operation.data.updates[1].entity_id")
+    assert error["entity_id"] == "c"
     for client in (ana, bia):
         client.write("cashier_operations", "drawer", "UPDATE", {"amount": client.name})
     settle_all(world, [ana, bia])
@@ -156,6 +157,38 @@ def test_a_bulk_update_that_one_of_its_entities_stops_names_that_one(world: Worl
     error = refused(ana, frozen)
     assert (error["code"], error["entity_id"]) == (4010, "drawer")
     assert error["conflict_id"].startswith("conflict-")
+
+
+STOPPING: dict[str, tuple[str, Any]] = {
+    "no counter": ("b", {"stock": "9,5"}),
+    "a movement that is none": ("b", {"stock": {"$inc": 10**15}}),
+    "a name of the node's own": ("b", {"@x": 1}),
+    "no fields": ("b", 7),
+    "no version": ("b", {"n": 1, "version": -1}),
+    "too large": ("b", {"n": "x" * 600_000}),
+    "deleted": ("c", {"n": 1}),
+    "twice": ("a", {"n": 1}),
+    "no id": ("b b", {"n": 1}),
+}
+"""What is wrong with an item: the entity, and what is written to it."""
+
+
+@pytest.mark.parametrize("own", [None, "a"], ids=["documented", "with an entity of its own"])
+@pytest.mark.parametrize("wrong", STOPPING)
+def test_whatever_is_wrong_with_an_item_its_entity_is_named(world: World, wrong: str, own: str | None) -> None:
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    for entity_id in ("a", "b", "c"):
+        ana.do("products", entity_id, "CREATE", {"photo": "x" * 600_000 if entity_id == "b" else ""})
+    ana.do("products", "c", "DELETE", {})
+    settle_all(world, [ana, bia])
+    stopped, data = STOPPING[wrong]
+    updates = [{"entity_id": "a", "data": {"n": 1}}, {"entity_id": stopped, "data": data}]
+    sent = {"id": "op-2", "operation": "BULK_UPDATE", "data": {"updates": updates}, "entity_id": own}
+    error = refused(ana, operation(**{**sent, "entity_type": "products"}))
+    assert (error["operation_id"], error["entity_id"]) == ("op-2", stopped)
+    assert error["where"].startswith("$.operation.data.updates[1]")
+    settle_all(world, [ana, bia])
+    assert "n" not in world.view("products")["a"]
 
 
 def test_what_could_not_be_stored_is_to_be_sent_again_whatever_it_was(world: World) -> None:
@@ -186,6 +219,22 @@ def test_nobody_is_sent_raw_or_endless_text_of_somebody_else(world: World) -> No
     settle_all(world, [ana, bia])
     error = refused(bia, operation())
     assert (error["code"], error["error"]) == (4007, "orders mesa-1 was deleted at 2026-01-15T10:00:00.500Z")
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 500_000, "\x1b[2J", "\u202e", "ontem", "", 7, [], {}], ids=lambda text: repr(text)[:12]
+)
+def test_a_time_of_deletion_that_is_none_is_refused_and_repeated_to_nobody(world: World, text: object) -> None:
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    ana.do("orders", "mesa-1", "CREATE", {"status": "pending"})
+    error = refused(ana, operation(operation="DELETE", data={"deleted_at": text}))
+    assert (error["code"], error["where"]) == (4006, "$.operation.data.deleted_at")
+    ana.do("orders", "mesa-1", "DELETE", {})
+    settle_all(world, [ana, bia])
+    error = refused(bia, operation())
+    assert error["code"] == 4007
+    assert len(error["error"]) < 100
+    assert error["error"].isprintable()
 
 
 def test_half_an_emoji_is_stored_as_a_placeholder_told_and_shown_to_its_author(world: World) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
+from node.config.reading import parse
 from tests.harness import Client, World, settle_all
+from tests.mesh import Mesh
+from tests.scenarios.knowledge.test_moves import to
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ORDER = {"table": 5, "note": "", "items": [{"id": "a", "quantity": 1}, {"id": "b", "quantity": 1}]}
 CUSTOMER = {"name": "Ana", "phone": "1"}
@@ -104,6 +110,62 @@ def test_back_to_what_it_was_before_is_a_change(world: World) -> None:
     colleague.do("orders", "e", "UPDATE", {"table": 7})
     sent_late(world, "orders", {"table": 5}, colleague, tablet)
     assert world.view("orders")["e"]["table"] == 5
+
+
+BEGUN_ANEW: list[tuple[str, dict[str, Any]]] = [("DELETE", {}), ("CREATE", {"name": "x"})]
+UNDONE: dict[str, tuple[str, list[tuple[str, dict[str, Any]]], dict[str, Any]]] = {
+    "a line": ("orders", [("UPDATE", {"items": ORDER["items"][:1]})], {"items": ORDER["items"]}),
+    "a list": ("orders", BEGUN_ANEW, {"items": ORDER["items"]}),
+    "a field": ("customers", BEGUN_ANEW, {"phone": "1"}),
+    "a field of two": ("products", BEGUN_ANEW, {"total": 3}),
+    "a whole entity's": ("cashier_operations", BEGUN_ANEW, {"amount": 50}),
+}
+"""The type, what somebody takes away, and what puts it back as it was."""
+
+
+@pytest.mark.parametrize(
+    ("when", "versions"), [("live", False), ("offline", True), ("restarted", False), ("elsewhere", True)]
+)
+@pytest.mark.parametrize("what", UNDONE)
+def test_what_its_author_took_away_itself_comes_back_as_it_was(
+    tmp_path: Path, what: str, when: str, versions: bool
+) -> None:
+    """A waiter takes a dish off, and puts it on again before anything comes back."""
+    entity_type, takes, back = UNDONE[what]
+    config = parse('[entities.products]\ngroups = [["total", "discount"]]\n')
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)], config=config)
+    here, there = mesh.worlds
+    tablet, colleague = Client(here, "tablet").connect(), Client(there, "colleague").connect()
+    colleague.do(entity_type, "e", "CREATE", {**ORDER, **CUSTOMER, **WITHDRAWAL, "total": 3, "discount": 1})
+    mesh.settle(lambda: tablet.receive() + colleague.receive())
+    operations = [
+        tablet.operation(entity_type, "e", kind, {**data, **({"version": 2 + number} if versions else {})})
+        for number, (kind, data) in enumerate([*takes, ("UPDATE", back)])
+    ]
+    if when == "offline":
+        tablet.disconnect()
+        tablet.connect()
+    for operation in operations[:-1]:
+        tablet.submit(operation)
+        if when == "live":
+            here.settle()
+    if when == "restarted":
+        here.advance(2_000)
+        here.settle()
+        mesh.crash(0)
+        tablet.session = None
+        tablet.connect()
+    if when == "elsewhere":
+        tablet.receive()
+        mesh.settle(colleague.receive)
+        tablet = to(there, tablet).connect()
+    tablet.submit(operations[-1])
+    mesh.settle(lambda: tablet.receive() + colleague.receive())
+    for world in mesh.worlds:
+        shown = world.view(entity_type)["e"]
+        assert {name: shown.get(name) for name in back} == back
+    assert tablet.shown(entity_type) == colleague.shown(entity_type)
+    mesh.close()
 
 
 @pytest.mark.parametrize("removed", [3, 70, 200])

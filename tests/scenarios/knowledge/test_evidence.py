@@ -139,6 +139,26 @@ def test_a_row_that_was_sent_right_before_a_crash_may_have_been_read(
     assert outcome(world, kind) == kind.gives[knew]
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_what_was_stored_between_two_crashes_was_sent_to_nobody_who_was_away(world: World, name: str) -> None:
+    """The tablet is connected when the node dies the first time, and not once until it has died again."""
+    kind = KINDS[name]
+    colleague, tablet = shown_the_first(world, kind)
+    for second in (False, True):
+        world.advance(2_000)
+        world.settle()
+        world.crash()
+        colleague.session = None
+        colleague.connect()
+        if not second:
+            colleague.do(kind.entity_type, "e", "UPDATE", kind.second)
+    tablet.session = None
+    write = tablet.operation(kind.entity_type, "e", "UPDATE", {**kind.written, "version": 3})
+    tablet.connect().submit(write)
+    settle_all(world, [colleague, tablet])
+    assert outcome(world, kind) == kind.gives[FIRST]
+
+
 def test_a_row_that_was_committed_after_an_operation_was_written_was_not_read_before_a_crash(world: World) -> None:
     colleague, tablet = shown_the_first(world, COUNTER)
     tablet.send({"type": "ping", "timestamp": iso(world.wall_ms)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -187,32 +188,39 @@ def test_the_edit_of_a_withdrawal_that_nobody_touched_freezes_nothing(mesh: Mesh
         assert not world.reader.conflicts("open", limit=10)
 
 
-@pytest.mark.parametrize("full", [False, True], ids=["plain", "full"])
 @pytest.mark.parametrize("level_first", [False, True], ids=["back first", "level first"])
-def test_a_tablet_that_visited_a_node_that_is_behind_shows_what_its_own_node_shows(
-    tmp_path: Path, level_first: bool, full: bool
+@pytest.mark.parametrize("fulls", list(product([False, True], repeat=2)), ids=str)
+@pytest.mark.parametrize("ahead", [(), ("home",), ("away",), ("home", "away")], ids=" and ".join)
+def test_a_tablet_that_visited_another_node_shows_what_its_own_node_shows(
+    tmp_path: Path, ahead: tuple[str, ...], fulls: tuple[bool, bool], level_first: bool
 ) -> None:
+    """ahead: which nodes have rows that the other lacks. fulls: whether it asks for everything there, and back."""
     mesh = Mesh(tmp_path, 2, [(1, 0, True)])
     home, away = mesh.worlds
     mesh.connect()
     colleague, tablet = Client(home, "colleague").connect(), Client(home, "tablet").connect()
+    other = Client(away, "other").connect()
     colleague.do("customers", "c", "CREATE", {"name": "n0", "note": "x"})
-    calm(mesh, colleague, tablet)
+    calm(mesh, colleague, other, tablet)
     mesh.wires[0].cut()
-    colleague.do("customers", "c", "UPDATE", {"name": "n1"})
-    calm(mesh, colleague, tablet, reconnect=False)
-    tablet = to(away, tablet).connect(full=full)
-    calm(mesh, colleague, tablet, reconnect=False)
-    assert tablet.shown("customers")["c"]["name"] == "n0"
+    if "home" in ahead:
+        colleague.do("customers", "c", "UPDATE", {"name": "n1"})
+    if "away" in ahead:
+        other.do("customers", "c", "UPDATE", {"note": "y"})
+    calm(mesh, colleague, other, tablet, reconnect=False)
+    tablet = to(away, tablet).connect(full=fulls[0])
+    calm(mesh, colleague, other, tablet, reconnect=False)
+    assert tablet.shown("customers") == other.shown("customers")
+    tablet = to(home, tablet)
     if level_first:
-        tablet = to(home, tablet)
-        calm(mesh, colleague)
-        tablet.connect()
-    else:
-        tablet = to(home, tablet).connect()
-        calm(mesh, colleague, tablet, reconnect=False)
-    calm(mesh, colleague, tablet)
-    assert tablet.shown("customers") == colleague.shown("customers")
+        calm(mesh, colleague, other)
+    tablet.connect(full=fulls[1])
+    calm(mesh, colleague, other, tablet, reconnect=level_first)
+    if level_first or fulls[1]:  # else only the link tells the node that it was elsewhere
+        assert tablet.shown("customers") == colleague.shown("customers")
+    calm(mesh, colleague, other, tablet)
+    assert tablet.shown("customers") == colleague.shown("customers") == other.shown("customers")
+    assert colleague.shown("customers")["c"]["name"] == ("n1" if "home" in ahead else "n0")
     mesh.close()
 
 

@@ -113,14 +113,54 @@ def beers(quantity: int, **more: Any) -> dict[str, Any]:
     return {"items": [{"id": "beer", "quantity": quantity, **more}]}
 
 
-@pytest.mark.parametrize("added", [0, 1, 3])
-def test_a_version_names_a_state_of_a_line_that_all_nodes_had(tmp_path: Path, added: int) -> None:
+@pytest.mark.parametrize(
+    ("others", "gives"),
+    [
+        ([], beers(2)),
+        ([beers(2)], beers(3)),
+        ([beers(2 + n) for n in range(3)], beers(5)),
+        ([beers(1, note=f"n-{n}") for n in range(3)], beers(2, note="n-2")),
+        ([beers(1, note="gelada"), beers(3, note="gelada")], beers(4, note="gelada")),
+        ([{"items": [{"id": "beer", "quantity": {"$set": 9}}]}], beers(10)),
+        ([{"items": []}, beers(6)], None),
+    ],
+    ids=["nothing", "one", "three", "notes", "note and more", "a count", "gone and back"],
+)
+def test_a_version_names_a_state_of_a_line_that_all_nodes_had(
+    tmp_path: Path, others: list[dict[str, Any]], gives: dict[str, Any] | None
+) -> None:
+    """gives: None where the line is another one since, so that the number is kept and told."""
     evening = Moved(tmp_path, "orders", beers(1), LINES)
-    evening.others_write(*(beers(2 + n) for n in range(added)))
+    evening.others_write(*others)
     evening.comes({**beers(2), "version": 2})
     evening.heal()
-    assert evening.here.view("orders")["e"]["items"] == beers(2 + added)["items"]
-    assert not evening.tablet.of("sync_conflict")
+    assert evening.here.view("orders")["e"]["items"] == (beers(6) if gives is None else gives)["items"]
+    assert [m["conflict"]["remote_data"]["items"] for m in evening.tablet.of("sync_conflict")] == (
+        [beers(2)["items"]] if gives is None else []
+    )
+    evening.mesh.close()
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["plain", "asks for everything"])
+@pytest.mark.parametrize("noted", [0, 1, 3])
+def test_a_quantity_that_was_read_here_is_known_whoever_else_changed_the_line(
+    tmp_path: Path, noted: int, full: bool
+) -> None:
+    """The tablet has come to this node and read there. Then all links are away, and a colleague writes notes."""
+    evening = Moved(tmp_path, "orders", beers(2), LINES)
+    evening.tablet = to(evening.here, evening.tablet).connect(full=full)
+    calm(evening.mesh, evening.colleague, evening.tablet)
+    for wire in evening.mesh.wires:
+        wire.cut()
+    local = Client(evening.here, "local").connect()
+    settle_all(evening.here, [local, evening.tablet])
+    written = evening.tablet.operation("orders", "e", "UPDATE", beers(1))
+    for number in range(noted):
+        local.do("orders", "e", "UPDATE", beers(2, note=f"n-{number}"))
+    evening.tablet.submit(written)
+    settle_all(evening.here, [local, evening.tablet])
+    assert evening.here.view("orders")["e"]["items"][0]["quantity"] == 1
+    assert not [m for m in evening.tablet.of("sync_conflict") if m["conflict"]["path"][-1] == "quantity"]
     evening.mesh.close()
 
 

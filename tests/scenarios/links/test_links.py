@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("evenings", [Evening, EveningOfDecisions])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_nodes_agree_whatever_happened_between_them(tmp_path: Path, seed: int, evenings: type[Evening]) -> None:
+def test_nodes_agree_whatever_happened_between_them(
+    tmp_path: Path, seed: int, evenings: type[Evening], kept_out: list[tuple[str, str]]
+) -> None:
     evening = evenings(tmp_path, seed)
     for _ in range(evening.rng.randrange(20, 200)):
         evening.step()
     evening.end()
+    assert not kept_out, seed
     worlds = evening.mesh.worlds
     first, log = shown(worlds[0]), audit(worlds[0])
     for world in worlds:

@@ -40,7 +40,9 @@ def own_key(directory: Path, name: str) -> Signatures:
 
 
 def rows_of(world: World) -> list[LogRow]:
-    return [row for _, row, _ in world.reader.chained_rows() if row is not None and row.kind == "operation"]
+    """Its operations as links carry them, all signed."""
+    world.store.sign_rest()
+    return [row for row in world.reader.history(0, world.store.head, 10_000) if row.kind == "operation"]
 
 
 def message_of(row: LogRow) -> dict[str, Any]:
@@ -76,9 +78,10 @@ class Store:
         return [message_of(row) for row in rows]
 
     def in_turn(self, count: int) -> list[dict[str, Any]]:
-        """Writes of the leaf to one order while its link is cut, each on the one before."""
+        """Writes of the leaf to one order while its link is cut, each on the one before and signed alone."""
         for total in range(count):
             self.waiters[0].do(*ORDER, "UPDATE", {"total": total})
+            self.leaf.store.sign_rest()
         return [message_of(row) for row in rows_of(self.leaf)[-count:]]
 
     def play(self, *messages: dict[str, Any]) -> None:
@@ -332,7 +335,7 @@ def test_a_node_whose_key_is_known_proves_it(tmp_path: Path) -> None:
     assert Joined(world, "n1", NO_KEY).refused == "n1 has a key, and does not prove it"
     stolen = own_key(tmp_path, "stolen")
     assert fingerprint(stolen.public) in (Joined(world, "n1", stolen).refused or "")
-    lying = type(key)(key.public, stolen.sign, key.verify)
+    lying = evolve(key, sign=stolen.sign)
     assert Joined(world, "n1", lying).refused == f"n1 does not have the private key of {fingerprint(key.public)}"
     assert Joined(world, "n2", key).refused == f"n2 has the key of n1, {fingerprint(key.public)}"
     assert Joined(world, "n3", world.around.signatures).refused is not None
@@ -460,3 +463,43 @@ def test_a_commit_is_checked_once(store: Store) -> None:
     messages, checked = store.together(), count_checks(store)
     store.play(*messages)
     assert len(checked) == 1
+
+
+# ---------------------------------------------------------------------- when
+
+
+@pytest.mark.parametrize("starts_again", [False, True])
+def test_what_was_accepted_while_no_link_was_up_is_signed_before_it_is_sent(
+    store: Store, *, starts_again: bool
+) -> None:
+    for total in range(3):
+        store.waiters[0].do(*ORDER, "UPDATE", {"total": total})
+    if starts_again:
+        store.mesh.crash(1)
+        store.waiters.clear()
+    assert not any(row.proof for _, row, _ in store.leaf.reader.chained_rows(1) if row is not None)
+    (wire,) = store.mesh.wires
+    proofs: list[str] = []
+
+    def watch(frame: bytes) -> bytes:
+        loaded = orjson.loads(frame)
+        said = loaded if isinstance(loaded, list) else [loaded]
+        proofs.extend(one["link"]["proof"] for one in said if one["type"] == "data_sync")
+        return frame
+
+    wire.damage = watch
+    store.settle()
+    assert len(proofs) == 3
+    assert all(proofs)
+    store.end_well()
+
+
+def test_while_a_link_is_up_each_commit_is_signed(store: Store) -> None:
+    store.settle()
+    for total in range(3):
+        store.waiters[0].do(*ORDER, "UPDATE", {"total": total})
+        (latest,) = (
+            row for _, row, _ in store.leaf.reader.chained_rows(store.leaf.store.head - 1) if row is not None
+        )
+        assert latest.proof
+    store.end_well()

@@ -54,7 +54,7 @@ class Node:
             return False
         if isinstance(result, Applied):
             self.seq += 1
-            entity.records_replaced(result.removed, result.added, self.seq)
+            entity.records_replaced(result.removed, result.added, self.seq, "")
             paths = {record.path for record in (*result.added, *result.removed)}
             entity.view.refresh(entity.document, paths)
         return True
@@ -135,7 +135,7 @@ class Store:
         entity = node.entity
         edit = entity.document.edit(supersede=plan.supersede, fields=plan.fields, n=plan.increment)
         node.seq += 1
-        entity.records_replaced(edit.removed, edit.added, node.seq)
+        entity.records_replaced(edit.removed, edit.added, node.seq, "")
         self.killers.update((record.id, operation) for record in edit.removed)
         self.written.update((record.id, record) for record in edit.added)
         entity.view.refresh(entity.document, {r.path for r in (*edit.added, *edit.removed)})

@@ -171,6 +171,40 @@ def test_a_step_that_is_no_number_is_refused_by_name(world: World, value: object
     assert stock(world) == 1
 
 
+MOVED = [{"stock": {"$inc": -2.5}}, {"stock": {"$inc": -3}}]
+
+
+@pytest.mark.parametrize("away", [False, True])
+@pytest.mark.parametrize(
+    ("unseen", "seen", "shown"),
+    [
+        (MOVED, [], 18.5),
+        (MOVED[1:], MOVED[:1], 21),  # it counted 24 after the first movement
+        ([], MOVED, 24),
+        ([{"stock": 30}], [], 24),  # the later of two first counts
+        ([{"stock": 30}, *MOVED], [], 18.5),
+    ],
+)
+def test_a_first_count_is_of_what_its_author_had_seen(
+    world: World, away: bool, unseen: list[dict[str, Any]], seen: list[dict[str, Any]], shown: float
+) -> None:
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    ana.do("products", "p", "CREATE", {"name": "beer"})
+    for data in seen:
+        ana.do("products", "p", "UPDATE", data)
+    settle_all(world, [ana, bia])
+    if away:
+        bia.disconnect()
+    for data in unseen:
+        ana.do("products", "p", "UPDATE", data)
+    count = bia.operation("products", "p", "UPDATE", {"stock": 24})
+    if away:
+        bia.connect()
+    bia.submit(count)
+    settle_all(world, [ana, bia])
+    assert stock(world) == shown
+
+
 NO_NUMBERS = ["9,5", "9", True, {}, [], 1e300, {"inc": -1}, {"$set": "x"}]
 
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from crdt.records import counter_path
 from node.config.reading import parse
+from node.core.entities.last_known import MOST_LINES_COUNTED, MOST_OF_A_LINE
 from tests.harness import Client, World, settle_all
 from tests.mesh import Mesh, shown
 
@@ -107,11 +109,87 @@ def test_two_who_add_one_beer_each_add_two(table: Table) -> None:
     assert table.items[0] == {**BEER, "quantity": 2}
 
 
+@pytest.mark.parametrize("seen", [0, 3])
+@pytest.mark.parametrize("times", [3, 6, 40])
+def test_a_quantity_counts_from_what_its_author_knew_however_often_others_wrote_it(
+    table: Table, times: int, seen: int
+) -> None:
+    for n in range(seen):
+        table.writes(table.ana, {"quantity": 2 + n})
+        table.meet()
+    for wire in table.mesh.wires:
+        wire.cut()
+    for n in range(times):
+        table.writes(table.ana, {"quantity": 2 + seen + n})
+        table.writes(table.ana, {"note": f"{n}"}, {"quantity": 2 + n})  # and rows that do not move it
+        table.mesh.settle(table.ana.receive, reconnect=False)
+    table.writes(table.bia, {"quantity": 1 + seen + 2})
+    table.meet()
+    assert table.items[0]["quantity"] == 1 + seen + times + 2
+
+
+def test_a_quantity_counts_from_what_its_author_knew_however_many_lines_were_changed_since(tmp_path: Path) -> None:
+    table = Table(tmp_path, nodes=1)
+    lines = [{"id": f"{n}", "quantity": 1} for n in range(MOST_LINES_COUNTED + 2)]
+    table.ana.do("orders", "o", "UPDATE", {"items": lines})
+    table.meet()
+    for changed in (lines[:1], lines[1:]):
+        table.writes(table.ana, *({"quantity": 3} if line in changed else {} for line in lines))
+        table.meet()
+    table.writes(table.ana, {"quantity": 4})
+    table.mesh.settle(table.ana.receive, reconnect=False)
+    table.writes(table.bia, {"quantity": 5})
+    table.meet()
+    assert table.items[0]["quantity"] == 6
+    table.mesh.close()
+
+
+def test_movements_of_a_line_that_everybody_has_seen_are_let_go(tmp_path: Path) -> None:
+    table = Table(tmp_path, nodes=1)
+    for n in range(2 * MOST_OF_A_LINE):
+        table.writes(table.ana, {"quantity": 2 + n})
+        table.meet()
+        table.mesh.worlds[0].advance(1_000)
+    movements = table.mesh.worlds[0].core.replica.residents.entities["orders", "o"].movements
+    (moves,) = (moves for name, moves in movements.of.items() if counter_path(name))
+    assert len(moves) < MOST_OF_A_LINE // 2
+    table.mesh.close()
+
+
 def test_a_count_of_a_line_and_a_movement_add_up(table: Table) -> None:
     table.writes(table.ana, {"quantity": {"$set": 5}})
     table.writes(table.bia, {"quantity": {"$inc": 1}})
     table.meet()
     assert table.items[0]["quantity"] == 6
+
+
+@pytest.mark.parametrize("came", [False, True], ids=["elsewhere", "at her node"])
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_quantity_that_is_sent_back_undoes_no_count(table: Table, came: bool, more: int) -> None:
+    """came: the count has come to the node of who had not seen it. more: ordered by her."""
+    table.writes(table.ana, {"quantity": {"$set": 8}})
+    if came:
+        table.mesh.settle(table.ana.receive)
+    table.writes(table.bia, {"quantity": 1 + more}, {"note": "com coentro"})
+    table.meet()
+    assert [line["quantity"] for line in table.items] == [8 + more, 1]
+    assert table.items[1]["note"] == "com coentro"
+
+
+@pytest.mark.parametrize("came", [False, True], ids=["elsewhere", "at her node"])
+@pytest.mark.parametrize("first", [{"quantity": {"$inc": 1}}, {"seat": 4}, {"status": "ready"}])
+def test_a_field_that_is_sent_back_undoes_no_change_whatever_of_the_line_was_changed_before(
+    table: Table, first: dict[str, Any], came: bool
+) -> None:
+    table.writes(table.ana, first, first)
+    table.writes(table.ana, {"note": "sem gelo"}, {"note": "sem sal"})
+    if came:
+        table.mesh.settle(table.ana.receive)
+    table.writes(table.bia, {}, {"name": "Moqueca baiana"})
+    table.meet()
+    assert [line.get("note") for line in table.items] == ["sem gelo", "sem sal"]
+    assert table.items[1]["name"] == "Moqueca baiana"
+    assert not [m for client in table.clients for m in client.of("sync_conflict")]
 
 
 @pytest.mark.parametrize("first", [0, 1])

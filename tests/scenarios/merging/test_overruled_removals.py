@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from node.config.reading import parse
 from tests.harness import Client, World, settle_all
 from tests.mesh import Mesh
 from tests.scenarios.knowledge.test_moves import calm
@@ -14,8 +15,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from node.config.sections import Config
+
 BEER, WINE = {"id": "beer", "name": "Cerveja", "quantity": 1}, {"id": "wine", "name": "Vinho", "quantity": 1}
 CHANGED = {**BEER, "quantity": 2}
+COUNTED = parse("""
+[entities.orders.fields.items]
+kind = "keyed_list"
+[entities.orders.fields.items.fields]
+quantity = "counter"
+""")
+
+
+WAYS = pytest.mark.parametrize("way", ["one operation", "added, then removed", "removed, then added"])
 
 
 def notices(client: Client) -> list[dict[str, Any]]:
@@ -27,8 +39,8 @@ def notices(client: Client) -> list[dict[str, Any]]:
 class Two:
     """Two waiters with one order on their screens, at one node or at two that are cut off from each other."""
 
-    def __init__(self, directory: Path, nodes: int) -> None:
-        self.mesh = Mesh(directory, nodes, [(1, 0, True)] if nodes == 2 else [])
+    def __init__(self, directory: Path, nodes: int, config: Config | None = None) -> None:
+        self.mesh = Mesh(directory, nodes, [(1, 0, True)] if nodes == 2 else [], config=config)
         self.mesh.connect()
         here, there = self.mesh.worlds[0], self.mesh.worlds[-1]
         self.ana, self.bia = Client(here, "ana", "waiter").connect(), Client(there, "bia", "waiter").connect()
@@ -36,6 +48,7 @@ class Two:
         self.all = (self.ana, self.bia, self.monitor)
         self.ana.do("orders", "o", "CREATE", {"items": [BEER, WINE]})
         self.ana.do("orders", "p", "CREATE", {"items": []})
+        self.ana.do("orders", "q", "CREATE", {"items": []})
         calm(self.mesh, *self.all)
         for wire in self.mesh.wires:
             wire.cut()
@@ -49,17 +62,21 @@ class Two:
 
     def meet(self, between: Callable[[], object] = lambda: None, *, apart: bool = False) -> None:
         """between: is done before what the second of them wrote comes. apart: each write is durable first."""
-        for client, queue in self._queued:
+        for client, _ in self._queued:
             if client is self._queued[-1][0]:
                 between()
-            if client.session is None:
-                client.connect()
-            for operation in queue:
-                client.submit(operation)
-                if apart:
-                    client.world.settle()
-            client.world.settle()
+            self.send(client, apart=apart)
         calm(self.mesh, *self.all)
+
+    def send(self, client: Client, *, apart: bool) -> None:
+        """What this one wrote comes to its node."""
+        if client.session is None:
+            client.connect()
+        for operation in next(queue for one, queue in self._queued if one is client):
+            client.submit(operation)
+            if apart:
+                client.world.settle()
+        client.world.settle()
 
 
 def removes(*kept: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
@@ -87,9 +104,9 @@ def test_whoever_removed_a_line_that_somebody_changed_is_told(
     two.mesh.close()
 
 
-def moves(way: str) -> list[tuple[str, str | None, dict[str, Any]]]:
-    """The beer goes from one order to the other, as a terminal may say it."""
-    there: tuple[str, str | None, dict[str, Any]] = ("UPDATE", "p", {"items": [BEER]})
+def moves(way: str, to: str = "p", beer: dict[str, Any] = BEER) -> list[tuple[str, str | None, dict[str, Any]]]:
+    """The beer goes from one order to another, as a terminal may say it."""
+    there: tuple[str, str | None, dict[str, Any]] = ("UPDATE", to, {"items": [beer]})
     if way == "one operation":
         updates = [{"entity_id": entity_id, "data": data} for _, entity_id, data in (there, removes(WINE))]
         return [("BULK_UPDATE", None, {"updates": updates})]
@@ -115,7 +132,7 @@ def forget(two: Two, memory: str) -> None:
 @pytest.mark.parametrize(
     ("memory", "apart"), [("memory", False), ("memory", True), ("disk", False), ("restart", False)]
 )
-@pytest.mark.parametrize("way", ["one operation", "added, then removed", "removed, then added"])
+@WAYS
 @pytest.mark.parametrize("moved_first", [True, False], ids=["moved first", "changed first"])
 @pytest.mark.parametrize("nodes", [1, 2])
 def test_a_line_that_was_moved_while_somebody_changed_it_is_told_to_both(
@@ -133,6 +150,104 @@ def test_a_line_that_was_moved_while_somebody_changed_it_is_told_to_both(
     for client in two.all:
         (told,) = notices(client)
         assert (told["path"], told["also_in"]) == (["items", "beer"], "p")
+    two.mesh.close()
+
+
+@pytest.mark.parametrize(("mover", "changed"), [("ana", True), ("carla", False), ("carla", True)])
+@pytest.mark.parametrize("moved_first", [True, False], ids=["moved first", "changed first"])
+@WAYS
+def test_a_line_that_was_moved_on_is_told_where_it_is(
+    tmp_path: Path, way: str, moved_first: bool, mover: str, changed: bool
+) -> None:
+    """The guests change their seats twice, and the second time perhaps another waiter moves the beer."""
+    two = Two(tmp_path, 2)
+    carla = Client(two.mesh.worlds[0], "carla", "waiter").connect()
+    calm(two.mesh, *two.all, carla, reconnect=False)
+
+    def seats_change() -> None:
+        two.write(two.ana, *moves(way))
+        two.send(two.ana, apart=changed)
+        calm(two.mesh, *two.all, carla, reconnect=False)
+        beer = {**BEER, "note": "gelada"} if changed else BEER
+        if changed:
+            two.ana.do("orders", "p", "UPDATE", {"items": [beer]})
+            calm(two.mesh, *two.all, carla, reconnect=False)
+        updates = [{"entity_id": "p", "data": {"items": []}}, {"entity_id": "q", "data": {"items": [beer]}}]
+        (two.ana if mover == "ana" else carla).do("orders", None, "BULK_UPDATE", {"updates": updates})
+
+    def change() -> None:
+        two.write(two.bia, removes(CHANGED, WINE))
+        two.send(two.bia, apart=changed)
+
+    for act in (seats_change, change) if moved_first else (change, seats_change):
+        act()
+    calm(two.mesh, *two.all, carla)
+    for world in two.mesh.worlds:
+        orders = world.view("orders")
+        assert [name for name in "opq" if "beer" in {item["id"] for item in orders[name]["items"]}] == ["o", "q"]
+    for client in (two.ana, two.bia, two.monitor):
+        assert [told["also_in"] for told in notices(client)] == ["q"]
+    two.mesh.close()
+
+
+@pytest.mark.parametrize(("memory", "apart"), [("memory", False), ("memory", True), ("disk", False)])
+@WAYS
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_a_line_that_two_moved_to_two_places_is_told_to_both(
+    tmp_path: Path, nodes: int, way: str, memory: str, apart: bool
+) -> None:
+    two = Two(tmp_path, nodes)
+    two.write(two.ana, *moves(way))
+    two.write(two.bia, *moves(way, "q"))
+    two.meet(lambda: forget(two, memory), apart=apart)
+    for world in two.mesh.worlds:
+        orders = world.view("orders")
+        assert {name: [item["id"] for item in orders[name]["items"]] for name in "opq"} == {
+            "o": ["wine"],
+            "p": ["beer"],
+            "q": ["beer"],
+        }
+    for client in two.all:
+        (told,) = notices(client)
+        assert (told["state"], told["path"], told["entity_id"], told["also_in"]) == (
+            "settled",
+            ["items", "beer"],
+            "p",
+            "q",
+        )
+        assert told["local_data"]["items"] == told["remote_data"]["items"] == [BEER]
+        assert [one["terminal_id"] for one in told["candidates"]] == ["ana", "bia"]
+    two.mesh.close()
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_line_that_two_moved_to_one_place_or_only_one_moved_is_in_one(tmp_path: Path, apart: bool) -> None:
+    others = [moves("one operation"), [removes(WINE)], moves("removed, then added")]
+    for number, theirs in enumerate(others):
+        two = Two(tmp_path / str(number), 2)
+        two.write(two.ana, *moves("removed, then added"))
+        two.write(two.bia, *theirs)
+        two.meet(apart=apart)
+        orders = two.mesh.worlds[0].view("orders")
+        assert [item["id"] for name in "opq" for item in orders[name]["items"]] == ["wine", "beer"]
+        assert not [one for client in two.all for one in notices(client)]
+        two.mesh.close()
+
+
+@WAYS
+@pytest.mark.parametrize("second", ["moves it", "changes it"])
+def test_a_line_is_the_same_whatever_was_counted_of_it(tmp_path: Path, second: str, way: str) -> None:
+    two = Two(tmp_path, 1, COUNTED)
+    two.bia.do("orders", "o", "UPDATE", {"items": [{**BEER, "quantity": 4}, WINE]})
+    calm(two.mesh, *two.all)
+    beer = {**BEER, "quantity": 4}
+    theirs = moves(way, "q", beer) if second == "moves it" else [removes({**beer, "quantity": 5}, WINE)]
+    two.write(two.ana, *moves(way, "p", beer))
+    two.write(two.bia, *theirs)
+    two.meet()
+    for client in two.all:
+        (told,) = notices(client)
+        assert {told["entity_id"], told["also_in"]} == ({"p", "q"} if second == "moves it" else {"o", "p"})
     two.mesh.close()
 
 

@@ -183,8 +183,8 @@ def test_metrics_and_status_name_the_worst_of_them(world: World) -> None:
     for number in range(2 * SHOWN):
         clocks.heard(f"t-{number:03d}", (world.wall_ms - 3_000 - number) * 1000, world.now(), live=True)
     text = exposition(world.core).decode()
-    assert 'comanda_terminal_clock_milliseconds{terminal="ana"} -600000.0' in text
-    assert text.count("comanda_terminal_clock_milliseconds{") == SHOWN
+    assert 'comanda_terminal_clock_seconds{terminal="ana"} -600.0' in text
+    assert text.count("comanda_terminal_clock_seconds{") == SHOWN
     assert f"comanda_terminal_clocks_wrong {2.0 * SHOWN + 1}" in text
     assert len(links_report(world.core, ())["clocks"]) == SHOWN
 

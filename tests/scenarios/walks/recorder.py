@@ -34,7 +34,7 @@ WHO = 20
 
 LONG_ID = re.compile(r"\b(conflict|resolution)-([0-9a-f]{6})[0-9a-f]+")
 
-SILENT = {"ping", "pong", "terminal_status_update", "digest", "digest_buckets", "digest_operations"}
+SILENT = {"ping", "pong", "terminal_status_update", "digest", "digest_buckets", "contents", "contents_compared"}
 UNTOLD = {"type", "timestamp", "server_time", "session_id", "terminal_id", "entity_type", "entity_id", "wait_ms"}
 """Fields that are times, or stand elsewhere on the line."""
 

@@ -74,6 +74,21 @@ def test_an_edited_archive_is_found(full: Store, tmp_path: Path, change, said: s
         assert list(verify_archives([path], reader.anchor()))
 
 
+@pytest.mark.parametrize("before", [0, 1, 5])
+def test_a_line_that_unfolds_without_end_is_not_read_into_memory(
+    full: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    """A few kilobytes of gzip are gigabytes of the same letter."""
+    path = tmp_path / "a.gz"
+    archive(full, path, 30)
+    monkeypatch.setattr(archive_file, "LONGEST_LINE", 100_000)
+    assert check_archive(path).last == 30
+    lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)[:before]
+    path.write_bytes(gzip.compress(b"".join(lines) + b"[" * 100_001))
+    with pytest.raises(StorageError, match="more than 100000 bytes"):
+        check_archive(path)
+
+
 @pytest.mark.parametrize("size", [0, 1, 20, 400, -1, -9])
 def test_an_archive_that_broke_off_is_found(full: Store, tmp_path: Path, size: int) -> None:
     path = tmp_path / "a.gz"

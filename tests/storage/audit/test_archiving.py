@@ -125,7 +125,7 @@ def test_whatever_it_is_broken_off_at_the_next_attempt_completes_it(
             elif step == "check":
                 patch.setattr(archive_file, "check_archive", cut)
             elif step == "rename":
-                patch.setattr("pathlib.Path.rename", cut)
+                patch.setattr("pathlib.Path.replace", cut)
             elif step == "names":
                 patch.setattr(archive_file, "flush_names", cut)
             with suppress(Cut):

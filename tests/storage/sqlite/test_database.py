@@ -3,7 +3,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +14,7 @@ from storage.sqlite.database import (
     open_reader,
     transaction,
 )
+from storage.sqlite.reader import Reader
 from storage.sqlite.store import Store
 from tests.storage.rows import ROOT, open_store, rows
 
@@ -24,6 +25,7 @@ OPEN_ELSEWHERE = """
 import sys
 from pathlib import Path
 from storage.sqlite.database import DataDirectoryBusy
+from storage.sqlite.reader import Reader
 from storage.sqlite.store import Store
 try:
     Store.open(Path(sys.argv[1]), None, lambda: "0" * 32).close()
@@ -104,6 +106,34 @@ def test_a_damaged_database_is_refused_when_asked_to_verify(directory: Path) -> 
     path.write_bytes(content)
     with pytest.raises(StorageError, match=DATABASE):
         Store.open(directory, None, lambda: "0" * 32, verify=True)
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_what_cannot_be_opened_stays_open_nowhere(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, verify: bool
+) -> None:
+    """Python 3.13 complains of a connection that nobody closed, and Windows deletes no file that is open."""
+    open_store(directory).close()
+    opened: list[sqlite3.Connection] = []
+    real = sqlite3.connect
+
+    def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(real(*arguments, **options))
+        return opened[-1]
+
+    monkeypatch.setattr("storage.sqlite.database.sqlite3.connect", connect)
+    path = directory / DATABASE
+    path.write_bytes(path.read_bytes()[:100] + b"\xff" * 40_000)
+    for opening in (lambda: Store.open(directory, None, lambda: "0" * 32, verify=verify), lambda: Reader(path)):
+        try:
+            found = opening()
+        except StorageError:
+            continue
+        found.close()
+    assert opened
+    for connection in opened:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
 
 
 def test_a_transaction_that_fails_outside_sqlite_is_rolled_back(store: Store) -> None:

@@ -108,6 +108,7 @@ READS: dict[str, Read] = {
     "conflicts of an entity": lambda h: h.reader.conflicts_of(("orders", "e-02002"), PAGE),
     "earlier": lambda h: h.reader.earlier(("orders", "e-02002"), 5000, PAGE),
     "row by number": lambda h: h.reader.row(5000),
+    "unsent": lambda h: (h.reader.unsent("orders", None, 5_900), h.reader.unsent("orders", "e-02002", 5_900)),
     "written since": lambda h: h.reader.written_since(5_900, 10_000),
     "open conflicts": lambda h: h.reader.conflicts("open", 3000, PAGE),
     "stored rows": lambda h: list(h.reader.stored_rows(5000, 5500)),

@@ -31,6 +31,9 @@ class Known:
     def had_line(self, key: str) -> bool:
         return False
 
+    def became(self, key: str, seq: int) -> bool:
+        return False
+
     def had(self, key: str, name: str, value: object) -> bool:
         return False
 

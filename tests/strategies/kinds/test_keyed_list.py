@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crdt.records import FieldRecord
 from strategies.kinds.keyed_list import ELEMENTS, KeyedList, keyed
 from strategies.kinds.kind import ABSENT, After
 from tests.strategies.kinds.rig import Known, Planned
@@ -180,3 +181,14 @@ def test_of_a_row_the_keys_that_its_author_wrote_are_remembered(
 def test_only_an_element_is_remembered_when_its_record_goes() -> None:
     assert KeyedList().removed(record(("items", "a"), ["U", element("a")], 1), document_of()) == element("a")
     assert KeyedList().removed(record(ITEMS, [], 1), document_of()) is ABSENT
+
+
+@pytest.mark.parametrize("key", [1, "1", "[1]", "[", '["[1]"]', "", "[1", -1, 2**62, "ação", "@group", "a/b"])
+def test_each_key_names_an_element_of_its_own(key: str | int) -> None:
+    others = [other for other in (1, "1", "[1]", "[", '["[1]"]', "") if (type(other), other) != (type(key), key)]
+    elements = keyed([{"id": other} for other in (key, *others)])
+    assert elements is not None
+    assert len(elements) == len(others) + 1
+    step = next(iter(elements))
+    changed = FieldRecord(1, 0, ("items", step, "note"), ["x"], 0, "pos-1", "op", 1, 0, 0)
+    assert KeyedList().said(changed, "items") == {"id": key, "note": "x"}

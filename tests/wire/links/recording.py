@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from node.config.sections import Config, NodeSection
 from tests.archives import archive
 from tests.harness import Client
 from tests.mesh import Mesh, Wire, moved
@@ -52,7 +53,8 @@ def _closed_conflict(mesh: Mesh) -> None:
 
 def record(directory: Path) -> list[dict[str, Any]]:
     """A hub (n0) that has archived what is old fills a node (n1) and a peer of it (n2), and they work together."""
-    mesh = Mesh(directory, 3, [(1, 0, True), (2, 0, False)])
+    realm = Config(node=NodeSection(site="loja-017"))
+    mesh = Mesh(directory, 3, [(1, 0, True), (2, 0, False)], config=realm)
     hub, salon, _ = mesh.worlds
     said: list[dict[str, Any]] = []
     lost: set[str] = set()

@@ -9,7 +9,7 @@ import pytest
 
 from node.errors import InvalidMessage
 from node.wire.links import digests
-from node.wire.links.digests import BUCKETS
+from node.wire.links.digests import BUCKETS, PARTS
 
 KEYS = [-(2**63), -1, 0, 1, 2**63 - 1]
 
@@ -27,6 +27,12 @@ def test_roots_go_round() -> None:
 def test_buckets_travel_in_hex() -> None:
     found = digests.read_buckets(read(digests.buckets({"orders": range(BUCKETS)}, 7)))
     assert (found.count, found.by_type["orders"][255]) == (7, "ff")
+
+
+def test_parts_travel_in_hex_by_bucket() -> None:
+    found = digests.read_buckets(read(digests.parts("orders", {3: range(PARTS)}, 7)))
+    assert (found.count, found.by_type) == (7, {})
+    assert found.parts["orders"][3][255] == "ff"
 
 
 def test_keys_of_all_64_bits_go_round() -> None:
@@ -47,7 +53,11 @@ def test_wanted_keys_go_round_in_order() -> None:
         (digests.read_buckets, {"buckets": {"orders": ["0"] * 255}, "count": 1}),
         (digests.read_buckets, {"buckets": {"orders": 5}, "count": 1}),
         (digests.read_buckets, {"buckets": {}, "count": True}),
-        (digests.read_keys, {"entity_type": "orders", "buckets": {"256": ""}}),
+        (digests.read_keys, {"entity_type": "orders", "buckets": {str(BUCKETS + BUCKETS * PARTS): ""}}),
+        (digests.read_buckets, {"buckets": {}, "count": 1, "parts": 5}),
+        (digests.read_buckets, {"buckets": {}, "count": 1, "parts": {"orders": []}}),
+        (digests.read_buckets, {"buckets": {}, "count": 1, "parts": {"orders": {"256": ["0"] * PARTS}}}),
+        (digests.read_buckets, {"buckets": {}, "count": 1, "parts": {"orders": {"0": ["0"] * 255}}}),
         (digests.read_keys, {"entity_type": "orders", "buckets": {"²": ""}}),
         (digests.read_keys, {"entity_type": 5, "buckets": {}}),
         (digests.read_keys, {"entity_type": "orders", "buckets": {"5": "AAAA"}}),

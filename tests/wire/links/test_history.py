@@ -9,7 +9,7 @@ import pytest
 
 from node.errors import InvalidMessage
 from node.wire.links.history import (
-    MOST_COMMITS,
+    MOST_SIGNATURES,
     HistoryPosition,
     position,
     proofs,
@@ -48,12 +48,12 @@ def run(commits: int = 2) -> Run:
     return Run("n1", b"b" * HASH, [(bytes([n % 256]) * HASH, b"s" * SIGNATURE) for n in range(commits)])
 
 
-@pytest.mark.parametrize("runs", [[], [run()], [run(1), run(MOST_COMMITS - 1)]])
+@pytest.mark.parametrize("runs", [[], [run()], [run(1), run(MOST_SIGNATURES - 1)]])
 def test_proofs_go_round(runs: list[Run]) -> None:
     assert read_proofs(orjson.loads(proofs(runs))) == runs
 
 
-@pytest.mark.parametrize("runs", [[run(MOST_COMMITS + 1)], [run(MOST_COMMITS), run(1)], [run(1)] * 513])
+@pytest.mark.parametrize("runs", [[run(MOST_SIGNATURES + 1)], [run(MOST_SIGNATURES), run(1)], [run(1)] * 513])
 def test_more_commits_than_a_message_may_have_are_refused(runs: list[Run]) -> None:
     with pytest.raises(InvalidMessage):
         read_proofs(orjson.loads(proofs(runs)))

@@ -20,7 +20,18 @@ from node.core.links.dialling import REFUSED
 from node.core.locks import requests
 from node.runtime.keys import verify
 from node.wire import close_codes
-from node.wire.links import conflicts, digests, handshake, heads, history, locks, operations, positions, states
+from node.wire.links import (
+    conflicts,
+    contents,
+    digests,
+    handshake,
+    heads,
+    history,
+    locks,
+    operations,
+    positions,
+    states,
+)
 from node.wire.links import terminals as terminals_wire
 from storage import proofs
 from storage.packed import unpack_operations
@@ -51,7 +62,7 @@ READERS: dict[str, Callable[[Mapping[str, Any]], object]] = {
         states.read_progress(m),
     ),
     "speaks_for": lambda m: (handshake.read_speaks_for(m), handshake.read_keys(m)),
-    "ping": lambda m: m,
+    "ping": handshake.read_kept_out,
     "pong": handshake.read_clock,
     "history_want": history.read_want,
     "history_position": history.read_position,
@@ -60,6 +71,8 @@ READERS: dict[str, Callable[[Mapping[str, Any]], object]] = {
     "digest_buckets": digests.read_buckets,
     "digest_keys": digests.read_keys,
     "digest_want": digests.read_want,
+    "contents": contents.read_contents,
+    "contents_compared": contents.read_compared,
     "acquire_lock": locks.read_request,
     "lock_acquired": locks.read_lease,
     "lock_failed": locks.read_lease,
@@ -78,10 +91,24 @@ INHERITED = {"lock_failed": "lock_acquired", "lock_released": "lock_acquired"}
 NOT_ON_LINKS = {"sync_error"}
 """The endpoint says it before there is a link (node/runtime/endpoint.py)."""
 
-KEYED = {"nodes", "keys", "buckets", "types", "after", "operation", "holds", "closed", "leases", "visits"}
+KEYED = {
+    "nodes",
+    "keys",
+    "buckets",
+    "hashes",
+    "parts",
+    "types",
+    "after",
+    "operation",
+    "holds",
+    "closed",
+    "leases",
+    "visits",
+}
 """Members whose own members are ids, an author's, or another table's."""
 
 FIXED = {
+    "entities of a `contents`": contents.MOST,
     "bytes of a frame": feed.LINK_MESSAGE_BYTES,
     "bytes at which another frame begins": feed.FRAME_BYTES,
     "bytes of a stranger's frame": link.FIRST_FRAME_BYTES,
@@ -91,8 +118,9 @@ FIXED = {
     "bytes of a closed conflict's body or outcome": conflicts.LONGEST_TEXT,
     "rows of a page": feed.LINK_PAGE,
     "pages of history under way": feed.PAGES,
-    "commits of a `history_proofs`": history.MOST_COMMITS,
+    "signatures of a `history_proofs`": history.MOST_SIGNATURES,
     "keys of a `digest_keys`": anti_entropy.KEYS_PER_MESSAGE,
+    "keys of a bucket that is told as it is": anti_entropy.PARTED,
     "entity types of a `digest`": digests.MOST_TYPES,
     "between comparisons, ms": anti_entropy.COMPARE_INTERVAL_MS,
     "damaged operations asked for at a time": link.BAD_ASKED,
@@ -109,7 +137,7 @@ FIXED = {
     "patience with a node that fills another, ms": first_sync.PATIENCE_MS,
     "between new epochs for one node's claims, ms": budget.EPOCH_INTERVAL_MS,
 }
-NOT_THE_WIRES = {"upstream", "peers", "token", "at", "may_speak_for", "connect_timeout_ms"}
+NOT_THE_WIRES = {"upstream", "peers", "office", "token", "at", "may_speak_for", "connect_timeout_ms"}
 """Settings of [links] that say whom to dial, and not what is said."""
 
 
@@ -182,7 +210,9 @@ def of_nodes(message: Message) -> set[str]:
 @pytest.fixture(scope="module")
 def spoken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Message]]:
     by_kind: dict[str, list[Message]] = {}
-    for message in record(tmp_path_factory.mktemp("links")):
+    large = json.loads(digests.parts("orders", {3: range(digests.PARTS)}, 7))  # no bucket of the record has many keys
+    said = json.loads(handshake.ping(handshake.KeptOut(1, "damaged")))  # nothing of the record is kept out
+    for message in [*record(tmp_path_factory.mktemp("links")), large, said]:
         by_kind.setdefault(kind_of(message), []).append(message)
     return by_kind
 
@@ -194,7 +224,7 @@ def test_the_messages_of_the_document_are_those_that_links_take_and_those_that_n
     spoken: dict[str, list[Message]],
 ) -> None:
     taken = {*re.findall(r'kind == "(\w+)"', inspect.getsource(link.Link)), "data_sync"}
-    taken |= {*digests.TYPES, *history.TYPES, *locks.TYPES}
+    taken |= {*contents.TYPES, *digests.TYPES, *history.TYPES, *locks.TYPES}
     assert {kind.split()[0] for kind in SECTIONS} == taken
     assert set(spoken) == set(SECTIONS) - NOT_ON_LINKS
 
@@ -319,7 +349,7 @@ def test_the_numbers_in_the_sentences_are_those_of_the_code() -> None:
         f"has more than {conflicts.LONGEST_TEXT:,} bytes",
         f"no longer than {first_sync.PATIENCE_MS // 1000} s while nothing",
         f"At most {feed.PAGES} pages of {feed.LINK_PAGE} rows",
-        f"At most {history.MOST_COMMITS} commits",
+        f"At most {history.MOST_SIGNATURES} signatures",
         f"begins, once in {anti_entropy.COMPARE_INTERVAL_MS // 1000} s",
         f"fewer than about {link.NEARLY:,} rows",
         f"at most {digests.MOST_TYPES:,} types",

@@ -1,0 +1,114 @@
+"""Operations whose entities contain them already: the history behind entities that came whole.
+
+Nothing is shown otherwise by them. Each gets its row, as it would by `remote.accept`, and is held; its entities are
+not loaded for it. What is not plainly so is left to `accept`.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from crdt.records import DocumentError
+from crdt.settled import Settled, Wrote
+from crdt.update_format import UpdateError
+from node.core.entities.residents import Residents
+from node.core.operations.content import check_authorship
+from node.core.operations.record import write
+from node.core.operations.remote import arrived, check_origin, hold, remote_row
+from storage.records import Key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from node.core.operations.replica import Replica
+    from node.core.ports import Instant
+    from node.wire.links.operations import RemoteOperation
+    from storage.records import EntityRow
+
+
+MOST_DOCUMENTS = 1_000
+MOST_BYTES = 2**24
+"""How many documents of one link are remembered, and how many bytes of them: rows of one entity stand near each
+other in a log."""
+
+
+@define(eq=False)
+class Documents:
+    """The entities that the history on one link is of, as they were stored last, or are in memory."""
+
+    residents: Residents
+    size: int = field(default=0, init=False)
+    """Bytes of the snapshots."""
+    _made: dict[Key, tuple[bytes, Settled]] = field(factory=dict, init=False)
+    """The latest, with the snapshot of each."""
+
+    def missing(self, keys: Iterable[Key]) -> tuple[Key, ...]:
+        """Those that have to be read."""
+        made = self._made
+        return self.residents.missing(key for key in keys if key not in made)
+
+    def provide(self, rows: Mapping[Key, EntityRow]) -> None:
+        """Take entities that were read. One that cannot be read is not here."""
+        for key, row in rows.items():
+            with suppress(UpdateError, DocumentError):
+                self._make(key, row.snapshot)
+
+    def of(self, key: Key) -> Settled | None:
+        """None where it is not here, or was written to since it was loaded.
+
+        What was read may be older than what is stored: operations that it contains are contained since.
+        """
+        made, entity = self._made.get(key), self.residents.entities.get(key)
+        if entity is None:
+            return made[1] if made is not None else None
+        snapshot = entity.document.snapshot
+        if snapshot is None:
+            return None
+        return made[1] if made is not None and made[0] is snapshot else self._make(key, snapshot)
+
+    def _make(self, key: Key, snapshot: bytes) -> Settled:
+        settled = Settled.of(snapshot)
+        self._let_go(key)
+        self._made[key] = (snapshot, settled)
+        self.size += len(snapshot)
+        while len(self._made) > MOST_DOCUMENTS or self.size > MOST_BYTES:
+            self._let_go(next(iter(self._made)))
+        return settled
+
+    def _let_go(self, key: Key) -> None:
+        if key in self._made:
+            self.size -= len(self._made.pop(key)[0])
+
+
+def take(replica: Replica, remote: RemoteOperation, documents: Documents, via: str, now: Instant) -> bool:
+    """Give an operation its row. Returns False where its entities do not plainly contain it, or it may be held.
+
+    Raises what `remote.accept` does.
+    """
+    held, name = replica.held, remote.name
+    policy = replica.registry.get(remote.operation.entity_type)
+    if policy is None or held.holds(name) or held.digests.holds(policy.entity_type, remote.link_key):
+        return False
+    signed = check_origin(replica, remote, via)
+    check_authorship((), remote, replica.clock.max_skew_ms)
+    wrote = Wrote(remote.terminal_id, remote.operation.id, remote.stamp, remote.accepted)
+    version = 0
+    for update in remote.updates:
+        document, said = (
+            documents.of((update.entity_type, update.entity_id)),
+            (update.writer, update.first, update.end),
+        )
+        if document is None or not document.contains(update.update, update.before, said, wrote):
+            return False
+        version = max(version, document.version)
+    replica.clock.observe(remote.accepted, now)
+    told = arrived(replica, now)
+    row = remote_row(policy, remote, version, "applied", message=b"", told=told, signed=signed, via=via)
+    replica.faults.changing = True
+    write(replica, row, ())
+    hold(replica, row)
+    replica.faults.changing = False
+    return True
