@@ -6,7 +6,7 @@
 `node.client.sync` is the same for programs without trio. Nothing here loads the node.
 """
 
-from node.client.live import DOCUMENTED_COUNTERS
+from node.client.screen import DOCUMENTED_COUNTERS
 from node.client.store import StoreError
 from node.client.terminal import LockRefused, Terminal, connect
 from node.client.values import (

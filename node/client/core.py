@@ -16,19 +16,17 @@ from collections import OrderedDict
 from math import inf
 from typing import TYPE_CHECKING
 
-from attrs import define, field
-
-from node.client.live import DOCUMENTED_COUNTERS, LiveSet
+from node.client.locks import Locks
 from node.client.reading import well_formed
+from node.client.ready import Ready
+from node.client.screen import DOCUMENTED_COUNTERS, Screen
 from node.client.values import (
     STAYS_AWAY,
     Conflict,
     Contact,
-    Event,
     Heard,
     Key,
     Lock,
-    LockChange,
     Message,
     Operation,
     Progress,
@@ -50,22 +48,6 @@ TOO_FAST = 4005
 """The code of what may be sent once more without a `retry` beside it."""
 
 
-@define(eq=False)
-class Ready:
-    """What is to be done, in this order.
-
-    settled: operations that the queue on disk need not hold any more. send: messages. tell: events. confirm: the
-    operation id of the row to confirm, once the program took the Row among `tell`. hang_up: why the connection is not
-    to be used any more.
-    """
-
-    settled: list[Operation] = field(factory=list)
-    send: list[Message] = field(factory=list)
-    tell: list[Event] = field(factory=list)
-    confirm: str | None = None
-    hang_up: str | None = None
-
-
 class Core:
     """One terminal. queue: its unanswered operations, in the order in which they were made."""
 
@@ -79,14 +61,13 @@ class Core:
         unanswered: Iterable[Operation] = (),
     ) -> None:
         self.terminal_id, self.user_id, self.waits = terminal_id, user_id, waits
-        self.live = LiveSet(counters)
+        self.screen = Screen(counters)
         self.queue: OrderedDict[str, Operation] = OrderedDict()
         self.recent: OrderedDict[str, Operation] = OrderedDict()
         """The operations that were settled last, by id."""
         self.conflicts: dict[str, Message] = {}
         """Open conflicts, by id."""
-        self.locks: dict[str, Lock] = {}
-        """Locks that are asked for or held, by id."""
+        self._locks = Locks(terminal_id, waits)
         self.open = self.up = False
         """Whether there is a connection; whether the node has greeted."""
         self.full = True
@@ -101,7 +82,7 @@ class Core:
         self._patience = waits.answer
         for operation in unanswered:
             self.queue[operation.id] = operation
-            self.live.wrote(operation)
+            self.screen.wrote(operation)
 
     # ------------------------------------------------------------------ writing
 
@@ -142,7 +123,7 @@ class Core:
         operation.kept = False
         self.recent.pop(operation.id, None)
         self.queue[operation.id] = operation
-        self.live.wrote(operation)
+        self.screen.wrote(operation)
         self._into(operation, State.SAVED, ready)
         if self.open:
             self._send(operation, now, ready)
@@ -164,6 +145,22 @@ class Core:
             operation.state = state
             ready.tell.append(Progress(operation, state))
 
+    # ------------------------------------------------------------------ locks
+
+    def lock(self, lock_id: str, key: Key, timeout_s: float, breaks: str | None, now: float) -> tuple[Lock, Ready]:
+        """Ask for a lock: now, or as soon as there is a connection."""
+        ready = Ready()
+        lock = self._locks.ask(lock_id, key, timeout_s, breaks)
+        if self.open:
+            self._locks.send(lock, now, ready)
+        return lock, ready
+
+    def release(self, lock: Lock) -> Ready:
+        """Give a lock back. What cannot be said now is said by its end."""
+        ready = Ready()
+        self._locks.release(lock, self.open, ready)
+        return ready
+
     # ------------------------------------------------------------------ the connection
 
     def opened(self, now: float) -> Ready:
@@ -173,12 +170,7 @@ class Core:
         self._retry_at, self._patience = None, self.waits.answer
         for operation in self.queue.values():
             self._send(operation, now, ready)
-        for lock in list(self.locks.values()):
-            if lock.state == "asked":
-                lock.asked_at = None
-                self._ask(lock, now, ready)
-            elif lock.state == "abandoned":
-                self._lock_ends(lock, "released", ready)
+        self._locks.opened(now, ready)
         return ready
 
     def ended(self, code: int | None, reason: str, draw: float) -> tuple[float | None, Ready]:
@@ -221,20 +213,15 @@ class Core:
             self._patience *= 2
             for operation in self.queue.values():
                 self._send(operation, now, ready)
-        for lock in list(self.locks.values()):
-            if lock.state == "held" and now >= lock.until:
-                self._lock_ends(lock, "lost", ready, error="it expired")
-            elif lock.state == "asked" and now >= lock.ask_again_at:
-                self._ask(lock, now, ready)
+        self._locks.due(now, ready)
         return ready
 
     def next_due(self) -> float | None:
         """When `due` has something to do."""
         if not self.open:
             return None
-        held = [lock.until for lock in self.locks.values() if lock.state == "held"]
-        asked = [lock.ask_again_at for lock in self.locks.values() if lock.state == "asked"]
-        return min(self._heard + self.waits.silence, self._pinged + self.waits.ping, self._again_at(), *held, *asked)
+        silence, ping = self._heard + self.waits.silence, self._pinged + self.waits.ping
+        return min(silence, ping, self._again_at(), *self._locks.next_due())
 
     # ------------------------------------------------------------------ what the node says
 
@@ -243,7 +230,7 @@ class Core:
         ready = Ready()
         if not self.open:
             return ready
-        if not well_formed(message):
+        if not well_formed(message) or self._is_anothers(message):
             return Ready(tell=[Heard(message)])
         handle: dict[str, Callable[[Message, float, Ready], None]] = {
             "connection_established": self._greeting,
@@ -252,13 +239,18 @@ class Core:
             "sync_error": self._error,
             "sync_conflict": self._conflict,
             "conflict_resolution": self._conflict_closed,
-            "lock_acquired": self._lock_acquired,
-            "lock_failed": self._lock_failed,
-            "lock_released": self._lock_released,
+            "lock_acquired": self._locks.acquired,
+            "lock_failed": self._locks.failed,
+            "lock_released": self._locks.released,
             "pong": _nothing,
         }
         handle.get(str(message.get("type")), _told)(message, now, ready)
         return ready
+
+    def _is_anothers(self, message: Message) -> bool:
+        """Whether it answers another terminal, whose operations may have the same ids."""
+        answers = message.get("type") in ("sync_confirmation", "sync_error")
+        return answers and message.get("terminal_id") not in (None, self.terminal_id)
 
     def _greeting(self, message: Message, now: float, ready: Ready) -> None:
         recovered = message.get("recovered")
@@ -266,7 +258,7 @@ class Core:
             # The node's database is an older one: what is shown here it may never have held.
             self.full = True
             self._recovered = recovered
-            self.live.begin_anew(self.queue.values())
+            self.screen.begin_anew(self.queue.values())
             self.conflicts.clear()
             self.open = False
             ready.hang_up = "the node began anew: everything is asked for"
@@ -277,7 +269,7 @@ class Core:
 
     def _row(self, message: Message, now: float, ready: Ready) -> None:
         operation = message["operation"]
-        entity_ids = self.live.row(operation)
+        entity_ids = self.screen.row(operation)
         if operation.get("terminal_id") == self.terminal_id and (own := self.queue.get(operation["id"])) is not None:
             self._settle(own, State.CONFIRMED, message, ready)
         ready.tell.append(Row(operation["entity_type"], entity_ids, operation))
@@ -305,7 +297,7 @@ class Core:
             self._settle(operation, State.CONFIRMED, message, ready)
             for key in {key for key, _, _ in operation.writes}:
                 if key[1] in message["shown"]:
-                    self.live.replaced(key, message["shown"][key[1]])
+                    self.screen.replaced(key, message["shown"][key[1]])
             return
         self._settle(operation, state, message, ready)
 
@@ -316,17 +308,17 @@ class Core:
             self.recent.popitem(last=False)
         operation.answer = message
         if state is State.REFUSED:
-            self.live.undone(operation)
+            self.screen.undone(operation)
         else:
-            self.live.settled(operation)
+            self.screen.settled(operation)
         self._patience = self.waits.answer
         ready.settled.append(operation)
         self._into(operation, state, ready)
 
     def _error(self, message: Message, now: float, ready: Ready) -> None:
         operation = self.queue.get(str(message.get("operation_id")))
-        lock = self.locks.get(str(message.get("lock_id")))
-        again = message.get("retry") or message.get("code") == TOO_FAST
+        lock = self._locks.named(message)
+        again = bool(message.get("retry")) or message.get("code") == TOO_FAST
         if operation is not None:
             if again:
                 self._retry_at = now + self.waits.retry
@@ -335,12 +327,7 @@ class Core:
             operation.kept = bool(message.get("kept"))
             self._settle(operation, State.REFUSED, message, ready)
         elif lock is not None and message.get("operation_id") is None:
-            if again:
-                lock.ask_again_at = now + self.waits.retry
-            elif lock.state in ("asked", "abandoned"):
-                self._lock_ends(lock, "refused", ready, error=message.get("error"), code=message.get("code"))
-            else:  # a release that came too late
-                self._lock_ends(lock, "released", ready)
+            self._locks.refused(lock, message, now, ready, again=again)
         else:
             ready.tell.append(Heard(message))
 
@@ -359,82 +346,6 @@ class Core:
     def _conflict_closed(self, message: Message, now: float, ready: Ready) -> None:
         known = self.conflicts.pop(message["conflict_id"], None)
         ready.tell.append(Conflict({**(known or {"id": message["conflict_id"]}), "resolution": message}, closed=True))
-
-    # ------------------------------------------------------------------ locks
-
-    def lock(self, lock_id: str, key: Key, timeout_s: float, breaks: str | None, now: float) -> tuple[Lock, Ready]:
-        """Ask for a lock: now, or as soon as there is a connection."""
-        ready = Ready()
-        message: Message = {
-            "type": "acquire_lock",
-            "entity_type": key[0],
-            "entity_id": key[1],
-            "terminal_id": self.terminal_id,
-            "timeout": round(timeout_s * 1000),
-            "lock_id": lock_id,
-        }
-        if breaks is not None:
-            message["breaks"] = breaks
-        lock = self.locks[lock_id] = Lock(lock_id, key, message)
-        if self.open:
-            self._ask(lock, now, ready)
-        return lock, ready
-
-    def release(self, lock: Lock) -> Ready:
-        """Give a lock back. What cannot be said now is said by its end."""
-        ready = Ready()
-        if self.locks.get(lock.id) is not lock:
-            return ready
-        if lock.state == "asked" and self.open:
-            lock.state = "abandoned"  # a release before the answer would be refused
-            return ready
-        if self.open:
-            self._give_back(lock, ready)
-        self._lock_ends(lock, "released", ready)
-        return ready
-
-    def _give_back(self, lock: Lock, ready: Ready) -> None:
-        ready.send.append({"type": "release_lock", "lock_id": lock.id, "terminal_id": self.terminal_id})
-
-    def _ask(self, lock: Lock, now: float, ready: Ready) -> None:
-        lock.asked_at = now if lock.asked_at is None else lock.asked_at
-        lock.ask_again_at = now + self.waits.answer
-        ready.send.append(lock.message)
-
-    def _lock_acquired(self, message: Message, now: float, ready: Ready) -> None:
-        lock = self.locks.get(str(message.get("lock_id")))
-        if lock is None or lock.asked_at is None:
-            return
-        if lock.state == "abandoned":
-            self._give_back(lock, ready)
-            self._lock_ends(lock, "released", ready)
-            return
-        # It runs from when the node granted it, which was after it was asked.
-        lock.state, lock.until = "held", lock.asked_at + lock.message["timeout"] / 1000
-        lock.scope, lock.token = message.get("scope"), message.get("token")
-        ready.tell.append(LockChange(lock))
-
-    def _lock_failed(self, message: Message, now: float, ready: Ready) -> None:
-        lock = self.locks.get(str(message.get("lock_id")))
-        if lock is None:
-            key = (message.get("entity_type"), message.get("entity_id"))
-            lock = next((one for one in self.locks.values() if one.key == key and one.state == "asked"), None)
-        if lock is None:
-            return
-        lock.locked_by, lock.locked_until = message.get("locked_by"), message.get("locked_until")
-        self._lock_ends(lock, "lost" if lock.state == "held" else "refused", ready, error=message.get("reason"))
-
-    def _lock_released(self, message: Message, now: float, ready: Ready) -> None:
-        lock = self.locks.get(str(message.get("lock_id")))
-        if lock is not None:
-            self._lock_ends(lock, "released", ready)
-
-    def _lock_ends(
-        self, lock: Lock, state: str, ready: Ready, error: str | None = None, code: int | None = None
-    ) -> None:
-        del self.locks[lock.id]
-        lock.state, lock.error, lock.code = state, error, code
-        ready.tell.append(LockChange(lock))
 
 
 def _nothing(message: Message, now: float, ready: Ready) -> None:

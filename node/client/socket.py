@@ -9,7 +9,7 @@ import trio
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, InvalidURI
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
-from websockets.frames import Frame, Opcode
+from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import OPEN
 from websockets.uri import WebSocketURI, parse_uri
@@ -39,6 +39,8 @@ class Socket:
         self._parts: list[bytes] = []
         self._texts: list[str] = []
         self._status: int | None = None
+        self._broken = ""
+        """Why nothing is read any more."""
 
     @property
     def code(self) -> int:
@@ -48,7 +50,7 @@ class Socket:
     @property
     def reason(self) -> str:
         close = self._protocol.close_rcvd
-        return "the connection broke" if close is None else close.reason
+        return self._broken or "the connection broke" if close is None else close.reason
 
     async def handshake(self, headers: Mapping[str, str]) -> None:
         """Raises NotConnected."""
@@ -67,7 +69,7 @@ class Socket:
 
     async def receive(self) -> list[str]:
         """The next messages, as many as came at once, pings answered meanwhile; none at the end."""
-        while not self._texts and self._protocol.close_rcvd is None and await self._read():
+        while not self._texts and self._protocol.close_rcvd is None and not self._broken and await self._read():
             self._take_events()
         found, self._texts = self._texts, []
         return found
@@ -79,8 +81,18 @@ class Socket:
             elif isinstance(event, Frame) and event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
                 self._parts.append(bytes(event.data))
                 if event.fin:
-                    self._texts.append(b"".join(self._parts).decode(errors="replace"))
+                    self._take_text(b"".join(self._parts))
                     self._parts.clear()
+
+    def _take_text(self, said: bytes) -> None:
+        """What is no UTF-8 ends the connection, as RFC 6455 has it (8.1), and so does not come after it either."""
+        if self._broken:
+            return
+        try:
+            self._texts.append(said.decode())
+        except UnicodeDecodeError as error:
+            self._broken = f"the node sent what is no UTF-8: {error}"
+            self._protocol.fail(CloseCode.INVALID_DATA)
 
     async def _read(self) -> bool:
         """Whether anything came."""

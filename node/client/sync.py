@@ -66,8 +66,8 @@ class Terminal:
     def resolve(self, conflict_id: str, resolution: str, data: Fields | None = None) -> Operation:
         return self._await(self._terminal.resolve, conflict_id, resolution, data, timeout_s=None)
 
-    def again(self, operation: Operation) -> None:
-        self._await(self._terminal.again, operation, timeout_s=None)
+    def retry(self, operation: Operation) -> None:
+        self._await(self._terminal.retry, operation, timeout_s=None)
 
     def answer(self, operation: Operation, *, timeout_s: float | None = None) -> Operation:
         return self._await(self._terminal.answer, operation, timeout_s=timeout_s)
@@ -114,8 +114,8 @@ class Terminal:
     def holds(self, lock: Lock) -> bool:
         return self._call(lambda: self._terminal.holds(lock))
 
-    def resume(self, token: str | None = None) -> None:
-        self._call(lambda: self._terminal.resume(token))
+    def reconnect(self, token: str | None = None) -> None:
+        self._call(lambda: self._terminal.reconnect(token))
 
 
 @contextmanager

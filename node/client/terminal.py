@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import ssl
 import time
 import uuid
 from collections import deque
@@ -19,16 +20,14 @@ from urllib.parse import quote, urlencode
 import trio
 
 from node.client.core import Core
-from node.client.live import DOCUMENTED_COUNTERS
 from node.client.reading import message_of
+from node.client.screen import DOCUMENTED_COUNTERS
 from node.client.socket import NO_CLOSE_FRAME, NotConnected, dialled
 from node.client.store import MemoryQueue, Queue, StoreError, opened
 from node.client.values import Contact, Event, Fields, Heard, Lock, Operation, Row, State, Waits, text_of
 
 if TYPE_CHECKING:
-    import ssl
-
-    from node.client.core import Ready
+    from node.client.ready import Ready
     from node.client.values import Message
 
 
@@ -146,7 +145,7 @@ class Terminal:
         made = self._core.resolution(str(uuid.uuid4()), conflict_id, resolution, data, label)
         return await self._put(made)
 
-    async def again(self, operation: Operation) -> None:
+    async def retry(self, operation: Operation) -> None:
         """Try a refused operation once more, under its first id."""
         if operation.state is not State.REFUSED:
             raise ValueError(f"it is {operation.state.value}")
@@ -168,10 +167,10 @@ class Terminal:
 
     def entities(self, entity_type: str) -> dict[str, Fields]:
         """What is shown of a type, by id: the node's rows, and own unanswered writes over them."""
-        return self._core.live.entities(entity_type)
+        return self._core.screen.entities(entity_type)
 
     def entity(self, entity_type: str, entity_id: str) -> Fields | None:
-        return self._core.live.entity(entity_type, entity_id)
+        return self._core.screen.entity(entity_type, entity_id)
 
     @property
     def unanswered(self) -> list[Operation]:
@@ -220,7 +219,8 @@ class Terminal:
     ) -> AsyncIterator[Lock]:
         """Hold a lock, and give it back. breaks: the terminal from which it is taken. Raises LockRefused.
 
-        Where there is no contact this waits for it. See `holds` for whether it is still held.
+        Where there is no contact this waits for it. See `holds` for whether it is still held. Giving it back does
+        not wait until the node has heard: what this terminal sends next comes behind it.
         """
         lock_id = str(uuid.uuid4())
         lock, ready = self._core.lock(lock_id, (entity_type, entity_id), timeout_s, breaks, trio.current_time())
@@ -239,7 +239,7 @@ class Terminal:
 
     # ------------------------------------------------------------------ the connection
 
-    def resume(self, token: str | None = None) -> None:
+    def reconnect(self, token: str | None = None) -> None:
         """Dial now: after the cause of a 4001, 4002 or 4003 was mended, or instead of waiting. token: a new one."""
         self._token = token or self._token
         self._core.resume()
@@ -289,16 +289,23 @@ class Terminal:
 
     async def _read(self, socket: Wire) -> None:
         while texts := await socket.receive():
-            batch = []
+            messages: list[Message] = []
             for text in texts:
                 message = message_of(text)
                 if message is None:
-                    self._hang_up("the node sent what is no message")
                     break
-                batch.append(self._core.received(message, trio.current_time()))
+                messages.append(message)
+            await self._take(messages)
+            if len(messages) < len(texts):
+                self._hang_up("the node sent what is no message")
+
+    async def _take(self, messages: list[Message]) -> None:
+        """Whole even where the connection ends meanwhile: the core does not say a second time what came of them."""
+        batch = [self._core.received(message, trio.current_time()) for message in messages]
+        with trio.CancelScope(shield=True):
             await self._remove([operation for ready in batch for operation in ready.settled])
-            for ready in batch:
-                self._carry_out(ready)
+        for ready in batch:
+            self._carry_out(ready)
 
     async def _remove(self, settled: list[Operation]) -> None:
         """What cannot be removed now is removed with the next: sent again, it would be a duplicate."""
@@ -381,6 +388,7 @@ async def connect(
     counters: Mapping[str, Collection[str]] = DOCUMENTED_COUNTERS,
     waits: Waits = Waits(),  # noqa: B008  (frozen)
     tls: ssl.SSLContext | None = None,
+    ca: str | Path | None = None,
     dial: Dial | None = None,
     wall: Callable[[], float] = time.time,
 ) -> AsyncIterator[Terminal]:
@@ -388,9 +396,15 @@ async def connect(
 
     store: the file of the queue; without one, what was not answered is lost with the program.
     counters: entity type -> fields in which `{"$inc": n}` is a movement, as the node is configured.
-    tls: how a `wss://` node is recognised; by default by the system's authorities. dial: makes connections that are
-    no sockets, as `testing` does. wall: Unix seconds, by which what is written is dated. Raises StoreError.
+    ca: PEM file of the authorities that vouch for a `wss://` node, in the place of the system's. tls: instead, a
+    context of the program's own, which may show a certificate. dial: makes connections that are no sockets, as
+    `testing` does. wall: Unix seconds, by which what is written is dated. Raises StoreError; OSError (ssl.SSLError
+    too) for a `ca` that cannot be read.
     """
+    if ca is not None:
+        if tls is not None:
+            raise ValueError("ca or tls")
+        tls = ssl.create_default_context(cafile=ca)
     queue: Queue = MemoryQueue() if store is None else await opened(Path(store), terminal_id)
     try:
         unanswered = await queue.unanswered()

@@ -122,7 +122,7 @@ class Progress:
 class Contact:
     """The node is there (after its greeting), or not. code: how the connection ended, or None where none came about.
 
-    reason: for people. stays_away: the client does not dial again by itself; see `resume`. server_time: the node's
+    reason: for people. stays_away: the client does not dial again by itself; see `reconnect`. server_time: the node's
     clock, by which a program may warn that this machine's is wrong.
     """
 

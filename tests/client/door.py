@@ -13,6 +13,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import trio
+from jsonschema import Draft7Validator
 
 from node.conformance.wire import (
     CLOSE,
@@ -23,11 +24,11 @@ from node.conformance.wire import (
     Frames,
     Refused,
     Socket,
-    accept_key,
     frame,
     open_socket,
-    read_head,
 )
+from node.wire.description.schemas import FROM_TERMINAL, schemas
+from tests.handshake import asked
 from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -49,13 +50,25 @@ def dropping(kind: str, most: int = 10**9) -> Change:
     return lambda message: [] if message["type"] == kind and next(dropped) <= most else [message]
 
 
+VALIDATORS = {name: Draft7Validator(schema) for name, schema in schemas().items()}
+
+
+def wrong(message: Message) -> list[str]:
+    """What is otherwise in a terminal's message than the node describes; members that it does not describe, too."""
+    validator = VALIDATORS[f"{FROM_TERMINAL}.{message['type']}"]
+    unknown = message.keys() - validator.schema["properties"].keys()
+    return [error.message for error in validator.iter_errors(message)] + [f"{name} is no member" for name in unknown]
+
+
 class Door:
     """port: where to dial. node_port: of the node behind it.
 
-    to_terminal, to_node: what becomes of a message on its way. answers: what the door itself says to a message of the
-    client. closes_with: close codes for the next connections, each accepted and closed at once. shut: who dials is
-    hung up on. tried: how often somebody dialled. sent, got: types of messages that came from the client and from the
-    node. confirmed: ids of rows that the client confirmed. lines: the connections that stand.
+    to_terminal, to_node: what becomes of a message on its way. cutting: what becomes of its bytes to the client.
+    answers: what the door itself says to a message of the client. closes_with: close codes for the next connections,
+    each accepted and closed at once. shut: who dials is hung up on. silent: who dials hears nothing, ever. tried: how
+    often somebody dialled. sent, got: types of messages that came from the client and from the node. wrong: what is
+    otherwise in the client's than the node describes. confirmed: ids of rows that the client confirmed. rows: id ->
+    type and id of the entity, of rows that went to the client. lines: the connections that stand.
     """
 
     def __init__(self, node_port: int, patience: float = PATIENCE_S) -> None:
@@ -63,12 +76,15 @@ class Door:
         self.to_terminal: Change = unchanged
         self.to_node: Change = unchanged
         self.answers: Change = lambda message: []
+        self.cutting: Callable[[bytes], bytes] = lambda payload: payload
         self.closes_with: list[int] = []
-        self.shut = False
+        self.shut = self.silent = False
         self.tried = 0
         self.sent: Counter[str] = Counter()
         self.got: Counter[str] = Counter()
         self.confirmed: set[str] = set()
+        self.rows: dict[str, tuple[str, str | None]] = {}
+        self.wrong: list[str] = []
         self.lines: set[_Line] = set()
         self._changed = trio.Event()
 
@@ -97,6 +113,10 @@ class Door:
             while not condition():
                 await self._changed.wait()
 
+    def taken(self) -> set[tuple[str, str | None]]:
+        """Type and id of each entity of which the client confirmed a row."""
+        return {entity for row, entity in self.rows.items() if row in self.confirmed}
+
     def changed(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
@@ -109,25 +129,24 @@ class Door:
         try:
             if self.shut:
                 return
-            head, rest = await read_head(terminal)
-            lines = head.decode("latin-1").split("\r\n")
-            path = lines[0].split(" ")[1]
-            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-            accepted = f"Sec-WebSocket-Accept: {accept_key(headers['sec-websocket-key'])}"
-            welcome = f"HTTP/1.1 101 -\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{accepted}\r\n\r\n".encode()
-            if self.closes_with:
-                code = self.closes_with.pop(0)
-                goodbye = frame(code.to_bytes(2, "big") + b"no", CLOSE, masked=False)
-                await terminal.send_all(welcome + goodbye)
+            if self.silent:
                 while await terminal.receive_some(READ_BYTES):
                     pass
                 return
-            passed = [(name, value) for name, value in headers.items() if name == "authorization"]
+            request = await asked(terminal)
+            if self.closes_with:
+                code = self.closes_with.pop(0)
+                goodbye = frame(code.to_bytes(2, "big") + b"no", CLOSE, masked=False)
+                await terminal.send_all(request.welcome + goodbye)
+                while await terminal.receive_some(READ_BYTES):
+                    pass
+                return
+            passed = [(name, value) for name, value in request.headers.items() if name == "authorization"]
             stream = await trio.open_tcp_stream("127.0.0.1", self.node_port)
             try:
-                node = await open_socket(stream, "node", path, headers=passed)
-                await terminal.send_all(welcome)
-                await _Line(self, terminal, node).run(rest)
+                node = await open_socket(stream, "node", request.path, headers=passed)
+                await terminal.send_all(request.welcome)
+                await _Line(self, terminal, node).run(request.rest)
             finally:
                 await trio.aclose_forcefully(stream)
         except* (Refused, OSError, KeyError, trio.BrokenResourceError, trio.ClosedResourceError):
@@ -164,7 +183,11 @@ class _Line:
 
     async def tell(self, messages: Iterable[Message]) -> None:
         """Messages to the terminal."""
-        await self._write([frame(json.dumps(message).encode(), masked=False) for message in messages])
+        messages = list(messages)
+        for row in (message["operation"] for message in messages if message["type"] == "data_sync"):
+            self._door.rows[row["id"]] = (row["entity_type"], row.get("entity_id"))
+        texts = [json.dumps(message, ensure_ascii=False).encode() for message in messages]
+        await self._write([frame(self._door.cutting(text), masked=False) for text in texts])
 
     async def _write(self, frames: list[bytes]) -> None:
         async with self._out:
@@ -199,6 +222,7 @@ class _Line:
 
     async def _message(self, message: Message) -> None:
         self._door.sent[message["type"]] += 1
+        self._door.wrong += wrong(message)
         if message["type"] == "sync_confirmation":
             self._door.confirmed.add(message["operation_id"])
         await self.tell(self._door.answers(message))

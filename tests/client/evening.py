@@ -9,12 +9,13 @@ from __future__ import annotations
 import itertools
 import random
 from collections import deque
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from crdt import hlc
-from node.client.core import Core, Ready
+from node.client.core import Core
 from node.client.values import Operation, Progress, State, text_of
 from node.core.sessions.identity import Identity
 from node.screen import without_version
@@ -22,6 +23,8 @@ from tests.harness import Connection, World
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from node.client.ready import Ready
 
 TYPES = ("orders", "products", "customers")
 IDS = ("a", "b", "c")
@@ -156,8 +159,12 @@ def rest(world: World, machines: list[Machine]) -> None:
 
 def evening(folder: Path, seed: int) -> None:
     """One evening; asserts that every operation is settled once and that each screen is the node's."""
+    with closing(World(folder)) as world:
+        _evening(world, seed)
+
+
+def _evening(world: World, seed: int) -> None:
     rng = random.Random(seed)
-    world = World(folder)
     machines = [Machine(world, f"t-{n}", "pos" if n else "waiter", rng) for n in range(3)]
     for _ in range(STEPS):
         machine = rng.choice(machines)
@@ -187,9 +194,9 @@ def evening(folder: Path, seed: int) -> None:
     for machine in machines:
         assert not machine.disk
         for entity_type in TYPES:
-            shown, there = machine.core.live.entities(entity_type), without_version(world.view(entity_type))
+            shown, there = machine.core.screen.entities(entity_type), without_version(world.view(entity_type))
             assert shown == there, (seed, machine.name, entity_type)
-        assert not machine.core.live.entities("no_such_type")
+        assert not machine.core.screen.entities("no_such_type")
     logged = [row.name for row in world.reader.audit(limit=10**6, kinds=("operation",))]
     assert len(logged) == len(set(logged))
     for machine in machines:
@@ -198,4 +205,3 @@ def evening(folder: Path, seed: int) -> None:
         for operation in machine.wrote:
             known = machine.core.recent.get(operation.id, operation)
             assert (known.state is not State.REFUSED) == (f"{machine.name}/{operation.id}" in logged), operation
-    world.close()

@@ -144,17 +144,31 @@ class Scene:
     async def verdict(self) -> Verdict:
         """Nothing is hostile any more: what is there once the client has settled and shown everything?"""
         door = self.door
+        assert door.wrong == []
         door.to_terminal = door.to_node = unchanged
+        door.cutting = lambda payload: payload
         door.answers, door.closes_with, door.shut = (lambda message: []), [], False
         await self.settled(self.keys)
-        last = await self.others_write(*[(kind, f"{self.name}-last", {"note": "last"}) for kind in TYPES])
-        await door.until(lambda: door.confirmed.issuperset(last))
+        await self._followed()
         orders, products = (self.on_node(entity_type) for entity_type in TYPES)
         missing = {key for key, order in self.wrote.items() if orders.get(order, {}).get("note") != key}
         stock = products.get(self.name, {}).get("stock", 0)
         screens = [without_version(await self.driver.shown(entity_type)) for entity_type in TYPES]
         kept = missing <= self.gone and stock >= self.counted - len(missing)
         return Verdict(kept, stock <= self.counted, screens == [orders, products])
+
+    async def _followed(self) -> None:
+        """Until the client has confirmed rows that came after all others.
+
+        Within a first synchronisation a row may come as its entity's state, under another id and before other states;
+        what is written then comes behind all of them.
+        """
+        while True:
+            last = [(kind, f"{self.name}-last-{next(numbers)}") for kind in TYPES]
+            rows = await self.others_write(*[(*entity, {"note": "last"}) for entity in last])
+            await self.door.until(lambda wanted=last: self.door.taken().issuperset(wanted))
+            if self.door.confirmed.issuperset(rows):
+                return
 
 
 Run = Callable[[Scene], Awaitable[None]]
@@ -332,6 +346,85 @@ async def not_allowed(scene: Scene) -> None:
     await scene.write_one(key, "CREATE", "products", f"{scene.name}-forbidden", {"note": key})
     await scene.settled([key])
     assert scene.driver.states[key][-1] == "refused"
+
+
+@scenario("an answer comes three times, and says something else each time")
+async def answered_otherwise(scene: Scene) -> None:
+    def otherwise(message: Message) -> list[Message]:
+        if message["type"] != "sync_confirmation":
+            return [message]
+        names = {name: message[name] for name in ("operation_id", "terminal_id")}
+        refusal = {"type": "sync_error", **names, "entity_type": None, "entity_id": None, "error": "?", "code": 4009}
+        return [message, {**message, "status": "lost"}, refusal]
+
+    scene.door.to_terminal = otherwise
+    await scene.open()
+    keys = await scene.write(3)
+    await scene.settled(keys)
+    assert {scene.driver.states[key][-1] for key in keys} == {"confirmed"}
+
+
+@scenario("the answers to another terminal's operations of the same ids come to this one")
+async def anothers_answers(scene: Scene) -> None:
+    told: Message = {"terminal_id": "somebody-else", "version": 1, "timestamp": "2026-01-15T19:30:00.000Z"}
+
+    def answers(message: Message) -> list[Message]:
+        if message["type"] != "data_sync":
+            return []
+        names = {"operation_id": message["operation"]["id"], **told}
+        refusal = {"type": "sync_error", **names, "error": "?", "code": 4006}
+        return [{"type": "sync_confirmation", **names, "status": "applied"}, refusal]
+
+    scene.door.answers, scene.door.to_node = answers, dropping("data_sync", 3)
+    await scene.open()
+    await scene.write(3)
+    await scene.door.until(lambda: scene.door.sent["data_sync"] >= 9)
+
+
+@scenario("a message is cut in the middle of a letter")
+async def cut_letter(scene: Scene) -> None:
+    door = scene.door
+    cut: list[bytes] = []
+
+    def cutting(payload: bytes) -> bytes:
+        if cut or "ê".encode() not in payload:
+            return payload
+        cut.append(payload)
+        return payload.replace("ê".encode(), "ê".encode()[:1])
+
+    await scene.open()
+    keys = await scene.write(1)
+    await scene.settled(keys)
+    tried, door.cutting = door.tried, cutting
+    await scene.others_write(("orders", scene.wrote[keys[0]], {"dish": "bebê"}))
+    await door.until(lambda: door.tried > tried)
+
+
+@scenario("three hundred messages that say nothing come before each one that does")
+async def flooded(scene: Scene) -> None:
+    noise: list[Message] = [
+        {"type": "pong", "server_time": "?"},
+        {"type": "lock_released", "lock_id": "none", "entity_type": "orders", "entity_id": "none"},
+        {"type": "sync_confirmation", "operation_id": "none", "terminal_id": scene.name, "status": "applied"},
+    ]
+    scene.door.to_terminal = lambda message: [*noise * 100, message]
+    await scene.open()
+    await scene.settled(await scene.write(2))
+
+
+@scenario("the node greets after each row once more")
+async def greeted_again(scene: Scene) -> None:
+    greetings: list[Message] = []
+
+    def again(message: Message) -> list[Message]:
+        if message["type"] == "connection_established":
+            greetings.append(message)
+        return [message, *greetings[-1:]] if message["type"] == "data_sync" else [message]
+
+    scene.door.to_terminal = again
+    await scene.others_write(*[("orders", f"{scene.name}-{n}", {"note": "there"}) for n in range(5)])
+    await scene.open()
+    await scene.settled(await scene.write(2))
 
 
 @scenario("the node is killed while it is written to", alone=True, usual=True)

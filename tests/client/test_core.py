@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.client.core import Core
-from node.client.values import Waits
+from node.client.values import State, Waits
 from tests.client.evening import evening
 from tests.scenarios.seeds import SEEDS
 
@@ -63,4 +63,16 @@ def test_a_message_that_nobody_understands_changes_nothing(message: dict[str, ob
     assert not ready.send
     assert ready.confirm is None
     assert ready.hang_up is None
-    assert not list(core.live)
+    assert not list(core.screen)
+
+
+def test_the_answer_to_another_terminal_whose_operation_has_the_same_id_is_none() -> None:
+    core = Core("t", None)
+    core.opened(0.0)
+    made = core.operation("x", "2026-01-15T19:30:00.000Z", "CREATE", "orders", "o", {"a": 1})
+    core.wrote(made, 0.0)
+    for kind in ("sync_confirmation", "sync_error"):
+        core.received({"type": kind, "operation_id": "x", "terminal_id": "other", "status": "applied"}, 0.0)
+        assert made.state is State.SENT
+    core.received({"type": "sync_confirmation", "operation_id": "x", "terminal_id": "t", "status": "applied"}, 0.0)
+    assert made.state is State.CONFIRMED

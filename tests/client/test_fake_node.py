@@ -120,7 +120,7 @@ async def test_after_4003_nobody_dials_until_somebody_resumes(tmp_path: Path, au
         order = await till.create("orders", "mesa-1", {"status": "pending"})
         await trio.sleep(3600)
         assert order.state is State.SAVED
-        till.resume("another token")
+        till.reconnect("another token")
         await till.answer(order)
         assert order.state is State.CONFIRMED
 
@@ -144,7 +144,7 @@ async def test_a_lock_is_held_until_it_expires_and_its_end_is_told(tmp_path: Pat
             await trio.sleep(61)
             assert not till.holds(lock)
             assert lock.state == "lost"
-        await lia.again(order)
+        await lia.retry(order)
         assert (await lia.answer(order)).state is State.CONFIRMED
 
 

@@ -109,8 +109,8 @@ def test_no_message_ends_a_terminal_or_loses_what_it_wrote() -> None:
                 confirmation = {"type": "sync_confirmation", "operation_id": operation_id, "status": "applied"}
                 ready = core.received(confirmation, 0.0)
                 told += [event.state for event in ready.tell if isinstance(event, Progress)]
-            for entity_type in core.live:
-                core.live.entities(entity_type)
+            for entity_type in core.screen:
+                core.screen.entities(entity_type)
             core.due(1e9, "")
             core.ended(1006, "", 0.5)
             if not told or not told[-1].final or core.queue:

@@ -35,6 +35,7 @@ GIVES_UP = {
     "overtaken": "it shows its own write, whatever came of it",
     "not_stored": "it does not know `retry`",
     "not_allowed": "a refused write stays on its screen",
+    "anothers_answers": "an operation that is lost on an open connection is never sent again",
     "node_killed": "what it sent and was not answered is not sent again",
     "older_database": "it stops after five tries, and shows what the node lost",
     "program_killed": "it keeps nothing on disk",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PROGRAM_S
 from tests.processes import missing
 
 FILES = sorted((Path(__file__).parent / "javascript").glob("*.test.mjs"))
@@ -25,7 +26,11 @@ def node() -> str:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name.removesuffix(".test.mjs"))
 def test_what_nodes_runner_finds(node: str, file: Path) -> None:
     run = subprocess.run(
-        [node, "--test", "--test-force-exit", str(file)], capture_output=True, text=True, timeout=240, check=False
+        [node, "--test", "--test-force-exit", str(file)],
+        capture_output=True,
+        text=True,
+        timeout=PROGRAM_S,
+        check=False,
     )
     failed = run.stdout.partition("\nnot ok")[2]
     assert run.returncode == 0, f"not ok{failed[:4000]}" if failed else run.stdout[-2000:] + run.stderr[-2000:]

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from node.client.core import Core, Ready
-from node.client.live import LiveSet
+from node.client.core import Core
+from node.client.screen import Screen
 from node.client.values import Message, Operation, State
 from tests.client.evening import evening
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from node.client.ready import Ready
 
 numbers = count()
 SEEDS = 40
@@ -23,24 +25,24 @@ SEEDS = 40
 
 def shown_at_the_confirmation(patch: pytest.MonkeyPatch) -> None:
     """An own write is applied (again) when it is confirmed."""
-    settled = LiveSet.settled
+    settled = Screen.settled
 
-    def wrong(self: LiveSet, operation: Operation) -> None:
+    def wrong(self: Screen, operation: Operation) -> None:
         for key, kind, data in operation.writes:
             self.row({"entity_type": key[0], "entity_id": key[1], "operation": kind, "data": data})
         settled(self, operation)
 
-    patch.setattr(LiveSet, "settled", wrong)
+    patch.setattr(Screen, "settled", wrong)
 
 
 def refused_stays_on_the_screen(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(LiveSet, "undone", LiveSet.settled)
+    patch.setattr(Screen, "undone", Screen.settled)
 
 
 def rows_count_before_own_writes(patch: pytest.MonkeyPatch) -> None:
     """Own writes lie over whatever comes later, also once they are settled."""
 
-    def wrong(self: LiveSet, operation: Message) -> tuple[str, ...]:
+    def wrong(self: Screen, operation: Message) -> tuple[str, ...]:
         found = row(self, operation)
         for key in [(operation["entity_type"], entity_id) for entity_id in found]:
             entity = self._at(key)
@@ -48,8 +50,8 @@ def rows_count_before_own_writes(patch: pytest.MonkeyPatch) -> None:
             self._trim(key, entity)
         return found
 
-    row = LiveSet.row
-    patch.setattr(LiveSet, "row", wrong)
+    row = Screen.row
+    patch.setattr(Screen, "row", wrong)
 
 
 def not_sent_again(patch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from node.client import LockRefused, State, StoreError, connect, sync
+from tests.patience import PATIENCE_S
 from tests.processes import NodeProcess
 
 if TYPE_CHECKING:
@@ -67,14 +68,15 @@ def test_a_script_writes_waits_and_locks(node: NodeProcess, tmp_path: Path) -> N
         sync.connect(node.url, "script-2", "pos", store=tmp_path / "b.db") as other,
     ):
         order = script.create("orders", "mesa-1", {"status": "pending"})
-        assert script.answer(order, timeout_s=60).state is State.CONFIRMED
+        assert script.answer(order, timeout_s=PATIENCE_S).state is State.CONFIRMED
         with script.lock("orders", "mesa-1") as lock:
             assert script.holds(lock)
             with pytest.raises(LockRefused, match="script-1"), other.lock("orders", "mesa-1"):
                 pass
+        script.answer(script.update("orders", "mesa-1", {"note": "after the lock"}), timeout_s=PATIENCE_S)
         with other.lock("orders", "mesa-1"):
             pass
-        assert script.entity("orders", "mesa-1") == {"status": "pending"}
+        assert script.entity("orders", "mesa-1") == {"status": "pending", "note": "after the lock"}
 
 
 def test_a_script_hears_what_happens(node: NodeProcess) -> None:
@@ -93,7 +95,7 @@ def test_a_script_that_cannot_begin_is_told_why(tmp_path: Path) -> None:
         with pytest.raises(TimeoutError):
             script.answer(order, timeout_s=0)
         with pytest.raises(ValueError, match="saved"):
-            script.again(order)
+            script.retry(order)
 
 
 async def test_a_program_that_fails_is_not_held_up(tmp_path: Path) -> None:

@@ -24,7 +24,21 @@ export interface Options {
   /** The fields that are counters, by entity type, as the node is configured. Default: `{products: ['stock']}`. */
   counters?: { [entityType: string]: string[] };
   /** How several tabs find each other, or null: not at all. Default: what the browser has. */
-  tabs?: { locks: any; BroadcastChannel: any } | null;
+  tabs?: { locks?: any; BroadcastChannel: any; lease?: { beat?: number; silence?: number; answer?: number } } | null;
+  /** For tests that let an hour pass at once: `MovableClock` of `comanda-client/testing`. Default: the machine's time. */
+  clock?: Clock;
+}
+
+/** Milliseconds. */
+export interface Clock {
+  /** Since 1970; somebody may set it. */
+  now(): number;
+  /** Since whenever; only grows. */
+  elapsed(): number;
+  /** Calls `act` once, after so long. */
+  after(ms: number, act: () => void): unknown;
+  /** Takes back what `after` gave. */
+  cancel(timer: any): void;
 }
 
 /** Milliseconds. */
@@ -57,8 +71,8 @@ export type State = 'saved' | 'sent' | 'confirmed' | 'conflict' | 'refused';
 /** An operation or a resolution. */
 export interface Operation {
   readonly id: string;
-  /** What was given as `tag`, or null. */
-  readonly tag: Json;
+  /** What was given as `label`, or null. */
+  readonly label: Json;
   readonly state: State;
   /** As it is sent. */
   readonly message: Message;
@@ -75,7 +89,7 @@ export interface WriteOptions {
   /** The operation's id. Default: a random one. */
   id?: string;
   /** Anything, kept with the operation and given back with it. */
-  tag?: Json;
+  label?: Json;
   /** Who acted. Default: the `userId` of `connect`. */
   userId?: string;
   /** What the person had seen, plus one. Default: what is shown, plus one. */
@@ -84,6 +98,10 @@ export interface WriteOptions {
   lock?: Lock | string;
   requiresLock?: boolean;
   priority?: 'critical' | 'high' | 'medium' | 'low';
+  /** `TERMINAL/OPERATION`, whose value comes back with this write. No version is sent; `readUpto` says what was seen. */
+  restores?: string;
+  /** With `restores`: the row up to which the person had read, the `seq` of `GET /api/v1/explain`. */
+  readUpto?: number;
 }
 
 export interface Lock {
@@ -151,6 +169,8 @@ export class Terminal {
   entity(type: string, id: string): Entity | null;
   /** What is not answered, in order, and what was refused or came into a conflict, until it is dismissed. */
   operations(): Operation[];
+  /** What is not answered, in order. */
+  readonly unanswered: Kept[];
 
   /**
    * Writes the fields that changed. It is stored, then shown, then sent; the promise resolves once it is stored and
@@ -160,14 +180,16 @@ export class Terminal {
     Promise<Kept>;
   create(entityType: string, entityId: string, data: Fields, options?: WriteOptions): Promise<Kept>;
   update(entityType: string, entityId: string, data: Fields, options?: WriteOptions): Promise<Kept>;
-  remove(entityType: string, entityId: string, options?: WriteOptions): Promise<Kept>;
+  /** Many entities, all of them or none. updates: fields by entity id. */
+  updateAll(entityType: string, updates: { [entityId: string]: Fields }, options?: WriteOptions): Promise<Kept>;
+  delete(entityType: string, entityId: string, options?: WriteOptions): Promise<Kept>;
 
   /** A person decided. Kept and sent like an operation. `data` is what `merge` needs. */
-  resolve(conflictId: string, resolution: Resolution, data?: Fields, reason?: string, options?: { id?: string; tag?: Json }):
+  resolve(conflictId: string, resolution: Resolution, data?: Fields, reason?: string, options?: { id?: string; label?: Json }):
     Promise<Kept>;
 
   /** A `data_sync` or `conflict_resolution` as the program made it: kept, shown and sent like `write` and `resolve`. */
-  send(message: Message, options?: { tag?: Json }): Promise<Kept>;
+  send(message: Message, options?: { label?: Json }): Promise<Kept>;
 
   /** Sends a refused operation once more, under its id, and shows it again. False: it is not a refused one. */
   retry(operationId: string): Promise<boolean>;
@@ -194,8 +216,15 @@ export interface Store {
   /** Names what several tabs share. Missing: nobody else uses this store. */
   readonly shared?: string;
   load(): Promise<[key: string, value: any][]>;
-  /** All of it or nothing. undefined takes a key away. */
-  commit(changes: [key: string, value: any][]): Promise<void>;
+  /**
+   * All of it or nothing. undefined takes a key away. term: of a shared store without Web Locks, the lease that it is
+   * written under; rejects with LeaseLost when that is not the last.
+   */
+  commit(changes: [key: string, value: any][], term?: number): Promise<void>;
+  /** Of a shared store: takes the next term if none is held, or `after` is; in one transaction over all tabs. */
+  takeLease?(after: number | null): Promise<{ term: number; mine: boolean }>;
+  /** Gives a term back, if it is the last. */
+  endLease?(term: number): Promise<void>;
   /** Adds to the queue. Keys begin with `queue/`, and each is greater than those before. Calls take effect in order. */
   append(value: any): Promise<string>;
   close(): Promise<void>;
@@ -214,7 +243,9 @@ export class IndexedDBStore implements Store {
   constructor(name: string);
   readonly shared: string;
   load(): Promise<[string, any][]>;
-  commit(changes: [string, any][]): Promise<void>;
+  commit(changes: [string, any][], term?: number): Promise<void>;
+  takeLease(after: number | null): Promise<{ term: number; mine: boolean }>;
+  endLease(term: number): Promise<void>;
   append(value: any): Promise<string>;
   close(): Promise<void>;
 }

@@ -1,5 +1,6 @@
 // The client of a Comanda node, for browsers and for Node.
 
+import { systemClock } from './clock.js';
 import { IndexedDBStore } from './stores/indexeddb.js';
 import { MemoryStore } from './stores/memory.js';
 import { Terminal } from './terminal.js';
@@ -20,6 +21,6 @@ export function connect(options) {
   if (!WebSocket) throw new TypeError('connect needs WebSocket, such as that of npm\'s "ws": this Node has none');
   const store = options.store ?? (globalThis.indexedDB ? new IndexedDBStore(`comanda/${terminalId}`) : new MemoryStore());
   const { BroadcastChannel, navigator } = globalThis;
-  const tabs = options.tabs ?? (navigator?.locks && BroadcastChannel ? { locks: navigator.locks, BroadcastChannel } : null);
-  return new Terminal({ ...options, WebSocket, store, tabs });
+  const tabs = options.tabs === undefined && BroadcastChannel ? { locks: navigator?.locks, BroadcastChannel } : options.tabs;
+  return new Terminal({ ...options, WebSocket, store, tabs, clock: options.clock ?? systemClock });
 }

@@ -1,5 +1,6 @@
 // One WebSocket to the node at a time, dialled again for ever; a connection that says nothing is given up.
 
+import { iso } from './clock.js';
 import { messageOf } from './reading.js';
 
 const STOP = new Set([4001, 4002, 4003]); // dialling again the same way cannot help
@@ -21,13 +22,16 @@ export class Connection {
   #roundTrip = null;
   #greetedAt = null;
   #options;
+  #clock;
 
   /**
-   * address: gives the URL. heard: is called with each message. contact: with {state, code, reason, clockSkewMs, retryInMs}.
-   * beat: at each ping, with the time since the last. timing: as TIMING.
+   * address: gives the URL. heard: is called with each message, and whether it says nothing. contact: with {state, code,
+   * reason, clockSkewMs, retryInMs}. beat: at each ping, with the time since the last. timing: as TIMING. clock: as
+   * systemClock.
    */
   constructor(options) {
     this.#options = { ...options, timing: { ...TIMING, ...options.timing } };
+    this.#clock = options.clock;
   }
 
   get up() {
@@ -37,7 +41,7 @@ export class Connection {
   /** Dials now, in place of a connection or a wait. */
   dial() {
     this.#drop(1000);
-    clearTimeout(this.#timer);
+    this.#clock.cancel(this.#timer);
     this.#timer = null;
     this.#contact('connecting');
     let socket;
@@ -73,7 +77,7 @@ export class Connection {
   }
 
   close() {
-    clearTimeout(this.#timer);
+    this.#clock.cancel(this.#timer);
     this.#timer = null;
     this.#drop(1000);
     this.#contact('disconnected', { code: 1000 });
@@ -82,17 +86,19 @@ export class Connection {
   #heard(data) {
     const message = messageOf(typeof data === 'string' ? data : new TextDecoder().decode(data));
     if (this.up || message?.type === 'connection_established') { // before the greeting only that is a sign of life
-      clearTimeout(this.#deadline);
+      this.#clock.cancel(this.#deadline);
       this.#deadline = null;
     }
     if (!message) return;
-    if (message.type === 'connection_established' && !this.up) this.#greeted(message);
+    const greeting = message.type === 'connection_established';
+    const again = greeting && this.up; // a second one on this connection says nothing
+    if (greeting && !again) this.#greeted(message);
     if (message.type === 'pong') this.#ponged();
-    this.#options.heard(message);
+    this.#options.heard(message, again);
   }
 
   #ponged() {
-    if (this.#pinged !== null) this.#roundTrip = Math.round((performance.now() - this.#pinged) * 10) / 10;
+    if (this.#pinged !== null) this.#roundTrip = Math.round((this.#clock.elapsed() - this.#pinged) * 10) / 10;
     this.#pinged = null;
     this.#pongsDue -= 1;
     for (const fence of this.#fences) fence.pongs -= 1;
@@ -100,47 +106,53 @@ export class Connection {
   }
 
   #greeted({ server_time }) {
-    this.#greetedAt = performance.now();
-    const skew = Date.now() - Date.parse(server_time);
+    this.#greetedAt = this.#clock.elapsed();
+    const skew = this.#clock.now() - Date.parse(server_time);
     this.#contact('connected', { clockSkewMs: Number.isFinite(skew) ? skew : null });
-    this.#beat = setInterval(() => {
+    this.#goOnBeating();
+  }
+
+  #goOnBeating() {
+    const { ping } = this.#options.timing;
+    this.#beat = this.#clock.after(ping, () => {
+      this.#goOnBeating();
       this.#ping();
-      this.#options.beat(this.#options.timing.ping);
-    }, this.#options.timing.ping);
+      this.#options.beat(ping);
+    });
   }
 
   #ping() {
     const measured = this.#roundTrip === null ? {} : { performance: { response_time: this.#roundTrip } };
-    this.#pinged = performance.now();
+    this.#pinged = this.#clock.elapsed();
     this.#pongsDue += 1;
-    this.send({ type: 'ping', timestamp: new Date().toISOString(), ...measured });
+    this.send({ type: 'ping', timestamp: iso(this.#clock), ...measured });
     if (this.#deadline === null) this.#expect(true);
   }
 
   // Silence costs a ping first, which a node answers also when its disk is slow; then the connection.
   #expect(last) {
-    this.#deadline = setTimeout(() => {
+    this.#deadline = this.#clock.after(this.#options.timing.deadline, () => {
       this.#deadline = null;
       if (last) this.#closed(1006, 'nothing was heard');
       else this.#ping();
-    }, this.#options.timing.deadline);
+    });
   }
 
   #closed(code, reason) {
     const { backoff, backoffMax } = this.#options.timing;
-    const lasted = this.up ? performance.now() - this.#greetedAt : 0;
+    const lasted = this.up ? this.#clock.elapsed() - this.#greetedAt : 0;
     if (this.up && (!SLOWLY.has(code) || lasted > STEADY_MS)) this.#failures = 0;
     this.#drop(code);
     if (STOP.has(code)) return this.#contact('error', { code, reason });
     const wait = Math.random() * Math.min(backoff * 2 ** this.#failures++, backoffMax);
-    this.#timer = setTimeout(() => this.dial(), wait);
+    this.#timer = this.#clock.after(wait, () => this.dial());
     this.#contact('disconnected', { code, reason, retryInMs: wait });
   }
 
   // A half-open socket would take minutes to close; it is left to do that alone.
   #drop(code) {
-    clearInterval(this.#beat);
-    clearTimeout(this.#deadline);
+    this.#clock.cancel(this.#beat);
+    this.#clock.cancel(this.#deadline);
     this.#deadline = this.#pinged = this.#greetedAt = null;
     this.#pongsDue = 0;
     this.#fences = [];

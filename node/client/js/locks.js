@@ -16,17 +16,19 @@ export class Locks {
   #asked = new Map(); // lock id -> {resolve, reject, until} of an acquire_lock without an answer
   #held = new Map(); // lock id -> {lock, timer}
   #released = new Map(); // lock id -> resolve of a release_lock without an answer
+  #clock;
   #tell;
 
-  /** tell: is called with {state: 'held', 'expired', 'broken' or 'released', lock, lockedBy}. */
-  constructor(tell) {
+  /** clock: as systemClock. tell: is called with {state: 'held', 'expired', 'broken' or 'released', lock, lockedBy}. */
+  constructor(clock, tell) {
+    this.#clock = clock;
     this.#tell = tell;
   }
 
   /** send: gives the message to the node, and says whether it could. */
   acquire(message, send) {
     return new Promise((resolve, reject) => {
-      const until = performance.now() + message.timeout;
+      const until = this.#clock.elapsed() + message.timeout;
       this.#asked.set(message.lock_id, { resolve, reject, until });
       if (!send(message)) this.#fail(message.lock_id, new LockError('not connected'));
     });
@@ -62,7 +64,7 @@ export class Locks {
 
   close() {
     this.lost();
-    for (const { timer } of this.#held.values()) clearTimeout(timer);
+    for (const { timer } of this.#held.values()) this.#clock.cancel(timer);
     this.#held.clear();
   }
 
@@ -70,9 +72,9 @@ export class Locks {
     const asked = this.#asked.get(lockId);
     if (!asked) return;
     this.#asked.delete(lockId);
-    clearTimeout(this.#held.get(lockId)?.timer);
+    this.#clock.cancel(this.#held.get(lockId)?.timer);
     const lock = { lockId, entityType, entityId, expiresAt: expires_at, token: token ?? null, scope: scope ?? null };
-    const timer = setTimeout(() => this.#end(lockId, 'expired'), Math.max(0, asked.until - performance.now()));
+    const timer = this.#clock.after(Math.max(0, asked.until - this.#clock.elapsed()), () => this.#end(lockId, 'expired'));
     this.#held.set(lockId, { lock, timer });
     this.#tell({ state: 'held', lock, lockedBy: null });
     asked.resolve(lock);
@@ -92,7 +94,7 @@ export class Locks {
   #end(lockId, state, lockedBy = null) {
     const held = this.#held.get(lockId);
     if (!held) return;
-    clearTimeout(held.timer);
+    this.#clock.cancel(held.timer);
     this.#held.delete(lockId);
     this.#tell({ state, lock: held.lock, lockedBy });
   }

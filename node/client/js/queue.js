@@ -12,7 +12,7 @@ export class Queue {
   #keys = new Map(); // key -> record
   #looked = new Set(); // records that are answered and still kept, the oldest answer first
 
-  /** value: {message, tag, state, landed, answer} as it is stored under `key`. What is there already is renewed. */
+  /** value: {message, label, state, landed, answer} as it is stored under `key`. What is there already is renewed. */
   take(key, value) {
     const id = value.message.operation?.id ?? value.message.id;
     const there = this.#records.get(id);
@@ -45,8 +45,8 @@ export class Queue {
   stored(key) {
     const record = this.#keys.get(key);
     if (!record) return undefined;
-    const { message, tag, state, landed, answer } = record;
-    return { message, tag, state: answer ? state : 'saved', landed, answer };
+    const { message, label, state, landed, answer } = record;
+    return { message, label, state: answer ? state : 'saved', landed, answer };
   }
 
   /** In the order made, which with several tabs is not that in which this one heard of them. */
@@ -84,8 +84,8 @@ export class Queue {
   }
 
   /** As programs see a record. */
-  tell({ id, tag, state, message, answer }) {
-    return { id, tag, state, message, answer, code: answer?.code ?? null };
+  tell({ id, label, state, message, answer }) {
+    return { id, label, state, message, answer, code: answer?.code ?? null };
   }
 }
 

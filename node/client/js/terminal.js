@@ -1,13 +1,18 @@
 // A terminal of one node: what it sends, takes, stores and tells.
 
+import { iso } from './clock.js';
 import { Connection } from './connection.js';
+import { LeaseLost } from './lease.js';
+import { Listeners } from './listeners.js';
 import { LockError, Locks } from './locks.js';
+import { acquiring, checked, releasing, resolved, taken, written } from './messages.js';
 import { newId } from './queue.js';
 import { isWellFormed } from './reading.js';
 import { State } from './state.js';
 import { Alone, Tabs } from './tabs.js';
 
 const STORE_AGAIN_MS = 2_000;
+const TABS_AGAIN_MS = 2_000;
 const AGAIN_MS = 1_000;
 const AGAIN_MS_MAX = 30_000;
 const LOCK_MS = 30_000;
@@ -18,12 +23,14 @@ const COUNTERS = { products: ['stock'] };
 
 export class Terminal {
   #options;
+  #clock;
   #store;
   #state;
   #tabs;
+  #helloAgain = null; // timer
   #connection;
-  #listeners = new Map();
-  #locks = new Locks((event) => this.#announce('lock', event));
+  #listeners = new Listeners();
+  #locks;
   #full = false; // the next connection asks for the whole state
   #incomplete = false; // this connection asked for it, and confirmed nothing yet
   #contact = { state: 'disconnected', up: false, code: null, reason: '', clockSkewMs: null, retryInMs: null };
@@ -39,27 +46,33 @@ export class Terminal {
 
   constructor(options) {
     this.#options = options;
+    this.#clock = options.clock;
+    this.#locks = new Locks(options.clock, (event) => this.#announce('lock', event));
     this.#store = options.store;
     this.#state = new State(options.counters ?? COUNTERS);
     this.#connection = new Connection({
       WebSocket: options.WebSocket,
       timing: options.timing,
+      clock: options.clock,
       address: () => this.#address(),
-      heard: (message) => this.#heard(message),
+      heard: (message, ignored) => this.#heard(message, ignored),
       contact: (contact) => this.#contacted(contact),
       beat: () => this.#sendUnanswered(),
     });
-    const tabs = {
+    const told = {
       lead: () => this.#lead(),
+      follow: () => this.#follow(),
       heard: (what) => this.#mirror(what),
       asked: (act, parameters) => this.#asked(act, parameters),
+      missed: () => this.#catchUp(),
     };
     this.ready = this.#load();
     this.ready.catch((error) => this.#emit('error', { text: error.message, message: null }));
-    const { shared } = this.#store;
-    this.#tabs = shared && options.tabs ? new Tabs(shared, options.tabs, tabs) : new Alone(tabs);
-    this.#tabs.post({ hello: true });
+    const { shared, takeLease } = this.#store;
+    this.#tabs = shared && (options.tabs?.locks || (options.tabs && takeLease)) ? new Tabs(this.#store, options.tabs, options.clock, told) : new Alone(told);
+    this.#hello();
     globalThis.addEventListener?.('online', this.#online);
+    globalThis.document?.addEventListener('resume', this.#catchUp);
   }
 
   #online = () => this.#connection.hurry();
@@ -77,9 +90,7 @@ export class Terminal {
   }
 
   on(event, listener) {
-    if (!this.#listeners.has(event)) this.#listeners.set(event, new Set());
-    this.#listeners.get(event).add(listener);
-    return () => this.#listeners.get(event).delete(listener);
+    return this.#listeners.add(event, listener);
   }
 
   entities(type) {
@@ -94,29 +105,18 @@ export class Terminal {
     return this.#state.queue.told();
   }
 
+  get unanswered() {
+    const { queue } = this.#state;
+    return queue.unanswered().map((record) => ({ ...queue.tell(record), answered: record.answered }));
+  }
+
   async write(entityType, entityId, operation, data = {}, options = {}) {
-    const { id = newId(), tag, version, lock, priority } = options;
-    const { userId = this.#options.userId, requiresLock = Boolean(lock) } = options;
-    const timestamp = new Date().toISOString();
     checked(data);
-    return this.#keep(tag, () => {
-      const seen = (each, item) => item.version ?? version ?? this.#state.screen.version(entityType, each) + 1;
-      const written = { id, entity_type: entityType, operation };
-      if (operation === 'BULK_UPDATE') {
-        written.data = { updates: data.updates.map((item) => (
-          { ...item, data: { ...item.data, version: seen(item.entity_id, item.data) } })) };
-      } else {
-        written.entity_id = entityId;
-        written.version = seen(entityId, data);
-        written.data = { ...data, version: written.version };
-      }
-      Object.assign(written, { timestamp, terminal_id: this.terminalId });
-      if (userId) written.user_id = userId;
-      if (requiresLock) written.requires_lock = true;
-      if (priority) written.priority = priority;
-      if (lock) written.lock_id = lock.lockId ?? lock;
-      return { type: 'data_sync', operation: written };
-    });
+    const timestamp = iso(this.#clock);
+    const author = { terminalId: this.terminalId, userId: options.userId ?? this.#options.userId };
+    const seen = (id) => this.#state.screen.version(entityType, id);
+    return this.#keep(options.label, () => (
+      written({ entityType, entityId, operation, data, timestamp }, author, seen, { id: newId(), ...options })));
   }
 
   create(entityType, entityId, data, options) {
@@ -127,23 +127,25 @@ export class Terminal {
     return this.write(entityType, entityId, 'UPDATE', data, options);
   }
 
-  remove(entityType, entityId, options) {
-    return this.write(entityType, entityId, 'DELETE', { deleted_at: new Date().toISOString() }, options);
+  updateAll(entityType, updates, options) {
+    const items = Object.entries(updates).map(([id, data]) => ({ entity_id: id, data }));
+    return this.write(entityType, null, 'BULK_UPDATE', { updates: items }, options);
   }
 
-  async resolve(conflictId, resolution, data = undefined, reason = undefined, { id = newId(), tag } = {}) {
+  delete(entityType, entityId, options) {
+    return this.write(entityType, entityId, 'DELETE', { deleted_at: iso(this.#clock) }, options);
+  }
+
+  async resolve(conflictId, resolution, data = undefined, reason = undefined, { id = newId(), label } = {}) {
     checked(data);
-    const message = { type: 'conflict_resolution', conflict_id: conflictId, resolution };
-    if (data) message.resolved_data = data;
-    if (reason) message.reason = reason;
-    return this.#keep(tag, () => ({ ...message, terminal_id: this.terminalId, id }));
+    return this.#keep(label, () => resolved({ conflictId, resolution, data, reason }, this.terminalId, id));
   }
 
-  async send(message, { tag } = {}) {
+  async send(message, { label } = {}) {
     const { operation } = message;
     checked(operation ? operation.data : message.resolved_data);
     const named = operation ? { operation: { id: newId(), ...operation } } : { id: newId() };
-    return this.#keep(tag, () => ({ ...named, ...message, ...(operation && named) }));
+    return this.#keep(label, () => ({ ...named, ...message, ...(operation && named) }));
   }
 
   retry(operationId) {
@@ -174,12 +176,14 @@ export class Terminal {
     if (this.#closed) return;
     this.#closed = true;
     globalThis.removeEventListener?.('online', this.#online);
-    clearTimeout(this.#again);
+    globalThis.document?.removeEventListener('resume', this.#catchUp);
+    this.#clock.cancel(this.#again);
+    this.#clock.cancel(this.#helloAgain);
     await this.ready.catch(() => {});
     await this.#save();
     if (this.#tabs.leads) this.#connection.close();
     this.#locks.close();
-    this.#tabs.close();
+    await this.#tabs.close();
     await this.#store.close();
   }
 
@@ -197,16 +201,8 @@ export class Terminal {
       case 'retry': return this.#retry(record);
       case 'dismiss': return this.#dismiss(record);
       case 'reconnect': return this.#reconnect(parameters);
-      case 'unlock': {
-        const message = { type: 'release_lock', lock_id: lockId, terminal_id: this.terminalId };
-        return this.#locks.release(lockId, message, send);
-      }
-      case 'lock': {
-        const { entityType, entityId, timeout, breaks } = parameters;
-        const message = { type: 'acquire_lock', entity_type: entityType, entity_id: entityId,
-          terminal_id: this.terminalId, timeout, lock_id: lockId, ...(breaks && { breaks }) };
-        return this.#locks.acquire(message, send);
-      }
+      case 'unlock': return this.#locks.release(lockId, releasing(lockId, this.terminalId), send);
+      case 'lock': return this.#locks.acquire(acquiring(lockId, parameters, this.terminalId), send);
       default: throw new Error(`another version of this page asks for ${act}`);
     }
   }
@@ -247,6 +243,23 @@ export class Terminal {
     }
   }
 
+  /** Until it succeeds: who showed what was there before would show it for good. */
+  async #reload() {
+    while (!this.#closed) {
+      try {
+        return await this.#load();
+      } catch (error) {
+        this.#emit('error', { text: `the store failed: ${error.message}`, message: null });
+      }
+      await this.#storeAgain();
+    }
+    return undefined;
+  }
+
+  #storeAgain() {
+    return new Promise((resolve) => { this.#clock.after(STORE_AGAIN_MS, resolve); });
+  }
+
   #become(pairs) {
     const gone = this.#state.read(pairs);
     const { terminalId } = this.#options;
@@ -263,15 +276,41 @@ export class Terminal {
   async #lead() {
     try {
       await this.ready;
-      if (this.#store.shared) await this.#load(); // what the tab that led before wrote
     } catch {
-      return; // was told
+      return this.close(); // why was told; another tab may lead
     }
-    if (this.#closed) return;
+    if (this.#store.shared) await this.#reload(); // what the tab that led before wrote
+    if (this.#closed || !this.#tabs.leads) return undefined;
     const { url, terminalId } = this.#options;
     if (!this.#state.about) this.#state.about = { url, terminalId, greeted: false, recovered: null };
     this.#tabs.post({ reload: true });
-    this.#connection.dial();
+    return this.#connection.dial();
+  }
+
+  /** Another tab leads: what this one has not stored is not so. */
+  #follow() {
+    if (this.#closed) return;
+    this.#connection.close();
+    this.#loading += 1;
+    this.#clock.after(0, () => { // of a page that is being frozen: once it is not any more
+      this.#loading -= 1;
+      this.#catchUp();
+    });
+  }
+
+  /** What other tabs posted did not come to one that stood still. Who leads knows more than is stored. */
+  #catchUp = () => {
+    if (this.#closed || this.#tabs.leads) return;
+    this.#reload();
+    this.#hello();
+  };
+
+  /** Asks who leads for the contact, until it is told. */
+  #hello() {
+    this.#clock.cancel(this.#helloAgain);
+    if (this.#closed || this.#tabs.leads) return;
+    this.#tabs.post({ hello: true });
+    this.#helloAgain = this.#clock.after(TABS_AGAIN_MS, () => this.#hello());
   }
 
   /** What another tab posted. */
@@ -279,7 +318,7 @@ export class Terminal {
     const { hello, reload, appended, changes, event, about } = what;
     if (this.#loading) this.#posted.push(what);
     else if (hello && this.#tabs.leads) this.#tabs.post({ event: 'contact', about: this.#contact });
-    else if (reload) this.#load().catch(() => {});
+    else if (reload) this.#reload();
     else if (appended) this.#added(...appended);
     else if (changes && !this.#tabs.leads) {
       this.#state.mirror(changes);
@@ -290,7 +329,10 @@ export class Terminal {
   #heardOf(event, about) {
     const record = event === 'operation' && this.#state.queue.get(about.id);
     if (record) this.#state.queue.change(record, about);
-    if (event === 'contact') this.#contact = about;
+    if (event === 'contact') {
+      this.#contact = about;
+      this.#clock.cancel(this.#helloAgain);
+    }
     this.#emit(event, about);
   }
 
@@ -305,19 +347,24 @@ export class Terminal {
   }
 
   async #saving() {
-    while (this.#unsaved) {
+    while (this.#tabs.leads && this.#unsaved) {
+      const { term } = this.#tabs;
       const [rows, applying, session] = [this.#unconfirmed, this.#applying, this.#session];
       [this.#unconfirmed, this.#applying] = [[], []];
       const changes = this.#state.unstored();
       try {
         await Promise.all(applying);
-        if (changes.length) await this.#store.commit(changes);
+        if (changes.length) await this.#store.commit(changes, term);
       } catch (error) {
+        if (error instanceof LeaseLost) {
+          this.#tabs.lost();
+          break;
+        }
         this.#state.putBack(changes);
         if (session === this.#session) this.#unconfirmed = [...rows, ...this.#unconfirmed];
         this.#announce('error', { text: `the store failed: ${error.message}`, message: null });
         if (this.#closed) break;
-        await new Promise((resolve) => { setTimeout(resolve, STORE_AGAIN_MS); });
+        await this.#storeAgain();
         continue;
       }
       if (changes.length) this.#tabs.post({ changes });
@@ -328,11 +375,11 @@ export class Terminal {
 
   // The queue
 
-  async #keep(tag, make) {
+  async #keep(label, make) {
     await this.ready;
     if (this.#closed) throw new Error('the terminal is closed');
     const message = JSON.parse(JSON.stringify(make())); // the program may change its own objects
-    const value = { message, tag: tag ?? null, state: 'saved', landed: false, answer: null };
+    const value = { message, label: label ?? null, state: 'saved', landed: false, answer: null };
     const key = await this.#store.append(value);
     this.#tabs.post({ appended: [key, value] });
     const record = this.#added(key, value);
@@ -357,7 +404,7 @@ export class Terminal {
 
   #send(record) {
     if (!this.#connection.send(record.message, true)) return;
-    record.sentAt = performance.now();
+    record.sentAt = this.#clock.elapsed();
     if (record.state === 'sent') return;
     record.state = 'sent';
     this.#tell(record);
@@ -366,7 +413,7 @@ export class Terminal {
   /** All that is not answered, in order. waited: only what was sent as many milliseconds ago, or never. */
   #sendUnanswered(waited = 0) {
     for (const record of this.#state.queue.unanswered()) {
-      if (!(performance.now() - record.sentAt < waited)) this.#send(record);
+      if (!(this.#clock.elapsed() - record.sentAt < waited)) this.#send(record);
     }
   }
 
@@ -412,7 +459,7 @@ export class Terminal {
       this.#unconfirmed = [];
       this.#incomplete = false;
       this.#locks.lost();
-      clearTimeout(this.#again);
+      this.#clock.cancel(this.#again);
       this.#again = null;
       if (contact.code === 1009) this.#refuseLargest();
     }
@@ -432,8 +479,7 @@ export class Terminal {
 
   #confirm(rows) {
     for (const operationId of rows) {
-      this.#connection.send({ type: 'sync_confirmation', operation_id: operationId, terminal_id: this.terminalId,
-        timestamp: new Date().toISOString() });
+      this.#connection.send(taken(operationId, this.terminalId, iso(this.#clock)));
     }
     if (rows.length && this.#incomplete) this.#fence();
   }
@@ -448,8 +494,9 @@ export class Terminal {
     });
   }
 
-  #heard(message) {
+  #heard(message, ignored) {
     this.#announce('message', message);
+    if (ignored || this.#isAnothers(message)) return;
     try {
       this.#take(message);
     } catch (error) {
@@ -457,6 +504,11 @@ export class Terminal {
     }
     this.#show();
     this.#save();
+  }
+
+  /** Whether it answers another terminal, whose operations may have the same ids. */
+  #isAnothers({ type, terminal_id: terminalId }) {
+    return ['sync_confirmation', 'sync_error'].includes(type) && (terminalId ?? this.terminalId) !== this.terminalId;
   }
 
   #take(message) {
@@ -524,11 +576,12 @@ export class Terminal {
   }
 
   #sendAgain() {
-    this.#again ??= setTimeout(() => {
+    const wait = AGAIN_MS + Math.random() * Math.min(AGAIN_MS * 2 ** this.#undecided, AGAIN_MS_MAX);
+    this.#again ??= this.#clock.after(wait, () => {
       this.#again = null;
       this.#undecided += 1;
       this.#sendUnanswered();
-    }, AGAIN_MS + Math.random() * Math.min(AGAIN_MS * 2 ** this.#undecided, AGAIN_MS_MAX));
+    });
   }
 
   #conflict(message) {
@@ -561,22 +614,7 @@ export class Terminal {
   }
 
   #emit(event, about) {
-    for (const listener of this.#listeners.get(event) ?? []) {
-      const failed = (error) => console.error(`comanda: a listener of "${event}" failed`, error);
-      try {
-        const promise = listener(about);
-        if (promise instanceof Promise && this.#tabs.leads) this.#applying.push(promise.catch(failed));
-      } catch (error) {
-        failed(error);
-      }
-    }
+    const promises = this.#listeners.tell(event, about);
+    if (promises.length && this.#tabs.leads) this.#applying.push(...promises);
   }
-}
-
-/** JSON.stringify would make null of these, silently. */
-function checked(value, path = 'data') {
-  if (typeof value === 'number' && !Number.isFinite(value)) throw new TypeError(`${path} is ${value}, which is no JSON`);
-  if (['bigint', 'function', 'symbol'].includes(typeof value)) throw new TypeError(`${path} is a ${typeof value}`);
-  if (value === null || typeof value !== 'object') return;
-  for (const [name, each] of Object.entries(value)) checked(each, `${path}.${name}`);
 }

@@ -15,7 +15,7 @@ const commands = {
   open({ url, terminal_id: terminalId, type, token, store }) {
     const kept = store ? new FileStore(store) : new MemoryStore();
     terminal = connect({ url, terminalId, type, token, store: kept, WebSocket, timing });
-    terminal.on('operation', ({ tag, state, code }) => tell({ event: 'state', key: tag, state, code }));
+    terminal.on('operation', ({ label, state, code }) => tell({ event: 'state', key: label, state, code }));
     terminal.on('contact', ({ up, state, code }) => {
       if (state !== 'connecting') tell({ event: 'contact', up, code });
     });
@@ -23,14 +23,14 @@ const commands = {
     return terminal.ready;
   },
   write({ key, operation, entity_type: type, entity_id: id, data }) {
-    return terminal.write(type, id, operation, data ?? {}, { tag: key });
+    return terminal.write(type, id, operation, data ?? {}, { label: key });
   },
   shown({ entity_type: type }) {
     const entities = Object.fromEntries([...terminal.entities(type)].map(([id, { data }]) => [id, data]));
     tell({ event: 'shown', entity_type: type, entities });
   },
   pending() {
-    tell({ event: 'pending', keys: terminal.operations().filter(({ answer }) => !answer).map(({ tag }) => tag) });
+    tell({ event: 'pending', keys: terminal.operations().filter(({ answer }) => !answer).map(({ label }) => label) });
   },
   async close() {
     await terminal.close();

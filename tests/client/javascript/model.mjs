@@ -17,7 +17,7 @@ export function turns(random) {
   Math.random = () => random.next();
   globalThis.clearTimeout = (timer) => { if (timer) timer.over = true; };
   globalThis.setTimeout = (act, ms) => {
-    const timer = { over: ms > 1_000, left: ms };
+    const timer = { over: ms > 5_000, left: ms };
     const turn = () => {
       if (timer.over) return;
       if (timer.left-- > 0) setImmediate(turn);

@@ -26,7 +26,7 @@ async function again(played) {
 }
 
 const data = (played, id = 'o-1', type = 'orders') => played.terminal.entity(type, id)?.data ?? null;
-const states = (played) => played.told('operation').map(({ tag, state }) => `${tag} ${state}`);
+const states = (played) => played.told('operation').map(({ label, state }) => `${label} ${state}`);
 
 test('an operation is stored before it is shown, and shown before it is sent', async () => {
   const store = new MemoryStore();
@@ -40,7 +40,7 @@ test('an operation is stored before it is shown, and shown before it is sent', a
   };
   const played = await greeted({ store });
   played.terminal.on('entity', () => assert.equal(played.sent('data_sync').length, 0));
-  const kept = await played.terminal.create('orders', 'o-1', { status: 'pending' }, { tag: 't' });
+  const kept = await played.terminal.create('orders', 'o-1', { status: 'pending' }, { label: 't' });
   assert.equal(kept.state, 'sent');
   assert.deepEqual(data(played), { status: 'pending' });
   const [{ operation }] = played.sent('data_sync');
@@ -76,10 +76,10 @@ test('what the program changes later is not changed in the queue, and what it is
 
 test('unanswered operations are sent again unchanged and in order, before a row is confirmed', async () => {
   const played = await greeted();
-  for (const tag of ['a', 'b']) await played.terminal.update('orders', 'o-1', { [tag]: 1 }, { tag });
+  for (const label of ['a', 'b']) await played.terminal.update('orders', 'o-1', { [label]: 1 }, { label });
   const before = played.sent('data_sync');
   await played.end(1006);
-  await played.terminal.update('orders', 'o-1', { c: 1 }, { tag: 'c' });
+  await played.terminal.update('orders', 'o-1', { c: 1 }, { label: 'c' });
   mock.timers.tick(1_000);
   await turn();
   played.socket.readyState = 1;
@@ -280,8 +280,7 @@ test('a version says what was seen when it was written', async () => {
 test('a bulk update writes each of its entities', async () => {
   const played = await greeted();
   await played.row({ id: 'r', entity_id: 'p-1', operation: 'CREATE', data: { price: 1, version: 3 } }, { entity_type: 'products' });
-  const updates = [{ entity_id: 'p-1', data: { price: 2 } }, { entity_id: 'p-2', data: { price: 3 } }];
-  const { id } = await played.terminal.write('products', null, 'BULK_UPDATE', { updates });
+  const { id } = await played.terminal.updateAll('products', { 'p-1': { price: 2 }, 'p-2': { price: 3 } });
   assert.deepEqual(played.sent('data_sync')[0].operation.data, { updates: [
     { entity_id: 'p-1', data: { price: 2, version: 4 } }, { entity_id: 'p-2', data: { price: 3, version: 1 } }] });
   await played.confirm(id, { versions: { 'p-1': 4, 'p-2': 1 } });
@@ -293,7 +292,7 @@ for (const [status, state] of Object.entries(
   { applied: 'confirmed', merged: 'confirmed', lost: 'confirmed', duplicate: 'confirmed', conflict: 'conflict', other: 'confirmed' })) {
   test(`a confirmation with ${status} ends in ${state}`, async () => {
     const played = await greeted();
-    const kept = await played.terminal.update('orders', 'o-1', { a: 1 }, { tag: 't' });
+    const kept = await played.terminal.update('orders', 'o-1', { a: 1 }, { label: 't' });
     await played.confirm(kept.id, { status, version: 1 });
     await played.confirm(kept.id, { status: 'duplicate' });
     assert.deepEqual(states(played), ['t saved', 't sent', `t ${state}`]);
@@ -306,7 +305,7 @@ for (const [status, state] of Object.entries(
 
 test('a duplicate that is one side of an open conflict is in conflict', async () => {
   const played = await greeted();
-  const { id } = await played.terminal.update('customers', 'ana', { phone: '1' }, { tag: 't' });
+  const { id } = await played.terminal.update('customers', 'ana', { phone: '1' }, { label: 't' });
   await played.hear({ type: 'sync_conflict', conflict: { id: 'c', entity_type: 'customers', entity_id: 'ana', path: ['phone'],
     state: 'open', candidates: [{ operation_id: id, terminal_id: 'w-1' }, { operation_id: 'x', terminal_id: 'k' }] } });
   await played.confirm(id, { status: 'duplicate' });
@@ -319,7 +318,7 @@ for (const code of [4006, 4007, 4008, 4009, 4010, 1011, null]) {
   test(`refused with ${code}: told, taken off the screen, not sent again`, async () => {
     const played = await greeted();
     await played.row({ id: 'r', entity_id: 'o-1', operation: 'CREATE', data: { a: 1, version: 1 } });
-    const { id, answered } = await played.terminal.update('orders', 'o-1', { a: 2, b: 2 }, { tag: 't' });
+    const { id, answered } = await played.terminal.update('orders', 'o-1', { a: 2, b: 2 }, { label: 't' });
     assert.deepEqual(data(played), { a: 2, b: 2 });
     await played.hear({ type: 'sync_error', operation_id: id, error: 'no', ...(code && { code }) });
     assert.deepEqual(data(played), { a: 1 });
@@ -327,7 +326,7 @@ for (const code of [4006, 4007, 4008, 4009, 4010, 1011, null]) {
     await again(played);
     assert.equal(played.sent('data_sync').length, 0);
     const restarted = await greeted({ store: played.store });
-    assert.deepEqual(restarted.terminal.operations().map(({ tag, state }) => [tag, state]), [['t', 'refused']]);
+    assert.deepEqual(restarted.terminal.operations().map(({ label, state }) => [label, state]), [['t', 'refused']]);
   });
 }
 
@@ -346,9 +345,27 @@ for (const refusal of [{ code: 1011, retry: true }, { code: 4005 }]) {
   });
 }
 
+test('the answer to another terminal, whose operation has the same id, is none', async () => {
+  const played = await greeted();
+  const { id } = await played.terminal.update('orders', 'o-1', { a: 1 }, { label: 't' });
+  await played.confirm(id, { terminal_id: 'w-2' });
+  await played.hear({ type: 'sync_error', operation_id: id, terminal_id: 'w-2', code: 4006, error: 'no' });
+  assert.deepEqual(states(played), ['t saved', 't sent']);
+  await played.confirm(id, { terminal_id: undefined });
+  assert.equal(states(played).at(-1), 't confirmed');
+});
+
+test('a second greeting on a connection takes nothing off the screen', async () => {
+  const played = new Played();
+  await played.greet();
+  await played.row({ id: 'r', entity_id: 'o-1', operation: 'CREATE', data: { a: 1 } });
+  await played.greet();
+  assert.deepEqual(data(played), { a: 1 });
+});
+
 test('a refused operation is tried again with its id', async () => {
   const played = await greeted();
-  const { id } = await played.terminal.create('orders', 'o-1', { a: 1 }, { tag: 't' });
+  const { id } = await played.terminal.create('orders', 'o-1', { a: 1 }, { label: 't' });
   await played.hear({ type: 'sync_error', operation_id: id, code: 4009, kept: true, error: 'no' });
   assert.equal(data(played), null);
   assert.equal(await played.terminal.retry(id), true);
@@ -361,10 +378,10 @@ test('a refused operation is tried again with its id', async () => {
 
 test('after 1009 the largest message under way is refused, not sent for ever', async () => {
   const played = await greeted();
-  await played.terminal.update('orders', 'o-1', { a: 1 }, { tag: 'small' });
-  await played.terminal.update('orders', 'o-1', { a: 'x'.repeat(1000) }, { tag: 'large' });
+  await played.terminal.update('orders', 'o-1', { a: 1 }, { label: 'small' });
+  await played.terminal.update('orders', 'o-1', { a: 'x'.repeat(1000) }, { label: 'large' });
   await played.end(1009);
-  assert.deepEqual(played.terminal.operations().map(({ tag, state, code }) => [tag, state, code]),
+  assert.deepEqual(played.terminal.operations().map(({ label, state, code }) => [label, state, code]),
     [['small', 'sent', null], ['large', 'refused', 1009]]);
 });
 
@@ -405,7 +422,7 @@ test('conflicts are kept while they are open', async () => {
 test('a resolution is kept, sent until it is answered, and says why', async () => {
   const played = await greeted();
   await played.end(1006);
-  const kept = await played.terminal.resolve('c-1', 'merge', { phone: '2' }, 'asked her', { tag: 'r' });
+  const kept = await played.terminal.resolve('c-1', 'merge', { phone: '2' }, 'asked her', { label: 'r' });
   mock.timers.tick(1_000);
   await played.greet();
   assert.deepEqual(played.sent('conflict_resolution'), [{ type: 'conflict_resolution', conflict_id: 'c-1', resolution: 'merge',
@@ -496,7 +513,7 @@ test('a lock is released, or broken by another', async () => {
 test('what is not answered when it is closed is sent by the next one with this store', async () => {
   const played = await greeted();
   await played.end(1006);
-  const { id } = await played.terminal.create('orders', 'o-1', { a: 1 }, { tag: 't' });
+  const { id } = await played.terminal.create('orders', 'o-1', { a: 1 }, { label: 't' });
   await played.terminal.close();
   await assert.rejects(played.terminal.create('orders', 'o-2', {}), /closed/);
   const next = new Played({ store: played.store });
@@ -508,11 +525,11 @@ test('what is not answered when it is closed is sent by the next one with this s
 test('of what was refused only the newest are kept', async () => {
   const played = await greeted();
   for (let n = 0; n < 205; n += 1) {
-    const { id } = await played.terminal.update('orders', 'o-1', { n }, { tag: n });
+    const { id } = await played.terminal.update('orders', 'o-1', { n }, { label: n });
     await played.hear({ type: 'sync_error', operation_id: id, code: 4008, error: 'no' });
   }
   assert.equal(played.terminal.operations().length, 200);
-  assert.equal(played.terminal.operations()[0].tag, 5);
+  assert.equal(played.terminal.operations()[0].label, 5);
 });
 
 test('of what was deleted only so many versions are known', async () => {

@@ -12,7 +12,7 @@ connect({ url: 'ws://host', terminalId: 'a', type: 'cook' });
 terminal.on('news', () => {});
 
 terminal.on('contact', (contact: Contact) => contact.up && contact.clockSkewMs);
-terminal.on('operation', ({ tag, state }) => (state === 'refused' ? tag : null));
+terminal.on('operation', ({ label, state }) => (state === 'refused' ? label : null));
 terminal.on('lock', ({ lock, lockedBy }) => [lock.scope, lockedBy]);
 terminal.on('conflict', ({ conflict, message }) => [conflict.id, message?.reason]);
 const off: () => void = terminal.on('entity', async ({ entity }) => entity?.data.status);
@@ -22,15 +22,16 @@ const shown: ReadonlyMap<string, Entity> = terminal.entities('orders');
 // @ts-expect-error: what is shown is changed by writing
 shown.get('o')!.data.status = 'paid';
 await terminal.ready;
-const kept: Kept = await terminal.create('orders', 'o', { items: [{ id: 'i', qty: 1 }] }, { tag: { n: 1 }, priority: 'high' });
+const kept: Kept = await terminal.create('orders', 'o', { items: [{ id: 'i', qty: 1 }] }, { label: { n: 1 }, priority: 'high' });
 const answered: Operation = await kept.answered;
-const tag: Json = answered.tag;
+const label: Json = answered.label;
 await terminal.write('products', null, 'BULK_UPDATE', { updates: [{ entity_id: 'p', data: { price: 1 } }] });
 // @ts-expect-error: no such operation
 await terminal.write('orders', 'o', 'UPSERT', {});
 await terminal.update('orders', 'o', { paid: true }, { version: 3, lock: 'l' });
-await terminal.remove('orders', 'o');
-await terminal.resolve('c', 'merge', { phone: '1' }, 'asked her', { tag });
+await terminal.updateAll('products', { p: { price: 1 } });
+await terminal.delete('orders', 'o');
+await terminal.resolve('c', 'merge', { phone: '1' }, 'asked her', { label });
 const again: boolean[] = [await terminal.retry(kept.id), await terminal.dismiss(kept.id)];
 const lock: Lock | null = await terminal.lock('orders', 'o', { timeout: 1, breaks: 'p' }).catch((error: LockError) => {
   if (error.lockedBy) return null;

@@ -1,8 +1,10 @@
 // The browser's database, shared by the tabs of one origin.
 
+import { LeaseLost, taken } from '../lease.js';
 import { queueKey } from './memory.js';
 
 const VALUES = 'values';
+const LEASE = 'lease';
 
 function settled(request) {
   return new Promise((resolve, reject) => {
@@ -10,6 +12,8 @@ function settled(request) {
     request.onerror = () => reject(request.error);
   });
 }
+
+const whyAborted = ({ error }) => error ?? new Error('the transaction was aborted');
 
 /** @implements {import('../client.js').Store} */
 export class IndexedDBStore {
@@ -27,17 +31,45 @@ export class IndexedDBStore {
 
   async load() {
     const database = await this.#open();
-    const values = database.transaction(VALUES).objectStore(VALUES);
-    const [keys, all] = await Promise.all([settled(values.getAllKeys()), settled(values.getAll())]);
+    const [keys, all] = await new Promise((resolve, reject) => {
+      const transaction = database.transaction(VALUES);
+      const requests = ['getAllKeys', 'getAll'].map((name) => transaction.objectStore(VALUES)[name]());
+      transaction.oncomplete = () => resolve(requests.map(({ result }) => result));
+      transaction.onabort = () => reject(whyAborted(transaction)); // its requests may end without an event
+    });
     return keys.map((key, index) => [key, all[index]]);
   }
 
-  async commit(changes) {
-    await this.#write((values) => {
+  async commit(changes, term = undefined) {
+    await this.#write((values, refuse) => {
       for (const [key, value] of changes) {
         if (value === undefined) values.delete(key);
         else values.put(value, key);
       }
+      if (term === undefined) return;
+      values.get(LEASE).onsuccess = ({ target }) => {
+        if (target.result?.term !== term) refuse(new LeaseLost('another tab leads'));
+      };
+    });
+  }
+
+  async takeLease(after) {
+    let lease;
+    await this.#write((values) => {
+      values.get(LEASE).onsuccess = ({ target }) => {
+        const mine = taken(target.result, after);
+        if (mine) values.put(mine, LEASE);
+        lease = { term: (mine ?? target.result).term, mine: mine !== null };
+      };
+    });
+    return lease;
+  }
+
+  async endLease(term) {
+    await this.#write((values) => {
+      values.get(LEASE).onsuccess = ({ target }) => {
+        if (target.result?.term === term) values.put({ term, held: false }, LEASE);
+      };
     });
   }
 
@@ -66,8 +98,11 @@ export class IndexedDBStore {
     await new Promise((resolve, reject) => {
       const transaction = database.transaction(VALUES, 'readwrite', { durability: 'strict' });
       transaction.oncomplete = resolve;
-      transaction.onabort = () => reject(transaction.error ?? new Error('the transaction was aborted'));
-      act(transaction.objectStore(VALUES));
+      transaction.onabort = () => reject(whyAborted(transaction));
+      act(transaction.objectStore(VALUES), (error) => {
+        reject(error);
+        transaction.abort();
+      });
     });
   }
 

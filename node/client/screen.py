@@ -1,4 +1,4 @@
-"""The live set: what a terminal shows. Pure.
+"""The screen: what a terminal shows. Pure.
 
 Of each entity it holds what was shown before the oldest unanswered write of its own, and everything since in the
 order in which it came: own writes where they were made, rows where they arrived. The node reckons with exactly this
@@ -46,7 +46,7 @@ class _Entity:
     steps: list[_Step] = field(factory=list)
 
 
-class LiveSet:
+class Screen:
     """counters: entity type -> fields in which `{"$inc": n}` is a movement and `{"$set": n}` a count."""
 
     def __init__(self, counters: Mapping[str, Collection[str]] = DOCUMENTED_COUNTERS) -> None:
