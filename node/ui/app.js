@@ -1,8 +1,8 @@
 // The page: which view stands at which address, its title, and where the focus goes.
-import { html, render, useEffect, useLayoutEffect, useRef, useState, useChanges } from "./base.js";
+import { html, render, useEffect, useLayoutEffect, useErrorBoundary, useRef, useState, useChanges } from "./base.js";
 import { number } from "./formats.js";
 import { session, begin, saysWho } from "./session.js";
-import { Gate, Shell } from "./shell.js";
+import { Broken, Gate, Shell } from "./shell.js";
 import { openCount, reconnect, start, useStore } from "./store.js";
 import { prefs, t } from "./words.js";
 import { Conflicts } from "./views/conflicts.js";
@@ -14,11 +14,12 @@ import { History } from "./views/history.js";
 import { Audit } from "./views/audit.js";
 import { Performance } from "./views/performance.js";
 import { Node } from "./views/node.js";
+import { Stores } from "./views/stores.js";
 
 // Without and with something after the name.
 const views = {
   conflitos: [Conflicts, Conflict], terminais: [Terminals], pedidos: [Orders, Order], historico: [History, History],
-  auditoria: [Audit], desempenho: [Performance], no: [Node],
+  auditoria: [Audit], desempenho: [Performance], no: [Node], lojas: [Stores],
 };
 
 // #/pedidos/mesa-1?x=y: the name of a view, its arguments and its query.
@@ -31,19 +32,30 @@ function decoded(part) {
   try { return decodeURIComponent(part); } catch { return part; }
 }
 
+const BROKEN = "a part of the page failed:";
+// A fault in one part leaves the others as they are. whole: whether there are no others.
+function Apart({ whole = false, children }) {
+  const [error, again] = useErrorBoundary((fault) => console.error(BROKEN, fault?.stack ?? String(fault)));
+  if (!error) return children;
+  return whole ? html`<main id="conteudo" tabindex="-1"><${Broken} again=${again} /></main>` : html`<${Broken} again=${again} />`;
+}
+
 function App() {
   const [{ view, args, query }, go] = useState(route), [trouble, say] = useState("");
-  const code = useStore((s) => (s.contact.up ? null : s.contact.code)), open = useStore(openCount);
+  const code = useStore((s) => (s.contact.up ? null : s.contact.code)), open = useStore(openCount), stores = useStore((s) => s.stores);
   useChanges(prefs);
   useEffect(() => {
     begin().catch((error) => { if (!session.name) session.rename(); say(error.message); }).then(start);
     const changed = () => {
-      if (saysWho()) begin().then(reconnect, (error) => say(error.message));
+      if (saysWho()) begin().then((moved) => (moved ? location.reload() : reconnect()), (error) => say(error.message));
       go(route());
     };
     addEventListener("hashchange", changed);
     return () => removeEventListener("hashchange", changed);
   }, []);
+
+  // Head office begins with its stores.
+  useEffect(() => { if (stores && !location.hash) location.replace("#/lojas"); }, [stores]);
 
   const place = [view, ...args].join("/"), came = useRef(place);
   useLayoutEffect(() => {
@@ -71,8 +83,8 @@ function App() {
 
   if ([4001, 4002, 4003].includes(code)) return html`<${Gate} />`;
   const [list, one] = views[view], View = args.length && one ? one : list;
-  return html`<${Shell} view=${view}>${trouble ? html`<p class="error" role="alert">${trouble}</p>` : ""}<${View} key=${place} args=${args} query=${query} /><//>`;
+  return html`<${Shell} view=${view === "historico" ? (["orders", undefined].includes(args[0]) ? "pedidos" : "auditoria") : view}>${trouble ? html`<p class="error" role="alert">${trouble}</p>` : ""}<${Apart} key=${place}><${View} args=${args} query=${query} /><//><//>`;
 }
 
 document.getElementById("skip").addEventListener("click", (event) => { event.preventDefault(); document.getElementById("conteudo").focus(); });
-render(html`<${App} />`, document.getElementById("shell"));
+render(html`<${Apart} whole><${App} /><//>`, document.getElementById("shell"));

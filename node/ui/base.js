@@ -1,10 +1,10 @@
 // What every view is written with: preact's components in htm's templates. Values become text, never markup.
 import { h, render, Fragment } from "./vendor/preact.js";
-import { useState, useEffect, useLayoutEffect, useRef, useMemo, useCallback, useId } from "./vendor/hooks.js";
+import { useState, useEffect, useLayoutEffect, useRef, useMemo, useCallback, useErrorBoundary, useId } from "./vendor/hooks.js";
 import htm from "./vendor/htm.js";
 
 export const html = htm.bind(h);
-export { render, Fragment, useState, useEffect, useLayoutEffect, useRef, useMemo, useCallback, useId };
+export { render, Fragment, useState, useEffect, useLayoutEffect, useRef, useMemo, useCallback, useErrorBoundary, useId };
 
 // Names of fields, types and nodes come from outside. What every object inherits (`constructor`) is none of them, so what is
 // looked up by such a name is asked for by `member`, and what is kept by one stands in a Map or in `bare()`.

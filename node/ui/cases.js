@@ -16,15 +16,17 @@ export function who(said) {
 }
 export const nameOf = (side) => side.user || side.terminal || t("who.nobody");
 
-// conflict: as GET /api/v1/conflicts has it; what a node says less of is left out. entity: the record as it is, or null.
-export function caseOf(conflict, entity) {
+// conflict: of joined.js; what a node says less of is left out. entity: the record as it is, or null. others: conflicts of
+// which some may be about the same record.
+export function caseOf(conflict, entity, others = []) {
   const all = conflict.candidates.map((one, i) => ({ ...who(one), i, data: one.data, deletes: "deleted_at" in one.data, operation: one }));
   const deleting = all.some((side) => side.deletes) && all.some((side) => !side.deletes);
   // Where one side deletes, the one question is whether the record stays, however many say so.
   const sides = deleting ? all.filter((side) => side === all.find((one) => one.deletes === side.deletes)) : all;
   const known = { ...entity?.data, ...Object.assign({}, ...[...sides].reverse().map((side) => side.data)) };
   const fields = deleting ? [existence(sides)] : differing(conflict, sides);
-  const open = new Set(fields.map((field) => field.name));
+  const beside = others.filter((one) => one.id !== conflict.id && one.entity_type === conflict.entity_type && one.entity_id === conflict.entity_id);
+  const open = new Set([...fields.map((field) => field.name), ...beside.flatMap((one) => one.candidates.flatMap((side) => Object.keys(side.data)))]);
   const same = Object.entries({ ...entity?.data, ...(deleting ? {} : sides[0].data) })
     .filter(([name, value]) => !open.has(name) && !BESIDE.includes(name) && name !== "id" && value !== "" && value != null)
     .map(([name, value]) => ({ name, kind: kindOf(name, value), value }));
@@ -48,7 +50,7 @@ function differing(conflict, sides) {
     };
   });
   const apart = found.filter((field) => new Set(field.values.map((value) => JSON.stringify(value))).size > 1);
-  return (apart.length ? apart : found).sort((a, b) => (b.kind === "money") - (a.kind === "money"));
+  return (apart.length ? apart : found).sort((a, b) => (b.kind === "money") - (a.kind === "money") || label(a.name).localeCompare(label(b.name), locale()));
 }
 
 // ---------------------------------------------------------------------- what it holds up
@@ -77,6 +79,7 @@ export const newDraft = () => ({ picks: bare(), typed: bare(), reason: "", tried
 // comma or a dot. Before three digits a mark groups thousands where it does in this language, in money, or stands several times.
 export function parsed(field, text) {
   if (text === undefined || text.trim() === "") return undefined;
+  if (field.kind === "time") return Number.isNaN(Date.parse(text)) ? undefined : new Date(text).toISOString();
   if (field.kind !== "money" && field.kind !== "number") return text;
   const bare = text.replace("−", "-").replace(/R\$|\s/g, ""), marks = bare.replace(/[^.,]/g, ""), last = marks.at(-1);
   if (!/^-?\d[\d.,]*$/.test(bare)) return undefined;
@@ -100,15 +103,18 @@ export function missing(c, draft) {
   return c.cash && !draft.reason.trim() ? [...fields, t("send.missing.reason")] : fields;
 }
 
-// The documented message. One side whole is said so; anything else is a merge.
-export function resolution(c, draft) {
-  const picks = new Set(c.fields.map((field) => draft.picks[field.name])), reason = draft.reason.trim();
-  const [only] = picks, whole = picks.size === 1 && only !== "typed" ? only : null;
-  const message = { type: "conflict_resolution", conflict_id: c.id, ...(reason ? { reason: reason.slice(0, 500) } : {}) };
-  const named = whole === null ? undefined : ["accept_local", "accept_remote"][c.sides[whole].i];
-  if (named) return { ...message, resolution: named };
-  const { version, ...data } = whole === null ? Object.fromEntries(c.fields.map((field) => [field.name, chosen(field, draft)])) : c.sides[whole].data;
-  return { ...message, resolution: "merge", resolved_data: data };
+// What `resolve` of terminal.js is given for each conflict that the case is made of.
+export const resolutions = (c, draft) => c.conflict.parts.map((part) => resolution(c, draft, part));
+
+// One side whole is said so; anything else is a merge.
+function resolution(c, draft, { id, candidates }) {
+  const fields = c.deleting ? c.fields : c.fields.filter((field) => candidates.some((one) => Object.hasOwn(one.data, field.name)));
+  const picks = new Set(fields.map((field) => draft.picks[field.name])), reason = draft.reason.trim().slice(0, 500) || undefined;
+  const [only] = picks, whole = picks.size === 1 && only !== "typed" ? c.sides[only].i : null;
+  const named = whole === null ? undefined : ["accept_local", "accept_remote"][whole];
+  if (named) return [id, named, undefined, reason];
+  const { version, ...data } = whole === null ? Object.fromEntries(fields.map((field) => [field.name, chosen(field, draft)])) : candidates[whole].data;
+  return [id, "merge", data, reason];
 }
 
 export function delta(field, value) {

@@ -1,6 +1,7 @@
 // What an operation changed of what was shown, a row a field, and of a list of elements a row an element.
 
 import { member } from "./base.js";
+import { named } from "./order_data.js";
 
 const isPlain = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
 const isKeyed = (value) => Array.isArray(value) && value.length > 0 && value.every((one) => isPlain(one) && one.id !== undefined);
@@ -10,7 +11,7 @@ function ordered(value) {
   if (Array.isArray(value)) return value.map(ordered);
   return isPlain(value) ? Object.fromEntries(Object.keys(value).sort().map((name) => [name, ordered(value[name])])) : value;
 }
-export const nameOf = (element) => String(element.name ?? element.id);
+export const nameOf = (element) => String(named(element.name, element.id) ?? "");
 
 // before, after: members by name. -> [{ name, of, from, to }]; `of` names the element that a member belongs to, `element`
 // is that, as it became, `list` the field it is on. from, to:

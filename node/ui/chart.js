@@ -1,6 +1,7 @@
 // One chart by uPlot: ink on paper, a colour only above what is good and where a link was down.
 import { html, useEffect, useRef } from "./base.js";
 import { number, clock } from "./formats.js";
+import { locale } from "./words.js";
 import uPlot from "./vendor/uplot.js";
 
 const HEIGHT = 148;
@@ -87,6 +88,6 @@ export function Chart({ times, lines, limit, bars, bands, from, to, low, high, t
     dark.addEventListener("change", again);
     draw();
     return () => { sized.disconnect(); themed.disconnect(); dark.removeEventListener("change", again); plot.now?.destroy(); };
-  }, [times, lines, limit, bars, bands, from, to, low, high]);
+  }, [times, lines, limit, bars, bands, from, to, low, high, locale()]);
   return html`<div class="chart" ref=${box} role="img" aria-label=${text}></div>`;
 }

@@ -10,13 +10,19 @@ function format(kind, options) {
 }
 const time = (options) => (date) => format(Intl.DateTimeFormat, options).format(date);
 
-export const money = (x) => format(Intl.NumberFormat, { style: "currency", currency: "BRL", currencyDisplay: "narrowSymbol" }).format(x).replace(/^R\$(?=\d)/, "R$\u00a0");
+// Beyond these a number is written with its power of ten: nobody counts three hundred digits.
+const isPlain = (x) => x === 0 || (Math.abs(x) < 1e15 && Math.abs(x) >= 1e-9);
+const amount = (x, options) => format(Intl.NumberFormat, { style: "currency", currency: "BRL", currencyDisplay: "narrowSymbol", ...options }).format(x).replace(/R\$(?=\d)/, "R$\u00a0");
+export const money = (x) => amount(x, Math.abs(x) < 1e15 ? {} : { notation: "scientific" });
+export const exactMoney = (x) => amount(x, isPlain(x) ? { maximumFractionDigits: 20 } : { notation: "scientific", maximumFractionDigits: 20 });
 export const signed = (x) => (x < 0 ? "−" : "+") + money(Math.abs(x));
 export const number = (x, digits = 0) => format(Intl.NumberFormat, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(x);
-export const exact = (x) => format(Intl.NumberFormat, { maximumFractionDigits: 20 }).format(x);
+export const exact = (x) => format(Intl.NumberFormat, { maximumFractionDigits: 20, ...(isPlain(x) ? {} : { notation: "scientific" }) }).format(x);
 export const clock = time({ hour: "2-digit", minute: "2-digit" });
 export const clocks = time({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
 export const dayOf = time({ day: "2-digit", month: "2-digit" });
+export const moment = time({ day: "2-digit", month: "2-digit", year: "numeric", hour: "2-digit", minute: "2-digit" });
+export const day = time({ day: "2-digit", month: "2-digit", year: "numeric", timeZone: "UTC" }); // of a date without a time, which is of no zone
 export const when = (date, now = new Date()) => (now - date < 64800000 ? clock(date) : `${dayOf(date)} ${clock(date)}`);
 export const bytes = (x) => (x >= 1e9 ? `${number(x / 1e9, 1)} GB` : x >= 1e6 ? `${number(x / 1e6, x < 1e7 ? 1 : 0)} MB` : `${number(x / 1e3)} kB`);
 // Below 100 ms with one decimal: "26.135 ms" reads as 26 thousand in pt-BR.

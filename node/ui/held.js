@@ -14,6 +14,10 @@ export function useHeld(ids, left) {
   const shown = useRef(ids), focus = useRef(null), rest = useRef(0);
   const there = new Set(ids), before = shown.current;
   if (!pointer) shown.current = focused ? before.filter((id) => there.has(id)) : ids;
+  if (pointer || focused) { // what comes after all of them moves none
+    const held = new Set(shown.current), after = ids.slice(ids.findLastIndex((id) => held.has(id)) + 1);
+    if (after.length) shown.current = [...shown.current, ...after];
+  }
 
   useLayoutEffect(() => {
     const lost = focus.current;

@@ -1,8 +1,8 @@
 // The history of one entity as the time line shows it.
 import { useCallback, useEffect, useRef, useState, member } from "./base.js";
 import { changes } from "./changes.js";
-import { get } from "./http.js";
-import { onAudit } from "./store.js";
+import { back, get } from "./http.js";
+import { onAudit, useEntity } from "./store.js";
 
 const AGAIN_MS = 400;   // an entity that somebody writes to is read again after so long a pause
 
@@ -23,12 +23,12 @@ export async function loadHistory(type, id, archives) {
   const steps = [], head = { archived: null, unread: [] };
   for (let after = 0; after !== null;) {
     const page = await get(path("history", type), { entity_id: id, after, archives: archives ? 1 : "" });
-    steps.push(...page.steps);
+    steps.push(...page.steps.map(read));   // a page at a time: of thousands at once the page would stand still
     head.archived = page.archived;
     head.unread.push(...page.unread.filter((text) => !head.unread.includes(text)));
     after = page.next;
   }
-  return { ...head, entity, steps: withLosses(steps.map(read), entity) };
+  return { ...head, entity, steps: withLosses(steps, entity) };
 }
 
 const SECOND_MS = 1000;
@@ -86,28 +86,28 @@ export function since(steps, loss) {
 
 // ---- In a component
 
-// {data, error, again}; data: null until it came, else as loadHistory has it, with type, id, again.
+// {data, error, again}; data: null until it came, else as loadHistory has it, with type, id, archives, again.
 export function useHistory(type, id, archives = false) {
   const [answer, set] = useState({ data: null, error: null }), count = useRef(0);
   const again = useCallback(async () => {
     const mine = ++count.current;   // of two readings the later one counts
     try {
       const data = await loadHistory(type, id, archives);
-      if (mine === count.current) set({ data: { ...data, type, id, again }, error: null });
+      if (mine === count.current) set({ data: { ...data, type, id, archives, again }, error: null });
     } catch (error) {
       if (mine === count.current) set((old) => ({ ...old, error }));
     }
   }, [type, id, archives]);
+  const version = useEntity(type, id)?.version, timer = useRef(0);
+  const later = () => { clearTimeout(timer.current); timer.current = setTimeout(again, AGAIN_MS); };
   useEffect(() => {
-    let timer = 0;
     again();
-    const stop = onAudit((entry) => {
-      if (entry.entity_type !== type || (entry.entity_id !== id && entry.entity_id !== null)) return;
-      clearTimeout(timer);
-      timer = setTimeout(again, AGAIN_MS);
-    });
-    return () => { stop(); clearTimeout(timer); count.current += 1; };
+    const stop = onAudit((entry) => { if (entry.entity_type === type && (entry.entity_id === id || entry.entity_id === null)) later(); });
+    const unheard = back.subscribe(later);   // what was written meanwhile nobody said
+    return () => { stop(); unheard(); clearTimeout(timer.current); count.current += 1; };
   }, [again]);
+  // Who may not read the audit is told of what is shown at least.
+  useEffect(() => { if (answer.data && version > answer.data.entity.version) later(); }, [version]);
   return { ...answer, again };
 }
 

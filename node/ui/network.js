@@ -8,17 +8,18 @@ export const worstFirst = (a, b) => WORST.indexOf(a.state) - WORST.indexOf(b.sta
 const date = (text) => (text ? new Date(text) : null);
 const host = (url) => { try { return new URL(url).host; } catch { return url; } };
 
-// report: GET /api/v1/links. A node: {id, state, waiting, up, since, skewMs, delayMs, quarantine, error}
+// report: GET /api/v1/links. A node: {id, state, waiting, up, since, skewMs, delayMs, quarantine, keptOut, error}
 //   waiting   rows that have not got across, either way; null where the node was never met
+//   keptOut   {count, why} of what was written here and it cannot apply, or null
 //   since     up: when the link came up; else when it was last there, null where that is not known
 export function nodesOf(report) {
   const parked = report.quarantine?.by_node ?? {};
   const links = report.links.map((link) => {
     const id = link.peer ?? host(link.url), up = link.state === "up", waiting = link.lag === null ? null : (link.lag ?? 0) + (link.behind ?? 0);
-    return { id, up, waiting, since: date(link.since), skewMs: up ? link.offset_ms : null, delayMs: up ? link.rtt_ms : null, error: up ? null : link.last_error, quarantine: member(parked, id) ?? 0 };
+    return { id, up, waiting, since: date(link.since), skewMs: up ? link.offset_ms : null, delayMs: up ? link.rtt_ms : null, error: up ? null : link.last_error, quarantine: member(parked, id) ?? 0, keptOut: up ? (link.kept_out ?? null) : null };
   });
-  const away = report.away.map((link) => ({ id: link.peer, up: false, waiting: link.lag, since: date(link.last_seen), skewMs: null, delayMs: null, error: link.last_error, quarantine: member(parked, link.peer) ?? 0 }));
-  return [...links, ...away].map((node) => ({ ...node, state: node.quarantine ? "need" : !node.up ? "queue" : node.waiting ? "syncing" : "synced" })).sort(worstFirst);
+  const away = report.away.map((link) => ({ id: link.peer, up: false, waiting: link.lag, since: date(link.last_seen), skewMs: null, delayMs: null, error: link.last_error, quarantine: member(parked, link.peer) ?? 0, keptOut: null }));
+  return [...links, ...away].map((node) => ({ ...node, state: node.quarantine || node.keptOut ? "need" : !node.up ? "queue" : node.waiting ? "syncing" : "synced" })).sort(worstFirst);
 }
 
 // A tab without a name of its own that was closed comes never again.

@@ -6,6 +6,8 @@ const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 const isText = (value) => typeof value === "string" && value.trim() !== "";
 const first = (data, names, fits) => names.map((name) => data?.[name]).find(fits);
 const said = (value) => isText(value) || isNumber(value);
+// The first of these values that can be a name: texts and numbers are, and nothing else is.
+export const named = (...values) => values.find(said);
 
 export const quantityOf = (line) => first(line, ["quantity", "qty"], isNumber) ?? 1;
 export const priceOf = (line) => first(line, ["price", "unit_price"], isNumber) ?? null;

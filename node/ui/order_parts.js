@@ -25,19 +25,21 @@ export function lockLine(lock) {
 
 // gone: it has left the column, and stands there only because a finger is on the column. Of 2,000 cards those are drawn
 // again of which something changed.
-export function Card({ id, entity, index, size, gone, customer, need, lock, now }) {
+// state: [name, n] of pill(); what everybody has shows no sign.
+export function Card({ id, entity, index, size, gone, customer, state, lock, now }) {
+  const [sign, n] = state?.[0] === "synced" ? [] : state ?? [];
   const opened = entity ? openedOf(entity.data) : null, age = opened === null ? "" : ago(opened, now, "age");
   const slow = opened !== null && (now - opened) / 60000 > (member(LATE, entity.data.status ?? "pending") ?? Infinity);
-  return useMemo(() => html`<li data-id=${id} data-index=${index} class=${gone ? "card-gone" : ""} aria-setsize=${size} aria-posinset=${index + 1}>${entity ? slip(id, entity.data, { age, slow, gone, customer, need, lock }) : html`<span class="card"><span class="status">${t("value.gone")}</span></span>`}</li>`, [id, entity, index, size, gone, customer, need, lock, age, slow, prefs.lang]);
+  return useMemo(() => html`<li data-id=${id} data-index=${index} class=${gone ? "card-gone" : ""} aria-setsize=${size} aria-posinset=${index + 1}>${entity ? slip(id, entity.data, { age, slow, gone, customer, sign, n, lock }) : html`<span class="card"><span class="status">${t("value.gone")}</span></span>`}</li>`, [id, entity, index, size, gone, customer, sign, n, lock, age, slow, prefs.lang]);
 }
 
-function slip(id, data, { age, slow, gone, customer, need, lock }) {
+function slip(id, data, { age, slow, gone, customer, sign, n, lock }) {
   const lines = linesOf(data), rest = lines.length - SHOWN, table = tableOf(data), total = totalOf(data);
-  return html`<a class=${need ? "card card-need" : "card"} id=${"order-" + id} href=${"#/pedidos/" + encodeURIComponent(id)}>
+  return html`<a class=${sign === "need" ? "card card-need" : "card"} id=${"order-" + id} href=${"#/pedidos/" + encodeURIComponent(id)}>
     <span class="card-top"><bdi class="card-table">${cut(table ?? numberOf(data, id))}</bdi>${table === null ? "" : html`<bdi class="card-number">${cut(numberOf(data, id))}</bdi>`}${age ? html`<span class=${slow ? "card-age slow" : "card-age"}>${slow ? icon("clock", 16) : ""}${age}${slow ? html`<span class="quiet">, ${t("orders.late")}</span>` : ""}</span>` : ""}</span>
     ${customer ? html`<bdi class="card-customer" title=${customer}>${cut(customer)}</bdi>` : ""}
     ${lines.length ? html`<span class="card-items">${lines.slice(0, SHOWN).map((line, i) => html`<span key=${i} class="card-item"><b>${exact(quantityOf(line))}</b><bdi>${cut(lineName(line))}</bdi></span>`)}${rest > 0 ? html`<span class="card-rest">${t(rest === 1 ? "orders.items1" : "orders.items", { n: rest })}</span>` : ""}</span>` : ""}
-    <span class="card-foot"><b>${total === null ? "" : money(total)}</b>${gone ? html`<span class="status">${statusWord(data.status)}</span>` : need ? pill("need") : ""}</span>${lockLine(lock)}</a>`;
+    <span class="card-foot"><b>${total === null ? "" : money(total)}</b>${gone ? html`<span class="status">${statusWord(data.status)}</span>` : sign ? pill(sign, n) : ""}</span>${lockLine(lock)}</a>`;
 }
 
 // marked: whether a line is one that the moment shown changed. foot: what stands below the total.

@@ -1,8 +1,12 @@
 // What several views share.
-import { html, say, useState, useEffect, useRef } from "./base.js";
+import { html, say, useState, useEffect, useLayoutEffect, useRef } from "./base.js";
 import { icon } from "./icons.js";
 import { t, has } from "./words.js";
-import { money, number, exact, clock } from "./formats.js";
+import { number, clock } from "./formats.js";
+import { named, numberOf, tableOf } from "./order_data.js";
+import { beginning, cut, edge, label, plain } from "./texts.js";
+
+export { cut, element, fieldOf, kindOf, label, plain, plainEach } from "./texts.js";
 
 // One word, one colour, one shape for each state. Nothing else on the page may use these colours.
 export function pill(state, n) {
@@ -16,16 +20,15 @@ export function person(who, place = 0) {
   return html`<span class="person"><span class="face face-${place}" aria-hidden="true">${[...name].slice(0, 2).join("")}</span><bdi class="person-name">${name}</bdi></span>`;
 }
 
-const LONG = 280, CUT = 150, NAME = 80;
-// What has to fit in a line: of a text of ten thousand characters, its beginning.
-export const cut = (text, most = NAME) => (String(text).length > most ? `${String(text).slice(0, most - 1).trimEnd()}…` : String(text));
+export const LONG = 280;
+const CUT = 150;
 
 // Text of people: its own direction, never longer than a screen.
 export function Words({ text }) {
   const [open, set] = useState(false);
   if (text == null || text === "") return html`<span class="none">${t("value.none")}</span>`;
   if (text.length < LONG) return html`<bdi class="said">${text}</bdi>`;
-  return html`<span class="said-long"><bdi class="said">${open ? text : `${text.slice(0, CUT).trimEnd()}…`}</bdi> <button type="button" class="link" aria-expanded=${open} onclick=${() => set(!open)}>${open ? t("long.less") : t("long.more", { n: number(text.length) })}</button></span>`;
+  return html`<span class="said-long"><bdi class="said">${open ? text : beginning(text, CUT)}</bdi> <button type="button" class="link" aria-expanded=${open} onclick=${() => set(!open)}>${open ? t("long.less") : t("long.more", { n: number(text.length) })}</button></span>`;
 }
 export const words = (text) => html`<${Words} text=${text} />`;
 
@@ -36,46 +39,28 @@ export function sentence(key, vars) {
 
 // ---------------------------------------------------------------------- fields and values
 
-export const kindOf = (name, value) => (typeof value === "number" ? (/total|amount|price|value|balance|discount|change/.test(name) ? "money" : "number") : /^(status|type)$/.test(name) && typeof value === "string" ? "word" : value !== null && typeof value === "object" ? "parts" : "text");
-export const label = (name) => (name === "@entity" ? t("field.@entity") : has(`field.${name}`) ? t(`field.${name}`) : String(name).replaceAll("_", " "));
 export const kindName = (entityType) => (has(`kind.${entityType}`) ? t(`kind.${entityType}`) : label(entityType));
 
-// A value as a text. field: {kind}, see kindOf; "existence" of whether the record is there.
-export function plain(field, value) {
-  if (field.kind === "existence") return t(value ? "value.exists" : "value.gone");
-  if (value == null || value === "") return t("value.none");
-  if (typeof value === "boolean") return t(value ? "value.yes" : "value.no");
-  if (typeof value === "number") return field.kind === "money" ? money(value) : exact(value);
-  if (field.kind === "word") return has(`value.${value}`) ? t(`value.${value}`) : value;
-  if (Array.isArray(value)) return value.map((one) => (one && typeof one === "object" ? element(one) : plain(field, one))).join(", ") || t("value.none");
-  if (typeof value === "object") return element(value) || t("value.none");
-  return String(value);
-}
-
-// An item of a list: "2 Feijoada, sem couve"; nobody reads JSON.
-export function element(one) {
-  const { id, name, quantity, qty, ...rest } = one, n = quantity ?? qty;
-  const more = Object.entries(rest).map(([key, value]) => `${label(key).toLowerCase()} ${plain({ kind: kindOf(key, value) }, value)}`);
-  return [[typeof n === "number" ? exact(n) : n, name ?? (n === undefined && !more.length ? id : null)].filter((x) => x != null).join(" "), ...more].filter(Boolean).join(", ");
-}
-
-// Where two texts differ: a common start and a common end stay plain.
+// Where two texts differ: a common start and a common end stay plain. A letter is marked whole.
 export function difference(a, b) {
   if (typeof a !== "string" || typeof b !== "string" || !a || !b || a === b) return b;
   let i = 0, j = 0;
   while (i < a.length && i < b.length && a[i] === b[i]) i++;
   while (j < a.length - i && j < b.length - i && a[a.length - 1 - j] === b[b.length - 1 - j]) j++;
-  while (i < b.length - j && /[\s,]/.test(b[i])) i++;
-  if (i + j < 2 || i >= b.length - j) return b;
-  return html`<bdi>${b.slice(0, i)}<mark>${b.slice(i, b.length - j)}</mark>${b.slice(b.length - j)}</bdi>`;
+  let end = b.length - j;
+  while (j > 0 && end < b.length && edge(b, end) !== end) { end++; j--; }
+  i = edge(b, i);
+  while (i < end && /[\s,]/.test(b[i])) i++;
+  if (i + j < 2 || i >= end) return b;
+  return html`<bdi>${b.slice(0, i)}<mark>${b.slice(i, end)}</mark>${b.slice(end)}</bdi>`;
 }
 
 // What to call an entity: a name that people gave it, else its kind and id.
 export function entityLabel(entityType, entityId, data) {
-  const { name, number: no, table, drawer_id, type } = data ?? {};
-  if (entityType === "orders") return [`${kindName("orders")} ${cut(no ?? entityId)}`, table].filter(Boolean).map((part) => cut(part)).join(" · ");
-  if (entityType === "cashier_operations") return [type ? plain({ kind: "word" }, type) : kindName(entityType), drawer_id ?? entityId].map((part) => cut(part)).join(" · ");
-  return cut(typeof name === "string" && name ? name : `${kindName(entityType)} ${entityId}`);
+  const { name, drawer_id, type } = data ?? {}, table = tableOf(data);
+  if (entityType === "orders") return [`${kindName("orders")} ${cut(numberOf(data, entityId))}`, ...(table === null ? [] : [cut(table)])].join(" · ");
+  if (entityType === "cashier_operations") return [typeof type === "string" && type ? plain({ kind: "word" }, type) : kindName(entityType), named(drawer_id, entityId)].map((part) => cut(part)).join(" · ");
+  return cut(typeof name === "string" && name.trim() ? name : `${kindName(entityType)} ${entityId}`);
 }
 export const historyOf = (entityType, entityId) => `#/historico/${encodeURIComponent(entityType)}/${encodeURIComponent(entityId)}`;
 
@@ -91,7 +76,7 @@ export function empty(title, text, more) {
 
 // What was asked of the node and refused or not answered. error: of http.js.
 export function failed(error, again) {
-  const text = error.status === 403 ? t("fail.denied") : error.status === 0 ? t("fail.away") : t("fail.other", { error: error.message });
+  const text = error.status === 403 ? t("fail.denied") : error.status === 0 ? t("fail.away") : error.status === 200 ? t("fail.odd") : t("fail.other", { error: error.message });
   return html`<section class="banner" role="group">${icon(error.status === 403 ? "lock" : "away")}<div><p>${text}</p></div>${again && error.status !== 403 ? html`<button type="button" class="button" onclick=${again}>${t("off.retry")}</button>` : ""}</section>`;
 }
 
@@ -114,7 +99,7 @@ const undone = new Map(); // id -> what was done, as long as the page is open
 export function Undo({ id, value, name, act, why = "", word = t("settled.undo"), size = "small", warning = "", onOpen }) {
   const [asking, ask] = useState(false), [busy, work] = useState(false), [error, fail] = useState(""), focus = useRef("");
   const box = useRef();
-  useEffect(() => { box.current?.querySelector(focus.current || "nothing")?.focus({ preventScroll: true }); focus.current = ""; }, [asking, busy, error]);
+  useLayoutEffect(() => { box.current?.querySelector(focus.current || "nothing")?.focus({ preventScroll: true }); focus.current = ""; }, [asking, busy, error]);
   useEffect(() => onOpen?.(asking || undone.has(id)), [asking, busy]);
   const go = async () => {
     work(true);
@@ -139,7 +124,7 @@ export function Undo({ id, value, name, act, why = "", word = t("settled.undo"),
     <button type="button" class="button small" disabled=${busy} onclick=${() => { focus.current = ".undo-ask"; ask(false); }}>${t("settled.no")}</button></div></div>`;
 }
 
-// Why the node did not take it, as a sentence. refusal: {code, message, ...} of send().
+// Why the node did not take it, as a sentence. refusal: {code, message, ...} of write().
 export function refusalText(refusal) {
   const key = `refused.${refusal.code}`;
   return has(key) ? t(key, refusal) : t("refused.other", { error: refusal.message || "", code: refusal.code ?? "" });

@@ -2,7 +2,10 @@
 import { changes } from "./base.js";
 
 const WORDS = ["token", "name", "type", "user"];
-const kept = (word) => { try { return sessionStorage.getItem(`comanda.${word}`) || ""; } catch { return ""; } };
+const read = (key) => { try { return sessionStorage.getItem(`comanda.${key}`) || ""; } catch { return ""; } };
+const put = (key, value) => { try { sessionStorage.setItem(`comanda.${key}`, value); } catch { /* nothing is kept in a private window */ } };
+// Of a store that head office keeps: a tab is somebody else in each.
+const keyOf = (word) => (session.realm ? `${session.realm}/${word}` : word);
 
 // Each tab has a name of its own, so that two open pages do not push each other out.
 const fresh = () => `painel-${random(3)}`;
@@ -10,14 +13,15 @@ export function random(bytes) {
   return [...crypto.getRandomValues(new Uint8Array(bytes))].map((b) => b.toString(16).padStart(2, "0")).join("");
 }
 
+// realm: which store of head office's this page is of; empty for the node's own.
 export const session = {
   ...changes(),
-  token: kept("token"), name: kept("name"), type: kept("type") || "monitor", user: kept("user"),
+  realm: read("realm"), token: "", name: "", type: "monitor", user: "",
   be(words) {
     for (const word of WORDS) {
       if (words[word] === undefined) continue;
       session[word] = words[word];
-      try { sessionStorage.setItem(`comanda.${word}`, words[word]); } catch { /* nothing is kept in a private window */ }
+      put(keyOf(word), words[word]);
     }
     session.tell();
   },
@@ -25,20 +29,35 @@ export const session = {
   newId: () => `${session.name}.${random(8)}`,
   // Where nobody gave this tab a name, another one is as good.
   rename() { session.be({ name: fresh() }); },
+  enter(realm) {
+    session.realm = realm;
+    put("realm", realm);
+    recall();
+  },
 };
+function recall() {
+  for (const word of WORDS) session[word] = read(keyOf(word)) || (word === "type" ? "monitor" : "");
+}
+recall();
+
+// Where the page of a store is, and that of head office.
+export const storeAddress = (realm) => `#realm=${encodeURIComponent(realm)}`;
 
 const fragment = () => new URLSearchParams(location.hash.startsWith("#/") ? "" : location.hash.slice(1));
-const saidIn = (said) => [...WORDS, "pair"].filter((word) => said.get(word));
+const saidIn = (said) => [...WORDS, "pair", "realm"].filter((word) => said.get(word) || (word === "realm" && said.has(word)));
 export const saysWho = () => saidIn(fragment()).length > 0;
 
 // The address may say who the tab is: #token=..&name=..&type=..&user=.., or #pair=CODE, which is exchanged for it. A
-// fragment is sent to nobody, and it is taken out of the address at once, so that no history keeps it.
+// fragment is sent to nobody, and it is taken out of the address at once, so that no history keeps it. #realm=.. says of
+// which store the page is. Returns whether that is another one than before.
 export async function begin() {
-  const said = fragment(), known = saidIn(said);
-  if (known.length) history.replaceState(null, "", `${location.pathname}#/conflitos`);
-  session.be(Object.fromEntries(known.filter((word) => word !== "pair").map((word) => [word, said.get(word)])));
+  const said = fragment(), known = saidIn(said), moved = said.has("realm") && said.get("realm") !== session.realm;
+  if (known.length) history.replaceState(null, "", `${location.pathname}#/${said.get("realm") === "" ? "lojas" : "conflitos"}`);
+  if (moved) session.enter(said.get("realm"));
+  session.be(Object.fromEntries(known.filter((word) => WORDS.includes(word)).map((word) => [word, said.get(word)])));
   if (said.get("pair")) session.be(await join(said.get("pair")));
   if (!session.name) session.rename();
+  return moved;
 }
 
 // Raises Error with the node's own sentence.

@@ -1,12 +1,13 @@
 // What the node shows at this moment: the one thing that views read from.
 import { useEffect, useRef, useState, say, changes, bare, member } from "./base.js";
 import { clock } from "./formats.js";
-import { get } from "./http.js";
+import { back, get } from "./http.js";
+import { casesOf } from "./joined.js";
 import { session } from "./session.js";
 import { dial, reconnect, tryNow } from "./terminal.js";
 import { t } from "./words.js";
 
-export { reconnect, send, tryNow, write } from "./terminal.js";
+export { reconnect, resolve, tryNow, write } from "./terminal.js";
 
 const AT_MOST_EVERY_MS = 250; // views are told of changes
 const REPORTS_MS = 5000;      // links are asked for again, while the page is seen
@@ -18,10 +19,11 @@ const FIRST = 50;             // conflicts that are asked for first, so that the
 // entities: of each type that somebody looks at, Map(id -> {entity_id, version, data, conflicts, lock}); null until it came
 // conflicts: those that are open, as GET /api/v1/conflicts has them; null until they came
 // closed: Map(conflict id -> the node's conflict_resolution, with `at`), of those that were closed while this page is open
-// terminals: Map(id -> as in terminal_status_update); links: GET /api/v1/links; both null until they came
+// terminals: Map(id -> as in terminal_status_update); links: GET /api/v1/links, with when it came (`at`); both null until they came
 // refused: the HTTP status with which the node refused to tell a thing, by the thing's name here
 const state = {
   contact: { up: false, since: new Date(), code: null, tries: 0, next: 0 },
+  stores: 0, // how many the node keeps as head office
   begun: false, entities: bare(), conflicts: null, closed: new Map(), terminals: null, totalOnline: 0, metrics: new Map(),
   links: null, policies: null, node: null, rights: null, refused: bare(),
   moreConflicts: false, // whether conflicts are still to come of those that were there when the page began
@@ -57,7 +59,7 @@ export function useStore(selector) {
 
 // All entities of a type, live; null until they came.
 export function useEntities(entityType) {
-  useEffect(() => { if (!(entityType in state.entities)) refresh(entityType); }, [entityType]);
+  useEffect(() => { if (!state.entities[entityType]) refresh(entityType); }, [entityType]);
   return useStore((s) => s.entities[entityType] ?? null);
 }
 
@@ -71,9 +73,12 @@ async function loadOne(entityType, entityId) {
   const key = `${entityType} ${entityId}`;
   if (state.entities[entityType] || state.single.has(key)) return;
   state.single.set(key, null);
-  const answer = await get(`/api/v1/entities/${encodeURIComponent(entityType)}`, { entity_id: entityId }).catch(() => null);
+  await readOne(entityType, entityId);
+}
+async function readOne(entityType, entityId) {
+  const key = `${entityType} ${entityId}`, answer = await get(`/api/v1/entities/${encodeURIComponent(entityType)}`, { entity_id: entityId }).catch(() => null);
   if (answer) set({ single: new Map(state.single).set(key, answer.deleted ? null : answer) });
-  else state.single.delete(key);
+  else if (!state.single.get(key)) state.single.delete(key);
 }
 
 const arriving = bare(); // what changed of a type while it is being read: it is laid over what was read
@@ -81,10 +86,12 @@ export async function refresh(entityType) {
   if (arriving[entityType]) return;
   state.entities[entityType] ??= null;
   const changed = arriving[entityType] = [];
-  const answer = await asked(entityType, () => get(`/api/v1/entities/${encodeURIComponent(entityType)}`));
+  const map = await asked(entityType, async () => {
+    const { entities } = await get(`/api/v1/entities/${encodeURIComponent(entityType)}`);
+    return new Map(entities.map((one) => [one.entity_id, one]));
+  });
   delete arriving[entityType];
-  if (!answer) return;
-  const map = new Map(answer.entities.map((one) => [one.entity_id, one]));
+  if (!map) return;
   for (const one of changed) put(map, one);
   set({ entities: bare(state.entities, { [entityType]: map }) });
 }
@@ -95,7 +102,7 @@ async function asked(what, asking) {
     if (what in state.refused) set({ refused: without(state.refused, what) });
     return answer;
   } catch (error) {
-    set({ refused: bare(state.refused, { [what]: error.status }) });
+    set({ refused: bare(state.refused, { [what]: error.status ?? 200 }) });
     return null;
   }
 }
@@ -162,8 +169,10 @@ function askForConflicts() {
   }, CONFLICTS_MS);
 }
 
-// How many are open: while they come one after the other, as the node counts them.
-export const openCount = (s) => Math.max(s.conflicts?.length ?? 0, s.moreConflicts ? s.links?.conflicts_open ?? 0 : 0);
+// How many decisions are open: while they come one after the other, as the node counts them.
+export const openCount = (s) => Math.max(casesOf(s.conflicts).length, s.moreConflicts ? s.links?.conflicts_open ?? 0 : 0);
+// What is open, as joined.js has it; null until it came.
+export const useCases = () => useStore((s) => s.conflicts && casesOf(s.conflicts));
 
 const isOpen = (conflict) => conflict.state === "open" && !state.closed.has(conflict.id);
 
@@ -176,7 +185,7 @@ export async function loadConflict(id) {
 
 // All that are open. Where none were there yet each page is shown as it comes; else all stay until the last is here.
 let conflictsTurn = 0;
-async function loadConflicts() {
+export async function loadConflicts() {
   const turn = ++conflictsTurn, none = !state.conflicts, found = [];
   for (let after, limit = FIRST; ; limit = undefined) {
     const answer = await asked("conflicts", () => get("/api/v1/conflicts", { state: "open", limit, after }));
@@ -200,6 +209,7 @@ async function loadConflicts() {
 const handlers = {
   connection_established() {
     for (const type of Object.keys(state.entities)) refresh(type);
+    for (const key of state.single.keys()) readOne(key.slice(0, key.indexOf(" ")), key.slice(key.indexOf(" ") + 1));
     loadConflicts();
     loadReports();
     loadOnce();
@@ -218,18 +228,20 @@ export function onAudit(listener) {
   return () => audit.delete(listener);
 }
 
-async function loadReports() {
+export async function loadReports() {
   if (document.hidden) return;
   const links = await asked("links", () => get("/api/v1/links"));
-  if (links) set({ links });
+  if (links) set({ links: { ...links, at: new Date() } });
 }
 async function loadOnce() {
-  const [policies, me] = await Promise.all([
+  const [policies, me, realms] = await Promise.all([
     asked("policies", () => get("/api/v1/policies")),
     asked("whoami", () => get("/api/v1/whoami", { type: session.type })),
+    asked("realms", () => get("/api/v1/realms")),
   ]);
   if (policies) set({ policies: policies.policies });
   if (me) set({ rights: me.rights, node: me.node_id });
+  if (realms) set({ stores: realms.realms.length });
 }
 
 // ---------------------------------------------------------------------- contact
@@ -245,6 +257,7 @@ function contacted({ up, code, retryInMs }) {
   if (lost) say(t("off.title", { time: clock(contact.since) }), true);
   if (up && !before.up && state.begun) say(t("off.back"));
   set({ contact, begun: state.begun || up });
+  if (up && !before.up) back.tell();
 }
 
 export function start() {

@@ -7,7 +7,7 @@ let queued = 0;
 const keepsNothing = { load: async () => [], commit: async () => {}, append: async () => `queue/${String(++queued).padStart(15, "0")}`, close: async () => {} };
 
 let terminal = null, listeners = {};
-const unanswered = new Set(); // {message, resolve, reject}
+const unanswered = new Set(); // {act, fulfil, reject}
 
 // told: what is called with each event of the client: {message, entity, conflict, contact}.
 export function dial(told) {
@@ -15,11 +15,16 @@ export function dial(told) {
   reconnect();
 }
 
+// The page of a store that head office keeps dials that store.
+const ofStore = (realm) => (realm ? class extends WebSocket {
+  constructor(address, ...more) { super(`${address}&${new URLSearchParams({ realm })}`, ...more); }
+} : undefined);
+
 // As whoever the session says: another token, name or person.
 export function reconnect() {
   terminal?.close();
   const mine = terminal = connect({
-    url: location.origin, terminalId: session.name, type: session.type, userId: session.user || undefined, token: session.token || null, store: keepsNothing,
+    url: location.origin, terminalId: session.name, type: session.type, userId: session.user || undefined, token: session.token || null, WebSocket: ofStore(session.realm), store: keepsNothing,
   });
   for (const [event, listener] of Object.entries(listeners)) {
     mine.on(event, (about) => { if (mine === terminal && about.state !== "connecting") listener(about); });
@@ -29,11 +34,15 @@ export function reconnect() {
 
 export const tryNow = () => terminal.reconnect();
 
-// The node's answer to a message; rejects with {code, message, ...}: its sync_error. What finds no answer is sent again after
-// lost contact, under the same id: what was decided twice is decided once.
-export const send = (message) => new Promise((resolve, reject) => {
-  const id = session.newId();
-  const one = { message: message.operation ? { ...message, operation: { id, ...message.operation } } : { id, ...message }, resolve, reject };
+// The node's answer to what the client's calls of the same names keep; rejects with {code, message, ...}: its sync_error.
+// What finds no answer is sent again after lost contact, under the same id: what was decided twice is decided once.
+// options: as the client has them.
+export const write = (entityType, entityId, operation, data, options) => kept((by, id) => by.write(entityType, entityId, operation, data, { id, ...options }));
+export const resolve = (conflictId, resolution, data, reason) => kept((by, id) => by.resolve(conflictId, resolution, data, reason, { id }));
+
+// act(terminal, id): the client's promise of what it keeps.
+const kept = (act) => new Promise((fulfil, reject) => {
+  const id = session.newId(), one = { act: (by) => act(by, id), fulfil, reject };
   unanswered.add(one);
   give(one);
 });
@@ -41,9 +50,11 @@ export const send = (message) => new Promise((resolve, reject) => {
 async function give(one) {
   const mine = terminal;
   try {
-    const { id, state, answer, code } = await (await mine.send(one.message)).answered;
+    const { message, answered } = await one.act(mine);
+    one.act = (by) => by.send(message);
+    const { id, state, answer, code } = await answered;
     if (state === "refused") one.reject({ ...answer, code, message: answer.error });
-    else one.resolve(answer);
+    else one.fulfil(answer);
     mine.dismiss(id);
   } catch (error) {
     if (mine !== terminal) return; // the one that came after it has it
@@ -51,8 +62,3 @@ async function give(one) {
   }
   unanswered.delete(one);
 }
-
-export const write = (entityType, entityId, operation, data) => send({
-  type: "data_sync",
-  operation: { entity_type: entityType, entity_id: entityId, operation, data, timestamp: new Date().toISOString(), terminal_id: session.name },
-});

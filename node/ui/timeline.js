@@ -1,20 +1,21 @@
 // One step as a row of a time line: who, where, what it changed, and what of it did not stay.
-import { html } from "./base.js";
+import { html, useState } from "./base.js";
 import { same } from "./changes.js";
 import { icon } from "./icons.js";
-import { clock, clocks, money, skew } from "./formats.js";
+import { clock, clocks, money, number, skew } from "./formats.js";
 import { brought, whose } from "./history_data.js";
 import { lineText } from "./order_parts.js";
 import { priceOf } from "./order_data.js";
-import { cut, label, sentence, words } from "./parts.js";
-import { lossTexts, Restore, valueText } from "./restore.js";
+import { cut, fieldOf, label, plainEach, sentence, words } from "./parts.js";
+import { lossTexts, Restore } from "./restore.js";
 import { has, own, t } from "./words.js";
 
+const SHOWN = 12;   // changes of a step that are shown before one asks for the others
+
 // A value as it is shown in a list of changes; texts of people in their own direction.
-export function shownValue(name, value) {
-  if (value == null || value === "") return html`<span class="none">${t("value.none")}</span>`;
-  return words(valueText(name, value));
-}
+export const shownValue = (name, value) => shownValues(name, [value])[0];
+// Of several, so that those which differ read differently.
+const shownValues = (name, values) => plainEach(fieldOf(name, values), values).map((text, i) => (values[i] == null || text === t("value.none") ? html`<span class="none">${t("value.none")}</span>` : words(text)));
 
 const item = (key, cls, sign, quiet, inside) => html`<li key=${key} class=${cls}><span class="sign" aria-hidden="true">${sign}</span><span>${quiet ? html`<span class="quiet">${quiet} </span>` : ""}${inside}</span></li>`;
 const isElements = (value) => Array.isArray(value) && value.length > 0 && value.every((one) => one?.id !== undefined);
@@ -24,13 +25,14 @@ function changeRows({ name, of, element, from, to }) {
   if (!of && from === undefined && isElements(to)) return to.map((line) => item(`+${line.id}`, "plus", "+", t("hist.added"), [words(lineText(line)), priceOf(line) === null ? "" : html` <span class="soft">${money(priceOf(line))}</span>`]));
   if (!of && to === undefined && isElements(from)) return from.map((line) => item(`-${line.id}`, "minus", "−", t("hist.took"), html`<s>${words(lineText(line))}</s>`));
   const what = of ? sentence("hist.of", { field: label(name), name: cut(of) }) : label(name);
-  return [item(`${element?.id ?? ""}.${name}`, "", "·", "", [what, ": ", from === undefined ? "" : html`<s>${shownValue(name, from)}</s> → `, html`<strong>${shownValue(name, to)}</strong>`])];
+  const [is, was] = shownValues(name, from === undefined ? [to] : [to, from]);
+  return [item(`${element?.id ?? ""}.${name}`, "", "·", "", [what, ": ", from === undefined ? "" : html`<s>${was}</s> → `, html`<strong>${is}</strong>`])];
 }
 
 function Changes({ step }) {
-  const rows = step.rows.flatMap(changeRows);
-  if (rows.length) return html`<ul class="changes">${rows}</ul>`;
-  return html`<p class="changes soft">${t(step.operation === "DELETE" ? "hist.deleted" : "hist.nochange")}</p>`;
+  const rows = step.rows.flatMap(changeRows), [all, setAll] = useState(false), hidden = rows.length - SHOWN;
+  if (!rows.length) return html`<p class="changes soft">${t(step.operation === "DELETE" ? "hist.deleted" : "hist.nochange")}</p>`;
+  return html`<ul class="changes">${all || hidden <= 0 ? rows : rows.slice(0, SHOWN)}${hidden > 0 ? html`<li key="more"><button type="button" class="link" aria-expanded=${all} onclick=${() => setAll(!all)}>${all ? t("long.less") : t("audit.morechanges", { n: number(hidden) })}</button></li>` : ""}</ul>`;
 }
 
 // Why it did not stay, as a sentence.

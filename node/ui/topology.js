@@ -5,7 +5,7 @@ import { clock, millis, number, when } from "./formats.js";
 import { t } from "./words.js";
 
 const LEAVES = 6, MOST = 20;   // terminals drawn at a node; nodes drawn
-const NARROW = 560, ROOMY = 800, BOX = 52, ROW = 24, BESIDE = 3, CELL = 150;   // px; rows beside this node that leave room for the wires
+const NARROW = 560, ROOMY = 800, BOX = 52, ROW = 24, BESIDE = 2, CELL = 150;   // px; rows beside this node that leave room for the wires
 
 export const stateWord = (x) => (x.state === "queue" ? (x.waiting ? t("state.queue", { n: number(x.waiting) }) : t("state.queue0")) : t(`state.${x.state}`));
 export const awayText = (node) => (node.since ? t("net.away", { time: when(node.since) }) : t("net.never"));

@@ -7,6 +7,7 @@ that would be in the way of other loops, so a test of the page runs in the threa
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -20,10 +21,16 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright
 
+EXECUTABLES = ("chromium-headless-shell", "chromium")
+"""The first that is installed is taken. The one without windows shows a page for a third of the processor time."""
+
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
 )
+
+ALL = os.environ.get("COMANDA_VIEWS") == "all"
+"""Whether walks over the page's views meet every pair of what they walk over."""
 
 WIDTHS = (390, 800, 1280)
 HEIGHT = 860
@@ -50,9 +57,9 @@ class Chromium:
             gc.enable()
 
     def start(self) -> None:
-        executable = shutil.which("chromium")
+        executable = next(filter(None, map(shutil.which, EXECUTABLES)), None)
         if executable is None:
-            missing("the page's tests need Chromium: apt-get install chromium")
+            missing(f"the page's tests need Chromium: apt-get install {' or '.join(EXECUTABLES)}")
         try:
             from playwright.sync_api import expect, sync_playwright
         except ImportError:
@@ -79,6 +86,8 @@ class Chromium:
             color_scheme=theme,  # type: ignore[arg-type]
             timezone_id="America/Sao_Paulo",
             has_touch=width < 720,
+            reduced_motion="reduce",  # drawn without a graphics card, movement costs as long as a test waits
+            ignore_https_errors=True,  # of an authority that is the node's own
         )
         context.set_default_timeout(PATIENCE_MS)
         return context
@@ -91,6 +100,7 @@ class Pages:
         self._chromium = chromium
         self._contexts: list[BrowserContext] = []
         self.errors: list[str] = []
+        self.expected: tuple[str, ...] = EXPECTED
 
     def __call__(
         self,
@@ -121,7 +131,7 @@ class Pages:
         return page
 
     def _heard(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and not message.text.startswith(EXPECTED):
+        if message.type == "error" and not message.text.startswith(self.expected):
             self.errors.append(message.text)
 
     def close(self) -> None:

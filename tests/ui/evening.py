@@ -41,7 +41,7 @@ def order(number: int) -> dict[str, Any]:
 
 
 def play(node: NodeProcess) -> None:
-    """Orders of all statuses, a new price, what two wrote of a guest and of a drawer, a refused write."""
+    """Orders of all statuses, a new price, a refused write; what two wrote of a guest, drawer, order."""
     with Terminal(node, "garcom-2", "Bruno", "waiter") as bruno:
         for number in range(FIRST, FIRST + ORDERS):
             bruno.write("orders", f"pedido-{number}", order(number), "CREATE")
@@ -61,6 +61,9 @@ def play(node: NodeProcess) -> None:
         first={"amount": 300},
         second={"amount": 350, "note": "Troco para o motoboy e gás"},
     )
+    with Terminal(node, "caixa-1", "Ana") as ana, Terminal(node, "garcom-2", "Bruno", "waiter") as bruno:
+        ana.write("orders", f"pedido-{FIRST + 6}", {"total": 371.6}, version=2)
+        bruno.write("orders", f"pedido-{FIRST + 6}", {"total": 485.6}, version=2)
     with Terminal(node, "caixa-1", "Ana") as ana:
         for place, (name, price) in enumerate(MENU):
             ana.write("products", f"prod-{place}", {"name": name, "price": price, "stock": 40}, "CREATE")

@@ -6,7 +6,7 @@ import itertools
 import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from tests.patience import PATIENCE_S, connect
 
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 NUMBERS = itertools.count(1)
 
 
-def asked(node: NodeProcess, path: str) -> Any:
+def asked(node: NodeProcess, path: str, *, post: bool = False) -> Any:
     """What the node answers over HTTP."""
-    with urlopen(node.url.replace("ws", "http", 1) + path, timeout=PATIENCE_S) as answer:
+    asking = Request(node.url.replace("ws", "http", 1) + path, method="POST" if post else "GET")
+    with urlopen(asking, timeout=PATIENCE_S) as answer:
         return json.load(answer)
 
 
@@ -33,9 +34,11 @@ def shown(node: NodeProcess, entity_type: str, entity_id: str) -> dict[str, Any]
 class Terminal:
     """A documented terminal with a person at it."""
 
-    def __init__(self, node: NodeProcess, terminal_id: str, user: str = "", kind: str = "pos") -> None:
+    def __init__(
+        self, node: NodeProcess, terminal_id: str, user: str = "", kind: str = "pos", token: str = ""
+    ) -> None:
         self.terminal_id = terminal_id
-        query = urlencode({"type": kind, "user_id": user})
+        query = urlencode({"type": kind, "user_id": user} | ({"token": token} if token else {}))
         self._connection = connect(f"{node.url}/ws/{terminal_id}?{query}", max_size=None)
 
     def __enter__(self) -> Terminal:

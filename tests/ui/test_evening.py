@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.ui.people import Terminal, shown
+from tests.ui.browser import tab_to
+from tests.ui.people import Terminal, asked, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Locator, Page, Route
 
     from tests.processes import NodeProcess
     from tests.ui.browser import Pages
@@ -166,6 +168,22 @@ def test_who_changed_a_price_and_what_it_was_then(pages: Pages, node: NodeProces
     assert shown(node, "products", "chopp")["price"] == 11.5
 
 
+def test_a_deleted_record_comes_back_from_its_history(pages: Pages, node: NodeProcess) -> None:
+    helena = {"name": "Helena Vasconcelos", "phone": "(11) 95555-0110", "note": "Camarão"}
+    with Terminal(node, "caixa-1", "Ana") as ana:
+        ana.write("customers", "cliente-60", helena, "CREATE")
+        ana.write("customers", "cliente-60", None, "DELETE")  # whoever has not seen it leaves a conflict instead
+        page = pages(node, "#/historico/customers/cliente-60", user="Marina")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Helena Vasconcelos histórico")
+        deletion = page.locator(".discarded").filter(has_text="Cadastro inteiro")
+        deletion.get_by_role("button", name="Trazer de volta").click()
+        page.keyboard.press("Enter")
+        expect(operation(page, 0)).to_contain_text("Marina")
+        expect(page.locator(".paper")).to_contain_text("(11) 95555-0110")
+        assert asked(node, "/api/v1/entities/customers/cliente-60")["deleted"] is False
+        assert helena.items() <= shown(node, "customers", "cliente-60").items()
+
+
 def test_undo_says_what_was_written_since(pages: Pages, node: NodeProcess) -> None:
     with Terminal(node, "caixa-1", "Ana") as ana, Terminal(node, "garcom-2", "Bruno", "waiter") as bruno:
         ana.write("orders", "p-30", order(30), "CREATE")
@@ -199,6 +217,50 @@ def test_without_the_right_to_write_nothing_comes_back_and_the_button_says_why(
     expect(button).to_have_attribute("title", "Este painel não tem o direito de decidir.")
 
 
+def enter(page: Page, wanted: str) -> None:
+    """Go to an element by Tab, and press it."""
+    tab_to(page, wanted)
+    page.keyboard.press("Enter")
+
+
+def test_by_keyboard_alone_an_item_comes_back_and_a_price_is_looked_up(pages: Pages, node: NodeProcess) -> None:
+    with Terminal(node, "caixa-1", "Ana") as ana:
+        whole = order(50)
+        ana.write("orders", "p-50", whole, "CREATE")
+        ana.write("orders", "p-50", {"items": []})
+        ana.write("products", "suco", {"name": "Suco de caju", "price": 9}, "CREATE")
+        ana.write("products", "suco", {"price": 11})
+    page = pages(node, user="Marina")
+    enter(page, "a[href='#/pedidos']")
+    tab_to(page, "#find")
+    page.keyboard.type("mesa 50")
+    enter(page, "#order-p-50")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Mesa 50 pedido 50")
+    enter(page, "a[href='#/historico/orders/p-50']")
+    expect(page.locator(".discarded")).to_contain_text("4× Couvert")
+    enter(page, ".discarded .undo-ask")
+    expect(page.get_by_role("button", name="Trazer de volta", exact=True)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(".undone")).to_be_visible()
+    assert shown(node, "orders", "p-50")["items"] == whole["items"]
+    enter(page, "a[href='#/auditoria']")
+    tab_to(page, "#a-id")
+    page.keyboard.type("suco")
+    page.keyboard.press("Tab")
+    rows = page.locator(".table-audit tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.first).to_contain_text("Ana")
+    expect(rows.first).to_contain_text("R$ 9,00 → R$ 11,00")
+    enter(page, ".table-audit a[href*=suco]")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Suco de caju histórico")
+    tab_to(page, "#slider")
+    page.keyboard.press("Home")
+    expect(page.locator(".paper")).to_contain_text("R$ 9,00")
+    for part in ("terminais", "desempenho", "no", "conflitos"):
+        enter(page, f"a[href='#/{part}']:not(.brand):not(.overall)")
+        expect(page.get_by_role("heading", level=1)).to_be_focused()
+
+
 # ---------------------------------------------------------------------- terminals and links
 
 
@@ -214,8 +276,115 @@ def test_a_link_goes_down_and_comes_back(pages: Pages, nodes: Callable[..., Node
     expect(page.get_by_text("no-bar ausente")).to_be_visible()
     with Terminal(node, "caixa-1", "Ana") as ana:
         ana.write("orders", "p-40", order(40), "CREATE")
-    expect(row).to_contain_text("na fila (1)")
+        ana.write("orders", "p-40", {"total": 70})
+    expect(row).to_contain_text("na fila (2)")
+    page.evaluate("location.hash = '#/pedidos'")
+    late, others = page.get_by_role("link", name="Mesa 40"), page.locator(".card").filter(has_not_text="Mesa 40")
+    expect(late.locator(".pill")).to_have_text("na fila (2)")
+    expect(others.locator(".pill")).to_have_count(0)  # what everybody has is silent
+    late.click()
+    head = page.locator(".head-side .pill")
+    expect(head).to_have_text("na fila (2)")
     bar.start()
+    expect(head).to_have_text("sincronizado")
+    page.evaluate("location.hash = '#/terminais'")
     expect(row).to_contain_text("sincronizado")
     expect(page.get_by_text("no-bar ausente")).to_have_count(0)
-    assert shown(bar, "orders", "p-40")["total"] == 64
+    assert shown(bar, "orders", "p-40")["total"] == 70
+
+
+# ---------------------------------------------------------------------- the node
+
+
+def test_a_backup_and_an_archive_are_made_at_the_page_and_the_history_is_read_from_there(
+    pages: Pages, nodes: Callable[..., NodeProcess]
+) -> None:
+    node = nodes("cofre")
+    with Terminal(node, "caixa-1", "Ana") as ana:
+        ana.write("products", "chopp", {"name": "Chopp 300 ml", "price": 11.5}, "CREATE")
+        ana.write("products", "chopp", {"price": 12.9})
+    page = pages(node, "#/no", user="Marina")
+    files = page.locator(".table-files")
+    page.get_by_role("button", name="Fazer backup agora").press("Enter")
+    made = page.get_by_text("Backup pronto: ")
+    expect(made).to_be_visible()
+    copy = made.inner_text().removeprefix("Backup pronto: ")
+    assert (node.data / copy).stat().st_size > 0
+    expect(files.filter(has_text=copy)).to_be_visible()
+    archive = page.get_by_role("button", name="Arquivar até…")
+    archive.press("Enter")
+    expect(page.locator("#archive-until")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert").filter(has_text="Falta escolher")).to_be_visible()
+    page.locator("#archive-until").fill("2100-01-01T00:00")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("operações arquivadas em archives/")).to_be_visible()
+    expect(archive).to_be_focused()
+    (file,) = (node.data / "archives").iterdir()
+    expect(files.locator("code", has_text=file.name)).to_have_text(f"archives/{file.name}")
+    assert [entry["operation"] for entry in asked(node, "/api/v1/audit")["entries"]] == [
+        "archive"
+    ]  # and nothing before
+    page.evaluate("location.hash = '#/historico/products/chopp'")
+    expect(operation(page, 0)).to_contain_text("R$ 11,50 → R$ 12,90")  # nothing of it is left elsewhere
+    with Terminal(node, "caixa-1", "Ana") as ana:
+        ana.write("products", "chopp", {"price": 13.9})
+    page.reload()
+    expect(page.locator(".line > .op")).to_have_count(1)
+    page.get_by_role("button", name="Ler também o arquivado").click()
+    expect(page.locator(".line > .op")).to_have_count(3)
+
+
+def test_a_wrong_clock_is_named_and_by_how_much(pages: Pages, node: NodeProcess) -> None:
+    with Terminal(node, "caixa-7", "Rui") as rui:
+        ahead = (datetime.now(UTC) + timedelta(minutes=10)).isoformat()
+        rui.write("products", "cafe", {"name": "Café"}, "CREATE", timestamp=ahead)
+        page = pages(node, "#/terminais")
+        expect(page.locator("[data-terminal=caixa-7]")).to_contain_text("10 min adiantado")
+        expect(page.locator(".atts")).to_contain_text("O relógio de caixa-7 está 10 min adiantado")
+
+
+CHAIN = {"checked": 6, "head": 34, "whole": False, "whole_at": None, "wrong": {"seq": 7, "what": "row hash"}}
+PARKED = {
+    "id": 3,
+    "entity_type": "orders",
+    "entity_id": "p-1",
+    "from": "no-bar",
+    "terminal_id": "bar-1",
+    "at": "2026-05-04T23:30:00Z",
+    "reason": "unknown type",
+}
+
+
+def test_a_broken_chain_and_what_is_held_back_are_shown_and_done_away_with(pages: Pages, node: NodeProcess) -> None:
+    """What a sound node does not have, it is made to tell."""
+    page = pages(node, "#/pedidos")
+    parked, asked_for = [PARKED], list[str]()
+
+    def act(route: Route) -> None:
+        asked_for.append(route.request.url.rpartition("?")[2])
+        parked.clear()
+        route.fulfill(json={"dropped": 3, "left": 0})
+
+    page.route("**/api/v1/chain", lambda route: route.fulfill(json=CHAIN))
+    page.route("**/api/v1/quarantine", lambda route: route.fulfill(json={"quarantine": parked}))
+    page.route("**/api/v1/quarantine/retry", lambda route: route.fulfill(json={"retried": 1, "left": 1}))
+    page.route("**/api/v1/quarantine/drop?*", act)
+    page.evaluate("location.hash = '#/auditoria'")
+    expect(page.get_by_role("alert").filter(has_text="A cadeia não está íntegra")).to_contain_text("é a 7")
+    page.evaluate("location.hash = '#/no'")
+    expect(page.locator(".att")).to_contain_text("de no-bar, terminal bar-1")
+    page.get_by_role("button", name="Tentar de novo").press("Enter")
+    expect(page.get_by_text("1 tentadas, 1 continuam aqui")).to_be_visible()
+    drop = page.get_by_role("button", name="Desistir desta")
+    drop.press("Enter")
+    expect(page.get_by_role("group", name="Desistir desta operação?")).to_be_visible()
+    assert asked_for == []
+    expect(drop).to_be_focused()  # the one that means it
+    page.keyboard.press("Escape")
+    expect(page.locator("#drop-3")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Operação retirada da quarentena")).to_be_visible()
+    expect(page.get_by_role("heading", name="Quarentena")).to_be_focused()
+    assert asked_for == ["id=3"]

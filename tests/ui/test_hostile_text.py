@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
+from playwright.sync_api import expect
 
-from tests.ui.people import Terminal, conflict
+from tests.ui.people import Terminal, asked, conflict
 from tests.ui.test_views import shown
 
 if TYPE_CHECKING:
@@ -105,20 +110,29 @@ def test_markup_can_be_read_as_it_was_typed(restaurant: NodeProcess, pages: Page
     assert MARKUP in page.locator(".paper-note").inner_text()
 
 
-def test_an_export_keeps_texts_and_begins_no_formula(restaurant: NodeProcess, pages: Pages) -> None:
+def test_an_export_has_what_is_shown_whole_and_begins_no_formula(restaurant: NodeProcess, pages: Pages) -> None:
     with Terminal(restaurant, "caixa-9", "=HYPERLINK(1)") as till:
-        till.write("products", "=1+1", {"name": '=cmd|"/c calc"'}, "CREATE")
-    page = pages(restaurant, "#/auditoria?terminal=caixa-9")
-    shown(page, "auditoria?terminal=caixa-9", ".table-audit")
-    with page.expect_download() as csv:
+        till.write("products", "=1+1", {"name": '=cmd|"/c calc"', "price": 12.5}, "CREATE")
+        till.write("products", "=1+1", {"name": 'duas\nlinhas; "aspas"', "price": -3})
+        till.write("products", "outro", {"name": "x"}, "CREATE")
+    page = pages(restaurant, "#/auditoria?terminal=caixa-9&id=%3D1%2B1")
+    expect(page.locator(".table-audit tbody tr")).to_have_count(2)
+    with page.expect_download() as taken:
         page.locator("#csv").click()
-    text = csv.value.path().read_text()
+    assert re.fullmatch(r"auditoria-[\dT-]+\.csv", taken.value.suggested_filename)
+    text = taken.value.path().read_bytes().decode("utf-8")
     assert text.startswith("\ufefftimestamp;")
-    assert ";'=HYPERLINK(1);" in text
-    assert ";'=1+1;" in text
-    with page.expect_download() as lines:
+    rows = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=";"))
+    with page.expect_download() as taken:
         page.locator("#jsonl").click()
-    assert '"entity_id":"=1+1"' in lines.value.path().read_text()
+    lines = [json.loads(line) for line in taken.value.path().read_text().splitlines()]
+    told = asked(restaurant, "/api/v1/audit?terminal_id=caixa-9&entity_id=%3D1%2B1&newest=1")["entries"]
+    assert lines == told
+    assert [row["seq"] for row in rows] == [str(entry["seq"]) for entry in told]
+    for row, entry in zip(rows, told, strict=True):
+        assert json.loads(row["changes"]) == entry["changes"]
+        assert (row["user_id"], row["entity_id"]) == ("'=HYPERLINK(1)", "'=1+1")
+        assert [name for name, cell in row.items() if cell[:1] in "=+-@" and cell] == []
 
 
 INHERITED = ("__proto__", "constructor", "toString", "hasOwnProperty")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from node.runtime.api.openapi import DESCRIBED
 from tests.ui.test_words import MODULES, UI
 
 if TYPE_CHECKING:
@@ -39,3 +40,20 @@ def test_no_name_stands_twice_and_what_is_imported_is_exported(module: Path) -> 
         if UI in target.parents and "vendor" not in target.parts:
             assert {there for there, _ in names(listed)} <= exported(target), address
     assert [name for name, times in said.items() if times > 1] == []
+
+
+PAGES = {path.split("/")[3] for (_, path), said in DESCRIBED.items() if "next" in str(said.answer)} - {"entities"}
+"""Lists that come in pages. Of entities all are given where no `limit` is said."""
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(UI)))
+def test_no_list_ends_with_its_first_page(module: Path) -> None:
+    source = module.read_text()
+    asked = re.compile(rf"""["`(]/?(?:api/v1/)?({"|".join(sorted(PAGES))})["`],""")
+    for line in source.splitlines():
+        if asked.search(line) and re.search(r"\b(?:get|useGet|getAll)\(", line):
+            assert "whole:" in line or re.search(r"\bnext\b", source), line
+
+
+def test_the_walk_knows_every_such_list() -> None:
+    assert {"conflicts", "history", "audit", "refused", "terminals"} == PAGES

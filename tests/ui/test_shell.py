@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from tests.processes import NodeProcess, comanda
 from tests.ui.browser import WIDTHS, Pages
+from tests.ui.people import Terminal, asked, conflict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,12 +50,20 @@ def test_the_language_is_the_browsers_and_can_be_changed(pages: Pages, node: Nod
     expect(page.get_by_role("link", name="Pedidos", exact=True)).to_be_visible()
 
 
-def test_a_token_is_asked_for_once_and_stands_in_no_address(pages: Pages, nodes: Callable[..., NodeProcess]) -> None:
-    guarded = nodes("guardado")
+@pytest.fixture(scope="module")
+def guarded(nodes: Callable[..., NodeProcess]) -> NodeProcess:
+    return nodes("guardado")
+
+
+def test_a_token_is_asked_for_once_and_stands_in_no_address(pages: Pages, guarded: NodeProcess) -> None:
     made = comanda("token", "add", "painel-1", "--type", "monitor", "--data", guarded.data)
     token = next(word for word in made.stdout.split() if word.startswith("cmd_"))
     page = pages(guarded)
     page.locator("#token").fill("cmd_wrong")
+    page.locator("#token-name").fill("Painel do João")
+    page.keyboard.press("Enter")
+    expect(page.locator("#token-error")).to_contain_text("4001")
+    expect(page.locator("#view")).to_have_count(0)  # no data behind a refusal
     page.locator("#token-name").fill("painel-1")
     page.keyboard.press("Enter")
     expect(page.locator("#token-error")).to_contain_text("4003")
@@ -77,18 +86,86 @@ def test_a_token_is_asked_for_once_and_stands_in_no_address(pages: Pages, nodes:
     assert other.evaluate("sessionStorage['comanda.token']") == third
 
 
-def second_token(node: NodeProcess, name: str = "painel-2") -> str:
-    made = comanda("token", "add", name, "--type", "monitor", "--data", node.data)
+def test_two_browsers_with_one_token_are_told_and_do_not_push_each_other_out(
+    pages: Pages, guarded: NodeProcess
+) -> None:
+    token = second_token(guarded, "painel-4")
+    first = connected(pages(guarded, "#/no", name="painel-4", token=token))
+    # What this token may not do is said before it is pressed.
+    expect(first.locator("#deny-title")).to_be_visible()
+    for act in ("backup", "archive"):
+        expect(first.locator(f"#{act}")).to_be_disabled()
+        expect(first.locator(f"#{act}-why")).to_contain_text("direito")
+    second = pages(guarded, name="painel-4", token=token)
+    expect(second.locator("#off-title")).to_have_text("Outra aba ou aparelho está aberto como painel-4")
+    expect(second.locator("#off-retry")).to_be_enabled()
+    connected(first)
+    first.close()
+    connected(second)  # by itself
+
+
+def test_who_may_read_little_is_told_so_in_each_part(pages: Pages, guarded: NodeProcess) -> None:
+    with Terminal(guarded, "caixa-1", "Ana", token=second_token(guarded, "caixa-1", "pos")) as ana:
+        ana.write("orders", "mesa-1", {"table": "Mesa 1", "total": 3}, "CREATE")
+        token = second_token(guarded, "painel-5", "monitor", "--read", "orders", "--resolve", "orders")
+        page = pages(guarded, "#/pedidos/mesa-1", name="painel-5", token=token)
+        expect(page.locator(".overall .pill")).to_have_text("salvo aqui")  # nothing else may be known
+        ana.write("orders", "mesa-1", {"total": 4})
+        expect(page.locator(".line-short")).to_contain_text("R$ 3,00 → R$ 4,00")  # without the audit, too
+    expect(page.locator("#deny-title")).to_have_count(0)  # it may decide something
+    for route in ("terminais", "auditoria", "desempenho", "no", "historico/products/x"):
+        page.evaluate("route => { location.hash = '#/' + route }", route)
+        expect(page.locator("#view")).to_contain_text("não tem o direito de ver isto")
+        expect(page.locator("[aria-busy=true]")).to_have_count(0)
+
+
+def second_token(node: NodeProcess, name: str = "painel-2", kind: str = "monitor", *rights: str) -> str:
+    made = comanda("token", "add", name, "--type", kind, *rights, "--data", node.data)
     return next(word for word in made.stdout.split() if word.startswith("cmd_"))
 
 
-def test_lost_contact_is_said_and_passes(pages: Pages, nodes: Callable[..., NodeProcess]) -> None:
+def test_lost_contact_is_said_and_passes_and_what_a_restored_node_lacks_is_gone(
+    pages: Pages, nodes: Callable[..., NodeProcess]
+) -> None:
     node = nodes("instavel")
-    page = connected(pages(node))
+    with Terminal(node, "caixa-1", "Ana") as ana:
+        ana.write("orders", "mesa-1", {"table": "Mesa 1", "total": 3}, "CREATE")
+        copy = asked(node, "/api/v1/backup", post=True)["backup"]
+        ana.write("orders", "mesa-1", {"total": 99})
+        ana.write("orders", "mesa-2", {"table": "Mesa 2", "total": 5}, "CREATE")
+    before = {"name": "Dona Lourdes", "phone": "1"}
+    conflict(node, "customers", "cliente-1", before=before, first={"phone": "2"}, second={"phone": "3"})
+    page = connected(pages(node, "#/pedidos"))
+    expect(page.locator(".card")).to_have_count(2)
+    expect(page).to_have_title("(1) 2 pedidos abertos · Comanda")
     node.kill()
     expect(page.locator("#off-title")).to_be_visible()
     expect(page.locator("#urgent")).to_contain_text("Sem contato")
+    expect(page.locator(".card")).to_have_count(2)  # what was shown stays readable
+    restored = comanda("restore", "--data", node.data, node.data / copy)
+    assert restored.returncode == 0, restored.stderr
     node.start()
     page.evaluate("document.getElementById('off-retry')?.click()")  # it may have come back by itself already
     expect(page.locator("#off-title")).to_have_count(0)
+    connected(page)
+    expect(page.locator(".card")).to_have_count(1)
+    expect(page.locator(".card")).to_contain_text("R$ 3,00")
+    expect(page).to_have_title("1 pedido aberto · Comanda")
+
+
+def test_behind_tls_the_page_and_its_connection_keep_to_the_policy(
+    pages: Pages, nodes: Callable[..., NodeProcess], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("tls")
+    assert comanda("tls", "create", "--host", "127.0.0.1", "--data", folder).returncode == 0
+    files = (str(folder / "tls" / "certificate.pem"), str(folder / "tls" / "certificate.key"))
+    node = nodes("cifrado", "--tls-cert", files[0], "--tls-key", files[1])
+    assert node.url.startswith("wss")
+    page = connected(pages(node))
+    answer = page.reload()
+    assert answer is not None
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
     connected(page)

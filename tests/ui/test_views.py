@@ -6,6 +6,7 @@ COMANDA_VIEWS=all walks all twelve pages and not three; COMANDA_SCREENSHOTS=FOLD
 from __future__ import annotations
 
 import os
+import re
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
+from tests.faults.rig import until
 from tests.ui.axe import violations
-from tests.ui.browser import WIDTHS
+from tests.ui.browser import ALL, WIDTHS
 from tests.ui.evening import FIRST, play
+from tests.ui.people import Terminal, asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
 EVERY = [*product(WIDTHS, ("pt-BR", "en-GB"), ("light", "dark"))]
 FEW = [(390, "pt-BR", "dark"), (800, "en-GB", "light"), (1280, "pt-BR", "light")]
-WALKED = EVERY if os.environ.get("COMANDA_VIEWS") == "all" else FEW
+WALKED = EVERY if ALL else FEW
 PICTURES = os.environ.get("COMANDA_SCREENSHOTS")
 
 VIEWS = {
@@ -47,8 +50,21 @@ VIEWS = {
 
 @pytest.fixture(scope="module")
 def restaurant(nodes: Callable[..., NodeProcess]) -> NodeProcess:
+    """With a node that is linked, and one that went, for which one order waits."""
     node = nodes("central")
+    nodes("no-bar", "--upstream", node.url)
+    gone = nodes("no-entrega", "--upstream", node.url)
     play(node)
+
+    def lags() -> set[tuple[str, object]]:
+        report = asked(node, "/api/v1/links")
+        return {(one["peer"], one["lag"]) for one in [*report["links"], *report["away"]]}
+
+    until(lambda: lags() == {("no-bar", 0), ("no-entrega", 0)}, "both have all")
+    gone.kill()
+    with Terminal(node, "garcom-2", "Bruno", "waiter") as bruno:
+        bruno.write("orders", f"pedido-{FIRST + 8}", {"note": "Para viagem"})
+    until(lambda: lags() == {("no-bar", 0), ("no-entrega", 1)}, "one waits")
     return node
 
 
@@ -67,6 +83,13 @@ def open_conflict(page: Page) -> str:
     return address.rpartition("/")[2]
 
 
+def picture(page: Page, name: str, width: int, language: str, theme: str) -> None:
+    """Keep what a view looks like, if somebody wants pictures."""
+    if PICTURES:
+        path = Path(PICTURES) / f"{name}-{width}-{language[:2]}-{theme}.png"
+        page.screenshot(path=path, full_page=width > 390)
+
+
 @pytest.mark.parametrize(("width", "language", "theme"), WALKED)
 def test_every_view_can_be_used_by_everybody(
     restaurant: NodeProcess, pages: Pages, width: int, language: str, theme: str
@@ -77,13 +100,14 @@ def test_every_view_can_be_used_by_everybody(
     for pattern, sign in VIEWS.items():
         route = pattern.format(conflict=conflict)
         shown(page, route, sign)
-        if PICTURES:
-            name = route.replace(conflict, "um").replace("/", "-").replace("?", "-")
-            picture = Path(PICTURES) / f"{name}-{width}-{language[:2]}-{theme}.png"
-            page.screenshot(path=picture, full_page=width > 390)
+        picture(page, route.replace(conflict, "um").replace("/", "-").replace("?", "-"), width, language, theme)
         found += [f"#/{route}: {one}" for one in violations(page)]
         if (over := page.evaluate("document.documentElement.scrollWidth - innerWidth")) > 0:
             found.append(f"#/{route}: scrolls sideways by {over} px")
+        if raw := re.findall(r"\d{4}-\d\d-\d\dT\S*", page.locator("#view").inner_text()):
+            found.append(f"#/{route}: a time as programs write it: {raw}")
+        if route == "terminais" and page.locator(".table-links tbody tr").count() != 2:
+            found.append(f"#/{route}: has not both links")
         if page.locator("h1").count() != 1:
             found.append(f"#/{route}: has not one heading")
         if str(FIRST + 3) in route and str(FIRST + 3) not in page.locator("h1").inner_text():

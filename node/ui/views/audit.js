@@ -3,18 +3,20 @@ import { html, say, useEffect, useMemo, useRef, useState, member } from "../base
 import { changes } from "../changes.js";
 import { download } from "../export.js";
 import { number, clock, clocks, dayOf } from "../formats.js";
-import { get, useGet } from "../http.js";
+import { back, get, useGet } from "../http.js";
 import { icon } from "../icons.js";
-import { cut, empty, entityLabel, failed, historyOf, kindName, kindOf, label, loading, plain, refusalText, words } from "../parts.js";
+import { cut, empty, entityLabel, failed, fieldOf, historyOf, kindName, label, loading, plainEach, refusalText, words } from "../parts.js";
 import { lineText } from "../order_parts.js";
 import { useEntity, useStore } from "../store.js";
-import { t, has } from "../words.js";
+import { prefs, t, has } from "../words.js";
 
-const PAGE = 100;
+const PAGE = 100, DRAWN = 2 * PAGE; // entries that are asked for at once; those in the document, of however many came
+const PROPOSED = 100; // terminals, and users, that are proposed while one types
 const BLANK = { terminal: "", user: "", type: "", id: "", from: "", to: "", refused: false };
 const ASKED = { terminal: "terminal_id", user: "user_id", type: "entity_type", id: "entity_id" };
 
-const filterOf = (query) => Object.fromEntries(Object.entries(BLANK).map(([name, blank]) => [name, query?.has(name) ? (name === "refused" ? true : query.get(name)) : blank]));
+const READ = { refused: () => true, from: (text) => (Number.isNaN(Date.parse(text)) ? "" : text), to: (text) => READ.from(text) };
+const filterOf = (query) => Object.fromEntries(Object.entries(BLANK).map(([name, blank]) => [name, query?.has(name) ? (READ[name] ?? String)(query.get(name)) : blank]));
 const isBlank = (filter) => Object.keys(BLANK).every((name) => filter[name] === BLANK[name]);
 
 // What is chosen stands in the address, so that it can be sent. Each choice is no step of the browser's history.
@@ -38,13 +40,16 @@ function useEntries(filter) {
     const mine = ++turn.current;
     set((was) => ({ ...was, loading: true }));
     try {
-      const { entries, next } = await get(filter.refused ? "/api/v1/refused" : "/api/v1/audit", { ...parametersOf(filter), before });
-      if (mine === turn.current) set({ entries: [...kept, ...entries], next, error: null, loading: false });
+      let page = { entries: [], next: before };
+      do page = await get(filter.refused ? "/api/v1/refused" : "/api/v1/audit", { ...parametersOf(filter), before: page.next });
+      while (mine === turn.current && !page.entries.length && page.next != null); // it looked long, and found none yet
+      if (mine === turn.current) set({ entries: [...kept, ...page.entries], next: page.next, error: null, loading: false });
     } catch (error) {
       if (mine === turn.current) set((was) => ({ ...was, error, loading: false }));
     }
   };
   useEffect(() => { load([]); return () => { turn.current++; }; }, [filter]);
+  useEffect(() => (found.error ? back.subscribe(() => load([])) : undefined), [found.error, filter]);
   return { ...found, again: () => load([]), older: () => load(found.entries, found.next) };
 }
 
@@ -93,12 +98,17 @@ function changesOf(entry) {
 }
 
 const isElements = (one) => Array.isArray(one) && one.length > 0 && one.every((part) => part?.id !== undefined);
-const value = (name, one) => words(isElements(one) ? one.map(lineText).join(", ") : plain({ kind: kindOf(name, one) }, one));
+// from, to: undefined where there was nothing.
+function changed(name, from, to) {
+  const values = [from, to].filter((one) => one !== undefined).map((one) => (isElements(one) ? one.map(lineText).join(", ") : one));
+  const texts = plainEach(fieldOf(name, values), values), was = texts[0], is = texts.at(-1);
+  return html`${from !== undefined && html`<s>${words(was)}</s>${to !== undefined && " → "}`}${to !== undefined && html`<strong>${words(is)}</strong>`}`;
+}
 
 function Diffs({ rows }) {
   const [all, setAll] = useState(false), hidden = rows.length - SHOWN;
   if (!rows.length) return html`<span class="none">${t("hist.nochange")}</span>`;
-  return html`<ul class="diffs">${(all || hidden <= 0 ? rows : rows.slice(0, SHOWN)).map(({ name, of, from, to }, i) => html`<li key=${i}>${label(name)}${of && html` (<bdi>${cut(of)}</bdi>)`}: ${from !== undefined && html`<s>${value(name, from)}</s>${to !== undefined && " → "}`}${to !== undefined && html`<strong>${value(name, to)}</strong>`}</li>`)}
+  return html`<ul class="diffs">${(all || hidden <= 0 ? rows : rows.slice(0, SHOWN)).map(({ name, of, from, to }, i) => html`<li key=${i}>${label(name)}${of && html` (<bdi>${cut(of)}</bdi>)`}: ${changed(name, from, to)}</li>`)}
     ${hidden > 0 && html`<li><button type="button" class="link" aria-expanded=${all} onClick=${() => setAll(!all)}>${all ? t("long.less") : t("audit.morechanges", { n: hidden })}</button></li>`}</ul>`;
 }
 
@@ -113,7 +123,7 @@ function Name({ type, id, said }) {
   return html`<bdi>${entityLabel(type, id, { ...said, ...entity?.data })}</bdi>`;
 }
 
-const NAMING = ["name", "number", "drawer_id"];
+const NAMING = ["name", "number", "drawer_id"], SAID = [...NAMING, "table", "type"]; // fields that are a name; all that entityLabel reads
 const keyOf = (entry) => `${entry.entity_type} ${entry.entity_id}`;
 
 // What the entries tell of each entity: the latest first, so the first that tells a field is right.
@@ -123,7 +133,12 @@ function toldBy(entries) {
   return told;
 }
 
-function Entry({ entry, conflict, said }) {
+// Of what hundreds of entries say, that is worked out again of which something changed.
+function Entry({ entry, conflict, said, today }) {
+  return useMemo(() => rowOf(entry, conflict, said), [entry, conflict, JSON.stringify(SAID.map((name) => member(said, name))), today, prefs.lang]);
+}
+
+function rowOf(entry, conflict, said) {
   const at = new Date(entry.accepted_at), result = resultOf(entry), isAct = !entry.entity_type, who = OWN.includes(entry.user_id) ? t("audit.itself") : entry.user_id || entry.terminal_id;
   const kind = isAct ? t("audit.act") : kindName(entry.entity_type);
   const what = isAct ? (has(`act.${entry.operation}`) ? t(`act.${entry.operation}`) : entry.operation) : entry.entity_id ?? t("audit.several");
@@ -144,6 +159,8 @@ const isFrozen = (entry) => entry.why?.code === 4010 && WRITES.includes(entry.op
 // The open conflict that an entry waits for, or was refused for.
 const waitsFor = (entry, open) => (entry.status === "conflict" ? open.get(`${entry.terminal_id}/${entry.operation_id}`) : isFrozen(entry) ? open.get(keyOf(entry)) : undefined);
 
+const proposed = (names) => [...new Set(names)].filter(Boolean).slice(0, PROPOSED).sort();
+
 const COLUMNS = ["time", "who", "what", "change", "result"];
 
 export function Audit({ query }) {
@@ -151,24 +168,27 @@ export function Audit({ query }) {
   const terminals = useStore((store) => store.terminals), policies = useGet("/api/v1/policies"), conflicts = useStore((store) => store.conflicts);
   const open = useMemo(() => byWhat(conflicts), [conflicts]);
   const told = useMemo(() => toldBy(entries ?? []), [entries]);
-  const came = useRef(query);
+  const came = useRef(query), [below, leave] = useState(0); // entries that came and are older than those drawn
+  useEffect(() => leave(0), [filter]);
   useEffect(() => { if (came.current !== query) { came.current = query; setFilter(filterOf(query)); } }, [query]); // a link within the view
   const set = (next) => { setFilter(next); keepInAddress(next); };
   const clear = () => { set(BLANK); document.getElementById("a-terminal").focus(); };
   const shown = entries ?? [], count = shown.length === 1 ? t("audit.count1") : t("audit.count", { n: number(shown.length) });
   useEffect(() => { if (entries && !isBlank(filter)) say(count); }, [entries]);
+  const today = new Date().toDateString(), end = shown.length - below, first = Math.max(0, end - DRAWN);
+  const further = (id, word, act) => html`<button type="button" class="button wide" id=${id} disabled=${found.loading} onClick=${act}>${t(word)}</button>`;
   const known = {
-    terminals: [...new Set([...(terminals?.keys() ?? []), ...shown.map((entry) => entry.terminal_id)])].filter(Boolean).sort(),
-    users: [...new Set(shown.map((entry) => entry.user_id))].filter(Boolean).sort(),
-    types: (policies.data?.policies ?? []).map((policy) => policy.entity_type),
+    terminals: proposed([...(terminals?.keys() ?? []), ...shown.map((entry) => entry.terminal_id)]),
+    users: proposed(shown.map((entry) => entry.user_id)),
+    types: [...new Set([...(policies.data?.policies ?? []).map((policy) => policy.entity_type), filter.type])].filter(Boolean),
   };
   const take = (kind, word) => html`<button type="button" class="button small" id=${kind} disabled=${!shown.length} onClick=${() => say(download(kind, shown))}>${icon("save", 16)}${t(word)}</button>`;
   return html`<header class="head"><div><h1 tabindex="-1">${t("audit.title")}</h1></div><div class="row" role="group" aria-label=${t("audit.export")}>${take("csv", "audit.csv")}${take("jsonl", "audit.jsonl")}</div></header>
     <${Chain} /><${Filters} filter=${filter} set=${(next) => (isBlank(next) ? clear() : set(next))} known=${known} />
     ${found.error ? failed(found.error, found.again) : !entries ? loading("table")
       : !entries.length ? (isBlank(filter) ? empty(t("empty.audit"), t("empty.audit.text")) : empty(t("audit.none"), "", html`<button type="button" class="button" onClick=${clear}>${t("audit.clear")}</button>`))
-      : html`<table class="table table-audit" role="table" aria-busy=${found.loading}><caption>${count}</caption>
+      : html`${first > 0 && further("newer", "audit.newer", () => leave(below + Math.min(PAGE, first)))}<table class="table table-audit" role="table" aria-busy=${found.loading}><caption>${count}</caption>
         <thead role="rowgroup"><tr role="row">${COLUMNS.map((name) => html`<th key=${name} role="columnheader" scope="col">${t(`audit.${name}`)}</th>`)}</tr></thead>
-        <tbody role="rowgroup">${entries.map((entry) => html`<${Entry} key=${entry.seq} entry=${entry} said=${told.get(keyOf(entry))} conflict=${waitsFor(entry, open)} />`)}</tbody></table>
-        ${found.next != null && html`<button type="button" class="button wide" id="older" disabled=${found.loading} onClick=${found.older}>${t("audit.load")}</button>`}`}`;
+        <tbody role="rowgroup">${entries.slice(first, end).map((entry) => html`<${Entry} key=${entry.seq} entry=${entry} said=${told.get(keyOf(entry))} today=${today} conflict=${waitsFor(entry, open)} />`)}</tbody></table>
+        ${(below > 0 || found.next != null) && further("older", "audit.load", below > 0 ? () => leave(Math.max(0, below - PAGE)) : found.older)}`}`;
 }

@@ -1,48 +1,67 @@
 // One conflict: before, in force, the other side; only what differs is open; what comes out is shown before it is sent.
-import { html, say, useEffect, useMemo, useNow, useRef, useState, member } from "../base.js";
-import { byUrgency, caseOf, chosen, delta, missing, nameOf, newDraft, resolution, sideName, who } from "../cases.js";
+import { html, say, useEffect, useLayoutEffect, useMemo, useNow, useRef, useState, bare, member } from "../base.js";
+import { Balance } from "../balance.js";
+import { byUrgency, caseOf, chosen, delta, missing, nameOf, newDraft, resolutions, sideName, who } from "../cases.js";
 import { icon } from "../icons.js";
 import { clock, clocks, list as join, money, number, signed, skew, when } from "../formats.js";
 import { Holds } from "../holds.js";
 import { useGet } from "../http.js";
-import { Undo, cut, difference, empty, failed, head, historyOf, label, loading, person, pill, plain, refusalText, sentence, words } from "../parts.js";
+import { joined } from "../joined.js";
+import { LONG, Undo, cut, difference, empty, failed, head, historyOf, label, loading, person, pill, plain, plainEach, refusalText, sentence, words } from "../parts.js";
 import { bringBack } from "../bring_back.js";
 import { session } from "../session.js";
-import { loadConflict, send, useEntity, useStore, useWhyNot, waiting } from "../store.js";
-import { t } from "../words.js";
+import { loadConflict, loadConflicts, resolve, useCases, useEntity, useStore, useWhyNot } from "../store.js";
+import { useStates } from "../waiting.js";
+import { prefs, t } from "../words.js";
 
 // What was chosen and not sent, by conflict: kept while one looks elsewhere, and while the node is away.
 const drafts = new Map();
-const draftOf = (id) => drafts.get(id) ?? drafts.set(id, newDraft()).get(id);
+function draftOf({ conflict: { parts } }) {
+  const draft = parts.map((part) => drafts.get(part.id)).find(Boolean) ?? newDraft();
+  for (const part of parts) drafts.set(part.id, draft);
+  return draft;
+}
 // Conflicts as they were when they were last open, for what is shown once they are decided.
 const seen = new Map();
 // Decided from here, by conflict: {state: "sending"}, {state: "done", at} or {state: "refused", error: a sentence}
 const sent = new Map();
 
+// What this view began with, as it was last open, and its part that is open no more: {begun, over}.
+function useBegun(id, open) {
+  const first = useRef(null), live = open?.find((one) => one.parts.some((part) => part.id === id)), there = new Set(open?.flatMap((one) => one.parts.map((part) => part.id)));
+  const over = first.current?.parts.find((part) => !there.has(part.id));
+  if (live && !over) {
+    first.current = live;
+    for (const part of live.parts) seen.set(part.id, live);
+  }
+  return { live: live && !over, begun: first.current ?? seen.get(id), over };
+}
+
 export function Conflict({ args: [id] }) {
-  const open = useStore((s) => s.conflicts), closed = useStore((s) => s.closed.get(id) ?? null);
-  const live = open?.find((one) => one.id === id);
-  if (live) seen.set(id, live);
-  useEffect(() => { if (live) loadConflict(id); }, [Boolean(live)]);
-  const asked = useGet(!live && !closed && open ? `/api/v1/conflicts/${encodeURIComponent(id)}` : null);
-  const conflict = live ?? seen.get(id) ?? asked.data, decided = live || closed ? null : asked.data?.decided;
+  const open = useCases(), refused = useStore((s) => s.refused.conflicts), { live, begun, over } = useBegun(id, open);
+  const closed = useStore((s) => s.closed), ends = (begun?.parts ?? [{ id }]).map((part) => closed.get(part.id)).filter(Boolean);
+  useEffect(() => { for (const part of (live && begun.parts) || []) loadConflict(part.id); }, [Boolean(live)]);
+  const asked = useGet(open && !live && !ends.length ? `/api/v1/conflicts/${encodeURIComponent(over?.id ?? id)}` : null);
+  const conflict = begun ?? (asked.data && joined([asked.data])[0]), decided = live || ends.length ? null : asked.data?.decided;
   const entity = useEntity(conflict?.entity_type, conflict?.entity_id);
-  const c = useMemo(() => conflict && caseOf(conflict, entity), [conflict, entity]);
+  const c = useMemo(() => conflict && caseOf(conflict, entity, open ?? []), [conflict, entity, open, prefs.lang]);
   const queue = useMemo(() => byUrgency(open ?? []), [open]);
   const back = html`<a class="back" href="#/conflitos">${icon("back", 18)}${t("case.back")}</a>`;
   if (!c) {
+    if (!open && refused !== undefined) return html`${back}${head(t("nav.conflitos"))}${failed({ status: refused, message: String(refused) }, loadConflicts)}`;
     if (asked.error?.status === 404) return html`${back}<h1 class="quiet" tabindex="-1">${t("nav.conflitos")}</h1>${empty(t("empty.case"), t("empty.case.text"), html`<a class="button" href="#/auditoria">${t("nav.auditoria")}</a>`)}`;
     return html`${back}${head(t("nav.conflitos"))}${asked.error ? failed(asked.error, asked.again) : loading("case")}`;
   }
-  const i = queue.findIndex((one) => one.id === id);
+  const i = queue.findIndex((one) => one.id === c.id);
   return html`<div class="crumbs">${back}${i >= 0 && queue.length > 1 ? html`<${Pager} queue=${queue} i=${i} />` : ""}</div>
-    <${Case} c=${c} outcome=${outcomeOf(closed, decided)} next=${queue.find((one) => one.id !== id)} />`;
+    <${Case} key=${c.id} c=${c} outcome=${outcomeOf(ends, decided)} next=${queue.find((one) => one.id !== c.id)} />`;
 }
 
-// How it was decided: by whom, where, when, what stands; null while it is open.
-function outcomeOf(closed, decided) {
-  if (closed) {
-    return { user: closed.user_id ?? "", terminal: closed.terminal_id, at: closed.at, reason: closed.reason ?? "", data: closed.resolved_data ?? {}, how: closed.resolution === "superseded" ? "write" : "person" };
+// How it was decided: by whom, where, when, what stands; null while it is open. ends: as the store has them (`closed`).
+function outcomeOf(ends, decided) {
+  if (ends.length) {
+    const [end] = ends, data = Object.assign(bare(), ...ends.map((one) => one.resolved_data));
+    return { user: end.user_id ?? "", terminal: end.terminal_id, at: end.at, reason: end.reason ?? "", data, how: end.resolution === "superseded" ? "write" : "person" };
   }
   if (!decided) return null;
   const by = who(decided.by ?? {});
@@ -56,7 +75,7 @@ function Pager({ queue, i }) {
 
 function Case({ c, outcome, next }) {
   const [, redraw] = useState(0), change = () => redraw((n) => n + 1), now = useNow();
-  const d = draftOf(c.id), ours = sent.get(c.id), done = ours?.state === "done" || (outcome && outcome.terminal === session.name && ours);
+  const d = draftOf(c), ours = sent.get(c.id), done = ours?.state === "done" || (outcome && outcome.terminal === session.name && ours);
   const result = outcome ?? (done ? { data: {}, terminal: session.name, user: session.user, at: ours.at, how: "person", reason: d.reason } : null);
   const card = useRef(), open = useRef(!outcome); // whether it was open when one came
   useEffect(() => {
@@ -73,7 +92,7 @@ function Case({ c, outcome, next }) {
       <section class="compare" aria-labelledby="differ-title"><h2 id="differ-title" class="quiet">${t("case.differ")}</h2>
         <div class="sides" style=${columns}><${Before} c=${c} now=${now} />${c.sides.map((_, i) => html`<${Side} key=${i} c=${c} i=${i} d=${d} change=${change} still=${result} />`)}</div>
         ${c.fields.map((field) => html`<${Field} key=${field.name} c=${c} field=${field} d=${d} change=${change} result=${result} columns=${columns} />`)}
-        ${c.same.length ? html`<details class="same" open=${c.deleting}><summary>${icon("next", 16)}${c.deleting ? t("case.record") : c.same.length === 1 ? t("case.same1") : t("case.same", { n: number(c.same.length) })}</summary><dl>${c.same.map((field) => html`<div key=${field.name}><dt>${label(field.name)}</dt><dd>${field.kind === "text" ? words(String(field.value)) : plain(field, field.value)}</dd></div>`)}</dl></details>` : ""}
+        ${c.same.length ? html`<details class="same" open=${c.deleting}><summary>${icon("next", 16)}${c.deleting ? t("case.record") : c.same.length === 1 ? t("case.same1") : t("case.same", { n: number(c.same.length) })}</summary><dl>${c.same.map((field) => html`<div key=${field.name}><dt>${label(field.name)}</dt><dd>${words(plain(field, field.value))}</dd></div>`)}</dl></details>` : ""}
         <p class="compare-foot"><a href=${historyOf(c.entityType, c.entityId)}>${icon("history", 16)}${t("order.history")}</a></p></section>${result ? "" : html`<${Result} c=${c} d=${d} change=${change} />`}</div>`;
 }
 
@@ -104,33 +123,39 @@ function stands(field, result, d) {
   return i >= 0 ? i : "typed";
 }
 
+const TYPED = { time: "datetime-local", day: "date" };
+
 function Field({ c, field, d, change, result, columns }) {
   const id = `f-${field.name.replace(/[^\w-]/g, "_")}`, pick = d.picks[field.name], text = useRef();
-  const choose = (value) => () => { d.picks[field.name] = value; change(); if (value === "typed") focusTyped.current = true; };
-  const focusTyped = useRef(false);
-  useEffect(() => { if (focusTyped.current) { focusTyped.current = false; text.current?.focus(); } });
+  const choose = (value) => () => { d.picks[field.name] = value; change(); };
+  const typed = useRef(pick === "typed");
+  useLayoutEffect(() => { // at once: who presses keys quickly must not be overtaken
+    if (pick === "typed" && !typed.current) text.current?.focus();
+    typed.current = pick === "typed";
+  });
   const spread = field.kind === "money" && field.values.length === 2 ? Math.abs(field.values[1] - field.values[0]) : 0;
+  const texts = plainEach(field, field.known ? [...field.values, field.before] : field.values);
   const stood = stands(field, result, d), lacking = d.tried && chosen(field, d) === undefined, mayType = !["existence", "parts"].includes(field.kind);
   return html`<div class="field ${lacking && !result ? "missing" : ""}" role=${result ? "group" : "radiogroup"} aria-labelledby=${`${id}-label`}>
     <p class="field-label" id=${`${id}-label`}>${label(field.name)}${spread ? html`<span class="spread">${t("case.between", { d: money(spread) })}</span>` : ""}</p>
-    <div class="cells" style=${columns}><div class="option was"><span class="option-text"><span class="option-side">${t("case.before")}</span><span class="option-value">${beforeText(field)}</span></span></div>
-    ${field.values.map((value, i) => html`<${Option} key=${i} c=${c} field=${field} i=${i} id=${id} value=${value} picked=${pick === i} choose=${choose(i)} result=${result} stood=${stood === i} />`)}</div>
+    <div class="cells" style=${columns}><div class="option was"><span class="option-text"><span class="option-side">${t("case.before")}</span><span class="option-value">${beforeText(field, texts.at(-1))}</span></span></div>
+    ${field.values.map((value, i) => html`<${Option} key=${i} c=${c} field=${field} i=${i} id=${id} value=${value} text=${texts[i]} picked=${pick === i} choose=${choose(i)} result=${result} stood=${stood === i} />`)}</div>
     ${stood === "typed" ? html`<div class="option still stood typed-stood"><span class="option-text"><span class="option-value"><bdi>${plain(field, member(result.data, field.name) ?? chosen(field, d))}</bdi></span><span class="flag flag-stood">${icon("check", 16)}${t("other.stood")}</span></span></div>` : ""}
     ${result && pick === "typed" && stood !== "typed" && d.typed[field.name] ? html`<p class="hint">${t("other.yours")}: <bdi>${d.typed[field.name]}</bdi></p>` : ""}
     ${result || !mayType ? "" : html`<label class="other ${pick === "typed" ? "on" : ""}"><input type="radio" name=${id} id=${`${id}-typed`} value="typed" checked=${pick === "typed"} onchange=${choose("typed")} /><span>${t("case.custom")}</span></label>
-    ${pick === "typed" ? html`<input class="typed" ref=${text} id=${`${id}-text`} type="text" inputmode=${field.kind === "money" || field.kind === "number" ? "decimal" : null} placeholder=${field.kind === "money" ? "0,00" : t("case.typehere")} aria-label=${t("case.custom.of", { field: label(field.name) })} value=${d.typed[field.name] ?? ""} oninput=${(event) => { d.typed[field.name] = event.target.value; change(); }} />` : ""}`}</div>`;
+    ${pick === "typed" ? html`<input class="typed" ref=${text} id=${`${id}-text`} type=${member(TYPED, field.kind) ?? "text"} inputmode=${field.kind === "money" || field.kind === "number" ? "decimal" : null} placeholder=${field.kind === "money" ? "0,00" : t("case.typehere")} aria-label=${t("case.custom.of", { field: label(field.name) })} value=${d.typed[field.name] ?? ""} oninput=${(event) => { d.typed[field.name] = event.target.value; change(); }} />` : ""}`}</div>`;
 }
 
-function beforeText(field) {
+function beforeText(field, text) {
   if (field.kind === "existence") return t("value.existed");
   if (!field.known) return html`<span class="none">${t("case.before.unknown")}</span>`;
   if (field.absent) return t("value.didnotexist");
-  return field.kind === "text" ? words(field.before == null ? "" : String(field.before)) : plain(field, field.before);
+  return words(text === t("value.none") ? "" : text);
 }
 
-function Option({ c, field, i, id, value, picked, choose, result, stood }) {
-  const text = plain(field, value), side = sideName(c, i), name = nameOf(c.sides[i]), less = delta(field, value);
-  const shown = value === null || value === "" ? html`<span class="none">${text}</span>` : field.kind !== "text" || typeof value !== "string" ? text : value.length > 280 ? words(value) : html`<bdi>${difference(field.before || field.values[i ? 0 : 1], value)}</bdi>`;
+function Option({ c, field, i, id, value, text, picked, choose, result, stood }) {
+  const side = sideName(c, i), name = nameOf(c.sides[i]), less = delta(field, value);
+  const shown = text === t("value.none") ? html`<span class="none">${text}</span>` : typeof value === "string" && text === value && text.length < LONG ? html`<bdi>${difference(field.before || field.values[i ? 0 : 1], value)}</bdi>` : words(text);
   const inner = html`<span class="option-text"><span class="option-side">${side} · <bdi>${name}</bdi></span><span class="option-value">${shown}</span>${less === null ? "" : html`<span class="delta">${signed(less)}<span class="quiet"> ${t("case.delta")}</span></span>`}${stood ? html`<span class="flag flag-stood">${icon("check", 16)}${t("other.stood")}</span>` : ""}${result && picked && !stood ? html`<span class="flag">${t("other.yours")}</span>` : ""}</span>`;
   if (result) return html`<div class="option still ${stood ? "stood" : ""}">${inner}</div>`;
   return html`<label class="option ${picked ? "picked" : ""}"><input type="radio" name=${id} id=${`${id}-${i}`} value=${i} checked=${picked} aria-label=${t("case.choice", { value: text.slice(0, 200), side, name })} onchange=${choose} />${inner}</label>`;
@@ -154,19 +179,25 @@ function Result({ c, d, change }) {
     sent.set(c.id, { state: "sending" });
     change();
     say(t("send.sending"));
+    let left = c.conflict.parts;
     try {
-      await send(resolution(c, d));
+      for (const decision of resolutions(c, d)) {
+        await resolve(...decision);
+        left = left.slice(1);
+      }
       sent.set(c.id, { state: "done", at: new Date() });
       say(t("done.title", { time: clock(new Date()) }));
     } catch (refusal) {
-      sent.set(c.id, { state: "refused", error: refusalText(refusal) });
-      say(sent.get(c.id).error, true);
+      sent.set(left[0].id, { state: "refused", error: refusalText(refusal) });
+      say(sent.get(left[0].id).error, true);
+      if (left[0].id !== c.id) location.hash = `#/conflitos/${encodeURIComponent(left[0].id)}`; // what was decided before is
     }
     change();
   };
   return html`<section class="result ${c.sides.length > 2 ? "result-broad" : ""}" aria-labelledby="result-title"><h2 id="result-title">${t("result.title")}</h2>
     <p class="result-what"><bdi>${c.label}</bdi></p>
     <dl class="slip-lines">${c.fields.map((field) => html`<${Line} key=${field.name} c=${c} field=${field} d=${d} />`)}</dl>
+    <${Balance} c=${c} outcome=${Object.fromEntries(c.fields.map((field) => [field.name, chosen(field, d)]))} />
     <div class="reason ${d.tried && c.cash && !d.reason.trim() ? "missing-reason" : ""}"><label for="reason">${t("reason.label")} <span>${t(c.cash ? "reason.required" : "reason.optional")}</span></label>
       <div class="chips" role="group" aria-label=${t("reason.chips")}>${REASONS[c.cash ? "cash" : "other"].map((n) => html`<button type="button" class="chip" key=${n} aria-pressed=${d.reason === t(`reason.${n}`)} onclick=${() => { d.reason = d.reason === t(`reason.${n}`) ? "" : t(`reason.${n}`); change(); }}>${t(`reason.${n}`)}</button>`)}</div>
       <textarea id="reason" rows="2" maxlength="500" required=${c.cash} aria-describedby="reason-hint" value=${d.reason} oninput=${(event) => { d.reason = event.target.value; change(); }} /><p class="hint" id="reason-hint">${t(session.user ? "reason.hint" : "reason.hint.nobody", { name: session.user })}</p></div>
@@ -178,8 +209,8 @@ function Result({ c, d, change }) {
 }
 
 function Line({ c, field, d }) {
-  const value = chosen(field, d), pick = d.picks[field.name];
-  return html`<div class=${value === undefined ? "undecided" : ""}><dt>${label(field.name)}</dt><dd>${value === undefined ? html`<span class="todo">${t("result.pending")}</span>` : html`<strong><bdi>${short(plain(field, value))}</bdi></strong><span>${pick === "typed" ? t("result.typed") : sentence("result.from", { name: nameOf(c.sides[pick]) })}</span>`}</dd></div>`;
+  const value = chosen(field, d), pick = d.picks[field.name], text = typeof pick === "number" ? plainEach(field, field.values)[pick] : plain(field, value);
+  return html`<div class=${value === undefined ? "undecided" : ""}><dt>${label(field.name)}</dt><dd>${value === undefined ? html`<span class="todo">${t("result.pending")}</span>` : html`<strong><bdi>${short(text)}</bdi></strong><span>${pick === "typed" ? t("result.typed") : sentence("result.from", { name: nameOf(c.sides[pick]) })}</span>`}</dd></div>`;
 }
 const short = (text) => cut(text, 160);
 
@@ -194,29 +225,29 @@ function Next({ next }) {
 // Brings back what did not stay: of the first side that lost.
 function UndoDecision({ c, result, d, word }) {
   const why = useWhyNot("write", c.entityType);
-  const losing = c.sides.findIndex((_, i) => c.fields.some((field) => stands(field, result, d) !== i));
+  const settled = c.fields.filter((field) => stands(field, result, d) !== null), losing = c.sides.findIndex((_, i) => settled.some((field) => stands(field, result, d) !== i));
   if (losing < 0) return null;
-  const fields = c.fields.filter((field) => stands(field, result, d) !== losing), [first] = fields, side = c.sides[losing];
+  const fields = settled.filter((field) => stands(field, result, d) !== losing), [first] = fields, side = c.sides[losing];
   const act = async () => { for (const field of fields) await bringBack(c.entityType, c.entityId, field.name === "@entity" ? "deleted_at" : field.name, side.operation); };
   return html`<${Undo} id=${`decision-${c.id}`} value=${short(plain(first, first.values[losing]))} name=${nameOf(side)} act=${act} why=${why} word=${word} size="" />`;
 }
 
-function Way({ links }) {
-  const n = waiting(links), linked = links && (links.links.length || links.away.length);
-  return linked ? (n ? pill("queue", n) : pill("synced")) : pill("saved");
+// What was decided is on the node's disk; who else has it is known from the first report after it on.
+function Way({ c, at }) {
+  const report = useStore((s) => s.links), state = useStates(c.entityType, c.entityId)(c.entityId);
+  return state && report.at > at ? pill(...state) : pill("saved");
 }
 
 function DoneCard({ c, d, result, next }) {
-  const links = useStore((s) => s.links);
-  return html`<section class="done" id="done" aria-labelledby="done-title">${icon("synced", 28)}<div><h2 id="done-title">${t("done.title", { time: clock(result.at) })}${c.holds.kind === "frozen" ? html`. <span>${t("done.released", { what: t(c.cash ? "frozen.drawer" : "frozen.record") })}</span>` : ""}</h2><p>${t("done.text")} <${Way} links=${links} /></p>
+  return html`<section class="done" id="done" aria-labelledby="done-title">${icon("synced", 28)}<div><h2 id="done-title">${t("done.title", { time: clock(result.at) })}${c.holds.kind === "frozen" ? html`. <span>${t("done.released", { what: t(c.cash ? "frozen.drawer" : "frozen.record") })}</span>` : ""}</h2><p>${t("done.text")} <${Way} c=${c} at=${result.at} /></p>
     <div class="row"><${Next} next=${next} /><${UndoDecision} c=${c} d=${d} result=${result} word=${t("done.undo")} />
     <a class="button" href=${historyOf(c.entityType, c.entityId)}>${t("settled.history")}</a></div></div></section>`;
 }
 
 const otherTitle = (result) => t("other.title", { name: result.user || result.terminal, time: clock(result.at) });
 function otherText(c, result) {
-  const [field] = c.fields, stood = field.kind === "existence" ? !("deleted_at" in result.data) : member(result.data, field.name) ?? null;
-  const value = short(plain(field, stood));
+  const stood = c.fields.map((field) => [field, field.kind === "existence" ? !("deleted_at" in result.data) : member(result.data, field.name)]).filter(([, value]) => value !== undefined);
+  const texts = stood.map(([field, value]) => short(plain(field, value))), value = join(texts.length > 1 ? texts.map((text, i) => `${label(stood[i][0].name)} ${text}`) : texts);
   return result.reason ? t("other.text", { terminal: result.terminal, value, reason: result.reason }) : t("other.text.plain", { terminal: result.terminal, value });
 }
 

@@ -1,5 +1,5 @@
 // The node itself: is it well, what is it set to, where are the copies, what could not be applied.
-import { html, say, useEffect, useRef, useState } from "../base.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../base.js";
 import { ago, bytes, number, when } from "../formats.js";
 import { post, useGet } from "../http.js";
 import { icon } from "../icons.js";
@@ -11,21 +11,24 @@ const EVERY_MS = 10_000;
 
 // What is looked after, the findings that concern it, and where more is seen.
 const AREAS = [
-  { id: "store", of: ["no_database", "not_storing", "disk_low", "disk_full", "wal", "not_running", "archive_failed", "archive_held", "archive_late"] },
-  { id: "links", of: ["link_down", "link_refused", "node_away", "behind", "twins", "head_alarms", "contradictions", "too_large", "shared_terminals"], go: "#/terminais" },
+  { id: "store", of: ["no_database", "not_storing", "disk_low", "disk_full", "wal", "not_running", "unwritable", "archive_failed", "archive_held", "archive_late"] },
+  { id: "links", of: ["link_down", "link_refused", "node_away", "behind", "twins", "head_alarms", "contradictions", "too_large", "shared_terminals", "version"], go: "#/terminais" },
   { id: "quarantine", of: ["quarantine"] },
-  { id: "clock", of: ["clock", "terminal_clock"] },
+  { id: "clock", of: ["clock", "terminal_clock", "node_clock"] },
   { id: "backup", of: ["backup_failed", "backup_old"] },
   { id: "decisions", of: ["conflicts"], go: "#/conflitos" },
-  { id: "access", of: ["certificate", "certificate_over", "certificate_unreadable", "exposed", "token_refused", "offered", "configuration", "port_taken"] },
+  { id: "access", of: ["certificate", "certificate_over", "certificate_unreadable", "exposed", "token_refused", "offered", "configuration", "port_taken", "absent"] },
 ];
 const areaOf = (code) => AREAS.find(({ of }) => of.includes(code)) ?? AREAS.at(-1);
+
+// What the node says has times as programs write them.
+const inWords = (said) => own(said).replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, (time) => when(new Date(time)));
 
 function Health({ findings }) {
   return html`<section class="sheet" aria-labelledby="health"><h2 id="health">${t("node.health")}</h2><ul class="checks">${AREAS.map((area) => {
     const wrong = findings.filter(({ code }) => areaOf(code) === area), worst = wrong.some(({ level }) => level === "error") ? "not" : "look";
     return html`<li key=${area.id} class=${wrong.length ? worst : "ok"}>${icon(wrong.length ? "need" : "synced")}<span><strong>${t(`node.area.${area.id}`)}</strong>${
-      wrong.length ? wrong.map((one) => html`<small key=${one.code + one.about}>${one.about && html`<bdi>${one.about}</bdi>: `}${own(one)}. ${t("node.remedy", { what: own({ pt: one.remedy_pt, en: one.remedy_en }) })}</small>`) : html`<small>${t(`node.area.${area.id}.ok`)}</small>`
+      wrong.length ? wrong.map((one) => html`<small key=${one.code + one.about}>${one.about && html`<bdi>${one.about}</bdi>: `}${inWords(one)}. ${t("node.remedy", { what: inWords({ pt: one.remedy_pt, en: one.remedy_en }) })}</small>`) : html`<small>${t(`node.area.${area.id}.ok`)}</small>`
     }</span>${wrong.length > 0 && area.go && html`<a class="button small" href=${area.go}>${t("node.see")}<span class="quiet"> ${t(`node.area.${area.id}`)}</span></a>`}</li>`;
   })}</ul></section>`;
 }
@@ -55,9 +58,7 @@ function useAct() {
   const act = async (make, tell) => {
     set({ busy: true, said: null });
     try {
-      const text = tell(await make());
-      set({ busy: false, said: { text } });
-      say(text);
+      set({ busy: false, said: { text: tell(await make()) } });
     } catch (error) {
       set({ busy: false, said: { wrong: true, text: t(error.status === 403 ? "node.denied" : error.status ? "node.failed" : "off.button", { why: error.message }) } });
     }
@@ -115,14 +116,16 @@ function Quarantine() {
   const parked = found.data?.quarantine ?? [];
   if (!parked.length && !said) return null;
   const retry = () => act(() => post("/api/v1/quarantine/retry"), ({ retried, left }) => { found.again(); return t("node.quarantine.retried", { n: number(retried), left: number(left) }); });
-  const drop = (id) => act(() => post("/api/v1/quarantine/drop", { id }), () => { setAsking(null); found.again(); return t("node.quarantine.dropped"); });
-  return html`<section class="block" aria-labelledby="quarantine"><div class="row spread"><h2 id="quarantine">${t("net.quarantine")} <span class="n">${number(parked.length)}</span></h2>
+  const asked = useRef(null), ask = (id) => { asked.current = id === null ? `drop-${asking}` : `drop-yes-${id}`; setAsking(id); };
+  const drop = (id) => act(() => post("/api/v1/quarantine/drop", { id }), () => { ask(null); asked.current = "quarantine"; found.again(); return t("node.quarantine.dropped"); });
+  useLayoutEffect(() => { if (asked.current) document.getElementById(asked.current)?.focus(); asked.current = null; }, [asking]);
+  return html`<section class="block" aria-labelledby="quarantine"><div class="row spread"><h2 id="quarantine" tabindex="-1">${t("net.quarantine")} <span class="n">${number(parked.length)}</span></h2>
       <button type="button" class="button" id="retry" disabled=${busy || !parked.length} onClick=${retry}>${t("node.quarantine.retry")}</button></div>
     <p class="lead">${t("node.quarantine.lead")}</p><${Outcome} said=${said} />
     <ul class="atts">${parked.map((one) => html`<li key=${one.id} class="att att-need">${icon("need")}<span><strong><bdi>${one.entity_type} ${one.entity_id}</bdi></strong>
       <small>${t("node.quarantine.from", { node: one.from, terminal: one.terminal_id, time: when(new Date(one.at)) })} <bdi>${one.reason}</bdi></small></span>${asking === one.id
-        ? html`<div class="ask" role="group" aria-label=${t("node.quarantine.ask")}><p><strong>${t("node.quarantine.ask")}</strong> ${t("node.quarantine.ask2")}</p><div class="row"><button type="button" class="button primary small" id=${`drop-yes-${one.id}`} disabled=${busy} onClick=${() => drop(one.id)}>${t("node.quarantine.drop")}</button><button type="button" class="button small" onClick=${() => setAsking(null)}>${t("settled.no")}</button></div></div>`
-        : html`<button type="button" class="button small" id=${`drop-${one.id}`} onClick=${() => setAsking(one.id)}>${t("node.quarantine.drop")}<span class="quiet"> ${one.entity_id}</span></button>`}</li>`)}</ul></section>`;
+        ? html`<div class="ask" role="group" aria-label=${t("node.quarantine.ask")} onKeyDown=${(event) => { if (event.key === "Escape") ask(null); }}><p><strong>${t("node.quarantine.ask")}</strong> ${t("node.quarantine.ask2")}</p><div class="row"><button type="button" class="button primary small" id=${`drop-yes-${one.id}`} disabled=${busy} onClick=${() => drop(one.id)}>${t("node.quarantine.drop")}</button><button type="button" class="button small" onClick=${() => ask(null)}>${t("settled.no")}</button></div></div>`
+        : html`<button type="button" class="button small" id=${`drop-${one.id}`} onClick=${() => ask(one.id)}>${t("node.quarantine.drop")}<span class="quiet"> ${one.entity_id}</span></button>`}</li>`)}</ul></section>`;
 }
 
 const shownSetting = (value) => (value == null || value === "" ? "—" : Array.isArray(value) ? value.map(shownSetting).join(", ") || "—" : typeof value === "object" ? Object.entries(value).map(([name, one]) => `${name}: ${shownSetting(one)}`).join("; ") || "—" : String(value));

@@ -7,7 +7,8 @@ import { useLocks } from "../locks.js";
 import { COLUMNS, customerOf, factsOf, fold, numberOf, tableOf } from "../order_data.js";
 import { Card, lockOf, statusWord } from "../order_parts.js";
 import { cut, empty, failed, head, loading } from "../parts.js";
-import { useEntities, useStore } from "../store.js";
+import { refresh, useEntities, useStore } from "../store.js";
+import { useStates } from "../waiting.js";
 import { Windowed } from "../windowed.js";
 import { t } from "../words.js";
 
@@ -16,12 +17,12 @@ let kept = { query: "", only: "all" };   // as one left it, while the tab lives
 
 export function Orders() {
   const all = useEntities("orders"), customers = useEntities("customers"), open = useStore((s) => s.conflicts), refused = useStore((s) => s.refused.orders);
-  const now = useNow(), locks = useLocks(), needs = useMemo(() => new Set((open ?? []).map((c) => `${c.entity_type}/${c.entity_id}`)), [open]);
+  const now = useNow(), locks = useLocks(), states = useStates("orders"), needs = useMemo(() => new Set((open ?? []).map((c) => `${c.entity_type}/${c.entity_id}`)), [open]);
   const [said, set] = useState(kept);
   const change = (more) => set((old) => (kept = { ...old, ...more }));
   const query = fold(said.query.trim());
   const board = useMemo(() => sorted(all ?? [], customers, query), [all, customers, query]);
-  if (refused && !all) return html`${head(t("nav.pedidos"))}${failed({ status: refused })}`;
+  if (refused !== undefined && !all) return html`${head(t("nav.pedidos"))}${failed({ status: refused, message: String(refused) }, () => refresh("orders"))}`;
   if (!all) return html`${head(t("nav.pedidos"))}${loading("board")}`;
   const search = html`<div class="search"><label class="quiet" for="find">${t("orders.search")}</label>${icon("search")}<input id="find" type="search" placeholder=${t("orders.search")} value=${said.query} autocomplete="off" oninput=${(e) => change({ query: e.target.value })} /></div>`;
   const clear = () => { change({ query: "" }); document.getElementById("find")?.focus(); };
@@ -29,7 +30,7 @@ export function Orders() {
   return html`
     ${head(t(board.open === 1 ? "orders.title1" : "orders.title", { n: number(board.open) }), query ? t("orders.of", { a: number(board.found), b: number(board.open) }) : "", board.open || board.closed.length ? search : "")}
     ${board.found ? html`<div class="chips board-chips" role="group" aria-label=${t("field.status")}>${["all", ...names].map((c) => html`<button key=${c} type="button" class="chip" id=${"only-" + c} aria-pressed=${String(said.only === c)} onclick=${() => change({ only: c })}>${t(c === "all" ? "orders.all" : `column.${c}`)} <span>${number(c === "all" ? board.found : board[c].length)}</span></button>`)}</div>
-      <div class=${`board board-${said.only} board-of-${names.length}`}>${names.map((name) => html`<${Column} key=${name} name=${name} list=${board[name]} ...${{ customers, needs, locks, now, all }} />`)}</div>` : ""}
+      <div class=${`board board-${said.only} board-of-${names.length}`}>${names.map((name) => html`<${Column} key=${name} name=${name} list=${board[name]} ...${{ customers, needs, states, locks, now, all }} />`)}</div>` : ""}
     ${!board.found && query ? empty(t("orders.none", { q: cut(said.query) }), "", html`<button type="button" class="button" onclick=${clear}>${t("orders.clear")}</button>`) : ""}
     ${!board.open && !query ? empty(t("empty.orders"), t("empty.orders.text")) : ""}
     ${query && board.closed.length ? html`<section class="block" aria-labelledby="closed-title"><h2 id="closed-title">${t("orders.closed")} <span class="n">${number(board.closed.length)}</span></h2>
@@ -61,7 +62,7 @@ function sorted(all, customers, query) {
 }
 const names = new Intl.Collator("pt", { numeric: true });
 
-function Column({ name, list, all, customers, needs, locks, now }) {
+function Column({ name, list, all, customers, needs, states, locks, now }) {
   const there = new Set(list.map(([id]) => id));
   const left = (id, next) => {
     const data = all.get(id)?.data, place = next === null ? document.getElementById(`column-${name}`) : document.getElementById("order-" + next);
@@ -72,7 +73,7 @@ function Column({ name, list, all, customers, needs, locks, now }) {
   const sum = list.reduce((total, [, , facts]) => total + (facts.total ?? 0), 0);
   const row = (id, place) => {
     const entity = all.get(id), need = needs.has(`orders/${id}`) || needs.has(`customers/${entity?.data.customer_id}`);
-    return html`<${Card} key=${id} ...${{ id, entity, need, now, ...place, gone: !there.has(id), customer: customerOf(entity?.data, customers), lock: lockOf(locks, id) }} />`;
+    return html`<${Card} key=${id} ...${{ id, entity, state: need ? ["need"] : states(id), now, ...place, gone: !there.has(id), customer: customerOf(entity?.data, customers), lock: lockOf(locks, id) }} />`;
   };
   return html`<section class=${`column column-${name}`} aria-labelledby=${"column-" + name} ...${held.props}><h2 id=${"column-" + name} tabindex="-1">${t(`column.${name}`)} <span class="n">${number(list.length)}</span><span class="column-sum">${money(sum)}</span></h2>
     ${held.waiting ? html`<button type="button" class="button small wide arrived" onclick=${held.letIn}>${t(held.waiting === 1 ? "orders.new1" : "orders.new", { n: number(held.waiting) })}</button>` : ""}

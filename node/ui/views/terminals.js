@@ -7,20 +7,20 @@ import { icon } from "../icons.js";
 import { nodesOf, terminalsOf } from "../network.js";
 import { empty, entityLabel, failed, head, loading, pill } from "../parts.js";
 import { session } from "../session.js";
-import { useEntity, useStore } from "../store.js";
+import { loadReports, useEntity, useStore } from "../store.js";
 import { awayText, Topology } from "../topology.js";
 import { has, t } from "../words.js";
 
 const WRONG_MS = 5000, TELL_MS = 60000;   // clocks: off, and worth a sentence
-const LISTED = 60, ASKED = 1000, TOLD_MS = 5000;   // rows, and as many more each time; terminals asked for, and how often
+const LISTED = 60, TOLD_MS = 5000;   // rows, and as many more each time; how often terminals are asked for
 
 export function Terminals() {
   const report = useStore((s) => s.links), terminals = useStore((s) => s.terminals), conflicts = useStore((s) => s.conflicts), refused = useStore((s) => s.refused.links);
   const urgent = useMemo(() => byUrgency(conflicts ?? []), [conflicts]);
-  const told = useGet("/api/v1/terminals", { limit: ASKED }, { every: TOLD_MS }).data?.terminals, now = useNow(), [listed, more] = useState(LISTED);
-  if (refused && !report) return html`${head(t("net.title"))}${failed({ status: refused })}`;
-  if (!report || !terminals) return html`${head(t("net.title"))}${loading("table")}`;
-  const nodes = nodesOf(report), all = terminalsOf(terminals, told, { conflicts: urgent, node: report.node_id, self: session.name }), others = all.filter((x) => !x.self);
+  const told = useGet("/api/v1/terminals", {}, { every: TOLD_MS, whole: "terminals" }).data?.terminals, now = useNow(), [listed, more] = useState(LISTED);
+  if (refused !== undefined && !report) return html`${head(t("net.title"))}${failed({ status: refused, message: String(refused) }, loadReports)}`;
+  if (!report || !(terminals ?? told)) return html`${head(t("net.title"))}${loading("table")}`;
+  const nodes = nodesOf(report), all = terminalsOf(terminals ?? new Map(), told, { conflicts: urgent, node: report.node_id, self: session.name }), others = all.filter((x) => !x.self);
   const waiting = nodes.reduce((sum, node) => sum + (node.waiting ?? 0), 0), hub = { id: report.node_id, state: "synced", waiting: 0 };
   return html`${head(t("net.title"), waiting === 1 ? t("net.sum1") : waiting ? t("net.sum", { n: number(waiting) }) : t("net.sum0"))}
     <${Topology} ...${{ hub, nodes, terminals: all }} />
@@ -68,6 +68,7 @@ function Attention({ report, nodes, all, now }) {
   const items = [
     ...nodes.filter((node) => !node.up).map((node) => item("away/" + node.id, "att-queue", "away", html`${gone(node)} <small>${t("net.away.why")}</small>`)),
     ...all.filter((x) => x.conflict).map((x) => item("need/" + x.id, "att-need", "need", html`<bdi>${x.id}</bdi>: <${Waits} conflict=${x.conflict} />`, html`<a class="button small" href=${"#/conflitos/" + encodeURIComponent(x.conflict.id)}>${t("inbox.decide")}</a>`)),
+    ...nodes.filter((node) => node.keptOut).map((node) => item("kept/" + node.id, "att-need", "need", html`${t(node.keptOut.count === 1 ? "net.att.kept1" : "net.att.kept", { node: node.id, n: number(node.keptOut.count) })} <small><bdi>${node.keptOut.why}</bdi></small>`)),
     parked ? item("parked", "att-need", "need", t(parked === 1 ? "net.att.quarantine1" : "net.att.quarantine", { n: number(parked) }), html`<a class="button small" href="#/no">${t("net.see")}</a>`) : null,
     ...all.filter((x) => Math.abs(x.skewMs ?? 0) > TELL_MS).map((x) => item("clock/" + x.id, "", "clock", t("net.att.clock", { node: x.id, skew: skew(x.skewMs / 1000) }))),
     ...nodes.filter((x) => Math.abs(x.skewMs ?? 0) > TELL_MS).map((x) => item("clock/" + x.id, "", "clock", t("net.att.clocknode", { node: x.id, skew: skew(x.skewMs / 1000) }))),
