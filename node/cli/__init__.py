@@ -24,6 +24,7 @@ COMMANDS = {
     "config": "node.cli.config",
     "tls": "node.cli.tls",
     "service": "node.cli.service",
+    "realm": "node.cli.realm",
     "pair": "node.cli.pair",
     "join": "node.cli.join",
     "token": "node.cli.token",
@@ -33,6 +34,8 @@ COMMANDS = {
     "explain": "node.cli.explain",
     "import": "node.cli.imports.command",
     "export": "node.cli.exports.command",
+    "sink": "node.cli.sink",
+    "publish": "node.cli.publishing.command",
     "conflicts": "node.cli.conflicts",
     "send": "node.cli.send",
     "listen": "node.cli.listen",
@@ -43,6 +46,7 @@ COMMANDS = {
     "restore": "node.cli.restore",
     "simulate": "node.cli.simulate",
     "conformance": "node.cli.conformance",
+    "bench": "node.cli.bench",
 }
 """Each command, and the module that has it under the same name, or with `_` where that is a keyword of Python.
 

@@ -14,6 +14,7 @@ from node.cli.asking import LONG_S, ask, node_address, say_zone
 from node.cli.clock import timestamp
 from node.cli.options import progress_bars
 from node.cli.output import json_option, say, say_json
+from node.cli.secure import secure_options
 from node.config.remembered import recalled
 from node.errors import ComandaError
 from storage.audit.archiving import Until, furthest_behind
@@ -30,6 +31,7 @@ BATCH = 2_000
 @click.option("--until", "text", required=True, help="ISO 8601, ou linha / or row.")
 @click.option("--data", type=click.Path(path_type=Path), help="Nó desta máquina. / A node here.  [comanda-data]")
 @click.option("--url", help="Um nó em outro lugar. / A node elsewhere.")
+@secure_options
 @click.option("--force", is_flag=True, help="Também o que outros nós não confirmaram. / Also what others lack.")
 @json_option
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
@@ -38,6 +40,9 @@ def archive(text: str, data: Path | None, url: str | None, force: bool, as_json:
 
     Um nó parado grava em FILE; um nó em uso, em archives/ do diretório de dados. / A stopped node writes FILE, a
     running one into archives/ of its data directory.
+
+    \b
+    comanda archive --until 2026-01-01T00:00:00Z
     """
     try:
         Until.read(text)

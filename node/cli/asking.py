@@ -7,6 +7,7 @@ asked at its URL, with the token of the environment.
 from __future__ import annotations
 
 import os
+import socket
 from contextlib import ExitStack
 from functools import wraps
 from pathlib import Path
@@ -18,9 +19,11 @@ import httpx
 import orjson
 
 from node.cli.output import say
+from node.cli.secure import secure_options, secured
 from node.config.sections import NodeSection
 from node.control import door, is_there
 from node.printable import printable
+from storage.system import unix_socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,13 +50,15 @@ class NoNode(click.ClickException):
 
 
 def node_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--data` and `--url`. The command gets `url`: an `http://host:port`, or `control:` and a data directory.
+    """`--data` and `--url`, with what `secure_options` adds. The command gets `url`: an `http://host:port`, or
+    `control:` and a data directory.
 
     Without either it is the control socket of the default data directory, else the default URL.
     """
 
     @click.option("--data", type=click.Path(path_type=Path), help="Nó desta máquina. / A node here.  [comanda-data]")
     @click.option("--url", help=f"Um nó em outro lugar. / A node elsewhere.  [{DEFAULT_URL}]")
+    @secure_options
     @wraps(command)
     def asked(*arguments: Any, data: Path | None, url: str | None, **more: Any) -> Any:
         if data is not None and url is not None:
@@ -86,6 +91,8 @@ def ask(url: str, path: str, method: str = "GET", timeout_s: float = 30.0) -> di
                 if not is_there(directory):
                     raise NoNode(f"nenhum nó em / no node runs in {directory}")
                 way = opened.enter_context(door(directory))
+                if way.address is not None:
+                    _knock(way.address)
                 transport = httpx.HTTPTransport(uds=way.address)
                 client = opened.enter_context(httpx.Client(transport=transport, headers=way.headers))
                 host = "localhost" if way.address is not None else f"127.0.0.1:{way.port}"
@@ -93,7 +100,9 @@ def ask(url: str, path: str, method: str = "GET", timeout_s: float = 30.0) -> di
             else:
                 token = os.environ.get(TOKEN)
                 headers = {"Authorization": f"Bearer {token}"} if token else {}
-                answer = httpx.request(method, url.rstrip("/") + path, headers=headers, timeout=timeout_s)
+                trust = secured().context() if url.startswith("https:") else True
+                place = url.rstrip("/") + path
+                answer = httpx.request(method, place, headers=headers, timeout=timeout_s, verify=trust)
         body: dict[str, Any] = orjson.loads(answer.content)  # which takes no half of a surrogate pair
     except (httpx.ConnectError, OSError) as error:
         raise NoNode(f"{url}: {error}") from error
@@ -102,6 +111,12 @@ def ask(url: str, path: str, method: str = "GET", timeout_s: float = 30.0) -> di
     if answer.status_code != 200:
         raise click.ClickException(f"{url}: {answer.status_code} {printable(str(body.get('error')))}")
     return body
+
+
+def _knock(address: str) -> None:
+    """Raises OSError where nobody listens there: httpcore does not close a UNIX socket that it could not connect."""
+    with unix_socket(socket.SOCK_STREAM) as knocking:
+        knocking.connect(address)
 
 
 def pages(url: str, path: str, **query: object) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,7 @@ from crdt.hlc import iso
 from node.cli.asking import ask
 from node.cli.options import data_option, progress_bars
 from node.cli.output import json_option, say, say_json
+from node.cli.secure import secure_options
 from node.core.keyring import KEYS, UNKNOWN
 from node.errors import InvalidMessage
 from node.runtime.keys import verify as signed_by
@@ -46,6 +47,7 @@ def audit() -> None:
     metavar="URL",
     help="Outro nó, que guarda o que este assinou. / Another node, which keeps what this one signed.",
 )
+@secure_options
 @json_option
 @click.argument("more", nargs=-1, type=click.Path(path_type=Path, dir_okay=False, exists=True))
 def verify(
@@ -57,6 +59,9 @@ def verify(
     other nodes hold; a restored database is a finding too.
 
     --archive FILE... : também nos arquivos, desde a primeira linha. / Also in the archives, from the first row on.
+
+    \b
+    comanda audit verify --data comanda-data --against https://hub.local:8001 --ca hub-authority.pem
     """
     try:
         reader = Reader(data / DATABASE)

@@ -12,7 +12,11 @@ from node.cli.output import json_option, say, say_json
 @node_option
 @json_option
 def backup(url: str, as_json: bool) -> None:
-    """Copia o banco de um nó em uso, para backups/ do diretório de dados. / Copy a running node's database."""
+    """Copia o banco de um nó em uso, para backups/ do diretório de dados. / Copy a running node's database.
+
+    \b
+    comanda backup --data comanda-data
+    """
     answer = ask(url, "/api/v1/backup", "POST", LONG_S)
     if as_json:
         say_json(answer)

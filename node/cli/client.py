@@ -18,15 +18,14 @@ import trio
 
 from node.cli.asking import CONTROL, TOKEN
 from node.cli.clock import timestamp
+from node.cli.secure import secured
 from node.runtime.net.client import ClientConnection, ConnectError, connect
+from node.runtime.net.tls import Trust
 from node.screen import Screen
-from node.wire.close_codes import NORMAL
+from node.wire.close_codes import FOR_GOOD, NORMAL
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-TURNED_AWAY = (4001, 4002, 4003)
-"""Close codes after which the terminal would be turned away again."""
 
 PATIENCE_S = 20.0
 """How long a terminal waits for something before it gives up."""
@@ -59,6 +58,7 @@ class Terminal:
     inbox: all messages so far. pending: its operations without an answer, by id. confirmed: ids of its operations
     that the node says are durable. ended: close code and reason of its last connection.
     reads: it shows and confirms what it is sent, and keeps it; else it is for whoever only writes, and much.
+    realm: of which store it is, where the node keeps several.
     """
 
     def __init__(
@@ -69,8 +69,9 @@ class Terminal:
         listen: Callable[[Terminal, dict[str, Any]], None],
         *,
         reads: bool = True,
+        realm: str | None = None,
     ) -> None:
-        self.name, self.kind, self.user = name, kind, user
+        self.name, self.kind, self.user, self._realm = name, kind, user, realm
         self._reads = reads
         self.screen = Screen()
         self.inbox: list[dict[str, Any]] = []
@@ -89,26 +90,34 @@ class Terminal:
     @property
     def turned_away(self) -> str | None:
         """Why it would be turned away again, as it was."""
-        return "{} {}".format(*self.ended) if self.ended is not None and self.ended[0] in TURNED_AWAY else None
+        return "{} {}".format(*self.ended) if self.ended is not None and self.ended[0] in FOR_GOOD else None
 
     # ------------------------------------------------------------------ connection
 
     async def come_online(
-        self, url: str, nursery: trio.Nursery, token: str | None = None, control: Path | None = None
+        self,
+        url: str,
+        nursery: trio.Nursery,
+        token: str | None = None,
+        control: Path | None = None,
+        trust: Trust | None = None,
     ) -> None:
         """Connect, trying again until the node answers, and flush what was written meanwhile.
 
-        control: a data directory, whose control socket is connected to instead of the URL's host.
+        control: a data directory, whose control socket is connected to instead of the URL's host. trust: as `connect`
+        of the runtime takes it.
 
         Raises trio.TooSlowError.
         """
         headers = [("Authorization", f"Bearer {token}")] if token else []
-        query = urlencode({"type": self.kind, "user_id": self.user})
+        query = urlencode(
+            {"type": self.kind, "user_id": self.user, **({"realm": self._realm} if self._realm else {})}
+        )
         with trio.fail_after(PATIENCE_S):
             while True:
                 try:
                     address = f"{url}/ws/{quote(self.name, safe='')}?{query}"
-                    connection = await connect(address, headers=headers, control=control)
+                    connection = await connect(address, headers=headers, control=control, trust=trust)
                 except ConnectError:
                     await trio.sleep(0.05)
                     continue
@@ -139,7 +148,9 @@ class Terminal:
         if url.startswith(CONTROL):
             await self.come_online("ws://localhost", nursery, control=Path(url.removeprefix(CONTROL)))
         else:
-            await self.come_online(f"ws{url.rstrip('/').removeprefix('http')}", nursery, os.environ.get(TOKEN))
+            trust = Trust(secured().context()) if url.startswith("https:") else None
+            address = f"ws{url.rstrip('/').removeprefix('http')}"
+            await self.come_online(address, nursery, os.environ.get(TOKEN), trust=trust)
 
     # ------------------------------------------------------------------ sending
 

@@ -12,7 +12,8 @@ import orjson
 
 from node.cli.asking import ask, node_option, pages
 from node.cli.exchange import exchange, status_of, terminal_options
-from node.cli.output import Grid, Screen, json_option, say, say_json
+from node.cli.output import json_option, say, say_json
+from node.cli.screen import Grid, Screen
 from node.printable import printable
 
 STATES = ("open", "settled", "closed", "decided")

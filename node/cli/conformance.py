@@ -12,7 +12,9 @@ import trio
 from rich.progress import Progress
 from rich.text import Text
 
-from node.cli.output import Grid, Screen, say, say_json
+from node.cli.output import say, say_json
+from node.cli.screen import Grid, Screen
+from node.cli.secure import secure_options, secured
 from node.conformance.runner import FAILED, NOT_TRIED, PASSED, chosen, run
 from node.conformance.subject import Process, Seat, Subject, new_folder, read_token
 from node.conformance.wire import Refused
@@ -48,6 +50,7 @@ class _Token(click.ParamType[Seat]):
 @click.option("--additions", is_flag=True, help="Também o que só o Comanda faz. / Also Comanda's own additions.")
 @click.option("--patience", default=5.0, show_default=True, help="Segundos por resposta. / Seconds for an answer.")
 @click.option("--list", "listed", is_flag=True, help="Só lista as regras. / Only list the rules.")
+@secure_options
 @click.option("--quiet", is_flag=True, help="Só as falhas. / Only failures.")
 @click.option("--json", "as_json", is_flag=True, help="Em JSON. / As JSON.")
 def conformance(
@@ -67,6 +70,10 @@ def conformance(
     URL (ws://host:8001) ou --start; queda e reinício só com --start. Grava pedidos, produtos, clientes e operações
     de caixa com nomes próprios: use uma loja de teste. / URL or --start; crashes and restarts need --start. It writes
     entities under names of its own: use a test store.
+
+    \b
+    comanda conformance ws://localhost:8001 --only lock
+    comanda conformance --start "comanda serve --port {port} --data {data}"
     """
     rules = chosen(only, additions=additions)
     if not rules:
@@ -108,7 +115,8 @@ async def _run(
 ) -> list[Outcome]:
     """Raises Refused, ValueError."""
     if start is None:
-        return await run(Subject(url or "", tokens=tokens, patience=patience), rules, lambda _: advance(), long=long)
+        subject = Subject(url or "", tokens=tokens, patience=patience, tls=secured().context())
+        return await run(subject, rules, lambda _: advance(), long=long)
     folder = new_folder()
     process = Process(start, folder)
     try:

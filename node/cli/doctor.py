@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
@@ -78,7 +79,7 @@ def _both(pt: str, en: str) -> str:
 def stopped(directory: Path) -> dict[str, Any]:
     """As the running node would answer, from what its data directory says."""
     facts: dict[str, Any] = {"at_ms": time.time_ns() // 1_000_000, "running": False}
-    facts |= {"exposed": machine.exposed(directory)}
+    facts |= {"exposed": machine.exposed(directory), "unwritable": machine.unwritable(directory)}
     watched = DiskSection()
     try:
         config = settings_in(directory).config
@@ -86,7 +87,8 @@ def stopped(directory: Path) -> dict[str, Any]:
         facts["configuration"] = str(error)
     else:
         watched = config.disk
-        facts |= {"certificate": machine.certificate(config.tls), "port": _taken(config)}
+        facts |= {"certificates": machine.certificates(config), "port": _taken(config)}
+        facts |= {"exposed": machine.exposed(directory, config), "absent": machine.absent(config)}
     facts["disk"] = disk_facts(directory, watched)
     try:
         with closing(Reader(directory / DATABASE)) as reader:
@@ -118,5 +120,7 @@ def _taken(config: Config) -> str | None:
             with closing(socket.create_server((one.host, one.port), family=family)):
                 pass
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                continue  # a finding of its own; the node starts all the same
             return f"{one.host}:{one.port}: {error.strerror or error}"
     return None

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from node.cli.asking import ask, node_option
 from node.cli.explain_restore import restore_value
-from node.cli.output import Screen, say_json
+from node.cli.output import say_json
+from node.cli.screen import Screen
 
 STATES = {
     "shown": ("●", "aparece / shown", "bold green"),
@@ -56,6 +57,9 @@ def explain(
 
     --restore escreve de novo um valor descartado, como operação nova do terminal. / --restore writes a discarded
     value again, as a new operation of the terminal.
+
+    \b
+    comanda explain orders mesa-7 status
     """
     console = Screen(soft_wrap=True)
     if restore is not None:

@@ -14,7 +14,11 @@ from node.config.example import example_toml
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), default=Path("comanda.toml"))
 def init(path: Path) -> None:
-    """Escreve uma configuração comentada. / Write a commented configuration."""
+    """Escreve uma configuração comentada. / Write a commented configuration.
+
+    \b
+    comanda init && comanda serve
+    """
     try:
         # A link's token may be written into it.
         with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:

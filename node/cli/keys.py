@@ -20,7 +20,11 @@ def keys() -> None:
 @node_option
 @json_option
 def list_keys(url: str, as_json: bool) -> None:
-    """Lista as impressões digitais. / List the fingerprints."""
+    """Lista as impressões digitais. / List the fingerprints.
+
+    \b
+    comanda keys list --json
+    """
     answer = ask(url, "/api/v1/keys")
     if as_json:
         say_json(answer, indent=True)
@@ -45,6 +49,9 @@ def trust(node: str, fingerprint: str, url: str, as_json: bool) -> None:
     """Aceita a chave nova de um nó. / Take the new key of a node.
 
     Confira antes a impressão digital no próprio nó (`comanda keys list`). / First compare it at that node.
+
+    \b
+    comanda keys trust caixa-2 1a2b-3c4d-5e6f-7081
     """
     _decide(url, "trust", node, fingerprint, as_json)
 
@@ -55,7 +62,11 @@ def trust(node: str, fingerprint: str, url: str, as_json: bool) -> None:
 @node_option
 @json_option
 def forget(node: str, fingerprint: str, url: str, as_json: bool) -> None:
-    """Deixa de aceitar uma chave, por exemplo roubada. / Take a key no longer, a stolen one for example."""
+    """Deixa de aceitar uma chave, por exemplo roubada. / Take a key no longer, a stolen one for example.
+
+    \b
+    comanda keys forget caixa-2 1a2b-3c4d-5e6f-7081
+    """
     _decide(url, "forget", node, fingerprint, as_json)
 
 

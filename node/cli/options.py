@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
-from rich.progress import Progress
 
 from node.cli.asking import DATA
-from node.cli.output import Screen
 
 if TYPE_CHECKING:
-    from rich.progress import ProgressColumn
+    from rich.progress import Progress, ProgressColumn
 
 data_option = click.option(
     "--data",
@@ -47,4 +45,8 @@ def progress_bars(*columns: ProgressColumn) -> Progress:
 
     columns: what a bar consists of; without any, name, bar, percentage and time left.
     """
+    from rich.progress import Progress  # a node that serves has none
+
+    from node.cli.screen import Screen
+
     return Progress(*columns, console=Screen(stderr=True), transient=True, disable=not sys.stderr.isatty())

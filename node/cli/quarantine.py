@@ -21,7 +21,11 @@ def quarantine() -> None:
 @node_option
 @json_option
 def list_quarantine(url: str, as_json: bool) -> None:
-    """Lista. / List them."""
+    """Lista. / List them.
+
+    \b
+    comanda quarantine list
+    """
     answer = ask(url, "/api/v1/quarantine")
     if as_json:
         say_json(answer, indent=True)
@@ -38,7 +42,11 @@ def list_quarantine(url: str, as_json: bool) -> None:
 @node_option
 @json_option
 def retry(url: str, as_json: bool) -> None:
-    """Tenta de novo. / Try them again."""
+    """Tenta de novo. / Try them again.
+
+    \b
+    comanda quarantine retry
+    """
     answer = ask(url, "/api/v1/quarantine/retry", "POST")
     if as_json:
         say_json(answer)
@@ -50,7 +58,11 @@ def retry(url: str, as_json: bool) -> None:
 @click.argument("number", type=int)
 @node_option
 def show(number: int, url: str) -> None:
-    """Mostra uma inteira. / Show one whole."""
+    """Mostra uma inteira. / Show one whole.
+
+    \b
+    comanda quarantine show 3
+    """
     say_json(_row(url, number), indent=True)
 
 
@@ -59,7 +71,11 @@ def show(number: int, url: str) -> None:
 @node_option
 @json_option
 def drop(number: int, url: str, as_json: bool) -> None:
-    """Descarta uma, e ninguém a envia de novo. / Drop one; nobody sends it again."""
+    """Descarta uma, e ninguém a envia de novo. / Drop one; nobody sends it again.
+
+    \b
+    comanda quarantine drop 3
+    """
     answer = ask(url, f"/api/v1/quarantine/drop?id={number}", "POST")
     if as_json:
         say_json(answer)
@@ -71,7 +87,11 @@ def drop(number: int, url: str, as_json: bool) -> None:
 @click.argument("file", type=click.Path(dir_okay=False, writable=True, path_type=Path))
 @node_option
 def export(file: Path, url: str) -> None:
-    """Grava todas num arquivo, uma por linha (JSON). / Write all into a file, one a line (JSON)."""
+    """Grava todas num arquivo, uma por linha (JSON). / Write all into a file, one a line (JSON).
+
+    \b
+    comanda quarantine export quarantine.jsonl
+    """
     rows = ask(url, "/api/v1/quarantine")["quarantine"]
     file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     say(f"{len(rows)} -> {file}")

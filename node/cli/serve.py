@@ -28,17 +28,21 @@ UNPROTECTED = (
 
 @click.command()
 @settings_options
-@click.option("--verbose", is_flag=True, help="Mostra cada conexão. / Log every connection.")
-def serve(config_file: Path | None, flags: dict[tuple[str, str], Any], verbose: bool) -> None:
+def serve(config_file: Path | None, flags: dict[tuple[str, str], Any]) -> None:
     """Roda um nó até SIGTERM. / Run a node until SIGTERM.
 
     `comanda config show` diz cada valor e de onde vem. / says each setting's value and where it comes from.
+
+    \b
+    comanda serve
+    comanda serve --host 10.0.0.5 --tls-cert hub.pem --tls-key hub.key
     """
     from node.runtime.app import Started
     from node.runtime.app import serve as run
     from node.runtime.logs import configure
 
-    configure(verbose=verbose)
+    told = settings_told(config_file, flags)
+    configure(told.config.log)
 
     def started(node: Started) -> None:
         for url in node.urls:
@@ -48,7 +52,6 @@ def serve(config_file: Path | None, flags: dict[tuple[str, str], Any], verbose: 
             say("sem tokens: qualquer programa desta máquina pode conectar / open: no token needed")
         sys.stdout.flush()
 
-    told = settings_told(config_file, flags)
     try:
         trio.run(partial(run, told.config, started))
     except (ComandaError, StorageError, OSError, ExceptionGroup) as error:

@@ -1,10 +1,8 @@
-"""`comanda service`: a node that systemd starts at boot, and again when it fails or hangs."""
+"""`comanda service`: a node that the system starts at boot, and again when it fails; systemd also when it hangs."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import sysconfig
 from functools import wraps
 from pathlib import Path
@@ -12,38 +10,33 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from node.cli.installing import MANAGERS, start
 from node.cli.output import say
-from node.cli.settings import Misled
+from node.cli.settings import Misled, settings_options
 from node.cli.systemd_unit import Unit
-from node.config.reading import NAME
-from node.config.sources import settings
+from node.config.sources import FLAGS, settings
 from node.errors import ConfigError
-from storage.system import make_folder, owner, user
+from storage.system import PROGRAM_SUFFIX, SERVICE_MANAGER, make_folder, owner, user
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-UNIT = "comanda.service"
-FOLDER = Path("/etc/systemd/system")
-
 
 @click.group()
 def service() -> None:
-    """Serviço do systemd: inicia com a máquina. / A systemd service: it starts at boot."""
+    """Serviço do sistema: inicia com a máquina. / A service of the system: it starts at boot."""
 
 
 def unit_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What the unit says. The command gets `unit`, and `data`, the data directory."""
+    """What the unit says: the flags of `serve`, and who runs it. The command gets `unit`, and `data`, the data
+    directory."""
 
-    @click.option(
-        "--config", "config_file", type=click.Path(path_type=Path), help=f"Arquivo TOML. / TOML file.  [{NAME}]"
-    )
-    @click.option("--data", help="Diretório de dados. / Data directory.  [comanda-data]")
+    @settings_options
     @click.option("--user", help="Quem roda o nó. / Who runs the node.  [the data directory's owner]")
     @wraps(command)
-    def told(config_file: Path | None, data: str | None, user: str | None, **options: Any) -> Any:
+    def told(config_file: Path | None, flags: dict[tuple[str, str], Any], user: str | None, **options: Any) -> Any:
         try:
-            unit, directory = described(config_file, data, user)
+            unit, directory = described(config_file, flags, user)
             return command(unit=unit, data=directory, **options)
         except ConfigError as error:
             raise Misled(str(error)) from error
@@ -51,20 +44,26 @@ def unit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return told
 
 
-def described(config_file: Path | None, data: str | None, user: str | None) -> tuple[Unit, Path]:
-    """The unit of a node that runs as `comanda serve` would here, and its data directory. Raises ConfigError.
+def described(config_file: Path | None, flags: dict[tuple[str, str], Any], user: str | None) -> tuple[Unit, Path]:
+    """The unit of a node that runs as `comanda serve` with these flags would here, and its data directory.
+
+    Raises ConfigError.
 
     The environment of whoever asks is not the service's, so it says nothing.
     """
-    program = Path(sysconfig.get_path("scripts")) / "comanda"
+    program = Path(sysconfig.get_path("scripts")) / f"comanda{PROGRAM_SUFFIX}"
     if not program.is_file():
         raise ConfigError(f"{program} is not there: install Comanda, a service cannot run from its sources")
-    told = settings({}, config_file, {} if data is None else {("node", "data"): data})
+    told = settings({}, config_file, flags)
     config = told.config.check()
     directory = Path(config.node.data).resolve()  # systemd passes over a path with `..`
     command = [str(program), "serve", "--data", str(directory)]
     if told.file is not None:
         command += ["--config", str(told.file.absolute())]
+    files = [Path(name).absolute() for place, name in flags.items() if place[0] == "tls"]
+    for place, value in flags.items():
+        if place != ("node", "data"):
+            command += _words(place, value)
     folders = [(directory / config.backup.folder).resolve()]
     if config.backup.second_folder is not None:
         folders.append(Path(config.backup.second_folder).resolve())
@@ -75,8 +74,17 @@ def described(config_file: Path | None, data: str | None, user: str | None) -> t
         writes=[directory],
         may_be_away=[folder for folder in folders if not folder.is_relative_to(directory)],
         ports=[address.port for address in config.addresses()],
+        reads=files,
     )
     return unit, directory
+
+
+def _words(place: tuple[str, str], value: Any) -> list[str]:
+    """A flag as it is typed. Files have to be found from anywhere."""
+    if value is True:
+        return [FLAGS[place]]
+    values = value if isinstance(value, list) else [Path(value).absolute() if place[0] == "tls" else value]
+    return [word for one in values for word in (FLAGS[place], str(one))]
 
 
 def _owner(directory: Path) -> str:
@@ -89,50 +97,47 @@ def _owner(directory: Path) -> str:
 
 @service.command("print")
 @unit_options
-def print_unit(unit: Unit, data: Path) -> None:
-    """Mostra a unidade. / Show the unit.
+@click.option(
+    "--for",
+    "manager",
+    type=click.Choice(tuple(MANAGERS)),
+    default=SERVICE_MANAGER,
+    show_default=True,
+    help="De qual sistema. / Of which system.",
+)
+def print_unit(unit: Unit, data: Path, manager: str) -> None:
+    """Mostra a unidade. / Show the unit, the property list or the task.
 
     Nada é instalado. / Nothing is installed.
 
     \b
     comanda service print --data /srv/comanda
     """
-    for line in unit.text().splitlines():
+    for line in MANAGERS[manager].text(unit).splitlines():
         say(line)
 
 
 @service.command()
 @unit_options
-@click.option(
-    "--folder",
-    type=click.Path(path_type=Path),
-    default=FOLDER,
-    show_default=True,
-    help="Onde ficam as unidades. / Where units are.",
-)
-def install(unit: Unit, data: Path, folder: Path) -> None:
-    """Instala e inicia o serviço (root). / Install and start the service (as root).
+@click.option("--folder", type=click.Path(path_type=Path), help="Onde fica o arquivo. / Where the file goes.")
+def install(unit: Unit, data: Path, folder: Path | None) -> None:
+    """Instala e inicia o serviço (root). / Install and start the service (as root, as administrator).
 
     Ele volta com a máquina, e quando cai ou trava. / It comes back at boot, and when it fails or hangs.
 
     \b
     sudo comanda service install --data /srv/comanda
+    sudo comanda service install --data /srv/comanda --host 10.0.0.5 --tls-cert hub.pem --tls-key hub.key
     """
-    systemctl = shutil.which("systemctl")
-    if systemctl is None:
-        raise click.ClickException("sem systemd nesta máquina / no systemd on this machine")
-    text = unit.text()
+    manager = MANAGERS[SERVICE_MANAGER]
+    manager.text(unit)  # refused before anything is made
     try:
         _make(data, unit.user)
-        (folder / UNIT).write_text(text, encoding="utf-8")
+        file = start(manager, unit, folder or manager.folder or data)
     except OSError as error:
         raise click.ClickException(f"{error.filename or data}: {error.strerror}") from error
-    for words in (["daemon-reload"], ["enable", UNIT], ["restart", UNIT]):
-        done = subprocess.run([systemctl, *words], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise click.ClickException(f"systemctl {' '.join(words)}: {done.stderr.strip()}")
-    say(f"{folder / UNIT}: {unit.user}, {data}")
-    say(f"systemctl status {UNIT}; journalctl -u {UNIT}")
+    say(f"{file}: {unit.user}, {data}")
+    say(manager.look)
 
 
 def _make(directory: Path, user: str) -> None:

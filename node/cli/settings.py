@@ -12,6 +12,7 @@ import click
 from crdt.engine import DEFAULT, ENGINES
 from node.config.reading import NAME
 from node.config.sources import FLAGS, Settings, settings
+from node.config.upkeep import FORMATS
 from node.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--engine", type=click.Choice(ENGINES), help=f"Motor CRDT. / CRDT engine.  [{DEFAULT}]")
     @click.option("--tls-cert", metavar="FILE", help="Certificado (PEM): HTTPS e WSS. / Certificate: HTTPS and WSS.")
     @click.option("--tls-key", metavar="FILE", help="A chave dele. / Its key.")
+    @click.option("--tls-client-ca", metavar="FILE", help="Autoridades de quem conecta. / Of those who connect.")
+    @click.option("--log-format", type=click.Choice(FORMATS), help="Do registro. / Of the log.  [auto]")
+    @click.option("--verbose", is_flag=True, default=None, help="Mostra cada conexão. / Log every connection.")
     @click.option("--insecure", is_flag=True, default=None, help="Sem tokens fora do loopback. / No tokens needed.")
     @wraps(command)
     def told(config_file: Path | None, **options: Any) -> Any:

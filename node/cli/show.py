@@ -10,7 +10,8 @@ import orjson
 from rich.text import Text
 
 from node.cli.asking import ask, node_option, pages, say_zone
-from node.cli.output import Grid, Screen, say_json
+from node.cli.output import say_json
+from node.cli.screen import Grid, Screen
 from node.printable import printable
 
 
@@ -29,7 +30,11 @@ from node.printable import printable
 def show(
     entity_type: str, entity_id: str | None, at: str | None, seq: int | None, deleted: bool, as_json: bool, url: str
 ) -> None:
-    """Mostra entidades, agora ou como estavam. / Show entities, now or as they were."""
+    """Mostra entidades, agora ou como estavam. / Show entities, now or as they were.
+
+    \b
+    comanda show orders mesa-7 --at 2026-01-15T20:00:00-03:00
+    """
     if at is not None and seq is not None:
         raise click.UsageError("--at ou / or --seq")
     moment = {name: value for name, value in (("at", at), ("seq", seq)) if value is not None}

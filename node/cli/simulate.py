@@ -24,6 +24,10 @@ def simulate(seeds: int, first: int, seed: int | None, jobs: int, as_json: bool)
     """Simula noites de lojas inteiras com tudo o que falha. / Simulate evenings of whole stores, and all that breaks.
 
     O mesmo número repete a mesma noite, byte a byte. / The same seed repeats the same evening, byte for byte.
+
+    \b
+    comanda simulate --seeds 20
+    comanda simulate --seed 7
     """
     if seed is not None:
         _replay(seed, as_json)

@@ -8,7 +8,8 @@ import click
 
 from crdt.hlc import length
 from node.cli.asking import ask, node_option
-from node.cli.output import Grid, Screen, json_option, say_json
+from node.cli.output import json_option, say_json
+from node.cli.screen import Grid, Screen
 from node.printable import printable_tree
 
 
@@ -16,7 +17,11 @@ from node.printable import printable_tree
 @node_option
 @json_option
 def status(url: str, as_json: bool) -> None:
-    """Mostra ligações, atraso e quarentena. / Show links, lag, cursors and quarantine."""
+    """Mostra ligações, atraso e quarentena. / Show links, lag, cursors and quarantine.
+
+    \b
+    comanda status --url https://hub.local:8001 --ca hub-authority.pem
+    """
     answer = ask(url, "/api/v1/links")
     if as_json:
         say_json(answer, indent=True)
@@ -55,6 +60,11 @@ def print_links(report: dict[str, Any], console: Screen) -> None:
         if link.get("refused"):
             told = "entidades não pedidas, recusadas / entities that nobody asked for, refused"
             console.print(f"{link['peer']}: {link['refused']} {told}", style="yellow", markup=False)
+        if kept_out := link.get("kept_out"):
+            told = "operações daqui não entram lá / operations from here that cannot be applied there"
+            console.print(
+                f"{link['peer']}: {kept_out['count']} {told}: {kept_out['why']}", style="bold red", markup=False
+            )
         if link.get("paused"):
             told = "passou do limite, espera um minuto / passed its budget, waits for a minute"
             console.print(f"{link['peer']}: {told}", style="yellow", markup=False)

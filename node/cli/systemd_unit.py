@@ -24,7 +24,7 @@ class Unit:
 
     command: `comanda serve` with its arguments, the program by its absolute path. user: who runs it. working: the
     directory that it runs in. writes: where it writes; what may be away at a start, as a stick, in `may_be_away`.
-    ports: where it listens.
+    ports: where it listens. reads: files that it is told to read.
     """
 
     command: Sequence[str]
@@ -33,6 +33,7 @@ class Unit:
     writes: Sequence[Path]
     may_be_away: Sequence[Path] = ()
     ports: Sequence[int] = ()
+    reads: Sequence[Path] = ()
 
     def text(self) -> str:
         """The file. Raises ConfigError where a path cannot be written in it."""
@@ -55,7 +56,7 @@ class Unit:
         )
 
     def _in_shared_folders(self) -> bool:
-        needed = [Path(self.command[0]), self.working, *self.writes, *self.may_be_away]
+        needed = [Path(self.command[0]), self.working, *self.writes, *self.may_be_away, *self.reads]
         return any(path.is_relative_to(shared) for path in needed for shared in SHARED_FOLDERS)
 
 

@@ -14,6 +14,7 @@ from node.cli.asking import CONTROL, NoNode, ask
 from node.cli.clock import timestamp
 from node.cli.options import data_option
 from node.cli.output import json_option, say, say_json
+from node.cli.secure import secure_options
 from node.cli.settings import settings_in
 from node.errors import ConfigError
 from node.rights import VERBS
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 
     from storage.records import TokenRow
 
-url_option = click.option("--url", help="Um nó em outro lugar. / A node elsewhere.")
+
+def url_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--url`, with what `secure_options` adds."""
+    return click.option("--url", help="Um nó em outro lugar. / A node elsewhere.")(secure_options(command))
 
 
 @click.group()
@@ -62,7 +66,12 @@ def add(
     terminal_id: str,
     **verbs: str | None,
 ) -> None:
-    """Cria um token; ele só é mostrado agora. / Make a token; it is shown only now."""
+    """Cria um token; ele só é mostrado agora. / Make a token; it is shown only now.
+
+    \b
+    comanda token add garcom-3 --type waiter --label "celular da Bia"
+    comanda token add tela-1 --type kds --read orders
+    """
     rights = {verb: said.split(",") if said else [] for verb in VERBS if (said := verbs[verb]) is not None}
     query = {"terminal_id": terminal_id, "type": kind, "label": label}
     query |= {verb: ",".join(over) for verb, over in rights.items()}
@@ -86,6 +95,9 @@ def revoke(data: Path, url: str | None, as_json: bool, terminal_id: str) -> None
     """Revoga os tokens de um terminal. / Revoke a terminal's tokens.
 
     Um terminal ligado é desconectado na hora. / A terminal that is connected is disconnected at once.
+
+    \b
+    comanda token revoke garcom-3
     """
     answer = _asked(data, url, f"revoke?{urlencode({'terminal_id': terminal_id})}", "POST")
     if answer is None:
@@ -103,7 +115,11 @@ def revoke(data: Path, url: str | None, as_json: bool, terminal_id: str) -> None
 @json_option
 @click.argument("terminal_id")
 def rotate(data: Path, url: str | None, as_json: bool, terminal_id: str) -> None:
-    """Troca o token de um terminal por um novo. / Put a new token in the place of a terminal's."""
+    """Troca o token de um terminal por um novo. / Put a new token in the place of a terminal's.
+
+    \b
+    comanda token rotate garcom-3
+    """
     answer = _asked(data, url, f"rotate?{urlencode({'terminal_id': terminal_id})}", "POST")
     if answer is None:
         new: list[str] = []
@@ -128,7 +144,11 @@ def rotate(data: Path, url: str | None, as_json: bool, terminal_id: str) -> None
 @url_option
 @click.option("--json", "as_json", is_flag=True, help="Um token por linha. / One token a line.")
 def list_tokens(data: Path, url: str | None, as_json: bool) -> None:
-    """Lista os tokens (sem mostrá-los). / List tokens, without showing them."""
+    """Lista os tokens (sem mostrá-los). / List tokens, without showing them.
+
+    \b
+    comanda token list
+    """
     answer = _asked(data, url, "", "GET")
     tokens = answer["tokens"] if answer is not None else _stored(data)
     for row in tokens:

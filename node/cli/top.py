@@ -12,7 +12,8 @@ from rich.text import Text
 
 from crdt.hlc import length
 from node.cli.asking import NoNode, ask, node_option
-from node.cli.output import Grid, Screen, json_option, say_json
+from node.cli.output import json_option, say_json
+from node.cli.screen import Grid, Screen
 from node.findings import ERROR
 from node.printable import printable, printable_tree
 

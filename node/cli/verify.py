@@ -41,6 +41,9 @@ def verify(data: Path, config_file: Path | None, as_json: bool) -> None:
     Confere o arquivo, a trilha de auditoria, cada documento, visão e conflito, e as somas de [[conservation]]. /
     Checks the file, the audit chain, every document, view and conflict, and the sums of [[conservation]]. Without
     --config: as the node was configured when it last started.
+
+    \b
+    comanda verify --data comanda-data
     """
     try:
         with closing(HistoryReader(data / DATABASE)) as history, progress_bars() as progress:

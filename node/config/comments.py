@@ -13,6 +13,10 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             "Nome deste nó, único na loja; sem ele fica o do diretório de dados, ou um sorteado.",
             "This node's name, one in the store; without it the data directory's, or a drawn one.",
         ),
+        "site": (
+            'Nome da loja, como "loja-017": só se ligam nós da mesma loja. Não muda depois.',
+            'The store, as "loja-017": nodes of one store are linked, and no others. It does not change later.',
+        ),
         "data": ("Diretório de dados.", "The data directory."),
         "host": (
             "Endereço em que escuta; fora do loopback exige tokens.",
@@ -22,6 +26,10 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "engine": (
             'Motor CRDT: "y_py" ou "pycrdt"; sem isto, o que houver.',
             "CRDT engine; without this, what is installed.",
+        ),
+        "machine": (
+            '"small": um Raspberry Pi ou parecido; guarda menos na memória, e relê do disco.',
+            '"small": a Raspberry Pi or the like; less is kept in memory, and read from the disk again.',
         ),
         "insecure": ("true: serve a rede sem tokens.", "true: serves the network without tokens."),
     },
@@ -108,6 +116,10 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             "Uma conexão calada por tanto tempo é fechada.",
             "A connection silent for so long is closed.",
         ),
+        "realm_rest_s": (
+            "No escritório: quanto a cópia de uma loja fica aberta sem ninguém conectado.",
+            "At head office: how long a store's copy stays open with nobody connected.",
+        ),
         "zone": (
             'Onde a loja está, como "America/Sao_Paulo": o que quer dizer um horário sem fuso.',
             'Where the store is, as "America/Sao_Paulo": what a time without an offset means.',
@@ -164,12 +176,23 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             "And below which /readyz says no; it still stores what the disk takes, and warns again.",
         ),
     },
+    "log": {
+        "format": (
+            '"text": para pessoas; "json": um objeto por linha; "auto": texto num terminal, JSON fora dele.',
+            '"text": for people; "json": an object a line; "auto": text on a terminal, JSON elsewhere.',
+        ),
+        "verbose": ("true: também cada conexão.", "true: each connection too."),
+    },
     "links": {
         "upstream": (
             "Nó acima (wss://host:porta), que concede as travas.",
             "The node above (wss://host:port), which grants locks.",
         ),
         "peers": ("Nós ao lado.", "Nodes side by side."),
+        "office": (
+            "O escritório, que guarda uma cópia desta loja; só na central da loja, com [node] site.",
+            "Head office, which keeps a copy of this store; at the store's hub only, with [node] site.",
+        ),
         "token": (
             "O que este nó mostra ao que disca; se são vários, cada um tem o seu em `at`.",
             "What this node shows to the one it dials; where there are several, each has its own under `at`.",
@@ -195,6 +218,18 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             "Um enlace calado por tanto tempo é fechado e discado de novo.",
             "A link silent for so long is closed and dialled again.",
         ),
+        "far_ms": (
+            "Demora de ida e volta a partir da qual o outro nó está longe.",
+            "The round trip from which the other node is far.",
+        ),
+        "far_ping_s": (
+            "Entre dois pings num enlace com um nó longe; o silêncio dele pode durar dois pings a mais.",
+            "Between two pings on a link to a far node; its silence may last for two of them more.",
+        ),
+        "linger_ms": (
+            "Quanto as linhas esperam por outras num enlace com um nó longe, para irem juntas.",
+            "How long rows wait for others on a link to a far node, to go together.",
+        ),
         "paused_s": (
             "Espera antes de discar de novo a um nó que recusou este.",
             "Wait before dialling again a node that refused this one.",
@@ -206,6 +241,20 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "at": (
             "Por endereço, como se reconhece o nó, e o token para ele; veja [links.at] abaixo.",
             "By address, how a node is recognised, and the token for it; see [links.at] below.",
+        ),
+    },
+    "hubs": {
+        "database": (
+            "Escritório em vários processos: o PostgreSQL que têm em comum (postgresql://...).",
+            "Head office as several processes: the PostgreSQL that they share (postgresql://...).",
+        ),
+        "address": (
+            "Onde os outros processos alcançam este (wss://host:porta); sem isto, onde ele escuta.",
+            "Where the other processes reach this one (wss://host:port); without it, where it listens.",
+        ),
+        "lease_s": (
+            "Por quanto tempo um processo fica com uma loja sem dar sinal; depois outro assume.",
+            "How long a process keeps a store without a sign; then another one takes over.",
         ),
     },
 }

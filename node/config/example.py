@@ -42,6 +42,10 @@ ENTITIES = f"""
 # certificates = ["0f1e..."]
 # node_key: a impressão digital da chave do nó (`comanda keys list`). / the fingerprint of the node's signing key.
 # node_key = "1a2b-..."
+# own_certificate, own_key: o que se mostra a ele, se pede um certificado; sem isto, o de [tls]. / what is shown to it
+#   where it asks for a certificate; without it that of [tls].
+# own_certificate = "hub-client.pem"
+# own_key = "hub-client.key"
 
 # ---- Tipos de entidade: o que é um só valor, e o que soma. / Entity types: what is one value, and what adds up.
 # kind: "register" (um valor / one value), "counter" (soma / adds up),

@@ -35,12 +35,16 @@ class LinkAddress:
     ca: PEM file of the authorities that vouch for its certificate, in the place of the system's.
     certificates: SHA-256 fingerprints of its certificate, any of which will do; no authority is asked then.
     node_key: fingerprint of its signing key (`comanda keys list`).
+    own_certificate, own_key: PEM files of what is shown to it, where it asks for a certificate; without them those of
+        [tls].
     """
 
     token: str | None = None
     ca: str | None = None
     certificates: list[str] = field(factory=list)
     node_key: str | None = None
+    own_certificate: str | None = None
+    own_key: str | None = None
 
     def pins(self) -> list[str]:
         """The fingerprints in lower-case hex. Raises ConfigError."""
@@ -57,6 +61,8 @@ class LinksSection:
 
     upstream: URL of the node above in the tree, which grants locks.
     peers: URLs of nodes side by side.
+    office: URL of head office, which keeps a copy of this store's realm; from the store's hub only. It is a node side
+        by side, so that locks stay in the store.
     token: what this node shows to the one node that it dials; with several, each has its own, under `at`.
     at: by URL, how a node is recognised, and the token for it.
     window_rows: sent on one link and not confirmed by the other node.
@@ -68,6 +74,9 @@ class LinksSection:
     connect_timeout_ms: for one attempt; the answer may take twice as long after each failure, up to 30 s.
     ping_s: between two pings on a link.
     silence_s: a link on which nothing was heard for so long is closed and dialled again.
+    far_ms: the round trip from which the other node is far.
+    far_ping_s: between two pings on a link to a far node. Its silence lasts as much longer as two pings do.
+    linger_ms: how long rows wait for others on a link to a far node.
     paused_s: wait before dialling a node again that refused this one (its id, its token, nodes at all).
     may_speak_for: linked node -> the nodes whose operations it may pass on, "*" for all. A node that is not named may
         pass on those that it says.
@@ -75,6 +84,7 @@ class LinksSection:
 
     upstream: str | None = None
     peers: list[str] = field(factory=list)
+    office: str | None = None
     token: str | None = None
     window_rows: int = 2_048
     minute_frames: int = 600_000
@@ -88,6 +98,9 @@ class LinksSection:
     connect_timeout_ms: int = 1_000
     ping_s: float = 1.0
     silence_s: float = 5.0
+    far_ms: int = 30
+    far_ping_s: float = 15.0
+    linger_ms: int = 50
     paused_s: float = 15.0
     may_speak_for: dict[str, list[str]] = field(factory=dict)
     at: dict[str, LinkAddress] = field(factory=dict)
@@ -95,7 +108,8 @@ class LinksSection:
     def dialled(self) -> list[tuple[str, str]]:
         """The nodes to dial, each once: URL, and what it is to this node. Raises ConfigError."""
         urls = [] if self.upstream is None else [(node_url(self.upstream), "upstream")]
-        return urls + [(url, "peer") for url in dict.fromkeys(map(node_url, self.peers))]
+        beside = [*self.peers, *([] if self.office is None else [self.office])]
+        return urls + [(url, "peer") for url in dict.fromkeys(map(node_url, beside))]
 
     def address(self, url: str) -> LinkAddress:
         """How the node at a URL is recognised, and its token. Raises ConfigError."""
@@ -111,6 +125,8 @@ class LinksSection:
         for address in named.values():
             if address.pins() and address.ca is not None:
                 raise ConfigError("[links.at] a node is recognised by ca or by certificates, not by both")
+            if address.own_key is not None and address.own_certificate is None:
+                raise ConfigError("[links.at] own_certificate is missing")
         shared = [url for url, _ in dialled if url not in named or named[url].token is None]
         if self.token is not None and len(dialled) > 1 and shared:
             raise ConfigError(

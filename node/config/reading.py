@@ -85,7 +85,7 @@ def structured(document: dict[str, Any], name: str) -> Config:
     }
     terminals = {**DEFAULT_TERMINALS, **{name: TerminalConfig(**given) for name, given in said.items()}}
     try:
-        return evolve(config, terminals=terminals).check()
+        return evolve(config, terminals=terminals).check().sized()
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from error
 

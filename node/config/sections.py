@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
 from datetime import UTC
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -18,8 +19,9 @@ from attrs import evolve, field, fields, frozen
 from crdt.engine import DEFAULT, ENGINES, INSTALLED
 from crdt.hlc import Zone
 from node.config.conservation import Conservation
+from node.config.hubs import HubsSection
 from node.config.links import LinksSection
-from node.config.upkeep import BackupSection, DiskSection, RetentionSection
+from node.config.upkeep import BackupSection, DiskSection, LogSection, RetentionSection
 from node.errors import ConfigError
 from node.rights import EVERY, REPORTS, VERBS, Rights, unknown
 from strategies.kinds.kind import FieldKind
@@ -30,6 +32,14 @@ if TYPE_CHECKING:
 
 DEEPEST_JSON = 128
 """Largest json_depth: orjson writes at most 254 levels, and a value goes out inside messages and records."""
+
+
+SITE = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z", re.ASCII)
+REALMS = "realms"
+"""The folder of head office's data directory with a data directory for each store that it keeps."""
+
+SITE_SAID = "up to 64 of a-z, 0-9, - and _, beginning with a letter or digit"
+"""A site names a folder at head office, on any system."""
 
 
 def is_loopback(host: str) -> bool:
@@ -47,17 +57,27 @@ class NodeSection:
     """[node]: who this node is and where it listens. Flags of `comanda serve` win over it (sources.py).
 
     id: None takes the name that the data directory was made with, or draws one.
+    site: the store that this is a node of, its realm: nodes of one realm are linked, and no others. None is a store
+        without a name.
     data: the data directory.
     engine: the CRDT engine, "y_py" or "pycrdt"; y_py where it is installed.
+    machine: "standard" or "small". On a small one no limit is above SMALL's, and memory is given back sooner.
     insecure: serve addresses beyond loopback without tokens.
     """
 
     id: str | None = None
+    site: str | None = None
     data: str = "comanda-data"
     host: str = "localhost"
     port: int = 8001
     engine: str = DEFAULT
+    machine: str = "standard"
     insecure: bool = False
+
+    @property
+    def realm(self) -> str:
+        """The site's name, "" without one."""
+        return self.site or ""
 
 
 @frozen
@@ -134,6 +154,20 @@ class LimitsSection:
     fields: int = 1_000
 
 
+MACHINES = ("standard", "small")
+
+SMALL = {
+    "resident_entities": 500,
+    "resident_bytes": 8_388_608,
+    "ring_rows": 1_024,
+    "ring_bytes": 2_097_152,
+    "quarantine_bytes": 8_388_608,
+    "backlog_bytes": 1_048_576,
+    "outbox_bytes": 4_194_304,
+}
+"""What [limits] has at most on a small machine. What is not in memory is read from the disk."""
+
+
 @frozen
 class TimeSection:
     """[time]: clocks and intervals.
@@ -144,6 +178,7 @@ class TimeSection:
     metrics_interval_s: between two messages of figures to monitors.
     probe_ms: how long an old connection may take to answer when its terminal connects a second time.
     idle_timeout_s: a connection that was silent for so long is closed.
+    realm_rest_s: at head office, how long a store's realm stays open when nobody is connected to it any more.
     zone: where the store is, as IANA names it ("America/Sao_Paulo"). A time without an offset was written there.
     """
 
@@ -153,6 +188,7 @@ class TimeSection:
     metrics_interval_s: float = 10.0
     probe_ms: int = 500
     idle_timeout_s: float = 60.0
+    realm_rest_s: float = 600.0
     zone: str = "UTC"
 
     def where(self) -> Zone:
@@ -279,11 +315,13 @@ class Config:
     time: TimeSection = field(factory=TimeSection)
     http: HttpSection = field(factory=HttpSection)
     links: LinksSection = field(factory=LinksSection)
+    hubs: HubsSection = field(factory=HubsSection)
     locks: LocksSection = field(factory=LocksSection)
     tls: TlsSection = field(factory=TlsSection)
     backup: BackupSection = field(factory=BackupSection)
     retention: RetentionSection = field(factory=RetentionSection)
     disk: DiskSection = field(factory=DiskSection)
+    log: LogSection = field(factory=LogSection)
     listen: list[Listen] = field(factory=list)
     terminals: dict[str, TerminalConfig] = field(factory=lambda: dict(DEFAULT_TERMINALS))
     entities: dict[str, EntityConfig] = field(factory=dict)
@@ -312,12 +350,29 @@ class Config:
         breakers = self.locks.broken_by
         return {name: Permissions(given.rights(), name in breakers) for name, given in self.terminals.items()}
 
+    @property
+    def small(self) -> bool:
+        return self.node.machine == "small"
+
+    def sized(self) -> Config:
+        """The same as its machine can carry it."""
+        if not self.small:
+            return self
+        least = {name: min(most, getattr(self.limits, name)) for name, most in SMALL.items()}
+        return evolve(self, limits=evolve(self.limits, **least))
+
     def check(self) -> Config:
         """Raise ConfigError for values no type can refuse; returns itself."""
+        if self.node.site is not None and SITE.match(self.node.site) is None:
+            raise ConfigError(f"[node] site {self.node.site[:128]!r} is no name of a site: {SITE_SAID}")
+        if self.links.office is not None and self.node.site is None:
+            raise ConfigError("[links] office wants [node] site: head office keeps each store apart by its name")
         if self.node.engine not in ENGINES:
             raise ConfigError(f"[node] engine {self.node.engine!r} is none of {', '.join(ENGINES)}")
         if self.node.engine not in INSTALLED:
             raise ConfigError(f"[node] engine {self.node.engine} is not installed here; {', '.join(INSTALLED)} is")
+        if self.node.machine not in MACHINES:
+            raise ConfigError(f"[node] machine {self.node.machine!r} is none of {', '.join(MACHINES)}")
         if not 0 <= self.node.port <= 65_535:
             raise ConfigError(f"[node] port {self.node.port} is none")
         for name in ("limits", "time", "links"):
@@ -333,9 +388,13 @@ class Config:
         if self.limits.lease_ms_default > self.limits.lease_ms_max:
             raise ConfigError("[limits] lease_ms_default is more than lease_ms_max")
         self.links.check()
+        self.hubs.check()
+        if self.hubs.database is not None and self.tls.client_ca is not None:
+            raise ConfigError("[hubs] passes connections on, and [tls] client_ca asks who connects for a certificate")
         self.backup.check()
         self.retention.check()
         self.disk.check()
+        self.log.check()
         self.time.where()
         if self.tls.certificate is None and (self.tls.key is not None or self.tls.client_ca is not None):
             raise ConfigError("[tls] certificate is missing")

@@ -38,6 +38,9 @@ FLAGS: Mapping[tuple[str, str], str] = {
     ("links", "peers"): "--peer",
     ("tls", "certificate"): "--tls-cert",
     ("tls", "key"): "--tls-key",
+    ("tls", "client_ca"): "--tls-client-ca",
+    ("log", "format"): "--log-format",
+    ("log", "verbose"): "--verbose",
 }
 """The settings of which `comanda serve` has a flag."""
 

@@ -1,4 +1,4 @@
-"""[backup], [retention], [disk]: what a node does to its own data by itself."""
+"""[backup], [retention], [disk], [log]: what a node does to its own data by itself, and what it says of it."""
 
 from __future__ import annotations
 
@@ -65,3 +65,23 @@ class DiskSection:
         """Raises ConfigError."""
         if not 0 <= self.last_mb <= self.low_mb <= 10**12:
             raise ConfigError(f"[disk] 0 <= last_mb <= low_mb, not {self.last_mb} and {self.low_mb}")
+
+
+FORMATS = ("auto", "text", "json")
+
+
+@frozen
+class LogSection:
+    """[log]: what goes to standard error.
+
+    format: "text" is for people, "json" is one object a line, "auto" is text on a terminal and JSON elsewhere.
+    verbose: each connection too.
+    """
+
+    format: str = "auto"
+    verbose: bool = False
+
+    def check(self) -> None:
+        """Raises ConfigError."""
+        if self.format not in FORMATS:
+            raise ConfigError(f"[log] format {self.format[:64]!r} is none of {', '.join(FORMATS)}")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import trio
 from attrs import define, field
@@ -17,15 +19,16 @@ from node.core.core import Core
 from node.runtime.backup_plan import RETRY_MS, SETTLED_MS, copies, due_in_ms, lacks_room, name_of, surplus
 from storage.sqlite.backup import back_up
 from storage.sqlite.database import StorageError
-from storage.system import flush, flush_names
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
+from storage.system import flush_names
 
 T = TypeVar("T")
 
 logger = logging.getLogger("comanda.backup")
+
+NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+
+OWN = ".backup-"
+"""How a folder in the data directory begins in which a copy for elsewhere is made."""
 
 LOOK_MS = 60_000
 """Longest time between two looks at the folder: the machine may sleep, and its clock be set."""
@@ -35,13 +38,16 @@ LOOK_MS = 60_000
 class Backups:
     """The copies that a node makes by itself.
 
-    database: what is copied. last_ms: when the newest copy was made, Unix milliseconds; None without one.
+    database: what is copied.
+    sign: signs what waits for it (`storage/signer.py`), as a copy may outlive the key.
+    last_ms: when the newest copy was made, Unix milliseconds; None without one.
     wrong: folder -> why nothing can be put there.
     """
 
     core: Core
     database: Path
     settings: BackupSection
+    sign: Callable[[], Awaitable[None]]
     last_ms: int | None = field(default=None, init=False)
     failures: int = field(default=0, init=False)
     wrong: dict[str, str] = field(factory=dict, init=False)
@@ -91,17 +97,18 @@ class Backups:
         """Make a copy, and remove those that are too many there. Returns whether it was made."""
         now_ms = self.core.clock().wall_ms
         try:
+            await self.sign()
             await self._in_thread(copy)
             await self._in_thread(_remove_surplus, folder, self.settings.keep, now_ms)
         except (StorageError, OSError) as error:
             self.failures += 1
             if self.wrong.get(str(folder)) != str(error):
-                logger.error("no backup in %s: %s; trying again", folder, error)
+                logger.error("no backup in %(folder)s: %(reason)s; trying again", {"folder": folder, "reason": error})
             self.wrong[str(folder)] = str(error)
             return False
         if self.wrong.pop(str(folder), None) is not None:
-            logger.warning("backups in %s can be made again", folder)
-        logger.info("backup %s", folder / name)
+            logger.warning("backups in %(folder)s can be made again", {"folder": folder})
+        logger.info("backup %(file)s", {"file": folder / name})
         return True
 
     async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
@@ -117,22 +124,34 @@ def _names(folder: Path) -> list[str]:
 
 
 def _copy(database: Path, target: Path) -> None:
+    own = database.parent
     target.parent.mkdir(mode=0o700, exist_ok=True)
     _remove_partial(target.parent)
+    for left in own.glob(f"{OWN}*"):
+        shutil.rmtree(left, ignore_errors=True)
     _need_room(database, target.parent)
-    back_up(database, target)
+    if target.parent.resolve().is_relative_to(own.resolve()):
+        back_up(database, target)
+        return
+    # SQLite opens a copy by its name, more than once; where others write, the name may mean another file by then.
+    _need_room(database, own)
+    with TemporaryDirectory(dir=own, prefix=OWN) as folder:
+        back_up(database, Path(folder) / target.name)
+        _copy_again(Path(folder) / target.name, target)
 
 
 def _copy_again(copy: Path, target: Path) -> None:
-    """A second folder is not made: where a stick is not plugged in, the copy would fill the disk beneath."""
+    """The folder of `target` is not made: where a stick is not plugged in, the copy would fill the disk beneath."""
     _remove_partial(target.parent)
     _need_room(copy, target.parent)
     partial = target.with_name(f".{target.name}.partial")
     try:
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        shutil.copyfile(copy, partial)
-        flush(partial)
-        partial.rename(target)
+        # By its descriptor: in a folder that others write to, its name may mean another file a moment later.
+        with copy.open("rb") as read, os.fdopen(os.open(partial, NEW, 0o600), "wb") as written:
+            shutil.copyfileobj(read, written)
+            written.flush()
+            os.fsync(written.fileno())
+        partial.replace(target)
         flush_names(target.parent)
     finally:
         with suppress(OSError):

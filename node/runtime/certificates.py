@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from node.config.sections import TlsSection
 from node.errors import ConfigError
-from node.runtime import x509
 from node.runtime.net.tls import Trust, bounded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from node.config.links import LinkAddress
-    from node.config.sections import TlsSection
+    from node.runtime import x509
 
 logger = logging.getLogger("comanda.tls")
 
@@ -34,34 +34,60 @@ Stamps = tuple[tuple[int, int, int] | None, ...]
 
 
 class Certificate:
-    """The node's own certificate.
+    """The node's own certificate, and what it asks of others ([tls] client_ca).
 
-    context: for new connections. said: what the certificate says. authority: the one it hands out with it, in PEM.
+    newcomers: each says whether it awaits somebody who has no certificate yet. said: what the certificate says.
+    authority: the one it hands out with it, in PEM.
     """
 
-    context: ssl.SSLContext
     said: x509.Said
     authority: bytes | None
 
     def __init__(self, settings: TlsSection) -> None:
         """Raises ConfigError where it cannot be used."""
         self._settings = settings
+        self.newcomers: list[Callable[[], bool]] = []
         self._files = [Path(name) for name in (settings.certificate, settings.key, settings.client_ca) if name]
         self._stamps = stamps(self._files)
         self._take()
 
+    @property
+    def context(self) -> ssl.SSLContext:
+        """For a new connection."""
+        return self._lenient if any(awaited() for awaited in self.newcomers) else self._strict
+
+    @property
+    def asks(self) -> bool:
+        """Whether others have to show a certificate."""
+        return self._settings.client_ca is not None
+
+    def issued(self, name: str, asked: str) -> str | None:
+        """A certificate that this node takes of others, in PEM, for a request; None where none can be made here.
+
+        Raises ConfigError for what is no request.
+        """
+        from node.runtime import x509
+
+        folder = Path(self._settings.certificate or "").parent
+        if self._settings.client_ca is None or not x509.vouches(folder, Path(self._settings.client_ca)):
+            return None
+        return x509.issue(folder, name, asked.encode(), datetime.now(UTC)).decode()
+
     def _take(self) -> None:
-        context, said, authority = _loaded(self._settings)
-        self.context, self.said, self.authority = context, said, authority
+        strict, said, authority = _loaded(self._settings, ssl.CERT_REQUIRED)
+        lenient, *_ = _loaded(self._settings, ssl.CERT_OPTIONAL)
+        self._strict, self._lenient, self.said, self.authority = strict, lenient, said, authority
         now = datetime.now(UTC)
         if not said.not_before <= now <= said.not_after:
             logger.error(
-                "the certificate %s holds from %s to %s, and it is %s by this machine's clock: who checks it will "
-                "not connect",
-                self._settings.certificate,
-                said.not_before.isoformat(),
-                said.not_after.isoformat(),
-                now.isoformat(timespec="seconds"),
+                "the certificate %(file)s holds from %(not_before)s to %(not_after)s, and it is %(clock)s by this "
+                "machine's clock: who checks it will not connect",
+                {
+                    "file": self._settings.certificate,
+                    "not_before": said.not_before.isoformat(),
+                    "not_after": said.not_after.isoformat(),
+                    "clock": now.isoformat(timespec="seconds"),
+                },
             )
 
     def reload(self) -> bool:
@@ -70,9 +96,9 @@ class Certificate:
         try:
             self._take()
         except ConfigError as error:
-            logger.error("%s; the certificate from before stays in use", error)
+            logger.error("%(reason)s; the certificate from before stays in use", {"reason": error})
             return False
-        logger.warning("a new certificate is in use: %s", self.said.fingerprint)
+        logger.warning("a new certificate is in use: %(fingerprint)s", {"fingerprint": self.said.fingerprint})
         return True
 
     async def watch(self) -> None:
@@ -98,13 +124,15 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _loaded(settings: TlsSection) -> tuple[ssl.SSLContext, x509.Said, bytes | None]:
+def _loaded(settings: TlsSection, asked: ssl.VerifyMode) -> tuple[ssl.SSLContext, x509.Said, bytes | None]:
+    from node.runtime import x509  # a node without certificates does not load it
+
     context = bounded(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
     certificate = settings.certificate or ""
     _show(context, settings)
     if settings.client_ca:
         _vouch(context, settings.client_ca, "[tls] client_ca")
-        context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_mode = asked
     try:
         chain = x509.read(Path(certificate).read_bytes())
         return context, x509.said(chain[0]), x509.own_authority(chain)
@@ -141,6 +169,8 @@ class Recognition:
     """How the node at one address is recognised, and the certificate shown to it. Read again when a file changes."""
 
     def __init__(self, address: LinkAddress, own: TlsSection) -> None:
+        if address.own_certificate is not None:
+            own = TlsSection(address.own_certificate, address.own_key)
         self._address, self._own = address, own
         self._files = [Path(name) for name in (address.ca, own.certificate, own.key) if name]
         self._read: tuple[Stamps, Trust] | None = None

@@ -46,6 +46,8 @@ class Dialler:
     attempts: Iterator[int]
     own: TlsSection = field(factory=TlsSection)
     last_error: str | None = None
+    certificate: bytes = field(default=b"", init=False)
+    """What the other node has shown of TLS, in DER."""
     _said: str = field(default="", init=False)
     """The refusal that was said last: one that lasts is tried again and again."""
     dialling: Dialling = field(init=False)
@@ -75,7 +77,7 @@ class Dialler:
             try:
                 code = await self._once(step)
             except Exception:  # one strange node ends neither this one nor its other links
-                logger.exception("the link to %s failed", self.url)
+                logger.exception("the link to %(url)s failed", {"url": self.url})
                 self.last_error = "internal error"
             self.dialling.ended(_now_ms(), code)
 
@@ -84,7 +86,9 @@ class Dialler:
         core = self.core
         role = "peer" if self.role == "peer" else "downstream"
         words = {"type": NODE_TYPE, "as": role, "epoch": core.links.epoch, "head": core.replica.log.committed}
-        words |= {"instance": core.instance, "attempt": dial.attempt}
+        words |= {"instance": core.instance, "attempt": dial.attempt, "version": core.around.version}
+        if realm := core.replica.settings.realm:
+            words["realm"] = realm
         query = urlencode(words)
         target = f"{self.url}/ws/{quote(core.node_id)}?{query}"
         token = self.address.token
@@ -107,6 +111,7 @@ class Dialler:
                 return None
             self._say(f"is not linked: {error}")
             return AuthenticationFailed.code  # as a link that this side ends: somebody has to change something
+        self.certificate = connection.certificate
         link = Link(
             host=core.links,
             role=self.role,
@@ -117,7 +122,7 @@ class Dialler:
             node_key=self.address.node_key,
         )
         self.dialling.connected(link)
-        code, reason = await run_link(core, link, connection, self.settings)
+        code, reason = await run_link(core, link, connection)
         self.last_error = f"{code} {reason}".strip()
         if link.was_up:
             self._said = ""
@@ -130,34 +135,39 @@ class Dialler:
     def _say(self, refusal: str) -> None:
         if refusal != self._said:
             self._said = refusal
-            logger.error("%s: %s; trying again every %g s", self.url, refusal, self.settings.paused_s)
+            logger.error(
+                "%(url)s: %(reason)s; trying again every %(again_s)g s",
+                {"url": self.url, "reason": refusal, "again_s": self.settings.paused_s},
+            )
 
 
 def _now_ms() -> float:
     return trio.current_time() * 1000
 
 
-async def run_link(core: Core, link: Link, connection: Connection, settings: LinksSection) -> tuple[int, str]:
+async def run_link(core: Core, link: Link, connection: Connection) -> tuple[int, str]:
     """Run a link's connection until it ends; its close code and reason."""
     connection.on_text = link.receive
     connection.on_binary = link.receive
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_watch, connection, settings)
+            nursery.start_soon(_watch, connection, link)
             ended = await connection.run()
             nursery.cancel_scope.cancel()
     finally:
         core.links.unlink(link)
     if link.was_up:
         core.links.outages.note_end(link.peer_id, f"{ended[0]} {ended[1]}".strip())
-        logger.info("link to %s (%s) ended: %s", link.peer_id, link.role, ended)
+        logger.info(
+            "link to %(peer)s (%(role)s) ended: %(ended)s", {"peer": link.peer_id, "role": link.role, "ended": ended}
+        )
     return ended
 
 
-async def _watch(connection: Connection, settings: LinksSection) -> None:
+async def _watch(connection: Connection, link: Link) -> None:
     """Ping the other side; a link on which nothing was heard for too long is dropped, so that it is dialled again."""
     while True:
         connection.ping(b"link")
-        await trio.sleep(settings.ping_s)
-        if trio.current_time() - connection.heard_at > settings.silence_s:
+        await trio.sleep(link.ping_ms / 1000)
+        if trio.current_time() - connection.heard_at > link.silence_ms / 1000:
             connection.close(GOING_AWAY, "nothing heard from the other node")

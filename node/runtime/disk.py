@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from node.core.core import Core
+    from node.runtime.storage_thread import Lane
     from storage.sqlite.reader import Reader
     from storage.sqlite.store import Store
 
@@ -37,12 +38,20 @@ WAL_LARGE = 2**27
 class TrioDisk(Disk):
     """The core's `Disk` and `Timer`: reads on one thread, commits on another, answers on the trio thread."""
 
-    def __init__(self, nursery: trio.Nursery, store: Store, reader: Reader) -> None:
-        self._nursery = nursery
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        store: Store,
+        reader: Reader,
+        lane: Callable[[str], Lane] = StorageThread,
+        stir: Callable[[], None] = lambda: None,
+    ) -> None:
+        """lane: makes what runs calls, by its name. stir: called where something is read or written."""
+        self._nursery, self._stir = nursery, stir
         self._store = store
         self.reader = reader
-        self._writer_thread = StorageThread("comanda-writer")
-        self._reader_thread = StorageThread("comanda-reader")
+        self._writer_thread = lane("comanda-writer")
+        self._reader_thread = lane("comanda-reader")
         self._wake = trio.Event()
         self._opened: float | None = None
         self.faults = ReadFaults()
@@ -63,6 +72,7 @@ class TrioDisk(Disk):
         return self._store.wal_bytes
 
     def wake_writer(self) -> None:
+        self._stir()
         if self._opened is None:
             self._opened = time.monotonic()
         self._wake.set()
@@ -75,6 +85,7 @@ class TrioDisk(Disk):
         self._nursery.start_soon(later)
 
     def start(self, read: Callable[..., T], *arguments: object, done: Callable[[T | Unreadable], None]) -> None:
+        self._stir()
         first = self._reader_thread.ask(read, *arguments)  # trio starts tasks in any order, and reads keep theirs
 
         async def request() -> None:
@@ -188,7 +199,10 @@ class TrioDisk(Disk):
         if size > self._wal_said:
             self._wal_said = 2 * size
             said = "something else reads the database and does not end"
-            logger.warning("the write-ahead log has grown to %d MB: %s", size >> 20, said)
+            logger.warning(
+                "the write-ahead log has grown to %(megabytes)d MB: %(reason)s",
+                {"megabytes": size >> 20, "reason": said},
+            )
 
     def database_bytes(self) -> int:
         """Of the database and its WAL."""

@@ -68,7 +68,10 @@ class DiskSpace:
         self.level = level_of(self.free_bytes, self.settings, before)
         if self.level != before:
             say = logger.error if self.level == LAST else logger.warning
-            say("%d MB are left on the disk of %s: %s", self.free_bytes // MB, self.directory, WORDS[self.level])
+            say(
+                "%(megabytes)d MB are left on the disk of %(folder)s: %(remedy)s",
+                {"megabytes": self.free_bytes // MB, "folder": self.directory, "remedy": WORDS[self.level]},
+            )
 
 
 def disk_of(directory: Path) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -23,15 +23,17 @@ from node.rights import EVERYTHING, KNOWN, OF_TYPE, PUBLIC, Need, Rights, Visito
 from node.runtime.api.tokens import NOBODY
 from node.runtime.dialler import run_link
 from node.runtime.net.addresses import host_of
-from node.runtime.net.http import Request, Response, error_response
+from node.runtime.net.http import Request, Response, error_response, generator
 from node.runtime.net.listener import Acceptance, Refusal
 from node.runtime.net.proxies import came_through
 from node.runtime.net.websocket import Connection
 from node.wire.close_codes import GOING_AWAY
 from node.wire.json_text import is_number
-from node.wire.links.handshake import NODE_TYPE, SUBPROTOCOL, Hello
+from node.wire.links.handshake import NODE_TYPE, SUBPROTOCOL, VERSION_LENGTH, Hello
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+
     from node.config.sections import Config
     from node.core.admission import Admission
     from node.core.core import Core
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("comanda.endpoint")
 
 PREFIX = "/ws/"
+JOIN = "/api/v1/join"
 PAGES_NAMED = 100
 """Pages and foreign names that are logged, one line each."""
 
@@ -97,9 +100,19 @@ class Holder:
 class Endpoint:
     """The listener's handler: HTTP through the Api, terminals and nodes into the Core, as its Admission decides."""
 
-    def __init__(self, *, core: Core, api: Api, tokens: Tokens, config: Config, origins: Origins) -> None:
+    def __init__(
+        self,
+        *,
+        core: Core,
+        api: Api,
+        tokens: Tokens,
+        config: Config,
+        origins: Origins,
+        stir: Callable[[], None] = lambda: None,
+    ) -> None:
+        """stir: called where somebody comes or goes."""
         self._core = core
-        self._api = api
+        self._api, self._stir = api, stir
         self._tokens = tokens
         self._config = config
         self._origins = origins
@@ -132,9 +145,19 @@ class Endpoint:
         """Say once what a page may not; a browser tells its person nothing of the reason."""
         if what not in self._said and len(self._said) < PAGES_NAMED:
             self._said.add(what)
-            logger.warning("%s", what)
+            logger.warning("%(what)s", {"what": what})
+
+    def _uncertified(self, request: Request) -> str | None:
+        """Why who has shown no certificate is not answered: he was let in to join, and for nothing else."""
+        if self._config.tls.client_ca is None or not request.tls or request.certified:
+            return None
+        if (request.method, request.raw_path) == ("POST", JOIN):
+            return None
+        return "this node asks for a certificate of its authorities ([tls] client_ca): `comanda join` gets one"
 
     async def _http(self, request: Request) -> Response:
+        if stranger := self._uncertified(request):
+            return error_response(403, stranger)
         if objection := self._origins.objection(request):
             self._log_page(objection)
             return error_response(403, objection)
@@ -152,7 +175,7 @@ class Endpoint:
             )
             return error_response(403, f"this node is not {stranger}; name http://{stranger} under [http] origins")
         try:
-            visitor = self._tokens.visitor(_token(request), host_of(request.peer), self._core.clock().wall_ms)
+            visitor = self._tokens.visitor(token_of(request), host_of(request.peer), self._core.clock().wall_ms)
             request.known()
         except AuthenticationFailed as error:
             if not public:
@@ -161,23 +184,37 @@ class Endpoint:
             visitor = Visitor(NOBODY)
         if refusal := refused(endpoints[0].need, parts, visitor.rights):
             return refusal
-        return await self._api.answer(request, visitor)
+        response = await self._api.answer(request, visitor)
+        if isinstance(response.body, bytes) or not self._tokens.required or public:
+            return response
+        return evolve(response, body=self._while_trusted(request, response.body))
+
+    async def _while_trusted(self, request: Request, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+        """A long answer, which breaks off when the token that asked for it is worth nothing any more."""
+        row = self._row(request)
+        name = None if row is None else row.token_hash
+        async with aclosing(generator(body)) as pieces:
+            async for piece in pieces:
+                if self._tokens.ended(name, self._core.clock().wall_ms):
+                    raise trio.BrokenResourceError("the token was revoked or has expired")
+                yield piece
 
     def _note_http(self, request: Request) -> None:
-        token, address, now_ms = _token(request), host_of(request.peer), self._core.clock().wall_ms
+        token, address, now_ms = token_of(request), host_of(request.peer), self._core.clock().wall_ms
         self._tokens.note_refusal("HTTP", "no token" if token is None else "wrong token", address, now_ms)
 
     def methods(self, path: str) -> tuple[str, ...]:
-        """A path that is none is answered, with 404, whatever reads it."""
-        return next((endpoint.methods for endpoint in find(path)[0]), ("GET", "HEAD", "OPTIONS"))
+        return methods_at(path)
 
     # ------------------------------------------------------------------ WebSocket
 
-    def accepts(self, request: Request) -> Acceptance | Refusal:
+    async def accepts(self, request: Request) -> Acceptance | Refusal:
         """Paths that are no terminal's are 404; a foreign page's Origin is 403. Anything a documented close code
         exists for is accepted first, so that a browser sees the code."""
         if not request.raw_path.startswith(PREFIX):
             return Refusal(404, f"no WebSocket at {request.path[:200]}")
+        if stranger := self._uncertified(request):
+            return Refusal(403, stranger)
         if request.user is None and (objection := self._origins.objection(request)):
             self._log_page(objection)
             return Refusal(403, objection)
@@ -230,14 +267,26 @@ class Endpoint:
 
         connection.on_text, connection.on_binary, connection.on_pong = on_text, session.receive, holder.ponged
         connection.skim(session.skim)
-        logger.info("%s (%s) connected from %s", identity.terminal_id, identity.terminal_type, connection.peer)
+        self._stir()
+        logger.info(
+            "%(terminal_id)s (%(terminal_type)s) connected from %(address)s",
+            {
+                "terminal_id": identity.terminal_id,
+                "terminal_type": identity.terminal_type,
+                "address": connection.peer,
+            },
+        )
         try:
             code, reason = await connection.run()
-            logger.info("%s disconnected: %s %s", identity.terminal_id, code, reason)
+            logger.info(
+                "%(terminal_id)s disconnected: %(code)s %(reason)s",
+                {"terminal_id": identity.terminal_id, "code": code, "reason": reason},
+            )
         finally:
             self._admission.leave(seat)
             holder.ended()
             core.sessions.disconnect(session)
+            self._stir()
 
     async def _link(
         self,
@@ -252,7 +301,8 @@ class Endpoint:
         epoch = (request.first("epoch") or "")[:64]
         head = request.first("head") or ""
         position = int(head) if is_number(head) else 0
-        hello = Hello(caller.name, epoch, position, core.clock().wall_ms, "", None)
+        program = (request.first("version") or "")[:VERSION_LENGTH]
+        hello = Hello(caller.name, epoch, position, core.clock().wall_ms, "", None, program)
         role = "peer" if request.first("as") == "peer" else "downstream"
         seats: list[Seat[Holder]] = []
 
@@ -277,9 +327,10 @@ class Endpoint:
         holder = self._holder(request, row, connection, link)
         connection.on_pong = holder.ponged
         link.open()
-        logger.info("node %s connected from %s", caller.name, connection.peer)
+        self._stir()
+        logger.info("node %(peer)s connected from %(address)s", {"peer": caller.name, "address": connection.peer})
         try:
-            await run_link(core, link, connection, self._config.links)
+            await run_link(core, link, connection)
         finally:
             for seat in seats:
                 self._admission.leave(seat)
@@ -298,11 +349,12 @@ class Endpoint:
             trusted=self._trusts(request, self._row(request), name, kind),
             instance=(request.first("instance") or "")[:64] if node else "",
             attempt=int(attempt) if node and is_number(attempt) else 0,
+            realm=request.first("realm") or ("" if node else None),
         )
 
     def _row(self, request: Request) -> TokenRow | None:
         """Of the token that a request has, while it is good for something."""
-        return self._tokens.find(_token(request), self._core.clock().wall_ms)
+        return self._tokens.find(token_of(request), self._core.clock().wall_ms)
 
     def _trusts(self, request: Request, row: TokenRow | None, name: str, kind: str) -> bool:
         """Whether the token is the one of this terminal and type; any will do while none is asked for."""
@@ -336,7 +388,7 @@ class Endpoint:
     ) -> Refuse[Holder]:
         """Remember what is wrong with a token. A node is told too: its log is where its owner looks."""
         now_ms, kind = self._core.clock().wall_ms, NODE_TYPE if caller.node else caller.kind
-        why = self._tokens.why_refused(_token(request), caller.name, kind, now_ms)
+        why = self._tokens.why_refused(token_of(request), caller.name, kind, now_ms)
         if why is None:
             return refusal
         self._tokens.note_refusal(caller.name, why, host_of(connection.peer), now_ms)
@@ -348,7 +400,10 @@ class Endpoint:
             self._core.links.report_twin(what)
         if refusal.old is not None and refusal.notice is not None and isinstance(refusal.old.holder.session, Link):
             refusal.old.holder.session.reply(refusal.notice)
-        logger.info("refused %s from %s: %s", refusal.code, connection.peer, refusal.reason)
+        logger.info(
+            "refused %(code)s from %(address)s: %(reason)s",
+            {"code": refusal.code, "address": connection.peer, "reason": refusal.reason},
+        )
         connection.close(refusal.code, refusal.reason)
         await connection.run()
 
@@ -362,6 +417,11 @@ class Endpoint:
         self._admission.leave(old)
 
     # ------------------------------------------------------------------ upkeep
+
+    def close_all(self, code: int, reason: str) -> None:
+        """Close every connection."""
+        for holder in [seat.holder for seat in self._admission.seats.values()]:
+            holder.connection.close(code, reason)
 
     def end_untrusted(self) -> None:
         """Close the connections of who came with a token that is worth nothing any more (4003)."""
@@ -380,6 +440,11 @@ class Endpoint:
                 holder.connection.close(GOING_AWAY, "nothing heard from this terminal")
             else:
                 holder.connection.ping(RTT + b"%.6f" % now)
+
+
+def methods_at(path: str) -> tuple[str, ...]:
+    """A path that is none is answered, with 404, whatever reads it."""
+    return next((endpoint.methods for endpoint in find(path)[0]), ("GET", "HEAD", "OPTIONS"))
 
 
 def refused(need: Need, parts: list[str], rights: Rights) -> Response | None:
@@ -413,7 +478,7 @@ def _speaks_it(request: Request) -> bool:
     return SUBPROTOCOL in [offer.strip() for offer in offers.split(",")]
 
 
-def _token(request: Request) -> str | None:
+def token_of(request: Request) -> str | None:
     """The bearer token: the Authorization header, or for browsers the `token` query parameter."""
     header = request.headers.get("authorization", "")
     scheme, _, token = header.partition(" ")

@@ -104,7 +104,9 @@ def take_up(store: Store, boot: Boot, draws: Draws, wall_ms: int) -> int:
     if going_on.fresh:
         again = going_on.reason != NEW
         logger.log(
-            logging.WARNING if again else logging.INFO, "fresh writer %d: %s", going_on.writer, going_on.reason
+            logging.WARNING if again else logging.INFO,
+            "fresh writer %(writer)d: %(reason)s",
+            {"writer": going_on.writer, "reason": going_on.reason},
         )
         if going_on.older:
             boot.cursors = store.forget_positions()

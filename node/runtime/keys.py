@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidSignature
@@ -34,6 +35,10 @@ SEED = 32
 """Random bytes that a key is made of."""
 
 
+SEAL = 20
+"""Bytes of a seal."""
+
+
 def signatures(directory: Path, random: Callable[[int], bytes] = os.urandom) -> Signatures:
     """Sign as the node of this data directory, whose key is made if it has none.
 
@@ -44,7 +49,12 @@ def signatures(directory: Path, random: Callable[[int], bytes] = os.urandom) -> 
         key = _read(path) if path.exists() else _make(path, random(SEED))
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from error
-    return Signatures(public=key.public_key().public_bytes_raw(), sign=key.sign, verify=verify)
+    secret = blake2b(key.private_bytes_raw(), person=b"comanda seals").digest()
+
+    def seal(leaf: bytes) -> bytes:
+        return blake2b(leaf, digest_size=SEAL, key=secret).digest()
+
+    return Signatures(public=key.public_key().public_bytes_raw(), sign=key.sign, seal=seal, verify=verify)
 
 
 def verify(public: bytes, statement: bytes, signature: bytes) -> bool:

@@ -1,14 +1,11 @@
-"""Looks once a second which links stand, and says in the log what changed."""
+"""Looks which links stand, and says in the log what changed."""
 
 from __future__ import annotations
 
 import logging
-from functools import partial
 from typing import TYPE_CHECKING
 
-import trio
-
-from node.core.links.outages import Seen
+from node.core.links.outages import BACK, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,13 +18,6 @@ logger = logging.getLogger("comanda.links")
 LOOK_S = 1.0
 
 
-async def watch_links(core: Core, diallers: Sequence[Dialler]) -> None:
-    """Until cancelled."""
-    while True:
-        core.replica.faults.guard("watching the links", partial(look, core, diallers))
-        await trio.sleep(LOOK_S)
-
-
 def look(core: Core, diallers: Sequence[Dialler]) -> None:
     """One look."""
     seen = {dialler.url: Seen(dialler.dialling.state == "up", dialler.last_error or "") for dialler in diallers}
@@ -37,5 +27,12 @@ def look(core: Core, diallers: Sequence[Dialler]) -> None:
     for link in core.links.by_node.values():
         if link.peer_id not in dialled:
             seen[link.peer_id] = Seen(link.state == "up")
-    for line in core.links.outages.look(core.clock(), seen, dialled):
-        logger.warning("%s", line)
+    for event in core.links.outages.look(core.clock(), seen, dialled):
+        said = event.values
+        if event.text == BACK:
+            logger.warning("the link to %(link)s is back after %(s)d s", {"link": said["link"], "s": said["s"]})
+        else:
+            logger.warning(
+                "the link to %(link)s is down: %(reason)s; what is written here waits",
+                {"link": said["link"], "reason": said["reason"]},
+            )

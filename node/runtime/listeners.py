@@ -61,7 +61,9 @@ def _check_network(one: Listen, *, open_to_all: bool) -> None:
             "`comanda token add`, or run with --insecure"
         )
     if not one.tls:
-        logger.warning("%s is served without TLS: who listens on that network reads the tokens", one.host)
+        logger.warning(
+            "%(address)s is served without TLS: who listens on that network reads the tokens", {"address": one.host}
+        )
 
 
 def _address(listener: trio.SocketListener) -> str:

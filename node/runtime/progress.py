@@ -7,30 +7,37 @@ import sys
 from typing import TYPE_CHECKING
 
 import trio
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from node.core.core import Core
     from node.core.links.first_sync import FirstSync
 
 logger = logging.getLogger("comanda.sync")
 
 POLL_S = 0.2
+"""Between two looks of a bar."""
+
+WAIT_S = 1.0
+"""Between two looks where nothing is shown."""
 
 
 async def show_first_sync(core: Core) -> None:
     """Until it is over, or for ever where this node never is empty beside one that is not."""
     while core.links.first_sync is None:  # noqa: ASYNC110 (the core, which knows, holds no events)
-        await trio.sleep(POLL_S)
+        await trio.sleep(WAIT_S)
     if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
         with Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True)
         ) as progress:
             await _bar(core.links.first_sync, progress)
     while core.links.first_sync.phase != "over":  # noqa: ASYNC110
-        await trio.sleep(POLL_S)
-    logger.info("%s", core.links.first_sync.said())
+        await trio.sleep(WAIT_S)
+    logger.info("%(what)s", {"what": core.links.first_sync.said()})
 
 
 async def _bar(sync: FirstSync, progress: Progress) -> None:

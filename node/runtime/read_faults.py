@@ -63,7 +63,7 @@ class ReadFaults:
         self.reads += 1
         if any((f.read, f.arguments) == (read, arguments) for f in self._failing):
             return
-        logger.error("a read failed: %s", error)
+        logger.error("a read failed: %(reason)s", {"reason": error})
         if len(self._failing) < REMEMBERED:
             self._failing.append(Failing(read, arguments, str(error), run))
 
@@ -101,7 +101,7 @@ class ReadFaults:
     def kept(self, error: StorageError | None) -> None:
         """Whether moving the log into the database file worked."""
         if error is not None and self.upkeep is None:
-            logger.error("the log stays in the WAL, which grows: %s", error)
+            logger.error("the log stays in the WAL, which grows: %(reason)s", {"reason": error})
         elif error is None and self.upkeep is not None:
             logger.warning("the log moves into the database file again")
         self.upkeep = None if error is None else str(error)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from node.runtime.read_faults import ReadFaults
+    from node.runtime.storage_thread import Lane
     from storage.sqlite.reader import Reader
 
 T = TypeVar("T")
@@ -27,12 +28,15 @@ LONGEST_S = 10.0
 
 
 class PeopleReads:
-    """The connection that reads for people. faults: remembers what cannot be read."""
+    """The connection that reads for people.
 
-    def __init__(self, reader: Reader, faults: ReadFaults) -> None:
+    faults: remembers what cannot be read. lane: makes what runs its calls.
+    """
+
+    def __init__(self, reader: Reader, faults: ReadFaults, lane: Callable[[str], Lane] = StorageThread) -> None:
         self.reader = reader
         self._faults = faults
-        self._thread = StorageThread("comanda-people")
+        self._thread = lane("comanda-people")
         self._turn = threading.Lock()
         self._running: object = None
 

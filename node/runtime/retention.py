@@ -101,13 +101,18 @@ class Retention:
             self.wrong = None
         if answer["archived"]:
             self.core.note_act("", "[retention]", "archive", {**answer, "until": iso(until_ms), "force": False})
-            logger.info("%s rows of before %s are archived: %s", answer["archived"], iso(until_ms), answer["file"])
+            logger.info(
+                "%(rows)s rows of before %(until)s are archived: %(file)s",
+                {"rows": answer["archived"], "until": iso(until_ms), "file": answer["file"]},
+            )
         if self.held_by is not None:
-            logger.warning("a linked node has not confirmed older history, so it stays: %s", self.held_by)
+            logger.warning(
+                "a linked node has not confirmed older history, so it stays: %(held_by)s", {"held_by": self.held_by}
+            )
         return LOOK_MS
 
     def _failed(self, why: str) -> None:
         self.failures += 1
         if self.wrong != why:
-            logger.error("old history is not archived, and stays: %s; trying again", why)
+            logger.error("old history is not archived, and stays: %(reason)s; trying again", {"reason": why})
         self.wrong = why

@@ -1,18 +1,27 @@
-"""A thread that runs calls in order, and how their results come back to trio."""
+"""Threads that run calls in order, and how their results come back to trio."""
 
 from __future__ import annotations
 
 import queue
 import threading
+from abc import ABC, abstractmethod
+from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import outcome
 import trio
 
+from storage.sqlite.database import StorageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+
+STOPPED = "the node is stopping, and reads and writes nothing any more"
+
+POOL_THREADS = 8
+"""Threads of a pool: most of their time they wait for the disk."""
 
 
 class Answer(Generic[T]):
@@ -34,17 +43,18 @@ class Answer(Generic[T]):
         return self._result.unwrap()
 
 
-class StorageThread:
-    """One thread that runs calls in order; the result comes back to the trio task that asked."""
+class Lane(ABC):
+    """Runs calls in order, one at a time; the result comes back to the trio task that asked.
 
-    def __init__(self, name: str) -> None:
-        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+    Once it is stopped, a call raises StorageError: nobody would ever answer it, and who waits cannot be cancelled.
+    """
 
-    def _run(self) -> None:
-        while (call := self._calls.get()) is not None:
-            call()
+    def __init__(self) -> None:
+        self._stopped = False
+
+    @abstractmethod
+    def _put(self, call: Callable[[], None]) -> None:
+        """Have a thread run this after what was put before."""
 
     def ask(self, function: Callable[..., T], *arguments: object) -> Answer[T]:
         """Put a call behind those that are there already, at once; its answer can be waited for later."""
@@ -54,11 +64,16 @@ class StorageThread:
             result = outcome.capture(function, *arguments)
             token.run_sync_soon(answer.give, result)
 
-        self._calls.put(call)
+        if self._stopped:
+            answer.give(outcome.Error(StorageError(STOPPED)))
+        else:
+            self._put(call)
         return answer
 
     async def run(self, function: Callable[..., T], *arguments: object) -> T:
         """Run `function` on the thread. Not cancellable: a commit that began is waited for."""
+        if self._stopped:
+            raise StorageError(STOPPED)
         token = trio.lowlevel.current_trio_token()
         task = trio.lowlevel.current_task()
 
@@ -66,9 +81,99 @@ class StorageThread:
             result = outcome.capture(function, *arguments)
             token.run_sync_soon(trio.lowlevel.reschedule, task, result)
 
-        self._calls.put(call)
+        self._put(call)
         return await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)  # type: ignore[no-any-return]
 
     def stop(self) -> None:
+        """Take no more calls. Called by the trio thread, as all the others."""
+        self._stopped = True
+
+
+class StorageThread(Lane):
+    """A lane with a thread of its own."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call()
+
+    def _put(self, call: Callable[[], None]) -> None:
+        self._calls.put(call)
+
+    def stop(self) -> None:
+        super().stop()
         self._calls.put(None)
         self._thread.join()
+
+
+class Pool:
+    """A few threads for many lanes. A lane that has more to do waits behind the others after each call."""
+
+    def __init__(self, name: str, count: int = POOL_THREADS) -> None:
+        self.due: queue.SimpleQueue[PooledLane | None] = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True) for number in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self) -> None:
+        while (lane := self.due.get()) is not None:
+            lane.turn()
+
+    def stop(self) -> None:
+        """Its lanes have been stopped."""
+        for _ in self._threads:
+            self.due.put(None)
+        for thread in self._threads:
+            thread.join()
+
+
+class PooledLane(Lane):
+    """A lane of a pool."""
+
+    def __init__(self, pool: Pool) -> None:
+        super().__init__()
+        self._pool = pool
+        self._calls: deque[Callable[[], None]] = deque()
+        self._turn = threading.Lock()
+        self._due = False
+        """Whether a thread has it, or will."""
+
+    def _put(self, call: Callable[[], None]) -> None:
+        with self._turn:
+            self._calls.append(call)
+            due, self._due = self._due, True
+        if not due:
+            self._pool.due.put(self)
+
+    def turn(self) -> None:
+        """Run one call, on a thread of the pool."""
+        self._calls.popleft()()
+        with self._turn:
+            self._due = bool(self._calls)
+            due = self._due
+        if due:
+            self._pool.due.put(self)
+
+
+class Pools:
+    """A pool for each kind of thread that many realms need, made when the first one needs it."""
+
+    def __init__(self) -> None:
+        self._pools: dict[str, Pool] = {}
+
+    def lane(self, name: str) -> Lane:
+        """A new one, among those of this name."""
+        if name not in self._pools:
+            self._pools[name] = Pool(name)
+        return PooledLane(self._pools[name])
+
+    def stop(self) -> None:
+        for pool in self._pools.values():
+            pool.stop()

@@ -59,7 +59,7 @@ class Supervisor:
                 sender.setblocking(False)
                 sender.sendto(state.encode(), self.address)
         except OSError as error:
-            logger.warning("systemd was not told %s: %s", state, error)
+            logger.warning("systemd was not told %(state)s: %(reason)s", {"state": state, "reason": error})
 
     async def feed(self) -> None:
         """Feed the watchdog for as long as the event loop turns; where there is none, return."""

@@ -1,6 +1,7 @@
 """Certificates (RFC 5280): a local authority for a store that has none, and what a certificate says.
 
-Keys are ECDSA P-256. A certificate is for a server and for a client: a node that dials may be asked for its own.
+Keys are ECDSA P-256. A node's certificate is for a server and for a client: a node that dials may be asked for its
+own. A client's is for nothing else, so that who has it can be no hub.
 """
 
 from __future__ import annotations
@@ -8,17 +9,24 @@ from __future__ import annotations
 import ipaddress
 import os
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    EllipticCurvePublicKey,
+    generate_private_key,
+)
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
     load_pem_private_key,
+    pkcs12,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -59,6 +67,11 @@ def read(pem: bytes) -> list[x509.Certificate]:
     return x509.load_pem_x509_certificates(pem)
 
 
+def read_der(certificate: bytes) -> x509.Certificate:
+    """As a connection shows it. Raises ValueError."""
+    return x509.load_der_x509_certificate(certificate)
+
+
 def said(certificate: x509.Certificate) -> Said:
     """What a certificate says. Raises ValueError."""
     try:
@@ -91,7 +104,8 @@ def make(folder: Path, hosts: Sequence[str], now: datetime) -> Said:
     for a host that is none, or for an authority that cannot be read; OSError.
     """
     names = [_name(host) for host in hosts]
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for made in (folder.parent, folder):  # the data directory too, where this is the first that is put there
+        made.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority, authority_key = _authority(folder, now)
     key = generate_private_key(SECP256R1())
     certificate = (
@@ -109,6 +123,57 @@ def make(folder: Path, hosts: Sequence[str], now: datetime) -> Said:
     chain = certificate.public_bytes(Encoding.PEM) + authority.public_bytes(Encoding.PEM)
     put_file(folder / CERTIFICATE, chain, 0o644)
     return said(certificate)
+
+
+def request(name: str) -> tuple[bytes, bytes]:
+    """A new private key and what asks for a certificate for it (PKCS #10), both in PEM."""
+    key = generate_private_key(SECP256R1())
+    asked = x509.CertificateSigningRequestBuilder().subject_name(_named(name)).sign(key, SHA256())
+    return _pem(key), asked.public_bytes(Encoding.PEM)
+
+
+def vouches(folder: Path, authorities: Path) -> bool:
+    """Whether the folder has an authority with its key, and it is among those in a file."""
+    try:
+        own = read((folder / AUTHORITY).read_bytes())[0]
+        return own in read(authorities.read_bytes()) and (folder / AUTHORITY_KEY).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def issue(folder: Path, name: str, asked: bytes, now: datetime) -> bytes:
+    """A client's certificate by the folder's authority, in PEM.
+
+    name: whose it is. asked: the request, of which the key alone is taken. Raises ConfigError where there is no
+    authority, or no sound request.
+    """
+    try:
+        found = x509.load_pem_x509_csr(asked)
+        key = found.public_key()
+        sound = found.is_signature_valid and isinstance(key, EllipticCurvePublicKey)
+    except (ValueError, UnsupportedAlgorithm):
+        sound = False
+    if not sound or not isinstance(key, EllipticCurvePublicKey):
+        raise ConfigError("this is no request for a certificate (PEM, PKCS #10, an elliptic key)")
+    if not (folder / AUTHORITY_KEY).is_file():
+        raise ConfigError(f"{folder}: there is no {AUTHORITY_KEY}: `comanda tls create` makes one")
+    authority, authority_key = _authority(folder, now)
+    certificate = (
+        _builder(name[:64], authority.subject, key, now, CERTIFICATE_DAYS)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
+        .sign(authority_key, SHA256())
+    )
+    return certificate.public_bytes(Encoding.PEM)
+
+
+def bundle(name: str, key: bytes, certificate: bytes, password: str) -> bytes:
+    """A key and its certificate in one file, as browsers take it (PKCS #12)."""
+    private: Any = load_pem_private_key(key, None)  # an elliptic one
+    sealed = BestAvailableEncryption(password.encode())
+    return pkcs12.serialize_key_and_certificates(name.encode(), private, read(certificate)[0], None, sealed)
 
 
 def _authority(folder: Path, now: datetime) -> tuple[x509.Certificate, EllipticCurvePrivateKey]:
@@ -137,20 +202,29 @@ def _authority(folder: Path, now: datetime) -> tuple[x509.Certificate, EllipticC
 
 
 def _builder(
-    subject: str, issuer: x509.Name, key: EllipticCurvePrivateKey, now: datetime, days: int
+    subject: str,
+    issuer: x509.Name,
+    key: EllipticCurvePrivateKey | EllipticCurvePublicKey,
+    now: datetime,
+    days: int,
 ) -> x509.CertificateBuilder:
+    public = key if isinstance(key, EllipticCurvePublicKey) else key.public_key()
     builder = (
         x509.CertificateBuilder()
         .issuer_name(issuer)
-        .public_key(key.public_key())
+        .public_key(public)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - EARLY)
         .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     )
     if not subject:
         return builder
-    return builder.subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
+    return builder.subject_name(_named(subject))
+
+
+def _named(subject: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject[:64])])
 
 
 def _usage(*, signs_certificates: bool) -> x509.KeyUsage:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import gc
+import socket
+from typing import TYPE_CHECKING, Any
 
 import click
 import httpx
 import pytest
 
-from node.cli.asking import TOKEN, ask
+from node.cli.asking import CONTROL, TOKEN, NoNode, ask
+from node.control import NAME
+from storage.system import LINUX, unix_socket
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Web:
@@ -19,7 +26,9 @@ class Web:
         self.called: tuple[str, str] = ("", "")
         self.headers: dict[str, str] = {}
 
-    def request(self, method: str, url: str, *, headers: dict[str, str], timeout: float) -> httpx.Response:
+    def request(
+        self, method: str, url: str, *, headers: dict[str, str], timeout: float, verify: object
+    ) -> httpx.Response:
         self.called, self.headers = (method, url), headers
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -63,3 +72,18 @@ def test_a_node_that_gives_no_good_answer_is_named(
     with pytest.raises(click.ClickException) as caught:
         ask("http://n", "/")
     assert caught.value.message.startswith(message)
+
+
+@pytest.mark.skipif(not LINUX, reason="no UNIX sockets")
+def test_nothing_stays_open_where_a_killed_nodes_socket_answers_nobody(tmp_path: Path) -> None:
+    with unix_socket(socket.SOCK_STREAM) as left:
+        left.bind(str(tmp_path / NAME))
+    gc.collect()  # what others left is not asked about here
+    before = open_sockets()
+    with pytest.raises(NoNode, match="refused"):
+        ask(f"{CONTROL}{tmp_path}", "/healthz")
+    assert open_sockets() == before
+
+
+def open_sockets() -> int:
+    return sum(isinstance(each, socket.socket) and each.fileno() >= 0 for each in gc.get_objects())

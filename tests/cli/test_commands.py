@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -61,6 +62,20 @@ def test_help_is_in_portuguese_and_then_in_english(words: tuple[str, ...]) -> No
         if isinstance(parameter, click.Option):
             assert parameter.help, parameter.name
             assert " / " in parameter.help, parameter.help
+
+
+LEAVES = [words for words in COMMANDS if not isinstance(command_of(words), click.Group)]
+
+
+@pytest.mark.parametrize("words", LEAVES, ids=" ".join)
+def test_every_command_has_an_example_whose_options_exist(words: tuple[str, ...]) -> None:
+    command = command_of(words)
+    examples = re.findall(rf"\bcomanda {' '.join(words)}\b(.*)", (command.help or "").partition("\b")[2])
+    assert examples
+    options = {flag for one in command.params for flag in (*one.opts, *one.secondary_opts)}
+    for example in examples:
+        own = re.sub(r'"[^"]*"|\'[^\']*\'', "", example.split("&&")[0].split(" | ")[0].split(" # ")[0])
+        assert {*re.findall(r"(?<=\s)--?[a-z][\w-]*", own)} <= options, example
 
 
 def test_an_unknown_command_is_refused() -> None:

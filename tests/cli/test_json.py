@@ -37,6 +37,7 @@ ALWAYS = {"send", "quarantine show", "export"}
 """What prints JSON without being asked to, as the first line or the only one of what it prints."""
 
 ELSEWHERE = {
+    "bench": "bench/test_contest.py",
     "conflicts list": "cli/test_talking.py",
     "conflicts resolve": "cli/test_talking.py",
     "conformance": "conformance/test_command.py",
@@ -45,6 +46,11 @@ ELSEWHERE = {
     "join": "e2e/test_joining.py",
     "listen": "cli/test_talking.py",
     "pair": "e2e/test_joining.py",
+    "publish send": "e2e/test_publish.py",
+    "publish status": "e2e/test_publish.py",
+    "realm list": "e2e/test_office.py",
+    "sink": "sink/test_command.py",
+    "tls client": "e2e/test_client_certificates.py",
     "top": "cli/test_top.py",
 }
 """Commands whose JSON another test reads."""
@@ -68,6 +74,7 @@ ASKED: dict[str, tuple[list[str], str, dict[str, Any]]] = {
 OF_A_DIRECTORY: dict[str, tuple[list[str], set[str]]] = {
     "audit verify": ([], {"problems", "findings", "rows"}),
     "config show": ([], {"file", "settings"}),
+    "realm add": (["loja-017"], {"realm", "folder"}),
     "restore": (["{backup}"], {"node_id", "head", "before"}),
     "tls create": (["--host", "hub.local"], {"certificate", "key", "ca", "fingerprint"}),
     "token add": (["pos-1", "--type", "pos"], {"token"}),

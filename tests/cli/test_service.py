@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import shlex
 import shutil
 import subprocess
 import sysconfig
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
@@ -18,10 +21,20 @@ from node.cli.systemd_unit import NOT_OF_A_PROGRAM, TEMPLATE, Unit
 from node.errors import ConfigError
 from tests.processes import missing
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ME = pwd.getpwuid(os.getuid()).pw_name
 
 ODD = (" a", "b ", "%n", "$HOME", "${x}", 'q"q', "q'q", "back\\", "\\x41", "-", "são", ";", "#")
 """Names of folders that a unit's syntax could take for something else."""
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """systemd takes no folder below /dev, where the other tests' are in memory."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        yield Path(folder)
 
 
 def program_in(folder: Path) -> Path:
@@ -141,6 +154,19 @@ def test_it_runs_what_serve_would_run_here(here: Path) -> None:
     assert settings_of(text, "AmbientCapabilities") == ["CAP_NET_BIND_SERVICE"]
 
 
+def test_it_is_told_what_serve_is_told_and_finds_its_files_from_anywhere(here: Path) -> None:
+    words = ["--host", "10.0.0.5", "--port", "443", "--tls-cert", "tls/a b.pem", "--tls-key", "/k.pem", "--verbose"]
+    text = run("print", *words, "--peer", "ws://a:1", "--peer", "ws://b:1")
+    (line,) = settings_of(text, "ExecStart")
+    found = shlex.split(line)[4:]
+    assert found[found.index("--tls-cert") + 1] == f"{here}/tls/a b.pem"
+    assert found[found.index("--host") + 1] == "10.0.0.5"
+    assert "--verbose" in found
+    assert [found[place + 1] for place, word in enumerate(found) if word == "--peer"] == ["ws://a:1", "ws://b:1"]
+    assert settings_of(text, "AmbientCapabilities") == ["CAP_NET_BIND_SERVICE"]
+    assert CliRunner().invoke(main, ["service", "print", "--tls-key", "k.pem"]).exit_code == 2
+
+
 def test_what_is_written_to_has_a_path_that_systemd_takes(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "loja").mkdir()
     monkeypatch.chdir(here / "loja")
@@ -213,4 +239,4 @@ def test_what_goes_wrong_in_install_is_said_in_one_line(here: Path, monkeypatch:
         assert result.exit_code in (1, 2)
         assert result.output.strip() == wanted
     monkeypatch.setenv("PATH", "/nowhere")
-    assert "no systemd" in CliRunner().invoke(main, ["service", "install"]).output
+    assert "no systemctl" in CliRunner().invoke(main, ["service", "install"]).output

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from node.cli import main
-from node.cli.output import Screen
+from node.cli.screen import Screen
 from node.cli.status import print_links
 
 if TYPE_CHECKING:
@@ -69,6 +69,14 @@ def test_what_is_too_large_to_be_sent_and_who_told_a_key_are_said() -> None:
         "chave de / key of n2: ab-cd (dito por / told by hub), 12-34",
         "GRANDE DEMAIS PARA ENVIAR / TOO LARGE TO BE SENT: orders mesa-1, 70000000 bytes",
     ]
+
+
+def test_what_the_other_node_cannot_apply_is_said_beside_a_lag_of_nothing() -> None:
+    kept_out = {"count": 2, "why": "unknown entity type"}
+    said = " ".join(lines(links=[{**UP, "kept_out": kept_out}]))
+    assert "central: 2 operações daqui não entram lá" in said
+    assert "applied there: unknown entity type" in said
+    assert "não entram lá" not in " ".join(lines(links=[{**UP, "kept_out": None}]))
 
 
 def test_a_link_is_one_row_of_eighty_columns() -> None:

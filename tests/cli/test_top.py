@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.cli import main
-from node.cli.output import Screen
+from node.cli.screen import Screen
 from node.cli.top import POINTS, screenful
 from tests.harness import Client, World
 from tests.runtime.api_rig import ADMIN, request, served

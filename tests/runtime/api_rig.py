@@ -13,7 +13,7 @@ import trio
 from attrs import frozen
 
 from crdt.hlc import UTC_ZONE
-from node.config.sections import Config, TlsSection
+from node.config.sections import Config
 from node.config.upkeep import BackupSection, DiskSection, RetentionSection
 from node.core.core import Core
 from node.core.ports import Draws, Instant, Surroundings
@@ -85,8 +85,8 @@ async def served(world: World) -> AsyncIterator[Served]:
             people=people,
             directory=world.directory,
             tokens=tokens,
-            tls=TlsSection(),
-            backups=Backups(core=core, database=store.path, settings=BackupSection()),
+            config=Config(),
+            backups=Backups(core=core, database=store.path, settings=BackupSection(), sign=trio.lowlevel.checkpoint),
             retention=Retention(
                 core=core,
                 archiver=archiver,

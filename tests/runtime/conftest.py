@@ -35,4 +35,4 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sockets that one task reads, and as on a system without epoll."""
     if request.param == "a task each":
-        monkeypatch.setattr(SocketReader, "here", lambda: None)
+        monkeypatch.setattr(SocketReader, "here", lambda looks=None: None)

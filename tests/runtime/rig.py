@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from node.runtime.net.passing import Way
     from node.runtime.net.proxies import Proxies
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
@@ -113,7 +114,7 @@ class Echo:
     def methods(self, path: str) -> tuple[str, ...]:
         return ("GET", "HEAD")
 
-    def accepts(self, request: Request) -> Acceptance | Refusal:
+    async def accepts(self, request: Request) -> Acceptance | Refusal:
         if request.path == "/raise":
             raise ValueError("on purpose")
         if request.path not in ("/echo", "/fan", "/mute", "/boom", "/throw", "/shut", "/skim"):
@@ -202,11 +203,17 @@ async def serving(
     *,
     tls: bool = False,
     proxies: Proxies | None = None,
+    way: Callable[[Request], Way | Response | None] = lambda request: None,
 ) -> AsyncIterator[Server]:
     handler, came = Echo(), came or arrivals()
     certificate = Certificate(authority().settings()) if tls else None
     served = Listener(
-        handler=handler, limits=limits or ListenerLimits(), arrivals=came, certificate=certificate, proxies=proxies
+        handler=handler,
+        limits=limits or ListenerLimits(),
+        arrivals=came,
+        certificate=certificate,
+        proxies=proxies,
+        way=way,
     )
     listeners = await open_listeners("127.0.0.1", 0)
     async with trio.open_nursery() as nursery:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
+import trio
 
 from node.config.upkeep import BackupSection
 from node.runtime import backups as module
@@ -43,7 +45,12 @@ async def node(world: World) -> AsyncIterator[Served]:
 
 
 def backups_of(node: Served, world: World, **settings: object) -> Backups:
-    return Backups(core=node.core, database=world.directory / "comanda.db", settings=BackupSection(**settings))  # type: ignore[arg-type]
+    return Backups(
+        core=node.core,
+        database=world.directory / "comanda.db",
+        settings=BackupSection(**settings),  # type: ignore[arg-type]
+        sign=trio.lowlevel.checkpoint,
+    )
 
 
 async def test_copies_are_made_when_due_and_the_oldest_go_in_both_folders(
@@ -112,3 +119,29 @@ async def test_a_disk_that_would_be_filled_is_left_alone(
     await backups.step()
     assert list(backups.folder.iterdir()) == []
     assert "too little room" in backups.wrong[str(backups.folder)]
+
+
+@pytest.mark.parametrize("setting", ["folder", "second_folder"])
+async def test_a_stick_on_which_somebody_lays_links_gets_the_copy_and_nothing_else_is_written(
+    node: Served, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    """Others may write to a stick or a share, and change what a name means while the copy is made."""
+    stick, theirs = tmp_path / "stick", tmp_path / "theirs"
+    stick.mkdir()
+    theirs.write_text("precious")
+    (stick / ".auto-1-1.db.partial").symlink_to(theirs)
+    real = shutil.copyfileobj
+    swaps: list[Path] = []
+
+    def swapped(read: BinaryIO, written: BinaryIO) -> None:
+        (partial,) = stick.glob(".auto-*.partial")
+        partial.unlink()
+        partial.symlink_to(theirs)
+        swaps.append(partial)
+        real(read, written)
+
+    monkeypatch.setattr(shutil, "copyfileobj", swapped)
+    backups = backups_of(node, world, **{setting: str(stick)})
+    await backups.step()
+    assert theirs.read_text() == "precious"
+    assert len(swaps) == 1

@@ -90,6 +90,11 @@ def test_a_certificate_out_of_date_is_said(tmp_path: Path, caplog: pytest.LogCap
     assert "by this machine's clock" in caplog.text
 
 
+def test_no_folder_that_is_made_for_keys_is_open_to_others(tmp_path: Path) -> None:
+    made = make(tmp_path / "comanda-data" / "tls")
+    assert [path.stat().st_mode & 0o077 for path in (made.folder, made.folder.parent, Path(made.key))] == [0, 0, 0]
+
+
 def test_the_authority_stays_when_a_certificate_is_made_again(tmp_path: Path) -> None:
     made = make(tmp_path)
     before = Path(made.ca).read_bytes()

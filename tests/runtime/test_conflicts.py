@@ -101,6 +101,21 @@ async def test_each_value_has_its_author_and_both_clocks_and_what_was_before_has
         assert found["holds"]["frozen"] is True
 
 
+@pytest.mark.parametrize("value", [None, True, 7, 1.5, "ana", [], ["ana"], {}, {"ana": {"ana": []}}], ids=repr)
+async def test_whatever_a_record_holds_where_a_name_is_looked_for(world: World, value: object) -> None:
+    rui, lia = Client(world, "rui").connect(), Client(world, "lia").connect()
+    rui.do(*ANA, "CREATE", {"phone": 1})
+    lia.receive()
+    rui.write(*ANA, "UPDATE", {"phone": 2})
+    lia.write(*ANA, "UPDATE", {"phone": 3})
+    settle_all(world, [rui, lia])
+    rui.do("orders", "1", "CREATE", {"customer_id": value, "status": value, "items": [value, {"customer_id": value}]})
+    rui.do("orders", "2", "CREATE", {"customer_id": "ana", "items": value})
+    (found,) = (await told(world))["conflicts"]
+    users = {one["entity_id"] for one in found["holds"]["used_by"]}
+    assert users == {"2"} | ({"1"} if value == "ana" else set())
+
+
 async def test_what_it_holds_up_is_counted_and_named(world: World) -> None:
     rui, lia = Client(world, "rui").connect(), Client(world, "lia").connect()
     for entity in (DROP, ANA):

@@ -9,6 +9,7 @@ import trio
 
 from node.config.sections import Config
 from node.core.admission import PROBES, Caller, Refuse
+from node.core.statistics import Statistics
 from node.runtime.api.origins import Origins
 from node.runtime.api.tokens import Tokens
 from node.runtime.endpoint import Endpoint, Holder
@@ -45,6 +46,7 @@ class Place:
             cursors=SimpleNamespace(nodes={}),
             sessions=SimpleNamespace(disconnect=lambda session: None),
             links=SimpleNamespace(unlink=lambda link: None),
+            statistics=Statistics(0),
         )
         origins = Origins(frozenset(), open_to_this_machine=True)
         api: Any = None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 import orjson
 import pytest
+import trio
 from attrs import evolve, frozen
 
 from node.config.sections import Config
@@ -27,8 +28,9 @@ from node.rights import (
     find,
     unknown,
 )
+from node.runtime.api import routes
 from node.runtime.api.origins import Origins
-from node.runtime.api.tokens import Tokens, made, open_rights
+from node.runtime.api.tokens import Tokens, made, open_rights, rotated
 from node.runtime.endpoint import Endpoint, Holder
 from node.runtime.net.http import Request
 from node.runtime.net.listener import Acceptance, Refusal
@@ -220,10 +222,10 @@ async def test_a_node_without_tokens_answers_nothing_that_came_through_a_proxy(n
         answer = await anybody.ask(one.method, target(one.path) + QUERY.get(one.path, ""), **through)
         assert (answer.status == 403) is (one.path not in ("/healthz", "/readyz")), one.path
     upgrade = Request("GET", "/ws/pos-1", "/ws/pos-1", {"type": ["pos"]}, through, "127.0.0.1:5000")
-    assert isinstance(anybody.endpoint.accepts(upgrade), Refusal)
+    assert isinstance(await anybody.endpoint.accepts(upgrade), Refusal)
     who = asked(node, EVERYTHING)
     assert (await who.ask("GET", "/api/v1/conflicts", **through)).status == 200
-    assert isinstance(who.endpoint.accepts(upgrade), Acceptance)
+    assert isinstance(await who.endpoint.accepts(upgrade), Acceptance)
 
 
 def test_every_path_has_an_answer_and_every_answer_a_path(world: World) -> None:
@@ -243,6 +245,17 @@ async def test_without_tokens_a_network_reads_and_does_not_operate(node: Served)
         anybody = endpoint(node)
         assert (await anybody.ask("GET", "/api/v1/entities/orders")).status == 200
         assert (await anybody.ask("POST", "/api/v1/quarantine/retry")).status == status
+
+
+async def test_no_request_says_what_another_terminal_has_read(node: Served) -> None:
+    reads = node.core.replica.knowledge.reads
+    node.tokens._open_to = open_rights(loopback=True)
+    for who, readers in ((endpoint(node, loopback=True), set()), (asked(node, EVERYTHING), {"t"})):
+        for one in HTTP:
+            if one.method == "GET":
+                place = target(one.path) + QUERY.get(one.path, "")
+                await who.ask("GET", f"{place}{'&' if '?' in place else '?'}terminal_id=tab-1")
+        assert {terminal_id for terminal_id, _ in reads} == readers
 
 
 async def test_lists_leave_out_what_may_not_be_read(node: Served) -> None:
@@ -363,3 +376,31 @@ async def test_a_token_that_is_revoked_while_the_terminal_is_let_in_lets_nobody_
     await who.websocket(asked_for, cast("Any", line))
     assert line.closed == 4003
     assert not node.core.sessions.online
+
+
+@pytest.mark.parametrize("ends", ["revoked", "expired", "rotated"])
+async def test_an_answer_that_is_under_way_breaks_off_with_its_token(
+    node: Served, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    """Reading all of a large store takes minutes."""
+    monkeypatch.setattr(routes, "PAGE", 1)
+    who = asked(node, EVERYTHING)
+    (row,) = node.tokens.rows
+
+    async def begun() -> AsyncIterator[bytes]:
+        said = {"authorization": f"Bearer {who.token}"}
+        place = "/api/v1/entities/orders"
+        answer = await who.endpoint.http(Request("GET", place, place, {}, said, "10.0.0.7:5000"))
+        assert not isinstance(answer.body, bytes)
+        return answer.body
+
+    whole = b"".join([piece async for piece in await begun()])
+    assert [one["entity_id"] for one in orjson.loads(whole)["entities"]] == ["mesa-1"]
+    pieces = await begun()
+    assert await anext(pieces)
+    gone = {"revoked": {"revoked_at": AT}, "expired": {"expires_at": AT}}
+    at = "2026-01-02T00:00:00.000Z"
+    changed = (rotated([row], "t", at) or ("", []))[1] if ends == "rotated" else [evolve(row, **gone[ends])]
+    node.tokens.put(changed)
+    with pytest.raises(trio.BrokenResourceError):
+        await anext(pieces)

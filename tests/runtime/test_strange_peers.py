@@ -173,8 +173,9 @@ async def test_whatever_fails_in_one_link_it_is_logged_and_dialled_again(
     core: Any = SimpleNamespace(
         links=SimpleNamespace(by_node={}, epoch="e"),
         instance="i",
+        around=SimpleNamespace(version=""),
         node_id="n",
-        replica=SimpleNamespace(log=SimpleNamespace(committed=0)),
+        replica=SimpleNamespace(log=SimpleNamespace(committed=0), settings=SimpleNamespace(realm="")),
     )
     link = dialler.Dialler(
         core=core,

@@ -17,7 +17,7 @@ import trio
 from node.cli.demo.nodes import DemoFailed
 from node.cli.demo.restaurant import Restaurant
 from node.cli.demo.scenes import Scenes
-from node.cli.output import Screen
+from node.cli.screen import Screen
 
 
 async def play(folder: Path, console: Screen) -> None:
@@ -50,7 +50,11 @@ async def play(folder: Path, console: Screen) -> None:
     "--data", type=click.Path(path_type=Path), help="Diretório (novo). / A new data directory.  [temporary]"
 )
 def demo(data: Path | None) -> None:
-    """Uma central, três nós e um apagão no meio, em menos de um minuto. / A hub, three nodes and an outage."""
+    """Uma central, três nós e um apagão no meio, em menos de um minuto. / A hub, three nodes and an outage.
+
+    \b
+    comanda demo --data /tmp/demo
+    """
     console = Screen(markup=True, soft_wrap=True)
     with ExitStack() as stack:
         if data is None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from node.cli.output import Screen
+    from node.cli.screen import Screen
 
 POLL_S = 0.01
 """Between two looks at nodes, which tell nobody over HTTP that something changed."""
@@ -185,7 +185,7 @@ class Restaurant:
         self.console.print(screens, nodes, sep="\n")
         for node in self.nodes:
             report = await node.get("links")
-            if report["quarantine"] != {"bad": 0, "waiting": 0}:
+            if report["quarantine"]["bad"] or report["quarantine"]["waiting"]:
                 wrong.append(f"{node.name} has in quarantine: {report['quarantine']}")
             if node is self.central:
                 print_links(report, self.console)

@@ -53,12 +53,14 @@ class Mapped:
     """How rows become entities.
 
     key: the column whose value is the entity's id; it need not be a field as well. typed: as of the table.
+    guessed: whether nothing tells the decimal separator of numbers that have one.
     """
 
     key: str
     typed: bool
     columns: tuple[Column, ...]
     notation: Notation
+    guessed: bool = False
 
     @property
     def fields(self) -> dict[str, str]:
@@ -94,7 +96,7 @@ def column_of(name: str, columns: Sequence[str]) -> str:
     alike = [column for column in columns if _plain(column) == _plain(name)]
     if len(alike) == 1:
         return alike[0]
-    raise click.UsageError(f"não há a coluna / there is no column {name!r}: {', '.join(columns)}")
+    raise click.UsageError(f"não há a coluna / there is no column {name!r}: {', '.join(columns)} (--skip?)")
 
 
 def mapped(
@@ -109,7 +111,8 @@ def mapped(
     """The mapping of a table. numbers: fields that are numbers at the node. Raises click.UsageError."""
     key_column = _key(table, wanted, key)
     texts = {name: [*_texts(table.rows, name)] for name in table.columns}
-    written = Notation(decimal or _decimal(table, texts, key_column), zone)
+    separator, guessed = (decimal, False) if decimal else _decimal(table, texts, key_column)
+    written = Notation(separator, zone)
     columns = []
     for name in table.columns:
         said = wanted.get(name, Wanted("" if name == key_column else name.strip()))
@@ -125,7 +128,7 @@ def mapped(
     twice = sorted({field for field in fields if fields.count(field) > 1})
     if twice:
         raise click.UsageError(f"duas colunas para um campo / two columns for one field: {', '.join(twice)}")
-    return Mapped(key_column, table.typed, tuple(columns), written)
+    return Mapped(key_column, table.typed, tuple(columns), written, guessed)
 
 
 def _key(table: Table, wanted: Mapping[str, Wanted], key: str | None) -> str:
@@ -138,10 +141,11 @@ def _key(table: Table, wanted: Mapping[str, Wanted], key: str | None) -> str:
     raise click.UsageError(f"qual é a chave / which is the key (--key)? {', '.join(table.columns)}")
 
 
-def _decimal(table: Table, texts: Mapping[str, Sequence[str]], key: str) -> str:
+def _decimal(table: Table, texts: Mapping[str, Sequence[str]], key: str) -> tuple[str, bool]:
     otherwise = "." if table.typed or table.delimiter == "," else ","
     cells = (cell for name, column in texts.items() if name != key for cell in column)
-    return notation.decimal_of(cells, otherwise)
+    separator, guessed = notation.decimal_of(cells, otherwise)
+    return separator, guessed and not table.typed
 
 
 def _texts(rows: Iterable[Row], name: str) -> Iterable[str]:

@@ -57,17 +57,22 @@ class Notation:
     zone: ZoneInfo = STORE_ZONE
 
 
-def decimal_of(values: Iterable[str], otherwise: str) -> str:
-    """The separator that most values can only have as their decimal one. otherwise: where none tells."""
+def decimal_of(values: Iterable[str], otherwise: str) -> tuple[str, bool]:
+    """The separator that most values can only have as their decimal one. otherwise: where none tells.
+
+    Beside it whether it is a guess: there are numbers with a separator, which are others by the other one.
+    """
     for_comma = for_point = 0
+    either = False
     for value in values:
         text = _bare(value)
         comma, point = (bool(text) and WRITTEN[separator].fullmatch(text) is not None for separator in ",.")
         for_comma += comma and not point
         for_point += point and not comma
+        either |= comma and point and not text.lstrip("+-").isdigit()
     if for_comma == for_point:
-        return otherwise
-    return "," if for_comma > for_point else "."
+        return otherwise, either
+    return "," if for_comma > for_point else ".", False
 
 
 def kind_of(name: str, values: Iterable[str], notation: Notation) -> str:

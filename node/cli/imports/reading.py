@@ -38,6 +38,8 @@ OF_BRAZIL = ("cp1252", "cp850")
 SAMPLE = 64 * 1024
 """Bytes of words with an accent by which those two are told apart."""
 
+FORMULA_OF_TEXT = re.compile(r'="((?:[^"]|"")*)"')
+
 EXTRAS = "\x00extras"
 """Where the reader puts cells beyond the header: no column is named so."""
 
@@ -100,10 +102,12 @@ def _encoding(path: Path) -> str:
     """By its mark, else UTF-8 if it is that, else what the words with accents look most like."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     with path.open("rb") as file:
-        begin = file.read(4)
+        begin = file.read(SAMPLE)
         for mark, name in BOMS:
             if begin.startswith(mark):
                 return name
+        if b"\x00" in begin:  # no text of one byte a character has it
+            return "utf-16-le" if begin[1::2].count(0) >= begin[::2].count(0) else "utf-16-be"
         file.seek(0)
         try:
             for part in iter(lambda: file.read(SAMPLE), b""):
@@ -154,10 +158,10 @@ def _csv(path: Path, encoding: str, delimiter: str | None, skip: int) -> Table:
         skip, delimiter, begin = skip + 1, delimiter or said[1], begin[1:]
     delimiter = delimiter or _delimiter(begin)
     dialect = type("Found", (csv.excel,), {"delimiter": delimiter})
-    header = next(csv.reader(begin, dialect), [])
-    if not any(map(str.strip, header)):
-        raise Unreadable("não há cabeçalho / there is no header")
+    header = [without_formula(name) for name in next(csv.reader(begin, dialect), [])]
     named = [name for name in header if name.strip()]
+    if not named:
+        raise Unreadable(f"a linha {skip + 1} não é cabeçalho / line {skip + 1} is no header: --skip")
     twice = sorted({name for name in named if named.count(name) > 1})
     if twice:
         raise Unreadable(f"colunas repetidas / columns named twice: {', '.join(twice)}")
@@ -168,6 +172,12 @@ def _csv(path: Path, encoding: str, delimiter: str | None, skip: int) -> Table:
         rows = tuple(_csv_rows(lines, dialect, header))
     recognised = {"format": "CSV", "encoding": encoding, "delimiter": "TAB" if delimiter == "\t" else delimiter}
     return Table(tuple(named), rows, False, delimiter, recognised)
+
+
+def without_formula(cell: str) -> str:
+    """The text of a formula such as `="0012"`, by which a number keeps its zeros in a spreadsheet."""
+    found = FORMULA_OF_TEXT.fullmatch(cell)
+    return found[1].replace('""', '"') if found else cell
 
 
 def _delimiter(begin: Sequence[str]) -> str:
@@ -190,7 +200,7 @@ def _csv_rows(lines: _Lines, dialect: type[csv.Dialect], header: Sequence[str]) 
         for number, cells in enumerate(found):
             if number >= MOST_ROWS:
                 raise Unreadable(f"mais de / more than {MOST_ROWS} linhas / rows: divida / split it")
-            values = dict(cells)
+            values: dict[str, Any] = dict(cells)
             beyond: Any = values.pop(EXTRAS, None) or []
             inside = sum(str(value).count("\n") for value in [*values.values(), *beyond] if value is not None)
             nameless = any(str(value or "").strip() for name, value in values.items() if not name.strip())
@@ -200,7 +210,13 @@ def _csv_rows(lines: _Lines, dialect: type[csv.Dialect], header: Sequence[str]) 
                 problem = f"mais células que colunas / more cells than the header has: {len(header)}"
             elif missing and inside:
                 problem = "aspas não fechadas / a quote is not closed"
-            cells = {name: value for name, value in values.items() if name.strip()}
+            elif all(value == name for name, value in values.items()):
+                problem = "o cabeçalho de novo / the header once more"
+            cells = {
+                without_formula(name): without_formula(value) if isinstance(value, str) else value
+                for name, value in values.items()
+                if name.strip()
+            }
             line, before = max(before + 1, lines.count - inside), lines.count
             if problem is not None or any(str(value or "").strip() for value in cells.values()):
                 yield Row(line, cells, problem)

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from node.cli.output import Grid, Screen, say
+from node.cli.output import say
+from node.cli.screen import Grid, Screen
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from node.cli.imports.columns import Mapped
@@ -23,6 +25,8 @@ def say_recognised(found: Table, mapped: Mapped) -> None:
     """What was found of the file, and which column is which field."""
     said = ", ".join(f"{name} {value}" for name, value in found.recognised.items())
     say(f"{said}, decimal {mapped.notation.decimal}, {len(found.rows)} linhas / rows, chave / key {mapped.key}")
+    if mapped.guessed:
+        say("nenhum número diz qual é o separador decimal: --decimal / no number tells the decimal separator")
     say("  ".join(f"{column.name} -> {column.field} ({column.kind})" for column in mapped.columns))
 
 
@@ -43,10 +47,7 @@ def print_plan(plan: Plan, statuses: dict[str, int], dry_run: bool) -> None:
             )
         _print_grid(console, grid, len(changes))
     if plan.refused:
-        grid = Grid("linha\nline", "coluna\ncolumn", "valor\nvalue", "recusado porque\nrefused as")
-        for refusal in plan.refused:
-            grid.add_row(str(refusal.line), refusal.column, _value(refusal), refusal.reason)
-        _print_grid(console, grid, len(plan.refused))
+        console.print(refusals_grid(plan.refused))
     if plan.left:
         say(f"{plan.left} contadores diferentes ficam como estão / counters differ and are left (--counts)")
     created, changed = ("criadas / created", "mudadas / changed")
@@ -63,6 +64,14 @@ def print_plan(plan: Plan, statuses: dict[str, int], dry_run: bool) -> None:
     unusual = {name: count for name, count in statuses.items() if name not in ("applied", "duplicate")}
     if unusual:
         say("  ".join(f"{name} {count}" for name, count in unusual.items()))
+
+
+def refusals_grid(refused: Iterable[Refusal]) -> Grid:
+    """Rows that were not taken, with why."""
+    grid = Grid("linha\nline", "coluna\ncolumn", "valor\nvalue", "recusado porque\nrefused as")
+    for refusal in refused:
+        grid.add_row(str(refusal.line), refusal.column, _value(refusal), refusal.reason)
+    return grid
 
 
 def _print_grid(console: Screen, grid: Grid, total: int) -> None:
@@ -89,6 +98,7 @@ def report(
     return {
         "file": str(file),
         "recognised": {**found.recognised, "decimal": mapped.notation.decimal, "rows": len(found.rows)},
+        "decimal_guessed": mapped.guessed,
         "key": mapped.key,
         "columns": [{"column": c.name, "field": c.field, "kind": c.kind} for c in mapped.columns],
         "dry_run": dry_run,

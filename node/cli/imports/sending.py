@@ -25,7 +25,6 @@ from node.cli.imports.planning import Entry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-
 UNDER_WAY = 256
 """Operations without an answer at one time."""
 
@@ -38,6 +37,16 @@ RETRY_S = 1.0
 
 class Interrupted(Exception):
     """The node went away, or turned the terminal away. What was confirmed is stored."""
+
+
+@frozen
+class Who:
+    """As whom it is written: a terminal of its own. file: the name of the list."""
+
+    terminal: str
+    kind: str
+    user: str
+    file: str
 
 
 @frozen
@@ -61,16 +70,15 @@ class Outcome:
 
 
 class Sender:
-    """Sends plans as one terminal.
+    """Sends plans as one terminal, and the operations carry the file's name.
 
-    file: the name of the file, which the operations carry. told: called after each answer, with how many entities it
-    was about.
+    realm: as `Terminal` takes it. told: called after each answer, with how many entities it was about.
     """
 
-    def __init__(self, url: str, terminal: str, kind: str, user: str, file: str, told: Callable[[int], None]) -> None:
+    def __init__(self, url: str, realm: str | None, who: Who, told: Callable[[int], None]) -> None:
         self.outcome = Outcome()
-        self._url, self._file, self._told = url, file, told
-        self._terminal = Terminal(terminal, kind, user, self._heard, reads=False)
+        self._url, self._file, self._told = url, who.file, told
+        self._terminal = Terminal(who.terminal, who.kind, who.user, self._heard, reads=False, realm=realm)
         self._waiting: deque[Batch] = deque()
         self._sent: dict[str, Batch] = {}
         self._again: list[Batch] = []

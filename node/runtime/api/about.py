@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -55,15 +55,17 @@ class Chain:
 
 @define(eq=False, kw_only=True)
 class About:
-    """What `GET /api/v1/node`, `/backups` and `/chain` answer.
+    """What `GET /api/v1/node`, `/backups`, `/chain` and `/realms` answer.
 
-    addresses: where it listens. started_ms: since when, Unix milliseconds.
+    addresses: where it listens. started_ms: since when, Unix milliseconds. stores: what is said of the realms that it
+    keeps beside its own.
     """
 
     doctor: Doctor
     config: Config
     addresses: Sequence[str]
     started_ms: int
+    stores: Callable[[], Awaitable[list[dict[str, object]]]] | None = None
     chain: Chain = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -72,6 +74,11 @@ class About:
     @property
     def _database(self) -> Path:
         return self.doctor.backups.database
+
+    @property
+    def directory(self) -> Path:
+        """The data directory, as a path that begins at the root and follows no link."""
+        return self._database.parent.resolve()
 
     def _settings(self) -> list[dict[str, Any]]:
         rows = Settings(self.config, None, {}).rows()
@@ -98,6 +105,11 @@ class About:
         folders = {self._database.parent / "backups", self.doctor.backups.folder}
         found = await trio.to_thread.run_sync(lambda: [one for folder in folders for one in _copies(folder)])
         return json_response({"backups": sorted(found, key=lambda one: str(one["at"]), reverse=True)})
+
+    async def realms(self) -> Response:
+        """The stores that are kept here, as head office."""
+        found = [] if self.stores is None else await self.stores()
+        return json_response({"node_id": self.doctor.core.node_id, "realms": found})
 
     async def chained(self) -> Response:
         return json_response(await self.chain.report())

@@ -76,6 +76,7 @@ class Acts:
         name = f"comanda-{self._core.replica.log.committed}-{self._core.clock().wall_ms}.db"
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
+            await self._disk.write(self._store.sign_rest)
             head = await trio.to_thread.run_sync(back_up, self._store.path, folder / name, limiter=self._one)
         except (StorageError, OSError) as error:
             return error_response(503, str(error))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, frozen
 
 from crdt.hlc import millis
-from node.config.sections import TlsSection
+from node.config.sections import Config
 from node.core.core import Core
 from node.findings import diagnose
 from node.runtime import machine
@@ -31,14 +32,14 @@ LOOKED_AT = 100
 
 @frozen(kw_only=True)
 class Doctor:
-    """Looks at a running node from all sides. tls: what is configured of its certificate."""
+    """Looks at a running node from all sides."""
 
     core: Core
     diallers: Sequence[Dialler]
     people: PeopleReads
     directory: Path
     tokens: Tokens
-    tls: TlsSection
+    config: Config
     backups: Backups
     retention: Retention
     space: DiskSpace
@@ -57,12 +58,25 @@ class Doctor:
             "clock": {"ahead_ms": core.replica.clock.ahead_ms, "max_skew_ms": core.replica.clock.max_skew_ms},
             "wal_bytes": core.disk.wal_bytes,
             "disk": self.space.facts(),
-            "exposed": machine.exposed(self.directory),
-            "certificate": machine.certificate(self.tls),
+            "exposed": machine.exposed(self.directory, self.config),
+            "unwritable": machine.unwritable(self.directory),
+            "absent": machine.absent(self.config),
+            "certificates": {**machine.certificates(self.config), **self._shown()},
             "backup": self.backups.facts(),
             "retention": {**self.retention.facts(), "oldest_ms": await self._log_begins_ms()},
         }
         return {"node_id": core.node_id, "findings": [asdict(one) for one in diagnose(facts)], "facts": facts}
+
+    def _shown(self) -> dict[str, dict[str, object]]:
+        """By URL: what the nodes have shown that this one dials."""
+        found: dict[str, dict[str, object]] = {}
+        for dialler in self.diallers:
+            with suppress(ValueError):  # what was accepted by its fingerprint may say anything
+                if dialler.certificate:
+                    from node.runtime import x509
+
+                    found[dialler.url] = machine.holds(x509.said(x509.read_der(dialler.certificate)))
+        return found
 
     async def _log_begins_ms(self) -> int | None:
         """When the first row of the log was accepted, Unix milliseconds; None of an empty log."""

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import trio
-from attrs import frozen
+from attrs import evolve, frozen
 
 from crdt.hlc import iso
 from node.config.remembered import shared
 from node.config.sections import is_loopback
 from node.core.keyring import fingerprint
-from node.core.pairing import LIVES_MS, Invitation, Invitations
+from node.core.pairing import LIVES_MS, Invitation, Invitations, Tries
+from node.errors import ConfigError
 from node.runtime.api.tokens import live, made, objection
 from node.runtime.certificates import Certificate
 from node.runtime.net.addresses import bracketed, host_of
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("comanda.pairing")
 
-REFUSED = "this code is not known: it is wrong, used, too old, or was tried wrongly too often"
+REFUSED = "this code is not known: it is wrong, used or too old"
+LATER = "too many wrong codes came from this address: try again in a minute; the code stays good until its time"
 
 
 @frozen
@@ -74,9 +76,20 @@ class Joining:
         self, *, core: Core, disk: TrioDisk, store: Store, tokens: Tokens, config: Config, reached: Reached
     ) -> None:
         self._core, self._disk, self._store, self._tokens = core, disk, store, tokens
-        self._shared = shared(config)
-        self._reached = reached
-        self._invitations = Invitations()
+        self._shared, self._site = shared(config), config.node.site
+        self._reached, self._one_of_several = reached, config.hubs.database is not None
+        self._invitations, self._tries = Invitations(), Tries()
+        if reached.certificate is not None:
+            reached.certificate.newcomers.append(self.awaits)
+
+    def awaits(self) -> bool:
+        """Whether a code is open."""
+        return self._invitations.awaited(self._core.clock().mono_ms)
+
+    def end(self) -> None:
+        """Nobody is awaited any more."""
+        if self._reached.certificate is not None:
+            self._reached.certificate.newcomers.remove(self.awaits)
 
     async def pair(self, asked: Asked) -> Response:
         """A code for a token of `type`; of `terminal_id`, where it is given."""
@@ -98,7 +111,9 @@ class Joining:
         visitor = asked.visitor
         core.note_act(visitor.terminal_id or "", visitor.name or None, "pair", {"type": kind, "id": terminal_id})
         url = self._reached.url()
-        return json_response({"code": code, "url": url, "expires_at": iso(now.wall_ms + LIVES_MS), "type": kind})
+        answer = {"code": code, "url": url, "expires_at": iso(now.wall_ms + LIVES_MS), "type": kind}
+        asks = self._reached.certificate is not None and self._reached.certificate.asks
+        return json_response({**answer, "asks_for_certificate": asks})
 
     async def join(self, asked: Asked) -> Response:
         """A newcomer's proof, or a browser's code, for a token."""
@@ -110,14 +125,19 @@ class Joining:
             body: Any = orjson.loads(request.body)
             code, name, nonce = (str(body.get(word, "")) for word in ("code", "name", "nonce"))
             terminal_id, given = str(body.get("terminal_id", "")), str(body.get("proof", ""))
+            asked_for = str(body.get("certificate_request", ""))
         except (orjson.JSONDecodeError, AttributeError):
             return error_response(400, "a JSON object with name, nonce, terminal_id and proof, or with code")
         now, certificate = core.clock(), self._reached.fingerprint(request.tls)
+        if wait_ms := self._tries.wait_ms(address, now.mono_ms):
+            response = error_response(429, LATER)
+            return evolve(response, headers=(("Retry-After", str(-(-wait_ms // 1000))),))
         if code:
             found = self._invitations.told(read_code(code) or code, now_ms=now.mono_ms)
         else:
             found = self._invitations.proved(name, given, certificate, nonce, terminal_id, now_ms=now.mono_ms)
         if found is None:
+            self._tries.failed(address, now.mono_ms)
             self._tokens.refusals.note("join", "unknown code", address, now.wall_ms, said=True)
             return error_response(403, REFUSED)
         terminal_id = found.terminal_id or terminal_id
@@ -125,13 +145,27 @@ class Joining:
             return error_response(400, wrong)
         if terminal_id == core.node_id or self._taken(terminal_id):
             return error_response(409, f"{terminal_id} is taken: choose another id, or revoke its token")
+        own, issued = self._reached.certificate, None
+        if own is not None and asked_for:
+            try:
+                issued = own.issued(terminal_id, asked_for)
+            except ConfigError as error:
+                return error_response(400, str(error))
         self._invitations.used(found)
         token, row = made(terminal_id, found.kind, "", iso(now.wall_ms), {}, None)
-        return await self._welcome(request.peer, found, token, row, certificate, nonce)
+        return await self._welcome(request.peer, found, token, row, certificate, nonce, issued)
 
     async def _welcome(
-        self, peer: str, found: Invitation, token: str, row: TokenRow, certificate: str, nonce: str
+        self,
+        peer: str,
+        found: Invitation,
+        token: str,
+        row: TokenRow,
+        certificate: str,
+        nonce: str,
+        issued: str | None,
     ) -> Response:
+        """issued: the newcomer's own certificate, where one was asked for and could be made."""
         core = self._core
         try:
             await self._disk.write(self._store.put_tokens, [row])
@@ -140,14 +174,21 @@ class Joining:
         self._tokens.put([row])
         self._tokens.refusals.came("join")
         core.note_act("", None, "join", {"terminal_id": row.terminal_id, "type": found.kind, "address": peer})
-        logger.warning("%s (%s) joined from %s", row.terminal_id, found.kind, peer)
+        logger.warning(
+            "%(terminal_id)s (%(terminal_type)s) joined from %(address)s",
+            {"terminal_id": row.terminal_id, "terminal_type": found.kind, "address": peer},
+        )
         answer: dict[str, object] = {"terminal_id": row.terminal_id, "type": found.kind, "token": token}
+        if self._reached.certificate is not None and self._reached.certificate.asks:
+            answer["certificate"] = issued
         if found.kind == NODE_TYPE:
             own = self._reached.certificate
             authority = own.authority if own is not None else None
-            answer["node_key"] = fingerprint(core.around.signatures.public)
+            if not self._one_of_several:  # each process has a key of its own, and any may be met at one address
+                answer["node_key"] = fingerprint(core.around.signatures.public)
             answer["authority"] = None if authority is None else authority.decode()
             answer["configuration"] = self._shared
+            answer["site"] = self._site
         said = orjson.dumps(answer).decode()
         return json_response({"said": said, "proof": proof(found.key, HUB, certificate, nonce, said)})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import orjson
+from attrs import asdict
 
 from crdt.engine import running
 from crdt.hlc import iso
@@ -52,12 +53,17 @@ def links_report(core: Core, diallers: Sequence[Dialler]) -> dict[str, object]:
     states = [row.state for row in core.replica.quarantine]
     return {
         "node_id": core.node_id,
+        "version": core.around.version,
         "epoch": core.links.epoch,
         "head": core.replica.log.committed,
         "authority": core.links.authority(),
         "links": links,
         "away": away,
-        "quarantine": {"bad": states.count("bad"), "waiting": states.count("waiting")},
+        "quarantine": {
+            "bad": states.count("bad"),
+            "waiting": states.count("waiting"),
+            "by_node": core.replica.quarantine.by_peer(),
+        },
         "conflicts_open": sum(map(len, core.replica.conflicts.open.values())),
         "first_sync": core.links.first_sync.report() if core.links.first_sync is not None else None,
         "engine": running(core.replica.residents.engine),
@@ -100,6 +106,7 @@ def _entry(core: Core, link: Link) -> dict[str, object]:
         "peer": link.peer_id,
         "url": link.url,
         "role": link.role,
+        "version": link.hello.version if link.hello is not None else "",
         "state": link.state,
         "since": iso(link.since_ms),
         "sent": list(window.sent),
@@ -112,6 +119,7 @@ def _entry(core: Core, link: Link) -> dict[str, object]:
         "rtt_ms": link.clock.rtt_ms,
         "operations_in": link.operations_in,
         "refused": link.refused,
+        "kept_out": asdict(link.kept_out) if link.kept_out is not None else None,
         "paused": link.paused,
         "speaks_for": core.replica.origins.speaks_for(link.peer_id),
         "bytes_in": link.connection.bytes_in,

@@ -1,6 +1,6 @@
 """`/metrics` in the Prometheus text format, collected from the core when it is asked for.
 
-Nothing is counted here: the figures are fields of node/core/statistics.py.
+Nothing is counted here: the figures are fields of node/core/statistics.py. `metrics.md` lists every metric.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class CoreCollector(Collector):
             ("log_head", "Last durable log row.", replica.log.committed),
             ("resident_entities", "Entities held in memory.", len(replica.residents.entities)),
             ("known_operations", "Operation ids of the log.", len(replica.held.known)),
-            ("clock_ahead_milliseconds", "Stamps ahead of the machine's clock.", core.replica.clock.ahead_ms),
+            ("clock_ahead_seconds", "Stamps ahead of the machine's clock.", core.replica.clock.ahead_ms / 1000),
             ("head_alarms", "Signed heads held elsewhere that this log contradicts.", len(core.links.heads.alarms)),
             ("keys_offered", "Keys of nodes that wait for a decision.", replica.keyring.waiting),
             ("terminals_shared", "Terminals that several devices connect as.", len(core.sessions.devices.shared)),
@@ -64,6 +64,7 @@ class CoreCollector(Collector):
             ("clock_jumps", "Times the machine's clock was set by more than a minute.", core.replica.clock.jumps),
             ("read_failures", "Reads the disk refused, twice in a row.", core.disk.read_failures),
             ("connections_refused", "TCP connections over a limit.", statistics.connections_refused),
+            ("realms_refused", "Connections and messages of another store.", statistics.realms_refused),
             ("messages", "Messages received.", statistics.messages.total),
             ("deliveries", "Rows sent to terminals on the live path.", statistics.deliveries.total),
         ):
@@ -75,12 +76,12 @@ class CoreCollector(Collector):
         wrong = replica.terminal_clocks.wrong(core.clock())
         yield GaugeMetricFamily("comanda_terminal_clocks_wrong", "Terminals whose clock is wrong.", value=len(wrong))
         clocks = GaugeMetricFamily(
-            "comanda_terminal_clock_milliseconds",
+            "comanda_terminal_clock_seconds",
             f"What is added to a terminal's timestamps; the {SHOWN} clocks that are most wrong.",
             labels=["terminal"],
         )
         for terminal_id, offset_ms in list(wrong.items())[:SHOWN]:
-            clocks.add_metric([terminal_id], offset_ms)
+            clocks.add_metric([terminal_id], offset_ms / 1000)
         yield clocks
         level = GaugeMetricFamily("comanda_level", "How far a limit is used.", labels=["limit"])
         limit = GaugeMetricFamily("comanda_limit", "Limits, by name.", labels=["limit"])
@@ -90,12 +91,12 @@ class CoreCollector(Collector):
         yield level
         yield limit
         latency = GaugeMetricFamily(
-            "comanda_confirmation_milliseconds",
+            "comanda_confirmation_seconds",
             "From a group's first operation to its durable confirmation, latest 2048 groups.",
             labels=["quantile"],
         )
         for quantile in (0.5, 0.99):
-            latency.add_metric([str(quantile)], statistics.confirmation.percentile(quantile))
+            latency.add_metric([str(quantile)], statistics.confirmation.percentile(quantile) / 1000)
         yield latency
 
     def _links(self) -> Iterator[Metric]:

@@ -91,6 +91,8 @@ def of_list(name: str, item: Schema, **more: Schema) -> Schema:
 
 NEXT: Schema = {"type": ["string", "integer", "null"], "description": "Where to go on (`after`); null at the end."}
 
+STEPS = of_list("steps", OBJECT, next=NEXT)
+
 
 @frozen
 class Described:
@@ -128,6 +130,9 @@ DESCRIBED: Mapping[tuple[str, str], Described] = {
     ),
     ("GET", "/api/v1/conflicts/{conflict_id}"): _of("One conflict.", answer=CONFLICT),
     ("GET", "/api/v1/locks"): _of("Locks that are held.", answer=of_list("locks", OBJECT)),
+    ("GET", "/api/v1/waiting/{entity_type}"): _of(
+        "The entities of which operations wait for other nodes.", "entity_id", of_list("entities", OBJECT)
+    ),
     ("GET", "/api/v1/entities/{entity_type}"): _of(
         "Entities of a type, or the one that the query names; now or as they were.",
         PAST,
@@ -139,19 +144,22 @@ DESCRIBED: Mapping[tuple[str, str], Described] = {
     ),
     ("GET", "/api/v1/explain/{entity_type}/{entity_id_and_field...}"): _of("The same.", "limit"),
     ("GET", "/api/v1/history/{entity_type}"): _of(
-        "What was done to an entity, step by step.", "entity_id after limit archives"
+        "What was done to an entity, step by step.", "entity_id after limit archives", STEPS
     ),
-    ("GET", "/api/v1/history/{entity_type}/{entity_id...}"): _of("The same.", "after limit archives"),
+    ("GET", "/api/v1/history/{entity_type}/{entity_id...}"): _of("The same.", "after limit archives", STEPS),
     ("GET", "/api/v1/audit"): _of("The audit.", AUDITED, of_list("entries", ENTRY, next=NEXT)),
     ("GET", "/api/v1/refused"): _of("Refused writes that are kept.", AUDITED, of_list("entries", ENTRY, next=NEXT)),
     ("GET", "/api/v1/heads"): _of("What a node's log ended with, as it signed it.", "node"),
     ("GET", "/api/v1/archives"): _of("Where the log begins, and the archives of what was before."),
+    ("GET", "/api/v1/realms"): _of("The stores that this node keeps as head office."),
     ("GET", "/api/v1/chain"): _of("Whether the audit's chain is whole, as far as it was checked."),
     ("GET", "/api/v1/node"): _of("The node: version, addresses, disk, settings in force."),
     ("GET", "/api/v1/backups"): _of("The copies in the data directory."),
     ("GET", "/api/v1/links"): _of("Linked nodes."),
     ("GET", "/api/v1/performance"): _of("Figures of the last hours.", "hours"),
-    ("GET", "/api/v1/terminals"): _of("Every terminal that the node knows.", "after limit"),
+    ("GET", "/api/v1/terminals"): _of(
+        "Every terminal that the node knows.", "after limit", of_list("terminals", OBJECT, next=NEXT)
+    ),
     ("GET", "/api/v1/doctor"): _of("What is wrong, and what to do about it."),
     ("GET", "/api/v1/keys"): _of("Whose public key is whose."),
     ("POST", "/api/v1/keys/trust"): _of("Take a key of a node.", "node fingerprint"),

@@ -60,7 +60,10 @@ class Refusals:
         self.latest[name] = {"why": why, "address": address, "at": iso(now_ms), "at_ms": now_ms, "count": count}
         keep_latest(self.latest, MOST)
         if said and not again and is_due(self._said, (name, why), now_ms, AGAIN_MS, SAID):
-            logger.warning("%s from %s is refused: %s", name, address, why)
+            logger.warning(
+                "%(terminal_id)s from %(address)s is refused: %(reason)s",
+                {"terminal_id": name, "address": address, "reason": why},
+            )
 
     def came(self, name: str) -> None:
         """Somebody was let in under this name."""

@@ -6,6 +6,7 @@ GET /api/v1/entities/{type}/{id}   or /api/v1/entities/{type}?entity_id=
 GET /api/v1/entities/...?at=|seq=   /api/v1/explain/{type}/{id}/{field}     see past.py
 GET /api/v1/conflicts...   /api/v1/history...    see conflicts.py, history.py
 GET /api/v1/locks                                who holds which lock, until when
+GET /api/v1/waiting/{type}...                    see waiting.py
 GET /api/v1/audit...   /api/v1/refused...        see audit.py
 GET /api/v1/policies                             the entity types, in the words of node/wire/protocol.md
 GET /api/v1/whoami[?type=]                       who asks, and what he may do here
@@ -20,6 +21,7 @@ GET /api/v1/heads?node=                          what a node's log ended with, a
 GET /api/v1/keys                                 whose public key is whose, by fingerprint
 POST /api/v1/keys/trust|forget?node=&fingerprint=  take a key of a node, or take it no longer
 GET /api/v1/node                                 version, addresses, disk, configuration in force
+GET /api/v1/realms                               the stores that head office keeps: open or not, linked nodes
 GET /api/v1/chain                                whether the audit chain is whole, as far as it was walked
 GET /api/v1/backups                              the copies in the data directory
 POST /api/v1/backup                              a consistent copy into the data directory's backups/
@@ -39,6 +41,7 @@ node/rights.py has the table of paths, methods and the right that each needs.
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
@@ -54,10 +57,10 @@ from node.runtime.api.conflicts import Conflicts
 from node.runtime.api.described import described
 from node.runtime.api.history import History
 from node.runtime.api.links import links_report, quarantine_report
-from node.runtime.api.metrics import exposition
 from node.runtime.api.page import page, page_file
 from node.runtime.api.past import Past, asks_past
 from node.runtime.api.tokens import PAGE_TYPE
+from node.runtime.api.waiting import Waiting
 from node.runtime.disk_space import WORDS
 from node.runtime.net.http import (
     JsonArray,
@@ -112,6 +115,7 @@ class Api:
         self._past = Past(core, store.path)
         self._history = History(self._past, core.replica.registry)
         self._conflicts = Conflicts(core, people)
+        self._waiting = Waiting(core, people)
         self._audit = Audit(core, people, store)
         self._joining, self._about = joining, about
         self._tokens = tokens
@@ -150,11 +154,7 @@ class Api:
             "/api/v1/pair": lambda asked: self._joining.pair(asked),
             "/healthz": lambda asked: json_response({"status": "ok"}),
             "/readyz": self._ready,
-            "/metrics": lambda asked: Response(
-                200,
-                exposition(core, self._doctor),
-                "text/plain; version=0.0.4; charset=utf-8",
-            ),
+            "/metrics": self._metrics,
             "/api/v1/websocket/stats": lambda asked: json_response(monitors.stats(core)),
             "/api/v1/policies": lambda asked: json_response(
                 {"policies": [{**p.documented(), "counters": p.kinds.counting} for p in core.replica.registry.all()]}
@@ -163,6 +163,7 @@ class Api:
             "/api/v1/conflicts": self._conflicts.all,
             "/api/v1/conflicts/{conflict_id}": self._conflicts.one,
             "/api/v1/locks": self._locks,
+            "/api/v1/waiting/{entity_type}": self._waiting.answer,
             "/api/v1/entities/{entity_type}": self._entities,
             "/api/v1/entities/{entity_type}/{entity_id...}": self._entity,
             "/api/v1/history/{entity_type}": self._history.answer,
@@ -184,6 +185,7 @@ class Api:
             "/api/v1/quarantine/retry": acts.retry,
             "/api/v1/quarantine/drop": acts.drop,
             "/api/v1/node": lambda asked: self._about.node(),
+            "/api/v1/realms": lambda asked: self._about.realms(),
             "/api/v1/chain": lambda asked: self._about.chained(),
             "/api/v1/backups": lambda asked: self._about.copies(),
             "/api/v1/backup": acts.backup,
@@ -214,6 +216,11 @@ class Api:
                 "rights": may,
             }
         )
+
+    def _metrics(self, asked: Asked) -> Response:
+        from node.runtime.api.metrics import exposition  # with a library that few nodes are asked for
+
+        return Response(200, exposition(self._core, self._doctor), "text/plain; version=0.0.4; charset=utf-8")
 
     def _ready(self, asked: Asked) -> Response:
         """Who may not read the figures is told only whether."""
@@ -255,7 +262,7 @@ class Api:
         return json_response({"node_id": self._core.node_id, "heads": list(map(head_fields, heads))})
 
     async def _archives(self, asked: Asked) -> Response:
-        return json_response(await self._read(_archives, self._reader))
+        return json_response(await self._read(_archives, self._reader, self._about.directory))
 
     async def _explain(self, asked: Asked) -> Response:
         return await self._past.explain(asked.request, asked.parts, asked.reader)
@@ -349,9 +356,22 @@ def _lock(lease: Lease) -> dict[str, object]:
     }
 
 
-def _archives(reader: Reader) -> dict[str, object]:
+def _archives(reader: Reader, directory: Path) -> dict[str, object]:
     found = [
-        {"first": a.first, "last": a.last, "file": a.file, "bytes": a.bytes, "hash": a.hash.hex(), "at": a.made_at}
+        {
+            "first": a.first,
+            "last": a.last,
+            "file": _within(directory, a.file),
+            "bytes": a.bytes,
+            "hash": a.hash.hex(),
+            "at": a.made_at,
+        }
         for a in reader.archives()
     ]
     return {"log_begins": reader.anchor().seq + 1, "archives": found}
+
+
+def _within(directory: Path, file: str) -> str:
+    """A file of the data directory as it is named there, any other by its whole path."""
+    path = Path(file)
+    return path.relative_to(directory).as_posix() if path.is_relative_to(directory) else file

@@ -16,7 +16,7 @@ from node.config.sections import LimitsSection
 from node.control import door
 from node.runtime.net.addresses import written
 from node.runtime.net.reading import READ_BYTES
-from node.runtime.net.tls import NotTrusted, TlsError, Trust, connect_tls, system_trust
+from node.runtime.net.tls import NotTrusted, TlsError, TlsStream, Trust, connect_tls, system_trust
 from node.runtime.net.websocket import Connection, Protocol
 from node.wire.frames import Batch, Outgoing
 
@@ -48,6 +48,9 @@ class ConnectError(Exception):
 
 class ClientConnection(Connection):
     """The client side: links, the demo and the benchmarks. Its frames are masked, so none is shared."""
+
+    certificate = b""
+    """What the server has shown, in DER."""
 
     async def open(self) -> None:
         """The opening handshake. Raises ConnectError, or what wsproto and h11 make of a strange answer."""
@@ -131,6 +134,8 @@ async def connect(
                 client_subprotocols=list(subprotocols),
                 client_extra_headers=extra,
             )
+            if isinstance(secured, TlsStream):
+                connection.certificate = secured.session.certificate()
             try:
                 await connection.open()
             except BaseException:

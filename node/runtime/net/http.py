@@ -52,7 +52,8 @@ class Request:
     """A request. target as sent; path percent-decoded and without the query; headers by lower-case name.
 
     A header that comes more than once is its values joined with commas, as RFC 9110 (5.3) reads it.
-    tls: whether it came over TLS.
+    tls: whether it came over TLS. certified: whether a certificate was shown there, which an authority of this node
+        vouches for.
     known: to be called once it is known who asks, so that his connection keeps its place.
     user: who asks through the control socket, as the system names him; None over the network.
     """
@@ -67,6 +68,7 @@ class Request:
     http_version: str = "1.1"
     user: str | None = None
     tls: bool = False
+    certified: bool = False
     known: Callable[[], None] = _nobody
 
     @property
@@ -204,6 +206,9 @@ class HttpConnection:
         lengths = sum(len(name) + len(value) + 4 for name, value in event.headers)
         if len(event.target) + lengths > self._head_bytes:
             raise BadRequest(431, f"a request head has at most {self._head_bytes} bytes")
+        if {b"content-length", b"transfer-encoding"} <= {name for name, _ in event.headers}:
+            # Whoever passed it on may have believed the other one (RFC 9112, 6.3).
+            raise BadRequest(400, "a request says its length in one way")
         if event.http_version not in (b"1.0", b"1.1"):
             raise BadRequest(505, "HTTP/1.1 is spoken here")
         target = event.target.decode("ascii")
@@ -227,6 +232,7 @@ class HttpConnection:
             http_version=event.http_version.decode("ascii"),
             user=self._user,
             tls=isinstance(self.stream, TlsStream),
+            certified=isinstance(self.stream, TlsStream) and self.stream.certified,
         )
 
     async def body(self) -> bytes:
@@ -268,8 +274,7 @@ class HttpConnection:
                 head += self.h11.send(h11.Data(data=body)) or b""
             await self._write(head + (self.h11.send(h11.EndOfMessage()) or b""))
             return
-        pieces = body if isinstance(body, AsyncGenerator) else _generator(body)
-        async with aclosing(pieces):
+        async with aclosing(generator(body)) as pieces:
             await self._write(head)
             if not self._head_only:
                 async for piece in pieces:
@@ -298,7 +303,12 @@ class HttpConnection:
                 pass
 
 
-async def _generator(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+def generator(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """The same pieces, as what can be closed before its end."""
+    return pieces if isinstance(pieces, AsyncGenerator) else _generated(pieces)
+
+
+async def _generated(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     async for piece in pieces:
         yield piece
 

@@ -33,6 +33,7 @@ from node.runtime.net.http import (
     Response,
     error_response,
 )
+from node.runtime.net.passing import NotPassed, Way, pass_on
 from node.runtime.net.proxies import Proxies
 from node.runtime.net.reading import SocketReader
 from node.runtime.net.tls import NotTls, TlsError, TlsStream, accept_tls
@@ -41,7 +42,7 @@ from node.wire.close_codes import GOING_AWAY, INTERNAL_ERROR
 from storage import system
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from ssl import SSLContext
 
     from node.core.admission import Arrivals, Place
@@ -105,7 +106,7 @@ class Handler(Protocol):
         """The HTTP methods that are answered at a path, as it was sent."""
         ...
 
-    def accepts(self, request: Request) -> Acceptance | Refusal: ...
+    async def accepts(self, request: Request) -> Acceptance | Refusal: ...
 
     async def websocket(self, request: Request, connection: Connection) -> None:
         """Run an accepted connection until it ends (by calling its `run`)."""
@@ -133,7 +134,9 @@ async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
         except OSError as error:
             if error.errno != errno.EADDRNOTAVAIL:
                 raise
-        logger.warning("%s is no address of this machine; the node listens there once it is", host)
+        logger.warning(
+            "%(address)s is no address of this machine; the node listens there once it is", {"address": host}
+        )
         return await open_early(host, port)
     attempts = 1 if port else BIND_ATTEMPTS
     while True:
@@ -149,14 +152,15 @@ async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
                 if not attempts:
                     raise
                 continue
-            logger.info("not listening on ::1: %s", error)
+            logger.info("not listening on ::1: %(reason)s", {"reason": error})
         return listeners
 
 
 class Certificate(Protocol):
     """What a listener shows to those who connect with TLS."""
 
-    context: SSLContext
+    @property
+    def context(self) -> SSLContext: ...
 
 
 class Listener:
@@ -164,6 +168,9 @@ class Listener:
 
     certificate: for those listeners that speak TLS. proxies: whose word is taken for a client's address.
     secret: what a request shows that comes from this process's user (`node/control.py`).
+    looks: called when sockets are about to be read, where one task reads all of them.
+    way: to the process that a request is passed on to; a Response for one that nobody answers at the moment; None for
+        one that is answered here.
     """
 
     def __init__(
@@ -175,11 +182,15 @@ class Listener:
         certificate: Certificate | None = None,
         proxies: Proxies | None = None,
         secret: str | None = None,
+        looks: Callable[[], object] = lambda: None,
+        way: Callable[[Request], Way | Response | None] = lambda request: None,
     ) -> None:
+        self._way = way
         self._handler = handler
         self._certificate = certificate
         self._proxies = proxies or Proxies()
         self._secret = secret
+        self._looks = looks
         self._limits = limits
         self._arrivals = arrivals
         self._connections: set[Connection] = set()
@@ -197,7 +208,7 @@ class Listener:
         """
         async with trio.open_nursery() as nursery:
             connections: trio.Nursery = await nursery.start(_hold_shielded)
-            self._reader = SocketReader.here()
+            self._reader = SocketReader.here(self._looks)
             if self._reader is not None:
                 connections.start_soon(self._reader.run)
             try:
@@ -244,7 +255,7 @@ class Listener:
         except* TlsError:
             pass  # told, and logged
         except* Exception as errors:
-            logger.error("connection from %s failed", peer, exc_info=errors)
+            logger.error("connection from %(address)s failed", {"address": peer}, exc_info=errors)
         finally:
             self._arrivals.went(place)
             await trio.aclose_forcefully(opened)
@@ -258,7 +269,9 @@ class Listener:
             raise TlsError(f"no TLS handshake within {self._limits.head_timeout_s:g} s")
         except TlsError as error:
             if is_due(self._said, (address, str(error)), trio.current_time(), AGAIN_S, FAULTS_KEPT):
-                logger.warning("%s could not connect with TLS: %s", peer, error)
+                logger.warning(
+                    "%(address)s could not connect with TLS: %(reason)s", {"address": peer, "reason": error}
+                )
             if isinstance(error, NotTls):
                 await _end(self._http(stream, peer, None), error_response(400, SPEAKS_TLS))
             raise
@@ -280,6 +293,9 @@ class Listener:
         try:
             while not self._stopping and (request := await http.request()) is not None:
                 request = self._from(request, place)
+                if (way := self._way(request)) is not None:
+                    await _pass(http, request, way)
+                    return
                 self._busy += 1
                 try:
                     if _wants_websocket(request):
@@ -324,7 +340,7 @@ class Listener:
             try:
                 response = await self._handler.http(request)
             except Exception:
-                logger.exception("%s %s failed", request.method, request.path)
+                logger.exception("%(method)s %(path)s failed", {"method": request.method, "path": request.path})
                 response = error_response(500, "internal error")
             await http.respond(response, close=self._stopping)
             nursery.cancel_scope.cancel()
@@ -337,18 +353,18 @@ class Listener:
         if refusal is None and self._stopping:
             refusal = error_response(503, "the node is stopping")
         if refusal is None:
-            verdict = self._verdict(request)
+            verdict = await self._verdict(request)
             if isinstance(verdict, Acceptance):
                 await self._run(request, await self._accept(http, request, verdict))
                 return
             refusal = error_response(verdict.status, verdict.reason)
         await _end(http, refusal)
 
-    def _verdict(self, request: Request) -> Acceptance | Refusal:
+    async def _verdict(self, request: Request) -> Acceptance | Refusal:
         try:
-            return self._handler.accepts(request)
+            return await self._handler.accepts(request)
         except Exception:
-            logger.exception("judging the upgrade of %s failed", request.path)
+            logger.exception("judging the upgrade of %(path)s failed", {"path": request.path})
             return Refusal(500, "internal error")
 
     async def _accept(self, http: HttpConnection, request: Request, verdict: Acceptance) -> Connection:
@@ -376,7 +392,7 @@ class Listener:
         try:
             await self._handler.websocket(request, connection)
         except Exception:
-            logger.exception("the WebSocket of %s failed", connection.peer)
+            logger.exception("the WebSocket of %(address)s failed", {"address": connection.peer})
             if not connection.finished:
                 connection.close(INTERNAL_ERROR, "internal error")
                 await connection.run()
@@ -411,6 +427,18 @@ async def _heard(stream: trio.SocketStream | TlsStream) -> bool:
     if isinstance(stream, TlsStream):
         return await stream.heard()
     return bool(await stream.socket.recv(1, trio.socket.MSG_PEEK))
+
+
+async def _pass(http: HttpConnection, request: Request, way: Way | Response) -> None:
+    """Let another process answer, with all that follows on this connection."""
+    if isinstance(way, Way):
+        try:
+            await pass_on(http, request, way)
+            return
+        except NotPassed as error:
+            logger.warning("a request is not passed on: %(reason)s", {"reason": error})
+            way = error_response(503, "the process that has this store does not answer")
+    await _end(http, way)
 
 
 async def _hold_shielded(task_status: trio.TaskStatus[trio.Nursery]) -> None:

@@ -57,11 +57,13 @@ class Cutter:
         size = len(data) - _HEADER
         if not 0 <= size <= _SHORT or data[1] != size | _MASKED or self._held or self._left:
             return None
-        if data[0] == _TEXT and not self._inside:
-            return _text(data[2:_HEADER], data[_HEADER:])
-        if data[0] == _PONG:
-            return Pong(apply_mask(data[_HEADER:], data[2:_HEADER]))
-        return None
+        first = data[0]
+        if first == _TEXT and not self._inside:
+            try:
+                return apply_mask(data[_HEADER:], data[2:_HEADER]).decode()
+            except UnicodeDecodeError:
+                return None  # wsproto says so
+        return Pong(apply_mask(data[_HEADER:], data[2:_HEADER])) if first == _PONG else None
 
     def cut(self, data: bytes) -> list[Piece]:
         """All that was read, in order."""

@@ -29,6 +29,9 @@ READ_BYTES = 16 * 1024
 PASS_S = 0.005
 """How long one task works through what is readable before all other tasks have their turn."""
 
+SOCKETS = 4
+"""After so many it is looked how long the pass has taken."""
+
 _AT_ONCE = 256
 """Most sockets that are looked at in one pass."""
 
@@ -68,9 +71,13 @@ class Source(Protocol):
 
 
 class SocketReader:
-    """The task that reads all sockets of a server. `run` it as long as there are connections."""
+    """The task that reads all sockets of a server. `run` it as long as there are connections.
 
-    def __init__(self) -> None:
+    looks: called before sockets are read, at least each PASS_S.
+    """
+
+    def __init__(self, looks: Callable[[], object] = lambda: None) -> None:
+        self.looks = looks
         self._epoll = system.epoll()
         self._sources: dict[int, Source] = {}
         self._registered: set[int] = set()
@@ -80,9 +87,9 @@ class SocketReader:
         self._epoll.register(self._bell, 0)  # later the system may have no room for one more
 
     @classmethod
-    def here(cls) -> SocketReader | None:
+    def here(cls, looks: Callable[[], object] = lambda: None) -> SocketReader | None:
         """None where this system has no epoll."""
-        return cls() if system.LINUX else None
+        return cls(looks) if system.LINUX else None
 
     @contextmanager
     def watching(self, descriptor: int, source: Source) -> Iterator[None]:
@@ -145,16 +152,22 @@ class SocketReader:
             os.close(self._bell)
 
     async def _pass(self) -> None:
-        now, until = trio.current_time(), time.monotonic() + PASS_S
-        for ready, _ in self._epoll.poll(0, _AT_ONCE):
-            for descriptor in list(self._unfinished) if ready == self._bell else (ready,):
-                if descriptor in self._registered:  # a source before it may have ended it
-                    self._read(descriptor, self._sources[descriptor], now)
+        now, until = self._begin()
+        registered, sources, bell = self._registered, self._sources, self._bell
+        for place, (ready, _) in enumerate(self._epoll.poll(0, _AT_ONCE)):
+            for descriptor in list(self._unfinished) if ready == bell else (ready,):
+                if descriptor in registered:  # a source before it may have ended it
+                    self._read(descriptor, sources[descriptor], now)
                 elif (source := self._leave(descriptor)) is not None:
                     source.go_on()
-                if time.monotonic() > until:
+                if (place % SOCKETS == 0 or ready == bell) and time.monotonic() > until:
                     await trio.lowlevel.checkpoint()
-                    now, until = trio.current_time(), time.monotonic() + PASS_S
+                    now, until = self._begin()
+
+    def _begin(self) -> tuple[float, float]:
+        """Now, by trio's clock, and until when others wait, by the monotonic one."""
+        self.looks()
+        return trio.current_time(), time.monotonic() + PASS_S
 
     def _read(self, descriptor: int, source: Source, now: float) -> None:
         try:
@@ -169,8 +182,10 @@ class SocketReader:
             source.ended()
 
 
-async def read_stream(stream: trio.abc.ReceiveStream, source: Source) -> None:
-    """Read one stream for a source, until it ends."""
+async def read_stream(
+    stream: trio.abc.ReceiveStream, source: Source, looks: Callable[[], object] = lambda: None
+) -> None:
+    """Read one stream for a source, until it ends. looks: called when something was read."""
     wake = trio.Event()
 
     def changed() -> None:
@@ -191,6 +206,7 @@ async def read_stream(stream: trio.abc.ReceiveStream, source: Source) -> None:
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             data = b""
         if data:
+            looks()
             source.received(data, trio.current_time())
         else:
             source.ended()

@@ -148,7 +148,7 @@ def _told(error: ssl.SSLError | ssl.CertificateError) -> TlsError:
 class TlsStream(trio.abc.HalfCloseableStream):
     """A stream over a socket and a session whose handshake is done.
 
-    session, socket: for whoever writes past the stream.
+    session, socket: for whoever writes past the stream. certified: whether the other side has shown a certificate.
     """
 
     def __init__(self, stream: trio.SocketStream, session: Session) -> None:
@@ -158,6 +158,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
         self._stream = stream
         self._read = bytearray(session.opened(b""))
         self._ended = session.over
+        self.certified = bool(session.certificate())
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         while not self._read and not self._ended:

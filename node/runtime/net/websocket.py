@@ -78,6 +78,9 @@ SKIM_WEIGHT = 4
 _FRAME_BYTES = 256
 """What a frame counts for besides its bytes."""
 
+_PING = 0x89
+"""The first byte of a ping."""
+
 _JOIN_PARTS = 1_024
 """A message that trickles in is joined whenever it is in this many parts, so that tiny parts cost no memory."""
 
@@ -141,6 +144,7 @@ class Connection(WebSocketConnection):
         self._socket = stream
         self._deflate = protocol.deflate
         self._reader = reader
+        self._looks: Callable[[], object] = (lambda: None) if reader is None else reader.looks
         self._first = first
         self._cutter = None if protocol.client else Cutter(max_message_bytes)
         self.peer = peer
@@ -203,7 +207,10 @@ class Connection(WebSocketConnection):
 
     def ping(self, payload: bytes) -> None:  # type: ignore[override]  # not awaited: it never blocks
         """A protocol ping (at most 125 bytes); its pong comes after everything sent before it was read."""
-        self._event(Ping(payload=payload))
+        if self._cutter is None:
+            self._event(Ping(payload=payload))
+        elif not self._closing and self._wsproto.state is ConnectionState.OPEN:
+            self._outbox.write(bytes((_PING, len(payload))) + payload)  # as wsproto would, which keeps nothing of it
 
     def close(self, code: int, reason: str) -> None:
         """Flush, say why, and drop the connection, within CLOSE_GRACE_S. The reason is cut to 120 bytes."""
@@ -283,10 +290,7 @@ class Connection(WebSocketConnection):
         if found is None:
             self._begin(self._through(data))
         elif not self._closing:
-            if type(found) is str:
-                self._call(self.on_text, found)
-            else:
-                self._call(self.on_pong, found)
+            self._call(self.on_text if type(found) is str else self.on_pong, found)
 
     def ended(self) -> None:
         """The socket broke, or the other side sends nothing more."""
@@ -305,7 +309,7 @@ class Connection(WebSocketConnection):
                 self.changed()
                 return
         except Exception:
-            logger.exception("connection %s failed", self.peer)
+            logger.exception("connection %(address)s failed", {"address": self.peer})
             self._close_reason = CloseReason(INTERNAL_ERROR, "internal error")
             self._over.set()
         self._work = None
@@ -422,7 +426,7 @@ class Connection(WebSocketConnection):
         try:
             callback(argument)
         except Exception:
-            logger.exception("a message from %s failed", self.peer)
+            logger.exception("a message from %(address)s failed", {"address": self.peer})
             self.close(INTERNAL_ERROR, "internal error")
 
     def _fail(self, code: int, reason: str) -> None:
@@ -462,7 +466,7 @@ class Connection(WebSocketConnection):
                     await self._flush()
                 nursery.cancel_scope.cancel()
         except* Exception as errors:
-            logger.error("connection %s failed", self.peer, exc_info=errors)
+            logger.error("connection %(address)s failed", {"address": self.peer}, exc_info=errors)
             self._close_reason = CloseReason(INTERNAL_ERROR, "internal error")
         finally:
             self._closing = True
@@ -478,7 +482,7 @@ class Connection(WebSocketConnection):
         elif first:
             self._begin(self._through(first))
         if self._reader is None:
-            await read_stream(self._socket, self)
+            await read_stream(self._socket, self, self._looks)
             return
         with self._reader.watching(self._socket.socket.fileno(), self):
             await self._over.wait()

@@ -277,6 +277,12 @@ def test_a_dry_run_prints_what_would_be_created_changed_and_refused(node: NodePr
     assert {*shown(node, "p")} == {"p1", "p2"}
 
 
+def test_a_decimal_separator_that_nothing_tells_is_said_to_be_a_guess(node: NodeProcess, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", "id;name;price", "d1;Pão;4.500")
+    assert "--decimal" in run(node, file, "--dry-run").output
+    assert "--decimal" not in run(node, file, "--dry-run", "--decimal", "point").output
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

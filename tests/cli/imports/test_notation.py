@@ -91,7 +91,12 @@ def test_the_kind_of_a_column_is_what_most_of_it_is(name: str, values: list[str]
 
 
 def test_the_separator_is_the_one_that_most_values_can_only_have() -> None:
-    assert decimal_of(["1.234", "4,50", "abc", ""], ".") == ","
-    assert decimal_of(["4.50", "1,234.5", "3,2"], ",") == "."
-    assert decimal_of(["1.234", "10"], ",") == ","
-    assert decimal_of(["1.234", "10"], ".") == "."
+    assert decimal_of(["1.234", "4,50", "abc", ""], ".") == (",", False)
+    assert decimal_of(["4.50", "1,234.5", "3,2"], ",") == (".", False)
+    assert decimal_of(["1234", "10"], ",") == (",", False)
+
+
+@pytest.mark.parametrize("otherwise", [",", "."])
+def test_a_separator_that_no_value_tells_is_a_guess(otherwise: str) -> None:
+    assert decimal_of(["1.234", "10"], otherwise) == (otherwise, True)
+    assert decimal_of(["4,50", "4.50"], otherwise) == (otherwise, False)  # one of them is refused

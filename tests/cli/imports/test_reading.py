@@ -37,7 +37,7 @@ def rows(path: Path, **options: Any) -> list[tuple[int, list[Any]]]:
 
 
 WANTED = [(line, [*cells]) for line, cells in enumerate(PRODUCTS[1:], 2)]
-ENCODINGS = ("utf-8", "cp1252", "cp850", "utf-8-sig", "utf-16")
+ENCODINGS = ("utf-8", "cp1252", "cp850", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be")
 
 
 @pytest.mark.parametrize(
@@ -76,6 +76,23 @@ def test_an_open_quote_is_a_problem_of_its_row(tmp_path: Path) -> None:
     assert (first.problem, second.line) == (None, 3)
     assert second.problem is not None
     assert "quote" in second.problem
+
+
+def test_a_number_that_is_written_as_a_formula_keeps_its_zeros(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text('="id";nome\n="0012";="Pão ""bom"""\n="0013;b\n', encoding="utf-8")
+    assert read(file).columns == ("id", "nome")
+    assert rows(file) == [(2, ["0012", 'Pão "bom"']), (3, ['="0013', "b"])]
+
+
+def test_a_header_that_comes_once_more_is_named_as_one(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("id;nome\n1;a\nid;nome\n2;b\n", encoding="utf-8")
+    assert [(row.line, row.problem and "header" in row.problem) for row in read(file).rows] == [
+        (2, None),
+        (3, True),
+        (4, None),
+    ]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"a;a\n1;2\n", b"\xff\xfe\x00"])

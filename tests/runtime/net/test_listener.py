@@ -29,6 +29,16 @@ BAD_HEADS: dict[str, tuple[bytes, int | None]] = {
     "CONNECT": (b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     "a thousand parameters": (b"GET /hello?" + b"a=1&" * 1_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     "two lengths": (b"GET /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+    "a length and a transfer encoding": (
+        b"GET /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /",
+        400,
+    ),
+    "a transfer encoding twice": (
+        b"GET /hello HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+        501,
+    ),
+    "a header name with a space": (b"GET /hello HTTP/1.1\r\nHost: a\r\nContent-Length : 5\r\n\r\n", 400),
+    "a folded header": (b"GET /hello HTTP/1.1\r\nHost: a\r\nX: y\r\n  \x00z\r\n\r\n", 400),
     "a length of minus one": (b"GET /hello HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
     "an unknown transfer encoding": (b"GET /hello HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: x\r\n\r\n", 501),
     "a bad chunk": (b"GET /hello HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),

@@ -1,0 +1,32 @@
+"""[hubs]: head office as several processes that share out the stores."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from node.config.links import node_url
+from node.errors import ConfigError
+
+
+@frozen
+class HubsSection:
+    """[hubs]: the other processes of head office, and the database that they share.
+
+    database: of PostgreSQL, postgresql://USER:PASSWORD@HOST/NAME; None for a head office of one process.
+    address: ws://host:port or wss://host:port where the other processes reach this one; None is where it listens.
+    lease_s: how long a process owns a store without a word. As long as that it takes until another one takes over.
+    """
+
+    database: str | None = None
+    address: str | None = None
+    lease_s: float = 10.0
+
+    def check(self) -> None:
+        """Raises ConfigError."""
+        if not 1 <= self.lease_s <= 3_600:
+            raise ConfigError(f"[hubs] lease_s is 1 to 3600, not {self.lease_s}")
+        if self.address is not None:
+            try:
+                node_url(self.address)
+            except ConfigError as error:
+                raise ConfigError(f"[hubs] address: {self.address[:256]!r} is not like wss://host:8001") from error

@@ -1,0 +1,1 @@
+"""Reporting tables: a cursor over the logs of stores, into PostgreSQL."""

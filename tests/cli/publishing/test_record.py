@@ -1,0 +1,70 @@
+"""What is told of a published list: missing until it is written, and delivered when a node of the store has it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from node.cli.publishing import record as module
+from node.cli.publishing.record import Record, Store, held, records
+from storage.records import FollowerRow
+from tests.sink.rig import Store as Site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = Site(tmp_path / "realms" / "loja-a", "loja-a")
+    made.order(0)
+    yield made
+    made.close()
+
+
+def confirm(site: Site, seq: int, *, epoch: str | None = None) -> None:
+    """A node of the store has its log up to here."""
+    row = FollowerRow("hub", epoch or site.core.links.epoch, (seq,) * 4, 1_768_471_200_000)
+    site.core.cursors.note_follower(row)
+    site.core.store_cursors()
+    site.commit()
+
+
+def test_what_is_on_a_disk_of_the_store_is_delivered(tmp_path: Path, site: Site) -> None:
+    written = Store(epoch=site.core.links.epoch, seq=4, created=1)
+    assert held(tmp_path, "loja-a", Store()).state == "missing"
+    assert held(tmp_path, "loja-b", written).state == "missing", "head office keeps it no more"
+    assert held(tmp_path, "loja-a", written).state == "sent"
+    confirm(site, 3)
+    assert held(tmp_path, "loja-a", written).state == "sent"
+    confirm(site, 4)
+    assert (held(tmp_path, "loja-a", written).state, held(tmp_path, "loja-a", written).node) == ("delivered", "hub")
+    confirm(site, 9, epoch="another log")
+    assert held(tmp_path, "loja-a", written).state == "sent"
+
+
+def test_rows_of_a_log_that_was_set_back_are_not_told_to_be_there(tmp_path: Path, site: Site) -> None:
+    confirm(site, 4)
+    gone = held(tmp_path, "loja-a", Store(epoch="before", seq=4))
+    assert (gone.state, gone.store.wrong is not None) == ("missing", True)
+
+
+def test_so_many_records_are_kept_and_a_damaged_one_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEPT", 3)
+    for day in range(5):
+        made = Record(id=f"list{day}", file="a.csv", entity_type="products", begun=f"2026-01-0{day + 1}T00:00:00Z")
+        made.stores["loja-a"] = Store(seq=day, epoch="e")
+        made.put(tmp_path)
+    (tmp_path / module.FOLDER / "list3.json").write_text("{")
+    (tmp_path / module.FOLDER / "list2.json").write_text('{"id": 1}')
+    assert [(one.id, one.stores["loja-a"].seq) for one in records(tmp_path)] == [
+        ("list4", 4),
+        ("list1", 1),
+        ("list0", 0),
+    ]
+    made.id, made.begun = "list9", "2026-01-09T00:00:00Z"
+    made.put(tmp_path)
+    assert [one.id for one in records(tmp_path)] == ["list9", "list4", "list1"]
+    assert not (tmp_path / module.FOLDER / "list0.json").exists()

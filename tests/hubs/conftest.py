@@ -1,0 +1,3 @@
+from tests.sink.conftest import server, to
+
+__all__ = ["server", "to"]

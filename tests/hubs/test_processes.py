@@ -1,0 +1,232 @@
+"""Head office as two processes over a PostgreSQL: stores are shared out, links passed on, and one takes over."""
+
+from __future__ import annotations
+
+import json
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import psutil
+import pytest
+
+from node.cli.asking import CONTROL, ask
+from node.runtime.kept_realm import new_realm
+from tests.e2e.test_office import said, shown, write
+from tests.faults.rig import until
+from tests.hubs.test_engine import OnPostgres
+from tests.patience import http_get
+from tests.processes import NodeProcess, comanda
+from tests.sink.rig import connected, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.sink.postgres import Postgres
+
+STORES = ("loja-a", "loja-b", "loja-c", "loja-d")
+LEASE_S = 4
+"""A database that a busy machine holds up for a second still answers in time."""
+
+
+class Chain:
+    """Two processes of head office, and the hub of one store. offices: by node id. store: which it is."""
+
+    store = "loja-a"
+
+    def __init__(self, folder: Path, to: str) -> None:
+        self.folder, self.to = folder, to
+        config = f'[hubs]\ndatabase = "{to}"\nlease_s = {LEASE_S}\n[time]\nrealm_rest_s = 1.0\n'
+        self.offices = {name: NodeProcess(folder / name, "--id", name, config=config) for name in ("north", "south")}
+        for office in self.offices.values():
+            office.start()
+        for realm in STORES:
+            new_realm(self.offices["north"].data / "realms" / realm, realm)
+        self.hub = self._hub()
+
+    def _hub(self) -> NodeProcess:
+        """It joins at the owner, and dials the process that is none."""
+        data, toml = self.folder / "hub", self.folder / "hub.toml"
+        code = json.loads(self._pair())["code"]
+        url = self.other().url
+        said("join", url, code, "--office", self.store, "--id", "hub", "--data", data, "--config", toml)
+        toml.write_text(toml.read_text().replace("[links]\n", "[links]\npaused_s = 0.3\n"))
+        return NodeProcess(data, "--config", str(toml)).start()
+
+    def _pair(self) -> str:
+        refused = comanda("pair", "--site", self.store, "--data", self.other().data)
+        assert refused.returncode == 1, "it is not the owner"
+        assert self.owning().data.name in refused.stderr
+        return said("pair", "--site", self.store, "--data", self.owning().data, "--json")
+
+    # ------------------------------------------------------------------ who has what
+
+    def realms(self, name: str) -> dict[str, dict[str, Any]]:
+        found = ask(f"{CONTROL}{self.offices[name].data}", "/api/v1/realms")["realms"]
+        return {row["realm"]: row for row in found}
+
+    def owner(self, realm: str = store) -> str | None:
+        """Who says of itself that it owns a store, where both say the same."""
+        found = {self.realms(name).get(realm, {}).get("owner") for name in self.offices}
+        return found.pop() if len(found) == 1 else None
+
+    def both(self) -> tuple[NodeProcess, NodeProcess]:
+        """The owner of the store, and the other one. The store may go from one to the other meanwhile."""
+        until(lambda: self.owner() is not None, "an owner")
+        owner = self.owner()
+        first, second = sorted(self.offices.values(), key=lambda office: office.data.name != owner)
+        return first, second
+
+    def owning(self) -> NodeProcess:
+        return self.both()[0]
+
+    def other(self) -> NodeProcess:
+        return self.both()[1]
+
+    def kept(self, office: NodeProcess, entity: str) -> dict[str, Any] | None:
+        """An order as this process holds it, whoever owns it."""
+        answer = ask(f"{CONTROL}{office.data}", f"/api/v1/entities/orders?{urlencode({'realm': self.store})}")
+        return next((shown(row) for row in answer["entities"] if row["entity_id"] == entity), None)
+
+    def token(self) -> str:
+        text = (self.folder / "hub.toml").read_text()
+        return next(line.split('"')[1] for line in text.splitlines() if line.startswith("token"))
+
+    def writes(self, entity: str, *expected_at: NodeProcess) -> None:
+        """A till in the store writes, and these processes have it."""
+        assert write(self.hub, entity, {"total": 5})["status"] == "applied"
+        for office in expected_at:
+            self.has(office, entity)
+
+    def has(self, office: NodeProcess, entity: str) -> None:
+        until(lambda: self.kept(office, entity) == {"total": 5}, f"{entity} at {office.data.name}")
+
+    def end(self) -> None:
+        for node in (*self.offices.values(), self.hub):
+            with suppress(ProcessLookupError):
+                node.process.send_signal(signal.SIGCONT)
+            node.end()
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory, server: Postgres) -> Iterator[Chain]:
+    made = Chain(tmp_path_factory.mktemp("hubs"), server.uri("postgres"))
+    yield made
+    made.end()
+
+
+def test_stores_are_shared_out_and_any_process_may_be_dialled(chain: Chain) -> None:
+    until(lambda: {chain.owner(realm) for realm in STORES} == set(chain.offices), "both own stores")
+    chain.writes("mesa-1", *chain.offices.values())
+    http = chain.other().url.replace("ws", "http", 1)
+    answer = http_get(
+        f"{http}/api/v1/entities/orders/mesa-1?realm={chain.store}",
+        headers={"Authorization": f"Bearer {chain.token()}"},
+    )
+    assert shown(answer.json()) == {"total": 5}, "asked of the owner"
+    assert http_get(f"{http}/api/v1/entities/orders/mesa-1?realm={chain.store}").status_code == 401
+    again = http_get(f"{http}/api/v1/entities/orders?realm={chain.store}", headers={"Comanda-Passed": "1"})
+    assert again.status_code == 503, "it was passed on already"
+    listed = said("realm", "list", "--data", chain.other().data)
+    assert f"{chain.store}  {chain.owning().data.name}" in listed
+
+
+def test_a_process_that_is_killed_is_followed_by_another_one(chain: Chain) -> None:
+    killed, heir = chain.both()
+    token = rows(chain.to, "SELECT token FROM comanda_hubs.realms WHERE realm = %s", chain.store)[0][0]
+    killed.kill()
+    assert write(chain.hub, "mesa-2", {"total": 5})["status"] == "applied", "the store needs no head office"
+    until(lambda: chain.realms(heir.data.name)[chain.store]["owner"] == heir.data.name, "a new owner")
+    assert rows(chain.to, "SELECT token FROM comanda_hubs.realms WHERE realm = %s", chain.store)[0][0] > token
+    chain.hub.stop()
+    toml = chain.folder / "hub.toml"
+    toml.write_text(toml.read_text().replace(killed.url, heir.url))
+    chain.hub.start()
+    chain.writes("mesa-3", heir)
+    chain.has(heir, "mesa-1")
+    chain.has(heir, "mesa-2")  # written meanwhile
+    killed.start()
+    chain.has(killed, "mesa-3")
+    chain.writes("mesa-4", killed, heir)
+
+
+def test_a_process_that_stood_still_serves_nothing_when_it_goes_on(chain: Chain) -> None:
+    zombie, heir = chain.both()
+    zombie.process.send_signal(signal.SIGSTOP)
+    until(lambda: chain.realms(heir.data.name)[chain.store]["owner"] == heir.data.name, "a new owner")
+    zombie.process.send_signal(signal.SIGCONT)
+    until(lambda: "not owned here any more" in zombie.said())
+    chain.writes("mesa-5", zombie, heir)
+
+
+def test_the_database_stands_still_and_stores_do_not(chain: Chain, server: Postgres) -> None:
+    """Nobody owns anything then, and head office takes nothing from a store; it does afterwards."""
+    owning = chain.owning()
+    said_before = owning.said().count("not owned here any more")
+    postgres = psutil.Process(server.process.pid)
+    everyone = [postgres, *postgres.children(recursive=True)]
+    for one in everyone:
+        one.suspend()
+    try:
+        until(lambda: owning.said().count("not owned here any more") > said_before)
+        assert write(chain.hub, "mesa-9", {"total": 5})["status"] == "applied"
+    finally:
+        for one in everyone:
+            one.resume()
+    for office in chain.offices.values():
+        chain.has(office, "mesa-9")
+
+
+def test_the_database_is_killed_and_comes_back_empty(chain: Chain, server: Postgres) -> None:
+    server.kill()
+    assert write(chain.hub, "mesa-6", {"total": 5})["status"] == "applied"
+    for office in chain.offices.values():
+        until(lambda office=office: "does not answer" in office.said())
+    server.start()
+    until(lambda: chain.owner() is not None)
+    tokens = dict(rows(chain.to, "SELECT realm, token FROM comanda_hubs.realms"))
+    chain.writes("mesa-7", *chain.offices.values())
+    OnPostgres(chain.to).empty()
+
+    def owned_anew() -> bool:
+        with suppress(Exception):
+            found = dict(rows(chain.to, "SELECT realm, token FROM comanda_hubs.realms WHERE owner <> ''"))
+            return all(found.get(realm, 0) > token for realm, token in tokens.items())
+        return False
+
+    until(owned_anew, "higher tokens than before")
+    chain.writes("mesa-8", *chain.offices.values())
+    for entity in ("mesa-1", "mesa-2", "mesa-3", "mesa-4", "mesa-5", "mesa-6", "mesa-7"):
+        for office in chain.offices.values():
+            chain.has(office, entity)
+
+
+def test_what_is_wrong_in_the_database_stops_no_store(chain: Chain) -> None:
+    """A charter that nobody can read, and a store whose name is a path."""
+    with connected(chain.to) as connection:
+        connection.execute("INSERT INTO comanda_hubs.realms (realm) VALUES ('../../x')")
+        connection.execute(
+            "UPDATE comanda_hubs.realms SET owner = '', body = 'x', number = number + 9 WHERE realm = %s",
+            [chain.store],
+        )
+
+    def mended() -> bool:
+        sql = "SELECT owner, body FROM comanda_hubs.realms WHERE realm = %s"
+        owner, body = rows(chain.to, sql, chain.store)[0]
+        return bool(owner) and body.startswith(b"[")
+
+    until(mended, "its owner has left what it knows itself")
+    until(lambda: any("no name of a store" in office.said() for office in chain.offices.values()))
+    chain.writes("mesa-10", *chain.offices.values())
+    assert not (chain.folder / "x").exists()
+
+
+def test_nothing_is_lost_or_doubled_and_every_log_is_sound(chain: Chain) -> None:
+    for node in (chain.hub, *chain.offices.values()):
+        assert node.stop() == 0
+        assert "Traceback" not in node.said(), node.said()[-3000:]
+    for folder in (chain.hub.data, *(office.data / "realms" / chain.store for office in chain.offices.values())):
+        verified = comanda("verify", "--data", folder)
+        assert verified.returncode == 0, verified.stdout
