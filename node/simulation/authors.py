@@ -47,6 +47,8 @@ class Authors:
         self.operations += 1
         name = name_of(terminal.name, operation_id)
         self.sent[name] = (terminal, terminal.unanswered[operation_id])
+        if any(own_name(other) in self.refused for other in terminal.unanswered.values()):
+            self.restaurant.ledger.claims.add(name)
         return name
 
     def write_meant(

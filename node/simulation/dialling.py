@@ -86,7 +86,8 @@ class Dialler:
         here.on_text, here.on_end = received, ended
         self.since_ms = machine.clockwork.now_ms
         role = "peer" if self.role == "peer" else "downstream"
-        caller = Caller(machine.node_id, node=True, instance=core.instance, attempt=attempt)
+        realm = core.replica.settings.realm
+        caller = Caller(machine.node_id, node=True, instance=core.instance, attempt=attempt, realm=realm)
         other.door.accept_link(caller, role, (core.links.epoch, core.replica.log.committed), there)
 
     @property

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from functools import cache, partial
+from pathlib import Path
+from typing import TypeVar
 
 from attrs import define, field, frozen
 
@@ -17,19 +19,34 @@ from node.core.log.group import Group
 from node.core.ports import Disk, Unreadable
 from node.core.start import RECOVERY_MS
 from node.simulation.event_queue import Clockwork
-from storage.sqlite.database import DATABASE, StorageError
+from storage.sqlite.database import DATABASE, StorageError, open_writer
 from storage.sqlite.head_note import NOTE_FILE
+from storage.sqlite.migrations import migrate
 from storage.sqlite.reader import Reader
 from storage.sqlite.store import Store
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 T = TypeVar("T")
 
 WAL = f"{DATABASE}-wal"
 UNLIMITED_PAGES = 1_073_741_823
+
+
+@cache
+def _empty() -> bytes:
+    """A database of the schema of today in which nothing is."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / DATABASE
+        db = open_writer(path)
+        migrate(db, str(path))
+        db.conn.close()
+        return path.read_bytes()
+
+
+def lay_out(directory: Path) -> None:
+    """Put an empty database into a directory that has none: to make each by its own steps takes long."""
+    if not directory.exists():
+        directory.mkdir(parents=True, mode=0o700)
+        (directory / DATABASE).write_bytes(_empty())
 
 
 @frozen

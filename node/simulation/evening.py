@@ -83,6 +83,10 @@ class Evening:
             problem = f"{type(error).__name__}: {error}"
             if self.transcript.say is not None:
                 raise
+        finally:
+            for machine in self.restaurant.machines:
+                if machine.alive:  # it did not come to its end
+                    machine.close_files()
         if problem is not None:
             self.transcript.note("invariant", f"VIOLATED: {problem}")
         return Outcome(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
 
+from crdt.records import terminal_of
 from strategies.kinds.kind import ABSENT
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator
 
 OPENING = 100
 REGISTERS = ("a", "b", "c")
@@ -58,8 +61,17 @@ class Deletion:
 
 
 @frozen
+class Restored:
+    """Somebody's bringing back of a deleted entity as it was. seen: the operations that its author had read of it."""
+
+    entity: tuple[str, str]
+    data: Mapping[str, Any]
+    seen: frozenset[str]
+
+
+@frozen
 class Edit:
-    """Somebody's change of one field, to a value that nobody else gave it.
+    """Somebody's change of one field, to a value that nobody else gave it, but for who brought it back.
 
     entity: its type and id. field: of a line's field the list, the line's id, and the field's name, with slashes.
     seen: as of a deletion. whole: the rest of the entity was sent with it, as it was on the screen.
@@ -89,6 +101,16 @@ def lines_of(shown: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
 
 
 @frozen
+class Moved:
+    """A line that may be in two orders: one terminal moved it while others changed it or moved it elsewhere."""
+
+    mover: str
+    line: str
+    orders: tuple[str, str]
+    others: frozenset[str]
+
+
+@frozen
 class CountEvent:
     """What somebody did to a number that is counted now and then. seen: as of a deletion.
 
@@ -115,11 +137,15 @@ class Ledger:
     births: dict[tuple[str, str], dict[str, frozenset[str]]] = field(factory=dict)
     """Entity -> the operations by which somebody created it who saw that it was gone, and what each had seen."""
     edits: dict[str, Edit] = field(factory=dict)
+    restored: dict[str, Restored] = field(factory=dict)
     counts: dict[str, CountEvent] = field(factory=dict)
     paid: dict[str, set[str]] = field(factory=dict)
     """Order -> the operations that say that it is paid."""
     taken_back: dict[str, set[str]] = field(factory=dict)
     """Order -> what those wrote who may take that back: a lower status, a deletion, a decision."""
+    claims: set[str] = field(factory=set)
+    """Operations with a version that says that their authors had seen what they had not been shown: a number that was
+    made up, or one that counts on from a write that was refused and is sent again later."""
     exact: bool = True
     vague: set[str] = field(factory=set)
     """Stocks and lists of which nobody can say what is right: somebody wrote the whole of one from a screen of which
@@ -129,6 +155,7 @@ class Ledger:
         """The node does not know what their authors had seen."""
         for operation in operations:
             self.deletions.pop(operation, None)
+            self.restored.pop(operation, None)
             for births in self.births.values():
                 births.pop(operation, None)
             self.vague.update(self.meant.get(operation, Meant()).entities)
@@ -139,6 +166,36 @@ class Ledger:
                     self.vague.add(" ".join(edit.entity))
             if count is not None:
                 self.vague.add(count.name)
+
+    def read(self, operation: str) -> frozenset[str]:
+        """What its author had read of the entity, where it knew that by reading what became of it."""
+        found = self.restored.get(operation) or self.edits.get(operation)
+        return frozenset() if found is None else found.seen
+
+    def moved(self, held: Collection[str]) -> Iterator[Moved]:
+        """Lines that somebody moved who had not seen that somebody else changed them, or moved them elsewhere."""
+        meant = {operation: m for operation, m in self.meant.items() if operation in held}
+        offs = [(o, m.removes[0], line) for o, m in meant.items() if m.removes for line in sorted(m.removes[1])]
+        for operation, left, line in offs:
+            changed = {o for o, m in meant.items() if m.changes == (left, line)} - meant[operation].seen
+            changers = frozenset(terminal_of(o) for o in changed) - {terminal_of(operation)}
+            here = self._put(meant, operation, left, line)
+            if changers:
+                for right in here:
+                    yield Moved(terminal_of(operation), line, (left, right), changers)
+            for other, its, same in offs:
+                apart = other not in meant[operation].seen and operation not in meant[other].seen
+                by_two = terminal_of(operation) < terminal_of(other)
+                if apart and by_two and (its, same) == (left, line):
+                    there = self._put(meant, other, left, line)
+                    for pair in ((one, two) for one in here for two in there if one != two):
+                        yield Moved(terminal_of(operation), line, pair, frozenset([terminal_of(other)]))
+
+    def _put(self, meant: Mapping[str, Meant], removal: str, left: str, line: str) -> list[str]:
+        """The orders to which who removed a line from one added it, as far as that can be judged."""
+        by = terminal_of(removal)
+        added = [m.adds[0] for o, m in meant.items() if m.adds and m.adds[1] == line and terminal_of(o) == by]
+        return [right for right in added if right != left and not {left, right} & self.vague]
 
     def taken_off(self, operation: str) -> bool:
         """Whether what this operation adds was taken off by somebody already, who saw it on its author's screen."""
@@ -175,6 +232,7 @@ class Ledger:
                     m.changes[1]
                     for other in held
                     if (m := self.meant.get(other)) is not None and m.changes is not None and other not in meant.seen
+                    if m.changes[0] == meant.removes[0]
                 }
                 removed.setdefault(meant.removes[0], set()).update(meant.removes[1] - unseen)
         found = [
@@ -209,9 +267,12 @@ class Ledger:
             shown = next(iter(of.values())).shown(view)
             if shown is ABSENT and "/" in name:
                 continue  # the line was taken off, or is lost, which is looked at elsewhere
-            author = next((operation for operation, edit in of.items() if edit.value == shown), None)
-            later = next((o for o, e in of.items() if author in e.seen), None)
-            if author is None:
+            authors = [operation for operation, edit in of.items() if edit.value == shown]
+            laters = [next((o for o, e in of.items() if author in e.seen), None) for author in authors]
+            later = laters[0] if None not in laters and laters else None  # else one who brought it back, perhaps
+            # What a database that was set back has lost may come again with a copy from somebody's screen.
+            made = [edit.value for edit in self.edits.values() if (edit.entity, edit.field) == (entity, name)]
+            if not authors and shown not in made:
                 found.append(f"{' '.join(entity)}: {name} is {shown}, which nobody made it")
             elif later is not None and self.exact and not {" ".join(entity), entity[1]} & self.vague:
                 found.append(
@@ -243,6 +304,10 @@ class Ledger:
     def _lines(self, name: str, held: Iterable[str], shown: Mapping[str, Any] | None) -> list[str]:
         """Of each item that nobody took off, its quantity and how far it is."""
         off = {i for m in self.meant.values() if m.removes is not None and m.removes[0] == name for i in m.removes[1]}
+        added = Counter(
+            m.adds[1] for o in held if (m := self.meant.get(o)) is not None and m.adds and m.adds[0] == name
+        )
+        off |= {key for key, times in added.items() if times > 1}  # two who did not know of each other moved it
         quantities: dict[str, Decimal] = {}
         statuses: dict[str, int] = {}
         for operation in held:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,12 @@ import orjson
 from attrs import define, field
 
 from crdt.records import name_of
+from node.core.entities.entity import Entity
 from node.core.history.explain import explain
 from node.core.history.verify import Verification
+from node.core.links.contents import OTHERWISE
+from node.core.log.entries import NO_POSITION
+from node.core.operations.quarantine import BAD
 from node.simulation import operation_rules
 from node.simulation.holdings import Holdings
 from node.simulation.intentions import REGISTERS
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from node.simulation.terminal import Terminal
     from storage.records import EntityRow, LockRow, LogRow
     from storage.sqlite.reader import Reader
+    from strategies.view import View
 
 ALL = 1_000_000
 VIEWED = ("orders", "products", "customers", "cashier_operations")
@@ -76,8 +81,11 @@ class Checks:
     kept: list[tuple[str, str]] = field(factory=list)
     """(node, operation id) of refused writes that a node said it keeps."""
     machines: Sequence[Machine] = ()
+    damaged: Collection[str] = ()
+    """Operations that arrived damaged at some node."""
     _bases: dict[tuple[str, str, str], tuple[int, ...]] = field(factory=dict)
-    """(node, other node, its epoch) -> the first positions of that log that the node stored."""
+    """(node, other node, its epoch) -> the positions up to which that log need not be looked at: where the node
+    began with it, and then what the node was found to hold."""
     clocks: WriterClocks = field(factory=WriterClocks)
     holdings: Holdings = field(factory=Holdings)
     last_row_ms: int = 0
@@ -104,6 +112,9 @@ class Checks:
             self._versions[key] = entity.version
         for lock in group.commit.locks:
             self._lock(machine, lock)
+        for row in group.commit.parked:
+            if row.state == BAD and row.name not in self.damaged:
+                raise Violation(f"{node}: {row.name} came whole and is kept out: {row.reason}")
         for problem in (*self.clocks.stored(node, group.rows), *self._causes(machine, group)):
             raise Violation(f"{node}: {problem}")
         self._leases(machine)
@@ -141,10 +152,16 @@ class Checks:
         """Stored positions: not of nodes that were set back, which may learn it late, and compare what they hold."""
         yield from operation_rules.clamped(group.rows)
         for row in group.commit.peers:
-            base = self._bases.setdefault((machine.node_id, row.node_id, row.epoch), row.positions)
+            log = (machine.node_id, row.node_id, row.epoch)
+            base = self._bases.setdefault(log, row.positions)
             for other in self.machines:
                 if other.node_id == row.node_id and not {machine.node_id, row.node_id} & self.set_back:
                     yield from operation_rules.held(machine, row, base, other)
+                    if other.alive and other.store.epoch == row.epoch:
+                        self._bases[log] = tuple(
+                            max(since, upto) if since != NO_POSITION else since
+                            for since, upto in zip(base, row.positions, strict=True)
+                        )
 
     def _lock(self, machine: Machine, lock: LockRow) -> None:
         if lock.authority != machine.node_id:
@@ -251,20 +268,25 @@ class Checks:
 
     def at_end(self, machines: Sequence[Machine], terminals: Sequence[Terminal], ledger: Ledger) -> None:
         """All nodes have met: they hold and show the same, which is what was meant, and nothing confirmed is gone."""
-        logs = [_log(machine) for machine in machines]
+        written = {machine.node_id: machine.logged("operation") for machine in machines}
+        logs = [_log(machine, written[machine.node_id]) for machine in machines]
         if any(machine.archived for machine in machines):
             logs = [log | _without_rows(machine, logs) for machine, log in zip(machines, logs, strict=True)]
         shown = [_shown(machine) for machine in machines]
+        views = {m.node_id: {entity_type: _view(m, entity_type) for entity_type in VIEWED} for m in machines}
         refused = {r.name for m in machines for r in m.logged("refused")}
         for machine, log, found in zip(machines, logs, shown, strict=True):
             node = machine.node_id
             _faultless(machine)
-            for problem in operation_rules.proven(machine.reader.audit(limit=ALL, kinds=("operation",))):
+            late = {row["seq"] for row in machine.reader.queries.ask("SELECT seq FROM proofs")}
+            for problem in operation_rules.proven(machine.reader.audit(limit=ALL, kinds=("operation",)), late):
                 raise Violation(f"{node}: {problem}")
             if machine.core.replica.keyring.waiting:
                 raise Violation(f"{node}: a key was changed: {machine.core.replica.keyring.offered}")
             if parked := self.parked(machine):
                 raise Violation(f"{node}: operations are left in quarantine: {parked}")
+            if two := [said for said in machine.core.replica.contradictions if said.endswith(OTHERWISE)]:
+                raise Violation(f"{node}: linked nodes made other entities of the same operations: {two}")
             if machine.core.links.twins:
                 raise Violation(f"{node}: a twin was reported: {machine.core.links.twins}")
             _same(f"{machines[0].node_id} and {node} hold different operations", logs[0], log)
@@ -274,30 +296,36 @@ class Checks:
             if gone:
                 told = {operation: self.confirmed[operation] for operation in sorted(gone)}
                 raise Violation(f"{node}: confirmed and lost: {told}")
-            view = {entity_type: _view(machine, entity_type) for entity_type in VIEWED}
-            for problem in ledger.problems(held, view, refused):
+            for problem in ledger.problems(held, views[node], refused):
                 raise Violation(f"{node}: {problem}")
             self._chained(machine)
-        rows = machines[0].logged("operation")
+            _reloaded(machine)
+        rows = written[machines[0].node_id]
         # A node may have got what another one has archived with an entity, and has no row of it.
-        everywhere = list({row.link_key: row for m in machines for row in m.logged("operation")}.values())
+        everywhere = list({row.link_key: row for m in machines for row in written[m.node_id]}.values())
         entities = _entities(machines[0])
         by_name = {terminal.name: terminal for terminal in terminals}
+        # A node that dies before it has looked where else a line is looks no more. What is archived it does not see.
+        quiet = all(m.starts == 1 and not m.disk.read_failures and not m.archived for m in machines)
+        moved = ledger.moved({row.name for row in everywhere}) if quiet else ()
+        notices = [notice for machine in machines for notice in machine.logged("notice")]
         for problem in (
             *operation_rules.named(rows),
             *operation_rules.counted(everywhere, entities),
-            *operation_rules.replaced(rows, by_name),
+            *operation_rules.replaced(rows, by_name, ledger),
             *operation_rules.ranked(everywhere, entities),
             *operation_rules.kept(rows, entities),
             *operation_rules.told(machines[0].logged("notice")),
+            *(operation_rules.in_two(moved, views[machines[0].node_id]["orders"], notices) if ledger.exact else ()),
             *operation_rules.disputed(
                 everywhere,
                 [orjson.loads(conflict.body) for conflict in machines[0].reader.conflicts("open", limit=ALL)],
-                {entity_type: _view(machines[0], entity_type) for entity_type in VIEWED},
+                views[machines[0].node_id],
                 ledger.edits if ledger.exact else {},
                 refused,
             ),
             *(operation_rules.hidden(rows, entities, ledger.deletions) if ledger.exact else ()),
+            *(operation_rules.brought_back(everywhere, entities, ledger.restored, refused) if ledger.exact else ()),
             *(operation_rules.reborn(rows, entities, ledger.births) if ledger.exact else ()),
         ):
             raise Violation(problem)
@@ -319,7 +347,7 @@ class Checks:
             for entity_type in VIEWED:
                 view = {
                     i: {k: v for k, v in e.items() if k != "version"}
-                    for i, e in _view(terminal.machine, entity_type).items()
+                    for i, e in views[terminal.machine.node_id][entity_type].items()
                 }
                 screen = terminal.shown(entity_type)
                 for entity_id in {i for t, i in lost if t == entity_type}:
@@ -382,6 +410,21 @@ def _faultless(machine: Machine) -> None:
         raise Violation(f"Fault: the own code of {machine.node_id} failed; see the log")
 
 
+def _reloaded(machine: Machine) -> None:
+    """What an entity is in memory it is once it is loaded anew, as it will be after a restart."""
+    engine = machine.config.node.engine
+    for key, entity in machine.core.replica.residents.entities.items():
+        row = machine.reader.entity(*key)
+        again = Entity.load(key, entity.policy, row, writer=entity.document.writer, engine=engine)
+        here, there = map(_seen_of, (entity.view, again.view))
+        if here != there:
+            raise Violation(f"{machine.node_id}: {key} is {here} in memory, and {there} loaded anew")
+
+
+def _seen_of(view: View) -> tuple[bool, dict[str, object], list[dict[str, object]]]:
+    return view.alive, view.fields, [view.conflicts[path].body() for path in sorted(view.conflicts)]
+
+
 def operations(reader: Reader) -> list[tuple[Any, ...]]:
     """Every operation of a log with its author, its times, where it was accepted and its lock status."""
     return _facts(reader.audit(limit=ALL, kinds=("operation",)))
@@ -404,8 +447,8 @@ def _facts(rows: Iterable[LogRow]) -> list[tuple[Any, ...]]:
     ]
 
 
-def _log(machine: Machine) -> set[tuple[Any, ...]]:
-    found = _facts(machine.logged("operation"))
+def _log(machine: Machine, rows: Iterable[LogRow]) -> set[tuple[Any, ...]]:
+    found = _facts(rows)
     if len(set(found)) != len(found):
         raise Violation(f"{machine.node_id}: an operation is in the log twice")
     return set(found)

@@ -11,20 +11,21 @@ from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from crdt import hlc
+from crdt.engine import INSTALLED
 from node.config.sections import Config
 from node.core.core import Core
 from node.core.delivery.delivery import PING_INTERVAL_MS
 from node.core.log.group import Group
 from node.core.ports import Draws, Instant, Surroundings
 from node.core.schedule import Schedule, schedule
-from node.core.start import begin, go_on, note_config, note_key
+from node.core.start import begin, go_on, note_config, note_key, note_realm
 from node.runtime.identity import take_up
 from node.runtime.keys import signatures
 from node.simulation.connections import Door
-from node.simulation.disk import Files, SlowDisk
+from node.simulation.disk import Files, SlowDisk, lay_out
 from node.simulation.event_queue import Clockwork
 from node.simulation.transcript import START_MS, Transcript
 from storage.audit.archive_file import read_archive
@@ -43,12 +44,13 @@ BUSY_MS = 3_000
 ALL_ROWS = 1_000_000
 TICK_MS = 1_000
 IDLE_TICK_MS = 60_000
-CLOCK = (b'{"type":"ping"', b'{"type":"pong"')
+QUIET = (b'{"type":"ping"', b'{"type":"pong"', b'{"type":"digest",', b'{"type":"digest_buckets"')
+"""How the frames begin that links and terminals send for ever. Whatever a comparison finds comes in others."""
 
 
 @define(eq=False)
 class Machine:
-    """A node and all it runs on. drift: how much faster its clock runs, in parts per million."""
+    """A node and all it runs on. drift: how much faster its clock runs, in ppm. number: which of its store's."""
 
     clockwork: Clockwork
     transcript: Transcript
@@ -57,6 +59,7 @@ class Machine:
     rng: random.Random
     offset_ms: int = 0
     drift: int = 0
+    number: int = 0
     committed: Callable[[Machine, Group], None] = lambda machine, group: None
     failed: Callable[[Machine, Group], None] = lambda machine, group: None
     booted: Callable[[Machine], None] = lambda machine: None
@@ -104,7 +107,11 @@ class Machine:
     def start(self) -> None:
         """The node's process starts."""
         self._started_ms = self.clockwork.now_ms
+        # Neighbours run on different engines, and what one wrote the other opens. Nothing may come of it.
+        engine = INSTALLED[(self.number + self.starts) % len(INSTALLED)]
+        self.config = evolve(self.config, node=evolve(self.config.node, engine=engine))
         draws = Draws(lambda: f"{self.rng.getrandbits(64):016x}", lambda: self.rng.randrange(1, 2**32))
+        lay_out(self.directory)
         store = self.store = Store.open(self.directory, self.node_id, draws.id)
         reader = self.reader = Reader(store.path)
         self.archived = [row for seq, row in sorted(self._ever_archived.items()) if seq <= store.anchor.seq]
@@ -114,6 +121,7 @@ class Machine:
         )
         key = signatures(self.directory, lambda size: blake2b(self.node_id.encode(), digest_size=size).digest())
         self._around = Surroundings(disk, disk, self.now, draws, key)
+        note_realm(store, boot, self.config)
         writer = take_up(store, boot, draws, self.now().wall_ms)
         note_key(store, boot, key)
         note_config(store, self.config)
@@ -137,9 +145,13 @@ class Machine:
         self.alive = False
         self.disk.gone = True
         self.door.let_go(unnoticed=lambda: self.rng.random() < 0.2)
+        self.close_files()
+        files.put_back(self.directory)
+
+    def close_files(self) -> None:
+        """Without storing anything: Windows deletes no file that is open."""
         self.reader.close()
         self.store.abandon()
-        files.put_back(self.directory)
 
     def stop(self) -> None:
         """A clean stop: what is pending is stored, and everybody is told."""
@@ -261,8 +273,8 @@ class Machine:
                 self._tick_in(TICK_MS)
 
     def busy_with(self, payload: bytes) -> None:
-        """The same for a frame, but for the pings that links and terminals send for ever."""
-        if not payload.startswith(CLOCK):
+        """The same for a frame, but for QUIET ones."""
+        if not payload.startswith(QUIET):
             self.busy()
 
     def _tick_in(self, delay_ms: int) -> None:

@@ -14,6 +14,7 @@ from functools import partial
 import orjson
 from attrs import define, field
 
+from crdt.records import name_of
 from node.core.sessions.session import Session
 from node.simulation.event_queue import Clockwork
 from node.wire.close_codes import ABNORMAL, GOING_AWAY
@@ -90,11 +91,13 @@ class Route:
 
 @define(eq=False)
 class Network:
-    """Every connection of a store. carried: called with all that is sent."""
+    """Every connection of a store. carried: called with all that is sent. damaged: names of operations that arrived
+    cut short."""
 
     clockwork: Clockwork
     rng: random.Random
     carried: Callable[[bytes], None] = _nothing
+    damaged: set[str] = field(factory=set)
 
     def open(self, route: Route) -> Line:
         """A connection that is established at this moment."""
@@ -147,7 +150,7 @@ class Line:
             self.ends[side].outbox_bytes -= len(frame[1])
         if self.route.damaged and OPERATION in frame[1]:
             self.route.damaged -= 1
-            frame = ("text", _cut_short(frame[1]))
+            frame = ("text", _cut_short(frame[1], self.route.network.damaged))
         if self.ends[1 - side].over:  # nobody is there any more, and the system says so
             self.route.network.clockwork.later(self.route.delay(), partial(self.ends[side].lose, *LOST))
         self.ends[1 - side].take(frame)
@@ -275,12 +278,14 @@ class End:
         route.network.clockwork.later(patience, partial(other.lose, *LOST))
 
 
-def _cut_short(payload: bytes) -> bytes:
-    """The same messages, the update of the first operation among them being half of what it was."""
+def _cut_short(payload: bytes, damaged: set[str]) -> bytes:
+    """The same messages, the update of the first operation among them being half of what it was. damaged: learns its
+    name."""
     loaded = orjson.loads(payload)
     for message in loaded if isinstance(loaded, list) else [loaded]:
         if message["type"] == "data_sync" and "updates" in message.get("link", ()):
             entry = message["link"]["updates"][0]
             entry[2] = entry[2][: len(entry[2]) // 8 * 4]
+            damaged.add(name_of(message["link"]["terminal_id"], message["operation"]["id"]))
             break
     return orjson.dumps(loaded)

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from crdt import hlc
-from crdt.records import FieldRecord, name_of, parse_record
+from crdt.records import FieldRecord, name_of, parse_record, terminal_of
 from crdt.update_format import decode_update, live_records
 from node.core.keyring import VERIFIED
 from node.core.log.entries import NO_POSITION
+from node.simulation.intentions import lines_of
 from node.wire.messages import effective_version
+from storage.signer import MOST_UNSIGNED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from node.simulation.intentions import Deletion, Edit
+    from node.simulation.intentions import Deletion, Edit, Ledger, Moved, Restored
     from node.simulation.machine import Machine
     from node.simulation.terminal import Terminal
     from storage.records import ConflictRow, EntityRow, LogRow, PeerRow
@@ -56,11 +58,25 @@ def held(machine: Machine, row: PeerRow, base: Sequence[int], peer: Machine) -> 
         yield f"{operation_id} counts as held, up to {row.positions} of {row.node_id}, and is not stored"
 
 
-def proven(rows: Iterable[LogRow]) -> Iterator[str]:
-    """Every node has a key here: whatever came over a link was signed by the node that accepted it."""
+def proven(rows: Iterable[LogRow], late: Collection[int]) -> Iterator[str]:
+    """Every node has a key here: whatever came over a link was signed by the node that accepted it, and of what was
+    accepted here only the last operations wait for a signature.
+
+    late: rows that were signed after they were stored.
+    """
+    waiting: list[LogRow] = []
     for row in rows:
-        if not row.proof or (row.via and row.signed != VERIFIED):
+        signed = bool(row.proof) or row.seq in late
+        if row.via and (row.signed != VERIFIED or not signed):
             yield f"row {row.seq}, {row.name} of {row.origin}, is {row.signed or 'not signed'}"
+        elif not row.via and not row.seal:
+            yield f"row {row.seq}, {row.name}, has no seal"
+        elif not signed:
+            waiting.append(row)
+        elif waiting:
+            yield f"row {row.seq}, {row.name}, is signed, and row {waiting[0].seq} is not"
+    if len(waiting) >= MOST_UNSIGNED:
+        yield f"{len(waiting)} operations wait for a signature"
 
 
 def named(rows: Iterable[LogRow]) -> Iterator[str]:
@@ -97,8 +113,8 @@ def counted(rows: Iterable[LogRow], entities: Iterable[EntityRow]) -> Iterator[s
             yield f"{' '.join(key)} has version {entity.version} after {least} operations"
 
 
-def replaced(rows: Iterable[LogRow], terminals: Mapping[str, Terminal]) -> Iterator[str]:
-    """A write replaces nothing of other terminals but what its author was sent before it wrote. The decision of a
+def replaced(rows: Iterable[LogRow], terminals: Mapping[str, Terminal], ledger: Ledger) -> Iterator[str]:
+    """A write replaces nothing of other terminals but what its author was sent or had read before. The decision of a
     conflict replaces of what is disputed what the conflict names."""
     records: dict[tuple[str, str, int, int], FieldRecord] = {}
     kills: list[tuple[LogRow, tuple[str, str], Mapping[int, Any]]] = []
@@ -114,10 +130,12 @@ def replaced(rows: Iterable[LogRow], terminals: Mapping[str, Terminal]) -> Itera
         terminal, raw = terminals.get(row.terminal_id), orjson.loads(row.operation)
         if "resolves" in raw:
             path, seen = tuple(raw["conflict"]["path"]), raw["conflict"]["operations"]
-        elif terminal is None or row.operation_id not in terminal.wrote:
+        elif terminal is None or row.operation_id not in terminal.wrote or row.name in ledger.claims:
             continue
         else:
             path, seen = None, terminal.received[: terminal.wrote[row.operation_id]]
+            if "restores" in raw:
+                seen = [*seen, *ledger.read(row.name)]
         if key in seen:
             continue  # it was sent the whole entity
         for writer, ranges in deletes.items():
@@ -141,6 +159,9 @@ def hidden(rows: Iterable[LogRow], entities: Iterable[EntityRow], deletions: Map
         if operation in operations and operations - {operation} <= deletion.seen and deletion.entity in shown:
             yield f"{' '.join(deletion.entity)} is shown after {operation}, which deleted all that there was"
 
+
+ONE_VALUE = "cashier_operations"
+"""The type whose entities are one value each."""
 
 NOT_OVER = frozenset({"version", "deleted_at", "status"})
 """No fields; and one that may be final, and then outlives a deletion."""
@@ -169,9 +190,36 @@ def reborn(
             of = writers.get(key, {})
             if operation not in set().union(*of.values()):
                 continue
+            # Of what is one value, whoever had not seen the deletion wrote all of it again.
+            whole = set().union(*of.values()) if entity.entity_type == ONE_VALUE else set[str]()
+            others = {one for one in whole if terminal_of(one) != terminal_of(operation)}
             for name in sorted(orjson.loads(entity.view).keys() & of.keys() - NOT_OVER):
-                if of[name] <= seen:
+                if of[name] | others <= seen:
                     yield f"{' '.join(key)} shows {name}, which was over when {operation} created it again"
+
+
+def brought_back(
+    rows: Iterable[LogRow],
+    entities: Iterable[EntityRow],
+    restored: Mapping[str, Restored],
+    refused: Collection[str],
+) -> Iterator[str]:
+    """What somebody brought back who had read all that was ever written to it is there, as it was.
+
+    refused: operations that were refused at first.
+    """
+    written: dict[tuple[str, str], set[str]] = {}
+    for row in rows:
+        for entity_type, entity_id, *_ in orjson.loads(row.updates):
+            written.setdefault((entity_type, entity_id), set()).add(row.name)
+    views = {(e.entity_type, e.entity_id): orjson.loads(e.view) for e in entities if not e.deleted}
+    for operation, act in restored.items():
+        operations = written.get(act.entity, set())
+        if operation not in operations or operation in refused or operations - {operation} - act.seen:
+            continue
+        shown = views.get(act.entity, {})
+        if wrong := {name for name, value in act.data.items() if name != "version" and shown.get(name) != value}:
+            yield f"{' '.join(act.entity)}: {operation} brought it back, and {sorted(wrong)} are not as they were"
 
 
 def ranked(rows: Iterable[LogRow], entities: Iterable[EntityRow]) -> Iterator[str]:
@@ -260,6 +308,28 @@ def reasons(rows: Iterable[LogRow], closed: Iterable[ConflictRow]) -> Iterator[s
         name = f"{outcome.get('terminal_id')}/{outcome.get('operation_id')}"
         if outcome.get("resolution") != "superseded" and name in said and outcome.get("reason") != said[name]:
             yield f"{conflict.conflict_id} was decided as {said[name]!r}, and {outcome} is told"
+
+
+def in_two(
+    moved: Iterable[Moved], orders: Mapping[str, Mapping[str, Any]], notices: Iterable[LogRow]
+) -> Iterator[str]:
+    """Of a line that is in two orders, as one terminal moved it while another changed or moved it, both are told.
+
+    notices: of every node.
+    """
+    said = [(notice.targets, orjson.loads(notice.message).get("conflict") or {}) for notice in notices]
+    told_of = {
+        (target, conflict["path"][1], frozenset([conflict["entity_id"], conflict["also_in"]]))
+        for targets, conflict in said
+        if "also_in" in conflict
+        for target in targets
+    }
+    for one in moved:
+        if not all(any(item["id"] == one.line for item in lines_of(orders.get(name))) for name in one.orders):
+            continue
+        heard = {who for who in (one.mover, *one.others) if (who, one.line, frozenset(one.orders)) in told_of}
+        if one.mover not in heard or not heard & one.others:
+            yield f"{one} is in both orders, and only {sorted(heard)} are told"
 
 
 def told(notices: Iterable[LogRow]) -> Iterator[str]:

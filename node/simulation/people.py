@@ -24,6 +24,7 @@ from node.simulation.intentions import (
 )
 from node.simulation.invariants import Violation
 from node.simulation.restaurant import Restaurant
+from node.simulation.restoring import Restoring
 from node.simulation.tables import Tables
 from node.simulation.terminal import Data, Terminal
 from node.wire.subject import ABOUT
@@ -38,6 +39,11 @@ BILLS = ("conta-0", "conta-1")
 """Orders that are paid, or deleted and opened again."""
 MONEY = 0.3
 """Of the evenings: how many have payments, slips and notes; and of what is done in those, how much of it is that."""
+TABS = 0.3
+"""The same of guests who take what they ordered to another tab."""
+
+PAGE, RESTORES = 0.3, 0.3
+"""Of the evenings: how many have somebody who brings things back; of what is done in those, how much is that."""
 
 LARGE, LARGE_MOST = 70_000, 2
 """Characters of a large message, and how many of them an evening has."""
@@ -89,6 +95,13 @@ class People:
     _chance: random.Random = field(init=False)
     """A stream of its own for money, so that evenings without any are what they are."""
     _of_money: tuple[Callable[[Terminal, random.Random], None], ...] = field(init=False)
+    _tabs: random.Random = field(init=False)
+    """The same for guests who change their seats."""
+    _has_tabs: bool = field(init=False)
+    _restoring: Restoring = field(init=False)
+    _pages: random.Random = field(init=False)
+    """The same for those who look into what became of something."""
+    _has_page: bool = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.rng, self.authors = self.restaurant.rng, Authors(self.restaurant)
@@ -112,6 +125,11 @@ class People:
         self._chance = self.restaurant.chance("till")
         money = (self._tables.pay, Drawer(of).withdraw, self._tables.note)
         self._of_money = money if self._chance.random() < MONEY else ()
+        self._tabs = self.restaurant.chance("tabs")
+        self._has_tabs = self._tabs.random() < TABS
+        self._pages = self.restaurant.chance("back")
+        self._has_page = self._pages.random() < PAGE
+        self._restoring = Restoring(of)
         self._habits = {act: times * self.rng.choice([0.3, 1, 3]) for act, times in often.items()}
 
     def open_store(self) -> None:
@@ -126,6 +144,12 @@ class People:
         """One terminal does one thing."""
         if self._of_money and self._chance.random() < MONEY:
             self._chance.choice(self._of_money)(self._chance.choice(self.restaurant.terminals), self._chance)
+            return
+        if self._has_tabs and self._tabs.random() < TABS:
+            self._tables.change_seats(self._tabs.choice(self.restaurant.terminals), self._tabs)
+            return
+        if self._has_page and self._pages.random() < RESTORES:
+            self._restoring.restore(self._pages.choice(self.restaurant.terminals), self._pages, self.entities)
             return
         terminal = self.rng.choice(self.restaurant.terminals)
         if not terminal.wants and self.rng.random() < 0.4:  # else it goes on without a connection
@@ -155,13 +179,14 @@ class People:
         shown = terminal.screen.get((entity_type, entity_id), {})
         if rng.random() < 0.3:
             data["version"] = rng.choice([shown.get("version", 0) + 1, 1, rng.randrange(30), 2**53])
+        lies = data.get("version", 0) > shown.get("version", 0) + 1
         if rng.random() < 0.02 and self._large < LARGE_MOST:
             self._large += 1
             data["photo"] = f"{self._large}".ljust(LARGE, "x")
         kind = rng.choices(["CREATE", "UPDATE", "DELETE", "BULK_UPDATE"], [3, 8, 1, 1])[0]
         if kind == "BULK_UPDATE":
             updates = [{"entity_id": f"e-{n}", "data": dict(data)} for n in range(rng.randrange(1, 3))]
-            self.authors.write(terminal, entity_type, None, kind, {"updates": updates})
+            operation = self.authors.write(terminal, entity_type, None, kind, {"updates": updates})
         else:
             known = self.authors.knows(terminal)
             key, ledger = (entity_type, entity_id), self.restaurant.ledger
@@ -175,6 +200,8 @@ class People:
                     (entity_type, entity_id), self.authors.seen(terminal)
                 )
                 self.authors.judged(terminal, operation)
+        if lies:
+            self.restaurant.ledger.claims.add(operation)
 
     def _react(self, terminal: Terminal) -> None:
         """Write to what was just shown, as the kitchen does when an order comes."""
@@ -241,14 +268,14 @@ class People:
             ledger.taken_back.setdefault(name, set()).add(back)
 
     def _decide_bill(self, terminal: Terminal, conflict: str) -> str:
-        """Settled or not. Returns the id of the decision."""
+        """Settled or not. Returns the name of the decision."""
         self._decisions += 1
         name = f"{terminal.name}.d{self._decisions}"
         side = self.rng.choice(["accept_local", "accept_remote", "merge"])
         message: Data = {"type": "conflict_resolution", "conflict_id": conflict, "resolution": side, "id": name}
         message["reason"] = f"{terminal.name} says so"
         terminal.send(message if side != "merge" else {**message, "resolved_data": {"status": "pending"}})
-        return name
+        return name_of(terminal.name, name)
 
     # ------------------------------------------------------------------ the rest
 
@@ -340,9 +367,10 @@ class People:
             return
         self.authors.refused.add(own_name(operation))
         ledger = self.restaurant.ledger
+        ledger.claims.update([operation_id, *terminal.names])
         if operation_id in ledger.counts:
             ledger.forget([operation_id])
-        elif operation_id in ledger.meant and "$inc" not in str(operation["data"]):
+        if operation_id in ledger.meant and "$inc" not in str(operation["data"]):
             # Sent again it would mean something else, by what came meanwhile: somebody looks again instead,
             # and what its author wrote after it was reckoned from it.
             ledger.forget([operation_id])

@@ -48,7 +48,7 @@ class Restaurant:
         self.rng = random.Random(f"comanda {self.seed}")
         self.clockwork = Clockwork(self.transcript)
         self.network = Network(self.clockwork, self.chance("network"), carried=self.transcript.bytes)
-        self.checks = Checks(machines=self.machines)
+        self.checks = Checks(machines=self.machines, damaged=self.network.damaged)
         self._build()
 
     def chance(self, of: str) -> random.Random:
@@ -78,6 +78,7 @@ class Restaurant:
                     self.directory / f"n{number}",
                     config,
                     self.chance(f"n{number}"),
+                    number=number,
                     committed=self.checks.committed,
                     failed=self.checks.failed,
                     booted=self.checks.booted,
@@ -141,7 +142,8 @@ def _configuration(node_id: str, below: bool, limits: dict[str, int]) -> Config:
     return evolve(
         config,
         node=evolve(config.node, id=node_id),
-        links=evolve(config.links, upstream="ws://other" if below else None),
+        # However long a frame takes in an evening, its nodes stand in one house.
+        links=evolve(config.links, upstream="ws://other" if below else None, far_ms=10**9),
         limits=evolve(config.limits, ring_bytes=2**22, **limits),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from node.simulation.authors import Authors
 from node.simulation.intentions import ITEM_STATUSES, Edit, Meant
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from node.simulation.terminal import Data, Terminal
 
 LISTS = ("mesa-0", "mesa-1")
+TABS = ("comanda-0", "comanda-1", "comanda-2")
+"""Orders between which guests go, and their lines with them."""
 PAID = ("orders", "caixa-0")
 """An order that is paid in parts."""
 
@@ -47,11 +49,54 @@ class Tables:
             listed = [item for item in listed if item["id"] not in gone]
             meant = Meant(removes=(name, gone), seen=authors.seen(terminal))
         elif listed and choice < 0.6:
-            listed, meant = self._changed(name, listed)
+            listed, meant = self._changed(name, listed, rng)
         else:
-            listed, meant = self._added(name, listed)
+            listed, meant = self._added(name, listed, rng)
         data: Data = {"items": listed, **authors.version(terminal, key)}
         authors.write_meant(terminal, key, "UPDATE", data, meant)
+
+    def change_seats(self, terminal: Terminal, rng: random.Random) -> None:
+        """Order something on a tab, change it, or take it to another tab, where nobody has had it before."""
+        authors, (one, other) = self.authors, rng.sample(TABS, 2)
+        if not all(self._may_write(terminal, ("orders", name), "items") for name in (one, other)):
+            return
+        here, there = (_listed(terminal, ("orders", name), "items") for name in (one, other))
+        known = {m.adds[1] for m in authors.restaurant.ledger.meant.values() if m.adds and m.adds[0] == other}
+        movable = [line for line in here if line["id"] not in known]
+        choice = rng.random()
+        if movable and choice < 0.4:
+            line = rng.choice(movable)
+            self._move(terminal, (one, [x for x in here if x is not line]), (other, [*there, line]), line, rng)
+            return
+        listed, meant = (self._changed if here and choice < 0.8 else self._added)(one, here, rng)
+        key = ("orders", one)
+        data: Data = {"items": listed, **authors.version(terminal, key)}
+        authors.write_meant(terminal, key, "UPDATE", data, meant)
+
+    def _move(
+        self,
+        terminal: Terminal,
+        left: tuple[str, list[Data]],
+        right: tuple[str, list[Data]],
+        line: Data,
+        rng: random.Random,
+    ) -> None:
+        """In one operation or in two, in either order. left, right: the two tabs and what is then on them."""
+        authors, key = self.authors, line["id"]
+        seen = authors.seen(terminal)
+        off = Meant(removes=(left[0], frozenset([key])), seen=seen)
+        quantity, status = Decimal(str(line.get("quantity", 0))), line.get("status")
+        on = Meant(adds=(right[0], key), quantity=quantity, status=status if status in ITEM_STATUSES else None)
+        writes: list[tuple[str, Data]] = [
+            (name, {"items": listed, **authors.version(terminal, ("orders", name))}) for name, listed in (left, right)
+        ]
+        if rng.random() < 0.6:
+            updates = [{"entity_id": name, "data": data} for name, data in writes]
+            meant = evolve(on, removes=off.removes, seen=seen)
+            authors.write_meant(terminal, ("orders", None), "BULK_UPDATE", {"updates": updates}, meant)
+            return
+        for (name, data), meant in rng.sample([(writes[0], off), (writes[1], on)], 2):
+            authors.write_meant(terminal, ("orders", name), "UPDATE", data, meant)
 
     def note(self, terminal: Terminal, rng: random.Random) -> None:
         """Write a note beside a line: no onions."""
@@ -91,8 +136,7 @@ class Tables:
         may = authors.may_write(terminal, "orders") and authors.knows(terminal, named=True)
         return may and not authors.flickers(terminal, key, field_)
 
-    def _added(self, name: str, listed: list[Data]) -> tuple[list[Data], Meant]:
-        rng = self.authors.rng
+    def _added(self, name: str, listed: list[Data], rng: random.Random) -> tuple[list[Data], Meant]:
         self._items += 1
         quantity, key, status = rng.randrange(1, 4), f"i-{self._items}", ITEM_STATUSES[0]
         item = {"id": key, "quantity": quantity, "status": status}
@@ -100,9 +144,8 @@ class Tables:
         meant = Meant(adds=(name, key), quantity=Decimal(quantity), status=status)
         return [*listed[:place], item, *listed[place:]], meant
 
-    def _changed(self, name: str, listed: list[Data]) -> tuple[list[Data], Meant]:
+    def _changed(self, name: str, listed: list[Data], rng: random.Random) -> tuple[list[Data], Meant]:
         """Two more of something, or one less; or the kitchen goes on with it."""
-        rng = self.authors.rng
         place = rng.randrange(len(listed))
         item: dict[str, Any] = dict(listed[place])
         more, status = 0, None

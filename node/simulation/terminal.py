@@ -6,7 +6,7 @@ Its screen is the plain client's: its own writes at once, then every `data_sync`
 from __future__ import annotations
 
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -111,6 +111,8 @@ class Terminal:
     latest: Data | None = None
     """The operation it was shown last."""
     end: End | None = None
+    unread: list[str] = field(factory=list)
+    """Operation ids of rows that its library has, on this connection, and its program has not read yet."""
     wants: bool = True
     """Whether it is switched on: then it connects again whenever its connection ends."""
     unconfirmed: list[str] = field(factory=list)
@@ -140,7 +142,8 @@ class Terminal:
     _dialling: bool = False
     _holds_back: bool = False
     """It reads before it sends what it has written."""
-    _connected_ms: int = 0
+    _held_back_ms: int | None = None
+    """Since when it reads so, over all its connections since it has sent what waited."""
     _heartbeats: int = 0
     """How many were answered on this connection, since its clock was set."""
     _pings: deque[bool] = field(factory=deque)
@@ -198,12 +201,13 @@ class Terminal:
         wanting = ", keeping nothing" if self.reloaded else ""
         self.transcript.note(self.name, f"connects to {self.machine.node_id}{wanting}")
         self.machine.door.accept_terminal(identity, there, full=self.reloaded)
-        self._connected_ms, self._heartbeats = self.clockwork.now_ms, 0
+        self._heartbeats = 0
         self._pings.clear()
         if self.manner.heartbeats:
             self._beat_later(self.end, 0)
         self._holds_back = self.manner.flushes_ms > 0
         if self._holds_back:
+            self._held_back_ms = self.clockwork.now_ms if self._held_back_ms is None else self._held_back_ms
             self.clockwork.later(self.manner.flushes_ms, partial(self._flush, self.end))
         else:
             self._flush(self.end)
@@ -212,11 +216,11 @@ class Terminal:
         """Send what waited. What a terminal read before that is known to its node when these come."""
         if self.end is not end:
             return
-        dark = [o for o in self.unanswered.values() if self.misjudged or (self._holds_back and not self._dates(o))]
+        dark = [o for o in self.unanswered.values() if self.misjudged or not self._dates(o)]
         self.told.unknown(self, [name_of(self.name, operation["id"]) for operation in dark])
-        if self._holds_back and self.manner.stamps and self.unanswered:
+        if self._held_back_ms is not None and self.manner.stamps and self.unanswered:
             self.hid |= self._heartbeats < MEASURED_BY and self._misread_ms() < 0
-        self._holds_back = False
+        self._holds_back, self._held_back_ms = False, None
         for operation in self.unanswered.values():
             self._send({"type": "data_sync", "operation": operation})
 
@@ -227,10 +231,11 @@ class Terminal:
         self.manner = evolve(self.manner, flushes_ms=0)
 
     def _dates(self, operation: Data) -> bool:
-        """Whether an operation that waited says from what it was written: by its version, or by its time."""
-        if "version" in operation["data"]:
+        """Whether an operation that waited says from what it was written, by its version or its time, or was written
+        from what had been read last."""
+        if self._held_back_ms is None or "version" in operation["data"]:
             return True
-        long_before = self._connected_ms - self.written_ms[operation["id"]] > LONG_BEFORE_MS
+        long_before = self._held_back_ms - self.written_ms[operation["id"]] > LONG_BEFORE_MS
         return self.manner.stamps and long_before and abs(self._misread_ms()) <= CLOCK_DOUBT_MS
 
     def _beat_later(self, end: End, count: int) -> None:
@@ -266,6 +271,7 @@ class Terminal:
             self.told.unknown(self, [name_of(self.name, operation_id) for operation_id in dark])
         self.end = None
         self.unconfirmed.clear()
+        self.unread.clear()
         self._received_ids.clear()
 
     def leave(self, *, unnoticed: bool) -> None:
@@ -371,9 +377,12 @@ class Terminal:
     @property
     def heard_confirming(self) -> bool:
         """Whether its node knows that it confirms. One that has never done so, or lets a whole window of rows go by
-        before it does, is taken for one that never does: then what its library has answered counts as read."""
+        before it does, is taken for one that never does: then what its library has answered counts as read, also
+        after it has confirmed again."""
         session = self.session
-        return session is not None and session.delivery.window.confirms
+        if session is None or not session.delivery.window.confirms:
+            return False
+        return not Counter(self.unread) - Counter(entry[2] for entry in session.delivery.window.pending)
 
     def _received(self, payload: bytes) -> None:
         if not self.manner.reads_ms:
@@ -381,8 +390,10 @@ class Terminal:
             return
         self.clockwork.later(self.manner.reads_ms, partial(self._read, payload, self.life, self.machine))
         certain = self.heard_confirming and self.machine.config.limits.window_rows >= ROOMY
-        if not certain and (message := orjson.loads(payload))["type"] == "data_sync":
-            self._note_received(message["operation"], self.machine)
+        if (message := orjson.loads(payload))["type"] == "data_sync":
+            self.unread.append(message["operation"]["id"])
+            if not certain:
+                self._note_received(message["operation"], self.machine)
 
     def _read(self, payload: bytes, life: int, machine: Machine) -> None:
         """The program takes what came: also of a connection that is gone, unless it was loaded again since."""
@@ -411,6 +422,8 @@ class Terminal:
     def _row(self, operation: Data, machine: Machine) -> None:
         if operation["terminal_id"] == self.name:
             self.unanswered.pop(operation["id"], None)
+        if operation["id"] in self.unread:
+            self.unread.remove(operation["id"])
         self._note_received(operation, machine)
         self.latest = operation
         self.screen.apply(operation)

@@ -19,7 +19,31 @@ MOVED_LINE = (
     f"{MERGING}/test_overruled_removals.py::test_a_line_that_was_moved_while_somebody_changed_it_is_told_to_both"
 )
 
+TWO_MOVERS = f"{MERGING}/test_overruled_removals.py::test_a_line_that_two_moved_to_two_places_is_told_to_both"
+
 SCENARIOS = {
+    "line-read-here-forgotten": (
+        f"{KNOWLEDGE}/test_strangers.py"
+        "::test_a_quantity_that_was_read_here_is_known_whoever_else_changed_the_line[1-plain]"
+    ),
+    "difference-of-a-moment": (f"{LINKS}/test_contents.py::test_a_difference_that_is_gone_the_next_time_is_no_alarm"),
+    "item-not-named": (
+        f"{FAILURES}/test_refusals.py"
+        "::test_whatever_is_wrong_with_an_item_its_entity_is_named[no counter-with an entity of its own]"
+    ),
+    "line-moved-on-untold": (
+        f"{MERGING}/test_overruled_removals.py"
+        "::test_a_line_that_was_moved_on_is_told_where_it_is[one operation-moved first-carla-True]"
+    ),
+    "contents-not-compared": (
+        f"{LINKS}/test_contents.py::test_what_is_held_otherwise_is_told_on_both_sides[key0-a record gone]"
+    ),
+    "contents-of-some": (
+        f"{LINKS}/test_contents.py::test_what_is_held_otherwise_is_told_on_both_sides[key2-missing]"
+    ),
+    "sent-before-signed": (
+        f"{LINKS}/test_signed.py::test_what_was_accepted_while_no_link_was_up_is_signed_before_it_is_sent[False]"
+    ),
     "gap-guard-skipped": "tests/crdt/test_document.py::test_an_update_out_of_order_is_a_gap_and_not_lost",
     "before-not-compared": "tests/crdt/test_document.py::test_a_deletion_whose_target_is_missing_waits_for_it",
     "two-writers-not-settled": f"{MERGING}/test_names_of_operations.py::test_repairs_of_two_entities_have_two_names",
@@ -67,6 +91,12 @@ SCENARIOS = {
     "late-flush-not-shown": (
         f"{DELIVERY}/test_read_before_flush.py::test_a_screen_is_right_after_a_late_flush[orders-400-True-0]"
     ),
+    "own-removal-unknown": (
+        f"{KNOWLEDGE}/test_copies.py::test_what_its_author_took_away_itself_comes_back_as_it_was[a line-live-False]"
+    ),
+    "own-line-off-unknown": (
+        f"{KNOWLEDGE}/test_copies.py::test_what_its_author_took_away_itself_comes_back_as_it_was[a list-live-False]"
+    ),
     "copy-is-a-change": (
         f"{KNOWLEDGE}/test_copies.py::test_the_order_that_adds_a_dish_does_not_bring_the_table_back[1-running]"
     ),
@@ -88,6 +118,9 @@ SCENARIOS = {
     ),
     "closed-count-goes-on": (
         f"{MERGING}/test_counter_walk.py::test_live_a_counter_shows_what_its_authors_meant[4-authors0-True-False]"
+    ),
+    "nothing-left-is-never-counted": (
+        "tests/crdt/test_sums.py::test_loaded_anew_a_document_counts_what_it_counted[0-y_py]"
     ),
     "quantity-overwritten": f"{MERGING}/test_lines.py::test_two_who_add_one_beer_each_add_two[1]",
     "line-goes-back": f"{MERGING}/test_lines.py::test_a_status_of_a_line_does_not_go_back_by_itself",
@@ -162,6 +195,19 @@ SCENARIOS = {
         f"{LINKS}/test_newcomers.py"
         "::test_who_has_not_shown_who_it_is_changes_nothing[the leaf dialled-says_nothing-downstream]"
     ),
+    "realm-not-asked": (
+        "tests/core/test_admission.py"
+        "::test_only_who_comes_for_this_store_enters_and_the_others_are_counted[loja-a-loja-b]"
+    ),
+    "realm-not-read": (
+        f"{LINKS}/test_realms.py"
+        "::test_a_node_that_dialled_another_store_ends_the_link_and_says_nothing[loja-a-loja-b]"
+    ),
+    "realm-of-a-message-not-read": (
+        f"{LINKS}/test_realms.py::test_a_message_that_names_another_store_is_refused_whatever_it_says"
+    ),
+    "realm-not-signed": f"{LINKS}/test_realms.py::test_what_a_node_signs_for_one_store_shows_nothing_to_another",
+    "log-renamed": f"{LINKS}/test_realms.py::test_a_log_takes_a_name_once_and_keeps_it_for_ever",
     "newcomers-not-bounded": (
         f"{LINKS}/test_newcomers.py::test_newcomers_are_few_and_are_not_waited_for[the leaf dialled]"
     ),
@@ -171,8 +217,41 @@ SCENARIOS = {
     "deletion-over-link-unmarked": (
         f"{LINKS}/test_rogue.py::test_what_an_author_may_not_do_as_this_node_knows_it_is_said_beside_it"
     ),
-    "moved-line-untold": f"{MOVED_LINE}[1-moved first-one operation-memory-False]",
-    "moved-line-told-to-its-mover": f"{MOVED_LINE}[1-moved first-one operation-memory-False]",
+    "line-moved-by-two-untold": f"{TWO_MOVERS}[1-one operation-memory-False]",
+    "line-moved-by-two-told-to-one": f"{TWO_MOVERS}[2-one operation-memory-False]",
+    "counted-line-is-another": (
+        f"{MERGING}/test_overruled_removals.py"
+        "::test_a_line_is_the_same_whatever_was_counted_of_it[moves it-added, then removed]"
+    ),
+    "late-confirmation-of-another": (
+        "tests/core/delivery/test_window.py"
+        "::test_a_late_confirmation_is_of_the_row_that_a_pong_acknowledged_and_of_no_other_of_that_id"
+    ),
+    "count-is-the-beginning": (
+        f"{MERGING}/test_lines.py::test_a_quantity_that_is_sent_back_undoes_no_count[1-0-elsewhere]"
+    ),
+    "count-elsewhere-not-noted": (
+        f"{MERGING}/test_lines.py::test_a_quantity_that_is_sent_back_undoes_no_count[2-1-at her node]"
+    ),
+    "copy-of-a-line-is-a-change": (
+        f"{MERGING}/test_lines.py"
+        "::test_a_field_that_is_sent_back_undoes_no_change_whatever_of_the_line_was_changed_before"
+        "[1-first1-elsewhere]"
+    ),
+    "line-movements-let-go": (
+        f"{MERGING}/test_lines.py"
+        "::test_a_quantity_counts_from_what_its_author_knew_however_often_others_wrote_it[1-40-0]"
+    ),
+    "line-changed-begins-anew": (
+        f"{KNOWLEDGE}/test_strangers.py::test_a_version_names_a_state_of_a_line_that_all_nodes_had[notes]"
+    ),
+    "online-for-ever": (
+        f"{KNOWLEDGE}/test_evidence.py"
+        "::test_what_was_stored_between_two_crashes_was_sent_to_nobody_who_was_away[counter]"
+    ),
+    "answer-after-next-comparison": (
+        "tests/core/links/test_asked.py::test_an_answer_is_taken_though_the_next_comparison_has_begun[1-damaged]"
+    ),
     "later-move-not-noticed": f"{MOVED_LINE}[1-changed first-removed, then added-memory-True]",
     "removed-long-ago-forgotten": (
         f"{KNOWLEDGE}/test_copies.py::test_the_order_that_adds_a_dish_does_not_bring_the_table_back[12-running]"

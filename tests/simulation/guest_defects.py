@@ -20,6 +20,39 @@ GUESTS = (
         ("node.core.links.links:Links.came", "max(len(same) + 1 - NEWCOMERS_OF_NODE, 0)", "0"),
     ),
     defect(
+        "realm-not-asked",
+        "who names another store is let in",
+        ("node.core.admission:Admission.objection", "if caller.realm not in (None, self.realm):", "if False:"),
+    ),
+    defect(
+        "realm-not-read",
+        "a node goes on with one of another store that it dialled",
+        (
+            "node.core.links.handshake:Handshake.established",
+            "if hello.realm != host.node.replica.settings.realm:",
+            "if False:",
+        ),
+    ),
+    defect(
+        "realm-of-a-message-not-read",
+        "a link takes messages that name another store",
+        (
+            "node.core.links.link:Link._messages",
+            'if "realm" in message and message["realm"] != node.replica.settings.realm:',
+            "if False:",
+        ),
+    ),
+    defect(
+        "realm-not-signed",
+        "what a node signs for one store shows in another one who it is",
+        ("node.wire.links.handshake:challenged", "*([realm] if realm else [])", "*[]"),
+    ),
+    defect(
+        "log-renamed",
+        "a store's log becomes another store's",
+        ("node.core.start:note_realm", "    if stored:\n", "    if False:\n"),
+    ),
+    defect(
         "rights-not-asked-of-a-row",
         "a terminal is sent rows of types that it may not read, one by one",
         (
@@ -31,7 +64,7 @@ GUESTS = (
     defect(
         "rights-not-asked-of-a-batch",
         "a terminal is sent rows of types that it may not read with a commit that suits all others",
-        ("node.core.log.fan_out:SharedBatch.suits", "(reads is None or self._types <= reads)", "True"),
+        ("node.core.log.fan_out:SharedBatch.batch_of", "(reads is None or self._types <= reads)", "True"),
     ),
     defect(
         "rights-not-asked-of-a-state",
@@ -54,6 +87,99 @@ LINES = (
         "moved-line-untold",
         "that a line is in two entities, as it was moved while somebody changed it, is told to nobody",
         ("node.core.operations.moved:_added", "key != one.key and", "key == one.key and"),
+    ),
+    defect(
+        "line-read-here-forgotten",
+        "with no link, the quantity of a line that its author read here counts until somebody changes the line",
+        ("strategies.kinds.keyed_list:Change._count", "or self.base.became(path[1], write.seq_of(self.head))", ""),
+    ),
+    defect(
+        "line-moved-on-untold",
+        "that a line is in two entities is told to nobody where it was moved on from where it was put first",
+        ("node.core.operations.moved:_Look._tell", "if onward and", "if False and"),
+    ),
+    defect(
+        "line-moved-by-two-untold",
+        "that a line is in two entities, as two moved it who had not seen each other, is told to nobody",
+        (
+            "node.core.operations.overruled:removed_twice",
+            "past = entity.past.of.get(path, ())",
+            "past = ()",
+        ),
+    ),
+    defect(
+        "line-moved-by-two-told-to-one",
+        "of two who moved one line only one is told that it is in two entities",
+        (
+            "node.core.operations.notices:tell_in_two",
+            "dict.fromkeys(terminal_of(name) for name, _ in sides)",
+            "dict.fromkeys(terminal_of(name) for name, _ in sides[:1])",
+        ),
+    ),
+    defect(
+        "counted-line-is-another",
+        "a line of which something was counted before it was moved is not recognised where it was put",
+        ("node.core.operations.transfers:Removal.is_in", "kind.comparable(element)", "element"),
+    ),
+    defect(
+        "late-confirmation-of-another",
+        "the late confirmation of a row that a pong acknowledged counts for another terminal's row of the same id",
+        ("node.core.delivery.window:Window._was_unheard", "if operation_id in self._unheard:", "if False:"),
+    ),
+    defect(
+        "count-is-the-beginning",
+        "who had not seen a count of a line is taken to know it, so the quantity it sends back undoes it",
+        (
+            "node.core.entities.last_known:Movements._line_counted",
+            "began = kind.began_at(",
+            "began = kind.opening_at(",
+        ),
+    ),
+    defect(
+        "count-elsewhere-not-noted",
+        "the same of a count that came over a link",
+        (
+            "node.core.entities.last_known:Movements.record_added",
+            "self.fields_written.append(record.path)",
+            "pass",
+        ),
+    ),
+    defect(
+        "copy-of-a-line-is-a-change",
+        "a field of a line that is sent back undoes a change, where another field of it was changed before",
+        ("node.core.entities.past:Past.repeats", "_part(found, one, name)", "one.parts.get(name)"),
+    ),
+    defect(
+        "line-movements-let-go",
+        "of what was counted of a line only the last is remembered, whoever has not seen it",
+        (
+            "node.core.entities.last_known:Movements.let_go",
+            "last = needless([move.seq for move in moves], everybody)",
+            "last = moves[-1].seq",
+        ),
+    ),
+    defect(
+        "line-changed-begins-anew",
+        "what a line began with is not known of who saw it before another field of it was changed",
+        ("node.core.entities.entity:Entity.begun", "if version <= newest or one.taken != brought:", "if True:"),
+    ),
+    defect(
+        "online-for-ever",
+        "who was connected when a node died is taken to have been sent all that there is at each later start",
+        (
+            "node.core.delivery.cursors:Cursors.begin",
+            "cursors.note_cursor(",
+            "cursors.terminals.__setitem__(row.terminal_id, ",
+        ),
+    ),
+    defect(
+        "answer-after-next-comparison",
+        "an entity that was asked for is not taken once another comparison has begun",
+        (
+            "node.core.links.asked:Asked.takes",
+            "if key in self.again or self._compared(entity_type, key)",
+            "if key in self.keys",
+        ),
     ),
     defect(
         "moved-line-told-to-its-mover",

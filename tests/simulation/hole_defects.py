@@ -46,9 +46,9 @@ HOLES = (
         "bulk-not-looked-at",
         "a BULK_UPDATE that waits is not tried when one of its entities gets something",
         (
-            "node.core.operations.quarantine:Quarantine.waiting_for",
-            'keys = ((entity_type, entity_id), (entity_type, ""))',
-            "keys = ((entity_type, entity_id),)",
+            "node.core.operations.quarantine:_touched",
+            "return tuple(keys)",
+            "return tuple(keys)[:1]",
         ),
     ),
     defect(

@@ -57,6 +57,16 @@ KNOWLEDGE = (
         ),
     ),
     defect(
+        "own-removal-unknown",
+        "who takes something away and puts it back as it was counts as sending a copy of before",
+        ("node.core.entities.past:Replaced.known_gone", "return own or ", "return "),
+    ),
+    defect(
+        "own-line-off-unknown",
+        "who creates an order anew, and puts its lines on it again as they were, counts as sending a copy of before",
+        ("node.core.entities.last_known:KnownList.carries_over", "if self.took_off(gone):", "if False:"),
+    ),
+    defect(
         "copy-is-a-change",
         "a field that comes back as its author knew it, and that somebody has changed since, is written",
         ("node.core.entities.past:Past.repeats", "return bool(last) and", "return not last and"),

@@ -188,7 +188,7 @@ MERGE = (
     defect(
         "conflict-not-raised-remotely",
         "a conflict is told of where its second side was written, and nowhere else",
-        ("node.core.operations.remote:_apply", "change, seq, news)", "change, seq, ConflictNews())"),
+        ("node.core.operations.remote:_apply", "remote.terminal_id, news)", "remote.terminal_id, ConflictNews())"),
     ),
     defect(
         "conflict-not-stored",
@@ -200,12 +200,21 @@ MERGE = (
         ),
     ),
     defect(
+        "nothing-left-is-never-counted",
+        "a counter of which as much was taken as was added is not shown any more once it was stored",
+        (
+            "crdt.document:Document._count",
+            "for name in new.counters:",
+            "for name in ():",
+        ),
+    ),
+    defect(
         "conflict-id-by-arrival",
         "the id of a conflict depends on which of its sides came first",
         (
             "crdt.document:Document._insert",
-            "insort(self.fields.setdefault(record.path, []), record, key=_identity)",
-            "self.fields.setdefault(record.path, []).append(record)",
+            "insort(siblings, record, key=_identity)",
+            "siblings.append(record)",
         ),
         (
             "strategies.view:View._refresh_conflict",
@@ -223,8 +232,8 @@ MERGE = (
         "of two concurrent values the one that came first is shown",
         (
             "crdt.document:Document._insert",
-            "insort(self.fields.setdefault(record.path, []), record, key=_identity)",
-            "self.fields.setdefault(record.path, []).append(record)",
+            "insort(siblings, record, key=_identity)",
+            "siblings.append(record)",
         ),
         (
             "strategies.last_write_wins:LastWriteWins.ordered",

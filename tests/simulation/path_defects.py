@@ -162,7 +162,8 @@ DELIVERY = (
             "if len(entries) >= room or",
             "if len(entries) >= room + 9_999 or",
         ),
-        ("node.core.delivery.delivery:Delivery.follow", "            or window.room < len(entries)\n", ""),
+        ("node.core.delivery.window:Window.follow", "if room < 0 or (sent", "if (sent"),
+        ("node.core.delivery.window:Window.follow", "return room\n", "return max(room, 0)\n"),
     ),
     defect(
         "unreadable-is-empty",
@@ -181,6 +182,21 @@ DELIVERY = (
 )
 
 LINKS = (
+    defect(
+        "contents-not-compared",
+        "two nodes that hold the same operations do not look at what came of them",
+        ("node.core.links.anti_entropy:_buckets", "contents.begin(link)", "pass"),
+    ),
+    defect(
+        "difference-of-a-moment",
+        "what differs for a moment, as an entity came before its operations, is an alarm",
+        ("node.core.links.walk:Walk.differs", "return again", "return list(found)"),
+    ),
+    defect(
+        "contents-of-some",
+        "they look at the first entities of a type only",
+        ("node.core.links.walk:Walk.over", "if part.last:", "if True:"),
+    ),
     defect(
         "peer-position-too-far",
         "of another node's log more counts as held than has come",
@@ -293,16 +309,36 @@ SIGNATURES = (
     defect(
         "proof-not-passed-on",
         "a relay passes an operation on without its origin's signature",
-        ("node.core.operations.remote:_record", "proof=remote.proof", 'proof=b""'),
+        ("node.core.operations.remote:remote_row", "proof=remote.proof", 'proof=b""'),
     ),
     defect(
         "proof-of-neighbour",
         "every operation of a commit gets the proof of the last one",
-        ("storage.proofs:prove", "zip(own, ways, strict=True)", "zip(own, [ways[-1]] * len(own))"),
+        ("storage.proofs:prove", "for way in ways]", "for way in [ways[-1]] * len(ways)]"),
+    ),
+    defect(
+        "sent-before-signed",
+        "a link is sent what was accepted while there was none, before that is signed",
+        ("node.core.log.log:Log.when_signed", "if self._unsigned:", "if False:"),
+    ),
+    defect(
+        "not-signed-while-linked",
+        "what is accepted while a link is up is signed with later operations",
+        ("node.core.links.links:Links.signs", "bool(self.by_node)", "False"),
+    ),
+    defect(
+        "unsigned-forgotten",
+        "a node that starts does not look for what it had not signed",
+        ("storage.signer:Signer.found", "if compare_digest(self.seal(leaf), row.seal)", "if False"),
     ),
 )
 
 REFUSALS = (
+    defect(
+        "item-not-named",
+        "which entity of a BULK_UPDATE is why it is refused is not said where its number is no number",
+        ("node.core.operations.accept:_plans", "error.entity_id = entity.key[1]", "pass"),
+    ),
     defect(
         "refusal-unnamed",
         "a refusal does not say which operation, conflict or lock it is about",

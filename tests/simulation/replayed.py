@@ -1,4 +1,4 @@
-"""How much of what was found once is played again: COMANDA_REPLAYED of each table (12), evenly spread, or `all`."""
+"""How much of what was found once is played again: COMANDA_REPLAYED of each table (6), evenly spread, or `all`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-HOW_MANY = os.environ.get("COMANDA_REPLAYED", "12")
+HOW_MANY = os.environ.get("COMANDA_REPLAYED", "6")
 
 
 def chosen(table: Iterable[T]) -> list[T]:

@@ -8,12 +8,13 @@ from typing import Any
 import orjson
 import pytest
 
-from node.simulation.intentions import CountEvent, Edit, Ledger, Meant
-from node.simulation.operation_rules import disputed
-from storage.records import LogRow
+from node.simulation.intentions import CountEvent, Edit, Ledger, Meant, Restored
+from node.simulation.operation_rules import brought_back, disputed, in_two
+from storage.records import EntityRow, LogRow
 from strategies.kinds.kind import ABSENT
 
 FORM = ("orders", "ficha-0")
+NOTED = orjson.dumps([[*FORM, ""]])
 NOTHING: dict[str, dict[str, Any]] = {}
 
 
@@ -148,3 +149,68 @@ def test_a_disputed_fact_is_shown_or_open_or_replaced_or_decided() -> None:
     assert not vanished(seen=frozenset(["t/op-1"]))
     assert not vanished(as_={"doubtful": True})
     assert not vanished(refused={"t/op-1"})
+
+
+def moved(*told: str, live: bool = True, seen: tuple[str, ...] = ()) -> list[str]:
+    """A line that t moved from one tab to the other while u changed it; what is wrong if these are told of it."""
+    ledger = Ledger()
+    ledger.meant["t/1"] = Meant(adds=("two", "i"), removes=("one", frozenset("i")), seen=frozenset(seen))
+    ledger.meant["u/1"] = Meant(changes=("one", "i"), quantity=Decimal(1))
+    tab = {"items": [{"id": "i"}]}
+    orders = {"one": tab if live else {"items": []}, "two": tab}
+    conflict = {"path": ["items", "i"], "entity_id": "one", "also_in": "two"}
+    message = orjson.dumps({"conflict": conflict})
+    notice = LogRow(1, "notice", 0, "orders", "one", "c", targets=told, message=message)
+    return list(in_two(ledger.moved(["t/1", "u/1"]), orders, [notice]))
+
+
+def moved_by_two(*told: str, to: str = "three", seen: tuple[str, ...] = ()) -> list[str]:
+    """A line that t and u moved from one tab, each to another."""
+    ledger = Ledger()
+    ledger.meant["t/1"] = Meant(adds=("two", "i"), removes=("one", frozenset("i")))
+    ledger.meant["u/1"] = Meant(removes=("one", frozenset("i")), seen=frozenset(seen))
+    ledger.meant["u/2"] = Meant(adds=(to, "i"))
+    orders = {name: {"items": [{"id": "i"}]} for name in ("two", "three")}
+    message = orjson.dumps({"conflict": {"path": ["items", "i"], "entity_id": "two", "also_in": "three"}})
+    notice = LogRow(1, "notice", 0, "orders", "two", "c", targets=told, message=message)
+    return list(in_two(ledger.moved([*ledger.meant]), orders, [notice]))
+
+
+def test_of_a_line_that_two_moved_both_are_told() -> None:
+    assert not moved_by_two("t", "u")
+    assert moved_by_two("t")
+    assert moved_by_two("u")
+    assert not moved_by_two(to="two")
+    assert not moved_by_two(seen=("t/1",))
+
+
+def test_of_a_line_that_is_in_two_orders_both_authors_are_told() -> None:
+    assert not moved("t", "u")
+    assert moved("t")
+    assert moved("u")
+    assert not moved(live=False)
+    assert not moved(seen=("u/1",))
+
+
+def brought(seen: frozenset[str], fields: dict[str, Any] | None, *others: str) -> list[str]:
+    """What is wrong where t brought an order back with a note, and this is shown of it."""
+    rows = [LogRow(1, "operation", 0, *FORM, name.split("/")[1], name[0], updates=NOTED) for name in ("t/1", *others)]
+    view = orjson.dumps(fields or {})
+    entity = EntityRow(*FORM, deleted=fields is None, version=3, view=view, snapshot=b"", seen=b"", seq=1)
+    return list(brought_back(rows, [entity], {"t/1": Restored(FORM, {"note": "x"}, seen)}, ()))
+
+
+def test_what_was_brought_back_by_who_had_read_all_of_it_is_there_as_it_was() -> None:
+    seen = frozenset({"u/1"})
+    assert not brought(seen, {"note": "x"}, "u/1")
+    assert brought(seen, None, "u/1")
+    assert brought(seen, {"note": "y"}, "u/1")
+    assert not brought(seen, None, "u/1", "u/2")
+
+
+def test_a_replaced_value_may_be_shown_that_somebody_brought_back() -> None:
+    ledger = edited("t/1")
+    assert problems(ledger, orders={"ficha-0": {"a": "f-1"}})
+    ledger.edits["v/1"] = Edit(FORM, "a", "f-1", frozenset(["t/1", "u/1"]), whole=False)
+    assert not problems(ledger, orders={"ficha-0": {"a": "f-1"}})
+    assert problems(ledger, orders={"ficha-0": {"a": "f-2"}})

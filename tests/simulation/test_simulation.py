@@ -15,7 +15,7 @@ from node.simulation.runner import one, outcomes
 from tests.processes import ROOT
 from tests.simulation.replayed import chosen
 
-SEEDS = int(os.environ.get("COMANDA_SEEDS", "30"))
+SEEDS = int(os.environ.get("COMANDA_SEEDS", "15"))
 FIRST = int(os.environ.get("COMANDA_SEED", "1"))
 
 FOUND = {
@@ -25,7 +25,6 @@ FOUND = {
     22: "a database set back behind the node's back, found out by an operation of its own writer, stayed without it",
     904: "the same over another node",
     1140: "a lock authority that was set back granted fencing tokens a second time",
-    1426: "a node that restarted twice in a moment was reported as its own twin",
     63: "a page loaded again, whose node died before that was stored, was never sent what it had thrown away",
     806: "a failed commit and a clock set ahead ended a running lease",
     1026: "what a terminal wrote while it was shown the past was not shown to it again",
@@ -45,6 +44,14 @@ FOUND = {
     5419: "a lease whose extension failed, together with a clock jump, was over",
     14994: "what was ordered on another node was taken off before it was on the screen",
     21365: "what the disk had refused before a restart was not shown over what its author wrote later",
+    339: "a quantity that others had changed often did not count from what its author knew",
+    704: "an entity that was asked for was not taken once the other node had begun another comparison",
+    985: "what was stored between two deaths of a node counted as sent to a terminal that was away all the time",
+    1936: "a late confirmation counted for another terminal's row of the same id",
+    1673: "what waited for a signature went out without one after a commit had failed",
+    1426: "a line whose status was changed was not known to have begun with its quantity; once, a node started "
+    "again twice in a moment was reported as its own twin",
+    9144: "a BULK_UPDATE that named an entity was not tried when what it waited for came to another one",
     153: "what was sent a second time covered what had been written in between, for good",
 }
 """Seeds that failed once, and what was wrong in the product. What they draw may have changed since: each has a test
@@ -52,7 +59,8 @@ of its own beside the code it is about."""
 
 
 def test_every_invariant_holds_in_every_evening() -> None:
-    jobs, seeds = os.cpu_count() or 1, range(FIRST, FIRST + SEEDS)
+    seeds = range(FIRST, FIRST + SEEDS)
+    jobs = os.cpu_count() or 1 if SEEDS > 100 else 1  # each process imports all of it first
     failed = [outcome for outcome in outcomes(seeds, jobs) if outcome.problem is not None]
     assert not failed, "\n".join(f"comanda simulate --seed {o.seed}: {o.problem}" for o in failed)
 
@@ -64,7 +72,7 @@ def test_a_seed_that_failed_once_holds(seed: int) -> None:
 
 def test_the_same_seed_is_the_same_evening_in_any_process() -> None:
     """Also where Python hashes strings otherwise, so that sets and dictionaries of them come in another order."""
-    program = "from node.simulation.runner import one\nfor seed in (2, 7, 15): print(one(seed).digest)\n"
+    program = "from node.simulation.runner import one\nfor seed in (5, 9, 13): print(one(seed).digest)\n"
     printed = {
         subprocess.run(
             [sys.executable, "-c", program],
@@ -77,7 +85,7 @@ def test_the_same_seed_is_the_same_evening_in_any_process() -> None:
         for hash_seed in ("1", "2")
     }
     assert len(printed) == 1
-    assert printed.pop().split() == [one(seed).digest for seed in (2, 7, 15)]
+    assert printed.pop().split() == [one(seed).digest for seed in (5, 9, 13)]
 
 
 def test_one_seed_is_replayed_with_a_transcript_of_what_happened() -> None:
