@@ -95,7 +95,8 @@ async def misbehave(url: str, missed: int, caught_up: list[float], stop: threadi
 
 @click.command()
 @click.option("--missed", default=100_000, help="operations the absent terminal misses")
-def main(missed: int) -> None:
+@click.option("--seconds", default=SECONDS, show_default=True, help="of live traffic, twice")
+def main(missed: int, seconds: int) -> None:
     """Print both measurements."""
     console = Console(width=130)
     with running_node() as (url, node):
@@ -105,12 +106,12 @@ def main(missed: int) -> None:
         paced = ["--rate", str(RATE), "--listeners", "10", "--confirm"]
         load(url, RATE, missed, *paced)  # the listeners' first synchronisation, not measured
         first = missed + RATE
-        alone = load(url, RATE * SECONDS, first, *paced)
+        alone = load(url, RATE * seconds, first, *paced)
         caught_up: list[float] = []
         stop = threading.Event()
         thread = threading.Thread(target=partial(trio.run, misbehave, url, missed, caught_up, stop))
         thread.start()
-        together = load(url, RATE * SECONDS, first + RATE * SECONDS, *paced)
+        together = load(url, RATE * seconds, first + RATE * seconds, *paced)
         stop.set()
         thread.join()
         after = memory_mb(node.pid)

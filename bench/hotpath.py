@@ -3,6 +3,7 @@
     python -m bench.hotpath            all of it, about two minutes
     python -m bench.hotpath --quick    a tenth of it
     python -m bench.hotpath --part lines    what an order of ten lines costs the node, half a minute
+    python -m bench.hotpath --part large    the same of one large operation, which is decided in one turn
 
 Every operation is fsynced (synchronous FULL) before it is confirmed or delivered. Server and load share the machine.
 """
@@ -19,8 +20,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from bench.rig.large import CASES as LARGE
+from bench.rig.large import cost_ms
 from bench.rig.lines import CASES as LINES
-from bench.rig.lines import cost
+from bench.rig.lines import CHANGED, cost
 from bench.rig.machine import describe
 from bench.rig.node_process import running_node
 
@@ -44,37 +47,25 @@ def measure(count: int, rate: int, listeners: int, confirm: bool) -> dict[str, o
         return result
 
 
-@click.command()
-@click.option("--quick", is_flag=True, help="a tenth of the operations")
-@click.option("--json", "as_json", is_flag=True, help="one JSON line a case")
-@click.option("--part", type=click.Choice(["all", "load", "lines"]), default="all", help="one of the two tables")
-def main(quick: bool, as_json: bool, part: str) -> None:
-    """Run every case and print a table."""
-    console = Console(stderr=as_json, width=None if sys.stdout.isatty() else 150)
-    if part != "lines":
-        _load(console, quick=quick, as_json=as_json)
-    if part != "load":
-        _lines(console, quick=quick, as_json=as_json)
-
-
-def _lines(console: Console, *, quick: bool, as_json: bool) -> None:
+def _lines(console: Console, *, share: int, as_json: bool) -> None:
     table = Table(title=f"An order of ten lines, a commit an operation\n{describe()}", box=box.MARKDOWN)
     for name in ("what is written", "node CPU us an operation", "stored B an order"):
         table.add_column(name, justify="right")
     for name in track(LINES, console=Console(stderr=True), transient=True):
-        found = cost(name, 300 if quick else 3_000)
+        found = cost(name, max(3_000 // share, 5), CHANGED if share <= 10 else 1)
         if as_json:
             print(json.dumps({"write": name, "cpu_us": found.cpu_us, "stored": found.stored}))
         table.add_row(name, f"{found.cpu_us:,.0f}", f"{found.stored:,}")
     console.print(table)
 
 
-def _load(console: Console, *, quick: bool, as_json: bool) -> None:
+def _load(console: Console, *, share: int, as_json: bool) -> None:
+    cases = CASES[::5] if share > 10 else CASES
     table = Table(title=f"Comanda hot path, durable (FULL)\n{describe()}")
     for name in ("load", "listeners", "ops/s", "deliveries/s", "confirmation ms", "delivery ms", "ping ms"):
         table.add_column(name)
-    for name, count, rate, listeners, confirm in track(CASES, console=Console(stderr=True), transient=True):
-        result = measure(count // 10 if quick else count, rate, listeners, confirm)
+    for name, count, rate, listeners, confirm in track(cases, console=Console(stderr=True), transient=True):
+        result = measure(count // share, rate, listeners, confirm)
         if as_json:
             print(json.dumps({"load": name, **result}))
         table.add_row(
@@ -90,6 +81,34 @@ def _load(console: Console, *, quick: bool, as_json: bool) -> None:
 def _shown(points: object) -> str:
     assert isinstance(points, dict)
     return f"p50 {points['p50']:.2f} / p99 {points['p99']:.2f}"
+
+
+def _large(console: Console, *, share: int, as_json: bool) -> None:
+    table = Table(title=f"One large operation\n{describe()}", box=box.MARKDOWN)
+    for name in ("what is written", "node CPU ms an operation"):
+        table.add_column(name, justify="right")
+    for name in track(LARGE, console=Console(stderr=True), transient=True):
+        found = cost_ms(name, max(30 // share, 1 if share > 10 else 5))
+        if as_json:
+            print(json.dumps({"write": name, "cpu_ms": found}))
+        table.add_row(name, f"{found:,.0f}")
+    console.print(table)
+
+
+PARTS = {"load": _load, "lines": _lines, "large": _large}
+
+
+@click.command()
+@click.option("--quick", "share", flag_value=10, type=int, help="a tenth of the operations")
+@click.option("--smoke", "share", flag_value=1_000, type=int, help="hardly any: whether all of it works")
+@click.option("--json", "as_json", is_flag=True, help="one JSON line a case")
+@click.option("--part", type=click.Choice(["all", *PARTS]), default="all", help="one of the tables")
+def main(share: int | None, as_json: bool, part: str) -> None:
+    """Run every case and print a table."""
+    console = Console(stderr=as_json, width=None if sys.stdout.isatty() else 150)
+    for name, run in PARTS.items():
+        if part in ("all", name):
+            run(console, share=share or 1, as_json=as_json)
 
 
 if __name__ == "__main__":

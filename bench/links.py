@@ -36,7 +36,7 @@ from bench.rig.fleet import (
 from bench.rig.load import percentiles
 from bench.rig.machine import describe
 from bench.rig.orders import OrderBook, restaurant, write
-from bench.rig.reconnect import Pair, reconnect
+from bench.rig.reconnect import SMOKE, Pair, reconnect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,15 +53,15 @@ LISTENERS = 10
 # ------------------------------------------------------------------ a star
 
 
-def star(quick: bool) -> list[Table]:
-    operations = 500
+def star(share: int) -> list[Table]:
+    operations = 500 if share < SMOKE else 20
     columns = ("nodes around the hub", "operations", "agreed after s", "operations/s", "rows delivered/s", "CPU s")
     table = new_table(
         f"A star agrees after the hub was away and each node wrote {operations}: 40 orders of its own, 10 of all\n"
         f"{describe()}",
         *columns,
     )
-    for count in track((2, 4, 6), console=Console(stderr=True), transient=True):
+    for count in track((2, 4, 6) if share < SMOKE else (2,), console=Console(stderr=True), transient=True):
         total = operations * count
         with workplace() as folder:
             row = _star(folder, count, operations)
@@ -99,11 +99,11 @@ def _star(folder: Path, count: int, operations: int) -> list[str]:
 # ------------------------------------------------------------------ first synchronisation
 
 
-def first(quick: bool) -> list[Table]:
+def first(share: int) -> list[Table]:
     columns = ("entities", "operations", "orders complete s", "all and audit s", "operations/s", "CPU s hub + node")
     sizes = ("wire MB", "of the JSON", "hub MB at start, peak", "node MB at start, peak")
     table = new_table(f"First synchronisation of an empty node, from its link up\n{describe()}", *columns, *sizes)
-    counts = (1_000, 10_000) if quick else (10_000, 100_000)
+    counts = [100_000 // share] if share == SMOKE else [10_000 // share, 100_000 // share]
     for count in track(counts, console=Console(stderr=True), transient=True):
         written = restaurant("pos-hub", count)
         with workplace() as folder:
@@ -159,8 +159,8 @@ def _first(pair: Pair, written: Batch) -> list[str]:
 # ------------------------------------------------------------------ live traffic beside a catch-up
 
 
-def live(quick: bool) -> list[Table]:
-    backlog = 10_000 if quick else 100_000
+def live(share: int) -> list[Table]:
+    backlog = 100_000 // share
     traffic = f"{LISTENERS} confirming listeners, {RATE} operations/s"
     columns = ("", "deliveries", "delivery p50 ms", "p99 ms", "max ms", "lasted s", "operations/s", "CPU hub + node")
     table = new_table(f"{traffic}, beside a node {backlog:,} operations behind\n{describe()}", *columns)
@@ -168,7 +168,7 @@ def live(quick: bool) -> list[Table]:
         hub = FleetNode(folder, "hub")
         nodes = [FleetNode(folder, name, "--upstream", hub.url) for name in ("node", "nice")]
         try:
-            for row in _live(hub, nodes, backlog, 5 if quick else 20):
+            for row in _live(hub, nodes, backlog, max(20 / share, 0.5)):
                 table.add_row(*row)
         except OverdueError as error:
             table.add_row(*failed(error))
@@ -242,13 +242,14 @@ PARTS = {"reconnect": reconnect, "star": star, "first": first, "live": live}
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="a tenth of the operations")
+@click.option("--quick", "share", flag_value=10, type=int, help="a tenth of the operations")
+@click.option("--smoke", "share", flag_value=SMOKE, type=int, help="hardly any: whether all of it works")
 @click.option("--part", "parts", multiple=True, type=click.Choice(list(PARTS)), help="only this; repeatable")
-def main(quick: bool, parts: tuple[str, ...]) -> None:
+def main(share: int | None, parts: tuple[str, ...]) -> None:
     """Run the parts and print their tables."""
     console = Console(width=None if sys.stdout.isatty() else 220)
     for name in parts or PARTS:
-        for table in PARTS[name](quick):
+        for table in PARTS[name](share or 1):
             console.print(table)
 
 

@@ -42,6 +42,9 @@ STEP = math.sqrt(10)
 """From one size to the next."""
 
 LONG_S = 3_600.0
+ASKED_S = 0.5
+"""How often a node is asked how far it is. Each time costs it about as much as an operation."""
+
 ARCHIVED = 100_000
 """Rows archived at most, of half the log."""
 
@@ -145,7 +148,7 @@ class Stand:
 
         def synchronise() -> None:
             node.start()
-            until(lambda: _synchronised(node), "the first synchronisation", LONG_S)
+            until(lambda: _synchronised(node), "the first synchronisation", LONG_S, ASKED_S)
             wrong = parked([node])
             if wrong is not None:
                 raise RuntimeError(wrong)

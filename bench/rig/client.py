@@ -1,7 +1,7 @@
 """A load client that costs little, so that the node is what is measured.
 
 It parses unmasked server frames by hand and sends frames masked with the zero key (RFC 6455 allows any key, and
-this one leaves the payload as it is). It speaks only the documented protocol.
+this one leaves the payload as it is).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TEXT, PING, PONG = 0x1, 0x9, 0xA
+TEXT, BINARY, PING, PONG = 0x1, 0x2, 0x9, 0xA
 
 
 def frame(payload: bytes, opcode: int = TEXT) -> bytes:
@@ -31,7 +31,7 @@ def frame(payload: bytes, opcode: int = TEXT) -> bytes:
 
 
 class LoadClient:
-    """One documented terminal. on_text gets each message's bytes."""
+    """One terminal. on_text gets each message's bytes, binary ones too."""
 
     def __init__(self, on_text: Callable[[bytes], None]) -> None:
         self.on_text = on_text
@@ -55,9 +55,9 @@ class LoadClient:
         if b" 101 " not in answer.split(b"\r\n", 1)[0]:
             raise RuntimeError(answer.decode("latin-1"))
 
-    def send(self, payload: bytes) -> None:
+    def send(self, payload: bytes, opcode: int = TEXT) -> None:
         """Queue a message; everything queued in one pass leaves as one write."""
-        self._out.append(frame(payload))
+        self._out.append(frame(payload, opcode))
         self._wake.set()
 
     async def run(self) -> None:
@@ -101,7 +101,7 @@ class LoadClient:
                 break
             payload = buffer[start : start + length]
             place = start + length
-            if opcode == TEXT:
+            if opcode in (TEXT, BINARY):
                 self.on_text(payload)
             elif opcode == PING:
                 self._out.append(frame(payload, PONG))

@@ -92,13 +92,13 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     return row if "entity_id" in row else {}
 
 
-def until(condition: Callable[[], bool], what: str, limit_s: float) -> float:
-    """Poll; returns when (perf_counter, seconds) it was seen to hold. Raises OverdueError."""
+def until(condition: Callable[[], bool], what: str, limit_s: float, poll_s: float = POLL_S) -> float:
+    """Ask every `poll_s`; returns when (perf_counter, seconds) it was seen to hold. Raises OverdueError."""
     end = time.perf_counter() + limit_s
     while not condition():
         if time.perf_counter() > end:
             raise OverdueError(f"{what}: not within {limit_s:.0f} s")
-        time.sleep(POLL_S)
+        time.sleep(poll_s)
     return time.perf_counter()
 
 

@@ -14,7 +14,6 @@ import shutil
 import sqlite3
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,15 +28,15 @@ from crdt.hlc import pack
 from node.runtime.identity import fingerprint
 from node.runtime.keys import signatures
 from storage.chain import GENESIS, chain_hash
-from storage.proofs import FIRST, prove
 from storage.records import CLASSES, CursorRow, EntityRow, LogRow, link_key
+from storage.signer import Signer
 from storage.sqlite.database import DATABASE
 from storage.sqlite.head_note import NOTE_FILE
 from storage.sqlite.meta import write_meta
-from storage.sqlite.rows import CURSORS, ENTITIES, LOG
+from storage.sqlite.rows import CURSORS, ENTITIES, LOG, PROOFS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 TERMINAL = "pos-1"
 ORDERS = 20
@@ -162,6 +161,7 @@ class RowCopier:
             updates=orjson.dumps(entries),
             stamp=stamp(row.stamp),
             accepted=stamp(row.accepted),
+            proof=b"",
         )
         copied.link_key = link_key(copied.name, entries)
         return copied
@@ -207,8 +207,7 @@ class GrownStore:
     _copies: int = field(default=0, init=False)
     _chain: bytes = field(default=GENESIS, init=False)
     _begun_ms: int = field(default=0, init=False)
-    _sign: Callable[[bytes], bytes] = field(init=False)
-    _before: bytes = field(default=FIRST, init=False)
+    _signer: Signer = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         with closing(self._open()) as database:
@@ -224,7 +223,8 @@ class GrownStore:
             database.execute("DELETE FROM entities")
             self._head(database, 0, GENESIS)
             database.commit()
-        self._sign = signatures(self.directory).sign
+        key = signatures(self.directory)
+        self._signer = Signer(key.sign, key.seal)
         self._begun_ms = time.time_ns() // 1_000_000 - self.most * ROW_MS
 
     def _open(self) -> sqlite3.Connection:
@@ -248,9 +248,11 @@ class GrownStore:
                 database.execute(f"DROP INDEX {name}")
             for part in self._copied(rows - head, head):
                 for row in part[0]:
-                    self._before = prove([row], self._sign, self._before)
+                    signed = self._signer.take([row], now=False)
                     row.hash = chain = chain_hash(chain, row)
-                LOG.put(database, part[0])
+                    LOG.put(database, [row])
+                    PROOFS.put(database, signed.proofs)
+                    self._signer.stored(signed)
                 ENTITIES.put(database, part[1])
                 head = part[0][-1].seq
             for _, sql in indexes:

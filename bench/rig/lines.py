@@ -35,14 +35,14 @@ class Cost:
     stored: int
 
 
-def cost(case: str, count: int) -> Cost:
+def cost(case: str, count: int, changed: int = CHANGED) -> Cost:
     with tempfile.TemporaryDirectory(prefix="comanda-bench-") as folder:
         node = NodeProcess(Path(folder), "node")
         node.start()
         try:
-            write(node.url, _rounds(0, ORDERS * (1 + CHANGED), WHOLE), 1)
+            write(node.url, _rounds(0, ORDERS * (1 + changed), WHOLE), 1)
             before = node.cpu_s()
-            write(node.url, _rounds(ORDERS * (1 + CHANGED), count, case), 1)
+            write(node.url, _rounds(ORDERS * (1 + changed), count, case), 1)
             cpu_s = node.cpu_s() - before
         finally:
             node.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +53,18 @@ def free_port() -> int:
         return port
 
 
+@cache
+def _bytecode() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="comanda-bytecode-")
+
+
+def _as_installed() -> dict[str, str]:
+    """The environment of a node whose modules are compiled once, as an installed one's are, and not at each start."""
+    if not os.environ.get("PYTHONDONTWRITEBYTECODE"):
+        return dict(os.environ)
+    return os.environ | {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": _bytecode().name}
+
+
 class NodeProcess:
     """A node that keeps its port and data over restarts.
 
@@ -63,16 +77,16 @@ class NodeProcess:
         self.log = folder / f"{name}.log"
         settings = folder / "comanda.toml"
         settings.write_text(UNLIMITED)
-        self._command = [sys.executable, "-m", "node", "serve", "--port", str(self.port), "--host", "127.0.0.1"]
-        self._command += ["--data", str(folder / name), "--config", str(settings), "--id", name, *flags]
+        self.command = [sys.executable, "-m", "node", "serve", "--port", str(self.port), "--host", "127.0.0.1"]
+        self.command += ["--data", str(folder / name), "--config", str(settings), "--id", name, *flags]
         self._running: subprocess.Popen[str] | None = None
 
     def start(self, nice: int = 0) -> float:
         """Start it; returns when (perf_counter, seconds) it said that it is ready."""
-        command = ["nice", "-n", str(nice), *self._command] if nice else self._command
+        command = ["nice", "-n", str(nice), *self.command] if nice else self.command
         with self.log.open("a") as log:
             self._running = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=self._checkout
+                command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=self._checkout, env=_as_installed()
             )
         assert self._running.stdout is not None
         if "ws://" not in self._running.stdout.readline():

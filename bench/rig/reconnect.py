@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from bench.rig.orders import Batch
 
 ORDERS = 1_000
+SMOKE = 1_000
+"""Share of the operations by which only whether all of it works is seen."""
 OWN, SHARED = "own orders", "the same orders"
 
 
@@ -87,23 +89,25 @@ class Apart:
         return f"node {self.how}, {both}"
 
 
-def reconnect_cases(quick: bool) -> list[Apart]:
+def reconnect_cases(share: int) -> list[Apart]:
+    if share == SMOKE:
+        return [Apart("cut", 20, "both", SHARED)]
     cases = [Apart(how, count) for how in ("stopped", "cut") for count in (1_000, 10_000)]
-    most = 1_000 if quick else 10_000
+    most = 10_000 // share
     return [*cases, Apart("cut", most, "both", OWN), Apart("cut", most, "both", SHARED)]
 
 
-def reconnect(quick: bool) -> list[Table]:
+def reconnect(share: int) -> list[Table]:
     columns = ("time apart", "operations", "back to up s", "up to agreed s", "operations/s", "CPU s hub + node")
     sizes = ("wire MB", "bytes/operation", "of the JSON", "link says MB")
     table = new_table(f"Catching up after time apart, {ORDERS:,} orders\n{describe()}", *columns, *sizes)
-    cases = reconnect_cases(quick)
+    cases = reconnect_cases(share)
     with workplace() as folder:
         pair = Pair(folder)
         with pair.linked():
             for case in track(cases, console=Console(stderr=True), transient=True):
                 table.add_row(str(case), f"{case.count:,}", *_apart(pair, case))
-            again = _in_use_again(pair, 5 if quick else 15)
+            again = _in_use_again(pair, max(15 // share, 1))
     return [table, again]
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from tests.bench.forked import run
 
 
 def test_a_small_run_measures_a_store_that_verifies() -> None:
     wanted = [part for name in ("join", "refused", "verify", "first-sync", "archive") for part in ("--only", name)]
-    command = [sys.executable, "-m", "bench", "scale", "--rows", "360", "--sizes", "1", "--seconds", "0.1", *wanted]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run("scale", "--rows", "360", "--sizes", "1", "--seconds", "0.1", *wanted)
     assert not done.returncode, done.stderr
     assert "360 rows, 120 entities" in done.stderr
     for name in (

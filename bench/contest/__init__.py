@@ -1,0 +1,1 @@
+"""Comanda and what a user would pick instead, on one workload, in one run: `comanda bench`."""

@@ -1,0 +1,237 @@
+"""One operation in parts, under callgrind; prints as JSON the parts in the order of callgrind's dumps, and how many
+pings an operation brought.
+
+    python bench/rig/counted.py each 12        HOW and operations, as bench/instructions.py calls it
+
+The working directory is the checkout that is measured. Its core and its store are real, as the tests have them, and
+its clock moves by hand. Fifty terminals are connected; one writes, the others are handed its row and answer. What
+sockets cost is counted beside it, on connections of its own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import platform
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import trio
+
+sys.path.insert(0, "")
+
+from crdt import hlc
+from node.wire.frames import Batch, Outgoing
+from tests.harness import Client, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TERMINALS, ENTITIES = 50, 40
+WARM_UP = 80
+APART_MS, TURNS = 100, 2
+"""Between two operations, and turns of the clock meanwhile that ping who does not confirm."""
+
+ITEMS = [{"id": f"i-{n}", "sku": f"prato-{n}", "qty": 1 + n % 3, "price": 12.9 + n} for n in range(2)]
+STATUSES = ("pending", "preparing", "ready", "delivered")
+
+_DUMP, _BEGIN = 0x4354_0000, 0x4354_0004
+"""Callgrind's client requests: write what was counted since the last one, and begin to count."""
+
+_CODE = bytes.fromhex("4889f8 31d2 48c1c703 48c1c70d 48c1c73d 48c1c733 4887db 4889d0 c3")
+"""x86_64: the instructions by which valgrind knows a request; without valgrind they do nothing."""
+
+APART = "-"
+"""What is between two parts, and is no part."""
+
+
+class Counter:
+    """Ends a part at each `mark`."""
+
+    def __init__(self) -> None:
+        if platform.machine() != "x86_64":
+            raise SystemExit("callgrind is asked by instructions of x86_64")
+        self._memory = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        self._memory.write(_CODE)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
+        self._call = ctypes.CFUNCTYPE(ctypes.c_ulong, ctypes.c_void_p)(address)
+        self._dump = (ctypes.c_ulong * 6)(_DUMP)
+        self._counting = False
+        self.parts: list[str] = []
+
+    def begin(self) -> None:
+        self._counting = True
+        self._call((ctypes.c_ulong * 6)(_BEGIN))
+
+    def mark(self, part: str) -> None:
+        if self._counting:
+            self._call(self._dump)
+            self.parts.append(part)
+
+
+class Wire:
+    """The node's side of a connection, which keeps what it is handed."""
+
+    outbox_bytes = bytes_in = bytes_out = 0
+
+    def __init__(self) -> None:
+        self.rows: list[Any] = []
+        self.pings: list[bytes] = []
+
+    def send(self, what: Any) -> None:
+        self.rows.append(what)
+
+    def ping(self, payload: bytes) -> None:
+        self.pings.append(payload)
+
+    def close(self, code: int, reason: str) -> None:
+        raise RuntimeError(f"closed: {code} {reason}")
+
+    def pause_reading(self) -> None:
+        return None
+
+    def resume_reading(self) -> None:
+        return None
+
+
+def operation(terminal: str, number: int, at_ms: int) -> str:
+    """430 bytes: the next step of an order through the kitchen, as a terminal without versions writes it."""
+    entity = f"o-{number % ENTITIES}"
+    written = {
+        "id": f"w-{terminal}-{number}",
+        "entity_type": "orders",
+        "entity_id": entity,
+        "operation": "UPDATE",
+        "data": {"id": entity, "status": STATUSES[number % 4], "total": 61.7 + number % 100, "items": ITEMS},
+        "timestamp": hlc.iso(at_ms),
+        "terminal_id": terminal,
+        "user_id": "ana",
+        "requires_lock": False,
+        "priority": "high",
+    }
+    return orjson.dumps({"type": "data_sync", "operation": written}).decode()
+
+
+def confirmation(operation_id: str, terminal: str) -> str:
+    message = {"type": "sync_confirmation", "operation_id": operation_id, "terminal_id": terminal}
+    return orjson.dumps(message).decode()
+
+
+class Crowd:
+    """Terminals on one core. confirms: each row, as the documented client; else they answer pings only."""
+
+    def __init__(self, world: World, *, confirms: bool) -> None:
+        self.world, self.confirms, self.pings = world, confirms, 0
+        self.clients = [Client(world, f"pos-{n}", confirms=confirms).connect() for n in range(TERMINALS)]
+        world.settle()
+        for client in self.clients:
+            client.receive()
+        self.wires = [Wire() for _ in self.clients]
+        for client, wire in zip(self.clients, self.wires, strict=True):
+            session: Any = client.session
+            session.connection = session.delivery.connection = session._inbox.connection = wire
+
+    def step(self, number: int, mark: Callable[[str], None]) -> None:
+        """One operation, from its text to the last answer to its row."""
+        world, author = self.world, number % TERMINALS
+        text = operation(self.clients[author].name, number, world.wall_ms)
+        sessions: list[Any] = [client.session for client in self.clients]
+        mark(APART)
+        sessions[author].receive(text)
+        mark("decide")
+        group = world.core.take_group()
+        mark("seal")
+        assert group is not None
+        world.store.commit(group.commit)
+        mark("store; the disk's wait aside")
+        world.core.committed(group)
+        mark("answer the author, hand the row to 49")
+        calls: list[tuple[Callable[[Any], None], Any]] = []
+        if self.confirms:
+            row = f"w-{self.clients[author].name}-{number}"
+            for place, session in enumerate(sessions):
+                if place != author:
+                    calls.append((session.receive, confirmation(row, self.clients[place].name)))
+        mark(APART)
+        for call, argument in calls:
+            call(argument)
+        mark("49 confirmations, from the text to the cursor")
+        for _ in range(TURNS):
+            world.wall_ms += APART_MS // TURNS
+            world.mono_ms += APART_MS // TURNS
+            mark(APART)
+            world.core.probe_owed()
+            mark("two turns of the clock that ping")
+        pongs = [(s, int(p)) for s, wire in zip(sessions, self.wires, strict=True) for p in wire.pings]
+        mark(APART)
+        for session, serial in pongs:
+            session.pong(serial)
+        mark("their pongs")
+        self.pings += len(pongs)
+        for wire in self.wires:
+            wire.rows.clear()
+            wire.pings.clear()
+
+
+async def sockets(count: int, mark: Callable[[str], None]) -> None:
+    """What 49 connections of their own cost: to write a row, and to read a confirmation."""
+    try:
+        from wsproto import ConnectionType
+
+        from node.runtime.net import reading
+        from node.runtime.net.websocket import Connection, Protocol
+    except ImportError:  # a checkout from before one task read all sockets
+        return
+    reading.PASS_S = 3_600.0  # here everything takes long
+    reader = reading.SocketReader()
+    ours, theirs = [], []
+    for _ in range(TERMINALS - 1):
+        near, far = socket.socketpair()
+        near.setblocking(False)
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(near))
+        protocol = Protocol(ConnectionType.SERVER, 2**20)
+        connection = Connection(stream, protocol, max_message_bytes=2**20, outbox_limit=2**22, reader=reader)
+        watch = reader.watching(near.fileno(), connection)
+        watch.__enter__()
+        ours.append((connection, watch))
+        theirs.append(far)
+    for number in range(count):
+        batch = Batch([Outgoing(operation("pos-0", number, 0).encode())])
+        mark(APART)
+        for connection, _ in ours:
+            connection.send(batch)
+        mark("49 writes")
+        for place, far in enumerate(theirs):
+            far.recv(4_096)
+            text = confirmation(f"w-pos-0-{number}", f"pos-{place}").encode()
+            far.send(bytes((0x81, 0x80 | len(text), 0, 0, 0, 0)) + text)
+        mark(APART)
+        await reader._pass()
+        mark("49 confirmations, from the socket to the text")
+    for _, watch in ours:
+        watch.__exit__(None, None, None)
+    for far in theirs:
+        far.close()
+
+
+def main(how: str, count: int) -> None:
+    counter = Counter()
+    with tempfile.TemporaryDirectory(prefix="comanda-counted-") as folder:
+        world = World(Path(folder), ring_rows=16_384, window=1_024)
+        crowd = Crowd(world, confirms=how == "each")
+        for number in range(WARM_UP + count):
+            if number == WARM_UP:
+                counter.begin()
+            crowd.step(number, counter.mark)
+        world.close()
+    trio.run(sockets, count, counter.mark)
+    found = {"parts": counter.parts, "pings": crowd.pings / (WARM_UP + count)}
+    print(orjson.dumps(found).decode(), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

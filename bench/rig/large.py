@@ -1,0 +1,50 @@
+"""What one large operation costs the node by processor time: nobody else is served while it is decided."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.rig.node_process import NodeProcess
+from bench.rig.orders import batch, operation, write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _fields(count: int, turn: int) -> dict[str, Any]:
+    return {f"field-{number}": turn for number in range(count)}
+
+
+def _update(turn: int) -> dict[str, Any]:
+    return operation("pos-1", turn, "products", "p-0", _fields(1_000, turn), None)
+
+
+def _bulk(entities: int, turn: int) -> dict[str, Any]:
+    made = operation("pos-1", turn, "products", "p-0", {}, None)
+    updates = [{"entity_id": f"p-{number}", "data": _fields(4, turn)} for number in range(entities)]
+    return {**made, "operation": "BULK_UPDATE", "data": {"updates": updates}}
+
+
+CASES: dict[str, Callable[[int], dict[str, Any]]] = {
+    "UPDATE of 1,000 fields": _update,
+    "BULK_UPDATE of 4 fields of 100": lambda turn: _bulk(100, turn),
+    "BULK_UPDATE of 4 fields of 1,000": lambda turn: _bulk(1_000, turn),
+}
+FIRST = 3
+"""Operations before anything is measured: the first makes the entities."""
+
+
+def cost_ms(case: str, count: int) -> float:
+    """Milliseconds of the whole node for one operation, which is a commit of its own."""
+    with tempfile.TemporaryDirectory(prefix="comanda-bench-") as folder:
+        node = NodeProcess(Path(folder), "node")
+        node.start()
+        try:
+            write(node.url, batch("pos-1", [CASES[case](turn) for turn in range(FIRST)]), 1)
+            before = node.cpu_s()
+            write(node.url, batch("pos-1", [CASES[case](FIRST + turn) for turn in range(count)]), 1)
+            return (node.cpu_s() - before) / count * 1_000
+        finally:
+            node.stop()
