@@ -90,7 +90,7 @@ class World(Disk):
             key = signatures(self.directory, lambda size: blake2b(self.key_of.encode(), digest_size=size).digest())
             note_key(self.store, boot, key)
         draws = Draws(self.new_epoch, lambda: next(self.writers))
-        self.around = Surroundings(self, self, self.now, draws, key)
+        self.around = Surroundings(self, self, self.now, draws, key, "0.1.0")
         self.core = begin(boot, self.config, self.around, epoch=boot.epoch, writer=writer)
         self.core.instance = ""  # worlds say who they are by their id alone
 

@@ -20,13 +20,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, NoReturn
 
+from sqlite_utils import Database
+
 ROOT = Path(__file__).resolve().parent.parent
 REQUEST_BYTES = 1 << 16
 """The longest request: arguments and environment."""
 
+HANDED = "TESTS_LAUNCHER"
+"""The variable that names the socket of a launcher, in a process that was handed one."""
+
 
 class Launched:
-    """A node that was forked: what NodeProcess needs of a `subprocess.Popen`."""
+    """A node that was forked: what is needed of a `subprocess.Popen`."""
 
     stdout: IO[str]
 
@@ -54,10 +59,18 @@ class Launched:
         if self.poll() is None:
             os.kill(self.pid, number)
 
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
 
 @cache
 def launcher() -> socket.socket:
-    """Where to ask for nodes; the process behind it ends with the one that asks."""
+    """Where to ask for nodes; the process behind it ends with the one that asks first."""
+    if handed := os.environ.get(HANDED):
+        return socket.socket(fileno=int(handed))
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         command = [sys.executable, "-m", "tests.launcher", str(theirs.fileno())]
@@ -71,10 +84,20 @@ def launcher() -> socket.socket:
     return ours
 
 
-def launch(words: list[str], log: IO[bytes], output: int) -> Launched:
-    """`comanda` with these words, in a session of its own. output, log: its standard output and error."""
+def handed_on() -> tuple[list[int], dict[str, str]]:
+    """Files and environment for a process that is to ask the same launcher."""
+    file = launcher().fileno()
+    return [file], {**os.environ, HANDED: str(file)}
+
+
+def launch(words: list[str], log: IO[bytes], output: int, first: tuple[str, ...] = ()) -> Launched:
+    """`comanda` with these words, in a session of its own.
+
+    output, log: its standard output and error.
+    first: a function, as `module:name`, and its arguments; the new process calls it before it is a node.
+    """
     read_status, status = os.pipe()
-    request = json.dumps({"words": words, "environment": dict(os.environ)}).encode()
+    request = json.dumps({"words": words, "environment": dict(os.environ), "first": first}).encode()
     assert len(request) <= REQUEST_BYTES
     socket.send_fds(launcher(), [request], [status, output, log.fileno()])
     os.close(status)
@@ -82,11 +105,11 @@ def launch(words: list[str], log: IO[bytes], output: int) -> Launched:
     return Launched(int(told.readline()), told)
 
 
-def launch_read(words: list[str], log: IO[bytes]) -> Launched:
+def launch_read(words: list[str], log: IO[bytes], first: tuple[str, ...] = ()) -> Launched:
     """The same; what it prints is read from `stdout`."""
     read_output, output = os.pipe()
     try:
-        launched = launch(words, log, output)
+        launched = launch(words, log, output, first)
     finally:
         os.close(output)
     launched.stdout = os.fdopen(read_output)
@@ -131,16 +154,27 @@ def become(request: dict[str, object], output: int, log: int) -> NoReturn:
         os.dup2(file, number)
         os.close(file)
     sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
-    environment, words = request["environment"], request["words"]
+    environment, words, first = request["environment"], request["words"], request["first"]
     assert isinstance(environment, dict)
     assert isinstance(words, list)
+    assert isinstance(first, list)
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["comanda", *words]
+    if first:
+        module, _, name = first[0].partition(":")
+        getattr(import_module(module), name)(*first[1:])
     main()
 
 
+def with_environment(*variables: str) -> None:
+    """What a node's process calls first to have these too, each as NAME=VALUE."""
+    os.environ.update(variable.split("=", 1) for variable in variables)
+
+
 if __name__ == "__main__":
-    for module in ("node.cli.serve", "node.runtime.app"):
+    for module in ("node.cli.serve", "node.runtime.app", "node.runtime.x509", "node.runtime.api.metrics"):
         import_module(module)
+    migrate = import_module("storage.sqlite.migrations").migrate
+    migrate(Database(memory=True, execute_plugins=False), "memory")  # the first one of a process takes longer
     serve(socket.socket(fileno=int(sys.argv[1])))

@@ -12,6 +12,8 @@ import httpx
 from websockets.sync import client
 
 PATIENCE_S = 60.0
+PROGRAM_S = 10 * PATIENCE_S
+"""How long a program may take that a test runs to its end."""
 
 _NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Made once: reading the system's authorities for each request takes longer than the request."""

@@ -32,12 +32,17 @@ def missing(what: str) -> NoReturn:
 
 
 class NodeProcess:
-    """`comanda serve` on a free port of 127.0.0.1: forked, or `python -m node` where another command wraps it."""
+    """`comanda serve` on a free port of 127.0.0.1: forked, or `python -m node` where another command wraps it.
+
+    first: what a forked one calls before all else (launcher.launch).
+    """
 
     process: subprocess.Popen[str] | Launched
 
-    def __init__(self, data: Path, *flags: str, wrap: tuple[str, ...] = (), config: str = "") -> None:
-        self.data, self.flags, self.wrap = data, flags, wrap
+    def __init__(
+        self, data: Path, *flags: str, wrap: tuple[str, ...] = (), first: tuple[str, ...] = (), config: str = ""
+    ) -> None:
+        self.data, self.flags, self.wrap, self.first = data, flags, wrap, first
         self.port = 0
         self.url = ""
         self.log = data.parent / f"{data.name}.log"
@@ -55,13 +60,17 @@ class NodeProcess:
                     command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT, start_new_session=True
                 )
             else:
-                self.process = launch_read(words, log)
+                self.process = launch_read(words, log, self.first)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         found = re.search(r"(wss?://127\.0\.0\.1:(\d+))", line)
         assert found is not None, f"no address in {line!r}; {self.log.read_text()[-2000:]}"
         self.url, self.port = found.group(1), int(found.group(2))
         return self
+
+    def said(self) -> str:
+        """Its log as people read it; what is no JSON as it is."""
+        return "".join(map(_read, self.log.read_text(errors="replace").splitlines(keepends=True)))
 
     def kill(self) -> None:
         """SIGKILL, as a power cut to the process."""
@@ -83,6 +92,15 @@ class NodeProcess:
     def _close(self) -> None:
         if self.process.stdout is not None:
             self.process.stdout.close()
+
+
+def _read(line: str) -> str:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError:
+        return line
+    said = [f"{record['level'].upper()} {record['logger']} {record['message']}", record.get("exception")]
+    return "".join(f"{part}\n" for part in said if part)
 
 
 def comanda(*words: str | Path) -> subprocess.CompletedProcess[str]:

@@ -20,7 +20,7 @@ from node.core.links.link import Link
 from node.core.log.rows import update_entry
 from node.core.ports import NO_KEY
 from node.wire.links.handshake import Hello, Identification, challenged
-from storage.proofs import prove
+from storage.proofs import leaf_of, prove
 from storage.records import LogRow, link_key
 from tests.mesh import End
 
@@ -78,7 +78,7 @@ class Rogue:
     def claim(self, **wrong: Any) -> None:
         """What it holds of the world's log."""
         holds = {"epoch": None, "positions": NOTHING, "mark": 0, "hash": "", "empty": False, "after": {}}
-        signature = self.key.sign(challenged(self.name, self.world.node_id, "session"))
+        signature = self.key.sign(challenged(self.name, self.world.node_id, "session", self.world.config.node.realm))
         identification = Identification(self.key.public, signature).fields()
         self.say({"type": "sync_confirmation", "seq": 0, **holds, **identification, **wrong})
 
@@ -165,9 +165,9 @@ class Rogue:
 def sign_together(messages: Sequence[dict[str, Any]], key: Signatures) -> None:
     """Give the operations of one commit the proofs that somebody with this key would make."""
     rows = [_row(message["operation"], message["link"]) for message in messages]
-    prove(rows, key.sign)
-    for message, row in zip(messages, rows, strict=True):
-        message["link"]["proof"] = b64encode(row.proof).decode()
+    proofs, _ = prove(list(map(leaf_of, rows)), key.sign)
+    for message, proof in zip(messages, proofs, strict=True):
+        message["link"]["proof"] = b64encode(proof).decode()
 
 
 def _row(operation: dict[str, Any], link: dict[str, Any]) -> LogRow:

@@ -208,6 +208,10 @@ def test_what_the_file_cannot_say_is_named_by_section_and_key(text: str, said: s
         ('[node]\nengine = "loro"\n', "[node] engine 'loro'"),
         ("[node]\nport = 65536\n", "[node] port 65536"),
         ("[node]\nport = -1\n", "[node] port -1"),
+        ('[node]\nsite = "Loja 17"\n', "[node] site 'Loja 17'"),
+        ('[node]\nsite = "../loja"\n', "[node] site '../loja'"),
+        ('[node]\nsite = ""\n', "[node] site ''"),
+        ('[links]\noffice = "ws://office:1"\n', "[links] office wants [node] site"),
         ("[limits]\nring_rows = 0\n", "[limits] ring_rows"),
         ("[limits]\nrate_burst = -1\n", "[limits] rate_burst"),
         ("[time]\nmetrics_interval_s = 0.0\n", "[time] metrics_interval_s"),
@@ -269,19 +273,24 @@ SECTIONS = {
     "time": ["time", "times"],
     "http": ["http"],
     "links": ["links", "settings"],
+    "hubs": ["hubs", "settings"],
     "tls": ["tls", "settings", "_settings", "_own"],
     "locks": ["locks"],
     "backup": ["backup", "settings"],
     "retention": ["retention", "settings"],
     "disk": ["disk", "settings"],
+    "log": ["log", "settings"],
 }
 """The names under which the node's code holds each section."""
 
 BY_METHOD = {
     ("links", "token"): ("settings", "address"),
     ("links", "at"): ("settings", "address"),
+    ("links", "office"): ("links", "dialled"),
+    ("node", "site"): ("node", "realm"),
     ("time", "zone"): ("time", "where"),
     ("locks", "broken_by"): ("config", "permissions"),
+    ("node", "machine"): ("config", "small"),
 }
 """Settings that a method of their section reads, which has to be called."""
 
@@ -320,6 +329,16 @@ def test_backups_that_could_not_be_made_are_refused(line: str) -> None:
     with pytest.raises(ConfigError, match=r"\[backup\]"):
         parse(f"[backup]\n{line}\n").check()
     parse("[backup]\nevery_h = 0\n").check()
+
+
+@pytest.mark.parametrize("line", ["lease_s = 0.5", "lease_s = nan", 'address = "office:8001"'])
+def test_processes_that_could_not_share_are_refused(line: str) -> None:
+    with pytest.raises(ConfigError, match=r"\[hubs\]"):
+        parse(f"[hubs]\n{line}\n").check()
+    shared = '[hubs]\ndatabase = "postgresql://x"\n'
+    parse(shared).check()
+    with pytest.raises(ConfigError, match="client_ca"):
+        parse(f'{shared}[tls]\ncertificate = "x"\nclient_ca = "x"\n').check()
 
 
 @pytest.mark.parametrize("line", ["keep_days = -1", "keep_days = 40000", "hour = 24", "hour = -1"])

@@ -28,6 +28,7 @@ LAYERS = "layers: node -> storage -> strategies -> crdt, never back"
 ENGINE = "the engine has one importer"
 TRIO_WEBSOCKET = "trio_websocket has one importer"
 WSPROTO = "wsproto stays with the sockets"
+PSYCOPG = "psycopg stays with the sink and the hubs"
 CRYPTOGRAPHY = "cryptography stays with keys and certificates"
 STORAGE = "storage: audit above sqlite above the values"
 CIRCLES = "no circles, types counted"
@@ -46,6 +47,7 @@ PLANTS = [
     (ENGINE, "node/runtime/app.py", "from pycrdt import Doc"),
     (TRIO_WEBSOCKET, "node/runtime/api/routes.py", "import trio_websocket"),
     (WSPROTO, "node/runtime/net/listener.py", "from wsproto import WSConnection"),
+    (PSYCOPG, "node/runtime/realm.py", "import psycopg"),
     (CRYPTOGRAPHY, "node/core/keyring.py", "import cryptography"),
     (STORAGE, "storage/sqlite/reader.py", "from storage.audit import chain_walk"),
     (STORAGE, "storage/answers.py", f"{TYPES}from storage.sqlite.reader import Reader"),
@@ -66,6 +68,7 @@ PLANTS = [
     (PURE, "node/client/core.py", "import random"),
     (PURE, "node/core/links/link.py", "from storage.sqlite.history_reader import HistoryReader"),  # by three others
     (PURE, "node/wire/links/states.py", "from node.runtime.net import deflate"),
+    (PURE, "node/hubs/ownership.py", "from node.hubs import postgres"),
     (PURE, "storage/records.py", "from storage.sqlite.backup import write_copy"),
 ]
 

@@ -39,7 +39,7 @@ def linked(*links: dict[str, Any], away: tuple[dict[str, Any], ...] = (), **more
 def holds(since_days: float, until_days: float) -> dict[str, Any]:
     since_ms, until_ms = (int(NOW_MS + days * DAY_MS) for days in (since_days, until_days))
     said = {"not_before": "a", "not_after": "b", "not_before_ms": since_ms, "not_after_ms": until_ms}
-    return {"certificate": said}
+    return {"certificates": {"tls/certificate.pem": said}}
 
 
 def refused(age_ms: int) -> dict[str, Any]:
@@ -70,7 +70,19 @@ WELL: list[dict[str, Any]] = [
     {"retention": {"keep_days": 30, "oldest_ms": None}},
     {"disk": {**DISK, "free_bytes": 20}, "wal_bytes": WAL_BYTES, "clock": {"ahead_ms": 9, "max_skew_ms": 9}},
     {"disk": {}},
-    {"running": True, "database": None, "port": None, "trouble": None, "refused": {}, "exposed": []},
+    linked(link("up", version="0.2.0", offset_ms=-9), version="0.2.0"),
+    {**linked(link("up", offset_ms=60_000)), "clock": {"max_skew_ms": 60_000}},
+    {
+        "running": True,
+        "unwritable": [],
+        "absent": [],
+        "certificates": {},
+        "database": None,
+        "port": None,
+        "trouble": None,
+        "refused": {},
+        "exposed": [],
+    },
     linked(quarantine={"bad": 0, "waiting": 3}, conflicts_open=0, clocks={}, **{name: [] for name, *_ in TOLD}),
 ]
 
@@ -86,6 +98,7 @@ ILL: list[tuple[str, dict[str, Any]]] = [
     ("node_away", linked(away=(link("away", last_seen="2026"),))),
     ("behind", linked(link("up", lag=5, oldest_ms=NOW_MS - SLOW_MS - 1))),
     ("quarantine", linked(quarantine={"bad": 2})),
+    ("kept_out", linked(link("up", kept_out={"count": 2, "why": "unknown entity type"}))),
     ("conflicts", linked(conflicts_open=2)),
     ("token_refused", refused(RECENT_MS)),
     ("clock", {"clock": {"ahead_ms": 10, "max_skew_ms": 9}}),
@@ -93,7 +106,7 @@ ILL: list[tuple[str, dict[str, Any]]] = [
     ("certificate", holds(-1, CERTIFICATE_DAYS - 1)),
     ("certificate_over", holds(-2, -1)),
     ("certificate_over", holds(1, 100)),
-    ("certificate_unreadable", {"certificate": {"why": "no PEM"}}),
+    ("certificate_unreadable", {"certificates": {"ca.pem": {"why": "no PEM"}}}),
     ("disk_low", {"disk": {**DISK, "free_bytes": 19}}),
     ("disk_full", {"disk": {**DISK, "free_bytes": 9}}),
     ("wal", {"wal_bytes": WAL_BYTES + 1}),
@@ -103,6 +116,11 @@ ILL: list[tuple[str, dict[str, Any]]] = [
     ("archive_held", keeps(30, 5_000, held_by={"node": "till", "confirmed": 7})),
     ("archive_late", keeps(30, 30 + LATE_DAYS + 1)),
     ("exposed", {"exposed": ["comanda.db"]}),
+    ("unwritable", {"unwritable": ["comanda.db"]}),
+    ("absent", {"absent": ["10.0.0.5"]}),
+    ("version", linked(link("up", version="0.1.0"), version="0.2.0")),
+    ("version", linked(link("up", version=""), version="0.2.0")),
+    ("node_clock", {**linked(link("up", offset_ms=-61_000)), "clock": {"max_skew_ms": 60_000}}),
 ]
 
 

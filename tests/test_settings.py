@@ -9,7 +9,7 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from crdt.engine import DEFAULT, INSTALLED
+from crdt.engine import ENGINES
 from node.cli import main
 from node.config.reading import load
 from node.config.sources import FLAGS, Key, Source, from_environment, keys, settings
@@ -18,11 +18,14 @@ from node.errors import ConfigError
 KEYS = list(keys())
 
 OTHERS: dict[str, tuple[str, str, str]] = {
-    "node.engine": (INSTALLED[-1], DEFAULT, INSTALLED[-1]),
+    "node.engine": (ENGINES[1], ENGINES[0], ENGINES[1]),
+    "node.machine": ("standard", "small", "standard"),
     "time.zone": ("America/Sao_Paulo", "Europe/Lisbon", "Asia/Tokyo"),
     "links.upstream": ("ws://a:1", "ws://b:1", "ws://c:1"),
     "http.origins": ('["https://a"]', '["https://b"]', ""),
     "http.proxies": ('["10.0.0.1"]', '["10.0.0.2"]', ""),
+    "links.office": ("ws://a:1", "ws://b:1", ""),
+    "hubs.address": ("ws://a:1", "ws://b:1", ""),
     "links.peers": ('["ws://a:1"]', '["ws://b:1"]', "ws://c:1"),
     "links.may_speak_for": ('{ a = ["*"] }', '{ b = ["*"] }', ""),
     "links.at": ('{ "ws://a:1" = { token = "x" } }', '{ "ws://a:1" = { token = "y" } }', ""),
@@ -38,6 +41,7 @@ OTHERS: dict[str, tuple[str, str, str]] = {
     "time.max_offset_ms": ("1", "2", ""),
     "retention.hour": ("1", "2", ""),
     "disk.low_mb": ("901", "902", ""),
+    "log.format": ("auto", "text", "json"),
 }
 """What a file, a variable and a flag say of a setting, where it is not simply some text or some number."""
 
@@ -59,6 +63,7 @@ def in_file(key: Key, value: str) -> str:
     beside = '[tls]\ncertificate = "x"\n' if key.section == "tls" and key.name != "certificate" else ""
     if not key.name:
         return f"{key} = {said}\n"
+    beside = '[node]\nsite = "loja"\n[links]\n' if key.name == "office" else beside
     # A lock's default time is at most the longest.
     beside = "[limits]\nlease_ms_default = 1\n" if key.name == "lease_ms_max" else beside
     return f"{beside or f'[{key.section}]'}\n{key.name} = {said}\n"
@@ -74,6 +79,7 @@ def test_each_setting_is_taken_from_the_file_then_the_environment_then_the_flag(
     key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("node.config.sections.INSTALLED", ENGINES)
     of_file, of_environment, of_flag = said_of(key)
     assert key.place not in settings({}).sources
     file = tmp_path / "some.toml"

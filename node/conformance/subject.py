@@ -110,7 +110,8 @@ class Subject:
 
     url: ws://, wss://, http:// or https://, a path in front included. patience: seconds to wait for an answer. slow:
     seconds to wait for what a node sends at intervals. run: a word that no other run has, part of every id.
-    bound_tokens: whether each token opens one terminal only.
+    bound_tokens: whether each token opens one terminal only. tls: how a node that speaks it is recognised; None for
+    the system's authorities.
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class Subject:
         patience: float = 5.0,
         slow: float = 35.0,
         process: Process | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("ws", "wss", "http", "https") or not parts.hostname:
@@ -128,6 +130,7 @@ class Subject:
         self.url, self.patience, self.slow, self.process = url, patience, slow, process
         self.run = secrets.token_hex(3)
         self._secure = parts.scheme in ("wss", "https")
+        self._tls = tls or ssl.create_default_context()
         self._host = parts.hostname
         self._port = parts.port or (443 if self._secure else 80)
         self._base = parts.path.rstrip("/")
@@ -169,8 +172,7 @@ class Subject:
         try:
             with trio.fail_after(self.patience):
                 if self._secure:
-                    context = ssl.create_default_context()
-                    return await trio.open_ssl_over_tcp_stream(self._host, self._port, ssl_context=context)
+                    return await trio.open_ssl_over_tcp_stream(self._host, self._port, ssl_context=self._tls)
                 return await trio.open_tcp_stream(self._host, self._port)
         except (OSError, trio.TooSlowError, trio.BrokenResourceError) as error:
             raise Refused(f"{self.url}: {error or 'no answer'}") from error
@@ -204,7 +206,7 @@ class Subject:
         url = f"{'https' if self._secure else 'http'}://{host}:{self._port}{self._base}{path}"
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         try:
-            async with httpx.AsyncClient(trust_env=False, timeout=self.patience, verify=self._secure) as client:
+            async with httpx.AsyncClient(trust_env=False, timeout=self.patience, verify=self._tls) as client:
                 return await client.get(url, headers=headers)
         except httpx.HTTPError as error:
             raise Refused(f"GET {path}: {error}") from error

@@ -11,10 +11,10 @@ from wsproto.events import BytesMessage
 
 from node.config.sections import Config
 from node.core.links.feed import LINK_MESSAGE_BYTES
-from node.runtime.app import listener_limits
 from node.runtime.net.client import ClientConnection, connect
 from node.runtime.net.http import Request, Response, error_response
 from node.runtime.net.listener import Acceptance, Listener, open_listeners
+from node.runtime.realm import listener_limits
 from node.wire.frames import Outgoing
 from node.wire.links.handshake import SUBPROTOCOL
 from tests.autobahn.suite import AT_ONCE
@@ -44,7 +44,7 @@ class _Echo:
     def methods(self, path: str) -> tuple[str, ...]:
         return ("GET",)
 
-    def accepts(self, request: Request) -> Acceptance:
+    async def accepts(self, request: Request) -> Acceptance:
         return Acceptance()
 
     async def websocket(self, request: Request, connection: Connection) -> None:

@@ -21,11 +21,10 @@ from node.conformance.wire import (
     Frames,
     Refused,
     Socket,
-    accept_key,
     frame,
     open_socket,
-    read_head,
 )
+from tests.handshake import Request, asked
 from tests.patience import PATIENCE_S
 
 Message = dict[str, Any]
@@ -75,14 +74,11 @@ class WrongNode:
 
     async def _connection(self, terminal: trio.SocketStream) -> None:
         try:
-            head, rest = await read_head(terminal)
-            lines = head.decode("latin-1").split("\r\n")
-            path = lines[0].split(" ")[1]
-            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-            if "sec-websocket-key" in headers:
-                await self._websocket(terminal, rest, path, headers["sec-websocket-key"])
+            request = await asked(terminal)
+            if "sec-websocket-key" in request.headers:
+                await self._websocket(terminal, request)
             else:
-                await self._http(terminal, path)
+                await self._http(terminal, request.path)
         except* (Refused, trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         finally:
@@ -98,20 +94,21 @@ class WrongNode:
         said = f"HTTP/1.1 {answer.status_code} -\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
         await terminal.send_all(said.encode() + b"Connection: close\r\n\r\n" + body)
 
-    async def _websocket(self, terminal: trio.SocketStream, rest: bytes, path: str, key: str) -> None:
+    async def _websocket(self, terminal: trio.SocketStream, request: Request) -> None:
         stream = await trio.open_tcp_stream("127.0.0.1", self._node_port)
         try:
             try:
-                node = await open_socket(stream, "node", path)
+                node = await open_socket(stream, "node", request.path)
             except Refused as refused:
                 await terminal.send_all(f"HTTP/1.1 {refused.status} -\r\nContent-Length: 0\r\n\r\n".encode())
                 return
-            accepted = f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept_key(key)}"
-            await terminal.send_all(f"HTTP/1.1 101 -\r\n{accepted}\r\n\r\n".encode())
-            seen = Seen(parse_qs(urlsplit(path).query).get("type", [""])[0])
+            await terminal.send_all(request.welcome)
+            seen = Seen(parse_qs(urlsplit(request.path).query).get("type", [""])[0])
             async with trio.open_nursery() as nursery:
                 out = trio.Lock()
-                nursery.start_soon(self._from_terminal, terminal, Frames(rest), node, seen, out, nursery.cancel_scope)
+                nursery.start_soon(
+                    self._from_terminal, terminal, Frames(request.rest), node, seen, out, nursery.cancel_scope
+                )
                 await self._from_node(terminal, node, seen, out)
                 nursery.cancel_scope.cancel()
         finally:

@@ -59,7 +59,8 @@ class Evening:
         self.wires = [Wire(edge, random.Random(rng.random())) for edge in edges]
         config = (
             f"[limits]\nring_rows = {rng.choice([4, 64, 16_384])}\nwindow_rows = {rng.choice([3, 32, 1_024])}\n"
-            f"resident_entities = {rng.choice([1, 10, 10_000])}\n[links]\nping_s = 0.2\nsilence_s = 1.0\n"
+            f"resident_entities = {rng.choice([1, 10, 10_000])}\n"
+            "[links]\nping_s = 0.2\nfar_ping_s = 0.2\nsilence_s = 1.0\n"
         )
         self.nodes = [NodeProcess(directory / f"n{n}", *self._flags(n), config=config) for n in range(count)]
         self.up = [False] * count

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from node.runtime.api import metrics
 from tests.faults.rig import get, until
-from tests.processes import NodeProcess
+from tests.processes import ROOT, NodeProcess
 from tests.test_readmes import misnamed
 
 if TYPE_CHECKING:
@@ -34,10 +34,17 @@ RULE = re.compile(
 RULES = [match.groupdict() for match in RULE.finditer(TEXT)]
 
 
+FAMILIES: dict[str, tuple[str, str]] = {}
+"""Type and text of each metric that was scraped."""
+
+LISTED = re.compile(r"^\| `(\w+)`(?: \(([\w, ]+)\))? \| (\w+) \| (.+) \|$", re.MULTILINE)
+
+
 def labels_by_metric(text: str) -> dict[str, set[str]]:
     """Of every metric of an exposition, by the name that a query uses, its labels."""
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(text):
+        FAMILIES[family.name] = (family.type, family.documentation)
         for sample in family.samples:
             found.setdefault(sample.name, set()).update(sample.labels)
     return found
@@ -130,3 +137,26 @@ def test_the_dashboards_variable_is_of_a_metric_that_exists(measured: dict[str, 
     assert found is not None
     assert found[1] in measured
     assert found[2] in OF_SCRAPING
+
+
+def test_every_metric_is_listed_with_its_type_its_labels_and_what_it_says(measured: dict[str, set[str]]) -> None:
+    page = (ROOT / "node/runtime/api/metrics.md").read_text()
+    said = {name: (kind, text, labels) for name, labels, kind, text in LISTED.findall(page)}
+    found = {}
+    for name, (kind, text) in FAMILIES.items():
+        whole = {"counter": f"{name}_total", "info": f"{name}_info"}.get(kind, name)
+        labels = ", ".join(sorted(measured[whole])) if whole in measured else said.get(whole, ("", "", ""))[2]
+        found[whole] = (kind, text, labels)
+    said.pop("comanda_archive_timestamp_seconds")  # of a node that has archived something
+    assert said == found
+
+
+def test_names_are_those_that_prometheus_asks_for(measured: dict[str, set[str]]) -> None:
+    """One prefix, base units, `_total` for what only grows (prometheus.io, metric and label naming)."""
+    for name in measured:
+        assert re.fullmatch(r"comanda(_[a-z]+)+", name)
+        assert not re.search(r"_(milli|micro|kilo|mega|ms|us|kb|mb|minutes|hours|days)(_|\Z|seconds|bytes)", name), (
+            name
+        )
+    counters = {name for name, (kind, _) in FAMILIES.items() if kind == "counter"}
+    assert {name for name in measured if name.endswith("_total")} == {f"{name}_total" for name in counters}

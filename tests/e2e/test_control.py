@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +14,7 @@ from node.cli import main
 from node.control import NAME, is_there
 from tests.faults.rig import until
 from tests.patience import PATIENCE_S, connect, http_get
-from tests.processes import ROOT, NodeProcess, write_order
+from tests.processes import NodeProcess, write_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,9 +73,8 @@ def test_a_value_is_explained_and_restored_through_it(node: GuardedNode) -> None
 def test_the_socket_of_a_killed_node_is_replaced_and_that_of_a_stopped_one_is_gone(node: GuardedNode) -> None:
     node.kill()
     assert is_there(node.data)
-    command = [sys.executable, "-m", "node", "status", "--data", str(node.data)]
-    refused = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-    assert refused.returncode == 1
+    refused = comanda("status", data=node.data)
+    assert refused.exit_code == 1
     assert "Connection refused" in refused.stderr
     node.start()
     assert comanda("status", data=node.data).exit_code == 0
@@ -97,7 +94,7 @@ def test_a_backup_that_the_node_made_by_itself_is_restored(tmp_path: Path) -> No
         assert restored.exit_code == 0, restored.stderr
         node.start()
         assert comanda("show", "orders", "mesa-9", data=node.data).exit_code == 0
-        assert b"comanda.backup backup " in node.log.read_bytes()
+        assert "comanda.backup backup " in node.said()
     finally:
         node.end()
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from tests.patience import PROGRAM_S
 from tests.processes import ROOT
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def test_the_demo_ends_with_all_nodes_and_screens_agreeing_after_an_outage_and_a_power_cut(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "node", "demo", "--data", str(tmp_path / "demo")]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=120)
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=PROGRAM_S)
     logs = "\n".join(log.read_text() for log in sorted((tmp_path / "demo").glob("*.log")))
     assert result.returncode == 0, result.stdout[-4_000:] + result.stderr + logs[-4_000:]
     assert "3 of 3 links down" in result.stdout

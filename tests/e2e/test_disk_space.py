@@ -29,6 +29,6 @@ def test_at_the_last_level_it_says_no_stores_on_and_loses_nothing(tmp_path: Path
         found = comanda("doctor", "--data", node.data, "--json")
         assert found.returncode == 4
         assert "disk_full" in [one["code"] for one in json.loads(found.stdout)["findings"]]
-        assert node.log.read_text().count("MB are left on the disk") == 2  # once for each start
+        assert node.said().count("MB are left on the disk") == 2  # once for each start
     finally:
         node.end()

@@ -131,7 +131,7 @@ def test_a_page_that_is_refused_is_logged_once(node: NodeProcess) -> None:
         http_get(url, headers={"Origin": "https://read.example"})
         assert upgraded(node, "127.0.0.1:{port}", "https://write.example") == 403
         http_get(url, headers={"Host": "name.example"})
-    logged = node.log.read_text()
+    logged = node.said()
     assert logged.count("a page of https://read.example may not connect or read; name it under [http] origins") == 1
     assert logged.count("a page of https://write.example may not connect or read; name it under [http] origins") == 1
     assert logged.count("name http://name.example under [http] origins") == 1

@@ -75,7 +75,9 @@ def test_a_restored_node_regains_what_it_lost_and_its_hub_loses_nothing(
     node.start()
     write(node, "pos-2", "o-5")
     until(lambda: orders(node) == orders(hub) and len(orders(hub)) == 5)
-    assert get(node, "links")["quarantine"] == get(hub, "links")["quarantine"] == {"bad": 0, "waiting": 0}
+    assert (
+        get(node, "links")["quarantine"] == get(hub, "links")["quarantine"] == {"bad": 0, "waiting": 0, "by_node": {}}
+    )
     ids = [sorted(e["operation_id"] for e in get(each, "audit")["entries"]) for each in store]
     assert ids[0] == ids[1] == sorted(f"pos-{1 + (n == 5)}-o-{n}" for n in range(1, 6))
     assert comanda("audit", "verify", "--data", node.data).returncode == 0
@@ -123,7 +125,7 @@ def test_a_copied_data_directory_beside_the_first_is_refused_and_both_sides_say_
     late = NodeProcess(tmp_path / "copy", "--upstream", hub.url).start()
     try:
         until(lambda: set(orders(hub)) == {"o-1", "o-2", "o-9"} and orders(late) == orders(hub))
-        assert get(hub, "links")["quarantine"] == {"bad": 0, "waiting": 0}
+        assert get(hub, "links")["quarantine"] == {"bad": 0, "waiting": 0, "by_node": {}}
     finally:
         late.end()
 

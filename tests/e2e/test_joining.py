@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import orjson
 import pytest
 
@@ -16,18 +15,11 @@ from node.wire.pairing import HUB, NEWCOMER, key_of, name_of, proof
 from tests.authority import Authority, make
 from tests.e2e.test_tls import until, up, write
 from tests.patience import PATIENCE_S, http_get, http_post
-from tests.processes import ROOT, NodeProcess
+from tests.processes import NodeProcess, comanda
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    import httpx
-
-
-def comanda(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "node", *words]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=PATIENCE_S, check=False)
 
 
 def code_of(node: NodeProcess, *more: str) -> dict[str, Any]:
@@ -60,9 +52,14 @@ def hub(tmp_path: Path, authority: Authority) -> Iterator[NodeProcess]:
         yield node
 
 
-def posted(node: NodeProcess, authority: Authority, body: dict[str, str]) -> httpx.Response:
+def posted(
+    node: NodeProcess, authority: Authority, body: dict[str, str], source: str = "127.0.0.1"
+) -> httpx.Response:
+    """source: the address that it comes from."""
     url = node.url.replace("wss:", "https:")
-    return http_post(f"{url}/api/v1/join", json=body, verify=authority.context())
+    way = httpx.HTTPTransport(verify=authority.context(), local_address=source)
+    with httpx.Client(transport=way, timeout=PATIENCE_S) as client:
+        return client.post(f"{url}/api/v1/join", json=body)
 
 
 def test_a_machine_joins_with_two_commands_and_stays_joined(
@@ -95,12 +92,15 @@ def test_a_machine_joins_with_two_commands_and_stays_joined(
     assert told["code"] not in hub.log.read_text()
 
 
-def test_wrong_tries_end_a_code(hub: NodeProcess, authority: Authority) -> None:
+def test_strangers_who_try_codes_have_to_wait_and_end_nobodys(hub: NodeProcess, authority: Authority) -> None:
     told = code_of(hub, "--type", "kds", "--id", "kds-1")
-    for _ in range(TRIES):
-        wrong = {"name": name_of(told["code"]), "nonce": "0", "terminal_id": "x", "proof": "0" * 64}
-        assert posted(hub, authority, wrong).status_code == 403
-    assert posted(hub, authority, {"code": told["code"]}).status_code == 403
+    wrong = {"name": name_of(told["code"]), "nonce": "0", "terminal_id": "x", "proof": "0" * 64}
+    for status in [403] * TRIES + [429] * TRIES:
+        assert posted(hub, authority, wrong).status_code == status
+    answer = posted(hub, authority, {"code": told["code"]})
+    assert answer.status_code == 429
+    assert 0 < int(answer.headers["retry-after"]) <= 60
+    assert posted(hub, authority, {"code": told["code"]}, source="127.0.0.2").status_code == 200
 
 
 def test_a_browser_gets_the_token_of_its_terminal_once(hub: NodeProcess, authority: Authority) -> None:

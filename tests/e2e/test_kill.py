@@ -8,8 +8,6 @@ import random
 import re
 import shutil
 import sqlite3
-import subprocess
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +18,14 @@ from websockets.exceptions import WebSocketException
 from storage.audit.chain_walk import verify
 from storage.sqlite.reader import Reader
 from tests.patience import PATIENCE_S, connect, http_get
-from tests.processes import NodeProcess, missing
+from tests.processes import NodeProcess, comanda, missing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from websockets.sync.client import ClientConnection
 
-KILLS = int(os.environ.get("COMANDA_KILLS", "5"))
+KILLS = int(os.environ.get("COMANDA_KILLS", "3"))
 
 
 class Waiter:
@@ -156,13 +154,7 @@ def test_no_confirmation_leaves_before_its_fsync(tmp_path: Path) -> None:
 def test_a_second_node_on_the_same_data_directory_is_refused(tmp_path: Path) -> None:
     node = NodeProcess(tmp_path / "data").start()
     try:
-        again = subprocess.run(
-            [sys.executable, "-m", "node", "serve", "--port", "0", "--data", str(tmp_path / "data")],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE_S,
-        )
+        again = comanda("serve", "--port", "0", "--data", node.data)
     finally:
         node.end()
     assert again.returncode == 1

@@ -4,9 +4,10 @@ many more, without sockets."""
 
 from __future__ import annotations
 
+import itertools
 import time
 from base64 import b64decode
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,7 @@ class Socket(Rogue):
             "empty": True,
             "after": {},
         }
-        signed = self.key.sign(challenged(self.name, "central", self.session))
+        signed = self.key.sign(challenged(self.name, "central", self.session, ""))
         shows = Identification(self.key.public, signed).fields()
         self.say({"type": "sync_confirmation", "seq": 0, "after": {}, **holds, **shows, **wrong})
 
@@ -94,7 +95,7 @@ class Socket(Rogue):
 
 
 class Store:
-    """hub, leaf: two processes. rogue: linked to the hub."""
+    """hub, leaf: two processes."""
 
     def __init__(self, directory: Any) -> None:
         self.hub = NodeProcess(directory / "hub", "--id", "central").start()
@@ -102,17 +103,26 @@ class Store:
         for name in ("rogue", "thief"):
             (directory / name).mkdir()
         self.keys = {name: signatures(directory / name) for name in ("rogue", "thief")}
-        self.numbers = iter(range(1, 1_000))
+        self.numbers = itertools.count(1)
 
     def begin(self) -> None:
-        """Something of both, and the rogue has it all."""
+        """Something of both."""
         self.write(self.hub, "caixa-1", *SALE, {"amount": 100, "type": "sale"})
         self.write(self.leaf, "pos-2", *ORDER, {"status": "pending", "total": 30})
         until(lambda: self.shown(self.hub) == self.shown(self.leaf) and len(self.shown(self.hub)) == 2)
-        self.rogue = Socket(self.hub, "rogue", self.keys["rogue"])
-        self.rogue.open()
-        self.rogue.claim()
-        self.rogue.take_entities(ORDER, SALE)
+
+    @contextmanager
+    def rogue(self, **wrong: Any) -> Iterator[Socket]:
+        """Linked to the hub, for as long as the test lasts: no test needs a link that another one left.
+
+        wrong: what it claims otherwise.
+        """
+        rogue = Socket(self.hub, "rogue", self.keys["rogue"])
+        rogue.numbers = self.numbers
+        with rogue.stack:
+            rogue.open()
+            rogue.claim(**wrong)
+            yield rogue
 
     def write(self, node: NodeProcess, terminal: str, kind: str, entity_id: str, data: Mapping[str, Any]) -> None:
         """A confirmed CREATE."""
@@ -156,7 +166,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     try:
         store.begin()
         yield store
-        store.rogue.stack.close()
     finally:
         store.leaf.end()
         store.hub.end()
@@ -192,21 +201,23 @@ FALSE = {
 def test_a_false_operation_is_kept_out_and_named_as_the_rogues(store: Store, attack: str) -> None:
     make, reason = FALSE[attack]
     before, parked = store.shown(store.hub), len(store.parked())
-    store.rogue.world.wall_ms = time.time_ns() // 1_000_000
-    store.rogue.documents.clear()
-    message = make(store.rogue)
-    sign_together([message], store.keys["rogue"])
-    store.rogue.say(message)
-    until(lambda: len(store.parked()) > parked)
+    with store.rogue() as rogue:
+        rogue.take_entities(ORDER)
+        message = make(rogue)
+        sign_together([message], rogue.key)
+        rogue.say(message)
+        until(lambda: len(store.parked()) > parked)
     assert reason in store.parked()[-1]
     assert store.shown(store.hub) == store.shown(store.leaf) == before
 
 
 def test_an_entity_that_nobody_asked_for_is_refused(store: Store) -> None:
     before = store.shown(store.hub)
-    store.rogue.operation(SALE, {}, [((), {"amount": 5, "type": "sale"})])
-    store.rogue.say(store.rogue.state(SALE))
-    until(lambda: store.link("rogue")["refused"] == 1)
+    with store.rogue() as rogue:
+        rogue.take_entities(SALE)
+        rogue.operation(SALE, {}, [((), {"amount": 5, "type": "sale"})])
+        rogue.say(rogue.state(SALE))
+        until(lambda: store.link("rogue")["refused"] == 1)
     assert store.shown(store.hub) == store.shown(store.leaf) == before
 
 
@@ -221,22 +232,23 @@ def test_a_thief_of_the_leafs_token_ends_nobodys_link(store: Store) -> None:
 
 
 def test_a_frame_whose_values_take_long_costs_its_link(store: Store) -> None:
-    with suppress(ConnectionClosed):
-        store.rogue.socket.send("[" + "[]," * 1_000_000 + "[]]")
-    assert store.rogue.ends() == 4006
+    with store.rogue() as rogue:
+        with suppress(ConnectionClosed):
+            rogue.socket.send("[" + "[]," * 1_000_000 + "[]]")
+        assert rogue.ends() == 4006
     store.write(store.leaf, "pos-2", "orders", "mesa-2", {"status": "pending"})
     until(lambda: "mesa-2" in store.shown(store.hub))
 
 
 def test_rows_that_never_were_begin_one_epoch(store: Store) -> None:
-    epochs = []
+    def epoch() -> str:
+        return str(store.get(store.hub, "links")["epoch"])
+
+    epochs = [epoch()]
     for _ in range(3):
-        rogue = Socket(store.hub, "rogue", store.keys["rogue"])
-        rogue.open()
-        epochs.append(store.get(store.hub, "links")["epoch"])
-        rogue.claim(epoch=epochs[-1], positions=(10**9,) * 4, mark=10**9, empty=False)
-        rogue.ends()
-        rogue.stack.close()
-    assert len({*epochs, store.get(store.hub, "links")["epoch"]}) == 2
+        with store.rogue(epoch=epochs[-1], positions=(10**9,) * 4, mark=10**9, empty=False) as rogue:
+            rogue.ends()
+        epochs.append(epoch())
+    assert len(set(epochs)) == 2
     store.write(store.leaf, "pos-2", "orders", "mesa-3", {"status": "pending"})
     until(lambda: store.shown(store.hub) == store.shown(store.leaf) and "mesa-3" in store.shown(store.hub))

@@ -87,7 +87,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     alive = process.process.poll() is None
     process.end()
     assert alive, "the node died"
-    logged = process.log.read_text()
+    logged = process.said()
     assert "Traceback" not in logged, logged[-3_000:]
 
 

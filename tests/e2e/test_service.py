@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+ENVIRONMENT = "tests.launcher:with_environment"
+
+
 def test_a_node_says_when_it_is_ready_lives_and_stops(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
         heard.bind(str(tmp_path / "notify"))
         heard.settimeout(PATIENCE_S)
-        told = ("env", f"NOTIFY_SOCKET={tmp_path / 'notify'}", "WATCHDOG_USEC=150000")
-        node = NodeProcess(tmp_path / "node", wrap=told)
+        told = (f"NOTIFY_SOCKET={tmp_path / 'notify'}", "WATCHDOG_USEC=150000")
+        node = NodeProcess(tmp_path / "node", first=(ENVIRONMENT, *told))
         try:
             node.start()
             assert heard.recv(100).decode() == READY
@@ -44,7 +47,7 @@ def test_killed_it_says_nothing_and_starts_again(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
         heard.bind(str(tmp_path / "notify"))
         heard.settimeout(PATIENCE_S)
-        node = NodeProcess(tmp_path / "node", wrap=("env", f"NOTIFY_SOCKET={tmp_path / 'notify'}"))
+        node = NodeProcess(tmp_path / "node", first=(ENVIRONMENT, f"NOTIFY_SOCKET={tmp_path / 'notify'}"))
         try:
             for _ in range(2):
                 node.start()
@@ -63,8 +66,8 @@ def test_a_node_that_the_watchdog_ends_says_where_it_hung(tmp_path: Path) -> Non
         node._close()
     finally:
         node.end()
-    assert "Fatal Python error: Aborted" in node.log.read_text()
-    assert "in run" in node.log.read_text()
+    assert "Fatal Python error: Aborted" in node.said()
+    assert "in run" in node.said()
 
 
 def allowed(name: str) -> set[str]:

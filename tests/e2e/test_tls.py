@@ -92,7 +92,7 @@ def test_orders_pass_a_link_under_tls_and_a_new_certificate_is_taken_meanwhile(
 
         fingerprint = authority.again()
         os.kill(hub.process.pid, signal.SIGHUP)
-        until(lambda: fingerprint in hub.log.read_text())
+        until(lambda: fingerprint in hub.said())
         assert up(node), "what is connected stays"
         write(node, "mesa-2")
         until(lambda: order(hub, authority, "mesa-2").get("status") == "pending")
@@ -100,7 +100,7 @@ def test_orders_pass_a_link_under_tls_and_a_new_certificate_is_taken_meanwhile(
         hub.kill()
         hub.start()
         until(lambda: up(node))
-        assert "Traceback" not in hub.log.read_text() + node.log.read_text()
+        assert "Traceback" not in hub.said() + node.said()
     finally:
         node.end()
 
@@ -118,7 +118,7 @@ def test_a_hub_that_is_not_the_expected_one_is_not_linked(
 ) -> None:
     node = below(tmp_path, hub, *[line.replace("CA", authority.ca) for line in said])
     try:
-        until(lambda: why in node.log.read_text())
+        until(lambda: why in node.said())
         write(node, "mesa-1")
         assert not up(node)
         assert order(hub, authority, "mesa-1") == {}

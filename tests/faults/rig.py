@@ -68,7 +68,7 @@ def trouble(node: NodeProcess) -> str | None:
 
 def said(node: NodeProcess) -> str:
     """Its log so far. Nothing may go wrong with a traceback."""
-    text = node.log.read_text(errors="replace")
+    text = node.said()
     assert "Traceback" not in text, text[-3000:]
     return text
 

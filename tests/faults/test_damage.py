@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-import sys
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults import no_checkpoint
 from tests.faults.rig import (
     ROUNDS,
     Till,
@@ -29,12 +26,13 @@ from tests.faults.rig import (
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.faults.conftest import Store
     from tests.processes import NodeProcess
 
 PAGE = 4096
-NO_CHECKPOINT = (sys.executable, str(Path(no_checkpoint.__file__)))
+NO_CHECKPOINT = ("tests.faults.no_checkpoint:never",)
 
 
 def overwrite(path: Path, at: int, what: bytes) -> None:
@@ -44,8 +42,8 @@ def overwrite(path: Path, at: int, what: bytes) -> None:
         file.write(what)
 
 
-def filled(store: Store, *flags: str, wrap: tuple[str, ...] = ()) -> tuple[NodeProcess, Till]:
-    node = store.node("data", *flags, wrap=wrap).start()
+def filled(store: Store, *flags: str, first: tuple[str, ...] = ()) -> tuple[NodeProcess, Till]:
+    node = store.node("data", *flags, first=first).start()
     till = store.till("a", node)
     till.writes(100, orders=60)
     return node, till
@@ -147,7 +145,7 @@ def no_header(wal: bytes, rng: random.Random) -> bytes:
 def killed(store: Store) -> tuple[NodeProcess, NodeProcess, Till]:
     """A hub that has everything of a node, which was killed with all of it in its WAL."""
     hub = store.node("hub").start()
-    node, till = filled(store, "--upstream", hub.url, wrap=NO_CHECKPOINT)
+    node, till = filled(store, "--upstream", hub.url, first=NO_CHECKPOINT)
     until(lambda: orders(hub) == orders(node), "the same on both nodes")
     till.close()
     node.kill()
@@ -170,8 +168,8 @@ def test_a_damaged_wal_is_noticed_and_said_and_linked_nodes_give_back_what_was_i
     assert "comes back from linked nodes" in log
     assert till.write("after")["type"] == "sync_confirmation"
     until(lambda: orders(node) == orders(hub) and "after" in orders(hub), "what was lost")
-    assert get(node, "/api/v1/links").json()["quarantine"] == {"bad": 0, "waiting": 0}
-    assert get(hub, "/api/v1/links").json()["quarantine"] == {"bad": 0, "waiting": 0}
+    assert get(node, "/api/v1/links").json()["quarantine"] == {"bad": 0, "waiting": 0, "by_node": {}}
+    assert get(hub, "/api/v1/links").json()["quarantine"] == {"bad": 0, "waiting": 0, "by_node": {}}
     assert hub.stop() == node.stop() == 0
     assert set(applied(node.data)) == set(applied(hub.data)) == set(till.confirmed)
     status, output = comanda("audit", "verify", "--data", node.data)
@@ -182,7 +180,7 @@ def test_a_damaged_wal_is_noticed_and_said_and_linked_nodes_give_back_what_was_i
 
 def alone(store: Store) -> tuple[NodeProcess, Till]:
     """A node without others, killed with everything in its WAL."""
-    node, till = filled(store, wrap=NO_CHECKPOINT)
+    node, till = filled(store, first=NO_CHECKPOINT)
     till.close()
     node.kill()
     return node, till

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import signal
-import sys
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crdt.hlc import millis
 from storage.sqlite.reader import Reader
-from tests.faults import shifted_clock
 from tests.faults.rig import applied, get, orders, said, trouble, until, verified
 
 if TYPE_CHECKING:
@@ -23,8 +20,7 @@ YEARS_MS = 1_500 * DAY_MS
 def test_a_clock_that_jumps_ahead_and_back_while_running_and_over_a_restart(store: Store) -> None:
     offset = store.directory / "offset"
     offset.write_text("0")
-    wrap = (sys.executable, str(Path(shifted_clock.__file__)), str(offset))
-    node = store.node(wrap=wrap).start()
+    node = store.node(first=("tests.faults.shifted_clock:by", str(offset))).start()
     till = store.till("a", node)
     versions = []
 
@@ -67,7 +63,7 @@ def test_a_clock_that_jumps_ahead_and_back_while_running_and_over_a_restart(stor
 
 
 def test_a_node_that_stands_still_is_missed_and_comes_back_as_the_one_it_was(store: Store) -> None:
-    quick = "[links]\nsilence_s = 0.5\nping_s = 0.1\n"
+    quick = "[links]\nsilence_s = 0.5\nping_s = 0.1\nfar_ping_s = 0.1\n"
     hub = store.node("hub", "--id", "central", config=quick).start()
     node = store.node("caixa", "--id", "caixa", "--upstream", hub.url, config=quick).start()
     above, till = store.till("hub-till", hub), store.till("a", node)
@@ -91,7 +87,7 @@ def test_a_node_that_stands_still_is_missed_and_comes_back_as_the_one_it_was(sto
     for each in (hub, node):
         report = get(each, "/api/v1/links").json()
         assert report["twins"] == []
-        assert report["quarantine"] == {"bad": 0, "waiting": 0}
+        assert report["quarantine"] == {"bad": 0, "waiting": 0, "by_node": {}}
         assert trouble(each) is None
         said(each)
     confirmed = {**above.confirmed, **till.confirmed}

@@ -102,7 +102,7 @@ class LinkMessages:
 def _rewritten(remote: operations.RemoteOperation) -> bytes:
     """As `operation_message` writes the row that it becomes."""
     link = {
-        "updates": remote.entries,
+        "updates": orjson.Fragment(remote.entries),
         "hlc": [remote.stamp, remote.accepted],
         "origin": remote.origin,
         "terminal_id": remote.terminal_id,

@@ -138,8 +138,11 @@ def link_messages() -> list[dict[str, Any]]:
         {"type": "release_lock", "lock_id": "lock-1", "terminal_id": "bia"},
         {"type": "digest", "types": {"orders": "1:00000000000000ab"}},
         {"type": "digest_buckets", "buckets": {"orders": ["0"] * 255 + ["ab"]}, "count": 3},
+        {"type": "digest_buckets", "buckets": {}, "count": 3, "parts": {"orders": {"3": ["0"] * 256}}},
         {"type": "digest_keys", "entity_type": "orders", "buckets": {"0": keys, "255": ""}},
         {"type": "digest_want", "keys": keys},
+        {"type": "contents", "entity_type": "orders", "root": "", "after": "", "last": True, "hashes": {"o": ""}},
+        {"type": "contents_compared", "differing": ["o"]},
         {"type": "terminal_status_update", "nodes": {"n2": [5, {"bia": {"type": "pos", "status": "online"}}]}},
         {"type": "sync_error", "code": 4004, "error": "another node"},
     ]

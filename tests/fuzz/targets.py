@@ -39,12 +39,12 @@ class Kind:
 
 
 TARGETS: dict[str, Kind] = {
-    "update": Kind(Updates, mutated, False, 4_096, 4_000),
-    "state_vector": Kind(Vectors, mutated, False, 512, 1_500),
-    "message": Kind(Messages, mutated_json, True, 8_192, 8_000),
-    "link_message": Kind(LinkMessages, mutated_json, True, 16_384, 6_000),
-    "terminal": Kind(Terminals, mutated_lines, True, 16_384, 500),
-    "link": Kind(Links, mutated_lines, True, 32_768, 500),
-    "records": Kind(Records, mutated_steps, True, 16_384, 120),
-    "head": Kind(Heads, mutated_heads, True, 4_096, 300),
+    "update": Kind(Updates, mutated, False, 4_096, 2_000),
+    "state_vector": Kind(Vectors, mutated, False, 512, 750),
+    "message": Kind(Messages, mutated_json, True, 8_192, 4_000),
+    "link_message": Kind(LinkMessages, mutated_json, True, 16_384, 3_000),
+    "terminal": Kind(Terminals, mutated_lines, True, 16_384, 250),
+    "link": Kind(Links, mutated_lines, True, 32_768, 250),
+    "records": Kind(Records, mutated_steps, True, 16_384, 60),
+    "head": Kind(Heads, mutated_heads, True, 4_096, 150),
 }

@@ -15,7 +15,7 @@ from node.wire import codec, outgoing
 from tests.fuzz.grid import Cell, cells, run
 from tests.fuzz.test_corpus import SEED, TIMES
 
-SLICE = 150
+SLICE = 75
 
 
 def test_whatever_is_sent_in_whatever_state_is_answered_by_name_and_harms_nobody() -> None:

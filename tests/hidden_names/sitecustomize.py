@@ -1,4 +1,5 @@
 """Hides from the project's own modules the names that CPython does not have on Windows, before anything is imported.
+It also refuses them what Windows refuses: to rename or delete a file that this process has open, and some names.
 
     PYTHONPATH=tests/hidden_names python -m pytest tests/e2e
 
@@ -10,13 +11,14 @@ available on Unix, or not on Windows.
 from __future__ import annotations
 
 import builtins
+import os
 import sys
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 OURS = ("crdt", "strategies", "storage", "node")
 
@@ -83,5 +85,43 @@ def _hiding(
     return VIEWS.get(name, module) if ours else module
 
 
+FORBIDDEN = set('<>:"|?*\\')
+"""Characters that no file of Windows has in its name, where we give it one."""
+
+
+def _refusing(real: Callable[..., Any]) -> Callable[..., Any]:
+    """os.unlink, os.remove or os.replace as on Windows, where our own modules call it, also by way of pathlib."""
+
+    def act(*arguments: Any, **named: Any) -> Any:
+        frame, callers = sys._getframe(1), set()
+        for _ in range(3):
+            callers.add(str(frame.f_globals.get("__name__", "")).partition(".")[0])
+            if frame.f_back is None:
+                break
+            frame = frame.f_back
+        if callers & set(OURS):
+            for path in map(os.fspath, (given for given in arguments if not isinstance(given, int))):
+                text = os.path.realpath(os.path.dirname(path)) + "/" + os.path.basename(os.fsdecode(path))
+                if FORBIDDEN & set(os.path.basename(text)):
+                    raise OSError(22, "The filename, directory name, or volume label syntax is incorrect", path)
+                if text in _open_here():
+                    raise PermissionError(13, "The file is being used by another process", path)
+        return real(*arguments, **named)
+
+    return act
+
+
+def _open_here() -> set[str]:
+    found = set()
+    for descriptor in os.listdir("/proc/self/fd"):
+        try:
+            found.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+        except OSError:  # the one that lists them
+            continue
+    return found
+
+
 if not any(name.partition(".")[0] in OURS for name in sys.modules):
     builtins.__import__ = _hiding
+    for _name in ("unlink", "remove", "replace"):
+        setattr(os, _name, _refusing(getattr(os, _name)))
