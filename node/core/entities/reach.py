@@ -29,10 +29,13 @@ class Evidence:
 
     acknowledged: confirmed.
     sent: written to its connection. Nothing after it was seen.
+    again: it is sent the rows after the first and up to the second of these once more, its own among them, since it
+        was not known to have them when it connected.
     """
 
     acknowledged: int
     sent: int
+    again: tuple[int, int] = (0, 0)
 
 
 @frozen
@@ -82,8 +85,8 @@ class Rows(Protocol):
         """Rows of which something is left, and its version after each."""
         ...
 
-    def rows_shown_to(self, terminal: str) -> Iterator[int]:
-        """Rows of which something is left, and that a terminal was or will be sent."""
+    def rows_shown_to(self, terminal: str, again: tuple[int, int]) -> Iterator[int]:
+        """Rows of which something is left, and that a terminal was or will be sent. again: as in Evidence."""
         ...
 
 
@@ -92,7 +95,7 @@ def reach_of(entity: Rows, terminal: str, version: int | None, evidence: Evidenc
     current = entity.version
     if version is None or version > current + 1:  # none, or a number that no state here has had
         return Reach(evidence.acknowledged)
-    named = _named(entity, terminal, version, evidence.acknowledged)
+    named = _named(entity, terminal, version, evidence)
     row = max(evidence.sent, evidence.acknowledged)
     if named < current:
         later = (seq for seq, after in entity.rows_known() if after > named)
@@ -109,10 +112,11 @@ def note_claim(entity: Rows, terminal: str, version: int, reach: Reach, acknowle
         del entity.claims[next(iter(entity.claims))]
 
 
-def _named(entity: Rows, terminal: str, version: int, acknowledged: int) -> int:
+def _named(entity: Rows, terminal: str, version: int, evidence: Evidence) -> int:
     """The version of the state that was shown to the author of an operation."""
     named, claim = version - 1, entity.claims.get(terminal)
     if claim is None or not claim.base < named <= claim.version:
         return named
-    shown_since = any(claim.acknowledged < seq <= acknowledged for seq in entity.rows_shown_to(terminal))
+    shown = entity.rows_shown_to(terminal, evidence.again)
+    shown_since = any(claim.acknowledged < seq <= evidence.acknowledged for seq in shown)
     return named if shown_since else claim.base

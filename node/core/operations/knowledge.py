@@ -73,7 +73,7 @@ class Knowledge:
         """What tells how far the author had seen this entity's class at the first attempt of this operation."""
         first = author.first_attempt
         if first is not None:
-            return Evidence(first.acknowledged, first.sent)
+            return Evidence(first.acknowledged, first.sent, (first.at_connect, first.head_at_connect))
         return self._now(author, entity.policy.priority_class, self.confirmed(author, entity))
 
     def _now(self, author: Author, priority: int, confirmed: int) -> Evidence:
@@ -86,7 +86,7 @@ class Knowledge:
             left_ms, positions = self._brought.get(author.terminal_id, NOT_ELSEWHERE)
             if author.wrote_ms is None or author.wrote_ms >= left_ms:
                 confirmed = max(confirmed, positions[priority])
-        return Evidence(confirmed, may_have_read)
+        return Evidence(confirmed, may_have_read, (author.at_connect[priority], author.head_at_connect))
 
     def confirmed(self, author: Author, entity: Entity) -> int:
         """The last row of this entity's class that the author confirmed, or read over HTTP with its token."""

@@ -217,6 +217,24 @@ def test_a_chain_replaces_nothing_that_was_written_meanwhile(world: World, kind:
     assert outcome(world, kind) == kind.gives[FIRST]
 
 
+@pytest.mark.parametrize("reloaded", [True, False])
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_the_number_after_a_state_that_one_made_oneself_names_that_state_once_it_was_shown(
+    world: World, kind: Kind, reloaded: bool
+) -> None:
+    """Its own row is sent to a tablet that connects again before the row was confirmed, or that keeps nothing."""
+    colleague, tablet = shown_the_first(world, kind)
+    tablet.disconnect()
+    own = tablet.operation(kind.entity_type, "e", "UPDATE", {**kind.second, "version": 2})
+    tablet.connect().submit(own)
+    tablet.disconnect()
+    tablet.connect(full=reloaded)
+    settle_all(world, [colleague, tablet])
+    written = {"stock": {"$set": 90}} if kind is COUNTER else kind.written
+    tablet.do(kind.entity_type, "e", "UPDATE", {**written, "version": 3})
+    assert outcome(world, kind) == kind.gives[SECOND]
+
+
 def test_a_queue_that_is_sent_after_reading_is_counted_from_the_state_that_it_names(world: World) -> None:
     colleague, tablet = shown_the_first(world, COUNTER)
     tablet.disconnect()
