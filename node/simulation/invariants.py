@@ -314,7 +314,7 @@ class Checks:
             *operation_rules.counted(everywhere, entities),
             *operation_rules.replaced(rows, by_name, ledger),
             *operation_rules.ranked(everywhere, entities),
-            *operation_rules.kept(rows, entities),
+            *operation_rules.kept(everywhere, entities),
             *operation_rules.told(machines[0].logged("notice")),
             *(operation_rules.in_two(moved, views[machines[0].node_id]["orders"], notices) if ledger.exact else ()),
             *operation_rules.disputed(
