@@ -551,7 +551,7 @@ class Core:
     def note_act(self, terminal_id: str, user_id: str | None, act: str, details: Mapping[str, object]) -> None:
         """An administrator did something: keep it in the audit, and say it in the log."""
         logger.info(
-            "%(act)s by %(who)s",
+            "an administrator did %(act)s, by %(who)s",
             {"act": act, "who": user_id if user_id is not None else terminal_id or "nobody in particular"},
         )
         accepted = self.replica.clock.hlc.tick(self.clock().wall_ms)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from logging import Logger
+from typing import TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -38,11 +35,10 @@ def is_due(said: dict[K, N], key: K, now: N, every: N, most: int) -> bool:
     return True
 
 
-def report(reports: list[str], most: int, logger: Logger, about: str, what: str) -> bool:
-    """Log what somebody has to look at, and remember it: each once, the latest `most`. Returns whether it is news."""
+def remember(reports: list[str], most: int, what: str) -> bool:
+    """Remember what somebody has to look at: each once, the latest `most`. Returns whether it is news."""
     if what in reports:
         return False
-    logger.error("%(about)s: %(what)s", {"about": about, "what": what})
     reports.append(what)
     del reports[:-most]
     return True

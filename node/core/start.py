@@ -131,7 +131,7 @@ def begin(boot: Boot, config: Config, around: Surroundings, *, epoch: str, write
     )
     core.damaged = boot.damaged
     for said in boot.damaged:
-        logger.error("%(what)s", {"what": said})
+        logger.error("damaged in the database, and passed over: %(damage)s", {"damage": said})
     replica.knowledge.everybody = core.cursors.everybody
     replica.knowledge.elsewhere = core.cursors.elsewhere
     core.links = Links(

@@ -138,14 +138,23 @@ class Endpoint:
         if self._tokens.required or self._config.node.insecure or not came_through(request.headers):
             return None
         refusal = "this node needs no token, and a proxy would open it to whoever reaches the proxy: add a token"
-        self._log_page(f"a request through a proxy is refused: {refusal}")
+        if self._is_news(refusal):
+            logger.warning("a request through a proxy is refused: %(reason)s", {"reason": refusal})
         return refusal
 
-    def _log_page(self, what: str) -> None:
-        """Say once what a page may not; a browser tells its person nothing of the reason."""
-        if what not in self._said and len(self._said) < PAGES_NAMED:
-            self._said.add(what)
-            logger.warning("%(what)s", {"what": what})
+    def _is_news(self, refusal: str) -> bool:
+        """Whether it is logged that a page is refused: once each. A browser tells its person nothing of why."""
+        if refusal in self._said or len(self._said) >= PAGES_NAMED:
+            return False
+        self._said.add(refusal)
+        return True
+
+    def _objection(self, request: Request) -> str | None:
+        """Why a page of somewhere else is refused."""
+        objection = self._origins.objection(request)
+        if objection is not None and self._is_news(objection):
+            logger.warning("a page of another address is refused: %(reason)s", {"reason": objection})
+        return objection
 
     def _uncertified(self, request: Request) -> str | None:
         """Why who has shown no certificate is not answered: he was let in to join, and for nothing else."""
@@ -158,8 +167,7 @@ class Endpoint:
     async def _http(self, request: Request) -> Response:
         if stranger := self._uncertified(request):
             return error_response(403, stranger)
-        if objection := self._origins.objection(request):
-            self._log_page(objection)
+        if objection := self._objection(request):
             return error_response(403, objection)
         if request.path not in PROBED and (closed := self._through_proxy(request)):
             return error_response(403, closed)
@@ -170,10 +178,10 @@ class Endpoint:
             return error_response(404, f"nothing at {request.path[:200]}")
         public = endpoints[0].need is PUBLIC
         if not public and (stranger := self._origins.stranger(request)):
-            self._log_page(
-                f"a request by the name {stranger} is refused; name http://{stranger} under [http] origins"
-            )
-            return error_response(403, f"this node is not {stranger}; name http://{stranger} under [http] origins")
+            said = f"this node is not {stranger}; name http://{stranger} under [http] origins"
+            if self._is_news(said):
+                logger.warning("a request by another name is refused: %(reason)s", {"reason": said})
+            return error_response(403, said)
         try:
             visitor = self._tokens.visitor(token_of(request), host_of(request.peer), self._core.clock().wall_ms)
             request.known()
@@ -215,8 +223,7 @@ class Endpoint:
             return Refusal(404, f"no WebSocket at {request.path[:200]}")
         if stranger := self._uncertified(request):
             return Refusal(403, stranger)
-        if request.user is None and (objection := self._origins.objection(request)):
-            self._log_page(objection)
+        if request.user is None and (objection := self._objection(request)):
             return Refusal(403, objection)
         if request.user is None and (refusal := self._through_proxy(request)):
             return Refusal(403, refusal)

@@ -159,7 +159,10 @@ class Hubs:
         try:
             trust = self._recognition(owner).trust() if owner.address.startswith("wss:") else None
         except ConfigError as error:
-            self._say(owner.address, str(error))
+            if self._is_news(owner.address, str(error)):
+                logger.error(
+                    "nothing is passed on to %(address)s: %(reason)s", {"address": owner.address, "reason": error}
+                )
             return error_response(503, NOBODY)
         return Way(owner.address, trust)
 
@@ -205,7 +208,9 @@ class Hubs:
         except (EngineAway, trio.TooSlowError) as error:
             self.engine.cut()
             ownership.failed(_now_ms())
-            self._say("engine", f"the database does not answer: {str(error) or 'it is too slow'}")
+            reason = str(error) or "it is too slow"
+            if self._is_news("engine", reason):
+                logger.error("the database does not answer: %(reason)s", {"reason": reason})
             return
         if self._said.pop("engine", None) is not None:
             logger.warning("the database answers again")
@@ -215,7 +220,8 @@ class Hubs:
             try:
                 await trio.to_thread.run_sync(self._remembered.write, self._data)
             except OSError as error:
-                self._say(FILE, f"{FILE} cannot be written: {error}")
+                if self._is_news(FILE, str(error)):
+                    logger.error("%(file)s cannot be written: %(reason)s", {"file": FILE, "reason": error})
 
     async def stop(self) -> None:
         """Give everything away, so that nobody has to wait for the lease's end."""
@@ -228,10 +234,12 @@ class Hubs:
             except EngineAway as error:
                 logger.warning("leaving without a word: %(reason)s", {"reason": error})
 
-    def _say(self, about: str, wrong: str) -> None:
-        if self._said.get(about) != wrong:
-            self._said[about] = wrong
-            logger.error("%(about)s: %(reason)s", {"about": about, "reason": wrong})
+    def _is_news(self, about: str, wrong: str) -> bool:
+        """Whether it is logged: each change once."""
+        if self._said.get(about) == wrong:
+            return False
+        self._said[about] = wrong
+        return True
 
     # ------------------------------------------------------------------ serving
 
@@ -249,13 +257,15 @@ class Hubs:
                 left = self._left(realm)
                 self._rows[realm] = await kept.take_tokens([*left, *map(_of_process, others)])
             except (NotOpened, StorageError, OSError, ConfigError) as error:
-                self._say(realm, f"it is not served: {error}")
+                if self._is_news(realm, str(error)):
+                    logger.error("%(realm)s is not served: %(reason)s", {"realm": realm, "reason": error})
                 continue
             self._said.pop(realm, None)
             if realm not in self._served:
                 begun.append(realm)
             self._served[realm] = token, others
-        self._tell(begun, "owned here from now on")
+        if begun:
+            logger.warning("owned here from now on: %(realms)s", {"realms": _named(begun)})
 
     def _left(self, realm: str) -> list[TokenRow]:
         """The tokens that the owner before has left. What cannot be read stops no store."""
@@ -263,7 +273,11 @@ class Hubs:
         try:
             return [TokenRow(**row) for row in orjson.loads(charter)] if charter else []
         except (ValueError, TypeError) as error:
-            self._say(f"{realm}: its tokens", f"what its owner has left cannot be read: {error}")
+            if self._is_news(f"tokens of {realm}", str(error)):
+                logger.error(
+                    "what the owner of %(realm)s has left cannot be read: %(reason)s",
+                    {"realm": realm, "reason": error},
+                )
             return []
 
     def _let_in(self, realm: str) -> frozenset[Member]:
@@ -284,14 +298,9 @@ class Hubs:
                     ended.append(realm)
                     if (running := self.realms.open(realm)) is not None:
                         running.endpoint.close_all(TRY_AGAIN_LATER, "another process of head office has this store")
-            self._tell(ended, "not owned here any more")
+            if ended:
+                logger.warning("not owned here any more: %(realms)s", {"realms": _named(ended)})
             await trio.sleep(LOOK_S)
-
-    def _tell(self, realms: list[str], what: str) -> None:
-        if realms:
-            more = "" if len(realms) <= NAMED else f" and {len(realms) - NAMED} more"
-            names = ", ".join(sorted(realms)[:NAMED]) + more
-            logger.warning("%(what)s: %(realms)s", {"what": what, "realms": names})
 
     def _wanted(self, realm: str) -> bytes | None:
         """The tokens of a store, for its next owner."""
@@ -328,7 +337,11 @@ class Hubs:
                         await kept.take_tokens([_of_process(owner)])
                     await kept.run_beside(partial(self._dialler, owner), self._openings)
                 except (NotOpened, StorageError, OSError, ConfigError) as error:
-                    self._say(f"{realm} from {owner.node}", f"it is not copied: {error}")
+                    if self._is_news(f"{realm} from {owner.node}", str(error)):
+                        logger.error(
+                            "%(realm)s is not copied from %(node)s: %(reason)s",
+                            {"realm": realm, "node": owner.node, "reason": error},
+                        )
                 await trio.sleep(AGAIN_S)
 
     def _dialler(self, owner: Member, core: Core) -> Dialler:
@@ -338,6 +351,12 @@ class Hubs:
         return Dialler(
             core=core, url=owner.address, role="peer", settings=alone, attempts=self._attempts, own=self.config.tls
         )
+
+
+def _named(realms: list[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = "" if len(realms) <= NAMED else f" and {len(realms) - NAMED} more"
+    return ", ".join(sorted(realms)[:NAMED]) + more
 
 
 def _of_process(one: Member) -> TokenRow:

@@ -37,7 +37,24 @@ async def show_first_sync(core: Core) -> None:
             await _bar(core.links.first_sync, progress)
     while core.links.first_sync.phase != "over":  # noqa: ASYNC110
         await trio.sleep(WAIT_S)
-    logger.info("%(what)s", {"what": core.links.first_sync.said()})
+    log_first_sync(core.links.first_sync, core.node_id)
+
+
+def log_first_sync(sync: FirstSync, here: str) -> None:
+    """That it is over. here: whose it was, the node or the store of head office."""
+    entities_s, all_s = sync.took_s()
+    logger.info(
+        "first synchronisation of %(here)s from %(peer)s: %(entities)d entities in %(entities_s).1f s, "
+        "%(operations)d operations of history in %(all_s).1f s",
+        {
+            "here": here,
+            "peer": sync.peer,
+            "entities": sync.states,
+            "entities_s": round(entities_s, 3),
+            "operations": sync.operations,
+            "all_s": round(all_s, 3),
+        },
+    )
 
 
 async def _bar(sync: FirstSync, progress: Progress) -> None:

@@ -40,7 +40,7 @@ from node.runtime.identity import take_up
 from node.runtime.keys import signatures
 from node.runtime.link_watch import LOOK_S, look
 from node.runtime.net.listener import ListenerLimits
-from node.runtime.progress import show_first_sync
+from node.runtime.progress import log_first_sync, show_first_sync
 from node.runtime.reads import PeopleReads
 from node.runtime.retention import Retention
 from node.runtime.storage_thread import Pools, StorageThread
@@ -285,7 +285,7 @@ class Realm:
             sync = self.core.links.first_sync
             if sync is not None and sync.phase == "over" and not filled:
                 filled = True
-                logger.info("%(realm)s: %(what)s", {"realm": self.name, "what": sync.said()})
+                log_first_sync(sync, self.name)
             if now_s - stored_s >= USES_STORED_S:
                 stored_s = now_s
                 self._nursery.start_soon(self._store_used)  # a disk that waits does not stop the clock

@@ -131,7 +131,7 @@ class Store:
             with storage_errors(directory / DATABASE):
                 store = cls(directory, lock, known, epoch)
             for said in restored:
-                logger.warning("%(what)s", {"what": said})
+                logger.warning("damaged in the log: %(damage)s", {"damage": said})
             try:
                 if store._note_cut(dropped):
                     # Part of a WAL over pages that were written after it makes a database of two times.

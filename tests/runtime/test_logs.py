@@ -20,6 +20,8 @@ from node.runtime.api.tokens import new_token
 from node.runtime.logs import LINES, LONGEST_MESSAGE, MEMBERS, JsonLine, Readable
 from tests.cli.test_nothing_raw import HOSTILE
 
+PLACEHOLDER = r"%\((\w+)\)[\d.]*[a-z]"
+
 HEAD = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (WARNING|ERROR) ")
 
 
@@ -173,7 +175,7 @@ def test_every_call_names_its_values_as_its_text_does() -> None:
     for where, call in found:
         text, *values = call.args
         said = ast.literal_eval(text)
-        names = re.findall(r"%\((\w+)\)\d*[a-z]", said)
+        names = re.findall(PLACEHOLDER, said)
         assert len(names) == said.count("%"), where
         if not names:
             assert not values, where
@@ -183,6 +185,18 @@ def test_every_call_names_its_values_as_its_text_does() -> None:
         keys = [ast.literal_eval(key) for key in table.keys if key is not None]
         assert sorted(keys) == sorted(names), where
         assert not {*keys} & {*MEMBERS}, where
+
+
+SHORTEST = 6
+"""Letters of an event, as of "link to"."""
+
+
+def test_the_text_without_its_values_says_what_happened() -> None:
+    """It is the `event` of a JSON line: one that is all values names nothing that a program could wait for."""
+    for where, call in calls():
+        said = ast.literal_eval(call.args[0])
+        words = re.findall("[A-Za-z]+", re.sub(PLACEHOLDER, "", said))
+        assert len("".join(words)) >= SHORTEST, f"{where}: {said}"
 
 
 PROGRAM = """

@@ -200,5 +200,8 @@ class TerminalFeed:
 
     def _damaged(self, row: EntityRow) -> bytes:
         said = f"{row.entity_type} {row.entity_id} is damaged in the node's database, and not sent"
-        logger.error("%(what)s; see `comanda verify`", {"what": said})
+        logger.error(
+            "damaged, and not sent: %(entity)s; see `comanda verify`",
+            {"entity": f"{row.entity_type} {row.entity_id}"},
+        )
         return outgoing.sync_error(None, said, row.entity_type, row.entity_id, self.terminal_id, NotRead.code)

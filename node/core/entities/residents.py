@@ -114,7 +114,7 @@ class Residents:
     def _is_damaged(self, key: Key, error: Exception) -> Unreadable:
         reason = f"{key[0]} {key[1]} is damaged in the database ({error}); see `comanda verify`"
         if key not in self.damaged:
-            logger.error("%(reason)s", {"reason": reason})
+            logger.error("an entity cannot be read: %(reason)s", {"reason": reason})
         if len(self.damaged) < DAMAGED_SHOWN:
             self.damaged[key] = reason
         return Unreadable(reason)

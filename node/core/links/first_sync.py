@@ -146,11 +146,8 @@ class FirstSync:
             "operations_total": self.operations_total,
         }
 
-    def said(self) -> str:
-        """The log line at its end."""
+    def took_s(self) -> tuple[float, float]:
+        """How long the states took, and all of it. Seconds, once it is over."""
         states_s = ((self.states_ms or self.began_ms) - self.began_ms) / 1000
         all_s = ((self.ended_ms or self.began_ms) - self.began_ms) / 1000
-        return (
-            f"first synchronisation from {self.peer}: {self.states} entities in {states_s:.1f} s, "
-            f"{self.operations} operations of history in {all_s:.1f} s"
-        )
+        return states_s, all_s

@@ -18,7 +18,7 @@ from typing import Any
 from attrs import define, evolve, field
 
 from crdt.hlc import iso
-from node.core.latest import report
+from node.core.latest import remember
 from node.core.links.host import Node, Peer
 from node.core.ports import Unreadable
 from node.wire.links.heads import heads_message, read_heads
@@ -149,7 +149,8 @@ class Heads:
         what = f"{signed}, and this log has {found}"
         if head.epoch != self.epoch():
             what += " (under an earlier epoch: it was set back, or written anew)"
-        report(self.alarms, MOST_ALARMS, logger, "the log is not the one that it was", what)
+        if remember(self.alarms, MOST_ALARMS, what):
+            logger.error("the log is not the one that it was: %(found)s", {"found": what})
 
     def begin(self, heads: Sequence[HeadRow], end: tuple[int, bytes]) -> None:
         """What the disk holds. heads: the latest last."""

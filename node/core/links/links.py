@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from node.core.clock import apart
-from node.core.latest import put_latest, report
+from node.core.latest import put_latest, remember
 from node.core.links import anti_entropy, history
 from node.core.links.budget import MINUTE_MS, Budget
 from node.core.links.first_sync import FirstSync
@@ -343,7 +343,8 @@ class Links:
 
     def report_twin(self, what: str) -> None:
         """Remember a report of another live node with this node's id."""
-        report(self.twins, MOST_TWINS, logger, "two nodes with one id", what)
+        if remember(self.twins, MOST_TWINS, what):
+            logger.error("two nodes with one id: %(found)s", {"found": what})
 
     # ------------------------------------------------------------------ what links tell each other
 

@@ -19,7 +19,7 @@ from node.core.digests import KeySet
 from node.core.entities.residents import Residents
 from node.core.faults import Faults
 from node.core.keyring import Keyring
-from node.core.latest import report
+from node.core.latest import remember
 from node.core.locks.table import LockTable
 from node.core.log.log import Log
 from node.core.operations.conflicts import Conflicts
@@ -94,7 +94,8 @@ class Replica:
 
     def contradicted(self, about: str, what: str) -> None:
         """A linked node holds something otherwise, and somebody has to look at it. about: what has two versions."""
-        if report(self.contradictions, MOST_CONTRADICTIONS, logger, f"two versions of one {about}", what):
+        if remember(self.contradictions, MOST_CONTRADICTIONS, what):
+            logger.error("two versions of one %(kind)s: %(found)s", {"kind": about, "found": what})
             self.counts.contradictions += 1
 
     def open_conflicts(self, entity_types: Sequence[str]) -> list[ConflictRow]:
