@@ -81,12 +81,14 @@ class Terminal:
         core: Core,
         queue: Queue,
         token: str | None,
+        realm: str | None,
         dial: Dial,
         wall: Callable[[], float],
     ) -> None:
         self.terminal_id = terminal_id
         self.trouble: str | None = None
         self._url, self._type, self._token, self._dial = url.rstrip("/"), terminal_type, token, dial
+        self._realm = realm
         self._core, self._queue, self._wall = core, queue, wall
         self._disk = trio.Lock()
         self._outbox: deque[str] = deque()
@@ -258,6 +260,8 @@ class Terminal:
     async def _one_connection(self) -> tuple[int | None, str]:
         """How it ended: code and reason."""
         query = {"type": self._type}
+        if self._realm is not None:
+            query["realm"] = self._realm
         if self._core.user_id is not None:
             query["user_id"] = self._core.user_id
         if self._core.full:
@@ -384,6 +388,7 @@ async def connect(
     *,
     user_id: str | None = None,
     token: str | None = None,
+    realm: str | None = None,
     store: str | Path | None = None,
     counters: Mapping[str, Collection[str]] = DOCUMENTED_COUNTERS,
     waits: Waits = Waits(),  # noqa: B008  (frozen)
@@ -394,7 +399,8 @@ async def connect(
 ) -> AsyncIterator[Terminal]:
     """A terminal of the node at `url` (`ws://localhost:8001`). It works at once, whether or not the node is there.
 
-    store: the file of the queue; without one, what was not answered is lost with the program.
+    store: the file of the queue; without one, what was not answered is lost with the program. realm: which of the
+    stores that the node keeps as head office, by its `[node] site`; a queue belongs to a terminal of one of them.
     counters: entity type -> fields in which `{"$inc": n}` is a movement, as the node is configured.
     ca: PEM file of the authorities that vouch for a `wss://` node, in the place of the system's. tls: instead, a
     context of the program's own, which may show a certificate. dial: makes connections that are no sockets, as
@@ -405,7 +411,8 @@ async def connect(
         if tls is not None:
             raise ValueError("ca or tls")
         tls = ssl.create_default_context(cafile=ca)
-    queue: Queue = MemoryQueue() if store is None else await opened(Path(store), terminal_id)
+    owner = terminal_id if realm is None else f"{realm}/{terminal_id}"
+    queue: Queue = MemoryQueue() if store is None else await opened(Path(store), owner)
     try:
         unanswered = await queue.unanswered()
         core = Core(terminal_id, user_id, waits=waits, counters=counters, unanswered=unanswered)
@@ -416,6 +423,7 @@ async def connect(
             core=core,
             queue=queue,
             token=token,
+            realm=realm,
             dial=dial or partial(dialled, tls=tls),
             wall=wall,
         )

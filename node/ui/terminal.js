@@ -15,16 +15,11 @@ export function dial(told) {
   reconnect();
 }
 
-// The page of a store that head office keeps dials that store.
-const ofStore = (realm) => (realm ? class extends WebSocket {
-  constructor(address, ...more) { super(`${address}&${new URLSearchParams({ realm })}`, ...more); }
-} : undefined);
-
 // As whoever the session says: another token, name or person.
 export function reconnect() {
   terminal?.close();
   const mine = terminal = connect({
-    url: location.origin, terminalId: session.name, type: session.type, userId: session.user || undefined, token: session.token || null, WebSocket: ofStore(session.realm), store: keepsNothing,
+    url: location.origin, terminalId: session.name, type: session.type, userId: session.user || undefined, token: session.token || null, realm: session.realm, store: keepsNothing,
   });
   for (const [event, listener] of Object.entries(listeners)) {
     mine.on(event, (about) => { if (mine === terminal && about.state !== "connecting") listener(about); });

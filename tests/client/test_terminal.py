@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from itertools import count
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
+import pytest
 import trio
 
-from node.client import Progress, State, connect
+from node.client import Progress, State, StoreError, connect
 from node.client.socket import NO_CLOSE_FRAME, NotConnected
 from node.client.store import opened
 from tests.patience import PATIENCE_S
@@ -68,3 +70,22 @@ async def test_what_came_before_a_wrong_text_is_told_and_is_off_the_disk(tmp_pat
         queue.close()
     assert order.state is State.CONFIRMED
     assert told == [State.SAVED, State.SENT, State.CONFIRMED]
+
+
+async def test_a_terminal_of_a_store_of_head_office_says_which(tmp_path: Path) -> None:
+    dialled: list[str] = []
+
+    async def dial(url: str, headers: Mapping[str, str], heard: Callable[[], None]) -> Line:
+        dialled.append(url)
+        raise NotConnected("once is enough")
+
+    store = tmp_path / "queue"
+    with trio.fail_after(PATIENCE_S):
+        async with connect("ws://fake", "caixa-1", "pos", realm="loja 17", store=store, dial=dial):
+            while not dialled:
+                await trio.lowlevel.checkpoint()
+    assert parse_qs(urlsplit(dialled[0]).query)["realm"] == ["loja 17"]
+    for realm in ("loja-18", None):
+        with pytest.raises(StoreError, match="loja 17/caixa-1"):
+            async with connect("ws://fake", "caixa-1", "pos", realm=realm, store=store, dial=dial):
+                pass

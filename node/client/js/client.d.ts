@@ -16,7 +16,10 @@ export interface Options {
   type: TerminalType;
   userId?: string;
   token?: string | null;
-  /** Where queue, screen and conflicts are kept. Default: the browser's database, else memory. One for each terminal. */
+  /** Which of the stores that the node keeps as head office, by its `[node] site`. Default: the node's own. */
+  realm?: string;
+  /** Where queue, screen and conflicts are kept. Default: the browser's database, else memory. One for each terminal
+   * of each realm. */
   store?: Store;
   /** Where there is no global one (Node 20): that of npm's `ws`. */
   WebSocket?: any;

@@ -3,7 +3,7 @@
 import { systemClock } from './clock.js';
 import { IndexedDBStore } from './stores/indexeddb.js';
 import { MemoryStore } from './stores/memory.js';
-import { Terminal } from './terminal.js';
+import { Terminal, nameOf } from './terminal.js';
 
 export { IndexedDBStore, MemoryStore, Terminal };
 export { LockError } from './locks.js';
@@ -19,7 +19,7 @@ export function connect(options) {
   }
   const WebSocket = options.WebSocket ?? globalThis.WebSocket;
   if (!WebSocket) throw new TypeError('connect needs WebSocket, such as that of npm\'s "ws": this Node has none');
-  const store = options.store ?? (globalThis.indexedDB ? new IndexedDBStore(`comanda/${terminalId}`) : new MemoryStore());
+  const store = options.store ?? (globalThis.indexedDB ? new IndexedDBStore(`comanda/${nameOf(options)}`) : new MemoryStore());
   const { BroadcastChannel, navigator } = globalThis;
   const tabs = options.tabs === undefined && BroadcastChannel ? { locks: navigator?.locks, BroadcastChannel } : options.tabs;
   return new Terminal({ ...options, WebSocket, store, tabs, clock: options.clock ?? systemClock });

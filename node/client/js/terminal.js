@@ -21,6 +21,9 @@ const ROW_FOLLOWS = ['lost', 'conflict']; // statuses of what is not shown, as t
 const PLACED = ['applied', 'merged']; // statuses that tell a write's version
 const COUNTERS = { products: ['stock'] };
 
+/** Who a store belongs to. A terminal id holds no slash. */
+export const nameOf = ({ terminalId, realm }) => (realm ? `${realm}/${terminalId}` : terminalId);
+
 export class Terminal {
   #options;
   #clock;
@@ -262,9 +265,9 @@ export class Terminal {
 
   #become(pairs) {
     const gone = this.#state.read(pairs);
-    const { terminalId } = this.#options;
-    const owner = this.#state.about?.terminalId ?? terminalId;
-    if (owner !== terminalId) throw new Error(`the store belongs to terminal ${owner}, not to ${terminalId}`);
+    const mine = nameOf(this.#options);
+    const owner = this.#state.about ? nameOf(this.#state.about) : mine;
+    if (owner !== mine) throw new Error(`the store belongs to terminal ${owner}, not to ${mine}`);
     this.#show();
     this.#state.unstored(); // it is what the store holds
     for (const conflict of this.#state.conflicts.values()) this.#emit('conflict', { state: 'open', conflict, message: null });
@@ -281,8 +284,7 @@ export class Terminal {
     }
     if (this.#store.shared) await this.#reload(); // what the tab that led before wrote
     if (this.#closed || !this.#tabs.leads) return undefined;
-    const { url, terminalId } = this.#options;
-    if (!this.#state.about) this.#state.about = { url, terminalId, greeted: false, recovered: null };
+    if (!this.#state.about) this.#state.about = this.#begun(null);
     this.#tabs.post({ reload: true });
     return this.#connection.dial();
   }
@@ -441,12 +443,19 @@ export class Terminal {
   // The connection
 
   #address() {
-    const { url, terminalId, type, userId, token } = this.#options;
+    const { url, terminalId, type, userId, token, realm } = this.#options;
     const query = new URLSearchParams({ type });
+    if (realm) query.set('realm', realm);
     if (userId) query.set('user_id', userId);
     if (token) query.set('token', token);
     if (this.#asksForAll()) query.set('sync', 'full');
     return `${url.replace(/^http/, 'ws').replace(/\/+$/, '')}/ws/${encodeURIComponent(terminalId)}?${query}`;
+  }
+
+  /** Of what a store becomes a copy. */
+  #begun(recovered) {
+    const { url, terminalId, realm } = this.#options;
+    return { url, terminalId, ...(realm && { realm }), greeted: false, recovered };
   }
 
   #asksForAll() {
@@ -525,13 +534,12 @@ export class Terminal {
   }
 
   #greeted({ recovered = null }) {
-    const { url, terminalId } = this.#options;
     if (this.#asksForAll()) {
       this.#state.screen.clear();
       for (const id of [...this.#state.conflicts.keys()]) this.#drop(id, null);
       this.#full = false;
       this.#incomplete = true;
-      this.#state.about = { url, terminalId, greeted: false, recovered };
+      this.#state.about = this.#begun(recovered);
     } else if ((this.#state.about.recovered ?? null) !== recovered) {
       this.#full = true; // the node's database was set back; rows that it does not have any more may be shown
       return this.#connection.dial();

@@ -256,7 +256,7 @@ class Entity:
         yield from self.past.rows_known()
 
     def rows_shown_to(self, terminal: str, again: tuple[int, int]) -> Iterator[int]:
-        """The rows of which something is left here, and that a terminal was or will be sent. again: as in Evidence."""
+        """The rows of which something is left here, that a terminal was or will be sent. again: as in Evidence."""
         yield self.seq if again[0] < self.seq <= again[1] else self.delivered_to(terminal)
         for identity, seq in self.seqs.items():
             if self.document.by_id[identity].terminal != terminal or again[0] < seq <= again[1]:

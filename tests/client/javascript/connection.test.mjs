@@ -243,6 +243,20 @@ test('its address', async () => {
   assert.equal(played.socket.url, 'wss://host:8001/ws/pos%231%2F%C3%A9?type=waiter&user_id=ana&token=t+k&sync=full');
 });
 
+test('a terminal of a store of head office says which, and keeps it apart from all others', async () => {
+  const played = new Played({ terminalId: 'w-1', realm: 'loja 17' });
+  await turn();
+  assert.equal(new URL(played.socket.url).searchParams.get('realm'), 'loja 17');
+  await played.terminal.close();
+  for (const realm of ['loja-18', undefined]) {
+    const other = new Played({ store: played.store, terminalId: 'w-1', realm });
+    await assert.rejects(other.terminal.ready, /belongs to terminal loja 17\/w-1/);
+  }
+  const again = new Played({ store: played.store, terminalId: 'w-1', realm: 'loja 17' });
+  await again.terminal.ready;
+  await again.terminal.close();
+});
+
 test('a store of another terminal is refused', async () => {
   const played = await greeted();
   await played.terminal.close();

@@ -4,7 +4,7 @@ import type { Contact, Entity, Json, Kept, Lock, Operation, Store } from 'comand
 import { FileStore } from 'comanda-client/file';
 
 const stores: Store[] = [new MemoryStore(), new IndexedDBStore('name'), new FileStore('path')];
-const terminal: Terminal = connect({ url: 'ws://host', terminalId: 'a', type: 'pos', token: null, store: stores[0],
+const terminal: Terminal = connect({ url: 'ws://host', terminalId: 'a', type: 'pos', token: null, realm: 'loja-17', store: stores[0],
   timing: { ping: 1 }, counters: { products: ['stock'] }, tabs: null });
 // @ts-expect-error: no such type of terminal
 connect({ url: 'ws://host', terminalId: 'a', type: 'cook' });
