@@ -56,10 +56,19 @@ class Chain:
         return NodeProcess(data, "--config", str(toml)).start()
 
     def _pair(self) -> str:
-        refused = comanda("pair", "--site", self.store, "--data", self.other().data)
-        assert refused.returncode == 1, "it is not the owner"
-        assert self.owning().data.name in refused.stderr
-        return said("pair", "--site", self.store, "--data", self.owning().data, "--json")
+        """The owner gives a code, and nobody else. The store may go from one to the other while they are asked."""
+        answers: list[str] = []
+
+        def asked() -> bool:
+            owner, other = self.both()
+            refused = comanda("pair", "--site", self.store, "--data", other.data)
+            given = comanda("pair", "--site", self.store, "--data", owner.data, "--json")
+            if refused.returncode == 1 and owner.data.name in refused.stderr and given.returncode == 0:
+                answers.append(given.stdout)
+            return bool(answers)
+
+        until(asked, "the owner alone gives a code")
+        return answers[0]
 
     # ------------------------------------------------------------------ who has what
 

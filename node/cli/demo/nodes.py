@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 TYPES = ("orders", "products", "customers", "cashier_operations")
 
+START_S = 120.0
+"""How long a node may take until it prints its address. One that dies says so at once; a slow machine takes long."""
+
 Key = tuple[str, str]
 """Entity type and id."""
 
@@ -107,7 +110,7 @@ class DemoNode:
         self._process = process
         assert process.stdout is not None
         line = ""
-        with trio.move_on_after(PATIENCE_S):
+        with trio.move_on_after(START_S):
             line = await trio.to_thread.run_sync(process.stdout.readline, abandon_on_cancel=True)
         found = re.search(r"ws://127\.0\.0\.1:(\d+)", line)
         if found is None:
