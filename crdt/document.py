@@ -19,8 +19,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from crdt.decimals import (
     decimal_of,
     plus,

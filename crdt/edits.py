@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
-from attrs import define, frozen
-
+from crdt.classes import define, frozen
 from crdt.decimals import Total, decimal_of, plus
 from crdt.records import FieldRecord, Header
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 
-from attrs import Factory, define, frozen
+from attrs import Factory
+
+from crdt.classes import define, frozen
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 COUNTER_BITS = 16

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
-from attrs import define
 
+from crdt.classes import define
 from crdt.decimals import Total, is_total
 
 if TYPE_CHECKING:

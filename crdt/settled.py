@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Self
 
 import orjson
-from attrs import define
 
+from crdt.classes import define
 from crdt.document import check_entry
 from crdt.records import Header, parse_record
 from crdt.update_format import decode_operation, live_records

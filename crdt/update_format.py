@@ -26,7 +26,7 @@ from bisect import bisect_right
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from attrs import frozen
+from crdt.classes import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

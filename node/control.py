@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import frozen
 
+from crdt.classes import frozen
 from storage.system import LINUX
 
 if TYPE_CHECKING:

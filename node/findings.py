@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from crdt.classes import frozen
 from crdt.hlc import length
 
 if TYPE_CHECKING:

@@ -15,7 +15,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from attrs import field, fields, frozen
+from attrs import field, fields
+
+from crdt.classes import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from attrs import field, frozen
+from attrs import field
 
+from crdt.classes import frozen
 from storage.packed import ArchivedOperation
 from storage.records import ConflictRow, EntityRow, LogRow
 

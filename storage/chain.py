@@ -16,7 +16,7 @@ from hashlib import blake2b
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from crdt.classes import frozen
 
 if TYPE_CHECKING:
     from storage.records import LogRow

@@ -14,7 +14,7 @@ import sys
 from array import array
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from crdt.classes import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

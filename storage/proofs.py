@@ -22,7 +22,9 @@ from hashlib import blake2b
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import field
+
+from crdt.classes import define
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

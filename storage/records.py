@@ -13,8 +13,9 @@ from hashlib import blake2b
 from sys import byteorder
 from typing import Any
 
-from attrs import define, field, fields, frozen
+from attrs import field, fields
 
+from crdt.classes import define, frozen
 from crdt.records import name_of
 
 CLASSES = 4

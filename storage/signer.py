@@ -17,8 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from hmac import compare_digest
 
-from attrs import define, field, frozen
+from attrs import field
 
+from crdt.classes import define, frozen
 from storage.proofs import FIRST, leaf_of, prove
 from storage.records import LogRow, ProofRow
 

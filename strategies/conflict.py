@@ -10,8 +10,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import field, frozen
+from attrs import field
 
+from crdt.classes import frozen
 from crdt.hlc import iso, millis
 from crdt.json_values import equal
 from crdt.records import FieldRecord, Path

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
+from crdt.classes import frozen
 from strategies.guard import overruling
 from strategies.kinds.group import TOGETHER
 from strategies.kinds.kind import ABSENT, Kind, Rule

@@ -9,8 +9,9 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import field
 
+from crdt.classes import frozen
 from strategies.kinds.kind import FieldKind
 from strategies.kinds.kinds import KINDS, FieldKinds
 from strategies.last_write_wins import LastWriteWins

@@ -9,8 +9,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from crdt.records import Path, counted_at
 from strategies.conflict import Conflict, deletion_conflict, sibling_conflict
 from strategies.guard import overruling

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from attrs import frozen
 
+from crdt.classes import frozen
 from node.cli import launchd_plist, windows_task
 from node.cli.systemd_unit import Unit
 

@@ -14,9 +14,9 @@ from urllib.parse import quote, urlsplit
 import click
 import orjson
 import tomlkit
-from attrs import define
 from tomlkit.exceptions import TOMLKitError
 
+from crdt.classes import define
 from node.cli.options import data_option
 from node.cli.output import json_option, say, say_json
 from node.cli.secure import Secured

@@ -10,8 +10,8 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import frozen
 
+from crdt.classes import frozen
 from node.runtime.net.tls import bounded
 
 if TYPE_CHECKING:

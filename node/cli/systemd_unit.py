@@ -6,8 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from attrs import frozen
-
+from crdt.classes import frozen
 from node.errors import ConfigError
 
 PRIVILEGED_PORTS = 1024

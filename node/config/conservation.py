@@ -6,8 +6,9 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from attrs import Factory, frozen
+from attrs import Factory
 
+from crdt.classes import frozen
 from node.errors import ConfigError
 
 if TYPE_CHECKING:

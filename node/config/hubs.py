@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-
+from crdt.classes import frozen
 from node.config.links import node_url
 from node.errors import ConfigError
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
+from crdt.classes import frozen
 from node.errors import ConfigError
 
 FINGERPRINT = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)

@@ -14,8 +14,9 @@ from datetime import UTC
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from attrs import evolve, field, fields, frozen
+from attrs import evolve, field, fields
 
+from crdt.classes import frozen
 from crdt.engine import DEFAULT, ENGINES, INSTALLED
 from crdt.hlc import Zone
 from node.config.conservation import Conservation

@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
-from attrs import asdict, fields, frozen, has, resolve_types
+from attrs import asdict, fields, has, resolve_types
 
+from crdt.classes import frozen
 from node.config.reading import find, read_toml, single, structured, unknown_key
 from node.config.sections import Config, NodeSection
 from node.errors import ConfigError

@@ -19,8 +19,9 @@ from collections.abc import Callable, Collection
 from enum import Enum
 from typing import Generic, TypeVar
 
-from attrs import define, field, frozen
+from attrs import field
 
+from crdt.classes import define, frozen
 from node.core.statistics import Statistics
 from node.errors import (
     AlreadyConnected,

@@ -6,9 +6,10 @@ import logging
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import define, field
+from attrs import field
 
 from crdt import hlc
+from crdt.classes import define
 from crdt.hlc import iso, millis
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from functools import partial
 from heapq import nsmallest
 from typing import TYPE_CHECKING, TypeVar
 
-from attrs import define, field, frozen
+from attrs import field
 
+from crdt.classes import define, frozen
 from node.config.sections import Permissions
 from node.core.admission import MOST_NODES
 from node.core.delivery.cursors import Cursors

@@ -16,7 +16,9 @@ from itertools import chain, islice
 from operator import le, xor
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import field
+
+from crdt.classes import define
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

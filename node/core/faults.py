@@ -13,8 +13,9 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from hashlib import blake2b
 
-from attrs import define, field, frozen
+from attrs import field
 
+from crdt.classes import define, frozen
 from node.core.latest import keep_latest
 
 logger = logging.getLogger("comanda.fault")

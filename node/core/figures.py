@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from attrs import asdict, define, field, frozen
+from attrs import asdict, field
 
+from crdt.classes import define, frozen
 from crdt.hlc import iso
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 
+from crdt.classes import define
 from node.core.faults import Faults
 from node.core.ports import Disk, Surroundings, Timer, Unreadable
 

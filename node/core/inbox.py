@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Generic, TypeVar
 
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from node.core.ports import Connection
 
 T = TypeVar("T")

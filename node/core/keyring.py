@@ -16,8 +16,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from node.core.ports import Signatures
 from node.errors import InvalidMessage
 from storage.proofs import BadProof, leaf_hash, statement_of

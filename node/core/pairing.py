@@ -15,8 +15,9 @@ from __future__ import annotations
 import hmac
 import ipaddress
 
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from node.core.latest import keep_latest, put_latest
 from node.wire.pairing import NEWCOMER, name_of, proves
 

@@ -9,8 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, field
 
+from crdt.classes import define, frozen
 from storage.records import Key
 
 if TYPE_CHECKING:

@@ -20,8 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from attrs import define
-
+from crdt.classes import define
 from node.core import monitors
 from node.core.core import Core
 from node.core.delivery.delivery import PING_INTERVAL_MS

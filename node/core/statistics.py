@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from attrs import define, field
+from attrs import field
+
+from crdt.classes import define
 
 WINDOW_MS = 10_000
 """Length of the window that rates are measured over."""

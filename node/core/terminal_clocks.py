@@ -26,8 +26,9 @@ import logging
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from crdt.hlc import length, parse_iso
 
 if TYPE_CHECKING:

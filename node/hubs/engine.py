@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
-from attrs import frozen
+from crdt.classes import frozen
 
 
 class EngineAway(Exception):

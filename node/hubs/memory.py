@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from copy import deepcopy
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field
 
+from crdt.classes import define, frozen
 from node.hubs.engine import Charter, Claimed, Lease, Member, Standing
 
 

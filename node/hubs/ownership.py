@@ -17,8 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from hashlib import blake2b
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field
 
+from crdt.classes import define, frozen
 from node.hubs.engine import Charter, Claimed, Engine, Lease, Member, Standing
 
 HOLD = 0.8

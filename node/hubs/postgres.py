@@ -11,8 +11,9 @@ from os import dup
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
-from attrs import asdict, define, field
+from attrs import asdict, field
 
+from crdt.classes import define
 from node.hubs.engine import Charter, Claimed, EngineAway, Lease, Member, Standing
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define
 
+from crdt.classes import define
 from node.config.links import node_url
 from node.control import NAME as CONTROL
 from node.core.admission import Arrivals

@@ -7,8 +7,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import trio
-from attrs import define
 
+from crdt.classes import define
 from crdt.hlc import iso, parse_iso
 from node.core.core import Core
 from node.runtime.disk import TrioDisk

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from crdt.classes import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

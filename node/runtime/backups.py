@@ -12,8 +12,9 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import trio
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from node.config.upkeep import BackupSection
 from node.core.core import Core
 from node.runtime.backup_plan import RETRY_MS, SETTLED_MS, copies, due_in_ms, lacks_room, name_of, surplus

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 import trio
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from node.config.links import LinkAddress, LinksSection
 from node.config.sections import TlsSection
 from node.core.core import Core

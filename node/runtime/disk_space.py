@@ -8,8 +8,9 @@ import shutil
 from pathlib import Path
 
 import trio
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from node.config.upkeep import DiskSection
 
 logger = logging.getLogger("comanda.disk")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import trio
-from attrs import define, evolve, field
+from attrs import evolve, field
 
+from crdt.classes import define
 from node.core.admission import REPLACED, Caller, Enter, Probe, Refuse, Seat
 from node.core.links.dialling import challenge_of
 from node.core.links.feed import LINK_MESSAGE_BYTES

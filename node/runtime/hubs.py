@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import orjson
 import trio
-from attrs import asdict, define, evolve, field, frozen
+from attrs import asdict, evolve, field
 
+from crdt.classes import define, frozen
 from crdt.hlc import iso
 from node.config.sections import Config
 from node.errors import ConfigError

@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
+from crdt.classes import frozen
 from node.core.locks.lease import later_epoch
 from storage.sqlite.head_note import read_head_note
 from storage.system import machine_name

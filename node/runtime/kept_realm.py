@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define, evolve, field
+from attrs import evolve, field
 
+from crdt.classes import define
 from node.config.sections import Config
 from node.control import NAME as CONTROL
 from node.core.admission import Arrivals

@@ -6,8 +6,8 @@ import logging
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define
 
+from crdt.classes import define
 from node.config.sections import is_loopback
 from node.errors import ConfigError
 from node.runtime.net.addresses import written

@@ -9,8 +9,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from storage.sqlite.database import Interrupted, StorageError, Unstorable
 
 T = TypeVar("T")

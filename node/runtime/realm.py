@@ -18,8 +18,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import trio
-from attrs import define, field, frozen
+from attrs import field
 
+from crdt.classes import define, frozen
 from node.config.sections import Config, LimitsSection
 from node.core.ports import Draws, Instant, Signatures, Surroundings
 from node.core.schedule import Schedule, schedule

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import trio
-from attrs import define, evolve, field
+from attrs import evolve, field
 
+from crdt.classes import define
 from node.config.sections import REALMS, SITE, Config
 from node.runtime.kept_realm import Kept, new_realm
 from node.runtime.realm import House, Realm

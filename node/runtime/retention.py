@@ -11,8 +11,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from crdt.hlc import Zone, iso, pack
 from node.config.upkeep import RetentionSection
 from node.core.core import Core

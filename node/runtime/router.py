@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define
-
+from crdt.classes import define
 from node.errors import AuthenticationFailed
 from node.runtime.endpoint import methods_at, token_of
 from node.runtime.hubs import Hubs

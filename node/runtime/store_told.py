@@ -5,9 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
 from crdt import hlc
+from crdt.classes import frozen
 from storage.sqlite.reader import Reader
 
 if TYPE_CHECKING:

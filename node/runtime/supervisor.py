@@ -12,8 +12,8 @@ import socket
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import frozen
 
+from crdt.classes import frozen
 from storage.system import unix_socket
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ The standard codes are those of RFC 6455, section 7.4.1, and of the IANA registr
 
 from __future__ import annotations
 
-from attrs import frozen
+from crdt.classes import frozen
 
 NEVER, LATER, SAME, RECONNECT = "never", "later", "same", "reconnect"
 """Whether what was refused may be sent again: `Code.again`."""

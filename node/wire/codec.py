@@ -10,9 +10,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from attrs import define, frozen
 from cattrs import ClassValidationError, Converter, transform_error
 
+from crdt.classes import define, frozen
 from crdt.hlc import UTC_ZONE, Zone, read_iso
 from crdt.records import INTERNAL
 from node.errors import InvalidMessage

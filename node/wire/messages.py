@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import field
 
+from crdt.classes import define, frozen
 from crdt.json_values import canonical
 from storage.records import key64
 

@@ -12,8 +12,7 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from attrs import frozen
-
+from crdt.classes import frozen
 from node.errors import InvalidMessage
 
 _SHAPE = bytes.maketrans(b"0123456789.eE+-", b"dddddddddddee--")

@@ -19,8 +19,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import orjson
-from attrs import frozen
 
+from crdt.classes import frozen
 from storage.chain import GENESIS, Finding, chain_hash
 from storage.sqlite.database import StorageError
 from storage.sqlite.rows import LOG

@@ -11,8 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
+from crdt.classes import frozen
 from crdt.hlc import UTC_ZONE, Zone, pack, time_asked
 from storage.audit.archive_file import ArchiveHeader, check_archive, write_archive
 from storage.records import ArchiveRow

@@ -13,8 +13,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
+from crdt.classes import frozen
 from storage.audit.archiving import Lagging, Until, check_unfinished, last_row, make_archive, unfinished
 from storage.sqlite.database import StorageError
 from storage.sqlite.reader import Reader

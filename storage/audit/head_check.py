@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
+from crdt.classes import frozen
 from storage.answers import ARCHIVED
 from storage.chain import Finding
 from storage.proofs import head_statement

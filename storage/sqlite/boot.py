@@ -11,8 +11,9 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar
 
 import orjson
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from crdt.records import name_of
 from storage.packed import RECORD_BYTES, link_keys, op_keys, unpack_operations
 from storage.records import CLASSES, Boot, FirstAttempt, FollowerRow, keys64, link_key, op_key

@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import frozen
 
+from crdt.classes import frozen
 from storage.system import open_to_overwrite, overwrite
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from attrs import define, field, frozen
+from attrs import field
 
+from crdt.classes import define, frozen
 from crdt.engine import EngineError, merge
 from crdt.update_format import UpdateError
 from storage.chain import chain_hash

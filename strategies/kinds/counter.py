@@ -11,8 +11,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
+from crdt.classes import frozen
 from crdt.decimals import amount_of, decimal_of, is_shown_exactly, is_total, plus, shown, total_of
 from crdt.records import counted_at, counter_path
 from strategies.kinds.kind import ABSENT, NOTHING_COUNTED, Count, Rule, UnfitValue

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import define, field, frozen
+from attrs import field
 
+from crdt.classes import define, frozen
 from crdt.decimals import plus
 from crdt.document import Document
 

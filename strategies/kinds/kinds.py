@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import field
 
+from crdt.classes import frozen
 from strategies.kinds.counter import Counter
 from strategies.kinds.group import Group
 from strategies.kinds.keyed_list import KeyedList

@@ -13,8 +13,8 @@ import click
 import httpx
 import orjson
 import trio
-from attrs import frozen
 
+from crdt.classes import frozen
 from node.cli.client import PATIENCE_S
 
 if TYPE_CHECKING:

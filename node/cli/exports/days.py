@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from attrs import frozen
-
+from crdt.classes import frozen
 from crdt.hlc import iso
 
 

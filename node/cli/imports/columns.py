@@ -7,8 +7,8 @@ import unicodedata
 from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import frozen
 
+from crdt.classes import frozen
 from node.cli.imports import notation
 from node.cli.imports.notation import KINDS, Notation
 from node.cli.output import say

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import orjson
-from attrs import frozen
 
+from crdt.classes import frozen
 from crdt.hlc import iso
 from crdt.json_values import canonical
 from node.wire.numbers import LARGEST, SMALLEST

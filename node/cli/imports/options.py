@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import click
-from attrs import fields, frozen
+from attrs import fields
 
+from crdt.classes import frozen
 from node.cli.imports import columns
 from node.cli.imports.columns import Wanted
 from node.cli.imports.planning import Planner

@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from attrs import define, field, frozen
+from attrs import field
 
+from crdt.classes import define, frozen
 from node.cli.cells import without_guard
 from node.cli.imports import notation
 from node.errors import InvalidMessage

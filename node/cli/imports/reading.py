@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import sqlite_utils
-from attrs import field, frozen
+from attrs import field
 from charset_normalizer import from_bytes
 from sqlite_utils.utils import Format, rows_from_file
+
+from crdt.classes import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

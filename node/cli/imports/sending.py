@@ -15,8 +15,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
-from attrs import define, field, frozen
+from attrs import field
 
+from crdt.classes import define, frozen
 from crdt.json_values import canonical
 from node.cli.client import Terminal, converse
 from node.cli.clock import timestamp

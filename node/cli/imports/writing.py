@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 import click
-from attrs import frozen
 
+from crdt.classes import frozen
 from node.cli.asking import ask, pages
 from node.cli.imports.planning import shown_of
 from node.cli.imports.sending import Interrupted, Sender

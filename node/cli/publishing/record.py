@@ -12,10 +12,11 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import asdict, define, evolve, field, frozen
+from attrs import asdict, evolve, field
 from cattrs import structure
 
 from crdt import hlc
+from crdt.classes import define, frozen
 from crdt.json_values import canonical
 from node.config.sections import REALMS
 from node.runtime.whole_files import put_file

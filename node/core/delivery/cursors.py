@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 
+from crdt.classes import define
 from node.core.delivery.sendings import Sendings
 from node.core.log.entries import NO_POSITION, NOTHING
 from storage.records import CursorRow, FollowerRow

@@ -14,8 +14,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from node.core.delivery.window import Window
 from node.core.entities.entity import NOT_LOADED
 from node.core.log.entries import NO_POSITION, Entry

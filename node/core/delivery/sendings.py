@@ -12,8 +12,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from node.core.log.entries import NO_POSITION
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from node.core.delivery.archived_part import compacted_messages, raised
 from node.core.log.entries import NO_POSITION, PASSED, Entry
 from node.core.log.messages import state_id, state_message

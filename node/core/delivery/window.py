@@ -16,8 +16,9 @@ from collections import Counter, deque
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from node.core.delivery.sendings import Sendings
 from node.core.log.entries import NOTHING, NOTICE, PASSED, Entry
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from crdt.json_values import equal
 from strategies.conflict import Conflict
 from strategies.paths import COUNTED, WHOLE

@@ -7,8 +7,9 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from crdt.document import Document
 from crdt.engine import EngineError
 from crdt.json_values import canonical

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field
 
+from crdt.classes import define, frozen
 from crdt.decimals import amount_of, total_of
 from crdt.json_values import canonical
 from crdt.records import Path, counter_name, counter_path

@@ -12,8 +12,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from crdt.json_values import canonical
 from crdt.records import Path
 from strategies.kinds.keyed_list import ELEMENT, PLACE

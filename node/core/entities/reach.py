@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import define, frozen
+from crdt.classes import define, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

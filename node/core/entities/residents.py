@@ -10,8 +10,9 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from node.core.digests import KeySet
 from node.core.entities.entity import NOT_LOADED, Entity
 from node.core.ports import Unreadable

@@ -10,9 +10,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve
+from attrs import evolve
 
 from crdt import hlc
+from crdt.classes import define
 from crdt.decimals import total_of
 from crdt.json_values import equal
 from crdt.records import FieldRecord, NewField, Path

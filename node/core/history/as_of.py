@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
+from crdt.classes import frozen
 from crdt.hlc import iso
 from node.core.entities.entity import Entity
 from node.core.history.rebuild import at_seq, at_time

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-
+from crdt.classes import frozen
 from crdt.hlc import UTC_ZONE, iso, length, millis, read_iso
 from node.core.terminal_clocks import TOLERANCE_MS
 

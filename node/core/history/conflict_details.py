@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from attrs import frozen
 
+from crdt.classes import frozen
 from crdt.json_values import equal
 from crdt.records import name_of
 from node.core.history.steps import Step, last_changes, whole

@@ -9,8 +9,9 @@ from __future__ import annotations
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import field
 
+from crdt.classes import define, frozen
 from node.config.conservation import DECIMAL, Conservation
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import frozen
 
+from crdt.classes import frozen
 from node.core.entities.entity import Entity
 from node.core.history.deletions import deletion_of
 from node.core.history.field_records import Act, Trail

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import define, field, frozen
+from attrs import field
 
+from crdt.classes import define, frozen
 from crdt.hlc import iso, millis
 from crdt.records import DocumentError, FieldRecord, name_of, parse_record
 from crdt.update_format import UpdateError, decode_update, live_records

@@ -16,8 +16,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import define, field, frozen
+from attrs import field
 
+from crdt.classes import define, frozen
 from crdt.records import FieldRecord, Path, parse_record
 from crdt.update_format import decode_update
 from node.core.history.field_records import UNREADABLE

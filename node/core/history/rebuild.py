@@ -17,9 +17,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import define, field, frozen
+from attrs import field
 
 from crdt.absorb import absorbed
+from crdt.classes import define, frozen
 from crdt.document import Document
 from crdt.edits import Gap, Known
 from crdt.engine import EngineError

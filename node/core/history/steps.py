@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from attrs import frozen
 
+from crdt.classes import frozen
 from crdt.hlc import iso, millis
 from crdt.json_values import equal
 from node.core.history.clock_words import clock_word

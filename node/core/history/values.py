@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from attrs import define
-
+from crdt.classes import define
 from crdt.hlc import COUNTER_BITS, iso, millis
 from crdt.json_values import canonical
 from crdt.records import FieldRecord

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
+from crdt.classes import frozen
 from crdt.engine import DEFAULT
 from node.core.history.conservation import Account, Ledger
 from node.core.history.differences import conflict_difference, entity_differences, named, shown_differences

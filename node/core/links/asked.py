@@ -16,8 +16,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from node.core.digests import bucket_of, part_of
 from node.core.log.entries import NO_POSITION
 from storage.packed import link_keys

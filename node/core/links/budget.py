@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import field
+
+from crdt.classes import define
 
 if TYPE_CHECKING:
     from node.config.links import LinksSection

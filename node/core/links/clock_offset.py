@@ -8,8 +8,9 @@ order in which they were not written.
 
 from __future__ import annotations
 
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from node.core.ports import Instant
 
 ROUNDED_MS = 1

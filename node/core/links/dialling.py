@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from attrs import define, frozen
-
+from crdt.classes import define, frozen
 from node.core.links.link import Link
 from node.errors import (
     AlreadyConnected,

@@ -14,8 +14,9 @@ from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from node.core.log.entries import NO_POSITION, NOTHING
 from node.core.log.messages import state_id
 from node.wire.frames import Outgoing

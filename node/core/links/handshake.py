@@ -19,9 +19,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import field
 
 from crdt import hlc
+from crdt.classes import define
 from node.core.keyring import fingerprint
 from node.core.links.host import Peer
 from node.core.log.entries import NO_POSITION

@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 
+from crdt.classes import define
 from crdt.hlc import iso
 from node.core.latest import remember
 from node.core.links.host import Node, Peer

@@ -16,8 +16,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from node.core.admission import other_realm
 from node.core.delivery.delivery import Delivery
 from node.core.delivery.window import Window

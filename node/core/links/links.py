@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from node.core.clock import apart
 from node.core.latest import put_latest, remember
 from node.core.links import anti_entropy, history

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from node.core.links.host import Peer
 from node.core.ports import Clock
 from node.wire.links.terminals import (

@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import field
 
+from crdt.classes import define, frozen
 from crdt.hlc import iso
 from node.core.latest import keep_latest, put_latest
 from node.core.ports import Instant

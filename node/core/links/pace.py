@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from crdt.classes import frozen
 
 if TYPE_CHECKING:
     from node.config.links import LinksSection

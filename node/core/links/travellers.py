@@ -18,8 +18,9 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 
+from crdt.classes import define
 from node.core.latest import keep_latest
 from node.core.links.host import Node, Peer
 from node.wire.links.terminals import (

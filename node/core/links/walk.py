@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define
-
+from crdt.classes import define
 from node.wire.links.contents import Contents
 
 if TYPE_CHECKING:

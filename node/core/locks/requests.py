@@ -13,9 +13,10 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field
 
 from crdt import hlc
+from crdt.classes import define, frozen
 from node.core.faults import Faults
 from node.core.locks.lease import Held, Lease
 from node.core.locks.table import LockTable

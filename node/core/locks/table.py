@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 
+from crdt.classes import define
 from node.core.locks.lease import ALONE, Held, Lease
 from node.errors import InvalidMessage, LockTimeout, PermissionDenied
 from storage.records import Key

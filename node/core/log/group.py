@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from node.core.entities.entity import Entity
 from node.core.ports import Disk, Health
 from node.wire.messages import Message

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from node.core.log.group import Group
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 
+from crdt.classes import define
 from node.core.log.entries import NOTICE, Entry
 from node.core.log.messages import audit_entry
 from node.wire import outgoing

@@ -13,9 +13,8 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from attrs import define
-
 from crdt import hlc
+from crdt.classes import define
 from crdt.decimals import total_of
 from crdt.records import name_of
 from node.core.keyring import UNSIGNED

@@ -6,9 +6,10 @@ import logging
 from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
-from attrs import define, field
+from attrs import field
 
 from crdt import hlc
+from crdt.classes import define
 from node.core.faults import Faults
 from node.core.latest import keep_latest, put_latest
 from node.core.log.ring import Ring

@@ -11,9 +11,8 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import define
-
 from crdt import hlc
+from crdt.classes import define
 from crdt.records import name_of
 from node.core.entities.size import check_size
 from node.core.entities.writes import RESERVED, Authorship, Planner, Stamp

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import define
-
+from crdt.classes import define
 from node.core.log.group import Recipient
 from storage.records import CLASSES, FirstAttempt
 

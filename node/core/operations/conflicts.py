@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from node.wire.outgoing import compact_json
 from storage.records import ConflictRow, Key
 from strategies.conflict import Conflict

@@ -18,9 +18,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import field, frozen
+from attrs import field
 
 from crdt import hlc
+from crdt.classes import frozen
 from crdt.decimals import decimal_of, is_total, total_of
 from crdt.json_values import equal
 from crdt.records import DocumentError, FieldRecord, Header, Path, counted_at

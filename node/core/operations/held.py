@@ -15,8 +15,9 @@ from itertools import islice, pairwise, takewhile
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from node.core.digests import Digests, KeySet
 from storage.answers import Recalled
 from storage.packed import unpack_operations

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 
+from crdt.classes import define
 from crdt.records import terminal_of
 from node.core.entities.last_known import AuthorView, Gone, KnownList, known_from_log
 from node.core.entities.past import ALL

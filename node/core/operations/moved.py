@@ -15,8 +15,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from node.core.latest import put_latest
 from node.core.operations.needs import fetch
 from node.core.operations.notices import tell_in_two, tell_stays

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import orjson
-from attrs import define, field
+from attrs import field
+
+from crdt.classes import define
 
 NODES = 1_000
 """Most nodes that one linked node may speak for."""

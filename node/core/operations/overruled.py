@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
+from crdt.classes import frozen
 from crdt.records import Path, terminal_of
 from node.core.entities.entity import Entity
 from strategies.kinds.keyed_list import KeyedList, keyed

@@ -10,8 +10,9 @@ import logging
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import evolve, frozen
+from attrs import evolve
 
+from crdt.classes import frozen
 from crdt.engine import EngineError
 from crdt.records import Contradiction, DocumentError, ForkError, name_of
 from crdt.update_format import UpdateError

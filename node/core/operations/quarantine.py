@@ -19,8 +19,9 @@ import re
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from node.wire.links.handshake import LONGEST_REASON, KeptOut
 from storage.records import Key, ParkedRow
 

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import define
-
 from crdt import hlc
+from crdt.classes import define
 from crdt.records import NewField, counted_at, name_of
 from node.core.entities.change import ConflictNews, carry_out, difference
 from node.core.entities.entity import Entity, Touch

@@ -13,9 +13,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import define, frozen
 
 from crdt import hlc
+from crdt.classes import define, frozen
 from crdt.edits import Gap, Known, Prepared
 from crdt.records import Contradiction, DocumentError, FieldRecord
 from node.core.entities.change import ConflictNews, Difference, carry_out, difference

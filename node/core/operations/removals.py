@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from attrs import frozen
-
+from crdt.classes import frozen
 from crdt.records import Path
 from strategies.paths import DELETED_AT, is_element
 

@@ -12,8 +12,9 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import field
 
+from crdt.classes import define, frozen
 from node.core.clock import NodeClock
 from node.core.digests import KeySet
 from node.core.entities.residents import Residents

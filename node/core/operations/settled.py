@@ -9,8 +9,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from crdt.records import DocumentError
 from crdt.settled import Settled, Wrote
 from crdt.update_format import UpdateError

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from crdt.classes import frozen
 from crdt.records import Path, terminal_of
 from node.core.entities.past import ALL, UNCOUNTED, digest
 from storage.records import Key

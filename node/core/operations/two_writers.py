@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import frozen
 
 from crdt import hlc
+from crdt.classes import frozen
 from crdt.decimals import Total, decimal_of, total_of
 from crdt.records import FieldRecord, Path, parse_record
 from crdt.update_format import decode_update

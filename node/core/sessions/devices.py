@@ -15,7 +15,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from attrs import define, field
+from attrs import field
+
+from crdt.classes import define
 
 logger = logging.getLogger("comanda.core")
 

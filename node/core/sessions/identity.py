@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import define, field, frozen
+from attrs import field
+
+from crdt.classes import define, frozen
 
 
 @frozen

@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import field
+
+from crdt.classes import define
 
 if TYPE_CHECKING:
     from node.wire.messages import SyncConfirmation

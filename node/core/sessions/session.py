@@ -11,9 +11,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field
 
 from crdt import hlc
+from crdt.classes import define, frozen
 from crdt.hlc import read_iso
 from node.core.delivery.delivery import Delivery
 from node.core.delivery.sendings import APART_MS, UNREAD_MS

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from operator import le
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 
 from crdt import hlc
+from crdt.classes import define
 from node.config.sections import Permissions
 from node.core.delivery.cursors import Cursors
 from node.core.delivery.delivery import Delivery

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define
+from crdt.classes import define
 
 
 @define

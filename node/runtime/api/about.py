@@ -7,8 +7,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import trio
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from crdt.hlc import iso
 from node.config.sections import Config
 from node.config.sources import Settings

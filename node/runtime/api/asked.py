@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-
+from crdt.classes import frozen
 from node.rights import Visitor
 from node.runtime.net.http import Request, Response, error_response
 

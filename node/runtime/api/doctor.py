@@ -7,8 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import asdict, frozen
+from attrs import asdict
 
+from crdt.classes import frozen
 from crdt.hlc import millis
 from node.config.sections import Config
 from node.core.core import Core

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
+from crdt.classes import frozen
 from crdt.hlc import iso
 from node.config.remembered import shared
 from node.config.sections import is_loopback

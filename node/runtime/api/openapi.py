@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
+from crdt.classes import frozen
 from node.rights import HTTP, PUBLIC, VERBS
 from node.wire.description.shapes import CONFLICT, ENTRY, SHAPES, Schema, integer, number, text, truth
 

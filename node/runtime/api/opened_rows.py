@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from node.core.history.steps import OpenedRow
 from storage.sqlite.reader import Reader
 

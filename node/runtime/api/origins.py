@@ -6,7 +6,7 @@ import ipaddress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from attrs import frozen
+from crdt.classes import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

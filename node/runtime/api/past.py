@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import orjson
 import trio
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from crdt.hlc import time_asked
 from node.core.history.as_of import Moment, entity_then, shown
 from node.core.history.explain import explain

@@ -9,8 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
+from crdt.classes import frozen
 from node.errors import EntityNotFound
 from node.runtime.net.http import Response, error_response, json_response
 

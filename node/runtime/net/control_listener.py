@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 import trio
-from attrs import frozen
 
+from crdt.classes import frozen
 from node.control import NAME, socket_address
 from node.runtime.whole_files import put_file
 from storage.system import LINUX, unix_socket

@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, unquote
 import h11
 import orjson
 import trio
-from attrs import frozen
 
+from crdt.classes import frozen
 from node.runtime.net.tls import TlsStream
 
 HEAD_BYTES = 16 * 1024

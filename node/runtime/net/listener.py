@@ -16,8 +16,9 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING, Protocol
 
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
+from crdt.classes import frozen
 from node.config.sections import LimitsSection
 from node.control import SECRET
 from node.core.admission import Arrival

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import trio
-from attrs import frozen
 
+from crdt.classes import frozen
 from node.control import SECRET
 from node.runtime.net.reading import READ_BYTES
 from node.runtime.net.tls import TlsError, TlsStream, Trust, connect_tls

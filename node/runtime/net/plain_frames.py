@@ -8,7 +8,9 @@ the bytes of a header. wsproto is always at the start of a frame when a plain on
 
 from __future__ import annotations
 
-from attrs import define, field
+from attrs import field
+
+from crdt.classes import define
 
 try:
     from websockets.speedups import apply_mask

@@ -13,8 +13,8 @@ from contextlib import suppress
 from functools import cache
 
 import trio
-from attrs import frozen
 
+from crdt.classes import frozen
 from storage.system import write_at_once
 
 READ_BYTES = 16 * 1024

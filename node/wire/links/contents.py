@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from attrs import frozen
 
+from crdt.classes import frozen
 from node.errors import InvalidMessage
 
 TYPES = ("contents", "contents_compared")

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from attrs import frozen
 
+from crdt.classes import frozen
 from node.errors import InvalidMessage
 from node.wire.json_text import is_count, is_number
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from attrs import frozen
 
+from crdt.classes import frozen
 from crdt.hlc import iso
 from node.errors import InvalidMessage
 from node.wire.codec import TERMINAL_ID

@@ -9,8 +9,8 @@ from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from attrs import frozen
 
+from crdt.classes import frozen
 from node.errors import InvalidMessage
 from node.wire.json_text import is_count
 from storage.proofs import HASH, SIGNATURE, Run

@@ -14,8 +14,9 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
-from attrs import define, field
+from attrs import field
 
+from crdt.classes import define
 from crdt.decimals import decimal_of, is_total
 from crdt.edits import NOTHING_COUNTED
 from crdt.records import name_of

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from attrs import field, frozen
+from attrs import field
 
+from crdt.classes import frozen
 from node.errors import InvalidMessage
 from node.wire.json_text import is_count
 from node.wire.links.states import StateProgress, after_fields, progress_fields, read_after

@@ -15,8 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
-from attrs import define, field, frozen
+from attrs import field
 
+from crdt.classes import define, frozen
 from node.errors import InvalidMessage
 from node.wire.codec import ID, LONGEST_ID
 from node.wire.json_text import is_count

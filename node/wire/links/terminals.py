@@ -20,8 +20,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from attrs import astuple, frozen
+from attrs import astuple
 
+from crdt.classes import frozen
 from node.errors import InvalidMessage
 from node.wire.codec import TERMINAL_ID
 from node.wire.json_text import is_count, word
