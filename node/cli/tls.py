@@ -12,7 +12,7 @@ from node.cli.options import data_option
 from node.cli.output import json_option, say, say_json
 from node.errors import ConfigError
 from node.runtime import x509
-from node.runtime.whole_files import put_file
+from node.runtime.whole_files import file_name, put_file
 from node.wire.codec import TERMINAL_ID
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def client(name: str, data: Path, as_json: bool) -> None:
     if TERMINAL_ID.match(name) is None:
         raise click.BadParameter(f"{name!r} não é um nome / is no id", param_hint="NAME")
     folder, password = data / FOLDER, secrets.token_hex(6)
-    files = {kind: folder / CLIENTS / f"{name}.{kind}" for kind in ("pem", "key", "p12")}
+    files = {kind: folder / CLIENTS / f"{file_name(name)}.{kind}" for kind in ("pem", "key", "p12")}
     try:
         key, asked = x509.request(name)
         certificate = x509.issue(folder, name, asked, datetime.now(UTC))

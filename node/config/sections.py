@@ -35,11 +35,11 @@ DEEPEST_JSON = 128
 """Largest json_depth: orjson writes at most 254 levels, and a value goes out inside messages and records."""
 
 
-SITE = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z", re.ASCII)
+SITE = re.compile(r"(?!(?:con|prn|aux|nul|(?:com|lpt)[0-9])\Z)[a-z0-9][a-z0-9_-]{0,63}\Z", re.ASCII)
 REALMS = "realms"
 """The folder of head office's data directory with a data directory for each store that it keeps."""
 
-SITE_SAID = "up to 64 of a-z, 0-9, - and _, beginning with a letter or digit"
+SITE_SAID = "up to 64 of a-z, 0-9, - and _, beginning with a letter or digit, and no device of Windows (con, nul)"
 """A site names a folder at head office, on any system."""
 
 

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|(?:com|lpt)[0-9])(?![^.])", re.IGNORECASE)
+"""What Windows takes for a device, whatever ending it has."""
+
+
+def file_name(name: str) -> str:
+    """A terminal's id as the name of a file of any system, before its ending: what some system does not take is
+    percent-encoded."""
+    encoded = quote(name, safe="@#+=~")
+    return f"%{ord(name[0]):02X}{encoded[1:]}" if _DEVICE.match(name) else encoded
 
 
 def put_file(path: Path, content: bytes, mode: int) -> None:

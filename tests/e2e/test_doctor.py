@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from importlib import metadata
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from click.testing import CliRunner
@@ -117,21 +119,21 @@ def test_each_way_a_token_is_refused_is_named_on_both_sides(tmp_path: Path) -> N
     assert {*tokens} <= {one for one in why_refused.__code__.co_consts if isinstance(one, str)}
 
 
+def be_of_version(older: str) -> None:
+    """What a node's process calls first to be a program of another version."""
+    found = metadata.distribution
+    metadata.distribution = lambda name: SimpleNamespace(version=older) if name == "comanda" else found(name)
+
+
 def test_a_certificate_that_ends_and_an_older_version_are_seen_from_both_ends(tmp_path: Path) -> None:
     """The hub's certificate has ten days left; the node below runs a program of another version."""
     tls = Authority(tmp_path / "tls")
     left = timedelta(days=x509.CERTIFICATE_DAYS - 10)
     x509.make(tls.folder, HOSTS, datetime.now(UTC) - left)
     hub = NodeProcess(tmp_path / "hub", "--id", "hub", *tls.flags()).start()
-    (tmp_path / "older").mkdir()
-    (tmp_path / "older" / "sitecustomize.py").write_text(
-        "import importlib.metadata as installed\n"
-        "version = installed.version\n"
-        "installed.version = lambda name: '0.0.1' if name == 'comanda' else version(name)\n"
-    )
     config = f'[links]\nupstream = "{hub.url}"\n[links.at."{hub.url}"]\nca = "{tls.ca}"\n'
-    wrap = ("env", f"PYTHONPATH={tmp_path / 'older'}")
-    below = NodeProcess(tmp_path / "below", "--id", "below", config=config, wrap=wrap).start()
+    older = ("tests.e2e.test_doctor:be_of_version", "0.0.1")
+    below = NodeProcess(tmp_path / "below", "--id", "below", config=config, first=older).start()
     try:
         until(lambda: "version" in findings(hub.data))
         assert re.fullmatch(r"runs version 0\.0\.1, and this node \S+", findings(hub.data)["version"]["en"])

@@ -10,6 +10,8 @@ import socket
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
+
 from node.cli.systemd_unit import TEMPLATE
 from node.runtime.supervisor import ALIVE, READY, STOPPING
 from tests.patience import PATIENCE_S
@@ -18,6 +20,8 @@ from tests.processes import NodeProcess, comanda, missing
 if TYPE_CHECKING:
     from pathlib import Path
 
+
+pytestmark = pytest.mark.linux  # systemd and its notify socket
 
 ENVIRONMENT = "tests.launcher:with_environment"
 

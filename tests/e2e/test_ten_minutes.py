@@ -168,6 +168,7 @@ def machines(tmp_path: Path) -> Iterator[tuple[Machine, Machine]]:
             machine.service.end()
 
 
+@pytest.mark.linux  # `sudo comanda service install` writes a unit of systemd
 def test_a_store_stands_in_the_lines_of_the_readme(machines: tuple[Machine, Machine]) -> None:
     hub, till = machines
     setting_up, joining, afterwards = section().values()

@@ -1,5 +1,6 @@
 """Hides from the project's own modules the names that CPython does not have on Windows, before anything is imported.
-It also refuses them what Windows refuses: to rename or delete a file that this process has open, and some names.
+It also refuses them what Windows refuses: to rename or delete a file that this process has open, and names of files
+that no file has there.
 
     PYTHONPATH=tests/hidden_names python -m pytest tests/e2e
 
@@ -18,7 +19,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from types import FrameType
 
 OURS = ("crdt", "strategies", "storage", "node")
 
@@ -64,6 +66,9 @@ class View(ModuleType):
     def __setattr__(self, name: str, value: object) -> None:
         setattr(import_module(self.__name__), name, value)
 
+    def __delattr__(self, name: str) -> None:
+        delattr(import_module(self.__name__), name)
+
 
 VIEWS = {name: View(name) for name in NAMES}
 
@@ -88,27 +93,47 @@ def _hiding(
 FORBIDDEN = set('<>:"|?*\\')
 """Characters that no file of Windows has in its name, where we give it one."""
 
+DEVICES = frozenset(
+    ["con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))]
+)
+"""What no file of Windows is called, with or without an ending."""
 
-def _refusing(real: Callable[..., Any]) -> Callable[..., Any]:
-    """os.unlink, os.remove or os.replace as on Windows, where our own modules call it, also by way of pathlib."""
+MADE, TAKEN = {"os.mkdir": 1, "sqlite3.connect": 1, "os.rename": 2}, {"os.remove": 1, "os.rename": 2}
+"""Audit events in which a name is given, and in which a file goes; and how many of their arguments are paths."""
 
-    def act(*arguments: Any, **named: Any) -> Any:
-        frame, callers = sys._getframe(1), set()
-        for _ in range(3):
-            callers.add(str(frame.f_globals.get("__name__", "")).partition(".")[0])
-            if frame.f_back is None:
-                break
-            frame = frame.f_back
-        if callers & set(OURS):
-            for path in map(os.fspath, (given for given in arguments if not isinstance(given, int))):
-                text = os.path.realpath(os.path.dirname(path)) + "/" + os.path.basename(os.fsdecode(path))
-                if FORBIDDEN & set(os.path.basename(text)):
-                    raise OSError(22, "The filename, directory name, or volume label syntax is incorrect", path)
-                if text in _open_here():
-                    raise PermissionError(13, "The file is being used by another process", path)
-        return real(*arguments, **named)
+CALLERS = 6
+"""Frames between one of our modules and the system: pathlib's, and those of the standard library around it."""
 
-    return act
+
+def refuse(event: str, arguments: Sequence[Any]) -> None:
+    """An audit hook (sys.addaudithook): raises OSError for what Windows refuses of files, where our modules ask."""
+    given = MADE.get(event, 0)
+    if event == "open" and isinstance(arguments[2], int) and arguments[2] & os.O_CREAT:
+        given = 1
+    taken = TAKEN.get(event, 0)
+    if not (given or taken) or not _ours(sys._getframe(1)):
+        return
+    for path in arguments[:given]:
+        if isinstance(path, str | bytes) and path != ":memory:":
+            name = os.path.basename(os.fsdecode(path).partition("?")[0])
+            device = name.partition(".")[0].rstrip(" ").lower() in DEVICES
+            if FORBIDDEN & set(name) or device or (name.endswith((".", " ")) and name not in (".", "..")):
+                raise OSError(22, "The filename, directory name, or volume label syntax is incorrect", path)
+    for path in arguments[:taken]:
+        if not isinstance(path, int):
+            folder, name = os.path.split(os.fsdecode(path))
+            if os.path.join(os.path.realpath(folder), name) in _open_here():
+                raise PermissionError(13, "The file is being used by another process", path)
+
+
+def _ours(frame: FrameType | None) -> bool:
+    for _ in range(CALLERS):
+        if frame is None:
+            return False
+        if str(frame.f_globals.get("__name__", "")).partition(".")[0] in OURS:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _open_here() -> set[str]:
@@ -123,5 +148,4 @@ def _open_here() -> set[str]:
 
 if not any(name.partition(".")[0] in OURS for name in sys.modules):
     builtins.__import__ = _hiding
-    for _name in ("unlink", "remove", "replace"):
-        setattr(os, _name, _refusing(getattr(os, _name)))
+    sys.addaudithook(refuse)

@@ -6,9 +6,15 @@ import ast
 import os
 import runpy
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from node.config.sections import SITE
+from node.runtime.whole_files import file_name
+from node.wire.codec import TERMINAL_ID
 from tests.processes import ROOT
 
 if TYPE_CHECKING:
@@ -54,13 +60,47 @@ def test_an_offence_is_seen(source: str) -> None:
     assert list(offences(source))
 
 
-def test_what_windows_refuses_of_files_is_refused(tmp_path: Path) -> None:
-    ours: dict[str, object] = {"__name__": "node.some", "unlink": HIDDEN["_refusing"](os.unlink)}
-    exec("def act(path): unlink(path)", ours)
-    act, file = ours["act"], tmp_path / "a.db"
+@pytest.mark.parametrize("name", ["10:30.db", "con.pem", "NUL", "ends.", "ends ", "a|b"])
+def test_a_name_that_windows_does_not_know_is_refused_to_our_modules(tmp_path: Path, name: str) -> None:
+    for event, arguments in {
+        "open": (tmp_path / name, None, os.O_CREAT | os.O_WRONLY),
+        "os.mkdir": (tmp_path / name, 0o777, -1),
+        "sqlite3.connect": (tmp_path / name,),
+        "os.rename": (tmp_path / "a.db", tmp_path / name, -1, -1),
+    }.items():
+        with pytest.raises(OSError, match="syntax"):
+            as_ours(event, *map(_text, arguments))
+        HIDDEN["refuse"](event, tuple(map(_text, arguments)))  # others may
+
+
+def test_a_file_that_is_open_is_neither_renamed_nor_deleted_by_our_modules(tmp_path: Path) -> None:
+    file, other = tmp_path / "a.db", tmp_path / "b.db"
+    with file.open("w"):
+        for event, arguments in {"os.remove": (file, -1), "os.rename": (other, file, -1, -1)}.items():
+            with pytest.raises(PermissionError):
+                as_ours(event, *map(_text, arguments))
+    as_ours("os.remove", str(file), -1)
+
+
+@given(st.from_regex(TERMINAL_ID, fullmatch=True) | st.sampled_from(["con", "NUL.x", "com1", "conta", "a:b|c"]))
+def test_whoever_has_an_id_of_a_terminal_has_a_file(name: str) -> None:
+    as_ours("os.mkdir", f"/{file_name(name)}.pem", 0o777, -1)
+    assert unquote(file_name(name)) == name
+
+
+def test_every_site_names_a_folder() -> None:
+    assert not [name for name in HIDDEN["DEVICES"] if SITE.match(name)]
+    assert all(SITE.match(name) for name in ("conta", "loja-017", "com", "nulo", "com10"))
+
+
+def as_ours(event: str, *arguments: object) -> None:
+    """The event, as if one of our modules were its cause."""
+    ours: dict[str, object] = {"__name__": "node.some", "refuse": HIDDEN["refuse"]}
+    exec("def act(event, arguments): refuse(event, arguments)", ours)
+    act = ours["act"]
     assert callable(act)
-    with file.open("w"), pytest.raises(PermissionError):
-        act(file)
-    act(file)
-    with pytest.raises(OSError, match="syntax"):
-        act(tmp_path / "10:30.db")
+    act(event, arguments)
+
+
+def _text(argument: object) -> object:
+    return os.fspath(argument) if isinstance(argument, os.PathLike) else argument

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from node.runtime.net import websocket
+from node.runtime.net import outbox, tls, websocket
 from node.runtime.net.reading import SocketReader
 from tests.runtime.rig import Server, hurry, serving
 
@@ -31,8 +31,15 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(websocket, "CLOSE_GRACE_S", 60.0)
 
 
-@pytest.fixture(params=["one reader", "a task each"])
-def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sockets that one task reads, and as on a system without epoll."""
-    if request.param == "a task each":
+def _never_at_once(descriptor: int, data: bytes | memoryview, /) -> int:
+    raise BlockingIOError
+
+
+@pytest.fixture(params=["Linux", "macOS", "Windows"])
+def _as_on_each_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One task reads all sockets; each is read by a task of its own; and none is written to but by a task."""
+    if request.param != "Linux":
         monkeypatch.setattr(SocketReader, "here", lambda looks=None: None)
+    if request.param == "Windows":
+        for module in (outbox, tls):
+            monkeypatch.setattr(module, "write_at_once", _never_at_once)

@@ -16,7 +16,7 @@ from tests.runtime.rig import BINARY, CLOSE, PING, PONG, deflated, frame
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-pytestmark = pytest.mark.usefixtures("_both_ways")
+pytestmark = pytest.mark.usefixtures("_as_on_each_system")
 
 MIB = 1_048_576
 

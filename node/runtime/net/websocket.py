@@ -462,8 +462,8 @@ class Connection(WebSocketConnection):
                 nursery.start_soon(self._outbox.run)
                 nursery.start_soon(self._closer_task, nursery.cancel_scope)
                 await self._read()
-                if self._closing:
-                    await self._flush()
+                self._stop_sending()  # the other side may have ended only what it sends
+                await self._flush()
                 nursery.cancel_scope.cancel()
         except* Exception as errors:
             logger.error("connection %(address)s failed", {"address": self.peer}, exc_info=errors)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-pytestmark = pytest.mark.usefixtures("_both_ways")
+pytestmark = pytest.mark.usefixtures("_as_on_each_system")
 
 LIMIT = 10_000
 MOST = websocket.SKIM_FACTOR * LIMIT

@@ -35,7 +35,7 @@ from tests.runtime.rig import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-pytestmark = pytest.mark.usefixtures("_both_ways")
+pytestmark = pytest.mark.usefixtures("_as_on_each_system")
 
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
 LONG = '{"name": "' + "pão de queijo " * 200 + '"}'
@@ -241,6 +241,17 @@ async def test_the_other_side_that_closes_still_gets_what_was_sent(server: Serve
     assert frames[1].code == 1000
 
 
+@pytest.mark.usefixtures("_patient")
+async def test_the_other_side_that_ends_only_what_it_sends_still_gets_what_was_sent() -> None:
+    async with pair(extensions="") as (connection, peer):
+        connection.send(Outgoing(b"x" * (8 * MIB)))
+        await peer.stream.send_eof()
+        found = await peer.next()
+        assert found is not None
+        assert len(found.payload) == 8 * MIB
+        assert await peer.next() is None
+
+
 async def test_a_connection_that_just_ends_is_1006(server: Server) -> None:
     for vanish in (Raw.aclose, _reset):
         client = await server.websocket()
@@ -369,9 +380,9 @@ class pair:
         )
         await self._connection.handshake(None)
         self._raw = Raw(trio.SocketStream(theirs))
-        assert await self._raw.status() == 101
         self._nursery = trio.open_nursery()
         (await self._nursery.__aenter__()).start_soon(self._run, reader)
+        assert await self._raw.status() == 101
         return self._connection, self._raw
 
     async def _run(self, reader: SocketReader | None) -> None:

@@ -27,7 +27,7 @@ from tests.runtime.rig import (
     until,
 )
 
-pytestmark = pytest.mark.usefixtures("_both_ways")
+pytestmark = pytest.mark.usefixtures("_as_on_each_system")
 
 BAD_FRAMES: dict[str, tuple[int, bytes]] = {
     "not masked": (1002, frame("hi", mask=False)),
@@ -187,7 +187,7 @@ async def test_a_slow_reader_stalls_nobody_and_is_closed_at_its_outbox_limit() -
 async def test_an_outbox_that_overflows_in_one_go_leaves_no_half_frame() -> None:
     async with serving(ListenerLimits(outbox_bytes=MIB)) as server:
         client = await server.websocket("/mute")
-        await until(lambda: bool(server.handler.connections))
+        await until(lambda: [each.outbox_bytes for each in server.handler.connections] == [0])
         for _ in range(20):
             server.handler.connections[0].send(Outgoing(b"x" * (8 * MIB)))
         frames = [found async for found in _frames(client)]
