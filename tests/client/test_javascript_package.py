@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import tarfile
@@ -45,6 +46,19 @@ def test_the_package_holds_the_modules_their_types_and_the_licence(program: Path
     assert there == {name for name in wanted if "node_modules" not in name}
     assert (package / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
     assert json.loads((package / "package.json").read_text()).get("dependencies") is None
+
+
+def test_it_is_installed_as_its_readme_says(tmp_path: Path) -> None:
+    """From a clone beside the program's folder. What it names beside the clone is what the tests have of npm."""
+    (line,) = re.findall(r"^npm install (.*?) *#", (PACKAGE / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    clone, *others = line.split()
+    assert [name for name in others if not (node_modules() / name / "package.json").is_file()] == []
+    (tmp_path / "comanda").symlink_to(ROOT)
+    (tmp_path / "program").mkdir()
+    npm = shutil.which("npm") or missing("npm installs the JavaScript client")
+    subprocess.run([npm, "install", "--offline", clone], cwd=tmp_path / "program", capture_output=True, check=True)
+    code = "import { connect } from 'comanda-client'; import { FileStore } from 'comanda-client/file';"
+    subprocess.run(["node", "--input-type=module", "-e", code], cwd=tmp_path / "program", check=True)
 
 
 def test_the_types_say_what_the_modules_are(program: Path) -> None:

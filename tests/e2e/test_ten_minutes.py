@@ -14,7 +14,10 @@ import shutil
 import signal
 import socket
 import subprocess
+import sysconfig
 from contextlib import chdir
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,12 +34,14 @@ from tests.processes import ROOT, missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def section() -> dict[str, list[str]]:
     """The commands of the README's section, by the comment above them."""
-    text = (ROOT / "README.md").read_text().partition("## A store in ten minutes")[2]
+    text = README.partition("## A store in ten minutes")[2]
     found: dict[str, list[str]] = {}
     for line in text.partition("```sh\n")[2].partition("```")[0].splitlines():
         if line.startswith("# "):
@@ -171,7 +176,7 @@ def machines(tmp_path: Path) -> Iterator[tuple[Machine, Machine]]:
 @pytest.mark.linux  # `sudo comanda service install` writes a unit of systemd
 def test_a_store_stands_in_the_lines_of_the_readme(machines: tuple[Machine, Machine]) -> None:
     hub, till = machines
-    setting_up, joining, afterwards = section().values()
+    _, setting_up, joining, afterwards = section().values()
     *before, pairing = setting_up
     said = [hub.types(line) for line in before]
     token = said[1].strip()
@@ -209,6 +214,25 @@ def test_a_store_stands_in_the_lines_of_the_readme(machines: tuple[Machine, Mach
     found = json.loads(till.comanda(*doctor.split()[1:], "--json", status=4))["findings"]
     assert "link_refused" in {one["code"] for one in found}
     assert token not in hub.service_of().log.read_text()
+
+
+SUDO_LOOKS_IN = {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}
+"""The path of a program behind sudo (Debian's `secure_path`), whatever the person's own is."""
+
+
+def test_sudo_finds_what_the_readme_runs_with_it(tmp_path: Path) -> None:
+    (link,), *others = section().values()
+    *command, folder = shlex.split(link.replace("$PWD", str(tmp_path)))
+    assert folder.rstrip("/") in SUDO_LOOKS_IN
+    program = tmp_path / ".venv" / "bin" / "comanda"
+    assert f"python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/{program.name}" in README
+    program.parent.mkdir(parents=True)
+    program.symlink_to(Path(sysconfig.get_path("scripts")) / "comanda")
+    (tmp_path / "bin").mkdir()
+    subprocess.run([*command[1:], str(tmp_path / "bin")], check=True)
+    run = {line.split()[1] for line in chain(*others) if line.startswith("sudo ")}
+    path = os.pathsep.join([str(tmp_path / "bin"), *SUDO_LOOKS_IN])
+    assert [name for name in run if shutil.which(name, path=path) is None] == []
 
 
 def made_since(folder: Path, seen: set[str]) -> list[str]:
