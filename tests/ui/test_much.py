@@ -196,7 +196,7 @@ def test_the_first_conflicts_are_seen_while_the_others_come_page_by_page(
             held.append(route)
 
     page.route(lambda url: "/conflicts?" in url and "after=" in url, meet)
-    with page.expect_request(lambda request: "after=" in request.url):
+    with page.expect_request(lambda request: "after=" in request.url, timeout=MANY_MS):
         page.reload()
     page.locator(".case").first.wait_for()
     page.locator("h1", has_text=OPEN).wait_for()  # counted by the node
