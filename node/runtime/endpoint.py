@@ -482,14 +482,24 @@ def _is_node(request: Request) -> bool:
 
 def _speaks_it(request: Request) -> bool:
     """Whether the subprotocol is offered; a terminal that offers it may confirm by position."""
-    offers = request.headers.get("sec-websocket-protocol", "")
-    return SUBPROTOCOL in [offer.strip() for offer in offers.split(",")]
+    return SUBPROTOCOL in _offers(request)
+
+
+def _offers(request: Request) -> list[str]:
+    return [offer.strip() for offer in request.headers.get("sec-websocket-protocol", "").split(",")]
+
+
+TOKEN_OFFER = "token."
+"""Begins the offer in which a browser's WebSocket, which sets no other header, shows its token."""
 
 
 def token_of(request: Request) -> str | None:
-    """The bearer token: the Authorization header, or for browsers the `token` query parameter."""
+    """The bearer token: the Authorization header, or an offer beside the subprotocol, or the `token` of the query."""
     header = request.headers.get("authorization", "")
     scheme, _, token = header.partition(" ")
     if scheme.lower() == "bearer" and token:
         return token.strip()
+    for offer in _offers(request):
+        if offer.startswith(TOKEN_OFFER):
+            return unquote(offer.removeprefix(TOKEN_OFFER))
     return request.first("token")

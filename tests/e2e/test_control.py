@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
 from node.cli import main
 from node.control import NAME, is_there
@@ -120,8 +121,10 @@ def test_a_token_that_is_revoked_while_both_run_ends_its_connection(node: Guarde
         assert closed(pos) == 4003
     with connect(place + node.token) as refused:
         assert closed(refused) == 4003
-    with connect(place + new) as pos:
+    as_browsers_do = [Subprotocol("comanda.v1"), Subprotocol(f"token.{new}")]
+    with connect(f"{node.url}/ws/pos-1?type=pos", subprotocols=as_browsers_do) as pos:
         pos.recv(PATIENCE_S)
+        assert pos.subprotocol == "comanda.v1"
         assert comanda("token", "revoke", "pos-1", data=data).stdout == "1 revogado(s) / revoked\n"
         assert closed(pos) == 4003
     url = f"http://127.0.0.1:{node.port}/api/v1/entities/orders"

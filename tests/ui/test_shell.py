@@ -59,7 +59,10 @@ def test_a_token_is_asked_for_once_and_stands_in_no_address(pages: Pages, guarde
     made = comanda("token", "add", "painel-1", "--type", "monitor", "--data", guarded.data)
     token = next(word for word in made.stdout.split() if word.startswith("cmd_"))
     page = pages(guarded)
-    page.locator("#token").fill("cmd_wrong")
+    addresses: list[str] = []
+    page.on("websocket", lambda socket: addresses.append(socket.url))
+    page.on("request", lambda request: addresses.append(request.url))
+    page.locator("#token").fill("cmd_wrong (ç)")
     page.locator("#token-name").fill("Painel do João")
     page.keyboard.press("Enter")
     expect(page.locator("#token-error")).to_contain_text("4001")
@@ -72,6 +75,8 @@ def test_a_token_is_asked_for_once_and_stands_in_no_address(pages: Pages, guarde
     connected(page)
     page.reload()
     connected(page)
+    assert any("/ws/" in one for one in addresses)
+    assert [one for one in addresses if "cmd_" in one] == []
     other = connected(pages(guarded, name="painel-2", token=second_token(guarded)))
     assert "token" not in other.url
     assert other.evaluate("history.length") == page.evaluate("history.length"), (

@@ -25,7 +25,7 @@ export class Connection {
   #clock;
 
   /**
-   * address: gives the URL. heard: is called with each message, and whether it says nothing. contact: with {state, code,
+   * address: gives the URL, offers: the subprotocols. heard: is called with each message, and whether it says nothing. contact: with {state, code,
    * reason, clockSkewMs, retryInMs}. beat: at each ping, with the time since the last. timing: as TIMING. clock: as
    * systemClock.
    */
@@ -46,7 +46,7 @@ export class Connection {
     this.#contact('connecting');
     let socket;
     try {
-      socket = this.#socket = new this.#options.WebSocket(this.#options.address());
+      socket = this.#socket = new this.#options.WebSocket(this.#options.address(), this.#options.offers());
     } catch (error) {
       return this.#closed(1006, error.message);
     }

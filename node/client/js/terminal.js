@@ -19,6 +19,8 @@ const LOCK_MS = 30_000;
 const RATE = 4005;
 const ROW_FOLLOWS = ['lost', 'conflict']; // statuses of what is not shown, as the author's own row will say
 const PLACED = ['applied', 'merged']; // statuses that tell a write's version
+const SUBPROTOCOL = 'comanda.v1';
+const TOKEN_OFFER = 'token.';
 const COUNTERS = { products: ['stock'] };
 
 /** Who a store belongs to. A terminal id holds no slash. */
@@ -58,6 +60,7 @@ export class Terminal {
       timing: options.timing,
       clock: options.clock,
       address: () => this.#address(),
+      offers: () => this.#offers(),
       heard: (message, ignored) => this.#heard(message, ignored),
       contact: (contact) => this.#contacted(contact),
       beat: () => this.#sendUnanswered(),
@@ -443,13 +446,18 @@ export class Terminal {
   // The connection
 
   #address() {
-    const { url, terminalId, type, userId, token, realm } = this.#options;
+    const { url, terminalId, type, userId, realm } = this.#options;
     const query = new URLSearchParams({ type });
     if (realm) query.set('realm', realm);
     if (userId) query.set('user_id', userId);
-    if (token) query.set('token', token);
     if (this.#asksForAll()) query.set('sync', 'full');
     return `${url.replace(/^http/, 'ws').replace(/\/+$/, '')}/ws/${encodeURIComponent(terminalId)}?${query}`;
+  }
+
+  // A browser's WebSocket sets no other header, and what is in an address is in the logs of proxies.
+  #offers() {
+    const { token } = this.#options;
+    return token ? [SUBPROTOCOL, TOKEN_OFFER + encodeURIComponent(token).replace(/[()]/g, (c) => `%${c.charCodeAt(0).toString(16)}`)] : [];
   }
 
   /** Of what a store becomes a copy. */

@@ -33,7 +33,7 @@ QUERY = {
         },
         "user_id": {"type": "string", "maxLength": 256, "description": "Who is logged in."},
         "sync": {"type": "string", "enum": ["full"], "description": "Send everything, whatever was confirmed."},
-        "token": {"type": "string", "description": "The access token, where no header can be sent."},
+        "token": {"type": "string", "description": "The access token, where nothing else can be sent."},
     },
 }
 
@@ -72,7 +72,11 @@ def asyncapi(version: str) -> dict[str, Any]:
             "messages": {name: _message(name, schema) for name, schema in every.items()},
             "schemas": every,
             "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "description": "Where the node has tokens."}
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": f"Where it has tokens. A browser offers {SUBPROTOCOL} and token.TOKEN instead.",
+                }
             },
         },
         "x-error-codes": error_codes(),

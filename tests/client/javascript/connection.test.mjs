@@ -36,7 +36,7 @@ for (const code of [4001, 4002, 4003]) {
     await pass(10_000_000);
     assert.equal(played.sockets.length, 1);
     await played.terminal.reconnect({ token: 'new' });
-    assert.equal(new URL(played.socket.url).searchParams.get('token'), 'new');
+    assert.deepEqual(played.socket.offers, ['comanda.v1', 'token.new']);
   });
 }
 
@@ -238,9 +238,10 @@ test('a node whose database was set back is asked for everything, once', async (
 });
 
 test('its address', async () => {
-  const played = new Played({ url: 'https://host:8001/', terminalId: 'pos#1/é', userId: 'ana', token: 't k' });
+  const played = new Played({ url: 'https://host:8001/', terminalId: 'pos#1/é', userId: 'ana', token: 't (k)' });
   await turn();
-  assert.equal(played.socket.url, 'wss://host:8001/ws/pos%231%2F%C3%A9?type=waiter&user_id=ana&token=t+k&sync=full');
+  assert.equal(played.socket.url, 'wss://host:8001/ws/pos%231%2F%C3%A9?type=waiter&user_id=ana&sync=full');
+  assert.deepEqual(played.socket.offers, ['comanda.v1', 'token.t%20%28k%29']);
 });
 
 test('a terminal of a store of head office says which, and keeps it apart from all others', async () => {

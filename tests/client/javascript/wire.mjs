@@ -16,8 +16,9 @@ export class Played {
       readyState = 0;
       sent = [];
 
-      constructor(url) {
+      constructor(url, offers) {
         this.url = url;
+        this.offers = offers;
         played.sockets.push(this);
       }
 
