@@ -71,6 +71,10 @@ class Feed(Protocol):
         """Add the messages of a row and its entry. A row that is not for this receiver adds nothing."""
         ...
 
+    def sending(self, delivery: Delivery[Any]) -> None:
+        """More is about to be counted and sent."""
+        ...
+
     def send(self, delivery: Delivery[Any], frames: list[Outgoing]) -> None:
         """Write messages to the connection. The window has counted them."""
         ...
@@ -186,9 +190,8 @@ class Delivery(Generic[F]):
             elif window.sent[behind] == NO_POSITION:
                 self.feed.read_state(self, behind)
             else:
-                limit = min(self.page, window.room)
                 then = partial(self._rows, behind, log.head)
-                self.disk.rows(behind, window.sent[behind], log.head, limit, self.read(then))
+                self.disk.rows(behind, window.sent[behind], log.head, self.at_once_read, self.read(then))
         self.feed.pumped(self)
 
     def _next_class(self) -> int | None:
@@ -206,7 +209,7 @@ class Delivery(Generic[F]):
 
     def _from_ring(self) -> None:
         sent = self.window.sent
-        after, room = min(sent), self.window.room
+        after, most = min(sent), self.at_once
         frames: list[Outgoing] = []
         entries: list[Entry] = []
         size = 0
@@ -221,13 +224,14 @@ class Delivery(Generic[F]):
                     raise
             after = row.seq
             size += row.size
-            if len(entries) >= room or size > PAGE_BYTES:
+            if len(entries) >= most or size > PAGE_BYTES:
                 break
         self.hand_over(frames, entries, [max(position, after) for position in sent])
 
     def hand_over(self, frames: list[Outgoing], entries: list[Entry], sent: Sequence[int]) -> None:
         """Send these messages. sent: where the log was sent up to with them, by class."""
         if frames:
+            self.feed.sending(self)
             self.window.sending(entries)
         self.window.passed(sent)
         self._note_sending()
@@ -327,24 +331,41 @@ class Delivery(Generic[F]):
                 self.reading = True
                 self._cannot_read(Unreadable(f"an archived entity is damaged: {error}"))
 
-        limit = max(1, min(self.page, self.window.room))
-        self.disk.compacted(priority, types, after, limit, self.feed.owed_to, self.read(then))
+        self.disk.compacted(priority, types, after, max(1, self.at_once_read), self.feed.owed_to, self.read(then))
 
     # ------------------------------------------------------------------ acknowledgements of a terminal
+
+    @property
+    def half_full(self) -> bool:
+        """Whether half the window is under way."""
+        return self.window.room <= self.window.most // 2
+
+    @property
+    def at_once(self) -> int:
+        """Most rows that are sent together: half a window, so that one half is read while the other is sent; of a
+        small window all."""
+        return min(self.window.room, max((self.window.most + 1) // 2, self.page))
+
+    @property
+    def at_once_read(self) -> int:
+        """Most rows or entities that are read from disk together."""
+        return min(self.page, self.window.room)
 
     def probe(self, now_ms: int | None = None, *, force: bool = False) -> None:
         """Ask for a pong that acknowledges what is under way, one at a time.
 
-        A client that confirms is asked only when it leaves the window half full, or by the clock (`force`).
+        A client that confirms is asked only when it leaves the window half full, or by the clock (`force`). So is who
+        has no more room for what is ready, whatever the clock says: its answer is what goes on with a backlog.
         """
         window = self.window
         if self._ping is not None or self.closed or not window.under_way:
             return
-        if not force and window.room > window.most // 2:
+        if not force and not self.half_full:
             if window.confirms:
                 return
             now_ms = self.log.mono_ms() if now_ms is None else now_ms
-            if self.log.pings <= 0 or now_ms - self.pinged_ms < PING_INTERVAL_MS:
+            stopped = self._full and self._behind
+            if not stopped and (self.log.pings <= 0 or now_ms - self.pinged_ms < PING_INTERVAL_MS):
                 self.owed = True
                 return
         self._ping, self.owed = window.serial, False

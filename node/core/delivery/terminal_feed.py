@@ -97,6 +97,12 @@ class TerminalFeed:
         if len(frames) > before:
             entries.append(row.entry)
 
+    def sending(self, delivery: Delivery[Any]) -> None:
+        """Once half the window is under way, ask for it: the answer comes while the other half is read. A window of
+        less than two pages is asked for at its end."""
+        if delivery.half_full and delivery.window.most >= 2 * delivery.page:
+            delivery.probe()
+
     def send(self, delivery: Delivery[Any], frames: list[Outgoing]) -> None:
         delivery.connection.send(Batch(frames))
 
@@ -138,7 +144,7 @@ class TerminalFeed:
             self._tell_conflicts(delivery, priority, [], [])
             return
         types, after = self.types(delivery.log.registry.of_class(priority)), self._state_after.get(priority)
-        limit = min(delivery.page, delivery.window.room)
+        limit = delivery.at_once_read
 
         def then(rows: Page[EntityRow]) -> None:
             if rows:

@@ -181,6 +181,9 @@ class LinkFeed:
             frames.append(Outgoing(linked))
             entries.append((row.seq, row.priority, row.row.operation_id))
 
+    def sending(self, delivery: Delivery[Any]) -> None:
+        """The other side confirms by position, of its own accord."""
+
     def send(self, delivery: Delivery[Any], frames: list[Outgoing]) -> None:
         self._send(delivery, [frame.payload for frame in frames])
 
