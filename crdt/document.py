@@ -47,6 +47,8 @@ from crdt.update_format import DecodedUpdate, decode_operation, decode_update, l
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from crdt.update_format import Insert
+
 MOST_VERSION = 2**53
 """A version stays below this: so much a JSON number holds exactly."""
 
@@ -104,10 +106,8 @@ class Document:
         """
         document = cls(writer, engine)
         if snapshot is not None:
-            records, vector = live_records(snapshot)
-            for client, clock, text in records:
-                document._insert(parse_record(client, clock, text), client)
-            document.vector = vector
+            records, document.vector = live_records(snapshot)
+            document._fill(records)
             document._snapshot = snapshot
             check_version(document.version)
         return document
@@ -340,6 +340,26 @@ class Document:
             self._engine = open_document(self.engine_name, self.writer, self._snapshot)
             self._snapshot = None
         return self._engine
+
+    def _fill(self, records: Iterable[Insert]) -> None:
+        """`_insert` each into an empty document. records: in (writer, clock) order, so siblings are in theirs."""
+        by_id, fields, live = self.by_id, self.fields, self._live
+        for writer, clock, text in records:
+            record = parse_record(writer, clock, text)
+            if type(record) is not FieldRecord:
+                self._insert(record, writer)
+                continue
+            clocks = live.get(writer)
+            if clocks is None:
+                live[writer] = [clock]
+            else:
+                clocks.append(clock)
+            by_id[writer, clock] = record
+            siblings = fields.get(record.path)
+            if siblings is None:
+                fields[record.path] = [record]
+            else:
+                siblings.append(record)
 
     def _insert(self, record: FieldRecord | Header, writer: int) -> None:
         self._live.setdefault(writer, []).append(record.clock)

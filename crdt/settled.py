@@ -14,10 +14,22 @@ import orjson
 
 from crdt.classes import define
 from crdt.document import check_entry
-from crdt.records import Header, parse_record
+from crdt.records import PLAIN_HEADERS, Header, parse_record
 from crdt.update_format import decode_operation, live_records
 
 _HEADER = '["h",'
+
+_STRING = r'"([^"\\\x00-\x1f]*)"'
+_NUMBER = r"(0|[1-9][0-9]{0,17})"
+_STEP = r'"[^"\\\x00-\x1f]*"'
+
+PLAIN = re.compile(
+    rf'\["f",(\["[^"\\\x00-\x1f@][^"\\\x00-\x1f]*"(?:,{_STEP}){{0,2}}\]),'
+    rf"(?:{_STEP}|true|false|null|-?(?:0|[1-9][0-9]{{0,14}})),"
+    rf"{_NUMBER},{_STRING},{_STRING},{_NUMBER},{_NUMBER},{_NUMBER}\]\Z"
+)
+"""A field record whose value is no list and no object, as `parse_record` takes it: path, stamp, terminal, operation,
+version, acceptance, rank. Its texts have no escapes, so they are what they say."""
 
 _PATH = re.compile(r'\["f",(\[(?:"[^"\\]*"(?:,"[^"\\]*"){0,2})?\]),')
 """A field record whose path has one possible text."""
@@ -49,9 +61,9 @@ class Settled:
         """snapshot: of a document that was loaded before. Raises UpdateError or DocumentError where it is none."""
         inserts, vector = live_records(snapshot)
         version = 0
-        for insert in inserts:
-            if insert.text.startswith(_HEADER):
-                header = parse_record(*insert)
+        for _, clock, text in inserts:
+            if text.startswith(_HEADER):
+                header = parse_record(0, clock, text)
                 assert isinstance(header, Header)
                 version += header.n
         return cls({(writer, clock): text for writer, clock, text in inserts}, vector, version)
@@ -67,25 +79,44 @@ class Settled:
             return False
         decoded = decode_operation(update, writer, first, end)
         check_entry(decoded, before, *entry)
-        author = orjson.dumps((wrote.stamp, wrote.terminal, wrote.operation)).decode()
-        between, accepted = f",{author[1:-1]},", str(wrote.accepted)
+        author, accepted = (str(wrote.stamp), wrote.terminal, wrote.operation), str(wrote.accepted)
         live, paths, versions = self.live, list[str](), set[str]()
-        for insert in decoded.inserts:
-            _, clock, text = insert
+        for _, clock, text in decoded.inserts:
             held = live.get((writer, clock))
-            if held is None:
-                parse_record(writer, clock, text)
-            elif held != text:
+            if held is not None and held != text:
                 return False
-            path = _PATH.match(text)
-            if path is None:
-                if not text.startswith(_HEADER):
-                    return False
+            if text in PLAIN_HEADERS:
                 continue
-            # After the last of these three stand three numbers and no text, so they are the record's own.
-            numbers = text.rpartition(between)[2].split(",")
-            if len(numbers) != 3 or numbers[1] != accepted:
-                return False
-            paths.append(path[1])
-            versions.add(numbers[0])
+            plain = PLAIN.match(text)
+            if plain is not None:
+                path, *said, version, at, _ = plain.groups()
+                if at != accepted or tuple(said) != author:
+                    return False
+            else:
+                if held is None:
+                    parse_record(writer, clock, text)
+                found = _otherwise(text, wrote)
+                if found is None:
+                    if not text.startswith(_HEADER):
+                        return False
+                    continue
+                path, version, at = found
+                if at != accepted:
+                    return False
+            paths.append(path)
+            versions.add(version)
         return len(set(paths)) == len(paths) == len(decoded.inserts) - 1 and len(versions) <= 1
+
+
+def _otherwise(text: str, wrote: Wrote) -> tuple[str, str, str] | None:
+    """Path, version and acceptance of a field record that is not plain, empty where it is of another operation.
+
+    None where it is no field record.
+    """
+    path = _PATH.match(text)
+    if path is None:
+        return None
+    author = orjson.dumps((wrote.stamp, wrote.terminal, wrote.operation)).decode()
+    # After the last of these three stand three numbers and no text, so they are the record's own.
+    numbers = text.rpartition(f",{author[1:-1]},")[2].split(",")
+    return (path[1], numbers[0], numbers[1]) if len(numbers) == 3 else ("", "", "")

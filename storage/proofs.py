@@ -86,10 +86,11 @@ def _tree_of(leaf: bytes, proof: bytes) -> bytes:
     way = proof[HEAD:]
     if len(proof) < HEAD or len(way) % STEP or len(way) > MOST_STEPS * STEP:
         raise BadProof("no proof has this length")
-    tree = leaf
+    tree, left = leaf, LEFT[0]
     for place in range(0, len(way), STEP):
-        side, sibling = way[place : place + 1], way[place + 1 : place + STEP]
-        tree = _node(sibling, tree) if side == LEFT else _node(tree, sibling)
+        sibling = way[place + 1 : place + STEP]
+        both = sibling + tree if way[place] == left else tree + sibling
+        tree = blake2b(both, digest_size=HASH, person=b"comanda node").digest()
     return tree
 
 

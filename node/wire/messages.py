@@ -61,7 +61,7 @@ class Operation:
     kind: the field `operation`. version: the top-level one, as sent. timestamp_us: microseconds since the epoch.
     assumed_zone: the zone in which the timestamp was read, where it names none.
     lock_id: an addition; the lock a write claims to hold. raw: the whole object, unknown fields included.
-    writes: entity by entity, also of a BULK_UPDATE. replaced: see `tell_replaced`. size: see `tell_size`.
+    replaced: see `tell_replaced`. size: see `tell_size`.
     """
 
     id: str
@@ -80,20 +80,25 @@ class Operation:
     raw: dict[str, Any]
     updates: tuple[BulkItem, ...] = ()
     assumed_zone: str | None = None
-    writes: tuple[Write, ...] = field(init=False, eq=False, repr=False)
+    _writes: tuple[Write, ...] | None = field(default=None, init=False, eq=False, repr=False)
     replaced: tuple[str, ...] = field(default=(), init=False, eq=False)
     size: int = field(default=SHORT, init=False, eq=False)
 
-    def __attrs_post_init__(self) -> None:
-        if self.kind == "BULK_UPDATE":
-            writes = tuple(
-                Write((self.entity_type, item.entity_id), item.data, effective_version(item.data, None, "UPDATE"))
-                for item in self.updates
-            )
-        else:
-            version = effective_version(self.data, self.version, self.kind)
-            writes = (Write((self.entity_type, self.entity_id or ""), self.data, version),)
-        self.writes = writes
+    @property
+    def writes(self) -> tuple[Write, ...]:
+        """Entity by entity, also of a BULK_UPDATE. Most that links bring as history is never asked for them."""
+        writes = self._writes
+        if writes is None:
+            if self.kind == "BULK_UPDATE":
+                writes = tuple(
+                    Write((self.entity_type, item.entity_id), item.data, effective_version(item.data, None, "UPDATE"))
+                    for item in self.updates
+                )
+            else:
+                version = effective_version(self.data, self.version, self.kind)
+                writes = (Write((self.entity_type, self.entity_id or ""), self.data, version),)
+            self._writes = writes
+        return writes
 
 
 @define

@@ -6,6 +6,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import chain as chained
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar
@@ -31,7 +32,6 @@ R = TypeVar("R")
 
 PAGE = 10_000
 """Rows read at once."""
-
 TOLD = 0
 """The span of what another node named with a state, and no archive of this node holds."""
 
@@ -56,7 +56,7 @@ def read_boot(
         cursors=read_all(connection, CURSORS, damaged),
         open_conflicts=read_all(connection, CONFLICTS, damaged, "state = 'open' ORDER BY seq"),
         entity_keys=_entity_keys(connection, damaged),
-        operation_keys=array("q", (key for (key,) in operations)),
+        operation_keys=array("q", chained.from_iterable(operations)),
         archived_keys=archived.operations,
         told_keys=archived.told,
         link_keys=archived.with_rows(_link_keys(connection)),

@@ -11,8 +11,8 @@ from attrs import evolve
 
 from crdt.document import Document
 from crdt.engine import INSTALLED
-from crdt.records import DocumentError, NewField, name_of
-from crdt.settled import Settled, Wrote
+from crdt.records import DocumentError, FieldRecord, NewField, name_of, parse_record
+from crdt.settled import PLAIN, Settled, Wrote
 from crdt.update_encoder import encode_edit
 from crdt.update_format import UpdateError, decode_update
 
@@ -141,6 +141,28 @@ CHANGES: Sequence[Callable[[random.Random, list[str]], None]] = (
     _text(lambda record: record.append(1)),
     _text(lambda record: record.insert(2, ',1,"t","o-1",2,3,4]')),
 )
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_record_that_is_plain_says_what_its_json_says(seed: int) -> None:
+    rng, found = random.Random(seed), 0
+    for _ in range(200):
+        wrote = Wrote(rng.choice("tu"), rng.choice(("o-1", "ó,1")), rng.randrange(2**59), rng.randrange(2**59))
+        new = _new(rng, rng.choice(PATHS), wrote, rng.randrange(9))
+        author = (new.stamp, new.terminal, new.operation, new.version, new.accepted, new.rank)
+        text = orjson.dumps(("f", new.path, new.value, *author)).decode()
+        if rng.random() < 0.7:
+            texts = [text]
+            rng.choice((_bytes, _spelt, _text(_last), _text(_numbers)))(rng, texts)
+            text = rng.choice(texts)
+        plain = PLAIN.match(text)
+        if plain is not None:
+            found += 1
+            record = parse_record(7, 1, text)
+            assert isinstance(record, FieldRecord)
+            said = (record.stamp, record.terminal, record.operation, record.version, record.accepted, record.rank)
+            assert (tuple(orjson.loads(plain[1])), *plain.groups()[1:]) == (record.path, *map(str, said))
+    assert found
 
 
 @pytest.mark.parametrize("seed", range(60))

@@ -63,7 +63,7 @@ class Asked:
         policy, entity_type = registry.get(state.key[0]), state.key[0]
         if policy is None:
             return None
-        named = frozenset(link_keys(state.archived))
+        named = frozenset(link_keys(state.archived)) if state.archived else frozenset()
         if self.everything or positions[policy.priority_class] < self.upto:
             return named
         found = {key for key in named if key in self.again or self._compared(entity_type, key)}

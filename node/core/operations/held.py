@@ -11,7 +11,8 @@ name comes again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice, pairwise, takewhile
+from itertools import compress, islice, takewhile
+from operator import eq
 from typing import TYPE_CHECKING
 
 import orjson
@@ -204,4 +205,4 @@ class Held:
 
 def repeated(keys: Sequence[int]) -> Iterable[int]:
     """Those that come more than once. keys: sorted."""
-    return (one for one, other in pairwise(keys) if one == other)
+    return compress(keys, map(eq, keys, islice(keys, 1, None)))

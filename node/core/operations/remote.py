@@ -213,7 +213,9 @@ def _record(
                 },
             )
     status = news.status_of(remote.name) or "applied"
-    row = remote_row(policy, remote, version, status, message=message, told=told, signed=signed, via=via)
+    row = remote_row(
+        policy, remote, version, status, message=message, changes=compact_json(told), signed=signed, via=via
+    )
     write(replica, row, [Touch(s.entity, None, s.written, seq - 1) for s in steps if s.prepared is not None])
     again = replica.held.in_memory(remote.name)
     hold(replica, row)
@@ -243,11 +245,11 @@ def remote_row(
     status: str,
     *,
     message: bytes,
-    told: Mapping[str, object],
+    changes: bytes,
     signed: str,
     via: str,
 ) -> LogRow:
-    """The row of an operation that came over a link."""
+    """The row of an operation that came over a link. changes: what the audit is told, JSON."""
     operation = remote.operation
     return operation_row(
         policy,
@@ -264,7 +266,7 @@ def remote_row(
         lock_status=remote.lock_status,
         echo=True,
         message=message,
-        changes=compact_json(told),
+        changes=changes,
         updates=remote.entries,
         origin=remote.origin,
         via=via,

@@ -19,6 +19,7 @@ from node.core.entities.residents import Residents
 from node.core.operations.content import check_authorship
 from node.core.operations.record import write
 from node.core.operations.remote import arrived, check_origin, hold, remote_row
+from node.wire.outgoing import compact_json
 from storage.records import Key
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Documents:
     """Bytes of the snapshots."""
     _made: dict[Key, tuple[bytes, Settled]] = field(factory=dict, init=False)
     """The latest, with the snapshot of each."""
+    _arrival: tuple[int, int, bytes] = field(default=(-1, 0, b""), init=False)
+    """Wall clock, its offset, and `arrival` then."""
 
     def missing(self, keys: Iterable[Key]) -> tuple[Key, ...]:
         """Those that have to be read."""
@@ -69,6 +72,13 @@ class Documents:
         if snapshot is None:
             return None
         return made[1] if made is not None and made[0] is snapshot else self._make(key, snapshot)
+
+    def arrival(self, replica: Replica, now: Instant) -> bytes:
+        """What the audit is told of an operation that comes now: the same of all that come at once."""
+        at, offset_ms = now.wall_ms, replica.clock.offset_ms
+        if self._arrival[:2] != (at, offset_ms):
+            self._arrival = at, offset_ms, compact_json(arrived(replica, now))
+        return self._arrival[2]
 
     def _make(self, key: Key, snapshot: bytes) -> Settled:
         settled = Settled.of(snapshot)
@@ -105,9 +115,11 @@ def take(replica: Replica, remote: RemoteOperation, documents: Documents, via: s
         if document is None or not document.contains(update.update, update.before, said, wrote):
             return False
         version = max(version, document.version)
-    replica.clock.observe(remote.accepted, now)
-    told = arrived(replica, now)
-    row = remote_row(policy, remote, version, "applied", message=b"", told=told, signed=signed, via=via)
+    clock = replica.clock
+    if remote.accepted >= clock.hlc.last:  # else what is accepted here comes after it already
+        clock.observe(remote.accepted, now)
+    arrival = documents.arrival(replica, now)
+    row = remote_row(policy, remote, version, "applied", message=b"", changes=arrival, signed=signed, via=via)
     replica.faults.changing = True
     write(replica, row, ())
     hold(replica, row)

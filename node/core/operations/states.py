@@ -52,8 +52,8 @@ def receive(replica: Replica, state: RemoteState, via: str, now: Instant, asked:
 
     asked: the link keys of the archived operations that may be taken with it.
     """
-    cause = _cause(state.key, state.b64)
-    known = replica.faults.causes.get(cause)
+    causes = replica.faults.causes
+    known = causes.get(_cause(state.key, state.b64)) if causes else None
     if known is not None:
         logger.warning(
             "a state of %(entity_type)s %(entity_id)s from %(peer)s is left to its operations: %(reason)s",
@@ -80,6 +80,7 @@ def receive(replica: Replica, state: RemoteState, via: str, now: Instant, asked:
                 what = f"{via.partition(':')[0]} holds {' '.join(state.key)} otherwise: {error}"
                 replica.contradicted("entity", what)
             return Outcome(claimed=str(error) if isinstance(error, ForkError) else None)
+        cause = _cause(state.key, state.b64)
         replica.faults.report(f"a state from {via!r}", state.snapshot, error, cause)
         return Outcome()
 
@@ -99,7 +100,7 @@ def _take(replica: Replica, entity: Entity, document: Document, state: RemoteSta
     news = ConflictNews()
     replica.faults.changing = True
     before, _ = carry_out(entity, paths, partial(_replace, entity, document), replica.log.head + 1, via, news)
-    accepted = max((record.accepted for record in document.records()), default=0)
+    accepted = max([record.accepted for record in document.records()], default=0)
     replica.clock.observe(accepted, now)
     operation_id = state_id(*entity.key, document.version)
     shown = before.alive or entity.view.alive
@@ -112,7 +113,9 @@ def _take(replica: Replica, entity: Entity, document: Document, state: RemoteSta
         via=via,
         version=document.version,
         operation=state_operation(operation_id, entity.key, state.archived, state.closed),
-        message=current_message(entity, node_id=node_id, at=hlc.iso(now.wall_ms)) if shown else b"",
+        message=current_message(entity, node_id=node_id, at=hlc.iso(now.wall_ms), operation_id=operation_id)
+        if shown
+        else b"",
         changes=compact_json(changes_of([entity], [difference(before, entity, "UPDATE", (), {})], bulk=False)),
         updates=state.b64,
     )
@@ -129,8 +132,8 @@ def _replace(entity: Entity, document: Document) -> Applied:
     """Give the entity another document and the view of it."""
     old, entity.document, entity.whole = entity.document, document, True
     entity.view = view_of(*entity.key, entity.policy, document)
-    removed = tuple(record for record in old.records() if document.record(*record.id) is None)
-    added = tuple(record for record in document.records() if old.record(*record.id) is None)
+    removed = tuple([record for identity, record in old.by_id.items() if identity not in document.by_id])
+    added = tuple([record for identity, record in document.by_id.items() if identity not in old.by_id])
     return Applied(added, removed)
 
 
@@ -139,6 +142,8 @@ def _hold(replica: Replica, state: RemoteState, asked: Container[int]) -> bool:
 
     An operation of several entities is held once all of its entities are here.
     """
+    if not state.archived:
+        return False
     entity_type, entity_id = state.key
     held, commit, new = replica.held, replica.log.group.commit, []
     for one in unpack_operations(state.archived):
@@ -163,6 +168,8 @@ def _remember_closed(replica: Replica, entity: Entity, closed: Sequence[Conflict
 
     Nobody is told.
     """
+    if not closed:
+        return
     current = {conflict.id for conflict in entity.view.conflicts.values()}
     for conflict in closed:
         if conflict.conflict_id not in current and conflict.conflict_id not in replica.conflicts.known:

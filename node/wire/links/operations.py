@@ -118,7 +118,9 @@ def remote_operation(message: Mapping[str, Any]) -> RemoteOperation:
     except orjson.JSONEncodeError as error:
         raise InvalidMessage(f"cannot be written again: {error}", "$.link.updates") from None
     updates = tuple([_update(entry, place) for place, entry in enumerate(entries)])
-    if [(u.entity_type, u.entity_id) for u in updates] != [write.key for write in operation.writes]:
+    if [u.entity_id for u in updates] != _written(operation) or {u.entity_type for u in updates} != {
+        operation.entity_type
+    }:
         raise InvalidMessage("updates are of other entities than the operation", "$.link.updates")
     hlc = link.get("hlc")
     if type(hlc) is not list or [*map(type, hlc)] != _TWO_NUMBERS or not 0 <= hlc[0] | hlc[1] < 2**63:
@@ -152,6 +154,13 @@ def remote_operation(message: Mapping[str, Any]) -> RemoteOperation:
         name,
         _proof(link.get("proof")),
     )
+
+
+def _written(operation: Operation) -> list[str | None]:
+    """The ids of the entities that an operation writes."""
+    if operation.kind == "BULK_UPDATE":
+        return [item.entity_id for item in operation.updates]
+    return [operation.entity_id]
 
 
 def _operation(raw: dict[str, Any]) -> Operation:

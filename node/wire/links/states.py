@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -138,23 +139,28 @@ def is_part(message: Mapping[str, Any]) -> bool:
 
 def remote_state(message: Mapping[str, Any]) -> RemoteState:
     """Raises InvalidMessage."""
+    # Types are compared and not matched: every entity of a first synchronisation passes here.
     operation, text = message.get("operation"), message["link"]["state"]
-    closed: Sequence[ConflictRow] = ()
-    match operation:
-        case {"entity_type": str(entity_type), "entity_id": str(entity_id), **rest} if ID.match(entity_id):
-            named, closed = rest.get("archived", ""), read_closed(rest.get("closed"), (entity_type, entity_id))
-        case _:
-            raise InvalidMessage("expected an entity", "$.operation")
-    if not 1 <= len(entity_type) <= LONGEST_ID or not isinstance(text, str) or not isinstance(named, str):
+    if type(operation) is not dict:
+        raise InvalidMessage("expected an entity", "$.operation")
+    entity_type, entity_id, named = (
+        operation.get("entity_type"),
+        operation.get("entity_id"),
+        operation.get("archived", ""),
+    )
+    if type(entity_type) is not str or type(entity_id) is not str or ID.match(entity_id) is None:
+        raise InvalidMessage("expected an entity", "$.operation")
+    if not 1 <= len(entity_type) <= LONGEST_ID or type(text) is not str or type(named) is not str:
         raise InvalidMessage("expected an entity and its snapshot", "$.link.state")
+    closed = read_closed(operation["closed"], (entity_type, entity_id)) if "closed" in operation else ()
     try:
-        encoded, archived = text.encode("ascii"), b64decode(named, validate=True)
+        encoded, archived = text.encode("ascii"), b64decode(named, validate=True) if named else b""
         if len(archived) % RECORD_BYTES:
             raise ValueError("its archived operations are cut")
         if archived and min(acceptances(archived)) < 0:
             raise ValueError("an archived operation was accepted at no time")
-        snapshot = b64decode(encoded, validate=True)
-        if b64encode(snapshot) != encoded:
+        snapshot = a2b_base64(encoded, strict_mode=True)
+        if b2a_base64(snapshot, newline=False) != encoded:
             raise ValueError("padded more than it needs")  # the text is kept as it came
         return RemoteState((entity_type, entity_id), snapshot, encoded, archived, closed)
     except (ValueError, binascii.Error) as error:
