@@ -31,7 +31,8 @@ def pair(kind: str, terminal_id: str | None, site: str | None, at: str | None, a
     query |= {"realm": site} if site is not None else {}
     answer = ask(url, f"/api/v1/pair?{urlencode(query)}", "POST")
     reached = at or answer["url"]
-    page = f"{reached.replace('ws', 'http', 1)}/#pair={answer['code']}"
+    who = {"pair": answer["code"]} | ({"realm": site} if site is not None else {})
+    page = f"{reached.replace('ws', 'http', 1)}/#{urlencode(who)}"
     office = "" if site is None else f" --office {site}"
     if as_json:
         say_json({**answer, "url": reached, "page": page})

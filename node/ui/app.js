@@ -4,7 +4,7 @@ import { number } from "./formats.js";
 import { session, begin, saysWho } from "./session.js";
 import { Broken, Gate, Shell } from "./shell.js";
 import { openCount, reconnect, start, useStore } from "./store.js";
-import { prefs, t } from "./words.js";
+import { has, prefs, t } from "./words.js";
 import { Conflicts } from "./views/conflicts.js";
 import { Conflict } from "./views/conflict.js";
 import { Terminals } from "./views/terminals.js";
@@ -41,13 +41,15 @@ function Apart({ whole = false, children }) {
 }
 
 function App() {
-  const [{ view, args, query }, go] = useState(route), [trouble, say] = useState("");
+  const [{ view, args, query }, go] = useState(route), [refused, say] = useState(null);
   const code = useStore((s) => (s.contact.up ? null : s.contact.code)), open = useStore(openCount), stores = useStore((s) => s.stores);
   useChanges(prefs);
   useEffect(() => {
-    begin().catch((error) => { if (!session.name) session.rename(); say(error.message); }).then(start);
+    begin().catch((error) => { if (!session.name) session.rename(); say(error); }).then(start);
     const changed = () => {
-      if (saysWho()) begin().then((moved) => (moved ? location.reload() : reconnect()), (error) => say(error.message));
+      if (!saysWho()) return go(route());
+      say(null);
+      begin().then((moved) => (moved ? location.reload() : reconnect()), say);
       go(route());
     };
     addEventListener("hashchange", changed);
@@ -81,7 +83,8 @@ function App() {
     return () => watch.disconnect();
   });
 
-  if ([4001, 4002, 4003].includes(code)) return html`<${Gate} />`;
+  const trouble = refused && t(has(`pair.${refused.status}`) ? `pair.${refused.status}` : "pair.other");
+  if ([4001, 4002, 4003].includes(code)) return html`<${Gate} trouble=${trouble} />`;
   const [list, one] = views[view], View = args.length && one ? one : list;
   return html`<${Shell} view=${view === "historico" ? (["orders", undefined].includes(args[0]) ? "pedidos" : "auditoria") : view}>${trouble ? html`<p class="error" role="alert">${trouble}</p>` : ""}<${Apart} key=${place}><${View} args=${args} query=${query} /><//><//>`;
 }

@@ -60,11 +60,12 @@ export async function begin() {
   return moved;
 }
 
-// Raises Error with the node's own sentence.
+// Raises Error, where the node refuses with its HTTP status.
 async function join(code) {
-  const answer = await fetch("/api/v1/join", { method: "POST", body: JSON.stringify({ code }) });
+  const store = session.realm ? `?${new URLSearchParams({ realm: session.realm })}` : "";
+  const answer = await fetch(`/api/v1/join${store}`, { method: "POST", body: JSON.stringify({ code }) });
+  if (!answer.ok) throw Object.assign(new Error("refused"), { status: answer.status });
   const body = await answer.json();
-  if (!answer.ok) throw new Error(body.error);
   const { token, terminal_id, type } = JSON.parse(body.said);
   return { token, name: terminal_id, type };
 }

@@ -92,10 +92,11 @@ export function Broken({ again }) {
 // ---------------------------------------------------------------------- the gate
 
 // The node let this tab not in (4001 to 4003): it asks once who it is.
-export function Gate() {
+// trouble: why the code that the address had was not taken.
+export function Gate({ trouble }) {
   const { code, tries } = useStore((s) => s.contact);
   const [token, setToken] = useState(""), [name, setName] = useState(session.name), [user, setUser] = useState(session.user);
-  const refused = code !== 4003 ? t(`gate.${code}`, { monitor: session.name, type: session.type }) : session.token ? t("token.refused", { monitor: session.name }) : "";
+  const refused = code !== 4003 ? t(`gate.${code}`, { monitor: session.name, type: session.type }) : session.token ? t("token.refused", { monitor: session.name }) : trouble;
   const enter = (event) => {
     event.preventDefault();
     session.be({ token: token.trim() || session.token, name: name.trim() || session.name, user: user.trim() });

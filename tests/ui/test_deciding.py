@@ -228,6 +228,29 @@ def test_by_keyboard_alone_from_the_inbox_to_the_next_conflict(pages: Pages, nod
     assert focused(page)["text"] != name
 
 
+def test_by_keyboard_alone_a_customer_is_decided_field_by_field(pages: Pages, node: NodeProcess) -> None:
+    before = {"name": "Seu Jorge", "phone": "(11) 95555-0210", "address": "Rua Augusta, 1"}
+    first = {"phone": "(11) 95555-0273", "address": "Rua Augusta, 10"}
+    second = {"phone": "(11) 95555-0237", "address": "Rua Augusta, 100"}
+    conflict(node, "customers", "cliente-72", before=before, first=first, second=second)
+    page = pages(node, user="Marina")
+    name = listed(page, "Seu Jorge").get_attribute("href")
+    tab_to(page, f".case a[href='{name}']")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    for wanted, presses in (("phone", 1), ("address", 2)):  # the other side; another value
+        tab_to(page, f"#f-{wanted}-0")
+        page.keyboard.press("Space")
+        for _ in range(presses):
+            page.keyboard.press("ArrowRight")
+    page.keyboard.type("Rua Augusta, 1001")
+    tab_to(page, "#send")
+    page.keyboard.press("Enter")
+    expect(page.locator("#done-title")).to_be_visible()
+    now = shown(node, "customers", "cliente-72")
+    assert (now["phone"], now["address"]) == ("(11) 95555-0237", "Rua Augusta, 1001")
+
+
 def test_focus_stays_where_it_is_while_others_write(pages: Pages, node: NodeProcess) -> None:
     drawer(node, "gaveta-4")
     page = pages(node, "#/conflitos")

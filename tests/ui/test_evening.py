@@ -217,6 +217,10 @@ def test_without_the_right_to_write_nothing_comes_back_and_the_button_says_why(
     expect(button).to_have_attribute("title", "Este painel não tem o direito de decidir.")
 
 
+NAVIGATION = "a[href='#/{}']:not(.brand):not(.overall)"
+"""The link to a part of the page, which stands in every view."""
+
+
 def enter(page: Page, wanted: str) -> None:
     """Go to an element by Tab, and press it."""
     tab_to(page, wanted)
@@ -257,16 +261,19 @@ def test_by_keyboard_alone_an_item_comes_back_and_a_price_is_looked_up(pages: Pa
     page.keyboard.press("Home")
     expect(page.locator(".paper")).to_contain_text("R$ 9,00")
     for part in ("terminais", "desempenho", "no", "conflitos"):
-        enter(page, f"a[href='#/{part}']:not(.brand):not(.overall)")
+        enter(page, NAVIGATION.format(part))
         expect(page.get_by_role("heading", level=1)).to_be_focused()
 
 
 # ---------------------------------------------------------------------- terminals and links
 
 
-def test_a_link_goes_down_and_comes_back(pages: Pages, nodes: Callable[..., NodeProcess], node: NodeProcess) -> None:
+def test_by_keyboard_alone_a_link_is_seen_to_go_down_and_come_back(
+    pages: Pages, nodes: Callable[..., NodeProcess], node: NodeProcess
+) -> None:
     bar = nodes("no-bar", "--upstream", node.url)
-    page = pages(node, "#/terminais")
+    page = pages(node)
+    enter(page, NAVIGATION.format("terminais"))
     row = page.locator("[data-node=no-bar]")
     with Terminal(bar, "bar-1", "Caio", "kds"):
         expect(row).to_contain_text("sincronizado")
@@ -278,16 +285,16 @@ def test_a_link_goes_down_and_comes_back(pages: Pages, nodes: Callable[..., Node
         ana.write("orders", "p-40", order(40), "CREATE")
         ana.write("orders", "p-40", {"total": 70})
     expect(row).to_contain_text("na fila (2)")
-    page.evaluate("location.hash = '#/pedidos'")
+    enter(page, NAVIGATION.format("pedidos"))
     late, others = page.get_by_role("link", name="Mesa 40"), page.locator(".card").filter(has_not_text="Mesa 40")
     expect(late.locator(".pill")).to_have_text("na fila (2)")
     expect(others.locator(".pill")).to_have_count(0)  # what everybody has is silent
-    late.click()
+    enter(page, "#order-p-40")
     head = page.locator(".head-side .pill")
     expect(head).to_have_text("na fila (2)")
     bar.start()
     expect(head).to_have_text("sincronizado")
-    page.evaluate("location.hash = '#/terminais'")
+    enter(page, NAVIGATION.format("terminais"))
     expect(row).to_contain_text("sincronizado")
     expect(page.get_by_text("no-bar ausente")).to_have_count(0)
     assert shown(bar, "orders", "p-40")["total"] == 70

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import orjson
 import pytest
 from playwright.sync_api import expect
 
@@ -89,6 +90,25 @@ def test_a_token_is_asked_for_once_and_stands_in_no_address(pages: Pages, guarde
     expect(other.locator(".me small")).to_have_text("painel-3")
     connected(other)
     assert other.evaluate("sessionStorage['comanda.token']") == third
+
+
+def test_a_code_opens_the_page_with_its_token_once(pages: Pages, guarded: NodeProcess) -> None:
+    words = ("--type", "monitor", "--id", "painel-7", "--data", guarded.data)
+    address = orjson.loads(comanda("pair", *words, "--json").stdout)["page"]
+    page = pages(guarded, "#/no")
+    page.goto(address)
+    expect(connected(page).locator(".me small")).to_have_text("painel-7")
+    assert page.evaluate("sessionStorage['comanda.token']").startswith("cmd_")
+    assert "pair" not in page.url
+    page.reload()
+    connected(page)
+    other = pages(guarded)
+    other.goto(address)
+    expect(other.locator(".gate")).to_contain_text("código")
+    other.locator("#token").fill(second_token(guarded, "painel-8"))
+    other.locator("#token-name").fill("painel-8")
+    other.keyboard.press("Enter")
+    connected(other)
 
 
 def test_two_browsers_with_one_token_are_told_and_do_not_push_each_other_out(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -82,6 +83,18 @@ def test_a_stores_page_is_its_own_with_its_own_token_and_leads_back(chain: Chain
     row(page, "loja-a").get_by_role("link").click()
     expect(page.locator(".of-store")).to_contain_text("loja-a")
     assert "cmd_" not in page.url
+
+
+def test_a_code_for_a_store_opens_that_stores_page(chain: Chain, pages: Pages) -> None:
+    words = ("--site", "loja-a", "--type", "monitor", "--id", "painel-9", "--data", chain.office.data)
+    told = json.loads(said("pair", *words, "--json"))
+    page = pages(chain.office)
+    page.goto(told["page"])
+    expect(page.locator(".of-store")).to_contain_text("loja-a")
+    expect(page.locator(".me small")).to_have_text("painel-9")
+    expect(page.locator(".overall .pill-none")).to_have_count(0)
+    page.evaluate("location.hash = '#/pedidos/mesa-12'")
+    expect(page.locator("#view")).to_contain_text("feijoada")
 
 
 @pytest.mark.parametrize(("width", "language", "theme"), WALKED)
