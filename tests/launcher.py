@@ -7,6 +7,7 @@ A node's imports cost a second of CPU, and the tests start hundreds of nodes. Wh
 from __future__ import annotations
 
 import atexit
+import ctypes
 import gc
 import json
 import os
@@ -28,6 +29,10 @@ REQUEST_BYTES = 1 << 16
 
 HANDED = "TESTS_LAUNCHER"
 """The variable that names the socket of a launcher, in a process that was handed one."""
+
+
+PR_SET_PDEATHSIG = 1
+"""Of `prctl`, as <linux/prctl.h> has it."""
 
 
 class Launched:
@@ -134,6 +139,7 @@ def serve(asked: socket.socket) -> None:
 def tell(request: bytes, status: int, output: int, log: int) -> NoReturn:
     """Fork the node, and say its process id and how it ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    end_with_parent()
     pid = os.fork()
     if pid == 0:
         os.close(status)
@@ -145,11 +151,18 @@ def tell(request: bytes, status: int, output: int, log: int) -> NoReturn:
     os._exit(0)
 
 
+def end_with_parent() -> None:
+    """From here on this process is killed when its parent ends: no node outlives the tests that forgot it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def become(request: dict[str, object], output: int, log: int) -> NoReturn:
     """Be the node."""
     from node.__main__ import main
 
     os.setsid()
+    end_with_parent()
     for file, number in ((os.open(os.devnull, os.O_RDONLY), 0), (output, 1), (log, 2)):
         os.dup2(file, number)
         os.close(file)
