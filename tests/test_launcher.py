@@ -6,12 +6,15 @@ import os
 import select
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.launcher import HANDED, ROOT
 from tests.patience import PATIENCE_S
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FORGETS = """
 import os, sys
