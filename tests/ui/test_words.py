@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from node.wire.close_codes import CODES, FOR_GOOD
 from tests.processes import ROOT
 from tests.ui.modules import HOLE, literals
 
@@ -44,6 +45,22 @@ def test_each_sentence_that_is_asked_for_is_there(module: Path) -> None:
     known = dict(sentences("pt"))
     asked = re.findall(r'\b(?:t|sentence)\(\s*"([^"]+)"', module.read_text())
     assert [key for key in asked if key not in known] == []
+
+
+CLIENTS = {4004, 4005}
+"""Codes with which the client itself goes on: it dials again, or sends again."""
+
+
+@pytest.mark.parametrize("language", ["pt", "en"])
+def test_the_page_says_what_the_protocols_codes_say_and_names_no_other(language: str) -> None:
+    """`close_codes.CODES` is what there is: whatever refuses a person has a sentence, and none has another code."""
+    said = dict(sentences(language))
+    refusals = {code.code for code in CODES} - FOR_GOOD - CLIENTS
+    assert {f"refused.{code}" for code in refusals} | {"token.refused", "gate.4001", "gate.4002"} <= said.keys()
+    named = {int(code) for text in said.values() for code in re.findall(r"\((4\d{3}|1011)\)", text)}
+    assert named <= {code.code for code in CODES}
+    coded = {key: text for key, text in said.items() if re.search(r"\.(4\d{3}|1011)$", key)}
+    assert [key for key, text in coded.items() if f"({key.rpartition('.')[2]})" not in text] == []
 
 
 # ------------------------------------------------------------------ no module holds a sentence of its own

@@ -18,7 +18,7 @@ export default {
   "lang": "Language",
   "prefs": "Preferences",
   "me.label": "Your name",
-  "me.none": "nobody in particular",
+  "me.none": "nobody",
 
   "state.saved": "saved here",
   "state.queue": "queued ({n})",

@@ -18,7 +18,7 @@ export default {
   "lang": "Idioma",
   "prefs": "Preferências",
   "me.label": "Seu nome",
-  "me.none": "ninguém em particular",
+  "me.none": "ninguém",
 
   "state.saved": "salvo aqui",
   "state.queue": "na fila ({n})",

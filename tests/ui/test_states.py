@@ -1,0 +1,112 @@
+"""What stands in the place of views or changes them: nothing there yet, no right, no token, no contact, a decision.
+
+Like the views: axe finds nothing, nothing scrolls sideways, at every width, light and dark, in both languages.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.processes import comanda
+from tests.ui.axe import violations
+from tests.ui.people import conflict
+from tests.ui.test_shell import second_token
+from tests.ui.test_views import WALKED, picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+
+    from tests.processes import NodeProcess
+    from tests.ui.browser import Pages
+
+ROUTES = ("conflitos", "pedidos", "terminais", "historico/orders/x", "auditoria", "desempenho", "no", "conflitos/x")
+MAKES = {"name": "Dona Lourdes", "phone": "1"}
+"""A customer before two tills changed its phone."""
+
+
+@pytest.fixture(scope="module")
+def guarded(nodes: Callable[..., NodeProcess]) -> NodeProcess:
+    node = nodes("guardado")
+    assert comanda("token", "add", "caixa-1", "--type", "pos", "--data", node.data).returncode == 0
+    return node
+
+
+def walked(page: Page, routes: tuple[str, ...], sign: str) -> list[str]:
+    """What is wrong in the views at these addresses, each once it shows the sign."""
+    found = []
+    for route in routes:
+        page.evaluate("route => { location.hash = '#/' + route }", route)
+        page.locator(f"#view :is({sign})").first.wait_for()
+        page.locator("#view [aria-busy=true]").first.wait_for(state="detached")
+        found += [f"#/{route}: {one}" for one in wrong(page)]
+    return found
+
+
+def wrong(page: Page) -> list[str]:
+    found = violations(page)
+    if (over := page.evaluate("document.documentElement.scrollWidth - innerWidth")) > 0:
+        found.append(f"scrolls sideways by {over} px")
+    return found
+
+
+@pytest.mark.parametrize(("width", "language", "theme"), WALKED)
+def test_nothing_there_yet_and_no_contact(
+    nodes: Callable[..., NodeProcess], pages: Pages, width: int, language: str, theme: str
+) -> None:
+    node = nodes(f"vazio-{width}-{language[:2]}-{theme}")
+    page = pages(node, width=width, language=language, theme=theme, name="painel-1")
+    found = walked(page, ROUTES, "h1")
+    node.kill()
+    page.locator("#off-title").wait_for()
+    picture(page, "sem-contato", width, language, theme)
+    assert found + walked(page, ROUTES, "h1") == []
+
+
+@pytest.mark.parametrize(("width", "language", "theme"), WALKED)
+def test_no_token_a_wrong_one_and_one_with_few_rights(
+    guarded: NodeProcess, pages: Pages, width: int, language: str, theme: str
+) -> None:
+    page = pages(guarded, width=width, language=language, theme=theme)
+    page.locator(".gate").wait_for()
+    found = wrong(page)
+    page.locator("#token").fill("cmd_wrong")
+    page.keyboard.press("Enter")
+    page.locator("#token-error:not([hidden])").wait_for()
+    picture(page, "porta", width, language, theme)
+    found += wrong(page)
+    name = f"painel-{width}-{language[:2]}-{theme}"
+    token = second_token(guarded, name, "monitor", "--read", "customers")
+    few = pages(guarded, width=width, language=language, theme=theme, name=name, token=token)
+    assert found + walked(few, ROUTES[1:], "h1") == []
+
+
+@pytest.mark.parametrize(("width", "language", "theme"), WALKED)
+def test_a_decision_while_it_is_made_and_once_it_is(
+    nodes: Callable[..., NodeProcess], pages: Pages, width: int, language: str, theme: str
+) -> None:
+    node = nodes(f"decide-{width}-{language[:2]}-{theme}")
+    before = {"type": "withdrawal", "amount": 200, "drawer_id": "gaveta-1"}
+    conflict(node, "cashier_operations", "gaveta-1", before=before, first={"amount": 300}, second={"amount": 350})
+    conflict(node, "customers", "c-1", before=MAKES, first={"phone": "2"}, second={"phone": "3"})
+    page = pages(node, width=width, language=language, theme=theme, name="painel-1", user="Marina")
+    page.locator(".case a").first.click()
+    page.locator("#whole-1").click()
+    page.locator("#send").click()
+    page.locator("#send-missing").wait_for()  # the reason
+    picture(page, "falta", width, language, theme)
+    found = wrong(page)
+    page.locator("#reason").fill("Contei a gaveta")
+    page.locator("#send").click()
+    page.locator("#done-title").wait_for()
+    picture(page, "decidido", width, language, theme)
+    found += wrong(page)
+    page.evaluate("location.hash = '#/historico/customers/c-1'")
+    page.locator("#slider").focus()
+    page.keyboard.press("Home")
+    page.locator(".op-current").wait_for()
+    picture(page, "passado", width, language, theme)
+    assert found + wrong(page) == []
