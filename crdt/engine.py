@@ -12,6 +12,7 @@ updates, and asked for its state: no root is touched and nothing is observed, so
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from threading import get_ident
@@ -161,7 +162,9 @@ def merge(updates: Sequence[bytes], engine: str = DEFAULT) -> bytes:
     return document.encode()
 
 
+@cache
 def running(engine: str) -> str:
-    """An engine with its version, as people read it: `y-py 0.6.2`."""
+    """An engine with its version, as people read it: `y-py 0.6.2`. Its package's files are read once: every report of
+    a node says it."""
     name = engine.replace("_", "-")
     return f"{name} {version(name)}"

@@ -205,3 +205,9 @@ def test_no_engine_is_imported_before_a_document_is_opened() -> None:
     assert (
         alone("import crdt.document, node.config.sections\nprint({'y_py', 'pycrdt'} & set(sys.modules))") == "set()"
     )
+
+
+def test_the_engine_of_a_report_reads_no_file_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = engine_module.running(INSTALLED[0])
+    monkeypatch.setattr(engine_module, "version", None)
+    assert engine_module.running(INSTALLED[0]) == said

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -90,7 +89,7 @@ class About:
         return json_response(
             {
                 "node_id": self.doctor.core.node_id,
-                "version": version("comanda"),
+                "version": self.doctor.core.around.version,
                 "engine": self.config.node.engine,
                 "started_at": iso(self.started_ms),
                 "addresses": [*self.addresses],

@@ -5,7 +5,6 @@ Nothing is counted here: the figures are fields of node/core/statistics.py. `met
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -71,7 +70,7 @@ class CoreCollector(Collector):
             yield CounterMetricFamily(f"comanda_{name}", text, value=count)
         yield from self._links()
         yield from self._upkeep()
-        said = {"version": version("comanda"), "engine": running(replica.residents.engine)}
+        said = {"version": core.around.version, "engine": running(replica.residents.engine)}
         yield InfoMetricFamily("comanda_build", "What runs here.", value=said)
         wrong = replica.terminal_clocks.wrong(core.clock())
         yield GaugeMetricFamily("comanda_terminal_clocks_wrong", "Terminals whose clock is wrong.", value=len(wrong))
