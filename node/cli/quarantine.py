@@ -10,6 +10,7 @@ import click
 
 from node.cli.asking import ask, node_option
 from node.cli.output import json_option, say, say_json
+from node.runtime.whole_files import put_file
 
 
 @click.group()
@@ -89,11 +90,16 @@ def drop(number: int, url: str, as_json: bool) -> None:
 def export(file: Path, url: str) -> None:
     """Grava todas num arquivo, uma por linha (JSON). / Write all into a file, one a line (JSON).
 
+    Só quem grava pode ler o arquivo. / Only who writes the file can read it.
+
     \b
     comanda quarantine export quarantine.jsonl
     """
     rows = ask(url, "/api/v1/quarantine")["quarantine"]
-    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    try:
+        put_file(file, "".join(json.dumps(row) + "\n" for row in rows).encode(), 0o600)
+    except OSError as error:
+        raise click.ClickException(f"{file}: {error.strerror}") from error
     say(f"{len(rows)} -> {file}")
 
 

@@ -6,7 +6,9 @@ A new command is in none of the tables, and the walk fails until it is put into 
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,22 +21,26 @@ from tests.cli.test_commands import COMMANDS, command_of
 from tests.harness import Client, World
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.cli.conftest import Answers
 
-SILENT = {
-    "serve": "runs until it is stopped",
-    "demo": "is looked at",
-    "init": "writes a file",
-    "service print": "prints a unit, whose format is systemd's",
-    "service install": "writes that unit",
-    "quarantine export": "writes a file, of JSON lines",
-}
-"""Commands that print no data of a node."""
+TESTS = Path(__file__).parents[1]
 
-ALWAYS = {"send", "quarantine show", "export"}
-"""What prints JSON without being asked to, as the first line or the only one of what it prints."""
+SILENT = {
+    "serve": "cli/test_serve.py",  # runs until it is stopped
+    "demo": "e2e/test_demo.py",  # is looked at
+    "init": "cli/test_init.py",  # writes a file
+    "service print": "cli/test_service.py",  # prints a unit, whose format is systemd's
+    "service install": "cli/test_service.py",  # writes that unit
+    "quarantine export": "cli/test_quarantine.py",  # writes a file, of JSON lines
+}
+"""Commands that print no data of a node, and where each is tested."""
+
+ALWAYS = {
+    "send": "cli/test_talking.py",
+    "quarantine show": "cli/test_quarantine.py",
+    "export": "cli/exports/test_export.py",
+}
+"""What prints JSON without being asked to, as the first line or the only one of what it prints, and its test."""
 
 ELSEWHERE = {
     "bench": "bench/test_contest.py",
@@ -91,12 +97,18 @@ LEAVES = {" ".join(words) for words in COMMANDS if not isinstance(command_of(wor
 
 
 def test_every_command_is_in_one_table() -> None:
-    tables: list[set[str]] = [set(SILENT), ALWAYS, set(ELSEWHERE), set(ASKED), set(OF_A_DIRECTORY), set(OF_NOTHING)]
+    tables = [set(one) for one in (SILENT, ALWAYS, ELSEWHERE, ASKED, OF_A_DIRECTORY, OF_NOTHING)]
     assert set().union(*tables) == LEAVES
     assert sum(map(len, tables)) == len(LEAVES)
 
 
-@pytest.mark.parametrize("name", sorted(LEAVES - SILENT.keys() - ALWAYS))
+@pytest.mark.parametrize(("name", "file"), (SILENT | ALWAYS | ELSEWHERE).items())
+def test_what_another_file_tests_is_run_there(name: str, file: str) -> None:
+    words = r"(?:\"[\],]* \[?\"| )".join(name.split())
+    assert re.search(rf"[\"]{words}[\" ]|\b{name.split()[0]}\(", (TESTS / file).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", sorted(LEAVES - SILENT.keys() - ALWAYS.keys()))
 def test_what_prints_data_takes_the_option(name: str) -> None:
     options = [option for parameter in command_of(tuple(name.split())).params for option in parameter.opts]
     assert "--json" in options

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import stat
 from typing import TYPE_CHECKING
 
 import orjson
@@ -10,6 +12,8 @@ from click.testing import CliRunner
 from node.cli import main
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.cli.conftest import Answers
 
 
@@ -40,6 +44,26 @@ def test_retry_tells_how_many_are_left(answers: Answers) -> None:
     result = CliRunner().invoke(main, ["quarantine", "retry"])
     assert result.output == "2 tentadas / tried, 1 restam / left\n"
     assert answers.asked == [("POST", "/api/v1/quarantine/retry")]
+
+
+def test_what_is_dropped_is_told(answers: Answers) -> None:
+    answers.by_path["/api/v1/quarantine/drop"] = [{"dropped": 3, "left": 1}]
+    assert CliRunner().invoke(main, ["quarantine", "drop", "3"]).output == "3 descartada / dropped, 1 restam / left\n"
+    assert answers.asked == [("POST", "/api/v1/quarantine/drop?id=3")]
+
+
+def test_whatever_is_in_quarantine_is_exported_line_by_line_for_its_owner_alone(
+    answers: Answers, tmp_path: Path
+) -> None:
+    rows = [{"id": 1, "reason": "half \ud83d, \x1b[2J\u202e"}, {"id": 2, "reason": "two\nlines, açaí"}]
+    answers.by_path["/api/v1/quarantine"] = [{"quarantine": rows}]
+    file = tmp_path / "q.jsonl"
+    result = CliRunner().invoke(main, ["quarantine", "export", str(file)])
+    assert result.exit_code == 0, result.output
+    assert list(map(json.loads, file.read_text(encoding="ascii").splitlines())) == rows
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    result = CliRunner().invoke(main, ["quarantine", "export", str(tmp_path / "away" / "q.jsonl")])
+    assert (result.exit_code, len(result.output.splitlines())) == (1, 1), result.output
 
 
 def test_backup_prints_where_the_copy_is(answers: Answers) -> None:

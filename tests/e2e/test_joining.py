@@ -90,6 +90,7 @@ def test_a_machine_joins_with_two_commands_and_stays_joined(
     tokens = comanda("token", "list", "--data", str(hub.data)).stdout
     assert tokens.count("tablet  node") == 1
     assert told["code"] not in hub.log.read_text()
+    assert "could not connect with TLS" not in hub.log.read_text(), "what is ordinary alarms nobody"
 
 
 def test_strangers_who_try_codes_have_to_wait_and_end_nobodys(hub: NodeProcess, authority: Authority) -> None:
