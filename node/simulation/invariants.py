@@ -302,7 +302,9 @@ class Checks:
             _reloaded(machine)
         rows = written[machines[0].node_id]
         # A node may have got what another one has archived with an entity, and has no row of it.
-        everywhere = list({row.link_key: row for m in machines for row in written[m.node_id]}.values())
+        by_key = {row.link_key: row for m in machines for row in written[m.node_id]}
+        everywhere = list(by_key.values())
+        lost = {row.link_key: row for m in machines for row in m.archived_once if row.kind == "operation"}
         entities = _entities(machines[0])
         by_name = {terminal.name: terminal for terminal in terminals}
         # A node that dies before it has looked where else a line is looks no more. What is archived it does not see.
@@ -311,7 +313,7 @@ class Checks:
         notices = [notice for machine in machines for notice in machine.logged("notice")]
         for problem in (
             *operation_rules.named(rows),
-            *operation_rules.counted(everywhere, entities),
+            *operation_rules.counted(everywhere, entities, [lost[key] for key in lost.keys() - by_key.keys()]),
             *operation_rules.replaced(rows, by_name, ledger),
             *operation_rules.ranked(everywhere, entities),
             *operation_rules.kept(everywhere, entities),

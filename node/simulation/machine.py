@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from hashlib import blake2b
@@ -236,6 +236,11 @@ class Machine:
         """Every row of these kinds that it ever had, in order, also those that are archived."""
         archived = [row for row in self.archived if row.kind in kinds]
         return [*archived, *self.reader.audit(limit=ALL_ROWS, kinds=kinds)]
+
+    @property
+    def archived_once(self) -> Iterable[LogRow]:
+        """What it archived, also before its database was set back."""
+        return self._ever_archived.values()
 
     def restore(self, backup: Path) -> None:
         """Put a backup in the place of the database, the node being down."""

@@ -89,11 +89,14 @@ def named(rows: Iterable[LogRow]) -> Iterator[str]:
             yield f"{row.name} names two operations, on {before} and on {what}"
 
 
-def counted(rows: Iterable[LogRow], entities: Iterable[EntityRow]) -> Iterator[str]:
-    """Every operation of somebody makes a version; exactly one where no version is named that runs ahead."""
-    counts: dict[tuple[str, str], int] = {}
+def counted(rows: Iterable[LogRow], entities: Iterable[EntityRow], lost: Iterable[LogRow] = ()) -> Iterator[str]:
+    """Every operation of somebody makes a version; exactly one where no version is named that runs ahead.
+
+    lost: rows that a database held before it was set back. Others may have got them whole, with their entity.
+    """
+    counts, perhaps = dict[tuple[str, str], int](), dict[tuple[str, str], int]()
     ahead: set[tuple[str, str]] = set()
-    for row in rows:
+    for row, counting in (*((row, counts) for row in rows), *((row, perhaps) for row in lost)):
         operation = orjson.loads(row.operation)
         if "repairs" in operation:
             continue
@@ -103,13 +106,13 @@ def counted(rows: Iterable[LogRow], entities: Iterable[EntityRow]) -> Iterator[s
         runs_ahead = any((effective_version(part, version, operation["operation"]) or 0) > 1 for part in parts)
         for entity_type, entity_id, *_ in orjson.loads(row.updates):
             key = (entity_type, entity_id)
-            counts[key] = counts.get(key, 0) + 1
+            counting[key] = counting.get(key, 0) + 1
             if runs_ahead:
                 ahead.add(key)
     for entity in entities:
         key = (entity.entity_type, entity.entity_id)
         least = counts.get(key, 0)
-        if entity.version < least or (entity.version > least and key not in ahead):
+        if entity.version < least or (entity.version > least + perhaps.get(key, 0) and key not in ahead):
             yield f"{' '.join(key)} has version {entity.version} after {least} operations"
 
 
