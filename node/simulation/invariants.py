@@ -304,7 +304,8 @@ class Checks:
         # A node may have got what another one has archived with an entity, and has no row of it.
         by_key = {row.link_key: row for m in machines for row in written[m.node_id]}
         everywhere = list(by_key.values())
-        lost = {row.link_key: row for m in machines for row in m.archived_once if row.kind == "operation"}
+        archived = {row.link_key: row for m in machines for row in m.archived_once if row.kind == "operation"}
+        only_archived = [archived[key] for key in archived.keys() - by_key.keys()]
         entities = _entities(machines[0])
         by_name = {terminal.name: terminal for terminal in terminals}
         # A node that dies before it has looked where else a line is looks no more. What is archived it does not see.
@@ -313,9 +314,9 @@ class Checks:
         notices = [notice for machine in machines for notice in machine.logged("notice")]
         for problem in (
             *operation_rules.named(rows),
-            *operation_rules.counted(everywhere, entities, [lost[key] for key in lost.keys() - by_key.keys()]),
+            *operation_rules.counted(everywhere, entities, only_archived),
             *operation_rules.replaced(rows, by_name, ledger),
-            *operation_rules.ranked(everywhere, entities),
+            *operation_rules.ranked([*everywhere, *only_archived], entities),
             *operation_rules.kept(everywhere, entities),
             *operation_rules.told(machines[0].logged("notice")),
             *(operation_rules.in_two(moved, views[machines[0].node_id]["orders"], notices) if ledger.exact else ()),

@@ -89,14 +89,17 @@ def named(rows: Iterable[LogRow]) -> Iterator[str]:
             yield f"{row.name} names two operations, on {before} and on {what}"
 
 
-def counted(rows: Iterable[LogRow], entities: Iterable[EntityRow], lost: Iterable[LogRow] = ()) -> Iterator[str]:
+def counted(
+    rows: Iterable[LogRow], entities: Iterable[EntityRow], only_archived: Iterable[LogRow] = ()
+) -> Iterator[str]:
     """Every operation of somebody makes a version; exactly one where no version is named that runs ahead.
 
-    lost: rows that a database held before it was set back. Others may have got them whole, with their entity.
+    only_archived: rows of a database that was set back behind their archive. Others may have got them with their
+        entity, whole.
     """
     counts, perhaps = dict[tuple[str, str], int](), dict[tuple[str, str], int]()
     ahead: set[tuple[str, str]] = set()
-    for row, counting in (*((row, counts) for row in rows), *((row, perhaps) for row in lost)):
+    for row, counting in (*((row, counts) for row in rows), *((row, perhaps) for row in only_archived)):
         operation = orjson.loads(row.operation)
         if "repairs" in operation:
             continue
