@@ -61,8 +61,8 @@ class LoadClient:
         self._wake.set()
 
     async def run(self) -> None:
-        """Read and write until the other side ends, or cancelled. The socket is closed then, as that of a program that
-        ends: a node asks a connection that stays whether it is alive before it lets its terminal come back."""
+        """Read and write until the other side ends, or cancelled. The socket is closed then, as a program's that ends:
+        a node asks a connection that stays whether it is alive before it lets its terminal come back."""
         async with self._stream, trio.open_nursery() as nursery:
             nursery.start_soon(self._write)
             await self._read()

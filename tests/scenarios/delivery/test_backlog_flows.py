@@ -1,4 +1,4 @@
-"""Who comes back is kept busy until all is there: nothing waits for the clock, nor for a window to be read to its end."""
+"""Who comes back is kept busy until all is there: nothing waits for the clock, nor for a window to be read whole."""
 
 from __future__ import annotations
 
