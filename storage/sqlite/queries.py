@@ -101,7 +101,9 @@ class Queries:
             if found and size > most_bytes:
                 found.more = True
                 break
-            size += sum(len(value) for value in row if type(value) is bytes)
+            for value in row:
+                if type(value) is bytes:
+                    size += len(value)
             found.append(dict(zip(names, row, strict=True)))
         cursor.close()
         found.more = found.more or len(found) == limit

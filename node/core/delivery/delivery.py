@@ -429,5 +429,5 @@ class Delivery(Generic[F]):
         """More is sent where there is room for a page: one row read from the disk costs as much as many. While there
         is not, more is under way that will be confirmed."""
         window = self.window
-        if self._behind and window.room >= min(self.page, window.most // 2):
+        if window.room >= min(self.page, window.most // 2) and self._behind:  # of a hundred asked, room is for one
             self.pump()
