@@ -61,8 +61,8 @@ class LoadClient:
         self._wake.set()
 
     async def run(self) -> None:
-        """Read and write until the other side ends, or cancelled. The socket is closed then, as a program's that ends:
-        a node asks a connection that stays whether it is alive before it lets its terminal come back."""
+        """Read and write until the other side ends, or cancelled; then the socket is closed, as at a program's end. Of
+        one that stays a node asks first whether it is alive when its terminal comes back."""
         async with self._stream, trio.open_nursery() as nursery:
             nursery.start_soon(self._write)
             await self._read()

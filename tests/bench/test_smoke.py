@@ -18,6 +18,7 @@ SMALLEST = {
     "links": ["--smoke", "--part", "reconnect", "--part", "star", "--part", "first"],
     "signatures": ["--smoke"],
     "small": ["--terminals", "1", "--orders", "3", "--single", "3", "--idle", "0.2", "--settled", "0"],
+    "stations": ["--terminals", "3", "--rate", "20", "--seconds", "0.5"],
     "soak": ["--entities", "30"],
     "year": ["--days", "1", "--orders", "10", "--only", "archived"],
 }
