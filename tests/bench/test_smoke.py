@@ -13,6 +13,7 @@ from tests.bench.forked import run
 
 SMALLEST = {
     "backlog": ["--missed", "100", "--seconds", "1"],
+    "chain": ["--stores", "2", "--links", "2", "--rate", "20", "--seconds", "0.5", "--away", "0"],
     "cost": ["--rounds", "1", "--case", "live:each:3:1:2", "--case", "back:each:20"],
     "hotpath": ["--smoke"],
     "links": ["--smoke", "--part", "reconnect", "--part", "star", "--part", "first"],

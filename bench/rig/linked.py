@@ -1,0 +1,205 @@
+"""Nodes that are linked to one, as far as it can tell: each answers pings and confirms what comes, and keeps nothing.
+
+They are worked by one thread, so that thousands cost little beside the node. Each stands as far away as is said: what
+it answers goes out so much later.
+"""
+
+from __future__ import annotations
+
+import base64
+import heapq
+import itertools
+import os
+import select
+import socket
+import threading
+import time
+import zlib
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import orjson
+
+from bench.rig.client import PING, PONG, TEXT, frame
+from crdt.hlc import iso
+from node.wire.links.handshake import SUBPROTOCOL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+NEAR_PING_S, FAR_PING_S, FAR_MS = 1.0, 15.0, 30
+"""As [links] has it: a node pings a far one seldom."""
+
+PATIENCE_S = 60.0
+NOTHING: dict[str, Any] = {"epoch": None, "positions": [-1] * 4, "mark": 0, "hash": "", "empty": False, "after": {}}
+
+
+class Socket:
+    """A WebSocket to a realm of the node. first: bytes behind the answer's head."""
+
+    def __init__(self, port: int, path: str, token: str, *, node: bool) -> None:
+        self.wire = socket.create_connection(("127.0.0.1", port), PATIENCE_S)
+        self.wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        key = base64.b64encode(os.urandom(16)).decode()
+        more = f"Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n" if node else ""
+        self.wire.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Authorization: Bearer {token}\r\nSec-WebSocket-Extensions: permessage-deflate\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{more}\r\n".encode()
+        )
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            part = self.wire.recv(65_536)
+            if not part:
+                raise RuntimeError(f"{path} was refused: {answer!r}")
+            answer += part
+        head, self._held = answer.split(b"\r\n\r\n", 1)
+        if b" 101 " not in head:
+            raise RuntimeError(f"{path} was refused: {answer!r}")
+
+    def read(self) -> tuple[list[Any], list[bytes]]:
+        """One read: messages, and payloads of pings. Raises RuntimeError where it was closed."""
+        more = self.wire.recv(262_144)
+        data, messages, pings = self._held + more, list[Any](), list[bytes]()
+        at, end = 0, len(data)
+        while end - at >= 2:
+            opcode, size, start = data[at] & 15, data[at + 1], at + 2
+            if size > 125:
+                start += 2 if size == 126 else 8
+                size = int.from_bytes(data[at + 2 : start], "big")
+            if end < start + size:
+                break
+            payload, packed, at = data[start : start + size], data[at] & 0x40, start + size
+            if opcode == TEXT:
+                if packed:
+                    payload = zlib.decompressobj(-15).decompress(payload + b"\0\0\xff\xff")
+                said = orjson.loads(payload)
+                messages += said if isinstance(said, list) else [said]
+            elif opcode == PING:
+                pings.append(payload)
+            elif opcode != PONG:
+                raise RuntimeError(f"it was closed: {payload!r}")
+        if not more:
+            raise RuntimeError("it was closed")
+        self._held = data[at:]
+        return messages, pings
+
+
+class Linked:
+    """A node at the other end of a link. rows: operations that it was sent."""
+
+    def __init__(self, port: int, realm: str, name: str, token: str) -> None:
+        self.rows = 0
+        query = {"type": "node", "as": "peer", "epoch": f"{name}-0", "head": 0, "attempt": 1}
+        query |= {"instance": base64.b16encode(os.urandom(8)).decode(), **({"realm": realm} if realm else {})}
+        self.socket = Socket(port, f"/ws/{name}?{urlencode(query)}", token, node=True)
+        messages: list[Any] = []
+        while not messages:
+            messages, _ = self.socket.read()
+        self._epoch = messages[0]["node"]["epoch"]
+        self.socket.wire.sendall(frame(orjson.dumps({"type": "sync_confirmation", "seq": 0, **NOTHING})))
+        for message in messages[1:]:
+            self.answer(message)
+
+    def answer(self, message: Any) -> bytes | None:
+        """What is said to a message."""
+        match message["type"]:
+            case "data_sync":
+                self.rows += 1
+            case "ping":
+                now = time.time_ns() // 1_000_000
+                return orjson.dumps({"type": "pong", "server_time": iso(now), "clock": now})
+            case "log_position":
+                held = {name: message[name] for name in ("positions", "mark", "hash")}
+                seq = max(0, *message["positions"])
+                said = {"type": "sync_confirmation", "seq": seq, **NOTHING, "epoch": self._epoch, **held}
+                return orjson.dumps(said)
+        return None
+
+
+class Writer:
+    """A terminal. answers: operations of its own that are confirmed."""
+
+    def __init__(self, port: int, realm: str, name: str, token: str) -> None:
+        self.answers = 0
+        query = {"type": "pos", **({"realm": realm} if realm else {})}
+        self.socket = Socket(port, f"/ws/{name}?{urlencode(query)}", token, node=False)
+
+    def answer(self, message: Any) -> bytes | None:
+        if message["type"] == "sync_error":
+            raise RuntimeError(message)
+        self.answers += message["type"] == "sync_confirmation"
+        return None
+
+
+class Distance:
+    """The thread that works them. away_ms: how much later they answer. failed: why it ended, if it did."""
+
+    def __init__(self, nodes: Sequence[Linked], writers: Sequence[Writer], away_ms: int) -> None:
+        self.nodes, self.writers, self._away_s = nodes, writers, away_ms / 1000
+        self.failed: Exception | None = None
+        self.sent = 0
+        self._ping_s = FAR_PING_S if away_ms >= FAR_MS else NEAR_PING_S
+        self._numbers = itertools.count()
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._rate = 0
+        self._messages: Sequence[Sequence[bytes]] = ()
+        self._over = False
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def write(self, messages: Sequence[Sequence[bytes]], rate: int) -> None:
+        """From now on the writers write theirs in turn, `rate` a second together; all of them have as many."""
+        self._messages, self._rate, self._next = messages, rate, time.monotonic()
+
+    @property
+    def written(self) -> bool:
+        """Whether all that was to be written is confirmed, and every node of the realm has it."""
+        told = all(writer.answers == self.sent // len(self.writers) for writer in self.writers)
+        rows = {node.rows for node in self.nodes}
+        return self.sent == sum(map(len, self._messages)) and told and rows == {self.sent // len(self.writers)}
+
+    def end(self) -> None:
+        self._over = True
+        self._thread.join()
+        for each in (*self.nodes, *self.writers):
+            each.socket.wire.close()
+
+    def _later(self, at: float, act: Callable[[], None]) -> None:
+        heapq.heappush(self._due, (at, next(self._numbers), act))
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except Exception as error:
+            self.failed = error
+
+    def _work(self) -> None:
+        sockets = {each.socket.wire.fileno(): each for each in (*self.nodes, *self.writers)}
+        watched, began = select.epoll(), time.monotonic()
+        for descriptor in sockets:
+            watched.register(descriptor, select.EPOLLIN)
+        for number, node in enumerate(self.nodes):
+            self._later(began + self._ping_s * (number + 1) / len(self.nodes), lambda node=node: self._ping(node))  # type: ignore[misc]
+        while not self._over:
+            for descriptor, _ in watched.poll(0.005):
+                self._read(sockets[descriptor])
+            now = time.monotonic()
+            while self._due and self._due[0][0] <= now:
+                heapq.heappop(self._due)[2]()
+            while self._rate and self._next <= now and self.sent < sum(map(len, self._messages)):
+                turn, place = divmod(self.sent, len(self.writers))
+                self.writers[place].socket.wire.sendall(frame(self._messages[place][turn]))
+                self.sent, self._next = self.sent + 1, self._next + 1 / self._rate
+
+    def _read(self, each: Linked | Writer) -> None:
+        messages, pings = each.socket.read()
+        out = [frame(payload, PONG) for payload in pings]
+        out += [frame(said) for said in map(each.answer, messages) if said is not None]
+        if out:
+            wire = each.socket.wire
+            self._later(time.monotonic() + self._away_s, lambda: wire.sendall(b"".join(out)))
+
+    def _ping(self, node: Linked) -> None:
+        node.socket.wire.sendall(frame(b'{"type":"ping"}') + frame(b"bench", PING))
+        self._later(time.monotonic() + self._ping_s, lambda: self._ping(node))
