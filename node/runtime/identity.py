@@ -43,8 +43,10 @@ class Continuity:
 
 
 def fingerprint(database: Path) -> str:
-    """The machine and the database file, as far as the system tells."""
+    """The machine and the database file; "" where a file has no number, so that a copy looks the same."""
     status = database.stat()
+    if not status.st_ino:
+        return ""
     machine = ""
     for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
         try:
@@ -87,6 +89,8 @@ def continuity(
         )
     elif "writer" not in meta:
         reason, older = NEW, False
+    elif not here:
+        reason, older = "this file system does not tell the data directory from a copy of it", False
     elif meta.get("fingerprint") != here:
         reason, older = "this data directory was copied or moved", False
     else:

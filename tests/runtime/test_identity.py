@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from node.core.ports import Draws
+from node.runtime import identity
 from node.runtime.identity import fingerprint, take_up
 from storage.records import Commit, CursorRow
 from storage.sqlite.backup import back_up
@@ -101,6 +103,30 @@ def test_a_start_that_dies_half_way_begins_anew_the_next_time(
         assert writer != first[0]
         assert epoch != first[1]
         assert tokens > first[2]
+
+
+def test_where_a_copy_looks_like_the_original_each_start_has_a_fresh_writer_and_keeps_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a card whose files have no numbers: what the database remembers of starts does not grow with them."""
+
+    class Unnumbered:
+        def stat(self) -> SimpleNamespace:
+            return SimpleNamespace(st_dev=7, st_ino=0)
+
+    assert fingerprint(Unnumbered()) == ""  # type: ignore[arg-type]
+    monkeypatch.setattr(identity, "fingerprint", lambda _: fingerprint(Unnumbered()))  # type: ignore[arg-type]
+    draws, data, kept = drawn(), tmp_path / "data", []
+    starts = []
+    for number in range(1, 9):
+        starts.append(start(data, draws, 1_000_000 * number))
+        store = Store.open(data, "caixa", draws.id)
+        kept.append(len(store.boot().meta))
+        store.close()
+    writers, epochs, tokens = zip(*starts, strict=True)
+    assert len(set(writers)) == len(set(epochs)) == len(starts)
+    assert list(tokens) == sorted(set(tokens))
+    assert kept[1:] == [kept[1]] * 7
 
 
 def _dies(*_: object, **__: object) -> None:
