@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,8 +40,17 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 600
 SETTLED_S = 3
-ROOM = "connections = 20000\nconnections_per_address = 20000\n[links]\nsilence_s = 600\n"
-"""Of one machine come all links here, and they say nothing until all are there."""
+CONFIG = f"""{UNLIMITED}connections = 20000
+connections_per_address = 20000
+[backup]
+every_h = 0
+[links]
+silence_s = 600
+"""
+"""Here all links come from one machine, whose thread may be late."""
+
+DIALLING = 8
+"""Connections that are made at one time."""
 
 ORDERS = 20
 """A writer's, in turn."""
@@ -72,17 +82,22 @@ def measure(stores: int, links: int, rate: int, seconds: float, away_ms: int) ->
             kept.mkdir(parents=True, mode=0o700)
             back_up(database, kept / DATABASE)
         (folder / "office").chmod(0o700)
-        (folder / "comanda.toml").write_text(f"{UNLIMITED}{ROOM}")
+        (folder / "comanda.toml").write_text(CONFIG)
         office.start()
         distance = None
         try:
             time.sleep(SETTLED_S)
             alone_mb = office.memory_mb()[0]
-            writers = [Writer(office.port, realm, "pos-1", tokens["pos-1"]) for realm in realms]
+            distance = Distance(away_ms)
+            with ThreadPoolExecutor(DIALLING) as pool:
+                for writer in pool.map(lambda realm: Writer(office.port, realm, "pos-1", tokens["pos-1"]), realms):
+                    distance.take(writer)
             time.sleep(SETTLED_S)
             open_mb = office.memory_mb()[0]
-            nodes = [Linked(office.port, realm, name, tokens[name]) for realm in realms for name, _ in names]
-            distance = Distance(nodes, writers, away_ms)
+            ends = [(realm, name) for name, _ in names for realm in realms]
+            with ThreadPoolExecutor(DIALLING) as pool:
+                for linked in pool.map(lambda end: Linked(office.port, *end, tokens[end[1]]), ends):
+                    distance.take(linked)
             time.sleep(seconds)  # ten round trips say how far away they are
             idle = cpu_ms(office.pid, seconds)
             linked_mb = office.memory_mb()[0]

@@ -15,6 +15,7 @@ import socket
 import threading
 import time
 import zlib
+from collections import deque
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -135,11 +136,14 @@ class Writer:
 class Distance:
     """The thread that works them. away_ms: how much later they answer. failed: why it ended, if it did."""
 
-    def __init__(self, nodes: Sequence[Linked], writers: Sequence[Writer], away_ms: int) -> None:
-        self.nodes, self.writers, self._away_s = nodes, writers, away_ms / 1000
+    def __init__(self, away_ms: int) -> None:
+        self.nodes: list[Linked] = []
+        self.writers: list[Writer] = []
         self.failed: Exception | None = None
         self.sent = 0
+        self._away_s = away_ms / 1000
         self._ping_s = FAR_PING_S if away_ms >= FAR_MS else NEAR_PING_S
+        self._came: deque[Linked | Writer] = deque()
         self._numbers = itertools.count()
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._rate = 0
@@ -147,6 +151,10 @@ class Distance:
         self._over = False
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
+
+    def take(self, came: Linked | Writer) -> None:
+        """Work this one too, from now on. Called by any thread."""
+        self._came.append(came)
 
     def write(self, messages: Sequence[Sequence[bytes]], rate: int) -> None:
         """From now on the writers write theirs in turn, `rate` a second together; all of them have as many."""
@@ -175,13 +183,18 @@ class Distance:
             self.failed = error
 
     def _work(self) -> None:
-        sockets = {each.socket.wire.fileno(): each for each in (*self.nodes, *self.writers)}
-        watched, began = select.epoll(), time.monotonic()
-        for descriptor in sockets:
-            watched.register(descriptor, select.EPOLLIN)
-        for number, node in enumerate(self.nodes):
-            self._later(began + self._ping_s * (number + 1) / len(self.nodes), lambda node=node: self._ping(node))  # type: ignore[misc]
+        sockets: dict[int, Linked | Writer] = {}
+        watched = select.epoll()
         while not self._over:
+            while self._came:
+                came = self._came.popleft()
+                sockets[came.socket.wire.fileno()] = came
+                watched.register(came.socket.wire.fileno(), select.EPOLLIN)
+                if isinstance(came, Writer):
+                    self.writers.append(came)
+                else:
+                    self.nodes.append(came)
+                    self._ping(came)
             for descriptor, _ in watched.poll(0.005):
                 self._read(sockets[descriptor])
             now = time.monotonic()
