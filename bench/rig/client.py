@@ -61,8 +61,8 @@ class LoadClient:
         self._wake.set()
 
     async def run(self) -> None:
-        """Read and write until the other side ends, or cancelled; then the socket is closed, as at a program's end. Of
-        one that stays a node asks first whether it is alive when its terminal comes back."""
+        """Read and write until the other side ends, or cancelled. The socket is closed then, as a program
+        closes it: of one that stays a node asks first whether it is alive when its terminal comes back."""
         async with self._stream, trio.open_nursery() as nursery:
             nursery.start_soon(self._write)
             await self._read()
