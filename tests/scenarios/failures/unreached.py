@@ -15,6 +15,7 @@ ENGINE = "the other engine's, or only tests and restores call it"
 GUARD = "it is part of the guard itself"
 
 UNREACHED: dict[str, str] = {
+    "crdt/classes.py:": IMPORT,
     "crdt/document.py:Document.apply": ENGINE,
     "crdt/document.py:Document.under": ENGINE,
     "crdt/engine.py:PycrdtDocument" if DEFAULT == "y_py" else "crdt/engine.py:YPyDocument": ENGINE,
