@@ -80,11 +80,11 @@ class Stand:
         self.store.copy(self.folder / "hub")
         try:
             hub.start()
-            self.found["start, CPU s"] = Figure(hub.cpu_s())
-            self.found["memory after it, MB"] = Figure(hub.memory_mb()[0])
+            self._tell("start, CPU s", hub.cpu_s())
+            self._tell("memory after it, MB", hub.memory_mb()[0])
             watch = Watch(hub, self.store)
             alone = watch.calibrate(self.seconds)
-            self.found["lone operation, CPU s"] = Figure(alone.cpu_s, alone.felt.said())
+            self._tell("lone operation, CPU s", alone.cpu_s, alone.felt.said())
             for name, (act, at_least) in self._acts(hub).items():
                 if self.wanted(name):
                     self._note(f"{name}, CPU s", watch.cost(act, self.seconds if at_least else 0.0))
@@ -101,7 +101,12 @@ class Stand:
         return self.found
 
     def _note(self, name: str, cost: Cost, times: float = 1.0) -> None:
-        self.found[name] = Figure(cost.cpu_s / times, cost.felt.said())
+        self._tell(name, cost.cpu_s / times, cost.felt.said())
+
+    def _tell(self, name: str, cost: float, felt: str = "") -> None:
+        """Take a figure, and say it at once: a run of hours that fails has told what it found."""
+        self.found[name] = Figure(cost, felt)
+        click.echo(f"  {name}: {cost:.3g}{f' ({felt})' if felt else ''}", err=True)
 
     def _acts(self, hub: FleetNode) -> Mapping[str, tuple[Callable[[], object], bool]]:
         """What is asked, by name, and whether it is short, so that it is asked again and again."""
@@ -141,7 +146,7 @@ class Stand:
             used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
         felt = watch.cost(verify).felt
-        self.found["verify, CPU s"] = Figure(used, felt.said())
+        self._tell("verify, CPU s", used, felt.said())
 
     def _first_sync(self, hub: FleetNode, watch: Watch) -> None:
         node = FleetNode(self.folder, "node", "--upstream", hub.url)
@@ -156,8 +161,8 @@ class Stand:
         try:
             cost = watch.cost(synchronise)
             self._note("first-sync, CPU s of the hub", cost)
-            self.found["first-sync, CPU s of the node"] = Figure(node.cpu_s())
-            self.found["first-sync, s"] = Figure(cost.wall_s)
+            self._tell("first-sync, CPU s of the node", node.cpu_s())
+            self._tell("first-sync, s", cost.wall_s)
         finally:
             node.stop()
 
