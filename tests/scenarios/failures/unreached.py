@@ -40,7 +40,7 @@ UNREACHED: dict[str, str] = {
     "node/core/latest.py:is_due": RUNTIME,
     "node/core/links/dialling.py:": RUNTIME,
     "node/core/links/first_sync.py:FirstSync.report": RUNTIME,
-    "node/core/links/first_sync.py:FirstSync.said": RUNTIME,
+    "node/core/links/first_sync.py:FirstSync.took_s": RUNTIME,
     "node/core/links/link.py:Link.backlog": RUNTIME,
     "node/core/links/link.py:Link.ping_ms": RUNTIME,
     "node/core/links/link.py:Link.silence_ms": RUNTIME,
