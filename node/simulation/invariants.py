@@ -312,10 +312,11 @@ class Checks:
         quiet = all(m.starts == 1 and not m.disk.read_failures and not m.archived for m in machines)
         moved = ledger.moved({row.name for row in everywhere}) if quiet else ()
         notices = [notice for machine in machines for notice in machine.logged("notice")]
+        silent = {machine.node_id: operation_rules.untold(machine.logged("state")) for machine in machines}
         for problem in (
             *operation_rules.named(rows),
             *operation_rules.counted(everywhere, entities, only_archived),
-            *operation_rules.replaced(rows, by_name, ledger),
+            *operation_rules.replaced(rows, by_name, ledger, silent),
             *operation_rules.ranked([*everywhere, *only_archived], entities),
             *operation_rules.kept(everywhere, entities),
             *operation_rules.told(machines[0].logged("notice")),

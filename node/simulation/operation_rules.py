@@ -18,6 +18,7 @@ from node.core.log.entries import NO_POSITION
 from node.simulation.intentions import lines_of
 from node.wire.messages import effective_version
 from storage.signer import MOST_UNSIGNED
+from strategies.paths import DELETED_AT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -119,9 +120,27 @@ def counted(
             yield f"{' '.join(key)} has version {entity.version} after {least} operations"
 
 
-def replaced(rows: Iterable[LogRow], terminals: Mapping[str, Terminal], ledger: Ledger) -> Iterator[str]:
-    """A write replaces nothing of other terminals but what its author was sent or had read before. The decision of a
-    conflict replaces of what is disputed what the conflict names."""
+def untold(states: Iterable[LogRow]) -> set[tuple[str, str]]:
+    """Entities that came to a node whole and deleted where it had shown nothing of them: nobody there is told."""
+    nothing: dict[str, object] = {"before": {}, "after": {}}
+    return {
+        (row.entity_type, row.entity_id)
+        for row in states
+        if row.entity_id is not None and orjson.loads(row.changes) == nothing
+    }
+
+
+def replaced(
+    rows: Iterable[LogRow],
+    terminals: Mapping[str, Terminal],
+    ledger: Ledger,
+    untold: Mapping[str, Collection[tuple[str, str]]],
+) -> Iterator[str]:
+    """A write replaces nothing of other terminals but what its author was sent or had read before, or a deletion that
+    its node had no need to tell of. The decision of a conflict replaces of what is disputed what the conflict names.
+
+    untold: by node, entities of whose deletion nobody was told there.
+    """
     records: dict[tuple[str, str, int, int], FieldRecord] = {}
     kills: list[tuple[LogRow, tuple[str, str], Mapping[int, Any]]] = []
     for row in rows:
@@ -148,6 +167,8 @@ def replaced(rows: Iterable[LogRow], terminals: Mapping[str, Terminal], ledger: 
             for clock in (clock for first, length in ranges for clock in range(first, first + length)):
                 killed = records.get((*key, writer, clock))
                 if killed is None or path not in (None, killed.path):
+                    continue
+                if killed.path == DELETED_AT and key in untold.get(row.origin, ()):
                     continue
                 if killed.terminal != row.terminal_id and killed.name not in seen:
                     yield f"{row.operation_id} replaces {killed.path} of {killed.operation}, unseen by its author"
