@@ -21,6 +21,7 @@ async def test_half_a_head_is_408_and_an_idle_connection_just_ends() -> None:
             client = await server.raw()
             assert await client.ask(sent) == 408
             assert b'"error"' in await client.rest()
+    async with serving(ListenerLimits(head_timeout_s=1.0, idle_timeout_s=0.05)) as server:  # a whole head is in time
         client = await server.raw()
         assert await client.ask(GET) == 200
         await client.body()
