@@ -35,7 +35,7 @@ async def test_half_a_head_is_408_and_an_idle_connection_just_ends() -> None:
 
 
 async def test_a_websocket_outlives_the_head_deadline() -> None:
-    async with serving(ListenerLimits(head_timeout_s=0.05, idle_timeout_s=0.05)) as server:
+    async with serving(ListenerLimits(head_timeout_s=0.5, idle_timeout_s=0.05)) as server:
         client, slow = await server.websocket(), await server.raw()
         assert await slow.status() == 408
         await client.echoes()
