@@ -25,6 +25,8 @@ class Dialect(Protocol):
     """Whether the server says that a change is stored."""
     state_only: bool
     """Whether a terminal that comes back gets what there is, and not each change."""
+    closes: bool
+    """Whether a terminal that goes closes its socket. pycrdt-websocket ends as a whole where a client does."""
 
     def path(self, terminal: int) -> str: ...
 
@@ -59,6 +61,7 @@ class Documented:
     opcode = TEXT
     confirms = True
     state_only = False
+    closes = True
 
     def __init__(self, *, each: bool = False) -> None:
         self._each, self._terminal = each, 0
@@ -128,6 +131,7 @@ class Yjs:
     opcode = BINARY
     confirms = False
     state_only = True
+    closes = False
     head = b""
     """Before each message."""
 

@@ -38,7 +38,7 @@ class Terminal:
     def __init__(self, load: Load, number: int) -> None:
         self.load, self.number = load, number
         self.dialect: Dialect = DIALECTS[load.dialect]()
-        self.client = LoadClient(self._on_message)
+        self.client = LoadClient(self._on_message, closes=self.dialect.closes)
         self.seen: set[bytes] = set()
         self.wanted: set[bytes] = set()
         """Names that are still to come, in whatever message."""

@@ -31,9 +31,10 @@ def frame(payload: bytes, opcode: int = TEXT) -> bytes:
 
 
 class LoadClient:
-    """One terminal. on_text gets each message's bytes, binary ones too."""
+    """One terminal. on_text gets each message's bytes, binary ones too. closes: it closes its socket when it goes."""
 
-    def __init__(self, on_text: Callable[[bytes], None]) -> None:
+    def __init__(self, on_text: Callable[[bytes], None], *, closes: bool = True) -> None:
+        self._closes = closes
         self.on_text = on_text
         self._out: list[bytes] = []
         self._wake = trio.Event()
@@ -63,10 +64,14 @@ class LoadClient:
     async def run(self) -> None:
         """Read and write until the other side ends, or cancelled. The socket is closed then, as a program
         closes it: of one that stays a node asks first whether it is alive when its terminal comes back."""
-        async with self._stream, trio.open_nursery() as nursery:
-            nursery.start_soon(self._write)
-            await self._read()
-            nursery.cancel_scope.cancel()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write)
+                await self._read()
+                nursery.cancel_scope.cancel()
+        finally:
+            if self._closes:
+                await self._stream.aclose()
 
     async def _write(self) -> None:
         while True:

@@ -159,10 +159,12 @@ class Disk(ABC):
         after: int,
         limit: int,
         terminal_id: str | None,
+        again: int,
         done: Callable[[Compacted | Unreadable], None],
     ) -> None:
-        """A page of the archived part of the log, after row `after`."""
-        self.start(self.reader.archived.compacted, priority, entity_types, after, limit, terminal_id, done=done)
+        """A page of the archived part of the log, after row `after`. The rest is as in `ArchivedReader`."""
+        read = self.reader.archived.compacted
+        self.start(read, priority, entity_types, after, limit, terminal_id, again, done=done)
 
     def state(
         self,

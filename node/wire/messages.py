@@ -5,6 +5,7 @@ Headings in quotation marks are those of protocol.md. Messages to clients are bu
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from attrs import field
@@ -80,25 +81,19 @@ class Operation:
     raw: dict[str, Any]
     updates: tuple[BulkItem, ...] = ()
     assumed_zone: str | None = None
-    _writes: tuple[Write, ...] | None = field(default=None, init=False, eq=False, repr=False)
     replaced: tuple[str, ...] = field(default=(), init=False, eq=False)
     size: int = field(default=SHORT, init=False, eq=False)
 
-    @property
+    @cached_property
     def writes(self) -> tuple[Write, ...]:
         """Entity by entity, also of a BULK_UPDATE. Most that links bring as history is never asked for them."""
-        writes = self._writes
-        if writes is None:
-            if self.kind == "BULK_UPDATE":
-                writes = tuple(
-                    Write((self.entity_type, item.entity_id), item.data, effective_version(item.data, None, "UPDATE"))
-                    for item in self.updates
-                )
-            else:
-                version = effective_version(self.data, self.version, self.kind)
-                writes = (Write((self.entity_type, self.entity_id or ""), self.data, version),)
-            self._writes = writes
-        return writes
+        if self.kind == "BULK_UPDATE":
+            return tuple(
+                Write((self.entity_type, item.entity_id), item.data, effective_version(item.data, None, "UPDATE"))
+                for item in self.updates
+            )
+        version = effective_version(self.data, self.version, self.kind)
+        return (Write((self.entity_type, self.entity_id or ""), self.data, version),)
 
 
 @define

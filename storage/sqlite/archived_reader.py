@@ -142,14 +142,21 @@ class ArchivedReader:
     # ------------------------------------------------------------------ the archived part of the log
 
     def compacted(
-        self, priority: int, entity_types: Sequence[str], after: int, limit: int, terminal_id: str | None
+        self,
+        priority: int,
+        entity_types: Sequence[str],
+        after: int,
+        limit: int,
+        terminal_id: str | None,
+        again: int = 0,
     ) -> Compacted:
         """What lies after row `after` in the archived part of the log, of one priority class and its entity types.
 
         terminal_id: whose notices are sent. None for a linked node, which is sent the archived operations instead.
+        again: the last row of which the terminal is sent what it wrote itself, too.
         """
         base = self._queries.anchor().seq  # read first: what is archived meanwhile lies after it
-        reader = (terminal_id or "", after)
+        reader = (terminal_id or "", again, after)
         rows = self._last_rows(entity_types, "a.seq > ? AND a.seq <= ?", (after, base), reader, limit)
         upto = base
         if rows.more:
@@ -172,12 +179,12 @@ class ArchivedReader:
         entity_types: Sequence[str],
         where: str,
         parameters: Sequence[object],
-        reader: tuple[str, int],
+        reader: tuple[str, int, int],
         limit: int,
     ) -> Page[dict[str, Any]]:
         """Each entity once, ordered by its last archived row; none of which the reader would be sent no row.
 
-        reader: a terminal, and its position.
+        reader: a terminal, the last row up to which it is sent its own, and its position.
         """
         marks = ",".join("?" * len(entity_types))
         sql = (
@@ -186,7 +193,7 @@ class ArchivedReader:
             f" WHERE a.seq > 0 AND {where} AND +a.entity_type IN ({marks}) AND NOT EXISTS (SELECT 1 FROM archived l"
             " WHERE l.entity_type = a.entity_type AND l.entity_id = a.entity_id AND l.seq > a.seq)"
             " AND EXISTS (SELECT 1 FROM archived o WHERE o.entity_type = a.entity_type AND o.entity_id = a.entity_id"
-            " AND (CASE WHEN o.author = ? AND o.author <> '' THEN o.other ELSE o.seq END) > ?)"
+            " AND (CASE WHEN o.author = ? AND o.author <> '' AND o.seq > ? THEN o.other ELSE o.seq END) > ?)"
             " ORDER BY a.seq, a.entity_type, a.entity_id LIMIT ?"
         )
         if not entity_types:

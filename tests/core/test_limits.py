@@ -91,6 +91,7 @@ BOUNDS = {
     "links.Links.budgets": "links.MOST_BUDGETS",
     "links.Links.by_node": CONNECTED,
     "links.Links.minute": FIXED,
+    "links.Links.left_out": NODES,
     "links.Links.newcomers": "links.NEWCOMERS_OF_NODE, and CONNECTED",
     "links.Links.peers": NODES,
     "links.Links.states_after": "links.MOST_BUDGETS",

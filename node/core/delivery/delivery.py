@@ -59,6 +59,11 @@ class Feed(Protocol):
         ...
 
     @property
+    def again_upto(self) -> int:
+        """The last row of which the receiver is sent what it wrote itself, too."""
+        ...
+
+    @property
     def audited(self) -> bool:
         """Whether the receiver is sent the audit's entries too."""
         ...
@@ -331,7 +336,8 @@ class Delivery(Generic[F]):
                 self.reading = True
                 self._cannot_read(Unreadable(f"an archived entity is damaged: {error}"))
 
-        self.disk.compacted(priority, types, after, max(1, self.at_once_read), self.feed.owed_to, self.read(then))
+        limit, feed = max(1, self.at_once_read), self.feed
+        self.disk.compacted(priority, types, after, limit, feed.owed_to, feed.again_upto, self.read(then))
 
     # ------------------------------------------------------------------ acknowledgements of a terminal
 

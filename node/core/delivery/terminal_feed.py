@@ -79,6 +79,10 @@ class TerminalFeed:
     def owed_to(self) -> str | None:
         return self.terminal_id
 
+    @property
+    def again_upto(self) -> int:
+        return self.head_at_connect
+
     def types(self, entity_types: Sequence[str]) -> Sequence[str]:
         return entity_types if self.reads is None else [name for name in entity_types if name in self.reads]
 

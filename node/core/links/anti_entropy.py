@@ -72,12 +72,15 @@ def _roots(link: Peer, theirs: Mapping[str, Any]) -> None:
     link.asked.compares()
     digests = link.host.node.replica.held.digests
     differing = digests.differing(theirs)
+    if not differing:
+        link.level()
     link.reply(wire.buckets({entity_type: digests.buckets(entity_type) for entity_type in differing}, digests.count))
 
 
 def _buckets(link: Peer, theirs: Buckets) -> None:
     digests = link.host.node.replica.held.digests
     if not (theirs.by_type or theirs.parts):
+        link.level()
         contents.begin(link)
     for entity_type, their_buckets in theirs.by_type.items():
         mine = digests.buckets(entity_type)

@@ -127,6 +127,10 @@ class LinkFeed:
         return None
 
     @property
+    def again_upto(self) -> int:
+        return 0
+
+    @property
     def audited(self) -> bool:
         return False
 

@@ -171,6 +171,8 @@ class Handshake:
         link.hello = hello
         link.delivery.feed.peer = link.via
         link.peer_log.resume(hello, link.host.peers.get(hello.node_id))
+        if not link.peer_log.known:  # its rows are numbered anew
+            link.host.left_out.pop(hello.node_id, None)
 
     def release(self) -> None:
         """Go on after having been held."""

@@ -95,6 +95,12 @@ class Peer(Protocol):
     peer_log: PeerLog
     held_at: HeldAt
     """How far the other log was held at rows of this one."""
+
+    @property
+    def whole_upto(self) -> tuple[int, ...]:
+        """By priority class, the row of the other log up to which nothing of it is missing here."""
+        ...
+
     state: str
     """handshake | up | closed"""
     compare_owed: bool
@@ -120,6 +126,10 @@ class Peer(Protocol):
         ...
 
     def reply(self, *messages: bytes) -> None: ...
+
+    def level(self) -> None:
+        """A comparison has found that this node holds all that the other one holds."""
+        ...
 
     def close(self, code: int, reason: str) -> None: ...
 
@@ -165,6 +175,11 @@ class Host(Protocol):
     @property
     def epoch(self) -> str:
         """The epoch of this node's log."""
+        ...
+
+    @property
+    def left_out(self) -> dict[str, tuple[int, ...]]:
+        """Id of the other node -> how far its log was held when something came that could not be taken."""
         ...
 
     @property

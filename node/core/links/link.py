@@ -223,7 +223,7 @@ class Link:
         after: for a class without a position, the last entity that the other side has.
         """
         self.state, self.was_up = "up", True
-        self.held_at.note(self.node.replica.log.head, self.peer_log.positions)
+        self.held_at.note(self.node.replica.log.head, self.whole_upto)
         self.say_origins()
         self.node.replica.log.when_signed(partial(self.guarded, self._follow, upto, after))
         self.node.disk.wake_writer()
@@ -481,6 +481,21 @@ class Link:
             )
         else:
             parked.put_off(self.node.replica, message, self.via, unreadable.reason, now)
+            self._leave_out()
+
+    def _leave_out(self) -> None:
+        """Something came that is not here: the positions that follow say that it is."""
+        self.host.left_out.setdefault(self.peer_id, tuple(self.peer_log.positions))
+
+    @property
+    def whole_upto(self) -> tuple[int, ...]:
+        """As in Peer."""
+        return self.host.left_out.get(self.peer_id) or tuple(self.peer_log.positions)
+
+    def level(self) -> None:
+        """A comparison has found that this node holds all that the other one holds."""
+        if self.host.left_out.pop(self.peer_id, None) is not None:
+            self.held_at.note(self.node.replica.log.head, self.whole_upto)
 
     def _data_sync(self, message: dict[str, Any], now: Instant) -> None:
         replica = self.node.replica
@@ -509,6 +524,8 @@ class Link:
             outcome = parked.receive(replica, message, self.via, now)
             self.compare_owed |= outcome.waits
             self.operations_in += 1
+            if outcome.left:
+                self._leave_out()
         if outcome.claimed is not None:
             self.host.set_back(self, outcome.claimed)
 
@@ -612,7 +629,7 @@ class Link:
         self.peer_log.moved(
             positions.read_positions(message), positions.read_last_row(message), positions.read_head(message)
         )
-        self.held_at.note(self.node.replica.log.head, self.peer_log.positions)
+        self.held_at.note(self.node.replica.log.head, self.whole_upto)
         if min(self.peer_log.positions) != NO_POSITION:
             self.asked.everything = False
         self._progress(read_progress(message))

@@ -85,6 +85,9 @@ class Links:
     """This node's first synchronisation, if there was one since its start."""
     states_after: dict[str, dict[int, Key]] = field(factory=dict, init=False)
     """Node:epoch -> class -> the last entity that came in a first synchronisation, since the start."""
+    left_out: dict[str, tuple[int, ...]] = field(factory=dict, init=False)
+    """Id of the other node -> how far its log was held when something came that could not be taken. A comparison that
+    finds no difference ends it; so does a restart of this node."""
     twins: list[str] = field(factory=list, init=False)
     """Reports of another live node with this node's id."""
     budgets: dict[str, Budget] = field(factory=dict, init=False)

@@ -104,7 +104,7 @@ class Travellers:
         return [link for link in self.links.values() if link.state == "up"]
 
     def _own(self, link: Peer, here: Mapping[str, tuple[int, Sequence[int]]]) -> list[Visit]:
-        held, clock = tuple(link.peer_log.positions), self._clock
+        held, clock = link.whole_upto, self._clock
         return [
             Visit(terminal, self.node.node_id, seen_ms, held, link.held_at.translated(positions), clock(terminal))
             for terminal, (seen_ms, positions) in islice(here.items(), MOST_TERMINALS)

@@ -64,13 +64,13 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
             if isinstance(error, Contradiction):
                 _contradicted(replica, message, via, error)
             park(replica, message, via, BAD, str(error), now)
-            return Outcome(claimed=str(error) if isinstance(error, ForkError) else None)
+            return Outcome(left=True, claimed=str(error) if isinstance(error, ForkError) else None)
         told = replica.faults.report(f"an operation of {via!r}", _body(message), error, key)
         if replica.faults.torn is None:
             park(replica, message, via, BAD, told, now)
-        return Outcome()
+        return Outcome(left=True)
     if reason is not None:
-        return Outcome(waits=park(replica, message, via, WAITING, reason, now))
+        return Outcome(waits=park(replica, message, via, WAITING, reason, now), left=True)
     if replica.quarantine.empty:
         return Outcome()
     for bad in replica.quarantine.bad_of(remote.name):

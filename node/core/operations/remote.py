@@ -53,6 +53,7 @@ class Outcome:
     """What became of something that a link brought.
 
     waits: something that it builds on is missing here.
+    left: it was not taken, and waits in the quarantine, perhaps for good.
     quiet: it brought an entity whole, or names of archived operations. That is not passed on, so other links learn of
         it by comparing.
     claimed: in words, what the sender holds of this node's own writer and this node does not: this node's database
@@ -60,6 +61,7 @@ class Outcome:
     """
 
     waits: bool = False
+    left: bool = False
     quiet: bool = False
     claimed: str | None = None
 
