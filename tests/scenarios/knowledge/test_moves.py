@@ -10,8 +10,9 @@ import pytest
 from crdt import hlc
 from node.core.links.link import Link
 from node.core.links.travellers import ANSWER_MS
+from tests.archives import archive
 from tests.harness import Client
-from tests.mesh import Mesh
+from tests.mesh import Mesh, each_operation
 from tests.scenarios.knowledge.test_evidence import COUNTER, FIRST, KINDS, SECOND, outcome
 
 if TYPE_CHECKING:
@@ -221,6 +222,50 @@ def test_a_tablet_that_visited_another_node_shows_what_its_own_node_shows(
     calm(mesh, colleague, other, tablet)
     assert tablet.shown("customers") == colleague.shown("customers") == other.shown("customers")
     assert colleague.shown("customers")["c"]["name"] == ("n1" if "home" in ahead else "n0")
+    mesh.close()
+
+
+@pytest.mark.parametrize("archived", [False, True], ids=["in the log", "archived"])
+@pytest.mark.parametrize("told", [True, False], ids=["told", "asked"])
+def test_what_came_damaged_where_a_tablet_began_anew_is_sent_to_it_elsewhere(
+    tmp_path: Path, told: bool, archived: bool
+) -> None:
+    """Also what it wrote itself. told: before it comes back; else its node asks when it is there."""
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    home, away = mesh.worlds
+    mesh.connect()
+    tablet = Client(home, "tablet").connect()
+    calm(mesh, tablet)
+    damaged: list[str] = []
+
+    def damage(message: dict[str, Any]) -> None:
+        if not damaged:
+            damaged.append(message["operation"]["id"])
+            message["link"]["updates"][0][4][1] += 1
+
+    mesh.wires[0].damage = each_operation(damage)
+    for name in ("c", "d"):
+        tablet.do("customers", name, "CREATE", {"name": name})
+        calm(mesh, tablet)
+    anew = Client(away, "tablet").connect(full=True)
+    anew.numbers = tablet.numbers
+    calm(mesh, anew)
+    assert damaged
+    assert anew.shown("customers") == {"d": {"name": "d"}}
+    if not told:
+        mesh.wires[0].cut()
+    anew.disconnect()
+    calm(mesh, reconnect=told)
+    if archived:
+        archive(home)
+    back = to(home, anew)
+    if told:
+        back.connect()
+    else:
+        mesh.connect()
+        back.connect()
+    calm(mesh, back)
+    assert back.shown("customers") == {"c": {"name": "c"}, "d": {"name": "d"}}
     mesh.close()
 
 
