@@ -1,6 +1,6 @@
-"""A load client that costs little, so that the node is what is measured.
+"""A load client that costs little, so that the node is what is measured; and what blocking ones share with it.
 
-It parses unmasked server frames by hand and sends frames masked with the zero key (RFC 6455 allows any key, and
+Unmasked server frames are parsed by hand, and frames are sent masked with the zero key (RFC 6455 allows any key, and
 this one leaves the payload as it is).
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
+import socket
 import struct
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -30,6 +31,49 @@ def frame(payload: bytes, opcode: int = TEXT) -> bytes:
     return struct.pack("!BBQ", 0x80 | opcode, 0x80 | 127, length) + b"\0\0\0\0" + payload
 
 
+def frames(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
+    """The whole frames of a server, each as its first byte (flags and opcode) and its payload; and what is left."""
+    found = list[tuple[int, bytes]]()
+    at, end = 0, len(data)
+    while end - at >= 2:
+        size, start = data[at + 1], at + 2
+        if size > 125:
+            start += 2 if size == 126 else 8
+            size = int.from_bytes(data[at + 2 : start], "big")
+        if end < start + size:
+            break
+        found.append((data[at], data[start : start + size]))
+        at = start + size
+    return found, data[at:]
+
+
+def upgrade(host: str, path: str, *headers: str) -> bytes:
+    """The request that begins a WebSocket. headers: more of them."""
+    key = base64.b64encode(os.urandom(16)).decode()
+    more = "".join(f"{header}\r\n" for header in headers)
+    return (
+        f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{more}\r\n"
+    ).encode()
+
+
+def opened(port: int, path: str, *headers: str, patience_s: float) -> tuple[socket.socket, bytes]:
+    """A blocking socket to a node here, as a WebSocket, and what came behind its head. Raises RuntimeError."""
+    wire = socket.create_connection(("127.0.0.1", port), patience_s)
+    wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    wire.sendall(upgrade("127.0.0.1", path, *headers))
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        part = wire.recv(65_536)
+        if not part:
+            break
+        answer += part
+    head, _, held = answer.partition(b"\r\n\r\n")
+    if b" 101 " not in head.split(b"\r\n", 1)[0]:
+        raise RuntimeError(f"{path} was refused: {answer!r}")
+    return wire, held
+
+
 class LoadClient:
     """One terminal. on_text gets each message's bytes, binary ones too. closes: it closes its socket when it goes."""
 
@@ -43,12 +87,7 @@ class LoadClient:
         parts = urlsplit(url)
         self._stream = await trio.open_tcp_stream(parts.hostname or "", parts.port or 80)
         self._stream.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY, 1)
-        key = base64.b64encode(os.urandom(16)).decode()
-        head = (
-            f"GET {parts.path}?{parts.query} HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\n"
-            f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
-        await self._stream.send_all(head.encode())
+        await self._stream.send_all(upgrade(parts.netloc, f"{parts.path}?{parts.query}"))
         self._buffer = b""
         while b"\r\n\r\n" not in self._buffer:
             self._buffer += await self._stream.receive_some(4096)
@@ -90,27 +129,12 @@ class LoadClient:
             buffer += data
 
     def _parse(self, buffer: bytes) -> bytes:
-        place, end = 0, len(buffer)
-        while end - place >= 2:
-            opcode, length = buffer[place] & 0x0F, buffer[place + 1] & 0x7F
-            start = place + 2
-            if length == 126:
-                if end - place < 4:
-                    break
-                length = int.from_bytes(buffer[place + 2 : place + 4], "big")
-                start = place + 4
-            elif length == 127:
-                if end - place < 10:
-                    break
-                length = int.from_bytes(buffer[place + 2 : place + 10], "big")
-                start = place + 10
-            if end < start + length:
-                break
-            payload = buffer[start : start + length]
-            place = start + length
+        found, rest = frames(buffer)
+        for first, payload in found:
+            opcode = first & 15
             if opcode in (TEXT, BINARY):
                 self.on_text(payload)
             elif opcode == PING:
                 self._out.append(frame(payload, PONG))
                 self._wake.set()
-        return buffer[place:]
+        return rest

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import os
 import select
-import socket
 import time
 from typing import TYPE_CHECKING
 
 import orjson
 
-from bench.rig.client import PING, PONG, TEXT, frame
+from bench.rig.client import PING, PONG, TEXT, frame, frames, opened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,21 +29,8 @@ class Terminal:
     def __init__(self, port: int, name: str, confirms: str = SILENT, kind: str = "pos") -> None:
         self.name, self.confirms = name, confirms
         self.rows = self.answers = self.pings = 0
-        self.wire = socket.create_connection(("127.0.0.1", port), 10)
-        self.wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        key = base64.b64encode(os.urandom(16)).decode()
-        more = "Sec-WebSocket-Protocol: comanda.v1\r\n" if confirms == BY_POSITION else ""
-        self.wire.sendall(
-            f"GET /ws/{name}?type={kind} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{more}\r\n".encode()
-        )
-        answer = b""
-        while b"\r\n\r\n" not in answer:
-            part = self.wire.recv(65_536)
-            if not part:
-                raise RuntimeError(f"{name} was refused: {answer!r}")
-            answer += part
-        self._held = answer.partition(b"\r\n\r\n")[2]
+        more = ["Sec-WebSocket-Protocol: comanda.v1"] if confirms == BY_POSITION else []
+        self.wire, self._held = opened(port, f"/ws/{name}?type={kind}", *more, patience_s=10)
         self._out: list[bytes] = []
         self._last_seq = b""
 
@@ -55,16 +39,9 @@ class Terminal:
 
     def read(self) -> None:
         """One read of what is there. What is to be answered is sent as one write."""
-        data = self._held + self.wire.recv(262_144)
-        at, end = 0, len(data)
-        while end - at >= 2:
-            opcode, size, start = data[at] & 15, data[at + 1], at + 2
-            if size > 125:
-                start += 2 if size == 126 else 8
-                size = int.from_bytes(data[at + 2 : start], "big")
-            if end < start + size:
-                break
-            payload, at = data[start : start + size], start + size
+        found, self._held = frames(self._held + self.wire.recv(262_144))
+        for first, payload in found:
+            opcode = first & 15
             if opcode == TEXT:
                 self._text(payload)
             elif opcode == PING:
@@ -72,7 +49,6 @@ class Terminal:
                 self._out.append(frame(payload, PONG))
             else:
                 raise RuntimeError(f"{self.name} was closed: {payload!r}")
-        self._held = data[at:]
         if self._last_seq:
             self._out.append(frame(b'{"type":"sync_confirmation","seq":%b}' % self._last_seq))
             self._last_seq = b""

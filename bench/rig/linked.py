@@ -11,7 +11,6 @@ import heapq
 import itertools
 import os
 import select
-import socket
 import threading
 import time
 import zlib
@@ -21,7 +20,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from bench.rig.client import PING, PONG, TEXT, frame
+from bench.rig.client import PING, PONG, TEXT, frame, frames, opened
 from crdt.hlc import iso
 from node.wire.links.handshake import SUBPROTOCOL
 
@@ -32,48 +31,29 @@ NEAR_PING_S, FAR_PING_S, FAR_MS = 1.0, 15.0, 30
 """As [links] has it: a node pings a far one seldom."""
 
 PATIENCE_S = 60.0
+DEFLATED, FLUSHED = 0x40, b"\0\0\xff\xff"
+"""permessage-deflate (RFC 7692): the flag of a message that is packed, and what its sender leaves away at the end."""
 NOTHING: dict[str, Any] = {"epoch": None, "positions": [-1] * 4, "mark": 0, "hash": "", "empty": False, "after": {}}
 
 
 class Socket:
-    """A WebSocket to a realm of the node. first: bytes behind the answer's head."""
+    """A WebSocket to a realm of the node."""
 
     def __init__(self, port: int, path: str, token: str, *, node: bool) -> None:
-        self.wire = socket.create_connection(("127.0.0.1", port), PATIENCE_S)
-        self.wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        key = base64.b64encode(os.urandom(16)).decode()
-        more = f"Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n" if node else ""
-        self.wire.sendall(
-            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Authorization: Bearer {token}\r\nSec-WebSocket-Extensions: permessage-deflate\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{more}\r\n".encode()
-        )
-        answer = b""
-        while b"\r\n\r\n" not in answer:
-            part = self.wire.recv(65_536)
-            if not part:
-                raise RuntimeError(f"{path} was refused: {answer!r}")
-            answer += part
-        head, self._held = answer.split(b"\r\n\r\n", 1)
-        if b" 101 " not in head:
-            raise RuntimeError(f"{path} was refused: {answer!r}")
+        headers = [f"Authorization: Bearer {token}", "Sec-WebSocket-Extensions: permessage-deflate"]
+        headers += [f"Sec-WebSocket-Protocol: {SUBPROTOCOL}"] if node else []
+        self.wire, self._held = opened(port, path, *headers, patience_s=PATIENCE_S)
 
     def read(self) -> tuple[list[Any], list[bytes]]:
         """One read: messages, and payloads of pings. Raises RuntimeError where it was closed."""
         more = self.wire.recv(262_144)
-        data, messages, pings = self._held + more, list[Any](), list[bytes]()
-        at, end = 0, len(data)
-        while end - at >= 2:
-            opcode, size, start = data[at] & 15, data[at + 1], at + 2
-            if size > 125:
-                start += 2 if size == 126 else 8
-                size = int.from_bytes(data[at + 2 : start], "big")
-            if end < start + size:
-                break
-            payload, packed, at = data[start : start + size], data[at] & 0x40, start + size
+        found, self._held = frames(self._held + more)
+        messages, pings = list[Any](), list[bytes]()
+        for first, payload in found:
+            opcode = first & 15
             if opcode == TEXT:
-                if packed:
-                    payload = zlib.decompressobj(-15).decompress(payload + b"\0\0\xff\xff")
+                if first & DEFLATED:
+                    payload = zlib.decompressobj(-15).decompress(payload + FLUSHED)
                 said = orjson.loads(payload)
                 messages += said if isinstance(said, list) else [said]
             elif opcode == PING:
@@ -82,7 +62,6 @@ class Socket:
                 raise RuntimeError(f"it was closed: {payload!r}")
         if not more:
             raise RuntimeError("it was closed")
-        self._held = data[at:]
         return messages, pings
 
 

@@ -35,7 +35,10 @@ DEEPEST_JSON = 128
 """Largest json_depth: orjson writes at most 254 levels, and a value goes out inside messages and records."""
 
 
-SITE = re.compile(r"(?!(?:con|prn|aux|nul|(?:com|lpt)[0-9])\Z)[a-z0-9][a-z0-9_-]{0,63}\Z", re.ASCII)
+DEVICE = r"(?:con|prn|aux|nul|(?:com|lpt)[0-9])"
+"""What Windows takes for a device: the name of no file and no folder there."""
+
+SITE = re.compile(rf"(?!{DEVICE}\Z)[a-z0-9][a-z0-9_-]{{0,63}}\Z", re.ASCII)
 REALMS = "realms"
 """The folder of head office's data directory with a data directory for each store that it keeps."""
 

@@ -7,11 +7,13 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from node.config.sections import DEVICE
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-_DEVICE = re.compile(r"(?:con|prn|aux|nul|(?:com|lpt)[0-9])(?![^.])", re.IGNORECASE)
-"""What Windows takes for a device, whatever ending it has."""
+_DEVICE = re.compile(rf"{DEVICE}(?![^.])", re.IGNORECASE)
+"""Whatever ending it has."""
 
 
 def file_name(name: str) -> str:

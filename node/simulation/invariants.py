@@ -312,7 +312,7 @@ class Checks:
         quiet = all(m.starts == 1 and not m.disk.read_failures and not m.archived for m in machines)
         moved = ledger.moved({row.name for row in everywhere}) if quiet else ()
         notices = [notice for machine in machines for notice in machine.logged("notice")]
-        silent = {machine.node_id: operation_rules.untold(machine.logged("state")) for machine in machines}
+        silent = {machine.node_id: operation_rules.deleted_silently(machine.logged("state")) for machine in machines}
         for problem in (
             *operation_rules.named(rows),
             *operation_rules.counted(everywhere, entities, only_archived),

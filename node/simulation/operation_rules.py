@@ -120,7 +120,7 @@ def counted(
             yield f"{' '.join(key)} has version {entity.version} after {least} operations"
 
 
-def untold(states: Iterable[LogRow]) -> set[tuple[str, str]]:
+def deleted_silently(states: Iterable[LogRow]) -> set[tuple[str, str]]:
     """Entities that came to a node whole and deleted where it had shown nothing of them: nobody there is told."""
     nothing: dict[str, object] = {"before": {}, "after": {}}
     return {
@@ -134,12 +134,12 @@ def replaced(
     rows: Iterable[LogRow],
     terminals: Mapping[str, Terminal],
     ledger: Ledger,
-    untold: Mapping[str, Collection[tuple[str, str]]],
+    silent: Mapping[str, Collection[tuple[str, str]]],
 ) -> Iterator[str]:
     """A write replaces nothing of other terminals but what its author was sent or had read before, or a deletion that
     its node had no need to tell of. The decision of a conflict replaces of what is disputed what the conflict names.
 
-    untold: by node, entities of whose deletion nobody was told there.
+    silent: by node, what was `deleted_silently` there.
     """
     records: dict[tuple[str, str, int, int], FieldRecord] = {}
     kills: list[tuple[LogRow, tuple[str, str], Mapping[int, Any]]] = []
@@ -168,7 +168,7 @@ def replaced(
                 killed = records.get((*key, writer, clock))
                 if killed is None or path not in (None, killed.path):
                     continue
-                if killed.path == DELETED_AT and key in untold.get(row.origin, ()):
+                if killed.path == DELETED_AT and key in silent.get(row.origin, ()):
                     continue
                 if killed.terminal != row.terminal_id and killed.name not in seen:
                     yield f"{row.operation_id} replaces {killed.path} of {killed.operation}, unseen by its author"

@@ -126,9 +126,7 @@ class Evening:
 
     def end(self) -> None:
         for node in (*self.offices.values(), *self.hubs.values()):
-            with suppress(ProcessLookupError, AttributeError):
-                node.process.send_signal(signal.SIGCONT)
-            with suppress(AttributeError):
+            with suppress(AttributeError):  # it was not started
                 node.end()
         self.balancer.end()
 

@@ -114,8 +114,6 @@ class Chain:
 
     def end(self) -> None:
         for node in (*self.offices.values(), self.hub):
-            with suppress(ProcessLookupError):
-                node.process.send_signal(signal.SIGCONT)
             node.end()
 
 

@@ -210,9 +210,7 @@ class TerminalFeed:
         return outgoing.sync_error(None, said, row.entity_type, row.entity_id, self.terminal_id, EntityTooLarge.code)
 
     def _damaged(self, row: EntityRow) -> bytes:
-        said = f"{row.entity_type} {row.entity_id} is damaged in the node's database, and not sent"
-        logger.error(
-            "damaged, and not sent: %(entity)s; see `comanda verify`",
-            {"entity": f"{row.entity_type} {row.entity_id}"},
-        )
+        entity = f"{row.entity_type} {row.entity_id}"
+        said = f"{entity} is damaged in the node's database, and not sent"
+        logger.error("damaged, and not sent: %(entity)s; see `comanda verify`", {"entity": entity})
         return outgoing.sync_error(None, said, row.entity_type, row.entity_id, self.terminal_id, NotRead.code)
