@@ -1,3 +1,3 @@
-from tests.sink.conftest import server, to
+from tests.sink.conftest import module_to, server, to
 
-__all__ = ["server", "to"]
+__all__ = ["module_to", "server", "to"]
