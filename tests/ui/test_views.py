@@ -115,6 +115,38 @@ def test_every_view_can_be_used_by_everybody(
     assert found == []
 
 
+TYPED = "#view :is(input[type=text], input[type=search], textarea)"
+
+DRAWN_AGAIN = """async () => {
+    const { prefs } = await import("/ui/words.js");
+    for (const lang of ["en", "pt"]) {
+        prefs.set("lang", lang);
+        await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+    }
+}"""
+"""Everything is drawn in another language, and in the person's again."""
+
+
+def test_what_one_types_stays_while_the_page_is_drawn_again(restaurant: NodeProcess, pages: Pages) -> None:
+    """What happens in the restaurant meanwhile takes away nothing, in whichever field of whichever view."""
+    page = pages(restaurant, user="Marina")
+    conflict, typed, lost = open_conflict(page), set(), []
+    for pattern, sign in VIEWS.items():
+        shown(page, pattern.format(conflict=conflict), sign)
+        for number in range(page.locator(TYPED).count()):
+            field = page.locator(TYPED).nth(number)
+            field.focus()
+            page.keyboard.type("su")
+            page.evaluate(DRAWN_AGAIN)
+            page.keyboard.type("co")
+            if field.input_value() != "suco":
+                lost.append(f"#/{pattern}: {field.get_attribute('id')} has {field.input_value()!r}")
+            typed.add(field.get_attribute("id"))
+            field.fill("")
+    assert lost == []
+    assert {"find", "a-id", "a-user", "reason"} <= typed
+
+
 def test_a_terminal_names_the_most_urgent_of_its_conflicts_as_people_call_it(
     restaurant: NodeProcess, pages: Pages
 ) -> None:

@@ -66,13 +66,19 @@ function Chain() {
   return html`<p class="chain chain-whole">${icon("synced", 18)}<span><strong>${t("audit.whole")}.</strong> ${t("audit.wholetext", { n: number(checked), time: clock(new Date(at)) })}</span></p>`;
 }
 
+// A field whose text is taken when one is done with it. What is typed meanwhile stays, however often the view is drawn.
+function Typed({ value, take, ...more }) {
+  const [draft, type] = useState(null); // null: what is taken stands there
+  return html`<input ...${more} value=${draft ?? value} onInput=${(event) => type(event.target.value)} onChange=${take} onBlur=${() => type(null)} />`;
+}
+
 const field = (id, name, control) => html`<div class="control"><label for=${id}>${t(name)}</label>${control}</div>`;
 
 function Filters({ filter, set, known }) {
   const change = (name) => (event) => set({ ...filter, [name]: event.target.type === "checkbox" ? event.target.checked : event.target.value.trim() });
-  const typed = (name, values) => html`<input id=${`a-${name}`} type="text" autocomplete="off" spellcheck=${false} list=${values && `a-${name}-list`} value=${filter[name]} onChange=${change(name)} />${
+  const typed = (name, values) => html`<${Typed} id=${`a-${name}`} type="text" autocomplete="off" spellcheck=${false} list=${values && `a-${name}-list`} value=${filter[name]} take=${change(name)} />${
     values && html`<datalist id=${`a-${name}-list`}>${values.map((value) => html`<option key=${value} value=${value} />`)}</datalist>`}`;
-  const moment = (name) => html`<input id=${`a-${name}`} type="datetime-local" value=${filter[name]} onChange=${change(name)} />`;
+  const moment = (name) => html`<${Typed} id=${`a-${name}`} type="datetime-local" value=${filter[name]} take=${change(name)} />`;
   return html`<form class="filters filters-audit" aria-label=${t("audit.filters")} onSubmit=${(event) => event.preventDefault()}>
     ${field("a-terminal", "audit.terminal", typed("terminal", known.terminals))}${field("a-user", "audit.user", typed("user", known.users))}
     ${field("a-type", "audit.type", html`<select id="a-type" value=${filter.type} onChange=${change("type")}><option value="">${t("audit.any")}</option>${known.types.map((type) => html`<option key=${type} value=${type}>${has(`kinds.${type}`) ? t(`kinds.${type}`) : type}</option>`)}</select>`)}
