@@ -147,6 +147,11 @@ class Ownership:
         lease = self._leases.get(realm, Lease())
         return next((one for one in self._members if one.instance == lease.owner), None)
 
+    @property
+    def heard(self) -> bool:
+        """Whether the engine has answered since the process started."""
+        return bool(self._members)
+
     def knows(self, realm: str) -> bool:
         """Whether the engine knew the realm when it was last asked."""
         return realm in self._leases

@@ -145,6 +145,10 @@ class Hubs:
         served = self._served.get(realm)
         return served is not None and self.ownership.owned(_now_ms()).get(realm) == served[0]
 
+    def _exists(self, realm: str) -> bool:
+        """Whether any process may have a store. Until the engine has answered, that is not known of any."""
+        return not self.ownership.heard or self.ownership.knows(realm) or self.realms.find(realm) is not None
+
     def owner(self, realm: str) -> str | None:
         """The node that owns a store, as far as known."""
         owner = self.ownership.owner(realm)
@@ -152,7 +156,7 @@ class Hubs:
 
     def way(self, request: Request, realm: str) -> Way | Response | None:
         """To the process that answers; None where that is this one, or nobody keeps such a store."""
-        if self.serves(realm) or not self.ownership.knows(realm):
+        if self.serves(realm) or not self._exists(realm):
             return None
         owner = self.ownership.owner(realm)
         if owner is None or owner == self.ownership.member or PASSED in request.headers:
@@ -169,7 +173,7 @@ class Hubs:
 
     def misplaced(self, realm: str) -> str | None:
         """Why a command for a store is not carried out here; None where it is."""
-        if self.serves(realm) or not self.ownership.knows(realm):
+        if self.serves(realm) or not self._exists(realm):
             return None
         owner = self.ownership.owner(realm)
         return NOBODY if owner is None else f"{owner.node} at {owner.address} has this store: ask there"
@@ -290,15 +294,17 @@ class Hubs:
         return self._rows.get(realm, []) if running is None else running.tokens.rows
 
     async def _watch(self) -> None:
-        """End what is not owned any more, also while the engine does not answer."""
+        """End what is not owned any more, also while the engine does not answer.
+
+        Every open store is looked at, so that whoever was let in before ownership ended is found as well.
+        """
         while True:
-            owned, ended = self.ownership.owned(_now_ms()), list[str]()
-            for realm, (token, _) in list(self._served.items()):
-                if owned.get(realm) != token:
-                    del self._served[realm]
-                    ended.append(realm)
-                    if (running := self.realms.open(realm)) is not None:
-                        running.endpoint.close_all(TRY_AGAIN_LATER, "another process of head office has this store")
+            ended = [realm for realm in self._served if not self.serves(realm)]
+            for realm in ended:
+                del self._served[realm]
+            for realm, running in self.realms.running():
+                if realm not in self._served:
+                    running.endpoint.close_all(TRY_AGAIN_LATER, "another process of head office has this store")
             if ended:
                 logger.warning("not owned here any more: %(realms)s", {"realms": _named(ended)})
             await trio.sleep(LOOK_S)

@@ -62,6 +62,10 @@ class Realms:
         kept = self._found.get(name)
         return None if kept is None else kept.realm
 
+    def running(self) -> list[tuple[str, Realm]]:
+        """Those that are open, by name."""
+        return [(name, kept.realm) for name, kept in self._found.items() if kept.realm is not None]
+
     async def made(self, name: str) -> Kept:
         """The realm of a store that head office keeps, in another of its processes at first. Raises StorageError."""
         if SITE.match(name) is None:
