@@ -10,12 +10,16 @@ key in all of them. Two owners cost work, and what they leave in the engine is f
 Realms are shared out by a weighing of (realm, node) that all work out alike. Who is first claims at once, the others
 after a lease's time each, should the first be there and own nothing. An owner that is not the first gives the realm
 to who is, once that one holds all of it.
+
+A realm without its charter would be open to everybody, or to nobody. Where the engine holds none, as of a realm that
+is new or after the engine lost it, a process claims what it keeps and nothing else, and copies wait for who knows it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from hashlib import blake2b
+from math import inf
 
 from attrs import evolve, field
 
@@ -107,8 +111,9 @@ class Held:
 class Ownership:
     """One process's.
 
-    ttl_ms: how long a lease lasts. realms: those that it keeps itself. floors: realm -> the highest token seen; the
-    shell stores them before it acts as an owner. complete: whether a node holds a realm that is owned here, but for a
+    ttl_ms: how long a lease lasts. realms: those that it keeps itself. floors: realm -> the highest token seen.
+    copies: realms that another one has owned since, whose charter may be known there alone. The shell stores both
+    before it acts as an owner. complete: whether a node holds a realm that is owned here, but for a
     few rows. wanted: what the next owner of a realm has to know; None while that is not known.
     """
 
@@ -116,11 +121,14 @@ class Ownership:
     ttl_ms: int
     realms: Callable[[], Collection[str]]
     floors: dict[str, int]
+    copies: set[str] = field(factory=set)
     complete: Callable[[str, str], bool] = lambda realm, node: False
     wanted: Callable[[str], bytes | None] = lambda realm: None
     _held: dict[str, Held] = field(factory=dict, init=False)
     _members: tuple[Member, ...] = field(default=(), init=False)
     _leases: dict[str, Lease] = field(factory=dict, init=False)
+    _named: frozenset[str] = field(default=frozenset(), init=False)
+    """The realms that it kept when the engine was last asked."""
     _free_ms: dict[str, float] = field(factory=dict, init=False)
     """Realm -> since when it is seen that nobody owns it."""
     _given: set[str] = field(factory=set, init=False)
@@ -192,13 +200,13 @@ class Ownership:
             return Beat(now_ms, self.owned(now_ms), tuple(self.realms()))
         if self._away:
             return self._wait(now_ms)
-        if given := {realm: self._held.pop(realm).token for realm in self._given & self._held.keys()}:
-            self._given.clear()
-            return Release(given)
         if floors := self._claimable(now_ms):
             return Claim(now_ms, floors)
         if put := self._unsaid():
             return put
+        if given := {realm: self._held.pop(realm).token for realm in self._given & self._held.keys()}:
+            self._given.clear()
+            return Release(given)
         return self._wait(now_ms)
 
     def _wait(self, now_ms: float) -> Wait:
@@ -218,9 +226,17 @@ class Ownership:
     def _claimable(self, now_ms: float) -> dict[str, int]:
         found = {}
         for realm, since_ms in self._free_ms.items():
-            if realm not in self._held and now_ms - since_ms >= self._rank(realm) * self.ttl_ms:
+            if realm not in self._held and now_ms - since_ms >= self._turn(realm) * self.ttl_ms:
                 found[realm] = self.floors.get(realm, 0)
         return found
+
+    def _turn(self, realm: str) -> float:
+        """After how many leases' time this process claims a realm that nobody owns."""
+        if self._leases[realm].number:
+            return self._rank(realm)
+        if realm not in self._named:
+            return inf
+        return self._rank(realm) + (len(self._members) if realm in self.copies else 0)
 
     def _unsaid(self) -> Put | None:
         """A charter that says more than the engine holds."""
@@ -255,7 +271,8 @@ class Ownership:
         self._members, self._leases = tuple(standing.members), dict(standing.leases)
         for realm, lease in self._leases.items():
             self.floors[realm] = max(self.floors.get(realm, 0), lease.token)
-        mine = self.member.instance
+        mine, self._named = self.member.instance, frozenset(beat.realms)
+        self.copies.update(realm for realm, lease in self._leases.items() if lease.owner not in ("", mine))
         for realm, held in list(self._held.items()):
             lease = self._leases.get(realm, Lease())
             if (lease.owner, lease.token) != (mine, held.token):
@@ -272,16 +289,21 @@ class Ownership:
         first = self.first(realm)
         if first is None or first.node == self.member.node or now_ms < self._kept_ms.get(realm, 0.0):
             return False
+        if not self._held[realm].charter.number:
+            return False  # the first would not claim it
         return self.complete(realm, first.node)
 
     def _claimed(self, claim: Claim, got: dict[str, Claimed]) -> None:
         until_ms = claim.asked_ms + HOLD * self.ttl_ms
         for realm, claimed in got.items():
             self.floors[realm] = max(self.floors.get(realm, 0), claimed.token)
-            if self._rank(realm):
+            if not claimed.charter.number and realm not in self._named:
+                continue  # the engine lost it meanwhile: the lease ends unused
+            if self._rank(realm) and claimed.charter.number:
                 self._kept_ms[realm] = claim.asked_ms + KEPT * self.ttl_ms
             self._leases[realm] = Lease(claimed.token, self.member.instance)
             self._held[realm] = Held(claimed.token, until_ms, claimed.charter, claimed.charter.number)
+            self.copies.discard(realm)
         for realm in claim.floors:
             self._free_ms.pop(realm, None)
 

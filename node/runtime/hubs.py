@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("comanda.hubs")
 
 FILE = "hubs.json"
-"""In the data directory: the token that this process shows to the others, and the leases' highest tokens seen."""
+"""In the data directory: the token that this process shows to the others, and what `Ownership` has to remember."""
 
 LABEL = "head office"
 """Of the tokens of the processes."""
@@ -79,13 +79,15 @@ class Remembered:
 
     token: str
     floors: dict[str, int]
+    copies: frozenset[str] = frozenset()
 
     @classmethod
     def read(cls, data: Path) -> Remembered:
         """Of a data directory; at its first start, a new token. Raises OSError or ConfigError."""
         try:
             said = orjson.loads((data / FILE).read_bytes())
-            return cls(str(said["token"]), {str(realm): int(floor) for realm, floor in said["floors"].items()})
+            floors = {str(realm): int(floor) for realm, floor in said["floors"].items()}
+            return cls(str(said["token"]), floors, frozenset(map(str, said["copies"])))
         except FileNotFoundError:
             return cls(new_token(), {})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -93,7 +95,8 @@ class Remembered:
 
     def write(self, data: Path) -> None:
         """Raises OSError."""
-        put_file(data / FILE, orjson.dumps(asdict(self)), 0o600)
+        said = {"token": self.token, "floors": self.floors, "copies": sorted(self.copies)}
+        put_file(data / FILE, orjson.dumps(said), 0o600)
 
 
 @define(eq=False, kw_only=True)
@@ -130,6 +133,7 @@ class Hubs:
             ttl_ms=int(self.config.hubs.lease_s * 1000),
             realms=lambda: [kept.name for kept in self.realms.kept()],
             floors=dict(known.floors),
+            copies=set(known.copies),
             complete=self._complete,
             wanted=self._wanted,
         )
@@ -220,8 +224,9 @@ class Hubs:
         if self._said.pop("engine", None) is not None:
             logger.warning("the database answers again")
         ownership.answered(question, answer, _now_ms())
-        if ownership.floors != self._remembered.floors:
-            self._remembered = evolve(self._remembered, floors=dict(ownership.floors))
+        known = evolve(self._remembered, floors=dict(ownership.floors), copies=frozenset(ownership.copies))
+        if known != self._remembered:
+            self._remembered = known
             try:
                 await trio.to_thread.run_sync(self._remembered.write, self._data)
             except OSError as error:

@@ -32,6 +32,10 @@ PATIENCE_MS = 1_000
 """How long a shell waits for an answer."""
 
 
+NOTHING = b"0"
+"""What is left by an owner who knows nothing."""
+
+
 class Violation(Exception):
     """Something that must hold does not."""
 
@@ -41,7 +45,7 @@ class Hub:
     """A process of a node, and what its disk holds: tokens seen, rows of each store, and words of its people.
 
     rows: realm -> how many operations of the store it holds, all from the first on. words: realm -> what the next
-    owner has to know.
+    owner has to know. kept, copies: realms that it keeps, and those of them that another one has owned since.
     """
 
     node: str
@@ -50,6 +54,8 @@ class Hub:
     floors: dict[str, int] = field(factory=dict)
     rows: dict[str, int] = field(factory=lambda: dict.fromkeys(REALMS, 0))
     words: dict[str, bytes] = field(factory=dict)
+    kept: set[str] = field(factory=set)
+    copies: set[str] = field(factory=set)
     ownership: Ownership | None = None
     paused_ms: float = 0.0
     asking: Question | None = None
@@ -82,6 +88,8 @@ class Day:
     """Realm, token -> whose charter was taken under it, since the engine lost something."""
     promised: dict[str, bytes] = field(factory=dict)
     """Realm -> the latest charter that its owner knows to be taken, since the engine lost something."""
+    owed: dict[str, tuple[str, bytes]] = field(factory=dict)
+    """Realm -> who served it when the engine lost something, and what he knew; while nothing has happened to him."""
     lost_ms: float = 0.0
     """When the engine lost something."""
     starts: int = 0
@@ -96,6 +104,10 @@ class Day:
         self.hubs = [
             Hub(node, self.dice.uniform(0, 1e9), self.dice.choice((0.9, 0.97, 1.0, 1.03, 1.1))) for node in NODES
         ]
+        for realm in REALMS:  # each is made at one of them
+            founder = self.dice.choice([hub for hub in self.hubs if hub.node != self.lame])
+            founder.kept.add(realm)
+            founder.words[realm] = b"%09d %s" % (1, founder.node.encode())
         for hub in self.hubs:
             self.start(hub)
 
@@ -140,8 +152,9 @@ class Day:
         hub.ownership = self.machine(
             member=Member(f"{hub.node}.{self.starts}", hub.node, f"ws://{hub.node}"),
             ttl_ms=TTL_MS,
-            realms=lambda: REALMS,
+            realms=lambda: sorted(hub.kept),
             floors=dict(hub.floors),
+            copies=set(hub.copies),
             complete=lambda realm, node: self.of(node).rows[realm] >= hub.rows[realm],
             wanted=lambda realm: hub.words.get(realm) if realm in hub.begun else None,
         )
@@ -170,8 +183,11 @@ class Day:
         for realm, token in owned.items():
             if realm not in hub.begun:
                 left = hub.ownership.charter(realm).body
-                hub.words[realm] = max(left, hub.words.get(realm, b""))  # all that is known of either
+                hub.words[realm] = max(left, hub.words.get(realm, NOTHING))  # all that is known of either
                 hub.begun[realm] = token
+                if hub.words[realm] == NOTHING and realm not in hub.kept:
+                    raise Violation(f"{hub.node} serves {realm}, of which it knows nothing")
+                hub.kept.add(realm)
 
     def ask(self, hub: Hub, ownership: Ownership, question: Question) -> None:
         """It is carried out after a while, and answered after another; or given up, and carried out all the same."""
@@ -205,7 +221,7 @@ class Day:
         if isinstance(question, Claim):
             self.granted(hub, answer)
         ownership.answered(question, answer, self.clock(hub))
-        hub.floors = dict(ownership.floors)
+        hub.floors, hub.copies = dict(ownership.floors), set(ownership.copies)
 
     def promise(self, put: Put, lost_ms: float) -> None:
         """It was taken, and nothing was lost since."""
@@ -219,6 +235,7 @@ class Day:
             self.late.append((hub.paused_ms + 1, lambda: self.give_up(hub, ownership, question)))
             return
         hub.asking = None
+        self.troubled(hub)
         ownership.failed(self.clock(hub))
 
     # ------------------------------------------------------------------ stores
@@ -249,6 +266,7 @@ class Day:
             assert hub.ownership is not None
             for realm, owner in hub.ownership.followed().items():
                 other = self.of(owner.node)
+                hub.kept.add(realm)
                 if other in self.awake():
                     hub.rows[realm] = max(hub.rows[realm], other.rows[realm])
 
@@ -257,7 +275,7 @@ class Day:
         for hub in self.awake():
             for realm in REALMS:
                 if self.serves(hub, realm) and self.dice.random() < 0.3:
-                    number = int((hub.words.get(realm) or b"0").split(b" ")[0]) + 1
+                    number = int(hub.words[realm].split(b" ")[0]) + 1
                     hub.words[realm] = b"%09d %s" % (number, hub.node.encode())
 
     # ------------------------------------------------------------------ faults
@@ -269,6 +287,7 @@ class Day:
     def kill(self) -> None:
         hub = self.dice.choice(self.hubs)
         hub.ownership, hub.asking, hub.begun = None, None, {}
+        self.troubled(hub)
         self.count("killed")
         self.late.append((self.now_ms + self.dice.uniform(0, 4 * TTL_MS), partial(self.again, hub)))
 
@@ -279,6 +298,7 @@ class Day:
     def pause(self) -> None:
         hub = self.dice.choice(self.hubs)
         hub.paused_ms = self.now_ms + self.dice.uniform(0, 3 * TTL_MS)
+        self.troubled(hub)
         self.count("paused")
 
     def stall(self) -> None:
@@ -303,8 +323,18 @@ class Day:
         self.lose()
         self.count("engine emptied")
 
+    def troubled(self, hub: Hub) -> None:
+        """It may be overtaken by who knows less."""
+        self.owed = {realm: (node, words) for realm, (node, words) in self.owed.items() if node != hub.node}
+
     def lose(self) -> None:
         self.lost_ms = self.now_ms
+        self.owed = {
+            realm: (hub.node, hub.words[realm])
+            for hub in self.awake()
+            for realm in REALMS
+            if self.serves(hub, realm) and hub.node != self.lame
+        }
         self.writers.clear()
         self.promised.clear()
 
@@ -350,6 +380,8 @@ class Day:
             serving = [hub for hub in self.hubs if self.serves(hub, realm)]
             if len(serving) != 1:
                 return f"{realm} is served by {[hub.node for hub in serving]}"
+            if realm not in self.engine.realms:
+                return f"{realm} is not known since the engine lost it"
             owner, known = serving[0], serving[0].words.get(realm, b"")
             if owner.rows[realm] != self.stored[realm]:
                 return f"{realm}: {owner.node} has {owner.rows[realm]} of {self.stored[realm]} operations"
@@ -357,6 +389,8 @@ class Day:
                 return f"{realm}: nobody but its owner has all"
             if known < self.promised.get(realm, b""):
                 return f"{realm}: {self.promised[realm]!r} was left, and {owner.node} does not know it"
+            if known < (owed := self.owed.get(realm, ("", b"")))[1]:
+                return f"{realm}: {owed[0]} knew {owed[1]!r} when the engine lost it, and {owner.node} does not"
             if known != self.engine.realms[realm].charter.body:
                 return f"{realm}: what {owner.node} knows is not left"
             assert owner.ownership is not None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,7 @@ from attrs import evolve
 
 from node.hubs.engine import Charter, Claimed, Lease, Member, Standing
 from node.hubs.memory import MemoryEngine
-from node.hubs.ownership import Beat, Claim, Ownership, Wait
+from node.hubs.ownership import Beat, Claim, Ownership, Put, Question, Release, Wait, carry_out
 from tests.hubs.simulated import TTL_MS, Violation, simulate
 
 if TYPE_CHECKING:
@@ -60,8 +61,12 @@ class KeepsWhatIsAnothers(Ownership):
     """What the engine says of a realm that it owns is not looked at."""
 
     def _beaten(self, beat: Beat, standing: Standing, now_ms: float) -> None:
-        kept = {realm: Lease(held.token, self.member.instance) for realm, held in self._held.items()}
+        mine = self.member.instance
+        kept = {realm: Lease(held.token, mine, held.charter.number) for realm, held in self._held.items()}
         super()._beaten(beat, Standing(standing.members, {**standing.leases, **kept}), now_ms)
+
+    def _was_put(self, put: Put, taken: bool) -> None:
+        super()._was_put(put, True)
 
 
 class FirstOrNever(Ownership):
@@ -100,6 +105,20 @@ class NumbersAnew(Ownership):
             claim,
             {r: Claimed(one.token, Charter(0, one.charter.body)) for r, one in got.items()},
         )
+
+
+class ClaimsWhatItDoesNotKeep(Ownership):
+    """It claims a realm of which nobody has left a charter."""
+
+    def _turn(self, realm: str) -> float:
+        return self._rank(realm) + (len(self._members) if realm in self.copies else 0)
+
+
+class ClaimsAsACopy(Ownership):
+    """It claims a realm whose charter another one knows, as soon as it is its turn."""
+
+    def _turn(self, realm: str) -> float:
+        return min(super()._turn(realm), self._rank(realm) if realm in self._named else inf)
 
 
 class GrantsTwice(MemoryEngine):
@@ -144,12 +163,14 @@ class AnyOrder(MemoryEngine):
 DEFECTS: dict[type, tuple[str, int]] = {
     NoDeadline: ("machine", 1),
     CountsFromTheAnswer: ("machine", 5),
-    KeepsWhatIsAnothers: ("machine", 12),
+    KeepsWhatIsAnothers: ("machine", 8),
     FirstOrNever: ("machine", 4),
     ForgetsTokens: ("machine", 1),
     NeverGives: ("machine", 1),
     NeverFollows: ("machine", 1),
     NumbersAnew: ("machine", 1),
+    ClaimsWhatItDoesNotKeep: ("machine", 1),
+    ClaimsAsACopy: ("machine", 33),
     GrantsTwice: ("engine_of", 3),
     SameToken: ("engine_of", 1),
     NoFence: ("engine_of", 3),
@@ -169,10 +190,9 @@ def test_a_planted_defect_is_caught(defect: type) -> None:
 # ------------------------------------------------------------------ alone
 
 
-def machine(node: str = "a") -> Ownership:
-    return Ownership(
-        member=Member(f"{node}.1", node, f"ws://{node}"), ttl_ms=TTL_MS, realms=lambda: ["loja-1"], floors={}
-    )
+def machine(node: str = "a", **more: Any) -> Ownership:
+    member = Member(f"{node}.1", node, f"ws://{node}")
+    return Ownership(member=member, ttl_ms=TTL_MS, realms=lambda: ["loja-1"], floors={}, **more)
 
 
 def test_an_engine_that_is_away_is_asked_for_a_beat_only_and_not_at_once() -> None:
@@ -193,3 +213,26 @@ def test_what_is_owned_ends_by_the_owners_own_clock() -> None:
     one.answered(claim, {"loja-1": Claimed(1, Charter())}, 3_000)
     assert one.owned(3_000) == {"loja-1": 1}
     assert one.owned(20 + 0.8 * TTL_MS) == {}, "counted from when it asked"
+
+
+def test_what_an_owner_knows_is_left_before_the_realm_is_given_away() -> None:
+    known, now = [b"a token"], [0.0]
+    one, engine = (
+        machine(wanted=lambda realm: known[0], complete=lambda realm, node: True),
+        MemoryEngine(lambda: now[0]),
+    )
+
+    def asked() -> list[Question]:
+        """All that is to be asked by now."""
+        found: list[Question] = []
+        while not isinstance(question := one.next(now[0]), Wait):
+            found.append(question)
+            one.answered(question, carry_out(engine, one.member, question, TTL_MS), now[0])
+        return found
+
+    assert [type(question) for question in asked()] == [Beat, Claim, Put]
+    for name in "bcdefgh":
+        engine.beat(Member(f"{name}.1", name, f"ws://{name}"), {}, (), TTL_MS)
+    known[0], now[0] = b"another token", TTL_MS / 2
+    assert [type(question) for question in asked()] == [Beat, Put, Release]
+    assert engine.realms["loja-1"].charter.body == b"another token"

@@ -228,7 +228,7 @@ def test_the_database_is_killed_and_comes_back_empty(chain: Chain, server: Postg
 def test_what_is_wrong_in_the_database_stops_no_store(chain: Chain) -> None:
     """A charter that nobody can read, and a store whose name is a path."""
     with connected(chain.to) as connection:
-        connection.execute("INSERT INTO comanda_hubs.realms (realm) VALUES ('../../x')")
+        connection.execute("INSERT INTO comanda_hubs.realms (realm, number) VALUES ('../../x', 1)")
         connection.execute(
             "UPDATE comanda_hubs.realms SET owner = '', body = 'x', number = number + 9 WHERE realm = %s",
             [chain.store],
