@@ -25,6 +25,7 @@ OTHERS: dict[str, tuple[str, str, str]] = {
     "http.origins": ('["https://a"]', '["https://b"]', ""),
     "http.proxies": ('["10.0.0.1"]', '["10.0.0.2"]', ""),
     "links.office": ("ws://a:1", "ws://b:1", ""),
+    "hubs.database": ("postgresql://a/x", "postgresql://b/x", ""),
     "hubs.address": ("ws://a:1", "ws://b:1", ""),
     "links.peers": ('["ws://a:1"]', '["ws://b:1"]', "ws://c:1"),
     "links.may_speak_for": ('{ a = ["*"] }', '{ b = ["*"] }', ""),

@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 
 import click
 
-from node.cli.asking import LONG_S, ask, node_address, say_zone
+from node.cli.addresses import ASKED
+from node.cli.asking import LONG_S, ask, say_zone, where_asked
 from node.cli.clock import timestamp
 from node.cli.options import progress_bars
 from node.cli.output import json_option, say, say_json
@@ -30,7 +31,7 @@ BATCH = 2_000
 @click.command()
 @click.option("--until", "text", required=True, help="ISO 8601, ou linha / or row.")
 @click.option("--data", type=click.Path(path_type=Path), help="Nó desta máquina. / A node here.  [comanda-data]")
-@click.option("--url", help="Um nó em outro lugar. / A node elsewhere.")
+@click.option("--url", type=ASKED, help="Um nó em outro lugar. / A node elsewhere.")
 @secure_options
 @click.option("--force", is_flag=True, help="Também o que outros nós não confirmaram. / Also what others lack.")
 @json_option
@@ -52,7 +53,7 @@ def archive(text: str, data: Path | None, url: str | None, force: bool, as_json:
         if data is not None and url is not None:
             raise click.UsageError("--data ou / or --url")
         query = urlencode({"until": text, **({"force": "1"} if force else {})})
-        answer = ask(node_address(data, url), f"/api/v1/archive?{query}", "POST", LONG_S)
+        answer = ask(where_asked(data, url), f"/api/v1/archive?{query}", "POST", LONG_S)
         say_zone(answer)
         _say(answer, as_json)
         return

@@ -18,6 +18,7 @@ import click
 import httpx
 import orjson
 
+from node.cli.addresses import ASKED
 from node.cli.output import say
 from node.cli.secure import secure_options, secured
 from node.config.sections import NodeSection
@@ -57,18 +58,18 @@ def node_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @click.option("--data", type=click.Path(path_type=Path), help="Nó desta máquina. / A node here.  [comanda-data]")
-    @click.option("--url", help=f"Um nó em outro lugar. / A node elsewhere.  [{DEFAULT_URL}]")
+    @click.option("--url", type=ASKED, help=f"Um nó em outro lugar. / A node elsewhere.  [{DEFAULT_URL}]")
     @secure_options
     @wraps(command)
     def asked(*arguments: Any, data: Path | None, url: str | None, **more: Any) -> Any:
         if data is not None and url is not None:
             raise click.UsageError("--data ou / or --url")
-        return command(*arguments, url=node_address(data, url), **more)
+        return command(*arguments, url=where_asked(data, url), **more)
 
     return asked
 
 
-def node_address(data: Path | None, url: str | None) -> str:
+def where_asked(data: Path | None, url: str | None) -> str:
     """Where a command asks, as `node_option` says."""
     if url is not None:
         return url

@@ -10,6 +10,7 @@ import orjson
 from attrs import asdict
 
 from crdt.hlc import iso
+from node.cli.addresses import ASKED
 from node.cli.asking import ask
 from node.cli.options import data_option, progress_bars
 from node.cli.output import json_option, say, say_json
@@ -44,7 +45,7 @@ def audit() -> None:
     "--against",
     "others",
     multiple=True,
-    metavar="URL",
+    type=ASKED,
     help="Outro nó, que guarda o que este assinou. / Another node, which keeps what this one signed.",
 )
 @secure_options

@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 import orjson
 import trio
 
+from node.addresses import node_address
 from node.cli.asking import CONTROL, TOKEN
 from node.cli.clock import timestamp
 from node.cli.secure import secured
@@ -144,13 +145,13 @@ class Terminal:
         await self.until(lambda: not self.online)
 
     async def reach(self, url: str, nursery: trio.Nursery) -> None:
-        """Come online at what `node_option` gives. Raises trio.TooSlowError, and ValueError for what is no URL."""
+        """Come online at what `node_option` gives. Raises trio.TooSlowError."""
         if url.startswith(CONTROL):
             await self.come_online("ws://localhost", nursery, control=Path(url.removeprefix(CONTROL)))
         else:
-            trust = Trust(secured().context()) if url.startswith("https:") else None
-            address = f"ws{url.rstrip('/').removeprefix('http')}"
-            await self.come_online(address, nursery, os.environ.get(TOKEN), trust=trust)
+            there = node_address(url, behind=True)
+            trust = Trust(secured().context()) if there.secure else None
+            await self.come_online(there.ws, nursery, os.environ.get(TOKEN), trust=trust)
 
     # ------------------------------------------------------------------ sending
 

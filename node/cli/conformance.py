@@ -12,6 +12,7 @@ import trio
 from rich.progress import Progress
 from rich.text import Text
 
+from node.cli.addresses import ASKED
 from node.cli.output import say, say_json
 from node.cli.screen import Grid, Screen
 from node.cli.secure import secure_options, secured
@@ -40,7 +41,7 @@ class _Token(click.ParamType[Seat]):
 
 
 @click.command()
-@click.argument("url", required=False)
+@click.argument("url", type=ASKED, required=False)
 @click.option(
     "--start", metavar="TEMPLATE", help='Inicia o nó: "comanda serve --port {port} --data {data}". / Start the node.'
 )

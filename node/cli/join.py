@@ -17,6 +17,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from crdt.classes import define
+from node.cli.addresses import DIALLED
 from node.cli.options import data_option
 from node.cli.output import json_option, say, say_json
 from node.cli.secure import Secured
@@ -52,7 +53,7 @@ SHOWN, SHOWN_KEY = "hub-client.pem", "hub-client.key"
 
 
 @click.command()
-@click.argument("url")
+@click.argument("url", type=DIALLED)
 @click.argument("code")
 @click.option("--id", "node_id", help="Nome deste nó. / This node's id.  [o da máquina / the machine's]")
 @click.option("--office", "site", metavar="SITE", help="O URL é do escritório. / The URL is head office's.")
@@ -92,7 +93,6 @@ def join(
     if secret is None:
         raise click.BadParameter("doze letras e dígitos / twelve letters and digits", param_hint="CODE")
     try:
-        url = node_url(url)
         path = config_file or find(data) or Path(NAME)
         document = _document(path, url, site)
         name = _node_id(data, node_id)
@@ -225,7 +225,7 @@ def _document(path: Path, url: str, site: str | None = None) -> tomlkit.TOMLDocu
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     config = parse(text, str(path))
     there = config.links.upstream if site is None else config.links.office
-    if there is not None and node_url(there) != url:
+    if there is not None and node_url(there, str(path)) != url:
         raise ConfigError(f"{path}: [links] {'upstream' if site is None else 'office'} is {there} already")
     if site is not None and config.node.site not in (None, site):
         raise ConfigError(f"{path}: [node] site is {config.node.site} already")

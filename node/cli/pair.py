@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 import click
 import segno
 
+from node.cli.addresses import SEEN
 from node.cli.asking import ask, node_option
 from node.cli.output import say, say_json
 
@@ -16,7 +17,7 @@ from node.cli.output import say, say_json
 @click.option("--type", "kind", default="node", show_default=True, help="Para o quê. / What it is for.")
 @click.option("--id", "terminal_id", help="O nome que terá. / The id that it will have.")
 @click.option("--site", metavar="SITE", help="Uma loja do escritório. / A store of head office.")
-@click.option("--at", "at", metavar="URL", help="Este nó visto de fora. / This node, seen from elsewhere.")
+@click.option("--at", "at", type=SEEN, help="Este nó visto de fora. / This node, seen from elsewhere.")
 @click.option("--json", "as_json", is_flag=True, help="Em JSON. / As JSON.")
 @node_option
 def pair(kind: str, terminal_id: str | None, site: str | None, at: str | None, as_json: bool, url: str) -> None:
@@ -32,7 +33,7 @@ def pair(kind: str, terminal_id: str | None, site: str | None, at: str | None, a
     answer = ask(url, f"/api/v1/pair?{urlencode(query)}", "POST")
     reached = at or answer["url"]
     who = {"pair": answer["code"]} | ({"realm": site} if site is not None else {})
-    page = f"{reached.replace('ws', 'http', 1)}/#{urlencode(who)}"
+    page = f"http{reached.removeprefix('ws')}/#{urlencode(who)}"
     office = "" if site is None else f" --office {site}"
     if as_json:
         say_json({**answer, "url": reached, "page": page})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crdt.engine import DEFAULT, ENGINES
+from node.cli.addresses import DIALLED, LISTENING
 from node.config.reading import NAME
 from node.config.sources import FLAGS, Settings, settings
 from node.config.upkeep import FORMATS
@@ -31,12 +32,12 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--config", "config_file", type=click.Path(path_type=Path), help=f"Arquivo TOML. / TOML file.  [{NAME}]"
     )
-    @click.option("--host", help="Endereço. / Address to listen on.  [localhost]")
+    @click.option("--host", type=LISTENING, help="Endereço. / Address to listen on.  [localhost]")
     @click.option("--port", type=click.IntRange(0, 65535), help="Porta; 0 escolhe uma livre. / 0 picks one.  [8001]")
     @click.option("--data", help="Diretório de dados. / Data directory.  [comanda-data]")
     @click.option("--id", help="Nome deste nó. / This node's id.")
-    @click.option("--upstream", metavar="URL", help="Nó acima (ws://host:porta). / The node above; it grants locks.")
-    @click.option("--peer", metavar="URL", multiple=True, help="Nó ao lado; repetível. / A node side by side.")
+    @click.option("--upstream", type=DIALLED, help="Nó acima (ws://host:porta). / The node above; it grants locks.")
+    @click.option("--peer", type=DIALLED, multiple=True, help="Nó ao lado; repetível. / A node side by side.")
     @click.option("--engine", type=click.Choice(ENGINES), help=f"Motor CRDT. / CRDT engine.  [{DEFAULT}]")
     @click.option("--tls-cert", metavar="FILE", help="Certificado (PEM): HTTPS e WSS. / Certificate: HTTPS and WSS.")
     @click.option("--tls-key", metavar="FILE", help="A chave dele. / Its key.")

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
+from node.addresses import AddressError, database_address
+from node.cli.addresses import TARGET, Misread
 from node.cli.cells import guarded
 from node.cli.exports.command import hour_option
 from node.cli.exports.days import Days
@@ -38,7 +40,7 @@ WITHOUT = "falta o extra / the extra is missing: pip install 'comanda[{}]'"
     "--to",
     required=True,
     envvar="COMANDA_SINK_TO",
-    metavar="URL|PASTA",
+    type=TARGET,
     help="Onde; postgresql://USER@HOST/DATABASE, ou uma pasta com --format / Where to.",
 )
 @click.option(
@@ -79,6 +81,7 @@ def sink(
     comanda sink --to postgresql://comanda@localhost/comanda
     comanda sink --to relatorios --format csv
     """
+    _check_target(to, kind)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     try:
         mapping = Mapping() if mapping_file is None else read_mapping(mapping_file)
@@ -125,6 +128,17 @@ def sink(
         say_json({"rows": follower.passed})
     else:
         say(f"{follower.passed} linhas / rows")
+
+
+def _check_target(to: str, kind: str | None) -> None:
+    """Raises Misread where `--to` is a folder without a format, or a database with one."""
+    try:
+        if kind is None:
+            database_address(to)
+        elif "://" in to:
+            raise Misread("--to", "--format grava numa pasta / --format writes into a folder")
+    except AddressError as error:
+        raise Misread("--to", f"{error}; ou uma pasta, com --format / or a folder, with --format") from error
 
 
 def _into_postgres(

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import click
 
 from crdt.hlc import iso, time_asked
+from node.cli.addresses import ASKED
 from node.cli.asking import CONTROL, NoNode, ask
 from node.cli.clock import timestamp
 from node.cli.options import data_option
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 
 def url_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--url`, with what `secure_options` adds."""
-    return click.option("--url", help="Um nó em outro lugar. / A node elsewhere.")(secure_options(command))
+    return click.option("--url", type=ASKED, help="Um nó em outro lugar. / A node elsewhere.")(
+        secure_options(command)
+    )
 
 
 @click.group()

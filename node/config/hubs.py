@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crdt.classes import frozen
+from node.addresses import AddressError, database_address
 from node.config.links import node_url
 from node.errors import ConfigError
 
@@ -25,7 +26,9 @@ class HubsSection:
         if not 1 <= self.lease_s <= 3_600:
             raise ConfigError(f"[hubs] lease_s is 1 to 3600, not {self.lease_s}")
         if self.address is not None:
+            node_url(self.address, "[hubs] address")
+        if self.database is not None:
             try:
-                node_url(self.address)
-            except ConfigError as error:
-                raise ConfigError(f"[hubs] address: {self.address[:256]!r} is not like wss://host:8001") from error
+                database_address(self.database)
+            except AddressError as error:
+                raise ConfigError(f"[hubs] database: {error.en}") from error

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
 
 from attrs import evolve, field
 
 from crdt.classes import frozen
+from node.addresses import AddressError, node_address
 from node.errors import ConfigError
 
 FINGERPRINT = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
 
 
-def node_url(url: str) -> str:
-    """`ws://host:port` or `wss://host:port` of another node, checked. Raises ConfigError."""
+def node_url(url: str, setting: str) -> str:
+    """Another node's address as `ws://host:port` or `wss://host:port`. setting: who names it. Raises ConfigError."""
     try:
-        parts = urlsplit(url)
-        sound = parts.scheme in ("ws", "wss") and bool(parts.hostname) and url.isascii() and parts.path in ("", "/")
-        sound = sound and not parts.query and (parts.port is None or parts.port > 0)
-        # What urlsplit leaves out without a word.
-        sound = sound and url.rstrip("/") == f"{parts.scheme}://{parts.netloc}"
-    except ValueError:
-        sound = False
-    if not sound:
-        raise ConfigError(f"[links] {url[:256]!r} is not the address of a node, like wss://host:8001")
-    return f"{parts.scheme}://{parts.netloc}"
+        return node_address(url).ws
+    except AddressError as error:
+        raise ConfigError(f"{setting}: {error.en}") from error
 
 
 @frozen
@@ -108,21 +101,30 @@ class LinksSection:
 
     def dialled(self) -> list[tuple[str, str]]:
         """The nodes to dial, each once: URL, and what it is to this node. Raises ConfigError."""
-        urls = [] if self.upstream is None else [(node_url(self.upstream), "upstream")]
-        beside = [*self.peers, *([] if self.office is None else [self.office])]
-        return urls + [(url, "peer") for url in dict.fromkeys(map(node_url, beside))]
+        above = [] if self.upstream is None else [(node_url(self.upstream, "[links] upstream"), "upstream")]
+        beside = [node_url(url, "[links] peers") for url in self.peers]
+        if self.office is not None:
+            beside.append(node_url(self.office, "[links] office"))
+        return above + [(url, "peer") for url in dict.fromkeys(beside)]
+
+    def named(self) -> dict[str, LinkAddress]:
+        """What `at` says, by the address as a node is dialled at it. Raises ConfigError."""
+        found = {node_url(at, "[links.at]"): address for at, address in self.at.items()}
+        if len(found) < len(self.at):
+            raise ConfigError("[links.at] names a node twice: ws and http are one address, as wss and https are")
+        return found
 
     def address(self, url: str) -> LinkAddress:
         """How the node at a URL is recognised, and its token. Raises ConfigError."""
-        found = next((address for at, address in self.at.items() if node_url(at) == url), LinkAddress())
+        found = self.named().get(url, LinkAddress())
         return found if found.token is not None else evolve(found, token=self.token)
 
     def check(self) -> None:
         """Raises ConfigError."""
         dialled = self.dialled()
-        if self.upstream is not None and (node_url(self.upstream), "peer") in dialled:
+        if len({url for url, _ in dialled}) < len(dialled):
             raise ConfigError(f"[links] {self.upstream} is the upstream; it cannot be a peer too")
-        named = {node_url(at): address for at, address in self.at.items()}
+        named = self.named()
         for address in named.values():
             if address.pins() and address.ca is not None:
                 raise ConfigError("[links.at] a node is recognised by ca or by certificates, not by both")

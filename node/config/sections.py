@@ -19,6 +19,7 @@ from attrs import evolve, field, fields
 from crdt.classes import frozen
 from crdt.engine import DEFAULT, ENGINES, INSTALLED
 from crdt.hlc import Zone
+from node.addresses import AddressError, listening_host
 from node.config.conservation import Conservation
 from node.config.hubs import HubsSection
 from node.config.links import LinksSection
@@ -377,6 +378,14 @@ class Config:
             raise ConfigError(f"[node] engine {self.node.engine} is not installed here; {', '.join(INSTALLED)} is")
         if self.node.machine not in MACHINES:
             raise ConfigError(f"[node] machine {self.node.machine!r} is none of {', '.join(MACHINES)}")
+        for setting, host in (
+            ("[node] host", self.node.host),
+            *(("[[listen]] host", one.host) for one in self.listen),
+        ):
+            try:
+                listening_host(host)
+            except AddressError as error:
+                raise ConfigError(f"{setting}: {error.en}") from error
         if not 0 <= self.node.port <= 65_535:
             raise ConfigError(f"[node] port {self.node.port} is none")
         for name in ("limits", "time", "links"):

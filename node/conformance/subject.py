@@ -12,13 +12,14 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import httpx
 import psutil
 import trio
 from attrs import frozen
 
+from node.addresses import node_address
 from node.conformance.broken import NotTried
 from node.conformance.wire import Refused, Socket, open_socket
 
@@ -124,16 +125,12 @@ class Subject:
         process: Process | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("ws", "wss", "http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is no ws:// address")
+        there = node_address(url, behind=True)
         self.url, self.patience, self.slow, self.process = url, patience, slow, process
         self.run = secrets.token_hex(3)
-        self._secure = parts.scheme in ("wss", "https")
+        self._secure = there.secure
         self._tls = tls or ssl.create_default_context()
-        self._host = parts.hostname
-        self._port = parts.port or (443 if self._secure else 80)
-        self._base = parts.path.rstrip("/")
+        self._host, self._port, self._base = there.host, there.port, there.path
         seats = list(tokens)
         self.token = next((seat.token for seat in seats), None)
         self._open_token = next((seat.token for seat in seats if not seat.name), None)

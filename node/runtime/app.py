@@ -107,7 +107,7 @@ class Node:
             realms=realms,
             config=self.config,
             node_id=realms.node_id,
-            address=node_url(settings.address or house.reached.url()),
+            address=node_url(settings.address or house.reached.url(), "[hubs] address"),
             engine=PostgresEngine(settings.database, PATIENCE * settings.lease_s),
         )
         realms.shared = lambda name: {"owner": hubs.owner(name)}

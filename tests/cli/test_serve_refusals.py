@@ -19,7 +19,7 @@ ADDRESSES = (
     "",
     "hub",
     "hub:8001",
-    "http://hub:8001",
+    "https://hub:8001/x",
     "wss://hub:8001/ws",
     "ws://",
     "ws://:8001",
