@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import signal
@@ -17,6 +16,7 @@ from node.config.links import node_url
 from node.control import NAME as CONTROL
 from node.core.admission import Arrivals
 from node.errors import ConfigError
+from node.runtime import collector
 from node.runtime.api.joining import Reached
 from node.runtime.certificates import Certificate
 from node.runtime.disk_space import DiskSpace
@@ -174,9 +174,7 @@ class Node:
                 nursery.start_soon(certificate.watch)
             if signals:
                 nursery.start_soon(_obey, signals, nursery.cancel_scope, certificate)
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(5_000 if config.small else 50_000, 20, 50)
+            collector.serve(small=config.small)
             started(Started(realm.store.node_id, house.urls, not realm.tokens.required))
             supervisor.tell(READY)
             nursery.start_soon(supervisor.feed)
