@@ -88,6 +88,30 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
+FLUSHED = 2**23
+"""Bytes of a large file that are written between two flushes."""
+
+
+class Growing:
+    """A large file that is written beside others' commits, flushed as it grows.
+
+    Flushed at its end only, it would be on the disk's way all at once: a commit that is flushed meanwhile waits until
+    all of it is there, a second and more for some hundred megabytes.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        """descriptor: of the file, open for writing."""
+        self._descriptor = descriptor
+        self._flushed = 0
+
+    def flush(self) -> None:
+        """Flush it if it has grown by FLUSHED. Raises OSError."""
+        size = os.fstat(self._descriptor).st_size
+        if size - self._flushed >= FLUSHED:
+            self._flushed = size
+            os.fsync(self._descriptor)
+
+
 def flush_names(folder: Path) -> None:
     """fsync a folder's names, where the system and its file system can do so. Raises OSError."""
     if sys.platform == "win32":

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import trio
 from attrs import field
@@ -20,7 +20,7 @@ from node.core.core import Core
 from node.runtime.backup_plan import RETRY_MS, SETTLED_MS, copies, due_in_ms, lacks_room, name_of, surplus
 from storage.sqlite.backup import back_up
 from storage.sqlite.database import StorageError
-from storage.system import flush_names
+from storage.system import Growing, flush_names
 
 T = TypeVar("T")
 
@@ -141,6 +141,18 @@ def _copy(database: Path, target: Path) -> None:
         _copy_again(Path(folder) / target.name, target)
 
 
+class _Growing:
+    """What `shutil` copies into."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._growing = file, Growing(file.fileno())
+
+    def write(self, piece: bytes) -> int:
+        written = self._file.write(piece)
+        self._growing.flush()
+        return written
+
+
 def _copy_again(copy: Path, target: Path) -> None:
     """The folder of `target` is not made: where a stick is not plugged in, the copy would fill the disk beneath."""
     _remove_partial(target.parent)
@@ -149,7 +161,7 @@ def _copy_again(copy: Path, target: Path) -> None:
     try:
         # By its descriptor: in a folder that others write to, its name may mean another file a moment later.
         with copy.open("rb") as read, os.fdopen(os.open(partial, NEW, 0o600), "wb") as written:
-            shutil.copyfileobj(read, written)
+            shutil.copyfileobj(read, _Growing(written))
             written.flush()
             os.fsync(written.fileno())
         partial.replace(target)

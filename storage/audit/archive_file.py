@@ -24,7 +24,7 @@ from crdt.classes import frozen
 from storage.chain import GENESIS, Finding, chain_hash
 from storage.sqlite.database import StorageError
 from storage.sqlite.rows import LOG
-from storage.system import flush_names
+from storage.system import Growing, flush_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -78,9 +78,11 @@ def write_archive(
         partial.unlink(missing_ok=True)
         descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         with os.fdopen(descriptor, "wb") as file:
+            growing = Growing(descriptor)
             with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=LEVEL, mtime=0) as archive:
                 for line in _lines(reader, header, progress):
                     archive.write(line + b"\n")
+                    growing.flush()
             file.flush()
             os.fsync(file.fileno())
         check_archive(partial, header, progress)

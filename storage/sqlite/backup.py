@@ -10,12 +10,16 @@ import sqlite3
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from storage.sqlite.database import StorageError, open_reader, storage_errors
+from storage.sqlite.database import Interrupted, StorageError, open_reader, storage_errors
 from storage.sqlite.meta import read_anchor, read_fact, read_head, write_meta
-from storage.system import flush, flush_names
+from storage.system import Growing, flush, flush_names
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+STEPS = 5_000
+"""Steps of SQLite's machine after which it is seen how far the copy has grown: some milliseconds."""
 
 
 def back_up(path: Path, target: Path) -> int:
@@ -30,11 +34,8 @@ def back_up(path: Path, target: Path) -> int:
     partial = target.with_name(f".{target.name}.partial")
     try:
         partial.unlink(missing_ok=True)
-        # VACUUM INTO takes an empty file; one of its own would be readable by everybody.
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        with closing(open_reader(path)) as connection, storage_errors(target):
-            connection.execute("PRAGMA query_only=OFF")  # else SQLite refuses to write the copy
-            connection.execute("VACUUM INTO ?", (str(partial),))
+        _copy(path, partial, target)
+        with storage_errors(target):
             head = _mark(partial)
         flush(partial)
         partial.replace(target)
@@ -45,6 +46,31 @@ def back_up(path: Path, target: Path) -> int:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
     return head
+
+
+def _copy(path: Path, partial: Path, target: Path) -> None:
+    """Raises StorageError and OSError."""
+    # VACUUM INTO takes an empty file; one of its own would be readable by everybody.
+    descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    growing, failed = Growing(descriptor), list[OSError]()
+
+    def look() -> bool:
+        """Whether SQLite is to break off."""
+        try:
+            growing.flush()
+        except OSError as error:
+            failed.append(error)
+        return bool(failed)
+
+    try:
+        with closing(open_reader(path)) as connection, storage_errors(target):
+            connection.execute("PRAGMA query_only=OFF")  # else SQLite refuses to write the copy
+            connection.set_progress_handler(look, STEPS)
+            connection.execute("VACUUM INTO ?", (str(partial),))
+    except Interrupted:
+        raise failed[0] from None
+    finally:
+        os.close(descriptor)
 
 
 def _mark(path: Path) -> int:
