@@ -69,8 +69,9 @@ def field(page: Page, name: str) -> Any:
 
 
 def test_a_customer_is_decided_field_by_field_and_whoever_had_it_open_is_told(
-    pages: Pages, node: NodeProcess
+    pages: Pages, nodes: Callable[..., NodeProcess]
 ) -> None:
+    node = nodes("so-ela")  # what is open is counted
     before = {"name": "Dona Lourdes", "phone": "(11) 95555-0110", "address": "Rua das Acácias, 85"}
     first = {"phone": "(11) 95555-0173", "address": "Rua das Acácias, 85, casa 2"}
     second = {"phone": "(11) 95555-0137", "address": "Rua das Acácias, 58"}
@@ -196,7 +197,10 @@ def test_amounts_without_a_sign_count_as_they_are_written(pages: Pages, nodes: C
     expect(page.locator(".effect")).to_have_text("Saldo esperado de gaveta-1hoje R$ 1.300,00 → R$ 1.350,00")
 
 
-def test_by_keyboard_alone_from_the_inbox_to_the_next_conflict(pages: Pages, node: NodeProcess) -> None:
+def test_by_keyboard_alone_from_the_inbox_to_the_next_conflict(
+    pages: Pages, nodes: Callable[..., NodeProcess]
+) -> None:
+    node = nodes("teclado")  # whichever is the first is a drawer
     drawer(node, "gaveta-2")
     drawer(node, "gaveta-3")
     page = pages(node, user="Marina")

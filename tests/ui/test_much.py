@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from tests.ui.people import Terminal
+from tests.ui.people import NUMBERS, Terminal
 from tests.ui.people import asked as told
 from tests.ui.test_views import shown
 
@@ -85,7 +85,7 @@ def order(number: int) -> dict[str, Any]:
 
 def bulk(terminal: Terminal, entity_type: str, entities: dict[str, dict[str, Any]]) -> None:
     updates = [{"entity_id": name, "data": data} for name, data in entities.items()]
-    name = f"{terminal.terminal_id}.bulk-{next(iter(entities))}-{len(str(entities))}"
+    name = f"{terminal.terminal_id}.bulk-{next(NUMBERS)}"
     said = {"id": name, "entity_type": entity_type, "operation": "BULK_UPDATE", "data": {"updates": updates}}
     terminal.say("data_sync", operation=said)
     answer = terminal.hear("sync_confirmation", operation_id=name)
