@@ -8,9 +8,11 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import weakref
 from pathlib import Path
 from typing import NoReturn
 
@@ -29,6 +31,16 @@ def missing(what: str) -> NoReturn:
     if CI:
         pytest.fail(f"CI must not skip: {what}")
     pytest.skip(what)
+
+
+def kept_port(owner: object, host: str = "127.0.0.1") -> int:
+    """A free port that the system gives nobody else while the owner lives: a node may end there and come back."""
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # who asks for this very port may have it, too
+        taken.bind((host, 0))
+        port = int(taken.getsockname()[1])
+        weakref.finalize(owner, os.close, taken.detach())
+    return port
 
 
 class NodeProcess:
@@ -52,6 +64,8 @@ class NodeProcess:
             self.flags = (*flags, "--config", str(settings))
 
     def start(self) -> NodeProcess:
+        if not self.port and sys.platform == "linux":  # elsewhere two may not share a port that none listens at
+            self.port = kept_port(self)
         words = ["serve", "--host", "127.0.0.1", "--port", str(self.port), "--data", str(self.data), *self.flags]
         with self.log.open("ab") as log:
             if self.wrap:

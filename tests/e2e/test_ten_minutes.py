@@ -30,7 +30,7 @@ from tests.cli.test_service import settings_of
 from tests.cli.test_service import tmp_path as tmp_path
 from tests.e2e.test_tls import until
 from tests.patience import PATIENCE_S
-from tests.processes import ROOT, missing
+from tests.processes import ROOT, kept_port, missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,11 +59,6 @@ def lan_address() -> str:
             return str(asked.getsockname()[0])
         except OSError:
             return "127.0.0.2"
-
-
-def free_port(host: str) -> int:
-    with socket.create_server((host, 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 class Service:
@@ -101,10 +96,13 @@ class Service:
 
 
 class Machine:
-    """One machine: its directory, and what runs there. put: what stands in the place of the README's examples."""
+    """One machine: its directory, and what runs there, at a port of its own.
 
-    def __init__(self, folder: Path, port: int, put: dict[str, str]) -> None:
-        self.folder, self.port, self.put = folder, port, put
+    put: what stands in the place of the README's examples.
+    """
+
+    def __init__(self, folder: Path, host: str, put: dict[str, str]) -> None:
+        self.folder, self.port, self.put = folder, kept_port(self, host), put
         self.service: Service | None = None
         folder.mkdir()
 
@@ -163,10 +161,9 @@ class Machine:
 
 @pytest.fixture
 def machines(tmp_path: Path) -> Iterator[tuple[Machine, Machine]]:
-    address = lan_address()
-    port = free_port(address)
-    put = {"10.0.0.5:8001": f"{address}:{port}", "10.0.0.5": address}
-    found = Machine(tmp_path / "hub", port, put), Machine(tmp_path / "till", free_port("127.0.0.1"), put)
+    address, put = lan_address(), dict[str, str]()
+    found = Machine(tmp_path / "hub", address, put), Machine(tmp_path / "till", "127.0.0.1", put)
+    put |= {"10.0.0.5:8001": f"{address}:{found[0].port}", "10.0.0.5": address}
     yield found
     for machine in found:
         if machine.service is not None:
