@@ -19,7 +19,8 @@ from node.runtime.net.tls import Trust
 from node.wire.pairing import NEWCOMER, key_of, name_of, proof
 from tests.authority import Authority, make
 from tests.e2e.test_joining import code_of, running
-from tests.e2e.test_tls import until, up, write
+from tests.e2e.test_tls import up, write
+from tests.faults.rig import until
 from tests.patience import PATIENCE_S
 from tests.processes import NodeProcess, comanda
 

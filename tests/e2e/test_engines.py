@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from crdt.engine import INSTALLED
-from tests.e2e.test_identity import get, orders, until, write
+from tests.e2e.test_identity import get, orders, write
+from tests.faults.rig import until
 from tests.processes import NodeProcess, comanda
 
 if TYPE_CHECKING:

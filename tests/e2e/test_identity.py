@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
+from tests.faults.rig import until
 from tests.patience import PATIENCE_S, connect, http_get
 from tests.processes import NodeProcess, comanda
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -34,13 +34,6 @@ def write(node: NodeProcess, terminal: str, *entity_ids: str) -> None:
             socket.send(orjson.dumps({"type": "data_sync", "operation": operation}).decode())
             while orjson.loads(socket.recv(PATIENCE_S))["type"] != "sync_confirmation":
                 pass
-
-
-def until(check: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not check():
-        assert time.monotonic() < deadline, "it never came to be"
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from node.core.pairing import TRIES
 from node.runtime.net.proxies import SIGNS
 from node.wire.pairing import HUB, NEWCOMER, key_of, name_of, proof
 from tests.authority import Authority, make
-from tests.e2e.test_tls import until, up, write
+from tests.e2e.test_tls import up, write
+from tests.faults.rig import until
 from tests.patience import PATIENCE_S, http_get, http_post
 from tests.processes import NodeProcess, comanda
 

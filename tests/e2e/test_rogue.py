@@ -20,6 +20,7 @@ from crdt.document import Document
 from crdt.engine import DEFAULT
 from node.runtime.keys import signatures
 from node.wire.links.handshake import SUBPROTOCOL, Identification, challenged
+from tests.faults.rig import until
 from tests.patience import PATIENCE_S, connect, http_get
 from tests.processes import NodeProcess
 from tests.rogue import WRITER, Rogue, sign_together
@@ -151,13 +152,6 @@ class Store:
         rows = self.get(self.hub, "quarantine")["quarantine"]
         assert {row["from"] for row in rows} <= {"rogue"}
         return [row["reason"] for row in rows]
-
-
-def until(check: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not check():
-        assert time.monotonic() < deadline, "it never came to be"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")

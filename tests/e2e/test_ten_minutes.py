@@ -28,7 +28,7 @@ from node.runtime.backup_plan import copies
 from node.runtime.supervisor import READY
 from tests.cli.test_service import settings_of
 from tests.cli.test_service import tmp_path as tmp_path
-from tests.e2e.test_tls import until
+from tests.faults.rig import until
 from tests.patience import PATIENCE_S
 from tests.processes import ROOT, kept_port, missing
 

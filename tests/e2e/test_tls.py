@@ -14,11 +14,12 @@ import trio
 from node.cli.client import Terminal
 from storage.system import RELOAD
 from tests.authority import Authority, make
-from tests.patience import PATIENCE_S, http_get
+from tests.faults.rig import until
+from tests.patience import http_get
 from tests.processes import ROOT, NodeProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -44,15 +45,6 @@ def below(tmp_path: Path, hub: NodeProcess, *said: str) -> NodeProcess:
 def links(node: NodeProcess) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = http_get(f"http://127.0.0.1:{node.port}/api/v1/links").json()["links"]
     return found
-
-
-def until(condition: Callable[[], bool]) -> None:
-    async def wait() -> None:
-        with trio.fail_after(PATIENCE_S):
-            while not await trio.to_thread.run_sync(condition):  # noqa: ASYNC110  # it lies in another process
-                await trio.sleep(0.02)
-
-    trio.run(wait)
 
 
 def up(node: NodeProcess) -> bool:

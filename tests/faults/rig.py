@@ -45,10 +45,14 @@ def seeded(name: str) -> random.Random:
 
 
 def until(check: Callable[[], object], what: str = "it") -> None:
+    """Ask until it is so. What takes long to ask is asked less often: the nodes that are asked need the machine."""
     deadline = time.monotonic() + PATIENCE_S
+    asked = time.monotonic()
     while not check():
-        assert time.monotonic() < deadline, f"{what} never came to be"
-        time.sleep(0.02)
+        now = time.monotonic()
+        assert now < deadline, f"{what} never came to be"
+        time.sleep(min(1.0, max(0.02, 2 * (now - asked))))
+        asked = time.monotonic()
 
 
 # ------------------------------------------------------------------ looking at a node

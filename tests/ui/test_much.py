@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import expect
 
+from tests.ui.browser import ALL
 from tests.ui.people import NUMBERS, Terminal
 from tests.ui.people import asked as told
 from tests.ui.test_views import shown
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from tests.processes import NodeProcess
     from tests.ui.browser import Pages
 
-ORDERS, CONFLICTS, DECIDED, STEPS, ENTRIES = 2_000, 500, 410, 5_000, 2_000
+ORDERS, CONFLICTS, DECIDED = 2_000, 500, 410
+STEPS, ENTRIES = (5_000, 2_000) if ALL else (2_000, 800)
 BULK = 500
 TRIES = int(os.environ.get("COMANDA_TRIES", "2"))
 
@@ -111,7 +113,7 @@ def counted(page: Page) -> int:
 
 
 def longest(page: Page, act: Callable[[int], object]) -> float:
-    """The longest task of what is done, in times of the plain list; of several tries the least."""
+    """The longest task of what is done, in times of the plain list: the least of tries, up to one that is quick."""
     found = []
     for turn in range(TRIES):
         plain = min(page.evaluate(CALIBRATE) for _ in range(3))
@@ -119,6 +121,8 @@ def longest(page: Page, act: Callable[[int], object]) -> float:
         act(turn)
         page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
         found.append(max(page.evaluate("window.tasks"), default=0.0) / plain)
+        if found[-1] <= MOST_TASK:
+            break
     return min(found)
 
 
