@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from tests.bench.forked import run
 
 
 def test_a_small_run_opens_every_store() -> None:
-    command = [sys.executable, "-m", "bench", "realms", "--stores", "3", "--orders", "2", "--idle", "0.1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run("realms", "--stores", "3", "--orders", "2", "--idle", "0.1")
     assert not done.returncode, done.stderr
     (row,) = [line.split("|") for line in done.stdout.splitlines() if line.startswith("| 3")]
     assert int(row[2]) >= 18

@@ -10,12 +10,13 @@ from attrs import evolve
 from node.simulation import restaurant
 from node.simulation.evening import simulate
 from node.simulation.terminal import Terminal
+from tests.simulation.replayed import HOW_MANY
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.parametrize("seed", [3, 4, 8])
+@pytest.mark.parametrize("seed", [3, 4, 8] if HOW_MANY == "all" else [3, 4])
 def test_an_evening_of_a_store_with_a_name_is_the_same_evening(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import expect
 
+from tests.ui.browser import ALL
 from tests.ui.people import Terminal, asked, conflict
 from tests.ui.test_views import shown
 
@@ -65,7 +66,7 @@ def test_what_people_typed_stays_text_in_every_view(restaurant: NodeProcess, pag
         "terminais": ".table-terminals",
     }
     wrong: list[str] = []
-    for route, sign in routes.items():
+    for route, sign in [*routes.items()][:: 1 if ALL or width == 390 else 3]:
         shown(page, route, sign)
         if page.evaluate("window.hurt") is not None:
             wrong.append(f"{route}: a script of the text ran")
