@@ -26,8 +26,6 @@ RULES = ("1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*")
 SIZES = ("9.1.1", "9.1.3", "9.2.1", "9.2.3", "9.5.6", "9.6.6", "9.7.1")
 COMPRESSION = ("12.2.1", "12.3.11", "13.1.1", "13.3.4", "13.5.4", "13.7.4")
 WITHIN_THE_LIMIT = (*RULES, "12.*", "13.*") if ALL else (*RULES, *SIZES, *COMPRESSION)
-DIALLED = WITHIN_THE_LIMIT if ALL else (*(rule for rule in RULES if rule != "6.*"), "6.[1-4].*", *SIZES, *COMPRESSION)
-"""The same code reads what comes to the dialling side. Without the sequences of UTF-8, a character each."""
 BIG = ("9.*",) if ALL else ("9.1.6", "9.2.6", "9.3.4", "9.4.1")
 BEYOND_THE_LIMIT = ("9.1.4", "9.1.5", "9.1.6", "9.2.4", "9.2.5", "9.2.6", "9.3.*", "9.4.*") if ALL else BIG
 """Messages of 4 and 16 MiB, whole and in fragments of 64 bytes and more."""
@@ -81,6 +79,6 @@ async def test_big_messages_are_closed_with_1009_at_the_nodes_own_limit(monkeypa
 
 
 async def test_the_dialling_side_of_a_link_passes_every_case_too() -> None:
-    patterns = (*DIALLED, *BIG)
+    patterns = (*WITHIN_THE_LIMIT, *BIG)
     found = await against_client(patterns)
     assert all_good(found), summary(found)
