@@ -61,12 +61,19 @@ def _needed(decoded: DecodedUpdate, writer: int, first: int) -> dict[int, int]:
     return {w: sum(ranges[-1]) for w, ranges in decoded.deletes.items()} | {writer: first}
 
 
-def check_entry(decoded: DecodedUpdate, before: Mapping[int, int], writer: int, first: int, end: int) -> None:
-    """What is said beside an operation's update follows from it. Raises DocumentError."""
+def check_entry(
+    decoded: DecodedUpdate, before: Mapping[int, int], writer: int, first: int, end: int
+) -> Mapping[int, int]:
+    """What is said beside an operation's update follows from it. Raises DocumentError.
+
+    Returns the clocks that it builds on, by writer.
+    """
     if decoded.gone or decoded.ranges != {writer: (first, end)}:
         raise DocumentError(f"update is not of clocks {first}..{end} of writer {writer}, as its entry says")
-    if dict(before) != _needed(decoded, writer, first):
+    needed = _needed(decoded, writer, first)
+    if before != needed:
         raise DocumentError("update builds on other clocks than its entry says")
+    return needed
 
 
 def check_version(version: int) -> None:
@@ -215,24 +222,20 @@ class Document:
         decoded = decode_update(update) if entry is None else decode_operation(update, *entry)
         if len(decoded.ranges) != 1:
             raise DocumentError(f"an operation's update carries one writer, not {len(decoded.ranges)}")
-        if entry is not None:
-            check_entry(decoded, before, *entry)
+        builds_on = check_entry(decoded, before, *entry) if entry is not None else None
         ((author, (first, end)),) = decoded.ranges.items()
         have = self.vector.get(author, 0)
         if author == self.writer and end > have:
             raise ForkError(f"update claims our own writer {author} up to clock {end}; we issued {have}")
         if end <= have:
             return Known()
-        needed = _needed(decoded, author, first)
-        builds_on = {w: max(before.get(w, 0), needed.get(w, 0)) for w in {**before, **needed}}
+        if builds_on is None:
+            needed = _needed(decoded, author, first)
+            builds_on = {w: max(before.get(w, 0), needed.get(w, 0)) for w in {**before, **needed}}
         missing = {w: (self.vector.get(w, 0), need) for w, need in builds_on.items() if need > self.vector.get(w, 0)}
         if missing:
             return Gap(missing)
-        doomed = self._doomed(decoded)
-        inserts = self._check(decoded, author, have, doomed)
-        header = next(record for record in inserts if isinstance(record, Header))
-        counts = counted(self.headers.get(author), header)
-        return Prepared(update, decoded, author, end, tuple(inserts), tuple(doomed), counts)
+        return self._checked(update, decoded, author, have)
 
     def compare(
         self, update: bytes, before: Mapping[int, int], entry: tuple[int, int, int], name: str
@@ -265,10 +268,9 @@ class Document:
 
     def paths(self, prepared: Prepared) -> list[Path]:
         """The registers and counters a prepared update touches."""
-        doomed = (self.by_id.get(identity) for identity in prepared.doomed)
-        records = (*prepared.inserts, *doomed)
         paths: list[Path] = [counted_at(name) for name in prepared.counts]
-        paths += [record.path for record in records if isinstance(record, FieldRecord)]
+        paths += [record.path for record in prepared.added]
+        paths += [record.path for record in prepared.removed]
         return list(dict.fromkeys(paths))
 
     def carry_out(self, prepared: Prepared) -> Applied:
@@ -278,33 +280,37 @@ class Document:
         for record in prepared.inserts:
             self._insert(record, prepared.author)
         self.vector[prepared.author] = prepared.end
-        added = tuple(record for record in prepared.inserts if isinstance(record, FieldRecord))
-        return Applied(added, tuple(removed))
+        return Applied(prepared.added, removed)
 
     def under(self, writer: int) -> None:
         """From here on write as `writer`."""
         self.writer = writer
 
-    def _check(
-        self, decoded: DecodedUpdate, author: int, have: int, doomed: Sequence[tuple[int, int]]
-    ) -> list[FieldRecord | Header]:
-        """What an update inserts, parsed; DocumentError where it breaks a rule of the record shape."""
-        own = decoded.deletes.get(author)
-        if own is not None and any(i.clock >= have and within(own, i.clock) for i in decoded.inserts):
+    def _checked(self, update: bytes, decoded: DecodedUpdate, author: int, have: int) -> Prepared:
+        """An update that fits, its records parsed; DocumentError where it breaks a rule of the record shape."""
+        own = decoded.deletes.get(author, ((0, 0),))
+        if sum(own[-1]) > have and any(i.clock >= have and within(own, i.clock) for i in decoded.inserts):
             raise DocumentError(f"writer {author} deletes what it adds")
         inserts = [parse_record(*insert) for insert in decoded.inserts if insert.clock >= have]
-        headers = [record for record in inserts if isinstance(record, Header)]
+        added = [record for record in inserts if type(record) is FieldRecord]
+        headers = [record for record in inserts if type(record) is Header]
         if len(headers) != 1:
             raise DocumentError(f"an operation writes one header, not {len(headers)}")
-        for record in inserts:
-            if isinstance(record, FieldRecord) and not writable(record.value):
+        for record in added:
+            if not writable(record.value):
                 raise DocumentError(f"record {record.writer}:{record.clock} is nested too deep to be written again")
-        old = self.headers.get(author)
-        if old is not None and headers[0].n < old.n:
-            raise DocumentError(f"writer {author} lowers its share of the version: {old.n} -> {headers[0].n}")
-        check_version(self.version + headers[0].n - (old.n if old is not None else 0))
-        replaced = False
-        for writer, clock in doomed:
+        new, old = headers[0], self.headers.get(author)
+        grown = new.n - (old.n if old is not None else 0)
+        if old is not None and grown < 0:
+            raise DocumentError(f"writer {author} lowers its share of the version: {old.n} -> {new.n}")
+        check_version(self.version + grown)
+        doomed, removed, replaced = self._doomed(decoded), [], False
+        for identity in doomed:
+            field_record = self.by_id.get(identity)
+            if field_record is not None:
+                removed.append(field_record)
+                continue
+            writer, clock = identity
             header = self.headers.get(writer)
             if header is not None and header.clock == clock:
                 if writer != author:
@@ -312,7 +318,8 @@ class Document:
                 replaced = True
         if old is not None and not replaced:
             raise DocumentError(f"writer {author} leaves two live headers")
-        return inserts
+        (_, end), counts = decoded.ranges[author], counted(old, new)
+        return Prepared(update, decoded, author, end, inserts, new, added, doomed, removed, grown, counts)
 
     def check_whole(self) -> None:
         """Of a document that another replica sent whole: DocumentError where it breaks a rule of the record shape."""
@@ -367,7 +374,8 @@ class Document:
             old = self.headers.get(writer)
             self.version += record.n - (old.n if old else 0)
             self.headers[writer] = record
-            self._count(old, record)
+            if record.counters or (old is not None and old.counters):
+                self._count(old, record)
             return
         self.by_id[record.writer, record.clock] = record
         siblings = self.fields.get(record.path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -39,15 +39,21 @@ class Edit:
 class Prepared(NamedTuple):
     """A remote update that can be applied now.
 
-    doomed: (writer, clock) of the live records it deletes. counts: what it adds to the counters.
+    inserts: its records in the order of their clocks, which are `header` and those in `added`.
+    doomed: (writer, clock) of the live records it deletes. removed: those of them that are field records.
+    grown: what it adds to the version. counts: what it adds to the counters.
     """
 
     update: bytes
     decoded: DecodedUpdate
     author: int
     end: int
-    inserts: tuple[FieldRecord | Header, ...]
-    doomed: tuple[tuple[int, int], ...]
+    inserts: Sequence[FieldRecord | Header]
+    header: Header
+    added: Sequence[FieldRecord]
+    doomed: Sequence[tuple[int, int]]
+    removed: Sequence[FieldRecord]
+    grown: int
     counts: Mapping[str, Decimal]
 
 
@@ -64,8 +70,8 @@ def counted(old: Header | None, new: Header) -> Mapping[str, Decimal]:
 class Applied(NamedTuple):
     """A remote update that is now part of the document."""
 
-    added: tuple[FieldRecord, ...]
-    removed: tuple[FieldRecord, ...]
+    added: Sequence[FieldRecord]
+    removed: Sequence[FieldRecord]
 
 
 @frozen

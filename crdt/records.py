@@ -208,7 +208,7 @@ def parse_record(writer: int, clock: int, text: str) -> FieldRecord | Header:
 
 def writable(value: object) -> bool:
     """Whether a value can go out again, inside the objects of a message (orjson writes 254 levels)."""
-    if not isinstance(value, dict | list):
+    if type(value) is not dict and type(value) is not list:
         return True
     try:
         orjson.dumps([[[[[[[[value]]]]]]]])

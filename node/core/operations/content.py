@@ -24,7 +24,7 @@ from crdt import hlc
 from crdt.classes import frozen
 from crdt.decimals import decimal_of, is_total, total_of
 from crdt.json_values import equal
-from crdt.records import DocumentError, FieldRecord, Header, Path, counted_at
+from crdt.records import DocumentError, FieldRecord, Path, counted_at
 from node.core.entities.entity import Entity
 from node.core.entities.writes import RESERVED
 from node.core.operations.removals import Removal
@@ -89,15 +89,11 @@ def check(replica: Replica, entity: Entity, write: Write, prepared: Prepared, re
     write: what the operation says of this entity.
     """
     document = entity.document
-    records = [record for record in prepared.inserts if isinstance(record, FieldRecord)]
-    doomed = [record for identity in prepared.doomed if (record := document.by_id.get(identity)) is not None]
-    deleted = sum(length for ranges in prepared.decoded.deletes.values() for _, length in ranges)
+    records, doomed, header, grown = prepared.added, prepared.removed, prepared.header, prepared.grown
+    deleted = sum([length for ranges in prepared.decoded.deletes.values() for _, length in ranges])
     ground = Ground(replica, entity, doomed, gone=deleted > len(prepared.doomed))
     says = _says(ground, write, remote)
     check_authorship(records, remote, replica.clock.max_skew_ms)
-    old = document.headers.get(prepared.author)
-    header = next(record for record in prepared.inserts if isinstance(record, Header))
-    grown = header.n - (old.n if old is not None else 0)
     most = 0 if "repairs" in remote.operation.raw else max(replica.settings.version_jump, LEAST_JUMP)
     if not min(most, 1) <= grown <= most:
         raise Unsaid(f"the version grows by {grown}")

@@ -17,7 +17,7 @@ import orjson
 from crdt import hlc
 from crdt.classes import define, frozen
 from crdt.edits import Gap, Known, Prepared
-from crdt.records import Contradiction, DocumentError, FieldRecord
+from crdt.records import Contradiction, DocumentError
 from node.core.entities.change import ConflictNews, Difference, carry_out, difference
 from node.core.entities.entity import Entity, Touch
 from node.core.entities.writes import RESERVED
@@ -147,7 +147,7 @@ def _prepared(
     if isinstance(prepared, Prepared):
         if prepared.counts != update.counts:
             raise DocumentError("update counts otherwise than its entry says")
-        problem = entity.policy.misfit(r for r in prepared.inserts if isinstance(r, FieldRecord))
+        problem = entity.policy.misfit(prepared.added)
         if problem is not None:
             raise DocumentError(problem)
     return prepared
@@ -180,7 +180,7 @@ def _record(
         if step.prepared is not None:
             deletes = step.prepared.decoded.deletes
             if step.entity.movements.gone:
-                added = [record.path for record in step.prepared.inserts if isinstance(record, FieldRecord)]
+                added = [record.path for record in step.prepared.added]
                 stays += brought_back(step.entity, added, remote.name, deleted_by(deletes))
                 twice += removed_twice(step.entity, step.written, remote.name, deleted_by(deletes))
             changed.append(step.entity)
@@ -304,17 +304,16 @@ def _beyond_rights(replica: Replica, remote: RemoteOperation, steps: Sequence[_S
 
 def _takes_back(entity: Entity, prepared: Prepared, terminal_type: str) -> bool:
     """Whether an update does what no terminal of this type may here: lower a status, or delete a final one."""
-    kinds, document = entity.policy.kinds, entity.document
+    kinds = entity.policy.kinds
     if not kinds.declared:
         return False
-    written = {record.path: record for record in prepared.inserts if isinstance(record, FieldRecord)}
+    written = {record.path: record for record in prepared.added}
     deletion = written.get(DELETED_AT)
-    if deletion is not None and deleted(kinds, document, deletion, terminal_type):
+    if deletion is not None and deleted(kinds, entity.document, deletion, terminal_type):
         return True
-    doomed = [document.by_id[identity] for identity in prepared.doomed if identity in document.by_id]
     return any(
         record.path in written and kinds.at(record.path).keeps(record, terminal_type, written[record.path].value)
-        for record in doomed
+        for record in prepared.removed
     )
 
 
