@@ -18,7 +18,7 @@ from strategies.kinds.register import Register
 from strategies.paths import COUNTED, GROUP, SETTLEMENT, group_names, is_element
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from crdt.records import Path
 
@@ -114,10 +114,10 @@ class FieldKinds:
             return group_names(path)
         return self.settling if path[0] == SETTLEMENT else path[:1]
 
-    def ever(self, name: str) -> Iterator[Kind]:
+    def ever(self, name: str) -> Sequence[Kind]:
         """What a field is declared to be, then what it may have been: operations outlive a configuration."""
-        yield self.of(name)
-        yield from EVERY
+        kind = self.by_name.get(name)
+        return EVERY if kind is None else (kind, *EVERY)
 
     @property
     def grouped(self) -> list[str]:

@@ -169,9 +169,17 @@ def difference(
     if before.whole:
         names.update(dict.fromkeys(view.fields))
     names.pop("deleted_at", None)
-    changed = [n for n in names if not _same(n, before.fields, view.fields)]
-    audit_before = {n: before.fields[n] for n in names if n in before.fields}
-    audit_after: dict[str, object] = {n: view.fields[n] for n in names if n in view.fields}
+    changed: list[str] = []
+    audit_before: dict[str, object] = {}
+    audit_after: dict[str, object] = {}
+    for name in names:
+        was, shown = name in before.fields, name in view.fields
+        if was:
+            audit_before[name] = before.fields[name]
+        if shown:
+            audit_after[name] = view.fields[name]
+        if was is not shown or (shown and not equal(audit_before[name], audit_after[name])):
+            changed.append(name)
     if before.alive != view.alive and before.version:
         audit_before["deleted_at"] = None if before.alive else before.deleted_at
         audit_after["deleted_at"] = view.deleted_at if not view.alive else None
@@ -190,9 +198,3 @@ def difference(
     data = {**audit_after, "version": version}
     data.pop("deleted_at", None)
     return Difference("UPDATE", data, audit_before, audit_after, exact and not unasked and kind != "DELETE", True)
-
-
-def _same(name: str, before: Mapping[str, object], after: Mapping[str, object]) -> bool:
-    if (name in before) != (name in after):
-        return False
-    return name not in after or equal(before[name], after[name])

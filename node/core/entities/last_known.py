@@ -379,7 +379,8 @@ def _only_latest_keys(moves: list[Movement], author: str | None) -> None:
     for number in range(len(moves) - 1, -1, -1):
         move = moves[number]
         if move.author == author and isinstance(move.written, list):
-            moves[number] = evolve(move, written=True)
+            seq, version, shown, acked = move.seq, move.version, move.shown, move.acked
+            moves[number] = Movement(seq, version, author, written=True, shown=shown, acked=acked, echo=move.echo)
             return
 
 

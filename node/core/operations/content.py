@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 from attrs import field
 
 from crdt import hlc
-from crdt.classes import frozen
+from crdt.classes import define
 from crdt.decimals import decimal_of, is_total, total_of
 from crdt.json_values import equal
 from crdt.records import DocumentError, FieldRecord, Path, counted_at
@@ -182,7 +182,7 @@ def _at(path: Path) -> str:
     return "/".join(path) if path else "the whole entity"
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Ground:
     """What an update meets here. doomed: live records that it removes. gone: it removes others that are gone."""
 
@@ -240,7 +240,7 @@ def _conflict(write: Write, raw: Mapping[str, object]) -> tuple[Path, Collection
     raise Unsaid("a resolution does not say which conflict it decides")
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Authored:
     """What a terminal wrote. fields: those that it names. begins: it may begin fields anew."""
 
@@ -258,11 +258,12 @@ class Authored:
             return any(
                 k.counts and k.may_leave(path[0], ABSENT, path, value, begins=True) for k in kinds.ever(path[0])
             )
-        return any(
-            kind.may_leave(name, self.fields[name], path, value, begins=self.begins)
-            for name in self._named(path)
-            for kind in kinds.ever(name)
-        )
+        for name in self._named(path):
+            said = self.fields[name]
+            for kind in kinds.ever(name):
+                if kind.may_leave(name, said, path, value, begins=self.begins):
+                    return True
+        return False
 
     def may_replace(self, record: FieldRecord) -> bool:
         path, policy = record.path, self.ground.policy
@@ -272,7 +273,11 @@ class Authored:
             return False
         if self.begins and self._afresh():
             return True
-        return any(kind.may_replace(name, path) for name in self._named(path) for kind in policy.kinds.ever(name))
+        for name in self._named(path):
+            for kind in policy.kinds.ever(name):
+                if kind.may_replace(name, path):
+                    return True
+        return False
 
     def may_move(self, name: str, amount: Decimal) -> bool:
         kinds = self.ground.policy.kinds
@@ -298,10 +303,11 @@ class Authored:
             return self._is_whole_known(record.value)
         return record.path[0] != GROUP or self._as_it_was(record.value)
 
-    def _named(self, path: Path) -> list[str]:
+    def _named(self, path: Path) -> Sequence[str]:
         """The fields of a register that the operation names."""
-        names = group_names(path) if path[0] == GROUP else path[:1]
-        return [name for name in names if name in self.fields]
+        if path[0] != GROUP:
+            return path[:1] if path[0] in self.fields else ()
+        return [name for name in group_names(path) if name in self.fields]
 
     def _afresh(self) -> bool:
         """Whether a CREATE may come after a deletion that its author had seen."""
@@ -344,7 +350,7 @@ class Authored:
         return all(name in self.fields or entity.has_held(name, said) for name, said in value.items())
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Deletion(Authored):
     """A DELETE, and what it writes besides. at: the time that it names."""
 
@@ -359,7 +365,7 @@ class Deletion(Authored):
         return record.path == DELETED_AT or super().may_replace(record)
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Resolution(Authored):
     """A decision of a conflict. path, operations: the conflict's. fields: what it decides besides a side."""
 
@@ -417,7 +423,7 @@ def _are_here(ground: Ground, names: Collection[str]) -> bool:
     return all(name in here or ground.replica.held.holds(name) for name in names)
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Repair:
     """What a node writes where an operation came under two writers. operation: that operation."""
 

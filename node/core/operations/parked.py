@@ -19,7 +19,7 @@ from crdt.update_format import UpdateError
 from node.core.operations import settled
 from node.core.operations.needs import fetch
 from node.core.operations.quarantine import BAD, DROPPED, FAULT, NO_BODY, WAITING, origin_of
-from node.core.operations.remote import Outcome, accept
+from node.core.operations.remote import TAKEN, Outcome, accept
 from node.core.ports import Needs, Unreadable
 from node.errors import InvalidMessage, WireError
 from node.wire.codec import LONGEST_ID
@@ -57,7 +57,7 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
             raise InvalidMessage(known, "$.operation")
         kept = replica.quarantine.of_operation(key, remote.name)
         if kept is not None and kept.state == DROPPED:
-            return Outcome()
+            return TAKEN
         reason = accept(replica, remote, via, now)
     except Exception as error:
         if isinstance(error, EXPECTED) and not replica.faults.changing:
@@ -72,7 +72,7 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
     if reason is not None:
         return Outcome(waits=park(replica, message, via, WAITING, reason, now), left=True)
     if replica.quarantine.empty:
-        return Outcome()
+        return TAKEN
     for bad in replica.quarantine.bad_of(remote.name):
         if _accepted(bad) == [remote.stamp, remote.accepted]:  # it came before with a damaged name
             _unpark(replica, bad)
@@ -80,7 +80,7 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
     if parked is not None:
         _unpark(replica, parked)
     retry_waiting(replica, [(u.entity_type, u.entity_id) for u in remote.updates], now)
-    return Outcome()
+    return TAKEN
 
 
 def receive_settled(

@@ -66,6 +66,10 @@ class Outcome:
     claimed: str | None = None
 
 
+TAKEN = Outcome()
+"""Of nearly everything."""
+
+
 @define(eq=False)
 class _Step:
     """One entity of a remote operation. prepared: None where the document holds the update already."""
