@@ -4,6 +4,7 @@
     python -m bench.instructions --against ../before    the same of another checkout besides
     python -m bench.instructions --whole                and of a node with its sockets and threads, 8 min
     python -m bench.instructions --whole --no-parts     only that, 3 min; --steps N
+    python -m bench.instructions --linked               one that comes over a link, and an update merged, 1 min
 
 Needs valgrind, whose callgrind counts instructions whatever else the machine does: two runs differ by less than 1 %.
 So this tells what a change brings where times tell nothing. A part is counted around its calls (rig/counted.py), and
@@ -39,6 +40,9 @@ from bench.rig.node_process import NodeProcess
 HOW = ("silent", "each")
 OPERATIONS = 12
 
+LINKED = 192
+"""Operations of a link, and updates merged."""
+
 SLOWER, WARM_UP, STEPS = 60, 20, 10
 """How much slower a counted node's clocks go; operations before it is counted; operations that are."""
 
@@ -63,6 +67,8 @@ def measure(checkout: Path, how: str, operations: int) -> Parts:
         for number, name in enumerate(said["parts"], 1):
             if name != APART:
                 found.setdefault(name, []).append(_total(Path(f"{dumps}.{number}").read_text()))
+    if "of" in said:
+        return {name: sum(counts) / said["of"] / 1000 for name, counts in found.items()}
     parts = {name: statistics.median(counts) / 1000 for name, counts in found.items()}
     return {**parts, "all of these": sum(parts.values()), PINGS: said["pings"]}
 
@@ -124,17 +130,24 @@ def _total(dump: str) -> int:
 @click.option("--whole", "as_whole", is_flag=True, help="also of a node with its sockets and threads")
 @click.option("--steps", default=STEPS, show_default=True, help="operations that are counted of the whole node")
 @click.option("--parts/--no-parts", default=True, help="the parts of an operation")
+@click.option("--linked", is_flag=True, help="of operations that come over a link, and of updates merged in memory")
 def main(
-    against: Path | None, operations: int, how: tuple[str, ...], as_whole: bool, steps: int, parts: bool
+    against: Path | None,
+    operations: int,
+    how: tuple[str, ...],
+    as_whole: bool,
+    steps: int,
+    parts: bool,
+    linked: bool,
 ) -> None:
     """Count the instructions of one operation, by parts."""
     if shutil.which("valgrind") is None:
         raise click.ClickException("this needs valgrind (Debian's package of that name)")
     checkouts = {"here": Path.cwd(), **({str(against): against.resolve()} if against else {})}
-    for each in how or HOW:
+    for each in ("linked",) if linked else how or HOW:
         of = {
             name: {
-                **(measure(path, each, operations) if parts else {}),
+                **(measure(path, each, LINKED if linked else operations) if parts else {}),
                 **(whole(path, each, steps) if as_whole else {}),
             }
             for name, path in track(checkouts.items(), console=Console(stderr=True), transient=True)

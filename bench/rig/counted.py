@@ -1,7 +1,8 @@
 """One operation in parts, under callgrind; prints as JSON the parts in the order of callgrind's dumps, and how many
-pings an operation brought.
+pings an operation brought, or of how many operations the parts are together.
 
     python bench/rig/counted.py each 12        HOW and operations, as bench/instructions.py calls it
+    python bench/rig/counted.py linked 192     operations that come over a link, and updates merged in memory
 
 The working directory is the checkout that is measured. Its core and its store are real, as the tests have them, and
 its clock moves by hand. Fifty terminals are connected; one writes, the others are handed its row and answer. What
@@ -25,8 +26,11 @@ import trio
 sys.path.insert(0, "")
 
 from crdt import hlc
+from crdt.document import Document
+from crdt.records import NewField
 from node.wire.frames import Batch, Outgoing
 from tests.harness import Client, World
+from tests.mesh import Mesh, audit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,8 +43,8 @@ APART_MS, TURNS = 100, 2
 ITEMS = [{"id": f"i-{n}", "sku": f"prato-{n}", "qty": 1 + n % 3, "price": 12.9 + n} for n in range(2)]
 STATUSES = ("pending", "preparing", "ready", "delivered")
 
-_DUMP, _BEGIN = 0x4354_0000, 0x4354_0004
-"""Callgrind's client requests: write what was counted since the last one, and begin to count."""
+_DUMP, _BEGIN, _STOP = 0x4354_0000, 0x4354_0004, 0x4354_0005
+"""Callgrind's client requests: write what was counted since the last one, begin to count, and count no more."""
 
 _CODE = bytes.fromhex("4889f8 31d2 48c1c703 48c1c70d 48c1c73d 48c1c733 4887db 4889d0 c3")
 """x86_64: the instructions by which valgrind knows a request; without valgrind they do nothing."""
@@ -66,6 +70,10 @@ class Counter:
     def begin(self) -> None:
         self._counting = True
         self._call((ctypes.c_ulong * 6)(_BEGIN))
+
+    def stop(self) -> None:
+        self._call((ctypes.c_ulong * 6)(_STOP))
+        self._counting = False
 
     def mark(self, part: str) -> None:
         if self._counting:
@@ -218,8 +226,85 @@ async def sockets(count: int, mark: Callable[[str], None]) -> None:
         far.close()
 
 
+def merging(count: int, counter: Counter) -> None:
+    """Updates by five writers in turn, each merged into a document that follows."""
+    documents = [Document.load(None, writer=1_000 + number, engine="y_py") for number in range(5)]
+    follower = Document.load(None, writer=1, engine="y_py")
+    for step in range(WARM_UP + count):
+        author, name = documents[step % 5], STATUSES[step * 7 % 4]
+        field = NewField((name,), step, step, "pos-1", f"op-{step}", step, step, step)
+        edit = author.edit(supersede=list(author.siblings((name,))), fields=[field])
+        if step == WARM_UP:
+            counter.begin()
+        counter.mark(APART)
+        follower.apply(edit.update, edit.before)
+        counter.mark("an update merged in memory")
+        for other in documents:
+            if other is not author:
+                other.apply(edit.update, edit.before)
+    counter.stop()
+
+
+def linked(count: int, counter: Counter) -> None:
+    """A node comes back to another one, which wrote so many operations meanwhile, sixteen in a commit."""
+    with tempfile.TemporaryDirectory(prefix="comanda-counted-") as folder:
+        mesh = Mesh(Path(folder), 2, [(0, 1, True)], ring_rows=16_384, window=1_024)
+        (back, hub), (wire,) = mesh.worlds, mesh.wires
+        author = Client(hub, "pos-1", confirms=False).connect()
+        session = author.session
+        assert session is not None
+        for first, until in ((0, WARM_UP + ENTITIES), (WARM_UP + ENTITIES, WARM_UP + ENTITIES + count)):
+            wire.cut()
+            for number in range(first, until):
+                session.receive(operation(author.name, number, hub.wall_ms))
+                if number % 16 == 15:
+                    hub.settle()
+            hub.settle()
+            author.receive()
+            if not first:
+                mesh.settle(author.receive)
+        mesh.connect()
+        counter.begin()
+        resting = False
+        while not resting:
+            counter.mark(APART)
+            hub.settle()
+            came = wire.step(0)
+            counter.mark(APART)
+            resting = not (wire.step(1) or came)
+            counter.mark("read, checked, resolved")
+            _settle(back, counter.mark)
+        counter.stop()
+        if not ENTITIES == len(back.view("orders")) == len(hub.view("orders")) or audit(back) != audit(hub):
+            raise RuntimeError("the nodes do not agree")
+        mesh.close()
+
+
+def _settle(world: World, mark: Callable[[str], None]) -> None:
+    """Until nothing is left to do, in parts."""
+    while True:
+        group = world.core.take_group()
+        mark("sealed")
+        if group is not None:
+            if not group.commit.empty():
+                world.store.commit(group.commit)
+            mark("stored; the disk's wait aside")
+            world.core.committed(group)
+            mark("committed")
+        elif world.calls:
+            world.calls.popleft()()
+            mark("read, checked, resolved")
+        else:
+            return
+
+
 def main(how: str, count: int) -> None:
     counter = Counter()
+    if how == "linked":
+        merging(count, counter)
+        linked(count, counter)
+        print(orjson.dumps({"parts": counter.parts, "of": count}).decode(), flush=True)
+        return
     with tempfile.TemporaryDirectory(prefix="comanda-counted-") as folder:
         world = World(Path(folder), ring_rows=16_384, window=1_024)
         crowd = Crowd(world, confirms=how == "each")
