@@ -229,19 +229,20 @@ async def sockets(count: int, mark: Callable[[str], None]) -> None:
 def merging(count: int, counter: Counter) -> None:
     """Updates by five writers in turn, each merged into a document that follows."""
     documents = [Document.load(None, writer=1_000 + number, engine="y_py") for number in range(5)]
-    follower = Document.load(None, writer=1, engine="y_py")
+    follower, edits = Document.load(None, writer=1, engine="y_py"), []
     for step in range(WARM_UP + count):
         author, name = documents[step % 5], STATUSES[step * 7 % 4]
         field = NewField((name,), step, step, "pos-1", f"op-{step}", step, step, step)
-        edit = author.edit(supersede=list(author.siblings((name,))), fields=[field])
-        if step == WARM_UP:
-            counter.begin()
-        counter.mark(APART)
-        follower.apply(edit.update, edit.before)
-        counter.mark("an update merged in memory")
+        edits.append(author.edit(supersede=list(author.siblings((name,))), fields=[field]))
         for other in documents:
             if other is not author:
-                other.apply(edit.update, edit.before)
+                other.apply(edits[-1].update, edits[-1].before)
+    for number, edit in enumerate(edits):
+        if number == WARM_UP:
+            counter.begin()
+            counter.mark(APART)
+        follower.apply(edit.update, edit.before)
+        counter.mark("an update merged in memory")
     counter.stop()
 
 
