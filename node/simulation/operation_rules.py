@@ -360,13 +360,17 @@ def in_two(
 
 
 def told(notices: Iterable[LogRow]) -> Iterator[str]:
-    """Everybody whose value lost by rule is told."""
+    """Everybody whose value lost by rule is told; an operation that came under two writers loses nothing to itself."""
     for notice in notices:
         conflict = orjson.loads(notice.message).get("conflict")
         if conflict is None or conflict["state"] != "settled" or conflict["path"] == ["deleted_at"]:
             continue
         shown = {name: value for name, value in conflict["local_data"].items() if name != "version"}
-        for candidate in conflict["candidates"]:
-            said = {name: value for name, value in candidate["data"].items() if name != "version"}
-            if said != shown and candidate["terminal_id"] not in notice.targets:
-                yield f"{candidate['terminal_id']} is not told that it lost {conflict['id']}"
+        sides = [
+            ((one["terminal_id"], one["operation_id"]), {n: v for n, v in one["data"].items() if n != "version"})
+            for one in conflict["candidates"]
+        ]
+        prevailing = {operation for operation, said in sides if said == shown}
+        for operation, _ in sides:
+            if operation not in prevailing and operation[0] not in notice.targets:
+                yield f"{operation[0]} is not told that it lost {conflict['id']}"
