@@ -43,6 +43,9 @@ class NodeAddress:
     place: str
     path: str = ""
 
+    def __repr__(self) -> str:
+        return f"NodeAddress({self.http!r})"
+
     @property
     def http(self) -> str:
         """What is asked over HTTP: `https://HOST:8001`."""
