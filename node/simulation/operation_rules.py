@@ -360,7 +360,7 @@ def in_two(
 
 
 def told(notices: Iterable[LogRow]) -> Iterator[str]:
-    """Everybody whose value lost by rule is told. Copies of one operation, under two writers, take nothing from it."""
+    """Everybody whose value lost by rule is told. Copies of one operation, under two writers, are no loss of it."""
     for notice in notices:
         conflict = orjson.loads(notice.message).get("conflict")
         if conflict is None or conflict["state"] != "settled" or conflict["path"] == ["deleted_at"]:
