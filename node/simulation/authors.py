@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field
@@ -107,6 +108,12 @@ class Authors:
         here = f"{terminal.name} by {terminal.machine.node_id}"
         own = (o for o, told in self.restaurant.checks.confirmed.items() if told == here)
         return frozenset([*(r for r in terminal.received[terminal.came :] if isinstance(r, str)), *own])
+
+    def looked_at(self, terminal: Terminal) -> frozenset[str]:
+        """Of `seen` what its program has read. Of the rest its node cannot tell, and may take it for seen or not."""
+        times = Counter(row for row in terminal.received if isinstance(row, str))  # what is read later is noted twice
+        unread = {name for name in times if times[name] == 1 and name.rpartition("/")[2] in terminal.unread}
+        return self.seen(terminal) - unread
 
     def flickers(self, terminal: Terminal, key: tuple[str, str], name: str) -> bool:
         """Whether what this terminal just wrote is not on its screen, for what was on its way to it meanwhile, or is

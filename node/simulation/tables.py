@@ -47,7 +47,7 @@ class Tables:
         if listed and choice < 0.3:
             gone = frozenset(item["id"] for item in listed if rng.random() < 0.4)
             listed = [item for item in listed if item["id"] not in gone]
-            meant = Meant(removes=(name, gone), seen=authors.seen(terminal))
+            meant = Meant(removes=(name, gone), seen=authors.looked_at(terminal))
         elif listed and choice < 0.6:
             listed, meant = self._changed(name, listed, rng)
         else:
@@ -83,7 +83,7 @@ class Tables:
     ) -> None:
         """In one operation or in two, in either order. left, right: the two tabs and what is then on them."""
         authors, key = self.authors, line["id"]
-        seen = authors.seen(terminal)
+        seen = authors.looked_at(terminal)
         off = Meant(removes=(left[0], frozenset([key])), seen=seen)
         quantity, status = Decimal(str(line.get("quantity", 0))), line.get("status")
         on = Meant(adds=(right[0], key), quantity=quantity, status=status if status in ITEM_STATUSES else None)
@@ -122,7 +122,7 @@ class Tables:
         if listed and rng.random() < 0.2:
             gone = rng.choice(listed)["id"]
             listed = [payment for payment in listed if payment["id"] != gone]
-            meant = Meant(removes=(PAID[1], frozenset([gone])), seen=authors.seen(terminal))
+            meant = Meant(removes=(PAID[1], frozenset([gone])), seen=authors.looked_at(terminal))
         else:
             self._payments += 1
             amount, key = rng.randrange(1, 90), f"p-{self._payments}"
