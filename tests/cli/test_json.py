@@ -62,10 +62,10 @@ ELSEWHERE = {
 """Commands whose JSON another test reads."""
 
 ASKED: dict[str, tuple[list[str], str, dict[str, Any]]] = {
-    "archive": (["--until", "7", "--url", "x"], "archive", {"archived": 0, "file": None, "held_by": None}),
+    "archive": (["--until", "7", "--url", "ws://x"], "archive", {"archived": 0, "file": None, "held_by": None}),
     "backup": ([], "backup", {"backup": "backups/a.db", "head": 7}),
     "conflicts show": (["c"], "conflicts/c", {"id": "c"}),
-    "doctor": (["--url", "x"], "doctor", {"node_id": "n", "findings": [], "facts": {}}),
+    "doctor": (["--url", "ws://x"], "doctor", {"node_id": "n", "findings": [], "facts": {}}),
     "keys forget": (["n", "f"], "keys/forget", {"keys": {}}),
     "keys list": ([], "keys", {"keys": {}, "offered": {}}),
     "keys trust": (["n", "f"], "keys/trust", {"keys": {}}),
