@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.processes import comanda
+from tests.ui.browser import ALL
 from tests.ui.people import conflict
 from tests.ui.test_shell import second_token
 from tests.ui.test_views import WALKED, found_wrong, picture
@@ -35,6 +36,11 @@ def guarded(nodes: Callable[..., NodeProcess]) -> NodeProcess:
     return node
 
 
+def in_turn(page: Page, place: int, way: tuple[int, str, str]) -> list[str]:
+    """What is wrong in a state. place: of the state in its test; axe looks at it in one of the ways, or in `all`."""
+    return found_wrong(page, axe=ALL or place % len(WALKED) == WALKED.index(way))
+
+
 def walked(page: Page, routes: tuple[str, ...], way: tuple[int, str, str]) -> list[str]:
     """What is wrong in the views at these addresses."""
     found = []
@@ -42,7 +48,7 @@ def walked(page: Page, routes: tuple[str, ...], way: tuple[int, str, str]) -> li
         page.evaluate("route => { location.hash = '#/' + route }", route)
         page.locator("#view h1").first.wait_for()
         page.locator("#view [aria-busy=true]").first.wait_for(state="detached")
-        found += [f"#/{route}: {one}" for one in found_wrong(page, place, way)]
+        found += [f"#/{route}: {one}" for one in in_turn(page, place, way)]
     return found
 
 
@@ -67,12 +73,12 @@ def test_no_token_a_wrong_one_and_one_with_few_rights(
     page = pages(guarded, width=width, language=language, theme=theme)
     way = width, language, theme
     page.locator(".gate").wait_for()
-    found = found_wrong(page, 0, way)
+    found = in_turn(page, 0, way)
     page.locator("#token").fill("cmd_wrong")
     page.keyboard.press("Enter")
     page.locator("#token-error:not([hidden])").wait_for()
     picture(page, "porta", width, language, theme)
-    found += found_wrong(page, 1, way)
+    found += in_turn(page, 1, way)
     name = f"painel-{width}-{language[:2]}-{theme}"
     token = second_token(guarded, name, "monitor", "--read", "customers")
     few = pages(guarded, width=width, language=language, theme=theme, name=name, token=token)
@@ -94,15 +100,15 @@ def test_a_decision_while_it_is_made_and_once_it_is(
     page.locator("#send").click()
     page.locator("#send-missing").wait_for()  # the reason
     picture(page, "falta", width, language, theme)
-    found = found_wrong(page, 0, way)
+    found = in_turn(page, 0, way)
     page.locator("#reason").fill("Contei a gaveta")
     page.locator("#send").click()
     page.locator("#done-title").wait_for()
     picture(page, "decidido", width, language, theme)
-    found += found_wrong(page, 1, way)
+    found += in_turn(page, 1, way)
     page.evaluate("location.hash = '#/historico/customers/c-1'")
     page.locator("#slider").focus()
     page.keyboard.press("Home")
     page.locator(".op-current").wait_for()
     picture(page, "passado", width, language, theme)
-    assert found + found_wrong(page, 2, way) == []
+    assert found + in_turn(page, 2, way) == []
