@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from node.core.admission import Arrivals
 from node.core.statistics import Statistics
@@ -205,11 +205,13 @@ async def serving(
     proxies: Proxies | None = None,
     way: Callable[[Request], Way | Response | None] = lambda request: None,
 ) -> AsyncIterator[Server]:
-    handler, came = Echo(), came or arrivals()
+    handler, came, limits = Echo(), came or arrivals(), limits or ListenerLimits()
+    if limits.head_timeout_s == ListenerLimits().head_timeout_s:  # a busy machine may hold up a client for as long
+        limits = evolve(limits, head_timeout_s=PATIENCE_S)
     certificate = Certificate(authority().settings()) if tls else None
     served = Listener(
         handler=handler,
-        limits=limits or ListenerLimits(),
+        limits=limits,
         arrivals=came,
         certificate=certificate,
         proxies=proxies,

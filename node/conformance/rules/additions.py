@@ -44,8 +44,14 @@ async def duplicate(scene: Scene) -> None:
     entity_id = scene.name("order")
     fate = await scene.stored(author, "orders", entity_id, "CREATE", {"id": entity_id}, version=1)
     await author.wait_for("sync_confirmation", scene.patience)
-    again = await scene.submit(author, fate.operation)
-    holds(again.answer, status="duplicate")
+    heard, operation_id = len(author.heard), fate.operation["id"]
+    await scene.submit(author, fate.operation)
+    found = await author.wait(  # its own operation may be shown to it before that
+        lambda said: said.get("type") == "sync_confirmation" and said.get("operation_id") == operation_id,
+        scene.patience,
+        heard,
+    )
+    holds(given(found, "sync_confirmation"), status="duplicate")
 
 
 @rule("additions.error_code", OWN + "errors", "A sync_error carries the documented code.", kind=Kind.ADDITION)
