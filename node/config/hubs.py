@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from crdt.classes import frozen
-from node.addresses import AddressError, database_address
+from node.addresses import database_address
+from node.config.addresses import address_of
 from node.config.links import node_url
 from node.errors import ConfigError
 
@@ -28,7 +29,4 @@ class HubsSection:
         if self.address is not None:
             node_url(self.address, "[hubs] address")
         if self.database is not None:
-            try:
-                database_address(self.database)
-            except AddressError as error:
-                raise ConfigError(f"[hubs] database: {error.en}") from error
+            address_of("[hubs] database", self.database, database_address)

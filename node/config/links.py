@@ -7,7 +7,8 @@ import re
 from attrs import evolve, field
 
 from crdt.classes import frozen
-from node.addresses import AddressError, node_address
+from node.addresses import node_address
+from node.config.addresses import address_of
 from node.errors import ConfigError
 
 FINGERPRINT = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
@@ -15,10 +16,7 @@ FINGERPRINT = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
 
 def node_url(url: str, setting: str) -> str:
     """Another node's address as `ws://host:port` or `wss://host:port`. setting: who names it. Raises ConfigError."""
-    try:
-        return node_address(url).ws
-    except AddressError as error:
-        raise ConfigError(f"{setting}: {error.en}") from error
+    return address_of(setting, url, node_address).ws
 
 
 @frozen

@@ -19,7 +19,8 @@ from attrs import evolve, field, fields
 from crdt.classes import frozen
 from crdt.engine import DEFAULT, ENGINES, INSTALLED
 from crdt.hlc import Zone
-from node.addresses import AddressError, listening_host
+from node.addresses import listening_host
+from node.config.addresses import address_of
 from node.config.conservation import Conservation
 from node.config.hubs import HubsSection
 from node.config.links import LinksSection
@@ -378,14 +379,9 @@ class Config:
             raise ConfigError(f"[node] engine {self.node.engine} is not installed here; {', '.join(INSTALLED)} is")
         if self.node.machine not in MACHINES:
             raise ConfigError(f"[node] machine {self.node.machine!r} is none of {', '.join(MACHINES)}")
-        for setting, host in (
-            ("[node] host", self.node.host),
-            *(("[[listen]] host", one.host) for one in self.listen),
-        ):
-            try:
-                listening_host(host)
-            except AddressError as error:
-                raise ConfigError(f"{setting}: {error.en}") from error
+        address_of("[node] host", self.node.host, listening_host)
+        for one in self.listen:
+            address_of("[[listen]] host", one.host, listening_host)
         if not 0 <= self.node.port <= 65_535:
             raise ConfigError(f"[node] port {self.node.port} is none")
         for name in ("limits", "time", "links"):

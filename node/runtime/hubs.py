@@ -304,7 +304,8 @@ class Hubs:
         Every open store is looked at, so that whoever was let in before ownership ended is found as well.
         """
         while True:
-            ended = [realm for realm in self._served if not self.serves(realm)]
+            owned = self.ownership.owned(_now_ms())
+            ended = [realm for realm, (token, _) in self._served.items() if owned.get(realm) != token]
             for realm in ended:
                 del self._served[realm]
             for realm, running in self.realms.running():
