@@ -122,6 +122,12 @@ class Chain:
     def _has(self, office: NodeProcess, entity: str) -> bool:
         return self.kept(office, entity) == {"total": 5}
 
+    def owner_serves(self) -> bool:
+        """Whether the owner answers for the store, and is not still taking it over."""
+        headers = {"Authorization": f"Bearer {self.token()}", "Comanda-Passed": "1"}
+        place = f"/api/v1/entities/orders?realm={self.store}"
+        return http_get(self.owning().url.replace("ws", "http", 1) + place, headers=headers).status_code == 200
+
     def unanswered(self, office: NodeProcess) -> int:
         """How often a process has said that the database does not answer."""
         return office.said().count("does not answer")
@@ -175,6 +181,7 @@ def test_a_process_that_is_killed_is_followed_by_another_one(chain: Chain) -> No
 
 
 def test_a_process_that_stood_still_serves_nothing_when_it_goes_on(chain: Chain) -> None:
+    until(chain.owner_serves)
     zombie, heir = chain.both()
     ended = zombie.said().count("not owned here any more")
     zombie.process.send_signal(signal.SIGSTOP)
