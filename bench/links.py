@@ -1,4 +1,4 @@
-"""Linked nodes: catching up after time apart, agreeing in a star, a first synchronisation, live traffic beside it.
+"""Linked nodes: catching up after time apart, a comparison, a star that agrees, a first synchronisation, traffic.
 
     python -m bench.links              about five minutes
     python -m bench.links --quick      about one and a half
@@ -22,6 +22,7 @@ from attrs import frozen
 from rich.console import Console
 from rich.progress import track
 
+from bench.rig.comparison import comparison
 from bench.rig.fleet import (
     FleetNode,
     OverdueError,
@@ -238,7 +239,7 @@ class Span:
         return [self.name, f"{len(within):,}", *points, f"{self.ended - self.begun:.1f}", self.rate, self.cpu]
 
 
-PARTS = {"reconnect": reconnect, "star": star, "first": first, "live": live}
+PARTS = {"reconnect": reconnect, "comparison": comparison, "star": star, "first": first, "live": live}
 
 
 @click.command()

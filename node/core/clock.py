@@ -61,6 +61,10 @@ class NodeClock:
         stamp = latest if at_us is None else min(hlc.stamp_of(at_us + self.offset_ms * 1000), latest)
         return stamp, latest, accepted
 
+    def latest_ms(self, now: Instant) -> int:
+        """The Unix milliseconds of this moment, and no less than of anything that was accepted here."""
+        return max(now.wall_ms + self.offset_ms, millis(self.hlc.last))
+
     def observe(self, accepted: int, now: Instant) -> None:
         """Another node accepted something at this HLC. What is accepted here from now on comes after it."""
         self.hlc.observe(accepted, now.wall_ms, self.max_skew_ms)

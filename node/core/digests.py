@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping
 from functools import reduce
 from itertools import chain, islice
 from operator import le, xor
@@ -21,7 +22,7 @@ from attrs import field
 from crdt.classes import define
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
 BUCKETS = 256
 
@@ -185,7 +186,33 @@ class Digests:
             digest.flip(key)
 
     def roots(self) -> dict[str, str]:
-        return {t: f"{len(d.keys)}:{d.root:016x}" for t, d in self.types.items() if len(d.keys)}
+        """Of each entity type how many operations there are, and the XOR of their link keys."""
+        return Compared(self).roots()
+
+    def type_of(self, key: int) -> str | None:
+        """The entity type of an operation that is held."""
+        return next((t for t, digest in self.types.items() if key in digest.keys), None)
+
+
+@define(eq=False)
+class Compared:
+    """The operations that two nodes compare: all, or all but some.
+
+    left_out: entity type -> link keys that do not count. Those that are not held do not count anyway.
+    """
+
+    digests: Digests
+    left_out: Mapping[str, Iterable[int]] = field(factory=dict)
+
+    def roots(self) -> dict[str, str]:
+        """Entity type -> how many operations, and the XOR of their link keys."""
+        found: dict[str, str] = {}
+        for entity_type, digest in self.digests.types.items():
+            left_out = self._left_out(entity_type)
+            count = len(digest.keys) - len(left_out)
+            if count:
+                found[entity_type] = f"{count}:{reduce(xor, (key & _WORD for key in left_out), digest.root):016x}"
+        return found
 
     def differing(self, roots: Mapping[str, str]) -> list[str]:
         """Entity types whose operations are not those of `roots`."""
@@ -193,30 +220,40 @@ class Digests:
         return sorted(t for t in mine.keys() | roots.keys() if mine.get(t) != roots.get(t))
 
     def buckets(self, entity_type: str) -> list[int]:
-        digest = self.types.get(entity_type)
-        return digest.buckets if digest is not None else [0] * BUCKETS
+        """The XOR of the keys in each bucket."""
+        digest = self.digests.types.get(entity_type)
+        found = list(digest.buckets) if digest is not None else [0] * BUCKETS
+        for key in self._left_out(entity_type):
+            found[bucket_of(key)] ^= key & _WORD
+        return found
 
     def size(self, entity_type: str, bucket: int) -> int:
-        """How many keys a bucket has."""
-        digest = self.types.get(entity_type)
+        """About how many keys a bucket has: those that are left out count."""
+        digest = self.digests.types.get(entity_type)
         return len(digest.keys.bucket(bucket)) if digest is not None else 0
 
     def parts(self, entity_type: str, bucket: int) -> list[int]:
         """The XOR of the keys in each part of a bucket."""
-        digest = self.types.get(entity_type)
+        digest = self.digests.types.get(entity_type)
         if digest is None:
             return [0] * PARTS
         keys, first = digest.keys.bucket(bucket), BUCKETS + bucket * PARTS
         ends = [bisect_left(keys, _range(first + part)[1]) for part in range(PARTS)]
         begins = [0, *ends[:-1]]
-        return [reduce(xor, keys[a:b], 0) & _WORD for a, b in zip(begins, ends, strict=True)]
+        found = [reduce(xor, keys[a:b], 0) & _WORD for a, b in zip(begins, ends, strict=True)]
+        for key in self._left_out(entity_type):
+            if bucket_of(key) == bucket:
+                found[part_of(key) - first] ^= key & _WORD
+        return found
 
     def keys_in(self, entity_type: str, buckets: Iterable[int]) -> Iterator[tuple[int, list[int]]]:
         """The keys of some buckets or parts, each once, in order."""
-        digest = self.types.get(entity_type)
+        digest, left_out = self.digests.types.get(entity_type), self._left_out(entity_type)
         for bucket in sorted(set(buckets)):
-            yield bucket, list(digest.keys.bucket(bucket)) if digest is not None else []
+            yield (
+                bucket,
+                [key for key in digest.keys.bucket(bucket) if key not in left_out] if digest is not None else [],
+            )
 
-    def type_of(self, key: int) -> str | None:
-        """The entity type of an operation that is held."""
-        return next((t for t, digest in self.types.items() if key in digest.keys), None)
+    def _left_out(self, entity_type: str) -> set[int]:
+        return {key for key in self.left_out.get(entity_type, ()) if self.digests.holds(entity_type, key)}

@@ -16,7 +16,7 @@ SMALLEST = {
     "chain": ["--stores", "2", "--links", "2", "--rate", "20", "--seconds", "0.5", "--away", "0"],
     "cost": ["--rounds", "1", "--case", "live:each:3:1:2", "--case", "back:each:20"],
     "hotpath": ["--smoke"],
-    "links": ["--smoke", "--part", "reconnect", "--part", "star", "--part", "first"],
+    "links": ["--smoke", "--part", "reconnect", "--part", "comparison", "--part", "star", "--part", "first"],
     "signatures": ["--smoke"],
     "small": ["--terminals", "1", "--orders", "3", "--single", "3", "--idle", "0.2", "--settled", "0"],
     "stations": ["--terminals", "3", "--rate", "20", "--seconds", "0.5"],

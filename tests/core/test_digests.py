@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from node.core import digests
-from node.core.digests import BUCKETS, PARTS, Digests, KeySet, bucket_of, part_of
+from node.core.digests import BUCKETS, PARTS, Compared, Digests, KeySet, bucket_of, part_of
 
 KEYS = st.integers(-(2**63), 2**63 - 1) | st.sampled_from([0, -1, 1, 2**63 - 1, -(2**63), 255 << 55])
 
@@ -46,7 +46,7 @@ def test_a_key_set_is_a_set(begun: set[int], steps: list[tuple[bool, int]], in_o
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sets(KEYS))
 def test_the_parts_of_a_bucket_are_those_of_its_keys(keys: set[int]) -> None:
-    held = Digests.of({"orders": sorted(keys)})
+    held = Compared(Digests.of({"orders": sorted(keys)}))
     for bucket in {0, 127, 128, 255, *map(bucket_of, keys)}:
         parts = held.parts("orders", bucket)
         for number, part in enumerate(parts, BUCKETS + bucket * PARTS):
@@ -61,7 +61,24 @@ def test_digests_read_at_a_start_are_those_that_grew(begun: set[int], more: set[
     for key in more:
         grown.add("orders", key)
     assert grown.roots() == read.roots()
-    assert grown.buckets("orders") == read.buckets("orders")
+    assert Compared(grown).buckets("orders") == Compared(read).buckets("orders")
     root = reduce(lambda a, b: a ^ b, (key & 2**64 - 1 for key in begun | more), 0)
     if begun | more:
         assert read.roots() == {"orders": f"{len(begun | more)}:{root:016x}"}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sets(KEYS), st.sets(KEYS))
+def test_what_is_left_out_of_a_comparison_is_as_if_it_were_not_held(rest: set[int], left_out: set[int]) -> None:
+    held, others = (
+        Digests.of({"orders": sorted(rest | left_out)}),
+        Compared(Digests.of({"orders": sorted(rest - left_out)})),
+    )
+    compared = Compared(held, {"orders": left_out | {12345}, "products": {1}})
+    assert compared.roots() == others.roots()
+    assert compared.differing(others.roots()) == []
+    assert compared.buckets("orders") == others.buckets("orders")
+    for bucket in {0, 127, 128, 255, *map(bucket_of, rest | left_out)}:
+        assert compared.parts("orders", bucket) == others.parts("orders", bucket)
+    for numbers in ({*map(bucket_of, rest | left_out)}, {*map(part_of, rest | left_out)}):
+        assert list(compared.keys_in("orders", numbers)) == list(others.keys_in("orders", numbers))

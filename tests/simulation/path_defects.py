@@ -241,7 +241,7 @@ LINKS = (
         "digest-type-skipped",
         "two nodes compare what they hold of every entity type but orders",
         (
-            "node.core.digests:Digests.differing",
+            "node.core.digests:Compared.differing",
             "if mine.get(t) != roots.get(t))",
             'if mine.get(t) != roots.get(t) and t != "orders")',
         ),

@@ -8,6 +8,12 @@
 
 Where both hold the same, they compare what came of it (contents.py).
 
+Under traffic some operations are always on their way. They would make roots differ, and all keys of their buckets
+would be told for nothing. So a comparison that comes by the clock leaves out what was accepted in the last
+SETTLED_MS, unless nothing came since the one before. `until` is the time before which what counts was accepted; it
+travels with each message, as both sides must leave out the same. What one of them no longer has in memory it does not
+leave out: keys are told then as without this.
+
 If the row of an operation is archived, its entities are sent instead as they are, with the keys of the operations
 they are made of. Parked operations count as held in a comparison, or the peer would resend them each minute. A retry
 of the quarantine asks for them by key (`ask_again`).
@@ -19,7 +25,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from node.core.digests import BUCKETS, PARTS, bucket_of, part_of
+from node.core.digests import BUCKETS, PARTS, Compared, bucket_of, part_of
 from node.core.links import contents
 from node.core.ports import Unreadable
 from node.wire.links import digests as wire
@@ -28,12 +34,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from node.core.links.host import Peer
-    from node.wire.links.digests import BucketKeys, Buckets
+    from node.wire.links.digests import BucketKeys, Buckets, Roots
 
 logger = logging.getLogger("comanda.link")
 
 COMPARE_INTERVAL_MS = 60_000
 """How often two nodes that are caught up compare what they hold (`Link.tick`)."""
+
+SETTLED_MS = 30_000
+"""What was accepted longer ago should have come. Two nodes are behind each other for longer only after an outage, and
+then they are not caught up."""
 
 KEYS_PER_MESSAGE = 50_000
 PARTED = 1_024
@@ -46,10 +56,15 @@ PLACES = 2_000
 """Keys looked up in the log at once."""
 
 
-def begin(link: Peer) -> None:
+def begin(link: Peer, until: int | None) -> None:
     """Tell the other side the roots. It answers with the types that differ."""
     link.asked.compares()
-    link.reply(wire.roots(link.host.node.replica.held.digests.roots()))
+    link.reply(wire.roots(_compared(link, until).roots(), until))
+
+
+def _compared(link: Peer, until: int | None) -> Compared:
+    held = link.host.node.replica.held
+    return Compared(held.digests, held.accepted_since(until) if until is not None else {})
 
 
 def receive(link: Peer, message: Mapping[str, Any]) -> None:
@@ -68,48 +83,51 @@ def receive(link: Peer, message: Mapping[str, Any]) -> None:
             _send(link, wire.read_want(message))
 
 
-def _roots(link: Peer, theirs: Mapping[str, Any]) -> None:
+def _roots(link: Peer, theirs: Roots) -> None:
     link.asked.compares()
-    digests = link.host.node.replica.held.digests
-    differing = digests.differing(theirs)
-    if not differing:
+    compared = _compared(link, theirs.until)
+    differing = compared.differing(theirs.by_type)
+    if not differing and theirs.until is None:
         link.level()
-    link.reply(wire.buckets({entity_type: digests.buckets(entity_type) for entity_type in differing}, digests.count))
+    of_each = {entity_type: compared.buckets(entity_type) for entity_type in differing}
+    link.reply(wire.buckets(of_each, compared.digests.count, theirs.until))
 
 
 def _buckets(link: Peer, theirs: Buckets) -> None:
-    digests = link.host.node.replica.held.digests
     if not (theirs.by_type or theirs.parts):
-        link.level()
+        if theirs.until is None:
+            link.level()
         contents.begin(link)
+        return
+    compared = _compared(link, theirs.until)
     for entity_type, their_buckets in theirs.by_type.items():
-        mine = digests.buckets(entity_type)
+        mine = compared.buckets(entity_type)
         differing = [number for number, bucket in enumerate(their_buckets) if f"{mine[number]:x}" != bucket]
-        large = [number for number in differing if digests.size(entity_type, number) > PARTED]
+        large = [number for number in differing if compared.size(entity_type, number) > PARTED]
         if large:
-            _tell_parts(link, entity_type, large)
-        _tell_keys(link, entity_type, sorted(set(differing) - set(large)))
+            _tell_parts(link, entity_type, large, compared, theirs.until)
+        _tell_keys(link, entity_type, sorted(set(differing) - set(large)), compared, theirs.until)
     for entity_type, by_bucket in theirs.parts.items():
         differing = []
         for bucket, their_parts in by_bucket.items():
-            numbered = enumerate(digests.parts(entity_type, bucket), BUCKETS + bucket * PARTS)
+            numbered = enumerate(compared.parts(entity_type, bucket), BUCKETS + bucket * PARTS)
             pairs = zip(numbered, their_parts, strict=True)
             differing += [number for (number, part), their_part in pairs if f"{part:x}" != their_part]
-        _tell_keys(link, entity_type, differing)
+        _tell_keys(link, entity_type, differing, compared, theirs.until)
 
 
-def _tell_parts(link: Peer, entity_type: str, buckets: Sequence[int]) -> None:
+def _tell_parts(link: Peer, entity_type: str, buckets: Sequence[int], compared: Compared, until: int | None) -> None:
     """Tell the parts of large buckets, a few in a turn."""
-    digests, rest = link.host.node.replica.held.digests, buckets[PARTED_AT_ONCE:]
-    parts = {bucket: digests.parts(entity_type, bucket) for bucket in buckets[:PARTED_AT_ONCE]}
-    link.reply(wire.parts(entity_type, parts, digests.count))
+    rest = buckets[PARTED_AT_ONCE:]
+    parts = {bucket: compared.parts(entity_type, bucket) for bucket in buckets[:PARTED_AT_ONCE]}
+    link.reply(wire.parts(entity_type, parts, compared.digests.count, until))
     if rest and link.state != "closed":
-        link.host.node.around.timer.call_later(0, partial(_tell_parts, link, entity_type, rest))
+        link.host.node.around.timer.call_later(0, partial(_tell_parts, link, entity_type, rest, compared, until))
 
 
-def _tell_keys(link: Peer, entity_type: str, numbers: Sequence[int]) -> None:
+def _tell_keys(link: Peer, entity_type: str, numbers: Sequence[int], compared: Compared, until: int | None) -> None:
     """Tell the keys of some buckets and parts of buckets."""
-    digests, quarantine = link.host.node.replica.held.digests, link.host.node.replica.quarantine
+    quarantine = link.host.node.replica.quarantine
     parked: dict[int, list[int]] = {}
     for key in quarantine.link_keys(entity_type):
         parked.setdefault(bucket_of(key), []).append(key)
@@ -117,23 +135,27 @@ def _tell_keys(link: Peer, entity_type: str, numbers: Sequence[int]) -> None:
     link.asked.told(entity_type, numbers)
     told: dict[int, list[int]] = {}
     size = 0
-    for number, keys in digests.keys_in(entity_type, numbers):
+    for number, keys in compared.keys_in(entity_type, numbers):
         told[number] = keys + parked.get(number, [])
         size += len(told[number])
         if size >= KEYS_PER_MESSAGE:
-            link.reply(wire.keys(entity_type, told))
+            link.reply(wire.keys(entity_type, told, until))
             told, size = {}, 0
     if told:
-        link.reply(wire.keys(entity_type, told))
+        link.reply(wire.keys(entity_type, told, until))
 
 
 def _keys(link: Peer, theirs: BucketKeys) -> None:
     """The other side's keys of some buckets: ask for what is missing here, send what is missing there."""
-    replica = link.host.node.replica
-    mine = {key for _, keys in replica.held.digests.keys_in(theirs.entity_type, theirs.buckets) for key in keys}
-    lacking = sorted(theirs.keys - mine - replica.quarantine.link_keys(theirs.entity_type))
+    replica, compared = link.host.node.replica, _compared(link, theirs.until)
+    lacking = sorted(
+        key
+        for key in theirs.keys - replica.quarantine.link_keys(theirs.entity_type)
+        if not compared.digests.holds(theirs.entity_type, key)
+    )
     link.asked.keys.update(lacking)
     _ask(link, lacking)
+    mine = {key for _, keys in compared.keys_in(theirs.entity_type, theirs.buckets) for key in keys}
     _send(link, sorted(mine - theirs.keys))
 
 

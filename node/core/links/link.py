@@ -141,6 +141,8 @@ class Link:
     """Of the history of a first synchronisation, while it comes."""
     compare_owed: bool = field(default=False, init=False)
     compared_ms: int | None = field(default=None, init=False)
+    _compared_head: int | None = field(default=None, init=False)
+    """The last row of the log when this side began a comparison."""
     _lingers: bool = field(default=False, init=False)
     """Rows wait for others that may follow."""
     _pinged_ms: int | None = field(default=None, init=False)
@@ -731,12 +733,22 @@ class Link:
         if self.host.filling() not in (None, self):
             return  # that link sends what is missing
         due = self.compared_ms is None or now_ms - self.compared_ms >= anti_entropy.COMPARE_INTERVAL_MS
-        if self.caught_up and ((self.dialled and due) or self.compare_owed):
+        begins = self.dialled or self.peer_id in self.host.left_out
+        if self.caught_up and ((begins and due) or self.compare_owed):
+            anti_entropy.begin(self, self._settled_until())
             self.compared_ms, self.compare_owed = now_ms, False
-            anti_entropy.begin(self)
+            self._compared_head = self.node.replica.log.head
         if self.caught_up and now_ms - self._asked_ms >= ASK_INTERVAL_MS:
             self._asked_ms = now_ms
             self._ask_for_bad()
+
+    def _settled_until(self) -> int | None:
+        """Before when what is compared now was accepted, in Unix milliseconds; None where all is compared."""
+        replica = self.node.replica
+        quiet = replica.log.head == self._compared_head
+        if quiet or self.compared_ms is None or self.compare_owed or self.peer_id in self.host.left_out:
+            return None
+        return max(replica.clock.latest_ms(self.node.clock()) - anti_entropy.SETTLED_MS, 0)
 
     def _ask_for_bad(self) -> None:
         rows = self.node.replica.quarantine.bad(self._asked_upto, BAD_ASKED)

@@ -10,6 +10,7 @@ name comes again.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import compress, islice, takewhile
 from operator import eq
@@ -19,6 +20,7 @@ import orjson
 from attrs import field
 
 from crdt.classes import define
+from crdt.hlc import pack
 from node.core.digests import Digests, KeySet
 from storage.answers import Recalled
 from storage.packed import unpack_operations
@@ -112,6 +114,16 @@ class Held:
         """Link keys of operations whose rows are not durable yet."""
         latest = takewhile(lambda rows: rows[-1].seq > committed, reversed(self.recent.values()))
         return {row.link_key for rows in latest for row in rows if row.seq > committed and row.link_key is not None}
+
+    def accepted_since(self, since_ms: int) -> dict[str, list[int]]:
+        """Entity type -> link keys of the operations that a node accepted then or later, as far as their rows are in
+        memory. since_ms: Unix milliseconds."""
+        since, found = pack(since_ms), defaultdict[str, list[int]](list)
+        for rows in self.recent.values():
+            for row in rows:
+                if row.accepted >= since and row.link_key is not None:
+                    found[row.entity_type].append(row.link_key)
+        return found
 
     # ------------------------------------------------------------------ rows
 

@@ -2,6 +2,9 @@
 
 Roots and buckets are XORs of link keys, 64 bits each. A link key names one operation on every node
 (`storage.records.link_key`). Keys travel as base64 of little-endian signed 64-bit integers.
+
+What counts are the operations that were accepted before `until`, in Unix milliseconds, or all where it is None. All
+messages of a comparison name the same.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ PARTS = 256
 """Parts of one bucket, by the next eight bits. They are numbered on from the buckets, in order."""
 
 MOST_OPERATIONS = 2**53
+MOST_UNTIL_MS = 2**53
 MOST_TYPES = 10_000
 """Entity types in one `digest`."""
 
@@ -45,6 +49,7 @@ class Buckets:
     by_type: Mapping[str, Sequence[str]]
     count: int
     parts: Mapping[str, Mapping[int, Sequence[str]]]
+    until: int | None
 
 
 @frozen
@@ -54,34 +59,44 @@ class BucketKeys:
     entity_type: str
     buckets: Sequence[int]
     keys: frozenset[int]
+    until: int | None
 
 
-def roots(by_type: Mapping[str, str]) -> bytes:
+@frozen
+class Roots:
+    """A `digest`. by_type: entity type -> root. A root is only compared."""
+
+    by_type: Mapping[str, Any]
+    until: int | None
+
+
+def roots(by_type: Mapping[str, str], until: int | None) -> bytes:
     """`digest`: the root of every entity type, in hex. It begins a comparison."""
-    return orjson.dumps({"type": "digest", "types": by_type})
+    return orjson.dumps({"type": "digest", "types": by_type, "until": until})
 
 
-def buckets(by_type: Mapping[str, Sequence[int]], count: int) -> bytes:
+def buckets(by_type: Mapping[str, Sequence[int]], count: int, until: int | None) -> bytes:
     """`digest_buckets`, the answer to `digest`: the buckets of each type whose root differs."""
     in_hex = {entity_type: _in_hex(each) for entity_type, each in by_type.items()}
-    return orjson.dumps({"type": "digest_buckets", "buckets": in_hex, "count": count})
+    return orjson.dumps({"type": "digest_buckets", "buckets": in_hex, "count": count, "until": until})
 
 
-def parts(entity_type: str, by_bucket: Mapping[int, Sequence[int]], count: int) -> bytes:
+def parts(entity_type: str, by_bucket: Mapping[int, Sequence[int]], count: int, until: int | None) -> bytes:
     """`digest_buckets`, the answer to another one: the parts of large buckets that differ, in the place of their
     keys."""
     in_hex = {str(bucket): _in_hex(each) for bucket, each in by_bucket.items()}
-    return orjson.dumps({"type": "digest_buckets", "buckets": {}, "parts": {entity_type: in_hex}, "count": count})
+    told = {"type": "digest_buckets", "buckets": {}, "parts": {entity_type: in_hex}, "count": count, "until": until}
+    return orjson.dumps(told)
 
 
 def _in_hex(digests: Sequence[int]) -> list[str]:
     return [f"{digest:x}" for digest in digests]
 
 
-def keys(entity_type: str, by_bucket: Mapping[int, Iterable[int]]) -> bytes:
+def keys(entity_type: str, by_bucket: Mapping[int, Iterable[int]], until: int | None) -> bytes:
     """`digest_keys`, the answer to `digest_buckets`: the keys of each bucket, or part, that differs."""
     packed = {str(bucket): _pack(each) for bucket, each in by_bucket.items()}
-    return orjson.dumps({"type": "digest_keys", "entity_type": entity_type, "buckets": packed})
+    return orjson.dumps({"type": "digest_keys", "entity_type": entity_type, "buckets": packed, "until": until})
 
 
 def want(link_keys: Iterable[int]) -> bytes:
@@ -89,12 +104,12 @@ def want(link_keys: Iterable[int]) -> bytes:
     return orjson.dumps({"type": "digest_want", "keys": _pack(link_keys)})
 
 
-def read_roots(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Of a `digest`: entity type -> root. A root is only compared. Raises InvalidMessage."""
+def read_roots(message: Mapping[str, Any]) -> Roots:
+    """Raises InvalidMessage."""
     by_type = message.get("types")
     if not isinstance(by_type, dict) or len(by_type) > MOST_TYPES:
         raise InvalidMessage("expected roots by entity type", "$.types")
-    return by_type
+    return Roots(by_type, _until(message))
 
 
 def read_buckets(message: Mapping[str, Any]) -> Buckets:
@@ -106,7 +121,15 @@ def read_buckets(message: Mapping[str, Any]) -> Buckets:
         raise InvalidMessage(f"expected {BUCKETS} buckets", "$.buckets")
     if not isinstance(parts, dict):
         raise InvalidMessage("expected parts by entity type", "$.parts")
-    return Buckets(by_type, count, {entity_type: _parts(each) for entity_type, each in parts.items()})
+    by_part = {entity_type: _parts(each) for entity_type, each in parts.items()}
+    return Buckets(by_type, count, by_part, _until(message))
+
+
+def _until(message: Mapping[str, Any]) -> int | None:
+    until = message.get("until")
+    if until is not None and not is_count(until, MOST_UNTIL_MS):
+        raise InvalidMessage("expected Unix milliseconds or null", "$.until")
+    return until
 
 
 def _parts(by_bucket: object) -> dict[int, Sequence[str]]:
@@ -126,7 +149,7 @@ def read_keys(message: Mapping[str, Any]) -> BucketKeys:
     if not all(is_number(name) and int(name) < BUCKETS + BUCKETS * PARTS for name in by_bucket):
         raise InvalidMessage("no such bucket", "$.buckets")
     held = frozenset(key for packed in by_bucket.values() for key in _unpack(packed, "$.buckets"))
-    return BucketKeys(entity_type, [int(name) for name in by_bucket], held)
+    return BucketKeys(entity_type, [int(name) for name in by_bucket], held, _until(message))
 
 
 def read_want(message: Mapping[str, Any]) -> Sequence[int]:

@@ -19,24 +19,25 @@ def read(message: bytes) -> Any:
 
 
 def test_roots_go_round() -> None:
-    message = read(digests.roots({"orders": "ff"}))
+    message = read(digests.roots({"orders": "ff"}, 5))
     assert message["type"] == "digest"
-    assert digests.read_roots(message) == {"orders": "ff"}
+    assert digests.read_roots(message) == digests.Roots({"orders": "ff"}, 5)
 
 
 def test_buckets_travel_in_hex() -> None:
-    found = digests.read_buckets(read(digests.buckets({"orders": range(BUCKETS)}, 7)))
-    assert (found.count, found.by_type["orders"][255]) == (7, "ff")
+    found = digests.read_buckets(read(digests.buckets({"orders": range(BUCKETS)}, 7, 5)))
+    assert (found.count, found.by_type["orders"][255], found.until) == (7, "ff", 5)
 
 
 def test_parts_travel_in_hex_by_bucket() -> None:
-    found = digests.read_buckets(read(digests.parts("orders", {3: range(PARTS)}, 7)))
-    assert (found.count, found.by_type) == (7, {})
+    found = digests.read_buckets(read(digests.parts("orders", {3: range(PARTS)}, 7, None)))
+    assert (found.count, found.by_type, found.until) == (7, {}, None)
     assert found.parts["orders"][3][255] == "ff"
 
 
 def test_keys_of_all_64_bits_go_round() -> None:
-    found = digests.read_keys(read(digests.keys("orders", {0: KEYS, 255: [5]})))
+    found = digests.read_keys(read(digests.keys("orders", {0: KEYS, 255: [5]}, 2**53)))
+    assert found.until == 2**53
     assert (found.entity_type, list(found.buckets), found.keys) == ("orders", [0, 255], frozenset([*KEYS, 5]))
 
 
@@ -59,6 +60,10 @@ def test_wanted_keys_go_round_in_order() -> None:
         (digests.read_buckets, {"buckets": {}, "count": 1, "parts": {"orders": {"256": ["0"] * PARTS}}}),
         (digests.read_buckets, {"buckets": {}, "count": 1, "parts": {"orders": {"0": ["0"] * 255}}}),
         (digests.read_keys, {"entity_type": "orders", "buckets": {"²": ""}}),
+        (digests.read_roots, {"types": {}, "until": -1}),
+        (digests.read_roots, {"types": {}, "until": 1.5}),
+        (digests.read_buckets, {"buckets": {}, "count": 1, "until": 2**53 + 1}),
+        (digests.read_keys, {"entity_type": "orders", "buckets": {}, "until": True}),
         (digests.read_keys, {"entity_type": 5, "buckets": {}}),
         (digests.read_keys, {"entity_type": "orders", "buckets": {"5": "AAAA"}}),
         (digests.read_want, {"keys": 5}),

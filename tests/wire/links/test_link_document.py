@@ -123,6 +123,7 @@ FIXED = {
     "keys of a bucket that is told as it is": anti_entropy.PARTED,
     "entity types of a `digest`": digests.MOST_TYPES,
     "between comparisons, ms": anti_entropy.COMPARE_INTERVAL_MS,
+    "what was accepted later may be left out of a comparison, ms": anti_entropy.SETTLED_MS,
     "damaged operations asked for at a time": link.BAD_ASKED,
     "rows under way that still count as caught up": link.NEARLY,
     "terminals of a list": terminals_wire.MOST_TERMINALS,
@@ -210,7 +211,9 @@ def of_nodes(message: Message) -> set[str]:
 @pytest.fixture(scope="module")
 def spoken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Message]]:
     by_kind: dict[str, list[Message]] = {}
-    large = json.loads(digests.parts("orders", {3: range(digests.PARTS)}, 7))  # no bucket of the record has many keys
+    large = json.loads(
+        digests.parts("orders", {3: range(digests.PARTS)}, 7, None)
+    )  # no bucket of the record has many keys
     said = json.loads(handshake.ping(handshake.KeptOut(1, "damaged")))  # nothing of the record is kept out
     for message in [*record(tmp_path_factory.mktemp("links")), large, said]:
         by_kind.setdefault(kind_of(message), []).append(message)
@@ -351,6 +354,7 @@ def test_the_numbers_in_the_sentences_are_those_of_the_code() -> None:
         f"At most {feed.PAGES} pages of {feed.LINK_PAGE} rows",
         f"At most {history.MOST_SIGNATURES} signatures",
         f"begins, once in {anti_entropy.COMPARE_INTERVAL_MS // 1000} s",
+        f"accepted in the last {anti_entropy.SETTLED_MS // 1000} s",
         f"fewer than about {link.NEARLY:,} rows",
         f"at most {digests.MOST_TYPES:,} types",
         f"entity type -> {digests.BUCKETS} texts",
