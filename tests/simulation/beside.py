@@ -6,6 +6,8 @@ that fails while a position moves; a database that is put back twice. Where a se
 
 from __future__ import annotations
 
+from crdt.engine import DEFAULT
+
 MERGING = "tests/scenarios/merging"
 KNOWLEDGE = "tests/scenarios/knowledge"
 DELIVERY = "tests/scenarios/delivery"
@@ -120,7 +122,7 @@ SCENARIOS = {
         f"{MERGING}/test_counter_walk.py::test_live_a_counter_shows_what_its_authors_meant[4-authors0-True-False]"
     ),
     "nothing-left-is-never-counted": (
-        "tests/crdt/test_sums.py::test_loaded_anew_a_document_counts_what_it_counted[0-y_py]"
+        f"tests/crdt/test_sums.py::test_loaded_anew_a_document_counts_what_it_counted[0-{DEFAULT}]"
     ),
     "quantity-overwritten": f"{MERGING}/test_lines.py::test_two_who_add_one_beer_each_add_two[1]",
     "line-goes-back": f"{MERGING}/test_lines.py::test_a_status_of_a_line_does_not_go_back_by_itself",
@@ -129,7 +131,7 @@ SCENARIOS = {
     ),
     "visit-not-corrected": (
         f"{KNOWLEDGE}/test_moves.py"
-        "::test_a_tablet_that_visited_a_node_that_is_behind_shows_what_its_own_node_shows[back first-plain]"
+        "::test_a_tablet_that_visited_another_node_shows_what_its_own_node_shows[home-(False, False)-back first]"
     ),
     "deletion-over-paid": f"{MERGING}/test_paid.py::test_nobody_takes_a_status_back_who_may_not[delete-unseen]",
     "unread-before-the-start": (
