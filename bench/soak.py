@@ -1,4 +1,4 @@
-"""Whether memory comes back: ever new entities are written, many more than a node keeps, under both engines.
+"""Whether memory comes back: ever new entities are written, many more than a node keeps, on each engine.
 
     python -m bench soak                        20,000 entities on each engine, some minutes
     python -m bench soak --entities 500000      a day at six new entities a second
@@ -21,7 +21,7 @@ from bench.rig.fleet import new_table
 from bench.rig.machine import describe
 from bench.rig.node_process import UNLIMITED, NodeProcess
 from bench.rig.orders import Batch, restaurant, write
-from crdt.engine import ENGINES
+from crdt.engine import INSTALLED
 
 SMALL = UNLIMITED + "resident_entities = 500\nring_rows = 1000\nring_bytes = 2000000\n"
 PARTS = 10
@@ -48,14 +48,14 @@ def soak(engine: str, entities: int) -> list[float]:
 @click.command()
 @click.option("--entities", default=20_000, show_default=True, help="written once, and orders twice")
 def main(entities: int) -> None:
-    """Print the memory of both engines."""
+    """Print the memory of each engine."""
     table = new_table(
         f"Memory in MB after each tenth of {entities:,} new entities\n{describe()}",
         "engine",
         *(f"{10 * part + 10}%" for part in range(PARTS)),
         "B an entity since the second",
     )
-    for engine in ENGINES:
+    for engine in INSTALLED:
         found = soak(engine, entities)
         grown = (found[-1] - found[1]) * 1_048_576 / (entities * (PARTS - 2) / PARTS)
         table.add_row(engine, *(f"{memory:.1f}" for memory in found), f"{grown:.0f}")

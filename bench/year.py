@@ -31,6 +31,7 @@ from bench.rig.day import BusinessDays
 from bench.rig.machine import describe
 from bench.rig.node_process import UNLIMITED, NodeProcess
 from bench.rig.orders import write
+from crdt.engine import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,7 +159,7 @@ def table(title: str, evenings: Sequence[EveningFigures]) -> Table:
 @click.option("--days", default=3, show_default=True)
 @click.option("--every", default=1, show_default=True, help="restart and measure after so many days")
 @click.option("--orders", default=1_000, show_default=True, help="a day, nine operations each")
-@click.option("--engine", default="y_py", show_default=True)
+@click.option("--engine", default=DEFAULT, show_default=True)
 @click.option("--only", type=click.Choice(["archived", "not"]), help="one of the two")
 def main(days: int, every: int, orders: int, engine: str, only: str | None) -> None:
     """Run both and print their tables."""

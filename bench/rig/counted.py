@@ -27,6 +27,7 @@ sys.path.insert(0, "")
 
 from crdt import hlc
 from crdt.document import Document
+from crdt.engine import DEFAULT
 from crdt.records import NewField
 from node.wire.frames import Batch, Outgoing
 from tests.harness import Client, World
@@ -228,8 +229,8 @@ async def sockets(count: int, mark: Callable[[str], None]) -> None:
 
 def merging(count: int, counter: Counter) -> None:
     """Updates by five writers in turn, each merged into a document that follows."""
-    documents = [Document.load(None, writer=1_000 + number, engine="y_py") for number in range(5)]
-    follower, edits = Document.load(None, writer=1, engine="y_py"), []
+    documents = [Document.load(None, writer=1_000 + number, engine=DEFAULT) for number in range(5)]
+    follower, edits = Document.load(None, writer=1, engine=DEFAULT), []
     for step in range(WARM_UP + count):
         author, name = documents[step % 5], STATUSES[step * 7 % 4]
         field = NewField((name,), step, step, "pos-1", f"op-{step}", step, step, step)

@@ -18,6 +18,7 @@ from crdt.update_encoder import encode_edit
 from crdt.update_format import UpdateError, live_records
 from tests.crdt.diffs import diff
 from tests.crdt.editors import open_editor
+from tests.processes import ROOT
 
 of_y_py = pytest.mark.skipif("y_py" not in INSTALLED, reason="y-py has no wheel for this Python")
 both = pytest.mark.skipif(INSTALLED != ENGINES, reason="only one engine is installed")
@@ -199,6 +200,19 @@ def test_an_engine_that_is_not_installed_is_refused_by_name() -> None:
         "y_py",
     )
     assert said == "[node] engine y_py is not installed here; pycrdt is"
+
+
+def test_an_engine_is_named_in_one_file() -> None:
+    """Whoever names one fails where only the other is installed; INSTALLED and DEFAULT name those that are."""
+    named = {
+        str(path.relative_to(ROOT))
+        for folder in ("crdt", "strategies", "storage", "node", "bench")
+        for path in (ROOT / folder).rglob("*.py")
+        if "contest" not in path.parts  # it measures each engine beside the others, where it is installed
+        for found in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(found, ast.Constant) and found.value in ENGINES
+    }
+    assert named == {str(Path("crdt", "engine.py"))}
 
 
 def test_no_engine_is_imported_before_a_document_is_opened() -> None:

@@ -14,12 +14,14 @@ IMPORT = "it runs while a module is imported or a configuration is read, or once
 ENGINE = "the other engine's, or only tests and restores call it"
 GUARD = "it is part of the guard itself"
 
+OURS, OTHERS = ("YPyDocument", "PycrdtDocument") if DEFAULT == "y_py" else ("PycrdtDocument", "YPyDocument")
+
 UNREACHED: dict[str, str] = {
     "crdt/classes.py:": IMPORT,
     "crdt/document.py:Document.apply": ENGINE,
     "crdt/document.py:Document.under": ENGINE,
-    "crdt/engine.py:PycrdtDocument" if DEFAULT == "y_py" else "crdt/engine.py:YPyDocument": ENGINE,
-    "crdt/engine.py:YPyDocument.state_vector": ENGINE,
+    f"crdt/engine.py:{OTHERS}": ENGINE,
+    f"crdt/engine.py:{OURS}.state_vector": ENGINE,
     "crdt/engine.py:running": RUNTIME,
     "crdt/hlc.py:_second": IMPORT,
     "crdt/hlc.py:length": PAST,
