@@ -141,14 +141,11 @@ def test_every_code_has_a_case_here() -> None:
     assert set(LEVELS.values()) == {ERROR, WARNING}
 
 
-@pytest.mark.parametrize("text", [text for _, *texts in TEXTS.values() for text in texts])
-def test_texts_are_formats(text: str) -> None:
-    assert all(name is None or name.isidentifier() for _, name, _, _ in string.Formatter().parse(text))
-
-
-@pytest.mark.parametrize("text", [text for _, *texts in TEXTS.values() for text in texts])
-def test_texts_say_one_and_many_and_not_both_at_once(text: str) -> None:
-    assert not re.search(r"\w\(\w+\)", text)
+def test_texts_are_formats_and_say_one_and_many_and_not_both_at_once() -> None:
+    for text in (text for _, *texts in TEXTS.values() for text in texts):
+        names = [name for _, name, _, _ in string.Formatter().parse(text)]
+        assert all(name is None or name.isidentifier() for name in names), text
+        assert not re.search(r"\w\(\w+\)", text), text
 
 
 def test_one_is_said_otherwise_than_many() -> None:

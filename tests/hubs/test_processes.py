@@ -1,22 +1,21 @@
-"""Head office as two processes over a PostgreSQL: stores are shared out, links passed on, and one takes over."""
+"""Head office as two processes over a PostgreSQL: stores are shared out, links passed on, and one takes over.
+
+What becomes of it when a process stands still, and when the database does or is emptied, test_evening shows.
+"""
 
 from __future__ import annotations
 
 import json
-import signal
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-import psutil
 import pytest
 
 from node.cli.asking import CONTROL, ask
 from node.runtime.kept_realm import new_realm
 from tests.e2e.test_office import said, shown, write
 from tests.faults.rig import until
-from tests.hubs.test_engine import OnPostgres
 from tests.patience import http_get
 from tests.processes import NodeProcess, comanda
 from tests.sink.rig import connected, rows
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.sink.postgres import Postgres
 
 STORES = ("loja-a", "loja-b", "loja-c", "loja-d")
 LEASE_S = 4
@@ -122,16 +120,6 @@ class Chain:
     def _has(self, office: NodeProcess, entity: str) -> bool:
         return self.kept(office, entity) == {"total": 5}
 
-    def owner_serves(self) -> bool:
-        """Whether the owner answers for the store, and is not still taking it over."""
-        headers = {"Authorization": f"Bearer {self.token()}", "Comanda-Passed": "1"}
-        place = f"/api/v1/entities/orders?realm={self.store}"
-        return http_get(self.owning().url.replace("ws", "http", 1) + place, headers=headers).status_code == 200
-
-    def unanswered(self, office: NodeProcess) -> int:
-        """How often a process has said that the database does not answer."""
-        return office.said().count("does not answer")
-
     def end(self) -> None:
         for node in (*self.offices.values(), self.hub):
             node.end()
@@ -178,60 +166,6 @@ def test_a_process_that_is_killed_is_followed_by_another_one(chain: Chain) -> No
     chain.has_all(killed)
     chain.writes("mesa-4")
     chain.has_all(killed, heir)
-
-
-def test_a_process_that_stood_still_serves_nothing_when_it_goes_on(chain: Chain) -> None:
-    until(chain.owner_serves)
-    zombie, heir = chain.both()
-    ended = zombie.said().count("not owned here any more")
-    zombie.process.send_signal(signal.SIGSTOP)
-    until(lambda: chain.realms(heir.data.name)[chain.store]["owner"] == heir.data.name, "a new owner")
-    zombie.process.send_signal(signal.SIGCONT)
-    until(lambda: zombie.said().count("not owned here any more") > ended)
-    chain.writes("mesa-5")
-    chain.has_all(zombie, heir)
-
-
-def test_the_database_stands_still_and_stores_do_not(chain: Chain, server: Postgres) -> None:
-    """Nobody owns anything then, and head office takes nothing from a store; it does afterwards."""
-    owning = chain.owning()
-    said_before = owning.said().count("not owned here any more")
-    postgres = psutil.Process(server.process.pid)
-    everyone = [postgres, *postgres.children(recursive=True)]
-    for one in everyone:
-        one.suspend()
-    try:
-        until(lambda: owning.said().count("not owned here any more") > said_before)
-        chain.writes("mesa-6")
-    finally:
-        for one in everyone:
-            one.resume()
-    chain.has_all(*chain.offices.values())
-
-
-def test_the_database_is_killed_and_comes_back_empty(chain: Chain, server: Postgres) -> None:
-    before = {office: chain.unanswered(office) for office in chain.offices.values()}
-    server.kill()
-    chain.writes("mesa-7")
-    for office, count in before.items():
-        until(lambda office=office, count=count: chain.unanswered(office) > count)
-    server.start()
-    until(lambda: chain.owner() is not None)
-    said_so = dict(rows(chain.to, "SELECT realm, token FROM comanda_hubs.realms"))
-    tokens = {realm: said_so[realm] for realm in STORES}  # not of what another test put there
-    chain.writes("mesa-8")
-    chain.has_all(*chain.offices.values())
-    OnPostgres(chain.to).empty()
-
-    def owned_anew() -> bool:
-        with suppress(Exception):
-            found = dict(rows(chain.to, "SELECT realm, token FROM comanda_hubs.realms WHERE owner <> ''"))
-            return all(found.get(realm, 0) > tokens[realm] for realm in STORES)
-        return False
-
-    until(owned_anew, "higher tokens than before")
-    chain.writes("mesa-9")
-    chain.has_all(*chain.offices.values())
 
 
 def test_what_is_wrong_in_the_database_stops_no_store(chain: Chain) -> None:

@@ -31,6 +31,8 @@ SOURCES = [path for folder in HIDDEN["OURS"] for path in sorted((ROOT / folder).
 def offences(source: str) -> Iterator[str]:
     """Each use of a name that some system lacks, or that says which system it is."""
     for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Attribute | ast.Import | ast.ImportFrom):
+            continue
         named: list[tuple[str, str]] = []
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             named = [(node.value.id, node.attr)]
@@ -43,9 +45,10 @@ def offences(source: str) -> Iterator[str]:
             yield f"line {getattr(node, 'lineno', 0)}: {ast.unparse(node)}"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_file_names_only_what_every_system_has(path: Path) -> None:
-    assert not list(offences(path.read_text(encoding="utf-8")))
+def test_every_file_names_only_what_every_system_has() -> None:
+    assert len(SOURCES) > 400
+    found = {str(path.relative_to(ROOT)): [*offences(path.read_text(encoding="utf-8"))] for path in SOURCES}
+    assert {path: said for path, said in found.items() if said} == {}
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import os
 import random
 import shutil
 import traceback
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +26,7 @@ from tests.scenarios.seeds import FIRST
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Callable
     from pathlib import Path
 
 HOW_MANY = os.environ.get("COMANDA_POISON", "4")
@@ -32,23 +34,34 @@ ERRORS = (poison.PlantedError, ValueError, KeyError, EngineError)
 """What nobody foresaw, and what a bad message raises too."""
 
 
-@pytest.mark.parametrize("name", EVENINGS)
-def test_an_evening_itself_ends_well(tmp_path: Path, name: str) -> None:
-    store = EVENINGS[name](tmp_path)
-    faults = sum(world.core.replica.faults.count for world in store.worlds)
-    assert (faults > 0) == (name in FAILS_ALREADY)
-    assert poison.problem(store) is None
-    store.close()
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Counter[poison.Function], str | None]]:
+    """Of each evening, how often each function is called, and what is wrong after it."""
+    found = {}
+    for name, play in EVENINGS.items():
+        stores: list[poison.Store] = []
+        directory = tmp_path_factory.mktemp(name)
+        called = poison.reached(partial(_keep, stores, play, directory))
+        (store,) = stores
+        faults = sum(world.core.replica.faults.count for world in store.worlds)
+        wrong = None if (faults > 0) == (name in FAILS_ALREADY) else f"{faults} faults"
+        found[name] = called, wrong or poison.problem(store)
+        store.close()
+    return found
+
+
+def _keep(stores: list[poison.Store], play: Callable[[Path], poison.Store], directory: Path) -> None:
+    stores.append(play(directory))
+
+
+def test_evenings_themselves_end_well(played: dict[str, tuple[Counter[poison.Function], str | None]]) -> None:
+    assert {name: wrong for name, (_, wrong) in played.items() if wrong is not None} == {}
 
 
 @pytest.fixture(scope="module")
-def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Counter[poison.Function]]:
+def calls(played: dict[str, tuple[Counter[poison.Function], str | None]]) -> dict[str, Counter[poison.Function]]:
     """By evening, how often each function is called."""
-    found = {}
-    for name, play in EVENINGS.items():
-        directory = tmp_path_factory.mktemp(name)
-        found[name] = poison.reached(lambda play=play, at=directory: play(at).close())  # type: ignore[misc]
-    return found
+    return {name: called for name, (called, _) in played.items()}
 
 
 def test_evenings_reach_what_messages_reach(calls: dict[str, Counter[poison.Function]]) -> None:
