@@ -9,6 +9,8 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.slices import part
+
 ROOT = Path(__file__).resolve().parent.parent
 
 CONTRACTS = [
@@ -34,11 +36,11 @@ WITHOUT_NAMES = {"PYTHONPATH": str(ROOT / "tests" / "hidden_names"), "COMANDA_NO
 Python 3.12 on."""
 
 SOME = [f"tests/e2e/test_{name}.py" for name in ("control", "archive", "identity", "engines", "tls")]
-NAMELESS = ["tests/e2e"] if os.environ.get("COMANDA_NAMES") == "all" else SOME
+NAMELESS = ["tests/e2e"] if os.environ.get("COMANDA_NAMES") == "all" else part(SOME, 2)
 ON_WINDOWS = ["-m", "pytest", "-q", "-m", "not linux", *NAMELESS]
 
-WORKERS = (os.cpu_count() or 1) + 1
-"""One more than cores: a test often waits for a node's clock, and another one may have the core meanwhile."""
+WORKERS = (os.cpu_count() or 1) + 2
+"""More than cores: a test often waits for a node's clock, and another one may have the core meanwhile."""
 
 CHECKS = {
     "ruff check": ["-m", "ruff", "check", "."],

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import shlex
 import shutil
 import sqlite3
 import sys
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.harness import World
 from tests.scenarios.seeds import EXAMPLES
+from tests.slices import VARIABLE, made
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +38,24 @@ settings.register_profile(
     "comanda", max_examples=5 * EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("comanda")
+
+
+def pytest_report_header() -> str:
+    return f"slice of the long walks: {VARIABLE}={os.environ[VARIABLE]}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    kept = made(items, config.args)
+    config.hook.pytest_deselected(items=[*{*items} - {*kept}])
+    items[:] = kept
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The command that runs what failed again, on the same slice, whichever day it is."""
+    failed = {report.nodeid for kind in ("failed", "error") for report in terminalreporter.getreports(kind)}
+    if failed:
+        words = [f"{VARIABLE}={os.environ[VARIABLE]}", "python", "-m", "pytest", "-n0", *sorted(failed)]
+        terminalreporter.write_line(shlex.join(words))
 
 
 def pytest_collection_finish() -> None:

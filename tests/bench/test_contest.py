@@ -75,6 +75,7 @@ def test_every_server_is_measured() -> None:
     assert all(result["figures"]["delivery p50 ms"] > 0 for result in report["results"])
 
 
+@pytest.mark.walk(3)
 @pytest.mark.parametrize("bench", sorted(runs.SERVED.keys() - {"latency"}))
 def test_a_bench_measures_servers_that_say_when_it_is_stored_and_that_do_not(bench: str) -> None:
     report = run(bench, "--only", "each confirmed", "--only", "pycrdt")

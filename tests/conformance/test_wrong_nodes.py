@@ -27,6 +27,7 @@ async def tried(node_port: int, fault: Fault, rule: str, patience: float) -> Out
     return outcome
 
 
+@pytest.mark.walk(3)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 async def test_a_wrong_node_is_caught(fault: Fault, node_port: int) -> None:
     for patience in IMPATIENT_S:
@@ -37,6 +38,7 @@ async def test_a_wrong_node_is_caught(fault: Fault, node_port: int) -> None:
     assert fault.expects in outcome.expected, told(outcome)
 
 
+@pytest.mark.walk(3)
 @pytest.mark.parametrize("rule", CAUGHT_BY)
 async def test_the_same_node_without_the_fault_is_not(rule: str, node_port: int) -> None:
     outcome = await tried(node_port, HONEST, rule, PATIENCE_S)

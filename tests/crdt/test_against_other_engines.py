@@ -38,7 +38,7 @@ from tests.crdt.histories import History
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-HISTORIES = int(os.environ.get("COMANDA_HISTORIES", "30"))
+HISTORIES = int(os.environ.get("COMANDA_HISTORIES", "15"))
 FIRST_SEED = int(os.environ.get("COMANDA_SEED", "1"))
 STEPS = 30
 

@@ -15,7 +15,7 @@ from crdt.update_encoder import encode_edit
 from crdt.update_format import UpdateLimits, decode_update, live_records
 from tests.crdt.editors import open_editor
 
-HISTORIES = int(os.environ.get("COMANDA_HISTORIES", "30"))
+HISTORIES = int(os.environ.get("COMANDA_HISTORIES", "15"))
 WRITERS = (1, 127, 128, 300, 16_384, 2**31, 2**32 - 1)
 TEXTS = ("", "a", "ação ☕", "x" * 127, "x" * 128, "y" * 20_000, "\x00", '["h",1,{}]')
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from websockets.sync.client import ClientConnection
 
-TRIES = int(os.environ.get("COMANDA_HOSTILE", "200"))
+TRIES = int(os.environ.get("COMANDA_HOSTILE", "100"))
 DOCUMENTED = range(4001, 4011)
 STANDARD = {1000, 1002, 1003, 1007, 1008, 1009}
 

@@ -95,6 +95,7 @@ def raw(node: NodeProcess, target: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.walk(2)
 @pytest.mark.parametrize("entity_id", IDS)
 def test_every_way_to_read_an_entity_means_this_one(node: NodeProcess, web: httpx.Client, entity_id: str) -> None:
     encoded = quote(entity_id, safe="")
@@ -115,6 +116,7 @@ def test_every_way_to_read_an_entity_means_this_one(node: NodeProcess, web: http
     assert {entry["entity_id"] for entry in entries} == {entity_id}
 
 
+@pytest.mark.walk(3)
 @pytest.mark.parametrize("entity_id", IDS)
 def test_a_terminals_lock_and_conflict_list_mean_this_one(
     node: NodeProcess, web: httpx.Client, entity_id: str
@@ -130,6 +132,7 @@ def run(node: NodeProcess, *arguments: str) -> str:
     return result.output
 
 
+@pytest.mark.walk(4)
 @pytest.mark.parametrize("entity_id", IDS)
 def test_the_commands_mean_this_one(node: NodeProcess, entity_id: str) -> None:
     assert f'note  "{entity_id}"' in run(node, "show", "customers", entity_id)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.processes import NodeProcess
 
 MESHES = int(os.environ.get("COMANDA_MESHES", "1"))
-FIRST = int(os.environ.get("COMANDA_SEED", "5"))
+FIRST = int(os.environ.get("COMANDA_SEED", "7"))
 TOLD = 60
 """Steps of the story that are printed when it ended badly."""
 

@@ -98,6 +98,7 @@ def bystander(node: NodeProcess) -> Iterator[Bystander]:
     terminal.end()
 
 
+@pytest.mark.walk(4)
 @pytest.mark.parametrize("shape", RUDE_FRAMES)
 def test_a_broken_rule_ends_its_own_connection_with_the_codes_the_rfc_names(
     node: NodeProcess, bystander: Bystander, shape: str
@@ -110,6 +111,7 @@ def test_a_broken_rule_ends_its_own_connection_with_the_codes_the_rfc_names(
     bystander.goes_on()
 
 
+@pytest.mark.walk(3)
 @pytest.mark.parametrize("shape", RUDE_HEADS)
 def test_a_handshake_against_the_rules_is_refused(node: NodeProcess, bystander: Bystander, shape: str) -> None:
     status, sent = RUDE_HEADS[shape]

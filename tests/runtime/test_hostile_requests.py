@@ -53,7 +53,7 @@ VALUES = (
 )
 
 
-EVERY = max(1, 1_600 // int(os.environ.get("COMANDA_HOSTILE", "200")))
+EVERY = max(1, 1_600 // int(os.environ.get("COMANDA_HOSTILE", "100")))
 """Of so many names a value meets one at a path, and another one at the next."""
 
 

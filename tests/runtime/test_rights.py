@@ -147,6 +147,7 @@ def endpoint(node: Served, token: str = "", *, loopback: bool = False) -> Asked:
     return Asked(node, made, token)
 
 
+@pytest.mark.walk(2)
 @pytest.mark.parametrize("one", HTTP, ids=lambda one: f"{one.method} {one.path}")
 async def test_each_endpoint_is_answered_to_who_has_its_right_and_to_nobody_else(node: Served, one: Any) -> None:
     place = target(one.path) + QUERY.get(one.path, "")

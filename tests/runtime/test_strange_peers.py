@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.runtime.rig import Server
 
-TRIES = int(os.environ.get("COMANDA_HOSTILE", "200")) // 2
+TRIES = int(os.environ.get("COMANDA_HOSTILE", "100")) // 2
 
 HEADERS = (
     "Upgrade: websocket",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("COMANDA_EXAMPLES", "3"))
 FIRST = int(os.environ.get("COMANDA_SEED", "1"))
 
 SEEDS = range(FIRST, FIRST + EXAMPLES)

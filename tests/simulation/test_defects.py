@@ -17,6 +17,7 @@ from tests.simulation.hole_defects import HOLES
 from tests.simulation.replayed import chosen
 from tests.simulation.search import violation
 from tests.simulation.slips import defect
+from tests.slices import VARIABLE
 
 
 @cache
@@ -33,7 +34,10 @@ def test_a_defect_in_the_node_breaks_an_invariant_of_its_seed(name: str) -> None
 
 
 @pytest.mark.parametrize("name", chosen(SCENARIOS))
-def test_a_defect_in_the_node_breaks_the_test_that_is_named_for_it(name: str) -> None:
+def test_a_defect_in_the_node_breaks_the_test_that_is_named_for_it(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "all")
     with DEFECTS[name].present():
         ended = pytest.main(["-q", "-x", "-p", "no:cacheprovider", str(ROOT / SCENARIOS[name])])
     assert ended == pytest.ExitCode.TESTS_FAILED

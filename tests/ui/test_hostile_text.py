@@ -48,6 +48,7 @@ def restaurant(nodes: Callable[..., NodeProcess]) -> NodeProcess:
     return node
 
 
+@pytest.mark.walk(2)
 @pytest.mark.parametrize("width", [390, 1280])
 def test_what_people_typed_stays_text_in_every_view(restaurant: NodeProcess, pages: Pages, width: int) -> None:
     page = pages(restaurant, width=width, name=f"painel-{width}")

@@ -31,6 +31,7 @@ def connected(page: Page) -> Page:
     return page
 
 
+@pytest.mark.walk(3)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_part_is_reached_and_nothing_scrolls_sideways(pages: Pages, node: NodeProcess, width: int) -> None:
     page = connected(pages(node, width=width))

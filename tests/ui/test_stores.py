@@ -97,6 +97,7 @@ def test_a_code_for_a_store_opens_that_stores_page(chain: Chain, pages: Pages) -
     expect(page.locator("#view")).to_contain_text("feijoada")
 
 
+@pytest.mark.walk(3)
 @pytest.mark.parametrize(("width", "language", "theme"), WALKED)
 def test_everybody_can_use_it(chain: Chain, pages: Pages, width: int, language: str, theme: str) -> None:
     page = pages(chain.office, "#/lojas", width=width, language=language, theme=theme)

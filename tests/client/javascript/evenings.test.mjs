@@ -7,7 +7,7 @@ import { MemoryStore, connect } from '../../../node/client/js/client.js';
 import { Node, dice, turns, until } from './model.mjs';
 
 const FIRST = Number(process.env.COMANDA_SEED ?? 1);
-const EVENINGS = 4 * Number(process.env.COMANDA_EXAMPLES ?? 10);
+const EVENINGS = 4 * Number(process.env.COMANDA_EXAMPLES ?? 3);
 const TIMING = { ping: 100_000, deadline: 100_000, backoff: 10, backoffMax: 20 };
 
 /** A store whose process may be killed: then nothing resolves any more, and the last commit was done or not. */

@@ -9,7 +9,7 @@ import { LeaseLost, taken } from '../../../node/client/js/lease.js';
 import { Node, dice, turns, until } from './model.mjs';
 
 const FIRST = Number(process.env.COMANDA_SEED ?? 1);
-const EVENINGS = 2 * Number(process.env.COMANDA_EXAMPLES ?? 10);
+const EVENINGS = 2 * Number(process.env.COMANDA_EXAMPLES ?? 3);
 const TIMING = { ping: 100_000, deadline: 100_000, backoff: 10, backoffMax: 20 };
 
 const LEASE = { beat: 60, silence: 240, answer: 80 }; // turns of the event loop

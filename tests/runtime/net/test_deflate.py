@@ -81,6 +81,7 @@ STREAMS: dict[str, bytes] = {
 }
 
 
+@pytest.mark.walk(4)
 @pytest.mark.parametrize("takeover", [True, False])
 @pytest.mark.parametrize("shape", STREAMS)
 @pytest.mark.parametrize("cut", [0, 1, 3, 1_000])

@@ -67,6 +67,7 @@ async def test_what_is_too_big_is_shown_whole_and_the_connection_goes_on(small: 
     assert small.handler.skimmed == [(said, length, LIMIT)] * 3
 
 
+@pytest.mark.walk(4)
 @pytest.mark.parametrize("length", [LIMIT + 1, LIMIT + 8, LIMIT + 9, LIMIT + 13, 2 * LIMIT, MOST])
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
 async def test_what_is_too_big_once_decompressed_is_shown_whole_too(small: Server, length: int, seed: int) -> None:

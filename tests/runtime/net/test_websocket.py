@@ -31,6 +31,7 @@ from tests.runtime.rig import (
     key,
     until,
 )
+from tests.scenarios.seeds import EXAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -121,7 +122,7 @@ MESSAGES = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5 * EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(messages=MESSAGES, cuts=st.lists(st.integers(0, 400), max_size=8))
 async def test_however_messages_are_cut_they_arrive_the_same(
     messages: list[tuple[str, list[int], bool]], cuts: list[int]
@@ -333,6 +334,7 @@ def test_only_offers_that_can_be_kept_are_taken(offer: str) -> None:
     assert usable_extension(offer) == OFFERS[offer]
 
 
+@pytest.mark.walk(3)
 @pytest.mark.parametrize("offer", OFFERS)
 async def test_a_strange_offer_only_costs_the_compression(server: Server, offer: str) -> None:
     client = await server.websocket("/echo", f"Sec-WebSocket-Extensions: {offer}")

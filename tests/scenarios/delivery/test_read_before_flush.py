@@ -13,6 +13,7 @@ from tests.harness import Client, World, settle_all
 DAY = 86_400_000
 
 
+@pytest.mark.walk(6)
 @pytest.mark.parametrize("wrong_ms", [0, 1_500, -30_000, 90_000, -DAY, None])
 @pytest.mark.parametrize("measured", [True, False])
 @pytest.mark.parametrize("away_ms", [400, 3_000, 60_000])
@@ -48,6 +49,7 @@ def test_a_screen_is_right_after_a_late_flush(
     assert ana.shown(entity_type)["e"]["note"] == world.view(entity_type)["e"]["note"]
 
 
+@pytest.mark.walk(3)
 @pytest.mark.parametrize("wrong_ms", [0, -30_000, DAY])
 @pytest.mark.parametrize("confirms", [True, False])
 @pytest.mark.parametrize("outages", [1, 2])

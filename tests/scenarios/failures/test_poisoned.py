@@ -122,6 +122,7 @@ def test_a_fault_in_any_function_costs_what_met_it(
     assert met > 0.8 * drawn - 1.2 * drawn**0.5  # four of five are met, less three standard deviations
 
 
+@pytest.mark.walk(2)
 @pytest.mark.parametrize("name", ["Core.failed", "Core._undo", "Core.unstorable", "Core._blame"])
 def test_a_fault_where_a_failed_commit_is_told_ends_no_node(
     tmp_path: Path, calls: dict[str, Counter[poison.Function]], name: str

@@ -95,6 +95,7 @@ def the_second(world: World, kind: Kind, colleague: Client, tablet: Client, arri
         tablet.disconnect()
 
 
+@pytest.mark.walk(3)
 @pytest.mark.parametrize("crash", [False, True], ids=["running", "restarted"])
 @pytest.mark.parametrize(("arrival", "version", "knew"), KNEW)
 @pytest.mark.parametrize("name", KINDS)
@@ -322,6 +323,7 @@ SENT = ["at once", "seconds later", "after a cut", "after a restart", "waited", 
 """When the write is sent. What waited is sent long after the program has read."""
 
 
+@pytest.mark.walk(4)
 @pytest.mark.parametrize("stamped", [True, False])
 @pytest.mark.parametrize("sent", SENT)
 @pytest.mark.parametrize("write", WRITES)
@@ -400,6 +402,7 @@ Clock = Literal["right", "behind", "unknown"]
 """The tablet's clock: measured and right, measured and ten minutes behind, or never heard of."""
 
 
+@pytest.mark.walk(3)
 @pytest.mark.parametrize("read", ["program", "library"])
 @pytest.mark.parametrize("clock", ["right", "behind", "unknown"])
 @pytest.mark.parametrize("name", KINDS)

@@ -52,6 +52,7 @@ def everywhere(mesh: Mesh, kind: Kind) -> object:
     return found[0]
 
 
+@pytest.mark.walk(4)
 @pytest.mark.parametrize("known", [FIRST, SECOND])
 @pytest.mark.parametrize("back", [False, True], ids=["new", "again"])
 @pytest.mark.parametrize("told", [True, False], ids=["told", "asked"])
@@ -189,6 +190,7 @@ def test_the_edit_of_a_withdrawal_that_nobody_touched_freezes_nothing(mesh: Mesh
         assert not world.reader.conflicts("open", limit=10)
 
 
+@pytest.mark.walk(4)
 @pytest.mark.parametrize("level_first", [False, True], ids=["back first", "level first"])
 @pytest.mark.parametrize("fulls", list(product([False, True], repeat=2)), ids=str)
 @pytest.mark.parametrize("ahead", [(), ("home",), ("away",), ("home", "away")], ids=" and ".join)
@@ -289,6 +291,7 @@ def test_a_visit_is_told_once(tmp_path: Path) -> None:
     mesh.close()
 
 
+@pytest.mark.walk(4)
 @pytest.mark.parametrize("versions", [False, True], ids=["plain", "versions"])
 @pytest.mark.parametrize("frames", range(0, 24, 3))
 def test_what_is_confirmed_while_a_node_takes_over_its_first_synchronisation_counts(
@@ -316,6 +319,7 @@ def test_what_is_confirmed_while_a_node_takes_over_its_first_synchronisation_cou
     mesh.close()
 
 
+@pytest.mark.walk(2)
 @pytest.mark.parametrize("frames", range(0, 24, 3))
 def test_a_chain_that_begins_in_a_first_synchronisation_is_counted_from_what_it_names(
     tmp_path: Path, frames: int

@@ -207,6 +207,7 @@ def test_a_store_of_one_node_knows_no_elsewhere(world: World) -> None:
     assert outcome(world, COUNTER) == 9
 
 
+@pytest.mark.walk(3)
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize(
     ("arrival", "version", "said"),

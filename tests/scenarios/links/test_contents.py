@@ -69,6 +69,7 @@ def stored_otherwise(world: World, key: tuple[str, str], how: str) -> None:
     world.store.commit(Commit(entities=[entity.row()]))
 
 
+@pytest.mark.walk(3)
 @pytest.mark.parametrize("how", ["a record gone", "another record", "missing"])
 @pytest.mark.parametrize("key", DAMAGED)
 def test_what_is_held_otherwise_is_told_on_both_sides(mesh: Mesh, key: tuple[str, str], how: str) -> None:

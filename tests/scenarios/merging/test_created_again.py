@@ -31,6 +31,7 @@ def people(tmp_path: Path) -> Iterator[list[Client]]:
     world.close()
 
 
+@pytest.mark.walk(3)
 @pytest.mark.parametrize("version", [None, 1, 4, 50])
 @pytest.mark.parametrize("creator", [0, 1, 2])
 @pytest.mark.parametrize("deleter", [0, 1, 2])

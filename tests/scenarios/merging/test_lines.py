@@ -311,6 +311,7 @@ def test_a_document_does_not_grow_with_what_happened_to_its_lines(tmp_path: Path
     world.close()
 
 
+@pytest.mark.walk(3)
 @pytest.mark.parametrize("changed", [BEER, FISH], ids=["beer", "fish"])
 @pytest.mark.parametrize("moves_last", [True, False], ids=["moved later", "changed later"])
 @pytest.mark.parametrize("change", [{"seat": 4}, {"quantity": 5}, {"status": "ready"}, {"name": "Outro"}])

@@ -129,6 +129,7 @@ def forget(two: Two, memory: str) -> None:
         client.connect()
 
 
+@pytest.mark.walk(4)
 @pytest.mark.parametrize(
     ("memory", "apart"), [("memory", False), ("memory", True), ("disk", False), ("restart", False)]
 )
@@ -153,6 +154,7 @@ def test_a_line_that_was_moved_while_somebody_changed_it_is_told_to_both(
     two.mesh.close()
 
 
+@pytest.mark.walk(3)
 @pytest.mark.parametrize(("mover", "changed"), [("ana", True), ("carla", False), ("carla", True)])
 @pytest.mark.parametrize("moved_first", [True, False], ids=["moved first", "changed first"])
 @WAYS
@@ -190,6 +192,7 @@ def test_a_line_that_was_moved_on_is_told_where_it_is(
     two.mesh.close()
 
 
+@pytest.mark.walk(3)
 @pytest.mark.parametrize(("memory", "apart"), [("memory", False), ("memory", True), ("disk", False)])
 @WAYS
 @pytest.mark.parametrize("nodes", [1, 2])

@@ -173,6 +173,7 @@ def evening(tmp_path: Path) -> Iterator[Evening]:
     evening.mesh.close()
 
 
+@pytest.mark.walk(4)
 @pytest.mark.parametrize("situation", ["seen", "unseen", "apart"])
 @pytest.mark.parametrize("way", WAYS)
 def test_nobody_takes_a_status_back_who_may_not(evening: Evening, situation: str, way: str) -> None:

@@ -75,6 +75,7 @@ class Store:
         self.settle()
 
 
+@pytest.mark.walk(3)
 @pytest.mark.parametrize(
     "queued", [(), ("ana",), ("bia",), ("ana", "bia")], ids=lambda names: "+".join(names) or "live"
 )
