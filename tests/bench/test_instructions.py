@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.walk(2)
 @pytest.mark.parametrize(("how", "pings"), [("each", 0), ("silent", 50)])
 def test_every_part_of_an_operation_ends_once_for_each_that_is_counted(how: str, pings: int) -> None:
     command = [sys.executable, "bench/rig/counted.py", how, "2"]

@@ -34,7 +34,7 @@ def test_every_bench_has_its_smallest_run() -> None:
     assert all((here / f"test_{name}.py").exists() for name in ELSEWHERE)
 
 
-@pytest.mark.walk(3)
+@pytest.mark.walk(5)
 @pytest.mark.parametrize("name", SMALLEST)
 def test_the_smallest_run_ends_well(name: str) -> None:
     done = run(name, *SMALLEST[name])
