@@ -92,7 +92,7 @@ def cases() -> Iterator[object]:
             yield pytest.param(name, client, id=f"{name} {client.name}")
 
 
-@pytest.mark.walk(2)
+@pytest.mark.walk(1 if ALL else 2)
 @pytest.mark.parametrize(("name", "client"), list(cases()))
 async def test_no_order_is_lost_or_doubled_and_the_screen_is_right(
     name: str, client: Client, shared: NodeProcess, tmp_path: Path

@@ -50,7 +50,7 @@ async def test_rule_holds(rule: Rule, alone: Subject) -> None:
     assert held(outcome), told(outcome)
 
 
-@pytest.mark.walk(3)
+@pytest.mark.walk(1 if ALL else 3)
 @pytest.mark.parametrize("rule", BELOW, ids=lambda rule: rule.name)
 async def test_rule_holds_below_a_hub(rule: Rule, below: Subject) -> None:
     outcome = await try_rule(below, rule)

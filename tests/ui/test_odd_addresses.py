@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.patience import PATIENCE_S
+from tests.slices import part
 from tests.ui.browser import ALL
 from tests.ui.evening import FIRST, play
 from tests.ui.test_views import VIEWS, open_conflict, shown
@@ -94,7 +95,7 @@ def test_a_change_of_language_changes_every_word(pages: Pages, node: NodeProcess
     page = pages(node)
     case = open_conflict(page)
     page.clock.set_fixed_time(page.evaluate("Date.now() / 1000"))
-    for pattern, sign in VIEWS.items():
+    for pattern, sign in VIEWS.items() if ALL else part(VIEWS.items(), 2, "language"):
         route, deadline = pattern.format(conflict=case), time.monotonic() + PATIENCE_S
         while found := stale(page, route, sign):  # until all of it came
             assert time.monotonic() < deadline, (route, found)

@@ -52,7 +52,7 @@ def walked(page: Page, routes: tuple[str, ...], way: tuple[int, str, str]) -> li
     return found
 
 
-@pytest.mark.walk(3)
+@pytest.mark.walk(1 if ALL else 3)
 @pytest.mark.parametrize(("width", "language", "theme"), WALKED)
 def test_nothing_there_yet_and_no_contact(
     nodes: Callable[..., NodeProcess], pages: Pages, width: int, language: str, theme: str
@@ -67,7 +67,7 @@ def test_nothing_there_yet_and_no_contact(
     assert found + walked(page, (*ROUTES[1:], ROUTES[0]), way) == []  # axe looks at others than before
 
 
-@pytest.mark.walk(3)
+@pytest.mark.walk(1 if ALL else 3)
 @pytest.mark.parametrize(("width", "language", "theme"), WALKED)
 def test_no_token_a_wrong_one_and_one_with_few_rights(
     guarded: NodeProcess, pages: Pages, width: int, language: str, theme: str
@@ -87,7 +87,7 @@ def test_no_token_a_wrong_one_and_one_with_few_rights(
     assert found + walked(few, ROUTES[1:], way) == []
 
 
-@pytest.mark.walk(3)
+@pytest.mark.walk(1 if ALL else 3)
 @pytest.mark.parametrize(("width", "language", "theme"), WALKED)
 def test_a_decision_while_it_is_made_and_once_it_is(
     nodes: Callable[..., NodeProcess], pages: Pages, width: int, language: str, theme: str

@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 from tests.e2e.office import STORES, Chain, said, write
 from tests.processes import comanda
 from tests.ui.axe import violations
+from tests.ui.browser import ALL
 from tests.ui.test_views import WALKED, picture
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def test_a_code_for_a_store_opens_that_stores_page(chain: Chain, pages: Pages) -
     expect(page.locator("#view")).to_contain_text("feijoada")
 
 
-@pytest.mark.walk(3)
+@pytest.mark.walk(1 if ALL else 3)
 @pytest.mark.parametrize(("width", "language", "theme"), WALKED)
 def test_everybody_can_use_it(chain: Chain, pages: Pages, width: int, language: str, theme: str) -> None:
     page = pages(chain.office, "#/lojas", width=width, language=language, theme=theme)

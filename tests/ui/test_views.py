@@ -98,7 +98,7 @@ def picture(page: Page, name: str, width: int, language: str, theme: str) -> Non
         page.screenshot(path=path, full_page=width > 390)
 
 
-@pytest.mark.walk(3)
+@pytest.mark.walk(1 if ALL else 3)
 @pytest.mark.parametrize(("width", "language", "theme"), WALKED)
 def test_every_view_can_be_used_by_everybody(
     restaurant: NodeProcess, pages: Pages, width: int, language: str, theme: str
