@@ -434,7 +434,7 @@ class Commit:
         """Whether nothing but the clock would be written."""
         state = self.rows or self.entities or self.conflicts or self.locks or self.cursors
         links = self.peers or self.parked or self.unparked or self.archived or self.followers or self.heads
-        return not state and not links and not self.gone and not self.sign and not (self.meta.keys() - {"hlc"})
+        return not state and not links and not self.gone and not self.sign and len(self.meta) == ("hlc" in self.meta)
 
 
 @define

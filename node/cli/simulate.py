@@ -13,6 +13,9 @@ from node.cli.options import progress_bars
 from node.cli.output import json_option, say, say_json
 from node.simulation.runner import Summary, one, outcomes
 
+TOLD_SEEDS = 100
+"""Where there is no progress bar, seeds after which a line says how far a run is."""
+
 
 @click.command()
 @click.option("--seeds", type=click.IntRange(1), default=100, show_default=True, help="Quantas noites. / How many.")
@@ -32,7 +35,7 @@ def simulate(seeds: int, first: int, seed: int | None, jobs: int, as_json: bool)
     if seed is not None:
         _replay(seed, as_json)
         return
-    began, summary = time.monotonic(), Summary()
+    began, summary = time.monotonic(), Summary(upto=first - 1)
     with progress_bars(
         TextColumn("simulate"),
         BarColumn(),
@@ -44,15 +47,15 @@ def simulate(seeds: int, first: int, seed: int | None, jobs: int, as_json: bool)
         for outcome in outcomes(range(first, first + seeds), jobs):
             summary.add(outcome)
             progress.update(task, advance=1, hours=summary.hours)
-            if progress.disable and summary.seeds % max(seeds // 10, 1) == 0:
-                say(f"{summary.seeds:,} of {seeds:,} seeds, {summary.hours:,.0f} simulated hours", err=True)
+            if progress.disable and summary.seeds % min(max(seeds // 10, 1), TOLD_SEEDS) == 0:
+                say(f"{summary.ended}; {seeds - summary.seeds:,} to go", err=True)
             if outcome.problem is not None:
                 progress.console.print(
                     f"seed {outcome.seed}: {outcome.problem[:300]}  =>  comanda simulate --seed {outcome.seed}",
                     soft_wrap=True,
                 )
     if as_json:
-        say_json(asdict(summary), indent=True)
+        say_json(asdict(summary, filter=lambda one, _: not one.name.startswith("_")), indent=True)
     else:
         for line in summary.lines(time.monotonic() - began):
             say(line)

@@ -128,20 +128,16 @@ def _sorted(keys: Iterable[int]) -> array[int]:
 
 @define(eq=False)
 class TypeDigest:
-    """One entity type's operations. buckets: XOR of the keys in each."""
+    """One entity type's operations. buckets: XOR of the keys in each. root: of all."""
 
     keys: KeySet = field(factory=KeySet)
     buckets: list[int] = field(factory=lambda: [0] * BUCKETS)
+    root: int = 0
 
     def flip(self, key: int) -> None:
-        self.buckets[bucket_of(key)] ^= key & _WORD
-
-    @property
-    def root(self) -> int:
-        total = 0
-        for bucket in self.buckets:
-            total ^= bucket
-        return total
+        word = key & _WORD
+        self.buckets[bucket_of(key)] ^= word
+        self.root ^= word
 
 
 @define(eq=False)
@@ -155,8 +151,9 @@ class Digests:
         """From the stored link keys of each entity type, in any order."""
         digests = cls()
         for entity_type, keys in link_keys.items():
-            digest = digests.types[entity_type] = TypeDigest(KeySet(keys))
-            digest.buckets = [reduce(xor, digest.keys.bucket(b), 0) & _WORD for b in range(BUCKETS)]
+            held = KeySet(keys)
+            buckets = [reduce(xor, held.bucket(b), 0) & _WORD for b in range(BUCKETS)]
+            digests.types[entity_type] = TypeDigest(held, buckets, reduce(xor, buckets))
         return digests
 
     @property

@@ -32,7 +32,7 @@ PATIENCE_MS = 1_800_000
 
 @define
 class Outcome:
-    """What one seed came to. problem: None where everything held."""
+    """What one seed came to. problem: None where everything held. cpu_s: what it cost, where that was measured."""
 
     seed: int
     digest: str
@@ -41,6 +41,7 @@ class Outcome:
     faults: dict[str, int]
     problem: str | None = None
     lines: Sequence[str] = ()
+    cpu_s: float = 0.0
 
 
 @define(eq=False)

@@ -85,6 +85,9 @@ class Machine:
     _schedule: Schedule = field(init=False)
     _tick: int = 0
     _probing: bool = False
+    _told: tuple[int, int, int] | None = None
+    """Of what `_now` was made: simulated time, how the clock was set, when the process started."""
+    _now: Instant = field(init=False)
     _around: Surroundings = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -97,10 +100,12 @@ class Machine:
 
     def now(self) -> Instant:
         true = self.clockwork.now_ms
-        run = true - self._started_ms
-        return Instant(
-            START_MS + true + true * self.drift // 1_000_000 + self.offset_ms, run + run * self.drift // 1_000_000
-        )
+        told = (true, self.offset_ms, self._started_ms)
+        if told != self._told:  # a node looks at its clock many times in a moment
+            run = true - self._started_ms
+            wall_ms = START_MS + true + true * self.drift // 1_000_000 + self.offset_ms
+            self._told, self._now = told, Instant(wall_ms, run + run * self.drift // 1_000_000)
+        return self._now
 
     # ------------------------------------------------------------------ the process
 

@@ -80,7 +80,12 @@ def write_meta(connection: sqlite3.Connection, facts: Mapping[str, str]) -> None
 
 def read_anchor(connection: sqlite3.Connection) -> Anchor:
     """Where the log of this database begins. Raises DamagedRow."""
-    found = {key: value for key in ("anchor", "anchor_hash") if (value := read_fact(connection, key)) is not None}
+    found = {}
+    for key, value, row_sum in connection.execute(
+        "SELECT key, value, row_sum FROM meta WHERE key IN ('anchor', 'anchor_hash')"
+    ):
+        META.check({"key": key, "value": value, "row_sum": row_sum})
+        found[key] = value
     return Anchor(int(found.get("anchor", 0)), bytes.fromhex(found.get("anchor_hash", GENESIS.hex())))
 
 

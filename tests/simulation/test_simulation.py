@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from node.cli import main
+from node.simulation.evening import Outcome
 from node.simulation.invariants import Checks
-from node.simulation.runner import one, outcomes
+from node.simulation.runner import Summary, one, outcomes
 from tests.processes import ROOT
 from tests.simulation.replayed import chosen
 
@@ -103,7 +104,18 @@ def test_many_seeds_are_summed_up_with_hours_operations_and_faults() -> None:
     assert done.exit_code == 0, done.output
     assert "4 seeds" in done.output
     assert "simulated hours" in done.output
+    assert "4 seeds ended well and 0 badly, all up to 7; " in done.output
     assert "all invariants held" in done.output
+
+
+def test_a_run_that_is_broken_off_says_from_where_to_go_on() -> None:
+    """Whichever seeds of those after it have ended already."""
+    summary, said = Summary(upto=3), []
+    for seed in (5, 4, 7, 8):
+        summary.add(Outcome(seed, "", 0.0, 0, {}, "wrong" if seed == 7 else None, cpu_s=0.5))
+        said.append(summary.upto)
+    assert said == [3, 5, 5, 5]
+    assert summary.ended == "3 seeds ended well and 1 badly, all up to 5; 0.50 s of CPU each"
 
 
 def test_a_violation_is_one_line_with_the_command_that_replays_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from crdt.content import content_hash
-from crdt.document import Document
-from crdt.records import DocumentError
-from crdt.update_format import UpdateError
 from node.core.ports import Unreadable
 from node.printable import printable
 from node.wire.links import contents as wire
@@ -117,15 +113,7 @@ def _read(link: Peer, entity_type: str, after: str, most_bytes: int, done: Calla
         done(None if isinstance(rows, Unreadable) or not (durable and same) else hashed(rows))
 
     def hashed(rows: Page[EntityRow]) -> Contents:
-        engine = node.replica.residents.engine
-        hashes = {row.entity_id: _hash(row, engine) for row in rows}
+        hashes = {row.entity_id: link.host.hashes.of(row.snapshot) for row in rows}
         return Contents(entity_type, root, after, not rows.more, hashes)
 
     node.disk.contents(entity_type, after, wire.ENTITIES, most_bytes, partial(link.guarded, take))
-
-
-def _hash(row: EntityRow, engine: str) -> str:
-    try:
-        return content_hash(Document.load(row.snapshot, writer=0, engine=engine))
-    except (UpdateError, DocumentError) as error:
-        return f"unreadable: {type(error).__name__}"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from node.core.links.budget import Budget
     from node.core.links.feed import LinkFeed
     from node.core.links.first_sync import FirstSync
+    from node.core.links.hashes import Hashes
     from node.core.links.held_at import HeldAt
     from node.core.links.pace import Pace
     from node.core.links.peer_log import PeerLog
@@ -160,6 +161,11 @@ class Host(Protocol):
     @property
     def frames(self) -> Latest:
         """The frames that links were sent last."""
+        ...
+
+    @property
+    def hashes(self) -> Hashes:
+        """Of entities that links have compared."""
         ...
 
     @property

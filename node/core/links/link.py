@@ -399,6 +399,9 @@ class Link:
 
     def _needs(self, messages: Sequence[dict[str, Any]]) -> Needs | None:
         """What must be read before these messages can be decided."""
+        messages = [message for message in messages if "link" in message]
+        if not messages:
+            return None  # they are about nothing that is held
         replica = self.node.replica
         entities = tuple(dict.fromkeys(entities_of(messages)))
         missing, doubled = replica.residents.missing(entities), parked.doubled(replica, messages)
@@ -558,6 +561,12 @@ class Link:
             if kind != "sync_confirmation":
                 raise InvalidMessage("expected who is there", "$.type")
             self._handshake.answered(message)
+        elif kind == "ping":  # this and its answer come most often
+            self._kept_out(read_kept_out(message))
+            self.reply(clock_pong(self.node.clock().wall_ms))
+        elif kind == "pong":
+            if self.clock.answered(read_clock(message), self.node.clock()):
+                self.host.follow_clock(self)
         elif kind == "log_position":
             self._position(message)
         elif kind == "sync_confirmation":
@@ -592,12 +601,6 @@ class Link:
             self._speaks_for(read_speaks_for(message), read_keys(message))
         elif kind == "sync_error" and message.get("code") == AlreadyConnected.code:
             self.host.report_twin(word(message.get("error"), 500))
-        elif kind == "ping":
-            self._kept_out(read_kept_out(message))
-            self.reply(clock_pong(self.node.clock().wall_ms))
-        elif kind == "pong":
-            if self.clock.answered(read_clock(message), self.node.clock()):
-                self.host.follow_clock(self)
         elif kind != "sync_error":
             raise InvalidMessage(f"unknown message type {word(kind, 64)!r}", "$.type")
 

@@ -15,6 +15,7 @@ from node.core.latest import put_latest, remember
 from node.core.links import anti_entropy, history
 from node.core.links.budget import MINUTE_MS, Budget
 from node.core.links.first_sync import FirstSync
+from node.core.links.hashes import Hashes
 from node.core.links.heads import Heads
 from node.core.links.host import Node, Peer
 from node.core.links.link import Link
@@ -94,6 +95,7 @@ class Links:
     """Id of the other node -> what it has cost in this minute."""
     outages: Outages = field(factory=Outages, init=False)
     frames: Latest = field(factory=Latest, init=False)
+    hashes: Hashes = field(init=False)
     neighbours: Neighbours = field(init=False)
     travellers: Travellers = field(init=False)
     heads: Heads = field(init=False)
@@ -103,6 +105,7 @@ class Links:
 
     def __attrs_post_init__(self) -> None:
         node = self.node
+        self.hashes = Hashes(node.replica.residents.engine)
         self.neighbours = Neighbours(
             node_id=node.node_id,
             clock=node.clock,
