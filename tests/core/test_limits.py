@@ -76,6 +76,7 @@ BOUNDS = {
     "feed.LinkFeed._state_after": FIXED,
     "feed.LinkFeed._wanted": "feed.MOST_WANTED",
     "group.Group": GROUP,
+    "hashes.Hashes._known": "hashes.HASHES",
     "heads.Heads._heard_ms": NODES,
     "heads.Heads.alarms": "heads.MOST_ALARMS",
     "heads.Heads.latest": "heads.TOLD of each node",

@@ -39,6 +39,11 @@ KNOWLEDGE = (
         ),
     ),
     defect(
+        "confirmed-later-known-before",
+        "a row that came again, and was confirmed then, counts as known to what had been written before",
+        ("node.core.delivery.sendings:Sendings.confirmed_by", "self._after[place:]", "()"),
+    ),
+    defect(
         "clock-measured-and-not-used",
         "an operation counts from its timestamp, however wrong its terminal's clock is known to be",
         (

@@ -108,6 +108,12 @@ class Sendings:
         place = bisect_right(self._times, mono_ms)
         return (self._sent[place - 1] if place else self.earliest)[priority]
 
+    def confirmed_by(self, mono_ms: int, priority: int, confirmed: int) -> int:
+        """Of what a terminal has confirmed of a class, what it may have confirmed by then: it was sent a row again
+        because it had not."""
+        place = bisect_right(self._times, mono_ms)
+        return min((positions[priority] for positions in self._after[place:]), default=confirmed)
+
     def since(self, mono_ms: int, priority: int) -> int:
         """A row of a class before every row that was sent from then on, also those that were sent again.
 

@@ -41,6 +41,10 @@ class Sent(Protocol):
         """The last row of a class that it had been sent by then."""
         ...
 
+    def confirmed_by(self, mono_ms: int, priority: int, confirmed: int) -> int:
+        """Of what it has confirmed of a class, what it may have confirmed by then."""
+        ...
+
     def since(self, mono_ms: int, priority: int) -> int:
         """A row of a class before every row that it was sent from then on."""
         ...

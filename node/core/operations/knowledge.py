@@ -82,7 +82,8 @@ class Knowledge:
         may_have_read = author.may_have_read(priority)
         if author.wrote_ms is not None and author.sendings is not None:
             sent = author.sendings.by(author.wrote_ms, priority)
-            confirmed, may_have_read = min(confirmed, sent), min(may_have_read, sent)
+            confirmed = min(confirmed, sent, author.sendings.confirmed_by(author.wrote_ms, priority, confirmed))
+            may_have_read = min(may_have_read, sent)
         if self._brought:
             left_ms, positions = self._brought.get(author.terminal_id, NOT_ELSEWHERE)
             if author.wrote_ms is None or author.wrote_ms >= left_ms:

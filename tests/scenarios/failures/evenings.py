@@ -255,7 +255,8 @@ def _strange(store: Store, pos: Terminal) -> None:
 
 
 def _moves(store: Store, waiter: Terminal) -> None:
-    """The waiter's last write is sent to another node before the first one passed it on."""
+    """The waiter's last write is sent to another node before the first one passed it on. A later one waits until what
+    came meanwhile was read."""
     store.wires[0].cut()
     operation = waiter.operation("orders", "mesa-4", "CREATE", ORDER)
     waiter.submit(operation)
@@ -267,6 +268,13 @@ def _moves(store: Store, waiter: Terminal) -> None:
     other.disconnect()
     store.quiet()
     waiter.send({"type": "data_sync", "operation": operation})
+    store.quiet()
+    waiter.disconnect()
+    operation = waiter.operation("orders", "mesa-4", "UPDATE", {"status": "preparing"})
+    store.worlds[1].advance(10_000)
+    waiter.connect()
+    store.quiet()
+    waiter.submit(operation)
     store.quiet()
 
 

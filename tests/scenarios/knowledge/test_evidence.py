@@ -140,6 +140,42 @@ def test_a_row_that_was_sent_right_before_a_crash_may_have_been_read(
     assert outcome(world, kind) == kind.gives[knew]
 
 
+@pytest.mark.parametrize("crash", [False, True], ids=["running", "killed at once"])
+@pytest.mark.parametrize("outages", [1, 2])
+@pytest.mark.parametrize(("version", "knew"), [(None, FIRST), (2, FIRST), (3, SECOND)])
+@pytest.mark.parametrize("name", KINDS)
+def test_a_row_that_is_confirmed_when_it_came_again_tells_nothing_of_what_was_written_before(
+    world: World, name: str, version: int | None, knew: str, outages: int, crash: bool
+) -> None:
+    """Its first confirmation was lost, or there was none. The tablet reads, confirms, and then sends what waited."""
+    kind = KINDS[name]
+    colleague, tablet = shown_the_first(world, kind)
+    tablet.send({"type": "ping", "timestamp": iso(world.wall_ms)})
+    world.advance(2_000)
+    world.settle()
+    tablet.confirms = tablet.pongs = False
+    colleague.do(kind.entity_type, "e", "UPDATE", kind.second)
+    tablet.receive()
+    if crash:
+        world.crash()
+        tablet.session = colleague.session = None
+        colleague.connect()
+    else:
+        tablet.disconnect()
+    world.advance(1_000)
+    extra = {} if version is None else {"version": version}
+    write = tablet.operation(kind.entity_type, "e", "UPDATE", {**kind.written, **extra})
+    tablet.confirms = tablet.pongs = True
+    for _ in range(outages):
+        tablet.disconnect()
+        world.advance(20_000)
+        tablet.connect()
+        settle_all(world, [colleague, tablet])
+    tablet.submit(write)
+    settle_all(world, [colleague, tablet])
+    assert outcome(world, kind) == kind.gives[knew]
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_what_was_stored_between_two_crashes_was_sent_to_nobody_who_was_away(world: World, name: str) -> None:
     """The tablet is connected when the node dies the first time, and not once until it has died again."""
