@@ -87,6 +87,8 @@ class Needs:
 
     operations: by name (`crdt.records.name_of`).
     held: the entities that the operation touches. They stay in memory until then. By default those that are read.
+    known: the operations that it may be a copy of, or is about. All that is held of them is in memory then, also if
+        it was let go of meanwhile. By default those that are read.
     most_bytes: of entities with more than that nothing is read.
     """
 
@@ -95,6 +97,7 @@ class Needs:
     conflicts: tuple[str, ...] = ()
     histories: tuple[History, ...] = ()
     held: tuple[Key, ...] = field(default=Factory(lambda self: self.entities, takes_self=True))
+    known: tuple[str, ...] = field(default=Factory(lambda self: self.operations, takes_self=True))
     most_bytes: int | None = None
 
 

@@ -44,6 +44,11 @@ KNOWLEDGE = (
         ("node.core.delivery.sendings:Sendings.confirmed_by", "self._after[place:]", "()"),
     ),
     defect(
+        "copy-let-go-while-its-like-waits",
+        "a copy of an operation is forgotten while the other one waits for the disk, and both are counted",
+        ("node.core.operations.needs:fetch", "for name in needs.known", "for name in ()"),
+    ),
+    defect(
         "clock-measured-and-not-used",
         "an operation counts from its timestamp, however wrong its terminal's clock is known to be",
         (

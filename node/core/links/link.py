@@ -405,7 +405,9 @@ class Link:
         replica = self.node.replica
         entities = tuple(dict.fromkeys(entities_of(messages)))
         missing, doubled = replica.residents.missing(entities), parked.doubled(replica, messages)
-        return Needs(missing, doubled, held=entities) if missing or doubled else None
+        if not (missing or doubled):
+            return None
+        return Needs(missing, doubled, held=entities, known=parked.names_in(messages))
 
     def _one_by_one(self, messages: deque[dict[str, Any]]) -> None:
         """Something that a frame needs cannot be read: park the messages that need it, and take the others."""

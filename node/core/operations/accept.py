@@ -89,7 +89,14 @@ def look(
     histories = _histories(replica, operation, policy, author) if policy.kinds.declared else ()
     if missing or on_disk or histories:
         most = replica.settings.bulk_bytes if len(keys) > 1 else None
-        needs = Needs(missing, (name,) if on_disk else (), histories=histories, held=tuple(keys), most_bytes=most)
+        needs = Needs(
+            missing,
+            (name,) if on_disk else (),
+            histories=histories,
+            held=tuple(keys),
+            known=(name,),
+            most_bytes=most,
+        )
         if needs != read:
             return needs
     if len(keys) > 1:

@@ -25,10 +25,10 @@ def resolution_needs(replica: Replica, message: ConflictResolution, terminal_id:
     operations = (name,) if replica.held.on_disk(name) else ()
     row = replica.conflicts.known.get(message.conflict_id)
     if row is None:
-        return Needs((), operations, (message.conflict_id,))
+        return Needs((), operations, (message.conflict_id,), known=(name,))
     key = (row.entity_type, row.entity_id)
     keys = () if key in replica.residents.entities else (key,)
-    return Needs(keys, operations, held=(key,)) if keys or operations else None
+    return Needs(keys, operations, held=(key,), known=(name,)) if keys or operations else None
 
 
 def fetch(replica: Replica, disk: Disk, needs: Needs, then: Callable[[Unreadable | None], None]) -> None:
@@ -36,21 +36,25 @@ def fetch(replica: Replica, disk: Disk, needs: Needs, then: Callable[[Unreadable
 
     then: called with None, or with why something cannot be read.
     """
-    residents = replica.residents
+    residents, held = replica.residents, replica.held
     residents.use(needs.held)
 
     def fetched(found: Fetched | Unreadable) -> None:
         lost: tuple[Key, ...] = ()
+        unread: tuple[str, ...] = ()
         try:
             unreadable = found if isinstance(found, Unreadable) else _provide(replica, needs, found)
             residents.used(needs.held)
             lost = residents.missing(needs.held)  # a commit failed meanwhile, and everything was dropped
+            unread = tuple(name for name in needs.known if name not in needs.operations and held.on_disk(name))
         except Exception as error:
             unreadable = Unreadable(replica.faults.report("what was read from the disk", b"", error))
         if unreadable is not None:
             then(unreadable)
-        elif lost:
-            fetch(replica, disk, evolve(needs, entities=lost, operations=(), conflicts=(), histories=()), then)
+        elif lost or unread:
+            operations = (*needs.operations, *unread) if unread else ()
+            again = evolve(needs, entities=lost, operations=operations, conflicts=(), histories=())
+            fetch(replica, disk, again, then)
         else:
             then(None)
 

@@ -125,6 +125,17 @@ def doubled(replica: Replica, messages: Sequence[Mapping[str, object]]) -> tuple
     return tuple(dict.fromkeys(found))
 
 
+def names_in(messages: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
+    """Names of a frame's operations, and of those that they repair."""
+    found = list[str]()
+    for message in messages:
+        link = message.get("link")
+        if type(link) is dict and "updates" in link:
+            named = _named(message)
+            found += [name for name in (named.name, named.repairs) if name is not None]
+    return tuple(dict.fromkeys(found))
+
+
 def _is_new(held: Held, operation: object, link: Mapping[str, object]) -> bool:
     """Whether nothing is held under the name of an operation, and it repairs none: nearly all of them."""
     if type(operation) is not dict or "repairs" in operation:
@@ -371,7 +382,7 @@ def retry_when_here(
         touched, unread = tuple(keys), tuple(filter(replica.held.on_disk, names))
         missing = replica.residents.missing(touched)
         if missing or unread:
-            fetch(replica, disk, Needs(missing, unread, held=touched), guarded)
+            fetch(replica, disk, Needs(missing, unread, held=touched, known=tuple(names)), guarded)
         else:
             fetched(None)
 
