@@ -85,8 +85,9 @@ class Sendings:
         self._sent.append(sent)
         self._after.append(after)
         if len(self._times) > KEPT:
-            for place in range(1, KEPT // 2, 2):  # of two that become one, what either sent counts
-                self._after[place - 1] = tuple(map(min, self._after[place - 1], self._after[place]))
+            for place in range(1, KEPT // 2, 2):  # what a dropped one sent counts with both beside it
+                for beside in (place - 1, place + 1):
+                    self._after[beside] = tuple(map(min, self._after[beside], self._after[place]))
             thin(self._times, self._sent, self._after)
 
     def arrived(self, mono_ms: int, before: tuple[int, ...]) -> None:
