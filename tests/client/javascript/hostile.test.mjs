@@ -38,11 +38,12 @@ function* paths(value) {
   }
 }
 
-const ALL = process.env.COMANDA_CLIENTS === 'all';
-const AT_ONCE = 5; // else as many at each place, others at the next
+const SLICE = process.env.COMANDA_SLICE ?? '0';
+const ALL = process.env.COMANDA_CLIENTS === 'all' || SLICE === 'all';
+const AT_ONCE = 2; // else as many at each place, others at the next, and others the next day
 
 function* texts() {
-  let turns = 0;
+  let turns = Number(SLICE);
   const some = () => (ALL ? NASTY : Array.from({ length: AT_ONCE }, () => NASTY[turns++ % NASTY.length]));
   yield* NASTY;
   for (const message of VALID) {
