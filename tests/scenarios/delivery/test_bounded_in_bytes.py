@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from node.wire.frames import Batch, Outgoing
 
 PHOTO = 180 * 1024
-MENU = 40
+MENU = 16
+"""Two times and a half what may be queued at once."""
 
 
 def menu(world: World) -> Client:
