@@ -51,10 +51,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The command that runs what failed again, on the same slice, whichever day it is."""
+    """The command that runs what failed again, as this run was told to and on its slice, whichever day it is."""
     failed = {report.nodeid for kind in ("failed", "error") for report in terminalreporter.getreports(kind)}
     if failed:
-        words = [f"{VARIABLE}={os.environ[VARIABLE]}", "python", "-m", "pytest", "-n0", *sorted(failed)]
+        variables = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("COMANDA_")]
+        words = [*variables, "python", "-m", "pytest", "-n0", *sorted(failed)]
         terminalreporter.write_line(shlex.join(words))
 
 

@@ -1,23 +1,19 @@
-"""How much of what was found once is played again: COMANDA_REPLAYED of each table (3), or `all`.
+"""How much of what was found once is played again: about COMANDA_REPLAYED (3) of each table in a run, or `all`.
 
-Each run takes others, as slices of a walk (tests/slices.py).
+A table is a walk (tests/slices.py): each run plays others of it.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, TypeVar
-
-from tests.slices import part
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-T = TypeVar("T")
+    from collections.abc import Sized
 
 HOW_MANY = os.environ.get("COMANDA_REPLAYED", "3")
 
 
-def chosen(table: Iterable[T]) -> list[T]:
-    every = list(table)
-    return every if HOW_MANY == "all" else part(every, max(len(every) // int(HOW_MANY), 1))
+def parts(table: Sized) -> int:
+    """In how many runs all of it is played."""
+    return 1 if HOW_MANY == "all" else max(len(table) // int(HOW_MANY), 1)

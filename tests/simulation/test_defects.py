@@ -14,7 +14,7 @@ from tests.processes import ROOT
 from tests.simulation.beside import SCENARIOS
 from tests.simulation.defects import DEFECTS, caught
 from tests.simulation.hole_defects import HOLES
-from tests.simulation.replayed import chosen
+from tests.simulation.replayed import parts
 from tests.simulation.search import violation
 from tests.simulation.slips import defect
 from tests.slices import VARIABLE
@@ -25,7 +25,8 @@ def problem_without_defects(seed: int) -> str | None:
     return one(seed).problem
 
 
-@pytest.mark.parametrize("name", chosen([name for name in DEFECTS if name in caught()]))
+@pytest.mark.walk(parts(caught()))
+@pytest.mark.parametrize("name", [name for name in DEFECTS if name in caught()])
 def test_a_defect_in_the_node_breaks_an_invariant_of_its_seed(name: str) -> None:
     seed = caught()[name]
     again = "if the simulator draws otherwise now, see python -m tests.simulation.defects --help"
@@ -33,7 +34,8 @@ def test_a_defect_in_the_node_breaks_an_invariant_of_its_seed(name: str) -> None
     assert problem_without_defects(seed) is None
 
 
-@pytest.mark.parametrize("name", chosen(SCENARIOS))
+@pytest.mark.walk(parts(SCENARIOS))
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_a_defect_in_the_node_breaks_the_test_that_is_named_for_it(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from node.simulation.evening import Outcome
 from node.simulation.invariants import Checks
 from node.simulation.runner import Summary, one, outcomes
 from tests.processes import ROOT
-from tests.simulation.replayed import chosen
+from tests.simulation.replayed import parts
 
 SEEDS = int(os.environ.get("COMANDA_SEEDS", "6"))
 FIRST = int(os.environ.get("COMANDA_SEED", "1"))
@@ -68,7 +68,8 @@ def test_every_invariant_holds_in_every_evening() -> None:
     assert not failed, "\n".join(f"comanda simulate --seed {o.seed}: {o.problem}" for o in failed)
 
 
-@pytest.mark.parametrize("seed", chosen(FOUND))
+@pytest.mark.walk(parts(FOUND))
+@pytest.mark.parametrize("seed", FOUND)
 def test_a_seed_that_failed_once_holds(seed: int) -> None:
     assert one(seed).problem is None
 
