@@ -11,6 +11,7 @@ import pty
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,7 @@ def test_a_record_is_bounded(log: tuple[logging.Logger, io.StringIO]) -> None:
     assert sum(map(len, long)) < LINES * 1_100
 
 
+@cache
 def calls() -> list[tuple[str, ast.Call]]:
     root = Path(__file__).parents[2]
     found = []

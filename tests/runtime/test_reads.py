@@ -178,6 +178,7 @@ FILTERS: list[dict[str, list[str]]] = [
 ]
 
 
+@pytest.mark.walk(2)
 @pytest.mark.parametrize("query", FILTERS, ids=str)
 @pytest.mark.parametrize("path", ["/api/v1/audit", "/api/v1/refused"])
 async def test_the_newest_first_is_the_audit_from_behind(
@@ -192,6 +193,7 @@ async def test_the_newest_first_is_the_audit_from_behind(
             assert [entry for page in back for entry in page["entries"]] == whole[::-1]
 
 
+@pytest.mark.walk(2)
 @pytest.mark.parametrize("query", FILTERS, ids=str)
 @pytest.mark.parametrize("path", ["/api/v1/audit", "/api/v1/refused"])
 async def test_an_audit_that_looks_through_much_answers_in_parts_that_make_the_whole(
