@@ -4,12 +4,15 @@
     python -m bench small --orders 500 --terminals 30 --machine small
 
 Memory is measured after the start, with the terminals there, and after the day. The day is sent as fast as the hub
-takes it. Then some operations are sent one at a time, as people write: each is a commit of its own. `disk` is what
-the process handed to the block device (`write_bytes`), `asked` what its calls wrote.
+takes it. `files` is what of the evening's is pages of programs and libraries, which the system drops and reads again
+where memory is short. `loaded` is what a node takes with its modules, before it opens anything. Then some operations
+are sent one at a time, as people write: each is a commit of its own. `disk` is what the process handed to the block
+device (`write_bytes`), `asked` what its calls wrote.
 """
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,10 +28,13 @@ from bench.rig.fleet import new_table
 from bench.rig.machine import describe
 from bench.rig.node_process import UNLIMITED, NodeProcess
 from bench.rig.orders import write
-from bench.rig.small import Crowd, Taken
+from bench.rig.small import Crowd, Taken, files_mb
 
 DAY = 5_000
 PATIENCE_S = 600
+
+
+LOADED = "import node.runtime.app, node.cli.serve, storage.system as s; print(s.memory_bytes() / 2**20)"
 
 
 def one_at_a_time(node: NodeProcess, store: BusinessDays, count: int) -> int:
@@ -73,6 +79,7 @@ def measure(
             write(node.url, day)
             caught_up(crowd, len(day.messages))
             memory.append(node.memory_mb()[0])
+            files = files_mb(node.pid)
             time.sleep(settled_s)
             before = Taken.of(node.pid)
             alone = one_at_a_time(node, store, single)
@@ -86,7 +93,7 @@ def measure(
     many = len(day.messages)
     return [
         str(terminals),
-        *(f"{mb:.1f}" for mb in (*memory, peak)),
+        *(f"{mb:.1f}" for mb in (*memory, files, peak)),
         f"{(before.written - idle.written) / many:,.0f}",
         f"{(before.asked - idle.asked) / many:,.0f}",
         f"{(after.written - before.written) / alone:,.0f}",
@@ -114,10 +121,11 @@ def main(
     engine: str | None,
 ) -> None:
     """Print what a hub takes."""
+    loaded = float(subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True).stdout)
     table = new_table(
-        f"A hub on a {machine} machine, {orders:,} orders\n{describe()}",
+        f"A hub on a {machine} machine, {orders:,} orders; loaded {loaded:.1f} MB\n{describe()}",
         "terminals",
-        *(f"{when} MB" for when in ("started", "they are here", "evening", "most")),
+        *(f"{when} MB" for when in ("started", "they are here", "evening", "of it files", "most")),
         "disk B an operation",
         "asked B",
         "alone: disk B",

@@ -42,6 +42,13 @@ class Taken:
         return cls(cpu_of(pid), wakes, int(io["write_bytes"]), int(io["wchar"]))
 
 
+def files_mb(pid: int) -> float:
+    """What of a process's resident memory is pages of files."""
+    found = re.search(r"^RssFile:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found.group(1)) / 1024
+
+
 class Crowd:
     """Terminals that confirm what they are sent and say every HEARTBEAT_S that they are there, on a thread."""
 
