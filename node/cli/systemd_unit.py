@@ -80,7 +80,8 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 ExecStart={command}
-ExecReload=/bin/kill -HUP $MAINPID
+# The shell's own `kill`: a small system has no program of that name.
+ExecReload=/bin/sh -c 'kill -HUP $MAINPID'
 User={user}
 WorkingDirectory={working}
 Restart=always

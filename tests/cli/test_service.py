@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import sysconfig
 import tempfile
 from pathlib import Path
@@ -81,6 +82,23 @@ def test_systemd_takes_the_unit_whatever_folders_are_called(tmp_path: Path, name
     assert (done.returncode, done.stderr) == (0, "")
     program.unlink()  # so it was that program it looked at
     assert "bin is not executable" in analyze("verify", str(file)).stderr
+
+
+def test_the_unit_runs_nothing_that_a_small_system_lacks() -> None:
+    """`kill`, for one, comes with procps, which a Debian need not have."""
+    lines = re.findall(r"^Exec\w+=(.*)$", unit().text(), re.MULTILINE)
+    assert {shlex.split(line)[0] for line in lines} == {"/srv/comanda/bin", "/bin/sh"}
+
+
+def test_a_reload_hangs_up_the_node() -> None:
+    """As systemd calls it: with MAINPID in the environment, on a process that says what it was sent."""
+    (line,) = settings_of(unit().text(), "ExecReload")
+    told = "import signal as s; s.pthread_sigmask(s.SIG_BLOCK, [1]); print(flush=True); print(s.sigwait([1]).name)"
+    with subprocess.Popen([sys.executable, "-c", told], stdout=subprocess.PIPE, text=True) as node:
+        assert node.stdout is not None
+        node.stdout.readline()
+        subprocess.run(shlex.split(line), env={"MAINPID": str(node.pid)}, check=True)
+        assert node.stdout.read() == "SIGHUP\n"
 
 
 def test_systemd_finds_the_unit_hardened(tmp_path: Path) -> None:
