@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
+from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
 
 
 START_MS = 1_768_471_200_000  # 2026-01-15T10:00:00Z
+
+
+class UrgentRead(partial[None]):
+    """One that comes before what else there is to do."""
 
 
 class World(Disk):
@@ -135,7 +140,9 @@ class World(Disk):
     def wake_writer(self) -> None:
         return None
 
-    def start(self, read: Callable[..., Any], *arguments: Any, done: Callable[[Any], None]) -> None:
+    def start(
+        self, read: Callable[..., Any], *arguments: Any, done: Callable[[Any], None], urgent: bool = False
+    ) -> None:
         def call() -> None:
             failing = self.unreadable is not None and self.unreadable(read.__name__, *arguments)
             self.read_failures += failing
@@ -145,7 +152,13 @@ class World(Disk):
                 found = Unreadable(str(error))
             done(found)
 
-        self.calls.append(call)
+        if urgent:
+            first = next(
+                (n for n, other in enumerate(self.calls) if not isinstance(other, UrgentRead)), len(self.calls)
+            )
+            self.calls.insert(first, UrgentRead(call))
+        else:
+            self.calls.append(call)
 
     def call_later(self, delay_ms: int, action: Callable[[], None]) -> None:
         if delay_ms:

@@ -48,11 +48,17 @@ class GuardedDisk(Disk):
     def wal_bytes(self) -> int:
         return self.disk.wal_bytes
 
-    def start(self, read: Callable[..., T], *arguments: object, done: Callable[[T | Unreadable], None]) -> None:
+    def start(
+        self,
+        read: Callable[..., T],
+        *arguments: object,
+        done: Callable[[T | Unreadable], None],
+        urgent: bool = False,
+    ) -> None:
         def answered(found: T | Unreadable) -> None:
             self.faults.guard("what was read from the disk", lambda: done(found))
 
-        self.disk.start(read, *arguments, done=answered)
+        self.disk.start(read, *arguments, done=answered, urgent=urgent)
 
 
 @define(eq=False)

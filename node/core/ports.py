@@ -130,13 +130,23 @@ class Disk(ABC):
         """The current group has something to write."""
 
     @abstractmethod
-    def start(self, read: Callable[..., T], *arguments: object, done: Callable[[T | Unreadable], None]) -> None:
-        """Call `read` later, in order, and `done` with what it returned, or with why it could not."""
+    def start(
+        self,
+        read: Callable[..., T],
+        *arguments: object,
+        done: Callable[[T | Unreadable], None],
+        urgent: bool = False,
+    ) -> None:
+        """Call `read` later, in order, and `done` with what it returned, or with why it could not.
+
+        urgent: before those that are not and still wait. Somebody's operation waits for it, and perhaps a page for
+            someone who catches up was asked for earlier.
+        """
 
     def fetch(self, needs: Needs, done: Callable[[Fetched | Unreadable], None]) -> None:
         """Read what an operation needs: entities, operations, conflicts and histories."""
         wanted = (needs.entities, needs.operations, needs.conflicts, needs.held, needs.histories, needs.most_bytes)
-        self.start(self.reader.fetch, *wanted, done=done)
+        self.start(self.reader.fetch, *wanted, done=done, urgent=True)
 
     def rows(
         self,

@@ -84,9 +84,17 @@ class TrioDisk(Disk):
 
         self._nursery.start_soon(later)
 
-    def start(self, read: Callable[..., T], *arguments: object, done: Callable[[T | Unreadable], None]) -> None:
+    def start(
+        self,
+        read: Callable[..., T],
+        *arguments: object,
+        done: Callable[[T | Unreadable], None],
+        urgent: bool = False,
+    ) -> None:
         self._stir()
-        first = self._reader_thread.ask(read, *arguments)  # trio starts tasks in any order, and reads keep theirs
+        first = self._reader_thread.ask(
+            read, *arguments, urgent=urgent
+        )  # trio starts tasks in any order, and reads keep theirs
 
         async def request() -> None:
             try:

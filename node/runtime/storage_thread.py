@@ -44,20 +44,33 @@ class Answer(Generic[T]):
 
 
 class Lane(ABC):
-    """Runs calls in order, one at a time; the result comes back to the trio task that asked.
+    """Runs calls in order, one at a time, urgent ones first; the result comes back to the trio task that asked.
 
     Once it is stopped, a call raises StorageError: nobody would ever answer it, and who waits cannot be cancelled.
     """
 
     def __init__(self) -> None:
         self._stopped = False
+        self._urgent: deque[Callable[[], None]] = deque()
+        self._calls: deque[Callable[[], None]] = deque()
 
     @abstractmethod
-    def _put(self, call: Callable[[], None]) -> None:
-        """Have a thread run this after what was put before."""
+    def _one_more(self) -> None:
+        """Have a thread run one more of the calls."""
 
-    def ask(self, function: Callable[..., T], *arguments: object) -> Answer[T]:
-        """Put a call behind those that are there already, at once; its answer can be waited for later."""
+    def _put(self, call: Callable[[], None], urgent: bool = False) -> None:
+        (self._urgent if urgent else self._calls).append(call)
+        self._one_more()
+
+    def _run_next(self) -> None:
+        """Called by the lane's thread, as often as a call was put."""
+        (self._urgent or self._calls).popleft()()
+
+    def ask(self, function: Callable[..., T], *arguments: object, urgent: bool = False) -> Answer[T]:
+        """Put a call behind those that are there already, at once; its answer can be waited for later.
+
+        urgent: behind those that are urgent too, and before the others.
+        """
         token, answer = trio.lowlevel.current_trio_token(), Answer[T]()
 
         def call() -> None:
@@ -67,7 +80,7 @@ class Lane(ABC):
         if self._stopped:
             answer.give(outcome.Error(StorageError(STOPPED)))
         else:
-            self._put(call)
+            self._put(call, urgent)
         return answer
 
     async def run(self, function: Callable[..., T], *arguments: object) -> T:
@@ -94,20 +107,21 @@ class StorageThread(Lane):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._due: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        """An item for each call that was put; False at the end."""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        while (call := self._calls.get()) is not None:
-            call()
+        while self._due.get():
+            self._run_next()
 
-    def _put(self, call: Callable[[], None]) -> None:
-        self._calls.put(call)
+    def _one_more(self) -> None:
+        self._due.put(True)
 
     def stop(self) -> None:
         super().stop()
-        self._calls.put(None)
+        self._due.put(False)
         self._thread.join()
 
 
@@ -140,24 +154,23 @@ class PooledLane(Lane):
     def __init__(self, pool: Pool) -> None:
         super().__init__()
         self._pool = pool
-        self._calls: deque[Callable[[], None]] = deque()
         self._turn = threading.Lock()
-        self._due = False
-        """Whether a thread has it, or will."""
+        self._left = 0
+        """Calls that have not run. While there are any, a thread has this lane, or will."""
 
-    def _put(self, call: Callable[[], None]) -> None:
+    def _one_more(self) -> None:
         with self._turn:
-            self._calls.append(call)
-            due, self._due = self._due, True
-        if not due:
+            self._left += 1
+            due = self._left == 1
+        if due:
             self._pool.due.put(self)
 
     def turn(self) -> None:
         """Run one call, on a thread of the pool."""
-        self._calls.popleft()()
+        self._run_next()
         with self._turn:
-            self._due = bool(self._calls)
-            due = self._due
+            self._left -= 1
+            due = self._left > 0
         if due:
             self._pool.due.put(self)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 import tempfile
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
@@ -111,6 +112,8 @@ class SlowDisk(Disk):
     slow_reads: int = 1
     _writing: bool = False
     _reads_until: int = 0
+    _urgent: deque[Callable[[], None]] = field(factory=deque)
+    _reads: deque[Callable[[], None]] = field(factory=deque)
 
     def later(self, delay_ms: float, action: Callable[[], None]) -> None:
         """Unless the process has died by then."""
@@ -130,7 +133,13 @@ class SlowDisk(Disk):
     def call_later(self, delay_ms: int, action: Callable[[], None]) -> None:
         self.later(delay_ms, action)
 
-    def start(self, read: Callable[..., T], *arguments: object, done: Callable[[T | Unreadable], None]) -> None:
+    def start(
+        self,
+        read: Callable[..., T],
+        *arguments: object,
+        done: Callable[[T | Unreadable], None],
+        urgent: bool = False,
+    ) -> None:
         def reading() -> None:
             if self.unreadable and self.rng.random() < self.unreadable:
                 self.read_failures += 1
@@ -139,9 +148,10 @@ class SlowDisk(Disk):
                 found = read(*arguments)
             self.later(self.rng.randrange(2 * self.slow_reads), lambda: done(found))
 
+        (self._urgent if urgent else self._reads).append(reading)
         now = self.clockwork.now_ms
         self._reads_until = max(self._reads_until, now) + self.rng.randrange(2 * self.slow_reads)
-        self.later(self._reads_until - now, reading)
+        self.later(self._reads_until - now, lambda: (self._urgent or self._reads).popleft()())
 
     def wake_writer(self) -> None:
         if not self._writing:

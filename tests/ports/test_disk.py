@@ -223,6 +223,20 @@ async def test_reads_are_answered_in_the_order_in_which_they_were_asked(kind: KI
 
 
 @EVERY
+async def test_urgent_reads_come_first_and_keep_their_order(kind: KIND, tmp_path: Path) -> None:
+    """What was asked for before may be under way: it is not broken off."""
+    async with kind(tmp_path) as node:
+        asked: list[str] = []
+        for number in range(20):
+            for urgent, name in ((False, f"page {number}"), (True, f"entity {number}")):
+                node.disk.start(asked.append, name, done=lambda _: None, urgent=urgent)
+        await node.settle(lambda: len(asked) == 40)
+        for kind_of in ("page", "entity"):
+            assert [name for name in asked if kind_of in name] == [f"{kind_of} {number}" for number in range(20)]
+        assert asked.index("entity 19") < asked.index("page 19")
+
+
+@EVERY
 async def test_a_read_that_fails_is_answered_counted_and_told_as_trouble(kind: KIND, tmp_path: Path) -> None:
     async with kind(tmp_path) as node:
         assert (node.disk.trouble, node.disk.read_failures) == (None, 0)

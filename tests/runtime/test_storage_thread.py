@@ -46,6 +46,21 @@ async def test_what_is_asked_after_the_end_is_refused(kind: object) -> None:
                 await thread.ask(len, "abc").wait()
 
 
+@pytest.mark.parametrize("kind", [own, pooled])
+async def test_urgent_calls_overtake_the_others_that_wait(kind: object) -> None:
+    assert callable(kind)
+    go_on, said = threading.Event(), list[str]()
+    with kind() as thread, trio.fail_after(PATIENCE_S):
+        answers = [thread.ask(go_on.wait, PATIENCE_S)]
+        for name, urgent in (("page 1", False), ("page 2", False), ("entity 1", True), ("entity 2", True)):
+            answers.append(thread.ask(said.append, name, urgent=urgent))
+        go_on.set()
+        for answer in answers:
+            await answer.wait()
+        thread.stop()
+    assert said == ["entity 1", "entity 2", "page 1", "page 2"]
+
+
 async def test_lanes_of_a_pool_keep_their_order_and_hold_up_nobody() -> None:
     """Five lanes, two threads: one lane's call waits for the last call of all the others."""
     pool = Pool("under-test", count=2)
