@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -40,6 +40,9 @@ from bench.rig.watch import BYSTANDER, Cost, Watch
 LEAST = ORDERS * ROWS_AN_ORDER
 STEP = math.sqrt(10)
 """From one size to the next."""
+
+AT_ONCE = 20
+"""Screens that were off, after a power cut."""
 
 LONG_S = 3_600.0
 ASKED_S = 0.5
@@ -114,8 +117,14 @@ class Stand:
         one, since = order_id(self.store.orders // 2), quote("2000-01-01T00:00:00Z")
         joined = iter(range(10**9))
         return {
-            "join": (lambda: trio.run(receive, f"{hub.url}/ws/kds-{next(joined)}?type=kds", entities), False),
-            "catch-up": (lambda: trio.run(receive, f"{hub.url}/ws/away-1?type=kds", missed), False),
+            "join": (lambda: trio.run(receive, [f"{hub.url}/ws/kds-{next(joined)}?type=kds"], entities), False),
+            f"join of {AT_ONCE} at once": (
+                lambda: trio.run(
+                    receive, [f"{hub.url}/ws/kds-{next(joined)}?type=kds" for _ in range(AT_ONCE)], entities
+                ),
+                False,
+            ),
+            "catch-up": (lambda: trio.run(receive, [f"{hub.url}/ws/away-1?type=kds"], missed), False),
             "list of all orders": (lambda: hub.get("/api/v1/entities/orders"), True),
             "page of a list": (lambda: hub.get("/api/v1/entities/orders?limit=100"), True),
             "audit of a terminal": (lambda: hub.get(f"/api/v1/audit?terminal_id={TERMINAL}&limit=100"), True),
@@ -176,23 +185,29 @@ def _post(node: FleetNode, path: str) -> None:
     httpx.post(f"http://127.0.0.1:{node.port}{path}", timeout=LONG_S).raise_for_status()
 
 
-async def receive(url: str, count: int) -> None:
-    """Connect, and read until so many operations or entities came."""
-    got, done = 0, trio.Event()
+async def receive(urls: Sequence[str], count: int) -> None:
+    """Connect a terminal at each address, and read until so many operations or entities came to each."""
 
-    def on_text(payload: bytes) -> None:
-        nonlocal got
-        got += payload.startswith(b'{"type":"data_sync"')
-        if got >= count:
-            done.set()
+    async def one(url: str) -> None:
+        got, done = 0, trio.Event()
 
-    with trio.fail_after(LONG_S):
+        def on_text(payload: bytes) -> None:
+            nonlocal got
+            got += payload.startswith(b'{"type":"data_sync"')
+            if got >= count:
+                done.set()
+
         client = LoadClient(on_text)
         await client.connect(url)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(client.run)
             await done.wait()
             nursery.cancel_scope.cancel()
+
+    with trio.fail_after(LONG_S):
+        async with trio.open_nursery() as everyone:
+            for url in urls:
+                everyone.start_soon(one, url)
 
 
 @contextmanager

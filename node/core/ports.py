@@ -139,8 +139,8 @@ class Disk(ABC):
     ) -> None:
         """Call `read` later, in order, and `done` with what it returned, or with why it could not.
 
-        urgent: before those that are not and still wait. Somebody's operation waits for it, and perhaps a page for
-            someone who catches up was asked for earlier.
+        urgent: before those that are not and still wait. An operation waits for it, and the others are pages for who
+            catches up. Between two of those everybody has a turn, as each costs as much to send as to read.
         """
 
     def fetch(self, needs: Needs, done: Callable[[Fetched | Unreadable], None]) -> None:

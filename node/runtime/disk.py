@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
@@ -20,10 +22,10 @@ from node.runtime.storage_thread import StorageThread
 from storage.sqlite.database import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from node.core.core import Core
-    from node.runtime.storage_thread import Lane
+    from node.runtime.storage_thread import Answer, Lane
     from storage.sqlite.reader import Reader
     from storage.sqlite.store import Store
 
@@ -56,6 +58,9 @@ class TrioDisk(Disk):
         self._opened: float | None = None
         self.faults = ReadFaults()
         self._wal_said = WAL_LARGE
+        self._pages: deque[Callable[[None], Awaitable[None]]] = deque()
+        """Reads that are not urgent and were not begun, in order."""
+        self._reading_pages = False
 
     # ------------------------------------------------------------------ the core's ports
 
@@ -92,20 +97,37 @@ class TrioDisk(Disk):
         urgent: bool = False,
     ) -> None:
         self._stir()
-        first = self._reader_thread.ask(
-            read, *arguments, urgent=urgent
-        )  # trio starts tasks in any order, and reads keep theirs
+        answer = partial(self._answer, read, arguments, done)
+        if urgent:  # asked at once: trio starts tasks in any order, and reads keep theirs
+            self._nursery.start_soon(answer, self._reader_thread.ask(read, *arguments, urgent=True))
+            return
+        self._pages.append(answer)
+        if not self._reading_pages:
+            self._reading_pages = True
+            self._nursery.start_soon(self._read_pages)
 
-        async def request() -> None:
-            try:
-                found: T | Unreadable = await self.faults.tried_twice(
-                    first.wait(), self._reader_thread.run, read, *arguments
-                )
-            except StorageError as error:
-                found = Unreadable(str(error))
-            done(found)
+    async def _read_pages(self) -> None:
+        """Read what is not urgent, one after the other, and let everybody else have a turn after each answer."""
+        while self._pages:
+            await self._pages.popleft()(None)
+            await trio.lowlevel.checkpoint()
+        self._reading_pages = False
 
-        self._nursery.start_soon(request)
+    async def _answer(
+        self,
+        read: Callable[..., T],
+        arguments: tuple[object, ...],
+        done: Callable[[T | Unreadable], None],
+        first: Answer[T] | None,
+    ) -> None:
+        run = self._reader_thread.run
+        try:
+            found: T | Unreadable = await self.faults.tried_twice(
+                first.wait() if first is not None else run(read, *arguments), run, read, *arguments
+            )
+        except StorageError as error:
+            found = Unreadable(str(error))
+        done(found)
 
     async def read_again(self) -> None:
         """Once a second: try what could not be read, so that the node is ready again when it can."""

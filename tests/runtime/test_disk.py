@@ -14,6 +14,7 @@ from node.runtime import disk as writer
 from node.runtime.disk import TrioDisk
 from storage.sqlite.database import StorageError
 from storage.sqlite.reader import Reader
+from tests.patience import PATIENCE_S
 from tests.storage.rows import open_store
 
 if TYPE_CHECKING:
@@ -92,6 +93,22 @@ async def test_a_read_is_tried_twice_answered_and_tried_again_until_it_works() -
         assert disk.trouble == "the disk fails"
         await disk.read_again()
         assert disk.trouble is None
+
+    await with_disk(use)
+
+
+async def test_everybody_has_a_turn_between_the_pages_of_those_who_catch_up() -> None:
+    """Many come at once, and each page takes as long to send as the node has for everybody else."""
+
+    async def use(disk: TrioDisk, _: Broken) -> None:
+        turns, pages = 0, list[int]()
+        for number in range(20):
+            disk.start(pow, number, 2, done=lambda _: pages.append(turns))
+        with trio.fail_after(PATIENCE_S):
+            while len(pages) < 20:
+                turns += 1
+                await trio.lowlevel.checkpoint()
+        assert len(set(pages)) == 20
 
     await with_disk(use)
 
