@@ -125,6 +125,10 @@ class Stand:
                 False,
             ),
             "catch-up": (lambda: trio.run(receive, [f"{hub.url}/ws/away-1?type=kds"], missed), False),
+            f"catch-up of {AT_ONCE} at once": (
+                lambda: trio.run(receive, [f"{hub.url}/ws/away-{n}?type=kds" for n in range(2, 2 + AT_ONCE)], missed),
+                False,
+            ),
             "list of all orders": (lambda: hub.get("/api/v1/entities/orders"), True),
             "page of a list": (lambda: hub.get("/api/v1/entities/orders?limit=100"), True),
             "audit of a terminal": (lambda: hub.get(f"/api/v1/audit?terminal_id={TERMINAL}&limit=100"), True),
@@ -238,7 +242,8 @@ def measured(rows: int, count: int, seconds: float, wanted: Callable[[str], bool
             store.away(BYSTANDER, 0)
             with tempfile.TemporaryDirectory(prefix="comanda-scale-") as folder:
                 stand = Stand(Path(folder), store, seconds, wanted)
-                store.away("away-1", stand.missed)
+                for number in range(1, 2 + AT_ONCE):
+                    store.away(f"away-{number}", stand.missed)
                 found[store.rows] = stand.measure()
     return found
 
