@@ -213,14 +213,17 @@ class TerminalClocks:
     def age_ms(self, terminal_id: str, timestamp_us: int | None, now: Instant) -> int | None:
         """How long ago that was by the terminal's clock, as it was measured, and 0 within AT_ONCE_MS of now.
 
-        None without a timestamp. Where nothing that was sent at once has measured the clock, it may be right: then it
-        is the longer of two times.
+        None without a timestamp, and for one that is yet to come by this machine's clock, where nothing that was sent
+        at once has measured the terminal's: its clock is ahead, or was until it was set, and then it may have waited.
+        For an earlier one the clock may be right there: then it is the longer of two times.
         """
         if timestamp_us is None:
             return None
         clock = self.clocks.get(terminal_id)
         age_ms = said_ms = now.wall_ms - timestamp_us // 1000
         least = None if clock is None else clock.least
+        if said_ms < -AT_ONCE_MS and not (clock is not None and clock.exact):
+            return None
         if clock is not None and least is not None:
             age_ms = now.mono_ms - timestamp_us // 1000 - least
             age_ms = age_ms if clock.exact else max(age_ms, said_ms)
