@@ -106,8 +106,10 @@ def measured() -> Iterator[Meter]:
 
     start, call_later = GuardedDisk.start, GuardedTimer.call_later
 
-    def starts(disk: Any, read: Callable[..., Any], *arguments: Any, done: Callable[[Any], None]) -> None:
-        start(disk, read, *arguments, done=wrapped(f"after {read.__name__}", done))
+    def starts(
+        disk: Any, read: Callable[..., Any], *arguments: Any, done: Callable[[Any], None], urgent: bool = False
+    ) -> None:
+        start(disk, read, *arguments, done=wrapped(f"after {read.__name__}", done), urgent=urgent)
 
     def calls_later(timer: Any, delay_ms: int, action: Callable[[], None]) -> None:
         call_later(timer, delay_ms, wrapped("a timer", action))

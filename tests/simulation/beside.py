@@ -94,7 +94,7 @@ SCENARIOS = {
         f"{DELIVERY}/test_read_before_flush.py::test_a_screen_is_right_after_a_late_flush[orders-400-True-0]"
     ),
     "own-removal-unknown": (
-        f"{KNOWLEDGE}/test_copies.py::test_what_its_author_took_away_itself_comes_back_as_it_was[a line-live-False]"
+        f"{KNOWLEDGE}/test_copies.py::test_what_its_author_took_away_itself_comes_back_as_it_was[a line-offline-True]"
     ),
     "own-line-off-unknown": (
         f"{KNOWLEDGE}/test_copies.py::test_what_its_author_took_away_itself_comes_back_as_it_was[a list-live-False]"
@@ -243,9 +243,6 @@ SCENARIOS = {
     "line-movements-let-go": (
         f"{MERGING}/test_lines.py"
         "::test_a_quantity_counts_from_what_its_author_knew_however_often_others_wrote_it[1-40-0]"
-    ),
-    "line-changed-begins-anew": (
-        f"{KNOWLEDGE}/test_strangers.py::test_a_version_names_a_state_of_a_line_that_all_nodes_had[notes]"
     ),
     "online-for-ever": (
         f"{KNOWLEDGE}/test_evidence.py"

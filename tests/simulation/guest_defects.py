@@ -159,11 +159,6 @@ LINES = (
         ),
     ),
     defect(
-        "line-changed-begins-anew",
-        "what a line began with is not known of who saw it before another field of it was changed",
-        ("node.core.entities.entity:Entity.begun", "if version <= newest or one.taken != brought:", "if True:"),
-    ),
-    defect(
         "online-for-ever",
         "who was connected when a node died is taken to have been sent all that there is at each later start",
         (
