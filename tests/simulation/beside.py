@@ -244,6 +244,14 @@ SCENARIOS = {
         f"{MERGING}/test_lines.py"
         "::test_a_quantity_counts_from_what_its_author_knew_however_often_others_wrote_it[1-40-0]"
     ),
+    "confirmed-later-known-before": (
+        f"{KNOWLEDGE}/test_evidence.py::test_a_row_that_is_confirmed_when_it_came_again"
+        "_tells_nothing_of_what_was_written_before[counter-None-first-1-running]"
+    ),
+    "copy-let-go-while-its-like-waits": (
+        "tests/scenarios/links/test_copies_in_memory.py"
+        "::test_a_sale_that_came_to_two_nodes_is_one_whatever_is_written_while_its_copy_waits[False-0]"
+    ),
     "online-for-ever": (
         f"{KNOWLEDGE}/test_evidence.py"
         "::test_what_was_stored_between_two_crashes_was_sent_to_nobody_who_was_away[counter]"
