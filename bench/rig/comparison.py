@@ -62,7 +62,7 @@ class Side:
 
 
 def comparison(share: int) -> list[Table]:
-    """Of 1,000,000 operations, and of a tenth and a hundredth. Rows: nothing apart, some lost, some on their way."""
+    """Of 1,000,000 operations, and of a tenth and a hundredth, each while none, few and many are on their way."""
     columns = ("operations held", "apart", "all compared kB", "messages", "CPU ms", "settled only kB", "CPU ms")
     table = new_table(
         f"A comparison of two nodes, bytes both ways before what is missing is sent\n{describe()}", *columns

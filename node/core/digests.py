@@ -247,10 +247,8 @@ class Compared:
         """The keys of some buckets or parts, each once, in order."""
         digest, left_out = self.digests.types.get(entity_type), self._left_out(entity_type)
         for bucket in sorted(set(buckets)):
-            yield (
-                bucket,
-                [key for key in digest.keys.bucket(bucket) if key not in left_out] if digest is not None else [],
-            )
+            keys = digest.keys.bucket(bucket) if digest is not None else ()
+            yield bucket, [key for key in keys if key not in left_out]
 
     def _left_out(self, entity_type: str) -> set[int]:
         return {key for key in self.left_out.get(entity_type, ()) if self.digests.holds(entity_type, key)}

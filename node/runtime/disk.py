@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
@@ -22,7 +21,7 @@ from node.runtime.storage_thread import StorageThread
 from storage.sqlite.database import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from node.core.core import Core
     from node.runtime.storage_thread import Answer, Lane
@@ -58,8 +57,8 @@ class TrioDisk(Disk):
         self._opened: float | None = None
         self.faults = ReadFaults()
         self._wal_said = WAL_LARGE
-        self._pages: deque[Callable[[None], Awaitable[None]]] = deque()
-        """Reads that are not urgent and were not begun, in order."""
+        self._pages: deque[tuple[Callable[..., Any], tuple[object, ...], Callable[[Any], None]]] = deque()
+        """Reads that are not urgent and were not begun, in order, with their arguments and who is answered."""
         self._reading_pages = False
 
     # ------------------------------------------------------------------ the core's ports
@@ -97,11 +96,11 @@ class TrioDisk(Disk):
         urgent: bool = False,
     ) -> None:
         self._stir()
-        answer = partial(self._answer, read, arguments, done)
         if urgent:  # asked at once: trio starts tasks in any order, and reads keep theirs
-            self._nursery.start_soon(answer, self._reader_thread.ask(read, *arguments, urgent=True))
+            first = self._reader_thread.ask(read, *arguments, urgent=True)
+            self._nursery.start_soon(self._answer, first, read, arguments, done)
             return
-        self._pages.append(answer)
+        self._pages.append((read, arguments, done))
         if not self._reading_pages:
             self._reading_pages = True
             self._nursery.start_soon(self._read_pages)
@@ -109,21 +108,21 @@ class TrioDisk(Disk):
     async def _read_pages(self) -> None:
         """Read what is not urgent, one after the other, and let everybody else have a turn after each answer."""
         while self._pages:
-            await self._pages.popleft()(None)
+            read, arguments, done = self._pages.popleft()
+            await self._answer(self._reader_thread.ask(read, *arguments), read, arguments, done)
             await trio.lowlevel.checkpoint()
         self._reading_pages = False
 
     async def _answer(
         self,
+        first: Answer[T],
         read: Callable[..., T],
         arguments: tuple[object, ...],
         done: Callable[[T | Unreadable], None],
-        first: Answer[T] | None,
     ) -> None:
-        run = self._reader_thread.run
         try:
             found: T | Unreadable = await self.faults.tried_twice(
-                first.wait() if first is not None else run(read, *arguments), run, read, *arguments
+                first.wait(), self._reader_thread.run, read, *arguments
             )
         except StorageError as error:
             found = Unreadable(str(error))

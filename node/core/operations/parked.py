@@ -29,7 +29,7 @@ from node.wire.outgoing import compact_json
 from storage.records import ParkedRow, link_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from node.core.operations.held import Held
     from node.core.operations.replica import Replica
@@ -114,26 +114,26 @@ def _contradicted(replica: Replica, message: Mapping[str, object], via: str, err
 def doubled(replica: Replica, messages: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
     """Names in a frame that may be held here under another writer, or are repaired, and must be read from disk."""
     held, found = replica.held, list[str]()
-    for message in messages:
-        link = message.get("link")
-        if type(link) is dict and "updates" in link:
-            if _is_new(held, message.get("operation"), link):
-                continue
-            named = _named(message)
-            if not held.digests.holds(named.entity_type, named.link_key):
-                found += [name for name in (named.name, named.repairs) if name is not None and held.on_disk(name)]
+    for message, link in _operations(messages):
+        if _is_new(held, message.get("operation"), link):
+            continue
+        named = _named(message)
+        if not held.digests.holds(named.entity_type, named.link_key):
+            found += filter(held.on_disk, named.names)
     return tuple(dict.fromkeys(found))
 
 
 def names_in(messages: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
     """Names of a frame's operations, and of those that they repair."""
-    found = list[str]()
+    return tuple(dict.fromkeys(name for message, _ in _operations(messages) for name in _named(message).names))
+
+
+def _operations(messages: Sequence[Mapping[str, object]]) -> Iterator[tuple[Mapping[str, object], dict[str, object]]]:
+    """The messages of a frame that are operations, with what links add to each."""
     for message in messages:
         link = message.get("link")
         if type(link) is dict and "updates" in link:
-            named = _named(message)
-            found += [name for name in (named.name, named.repairs) if name is not None]
-    return tuple(dict.fromkeys(found))
+            yield message, link
 
 
 def _is_new(held: Held, operation: object, link: Mapping[str, object]) -> bool:
@@ -257,6 +257,11 @@ class _Named:
     @property
     def name(self) -> str:
         return name_of(self.terminal_id, self.operation_id)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its own, and that of what it repairs."""
+        return (self.name,) if self.repairs is None else (self.name, self.repairs)
 
 
 def _named(message: Mapping[str, object]) -> _Named:
