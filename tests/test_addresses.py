@@ -8,7 +8,15 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from node.addresses import AddressError, database_address, listening_host, node_address
+from node.addresses import (
+    AddressError,
+    RedisAddress,
+    database_address,
+    listening_host,
+    node_address,
+    redis_address,
+    without_password,
+)
 from node.cli import main
 from node.cli.addresses import ASKED, DIALLED, LISTENING, SEEN, TARGET, Address, Misread
 from node.config.reading import parse
@@ -41,6 +49,10 @@ NO_NODE += (
 NO_HOST = ("ws://hub", "hub:8001", "[::1]:8001", "[::1]", "hub/x", "a b")
 NO_DATABASE = ("relatorios", "http://hub/x", "mysql://hub/x", "POSTGRES", "://", "")
 
+NO_SHARED = (*NO_DATABASE, "redis:", "redis://", "redis://hub:0", "redis://hub:x", "redis://hub/x", "redis://hub/-1")
+NO_SHARED += ("redis://hub#x", "redis://hub?x=1", "rediss://hub?ssl_ca_certs=", "redis://hub?ssl_ca_certs=x")
+NO_SHARED += ("rediss://hub?ssl_certfile=x", "rediss://h b", "unix:///run/redis.sock")
+
 KINDS = {ASKED: NO_NODE, SEEN: NO_NODE, DIALLED: (*NO_NODE, "ws://hub:1/x"), LISTENING: NO_HOST}
 KINDS[TARGET] = ("http://hub/x", "mysql://hub/x", "://")
 
@@ -67,7 +79,7 @@ SETTINGS = {
     "links.office": ('[node]\nsite = "loja"\n[links]\noffice = "{}"\n', "[links] office", NO_NODE),
     "links.at": ('[links.at."{}"]\ntoken = "x"\n', "[links.at]", NO_NODE),
     "hubs.address": ('[hubs]\naddress = "{}"\n', "[hubs] address", NO_NODE),
-    "hubs.database": ('[hubs]\ndatabase = "{}"\n', "[hubs] database", NO_DATABASE),
+    "hubs.database": ('[hubs]\ndatabase = "{}"\n', "[hubs] database", NO_SHARED),
 }
 """Settings that are addresses: the file with one, how it is named, and what it refuses."""
 
@@ -172,10 +184,30 @@ def test_what_stands_in_an_address_is_kept() -> None:
         assert database_address(database) == database
 
 
-def test_a_password_in_an_address_is_not_shown() -> None:
-    with pytest.raises(AddressError) as caught:
-        node_address("ws://me:secret@hub:0")
-    assert "secret" not in f"{caught.value}{caught.value.en}"
+def test_a_redis_is_read_in_its_parts() -> None:
+    assert redis_address("redis://hub") == RedisAddress(False, "hub", 6379)
+    assert redis_address("valkey://[::1]:7000/3/") == RedisAddress(False, "::1", 7000, 3)
+    files = "ssl_ca_certs=/a%20b&ssl_certfile=c&ssl_keyfile=k"
+    assert redis_address(f"REDISS://me:p%2F%40s@hub:1?{files}") == RedisAddress(
+        True, "hub", 1, 0, "me", "p/@s", "/a b", "c", "k"
+    )
+    assert "p/@s" not in repr(redis_address("rediss://me:p%2F%40s@hub"))
+
+
+@pytest.mark.parametrize("secret", ["secret", "se/secret", "se@secret", "se?secret", "se#secret", "secret word"])
+@pytest.mark.parametrize("scheme", ["ws", "redis", "rediss", "postgresql", "nobodys"])
+def test_a_password_in_an_address_is_not_shown(scheme: str, secret: str) -> None:
+    written = f"{scheme}://me:{secret}@hub:0"
+    for read in (node_address, listening_host):
+        with pytest.raises(AddressError) as caught:
+            read(written)
+        assert "secret" not in f"{caught.value}{caught.value.en}"
+    assert without_password(written) == f"{scheme}://***@hub:0"
+
+
+@pytest.mark.parametrize("text", ["host=a password=secret user=x", "postgresql://a/x?password=secret&x=1"])
+def test_a_password_as_a_parameter_is_not_shown(text: str) -> None:
+    assert without_password(text) == text.replace("secret", "***")
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ ENGINE = "the engine has one importer"
 TRIO_WEBSOCKET = "trio_websocket has one importer"
 WSPROTO = "wsproto stays with the sockets"
 PSYCOPG = "psycopg stays with the sink and the hubs"
+COREDIS = "coredis stays with one engine of the hubs"
 CRYPTOGRAPHY = "cryptography stays with keys and certificates"
 STORAGE = "storage: audit above sqlite above the values"
 CIRCLES = "no circles, types counted"
@@ -48,6 +49,7 @@ PLANTS = [
     (TRIO_WEBSOCKET, "node/runtime/api/routes.py", "import trio_websocket"),
     (WSPROTO, "node/runtime/net/listener.py", "from wsproto import WSConnection"),
     (PSYCOPG, "node/runtime/realm.py", "import psycopg"),
+    (COREDIS, "node/runtime/hubs.py", "import coredis"),
     (CRYPTOGRAPHY, "node/core/keyring.py", "import cryptography"),
     (STORAGE, "storage/sqlite/reader.py", "from storage.audit import chain_walk"),
     (STORAGE, "storage/answers.py", f"{TYPES}from storage.sqlite.reader import Reader"),

@@ -245,8 +245,8 @@ COMMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "hubs": {
         "database": (
-            "Escritório em vários processos: o PostgreSQL que têm em comum (postgresql://...).",
-            "Head office as several processes: the PostgreSQL that they share (postgresql://...).",
+            "Escritório em vários processos: o que têm em comum, um PostgreSQL (postgresql://...) ou Redis (rediss://...).",
+            "Head office as several processes: what they share, a PostgreSQL (postgresql://...) or a Redis (rediss://...).",
         ),
         "address": (
             "Onde os outros processos alcançam este (wss://host:porta); sem isto, onde ele escuta.",

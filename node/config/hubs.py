@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crdt.classes import frozen
-from node.addresses import database_address
+from node.addresses import shared_database
 from node.config.addresses import address_of
 from node.config.links import node_url
 from node.errors import ConfigError
@@ -13,7 +13,8 @@ from node.errors import ConfigError
 class HubsSection:
     """[hubs]: the other processes of head office, and the database that they share.
 
-    database: of PostgreSQL, postgresql://USER:PASSWORD@HOST/NAME; None for a head office of one process.
+    database: of PostgreSQL, postgresql://USER:PASSWORD@HOST/NAME, or a Redis or Valkey, rediss://:PASSWORD@HOST:6379/0;
+    None for a head office of one process.
     address: ws://host:port or wss://host:port where the other processes reach this one; None is where it listens.
     lease_s: how long a process owns a store without a word. As long as that it takes until another one takes over.
     """
@@ -29,4 +30,4 @@ class HubsSection:
         if self.address is not None:
             node_url(self.address, "[hubs] address")
         if self.database is not None:
-            address_of("[hubs] database", self.database, database_address)
+            address_of("[hubs] database", self.database, shared_database)

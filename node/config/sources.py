@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 from attrs import asdict, fields, has, resolve_types
 
 from crdt.classes import frozen
+from node.addresses import MASK, without_password
 from node.config.reading import find, read_toml, single, structured, unknown_key
 from node.config.sections import Config, NodeSection
 from node.errors import ConfigError
@@ -49,7 +50,6 @@ BY_NAME = ("terminals", "entities")
 """Sections with names from people, each name shown by itself."""
 
 SECRETS = ("token",)
-MASK = "***"
 
 
 @frozen
@@ -238,4 +238,4 @@ def _masked(name: str, value: Any) -> Any:
         return {_masked("", key): _masked(key, inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_masked("", inner) for inner in value]
-    return re.sub(r"//[^/@]*@", f"//{MASK}@", value) if isinstance(value, str) else value
+    return without_password(value) if isinstance(value, str) else value

@@ -78,7 +78,7 @@ class PostgresEngine:
     to: a URL. timeout_s: longest time for a connection, and for a statement as far as the server counts.
     """
 
-    to: str
+    to: str = field(repr=False)
     timeout_s: float = 2.0
     _connection: psycopg.Connection[Any] | None = field(default=None, init=False)
     _cuts: int = field(default=0, init=False)

@@ -15,7 +15,7 @@ from crdt.classes import define
 from node.config.links import node_url
 from node.control import NAME as CONTROL
 from node.core.admission import Arrivals
-from node.errors import ConfigError
+from node.hubs.engines import engine_at
 from node.runtime import collector
 from node.runtime.api.joining import Reached
 from node.runtime.certificates import Certificate
@@ -98,17 +98,13 @@ class Node:
         settings = self.config.hubs
         if settings.database is None:
             return None
-        try:
-            from node.hubs.postgres import PostgresEngine
-        except ImportError as error:
-            raise ConfigError("[hubs] database: pip install 'comanda[sink]'") from error
         hubs = Hubs(
             nursery=nursery,
             realms=realms,
             config=self.config,
             node_id=realms.node_id,
             address=node_url(settings.address or house.reached.url(), "[hubs] address"),
-            engine=PostgresEngine(settings.database, PATIENCE * settings.lease_s),
+            engine=engine_at(settings.database, PATIENCE * settings.lease_s),
         )
         realms.shared = lambda name: {"owner": hubs.owner(name)}
         return hubs

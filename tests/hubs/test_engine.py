@@ -1,21 +1,21 @@
-"""The port `Engine`, over everything that stands in for it: in memory, and a real PostgreSQL."""
+"""The port `Engine`, over everything that stands in for it: in memory, a real PostgreSQL and a real Redis."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-import psycopg
 import pytest
 from attrs import define, field
 
 from node.hubs.engine import Charter, Engine, EngineAway, Lease, Member
 from node.hubs.memory import MemoryEngine
 from node.hubs.postgres import PostgresEngine
+from node.hubs.redis import RedisEngine
+from tests.hubs.conftest import shared_on
+from tests.hubs.shared import OnPostgres, OnRedis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from tests.sink.postgres import Postgres
 
 A, B = Member("a.1", "a", "ws://a:1"), Member("b.1", "b", "ws://b:1")
 TTL_MS = 3_600_000
@@ -48,30 +48,28 @@ class InMemory:
 
 
 @define
-class OnPostgres:
-    to: str
-    engine: PostgresEngine = field(init=False)
+class Real:
+    """On a server."""
+
+    shared: OnPostgres | OnRedis
+    engine: PostgresEngine | RedisEngine = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.engine = PostgresEngine(self.to)
+        self.engine = self.shared.engine()
 
     def passes(self, ms: int) -> None:
-        """All times lie so much further back."""
-        with psycopg.connect(self.to, autocommit=True) as connection:
-            for table in ("members", "realms"):
-                connection.execute(f"UPDATE comanda_hubs.{table} SET until = until - {ms} * interval '1 ms'")
+        self.shared.passes(ms)
 
     def empty(self) -> None:
-        with psycopg.connect(self.to, autocommit=True) as connection:
-            connection.execute("DROP SCHEMA comanda_hubs CASCADE")
+        self.shared.empty()
 
 
-@pytest.fixture(params=["memory", "postgres"])
+@pytest.fixture(params=["memory", "postgres", "redis"])
 def side(request: pytest.FixtureRequest) -> Iterator[Side]:
     if request.param == "memory":
         yield InMemory()
         return
-    made = OnPostgres(request.getfixturevalue("to"))
+    made = Real(shared_on(request))
     yield made
     made.engine.close()
 
@@ -158,21 +156,21 @@ def test_tokens_grow_though_the_engine_comes_back_empty(side: Side) -> None:
     side.engine.beat(A, {}, ["loja-a"], TTL_MS)
     assert claimed(side, A, floor=6) == 7
     side.empty()
-    with_it = side if isinstance(side, InMemory) else None
-    if with_it is None:
-        with pytest.raises(EngineAway):
+    if isinstance(side.engine, PostgresEngine):
+        with pytest.raises(EngineAway):  # its tables are gone, and made by the next connection
             side.engine.beat(A, {"loja-a": 7}, ["loja-a"], TTL_MS)
     assert side.engine.beat(A, {"loja-a": 7}, ["loja-a"], TTL_MS).leases == {"loja-a": Lease()}
     assert not side.engine.put(A, "loja-a", 7, Charter(1, b"no"))
     assert claimed(side, B, floor=7) == 8
 
 
-def test_an_engine_that_is_away_says_so_and_is_found_again(to: str, server: Postgres) -> None:
-    engine = PostgresEngine(to)
+def test_an_engine_that_is_away_says_so_and_is_found_again(shared: OnPostgres | OnRedis) -> None:
+    engine = shared.engine()
     engine.beat(A, {}, ["loja-a"], TTL_MS)
-    server.kill()
+    engine.claim(A, {"loja-a": 0}, TTL_MS)
+    shared.server.kill()
     with pytest.raises(EngineAway):
         engine.beat(A, {}, (), TTL_MS)
-    server.start()
-    assert engine.beat(A, {}, (), TTL_MS).leases == {"loja-a": Lease()}
+    shared.server.start()
+    assert engine.beat(A, {}, (), TTL_MS).leases == {"loja-a": Lease(1, A.instance)}
     engine.close()

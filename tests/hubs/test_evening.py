@@ -26,15 +26,16 @@ from storage.sqlite.database import DATABASE
 from storage.sqlite.store import Store
 from tests.faults.rig import until
 from tests.hubs.balancer import Balancer
-from tests.hubs.test_engine import OnPostgres
+from tests.hubs.shared import OnPostgres
 from tests.patience import PATIENCE_S, connect
 from tests.processes import NodeProcess, comanda
-from tests.sink.rig import rows
+from tests.sink.conftest import made as new_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.hubs.shared import Shared
     from tests.sink.postgres import Postgres
 
 OFFICES = ("north", "south", "east")
@@ -46,11 +47,11 @@ LEASE_S = 4
 class Evening:
     """offices: by node id. hubs: by store. orders: confirmed so far, in each store."""
 
-    def __init__(self, folder: Path, to: str) -> None:
-        self.folder, self.to = folder, to
+    def __init__(self, folder: Path, shared: Shared) -> None:
+        self.folder, self.shared = folder, shared
         self.hubs: dict[str, NodeProcess] = {}
         self.orders: list[str] = []
-        config = f'[hubs]\ndatabase = "{self.to}"\nlease_s = {LEASE_S}\n'
+        config = f'[hubs]\ndatabase = "{shared.to}"\nlease_s = {LEASE_S}\n'
         self.offices = {name: NodeProcess(self.folder / name, "--id", name, config=config) for name in OFFICES}
         self.balancer = Balancer(lambda: [office.port for office in self.offices.values()])
         for store in STORES:
@@ -128,7 +129,7 @@ class Evening:
         return self.offices[office].said().count("does not answer")
 
     def tokens(self) -> dict[str, int]:
-        return dict(rows(self.to, "SELECT realm, token FROM comanda_hubs.realms WHERE owner <> ''"))
+        return self.shared.tokens()
 
     def end(self) -> None:
         for node in (*self.offices.values(), *self.hubs.values()):
@@ -138,8 +139,8 @@ class Evening:
 
 
 @pytest.fixture(scope="module")
-def evening(tmp_path_factory: pytest.TempPathFactory, module_to: str) -> Iterator[Evening]:
-    made = Evening(tmp_path_factory.mktemp("evening"), module_to)
+def evening(tmp_path_factory: pytest.TempPathFactory, server: Postgres) -> Iterator[Evening]:
+    made = Evening(tmp_path_factory.mktemp("evening"), OnPostgres(new_database(server), server))
     yield made
     made.end()
 
@@ -203,19 +204,23 @@ def test_the_database_stands_still(evening: Evening, server: Postgres) -> None:
     evening.whole()
 
 
-def test_the_database_is_killed_and_then_emptied(evening: Evening, server: Postgres) -> None:
+def test_the_database_is_killed_and_then_emptied(evening: Evening) -> None:
+    killed_and_emptied(evening)
+
+
+def killed_and_emptied(evening: Evening) -> None:
     evening.settled()
     before = {office: evening.unanswered(office) for office in OFFICES}
-    server.kill()
+    evening.shared.server.kill()
     evening.write()
     for office, count in before.items():
         until(lambda office=office, count=count: evening.unanswered(office) > count)
-    server.start()
+    evening.shared.server.start()
     evening.write()
     evening.settled()
     evening.whole()
     tokens = evening.tokens()
-    OnPostgres(evening.to).empty()
+    evening.shared.empty()
     evening.write()
 
     def owned_anew() -> bool:

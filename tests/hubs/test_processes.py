@@ -1,4 +1,5 @@
-"""Head office as two processes over a PostgreSQL: stores are shared out, links passed on, and one takes over.
+"""Head office as two processes, over a PostgreSQL and over a Redis: stores are shared out, links passed on, and one
+takes over.
 
 What becomes of it when a process stands still, and when the database does or is emptied, test_evening shows.
 """
@@ -18,11 +19,12 @@ from tests.e2e.test_office import said, shown, write
 from tests.faults.rig import until
 from tests.patience import http_get
 from tests.processes import NodeProcess, comanda
-from tests.sink.rig import connected, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.hubs.shared import Shared
 
 
 STORES = ("loja-a", "loja-b", "loja-c", "loja-d")
@@ -38,10 +40,10 @@ class Chain:
 
     store = "loja-a"
 
-    def __init__(self, folder: Path, to: str) -> None:
-        self.folder, self.to = folder, to
+    def __init__(self, folder: Path, shared: Shared) -> None:
+        self.folder, self.shared = folder, shared
         self.written: list[str] = []
-        config = f'[hubs]\ndatabase = "{to}"\nlease_s = {LEASE_S}\n[time]\nrealm_rest_s = 1.0\n'
+        config = f'[hubs]\ndatabase = "{shared.to}"\nlease_s = {LEASE_S}\n[time]\nrealm_rest_s = 1.0\n'
         self.offices = {name: NodeProcess(folder / name, "--id", name, config=config) for name in ("north", "south")}
         for office in self.offices.values():
             office.start()
@@ -126,8 +128,8 @@ class Chain:
 
 
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory, module_to: str) -> Iterator[Chain]:
-    made = Chain(tmp_path_factory.mktemp("hubs"), module_to)
+def chain(tmp_path_factory: pytest.TempPathFactory, module_shared: Shared) -> Iterator[Chain]:
+    made = Chain(tmp_path_factory.mktemp("hubs"), module_shared)
     yield made
     made.end()
 
@@ -151,11 +153,11 @@ def test_stores_are_shared_out_and_any_process_may_be_dialled(chain: Chain) -> N
 
 def test_a_process_that_is_killed_is_followed_by_another_one(chain: Chain) -> None:
     killed, heir = chain.both()
-    token = rows(chain.to, "SELECT token FROM comanda_hubs.realms WHERE realm = %s", chain.store)[0][0]
+    token = chain.shared.tokens()[chain.store]
     killed.kill()
     chain.writes("mesa-2")
     until(lambda: chain.realms(heir.data.name)[chain.store]["owner"] == heir.data.name, "a new owner")
-    assert rows(chain.to, "SELECT token FROM comanda_hubs.realms WHERE realm = %s", chain.store)[0][0] > token
+    assert chain.shared.tokens()[chain.store] > token
     chain.hub.stop()
     toml = chain.folder / "hub.toml"
     toml.write_text(toml.read_text().replace(killed.url, heir.url))
@@ -170,16 +172,10 @@ def test_a_process_that_is_killed_is_followed_by_another_one(chain: Chain) -> No
 
 def test_what_is_wrong_in_the_database_stops_no_store(chain: Chain) -> None:
     """A charter that nobody can read, and a store whose name is a path."""
-    with connected(chain.to) as connection:
-        connection.execute("INSERT INTO comanda_hubs.realms (realm, number) VALUES ('../../x', 1)")
-        connection.execute(
-            "UPDATE comanda_hubs.realms SET owner = '', body = 'x', number = number + 9 WHERE realm = %s",
-            [chain.store],
-        )
+    chain.shared.spoil(chain.store)
 
     def mended() -> bool:
-        sql = "SELECT owner, body FROM comanda_hubs.realms WHERE realm = %s"
-        owner, body = rows(chain.to, sql, chain.store)[0]
+        owner, body = chain.shared.left(chain.store)
         return bool(owner) and body.startswith(b"[")
 
     until(mended, "its owner has left what it knows itself")

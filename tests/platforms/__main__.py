@@ -25,7 +25,7 @@ PACKAGES = "python3,python3-venv,ca-certificates"
 PASSED_ON = ("PIP_", "COMANDA_", "PYTEST_", "SSL_CERT_", "NODE_EXTRA_")
 """Variables whose names begin so: how registries are reached here, how much the tests do, and what they tell."""
 
-OF_TESTS = "git strace systemd nodejs npm chromium-headless-shell"
+OF_TESTS = "git strace redis-server systemd nodejs npm chromium-headless-shell"
 """What the README says that the tests use where it is there."""
 
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")

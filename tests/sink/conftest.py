@@ -22,7 +22,8 @@ def server() -> Iterator[Postgres]:
     running.end()
 
 
-def _made(server: Postgres) -> str:
+def made(server: Postgres) -> str:
+    """The URL of a new database."""
     name = f"chain{next(NUMBERS)}"
     with psycopg.connect(server.uri(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
@@ -32,11 +33,11 @@ def _made(server: Postgres) -> str:
 @pytest.fixture
 def to(server: Postgres) -> str:
     """The URL of an empty database."""
-    return _made(server)
+    return made(server)
 
 
 @pytest.fixture(scope="module")
 def module_to(server: Postgres) -> str:
     """The URL of a database that is empty when the first test of a module runs, also where a worker that has ended a
     module is given more of its tests."""
-    return _made(server)
+    return made(server)
