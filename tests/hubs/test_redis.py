@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from node.runtime import x509
 from tests.authority import Authority, make
 from tests.hubs.conftest import on_redis
 from tests.hubs.redis_server import PASSWORD, QUOTED, RedisServer
+from tests.processes import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,9 +60,11 @@ def test_a_user_that_may_not_write_is_told(on: OnRedis) -> None:
 
 
 def test_the_user_of_the_readme_may_do_all_that_is_needed(on: OnRedis) -> None:
-    allowed = ["~comanda_hubs:*", "+@hash", "+@sortedset", "+eval", "+time", "+info", "+select"]
-    on.server.do(lambda client: client.acl_setuser("comanda", "on", f">{PASSWORD}", *allowed))
-    engine = RedisEngine(f"redis://comanda:{QUOTED}@127.0.0.1:{on.server.port}/{on.number}")
+    said = re.search(r"`ACL SETUSER (.*) on >PASSWORD (.*)`", (ROOT / "node/hubs/README.md").read_text())
+    assert said is not None
+    user, allowed = said.groups()
+    on.server.do(lambda client: client.acl_setuser(user, "on", f">{PASSWORD}", *allowed.split()))
+    engine = RedisEngine(f"redis://{user}:{QUOTED}@127.0.0.1:{on.server.port}/{on.number}")
     engine.beat(A, {}, ["loja-a"], TTL_MS)
     assert engine.claim(A, {"loja-a": 0}, TTL_MS)["loja-a"].token == 1
     assert engine.put(A, "loja-a", 1, Charter(1, b"x"))
