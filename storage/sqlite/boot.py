@@ -19,8 +19,9 @@ from crdt.records import name_of
 from storage.packed import RECORD_BYTES, link_keys, op_keys, unpack_operations
 from storage.records import CLASSES, Boot, FirstAttempt, FollowerRow, keys64, link_key, op_key
 from storage.sqlite.database import DamagedRow
+from storage.sqlite.first_attempts import KEPT
 from storage.sqlite.meta import read_meta
-from storage.sqlite.rows import CONFLICTS, CURSORS, FOLLOWERS, HEADS, LOCKS, PARKED, PEERS, Table, damaged_row
+from storage.sqlite.rows import CONFLICTS, CURSORS, FOLLOWERS, HEADS, LOCKS, PARKED, PEERS, REFUSED, Table, damaged_row
 
 if TYPE_CHECKING:
     import sqlite3
@@ -34,9 +35,6 @@ PAGE = 10_000
 """Rows read at once."""
 TOLD = 0
 """The span of what another node named with a state, and no archive of this node holds."""
-
-REFUSED_READ = 10_000
-"""Refused writes that a start reads, the latest."""
 
 
 def read_boot(
@@ -65,7 +63,7 @@ def read_boot(
         followers=_followers(connection, damaged),
         parked=read_all(connection, PARKED, damaged, "1 ORDER BY id"),
         meta=read_meta(connection, damaged),
-        refused=_refused(connection),
+        refused=_refused(connection, damaged),
         heads=read_all(connection, HEADS, damaged, "1 ORDER BY received_ms"),
         damaged=damaged,
     )
@@ -135,10 +133,15 @@ def _class_heads(connection: sqlite3.Connection, anchor: Anchor) -> list[int]:
     return [connection.execute(sql, (anchor.seq, priority)).fetchone()[0] for priority in range(CLASSES)]
 
 
-def _refused(connection: sqlite3.Connection) -> dict[tuple[str, str], FirstAttempt]:
+def _refused(connection: sqlite3.Connection, damaged: list[str]) -> dict[tuple[str, str], FirstAttempt]:
     sql = "SELECT terminal_id, operation_id, changes FROM log WHERE kind = 'refused' ORDER BY seq DESC LIMIT ?"
+    rows = connection.execute(sql, (KEPT,)).fetchall()
     found: dict[tuple[str, str], FirstAttempt] = {}
-    for terminal_id, operation_id, changes in reversed(connection.execute(sql, (REFUSED_READ,)).fetchall()):
+    archived = read_all(connection, REFUSED, damaged, "1 ORDER BY seq DESC LIMIT ?", (KEPT - len(rows),))
+    for row in reversed(archived):
+        with suppress(ValueError, KeyError, TypeError):
+            found[row.terminal_id, row.operation_id] = FirstAttempt.of_stored(orjson.loads(row.tried))
+    for terminal_id, operation_id, changes in reversed(rows):
         with suppress(ValueError, KeyError, TypeError):  # a damaged row costs what it says
             first = FirstAttempt.of_stored(orjson.loads(changes)["tried"])
             found.setdefault((terminal_id, operation_id), first)

@@ -247,6 +247,16 @@ def m017_seals(db: Database) -> None:
     db.execute("CREATE TABLE proofs (seq INTEGER PRIMARY KEY, proof BLOB NOT NULL, row_sum INTEGER NOT NULL)")
 
 
+@migrations()
+def m018_first_attempts(db: Database) -> None:
+    """What the authors of refused writes knew, once the rows of these are archived."""
+    db.execute(
+        """CREATE TABLE refused (
+            terminal_id TEXT NOT NULL, operation_id TEXT NOT NULL, seq INTEGER NOT NULL, tried BLOB NOT NULL,
+            row_sum INTEGER NOT NULL, PRIMARY KEY (terminal_id, operation_id)) WITHOUT ROWID"""
+    )
+
+
 def migrate(db: Database, path: str, keep: Callable[[str], None] = lambda step: None) -> None:
     """Bring the schema up to date. Raises StorageError for a database of a newer Comanda.
 

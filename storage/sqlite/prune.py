@@ -6,6 +6,7 @@ The same transaction writes what must outlast them:
     archived    keys of the operations, by entity
     bases       the document as of the anchor of each entity that has later rows; any other is in `entities`
     traces      movements of counters
+    refused     what the authors of refused writes knew
     owed        notices that a terminal has not confirmed
 """
 
@@ -26,6 +27,7 @@ from storage.packed import ArchivedOperation, op_keys, pack_operations
 from storage.records import CLASSES, UPDATE_KINDS, Anchor, ArchivedRow, Key
 from storage.sqlite.archived_tables import add_records
 from storage.sqlite.database import StorageError
+from storage.sqlite.first_attempts import leave_first_attempts
 from storage.sqlite.meta import read_anchor, write_meta
 from storage.sqlite.rows import BASES, CURSORS, LOG, OWED, damaged_row
 from storage.sqlite.statements import distinct, insert_many, parts, values
@@ -95,6 +97,7 @@ def prune_batch(connection: sqlite3.Connection, upto: int, most: int = BATCH_ROW
             _leave(row, left)
         _write_bases(connection, left, end)
         leave_traces(connection, rows)
+        leave_first_attempts(connection, rows)
     except (ValueError, KeyError, TypeError, EngineError, UpdateError) as error:
         raise StorageError(f"a row between {anchor.seq} and {end} cannot be read: {error}") from error
     kept = [

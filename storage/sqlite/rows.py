@@ -26,6 +26,7 @@ from storage.records import (
     ParkedRow,
     PeerRow,
     ProofRow,
+    RefusedRow,
     TokenRow,
 )
 from storage.sqlite.database import DamagedRow
@@ -197,6 +198,7 @@ PARKED = Table("parked", ParkedRow, ("id",))
 HEADS = Table("heads", HeadRow, ("node_id", "epoch", "seq", "hash"))
 ARCHIVES = Table("archives", ArchiveRow, ("last",))
 PROOFS = Table("proofs", ProofRow, ("seq",))
+REFUSED = Table("refused", RefusedRow, ("terminal_id", "operation_id"))
 ARCHIVED_OPERATIONS = Table("archived", ArchivedRow, (*OF_ENTITY, "span"))
 
 BASES = Summed("bases", (*OF_ENTITY, "seq", "snapshot"), OF_ENTITY)
@@ -216,6 +218,7 @@ SUMMED: Sequence[Summed] = (
     HEADS,
     ARCHIVES,
     PROOFS,
+    REFUSED,
     ARCHIVED_OPERATIONS,
     BASES,
     TRACES,

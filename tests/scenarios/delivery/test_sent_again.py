@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from crdt import hlc
+from tests.archives import archive
 from tests.harness import Client, World, settle_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 LOCKED_MS = 1_000
+
+BETWEEN = [(), ("restart",), ("archive",), ("archive", "restart"), ("restart", "archive", "restart")]
 
 
 def item(name: str) -> dict[str, str]:
@@ -48,6 +51,14 @@ class Tablets:
         yield
         self.world.failing = False
         self.world.recover()
+
+    def passes(self, what: Sequence[str]) -> None:
+        """In this order, between an order that was refused and its coming again."""
+        for word in what:
+            if word == "archive":
+                archive(self.world)
+            else:
+                self.restart()
 
     def restart(self) -> None:
         for client in (self.ana, self.bia):
@@ -93,8 +104,8 @@ def test_two_terminals_that_use_one_operation_id_are_each_judged_by_their_own_sc
 # ---------------------------------------------------------------------- what its author knew
 
 
-@pytest.mark.parametrize("restarted", [False, True])
-def test_an_order_takes_off_nothing_that_came_after_it(tablets: Tablets, restarted: bool) -> None:
+@pytest.mark.parametrize("between", BETWEEN, ids=" ".join)
+def test_an_order_takes_off_nothing_that_came_after_it(tablets: Tablets, between: Sequence[str]) -> None:
     """The table was locked; by the time the tablet sends its first order again, more has been ordered."""
     ana, bia = tablets.ana, tablets.bia
     tablets.lock()
@@ -104,14 +115,15 @@ def test_an_order_takes_off_nothing_that_came_after_it(tablets: Tablets, restart
     bia.do("orders", "x", "UPDATE", {"items": [item("b")]})
     ana.do("orders", "x", "UPDATE", {"items": [item("a"), item("c")]})
     tablets.meet()
-    if restarted:
-        tablets.restart()
+    tablets.passes(between)
     tablets.send(refused)
     assert tablets.items() == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("restarted", [False, True])
-def test_an_order_takes_off_nothing_that_its_author_was_only_shown_since(tablets: Tablets, restarted: bool) -> None:
+@pytest.mark.parametrize("between", BETWEEN, ids=" ".join)
+def test_an_order_takes_off_nothing_that_its_author_was_only_shown_since(
+    tablets: Tablets, between: Sequence[str]
+) -> None:
     """The item was in the log when the order first came, and on no screen of its author."""
     ana, bia = tablets.ana, tablets.bia
     tablets.begin("orders", {"items": [item("a")]})
@@ -121,8 +133,7 @@ def test_an_order_takes_off_nothing_that_its_author_was_only_shown_since(tablets
     ana.send({"type": "data_sync", "operation": refused})
     tablets.world.settle()
     tablets.meet()
-    if restarted:
-        tablets.restart()
+    tablets.passes(between)
     tablets.lock_ends()
     tablets.send(refused)
     assert tablets.items() == ["b"]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from attrs import asdict, evolve
 
-from storage.records import ArchivedRow, ArchiveRow, FollowerRow, HeadRow, ParkedRow, PeerRow, ProofRow, TokenRow
+from storage.records import ArchivedRow, ArchiveRow, FollowerRow, HeadRow, ParkedRow, PeerRow, ProofRow, RefusedRow, TokenRow
 from storage.sqlite import rows as tables
 from storage.sqlite.rows import LOG, Table
 from tests.storage.rows import conflict, cursor, entity, lock, row
@@ -26,6 +26,7 @@ RECORDS: list[tuple[Table[Any], Any]] = [
     (tables.PARKED, ParkedRow(1, "node-b:e", "till", "op-1", 2**63 - 1, "orders", "o-1", "bad", "why", b"{}", 5)),
     (tables.HEADS, HeadRow("node-b", "epoch", 7, bytes(32), 5, bytes(32), bytes(64), 6)),
     (tables.PROOFS, ProofRow(7, bytes(84))),
+    (tables.REFUSED, RefusedRow("pos-1", "op-1", 7, b"{}")),
     (tables.ARCHIVES, ArchiveRow(1, 9, bytes(32), bytes(32), "/a.gz", 3, "epoch", "2026-01-01T00:00:00Z")),
     (tables.ARCHIVED_OPERATIONS, ArchivedRow("orders", "o-1", 9, 4, "pos-1", 2, True, b"")),
 ]
