@@ -44,7 +44,8 @@ class Claim:
 
     version: as written.
     base: the version of the state that it had been shown by then. What it counts above that are its own writes.
-    acknowledged: the row that it had confirmed by then.
+    acknowledged: the row that it had confirmed by then. What the named state rests on counts as confirmed: when that
+        is confirmed later, it tells of nothing new.
     """
 
     version: int
@@ -107,7 +108,7 @@ def note_claim(entity: Rows, terminal: str, version: int, reach: Reach, acknowle
     """Note the version of a write, for the next one of the same terminal. acknowledged: what it has confirmed."""
     base = version - 1 if reach.newest is None else reach.newest
     entity.claims.pop(terminal, None)
-    entity.claims[terminal] = Claim(version, base, acknowledged)
+    entity.claims[terminal] = Claim(version, base, max(acknowledged, reach.row))
     while len(entity.claims) > MOST_CLAIMS:
         del entity.claims[next(iter(entity.claims))]
 

@@ -254,6 +254,31 @@ def test_a_chain_replaces_nothing_that_was_written_meanwhile(world: World, kind:
     assert outcome(world, kind) == kind.gives[FIRST]
 
 
+@pytest.mark.parametrize("late", [True, False])
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_a_chain_has_not_read_more_when_what_it_began_with_is_confirmed_late(
+    world: World, kind: Kind, late: bool
+) -> None:
+    """A tablet was sent both states, and again after a reconnect. It has read the first one, and confirms that
+    between its writes."""
+    colleague = Client(world, "colleague").connect()
+    tablet = Client(world, "tablet", confirms=False, pongs=False).connect()
+    created = colleague.do(kind.entity_type, "e", "CREATE", {**kind.first, "table": 7})["operation_id"]
+    colleague.do(kind.entity_type, "e", "UPDATE", kind.second)
+    tablet.disconnect()
+    tablet.connect()
+    world.settle()
+    confirmation = {"type": "sync_confirmation", "operation_id": created, "terminal_id": "tablet"}
+    if not late:
+        tablet.send(confirmation)
+    tablet.write(kind.entity_type, "e", "UPDATE", {"version": 2, "note": "later"})
+    if late:
+        tablet.send(confirmation)
+    tablet.write(kind.entity_type, "e", "UPDATE", {"version": 3, **kind.written})
+    world.settle()
+    assert outcome(world, kind) == kind.gives[FIRST]
+
+
 @pytest.mark.parametrize("reloaded", [True, False])
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_the_number_after_a_state_that_one_made_oneself_names_that_state_once_it_was_shown(
