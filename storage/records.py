@@ -503,7 +503,8 @@ class Boot:
     told_keys: those of them that came with states, and not from an archive of this node.
     link_keys: of each entity type's operations, in any order; those held without a row are among them.
     partial: link key -> entities whose part of an operation is held while another part is missing.
-    refused: the first attempts of the latest refused writes, archived ones too, by terminal and operation id, the oldest first.
+    refused: the first attempts of the latest refused writes, archived ones too, by terminal and operation id, the
+        oldest first.
     heads: the signed heads that are kept, of this node and of others, the latest last.
     damaged: what is said of rows that are not what was written, and were left out.
     """

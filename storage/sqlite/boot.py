@@ -21,7 +21,18 @@ from storage.records import CLASSES, Boot, FirstAttempt, FollowerRow, keys64, li
 from storage.sqlite.database import DamagedRow
 from storage.sqlite.first_attempts import KEPT
 from storage.sqlite.meta import read_meta
-from storage.sqlite.rows import CONFLICTS, CURSORS, FOLLOWERS, HEADS, LOCKS, PARKED, PEERS, REFUSED, Table, damaged_row
+from storage.sqlite.rows import (
+    CONFLICTS,
+    CURSORS,
+    FOLLOWERS,
+    HEADS,
+    LOCKS,
+    PARKED,
+    PEERS,
+    REFUSED,
+    Table,
+    damaged_row,
+)
 
 if TYPE_CHECKING:
     import sqlite3

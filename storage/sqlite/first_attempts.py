@@ -1,7 +1,7 @@
 """First attempts: what stays of archived rows of refused writes.
 
-Their authors may send them again at any time, and are judged then by what they knew when they wrote them. One that was
-accepted since has its own row, or what is kept of that.
+Their authors may send them again at any time, and are judged then by what they knew when they wrote them. One that
+was accepted since has its own row, or what is kept of that.
 """
 
 from __future__ import annotations

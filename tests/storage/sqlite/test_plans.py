@@ -28,7 +28,20 @@ ENTITIES = 3_000
 TYPES = ("cashier_operations", "customers", "orders", "products")
 PAGE = 100
 
-SMALL = {"archives", "cursors", "followers", "heads", "meta", "owed", "parked", "refused", "tokens", "locks", "peers", "wanted"}
+SMALL = {
+    "archives",
+    "cursors",
+    "followers",
+    "heads",
+    "meta",
+    "owed",
+    "parked",
+    "refused",
+    "tokens",
+    "locks",
+    "peers",
+    "wanted",
+}
 """Tables that may be read whole: what they hold does not grow with the years, or is the question itself."""
 
 

@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from attrs import asdict, evolve
 
-from storage.records import ArchivedRow, ArchiveRow, FollowerRow, HeadRow, ParkedRow, PeerRow, ProofRow, RefusedRow, TokenRow
+from storage.records import (
+    ArchivedRow,
+    ArchiveRow,
+    FollowerRow,
+    HeadRow,
+    ParkedRow,
+    PeerRow,
+    ProofRow,
+    RefusedRow,
+    TokenRow,
+)
 from storage.sqlite import rows as tables
 from storage.sqlite.rows import LOG, Table
 from tests.storage.rows import conflict, cursor, entity, lock, row
