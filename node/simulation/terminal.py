@@ -9,6 +9,7 @@ import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from functools import partial
+from operator import lt
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -17,10 +18,11 @@ from attrs import define, evolve, field, frozen
 from crdt import hlc
 from crdt.records import name_of
 from node.core.sessions.identity import Identity
+from node.core.sessions.sessions import CLOCKS_MS
 from node.screen import Screen
 from node.simulation.event_queue import Clockwork
 from node.simulation.machine import Machine
-from node.simulation.network import End, Route
+from node.simulation.network import SILENCE_MS, End, Route
 from node.simulation.transcript import START_MS, Transcript
 from storage.records import CLASSES
 
@@ -134,6 +136,10 @@ class Terminal:
     """Names of all rows it was ever sent, in order; of entities it was sent whole their keys, and what they held."""
     came: int = 0
     """How many of those it had when it came to its node."""
+    came_ms: int | None = None
+    """When that was, unless it is long ago by all clocks: another node may say that it was still there."""
+    _seen: tuple[int, ...] = ()
+    """How far it had seen the log of its node when its last connection ended."""
     wrote: dict[str, int] = field(factory=dict)
     """How many of those it had when it sent an operation, the last time."""
     written_ms: dict[str, int] = field(factory=dict)
@@ -201,6 +207,7 @@ class Terminal:
         wanting = ", keeping nothing" if self.reloaded else ""
         self.transcript.note(self.name, f"connects to {self.machine.node_id}{wanting}")
         self.machine.door.accept_terminal(identity, there, full=self.reloaded)
+        self._doubted()
         self._heartbeats = 0
         self._pings.clear()
         if self.manner.heartbeats:
@@ -211,6 +218,16 @@ class Terminal:
             self.clockwork.later(self.manner.flushes_ms, partial(self._flush, self.end))
         else:
             self._flush(self.end)
+
+    def _doubted(self) -> None:
+        """Its node knows less of what it has seen than it did: another one said that it was there meanwhile."""
+        session = self.session
+        if (
+            session is not None
+            and self.came_ms is not None
+            and any(map(lt, session.delivery.window.at_connect, self._seen))
+        ):
+            self.told.unknown(self, self.names)
 
     def _flush(self, end: End) -> None:
         """Send what waited. What a terminal read before that is known to its node when these come."""
@@ -264,6 +281,9 @@ class Terminal:
         does not know it but by a version."""
         session = None if self.end is None else self.end.line.session
         self.blank |= session is not None and not _rests(session)  # it was just being shown the past
+        self._seen = () if session is None else session.delivery.window.acked
+        if self.came_ms is not None and self.clockwork.now_ms - self.came_ms > CLOCKS_MS + 2 * SILENCE_MS:
+            self.came_ms = None
         pending = () if session is None else session.delivery.window.pending
         if any(entry[2] in self._received_ids for entry in pending):
             self.unheard = True
@@ -290,6 +310,7 @@ class Terminal:
         """The waiter takes the tablet to another node. full: it asks for everything there."""
         self.machine, self.route, self.came = machine, route, len(self.received)
         self.blank = True
+        self.came_ms, self._seen = self.clockwork.now_ms, ()
         self.strayed = not full
         self.leases.clear()
         if not full:
