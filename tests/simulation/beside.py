@@ -65,10 +65,17 @@ SCENARIOS = {
         f"{DELIVERY}/test_sent_again.py::test_an_order_takes_off_what_was_on_its_author_s_own_list"
     ),
     "first-try-forgotten": (
-        f"{DELIVERY}/test_sent_again.py::test_an_order_takes_off_nothing_that_came_after_it[False]"
+        f"{DELIVERY}/test_sent_again.py::test_an_order_takes_off_nothing_that_came_after_it[at once]"
     ),
     "first-try-knows-more": (
-        f"{DELIVERY}/test_sent_again.py::test_an_order_takes_off_nothing_that_its_author_was_only_shown_since[False]"
+        f"{DELIVERY}/test_sent_again.py::test_an_order_takes_off_nothing_that_its_author_was_only_shown_since[at once]"
+    ),
+    "first-try-archived": (
+        f"{DELIVERY}/test_sent_again.py::test_an_order_takes_off_nothing_that_came_after_it[archive restart]"
+    ),
+    "chain-shown-what-it-named": (
+        f"{KNOWLEDGE}/test_evidence.py"
+        "::test_a_chain_has_not_read_more_when_what_it_began_with_is_confirmed_late[list-True]"
     ),
     "winner-by-arrival": (
         f"{LINKS}/test_partition.py::test_of_one_order_field_the_later_write_is_shown_and_the_losing_author_is_told"

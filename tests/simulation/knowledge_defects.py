@@ -44,6 +44,11 @@ KNOWLEDGE = (
         ("node.core.delivery.sendings:Sendings.confirmed_by", "self._after[place:]", "()"),
     ),
     defect(
+        "chain-shown-what-it-named",
+        "a row that a terminal named with one write and confirms before the next one counts as shown in between",
+        ("node.core.entities.reach:note_claim", "max(acknowledged, reach.row)", "acknowledged"),
+    ),
+    defect(
         "copy-let-go-while-its-like-waits",
         "a copy of an operation is forgotten while the other one waits for the disk, and both are counted",
         ("node.core.operations.needs:fetch", "for name in needs.known", "for name in ()"),

@@ -172,6 +172,11 @@ MERGE = (
         ),
     ),
     defect(
+        "first-try-archived",
+        "what the author of a refused operation knew is gone once the row of that is archived",
+        ("storage.sqlite.prune:prune_batch", "leave_first_attempts(connection, rows)", "pass"),
+    ),
+    defect(
         "first-try-knows-more",
         "an operation that is sent again takes off what its author was shown only after it was refused",
         (

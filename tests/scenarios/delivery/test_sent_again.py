@@ -104,7 +104,7 @@ def test_two_terminals_that_use_one_operation_id_are_each_judged_by_their_own_sc
 # ---------------------------------------------------------------------- what its author knew
 
 
-@pytest.mark.parametrize("between", BETWEEN, ids=" ".join)
+@pytest.mark.parametrize("between", BETWEEN, ids=lambda between: " ".join(between) or "at once")
 def test_an_order_takes_off_nothing_that_came_after_it(tablets: Tablets, between: Sequence[str]) -> None:
     """The table was locked; by the time the tablet sends its first order again, more has been ordered."""
     ana, bia = tablets.ana, tablets.bia
@@ -120,7 +120,7 @@ def test_an_order_takes_off_nothing_that_came_after_it(tablets: Tablets, between
     assert tablets.items() == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("between", BETWEEN, ids=" ".join)
+@pytest.mark.parametrize("between", BETWEEN, ids=lambda between: " ".join(between) or "at once")
 def test_an_order_takes_off_nothing_that_its_author_was_only_shown_since(
     tablets: Tablets, between: Sequence[str]
 ) -> None:
