@@ -68,7 +68,8 @@ SCENARIOS = {
         f"{DELIVERY}/test_sent_again.py::test_an_order_takes_off_nothing_that_came_after_it[at once]"
     ),
     "first-try-knows-more": (
-        f"{DELIVERY}/test_sent_again.py::test_an_order_takes_off_nothing_that_its_author_was_only_shown_since[at once]"
+        f"{DELIVERY}/test_sent_again.py"
+        "::test_an_order_takes_off_nothing_that_its_author_was_only_shown_since[at once]"
     ),
     "first-try-archived": (
         f"{DELIVERY}/test_sent_again.py::test_an_order_takes_off_nothing_that_came_after_it[archive restart]"
