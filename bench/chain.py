@@ -46,6 +46,8 @@ connections_per_address = 20000
 every_h = 0
 [links]
 silence_s = 600
+[time]
+idle_timeout_s = 3600
 """
 """Here all links come from one machine, whose thread may be late."""
 
@@ -115,6 +117,7 @@ def measure(stores: int, links: int, rate: int, seconds: float, away_ms: int) ->
             took, after = time.monotonic() - began, Taken.of(office.pid)
             sent, busy = distance.sent, 1000 * (after.cpu_s - before.cpu_s) / took
             busy_mb = office.memory_mb()[0]
+            again = sum(linked.tries - 1 for linked in distance.nodes)
             descriptors = len(os.listdir(f"/proc/{office.pid}/fd"))
         finally:
             if distance is not None:
@@ -133,6 +136,7 @@ def measure(stores: int, links: int, rate: int, seconds: float, away_ms: int) ->
         f"{busy:.0f}",
         f"{1000 * (busy - idle) * took / sent:.0f}",
         str(descriptors),
+        str(again),
     ]
 
 
@@ -158,6 +162,7 @@ def main(stores: int, links: int, rate: int, seconds: float, away_ms: int) -> No
         "CPU ms/s",
         "us an operation",
         "descriptors",
+        "dialled again",
     )
     table.add_row(*measure(stores, links, rate, seconds, away_ms))
     Console(width=None if sys.stdout.isatty() else 180).print(table)

@@ -10,6 +10,7 @@ import base64
 import heapq
 import itertools
 import os
+import random
 import select
 import threading
 import time
@@ -31,6 +32,9 @@ NEAR_PING_S, FAR_PING_S, FAR_MS = 1.0, 15.0, 30
 """As [links] has it: a node pings a far one seldom."""
 
 PATIENCE_S = 60.0
+BACKOFF_S, LONGEST_S, TRIES = 0.05, 0.8, 30
+"""As [links] has it: a node that was turned away dials again, each time later."""
+
 DEFLATED, FLUSHED = 0x40, b"\0\0\xff\xff"
 """permessage-deflate (RFC 7692): the flag of a message that is packed, and what its sender leaves away at the end."""
 NOTHING: dict[str, Any] = {"epoch": None, "positions": [-1] * 4, "mark": 0, "hash": "", "empty": False, "after": {}}
@@ -66,20 +70,46 @@ class Socket:
 
 
 class Linked:
-    """A node at the other end of a link. rows: operations that it was sent."""
+    """A node at the other end of a link, which is up. rows: operations that it was sent. tries: how often it dialled.
+
+    Raises RuntimeError where it was turned away each time.
+    """
 
     def __init__(self, port: int, realm: str, name: str, token: str) -> None:
-        self.rows = 0
-        query = {"type": "node", "as": "peer", "epoch": f"{name}-0", "head": 0, "attempt": 1}
+        self.rows, self.tries = 0, 0
+        while True:
+            self.tries += 1
+            try:
+                self._dial(port, realm, name, token)
+                return
+            except (RuntimeError, TimeoutError):
+                if self.tries == TRIES:
+                    raise
+            time.sleep(random.uniform(0.5, 1.0) * min(BACKOFF_S * 2**self.tries, LONGEST_S))
+
+    def _dial(self, port: int, realm: str, name: str, token: str) -> None:
+        """Until the other side asks for the time, as it does once it knows who is there. `owed` are the answers to
+        what came, which is as far away as the rest."""
+        self.owed: list[bytes] = []
+        query = {"type": "node", "as": "peer", "epoch": f"{name}-0", "head": 0, "attempt": self.tries}
         query |= {"instance": base64.b16encode(os.urandom(8)).decode(), **({"realm": realm} if realm else {})}
         self.socket = Socket(port, f"/ws/{name}?{urlencode(query)}", token, node=True)
-        messages: list[Any] = []
-        while not messages:
-            messages, _ = self.socket.read()
-        self._epoch = messages[0]["node"]["epoch"]
-        self.socket.wire.sendall(frame(orjson.dumps({"type": "sync_confirmation", "seq": 0, **NOTHING})))
-        for message in messages[1:]:
-            self.answer(message)
+        try:
+            up = False
+            while not up:
+                messages, pings = self.socket.read()
+                self.owed += [frame(payload, PONG) for payload in pings]
+                for message in messages:
+                    if message["type"] == "connection_established":
+                        self._epoch = message["node"]["epoch"]
+                        said = orjson.dumps({"type": "sync_confirmation", "seq": 0, **NOTHING})
+                        self.socket.wire.sendall(frame(said))
+                    elif (answer := self.answer(message)) is not None:
+                        up = up or message["type"] == "ping"
+                        self.owed.append(frame(answer))
+        except BaseException:
+            self.socket.wire.close()
+            raise
 
     def answer(self, message: Any) -> bytes | None:
         """What is said to a message."""
@@ -173,6 +203,7 @@ class Distance:
                     self.writers.append(came)
                 else:
                     self.nodes.append(came)
+                    self._answer(came, came.owed)
                     self._ping(came)
             for descriptor, _ in watched.poll(0.005):
                 self._read(sockets[descriptor])
@@ -188,6 +219,9 @@ class Distance:
         messages, pings = each.socket.read()
         out = [frame(payload, PONG) for payload in pings]
         out += [frame(said) for said in map(each.answer, messages) if said is not None]
+        self._answer(each, out)
+
+    def _answer(self, each: Linked | Writer, out: list[bytes]) -> None:
         if out:
             wire = each.socket.wire
             self._later(time.monotonic() + self._away_s, lambda: wire.sendall(b"".join(out)))

@@ -273,7 +273,7 @@ class Realm:
         table, filled = self._schedule(), not self._kept  # of the process's own realm `show_first_sync` says it
         watched_s = looked_s = stored_s = trio.current_time()
         while True:
-            await self._turns.next(table.turn_ms / 1000)
+            await self._turns.next(table.turn_ms / 1000, self.core.sessions.unanswered)
             now_s = trio.current_time()
             table.step(now_s * 1000)
             if now_s - watched_s >= TOKENS_WATCHED_S:

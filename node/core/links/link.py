@@ -739,7 +739,7 @@ class Link:
             return  # that link sends what is missing
         due = self.compared_ms is None or now_ms - self.compared_ms >= anti_entropy.COMPARE_INTERVAL_MS
         begins = self.dialled or self.peer_id in self.host.left_out
-        if self.caught_up and ((begins and due) or self.compare_owed):
+        if ((begins and due) or self.compare_owed) and self.caught_up:
             anti_entropy.begin(self, self._settled_until())
             self.compared_ms, self.compare_owed = now_ms, False
             self._compared_head = self.node.replica.log.head

@@ -27,7 +27,11 @@ READ_BYTES = 16 * 1024
 """One read. More comes with the next pass, so that a talkative socket has no more turns than a quiet one."""
 
 PASS_S = 0.005
-"""How long one task works through what is readable before all other tasks have their turn."""
+"""How long the one task works through what is readable before all other tasks have their turn."""
+
+MOST_S = 0.05
+"""The same, where those took longer themselves: it then has as long as they had, since it reads for all connections.
+Else hundreds of stores that each have a turn leave it so little that a handshake waits for thousands of pings."""
 
 SOCKETS = 4
 """After so many it is looked how long the pass has taken."""
@@ -161,13 +165,14 @@ class SocketReader:
                 elif (source := self._leave(descriptor)) is not None:
                     source.go_on()
                 if (place % SOCKETS == 0 or ready == bell) and time.monotonic() > until:
+                    left_s = time.monotonic()
                     await trio.lowlevel.checkpoint()
-                    now, until = self._begin()
+                    now, until = self._begin(min(time.monotonic() - left_s, MOST_S))
 
-    def _begin(self) -> tuple[float, float]:
-        """Now, by trio's clock, and until when others wait, by the monotonic one."""
+    def _begin(self, others_s: float = 0.0) -> tuple[float, float]:
+        """Now, by trio's clock, and until when others wait, by the monotonic one. others_s: how long they had."""
         self.looks()
-        return trio.current_time(), time.monotonic() + PASS_S
+        return trio.current_time(), time.monotonic() + max(PASS_S, others_s)
 
     def _read(self, descriptor: int, source: Source, now: float) -> None:
         try:
