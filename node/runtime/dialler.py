@@ -38,6 +38,7 @@ class Dialler:
     role: what the other node is to this one, upstream or peer.
     attempts: numbers the connections that this process dials.
     own: the certificate that is shown to a node that asks for one.
+    patience_s: for how long refusals are not logged, where the other node is only about to learn of this one.
     """
 
     core: Core
@@ -46,11 +47,14 @@ class Dialler:
     settings: LinksSection
     attempts: Iterator[int]
     own: TlsSection = field(factory=TlsSection)
+    patience_s: float = 0.0
     last_error: str | None = None
     certificate: bytes = field(default=b"", init=False)
     """What the other node has shown of TLS, in DER."""
     _said: str = field(default="", init=False)
     """The refusal that was said last: one that lasts is tried again and again."""
+    _refused_s: float | None = field(default=None, init=False)
+    """Since when there is nothing but refusals."""
     dialling: Dialling = field(init=False)
     address: LinkAddress = field(init=False)
     recognition: Recognition = field(init=False)
@@ -126,7 +130,7 @@ class Dialler:
         code, reason = await run_link(core, link, connection)
         self.last_error = f"{code} {reason}".strip()
         if link.was_up:
-            self._said = ""
+            self._said, self._refused_s = "", None
         if code in REFUSED:
             self._say(f"{REFUSED[code]} ({reason})")
         elif code == TWIN:
@@ -134,7 +138,9 @@ class Dialler:
         return code
 
     def _say(self, refusal: str) -> None:
-        if refusal != self._said:
+        now_s = trio.current_time()
+        self._refused_s = now_s if self._refused_s is None else self._refused_s
+        if refusal != self._said and now_s - self._refused_s >= self.patience_s:
             self._said = refusal
             logger.error(
                 "%(url)s: %(reason)s; trying again every %(again_s)g s",

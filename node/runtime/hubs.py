@@ -362,7 +362,13 @@ class Hubs:
         at = {owner.address: evolve(links.address(owner.address), token=self._remembered.token)}
         alone = evolve(links, upstream=None, peers=[], office=None, token=None, at=at, paused_s=AGAIN_S)
         return Dialler(
-            core=core, url=owner.address, role="peer", settings=alone, attempts=self._attempts, own=self.config.tls
+            core=core,
+            url=owner.address,
+            role="peer",
+            settings=alone,
+            attempts=self._attempts,
+            own=self.config.tls,
+            patience_s=self.config.hubs.lease_s,  # the owner takes the token once it has heard of this process
         )
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import trio
 
 from node.config.links import LinksSection
@@ -21,8 +22,6 @@ from tests.patience import PATIENCE_S
 from tests.runtime.rig import deflated, frame, until
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.runtime.rig import Server
 
 TRIES = int(os.environ.get("COMANDA_HOSTILE", "100")) // 2
@@ -71,6 +70,15 @@ STATUS = (
     "1010 Odd",
     "x",
 )
+
+SOMEBODY: Any = SimpleNamespace(
+    links=SimpleNamespace(by_node={}, epoch="e"),
+    instance="i",
+    around=SimpleNamespace(version=""),
+    node_id="n",
+    replica=SimpleNamespace(log=SimpleNamespace(committed=0), settings=SimpleNamespace(realm="")),
+)
+"""A node that dials, as far as its dialler asks."""
 
 
 def answer(dice: random.Random, accept: str) -> bytes:
@@ -170,15 +178,8 @@ async def test_whatever_fails_in_one_link_it_is_logged_and_dialled_again(
         raise IndexError("on purpose")
 
     monkeypatch.setattr(dialler, "connect", fails)
-    core: Any = SimpleNamespace(
-        links=SimpleNamespace(by_node={}, epoch="e"),
-        instance="i",
-        around=SimpleNamespace(version=""),
-        node_id="n",
-        replica=SimpleNamespace(log=SimpleNamespace(committed=0), settings=SimpleNamespace(realm="")),
-    )
     link = dialler.Dialler(
-        core=core,
+        core=SOMEBODY,
         url="ws://127.0.0.1:1",
         role="peer",
         settings=LinksSection(backoff_ms=1, backoff_max_ms=1),
@@ -189,6 +190,39 @@ async def test_whatever_fails_in_one_link_it_is_logged_and_dialled_again(
     assert dialled == 3
     assert link.last_error == "internal error"
     assert "on purpose" in caplog.text
+
+
+@pytest.mark.parametrize(("patience_s", "said"), [(0.0, [1, 1]), (10.0, [0, 1])])
+async def test_a_refusal_is_an_error_once_it_lasts(
+    patience_s: float,
+    said: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    autojump_clock: object,
+) -> None:
+    """One of head office's processes that has just come is known to the others a moment later."""
+
+    async def refused(*_: object, **__: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise ConnectError("its certificate is unknown", stranger=True)
+
+    monkeypatch.setattr(dialler, "connect", refused)
+    link = dialler.Dialler(
+        core=SOMEBODY,
+        url="ws://127.0.0.1:1",
+        role="peer",
+        settings=LinksSection(paused_s=2.0),
+        attempts=itertools.count(1),
+        patience_s=patience_s,
+    )
+    told = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(link.run)
+        for moment_s in (9.0, 90.0):
+            await trio.sleep(moment_s)
+            told.append(len(_errors(caplog)))
+        nursery.cancel_scope.cancel()
+    assert told == said
 
 
 def _errors(caplog: pytest.LogCaptureFixture) -> list[str]:
