@@ -164,6 +164,10 @@ class Ownership:
         """Whether the engine knew the realm when it was last asked."""
         return realm in self._leases
 
+    def known(self) -> Collection[str]:
+        """The realms that the engine knew when it was last asked."""
+        return self._leases.keys()
+
     def first(self, realm: str) -> Member | None:
         """Who is to own it."""
         return next(iter(self._order(realm)), None)

@@ -107,6 +107,7 @@ class Node:
             engine=engine_at(settings.database, PATIENCE * settings.lease_s),
         )
         realms.shared = lambda name: {"owner": hubs.owner(name)}
+        realms.others = lambda: {"elsewhere": hubs.elsewhere(), "offices": hubs.offices()}
         return hubs
 
     async def run(self, started: Callable[[Started], None], signals: Sequence[signal.Signals] = ()) -> None:
@@ -154,12 +155,14 @@ class Node:
                 proxies=proxies,
                 looks=house.lately.look,
                 way=router.way,
+                user_of=router.user_of,
             )
             commands = Listener(
                 handler=router,
                 limits=listener_limits(config.limits),
                 arrivals=Arrivals(most=COMMANDS, most_per_address=COMMANDS, statistics=realm.core.statistics),
                 secret=control.secret,
+                way=router.command_way,
                 looks=house.lately.look,
             )
             realm.start()

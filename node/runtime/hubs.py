@@ -10,6 +10,7 @@ import itertools
 import logging
 import uuid
 from functools import partial
+from hmac import compare_digest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from attrs import asdict, evolve, field
 
 from crdt.classes import define, frozen
 from crdt.hlc import iso
-from node.config.sections import Config
+from node.config.sections import SITE, Config
 from node.errors import ConfigError
 from node.hubs.engine import Engine, EngineAway, Member
 from node.hubs.ownership import Answer, Ownership, Question, Wait, carry_out
@@ -28,7 +29,7 @@ from node.runtime.certificates import Recognition
 from node.runtime.dialler import Dialler
 from node.runtime.kept_realm import NotOpened
 from node.runtime.net.http import error_response
-from node.runtime.net.passing import PASSED, Way
+from node.runtime.net.passing import OFFICE, PASSED, Way
 from node.runtime.realm import now
 from node.runtime.realms import Realms
 from node.runtime.whole_files import put_file
@@ -153,6 +154,16 @@ class Hubs:
         """Whether any process may have a store. Until the engine has answered, that is not known of any."""
         return not self.ownership.heard or self.ownership.knows(realm) or self.realms.find(realm) is not None
 
+    def elsewhere(self) -> list[dict[str, object]]:
+        """The stores of which nothing is kept here, and who owns each."""
+        known = self.ownership.known()
+        names = [realm for realm in known if SITE.match(realm) and self.realms.find(realm) is None]
+        return [{"realm": realm, "owner": self.owner(realm)} for realm in sorted(names)]
+
+    def offices(self) -> list[str]:
+        """The other processes that are there, by their nodes."""
+        return sorted(one.node for one in self.ownership.others())
+
     def owner(self, realm: str) -> str | None:
         """The node that owns a store, as far as known."""
         owner = self.ownership.owner(realm)
@@ -173,7 +184,16 @@ class Hubs:
                     "nothing is passed on to %(address)s: %(reason)s", {"address": owner.address, "reason": error}
                 )
             return error_response(503, NOBODY)
-        return Way(owner.address, trust)
+        return Way(owner.address, trust, "" if request.user is None else self._remembered.token)
+
+    def user_of(self, request: Request, realm: str) -> str | None:
+        """Of which process's machine the user is for whom another process asks. It reads and writes as a terminal, of
+        what is owned here: tokens and codes are its owner's."""
+        token = request.headers.get(OFFICE)
+        if token is None or request.method != "GET" or PASSED not in request.headers or not self.serves(realm):
+            return None
+        shown = token_hash(token)
+        return next((one.node for one in self.ownership.others() if compare_digest(one.token_hash, shown)), None)
 
     def misplaced(self, realm: str) -> str | None:
         """Why a command for a store is not carried out here; None where it is."""

@@ -143,7 +143,7 @@ class House:
 
     reached: Reached
     space: DiskSpace
-    stores: Callable[[], Awaitable[list[dict[str, object]]]] | None = None
+    stores: Callable[[], Awaitable[dict[str, object]]] | None = None
     lately: Lately = field(factory=Lately)
 
     @property

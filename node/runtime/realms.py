@@ -26,7 +26,7 @@ class Realms:
     """Those of one process.
 
     nursery: in which they run. config, node_id: of head office itself. allow: asks the system for what so many need.
-    shared: what is said of a realm where several processes share them out.
+    shared, others: what is said of a realm, and of the other processes, where several share them out.
     """
 
     nursery: trio.Nursery
@@ -35,6 +35,7 @@ class Realms:
     house: House
     allow: Callable[[int], None]
     shared: Callable[[str], dict[str, object]] = lambda name: {}
+    others: Callable[[], dict[str, object]] = dict
     pools: Pools = field(factory=Pools, init=False)
     _found: dict[str, Kept] = field(factory=dict, init=False)
 
@@ -95,11 +96,11 @@ class Realms:
             return []
         return [kept for name in names if (kept := self.find(name)) is not None]
 
-    async def report(self) -> list[dict[str, object]]:
-        """What is said of each."""
+    async def report(self) -> dict[str, object]:
+        """What is said of each, and of the other processes."""
         kept = self.kept()
         await trio.to_thread.run_sync(_look, kept)
-        return [{**one.report(), **self.shared(one.name)} for one in kept]
+        return {"realms": [{**one.report(), **self.shared(one.name)} for one in kept], **self.others()}
 
 
 def _look(kept: list[Kept]) -> None:

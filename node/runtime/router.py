@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from crdt.classes import define
 from node.errors import AuthenticationFailed
-from node.runtime.endpoint import methods_at, token_of
+from node.runtime.endpoint import PREFIX, methods_at, token_of
 from node.runtime.hubs import Hubs
 from node.runtime.kept_realm import Kept, NotOpened
 from node.runtime.net.http import error_response
@@ -43,6 +43,20 @@ class Router:
         if self.hubs is None or not self._elsewhere(request):
             return None
         return self.hubs.way(request, request.first("realm") or "")
+
+    def command_way(self, request: Request) -> Way | Response | None:
+        """Of what this machine's user asks: to the process that owns a store, for who writes there as a terminal and
+        for what is asked of the owner (`owner=1`). Else what is kept here answers, a copy perhaps."""
+        terminal = request.raw_path.startswith(PREFIX)
+        if request.user is None or not (terminal or request.first("owner")):
+            return None
+        return self.way(request)
+
+    def user_of(self, request: Request) -> str | None:
+        """Of which process's machine the user is who asks; None where no process of head office says so."""
+        if self.hubs is None or not self._elsewhere(request):
+            return None
+        return self.hubs.user_of(request, request.first("realm") or "")
 
     def _misplaced(self, request: Request) -> str | None:
         """Why this machine's user may not write here."""

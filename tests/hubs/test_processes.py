@@ -151,6 +151,36 @@ def test_stores_are_shared_out_and_any_process_may_be_dialled(chain: Chain) -> N
     assert f"{chain.store}  {chain.owning().data.name}" in listed
 
 
+def test_a_list_reaches_every_store_whoever_owns_it(chain: Chain, tmp_path: Path) -> None:
+    """Of the processes' own copies none is taken for a store's node."""
+    prices = tmp_path / "precos.csv"
+    prices.write_text("Código;Preço\r\na;1,90\r\nb;2,90\r\n", encoding="cp1252")
+    until(lambda: {chain.owner(realm) for realm in STORES} == set(chain.offices), "both own stores")
+    maps = ("--key", "Código", "--map", "Preço=price", "--only-mapped", "--all", "--json")
+    for office in chain.offices.values():
+        answers: list[dict[str, Any]] = []
+
+        def sent(office: NodeProcess = office, answers: list[dict[str, Any]] = answers) -> bool:
+            """A store may go from one to the other meanwhile; the list is sent again then."""
+            done = comanda("publish", "send", prices, *maps, "--data", office.data)
+            answers.append(json.loads(done.stdout) if done.returncode in (0, 1) else {})
+            return done.returncode == 0
+
+        until(sent, "every store takes it")
+        assert sorted(row["site"] for row in answers[-1]["stores"]) == sorted(STORES)
+        assert {row["node"] for row in answers[-1]["stores"]} <= set(chain.offices)
+
+    def told() -> dict[str, str]:
+        found = json.loads(said("publish", "status", "--data", chain.other().data, "--json"))
+        return {row["site"]: row["state"] for row in found["stores"]}
+
+    until(lambda: told() == {store: "delivered" if store == chain.store else "sent" for store in STORES})
+    query = urlencode({"terminal_id": "head-office", "limit": 1000})
+    for node, more in ((chain.hub, ""), *((chain.owning(), f"&realm={realm}") for realm in (chain.store,))):
+        rows = ask(f"{CONTROL}{node.data}", f"/api/v1/audit?{query}{more}")["entries"]
+        assert sorted(row["entity_id"] for row in rows if row["operation"] == "CREATE") == ["a", "b"]
+
+
 def test_a_process_that_is_killed_is_followed_by_another_one(chain: Chain) -> None:
     killed, heir = chain.both()
     token = chain.shared.tokens()[chain.store]

@@ -11,9 +11,10 @@ from attrs import evolve
 
 from node.hubs.engine import EngineAway, Member
 from node.hubs.memory import MemoryEngine
+from node.runtime.api.tokens import token_hash
 from node.runtime.hubs import NOBODY, Hubs
 from node.runtime.net.http import Response
-from node.runtime.net.passing import Way
+from node.runtime.net.passing import OFFICE, PASSED, Way
 from tests.runtime.test_kept_realm import asking, kept, office, store, until
 
 if TYPE_CHECKING:
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
     import pytest
 
     from node.hubs.engine import Standing
+    from node.runtime.net.http import Request
     from node.runtime.realm import Realm
 
-OTHER = Member("other.1", "other", "ws://127.0.0.1:1", "")
+TOKEN = "cmd_other"
+OTHER = Member("other.1", "other", "ws://127.0.0.1:1", token_hash(TOKEN))
 
 
 class Engine(MemoryEngine):
@@ -88,6 +91,33 @@ async def test_a_process_that_has_not_heard_of_the_database_answers_for_no_store
         assert hubs.way(asking(), "a") is None
         assert hubs.misplaced("a") is None
         assert hubs.way(asking(), "b") is None, "nobody keeps such a store, which the router says"
+
+
+async def test_whom_another_process_speaks_for_reads_and_writes_as_a_terminal_of_what_is_owned_here(
+    tmp_path: Path,
+) -> None:
+    def passed(token: str = TOKEN, method: str = "GET", **headers: str) -> Request:
+        return evolve(asking(user=None), method=method, headers={OFFICE: token, PASSED: "1", **headers})
+
+    engine = Engine(now_ms)
+    async with process(tmp_path, engine) as hubs:
+        assert hubs.user_of(passed(), "a") is None, "nobody is known yet"
+        engine.beat(OTHER, {}, (), 60_000)
+        await until(lambda: hubs.serves("a") and hubs.offices() == ["other"])
+        assert hubs.user_of(passed(), "a") == "other"
+        for refused in (passed("cmd_nobodys"), passed(""), passed(method="POST"), asking(user=None)):
+            assert hubs.user_of(refused, "a") is None
+        assert hubs.user_of(evolve(passed(), headers={OFFICE: TOKEN}), "a") is None, "it was not passed on"
+        assert hubs.user_of(passed(), "b") is None, "it is not owned here"
+        engine.beat(evolve(OTHER, instance="third.1", node="third"), {}, (), 60_000)
+        await until(lambda: hubs.offices() == ["other", "third"])
+        weighed = {one: [member.node for member in hubs.ownership._order(one)] for one in map(str, range(99))}
+        name = next(one for one, order in weighed.items() if order[-1] == "office")  # it copies none of these
+        theirs = evolve(engine.realms["a"], owner=OTHER.instance, token=9, until_ms=now_ms() + 60_000)
+        engine.realms |= {name: theirs, "../x": theirs}
+        await until(lambda: hubs.elsewhere() == [{"realm": name, "owner": "other"}])
+        ways = [hubs.way(asking(user=user), name) for user in ("root", None)]
+        assert [isinstance(way, Way) and way.token != "" for way in ways] == [True, False]
 
 
 async def test_whoever_comes_in_while_a_store_is_lost_is_let_go(

@@ -29,14 +29,21 @@ class Place:
 
     def shown(self, entity_type: str) -> Shown:
         """What is shown there of a type. Raises ClickException."""
-        query = "" if self.realm is None else f"?{urlencode({'realm': self.realm})}"
-        policies = ask(self.url, f"/api/v1/policies{query}")["policies"]
+        policies = ask(self.url, self.asked("/api/v1/policies"))["policies"]
         counters = next((policy["counters"] for policy in policies if policy["entity_type"] == entity_type), None)
         if counters is None:
             known = ", ".join(policy["entity_type"] for policy in policies)
             raise click.ClickException(f"tipo desconhecido / unknown entity type {entity_type}: {known}")
         path = f"/api/v1/entities/{quote(entity_type, safe='')}"
-        return shown_of(pages(self.url, path, deleted=1, realm=self.realm), counters)
+        return shown_of(pages(self.url, path, deleted=1, **self._query()), counters)
+
+    def asked(self, path: str) -> str:
+        """A path, of this place."""
+        return f"{path}?{urlencode(query)}" if (query := self._query()) else path
+
+    def _query(self) -> dict[str, str]:
+        """What is written is planned on what its owner shows, not on a copy."""
+        return {} if self.realm is None else {"realm": self.realm, "owner": "1"}
 
     def send(
         self, plan: Plan, planner: Planner, entity_type: str, shown: Shown, who: Who

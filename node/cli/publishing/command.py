@@ -17,7 +17,7 @@ from node.cli.imports.sending import Who
 from node.cli.imports.writing import KEYBOARD, Place
 from node.cli.options import data_option
 from node.cli.output import json_option, say, say_json
-from node.cli.publishing.record import Held, Record, Store, begun, held, records
+from node.cli.publishing.record import Held, Record, Store, begun, held, held_at_owner, records
 from node.cli.screen import Grid, Screen
 from node.printable import printable
 from storage.sqlite.database import StorageError
@@ -73,9 +73,11 @@ def send(
     0: todas as lojas têm tudo / all stores took all. 1: linhas recusadas, ou lojas que faltam / refused, or missing.
     """
     url = f"{CONTROL}{data}"
-    chosen = _chosen(url, sites, everywhere=everywhere)
+    stores = ask(url, "/api/v1/realms")
+    chosen = _chosen(stores, sites, everywhere=everywhere)
     listed, who = options.read(asks=not as_json), Who(terminal, terminal_type, user, printable(options.file.name))
     record, plans = begun(data, listed, chosen, timestamp()), dict[str, Plan]()
+    record.node, record.offices = stores["node_id"], [stores["node_id"], *stores.get("offices", ())]
     if not dry_run:
         record.put(data)
     for site in chosen:
@@ -100,11 +102,11 @@ def send(
         sys.exit(1)
 
 
-def _chosen(url: str, sites: tuple[str, ...], *, everywhere: bool) -> list[str]:
-    """Raises ClickException."""
+def _chosen(said: dict[str, Any], sites: tuple[str, ...], *, everywhere: bool) -> list[str]:
+    """said: the stores of head office, also those that only others of its processes keep. Raises ClickException."""
     if everywhere == bool(sites):
         raise click.UsageError("--site LOJA ou / or --all")
-    kept = [row["realm"] for row in ask(url, "/api/v1/realms")["realms"]]
+    kept = [row["realm"] for row in (*said["realms"], *said.get("elsewhere", ()))]
     unknown = sorted(set(sites) - set(kept))
     if unknown:
         raise click.UsageError(f"não é guardada aqui / is not kept here: {', '.join(unknown)}  (comanda realm list)")
@@ -122,13 +124,13 @@ def _publish(place: Place, listed: Listed, who: Who, *, dry_run: bool, first: bo
         say_recognised(listed.found, mapped)
     planner = listed.planner(mapped, shown)
     plan, wrong = planner.plan(listed.found), None
-    at: dict[str, Any] = {"epoch": None, "head": None}
+    at: dict[str, Any] = {"node_id": None, "epoch": None, "head": None}
     if not dry_run:
         _, wrong = place.send(plan, planner, entity_type, shown, who)
-        at = at if wrong else ask(place.url, f"/api/v1/links?realm={place.realm}")
+        at = at if wrong else ask(place.url, place.asked("/api/v1/links"))
     refused = len({refusal.line for refusal in plan.refused})
     counts = {"created": len(plan.created), "changed": len(plan.changed), "unchanged": plan.unchanged}
-    return Store(epoch=at["epoch"], seq=at["head"], refused=refused, wrong=wrong, **counts), plan
+    return Store(node=at["node_id"], epoch=at["epoch"], seq=at["head"], refused=refused, wrong=wrong, **counts), plan
 
 
 def _report(record: Record, plans: dict[str, Plan], chosen: list[str], *, dry_run: bool) -> dict[str, object]:
@@ -178,7 +180,7 @@ def status(publication: str | None, data: Path, as_json: bool) -> None:
     record = next((one for one in found if publication in (None, one.id)), None)
     if record is None:
         raise click.ClickException(f"{data}: nenhuma publicação / no publication {publication or ''}")
-    rows = [_held(data, site, store) for site, store in sorted(record.stores.items())]
+    rows = [_held(data, record, site) for site in sorted(record.stores)]
     if as_json:
         stores = [{"site": r.site, "state": r.state, "node": r.node, "at": r.at, **asdict(r.store)} for r in rows]
         others = [one.id for one in found if one is not record]
@@ -192,11 +194,18 @@ def status(publication: str | None, data: Path, as_json: bool) -> None:
             say(f"{one.id}  {one.file}  {one.begun}")
 
 
-def _held(data: Path, site: str, store: Store) -> Held:
+def _held(data: Path, record: Record, site: str) -> Held:
+    store = record.stores[site]
     try:
-        return held(data, site, store)
+        here = held(data, site, store, record.offices) if store.node in (None, record.node) else None
+        if here is not None and (here.state != "sent" or len(record.offices) < 2):
+            return here
+        said = ask(f"{CONTROL}{data}", Place("", site).asked("/api/v1/links"))
+        return held_at_owner(said, site, store, record.offices)
     except StorageError as error:
         return Held(site, "missing", evolve(store, wrong=str(error)))
+    except click.ClickException as error:
+        return Held(site, "sent", evolve(store, wrong=error.message))
 
 
 def _said(row: Held) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from attrs import asdict, evolve, field
@@ -25,6 +25,7 @@ from storage.sqlite.meta import read_fact
 from storage.sqlite.reader import Reader
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from node.cli.imports.options import Listed
@@ -38,10 +39,11 @@ KEPT = 100
 class Store:
     """What became of a list in one store.
 
-    epoch, seq: up to which row of that realm's log it was written, None where it was not. refused: rows that it did
+    node, epoch, seq: up to which row of whose log it was written, None where it was not. refused: rows that it did
     not take. wrong: why it was not written.
     """
 
+    node: str | None = None
     epoch: str | None = None
     seq: int | None = None
     created: int = 0
@@ -53,12 +55,15 @@ class Store:
 
 @define(kw_only=True)
 class Record:
-    """id: of what the list says. begun: ISO time of the latest run."""
+    """id: of what the list says. begun: ISO time of the latest run. node: by which process of head office.
+    offices: its processes, which hold copies and are no nodes of a store."""
 
     id: str
     file: str
     entity_type: str
     begun: str
+    node: str | None = None
+    offices: list[str] = field(factory=list)
     stores: dict[str, Store] = field(factory=dict)
 
     def put(self, data: Path) -> None:
@@ -106,8 +111,8 @@ class Held:
     at: str | None = None
 
 
-def held(data: Path, site: str, store: Store) -> Held:
-    """Raises StorageError."""
+def held(data: Path, site: str, store: Store, offices: Collection[str] = ()) -> Held:
+    """By the database here. Raises StorageError."""
     database = data / REALMS / site / DATABASE
     if store.seq is None or not database.is_file():
         return Held(site, "missing", store)
@@ -115,9 +120,28 @@ def held(data: Path, site: str, store: Store) -> Held:
         epoch, followers = read_fact(reader.queries.connection, "epoch"), reader.followers()
     if epoch != store.epoch:
         return Held(site, "missing", evolve(store, wrong="o banco voltou atrás / the database was set back"))
-    ours = [row for row in followers if row.epoch == epoch]
-    first = max(ours, key=lambda row: min(row.positions), default=None)
-    if first is None:
+    ours = [(row.node_id, row.positions, hlc.iso(row.last_seen_ms)) for row in followers if row.epoch == epoch]
+    return _furthest(site, store, ours, offices)
+
+
+def held_at_owner(said: Mapping[str, Any], site: str, store: Store, offices: Collection[str]) -> Held:
+    """By what the store's owner says of its links (`GET /api/v1/links`), where that is another process."""
+    if store.seq is None:
+        return Held(site, "missing", store)
+    if said["epoch"] != store.epoch:
+        wrong = f"agora com {said['node_id']}: publique de novo / has gone to {said['node_id']}: send it again"
+        return Held(site, "sent", evolve(store, wrong=wrong))
+    told = [(one["peer"], one["confirmed"], one.get("last_seen")) for one in (*said["links"], *said["away"])]
+    return _furthest(site, store, [one for one in told if one[0] and one[1]], offices)
+
+
+def _furthest(
+    site: str, store: Store, followers: Sequence[tuple[str, Sequence[int], str | None]], offices: Collection[str]
+) -> Held:
+    """followers: id, which rows it has confirmed of the log that the list was written into, and when."""
+    assert store.seq is not None
+    of_store = [one for one in followers if one[0] not in offices]
+    if not of_store:
         return Held(site, "sent", store)
-    state = "delivered" if min(first.positions) >= store.seq else "sent"
-    return Held(site, state, store, first.node_id, hlc.iso(first.last_seen_ms))
+    node, positions, at = max(of_store, key=lambda one: min(one[1]))
+    return Held(site, "delivered" if min(positions) >= store.seq else "sent", store, node, at)

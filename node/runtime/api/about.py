@@ -65,7 +65,7 @@ class About:
     config: Config
     addresses: Sequence[str]
     started_ms: int
-    stores: Callable[[], Awaitable[list[dict[str, object]]]] | None = None
+    stores: Callable[[], Awaitable[dict[str, object]]] | None = None
     chain: Chain = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -108,8 +108,8 @@ class About:
 
     async def realms(self) -> Response:
         """The stores that are kept here, as head office."""
-        found = [] if self.stores is None else await self.stores()
-        return json_response({"node_id": self.doctor.core.node_id, "realms": found})
+        found: dict[str, object] = {"realms": []} if self.stores is None else await self.stores()
+        return json_response({"node_id": self.doctor.core.node_id, **found})
 
     async def chained(self) -> Response:
         return json_response(await self.chain.report())

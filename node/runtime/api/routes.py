@@ -21,7 +21,8 @@ GET /api/v1/heads?node=                          what a node's log ended with, a
 GET /api/v1/keys                                 whose public key is whose, by fingerprint
 POST /api/v1/keys/trust|forget?node=&fingerprint=  take a key of a node, or take it no longer
 GET /api/v1/node                                 version, addresses, disk, configuration in force
-GET /api/v1/realms                               the stores that head office keeps: open or not, linked nodes
+GET /api/v1/realms                               the stores that head office keeps: open or not, linked nodes;
+                                                 of several processes: which others keep, and who is there
 GET /api/v1/chain                                whether the audit chain is whole, as far as it was walked
 GET /api/v1/backups                              the copies in the data directory
 POST /api/v1/backup                              a consistent copy into the data directory's backups/

@@ -172,6 +172,7 @@ class Listener:
     looks: called when sockets are about to be read, where one task reads all of them.
     way: to the process that a request is passed on to; a Response for one that nobody answers at the moment; None for
         one that is answered here.
+    user_of: whose user has another process of head office passed on a request of; None for every other request.
     """
 
     def __init__(
@@ -185,8 +186,9 @@ class Listener:
         secret: str | None = None,
         looks: Callable[[], object] = lambda: None,
         way: Callable[[Request], Way | Response | None] = lambda request: None,
+        user_of: Callable[[Request], str | None] = lambda request: None,
     ) -> None:
-        self._way = way
+        self._way, self._user_of = way, user_of
         self._handler = handler
         self._certificate = certificate
         self._proxies = proxies or Proxies()
@@ -319,6 +321,8 @@ class Listener:
             request.headers.get(SECRET, "").encode(), self._secret.encode()
         ):
             return evolve(request, known=known, user=system.user())
+        if (user := self._user_of(request)) is not None:
+            return evolve(request, known=known, user=user)
         if not self._proxies.named(place.address) and place.through is None:
             return evolve(request, known=known)
         place.through = place.through or place.address

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import trio
+from attrs import field
 
 from crdt.classes import frozen
 from node.control import SECRET
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 PASSED = "comanda-passed"
 """The header of a request that was passed on: nobody passes it on once more."""
 
+OFFICE = "comanda-office"
+"""The header with the token of a process of head office that passes on what its machine's user asks."""
+
 CONNECT_S = 5.0
 
 Stream = trio.SocketStream | TlsStream
@@ -29,17 +33,19 @@ class NotPassed(Exception):
 
 @frozen
 class Way:
-    """To another process. address: ws://host:port, or wss:// with how it is recognised."""
+    """To another process. address: ws://host:port, or wss:// with how it is recognised. token: that of this process,
+    where it is its machine's user who asks; "" for anybody else, whose own token is passed on."""
 
     address: str
     trust: Trust | None = None
+    token: str = field(default="", repr=False)
 
 
 async def pass_on(http: HttpConnection, request: Request, way: Way) -> None:
     """Until either side has ended. Raises NotPassed where nothing has been passed on."""
     there = await _opened(way)
     try:
-        await there.send_all(_head(request) + http.h11.trailing_data[0])
+        await there.send_all(_head(request, way.token) + http.h11.trailing_data[0])
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_copy, http.stream, there)
             await _copy(there, http.stream)
@@ -66,12 +72,14 @@ async def _opened(way: Way) -> Stream:
         raise NotPassed(f"{way.address}: {error or 'no answer in time'}") from error
 
 
-def _head(request: Request) -> bytes:
+def _head(request: Request, token: str) -> bytes:
     """The request as it came, marked; the last one of its connection, as another one may mean another realm."""
-    headers = {name: value for name, value in request.headers.items() if name not in (SECRET, PASSED)}
+    headers = {name: value for name, value in request.headers.items() if name not in (SECRET, PASSED, OFFICE)}
     if "upgrade" not in headers:
         headers["connection"] = "close"
     headers[PASSED] = "1"
+    if token:
+        headers[OFFICE] = token
     lines = [f"{request.method} {request.target} HTTP/{request.http_version}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from node.cli.publishing import record as module
-from node.cli.publishing.record import Record, Store, held, records
+from node.cli.publishing.record import Held, Record, Store, held, held_at_owner, records
 from storage.records import FollowerRow
 from tests.sink.rig import Store as Site
 
@@ -43,6 +43,33 @@ def test_what_is_on_a_disk_of_the_store_is_delivered(tmp_path: Path, site: Site)
     assert (held(tmp_path, "loja-a", written).state, held(tmp_path, "loja-a", written).node) == ("delivered", "hub")
     confirm(site, 9, epoch="another log")
     assert held(tmp_path, "loja-a", written).state == "sent"
+
+
+def test_a_copy_at_head_office_is_no_node_of_the_store(tmp_path: Path, site: Site) -> None:
+    confirm(site, 4)
+    written = Store(node="office", epoch=site.core.links.epoch, seq=4)
+    assert held(tmp_path, "loja-a", written, ["office", "hub"]).state == "sent"
+    assert held(tmp_path, "loja-a", written, ["office"]).state == "delivered"
+
+
+def test_what_another_process_of_head_office_owns_is_told_by_it() -> None:
+    def told(confirmed: list[int] | None, epoch: str = "e") -> Held:
+        here: dict[str, Any] = {"peer": "south", "confirmed": [9] * 4}
+        away: dict[str, Any] = {"peer": "hub", "confirmed": confirmed, "last_seen": "2026-01-15T10:00:00.000Z"}
+        unknown: dict[str, Any] = {"peer": None, "confirmed": None}
+        said = {"node_id": "north", "epoch": epoch, "links": [here, unknown], "away": [away]}
+        return held_at_owner(said, "loja-a", Store(node="north", epoch="e", seq=4), ["north", "south"])
+
+    assert told(None).state == "sent"
+    assert told([4, 4, 3, 4]).state == "sent"
+    assert (told([4] * 4).state, told([4] * 4).node, told([4] * 4).at) == (
+        *("delivered", "hub"),
+        "2026-01-15T10:00:00.000Z",
+    )
+    gone = told([4] * 4, epoch="another log")
+    assert gone.state == "sent"
+    assert "north" in str(gone.store.wrong)
+    assert held_at_owner({}, "loja-a", Store(), []).state == "missing"
 
 
 def test_rows_of_a_log_that_was_set_back_are_not_told_to_be_there(tmp_path: Path, site: Site) -> None:

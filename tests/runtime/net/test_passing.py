@@ -11,7 +11,7 @@ import trio
 
 from node.control import SECRET
 from node.runtime.net.http import error_response
-from node.runtime.net.passing import PASSED, Way
+from node.runtime.net.passing import OFFICE, PASSED, Way
 from tests.runtime.rig import CLOSE, TEXT, Frame, Server, frame, serving, until, upgrade
 
 if TYPE_CHECKING:
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def two(*, tls: bool = False) -> AsyncIterator[tuple[Server, Server]]:
+async def two(*, tls: bool = False, token: str = "") -> AsyncIterator[tuple[Server, Server]]:
     """One that answers `/here` itself, and the one to which it passes on everything else."""
     async with serving(tls=tls) as there:
 
         def way(request: Request) -> Way | Response | None:
-            return None if request.path == "/here" else Way(there.url(""), there.trust)
+            return None if request.path == "/here" else Way(there.url(""), there.trust, token)
 
         async with serving(way=way) as here:
             yield here, there
@@ -80,11 +80,23 @@ async def test_a_request_is_answered_and_its_connection_ends() -> None:
 async def test_the_other_process_learns_that_it_was_passed_on_and_no_secret() -> None:
     async with two() as (here, there):
         client = await here.raw()
-        said = f"{SECRET}: s\r\n{PASSED}: no\r\nAuthorization: Bearer t\r\nX-Forwarded-For: 10.0.0.1\r\n"
+        said = (
+            f"{SECRET}: s\r\n{PASSED}: no\r\n{OFFICE}: t\r\nAuthorization: Bearer t\r\nX-Forwarded-For: 10.0.0.1\r\n"
+        )
         await client.ask(f"GET /hello HTTP/1.1\r\nHost: node\r\n{said}\r\n".encode())
         headers = there.handler.requests[0].headers
-        assert (headers[PASSED], headers["connection"], SECRET in headers) == ("1", "close", False)
+        assert (headers[PASSED], headers["connection"]) == ("1", "close")
+        assert SECRET not in headers
+        assert OFFICE not in headers
         assert (headers["authorization"], headers["x-forwarded-for"]) == ("Bearer t", "10.0.0.1")
+
+
+async def test_the_other_process_is_shown_who_passes_on_what_its_own_user_asks() -> None:
+    async with two(token="cmd_own") as (here, there):
+        client = await here.raw()
+        await client.ask(f"GET /hello HTTP/1.1\r\nHost: node\r\n{OFFICE}: another\r\n\r\n".encode())
+        assert there.handler.requests[0].headers[OFFICE] == "cmd_own"
+        assert "cmd_own" not in repr(Way("ws://a:1", None, "cmd_own"))
 
 
 async def test_a_process_that_is_not_there_is_503() -> None:
