@@ -268,12 +268,16 @@ class Realm:
             metrics_ms=times.metrics_interval_s * 1000,
         )
 
+    def _unanswered(self) -> bool:
+        """Whether a terminal has rows of which it is not known that they arrived."""
+        return any(session.delivery.window.under_way for session in self.core.sessions.online.values())
+
     async def _in_turns(self) -> None:
         """All that is done by the clock, in one task."""
         table, filled = self._schedule(), not self._kept  # of the process's own realm `show_first_sync` says it
         watched_s = looked_s = stored_s = trio.current_time()
         while True:
-            await self._turns.next(table.turn_ms / 1000, self.core.sessions.unanswered)
+            await self._turns.next(table.turn_ms / 1000, self._unanswered)
             now_s = trio.current_time()
             table.step(now_s * 1000)
             if now_s - watched_s >= TOKENS_WATCHED_S:

@@ -179,10 +179,6 @@ class Sessions:
         self._changed = True
         self.shared.replica.faults.guard("the end of a session", lambda: self._ended(session))
 
-    def unanswered(self) -> bool:
-        """Whether a terminal has rows of which it is not known that they arrived."""
-        return any(session.delivery.window.under_way for session in self.online.values())
-
     def _ended(self, session: Session) -> None:
         self._note(session)
         self._leaving = {t: s for t, s in self._leaving.items() if s.unfinished}
