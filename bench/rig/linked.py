@@ -176,6 +176,11 @@ class Distance:
         rows = {node.rows for node in self.nodes}
         return self.sent == sum(map(len, self._messages)) and told and rows == {self.sent // len(self.writers)}
 
+    @property
+    def delivered(self) -> float:
+        """Operations that are with every node of their realm, as far as can be told: the mean of what each has."""
+        return len(self.writers) * sum(node.rows for node in self.nodes) / len(self.nodes)
+
     def end(self) -> None:
         self._over = True
         self._thread.join()

@@ -1,6 +1,9 @@
 """The engine on PostgreSQL: a row a process and a row a realm. A lease ends by the server's clock.
 
 `now()` is when a transaction began: a statement that waited for a lock gives a lease that is shorter, never longer.
+A lease that was renewed lasts as long as its owner is heard of, so that a beat writes the row of its process and what
+has changed, not a row for each store. Who claims locks the rows of processes before those of realms, as who beats
+does: so a beat that is under way is waited for.
 """
 
 from __future__ import annotations
@@ -29,9 +32,28 @@ CREATE TABLE IF NOT EXISTS comanda_hubs.members (
 CREATE TABLE IF NOT EXISTS comanda_hubs.realms (
     realm text PRIMARY KEY, token bigint NOT NULL DEFAULT 0, owner text NOT NULL DEFAULT '',
     until timestamptz NOT NULL DEFAULT '-infinity', number bigint NOT NULL DEFAULT 0, body bytea NOT NULL DEFAULT '');
+ALTER TABLE comanda_hubs.realms ADD COLUMN IF NOT EXISTS renewed boolean NOT NULL DEFAULT false;
 """
 SETTLE = "SELECT pg_advisory_xact_lock(20181985)"
 """Two processes that begin at once make the tables one after the other."""
+
+OVER = """
+CASE WHEN r.renewed
+THEN coalesce((SELECT m.until FROM comanda_hubs.members m WHERE m.instance = r.owner), '-infinity')
+ELSE r.until END <= now()
+"""
+"""Whether a lease has ended, of `comanda_hubs.realms r`."""
+
+LOCKED = "SELECT FROM comanda_hubs.members WHERE instance = %(instance)s FOR UPDATE"
+LEFT = """
+UPDATE comanda_hubs.realms r
+SET renewed = false,
+    until = coalesce((SELECT m.until FROM comanda_hubs.members m WHERE m.instance = r.owner), '-infinity')
+WHERE r.owner = %(instance)s AND r.renewed AND NOT EXISTS (
+    SELECT FROM unnest(%(held)s::text[], %(tokens)s::bigint[]) AS h(realm, token)
+    WHERE h.realm = r.realm AND h.token = r.token)
+"""
+"""What its owner holds no more ends when it was last renewed."""
 
 THERE = """
 INSERT INTO comanda_hubs.members
@@ -40,28 +62,37 @@ ON CONFLICT (instance) DO UPDATE SET until = excluded.until
 """
 KNOWN = "INSERT INTO comanda_hubs.realms (realm) SELECT unnest(%(realms)s::text[]) ON CONFLICT DO NOTHING"
 RENEW = """
-UPDATE comanda_hubs.realms r SET until = now() + %(ttl_ms)s * interval '1 ms'
+UPDATE comanda_hubs.realms r SET renewed = true
 FROM unnest(%(held)s::text[], %(tokens)s::bigint[]) AS h(realm, token)
-WHERE r.realm = h.realm AND r.token = h.token AND r.owner = %(instance)s
+WHERE r.realm = h.realm AND r.token = h.token AND r.owner = %(instance)s AND NOT r.renewed
 """
-FORGET = "DELETE FROM comanda_hubs.members WHERE until < now() - interval '1 hour'"
+FORGET = """
+DELETE FROM comanda_hubs.members WHERE instance IN (
+    SELECT instance FROM comanda_hubs.members WHERE until < now() - interval '1 hour' FOR UPDATE SKIP LOCKED)
+"""
 MEMBERS = "SELECT instance, node, address, token_hash FROM comanda_hubs.members WHERE until > now() ORDER BY instance"
-LEASES = "SELECT realm, token, CASE WHEN until > now() THEN owner ELSE '' END, number FROM comanda_hubs.realms"
+LEASES = f"SELECT realm, token, CASE WHEN {OVER} THEN '' ELSE owner END, number FROM comanda_hubs.realms r"
 
-FREE = """
-SELECT realm FROM comanda_hubs.realms
-WHERE realm = ANY(%(wanted)s) AND (owner IN ('', %(instance)s) OR until <= now()) ORDER BY realm FOR UPDATE
+OWNERS = """
+SELECT FROM comanda_hubs.members WHERE instance IN (
+    SELECT owner FROM comanda_hubs.realms WHERE realm = ANY(%(wanted)s)) ORDER BY instance FOR SHARE
+"""
+FREE = f"""
+SELECT realm FROM comanda_hubs.realms r
+WHERE realm = ANY(%(wanted)s) AND (owner IN ('', %(instance)s) OR {OVER}) ORDER BY realm FOR UPDATE
 """
 """In one order, so that two who claim the same never wait for each other."""
 
 CLAIM = """
 UPDATE comanda_hubs.realms r
-SET token = greatest(r.token, f.floor) + 1, owner = %(instance)s, until = now() + %(ttl_ms)s * interval '1 ms'
+SET token = greatest(r.token, f.floor) + 1, owner = %(instance)s, renewed = false,
+    until = now() + %(ttl_ms)s * interval '1 ms'
 FROM unnest(%(free)s::text[], %(floors)s::bigint[]) AS f(realm, floor)
 WHERE r.realm = f.realm RETURNING r.realm, r.token, r.number, r.body
 """
 RELEASE = """
-UPDATE comanda_hubs.realms r SET owner = '' FROM unnest(%(held)s::text[], %(tokens)s::bigint[]) AS h(realm, token)
+UPDATE comanda_hubs.realms r SET owner = '', renewed = false
+FROM unnest(%(held)s::text[], %(tokens)s::bigint[]) AS h(realm, token)
 WHERE r.realm = h.realm AND r.token = h.token AND r.owner = %(instance)s
 """
 PUT = """
@@ -75,7 +106,8 @@ LEAVE = "DELETE FROM comanda_hubs.members WHERE instance = %(instance)s"
 class PostgresEngine:
     """Called by one thread at a time; it waits for the server, so not by the one that serves.
 
-    to: a URL. timeout_s: longest time for a connection, and for a statement as far as the server counts.
+    to: a URL. timeout_s: longest time for a connection, and as far as the server counts for a statement and between
+    two of a transaction, so that a process that was stopped holds up nobody with its locks.
     """
 
     to: str = field(repr=False)
@@ -87,7 +119,7 @@ class PostgresEngine:
         words: dict[str, Any] = {**_said(member), **_pairs(held), "realms": sorted(realms), "ttl_ms": ttl_ms}
 
         def ask(connection: psycopg.Connection[Any]) -> Standing:
-            for statement in (THERE, KNOWN, RENEW, FORGET):
+            for statement in (LOCKED, LEFT, THERE, KNOWN, RENEW, FORGET):
                 connection.execute(statement, words)
             members = [Member(*row) for row in connection.execute(MEMBERS)]
             return Standing(members, {realm: Lease(*lease) for realm, *lease in connection.execute(LEASES)})
@@ -98,6 +130,7 @@ class PostgresEngine:
         words: dict[str, Any] = {**_said(member), "wanted": sorted(floors), "ttl_ms": ttl_ms}
 
         def ask(connection: psycopg.Connection[Any]) -> dict[str, Claimed]:
+            connection.execute(OWNERS, words)
             free = [realm for (realm,) in connection.execute(FREE, words)]
             given = {**words, "free": free, "floors": [floors[realm] for realm in free]}
             return {
@@ -154,7 +187,7 @@ class PostgresEngine:
             self.to,
             autocommit=True,
             connect_timeout=max(2, int(self.timeout_s)),
-            options=f"-c statement_timeout={milliseconds}",
+            options=f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout={milliseconds}",
         )
         with connection.transaction():
             connection.execute(SETTLE)

@@ -7,12 +7,12 @@ import pytest
 
 from tests.hubs.redis_server import RedisServer
 from tests.hubs.shared import OnPostgres, OnRedis
-from tests.sink.conftest import made, server
+from tests.sink.conftest import made, server, to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["server"]
+__all__ = ["server", "to"]
 
 NUMBERS = count()
 

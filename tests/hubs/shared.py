@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import psycopg
 from attrs import define, field
@@ -12,6 +12,9 @@ from node.hubs.redis import ALIKE, KEYS, RedisEngine
 from tests.hubs.redis_server import RedisServer
 from tests.sink.postgres import Postgres
 from tests.sink.rig import connected, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LEASES, CHARTERS, _, THERE = KEYS
 
@@ -38,6 +41,9 @@ class Shared(Protocol):
 
     def empty(self) -> None:
         """It loses all that it holds."""
+
+    def written(self, act: Callable[[], object]) -> int:
+        """Of how many realms something is written while it acts."""
 
 
 @define
@@ -70,6 +76,14 @@ class OnPostgres:
     def empty(self) -> None:
         with psycopg.connect(self.to, autocommit=True) as connection:
             connection.execute("DROP SCHEMA comanda_hubs CASCADE")
+
+    def written(self, act: Callable[[], object]) -> int:
+        def versions() -> set[tuple[str, str]]:
+            return set(rows(self.to, "SELECT realm, xmin::text FROM comanda_hubs.realms"))
+
+        before = versions()
+        act()
+        return len(versions() - before)
 
 
 PASSES = """
@@ -125,6 +139,15 @@ class OnRedis:
 
     def empty(self) -> None:
         self.server.do(lambda client: client.flushdb(), self.number)
+
+    def written(self, act: Callable[[], object]) -> int:
+        def calls() -> int:
+            told = self.server.do(lambda client: client.info("commandstats"))
+            return int(told["cmdstat_hset"]["calls"])
+
+        before = calls()
+        act()
+        return calls() - before - 1  # which says who there is
 
     def _run(self, script: str, *words: str | int) -> None:
         self.server.do(lambda client: client.eval(ALIKE + script, KEYS, ["", *words]), self.number)

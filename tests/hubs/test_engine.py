@@ -13,6 +13,7 @@ from node.hubs.postgres import PostgresEngine
 from node.hubs.redis import RedisEngine
 from tests.hubs.conftest import shared_on
 from tests.hubs.shared import OnPostgres, OnRedis
+from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,6 +163,52 @@ def test_tokens_grow_though_the_engine_comes_back_empty(side: Side) -> None:
     assert side.engine.beat(A, {"loja-a": 7}, ["loja-a"], TTL_MS).leases == {"loja-a": Lease()}
     assert not side.engine.put(A, "loja-a", 7, Charter(1, b"no"))
     assert claimed(side, B, floor=7) == 8
+
+
+def test_a_lease_that_its_owner_holds_no_more_ends_when_it_was_last_renewed(side: Side) -> None:
+    side.engine.beat(A, {}, ["loja-a", "loja-b"], TTL_MS)
+    side.engine.claim(A, {"loja-a": 0, "loja-b": 0}, TTL_MS)
+    side.engine.beat(A, {"loja-a": 1, "loja-b": 1}, (), TTL_MS)
+    side.passes(TTL_MS - 1_000)
+    side.engine.beat(A, {"loja-b": 1}, (), TTL_MS)
+    side.engine.beat(A, {"loja-b": 1}, (), TTL_MS)
+    assert claimed(side, B) is None
+    side.passes(2_000)
+    assert claimed(side, B, "loja-b") is None
+    assert claimed(side, B) == 2
+    assert side.engine.beat(A, {"loja-b": 1}, (), TTL_MS).leases == {
+        "loja-a": Lease(2, B.instance),
+        "loja-b": Lease(1, A.instance),
+    }
+    side.passes(TTL_MS + 1)
+    assert claimed(side, B, "loja-b") == 2, "its owner is silent"
+
+
+def test_a_beat_writes_what_has_changed_and_not_a_row_for_each_realm(shared: OnPostgres | OnRedis) -> None:
+    engine = shared.engine()
+    held = {f"loja-{number}": 1 for number in range(50)}
+    engine.beat(A, {}, held, TTL_MS)
+    assert shared.written(lambda: engine.claim(A, dict.fromkeys(held, 0), TTL_MS)) in (50, 49)  # no beat on Redis
+    assert shared.written(lambda: engine.beat(A, held, held, TTL_MS)) == 50
+    assert shared.written(lambda: engine.beat(A, held, held, TTL_MS)) == 0
+    assert shared.written(lambda: engine.beat(A, {**held, "loja-7": 0}, held, TTL_MS)) == 1
+    engine.close()
+
+
+def test_a_process_that_is_stopped_within_a_transaction_holds_up_nobody(to: str) -> None:
+    stopped, other = PostgresEngine(to, timeout_s=0.5), PostgresEngine(to, timeout_s=PATIENCE_S)
+    stopped.beat(A, {}, ["loja-a"], TTL_MS)
+    stopped.claim(A, {"loja-a": 0}, TTL_MS)
+    connection = stopped._connection
+    assert connection is not None
+    connection.execute("BEGIN")
+    connection.execute("SELECT FROM comanda_hubs.members, comanda_hubs.realms FOR UPDATE")
+    assert other.claim(B, {"loja-a": 0}, TTL_MS) == {}, "it may go on"
+    with pytest.raises(EngineAway):
+        stopped.beat(A, {"loja-a": 1}, (), TTL_MS)
+    assert stopped.beat(A, {"loja-a": 1}, (), TTL_MS).leases == {"loja-a": Lease(1, A.instance)}
+    for engine in (stopped, other):
+        engine.close()
 
 
 def test_an_engine_that_is_away_says_so_and_is_found_again(shared: OnPostgres | OnRedis) -> None:
