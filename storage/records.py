@@ -455,38 +455,36 @@ class FirstAttempt:
     """What an author knew when its operation first came and was refused. The refused row keeps it.
 
     head: the log's last row then. The author cannot have seen what came later, its own rows included.
-    acknowledged, received, at_connect, head_at_connect: positions in the priority class of what it writes, as
+    acknowledged, received: positions in the priority class of what it writes, as
         `node.core.operations.author.Author` has them.
+    again: what it was sent once more of that class (`node.core.entities.again`).
     sent: what it may have read, likewise.
     """
 
     head: int
     acknowledged: int
     received: int
-    at_connect: int
-    head_at_connect: int
+    again: tuple[tuple[int, int], ...]
     sent: int
 
-    def stored(self) -> dict[str, int]:
-        """The value of `tried` in the refused row's `changes`. Databases hold these names since their beginning."""
+    def stored(self) -> dict[str, object]:
+        """The value of `tried` in the refused row's `changes`."""
         return {
             "head": self.head,
             "acknowledged": self.acknowledged,
             "received": self.received,
-            "began": self.at_connect,
-            "resumed": self.head_at_connect,
+            "again": self.again,
             "sent": self.sent,
         }
 
     @classmethod
-    def of_stored(cls, stored: Mapping[str, int]) -> FirstAttempt:
-        """Raises KeyError or TypeError where a refused row is damaged."""
+    def of_stored(cls, stored: Mapping[str, Any]) -> FirstAttempt:
+        """Raises KeyError, TypeError or ValueError where a refused row is damaged."""
         return cls(
             head=stored["head"],
             acknowledged=stored["acknowledged"],
             received=stored["received"],
-            at_connect=stored["began"],
-            head_at_connect=stored["resumed"],
+            again=tuple([(after, upto) for after, upto in stored["again"]]),
             sent=stored["sent"],
         )
 

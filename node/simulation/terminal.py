@@ -492,7 +492,7 @@ class Terminal:
 def _rests(session: Session) -> bool:
     """Whether all that was missed was sent, and confirmed."""
     delivery = session.delivery
-    return all(delivery.window.acknowledged(priority) >= delivery.feed.head_at_connect for priority in range(CLASSES))
+    return all(delivery.window.acknowledged(priority) >= delivery.feed.again_upto for priority in range(CLASSES))
 
 
 def _other(end: End | None) -> End | None:

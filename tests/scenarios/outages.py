@@ -97,7 +97,7 @@ class Outages:
         """Whether this screen is not in the middle of being shown the past again: only then people reckon from it."""
         session = client.session
         assert session is not None
-        return session.delivery.window.acknowledged(priority) >= session.delivery.feed.head_at_connect
+        return session.delivery.window.acknowledged(priority) >= session.delivery.feed.again_upto
 
     def agree(self) -> None:
         """All nodes show the same, and hold the same operations."""

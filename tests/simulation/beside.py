@@ -78,6 +78,10 @@ SCENARIOS = {
         f"{KNOWLEDGE}/test_evidence.py"
         "::test_a_chain_has_not_read_more_when_what_it_began_with_is_confirmed_late[list-True]"
     ),
+    "own-write-before-what-comes-again": (
+        f"{KNOWLEDGE}/test_moves.py"
+        "::test_its_own_write_is_known_when_it_is_told_late_that_it_was_elsewhere[counter-later]"
+    ),
     "winner-by-arrival": (
         f"{LINKS}/test_partition.py::test_of_one_order_field_the_later_write_is_shown_and_the_losing_author_is_told"
     ),

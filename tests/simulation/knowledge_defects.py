@@ -49,6 +49,15 @@ KNOWLEDGE = (
         ("node.core.entities.reach:note_claim", "max(acknowledged, reach.row)", "acknowledged"),
     ),
     defect(
+        "own-write-before-what-comes-again",
+        "what a terminal wrote is forgotten where it is told late to have been elsewhere, and is sent some rows again",
+        (
+            "node.core.sessions.sessions:Sessions.was_elsewhere",
+            "map(min, window.sent, held)",
+            "map(min, window.at_connect, held)",
+        ),
+    ),
+    defect(
         "copy-let-go-while-its-like-waits",
         "a copy of an operation is forgotten while the other one waits for the disk, and both are counted",
         ("node.core.operations.needs:fetch", "for name in needs.known", "for name in ()"),

@@ -14,6 +14,7 @@ from attrs import field
 
 from crdt.classes import define
 from node.core.delivery.archived_part import compacted_messages, raised
+from node.core.entities.again import OfAll, with_more
 from node.core.log.entries import NO_POSITION, PASSED, Entry
 from node.core.log.messages import state_id, state_message
 from node.errors import EntityTooLarge, NotRead
@@ -50,8 +51,8 @@ class TerminalFeed:
     audited: bool
     by_position: bool
     """Whether the terminal confirms by position. Its rows then carry `seq`."""
-    head_at_connect: int
-    """The last row that had a number when the terminal connected, committed or not."""
+    again: OfAll
+    """What it is sent once more, by class (node/core/entities/again.py)."""
     told: tuple[int, ...]
     """By priority class, up to where the terminal has confirmed rows.
 
@@ -64,12 +65,12 @@ class TerminalFeed:
     _untold: dict[int, deque[ConflictRow]] = field(factory=dict, init=False)
     """Priority class whose entities were all sent -> its open conflicts that are still to be told."""
 
-    def go_back(self, head: int, acked: Sequence[int]) -> None:
+    def go_back(self, after: Sequence[int], head: int, acked: Sequence[int]) -> None:
         """Rows up to `head` may come once more; the entities of a class without a position come from the first.
 
-        acked: up to where the terminal has confirmed rows, by class.
+        after, acked: by class, the row after which they may, and up to where the terminal has confirmed rows.
         """
-        self.head_at_connect = head
+        self.again = with_more(self.again, after, head)
         self.told = tuple(map(max, self.told, acked))
         self._stated = [NO_POSITION] * CLASSES
         self._state_after.clear()
@@ -81,7 +82,7 @@ class TerminalFeed:
 
     @property
     def again_upto(self) -> int:
-        return self.head_at_connect
+        return self.again[-1][1]
 
     def types(self, entity_types: Sequence[str]) -> Sequence[str]:
         return entity_types if self.reads is None else [name for name in entity_types if name in self.reads]
@@ -94,7 +95,7 @@ class TerminalFeed:
                 return
             row = row.told
         before = len(frames)
-        if row.for_terminal(self.terminal_id, self.names, self.head_at_connect) or (self.monitor and row.monitors):
+        if row.for_terminal(self.terminal_id, self.names, self.again[-1][1]) or (self.monitor and row.monitors):
             frames.extend(row.numbered if self.by_position else row.frames)
         if self.audited:
             frames.extend(row.audit)

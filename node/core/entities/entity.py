@@ -15,6 +15,7 @@ from crdt.engine import EngineError
 from crdt.json_values import canonical
 from crdt.records import CANONICAL, DocumentError, FieldRecord, Path, counter_path
 from crdt.update_format import UpdateError
+from node.core.entities.again import Again, sent_again
 from node.core.entities.last_known import Movements, begun
 from node.core.entities.past import LATEST, Past
 from node.core.entities.reach import Claim, Reach
@@ -256,11 +257,11 @@ class Entity:
         yield from self.movements.rows_known()
         yield from self.past.rows_known()
 
-    def rows_shown_to(self, terminal: str, again: tuple[int, int]) -> Iterator[int]:
+    def rows_shown_to(self, terminal: str, again: Again) -> Iterator[int]:
         """The rows of which something is left here, that a terminal was or will be sent. again: as in Evidence."""
-        yield self.seq if again[0] < self.seq <= again[1] else self.delivered_to(terminal)
+        yield self.seq if sent_again(again, self.seq) else self.delivered_to(terminal)
         for identity, seq in self.seqs.items():
-            if self.document.by_id[identity].terminal != terminal or again[0] < seq <= again[1]:
+            if self.document.by_id[identity].terminal != terminal or sent_again(again, seq):
                 yield seq
 
     def delivered_to(self, terminal: str) -> int:

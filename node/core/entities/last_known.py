@@ -17,6 +17,7 @@ from crdt.classes import define, frozen
 from crdt.decimals import amount_of, total_of
 from crdt.json_values import canonical
 from crdt.records import Path, counter_name, counter_path
+from node.core.entities.again import Again, sent_again, shown_since
 from node.core.entities.past import needless
 from storage.records import key64
 from strategies.kinds.counter import Opening, count_after, count_from, stored
@@ -72,16 +73,13 @@ class AuthorView:
 
     acknowledged: the last row that it had seen.
     newest: the version of the state that it named; rows after which the entity's version was greater were not seen.
-    at_connect: what it had confirmed when it connected.
-    head_at_connect: the last row that had a number when it connected. The rows between `at_connect` and this one are
-        sent to it again, after everything that it wrote before.
+    again: what it was sent once more.
     first_attempt: the last row when this operation was first refused; None where it was not.
     """
 
     terminal: str
     acknowledged: int
-    at_connect: int
-    head_at_connect: int
+    again: Again
     first_attempt: int | None = None
     newest: int | None = None
 
@@ -402,11 +400,10 @@ def _last(movements: Iterable[Movement | None], author: AuthorView) -> tuple[Mov
             continue
         if own is None and move.author == author.terminal and move.written is not None:
             own = move
-            since = min(move.acked, author.at_connect) if move.seq <= author.head_at_connect else move.acked
+            since = shown_since(author.again, move.seq, move.acked)
         if own is not None and move.seq <= since:
             break
-        again = author.at_connect < move.seq <= author.head_at_connect
-        sent = move.author != author.terminal or move.echo or again
+        sent = move.author != author.terminal or move.echo or sent_again(author.again, move.seq)
         if author.newest is not None and move.version > author.newest:
             continue
         if sent and since < move.seq <= author.acknowledged and move.shown is not None:

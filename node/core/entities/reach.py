@@ -14,9 +14,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from crdt.classes import define, frozen
+from node.core.entities.again import Again
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
 
 MOST_CLAIMS = 16
 """Terminals whose latest version is remembered with an entity. Of one that is forgotten, each write in a chain counts
@@ -29,13 +31,12 @@ class Evidence:
 
     acknowledged: confirmed.
     sent: written to its connection. Nothing after it was seen.
-    again: it is sent the rows after the first and up to the second of these once more, its own among them, since it
-        was not known to have them when it connected.
+    again: what it was sent once more, its own rows among them.
     """
 
     acknowledged: int
     sent: int
-    again: tuple[int, int] = (0, 0)
+    again: Again = ((0, 0),)
 
 
 @frozen
@@ -86,7 +87,7 @@ class Rows(Protocol):
         """Rows of which something is left, and its version after each."""
         ...
 
-    def rows_shown_to(self, terminal: str, again: tuple[int, int]) -> Iterator[int]:
+    def rows_shown_to(self, terminal: str, again: Again) -> Iterator[int]:
         """Rows of which something is left, and that a terminal was or will be sent. again: as in Evidence."""
         ...
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from crdt.classes import define
+from node.core.entities.again import Again, OfAll
 from node.core.log.group import Recipient
 from storage.records import CLASSES, FirstAttempt
 
@@ -59,7 +60,7 @@ class Author:
     received: what its program has surely read, by what was confirmed on the terminal's latest connection. It may be
         sent rows again that an earlier connection confirms late.
     at_connect: the position with which the latest connection began.
-    head_at_connect: the last row that had a number when the latest connection began.
+    again: what it was sent once more on the latest connection, by class (node/core/entities/again.py).
     sendings: when the terminal was sent what.
     wrote_ms: when it wrote the operation at the latest, on the monotonic clock; None for now, or where nothing tells.
     age_ms: how long ago it wrote it at the most, by the timestamp alone; None where there is none.
@@ -76,13 +77,17 @@ class Author:
     may_have_read: Callable[[int], int] = NOWHERE.__getitem__
     received: Sequence[int] = NOWHERE
     at_connect: Sequence[int] = NOWHERE
-    head_at_connect: int = 0
+    again: OfAll = ((NOWHERE, 0),)
     first_attempt: FirstAttempt | None = None
     sendings: Sent | None = None
     wrote_ms: int | None = None
     age_ms: int | None = 0
     read_upto: int = -1
     stranger: bool = False
+
+    def sent_again(self, priority: int) -> Again:
+        """What it was sent once more of a class."""
+        return tuple([(after[priority], upto) for after, upto in self.again])
 
 
 def absent(terminal_id: str, user_id: str | None = None) -> Author:

@@ -74,7 +74,7 @@ class Knowledge:
         """What tells how far the author had seen this entity's class at the first attempt of this operation."""
         first = author.first_attempt
         if first is not None:
-            return Evidence(first.acknowledged, first.sent, (first.at_connect, first.head_at_connect))
+            return Evidence(first.acknowledged, first.sent, first.again)
         return self._now(author, entity.policy.priority_class, self.confirmed(author, entity))
 
     def _now(self, author: Author, priority: int, confirmed: int) -> Evidence:
@@ -88,7 +88,7 @@ class Knowledge:
             left_ms, positions = self._brought.get(author.terminal_id, NOT_ELSEWHERE)
             if author.wrote_ms is None or author.wrote_ms >= left_ms:
                 confirmed = max(confirmed, positions[priority])
-        return Evidence(confirmed, may_have_read, (author.at_connect[priority], author.head_at_connect))
+        return Evidence(confirmed, may_have_read, author.sent_again(priority))
 
     def confirmed(self, author: Author, entity: Entity) -> int:
         """The last row of this entity's class that the author confirmed, or read over HTTP with its token."""
@@ -146,8 +146,7 @@ class Knowledge:
             head=head,
             acknowledged=evidence.acknowledged,
             received=author.received[priority],
-            at_connect=author.at_connect[priority],
-            head_at_connect=author.head_at_connect,
+            again=evidence.again,
             sent=evidence.sent,
         )
 
@@ -172,9 +171,8 @@ class Knowledge:
         """The author's positions in the class of this entity: they tell what it knows of counters and lists."""
         terminal, first, row, newest = author.terminal_id, author.first_attempt, reach.row, reach.newest
         if first is not None:
-            return AuthorView(terminal, row, first.at_connect, first.head_at_connect, first.head, newest)
-        at_connect = author.at_connect[entity.policy.priority_class]
-        return AuthorView(terminal, row, at_connect, author.head_at_connect, None, newest)
+            return AuthorView(terminal, row, first.again, first.head, newest)
+        return AuthorView(terminal, row, author.sent_again(entity.policy.priority_class), None, newest)
 
     def last_known(self, author: Author, reach: Reach, entity: Entity, name: str) -> Count | None:
         """What the author last knew of a counter; None where nothing tells."""

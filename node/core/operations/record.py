@@ -353,7 +353,7 @@ def _on_its_way(replica: Replica, author: Author, entity: Entity, now: Instant) 
     before it sends what waited has confirmed such rows, and shows them over what it wrote: only the time tells.
     """
     terminal, priority = author.terminal_id, entity.policy.priority_class
-    sent = entity.seq if entity.seq <= author.head_at_connect else entity.delivered_to(terminal)
+    sent = entity.seq if entity.seq <= author.again[-1][1] else entity.delivered_to(terminal)
     refused = replica.knowledge.refusals.get((terminal, priority), replica.log.started_at)
     known, first = author.received[priority], author.first_attempt
     if first is not None:

@@ -118,7 +118,7 @@ class Sessions:
             monitor=monitor,
             audited=monitor and rights.may("read", AUDIT),
             by_position=by_position,
-            head_at_connect=self.shared.replica.log.head,
+            again=((window.at_connect, head),),
             told=tuple(head if row == NO_POSITION else row for row in reached),
         )
         delivery = Delivery(
@@ -215,7 +215,8 @@ class Sessions:
             self.cursors.note_cursor(evolve(row, positions=tuple(map(min, row.positions, held))))
         else:
             delivery = session.delivery
-            delivery.feed.go_back(self.shared.replica.log.head, delivery.window.acked)
+            window = delivery.window
+            delivery.feed.go_back(tuple(map(min, window.sent, held)), self.shared.replica.log.head, window.acked)
             delivery.go_back(held)
 
     # ------------------------------------------------------------------ cursors

@@ -13,7 +13,7 @@ from node.core.links.travellers import ANSWER_MS
 from tests.archives import archive
 from tests.harness import Client
 from tests.mesh import Mesh, each_operation
-from tests.scenarios.knowledge.test_evidence import COUNTER, FIRST, KINDS, SECOND, outcome
+from tests.scenarios.knowledge.test_evidence import COUNTER, FIRST, KINDS, SECOND, dishes, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -394,3 +394,43 @@ def test_a_link_that_ends_as_it_is_asked_holds_no_write_up(mesh: Mesh, monkeypat
     here.advance(ANSWER_MS + 1)
     here.settle()
     assert here.view("orders")["e"]["table"] == 1
+
+
+@pytest.mark.parametrize("noted", [False, True], ids=["at once", "later"])
+@pytest.mark.parametrize(
+    ("entity_type", "first", "there", "own", "again", "gives"),
+    [
+        ("products", {"stock": 100}, {"stock": {"$inc": 5}}, {"stock": 97}, {"stock": 94}, 99),
+        ("orders", dishes("a", "b"), dishes("a", "b", "c"), dishes("a", "d"), dishes("a", "e"), {"a", "c", "e"}),
+    ],
+    ids=["counter", "list"],
+)
+def test_its_own_write_is_known_when_it_is_told_late_that_it_was_elsewhere(
+    tmp_path: Path, entity_type: str, first: Any, there: Any, own: Any, again: Any, gives: object, noted: bool
+) -> None:
+    """What it was not shown there is sent to it once more, and that rests on nothing that it wrote here.
+
+    noted: its place here is stored by then.
+    """
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    hub, here = mesh.worlds
+    mesh.connect()
+    tablet, colleague = Client(hub, "tablet").connect(), Client(hub, "colleague").connect()
+    colleague.do(entity_type, "e", "CREATE", first)
+    calm(mesh, tablet, colleague)
+    mesh.wires[0].cut()
+    colleague.do(entity_type, "e", "UPDATE", there)
+    tablet = to(here, tablet).connect()
+    calm(mesh, tablet, reconnect=False)
+    tablet.do(entity_type, "e", "UPDATE", own)
+    calm(mesh, tablet, reconnect=False)
+    if noted:
+        here.core.store_cursors(every=True)
+        here.settle()
+    calm(mesh, colleague)
+    tablet.write(entity_type, "e", "UPDATE", again)
+    calm(mesh, colleague, tablet)
+    for world in mesh.worlds:
+        view = world.view(entity_type)["e"]
+        assert (view["stock"] if "stock" in view else {item["id"] for item in view["items"]}) == gives
+    mesh.close()

@@ -32,7 +32,7 @@ def known(boot: Boot) -> dict[str, Any]:
 
 
 def attempt(seq: int, refused_before: bool = False) -> LogRow:
-    tried = FirstAttempt(head=seq, acknowledged=0, received=0, at_connect=0, head_at_connect=0, sent=0).stored()
+    tried = FirstAttempt(head=seq, acknowledged=0, received=0, again=((0, 0),), sent=0).stored()
     name, changes = f"op-{seq - refused_before}", orjson.dumps({"tried": tried})
     return row(seq, kind="refused", operation_id=name, changes=changes)
 
