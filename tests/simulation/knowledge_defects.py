@@ -50,7 +50,7 @@ KNOWLEDGE = (
     ),
     defect(
         "own-write-before-what-comes-again",
-        "what a terminal wrote is forgotten where it is told late to have been elsewhere, and is sent some rows again",
+        "what a terminal wrote is forgotten where it is told late to have been elsewhere, and is sent rows again",
         (
             "node.core.sessions.sessions:Sessions.was_elsewhere",
             "map(min, window.sent, held)",
