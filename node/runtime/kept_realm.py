@@ -53,7 +53,7 @@ AGAIN_S = 10.0
 """How long one that could not be opened is left alone, whoever asks."""
 
 LOOK_S = 1.0
-"""Longest time between two looks whether one is used."""
+"""Between two looks whether one is used, or a sixtieth of what it may rest: head office has hundreds."""
 
 
 class NotOpened(Exception):
@@ -300,7 +300,7 @@ class Kept:
         """Until nobody has used it for a while, and no newcomer is awaited."""
         rest_s = realm.config.time.realm_rest_s
         while self.users or realm.joining.awaits() or trio.current_time() - self._left_s < rest_s:  # noqa: ASYNC110 (it goes on being unused)
-            await trio.sleep(min(rest_s, LOOK_S))
+            await trio.sleep(max(min(rest_s, LOOK_S), rest_s / 60))
         logger.info("the store %(realm)s rests", {"realm": self.name})
 
 

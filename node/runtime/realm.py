@@ -306,7 +306,8 @@ class _Upkeep:
     _running: set[str] = field(factory=set)
 
     def read_again(self) -> None:
-        self._start("read again", self.disk.read_again)
+        if self.disk.faults.said is not None:
+            self._start("read again", self.disk.read_again)
 
     def heartbeat(self) -> None:
         self.endpoint.heartbeat()

@@ -55,7 +55,8 @@ def test_who_shows_no_password_or_a_wrong_one_is_told(on: OnRedis, shown: str, w
 def test_a_user_that_may_not_write_is_told(on: OnRedis) -> None:
     on.server.do(lambda client: client.acl_setuser("reader", "on", f">{PASSWORD}", "~*", "+@all", "-hset"))
     engine = RedisEngine(f"redis://reader:{QUOTED}@127.0.0.1:{on.server.port}/{on.number}")
-    assert "can't run this command" in refused(engine)
+    said = refused(engine)
+    assert "can't run this command" in said or "no permissions" in said, "a Redis, or a Valkey"
     assert QUOTED not in repr(engine)
 
 

@@ -743,7 +743,7 @@ class Link:
             anti_entropy.begin(self, self._settled_until())
             self.compared_ms, self.compare_owed = now_ms, False
             self._compared_head = self.node.replica.log.head
-        if self.caught_up and now_ms - self._asked_ms >= ASK_INTERVAL_MS:
+        if now_ms - self._asked_ms >= ASK_INTERVAL_MS and self.caught_up:
             self._asked_ms = now_ms
             self._ask_for_bad()
 

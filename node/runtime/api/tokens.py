@@ -179,7 +179,11 @@ class Tokens:
     def ended(self, name: str | None, now_ms: int) -> bool:
         """Whether who came with a token has to go. name: its hash; None for who came without one."""
         row = self._rows.get(name) if name is not None else None
-        return self.required and (row is None or not live(row, iso(now_ms)))
+        if not self.required or row is None:
+            return self.required
+        if row.revoked_at is None and row.expires_at is None:
+            return False  # as most are: this is asked of each connection all the time
+        return not live(row, iso(now_ms))
 
     def visitor(self, token: str | None, address: str, now_ms: int) -> Visitor:
         """Who asks over HTTP. Raises AuthenticationFailed."""
