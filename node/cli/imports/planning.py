@@ -64,11 +64,13 @@ class Plan:
 
 @frozen
 class Shown:
-    """What the node shows of one entity type. seq: the row of its log up to which it was read."""
+    """What the node shows of one entity type. seq: the row of its log up to which it was read. epoch: of that log,
+    where another one may take its place."""
 
     entities: Mapping[str, Mapping[str, Any]]
     counters: Collection[str]
     seq: int
+    epoch: str | None = None
 
 
 class _Wrong(Exception):

@@ -36,6 +36,9 @@ RETRY_S = 1.0
 """After which an operation is sent again that the node could not store."""
 
 
+MOVED = "a loja mudou de dono: publique de novo / the store has another owner now: send it again"
+
+
 class Interrupted(Exception):
     """The node went away, or turned the terminal away. What was confirmed is stored."""
 
@@ -73,12 +76,20 @@ class Outcome:
 class Sender:
     """Sends plans as one terminal, and the operations carry the file's name.
 
-    realm: as `Terminal` takes it. told: called after each answer, with how many entities it was about.
+    realm: as `Terminal` takes it. told: called after each answer, with how many entities it was about. still: asked
+    on a thread before it connects, whether the log is there that the plan was made on.
     """
 
-    def __init__(self, url: str, realm: str | None, who: Who, told: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        realm: str | None,
+        who: Who,
+        told: Callable[[int], None],
+        still: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.outcome = Outcome()
-        self._url, self._file, self._told = url, who.file, told
+        self._url, self._file, self._told, self._still = url, who.file, told, still
         self._terminal = Terminal(who.terminal, who.kind, who.user, self._heard, reads=False, realm=realm)
         self._waiting: deque[Batch] = deque()
         self._sent: dict[str, Batch] = {}
@@ -140,6 +151,8 @@ class Sender:
             if not terminal.online:
                 if terminal.turned_away is not None:
                     return terminal.turned_away
+                if not await trio.to_thread.run_sync(self._still):
+                    return MOVED
                 await terminal.reach(self._url, nursery)
             if self._again:
                 await trio.sleep(RETRY_S)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 import click
+from attrs import evolve
 
 from crdt.classes import frozen
 from node.cli.asking import ask, pages
+from node.cli.client import PATIENCE_S
 from node.cli.imports.planning import shown_of
 from node.cli.imports.sending import Interrupted, Sender
 from node.cli.options import progress_bars
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
     from node.cli.imports.planning import Plan, Planner, Shown
     from node.cli.imports.sending import Who
 
+AGAIN_S = 0.2
 KEYBOARD = "interrompido / interrupted"
 
 
@@ -35,7 +40,23 @@ class Place:
             known = ", ".join(policy["entity_type"] for policy in policies)
             raise click.ClickException(f"tipo desconhecido / unknown entity type {entity_type}: {known}")
         path = f"/api/v1/entities/{quote(entity_type, safe='')}"
-        return shown_of(pages(self.url, path, deleted=1, **self._query()), counters)
+        epoch = None if self.realm is None else self._log()
+        return evolve(shown_of(pages(self.url, path, deleted=1, **self._query()), counters), epoch=epoch)
+
+    def _log(self) -> str:
+        """The log that is read and written. Raises ClickException where nobody has the store for a while."""
+        until_s = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return str(ask(self.url, self.asked("/api/v1/links"))["epoch"])
+            except click.ClickException:
+                if time.monotonic() > until_s:
+                    raise
+            time.sleep(AGAIN_S)
+
+    def _still(self, shown: Shown) -> bool:
+        """Whether what is written goes where it was read: rows of another process's log have other numbers."""
+        return shown.epoch is None or self._log() == shown.epoch
 
     def asked(self, path: str) -> str:
         """A path, of this place."""
@@ -55,7 +76,8 @@ class Place:
         stopped = None
         with progress_bars() as progress:
             task = progress.add_task(self.realm or "import", total=len(plan.created) + len(plan.changed))
-            sender = Sender(self.url, self.realm, who, lambda done: progress.advance(task, done))
+            told, still = partial(progress.advance, task), partial(self._still, shown)
+            sender = Sender(self.url, self.realm, who, told, still)
             try:
                 sender.send(entity_type, plan.created, plan.changed, shown.seq)
             except Interrupted as error:

@@ -11,7 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from node.cli import main
+from node.cli.asking import CONTROL
 from node.cli.imports import columns, sending
+from node.cli.imports.planning import Entry
 from tests.patience import PATIENCE_S, connect, http_get
 from tests.processes import NodeProcess
 
@@ -231,6 +233,35 @@ def test_an_import_that_was_killed_is_finished_by_the_next_run(
     assert 32 <= len(done["created"]) <= 40
     assert len(shown(node, "k")) == 60
     assert {len(audit(node, entity_id=f"k{number}")) for number in range(60)} == {1}
+    node.end()
+
+
+def test_what_comes_back_with_another_log_is_sent_nothing_that_was_read_in_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a store goes to another of head office's processes: a row's number means another row there."""
+    node = NodeProcess(tmp_path / "node").start()
+    monkeypatch.setattr(sending, "UNDER_WAY", 4)
+    entries = [Entry(number, f"w{number}", {"name": "x"}, None) for number in range(12)]
+    asked: list[bool] = []
+
+    def another() -> bool:
+        asked.append(not asked)
+        return asked[-1]
+
+    answered: list[int] = []
+
+    def told(count: int) -> None:
+        answered.append(count)
+        if len(answered) == 3:
+            node.kill()
+            node.start()
+
+    who = sending.Who("head-office", "pos", "", "a.csv")
+    sender = sending.Sender(f"{CONTROL}{node.data}", None, who, told, another)
+    with pytest.raises(sending.Interrupted, match="another owner"):
+        sender.send("products", entries, [], 0)
+    assert (asked, len(shown(node, "w")) < 12) == ([True, False], True)
     node.end()
 
 
