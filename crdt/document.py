@@ -47,7 +47,7 @@ from crdt.update_format import DecodedUpdate, decode_operation, decode_update, l
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from crdt.update_format import Insert
+    from crdt.update_format import Insert, Ranges
 
 MOST_VERSION = 2**53
 """A version stays below this: so much a JSON number holds exactly."""
@@ -56,9 +56,9 @@ FEW = 16
 """Above this many records rebuild the lists: removing one by one is quadratic."""
 
 
-def _needed(decoded: DecodedUpdate, writer: int, first: int) -> dict[int, int]:
+def clocks_needed(deletes: Ranges, writer: int, first: int) -> dict[int, int]:
     """The clocks an update of one writer builds on: its own before it, and what it deletes of others."""
-    return {w: sum(ranges[-1]) for w, ranges in decoded.deletes.items()} | {writer: first}
+    return {w: sum(ranges[-1]) for w, ranges in deletes.items()} | {writer: first}
 
 
 def check_entry(
@@ -70,7 +70,12 @@ def check_entry(
     """
     if decoded.gone or decoded.ranges != {writer: (first, end)}:
         raise DocumentError(f"update is not of clocks {first}..{end} of writer {writer}, as its entry says")
-    needed = _needed(decoded, writer, first)
+    return check_before(decoded.deletes, before, writer, first)
+
+
+def check_before(deletes: Ranges, before: Mapping[int, int], writer: int, first: int) -> Mapping[int, int]:
+    """Raise DocumentError unless an update builds on these clocks; returns them."""
+    needed = clocks_needed(deletes, writer, first)
     if before != needed:
         raise DocumentError("update builds on other clocks than its entry says")
     return needed
@@ -230,7 +235,7 @@ class Document:
         if end <= have:
             return Known()
         if builds_on is None:
-            needed = _needed(decoded, author, first)
+            needed = clocks_needed(decoded.deletes, author, first)
             builds_on = {w: max(before.get(w, 0), needed.get(w, 0)) for w in {**before, **needed}}
         missing = {w: (self.vector.get(w, 0), need) for w, need in builds_on.items() if need > self.vector.get(w, 0)}
         if missing:

@@ -13,9 +13,9 @@ from typing import Self
 import orjson
 
 from crdt.classes import define
-from crdt.document import check_entry
+from crdt.document import check_before
 from crdt.records import PLAIN_HEADERS, Header, parse_record
-from crdt.update_format import decode_operation, live_records
+from crdt.update_format import live_records, operation_texts
 
 _HEADER = '["h",'
 
@@ -45,14 +45,17 @@ class Wrote:
     accepted: int
 
 
+_NOTHING: Mapping[int, str] = {}
+
+
 @define(eq=False)
 class Settled:
     """A document as its snapshot says it. version, vector: as of a Document.
 
-    live: (writer, clock) -> the text of the live record.
+    live: writer -> clock -> the text of the live record.
     """
 
-    live: Mapping[tuple[int, int], str]
+    live: Mapping[int, Mapping[int, str]]
     vector: Mapping[int, int]
     version: int
 
@@ -60,13 +63,16 @@ class Settled:
     def of(cls, snapshot: bytes) -> Self:
         """snapshot: of a document that was loaded before. Raises UpdateError or DocumentError where it is none."""
         inserts, vector = live_records(snapshot)
-        version = 0
-        for _, clock, text in inserts:
+        version, live = 0, dict[int, dict[int, str]]()
+        for writer, clock, text in inserts:
+            if writer not in live:
+                live[writer] = {}
+            live[writer][clock] = text
             if text.startswith(_HEADER):
                 header = parse_record(0, clock, text)
                 assert isinstance(header, Header)
                 version += header.n
-        return cls({(writer, clock): text for writer, clock, text in inserts}, vector, version)
+        return cls(live, vector, version)
 
     def contains(self, update: bytes, before: Mapping[int, int], entry: tuple[int, int, int], wrote: Wrote) -> bool:
         """Whether an update is part of the document, and does what its operation may, as far as a glance tells.
@@ -77,46 +83,29 @@ class Settled:
         writer, first, end = entry
         if self.vector.get(writer, 0) < end:
             return False
-        decoded = decode_operation(update, writer, first, end)
-        check_entry(decoded, before, *entry)
-        author, accepted = (str(wrote.stamp), wrote.terminal, wrote.operation), str(wrote.accepted)
-        live, paths, versions = self.live, list[str](), set[str]()
-        for _, clock, text in decoded.inserts:
-            held = live.get((writer, clock))
+        texts, deletes = operation_texts(update, writer, first, end)
+        check_before(deletes, before, writer, first)
+        author = f",{orjson.dumps((wrote.stamp, wrote.terminal, wrote.operation)).decode()[1:-1]},"
+        live, paths, version, ending = self.live.get(writer, _NOTHING), list[str](), "", ""
+        for clock, text in enumerate(texts, first):
+            held = live.get(clock)
             if held is not None and held != text:
                 return False
             if text in PLAIN_HEADERS:
                 continue
-            plain = PLAIN.match(text)
-            if plain is not None:
-                path, *said, version, at, _ = plain.groups()
-                if at != accepted or tuple(said) != author:
+            if held is None and PLAIN.match(text) is None:
+                parse_record(writer, clock, text)
+            path = _PATH.match(text)
+            if path is None:
+                if not text.startswith(_HEADER):
                     return False
-            else:
-                if held is None:
-                    parse_record(writer, clock, text)
-                found = _otherwise(text, wrote)
-                if found is None:
-                    if not text.startswith(_HEADER):
-                        return False
-                    continue
-                path, version, at = found
-                if at != accepted:
+                continue
+            if not (ending and text.endswith(ending)):
+                # After the last of these three stand three numbers and no text, so they are the record's own.
+                numbers = text.rpartition(author)[2]
+                said = numbers.split(",")
+                if len(said) != 3 or said[1] != str(wrote.accepted) or said[0] != (version or said[0]):
                     return False
-            paths.append(path)
-            versions.add(version)
-        return len(set(paths)) == len(paths) == len(decoded.inserts) - 1 and len(versions) <= 1
-
-
-def _otherwise(text: str, wrote: Wrote) -> tuple[str, str, str] | None:
-    """Path, version and acceptance of a field record that is not plain, empty where it is of another operation.
-
-    None where it is no field record.
-    """
-    path = _PATH.match(text)
-    if path is None:
-        return None
-    author = orjson.dumps((wrote.stamp, wrote.terminal, wrote.operation)).decode()
-    # After the last of these three stand three numbers and no text, so they are the record's own.
-    numbers = text.rpartition(f",{author[1:-1]},")[2].split(",")
-    return (path[1], numbers[0], numbers[1]) if len(numbers) == 3 else ("", "", "")
+                version, ending = said[0], author + numbers
+            paths.append(path[1])
+        return len(set(paths)) == len(paths) == len(texts) - 1

@@ -24,7 +24,7 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_right
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeAlias
 
 from crdt.classes import frozen
 
@@ -67,6 +67,9 @@ SNAPSHOT_LIMITS = UpdateLimits(update_bytes=1_000_000_000, structs=100_000_000, 
 """Bounds of a stored snapshot: many updates' worth, up to what SQLite keeps in one blob. Only for our own disk."""
 
 
+NO_DELETIONS = b"\0"
+"""A delete set without anything."""
+
 USUAL_BYTES = 64 * 1024
 """Up to here only the bound of bytes can be reached: each struct, string and range takes two or more."""
 
@@ -79,6 +82,10 @@ class Insert(NamedTuple):
     text: str
 
 
+Ranges: TypeAlias = "Mapping[int, tuple[tuple[int, int], ...]]"
+"""By client, in order: (clock, length)."""
+
+
 class DecodedUpdate(NamedTuple):
     """What an update holds.
 
@@ -88,8 +95,8 @@ class DecodedUpdate(NamedTuple):
 
     inserts: tuple[Insert, ...]
     ranges: Mapping[int, tuple[int, int]]
-    gone: Mapping[int, tuple[tuple[int, int], ...]]
-    deletes: Mapping[int, tuple[tuple[int, int], ...]]
+    gone: Ranges
+    deletes: Ranges
 
 
 class _Reader:
@@ -196,7 +203,7 @@ def _usual(data: bytes) -> DecodedUpdate | None:
     inserts: list[Insert] = []
     ranges: dict[int, tuple[int, int]] = {}
     gone: dict[int, tuple[tuple[int, int], ...]] = {}
-    author, written = 0, b""
+    author, written, new = 0, b"", tuple.__new__
     try:
         clients, place = data[0], 1
         if clients > 0x7F:
@@ -248,7 +255,9 @@ def _usual(data: bytes) -> DecodedUpdate | None:
                     removed.append((clock, length))
                     clock += length
                     continue
-                place = _strings(data, place, client, range(clock, clock + length), inserts)
+                texts: list[str] = []
+                place = _texts(data, place, length, texts)
+                inserts += [new(Insert, (client, at, text)) for at, text in enumerate(texts, clock)]
                 clock += length
             ranges[client] = (first, clock)
             if removed:
@@ -264,10 +273,10 @@ def _usual(data: bytes) -> DecodedUpdate | None:
     return DecodedUpdate(tuple(inserts), ranges, gone, deletes)
 
 
-def _strings(data: bytes, place: int, client: int, clocks: range, inserts: list[Insert]) -> int:
-    """Read a string for each clock, and return the place after them. Raises IndexError or ValueError."""
-    append, new = inserts.append, tuple.__new__
-    for clock in clocks:
+def _texts(data: bytes, place: int, count: int, texts: list[str]) -> int:
+    """Read so many strings, and return the place after them. Raises IndexError or ValueError."""
+    append = texts.append
+    for _ in range(count):
         if data[place] != _STRING:
             raise ValueError("no string")
         size = data[place + 1]
@@ -283,7 +292,7 @@ def _strings(data: bytes, place: int, client: int, clocks: range, inserts: list[
         text = data[place:end]
         if len(text) < size:
             raise ValueError("it is cut")
-        append(new(Insert, (client, clock, text.decode())))
+        append(text.decode())
         place = end
     return place
 
@@ -332,17 +341,46 @@ def _deletions(data: bytes, place: int, written: bytes, author: int) -> dict[int
 
 def decode_operation(update: bytes, writer: int, first: int, end: int) -> DecodedUpdate:
     """The update of one operation of a writer, said to have these clocks. Raises UpdateError."""
-    head = _head(writer, first, end) if 0 < writer <= MAX_CLIENT and 0 <= first < end <= MAX_CLOCK else None
-    if head is not None and len(update) <= USUAL_BYTES and update.startswith(head):
-        inserts: list[Insert] = []
-        try:
-            place = _strings(update, len(head), writer, range(first, end), inserts)
-            deletes = _deletions(update, place, _varint(writer), writer)
-        except (IndexError, ValueError):
-            deletes = None
-        if deletes is not None and (writer not in deletes or sum(deletes[writer][-1]) <= end):
-            return DecodedUpdate(tuple(inserts), {writer: (first, end)}, {}, deletes)
-    return decode_update(update)
+    usual = _operation(update, writer, first, end)
+    if usual is None:
+        return decode_update(update)
+    new = tuple.__new__
+    inserts = tuple([new(Insert, (writer, clock, text)) for clock, text in enumerate(usual[0], first)])
+    return DecodedUpdate(inserts, {writer: (first, end)}, {}, usual[1])
+
+
+def operation_texts(update: bytes, writer: int, first: int, end: int) -> tuple[list[str], Ranges]:
+    """The strings of one operation's update, which has these clocks and no others, and what it deletes.
+
+    Raises UpdateError.
+    """
+    usual = _operation(update, writer, first, end)
+    if usual is not None:
+        return usual
+    decoded = decode_update(update)
+    if decoded.gone or decoded.ranges != {writer: (first, end)}:
+        raise UpdateError(f"update is not of clocks {first}..{end} of writer {writer}, as its entry says")
+    return [text for _, _, text in decoded.inserts], decoded.deletes
+
+
+def _operation(update: bytes, writer: int, first: int, end: int) -> tuple[list[str], Ranges] | None:
+    """What `operation_texts` returns of an update of the usual form, None of any other."""
+    if not (0 < writer <= MAX_CLIENT and 0 <= first < end <= MAX_CLOCK) or len(update) > USUAL_BYTES:
+        return None
+    head = _head(writer, first, end)
+    if not update.startswith(head):
+        return None
+    try:
+        texts: list[str] = []
+        place = _texts(update, len(head), end - first, texts)
+        if update[place:] == NO_DELETIONS:
+            return texts, {}
+        deletes = _deletions(update, place, _varint(writer), writer)
+    except (IndexError, ValueError):
+        return None
+    if deletes is None or (writer in deletes and sum(deletes[writer][-1]) > end):
+        return None
+    return texts, deletes
 
 
 def _head(writer: int, first: int, end: int) -> bytes:

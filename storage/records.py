@@ -57,7 +57,7 @@ def link_key(name: str, updates: Sequence[Sequence[Any]]) -> int:
     updates: as in `LogRow.updates`, at least one entry.
     """
     writer, first, _ = updates[0][4]
-    return key64(name, f"{writer}:{first}", *(entry[2] for entry in updates))
+    return key64(name, f"{writer}:{first}", *[entry[2] for entry in updates])
 
 
 @define(eq=False)

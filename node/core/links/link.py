@@ -13,6 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -371,9 +372,29 @@ class Link:
 
     def _take_settled(self, messages: list[dict[str, Any]], documents: Documents) -> None:
         """History, whose entities are here: what these do not plainly contain is looked at closely."""
-        taken = self._messages(messages, documents=documents)
-        if taken < len(messages) and self.state != "closed":
-            self._take_closely(messages[taken:])
+        place, node = 0, self.node
+        while place < len(messages) and self.state != "closed":
+            operations = list(takewhile(self._is_operation, islice(messages, place, None)))
+            if not operations or not node.health.ok:
+                place += self._messages(messages[place : place + 1])
+                continue
+            taken = parked.receive_settled(node.replica, operations, documents, self.via, node.clock())
+            self.operations_in += taken
+            place += taken
+            if taken:
+                node.disk.wake_writer()
+            if taken < len(operations):
+                self._take_closely(messages[place:])
+                return
+
+    def _is_operation(self, message: Mapping[str, Any]) -> bool:
+        """Whether a message is of this store, may be an operation, and comes from who has shown who it is."""
+        realm = self.node.replica.settings.realm
+        return (
+            message.get("type") == "data_sync"
+            and message.get("realm", realm) == realm
+            and self._handshake.identified
+        )
 
     def _take_closely(self, messages: list[dict[str, Any]]) -> None:
         needs = self._needs(messages)
@@ -431,16 +452,10 @@ class Link:
         self._fetching = False
         self._go_on()
 
-    def _messages(
-        self,
-        messages: Sequence[dict[str, Any]],
-        unreadable: Unreadable | None = None,
-        documents: Documents | None = None,
-    ) -> int:
-        """Take messages in order. Returns how many: all, where there are no `documents`.
+    def _messages(self, messages: Sequence[dict[str, Any]], unreadable: Unreadable | None = None) -> int:
+        """Take messages in order. Returns how many.
 
         unreadable: why what they need cannot be read; they are put off then.
-        documents: take operations as far as these contain them.
         """
         node, taken = self.node, 0
         if not node.health.ok:
@@ -454,12 +469,7 @@ class Link:
                 elif unreadable is not None:
                     self._put_off(message, unreadable, now)
                 elif message.get("type") == "data_sync" and self._handshake.identified:
-                    if documents is None:
-                        self._data_sync(message, now)
-                    elif parked.receive_settled(node.replica, message, documents, self.via, now):
-                        self.operations_in += 1
-                    else:
-                        break
+                    self._data_sync(message, now)
                 else:
                     self._other(message)
                 taken += 1

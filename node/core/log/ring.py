@@ -84,6 +84,11 @@ class RingRow:
 
 def ring_row(row: LogRow, most: int, *, audit: bool) -> RingRow:
     """A log row, encoded. most: bytes of a message. audit: also its `audit_log`, where a monitor is connected."""
+    if row.kind == "operation" and not row.message and not audit:  # history: no terminal is sent it
+        entry = (row.seq, row.priority, row.operation_id)
+        return RingRow(
+            row.seq, row.priority, row.terminal_id, row.echo, None, row.monitors, (), (), entry, row.size, row
+        )
     told = row.kind in ("notice", "refused")
     texts = row.message.split(b"\n") if row.message else []
     if len(row.message) > most:

@@ -84,24 +84,15 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
 
 
 def receive_settled(
-    replica: Replica, message: Mapping[str, object], documents: Documents, via: str, now: Instant
-) -> bool:
-    """Take an operation that its entities contain already.
+    replica: Replica, messages: Sequence[Mapping[str, object]], documents: Documents, via: str, now: Instant
+) -> int:
+    """Take operations that their entities contain already, in order. Returns how many.
 
-    Returns False, and has done nothing, where `receive` has to look at it closely: it may also be bad, or wait.
+    The one after them `receive` has to look at closely: it may also be bad, or wait.
     """
     if not replica.quarantine.empty or replica.faults.causes:
-        return False
-    key = None
-    try:
-        remote = remote_operation(message)
-        key = remote.link_key
-        return settled.take(replica, remote, documents, via, now)
-    except Exception as error:
-        if not replica.faults.changing:
-            return False
-        replica.faults.report(f"an operation of {via!r}", _body(message), error, key)
-        return True
+        return 0
+    return settled.take(replica, messages, documents, via, now)
 
 
 def _contradicted(replica: Replica, message: Mapping[str, object], via: str, error: Contradiction) -> None:

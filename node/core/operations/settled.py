@@ -19,16 +19,17 @@ from node.core.entities.residents import Residents
 from node.core.operations.content import check_authorship
 from node.core.operations.record import write
 from node.core.operations.remote import arrived, check_origin, hold, remote_row
+from node.wire.links.operations import remote_operation
 from node.wire.outgoing import compact_json
 from storage.records import Key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from node.core.operations.replica import Replica
     from node.core.ports import Instant
     from node.wire.links.operations import RemoteOperation
-    from storage.records import EntityRow
+    from storage.records import EntityRow, LogRow
 
 
 MOST_DOCUMENTS = 1_000
@@ -94,34 +95,62 @@ class Documents:
             self.size -= len(self._made.pop(key)[0])
 
 
-def take(replica: Replica, remote: RemoteOperation, documents: Documents, via: str, now: Instant) -> bool:
-    """Give an operation its row. Returns False where its entities do not plainly contain it, or it may be held.
+def take(
+    replica: Replica, messages: Sequence[Mapping[str, object]], documents: Documents, via: str, now: Instant
+) -> int:
+    """Give operations their rows, in order, up to the first that its entities do not plainly contain, or that may be
+    held: `remote.accept` has to look at that one, which may also be bad. Returns how many were taken."""
+    rows: dict[str, LogRow] = {}
+    latest = 0
+    for message in messages:
+        try:
+            remote = remote_operation(message)
+            row = None if remote.name in rows else _row_of(replica, remote, documents, via, now)
+        except Exception:  # noqa: S112  `remote.accept` meets it again, and says what it is
+            break
+        if row is None:
+            break
+        rows[remote.name] = row
+        latest = max(latest, remote.accepted)
+    clock, faults = replica.clock, replica.faults
+    if latest >= clock.hlc.last:  # else what is accepted here comes after all of them already
+        clock.observe(latest, now)
+    for row in rows.values():
+        faults.changing = True
+        try:
+            write(replica, row, ())
+            hold(replica, row)
+        except Exception as error:
+            faults.report(f"an operation of {via!r}", row.operation, error, row.link_key)
+            break
+        faults.changing = False
+    return len(rows)
+
+
+def _row_of(
+    replica: Replica, remote: RemoteOperation, documents: Documents, via: str, now: Instant
+) -> LogRow | None:
+    """The row of an operation; None where its entities do not plainly contain it, or it may be held.
 
     Raises what `remote.accept` does.
     """
-    held, name = replica.held, remote.name
+    held = replica.held
     policy = replica.registry.get(remote.operation.entity_type)
-    if policy is None or held.holds(name) or held.digests.holds(policy.entity_type, remote.link_key):
-        return False
+    if (
+        policy is None
+        or held.holds(remote.name)
+        or held.digests.holds(policy.entity_type, remote.link_key)
+    ):
+        return None
     signed = check_origin(replica, remote, via)
     check_authorship((), remote, replica.clock.max_skew_ms)
     wrote = Wrote(remote.terminal_id, remote.operation.id, remote.stamp, remote.accepted)
     version = 0
     for update in remote.updates:
-        document, said = (
-            documents.of((update.entity_type, update.entity_id)),
-            (update.writer, update.first, update.end),
-        )
+        document = documents.of((update.entity_type, update.entity_id))
+        said = update.writer, update.first, update.end
         if document is None or not document.contains(update.update, update.before, said, wrote):
-            return False
+            return None
         version = max(version, document.version)
-    clock = replica.clock
-    if remote.accepted >= clock.hlc.last:  # else what is accepted here comes after it already
-        clock.observe(remote.accepted, now)
     arrival = documents.arrival(replica, now)
-    row = remote_row(policy, remote, version, "applied", message=b"", changes=arrival, signed=signed, via=via)
-    replica.faults.changing = True
-    write(replica, row, ())
-    hold(replica, row)
-    replica.faults.changing = False
-    return True
+    return remote_row(policy, remote, version, "applied", message=b"", changes=arrival, signed=signed, via=via)

@@ -484,7 +484,7 @@ def test_what_a_first_synchronisation_costs_a_row_is_bounded(tmp_path: Path, mon
     mesh.connect()
     keyring = node.core.replica.keyring
     keyring.signatures = evolve(keyring.signatures, verify=counted("checks", keyring.signatures.verify))
-    monkeypatch.setattr(settled, "decode_operation", counted("decoded", settled.decode_operation))
+    monkeypatch.setattr(settled, "operation_texts", counted("decoded", settled.operation_texts))
     monkeypatch.setattr(settled, "live_records", counted("read", settled.live_records))
     monkeypatch.setattr(document, "live_records", counted("loaded", document.live_records))
     node.store.connection.set_trace_callback(lambda sql: done.update(["statements"]))
@@ -511,7 +511,7 @@ def test_history_taken_at_a_glance_has_the_rows_that_it_has_when_looked_at_close
     for name, resident in (("loaded", 1_000), ("read", 8), ("closely", 8)):
         mesh = store(tmp_path / name, resident=resident)
         if name == "closely":
-            monkeypatch.setattr(parked, "receive_settled", lambda *_: False)
+            monkeypatch.setattr(parked, "receive_settled", lambda *_: 0)
         mesh.settle()
         hub, node = mesh.worlds
         assert audit(node) == audit(hub)
