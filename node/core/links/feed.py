@@ -58,8 +58,11 @@ LINK_MESSAGE_BYTES = 16 * 1024 * 1024
 MOST_WANTED = 1_000_000
 """Operations that a comparison found missing and that wait to be sent. The next one finds what is beyond it."""
 
-PAGES = 2
-"""Pages of history under way: while one is taken, the next one comes."""
+HISTORY_PAGE = 32
+"""Rows of a page of history. Reading and encoding one are turns for which everybody else waits."""
+
+PAGES = 8
+"""Pages of history under way: while they are taken, the next ones come."""
 
 RECORDS_BYTES = 10_000 * RECORD_BYTES
 """Archived operations named in one message, 32 bytes each."""
@@ -325,7 +328,7 @@ class LinkFeed:
                 delivery, [proofs, *(message for message in made if message is not None), history_position(at)]
             )
 
-        delivery.disk.history(history.after, history.upto, LINK_PAGE, delivery.read(then))
+        delivery.disk.history(history.after, history.upto, HISTORY_PAGE, delivery.read(then))
 
     def _send_lacked(self, delivery: Delivery[Any]) -> None:
         """Send one page of the search through a type's archived operations.

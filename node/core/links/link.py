@@ -75,6 +75,9 @@ logger = logging.getLogger("comanda.link")
 TURN_MESSAGES = 32
 """Messages of one frame that are taken at once. One counts for as many as entities that it updates."""
 
+STATE_MESSAGES = 4
+"""What an entity whole counts for: it is read, shown and stored, and an operation of settled history only compared."""
+
 BACKLOG_PAUSE = 8
 """Frames waiting for the disk above which the socket is not read."""
 
@@ -786,6 +789,10 @@ def _first_turn(messages: Sequence[dict[str, Any]]) -> int:
         if left <= 0:
             return number
         link = message.get("link")
-        updates = link.get("updates") if isinstance(link, dict) else None
-        left -= len(updates) if isinstance(updates, list) and updates else 1
+        if isinstance(link, dict):
+            updates = link.get("updates")
+            whole = STATE_MESSAGES if "state" in link else 1
+            left -= len(updates) if isinstance(updates, list) and updates else whole
+        else:
+            left -= 1
     return len(messages)

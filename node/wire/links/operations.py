@@ -118,9 +118,8 @@ def remote_operation(message: Mapping[str, Any]) -> RemoteOperation:
     except orjson.JSONEncodeError as error:
         raise InvalidMessage(f"cannot be written again: {error}", "$.link.updates") from None
     updates = tuple([_update(entry, place) for place, entry in enumerate(entries)])
-    if [u.entity_id for u in updates] != _written(operation) or {u.entity_type for u in updates} != {
-        operation.entity_type
-    }:
+    entity_type = operation.entity_type
+    if [u.entity_id for u in updates] != _written(operation) or any(u.entity_type != entity_type for u in updates):
         raise InvalidMessage("updates are of other entities than the operation", "$.link.updates")
     hlc = link.get("hlc")
     if type(hlc) is not list or [*map(type, hlc)] != _TWO_NUMBERS or not 0 <= hlc[0] | hlc[1] < 2**63:

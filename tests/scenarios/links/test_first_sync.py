@@ -265,7 +265,8 @@ def over(mesh: Mesh) -> bool:
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "LINK_PAGE", 8)
+    monkeypatch.setattr(feed, "HISTORY_PAGE", 8)
+    monkeypatch.setattr(feed, "PAGES", 2)
     monkeypatch.setattr(feed, "FRAME_BYTES", 1_000)
 
 
@@ -480,7 +481,7 @@ def test_what_a_first_synchronisation_costs_a_row_is_bounded(tmp_path: Path, mon
         return call
 
     page = 16
-    monkeypatch.setattr(feed, "LINK_PAGE", page)
+    monkeypatch.setattr(feed, "HISTORY_PAGE", page)
     mesh.connect()
     keyring = node.core.replica.keyring
     keyring.signatures = evolve(keyring.signatures, verify=counted("checks", keyring.signatures.verify))
