@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -130,6 +131,7 @@ class Stand:
                 False,
             ),
             "list of all orders": (lambda: hub.get("/api/v1/entities/orders"), True),
+            f"list of all orders of {AT_ONCE} at once": (lambda: _at_once(hub, "/api/v1/entities/orders"), False),
             "page of a list": (lambda: hub.get("/api/v1/entities/orders?limit=100"), True),
             "audit of a terminal": (lambda: hub.get(f"/api/v1/audit?terminal_id={TERMINAL}&limit=100"), True),
             "audit of a stranger": (lambda: hub.get("/api/v1/audit?terminal_id=nobody"), True),
@@ -183,6 +185,16 @@ class Stand:
 def _synchronised(node: FleetNode) -> bool:
     sync = node.links()["first_sync"]
     return sync is not None and sync["phase"] == "over"
+
+
+def _at_once(node: FleetNode, path: str) -> None:
+    """AT_ONCE screens ask for the same."""
+
+    def one(_: int) -> None:
+        httpx.get(f"http://127.0.0.1:{node.port}{path}", timeout=LONG_S).raise_for_status()
+
+    with ThreadPoolExecutor(AT_ONCE) as screens:
+        list(screens.map(one, range(AT_ONCE)))
 
 
 def _post(node: FleetNode, path: str) -> None:

@@ -76,7 +76,7 @@ TURN_MESSAGES = 32
 """Messages of one frame that are taken at once. One counts for as many as entities that it updates."""
 
 STATE_MESSAGES = 4
-"""What an entity whole counts for: it is read, shown and stored, and an operation of settled history only compared."""
+"""What an entity whole counts for: it is shown and stored, and an operation of its history is only compared."""
 
 BACKLOG_PAUSE = 8
 """Frames waiting for the disk above which the socket is not read."""
@@ -394,9 +394,7 @@ class Link:
         """Whether a message is of this store, may be an operation, and comes from who has shown who it is."""
         realm = self.node.replica.settings.realm
         return (
-            message.get("type") == "data_sync"
-            and message.get("realm", realm) == realm
-            and self._handshake.identified
+            message.get("type") == "data_sync" and message.get("realm", realm) == realm and self._handshake.identified
         )
 
     def _take_closely(self, messages: list[dict[str, Any]]) -> None:

@@ -106,8 +106,8 @@ def take(
         try:
             remote = remote_operation(message)
             row = None if remote.name in rows else _row_of(replica, remote, documents, via, now)
-        except Exception:  # noqa: S112  `remote.accept` meets it again, and says what it is
-            break
+        except Exception:
+            break  # `remote.accept` meets it again, and says what it is
         if row is None:
             break
         rows[remote.name] = row
@@ -127,20 +127,14 @@ def take(
     return len(rows)
 
 
-def _row_of(
-    replica: Replica, remote: RemoteOperation, documents: Documents, via: str, now: Instant
-) -> LogRow | None:
+def _row_of(replica: Replica, remote: RemoteOperation, documents: Documents, via: str, now: Instant) -> LogRow | None:
     """The row of an operation; None where its entities do not plainly contain it, or it may be held.
 
     Raises what `remote.accept` does.
     """
     held = replica.held
     policy = replica.registry.get(remote.operation.entity_type)
-    if (
-        policy is None
-        or held.holds(remote.name)
-        or held.digests.holds(policy.entity_type, remote.link_key)
-    ):
+    if policy is None or held.holds(remote.name) or held.digests.holds(policy.entity_type, remote.link_key):
         return None
     signed = check_origin(replica, remote, via)
     check_authorship((), remote, replica.clock.max_skew_ms)

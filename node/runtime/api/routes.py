@@ -112,7 +112,7 @@ class Api:
         self._core = core
         self._store = store
         self._doctor = doctor
-        self._reader, self._read = people.reader, people.read
+        self._reader, self._read, self._page = people.reader, people.read, people.page
         self._past = Past(core, store.path)
         self._history = History(self._past, core.replica.registry)
         self._conflicts = Conflicts(core, people)
@@ -283,28 +283,39 @@ class Api:
         deleted = request.wants("deleted")
         after = request.first("after")
         if request.first("limit") is None and after is None:
-            first = await self._read(self._reader.entities, entity_type, None, PAGE, deleted, PAGE_BYTES)
-            return Response(200, self._all(entity_type, deleted, first))
+            array = JsonArray()
+            first = await self._page_of(array, entity_type, None, PAGE, deleted)
+            return Response(200, self._all(entity_type, deleted, array, first))
         limit = asked.number("limit", PAGE, least=1, most=PAGE)
         if isinstance(limit, Response):
             return limit
         committed = self._core.replica.log.committed
-        rows = await self._read(self._reader.entities, entity_type, after, limit, deleted, PAGE_BYTES)
-        following = rows[-1].entity_id if rows.more else None
-        shown = [self._shown(row) for row in rows]
-        return json_response({"entity_type": entity_type, "entities": shown, "next": following, "seq": committed})
+        following, shown = await self._page_of(JsonArray(), entity_type, after, limit, deleted)
+        said = orjson.dumps({"next": following, "seq": committed})
+        return Response(200, b"".join((_begun(entity_type), shown, b"],", said[1:])))
 
-    async def _all(self, entity_type: str, deleted: bool, rows: Page[EntityRow]) -> AsyncIterator[bytes]:
-        """Every entity of a type, read and sent a page at a time. rows: the first page, so that an answer that cannot
-        be read is not begun."""
-        yield b'{"entity_type":' + orjson.dumps(entity_type) + b',"entities":['
-        array = JsonArray()
-        while rows:
-            yield array.page(orjson.dumps(self._shown(row)) for row in rows)
-            if not rows.more:
-                break
-            after = rows[-1].entity_id
-            rows = await self._read(self._reader.entities, entity_type, after, PAGE, deleted, PAGE_BYTES)
+    async def _page_of(
+        self, array: JsonArray, entity_type: str, after: str | None, limit: int, deleted: bool
+    ) -> tuple[str | None, bytes]:
+        """A page of a type's entities: the id after which the next one begins, None at the end, and its JSON text."""
+
+        def encode(rows: Page[EntityRow]) -> bytes:
+            return array.page(orjson.dumps(self._shown(row)) for row in rows)
+
+        rows, text = await self._page(encode, self._reader.entities, entity_type, after, limit, deleted, PAGE_BYTES)
+        return rows[-1].entity_id if rows.more else None, text
+
+    async def _all(
+        self, entity_type: str, deleted: bool, array: JsonArray, page: tuple[str | None, bytes]
+    ) -> AsyncIterator[bytes]:
+        """Every entity of a type, read and sent a page at a time. page: the first, so that an answer that cannot be
+        read is not begun."""
+        yield _begun(entity_type)
+        following, text = page
+        yield text
+        while following is not None:
+            following, text = await self._page_of(array, entity_type, following, PAGE, deleted)
+            yield text
         yield b'],"next":null}'
 
     async def _entity(self, asked: Asked) -> Response:
@@ -355,6 +366,11 @@ def _lock(lease: Lease) -> dict[str, object]:
         "expires_at": iso(lease.expires_ms),
         "scope": lease.scope,
     }
+
+
+def _begun(entity_type: str) -> bytes:
+    """How a list of entities begins."""
+    return b'{"entity_type":' + orjson.dumps(entity_type) + b',"entities":['
 
 
 def _archives(reader: Reader, directory: Path) -> dict[str, object]:
