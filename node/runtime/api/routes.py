@@ -112,7 +112,7 @@ class Api:
         self._core = core
         self._store = store
         self._doctor = doctor
-        self._reader, self._read, self._page = people.reader, people.read, people.page
+        self._people, self._reader, self._read = people, people.reader, people.read
         self._past = Past(core, store.path)
         self._history = History(self._past, core.replica.registry)
         self._conflicts = Conflicts(core, people)
@@ -302,7 +302,9 @@ class Api:
         def encode(rows: Page[EntityRow]) -> bytes:
             return array.page(orjson.dumps(self._shown(row)) for row in rows)
 
-        rows, text = await self._page(encode, self._reader.entities, entity_type, after, limit, deleted, PAGE_BYTES)
+        rows, text = await self._people.page(
+            encode, self._reader.entities, entity_type, after, limit, deleted, PAGE_BYTES
+        )
         return rows[-1].entity_id if rows.more else None, text
 
     async def _all(
