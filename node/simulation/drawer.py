@@ -38,4 +38,4 @@ class Drawer:
         kind = "UPDATE" if key in terminal.screen else "CREATE"
         if kind == "CREATE":
             data["type"] = "withdrawal"
-        authors.edit(terminal, kind, data, Edit(key, "amount", amount, authors.seen(terminal), whole=False))
+        authors.edit(terminal, kind, data, Edit(key, "amount", amount, authors.looked_at(terminal), whole=False))

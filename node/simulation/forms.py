@@ -18,7 +18,7 @@ FORMS = (("orders", "ficha-0"), ("customers", "ficha-0"))
 
 @frozen
 class Opened:
-    """A form as somebody opened it. seen: what its author had seen by then. life: its terminal's, and how often that
+    """A form as somebody opened it. seen: what its author had read by then. life: its terminal's, and how often that
     had moved."""
 
     data: Data
@@ -45,7 +45,7 @@ class Forms:
         name = rng.choice(REGISTERS)
         if any(authors.flickers(terminal, key, other) for other in REGISTERS):
             return
-        now = Opened(dict(terminal.screen.get(key, {})), authors.seen(terminal), (terminal.life, terminal.came))
+        now = Opened(dict(terminal.screen.get(key, {})), authors.looked_at(terminal), (terminal.life, terminal.came))
         opened = self._opened.pop((terminal.name, key), now)
         if opened.life != now.life or rng.random() < 0.4:
             opened = now

@@ -74,7 +74,7 @@ class Edit:
     """Somebody's change of one field, to a value that nobody else gave it, but for who brought it back.
 
     entity: its type and id. field: of a line's field the list, the line's id, and the field's name, with slashes.
-    seen: as of a deletion. whole: the rest of the entity was sent with it, as it was on the screen.
+    seen: what its author had read. whole: the rest of the entity was sent with it, as it was on the screen.
     doubtful: nobody can say what its author had seen, and so what it replaces.
     """
 
