@@ -21,6 +21,10 @@ UNLIMITED = "[limits]\nrate_per_second = 1000000\nrate_burst = 1000000\n"
 """The benchmark asks for more than the default rate allows one terminal."""
 
 
+STOP_S = 300
+"""How long a node may take to end, of hundreds of stores on a busy machine."""
+
+
 @contextmanager
 def running_node(config: str = UNLIMITED, *flags: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Start a node; yields its ws:// URL (without a path) and the process. flags: more of `serve`'s."""
@@ -97,7 +101,7 @@ class NodeProcess:
         """SIGTERM, and wait for the end."""
         if self._running is not None:
             self._running.terminate()
-            self._running.wait(30)
+            self._running.wait(STOP_S)
             assert self._running.stdout is not None
             self._running.stdout.close()
             self._running = None
