@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -141,6 +142,18 @@ def test_tls_recognises_a_server_by_its_authority_and_its_name(
 def test_certificates_that_are_not_there_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="certificates cannot be read"):
         engine_at(f"rediss://:{QUOTED}@127.0.0.1/0?ssl_ca_certs={tmp_path}/nobody", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("database", "module", "extra"),
+    [("rediss://h", "redis", "redis"), ("valkey://h", "redis", "redis"), ("postgresql://h/x", "postgres", "sink")],
+)
+def test_a_library_that_is_not_there_is_named(
+    database: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, f"node.hubs.{module}", None)
+    with pytest.raises(ConfigError, match=rf"comanda\[{extra}\]"):
+        engine_at(database, 1.0)
 
 
 def test_what_a_server_may_forget_is_said_once(on: OnRedis, caplog: pytest.LogCaptureFixture) -> None:
