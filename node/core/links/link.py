@@ -75,8 +75,13 @@ logger = logging.getLogger("comanda.link")
 TURN_MESSAGES = 32
 """Messages of one frame that are taken at once. One counts for as many as entities that it updates."""
 
-STATE_MESSAGES = 4
+STATE_MESSAGES = 2
 """What an entity whole counts for: it is shown and stored, and an operation of its history is only compared."""
+
+GATHERED_ROWS = 128
+GATHER_MS = 100
+"""Rows of history that are stored together, and how long they wait for others: nobody is told of them, and a commit
+costs as much as several of them."""
 
 BACKLOG_PAUSE = 8
 """Frames waiting for the disk above which the socket is not read."""
@@ -147,6 +152,8 @@ class Link:
     compared_ms: int | None = field(default=None, init=False)
     _compared_head: int | None = field(default=None, init=False)
     """The last row of the log when this side began a comparison."""
+    _gathers: bool = field(default=False, init=False)
+    """History that was taken waits for more of it."""
     _lingers: bool = field(default=False, init=False)
     """Rows wait for others that may follow."""
     _pinged_ms: int | None = field(default=None, init=False)
@@ -385,7 +392,7 @@ class Link:
             self.operations_in += taken
             place += taken
             if taken:
-                node.disk.wake_writer()
+                self._store()
             if taken < len(operations):
                 self._take_closely(messages[place:])
                 return
@@ -482,8 +489,22 @@ class Link:
             said = orjson.dumps([message.get("type") for message in messages])
             self.close(INTERNAL_ERROR, node.replica.faults.report(f"a frame of {self.peer_id!r}", said, error))
         if node.replica.log.group.pending() or node.replica.faults.torn is not None:
-            node.disk.wake_writer()
+            self._store()
         return taken
+
+    def _store(self) -> None:
+        """Have what was taken stored: at once, or history with more of it."""
+        node, sync = self.node, self._first_sync
+        history = sync is not None and sync.phase == "history"
+        if not history or len(node.replica.log.group.rows) >= GATHERED_ROWS or node.replica.faults.torn is not None:
+            node.disk.wake_writer()
+        elif not self._gathers:
+            self._gathers = True
+            node.around.timer.call_later(GATHER_MS, self._gathered)
+
+    def _gathered(self) -> None:
+        self._gathers = False
+        self.node.disk.wake_writer()
 
     def of_another_realm(self, named: object) -> None:
         """The other side, or a message of it, is another store's: nothing of it is taken, nor what follows."""
