@@ -15,6 +15,7 @@ SMALLEST = {
     "backlog": ["--missed", "100", "--seconds", "1"],
     "chain": ["--stores", "2", "--links", "2", "--rate", "20", "--seconds", "0.5", "--away", "0"],
     "cost": ["--rounds", "1", "--case", "live:each:3:1:2", "--case", "back:each:20"],
+    "engines": ["--rounds", "1"],
     "hotpath": ["--smoke"],
     "links": ["--smoke", "--part", "reconnect", "--part", "comparison", "--part", "star", "--part", "first"],
     "signatures": ["--smoke"],

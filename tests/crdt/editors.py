@@ -96,7 +96,8 @@ class PycrdtEditor(PycrdtDocument):
         self._array_type = pycrdt.Array
         self._arrays: dict[int, Any] = {}
         self._update = NOTHING
-        self._subscription = self._doc.observe(self._observe)
+        self._whole = pycrdt.Doc(doc=self._doc)
+        self._subscription = self._whole.observe(self._observe)
 
     def _observe(self, event: Any) -> None:
         self._update = bytes(event.update)
@@ -104,7 +105,7 @@ class PycrdtEditor(PycrdtDocument):
     def _array(self, writer: int) -> Any:
         array = self._arrays.get(writer)
         if array is None:
-            array = self._arrays[writer] = self._doc.get(str(writer), type=self._array_type)
+            array = self._arrays[writer] = self._whole.get(str(writer), type=self._array_type)
         return array
 
     def edit(self, deletes: Sequence[tuple[int, int]], appends: Sequence[str]) -> bytes:
@@ -115,7 +116,7 @@ class PycrdtEditor(PycrdtDocument):
         self._update = NOTHING  # no event comes for a transaction that changes nothing
 
         def transact() -> None:
-            with self._doc.transaction():
+            with self._whole.transaction():
                 for array, indices in arrays:
                     for first, length in _runs(indices):
                         del array[first : first + length]

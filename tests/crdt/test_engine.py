@@ -21,6 +21,7 @@ from tests.crdt.editors import open_editor
 from tests.processes import ROOT
 
 of_y_py = pytest.mark.skipif("y_py" not in INSTALLED, reason="y-py has no wheel for this Python")
+of_pycrdt = pytest.mark.skipif("pycrdt" not in INSTALLED, reason="only y-py is installed")
 both = pytest.mark.skipif(INSTALLED != ENGINES, reason="only one engine is installed")
 each_engine = pytest.mark.parametrize("engine", INSTALLED)
 PAIRS = [(a, b) for a in INSTALLED for b in INSTALLED]
@@ -103,6 +104,18 @@ def test_no_root_is_touched_and_nothing_is_observed() -> None:
     assert named.isdisjoint({"get_array", "get_map", "get_text", "get", "get_xml_element", "Array", "Map"})
     assert not any("observe" in name for name in named)
     assert "apply_update" in named
+
+
+@of_pycrdt
+def test_a_call_that_failed_leaves_no_transaction_open() -> None:
+    """y-py would abort the process."""
+    document = open_editor("pycrdt", 9)
+    document.edit([], ["a"])
+    with pytest.raises(EngineError) as failed:
+        document.integrate(b"\x01\x02\x03")
+    document.edit([], ["b"])
+    assert document.texts(9) == ["a", "b"]
+    assert failed.value.__cause__ is not None, "it holds the frames, and what was opened in them"
 
 
 @of_y_py
