@@ -47,6 +47,7 @@ AT_ONCE = 20
 
 LONG_S = 3_600.0
 ASKED_S = 0.5
+SELDOM_ASKED_S = 3.0
 """How often a node is asked how far it is. Each time costs it about as much as an operation."""
 
 ARCHIVED = 100_000
@@ -96,6 +97,8 @@ class Stand:
                 self._verify(hub, watch)
             if self.wanted("first-sync"):
                 self._first_sync(hub, watch)
+            if self.wanted("first-sync alone"):
+                self._first_sync_alone(hub)
             if self.wanted("archive"):
                 rows = min(self.store.rows // 2, ARCHIVED)
                 cost = watch.cost(lambda: _post(hub, f"/api/v1/archive?until={rows}"))
@@ -165,21 +168,34 @@ class Stand:
 
     def _first_sync(self, hub: FleetNode, watch: Watch) -> None:
         node = FleetNode(self.folder, "node", "--upstream", hub.url)
-
-        def synchronise() -> None:
-            node.start()
-            until(lambda: _synchronised(node), "the first synchronisation", LONG_S, ASKED_S)
-            wrong = parked([node])
-            if wrong is not None:
-                raise RuntimeError(wrong)
-
         try:
-            cost = watch.cost(synchronise)
+            cost = watch.cost(lambda: _fill(node, ASKED_S))
             self._note("first-sync, CPU s of the hub", cost)
             self._tell("first-sync, CPU s of the node", node.cpu_s())
             self._tell("first-sync, s", cost.wall_s)
         finally:
             node.stop()
+
+    def _first_sync_alone(self, hub: FleetNode) -> None:
+        """Without a bystander, whose rows come to the node too, and with few questions; without the node's start."""
+        node, used = FleetNode(self.folder, "alone", "--upstream", hub.url), hub.cpu_s()
+        try:
+            started = _fill(node, SELDOM_ASKED_S)
+            self._tell("first-sync alone, CPU s of the hub", hub.cpu_s() - used)
+            self._tell("first-sync alone, CPU s of the node", node.cpu_s() - started)
+        finally:
+            node.stop()
+
+
+def _fill(node: FleetNode, asked_s: float) -> float:
+    """Start a node, and wait until its first synchronisation is over. Returns the CPU s that its start took."""
+    node.start()
+    started = node.cpu_s()
+    until(lambda: _synchronised(node), "the first synchronisation", LONG_S, asked_s)
+    wrong = parked([node])
+    if wrong is not None:
+        raise RuntimeError(wrong)
+    return started
 
 
 def _synchronised(node: FleetNode) -> bool:
