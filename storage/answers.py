@@ -84,11 +84,15 @@ class Recalled:
 
 @frozen
 class Compacted:
-    """A part of the archived log. upto: whoever takes it holds the log of one priority class up to this row."""
+    """A part of the archived log. What changed before `upto` and again after it comes with a later part.
+
+    upto: what follows comes after this row. anchor: up to which row the log was archived.
+    """
 
     wholes: Sequence[Whole]
     owed: Sequence[Owed]
     upto: int
+    anchor: int
 
 
 @frozen

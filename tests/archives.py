@@ -50,7 +50,7 @@ def steps(world: World, upto: int | None = None, *, force: bool = True, batch: i
         while True:
             result = step.call(reader) if isinstance(step, Read) else step.call(store)
             if isinstance(result, Pruned):
-                world.core.pruned(result.op_keys)
+                world.core.pruned(result.op_keys, result.anchor.seq)
             yield
             step = run.send(result)
 

@@ -310,9 +310,10 @@ class Core:
             session.delivery.pump()
         self.replica.faults.guard("the delivery of a commit to links", self.links.pump)
 
-    def pruned(self, op_keys: Iterable[int]) -> None:
-        """The rows of these operations are archived and gone."""
+    def pruned(self, op_keys: Iterable[int], anchor: int) -> None:
+        """The rows of these operations are archived and gone, and all rows up to `anchor`."""
         self.links.heads.owe()
+        self.log.ring.archived(anchor)
         faults = self.replica.faults
         if faults.guard("the operations of an archive", partial(self.replica.held.moved, op_keys)) is not None:
             faults.forgotten = True

@@ -114,7 +114,7 @@ class Archiver:
             return await trio.to_thread.run_sync(self._read, step.call)
         result = await self.disk.write(step.call, self.store)
         if isinstance(result, Pruned):
-            self.core.pruned(result.op_keys)
+            self.core.pruned(result.op_keys, result.anchor.seq)
             await trio.sleep(PAUSE_S)
         return result
 

@@ -224,7 +224,7 @@ class Machine:
         while True:
             result = step.call(self.reader) if isinstance(step, Read) else step.call(store)
             if isinstance(result, Pruned):
-                core.pruned(result.op_keys)
+                core.pruned(result.op_keys, result.anchor.seq)
             try:
                 step = steps.send(result)
             except StopIteration as over:

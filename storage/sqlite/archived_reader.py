@@ -172,7 +172,7 @@ class ArchivedReader:
             )
             found = self._queries.ask(sql, (terminal_id, priority, after, upto))
             owed = [Owed(row["seq"], row["message"]) for row in found]
-        return Compacted(self._whole(rows, records=terminal_id is None), owed, upto)
+        return Compacted(self._whole(rows, records=terminal_id is None), owed, upto, base)
 
     def _last_rows(
         self,

@@ -11,6 +11,7 @@ from crdt.engine import DEFAULT
 MERGING = "tests/scenarios/merging"
 KNOWLEDGE = "tests/scenarios/knowledge"
 DELIVERY = "tests/scenarios/delivery"
+RETENTION = "tests/scenarios/retention"
 LINKS = "tests/scenarios/links"
 FAILURES = "tests/scenarios/failures"
 
@@ -81,6 +82,14 @@ SCENARIOS = {
     "own-write-before-what-comes-again": (
         f"{KNOWLEDGE}/test_moves.py"
         "::test_its_own_write_is_known_when_it_is_told_late_that_it_was_elsewhere[counter-later]"
+    ),
+    "archive-left-for-memory": (
+        f"{RETENTION}/test_retention_at_a_node.py::test_what_is_still_in_memory_hides_nothing_that_is_archived"
+        "[5-before the node hears that rows are gone]"
+    ),
+    "archived-rows-in-memory": (
+        f"{RETENTION}/test_retention_at_a_node.py::test_what_is_still_in_memory_hides_nothing_that_is_archived"
+        "[5-in two visits]"
     ),
     "winner-by-arrival": (
         f"{LINKS}/test_partition.py::test_of_one_order_field_the_later_write_is_shown_and_the_losing_author_is_told"

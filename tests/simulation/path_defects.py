@@ -6,6 +6,20 @@ from tests.simulation.slips import defect
 
 COMMIT = (
     defect(
+        "archive-left-for-memory",
+        "a terminal in the middle of the archived part of the log goes on with rows that are still in memory",
+        (
+            "node.core.delivery.delivery:Delivery._pump",
+            "max(log.ring.reaches_back_to, self._anchor)",
+            "log.ring.reaches_back_to",
+        ),
+    ),
+    defect(
+        "archived-rows-in-memory",
+        "rows that are archived stay in memory, and a terminal that left in the middle of them comes back to rows",
+        ("node.core.core:Core.pruned", "self.log.ring.archived(anchor)", "pass"),
+    ),
+    defect(
         "confirmed-before-commit",
         "a terminal is told that its operation is stored before it is",
         (

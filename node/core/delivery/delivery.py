@@ -142,6 +142,8 @@ class Delivery(Generic[F]):
     _stuck: bool = field(default=False, init=False)
     """What comes next could not be read. It is tried again by the clock, and nothing else is read until then."""
     _told_stuck: bool = field(default=False, init=False)
+    _anchor: int = field(default=NO_POSITION, init=False)
+    """Up to this row the receiver is sent what became of rows, and no rows: a part of that tells of no later part."""
     _back: bool = field(default=False, init=False)
     """What the disk was asked for is not what comes next any more."""
 
@@ -190,7 +192,7 @@ class Delivery(Generic[F]):
             behind = self._next_class()
             if behind is None:
                 break
-            if min(window.sent) >= log.ring.reaches_back_to:
+            if min(window.sent) >= max(log.ring.reaches_back_to, self._anchor):
                 self._from_ring()
             elif window.sent[behind] == NO_POSITION:
                 self.feed.read_state(self, behind)
@@ -330,6 +332,7 @@ class Delivery(Generic[F]):
         types, after = self.feed.types(self.log.registry.of_class(priority)), self.window.sent[priority]
 
         def then(found: Compacted) -> None:
+            self._anchor = max(self._anchor, found.anchor)
             try:
                 self.feed.compacted(self, priority, after, found)
             except NOT_LOADED as error:

@@ -137,6 +137,11 @@ class Ring:
         while len(self.rows) > self.max_rows or self.size > self.max_bytes:
             self.size -= self.rows.popleft().size
 
+    def archived(self, upto: int) -> None:
+        """Hold nothing up to this row: whoever lacks it lacks what became of it, and not the row."""
+        while self.rows and self.rows[0].seq <= upto:
+            self.size -= self.rows.popleft().size
+
     def begin_at(self, head: int) -> None:
         """Hold nothing up to this row: it is read from SQLite."""
         self.rows.clear()

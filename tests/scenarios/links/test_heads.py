@@ -110,7 +110,7 @@ def test_a_head_is_signed_at_the_start_each_hour_and_at_an_archive_and_kept_by_t
     second = store.held()[-1]
     assert second.seq == store.hub.store.head > first.seq
     store.caixa.do(*SALE, "UPDATE", {"note": "y"})
-    store.hub.core.pruned([])
+    store.hub.core.pruned([], 0)
     for world in store.mesh.worlds:
         world.advance(HEARD_INTERVAL_MS)
     store.settle()
@@ -263,7 +263,7 @@ def test_a_head_that_is_held_already_keeps_no_newer_one_out(store: Store) -> Non
     store.leaf.advance(HEARD_INTERVAL_MS)
     links = store.leaf.core.links
     links.heads.receive(links.by_node["n0"], orjson.loads(heads_message([first])))
-    store.hub.core.pruned([])
+    store.hub.core.pruned([], 0)
     store.settle()
     for world in store.mesh.worlds:
         world.advance(1_000)

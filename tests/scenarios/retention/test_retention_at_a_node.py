@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from node.core.core import Core
 from node.screen import without_version
 from tests.archives import archive
 from tests.harness import Client, World, settle_all
@@ -49,6 +50,39 @@ def test_a_terminal_far_behind_gets_what_has_changed_since_and_nothing_else(worl
     assert bia.shown("products") == without_version(world.view("products"))
     came = [(m["operation"]["entity_id"], m["operation"]["operation"]) for m in bia.of("data_sync")]
     assert came == [("o-3", "CREATE"), ("o-4", "DELETE"), ("o-3", "UPDATE"), ("p-1", "CREATE")]
+
+
+@pytest.mark.parametrize("case", ["at once", "in two visits", "before the node hears that rows are gone"])
+@pytest.mark.parametrize("ring_rows", range(1, 20, 2))
+def test_what_is_still_in_memory_hides_nothing_that_is_archived(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ring_rows: int, case: str
+) -> None:
+    """Each order has an early and a late archived row. It comes in the place of the late one, on one of some pages.
+
+    ring_rows: of the log in memory, also of archived rows.
+    """
+    world = World(tmp_path / "node", ring_rows=ring_rows, window=2)
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    for number in range(6):
+        ana.do("orders", f"o-{number}", "CREATE", {"status": "pending"})
+    settle_all(world, [ana, bia])
+    bia.disconnect()
+    for field in ("table", "guests"):
+        for number in range(6):
+            ana.do("orders", f"o-{number}", "UPDATE", {field: number})
+    if case == "before the node hears that rows are gone":
+        monkeypatch.setattr(Core, "pruned", lambda *_: None)
+    archive(world)
+    bia.connect()
+    if case == "in two visits":
+        world.settle()
+        bia.receive(3)
+        world.settle()
+        bia.disconnect()
+        bia.connect()
+    settle_all(world, [ana, bia])
+    assert bia.shown("orders") == without_version(world.view("orders"))
+    world.close()
 
 
 def test_what_comes_instead_of_archived_rows_is_confirmed_like_any_row(world: World) -> None:
