@@ -91,6 +91,12 @@ SCENARIOS = {
         f"{RETENTION}/test_retention_at_a_node.py::test_what_is_still_in_memory_hides_nothing_that_is_archived"
         "[5-in two visits]"
     ),
+    "unseen-product-counted": (
+        f"{MERGING}/test_counter_walk.py::test_live_a_counter_shows_what_its_authors_meant[4-authors1-0-False]"
+    ),
+    "state-before-anything-unknown": (
+        f"{MERGING}/test_counter_walk.py::test_live_a_counter_shows_what_its_authors_meant[4-authors1-0-True]"
+    ),
     "winner-by-arrival": (
         f"{LINKS}/test_partition.py::test_of_one_order_field_the_later_write_is_shown_and_the_losing_author_is_told"
     ),
@@ -131,16 +137,16 @@ SCENARIOS = {
         f"{KNOWLEDGE}/test_evidence.py::test_a_chain_replaces_nothing_that_was_written_meanwhile[register-True]"
     ),
     "own-movement-forgotten": (
-        f"{MERGING}/test_counter_walk.py::test_live_a_counter_shows_what_its_authors_meant[4-authors0-False-False]"
+        f"{MERGING}/test_counter_walk.py::test_live_a_counter_shows_what_its_authors_meant[4-authors0-1-False]"
     ),
     "count-over-the-unseen": (
-        f"{MERGING}/test_counter_walk.py::test_live_a_counter_shows_what_its_authors_meant[4-authors1-False-False]"
+        f"{MERGING}/test_counter_walk.py::test_live_a_counter_shows_what_its_authors_meant[4-authors1-1-False]"
     ),
     "opening-beside-movements": (
-        f"{MERGING}/test_counter_walk.py::test_live_a_counter_shows_what_its_authors_meant[4-authors0-True-False]"
+        f"{MERGING}/test_counter_walk.py::test_live_a_counter_shows_what_its_authors_meant[4-authors0-4-False]"
     ),
     "closed-count-goes-on": (
-        f"{MERGING}/test_counter_walk.py::test_live_a_counter_shows_what_its_authors_meant[4-authors0-True-False]"
+        f"{MERGING}/test_counter_walk.py::test_live_a_counter_shows_what_its_authors_meant[4-authors0-4-False]"
     ),
     "nothing-left-is-never-counted": (
         f"tests/crdt/test_sums.py::test_loaded_anew_a_document_counts_what_it_counted[0-{DEFAULT}]"
@@ -289,7 +295,7 @@ SCENARIOS = {
     ),
     "one-is-true": ("tests/crdt/test_json_values.py::test_two_texts_are_one_value_only_where_the_table_says_so"),
     "opening-over-movements": (
-        f"{MERGING}/test_counter_walk.py::test_live_a_counter_shows_what_its_authors_meant[4-authors0-True-False]"
+        f"{MERGING}/test_counter_walk.py::test_live_a_counter_shows_what_its_authors_meant[4-authors0-4-False]"
     ),
     "half-a-pair-is-kept": (
         "tests/wire/test_refusals_name.py::test_half_a_surrogate_pair_in_a_value_becomes_a_placeholder_and_is_told"

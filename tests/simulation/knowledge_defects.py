@@ -58,6 +58,16 @@ KNOWLEDGE = (
         ),
     ),
     defect(
+        "unseen-product-counted",
+        "who counts a product of which it was shown nothing counts what others had moved, too",
+        ("node.core.entities.entity:Entity.uncounted", "moves[0].version == 1 or ", ""),
+    ),
+    defect(
+        "state-before-anything-unknown",
+        "version 1 of a count does not tell that its author had seen nothing of the product",
+        ("node.core.operations.knowledge:Knowledge.last_known", "reach.newest == 0:", "reach.newest == -1:"),
+    ),
+    defect(
         "copy-let-go-while-its-like-waits",
         "a copy of an operation is forgotten while the other one waits for the disk, and both are counted",
         ("node.core.operations.needs:fetch", "for name in needs.known", "for name in ()"),

@@ -240,15 +240,17 @@ class Entity:
         return begun(kind.began(heads[0], path[2]))
 
     def uncounted(self, name: str, row: int) -> Count | None:
-        """Nothing, where an author had seen the entity before anybody counted or moved a field of it. None where that
-        cannot be told.
+        """Nothing, where an author had seen the entity before anybody counted or moved a field of it; or had not seen
+        the entity at all, which began with that. None where that cannot be told.
 
         row: the last one that the author had seen.
         """
         moves = self.movements.of.get(name)
         if not moves or self.whole or counter_path(name) or name in self.movements.cut or moves[0].seq <= row:
             return None
-        return NOTHING_COUNTED if any(seq <= row for seq, _ in self.rows_known()) else None
+        if moves[0].version == 1 or any(seq <= row for seq, _ in self.rows_known()):
+            return NOTHING_COUNTED
+        return None
 
     def rows_known(self) -> Iterator[tuple[int, int]]:
         """Rows of which something is left here, and the entity's version after each."""

@@ -282,7 +282,7 @@ def _plans(
     together = zip(entities, operation.writes, known, strict=True)
     for number, (entity, write, (version, reach, seen)) in enumerate(together):
         data = write.data
-        writer = writer_of(replica, stamp, author, reach, entity.policy.priority_class)
+        writer = writer_of(replica, stamp, author, reach, entity)
         unseen = len(seen) < len(entity.document.by_id)
         place = f"$.operation.data.updates[{number}].data" if operation.kind == "BULK_UPDATE" else "$.operation.data"
         planner = Planner(entity, writer, seen, version, replica.settings.version_jump, place)
@@ -301,15 +301,14 @@ def _plans(
     return plans, stamp
 
 
-def writer_of(replica: Replica, stamp: Stamp, author: Author, reach: Reach, priority: int) -> Authorship:
+def writer_of(replica: Replica, stamp: Stamp, author: Author, reach: Reach, entity: Entity) -> Authorship:
     """The author as the planner needs it: its clocks, its type, and what it last knew."""
     knowledge = replica.knowledge
-    stranger = author.stranger and knowledge.elsewhere(priority) is not None
     return Authorship(
         stamp,
         author.terminal_type,
         partial(knowledge.last_known, author, reach),
         partial(knowledge.last_known_list, author, reach),
         partial(knowledge.repeats, author, reach),
-        stranger,
+        knowledge.is_stranger(author, entity),
     )

@@ -15,7 +15,7 @@ from node.core.entities.reach import Evidence, Reach, note_claim, reach_of
 from node.core.latest import keep_latest, put_latest
 from node.core.ports import History
 from storage.records import CLASSES, FirstAttempt, Key, LogRow
-from strategies.kinds.kind import ABSENT
+from strategies.kinds.kind import ABSENT, NOTHING_COUNTED
 
 if TYPE_CHECKING:
     from crdt.records import Path
@@ -174,6 +174,10 @@ class Knowledge:
             return AuthorView(terminal, row, first.again, first.head, newest)
         return AuthorView(terminal, row, author.sent_again(entity.policy.priority_class), None, newest)
 
+    def is_stranger(self, author: Author, entity: Entity) -> bool:
+        """Whether an author may have been shown what no node that answers knows of."""
+        return author.stranger and self.elsewhere(entity.policy.priority_class) is not None
+
     def last_known(self, author: Author, reach: Reach, entity: Entity, name: str) -> Count | None:
         """What the author last knew of a counter; None where nothing tells."""
         view = self.view_of(author, entity, reach)
@@ -181,12 +185,14 @@ class Knowledge:
         if known is None and name in entity.movements.cut:
             rows = self._histories.get((entity.key, view.terminal, view.acknowledged), ())
             known = known_from_log(rows, entity.key[1], name, view)
+        if known is None and reach.newest == 0:  # it names the state before there was anything
+            return NOTHING_COUNTED
         if known is None and reach.newest is not None:
             elsewhere = self.elsewhere(entity.policy.priority_class)
             known = entity.movements.at(name, reach.newest, elsewhere)
             if known is None and name not in entity.movements.of:
                 known = entity.begun(name, reach.newest, elsewhere)
-        if known is None and reach.newest is None and not author.stranger:
+        if known is None and reach.newest is None and not self.is_stranger(author, entity):
             known = entity.uncounted(name, reach.row)
         return known
 

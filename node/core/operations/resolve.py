@@ -58,8 +58,7 @@ def resolve(replica: Replica, message: ConflictResolution, author: Author, now: 
     stamp = stamped(replica, operation, author, now)
     reach = replica.knowledge.reach(author, entity, None)
     seen = entity.seen_by(author.terminal_id, reach)
-    priority = entity.policy.priority_class
-    writer, jump = writer_of(replica, stamp, author, reach, priority), replica.settings.version_jump
+    writer, jump = writer_of(replica, stamp, author, reach, entity), replica.settings.version_jump
     planner = Planner(entity, writer, seen, None, jump, "$.resolved_data")
     try:
         plan = planner.resolve(conflict, message.resolution, message.resolved_data, hlc.iso(now.wall_ms))
