@@ -322,7 +322,7 @@ class Ledger:
         judged = self.exact and name not in self.vague
         for item in lines_of(shown) if judged else ():
             key = item["id"]
-            if key in off:
+            if key in off or not added[key]:  # what added it was refused, and it came with a later write
                 continue
             expected, quantity = quantities.get(key), item.get("quantity", item.get("amount"))
             if expected != Decimal(str(quantity)):
