@@ -164,6 +164,7 @@ class Faults:
         self._note("terminal moved", terminal.name, f"goes to {machine.node_id}{', with what it shows' * (not full)}")
         terminal.leave(unnoticed=self.rng.random() < 0.5)
         terminal.move(machine, self.restaurant.route_to(terminal.name, machine), full=full)
+        self.restaurant.ledger.claims.update(terminal.names)
         terminal.come_back(full=full, queue=True)
         if self.rng.random() < 0.2:  # and on to a third, with the same still unanswered
             further = self.rng.choice(self.restaurant.machines)

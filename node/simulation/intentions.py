@@ -145,7 +145,7 @@ class Ledger:
     """Order -> what those wrote who may take that back: a lower status, a deletion, a decision."""
     claims: set[str] = field(factory=set)
     """Operations with a version that says that their authors had seen what they had not been shown: a number that was
-    made up, or one that counts on from a write that was refused and is sent again later."""
+    made up, one that counts on from a write that was refused and is sent again later, or one of another node's."""
     exact: bool = True
     vague: set[str] = field(factory=set)
     """Stocks and lists of which nobody can say what is right: somebody wrote the whole of one from a screen of which
