@@ -258,6 +258,11 @@ class Ledger:
             and orders.get(name, {}).get("status") != "paid"
         ]
 
+    def _taken_off(self, held: set[str], order: str, field: str) -> bool:
+        """Whether somebody took the line of a field off. Who had not seen that may have brought it back as it was."""
+        removes = (m.removes for o in held if (m := self.meant.get(o)) is not None)
+        return any(gone is not None and gone[0] == order and field.split("/")[1] in gone[1] for gone in removes)
+
     def _edited(self, held: set[str], view: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
         """A field shows what somebody made it, and nothing that somebody replaced who had seen it."""
         edits = {operation: edit for operation, edit in self.edits.items() if operation in held}
@@ -265,7 +270,7 @@ class Ledger:
         for entity, name in sorted({(edit.entity, edit.field) for edit in edits.values()}):
             of = {o: e for o, e in edits.items() if (e.entity, e.field) == (entity, name)}
             shown = next(iter(of.values())).shown(view)
-            if shown is ABSENT and "/" in name:
+            if "/" in name and (shown is ABSENT or self._taken_off(held, entity[1], name)):
                 continue  # the line was taken off, or is lost, which is looked at elsewhere
             authors = [operation for operation, edit in of.items() if edit.value == shown]
             laters = [next((o for o, e in of.items() if author in e.seen), None) for author in authors]
